@@ -1,1 +1,13 @@
-//! Under construction.
+//! Formats, rules and the sync state machine of Lianxin 连心. Pure: no I/O, no clock, no randomness.
+pub mod admit;
+pub mod authority;
+pub mod batch;
+pub mod codec;
+pub mod hash;
+pub mod identity;
+pub mod limits;
+pub mod log;
+pub mod message;
+pub mod part;
+pub mod session;
+pub mod space;

@@ -1,0 +1,400 @@
+//! Keys, signatures, fingerprints and invite codes.
+//!
+//! Signatures are Ed25519 (RFC 8032) over a 32-byte hash whose context names the use, checked with
+//! `verify_strict` only: no batch verification and no choice of algorithm, because two verifiers that
+//! disagree on one signature would diverge for ever.
+
+use std::fmt;
+
+use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
+use thiserror::Error;
+
+use crate::hash::{self, Context, Hex};
+use crate::space::id;
+
+id!(
+    /// Ed25519 public key of a device, or of the hub's authority or root key.
+    DeviceKey, 32
+);
+
+/// An Ed25519 signature.
+pub type Signature = [u8; 64];
+
+impl DeviceKey {
+    /// Whether `signature` over `parts` under `context` was made with this key.
+    #[must_use]
+    pub fn verifies(&self, context: &Context, parts: &[&[u8]], signature: &Signature) -> bool {
+        let Ok(key) = VerifyingKey::from_bytes(&self.0) else {
+            return false;
+        };
+        let signature = ed25519_dalek::Signature::from_bytes(signature);
+        key.verify_strict(&context.hash(parts), &signature).is_ok()
+    }
+
+    /// Whether this is a point that signatures can be trusted under: on the curve and not of small
+    /// order. Checked when a device is enrolled.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        VerifyingKey::from_bytes(&self.0).is_ok_and(|key| !key.is_weak())
+    }
+
+    /// Sixteen Crockford characters in groups of four, for people to compare.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        let digest = hash::FINGERPRINT.hash(&[&self.0]);
+        let mut bits = [0; 10];
+        bits.copy_from_slice(digest.first_chunk::<10>().unwrap_or(&[0; 10]));
+        grouped(&crockford(&bits))
+    }
+}
+
+/// A private key that signs. It is made from 32 bytes that the caller drew or loaded.
+#[derive(Clone)]
+pub struct Signer {
+    key: SigningKey,
+}
+
+impl fmt::Debug for Signer {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "Signer({:?})", self.public())
+    }
+}
+
+impl Signer {
+    /// The key of a 32-byte seed (RFC 8032, section 5.1.5).
+    #[must_use]
+    pub fn from_seed(seed: &[u8; 32]) -> Self {
+        Self {
+            key: SigningKey::from_bytes(seed),
+        }
+    }
+
+    /// The public half.
+    #[must_use]
+    pub fn public(&self) -> DeviceKey {
+        DeviceKey(self.key.verifying_key().to_bytes())
+    }
+
+    /// The seed, to be stored where the caller keeps secrets.
+    #[must_use]
+    pub fn seed(&self) -> [u8; 32] {
+        self.key.to_bytes()
+    }
+
+    /// Signs `parts` under `context`.
+    #[must_use]
+    pub fn sign(&self, context: &Context, parts: &[&[u8]]) -> Signature {
+        self.key.sign(&context.hash(parts)).to_bytes()
+    }
+}
+
+/// Crockford's base 32 without I, L, O and U; the last five stand only as check characters.
+const SYMBOLS: &[u8; 37] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ*~$=U";
+/// Characters of an invite code without its check character.
+const CODE_LEN: usize = 16;
+
+/// Why a typed invite code is not one. Nothing is sent anywhere for such a code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum CodeError {
+    /// A character outside the alphabet.
+    #[error("an invite code has digits and letters only; character {0} is something else")]
+    Character(usize),
+    /// Not 16 characters and a check character.
+    #[error("an invite code has 17 characters, this one has {0}")]
+    Length(usize),
+    /// The check character does not fit: a wrong character, or two that changed places.
+    #[error("the invite code does not fit its check character")]
+    Check,
+}
+
+/// An invite code: 80 random bits, written as 16 characters and a check character.
+#[derive(Clone, PartialEq, Eq)]
+pub struct InviteCode {
+    bits: [u8; 10],
+}
+
+impl fmt::Debug for InviteCode {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("InviteCode(…)")
+    }
+}
+
+impl fmt::Display for InviteCode {
+    /// Groups of four and the check character: `7KQ4-M2XP-9TRB-4GHD-K`.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            out,
+            "{}-{}",
+            grouped(&crockford(&self.bits)),
+            check_symbol(&self.bits)
+        )
+    }
+}
+
+impl InviteCode {
+    /// The code of 80 random bits, or `None` if its check character would be one of the five signs
+    /// that are awkward to type in a shell; the caller draws again (5 draws in 37 fail).
+    #[must_use]
+    pub fn from_random(bits: [u8; 10]) -> Option<Self> {
+        check_symbol(&bits)
+            .is_ascii_alphanumeric()
+            .then_some(Self { bits })
+    }
+
+    /// Reads what a person typed: case, spaces, hyphens and zero-width characters do not matter, O is
+    /// 0, I and L are 1.
+    ///
+    /// # Errors
+    /// See [`CodeError`].
+    pub fn parse(typed: &str) -> Result<Self, CodeError> {
+        let mut values = Vec::with_capacity(CODE_LEN + 1);
+        for (index, character) in typed.chars().enumerate() {
+            if character.is_whitespace()
+                || matches!(character, '-' | '\u{200b}'..='\u{200d}' | '\u{feff}')
+            {
+                continue;
+            }
+            let value = symbol_value(character).ok_or(CodeError::Character(index + 1))?;
+            values.push(value);
+        }
+        let (check, digits) = match values.split_last() {
+            Some((check, digits)) if digits.len() == CODE_LEN => (*check, digits),
+            _ => return Err(CodeError::Length(values.len())),
+        };
+        let mut number: u128 = 0;
+        for digit in digits {
+            if *digit >= 32 {
+                return Err(CodeError::Check);
+            }
+            number = number << 5 | u128::from(*digit);
+        }
+        let mut bits = [0; 10];
+        bits.copy_from_slice(number.to_be_bytes().last_chunk::<10>().unwrap_or(&[0; 10]));
+        if number % 37 == u128::from(check) {
+            Ok(Self { bits })
+        } else {
+            Err(CodeError::Check)
+        }
+    }
+
+    /// The key pair whose public half stands in the authority log: signing with it over a channel
+    /// proves knowledge of the code, and nobody who reads the log or the hub's store can do so.
+    #[must_use]
+    pub fn invite_key(&self) -> Signer {
+        Signer::from_seed(&hash::INVITE_KEY.hash(&[&self.bits]))
+    }
+
+    /// The key with which the hub proves to the joining device that it made this invite. The hub
+    /// keeps it; it does not let anyone enrol.
+    #[must_use]
+    pub fn hub_proof_key(&self) -> [u8; 32] {
+        hash::INVITE_HUB.hash(&[&self.bits])
+    }
+}
+
+fn number_of(bits: &[u8; 10]) -> u128 {
+    bits.iter()
+        .fold(0, |number, byte| number << 8 | u128::from(*byte))
+}
+
+fn crockford(bits: &[u8; 10]) -> String {
+    let number = number_of(bits);
+    (0..CODE_LEN)
+        .rev()
+        .map(|place| symbol(number >> (5 * place) & 31))
+        .collect()
+}
+
+fn check_symbol(bits: &[u8; 10]) -> char {
+    symbol(number_of(bits) % 37)
+}
+
+fn symbol(value: u128) -> char {
+    usize::try_from(value)
+        .ok()
+        .and_then(|at| SYMBOLS.get(at))
+        .map_or('?', |byte| char::from(*byte))
+}
+
+fn symbol_value(character: char) -> Option<u8> {
+    let upper = match character.to_ascii_uppercase() {
+        'O' => '0',
+        'I' | 'L' => '1',
+        other => other,
+    };
+    let at = SYMBOLS
+        .iter()
+        .position(|symbol| char::from(*symbol) == upper)?;
+    u8::try_from(at).ok()
+}
+
+fn grouped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() * 5 / 4);
+    for (index, character) in text.chars().enumerate() {
+        if index > 0 && index % 4 == 0 {
+            out.push('-');
+        }
+        out.push(character);
+    }
+    out
+}
+
+/// What both ends of a channel prove to each other at enrolment, and the words that people compare.
+#[derive(Clone, Copy, Debug)]
+pub struct Channel<'a> {
+    /// Keying material that both ends of this one connection export (RFC 8446, section 7.5).
+    pub exporter: &'a [u8; 32],
+    /// The joining device.
+    pub device: &'a DeviceKey,
+    /// The hub's device key, as the connection showed it.
+    pub hub: &'a DeviceKey,
+}
+
+impl Channel<'_> {
+    /// The joining device's proof: a signature with the invite key, bound to this channel, its key
+    /// and its age recipient.
+    #[must_use]
+    pub fn device_proof(&self, invite: &Signer, recipient: &[u8; 32]) -> Signature {
+        invite.sign(
+            &hash::ENROL_DEVICE,
+            &[self.exporter, &self.device.0, &self.hub.0, recipient],
+        )
+    }
+
+    /// Checks [`Channel::device_proof`].
+    #[must_use]
+    pub fn device_proof_holds(
+        &self,
+        invite: &DeviceKey,
+        recipient: &[u8; 32],
+        proof: &Signature,
+    ) -> bool {
+        invite.verifies(
+            &hash::ENROL_DEVICE,
+            &[self.exporter, &self.device.0, &self.hub.0, recipient],
+            proof,
+        )
+    }
+
+    /// The hub's proof that it made the invite, bound to this channel and to the network it names.
+    #[must_use]
+    pub fn hub_proof(&self, key: &[u8; 32], network: &crate::space::NetworkId) -> [u8; 32] {
+        hash::ENROL_HUB.hash(&[key, self.exporter, &self.device.0, &self.hub.0, &network.0])
+    }
+
+    /// What the four words are taken from: equal on both ends of one honest channel.
+    #[must_use]
+    pub fn words_digest(&self) -> [u8; 32] {
+        hash::WORDS.hash(&[self.exporter, &self.device.0, &self.hub.0])
+    }
+}
+
+/// A short name for a key in messages: the first eight hexadecimal digits.
+#[must_use]
+pub fn short(key: &DeviceKey) -> String {
+    let mut text = Hex(&key.0).to_string();
+    text.truncate(8);
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn codes() -> impl Iterator<Item = InviteCode> {
+        (0_u64..2_000).filter_map(|n| {
+            let digest = blake3::hash(&n.to_be_bytes());
+            InviteCode::from_random(*digest.as_bytes().first_chunk::<10>()?)
+        })
+    }
+
+    #[test]
+    fn a_code_survives_how_people_type_it() -> Result<(), CodeError> {
+        for code in codes().take(200) {
+            let text = code.to_string();
+            assert_eq!(text.len(), 21);
+            let sloppy = text
+                .to_lowercase()
+                .replace('-', " \u{200b}")
+                .replace('0', "o");
+            assert_eq!(InviteCode::parse(&sloppy.replace('1', "l"))?, code);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn every_wrong_character_and_every_swap_is_noticed() {
+        for code in codes().take(100) {
+            let text: Vec<char> = code.to_string().chars().filter(|c| *c != '-').collect();
+            for at in 0..text.len() {
+                for symbol in SYMBOLS {
+                    let mut typed = text.clone();
+                    if let Some(character) = typed.get_mut(at) {
+                        *character = char::from(*symbol);
+                    }
+                    let parsed = InviteCode::parse(&typed.iter().collect::<String>());
+                    assert_eq!(parsed.is_ok(), typed == text);
+                }
+                let mut swapped = text.clone();
+                if at + 1 < text.len() {
+                    swapped.swap(at, at + 1);
+                    let parsed = InviteCode::parse(&swapped.iter().collect::<String>());
+                    assert_eq!(parsed.is_ok(), swapped == text);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_proof_holds_on_its_own_channel_only() {
+        let device = Signer::from_seed(&[1; 32]).public();
+        let hub = Signer::from_seed(&[2; 32]).public();
+        let invite = Signer::from_seed(&[3; 32]);
+        let here = Channel {
+            exporter: &[4; 32],
+            device: &device,
+            hub: &hub,
+        };
+        let there = Channel {
+            exporter: &[5; 32],
+            ..here
+        };
+        let proof = here.device_proof(&invite, &[6; 32]);
+        assert!(here.device_proof_holds(&invite.public(), &[6; 32], &proof));
+        assert!(!here.device_proof_holds(&invite.public(), &[7; 32], &proof));
+        assert!(!there.device_proof_holds(&invite.public(), &[6; 32], &proof));
+        assert_ne!(here.words_digest(), there.words_digest());
+    }
+
+    #[test]
+    fn weak_keys_are_not_sound() {
+        assert!(Signer::from_seed(&[9; 32]).public().is_sound());
+        assert!(!DeviceKey([0; 32]).is_sound());
+        let mut identity = [0; 32];
+        identity[0] = 1;
+        assert!(!DeviceKey(identity).is_sound());
+    }
+
+    #[test]
+    fn a_signature_under_one_context_does_not_hold_under_another() {
+        let signer = Signer::from_seed(&[1; 32]);
+        let signature = signer.sign(&hash::CHECKPOINT, &[b"body"]);
+        assert!(
+            signer
+                .public()
+                .verifies(&hash::CHECKPOINT, &[b"body"], &signature)
+        );
+        assert!(
+            !signer
+                .public()
+                .verifies(&hash::RECEIPT, &[b"body"], &signature)
+        );
+        let mut flipped = signature;
+        flipped[0] ^= 1;
+        assert!(
+            !signer
+                .public()
+                .verifies(&hash::CHECKPOINT, &[b"body"], &flipped)
+        );
+    }
+}

@@ -1,0 +1,64 @@
+//! Every bound of the formats and of a session, each beside its reason.
+//!
+//! A bound stands here once; code names it and never writes the number. Relations between bounds are
+//! asserted at compile time, so that a change of one that breaks another does not build.
+
+/// Entries in one batch and between two checkpoints: bounds what one signature check can cost and
+/// what a cut connection sends again.
+pub const BATCH_ENTRIES: usize = 64;
+/// Payload and header bytes after which a batch is closed (a save group that has begun is finished).
+pub const BATCH_TARGET_BYTES: usize = 256 * 1024;
+/// Compressed bytes of one batch: what a cut connection sends again at most.
+pub const BATCH_COMPRESSED_MAX: usize = 512 * 1024;
+/// Decompressed bytes of one section of a batch: checked while decompressing, so that a small frame
+/// cannot ask for much memory.
+pub const BATCH_DECOMPRESSED_MAX: usize = 1024 * 1024;
+/// One frame with its head; larger lengths are refused before anything is allocated.
+pub const FRAME_MAX: usize = 1024 * 1024;
+/// Bytes of a frame head: type u16 and length u32.
+pub const FRAME_HEAD: usize = 6;
+/// One Automerge change that a device writes by default.
+pub const CHANGE_DEFAULT_MAX: usize = 64 * 1024;
+/// One Automerge change that is accepted at all: a checkpoint interval cannot be larger.
+pub const CHANGE_MAX: usize = 256 * 1024;
+/// One part: the texts or the card of one save, salt included.
+pub const PART_MAX: usize = 64 * 1024;
+/// Fields of one part; a form has a few dozen at most.
+pub const PART_FIELDS_MAX: usize = 256;
+/// Any other payload: authority orders, requests, genesis.
+pub const PAYLOAD_MAX: usize = 64 * 1024;
+/// Extension bytes behind the known header fields of an entry that a newer version wrote.
+pub const HEADER_EXTENSION_MAX: usize = 256;
+/// Spaces that one peer may name: one per site of the largest district, and three.
+pub const SPACES_MAX: usize = 256;
+/// Logs of one space in one vector, before ranges would be worth their code.
+pub const LOGS_MAX: usize = 5_000;
+/// Exceptions in one receipt; more ranges than this are reported as one that spans them.
+pub const EXCEPTIONS_MAX: usize = 256;
+/// Length of a name or label in an authority entry, in bytes of UTF-8.
+pub const NAME_MAX: usize = 200;
+/// Cuts in one revocation: incarnations of one device in all its spaces.
+pub const CUTS_MAX: usize = 1_024;
+/// Scopes of one grant.
+pub const SCOPES_MAX: usize = 64;
+/// Bytes that may wait in a session's outgoing buffer before it loads more to send.
+pub const OUTGOING_BUFFER: usize = 1024 * 1024;
+/// Batches received and not yet committed before a receiver stops reading.
+pub const UNCOMMITTED_BATCHES: usize = 4;
+/// Frames that carry nothing new which a peer may send before it is told to go away.
+pub const IDLE_FRAMES_MAX: u32 = 10_000;
+/// Time from the opening of a stream to the peer's Hello, in milliseconds.
+pub const HELLO_TIMEOUT_MS: u64 = 5_000;
+/// Silence after which a Ping is sent, in milliseconds; live push needs the path kept open.
+pub const KEEP_ALIVE_MS: u64 = 15_000;
+/// Silence after which a peer counts as gone, in milliseconds.
+pub const IDLE_TIMEOUT_MS: u64 = 30_000;
+/// Forks kept as proofs for one log; the earliest one decides.
+pub const FORK_HEADERS_MAX: usize = BATCH_ENTRIES;
+
+const _: () = assert!(BATCH_COMPRESSED_MAX + 1024 <= FRAME_MAX);
+const _: () = assert!(BATCH_TARGET_BYTES + CHANGE_MAX + 2 * PART_MAX <= BATCH_DECOMPRESSED_MAX);
+const _: () = assert!(CHANGE_DEFAULT_MAX <= CHANGE_MAX && CHANGE_MAX <= BATCH_TARGET_BYTES);
+const _: () = assert!(KEEP_ALIVE_MS * 2 <= IDLE_TIMEOUT_MS);
+// A full vector fits one frame: 32 log + 8 len + 16 head + 1 flags a row.
+const _: () = assert!(LOGS_MAX * 57 + 64 <= FRAME_MAX);

@@ -1,0 +1,750 @@
+//! Frames: what peers say to each other, on QUIC, on TLS/TCP, in a pipe or in a file.
+//!
+//! A frame is `type u16 | len u32 | body`. Types are append-only and unknown ones are skipped; every body
+//! ends with a length-prefixed tail for fields of newer versions. Lengths are checked before anything
+//! is allocated. What a message means for a session is in `session`.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use crate::authority::{Certificate, Reason};
+use crate::batch::Packed;
+use crate::codec::{DecodeError, Reader, Writer};
+use crate::hash;
+use crate::identity::{DeviceKey, Signature, Signer};
+use crate::limits;
+use crate::log::{ForkProof, LogId, Position};
+use crate::space::{NetworkId, SpaceId};
+
+/// Oldest protocol version that this program accepts.
+pub const PROTOCOL_MIN: u16 = 1;
+/// The protocol version that this program speaks.
+pub const PROTOCOL_NOW: u16 = 1;
+
+/// Length and head of a log as peers compare them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tip {
+    /// Entries that are stored, chain-valid and covered by a checkpoint; for a frozen log, up to the
+    /// fork.
+    pub len: u64,
+    /// Id of the last of them.
+    pub head: [u8; 32],
+    /// The log forked and is closed.
+    pub frozen: bool,
+}
+
+impl Tip {
+    /// As a position.
+    #[must_use]
+    pub const fn position(&self) -> Position {
+        Position {
+            len: self.len,
+            head: self.head,
+        }
+    }
+}
+
+/// Digest of a space: BLAKE3 over its logs in id order, each with first-held entry (0), length, head
+/// and frozen flag. It covers what is stored, whatever its verdict, or two replicas with different
+/// views of authority would resend for ever.
+#[must_use]
+pub fn space_digest(logs: &BTreeMap<LogId, Tip>) -> [u8; 32] {
+    let mut writer = Writer::new();
+    for (log, tip) in logs.iter().filter(|(_, tip)| tip.len > 0) {
+        writer
+            .fixed(&log.0)
+            .u64(0)
+            .u64(tip.len)
+            .fixed(&tip.head)
+            .u8(u8::from(tip.frozen));
+    }
+    hash::SPACE_DIGEST.hash(&[&writer.into_bytes()])
+}
+
+/// One space as a peer offers it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// First 8 bytes of the space's id.
+    pub space: [u8; 8],
+    /// See [`space_digest`].
+    pub digest: [u8; 32],
+    /// The sender lacks receipts that cover all it holds there.
+    pub lacks_receipts: bool,
+}
+
+/// The first 8 bytes of a space's id, which name it within a session.
+#[must_use]
+pub fn space_prefix(space: &SpaceId) -> [u8; 8] {
+    *space.0.first_chunk().unwrap_or(&[0; 8])
+}
+
+/// First message of both sides.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hello {
+    /// Oldest version accepted.
+    pub min: u16,
+    /// Version spoken.
+    pub max: u16,
+    /// Optional abilities, as bits; none are defined yet.
+    pub features: u32,
+    /// Random id of the sender's store.
+    pub epoch: [u8; 16],
+    /// The spaces that the sender shares with the receiver.
+    pub spaces: Vec<Offer>,
+}
+
+/// One log in a vector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// The log.
+    pub log: LogId,
+    /// Its length.
+    pub len: u64,
+    /// First 16 bytes of the id of its last entry.
+    pub head: [u8; 16],
+    /// It forked and is closed.
+    pub frozen: bool,
+    /// First entry held; 0 unless the log was pruned.
+    pub first: u64,
+    /// Entries whose payload is not held although it was not erased.
+    pub missing: u32,
+}
+
+/// A batch on the wire.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WireBatch {
+    /// First 8 bytes of the log's id.
+    pub log: [u8; 8],
+    /// Position before its first entry.
+    pub start: Position,
+    /// The entries.
+    pub packed: Packed,
+}
+
+/// Entries that a receipt holds back, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exception {
+    /// Sequence numbers.
+    pub range: Range<u64>,
+    /// Why they do not count.
+    pub reason: Reason,
+}
+
+/// Hub-signed statement of what of a log it has stored, judged and held back 中心回执.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// The space.
+    pub space: SpaceId,
+    /// The log.
+    pub log: LogId,
+    /// The hub's store.
+    pub epoch: [u8; 16],
+    /// Stored durably up to here.
+    pub stored: Position,
+    /// Judged, merged and visible at the hub up to here.
+    pub judged_len: u64,
+    /// Held back, in ascending order, not overlapping.
+    pub exceptions: Vec<Exception>,
+    /// The hub's clock when it committed, in Unix milliseconds: the legal time of receipt.
+    pub received_at_ms: u64,
+    /// By the authority key.
+    pub signature: Signature,
+}
+
+impl Receipt {
+    /// Signs a receipt; the signature passed in is replaced.
+    #[must_use]
+    pub fn signed(mut self, authority: &Signer) -> Self {
+        self.signature = authority.sign(&hash::RECEIPT, &[&self.body()]);
+        self
+    }
+
+    /// Whether the authority key signed this.
+    #[must_use]
+    pub fn verifies(&self, authority: &DeviceKey) -> bool {
+        authority.verifies(&hash::RECEIPT, &[&self.body()], &self.signature)
+    }
+
+    /// Whether entry `seq` is stored and not held back.
+    #[must_use]
+    pub fn covers(&self, seq: u64) -> bool {
+        seq < self.stored.len && self.reason(seq).is_none()
+    }
+
+    /// Why entry `seq` is held back, if it is.
+    #[must_use]
+    pub fn reason(&self, seq: u64) -> Option<Reason> {
+        let exception = self
+            .exceptions
+            .iter()
+            .find(|exception| exception.range.contains(&seq));
+        exception.map(|exception| exception.reason)
+    }
+
+    fn body(&self) -> Vec<u8> {
+        let mut writer = Writer::new();
+        writer
+            .fixed(&self.space.0)
+            .fixed(&self.log.0)
+            .fixed(&self.epoch)
+            .u64(self.stored.len)
+            .fixed(&self.stored.head)
+            .u64(self.judged_len)
+            .length(self.exceptions.len());
+        for exception in &self.exceptions {
+            writer
+                .u64(exception.range.start)
+                .u64(exception.range.end)
+                .u8(exception.reason.code());
+        }
+        writer.u64(self.received_at_ms);
+        writer.into_bytes()
+    }
+
+    /// The bytes that are stored, sent and verified.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = self.body();
+        bytes.extend_from_slice(&self.signature);
+        bytes
+    }
+
+    /// Reads [`Receipt::encode`]; the signature still has to be checked.
+    ///
+    /// # Errors
+    /// The bytes are not a receipt, or its ranges are not ascending.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(bytes);
+        let receipt = Self::read(&mut reader)?;
+        reader.finish()?;
+        Ok(receipt)
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let space = SpaceId(reader.fixed()?);
+        let log = LogId(reader.fixed()?);
+        let epoch = reader.fixed()?;
+        let stored = Position {
+            len: reader.u64()?,
+            head: reader.fixed()?,
+        };
+        let judged_len = reader.u64()?;
+        let count = reader.count(limits::EXCEPTIONS_MAX, 17)?;
+        let mut exceptions: Vec<Exception> = Vec::with_capacity(count);
+        for _ in 0..count {
+            let range = reader.u64()?..reader.u64()?;
+            let floor = exceptions.last().map_or(0, |last| last.range.end);
+            if range.is_empty() || range.start < floor {
+                return reader.fail("ranges out of order");
+            }
+            match Reason::of(reader.u8()?) {
+                Some(reason) => exceptions.push(Exception { range, reason }),
+                None => return reader.fail("an unknown reason"),
+            }
+        }
+        if judged_len > stored.len {
+            return reader.fail("more judged than stored");
+        }
+        let received_at_ms = reader.u64()?;
+        let signature = reader.fixed()?;
+        Ok(Self {
+            space,
+            log,
+            epoch,
+            stored,
+            judged_len,
+            exceptions,
+            received_at_ms,
+            signature,
+        })
+    }
+}
+
+/// What an error is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorScope {
+    /// The whole connection, which is closed.
+    Connection,
+    /// One space.
+    Space,
+    /// One log.
+    Log,
+    /// One entry.
+    Entry,
+}
+
+/// Error codes: append-only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorCode {
+    /// No protocol version in common.
+    VersionUnsupported,
+    /// The peer may not do this.
+    NotAuthorised,
+    /// The peer's device was revoked.
+    Revoked,
+    /// A space of another network.
+    UnknownSpace,
+    /// Bytes that are no frame, or a frame at the wrong time.
+    BadFrame,
+    /// Beyond a bound.
+    TooLarge,
+    /// Entries that do not follow what is stored.
+    ChainMismatch,
+    /// A signature does not hold.
+    BadSignature,
+    /// The peer's store is another than remembered.
+    StaleEpoch,
+    /// Kept, and held back.
+    Quarantined,
+    /// The entries were pruned; a snapshot is needed.
+    NeedSnapshot,
+    /// Too much at once; come back later.
+    Busy,
+    /// The day's quota is used up.
+    QuotaExceeded,
+    /// A fault of the sender of this error.
+    Internal,
+    /// A code of a newer version.
+    Other(u16),
+}
+
+impl ErrorCode {
+    const ALL: [Self; 14] = [
+        Self::VersionUnsupported,
+        Self::NotAuthorised,
+        Self::Revoked,
+        Self::UnknownSpace,
+        Self::BadFrame,
+        Self::TooLarge,
+        Self::ChainMismatch,
+        Self::BadSignature,
+        Self::StaleEpoch,
+        Self::Quarantined,
+        Self::NeedSnapshot,
+        Self::Busy,
+        Self::QuotaExceeded,
+        Self::Internal,
+    ];
+
+    /// The number on the wire.
+    #[must_use]
+    pub fn number(self) -> u16 {
+        if let Self::Other(number) = self {
+            return number;
+        }
+        let at = Self::ALL.iter().position(|code| *code == self);
+        at.and_then(|at| u16::try_from(at + 1).ok()).unwrap_or(u16::MAX)
+    }
+
+    /// The code of a number.
+    #[must_use]
+    pub fn of(number: u16) -> Self {
+        let at = usize::from(number).checked_sub(1);
+        at.and_then(|at| Self::ALL.get(at))
+            .copied()
+            .unwrap_or(Self::Other(number))
+    }
+}
+
+/// A request to join with an invite, proven over the channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Enrol {
+    /// Public half of the invite key.
+    pub invite: DeviceKey,
+    /// The device's age recipient.
+    pub recipient: [u8; 32],
+    /// See [`crate::identity::Channel::device_proof`].
+    pub proof: Signature,
+}
+
+/// The hub's answer: it made the invite, and this is the network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Enrolled {
+    /// The network.
+    pub network: NetworkId,
+    /// The root key's statement for the authority key.
+    pub certificate: Certificate,
+    /// The code in this device's numbers.
+    pub device_code: String,
+    /// See [`crate::identity::Channel::hub_proof`].
+    pub proof: [u8; 32],
+}
+
+/// One frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Message {
+    /// Opens a session.
+    Hello(Hello),
+    /// More spaces, or spaces again, after Hello.
+    Offers(Vec<Offer>),
+    /// Logs of a space: all of them, or those that changed.
+    Vector {
+        /// First 8 bytes of the space's id.
+        space: [u8; 8],
+        /// All logs of the space, in id order.
+        complete: bool,
+        /// The logs.
+        rows: Vec<Row>,
+    },
+    /// Send this log from here on, whatever you believe I have.
+    Want {
+        /// First 8 bytes of the log's id.
+        log: [u8; 8],
+        /// First entry wanted.
+        from: u64,
+    },
+    /// Entries.
+    Batch(WireBatch),
+    /// A receipt.
+    Receipt(Receipt),
+    /// A proof that a log forked.
+    Fork(Box<ForkProof>),
+    /// Are you there?
+    Ping(u64),
+    /// Yes.
+    Pong(u64),
+    /// Something was refused.
+    Error {
+        /// What.
+        code: ErrorCode,
+        /// How much of the connection it concerns.
+        scope: ErrorScope,
+        /// When to try again, in seconds; 0 for no advice.
+        retry_after_s: u32,
+    },
+    /// The sender is done.
+    Bye(u16),
+    /// Opens an enrolment.
+    Enrol(Enrol),
+    /// Answers it.
+    Enrolled(Enrolled),
+    /// A type of a newer version, skipped.
+    Unknown(u16),
+}
+
+impl Message {
+    const fn type_code(&self) -> u16 {
+        match self {
+            Self::Hello(_) => 1,
+            Self::Offers(_) => 2,
+            Self::Vector { .. } => 3,
+            Self::Want { .. } => 4,
+            Self::Batch(_) => 5,
+            Self::Receipt(_) => 6,
+            Self::Fork(_) => 7,
+            Self::Ping(_) => 8,
+            Self::Pong(_) => 9,
+            Self::Error { .. } => 10,
+            Self::Bye(_) => 11,
+            Self::Enrol(_) => 12,
+            Self::Enrolled(_) => 13,
+            Self::Unknown(code) => *code,
+        }
+    }
+
+    /// The whole frame.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut writer = Writer::new();
+        match self {
+            Self::Hello(hello) => {
+                writer
+                    .u16(hello.min)
+                    .u16(hello.max)
+                    .u32(hello.features)
+                    .fixed(&hello.epoch);
+                write_offers(&mut writer, &hello.spaces);
+            }
+            Self::Offers(offers) => write_offers(&mut writer, offers),
+            Self::Vector {
+                space,
+                complete,
+                rows,
+            } => {
+                writer
+                    .fixed(space)
+                    .u8(u8::from(*complete))
+                    .length(rows.len());
+                for row in rows {
+                    write_row(&mut writer, row);
+                }
+            }
+            Self::Want { log, from } => {
+                writer.fixed(log).u64(*from);
+            }
+            Self::Batch(batch) => {
+                writer
+                    .fixed(&batch.log)
+                    .u64(batch.start.len)
+                    .fixed(&batch.start.head)
+                    .u16(batch.packed.count)
+                    .bytes(&batch.packed.main)
+                    .bytes(&batch.packed.parts);
+            }
+            Self::Receipt(receipt) => {
+                writer.fixed(&receipt.encode());
+            }
+            Self::Fork(proof) => proof.write(&mut writer),
+            Self::Ping(token) | Self::Pong(token) => {
+                writer.u64(*token);
+            }
+            Self::Error {
+                code,
+                scope,
+                retry_after_s,
+            } => {
+                let scope = match scope {
+                    ErrorScope::Connection => 0,
+                    ErrorScope::Space => 1,
+                    ErrorScope::Log => 2,
+                    ErrorScope::Entry => 3,
+                };
+                writer.u16(code.number()).u8(scope).u32(*retry_after_s);
+            }
+            Self::Bye(code) => {
+                writer.u16(*code);
+            }
+            Self::Enrol(enrol) => {
+                writer
+                    .fixed(&enrol.invite.0)
+                    .fixed(&enrol.recipient)
+                    .fixed(&enrol.proof);
+            }
+            Self::Enrolled(enrolled) => {
+                writer.fixed(&enrolled.network.0);
+                enrolled.certificate.write(&mut writer);
+                writer.str(&enrolled.device_code).fixed(&enrolled.proof);
+            }
+            Self::Unknown(_) => {}
+        }
+        let body = writer.into_bytes();
+        let mut frame = Writer::new();
+        // The tail for newer versions is empty in this one.
+        frame
+            .u16(self.type_code())
+            .length(body.len() + 2)
+            .fixed(&body)
+            .u16(0);
+        frame.into_bytes()
+    }
+
+    /// Reads the body of a frame of type `code`.
+    ///
+    /// # Errors
+    /// The body of a known type is malformed.
+    pub fn decode(code: u16, body: &[u8]) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(body);
+        let message = match code {
+            1 => Self::Hello(Hello {
+                min: reader.u16()?,
+                max: reader.u16()?,
+                features: reader.u32()?,
+                epoch: reader.fixed()?,
+                spaces: read_offers(&mut reader)?,
+            }),
+            2 => Self::Offers(read_offers(&mut reader)?),
+            3 => {
+                let space = reader.fixed()?;
+                let complete = match reader.u8()? {
+                    0 => false,
+                    1 => true,
+                    _ => return reader.fail("a flag that is neither 0 nor 1"),
+                };
+                let count = reader.count(limits::LOGS_MAX, 57)?;
+                let rows = (0..count)
+                    .map(|_| read_row(&mut reader))
+                    .collect::<Result<Vec<_>, _>>()?;
+                if !rows.is_sorted_by(|left, right| left.log < right.log) {
+                    return reader.fail("logs out of order");
+                }
+                Self::Vector {
+                    space,
+                    complete,
+                    rows,
+                }
+            }
+            4 => Self::Want {
+                log: reader.fixed()?,
+                from: reader.u64()?,
+            },
+            5 => {
+                let log = reader.fixed()?;
+                let start = Position {
+                    len: reader.u64()?,
+                    head: reader.fixed()?,
+                };
+                let count = reader.u16()?;
+                let main = reader.bytes(limits::BATCH_COMPRESSED_MAX)?.to_vec();
+                let parts = reader.bytes(limits::BATCH_COMPRESSED_MAX)?.to_vec();
+                Self::Batch(WireBatch {
+                    log,
+                    start,
+                    packed: Packed { count, main, parts },
+                })
+            }
+            6 => Self::Receipt(Receipt::read(&mut reader)?),
+            7 => Self::Fork(Box::new(ForkProof::read(&mut reader)?)),
+            8 => Self::Ping(reader.u64()?),
+            9 => Self::Pong(reader.u64()?),
+            10 => Self::Error {
+                code: ErrorCode::of(reader.u16()?),
+                scope: match reader.u8()? {
+                    0 => ErrorScope::Connection,
+                    1 => ErrorScope::Space,
+                    2 => ErrorScope::Log,
+                    3 => ErrorScope::Entry,
+                    _ => return reader.fail("an unknown scope"),
+                },
+                retry_after_s: reader.u32()?,
+            },
+            11 => Self::Bye(reader.u16()?),
+            12 => Self::Enrol(Enrol {
+                invite: DeviceKey(reader.fixed()?),
+                recipient: reader.fixed()?,
+                proof: reader.fixed()?,
+            }),
+            13 => Self::Enrolled(Enrolled {
+                network: NetworkId(reader.fixed()?),
+                certificate: Certificate::read(&mut reader)?,
+                device_code: reader.str(limits::NAME_MAX)?.to_owned(),
+                proof: reader.fixed()?,
+            }),
+            newer => return Ok(Self::Unknown(newer)),
+        };
+        let tail = usize::from(reader.u16()?);
+        reader.take(tail)?;
+        reader.finish()?;
+        Ok(message)
+    }
+}
+
+fn write_offers(writer: &mut Writer, offers: &[Offer]) {
+    writer.length(offers.len());
+    for offer in offers {
+        writer
+            .fixed(&offer.space)
+            .fixed(&offer.digest)
+            .u8(u8::from(offer.lacks_receipts));
+    }
+}
+
+fn read_offers(reader: &mut Reader<'_>) -> Result<Vec<Offer>, DecodeError> {
+    let count = reader.count(limits::SPACES_MAX, 41)?;
+    let mut offers = Vec::with_capacity(count);
+    for _ in 0..count {
+        let space = reader.fixed()?;
+        let digest = reader.fixed()?;
+        let lacks_receipts = match reader.u8()? {
+            0 => false,
+            1 => true,
+            _ => return reader.fail("a flag that is neither 0 nor 1"),
+        };
+        offers.push(Offer {
+            space,
+            digest,
+            lacks_receipts,
+        });
+    }
+    Ok(offers)
+}
+
+const FROZEN: u8 = 1;
+const PRUNED: u8 = 2;
+const MISSING: u8 = 4;
+
+fn write_row(writer: &mut Writer, row: &Row) {
+    let flags = if row.frozen { FROZEN } else { 0 }
+        | if row.first > 0 { PRUNED } else { 0 }
+        | if row.missing > 0 { MISSING } else { 0 };
+    writer
+        .fixed(&row.log.0)
+        .u64(row.len)
+        .fixed(&row.head)
+        .u8(flags);
+    if row.first > 0 {
+        writer.u64(row.first);
+    }
+    if row.missing > 0 {
+        writer.u32(row.missing);
+    }
+}
+
+fn read_row(reader: &mut Reader<'_>) -> Result<Row, DecodeError> {
+    let log = LogId(reader.fixed()?);
+    let len = reader.u64()?;
+    let head = reader.fixed()?;
+    let flags = reader.u8()?;
+    if flags & !(FROZEN | PRUNED | MISSING) != 0 {
+        return reader.fail("unknown flags");
+    }
+    let first = if flags & PRUNED == 0 {
+        0
+    } else {
+        reader.u64()?
+    };
+    let missing = if flags & MISSING == 0 {
+        0
+    } else {
+        reader.u32()?
+    };
+    let stated = (flags & PRUNED != 0) == (first > 0) && (flags & MISSING != 0) == (missing > 0);
+    if !stated {
+        return reader.fail("a flag for nothing");
+    }
+    Ok(Row {
+        log,
+        len,
+        head,
+        frozen: flags & FROZEN != 0,
+        first,
+        missing,
+    })
+}
+
+/// Cuts an ordered byte stream into frames.
+#[derive(Debug, Default)]
+pub struct FrameReader {
+    buffer: Vec<u8>,
+    read: usize,
+}
+
+impl FrameReader {
+    /// Takes bytes as they come.
+    pub fn push(&mut self, bytes: &[u8]) {
+        if self.read > 0 && self.read == self.buffer.len() {
+            self.buffer.clear();
+            self.read = 0;
+        } else if self.read > limits::FRAME_MAX {
+            self.buffer.drain(..self.read);
+            self.read = 0;
+        }
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// The next whole frame.
+    ///
+    /// # Errors
+    /// The frame is longer than [`limits::FRAME_MAX`] or the body of a known type is malformed; the
+    /// stream cannot be read on after that.
+    pub fn next_frame(&mut self) -> Result<Option<Message>, DecodeError> {
+        let rest = self.buffer.get(self.read..).unwrap_or_default();
+        let mut head = Reader::new(rest);
+        let (Ok(code), Ok(len)) = (head.u16(), head.u32()) else {
+            return Ok(None);
+        };
+        let len = usize::try_from(len).unwrap_or(usize::MAX);
+        if len > limits::FRAME_MAX - limits::FRAME_HEAD {
+            return head.fail("a frame beyond its bound");
+        }
+        if head.remaining() < len {
+            return Ok(None);
+        }
+        let body = head.take(len)?;
+        let message = Message::decode(code, body)?;
+        self.read += limits::FRAME_HEAD + len;
+        Ok(Some(message))
+    }
+}
+
+#[cfg(test)]
+mod tests;

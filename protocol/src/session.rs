@@ -1,0 +1,797 @@
+//! The sync state machine of one connection: bytes and commands in, events and bytes out.
+//!
+//! It does no I/O, holds no store and reads no clock; the glue around it does, in production over QUIC
+//! and in the simulator over a pipe. Methods come in four families: commands of the owner (`share`,
+//! `start`, `tip_moved`, `loaded`, `committed`, `push_receipt` …), `handle_*` for what comes in, `poll_*`
+//! for what must go out, and getters. After any call, poll events until there are none, then bytes.
+//!
+//! The flow: both sides say Hello with one digest per shared space. Equal digests end the matter.
+//! Otherwise both send vectors, and each side streams what the other lacks, authority first, cut at
+//! checkpoints. The hub's receipts come back as it commits. The same session then stays open and
+//! carries live changes. A session never decides whether an entry counts; it only moves them.
+//!
+//! What a peer says it has is a hint for this connection and is forgotten with it.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use crate::codec::DecodeError;
+use crate::limits;
+use crate::log::{ForkProof, LogId};
+use crate::message::{
+    ErrorCode, ErrorScope, FrameReader, Hello, Message, Offer, PROTOCOL_MIN, PROTOCOL_NOW, Receipt,
+    Row, Tip, WireBatch, space_digest, space_prefix,
+};
+use crate::space::{Space, SpaceId};
+
+/// A space as the owner's store holds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// Which kind: decides the order of sending.
+    pub space: Space,
+    /// Its logs.
+    pub logs: BTreeMap<LogId, Tip>,
+    /// The store lacks receipts that cover all it holds there, and wants them again.
+    pub lacks_receipts: bool,
+}
+
+/// A piece of a log that the session wants to send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Load {
+    /// The space of the log.
+    pub space: SpaceId,
+    /// The log.
+    pub log: LogId,
+    /// First entry that the peer lacks.
+    pub from: u64,
+    /// What the peer has just before, if it said so: another id there means a fork.
+    pub head: Option<[u8; 16]>,
+}
+
+/// What the owner must act on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The peer's first message came and its version fits: only now is there a connection.
+    Connected {
+        /// Random id of the peer's store.
+        epoch: [u8; 16],
+    },
+    /// Read this from the store and call [`Session::loaded`].
+    Load(Load),
+    /// Verify and store this, then call [`Session::committed`].
+    Received {
+        /// The log.
+        log: LogId,
+        /// The entries, unverified.
+        batch: WireBatch,
+    },
+    /// Verify and keep this receipt.
+    Receipt(Receipt),
+    /// The peer lacks receipts of this space: call [`Session::push_receipt`] with the newest of each log.
+    ReceiptsWanted(SpaceId),
+    /// Check and keep this proof.
+    Fork(Box<ForkProof>),
+    /// The peer refused something; nothing is lost, the connection goes on.
+    Refused {
+        /// What.
+        code: ErrorCode,
+    },
+    /// The session is over.
+    Closed(Close),
+}
+
+/// Why a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Close {
+    /// The peer said goodbye.
+    PeerBye,
+    /// This side said goodbye.
+    OwnBye,
+    /// No Hello within [`limits::HELLO_TIMEOUT_MS`].
+    NoHello,
+    /// Silence for [`limits::IDLE_TIMEOUT_MS`].
+    Silent,
+    /// The peer broke the protocol: code told to it, offset and expectation where there was one.
+    Violation(ErrorCode, Option<DecodeError>),
+    /// The peer closed with this code.
+    Peer(ErrorCode),
+}
+
+/// What the peer is known to have of a log.
+#[derive(Clone, Copy, Debug)]
+struct PeerTip {
+    len: u64,
+    head: Option<[u8; 16]>,
+    frozen: bool,
+}
+
+#[derive(Debug)]
+struct Shared {
+    share: Share,
+    /// Digest and logs as last told to the peer.
+    told: Option<([u8; 32], BTreeMap<LogId, Tip>)>,
+    peer_digest: Option<[u8; 32]>,
+    /// The peer's logs, once known.
+    peer: Option<BTreeMap<LogId, PeerTip>>,
+    vector_sent: bool,
+    /// Logs that the peer can name by their prefix: it has them, or was told of them.
+    named: BTreeSet<LogId>,
+}
+
+/// Counters of a session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Bytes of frames sent.
+    pub frame_bytes_out: u64,
+    /// Bytes of frames received.
+    pub frame_bytes_in: u64,
+    /// Entries sent.
+    pub entries_out: u64,
+    /// Entries received.
+    pub entries_in: u64,
+    /// Receipts received.
+    pub receipts_in: u64,
+    /// Times that this side had to wait for an answer before it could go on: 1 when nothing changed.
+    pub rounds: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Made,
+    Greeting,
+    Live,
+    Closed,
+}
+
+/// One connection's state.
+#[derive(Debug)]
+pub struct Session {
+    epoch: [u8; 16],
+    phase: Phase,
+    greeted: bool,
+    spaces: BTreeMap<SpaceId, Shared>,
+    /// What the peer offered and this side does not share (yet).
+    unshared: BTreeMap<[u8; 8], Offer>,
+    names: BTreeMap<[u8; 8], (SpaceId, LogId)>,
+    loading: Option<Load>,
+    uncommitted: usize,
+    receipts: BTreeMap<LogId, Receipt>,
+    events: VecDeque<Event>,
+    outgoing: VecDeque<Vec<u8>>,
+    outgoing_bytes: usize,
+    reader: FrameReader,
+    idle_frames: u32,
+    started_ms: u64,
+    heard_ms: u64,
+    said_ms: u64,
+    stats: Stats,
+}
+
+impl Session {
+    /// A session that has not begun. `epoch` is the random id of the owner's store.
+    #[must_use]
+    pub fn new(epoch: [u8; 16], now_ms: u64) -> Self {
+        Self {
+            epoch,
+            phase: Phase::Made,
+            greeted: false,
+            spaces: BTreeMap::new(),
+            unshared: BTreeMap::new(),
+            names: BTreeMap::new(),
+            loading: None,
+            uncommitted: 0,
+            receipts: BTreeMap::new(),
+            events: VecDeque::new(),
+            outgoing: VecDeque::new(),
+            outgoing_bytes: 0,
+            reader: FrameReader::default(),
+            idle_frames: 0,
+            started_ms: now_ms,
+            heard_ms: now_ms,
+            said_ms: now_ms,
+            stats: Stats::default(),
+        }
+    }
+
+    // ---- commands ----
+
+    /// Shares a space with the peer, before [`Session::start`] or later, when rights have changed.
+    pub fn share(&mut self, id: SpaceId, share: Share) {
+        if self.spaces.contains_key(&id) {
+            return;
+        }
+        for log in share.logs.keys() {
+            self.names.insert(log.prefix(), (id, *log));
+        }
+        let shared = Shared {
+            share,
+            told: None,
+            peer_digest: None,
+            peer: None,
+            vector_sent: false,
+            named: BTreeSet::new(),
+        };
+        self.spaces.insert(id, shared);
+        if self.phase == Phase::Greeting || self.phase == Phase::Live {
+            let offer = self.offer(&id);
+            self.send(&Message::Offers(offer.into_iter().collect()));
+            if let Some(theirs) = self.unshared.remove(&space_prefix(&id)) {
+                self.peer_offered(&theirs);
+            }
+        }
+    }
+
+    /// Stops sharing a space: nothing more of it is sent or taken.
+    pub fn withdraw(&mut self, id: &SpaceId) {
+        self.spaces.remove(id);
+        self.names.retain(|_, (space, _)| space != id);
+        self.loading = self.loading.filter(|load| load.space != *id);
+    }
+
+    /// Says Hello.
+    pub fn start(&mut self) {
+        if self.phase != Phase::Made {
+            return;
+        }
+        self.phase = Phase::Greeting;
+        let ids: Vec<_> = self.spaces.keys().copied().collect();
+        let spaces = ids.iter().filter_map(|id| self.offer(id)).collect();
+        self.send(&Message::Hello(Hello {
+            min: PROTOCOL_MIN,
+            max: PROTOCOL_NOW,
+            features: 0,
+            epoch: self.epoch,
+            spaces,
+        }));
+        self.stats.rounds = 1;
+    }
+
+    /// The owner's store has this much of a log now, whoever wrote it.
+    pub fn tip_moved(&mut self, space: &SpaceId, log: LogId, tip: Tip) {
+        if let Some(shared) = self.spaces.get_mut(space) {
+            shared.share.logs.insert(log, tip);
+            self.names.insert(log.prefix(), (*space, log));
+            self.load_more();
+        }
+    }
+
+    /// Answers [`Event::Load`]: the entries from where the peer ends, or `None` if the store cannot
+    /// give them; the log is then left alone for this session.
+    pub fn loaded(&mut self, load: &Load, batch: Option<WireBatch>) {
+        if self.loading != Some(*load) {
+            return;
+        }
+        self.loading = None;
+        let Some(shared) = self.spaces.get_mut(&load.space) else {
+            return;
+        };
+        let end = batch.as_ref().map_or(u64::MAX, |batch| {
+            batch
+                .start
+                .len
+                .saturating_add(u64::from(batch.packed.count))
+        });
+        let tip = PeerTip {
+            len: end.max(load.from),
+            head: None,
+            frozen: false,
+        };
+        shared.peer.get_or_insert_default().insert(load.log, tip);
+        if let Some(batch) = batch {
+            let mine = shared.share.logs.get(&load.log).copied();
+            if let Some(tip) = mine.filter(|_| shared.named.insert(load.log)) {
+                let rows = vec![row(&load.log, &tip)];
+                let space = space_prefix(&load.space);
+                self.send(&Message::Vector {
+                    space,
+                    complete: false,
+                    rows,
+                });
+            }
+            self.stats.entries_out += u64::from(batch.packed.count);
+            self.send(&Message::Batch(batch));
+        }
+        self.load_more();
+    }
+
+    /// One received batch is durable, or was refused and dropped.
+    pub fn committed(&mut self) {
+        self.uncommitted = self.uncommitted.saturating_sub(1);
+    }
+
+    /// Sends a receipt; only the newest of a log goes out.
+    pub fn push_receipt(&mut self, receipt: Receipt) {
+        if self.phase == Phase::Live && self.spaces.contains_key(&receipt.space) {
+            self.receipts.insert(receipt.log, receipt);
+        }
+    }
+
+    /// Sends a proof that a log forked.
+    pub fn push_fork(&mut self, proof: Box<ForkProof>) {
+        if self.spaces.contains_key(&proof.author.space) {
+            self.send(&Message::Fork(proof));
+        }
+    }
+
+    /// Asks for a log from an earlier place: what came does not follow what is stored.
+    pub fn want(&mut self, log: &LogId, from: u64) {
+        self.send(&Message::Want {
+            log: log.prefix(),
+            from,
+        });
+    }
+
+    /// Tells the peer that something was refused; the connection goes on.
+    pub fn refuse(&mut self, code: ErrorCode, scope: ErrorScope) {
+        self.send(&Message::Error {
+            code,
+            scope,
+            retry_after_s: 0,
+        });
+    }
+
+    /// Says goodbye; what is queued still goes out.
+    pub fn bye(&mut self) {
+        if self.phase != Phase::Closed {
+            self.flush_receipts();
+            self.send(&Message::Bye(0));
+            self.close(Close::OwnBye);
+        }
+    }
+
+    /// Ends the session because the peer may not go on; it is told why.
+    pub fn expel(&mut self, code: ErrorCode) {
+        self.violation(code, None);
+    }
+
+    // ---- in ----
+
+    /// Takes bytes of the peer's stream.
+    pub fn handle_bytes(&mut self, bytes: &[u8], now_ms: u64) {
+        if self.phase == Phase::Closed {
+            return;
+        }
+        self.heard_ms = now_ms;
+        self.stats.frame_bytes_in += bytes.len() as u64;
+        self.reader.push(bytes);
+        while self.phase != Phase::Closed {
+            match self.reader.next_frame() {
+                Ok(None) => break,
+                Ok(Some(message)) => self.handle_message(message),
+                Err(error) => self.violation(ErrorCode::BadFrame, Some(error)),
+            }
+        }
+    }
+
+    /// Call at [`Session::poll_timeout`].
+    pub fn handle_timeout(&mut self, now_ms: u64) {
+        if self.phase == Phase::Closed {
+            return;
+        }
+        if !self.greeted && now_ms >= self.started_ms + limits::HELLO_TIMEOUT_MS {
+            self.close(Close::NoHello);
+        } else if now_ms >= self.heard_ms + limits::IDLE_TIMEOUT_MS {
+            self.close(Close::Silent);
+        } else if now_ms >= self.said_ms + limits::KEEP_ALIVE_MS {
+            self.said_ms = now_ms;
+            self.send(&Message::Ping(now_ms));
+        }
+    }
+
+    // ---- out ----
+
+    /// The next thing that the owner must act on.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// The next bytes for the peer.
+    pub fn poll_transmit(&mut self, now_ms: u64) -> Option<Vec<u8>> {
+        self.flush_receipts();
+        let frame = self.outgoing.pop_front()?;
+        self.outgoing_bytes -= frame.len();
+        self.stats.frame_bytes_out += frame.len() as u64;
+        self.said_ms = now_ms;
+        self.load_more();
+        Some(frame)
+    }
+
+    /// When [`Session::handle_timeout`] wants to be called, on the clock that the owner passes in.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<u64> {
+        if self.phase == Phase::Closed {
+            return None;
+        }
+        let silence = self.heard_ms + limits::IDLE_TIMEOUT_MS;
+        let next = silence.min(self.said_ms + limits::KEEP_ALIVE_MS);
+        Some(if self.greeted {
+            next
+        } else {
+            next.min(self.started_ms + limits::HELLO_TIMEOUT_MS)
+        })
+    }
+
+    // ---- getters ----
+
+    /// Whether the owner should go on reading from the peer: no more than
+    /// [`limits::UNCOMMITTED_BATCHES`] wait for the store.
+    #[must_use]
+    pub const fn wants_input(&self) -> bool {
+        self.uncommitted < limits::UNCOMMITTED_BATCHES
+    }
+
+    /// Whether the peer's Hello came.
+    #[must_use]
+    pub const fn is_connected(&self) -> bool {
+        self.greeted && !matches!(self.phase, Phase::Closed)
+    }
+
+    /// Whether the session is over.
+    #[must_use]
+    pub const fn is_closed(&self) -> bool {
+        matches!(self.phase, Phase::Closed)
+    }
+
+    /// Whether both sides are known to have the same of every space that both share, and nothing is
+    /// on its way.
+    #[must_use]
+    pub fn is_in_sync(&self) -> bool {
+        let quiet = self.loading.is_none() && self.uncommitted == 0 && self.outgoing.is_empty();
+        quiet && self.is_connected() && self.spaces.values().all(Shared::is_in_sync)
+    }
+
+    /// Counters.
+    #[must_use]
+    pub const fn stats(&self) -> Stats {
+        self.stats
+    }
+
+    // ---- inside ----
+
+    fn handle_message(&mut self, message: Message) {
+        if let Message::Hello(hello) = message {
+            return self.handle_hello(&hello);
+        }
+        if !self.greeted {
+            return self.violation(ErrorCode::BadFrame, None);
+        }
+        match message {
+            Message::Offers(offers) => {
+                for offer in &offers {
+                    self.peer_offered(offer);
+                }
+            }
+            Message::Vector {
+                space,
+                complete,
+                rows,
+            } => self.handle_vector(space, complete, &rows),
+            Message::Want { log, from } => self.handle_want(log, from),
+            Message::Batch(batch) => self.handle_batch(batch),
+            Message::Receipt(receipt) => {
+                if self.spaces.contains_key(&receipt.space) {
+                    self.stats.receipts_in += 1;
+                    self.events.push_back(Event::Receipt(receipt));
+                }
+            }
+            Message::Fork(proof) => {
+                if self.spaces.contains_key(&proof.author.space) {
+                    self.events.push_back(Event::Fork(proof));
+                }
+            }
+            Message::Ping(token) => {
+                self.send(&Message::Pong(token));
+                self.idle_frame();
+            }
+            Message::Error {
+                code,
+                scope: ErrorScope::Connection,
+                ..
+            } => {
+                self.close(Close::Peer(code));
+            }
+            Message::Error { code, .. } => self.events.push_back(Event::Refused { code }),
+            Message::Bye(_) => self.close(Close::PeerBye),
+            Message::Pong(_) | Message::Unknown(_) => self.idle_frame(),
+            Message::Hello(_) | Message::Enrol(_) | Message::Enrolled(_) => {
+                self.violation(ErrorCode::BadFrame, None);
+            }
+        }
+    }
+
+    fn handle_hello(&mut self, hello: &Hello) {
+        if self.greeted {
+            return self.violation(ErrorCode::BadFrame, None);
+        }
+        let speaks = hello.min <= hello.max;
+        if !speaks || hello.max < PROTOCOL_MIN || hello.min > PROTOCOL_NOW {
+            return self.violation(ErrorCode::VersionUnsupported, None);
+        }
+        // The authority space's id is that of the network: a peer of another network shares none.
+        let authority = self
+            .spaces
+            .iter()
+            .find(|(_, shared)| shared.share.space == Space::Authority);
+        let known = authority.is_none_or(|(id, _)| {
+            hello
+                .spaces
+                .iter()
+                .any(|offer| offer.space == space_prefix(id))
+        });
+        if !known {
+            return self.violation(ErrorCode::UnknownSpace, None);
+        }
+        self.greeted = true;
+        self.start();
+        self.phase = Phase::Live;
+        self.events
+            .push_back(Event::Connected { epoch: hello.epoch });
+        for offer in &hello.spaces {
+            self.peer_offered(offer);
+        }
+        self.load_more();
+    }
+
+    /// The peer's offer of a space meets this side's.
+    fn peer_offered(&mut self, offer: &Offer) {
+        let found = self
+            .spaces
+            .iter()
+            .find(|(id, _)| space_prefix(id) == offer.space);
+        let Some(id) = found.map(|(id, _)| *id) else {
+            if self.unshared.len() < limits::SPACES_MAX {
+                self.unshared.insert(offer.space, offer.clone());
+            }
+            return;
+        };
+        if offer.lacks_receipts {
+            self.events.push_back(Event::ReceiptsWanted(id));
+        }
+        let Some(shared) = self.spaces.get_mut(&id) else {
+            return;
+        };
+        shared.peer_digest = Some(offer.digest);
+        match &shared.told {
+            Some((digest, logs)) if *digest == offer.digest => {
+                let same = logs.iter().map(|(log, tip)| (*log, PeerTip::of(tip)));
+                let same: BTreeMap<_, _> = same.collect();
+                shared.named.extend(same.keys().copied());
+                shared.peer = Some(same);
+                self.load_more();
+            }
+            _ => self.send_vector(&id),
+        }
+    }
+
+    fn send_vector(&mut self, id: &SpaceId) {
+        let Some(shared) = self.spaces.get_mut(id).filter(|shared| !shared.vector_sent) else {
+            return;
+        };
+        shared.vector_sent = true;
+        shared.named.extend(shared.share.logs.keys().copied());
+        let rows = shared.share.logs.iter().filter(|(_, tip)| tip.len > 0);
+        let rows = rows
+            .map(|(log, tip)| row(log, tip))
+            .take(limits::LOGS_MAX)
+            .collect();
+        self.stats.rounds = self.stats.rounds.max(2);
+        self.send(&Message::Vector {
+            space: space_prefix(id),
+            complete: true,
+            rows,
+        });
+    }
+
+    fn handle_vector(&mut self, prefix: [u8; 8], complete: bool, rows: &[Row]) {
+        let found = self
+            .spaces
+            .iter()
+            .find(|(id, _)| space_prefix(id) == prefix);
+        let Some(id) = found.map(|(id, _)| *id) else {
+            return self.idle_frame();
+        };
+        if self.names.len() > limits::LOGS_MAX * 4 {
+            return self.violation(ErrorCode::TooLarge, None);
+        }
+        let Some(shared) = self.spaces.get_mut(&id) else {
+            return;
+        };
+        if complete && shared.peer.is_none() {
+            shared.peer = Some(BTreeMap::new());
+        }
+        for row in rows {
+            match self.names.get(&row.log.prefix()) {
+                Some((space, log)) if *space != id || *log != row.log => {
+                    return self.violation(ErrorCode::BadFrame, None);
+                }
+                _ => {}
+            }
+            self.names.insert(row.log.prefix(), (id, row.log));
+            let peer = shared.peer.get_or_insert_default();
+            let tip = PeerTip {
+                len: row.len,
+                head: Some(row.head),
+                frozen: row.frozen,
+            };
+            peer.entry(row.log)
+                .and_modify(|known| known.advance(&tip))
+                .or_insert(tip);
+            shared.named.insert(row.log);
+        }
+        if complete {
+            self.send_vector(&id);
+        }
+        self.load_more();
+    }
+
+    fn handle_want(&mut self, prefix: [u8; 8], from: u64) {
+        let Some((space, log)) = self.names.get(&prefix).copied() else {
+            return self.idle_frame();
+        };
+        if let Some(shared) = self.spaces.get_mut(&space) {
+            let tip = PeerTip {
+                len: from,
+                head: None,
+                frozen: false,
+            };
+            shared.peer.get_or_insert_default().insert(log, tip);
+            self.idle_frame();
+            self.load_more();
+        }
+    }
+
+    fn handle_batch(&mut self, batch: WireBatch) {
+        let Some((space, log)) = self.names.get(&batch.log).copied() else {
+            return self.violation(ErrorCode::BadFrame, None);
+        };
+        let count = u64::from(batch.packed.count);
+        let end = batch.start.len.saturating_add(count);
+        let Some(shared) = self.spaces.get_mut(&space) else {
+            return;
+        };
+        let tip = PeerTip {
+            len: end,
+            head: None,
+            frozen: false,
+        };
+        let peer = shared.peer.get_or_insert_default();
+        peer.entry(log)
+            .and_modify(|known| known.advance(&tip))
+            .or_insert(tip);
+        self.stats.entries_in += count;
+        self.uncommitted += 1;
+        self.events.push_back(Event::Received { log, batch });
+    }
+
+    fn offer(&mut self, id: &SpaceId) -> Option<Offer> {
+        let shared = self.spaces.get_mut(id)?;
+        let digest = space_digest(&shared.share.logs);
+        shared.told = Some((digest, shared.share.logs.clone()));
+        let lacks_receipts = shared.share.lacks_receipts;
+        Some(Offer {
+            space: space_prefix(id),
+            digest,
+            lacks_receipts,
+        })
+    }
+
+    /// Asks the owner for the next piece, if there is room to send it.
+    fn load_more(&mut self) {
+        let room = self.loading.is_none() && self.outgoing_bytes < limits::OUTGOING_BUFFER;
+        if self.phase != Phase::Live || !room {
+            return;
+        }
+        let mut order: Vec<_> = self.spaces.iter().collect();
+        order.sort_by_key(|(_, shared)| shared.share.space);
+        let next = order.into_iter().find_map(|(id, shared)| {
+            let peer = shared.peer.as_ref()?;
+            shared.share.logs.iter().find_map(|(log, tip)| {
+                let theirs = peer.get(log);
+                let closed = theirs.is_some_and(|theirs| theirs.frozen) || tip.frozen;
+                let from = theirs.map_or(0, |theirs| theirs.len);
+                let head = theirs.and_then(|theirs| theirs.head);
+                let forked = from == tip.len
+                    && head.is_some_and(|head| tip.head.first_chunk() != Some(&head));
+                let load = Load {
+                    space: *id,
+                    log: *log,
+                    from,
+                    head,
+                };
+                (!closed && (from < tip.len || forked)).then_some(load)
+            })
+        });
+        if let Some(load) = next {
+            self.loading = Some(load);
+            self.events.push_back(Event::Load(load));
+        }
+    }
+
+    fn flush_receipts(&mut self) {
+        while let Some((_, receipt)) = self.receipts.pop_first() {
+            self.send(&Message::Receipt(receipt));
+        }
+    }
+
+    fn send(&mut self, message: &Message) {
+        let frame = message.encode();
+        self.outgoing_bytes += frame.len();
+        self.outgoing.push_back(frame);
+    }
+
+    fn idle_frame(&mut self) {
+        self.idle_frames += 1;
+        if self.idle_frames > limits::IDLE_FRAMES_MAX {
+            self.violation(ErrorCode::Busy, None);
+        }
+    }
+
+    fn violation(&mut self, code: ErrorCode, error: Option<DecodeError>) {
+        self.send(&Message::Error {
+            code,
+            scope: ErrorScope::Connection,
+            retry_after_s: 0,
+        });
+        self.close(Close::Violation(code, error));
+    }
+
+    fn close(&mut self, why: Close) {
+        if self.phase != Phase::Closed {
+            self.phase = Phase::Closed;
+            self.events.push_back(Event::Closed(why));
+        }
+    }
+}
+
+impl PeerTip {
+    fn of(tip: &Tip) -> Self {
+        Self {
+            len: tip.len,
+            head: tip.head.first_chunk().copied(),
+            frozen: tip.frozen,
+        }
+    }
+
+    fn advance(&mut self, other: &Self) {
+        if other.len > self.len {
+            *self = *other;
+        }
+    }
+}
+
+impl Shared {
+    fn is_in_sync(&self) -> bool {
+        let Some(peer) = &self.peer else {
+            // A space that the peer has not offered does not count: it does not share it.
+            return self.peer_digest.is_none();
+        };
+        let mine = self.share.logs.iter().all(|(log, tip)| {
+            let theirs = peer
+                .get(log)
+                .map_or((0, false), |theirs| (theirs.len, theirs.frozen));
+            tip.frozen || theirs.1 || theirs.0 >= tip.len
+        });
+        mine && peer.iter().all(|(log, theirs)| {
+            let mine = self
+                .share
+                .logs
+                .get(log)
+                .map_or((0, false), |tip| (tip.len, tip.frozen));
+            mine.1 || theirs.frozen || theirs.len == u64::MAX || mine.0 >= theirs.len
+        })
+    }
+}
+
+fn row(log: &LogId, tip: &Tip) -> Row {
+    let head = tip.head.first_chunk().copied().unwrap_or_default();
+    Row {
+        log: *log,
+        len: tip.len,
+        head,
+        frozen: tip.frozen,
+        first: 0,
+        missing: 0,
+    }
+}
+
+#[cfg(test)]
+mod tests;
