@@ -1,0 +1,237 @@
+//! The edge form of every failure: a stable code, what was attempted, and what to do next.
+//!
+//! The code decides exit status and default hint; the message says what was attempted on which object
+//! and never repeats its source, whose chain is printed once, at the edge. Neither carries a resident's
+//! words, names or numbers.
+
+use std::fmt;
+
+/// Result of everything in this package.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What kind of failure it is, which decides the exit status (CONTRACT).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// It failed, or a check found something bad: 2.
+    Failed,
+    /// Not finished, nothing lost: 3.
+    Partial,
+    /// Called wrongly: 4.
+    Usage,
+    /// The data directory belongs to no network yet: 5.
+    NotEnrolled,
+    /// Refused by policy: 6.
+    Refused,
+    /// Someone else is using it: 7.
+    Busy,
+}
+
+impl Kind {
+    /// The process's exit status.
+    #[must_use]
+    pub const fn exit_code(self) -> u8 {
+        match self {
+            Self::Failed => 2,
+            Self::Partial => 3,
+            Self::Usage => 4,
+            Self::NotEnrolled => 5,
+            Self::Refused => 6,
+            Self::Busy => 7,
+        }
+    }
+}
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $name:ident = $text:literal, $kind:ident, $hint:literal;)*) => {
+        /// A stable code. Numbers are never used again for something else.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Code { $($(#[$doc])* $name),* }
+
+        impl Code {
+            /// All codes.
+            pub const ALL: &[Self] = &[$(Self::$name),*];
+
+            /// The code as printed, such as `LX-1001`.
+            #[must_use]
+            pub const fn text(self) -> &'static str {
+                match self { $(Self::$name => $text),* }
+            }
+
+            /// What kind of failure it is.
+            #[must_use]
+            pub const fn kind(self) -> Kind {
+                match self { $(Self::$name => Kind::$kind),* }
+            }
+
+            /// What to do next.
+            #[must_use]
+            pub const fn hint(self) -> &'static str {
+                match self { $(Self::$name => $hint),* }
+            }
+        }
+    };
+}
+
+codes! {
+    /// The operating system refused a file operation.
+    File = "LX-1001", Failed, "check that the path exists, has space, and belongs to you";
+    /// The database refused an operation.
+    Store = "LX-1002", Failed, "run `lianxin verify`; if it finds something bad, restore a backup";
+    /// The disk is full.
+    DiskFull = "LX-1003", Failed, "free some space and try again; nothing that was acknowledged is lost";
+    /// Another process uses the data directory and does not answer on its socket.
+    InUse = "LX-1004", Busy, "wait for the other lianxin process to end, or stop it";
+    /// The database was written by a newer version.
+    StoreNewer = "LX-1005", Failed, "install the newer version of lianxin again; the data is untouched";
+    /// The key does not open the database.
+    StoreKey = "LX-1006", Failed, "put the store.key that belongs to this data directory back beside it";
+    /// The database file is damaged.
+    StoreCorrupt = "LX-1007", Failed, "stop, copy the data directory aside, then restore a backup or join again";
+    /// The data directory is already part of a network.
+    AlreadySetUp = "LX-1008", Usage, "choose another directory with --data";
+    /// No network in this data directory.
+    NotEnrolled = "LX-2001", NotEnrolled, "run `lianxin hub init` or `lianxin join` first, or name the right --data";
+    /// Not an invite code.
+    InviteCode = "LX-2002", Usage, "compare it with the card; nothing was sent";
+    /// The hub does not accept this invite.
+    InviteRefused = "LX-2003", Refused, "ask the hub for a new invite; each can be used once and for a limited time";
+    /// The other end does not know the invite's secret.
+    HubUnproven = "LX-2004", Refused, "it may be an impostor; nothing was sent. Check the address with the hub";
+    /// No hub answered.
+    HubUnreachable = "LX-2005", Partial, "check the address and the network, then run the same command again";
+    /// Only the hub can do this.
+    HubOnly = "LX-2006", Refused, "run it on the hub";
+    /// No such site.
+    NoSite = "LX-2007", Usage, "see the codes with `lianxin status` on the hub, or make it with `lianxin site create`";
+    /// A code that is taken or malformed.
+    BadCode = "LX-2008", Usage, "choose another code: two letters and a digit, without I and O";
+    /// Not a file that was expected.
+    BadFile = "LX-2009", Usage, "check the path; the file must be the one that `--out` wrote";
+    /// No such record.
+    NoRecord = "LX-3001", Usage, "`lianxin record list` shows what this device has";
+    /// Some fields or rows were refused.
+    FieldsRefused = "LX-3002", Partial, "correct the fields that are named and send those rows again";
+    /// The input is not JSON records.
+    BadInput = "LX-3003", Usage, "give one JSON object, an array of objects, or one object a line";
+    /// No such kind of record.
+    NoKind = "LX-3004", Usage, "the kinds are named in the message";
+    /// The step does not exist or may not be taken by this device now.
+    StepRefused = "LX-3005", Refused, "`lianxin record show` names the status; see the steps that lead on from it";
+    /// This device may not write there.
+    NotPermitted = "LX-3006", Refused, "ask the hub which rights this device has";
+    /// An edit that changes nothing.
+    NothingToDo = "LX-3007", Usage, "the record has these values already";
+    /// Too much for one record.
+    TooLarge = "LX-3008", Usage, "shorten the text or split it over two records";
+    /// The device's own log was continued elsewhere; writing has stopped.
+    ForkGuard = "LX-3009", Failed, "run `lianxin sync`: a new log is begun once the missing entries are back";
+    /// The connection broke.
+    Connection = "LX-4001", Partial, "nothing is lost; it is tried again by itself, or run `lianxin sync`";
+    /// The peer broke the protocol.
+    Protocol = "LX-4002", Failed, "both ends must run versions that go together; see `lianxin status`";
+    /// The address cannot be used.
+    Address = "LX-4003", Usage, "give HOST:PORT of an address that this computer has and that is free";
+    /// A check found something bad.
+    Unsound = "LX-5001", Failed, "keep the file or directory as it is and show the report to the hub";
+    /// A setting is wrong.
+    Config = "LX-6001", Usage, "correct the setting that is named";
+    /// Wrongly called.
+    Usage = "LX-6002", Usage, "see `lianxin --help`";
+    /// A fault of this program.
+    Internal = "LX-9001", Failed, "please report this with the output of `lianxin status`";
+}
+
+/// A failure, with the chain of what caused it.
+#[derive(Debug)]
+pub struct Error {
+    code: Code,
+    message: String,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl Error {
+    /// A failure without a cause below it.
+    #[must_use]
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), source: None }
+    }
+
+    /// A failure with its cause.
+    #[must_use]
+    pub fn because(
+        code: Code,
+        message: impl Into<String>,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self { code, message: message.into(), source: Some(source.into()) }
+    }
+
+    /// The stable code.
+    #[must_use]
+    pub const fn code(&self) -> Code {
+        self.code
+    }
+
+    /// The message and the chain of causes, on one line.
+    #[must_use]
+    pub fn chain(&self) -> String {
+        let mut text = self.message.clone();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            text.push_str(": ");
+            text.push_str(&error.to_string());
+            cause = error.source();
+        }
+        text
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}
+
+impl From<rusqlite::Error> for Error {
+    fn from(error: rusqlite::Error) -> Self {
+        use rusqlite::ErrorCode as Sqlite;
+        let (code, message) = match error.sqlite_error_code() {
+            Some(Sqlite::DiskFull) => (Code::DiskFull, "the store cannot grow"),
+            Some(Sqlite::NotADatabase) => (Code::StoreKey, "the store does not open with its key"),
+            Some(Sqlite::DatabaseCorrupt) => (Code::StoreCorrupt, "the store is damaged"),
+            Some(Sqlite::DatabaseBusy) => (Code::InUse, "the store is in use"),
+            _ => (Code::Store, "the store refused an operation"),
+        };
+        Self::because(code, message, error)
+    }
+}
+
+/// Names the file on which an operation failed.
+pub(crate) fn file(path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Error + '_ {
+    move |error| {
+        let code = match error.kind() {
+            std::io::ErrorKind::StorageFull => Code::DiskFull,
+            _ => Code::File,
+        };
+        Error::because(code, format!("cannot use {}", path.display()), error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn codes_are_distinct_and_every_one_says_what_to_do() {
+        let texts: BTreeSet<_> = Code::ALL.iter().map(|code| code.text()).collect();
+        assert_eq!(texts.len(), Code::ALL.len());
+        assert!(Code::ALL.iter().all(|code| !code.hint().is_empty()));
+    }
+}

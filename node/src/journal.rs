@@ -1,0 +1,928 @@
+//! The write path: the only code that can add an entry, and the only one that knows the tables of logs.
+//!
+//! Local saves, entries from peers and authority orders meet here, inside a transaction that the caller
+//! opened and commits. What is local is projected in the same transaction; what comes from others is
+//! made durable first (segment, parts, position) and indexed, merged and projected behind it. Nothing
+//! here is acknowledged or sent before that commit: [`Journal::flush`] gives what may be said after it.
+//!
+//! The journal keeps the logs' positions and the open ends of its own logs in memory. When a
+//! transaction fails, [`Journal::reload`] reads them from the store again.
+//!
+//! Rejected: one row an entry. Packed segments of up to 64 entries, as they came from the wire, make
+//! ingest a tenth of the work and the file half the size; erasable payloads are rows of their own.
+
+mod ingest;
+mod offered;
+pub(crate) mod segments;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::path::Path;
+
+use lianxin_protocol::admit::{LogFacts, Verdict, judge};
+use lianxin_protocol::authority::{Authority, Order, OrderError, Reason, Role};
+use lianxin_protocol::batch;
+use lianxin_protocol::identity::{DeviceKey, Signer};
+use lianxin_protocol::limits;
+use lianxin_protocol::log::{
+    Author, EntryId, EntryKind, Genesis, GenesisReason, LogId, NewEntry, Position, RecordId, Tail,
+    VerifiedRun,
+};
+use lianxin_protocol::message::{Exception, Receipt, Tip};
+use lianxin_protocol::space::{NetworkId, Space, SpaceId};
+use rusqlite::{Connection, params};
+
+use crate::error::{Code, Error, Result};
+use crate::store;
+
+pub use ingest::Ingested;
+use offered::{Found, Offered};
+use segments::{Segments, entry_key};
+
+/// Who this device is.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// The network that it belongs to.
+    pub network: NetworkId,
+    /// Signs its logs.
+    pub device: Signer,
+    /// On the hub: signs the authority log and receipts.
+    pub authority: Option<Signer>,
+    /// Random id of this store.
+    pub epoch: [u8; 16],
+}
+
+impl Identity {
+    /// The device's public key.
+    #[must_use]
+    pub fn key(&self) -> DeviceKey {
+        self.device.public()
+    }
+
+    /// Writes the secrets into a new store.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub fn create(&self, connection: &Connection) -> Result<()> {
+        store::set_meta(connection, "network", &self.network.0)?;
+        store::set_meta(connection, "device_seed", &self.device.seed())?;
+        store::set_meta(connection, "epoch", &self.epoch)?;
+        if let Some(authority) = &self.authority {
+            store::set_meta(connection, "authority_seed", &authority.seed())?;
+        }
+        Ok(())
+    }
+
+    fn open(connection: &Connection) -> Result<Self> {
+        fn array<const N: usize>(connection: &Connection, key: &str) -> Result<Option<[u8; N]>> {
+            let value = store::meta(connection, key)?;
+            Ok(value.and_then(|value| <[u8; N]>::try_from(value).ok()))
+        }
+        let missing = || Error::new(Code::NotEnrolled, "this store belongs to no network yet");
+        Ok(Self {
+            network: NetworkId(array(connection, "network")?.ok_or_else(missing)?),
+            device: Signer::from_seed(&array(connection, "device_seed")?.ok_or_else(missing)?),
+            authority: array(connection, "authority_seed")?.map(|seed| Signer::from_seed(&seed)),
+            epoch: array(connection, "epoch")?.ok_or_else(missing)?,
+        })
+    }
+}
+
+/// What is known of one log.
+#[derive(Clone, Debug)]
+pub(crate) struct Log {
+    /// Its number in this store.
+    pub(crate) key: i64,
+    /// Who writes it.
+    pub(crate) author: Author,
+    /// Stored so far.
+    pub(crate) end: Position,
+    /// What its last entry cites.
+    pub(crate) authority_len: u32,
+    /// First entry of its last segment.
+    pub(crate) last_first: u64,
+    /// The earliest proven fork: position before it.
+    pub(crate) forked: Option<Position>,
+    /// Known to touches up to here.
+    pub(crate) indexed_len: u64,
+    /// Merged up to here.
+    pub(crate) judged_len: u64,
+}
+
+impl Log {
+    /// As peers compare it.
+    pub(crate) fn tip(&self) -> Tip {
+        let position = self.forked.unwrap_or(self.end);
+        Tip { len: position.len, head: position.head, frozen: self.forked.is_some() }
+    }
+}
+
+/// What may be said once the transaction is durable.
+#[derive(Clone, Debug, Default)]
+pub struct Moved {
+    /// Logs that grew or froze.
+    pub tips: Vec<(SpaceId, LogId, Tip)>,
+    /// Receipts that were signed, or came and verified.
+    pub receipts: Vec<Receipt>,
+    /// The authority log grew: rights must be looked at again.
+    pub authority: bool,
+    /// Something that pages show changed.
+    pub records: bool,
+    /// Entries wait to be indexed or merged.
+    pub stale: bool,
+}
+
+impl Moved {
+    /// Whether nothing happened.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.tips.is_empty() && self.receipts.is_empty() && !self.authority && !self.records
+    }
+}
+
+/// The write path of one store.
+#[derive(Debug)]
+pub struct Journal {
+    identity: Identity,
+    authority: Authority,
+    pub(crate) logs: BTreeMap<LogId, Log>,
+    /// Open ends of own logs: entries since the last full segment.
+    tails: BTreeMap<LogId, Tail>,
+    dirty: BTreeSet<LogId>,
+    /// Own logs that must not be continued, and why their successors begin.
+    closed: BTreeMap<LogId, GenesisReason>,
+    offered: Offered,
+    pub(crate) segments: Segments,
+    hlc: u64,
+    touched: BTreeSet<LogId>,
+    unreceipted: BTreeSet<LogId>,
+    moved: Moved,
+}
+
+impl Journal {
+    /// Makes the tables' first rows and the offered-position file of a new store.
+    ///
+    /// # Errors
+    /// The store or the file cannot be written.
+    pub fn create(connection: &Connection, directory: &Path, identity: &Identity) -> Result<()> {
+        identity.create(connection)?;
+        Offered::create(directory).map(|_| ())
+    }
+
+    /// Reads what a store holds. A store that fell behind what it had offered, or was copied, will
+    /// begin new logs when it writes next.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn open(connection: &Connection, directory: &Path) -> Result<Self> {
+        let identity = Identity::open(connection)?;
+        let (offered, found) = Offered::open(directory)?;
+        let mut journal = Self {
+            authority: Authority::new(identity.network),
+            identity,
+            logs: BTreeMap::new(),
+            tails: BTreeMap::new(),
+            dirty: BTreeSet::new(),
+            closed: BTreeMap::new(),
+            offered,
+            segments: Segments::default(),
+            hlc: 0,
+            touched: BTreeSet::new(),
+            unreceipted: BTreeSet::new(),
+            moved: Moved::default(),
+        };
+        journal.reload(connection)?;
+        let own: Vec<_> = journal.own_logs().map(|(log, known)| (*log, known.end)).collect();
+        for (log, end) in own {
+            let behind = journal.offered.position(&log).is_some_and(|offered| {
+                offered.len > end.len || (offered.len == end.len && offered.head != end.head)
+            });
+            match found {
+                Found::Whole if behind => journal.closed.insert(log, GenesisReason::Restore),
+                Found::Whole => None,
+                Found::Missing | Found::Foreign => {
+                    journal.closed.insert(log, GenesisReason::Clone)
+                }
+            };
+        }
+        Ok(journal)
+    }
+
+    /// Reads the logs from the store again, after a transaction failed.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn reload(&mut self, connection: &Connection) -> Result<()> {
+        self.logs.clear();
+        self.tails.clear();
+        self.dirty.clear();
+        self.touched.clear();
+        self.segments.clear();
+        self.moved = Moved::default();
+        let mut statement = connection.prepare_cached(
+            "SELECT logs.id, logs.log, logs.space, logs.device, len, head, authority_len, last_first,
+                    forked_at, indexed_len, judged_len, forks.proof
+             FROM logs LEFT JOIN forks ON forks.log = logs.id",
+        )?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let log = LogId(row.get(1)?);
+            let forked_at: Option<u64> = row.get(8)?;
+            let known = Log {
+                key: row.get(0)?,
+                author: Author { space: SpaceId(row.get(2)?), device: DeviceKey(row.get(3)?) },
+                end: Position { len: row.get(4)?, head: row.get(5)? },
+                authority_len: row.get(6)?,
+                last_first: row.get(7)?,
+                forked: None,
+                indexed_len: row.get(9)?,
+                judged_len: row.get(10)?,
+            };
+            self.logs.insert(log, known);
+            if let Some(seq) = forked_at {
+                self.freeze_at(connection, &log, seq)?;
+            }
+        }
+        drop(rows);
+        drop(statement);
+        self.fold_authority(connection)?;
+        let own: Vec<_> = self.own_logs().map(|(log, _)| *log).collect();
+        for log in own {
+            self.open_tail(connection, &log)?;
+        }
+        Ok(())
+    }
+
+    // ---- getters ----
+
+    /// Who this device is.
+    #[must_use]
+    pub const fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// Who may do what.
+    #[must_use]
+    pub const fn authority(&self) -> &Authority {
+        &self.authority
+    }
+
+    /// The role of this device; `None` while the hub has not confirmed it.
+    #[must_use]
+    pub fn role(&self) -> Option<Role> {
+        self.authority.role(&self.identity.key())
+    }
+
+    /// The logs of a space as peers compare them.
+    #[must_use]
+    pub fn tips(&self, space: &SpaceId) -> BTreeMap<LogId, Tip> {
+        let of_space = self.logs.iter().filter(|(_, log)| log.author.space == *space);
+        of_space.map(|(id, log)| (*id, log.tip())).collect()
+    }
+
+    /// The log of an id, with its number in this store.
+    pub(crate) fn log(&self, log: &LogId) -> Option<&Log> {
+        self.logs.get(log)
+    }
+
+    /// The id of a log's number.
+    pub(crate) fn log_id(&self, key: i64) -> Option<(LogId, &Log)> {
+        self.logs.iter().find(|(_, log)| log.key == key).map(|(id, log)| (*id, log))
+    }
+
+    /// Author and last cited authority length, to verify a run that follows.
+    #[must_use]
+    pub fn author(&self, log: &LogId) -> Option<Author> {
+        self.logs.get(log).map(|log| log.author)
+    }
+
+    /// Whether a log is written with a key of this device.
+    #[must_use]
+    pub fn is_own(&self, author: &Author) -> bool {
+        let authority = self.identity.authority.as_ref().map(Signer::public);
+        author.device == self.identity.key() || Some(author.device) == authority
+    }
+
+    fn own_logs(&self) -> impl Iterator<Item = (&LogId, &Log)> {
+        self.logs.iter().filter(|(_, log)| self.is_own(&log.author))
+    }
+
+    // ---- appending ----
+
+    /// The next value of the hybrid clock: never behind the wall clock nor any value used before
+    /// (Kulkarni et al., "Logical Physical Clocks", 2014).
+    pub fn tick(&mut self, now_ms: u64) -> u64 {
+        self.hlc = (now_ms << 16).max(self.hlc.saturating_add(1));
+        self.hlc
+    }
+
+    /// Appends the entries of one save to this device's log of a space and indexes them. Gives the
+    /// keys of the entries. The caller has checked that the device may write there.
+    ///
+    /// # Errors
+    /// The store cannot be written; the transaction must be rolled back.
+    pub fn append(
+        &mut self,
+        connection: &Connection,
+        space: SpaceId,
+        group: Vec<NewEntry>,
+        now_ms: u64,
+    ) -> Result<Vec<i64>> {
+        let hlc = self.tick(now_ms);
+        let signer = if Space::Authority.id(&self.identity.network) == space {
+            self.identity.authority.clone()
+        } else {
+            Some(self.identity.device.clone())
+        };
+        let signer =
+            signer.ok_or_else(|| Error::new(Code::HubOnly, "this is written at the hub"))?;
+        let log = self.current_log(connection, space, &signer.public(), hlc)?;
+        let (cited, _) = self.authority.cited();
+        let (Some(tail), Some(known)) = (self.tails.get_mut(&log), self.logs.get_mut(&log)) else {
+            return Err(Error::new(Code::Internal, "a log without its open end"));
+        };
+        let first = tail.end.len;
+        let records: Vec<_> = group.iter().map(|entry| (entry.kind, entry.record)).collect();
+        let parts: Vec<_> = group
+            .iter()
+            .map(|entry| (entry.kind == EntryKind::Part).then(|| entry.payload.clone()))
+            .collect();
+        tail.push_group(group, hlc, cited);
+        let all_indexed = known.indexed_len == known.end.len;
+        known.end = tail.end;
+        known.authority_len = cited;
+        if all_indexed {
+            known.indexed_len = tail.end.len;
+        }
+        let log_key = known.key;
+        self.dirty.insert(log);
+        let mut keys = Vec::with_capacity(records.len());
+        for ((seq, (_, record)), part) in (first..).zip(records).zip(parts) {
+            let key = entry_key(log_key, seq)?;
+            keys.push(key);
+            if let Some(payload) = part {
+                insert_part(connection, key, &payload)?;
+            }
+            if record != RecordId::NONE && all_indexed {
+                touch(connection, key, &record, &space)?;
+            }
+        }
+        Ok(keys)
+    }
+
+    /// Appends orders to the authority log; the hub alone can.
+    ///
+    /// # Errors
+    /// Not the hub, or the order contradicts an earlier one: nothing was appended then.
+    pub fn order(&mut self, connection: &Connection, order: &Order, now_ms: u64) -> Result<()> {
+        let mut trial = self.authority.clone();
+        let signer = self.identity.authority.as_ref().map(Signer::public);
+        let key = signer.ok_or_else(|| Error::new(Code::HubOnly, "orders are given at the hub"))?;
+        let payload = order.encode();
+        trial.apply(&EntryId([0; 32]), &key, Some(&payload)).map_err(|error| {
+            Error::because(Code::NotPermitted, "the authority log refuses this order", error)
+        })?;
+        let space = Space::Authority.id(&self.identity.network);
+        let entry = NewEntry::plain(EntryKind::Authority, payload.clone());
+        self.append(connection, space, vec![entry], now_ms)?;
+        // Entries cite the state before them, so the fold follows the append; a new log's genesis
+        // counts as an entry as well.
+        self.catch_up_authority(connection)?;
+        Ok(())
+    }
+
+    /// This device's newest log of a space that may be continued, begun if there is none.
+    fn current_log(
+        &mut self,
+        connection: &Connection,
+        space: SpaceId,
+        device: &DeviceKey,
+        hlc: u64,
+    ) -> Result<LogId> {
+        let own = self.logs.iter().filter(|(_, log)| log.author == Author { space, device: *device });
+        let newest = own.max_by_key(|(_, log)| log.key).map(|(id, log)| (*id, log.clone()));
+        let (previous, reason) = match newest {
+            None => (None, GenesisReason::New),
+            Some((id, log)) => match self.closed.get(&id) {
+                None if log.forked.is_none() => return Ok(id),
+                None => (Some((id, log.tip().position())), GenesisReason::Fork),
+                Some(reason) => (Some((id, log.tip().position())), *reason),
+            },
+        };
+        let incarnation = crate::clock::random()?;
+        let genesis = Genesis { space, device: *device, incarnation, previous, reason };
+        let tail = Tail::begin(&genesis, hlc, self.authority.cited().0);
+        let log = tail.log;
+        if reason != GenesisReason::New {
+            tracing::warn!(?reason, "this store was restored, copied or overtaken: a new log begins");
+        }
+        self.insert_log(connection, &log, &tail.author, tail.end)?;
+        self.tails.insert(log, tail);
+        self.dirty.insert(log);
+        Ok(log)
+    }
+
+    fn insert_log(
+        &mut self,
+        connection: &Connection,
+        log: &LogId,
+        author: &Author,
+        end: Position,
+    ) -> Result<i64> {
+        let mut statement = connection.prepare_cached(
+            "INSERT INTO logs (log, space, device, len, head, authority_len, last_first)
+             VALUES (?1, ?2, ?3, 0, ?1, 0, 0)",
+        )?;
+        statement.execute(params![log.0, author.space.0, author.device.0])?;
+        let key = connection.last_insert_rowid();
+        // The genesis belongs to no record, so it is indexed as soon as it is there.
+        let indexed_len = end.len;
+        let known = Log {
+            key,
+            author: *author,
+            end,
+            authority_len: 0,
+            last_first: 0,
+            forked: None,
+            indexed_len,
+            judged_len: 0,
+        };
+        self.logs.insert(*log, known);
+        Ok(key)
+    }
+
+    /// Reads the last segment of an own log back into its open end.
+    fn open_tail(&mut self, connection: &Connection, log: &LogId) -> Result<()> {
+        let Some(known) = self.logs.get(log) else { return Ok(()) };
+        let (author, end) = (known.author, known.end);
+        let mut tail = Tail { log: *log, author, start: end, end, entries: Vec::new() };
+        if end.len > 0 {
+            let segment = self.segments.containing(connection, (known.key, log), end.len - 1)?;
+            if segment.entries.len() < limits::BATCH_ENTRIES {
+                tail.start = segment.start;
+                tail.entries.clone_from(&segment.entries);
+            }
+            let hlc = segment.entries.iter().map(|entry| entry.header.hlc).max();
+            self.hlc = self.hlc.max(hlc.unwrap_or_default());
+        }
+        self.tails.insert(*log, tail);
+        Ok(())
+    }
+
+    // ---- before the commit ----
+
+    /// Signs and writes the open ends of own logs, signs receipts if this is the hub, and gives what
+    /// may be said once the transaction is durable.
+    ///
+    /// # Errors
+    /// The store cannot be written; the transaction must be rolled back and the journal reloaded.
+    pub fn flush(&mut self, connection: &Connection, now_ms: u64) -> Result<Moved> {
+        for log in std::mem::take(&mut self.dirty) {
+            self.write_tail(connection, &log)?;
+            self.touched.insert(log);
+        }
+        let touched = std::mem::take(&mut self.touched);
+        for log in &touched {
+            let Some(known) = self.logs.get(log) else { continue };
+            let mut statement = connection.prepare_cached(
+                "UPDATE logs SET len = ?2, head = ?3, authority_len = ?4, last_first = ?5,
+                                 indexed_len = ?6, judged_len = ?7, forked_at = ?8
+                 WHERE id = ?1",
+            )?;
+            statement.execute(params![
+                known.key,
+                known.end.len,
+                known.end.head,
+                known.authority_len,
+                known.last_first,
+                known.indexed_len,
+                known.judged_len,
+                known.forked.map(|position| position.len),
+            ])?;
+            self.moved.tips.push((known.author.space, *log, known.tip()));
+        }
+        self.sign_receipts(connection, now_ms)?;
+        self.moved.stale |= self.logs.values().any(|log| log.indexed_len < log.end.len);
+        Ok(std::mem::take(&mut self.moved))
+    }
+
+    fn write_tail(&mut self, connection: &Connection, log: &LogId) -> Result<()> {
+        let Some(mut tail) = self.tails.remove(log) else { return Ok(()) };
+        let authority = self.authority.cited();
+        while !tail.entries.is_empty() {
+            let count = run_len(&tail);
+            let rest = tail.entries.split_off(count);
+            let full = !rest.is_empty();
+            let end = rest.first().map_or(tail.end, |next| Position {
+                len: next.header.seq,
+                head: next.header.prev,
+            });
+            let run = Tail { end, ..tail.clone() };
+            let signer = self.signer(&tail.author)?;
+            let hlc = self.hlc;
+            let run = run.sign(&signer, authority, hlc);
+            let key = self.logs.get(log).map_or(0, |log| log.key);
+            write_segment(connection, key, &run)?;
+            if let Some(known) = self.logs.get_mut(log) {
+                known.last_first = tail.start.len;
+            }
+            if !full {
+                // The open end keeps headers and changes; parts are rows already.
+                break;
+            }
+            tail.start = end;
+            tail.entries = rest;
+        }
+        if tail.entries.len() >= limits::BATCH_ENTRIES {
+            tail.start = tail.end;
+            tail.entries.clear();
+        }
+        self.tails.insert(*log, tail);
+        Ok(())
+    }
+
+    fn signer(&self, author: &Author) -> Result<Signer> {
+        let keys = [Some(&self.identity.device), self.identity.authority.as_ref()];
+        let signer = keys.into_iter().flatten().find(|key| key.public() == author.device);
+        signer.cloned().ok_or_else(|| Error::new(Code::Internal, "a log of another device"))
+    }
+
+    /// Signs the receipts of all logs of others that moved.
+    fn sign_receipts(&mut self, connection: &Connection, now_ms: u64) -> Result<()> {
+        let logs = std::mem::take(&mut self.unreceipted);
+        let Some(authority) = self.identity.authority.clone() else { return Ok(()) };
+        for id in logs {
+            let Some(log) = self.logs.get(&id).filter(|log| !self.is_own(&log.author)) else {
+                continue;
+            };
+            let stored = log.tip().position();
+            let mut exceptions = exceptions(connection, log.key)?;
+            exceptions.retain(|exception| exception.range.start < stored.len);
+            exceptions.truncate(limits::EXCEPTIONS_MAX);
+            let receipt = Receipt {
+                space: log.author.space,
+                log: id,
+                epoch: self.identity.epoch,
+                stored,
+                judged_len: log.judged_len.min(stored.len),
+                exceptions,
+                received_at_ms: now_ms,
+                signature: [0; 64],
+            };
+            let receipt = receipt.signed(&authority);
+            write_receipt(connection, log.key, &receipt)?;
+            self.moved.receipts.push(receipt);
+        }
+        Ok(())
+    }
+
+    // ---- authority ----
+
+    fn fold_authority(&mut self, connection: &Connection) -> Result<()> {
+        self.authority = Authority::new(self.identity.network);
+        self.catch_up_authority(connection)
+    }
+
+    /// Folds what the authority log holds beyond what was folded, and judges all logs again when
+    /// that changed something.
+    fn catch_up_authority(&mut self, connection: &Connection) -> Result<()> {
+        let space = Space::Authority.id(&self.identity.network);
+        let log = self.logs.iter().filter(|(_, log)| log.author.space == space);
+        // Version 1 has one authority log: the first that the root's certificate stands in.
+        let Some((id, log)) = log.min_by_key(|(_, log)| log.key).map(|(id, log)| (*id, log.clone()))
+        else {
+            return Ok(());
+        };
+        let mut next = u64::from(self.authority.cited().0);
+        let changed = next < log.end.len;
+        while next < log.end.len {
+            let entry = self.entry(connection, &id, next)?;
+            let payload = match entry.header.kind {
+                EntryKind::Authority => entry.payload.as_deref(),
+                _ => None,
+            };
+            match self.authority.apply(&entry.header.id(), &log.author.device, payload) {
+                Ok(()) | Err(OrderError::Newer) => {}
+                Err(error) => tracing::warn!(%error, entry = next, "an order without effect"),
+            }
+            next += 1;
+        }
+        if changed {
+            self.moved.authority = true;
+            self.judge_all(connection)?;
+        }
+        Ok(())
+    }
+
+    /// Judges every log by the present authority; records whose entries change sides become stale.
+    fn judge_all(&mut self, connection: &Connection) -> Result<()> {
+        let ids: Vec<_> = self.logs.keys().copied().collect();
+        for id in ids {
+            let len = self.logs.get(&id).map_or(0, |log| log.end.len);
+            self.judge_log(connection, &id, 0..len)?;
+        }
+        Ok(())
+    }
+
+    /// Judges a range of a log and keeps the exceptions.
+    fn judge_log(
+        &mut self,
+        connection: &Connection,
+        id: &LogId,
+        range: Range<u64>,
+    ) -> Result<()> {
+        let Some(log) = self.logs.get(id).cloned() else { return Ok(()) };
+        let facts = LogFacts {
+            log: *id,
+            author: log.author,
+            forked_at: log.forked.map(|position| position.len),
+        };
+        let authority = self.authority.clone();
+        let verdicts = judge(&authority, &facts, range.clone(), |seq| {
+            if seq < log.end.len { self.id_at(connection, id, seq).map(Some) } else { Ok(None) }
+        })?;
+        let mut wanted: Vec<Exception> = Vec::new();
+        for (range, verdict) in verdicts {
+            if let Verdict::Quarantined(reason) = verdict {
+                wanted.push(Exception { range, reason });
+            }
+        }
+        let known = exceptions(connection, log.key)?;
+        let overlaps = |exception: &&Exception| {
+            exception.range.start < range.end && range.start < exception.range.end
+        };
+        let before: Vec<_> = known.iter().filter(overlaps).cloned().collect();
+        let guard = before.iter().filter(|exception| exception.reason == Reason::Guard).cloned();
+        wanted.extend(guard.filter(|exception| {
+            let inside = |seq| range.contains(&seq);
+            inside(exception.range.start)
+        }));
+        wanted.sort_by_key(|exception| exception.range.start);
+        merge_ranges(&mut wanted);
+        if wanted == before {
+            return Ok(());
+        }
+        for exception in &before {
+            let mut statement = connection
+                .prepare_cached("DELETE FROM exceptions WHERE log = ?1 AND first = ?2")?;
+            statement.execute(params![log.key, exception.range.start])?;
+        }
+        for exception in before.iter().filter(|exception| exception.range.start < range.start) {
+            // The part before the judged range stays as it was.
+            let range = exception.range.start..range.start;
+            insert_exception(connection, log.key, &Exception { range, ..exception.clone() })?;
+        }
+        for exception in &wanted {
+            insert_exception(connection, log.key, exception)?;
+        }
+        // Only entries on one side of the difference are shown otherwise than before.
+        for exception in before.iter().filter(|it| !wanted.contains(it)) {
+            mark_stale(connection, log.key, &exception.range)?;
+        }
+        for exception in wanted.iter().filter(|it| !before.contains(it)) {
+            mark_stale(connection, log.key, &exception.range)?;
+        }
+        self.touched.insert(*id);
+        self.unreceipted.insert(*id);
+        self.moved.stale = true;
+        Ok(())
+    }
+
+    // ---- receipts ----
+
+    /// Keeps a receipt that a peer sent, if the authority key signed it and it does not fall behind
+    /// the one that is kept. Says whether it was kept.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub fn take_receipt(&mut self, connection: &Connection, receipt: &Receipt) -> Result<bool> {
+        let (Some(key), Some(log)) = (self.authority.key(), self.logs.get(&receipt.log)) else {
+            return Ok(false);
+        };
+        let of_this_log = log.author.space == receipt.space && receipt.stored.len <= log.end.len;
+        if self.identity.authority.is_some() || !of_this_log || !receipt.verifies(&key) {
+            tracing::warn!("a receipt that does not verify was not kept");
+            return Ok(false);
+        }
+        // A receipt speaks of what the hub has: if it has something else there, the log forked.
+        if receipt.stored.len > 0 {
+            let (log, last) = (receipt.log, receipt.stored.len - 1);
+            if self.id_at(connection, &log, last)?.0 != receipt.stored.head {
+                tracing::warn!("a receipt for entries that this device does not have was not kept");
+                return Ok(false);
+            }
+        }
+        let key = self.logs.get(&receipt.log).map_or(0, |log| log.key);
+        if let Some(kept) = read_receipt(connection, key)? {
+            let behind = receipt.stored.len < kept.stored.len
+                || (receipt.stored == kept.stored && receipt.judged_len < kept.judged_len);
+            if behind && kept.epoch == receipt.epoch {
+                return Ok(false);
+            }
+        }
+        write_receipt(connection, key, receipt)?;
+        self.moved.receipts.push(receipt.clone());
+        self.moved.records = true;
+        Ok(true)
+    }
+
+    /// The newest receipts of a space.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn receipts(&self, connection: &Connection, space: &SpaceId) -> Result<Vec<Receipt>> {
+        let of_space = self.logs.values().filter(|log| log.author.space == *space);
+        let mut receipts = Vec::new();
+        for log in of_space {
+            receipts.extend(read_receipt(connection, log.key)?);
+        }
+        Ok(receipts)
+    }
+
+    /// Whether some log of a space, other than the hub's own, is not covered by its newest receipt.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn lacks_receipts(&self, connection: &Connection, space: &SpaceId) -> Result<bool> {
+        if self.identity.authority.is_some() {
+            return Ok(false);
+        }
+        for log in self.logs.values().filter(|log| log.author.space == *space) {
+            if self.is_hubs(&log.author.device) {
+                continue;
+            }
+            let receipt = read_receipt(connection, log.key)?;
+            if receipt.is_none_or(|receipt| receipt.judged_len < log.tip().len) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether a key is the hub's: what it wrote needs no receipt.
+    #[must_use]
+    pub fn is_hubs(&self, device: &DeviceKey) -> bool {
+        self.authority.role(device) == Some(Role::Hub) || self.authority.key() == Some(*device)
+    }
+
+    // ---- offering ----
+
+    /// Makes durable that entries of an own log up to `position` are about to be shown to a peer.
+    ///
+    /// # Errors
+    /// The file cannot be written; the entries must not be sent.
+    pub fn offer(&mut self, log: &LogId, position: Position) -> Result<()> {
+        if self.logs.get(log).is_some_and(|known| self.is_own(&known.author)) {
+            return self.offered.raise(*log, position);
+        }
+        Ok(())
+    }
+
+    /// A peer has more of a log than this store: if the log is this device's own, it is not written
+    /// on; the missing entries come back and a new log follows.
+    pub fn peer_is_ahead(&mut self, log: &LogId) {
+        let own = self.logs.get(log).is_some_and(|known| self.is_own(&known.author));
+        if own && !self.closed.contains_key(log) {
+            tracing::warn!("a peer has more of this device's log than this store has");
+            self.closed.insert(*log, GenesisReason::Restore);
+        }
+    }
+}
+
+/// How many entries of an open end make the next run: whole groups, up to the bounds of a batch.
+fn run_len(tail: &Tail) -> usize {
+    let mut count = 0;
+    let mut bytes = 0_usize;
+    let mut group_bytes = 0_usize;
+    for (index, entry) in tail.entries.iter().enumerate() {
+        let payload = usize::try_from(entry.header.payload_len).unwrap_or(usize::MAX);
+        group_bytes = group_bytes.saturating_add(payload);
+        if entry.header.flags.group_goes_on() {
+            continue;
+        }
+        bytes = bytes.saturating_add(group_bytes);
+        group_bytes = 0;
+        let too_many = index >= limits::BATCH_ENTRIES || bytes > limits::BATCH_TARGET_BYTES;
+        if count > 0 && too_many {
+            break;
+        }
+        count = index + 1;
+    }
+    count.max(1)
+}
+
+fn write_segment(connection: &Connection, log: i64, run: &VerifiedRun) -> Result<()> {
+    let start = run.run().start;
+    let packed = batch::pack(run.run());
+    insert_segment(connection, entry_key(log, start.len)?, packed.count, &start.head, &packed.main)
+}
+
+fn insert_segment(
+    connection: &Connection,
+    key: i64,
+    count: u16,
+    start: &[u8; 32],
+    main: &[u8],
+) -> Result<()> {
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO segments (entry, count, start, main) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (entry) DO UPDATE SET count = excluded.count, main = excluded.main",
+    )?;
+    statement.execute(params![key, count, start, main])?;
+    Ok(())
+}
+
+fn insert_part(connection: &Connection, key: i64, payload: &[u8]) -> Result<()> {
+    let mut statement =
+        connection.prepare_cached("INSERT INTO parts (entry, payload) VALUES (?1, ?2)")?;
+    statement.execute(params![key, payload])?;
+    Ok(())
+}
+
+/// Notes that an entry belongs to a record, whose row is made if there is none, and gives the
+/// record's number in this store.
+fn touch(connection: &Connection, key: i64, record: &RecordId, space: &SpaceId) -> Result<i64> {
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO records (record, space, version) VALUES (?1, ?2, 1)
+         ON CONFLICT (record) DO UPDATE SET version = version + 1
+         RETURNING id",
+    )?;
+    let id: i64 = statement.query_row(params![record.0, space.0], |row| row.get(0))?;
+    let mut statement =
+        connection.prepare_cached("INSERT INTO touches (entry, record) VALUES (?1, ?2)")?;
+    statement.execute(params![key, id])?;
+    Ok(id)
+}
+
+fn mark_stale(connection: &Connection, log: i64, range: &Range<u64>) -> Result<()> {
+    let mut statement = connection.prepare_cached(
+        "INSERT OR IGNORE INTO stale (record)
+         SELECT DISTINCT record FROM touches WHERE entry >= ?1 AND entry < ?2",
+    )?;
+    let end = range.end.min((1 << 40) - 1);
+    statement.execute(params![entry_key(log, range.start)?, entry_key(log, end)?])?;
+    Ok(())
+}
+
+/// What of a log does not count.
+pub(crate) fn exceptions(connection: &Connection, log: i64) -> Result<Vec<Exception>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT first, after, reason FROM exceptions WHERE log = ?1 ORDER BY first",
+    )?;
+    let rows = statement.query_map([log], |row| {
+        Ok((row.get::<_, u64>(0)?..row.get::<_, u64>(1)?, row.get::<_, u8>(2)?))
+    })?;
+    let mut exceptions = Vec::new();
+    for row in rows {
+        let (range, reason) = row?;
+        let reason = Reason::of(reason).unwrap_or(Reason::NewerVersion);
+        exceptions.push(Exception { range, reason });
+    }
+    Ok(exceptions)
+}
+
+fn insert_exception(connection: &Connection, log: i64, exception: &Exception) -> Result<()> {
+    let mut statement = connection.prepare_cached(
+        "INSERT OR REPLACE INTO exceptions (log, first, after, reason) VALUES (?1, ?2, ?3, ?4)",
+    )?;
+    let range = &exception.range;
+    statement.execute(params![log, range.start, range.end, exception.reason.code()])?;
+    Ok(())
+}
+
+/// Joins touching ranges of one reason and drops what an earlier range covers.
+fn merge_ranges(exceptions: &mut Vec<Exception>) {
+    let mut merged: Vec<Exception> = Vec::with_capacity(exceptions.len());
+    for exception in exceptions.drain(..) {
+        match merged.last_mut() {
+            Some(last) if exception.range.end <= last.range.end => {}
+            Some(last)
+                if last.reason == exception.reason && exception.range.start <= last.range.end =>
+            {
+                last.range.end = exception.range.end;
+            }
+            _ => merged.push(exception),
+        }
+    }
+    *exceptions = merged;
+}
+
+/// The newest receipt of a log.
+pub(crate) fn read_receipt(connection: &Connection, log: i64) -> Result<Option<Receipt>> {
+    use rusqlite::OptionalExtension as _;
+    let mut statement = connection.prepare_cached("SELECT receipt FROM receipts WHERE log = ?1")?;
+    let bytes: Option<Vec<u8>> = statement.query_row([log], |row| row.get(0)).optional()?;
+    let receipt = bytes.map(|bytes| Receipt::decode(&bytes)).transpose();
+    receipt.map_err(|error| Error::because(Code::StoreCorrupt, "a stored receipt is damaged", error))
+}
+
+fn write_receipt(connection: &Connection, log: i64, receipt: &Receipt) -> Result<()> {
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO receipts (log, stored_len, judged_len, receipt) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (log) DO UPDATE SET stored_len = excluded.stored_len,
+             judged_len = excluded.judged_len, receipt = excluded.receipt",
+    )?;
+    let bytes = receipt.encode();
+    statement.execute(params![log, receipt.stored.len, receipt.judged_len, bytes])?;
+    Ok(())
+}

@@ -1,0 +1,136 @@
+-- Version 1. Primary here are: meta, accounts, counters, submissions, invites, receipts, peers and, above
+-- all, logs with segments and parts. Everything below the line is rebuilt from those by `reproject`.
+
+CREATE TABLE meta (
+    key   TEXT PRIMARY KEY NOT NULL,
+    value BLOB NOT NULL
+) STRICT;
+
+-- Who acts on this device. The id is what changes carry; the name stays here.
+CREATE TABLE accounts (
+    id      INTEGER PRIMARY KEY,
+    account TEXT NOT NULL UNIQUE,
+    name    TEXT NOT NULL UNIQUE
+) STRICT;
+
+-- Last number given, per kind of record and Beijing year. Never set back.
+CREATE TABLE counters (
+    kind  TEXT NOT NULL,
+    year  INTEGER NOT NULL,
+    value INTEGER NOT NULL,
+    PRIMARY KEY (kind, year)
+) STRICT, WITHOUT ROWID;
+
+-- A retry with the same submission id finds the record that the first try made.
+CREATE TABLE submissions (
+    submission TEXT PRIMARY KEY NOT NULL,
+    record     BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Hub: the key with which it proves that it made an invite. It enrols nobody.
+CREATE TABLE invites (
+    key   BLOB PRIMARY KEY NOT NULL,
+    proof BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- When and how a device was last spoken to.
+CREATE TABLE peers (
+    device       BLOB PRIMARY KEY NOT NULL,
+    last_seen_ms INTEGER NOT NULL,
+    path         TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- One row a log. len and head are what is stored; indexed_len is how far touches know it; judged_len how
+-- far its records have been merged since.
+CREATE TABLE logs (
+    id            INTEGER PRIMARY KEY,
+    log           BLOB NOT NULL UNIQUE,
+    space         BLOB NOT NULL,
+    device        BLOB NOT NULL,
+    len           INTEGER NOT NULL,
+    head          BLOB NOT NULL,
+    authority_len INTEGER NOT NULL,
+    last_first    INTEGER NOT NULL,
+    forked_at     INTEGER,
+    indexed_len   INTEGER NOT NULL DEFAULT 0,
+    judged_len    INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
+-- Runs of at most 64 entries, packed. The key is (log << 40 | first entry).
+CREATE TABLE segments (
+    entry INTEGER PRIMARY KEY,
+    count INTEGER NOT NULL,
+    start BLOB NOT NULL,
+    main  BLOB NOT NULL
+) STRICT;
+
+-- Payloads of parts, apart from all else so that one can be erased. The key is (log << 40 | entry).
+CREATE TABLE parts (
+    entry   INTEGER PRIMARY KEY,
+    payload BLOB NOT NULL
+) STRICT;
+
+-- Proofs of forks, and the branches that were not stored in place.
+CREATE TABLE forks (
+    log   INTEGER PRIMARY KEY,
+    seq   INTEGER NOT NULL,
+    proof BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE branches (
+    log   INTEGER NOT NULL,
+    head  BLOB NOT NULL,
+    start BLOB NOT NULL,
+    main  BLOB NOT NULL,
+    parts BLOB NOT NULL,
+    PRIMARY KEY (log, head)
+) STRICT;
+
+-- The newest receipt of each log, as signed.
+CREATE TABLE receipts (
+    log        INTEGER PRIMARY KEY,
+    stored_len INTEGER NOT NULL,
+    judged_len INTEGER NOT NULL,
+    receipt    BLOB NOT NULL
+) STRICT;
+
+------------------------------------------------------------------------------------------------------
+
+-- What does not count, and why: from rights, cuts, forks and the guard in front of Automerge.
+CREATE TABLE exceptions (
+    log    INTEGER NOT NULL,
+    first  INTEGER NOT NULL,
+    after  INTEGER NOT NULL,
+    reason INTEGER NOT NULL,
+    PRIMARY KEY (log, first)
+) STRICT, WITHOUT ROWID;
+
+-- Which entries belong to a record.
+CREATE TABLE touches (
+    entry  INTEGER PRIMARY KEY,
+    record INTEGER NOT NULL
+) STRICT;
+CREATE INDEX touches_record ON touches (record, entry);
+
+-- One row a record. version counts its touches, so that a merge made from fewer is not written back.
+CREATE TABLE records (
+    id        INTEGER PRIMARY KEY,
+    record    BLOB NOT NULL UNIQUE,
+    space     BLOB NOT NULL,
+    version   INTEGER NOT NULL DEFAULT 0,
+    kind      TEXT,
+    number    TEXT,
+    title     TEXT,
+    status    TEXT,
+    facts     TEXT,
+    conflicts INTEGER NOT NULL DEFAULT 0,
+    waiting   INTEGER NOT NULL DEFAULT 0,
+    state     BLOB
+) STRICT;
+CREATE INDEX records_number ON records (number) WHERE number IS NOT NULL;
+CREATE INDEX records_conflicts ON records (conflicts) WHERE conflicts > 0;
+
+-- Records whose row is older than their entries: the merge queue, which survives a crash.
+CREATE TABLE stale (
+    record INTEGER PRIMARY KEY
+) STRICT;
