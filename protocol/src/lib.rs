@@ -1,1 +1,5 @@
 //! Under construction.
+
+pub mod catalogue;
+pub mod number;
+pub mod words;
