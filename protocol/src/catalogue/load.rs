@@ -438,7 +438,7 @@ fn check(kind: &Kind) -> Checked {
         check_transition(transition, kind)
             .map_err(|what| format!("event {}: {what}", transition.event))?;
     }
-    Ok(())
+    check_reachable(kind)
 }
 
 fn check_field(field: &Field, kind: &Kind) -> Checked {
@@ -617,7 +617,13 @@ fn check_statuses(kind: &Kind) -> Checked {
             "its register_event does not apply to a new record".to_owned()
         })?;
     }
+    Ok(())
+}
 
+fn check_reachable(kind: &Kind) -> Checked {
+    let Some(initial) = &kind.initial else {
+        return Ok(());
+    };
     let mut reached = BTreeSet::from([initial.as_str()]);
     loop {
         let next: BTreeSet<&str> = (kind.transitions.iter())
