@@ -74,7 +74,7 @@ impl Kind {
     /// title from the body.
     ///
     /// # Errors
-    /// All refusals, in the order of the input.
+    /// All refusals at once.
     pub fn read(&self, input: &Value) -> Result<Draft, Vec<Refusal>> {
         let mut reader = Reader::new(self, &self.fields, Mode::New);
         reader.take_input(input);
@@ -87,7 +87,7 @@ impl Kind {
     /// array replaces all items, `{"add": […], "remove": […]}` changes some.
     ///
     /// # Errors
-    /// All refusals, in the order of the input.
+    /// All refusals at once.
     pub fn read_edit(&self, input: &Value) -> Result<Draft, Vec<Refusal>> {
         let mut reader = Reader::new(self, &self.fields, Mode::Edit);
         reader.take_input(input);
@@ -97,7 +97,7 @@ impl Kind {
     /// Judges the data of an event.
     ///
     /// # Errors
-    /// All refusals, in the order of the input; `unknown_event` alone for an event that the kind
+    /// All refusals at once; `unknown_event` alone for an event that the kind
     /// does not have.
     pub fn read_event(&self, event: &str, input: &Value) -> Result<Draft, Vec<Refusal>> {
         let Some(transition) = self.transition(event) else {
