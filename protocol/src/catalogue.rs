@@ -1,0 +1,487 @@
+//! Kinds of record as data: their fields, labels, limits, erasable parts, statuses and events.
+//!
+//! Owns the meaning of `catalogue/kinds/*.toml` and everything generic over it: loading and
+//! checking the files (`load`), judging what was typed (`read`) and computing a record's status
+//! from its events (`fold`). Must not know any single kind: a new kind is a new file. Must not
+//! decide who holds which role, nor store anything.
+//!
+//! Fields are addressed by flat keys: `place.community` for a nested field, `deputies/ID` for an
+//! item of a set (present = `true`, which merges as an add-wins set). Nested JSON exists only at
+//! the edge: [`Kind::read`] takes it in, [`Kind::nest`] gives it out.
+//!
+//! Invariants: a loaded [`Catalogue`] is consistent (every name it mentions exists, every status
+//! can be reached, every erasable value is text, the parts of one save fit one entry, no field
+//! asks for what must not be known); a value that passes `read` is one that the file allows; no
+//! message repeats what was typed, because messages end up in logs.
+//!
+//! Rejected: one Rust type per kind. The compiler would check spelling, but forms, search, export
+//! and reports would each repeat all forty-five kinds.
+
+mod fold;
+mod load;
+mod read;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::LazyLock,
+};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+pub use fold::{Folded, Outcome, Step, VoidReason};
+pub use load::CatalogueError;
+pub use read::{Draft, Refusal};
+
+/// The shipped files. A new kind is one more line here.
+const COMMON: &str = include_str!("catalogue/kinds/common.toml");
+const KINDS: [&str; 1] = [include_str!("catalogue/kinds/opinion.toml")];
+
+/// All kinds of record that this release knows.
+#[derive(Clone, Debug, Default)]
+pub struct Catalogue {
+    kinds: BTreeMap<String, Kind>,
+}
+
+impl Catalogue {
+    /// The shipped catalogue, read and checked once.
+    ///
+    /// A test proves that the shipped files load; were they broken all the same, the catalogue
+    /// would be empty and every record would be refused rather than misread.
+    #[must_use]
+    pub fn standard() -> &'static Self {
+        static STANDARD: LazyLock<Catalogue> =
+            LazyLock::new(|| Catalogue::parse(COMMON, &KINDS).unwrap_or_default());
+        &STANDARD
+    }
+
+    /// Reads the common file and the files of kinds and checks them against each other.
+    ///
+    /// # Errors
+    /// The first thing that is wrong: see [`CatalogueError`].
+    pub fn parse(common: &str, kinds: &[&str]) -> Result<Self, CatalogueError> {
+        load::catalogue(common, kinds).map(|kinds| Self { kinds })
+    }
+
+    /// The kind with this code (`opinion`).
+    #[must_use]
+    pub fn kind(&self, code: &str) -> Option<&Kind> {
+        self.kinds.get(code)
+    }
+
+    /// All kinds, by code.
+    pub fn kinds(&self) -> impl Iterator<Item = &Kind> {
+        self.kinds.values()
+    }
+}
+
+/// One kind of record, as its file declares it, with the common fields added.
+#[derive(Clone, Debug)]
+pub struct Kind {
+    /// Stable name: `opinion`.
+    pub code: String,
+    /// First group of its numbers, for numbered kinds: `YJ`.
+    pub prefix: Option<String>,
+    /// What people call it.
+    pub label: Label,
+    /// Its own fields in the order of the form, then the common ones.
+    pub fields: Vec<Field>,
+    /// Statuses in the order of the file; empty for kinds without a process.
+    pub statuses: Vec<Status>,
+    /// Marks that lie over any status, such as 封存.
+    pub overlays: Vec<Choice>,
+    /// Events and what they do to the status.
+    pub transitions: Vec<Transition>,
+    /// Status of a new record; `None` for kinds without a process.
+    pub initial: Option<String>,
+    /// How a new record is called, and who may make one.
+    pub create: Creation,
+    /// The event that registers a draft, upon which it gets its number.
+    pub register_event: Option<String>,
+    /// Key of the text that names a record in lists.
+    pub title: Option<String>,
+    /// Key of the text that a missing title is taken from.
+    pub title_from: Option<String>,
+    /// Names that nobody may use for a field.
+    forbidden: Vec<String>,
+}
+
+impl Kind {
+    /// The field with this flat key; for an item of a set (`deputies/ID`), the set.
+    #[must_use]
+    pub fn field(&self, key: &str) -> Option<&Field> {
+        find(&self.fields, key)
+    }
+
+    /// The status with this code, derived ones included.
+    #[must_use]
+    pub fn status(&self, code: &str) -> Option<&Status> {
+        self.statuses.iter().find(|status| status.code == code)
+    }
+
+    /// What this event does, if the kind knows it.
+    #[must_use]
+    pub fn transition(&self, event: &str) -> Option<&Transition> {
+        self.transitions
+            .iter()
+            .find(|transition| transition.event == event)
+    }
+
+    /// The events that `actors` may write while a record has this folded status.
+    pub fn offered<'a>(
+        &'a self,
+        status: &'a str,
+        actors: &'a BTreeSet<Actor>,
+    ) -> impl Iterator<Item = &'a Transition> {
+        self.transitions.iter().filter(move |transition| {
+            let late = transition
+                .rounds
+                .as_ref()
+                .is_some_and(|r| !r.then.is_disjoint(actors));
+            transition.applies_to(status) && (late || !transition.who.is_disjoint(actors))
+        })
+    }
+
+    /// The status to show for a folded one: what the hub has received is shown as waiting there,
+    /// although no event says so.
+    #[must_use]
+    pub fn shown_status<'a>(&'a self, status: &'a str, at_hub: bool) -> &'a str {
+        let derived = self
+            .statuses
+            .iter()
+            .find(|s| s.stands_for.as_deref() == Some(status));
+        derived
+            .filter(|_| at_hub)
+            .map_or(status, |derived| &derived.code)
+    }
+
+    /// The content of a record as nested JSON: `place.community` becomes `{"place": {…}}`, the
+    /// items of a set an array.
+    ///
+    /// `texts` are the readable values of erasable fields. A fact under such a key is the digest
+    /// of its part, not a value, and is left out. Keys the catalogue does not know are kept: they
+    /// come from a newer release.
+    #[must_use]
+    pub fn nest(&self, facts: &Facts, texts: &BTreeMap<String, String>) -> Map<String, Value> {
+        let mut root = Map::new();
+        for (key, fact) in facts {
+            let field = self.field(key);
+            if let Some((set, item)) = key.split_once('/') {
+                if *fact == Fact::Bool(true) {
+                    push(
+                        &mut root,
+                        set,
+                        read::item_json(field.map(|field| &field.kind), item),
+                    );
+                }
+            } else if field.is_none_or(|field| field.retention.is_none()) {
+                put(&mut root, key, fact.to_json());
+            }
+        }
+        for (key, text) in texts {
+            put(&mut root, key, Value::from(text.as_str()));
+        }
+        root
+    }
+}
+
+/// What a record holds in the clear: flat key to value.
+pub type Facts = BTreeMap<String, Fact>;
+
+/// A value that is no personal datum and no free text.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Fact {
+    /// A code of an enum, a reference, a date.
+    Str(String),
+    /// A count or an amount.
+    Int(i64),
+    /// Yes or no; `true` under the key of a set's item says that the item is in the set.
+    Bool(bool),
+}
+
+impl Fact {
+    /// The text of a [`Fact::Str`].
+    #[must_use]
+    pub fn as_str(&self) -> Option<&str> {
+        if let Self::Str(text) = self {
+            Some(text)
+        } else {
+            None
+        }
+    }
+
+    fn to_json(&self) -> Value {
+        match self {
+            Self::Str(text) => Value::from(text.as_str()),
+            Self::Int(number) => Value::from(*number),
+            Self::Bool(yes) => Value::from(*yes),
+        }
+    }
+}
+
+/// Retention class: erasable values are kept outside the record, one part per class per save, so
+/// that each class can be deleted on its own term.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Retention {
+    /// 当事人信息卡: who it was and how to reach them; goes first.
+    Card,
+    /// Free text: what was said and answered.
+    Text,
+}
+
+impl Retention {
+    /// `card` or `text`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Card => "card",
+            Self::Text => "text",
+        }
+    }
+}
+
+/// A name in the two languages of the product. Labels are data, wording of pages is not.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Label {
+    /// Simplified Chinese.
+    pub zh: String,
+    /// English.
+    pub en: String,
+}
+
+/// One of the values of an enum field, or an overlay.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// Stable name, as stored.
+    pub code: String,
+    /// What people read.
+    pub label: Label,
+}
+
+/// A field of a record, or a datum of an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Field {
+    /// Flat key: `category`, `place.community`.
+    pub key: String,
+    /// What people read beside it.
+    pub label: Label,
+    /// What it holds.
+    pub kind: FieldType,
+    /// For erasable values (marked † in the domain): the part they go to.
+    pub retention: Option<Retention>,
+    /// A new record, or the event, cannot do without.
+    pub required: bool,
+    /// Cannot do without, when another field says so.
+    pub required_when: Option<Condition>,
+    /// Taken when a new record leaves it out.
+    pub default: Option<Fact>,
+    /// Computed, or set by events; never typed in.
+    pub read_only: bool,
+}
+
+impl Field {
+    /// Whether a stored fact is a value of this field. Foreign records may hold anything.
+    #[must_use]
+    pub fn accepts(&self, fact: &Fact) -> bool {
+        read::fits(&self.kind, fact)
+    }
+}
+
+/// What a field holds. Lengths count Unicode scalar values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FieldType {
+    /// Free text, with line breaks and tabs; always erasable.
+    Text {
+        /// Longest text.
+        max_chars: usize,
+    },
+    /// Names something: a record, a deputy, a unit. One line; spaces around it do not count.
+    Ref {
+        /// Longest reference.
+        max_chars: usize,
+    },
+    /// One of a list of codes.
+    Enum {
+        /// The codes, in the order of the form.
+        options: Vec<Choice>,
+    },
+    /// A whole number.
+    Int {
+        /// Smallest value.
+        min: i64,
+        /// Largest value.
+        max: i64,
+    },
+    /// Yes or no.
+    Bool,
+    /// `2026-03-14`, years 1900 to 2199.
+    Date,
+    /// `2026-03`.
+    Month,
+    /// RFC 3339 with its offset; as in HTML, the seconds may be left out.
+    Time,
+    /// `09:30`, a time of day.
+    Clock,
+    /// A number in another system, only as an item of a set: `{system, no, date}` in JSON,
+    /// `system|no|date` in the key.
+    ExternalRef,
+    /// Several different values, without order.
+    Set {
+        /// What an item is: a reference, an enum or an external reference.
+        of: Box<Self>,
+        /// Most items in one save.
+        max_items: usize,
+    },
+    /// Kept by another part of the product; only for read-only fields.
+    Opaque,
+}
+
+/// When a field is required: the other field has one of these values.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Condition {
+    /// Key of the other field.
+    pub field: String,
+    /// Its values; empty means any.
+    #[serde(default)]
+    pub is: Vec<String>,
+}
+
+/// A status a record can be in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// Stable name, as stored.
+    pub code: String,
+    /// What people read.
+    pub label: Label,
+    /// For a status that no event leads to: the folded status it is a view of.
+    pub stands_for: Option<String>,
+}
+
+/// How a new record of a kind is called, and who may make one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Creation {
+    /// What people read: 登记草稿.
+    pub label: Label,
+    /// Who may; empty means everyone with a device.
+    pub who: BTreeSet<Actor>,
+}
+
+/// What an event does to the status, who may write it and what it carries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transition {
+    /// Stable name of the event.
+    pub event: String,
+    /// What people read on the button.
+    pub label: Label,
+    /// Statuses it is possible in, derived ones replaced by what they stand for; empty means any.
+    pub from: BTreeSet<String>,
+    /// The status it leads to; `None` leaves the status alone.
+    pub to: Option<String>,
+    /// The overlay it sets.
+    pub overlay: Option<String>,
+    /// Who may write it.
+    pub who: BTreeSet<Actor>,
+    /// Order among concurrent events, lowest first.
+    pub rank: u16,
+    /// How often it may happen to one record before others must decide.
+    pub rounds: Option<Rounds>,
+    /// What it carries. A datum with the key of a field sets that field while the event applies.
+    pub data: Vec<Field>,
+    /// Keys of `data` of which exactly one must be given; empty means no such rule.
+    pub one_of: Vec<String>,
+    /// Fields set by earlier events that are unset.
+    pub clears: Vec<String>,
+}
+
+impl Transition {
+    /// Whether the event is possible in this folded status.
+    #[must_use]
+    pub fn applies_to(&self, status: &str) -> bool {
+        self.from.is_empty() || self.from.contains(status)
+    }
+}
+
+/// A bound on repetition: after `max` times only `then` may write the event.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rounds {
+    /// How often those named by the transition may.
+    pub max: usize,
+    /// Who may afterwards.
+    pub then: BTreeSet<Actor>,
+}
+
+/// For whom an event is written. A device may act for several: a station's for its clerk and for
+/// the resident at the desk. Files use the letters of the domain's table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Actor {
+    /// 站点工作人员.
+    #[serde(rename = "C")]
+    Clerk,
+    /// 人大代表.
+    #[serde(rename = "D")]
+    Deputy,
+    /// 街道人大工委工作人员.
+    #[serde(rename = "H")]
+    Hub,
+    /// 审核人员.
+    #[serde(rename = "S")]
+    Supervisor,
+    /// 承办单位.
+    #[serde(rename = "U")]
+    Unit,
+    /// 隐私管理员.
+    #[serde(rename = "P")]
+    Privacy,
+    /// 居民, through a clerk or with a query code.
+    #[serde(rename = "R")]
+    Resident,
+}
+
+fn find<'a>(fields: &'a [Field], key: &str) -> Option<&'a Field> {
+    let key = key.split_once('/').map_or(key, |(set, _)| set);
+    fields.iter().find(|field| field.key == key)
+}
+
+/// The place of a key in nested JSON, made on the way. One level of nesting is all there is, so a
+/// foreign key with a thousand dots builds no tower. A group wins over a value in its place.
+fn slot<'a>(root: &'a mut Map<String, Value>, key: &str) -> &'a mut Value {
+    let (head, rest) = key
+        .split_once('.')
+        .map_or((key, None), |(head, rest)| (head, Some(rest)));
+    let place = root.entry(head).or_insert(Value::Null);
+    let Some(rest) = rest else { return place };
+    if !place.is_object() {
+        *place = Value::Object(Map::new());
+    }
+    match place {
+        Value::Object(group) => group.entry(rest).or_insert(Value::Null),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            place
+        }
+    }
+}
+
+fn put(root: &mut Map<String, Value>, key: &str, value: Value) {
+    let place = slot(root, key);
+    if !place.is_object() {
+        *place = value;
+    }
+}
+
+fn push(root: &mut Map<String, Value>, key: &str, item: Value) {
+    let place = slot(root, key);
+    match place {
+        Value::Array(items) => items.push(item),
+        Value::Object(_) => {}
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+            *place = Value::Array(vec![item]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

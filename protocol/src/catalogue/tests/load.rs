@@ -1,0 +1,171 @@
+//! The shipped kinds load; a file that contradicts itself is refused with the place.
+
+use super::*;
+
+#[test]
+fn the_shipped_files_load() -> Tested {
+    let catalogue = Catalogue::parse(COMMON, &KINDS)?;
+    assert_eq!(catalogue.kinds().count(), KINDS.len());
+    assert_eq!(opinion()?.prefix.as_deref(), Some("YJ"));
+    Ok(())
+}
+
+#[test]
+fn a_file_that_contradicts_itself_is_refused_with_the_place() {
+    let [opinion] = KINDS;
+    for (right, wrong, said) in [
+        ("prefix = \"YJ\"", "prefix = \"YI\"", "kind code"),
+        ("prefix = \"YJ\"", "prefix = \"yj\"", "capitals"),
+        ("initial = \"draft\"", "initial = \"pending\"", "initial"),
+        (
+            "title = \"title\"",
+            "title = \"category\"",
+            "title is not a text",
+        ),
+        (
+            "register_event = \"register\"",
+            "register_event = \"accept\"",
+            "register_event",
+        ),
+        (
+            "key = \"place.grid\"",
+            "key = \"place.community\"",
+            "there twice",
+        ),
+        (
+            "key = \"place.grid\"",
+            "key = \"place\"",
+            "a field and a group",
+        ),
+        (
+            "key = \"place.grid\"",
+            "key = \"place.ethnicity\"",
+            "must not be known",
+        ),
+        ("zh = \"网格\"", "zh = \"政治面貌\"", "must not be known"),
+        ("zh = \"网格\"", "zh = \"\"", "no label"),
+        ("default = \"normal\"", "default = \"norml\"", "default"),
+        ("is = [\"solved\"]", "is = [\"sloved\"]", "no such value"),
+        (
+            "max_chars = 200",
+            "max_chars = 200\nmin = 1",
+            "a limit that its type does not know",
+        ),
+        (
+            "max_chars = 5000",
+            "max_chars = 50000",
+            "do not fit one part",
+        ),
+        (
+            "stands_for = \"registered\"",
+            "stands_for = \"gone\"",
+            "stands for no status",
+        ),
+        (
+            "to = \"archived\"",
+            "to = \"closed\"",
+            "no event leads to status archived",
+        ),
+        ("to = \"archived\"", "to = \"pending\"", "no status"),
+        (
+            "from = [\"merged\"]",
+            "from = [\"merge\"]",
+            "there is no status merge",
+        ),
+        (
+            "overlay = \"restricted\"",
+            "overlay = \"sealed\"",
+            "no overlay",
+        ),
+        ("who = [\"P\"]", "who = []", "nobody may write it"),
+        (
+            "event = \"deny\"",
+            "event = \"reassign\"",
+            "event reassign is there twice",
+        ),
+        (
+            "clears = [\"merged_into\"]",
+            "clears = [\"merged\"]",
+            "no field",
+        ),
+        (
+            "requires = [\"hub_no\"]",
+            "requires = [\"hub_number\"]",
+            "no field or datum",
+        ),
+        (
+            "one_of = [\"lead\", \"separate\"]",
+            "one_of = [\"lead\", \"on\"]",
+            "one_of names on",
+        ),
+        (
+            "retention = \"text\"\n",
+            "",
+            "free text needs a retention class",
+        ),
+    ] {
+        let broken = opinion.replace(right, wrong);
+        assert_ne!(broken, opinion, "{right} is not in the file");
+        let error = Catalogue::parse(COMMON, &[&broken])
+            .err()
+            .map(|error| error.to_string());
+        let error = error.unwrap_or_default();
+        assert!(
+            error.contains(said),
+            "{wrong}: {error:?} does not say {said:?}"
+        );
+    }
+}
+
+#[test]
+fn unknown_words_in_a_file_and_two_kinds_of_one_code_are_refused() {
+    let [opinion] = KINDS;
+    let misspelt = opinion.replace("required = true", "requird = true");
+    let error = Catalogue::parse(COMMON, &[&misspelt]).err();
+    assert!(
+        matches!(error, Some(CatalogueError::Syntax { .. })),
+        "{error:?}"
+    );
+    assert!(Catalogue::parse(COMMON, &[opinion, opinion]).is_err());
+    let renamed = opinion.replace("code = \"opinion\"", "code = \"petition\"");
+    assert!(
+        Catalogue::parse(COMMON, &[opinion, &renamed]).is_err(),
+        "same prefix"
+    );
+}
+
+#[test]
+fn a_kind_without_a_process_needs_nothing_but_fields() -> Tested {
+    let consent = r#"
+        code = "consent"
+        zh = "同意记录"
+        en = "Consent"
+        create = { zh = "登记", en = "Record" }
+        [[field]]
+        key = "given"
+        zh = "时间"
+        en = "Given"
+        type = "clock"
+        [[field]]
+        key = "month"
+        zh = "月份"
+        en = "Month"
+        type = "month"
+        required = true
+    "#;
+    let catalogue = Catalogue::parse(COMMON, &[consent])?;
+    let kind = catalogue.kind("consent").ok_or("not loaded")?;
+    assert!(
+        kind.read(&json!({ "given": "09:30", "month": "2026-03" }))
+            .is_ok()
+    );
+    assert_eq!(refused(kind.read(&json!({ "given": "24:00" }))).len(), 2);
+    assert_eq!(
+        refused(kind.read(&json!({ "month": "2026-13" }))),
+        one("month", "bad_date")
+    );
+    let folded = kind.fold(&[step("register", 1, "C", &[])]);
+    assert_eq!(folded.status, "");
+    assert_eq!(folded.outcomes, [void(VoidReason::UnknownEvent)]);
+    Ok(())
+}
