@@ -2,12 +2,15 @@
 pub mod admit;
 pub mod authority;
 pub mod batch;
+pub mod catalogue;
 pub mod codec;
 pub mod hash;
 pub mod identity;
 pub mod limits;
 pub mod log;
 pub mod message;
+pub mod number;
 pub mod part;
 pub mod session;
 pub mod space;
+pub mod words;
