@@ -25,8 +25,7 @@ use lianxin_protocol::batch;
 use lianxin_protocol::identity::{DeviceKey, Signer};
 use lianxin_protocol::limits;
 use lianxin_protocol::log::{
-    Author, EntryId, EntryKind, Genesis, GenesisReason, LogId, NewEntry, Position, RecordId, Tail,
-    VerifiedRun,
+    Author, Entry, EntryId, EntryKind, Genesis, GenesisReason, LogId, NewEntry, Position, RecordId, Tail,
 };
 use lianxin_protocol::message::{Exception, Receipt, Tip};
 use lianxin_protocol::space::{NetworkId, Space, SpaceId};
@@ -508,34 +507,36 @@ impl Journal {
 
     fn write_tail(&mut self, connection: &Connection, log: &LogId) -> Result<()> {
         let Some(mut tail) = self.tails.remove(log) else { return Ok(()) };
-        let authority = self.authority.cited();
-        while !tail.entries.is_empty() {
-            let count = run_len(&tail);
-            let rest = tail.entries.split_off(count);
-            let full = !rest.is_empty();
+        let signer = self.signer(&tail.author)?;
+        let (authority, hlc) = (self.authority.cited(), self.hlc);
+        let key = self.logs.get(log).map_or(0, |log| log.key);
+        loop {
+            let rest = tail.entries.split_off(run_len(&tail.entries));
             let end = rest.first().map_or(tail.end, |next| Position {
                 len: next.header.seq,
                 head: next.header.prev,
             });
-            let run = Tail { end, ..tail.clone() };
-            let signer = self.signer(&tail.author)?;
-            let hlc = self.hlc;
-            let run = run.sign(&signer, authority, hlc);
-            let key = self.logs.get(log).map_or(0, |log| log.key);
-            write_segment(connection, key, &run)?;
-            if let Some(known) = self.logs.get_mut(log) {
-                known.last_first = tail.start.len;
+            for entry in tail.entries.iter_mut().filter(|entry| {
+                entry.header.kind == EntryKind::Part
+            }) {
+                // The payload is a row already.
+                entry.payload = None;
             }
-            if !full {
-                // The open end keeps headers and changes; parts are rows already.
+            let full = tail.entries.len() >= limits::BATCH_ENTRIES || !rest.is_empty();
+            let open = Tail { start: end, end: tail.end, entries: rest, ..tail.clone_empty() };
+            let kept = if full { open } else { tail.clone() };
+            let run = Tail { end, ..tail }.sign(&signer, authority, hlc);
+            let first = run.run().start;
+            let count = u16::try_from(run.ids().len()).unwrap_or(u16::MAX);
+            let main = batch::pack_main(run.run());
+            insert_segment(connection, entry_key(key, first.len)?, count, &first.head, &main)?;
+            if let Some(known) = self.logs.get_mut(log) {
+                known.last_first = first.len;
+            }
+            tail = kept;
+            if !full || tail.entries.is_empty() {
                 break;
             }
-            tail.start = end;
-            tail.entries = rest;
-        }
-        if tail.entries.len() >= limits::BATCH_ENTRIES {
-            tail.start = tail.end;
-            tail.entries.clear();
         }
         self.tails.insert(*log, tail);
         Ok(())
@@ -790,11 +791,11 @@ impl Journal {
 }
 
 /// How many entries of an open end make the next run: whole groups, up to the bounds of a batch.
-fn run_len(tail: &Tail) -> usize {
+fn run_len(entries: &[Entry]) -> usize {
     let mut count = 0;
     let mut bytes = 0_usize;
     let mut group_bytes = 0_usize;
-    for (index, entry) in tail.entries.iter().enumerate() {
+    for (index, entry) in entries.iter().enumerate() {
         let payload = usize::try_from(entry.header.payload_len).unwrap_or(usize::MAX);
         group_bytes = group_bytes.saturating_add(payload);
         if entry.header.flags.group_goes_on() {
@@ -809,12 +810,6 @@ fn run_len(tail: &Tail) -> usize {
         count = index + 1;
     }
     count.max(1)
-}
-
-fn write_segment(connection: &Connection, log: i64, run: &VerifiedRun) -> Result<()> {
-    let start = run.run().start;
-    let packed = batch::pack(run.run());
-    insert_segment(connection, entry_key(log, start.len)?, packed.count, &start.head, &packed.main)
 }
 
 fn insert_segment(

@@ -126,14 +126,22 @@ pub fn pack(run: &Run) -> Packed {
         .filter_map(|entry| entry.payload.as_deref());
     Packed {
         count: u16::try_from(run.entries.len()).unwrap_or(u16::MAX),
-        main: compress(&main_section(run)),
+        main: compress(&main_section(run, false)),
         parts: pack_parts(parts),
     }
 }
 
+/// Packs the first section alone, for a store that keeps parts as rows: every part stands beside it,
+/// also one whose payload is not in `run`.
+#[must_use]
+pub fn pack_main(run: &Run) -> Vec<u8> {
+    compress(&main_section(run, true))
+}
+
 /// How one entry's payload is laid out.
-fn form(entry: &Entry) -> (u8, &[u8]) {
+fn form(entry: &Entry, parts_are_rows: bool) -> (u8, &[u8]) {
     match entry.payload.as_deref() {
+        None if parts_are_rows && entry.header.kind == EntryKind::Part => (BESIDE, &[]),
         None => (ABSENT, &[]),
         Some(payload) if entry.header.kind == EntryKind::Part => (BESIDE, payload),
         Some(payload) => match strip(&entry.header, payload) {
@@ -152,8 +160,8 @@ fn strip<'a>(header: &Header, payload: &'a [u8]) -> Option<&'a [u8]> {
     fits.then_some(rest)
 }
 
-fn main_section(run: &Run) -> Vec<u8> {
-    let forms: Vec<_> = run.entries.iter().map(form).collect();
+fn main_section(run: &Run, parts_are_rows: bool) -> Vec<u8> {
+    let forms: Vec<_> = run.entries.iter().map(|entry| form(entry, parts_are_rows)).collect();
     let headers = || run.entries.iter().map(|entry| &entry.header);
     let mut records: Vec<RecordId> = Vec::new();
     let mut writer = Writer::new();
@@ -339,6 +347,7 @@ pub fn unpack(
         let flags = Flags::from_bits(*flags);
         let len = usize::try_from(len).unwrap_or(usize::MAX);
         let (payload, payload_len) = match form & !FOREIGN {
+            ABSENT if kind == EntryKind::Part => (part_source.absent(), len),
             ABSENT => (None, len),
             WHOLE => (Some(reader.take(len)?.to_vec()), len),
             STRIPPED => {
@@ -407,6 +416,14 @@ impl PartSource<'_> {
             Self::Section(reader) => reader.take(len).map(|bytes| Some(bytes.to_vec())),
             Self::Rows(rows) => Ok(rows.next().flatten()),
             Self::LeftOut => Ok(None),
+        }
+    }
+
+    /// A part that was already absent when the run was packed.
+    fn absent(&mut self) -> Option<Vec<u8>> {
+        match self {
+            Self::Rows(rows) => rows.next().flatten(),
+            Self::Section(_) | Self::LeftOut => None,
         }
     }
 

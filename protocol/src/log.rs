@@ -809,6 +809,18 @@ impl Tail {
         tail
     }
 
+    /// The same log without entries, to go on after a run that was cut off.
+    #[must_use]
+    pub const fn clone_empty(&self) -> Self {
+        Self {
+            log: self.log,
+            author: self.author,
+            start: self.start,
+            end: self.end,
+            entries: Vec::new(),
+        }
+    }
+
     /// Appends the entries of one save.
     pub fn push_group(&mut self, group: Vec<NewEntry>, hlc: u64, authority_len: u32) {
         let last = group.len().saturating_sub(1);

@@ -1,0 +1,504 @@
+//! What comes from others: made durable first, indexed behind it; and what goes out again.
+
+use lianxin_protocol::admit::{Place, place};
+use lianxin_protocol::authority::Reason;
+use lianxin_protocol::batch::{self, Packed, Parts};
+use lianxin_protocol::hash;
+use lianxin_protocol::codec::Writer;
+use lianxin_protocol::limits;
+use lianxin_protocol::log::{
+    Branch, Entry, EntryId, EntryKind, ForkProof, GenesisReason, Header, LogId,
+    Position, RecordId, Run, VerifiedRun,
+};
+use lianxin_protocol::message::{Exception, WireBatch};
+use lianxin_protocol::space::{Space, SpaceId};
+use rusqlite::{Connection, params};
+
+use super::segments::{Segment, entry_key, part, split_key};
+use super::{Journal, exceptions, insert_exception, insert_part, insert_segment, mark_stale};
+use super::{merge_ranges, touch};
+use crate::error::{Code, Error, Result};
+
+/// What became of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ingested {
+    /// It is in its log, or was there before.
+    Stored,
+    /// Entries before it are missing; ask for the log from here.
+    Gap {
+        /// Length of the stored log.
+        have: u64,
+    },
+    /// It contradicts what is stored: the log is frozen, and this proves it to anyone. The proof is
+    /// absent when the logs part before this run; ask for it from `from`.
+    Forked {
+        /// The proof, once both branches are here.
+        proof: Option<Box<ForkProof>>,
+        /// Where the peer's branch is needed from, if it must be asked for.
+        from: u64,
+    },
+    /// The space is not one that this device may hold.
+    NotHeld,
+}
+
+impl Journal {
+    /// Stores a verified run. `packed` is the run as it came, kept as it is when it is stored whole.
+    ///
+    /// # Errors
+    /// The store cannot be written; the transaction must be rolled back.
+    pub fn ingest(
+        &mut self,
+        connection: &Connection,
+        run: VerifiedRun,
+        packed: &Packed,
+    ) -> Result<Ingested> {
+        let id = run.run().log;
+        let space = run.author().space;
+        let holds = self.authority.readable(&self.identity.key()).contains(&space);
+        let authority_space = Space::Authority.id(&self.identity.network);
+        if space != authority_space && !holds {
+            return Ok(Ingested::NotHeld);
+        }
+        let stored = self.logs.get(&id).map_or(Position::start(&id), |log| log.end);
+        let found = place(&run, stored, |seq| self.id_at(connection, &id, seq))?;
+        let skip = match found {
+            Place::Append { skip } => skip,
+            Place::Duplicate => return Ok(Ingested::Stored),
+            Place::Gap { have } => return Ok(Ingested::Gap { have }),
+            Place::Fork { seq } => return self.fork(connection, &run, packed, seq),
+        };
+        if self.logs.get(&id).is_some_and(|log| log.forked.is_some()) {
+            // A frozen log takes nothing more: what follows a fork belongs to no agreed history.
+            return Ok(Ingested::Stored);
+        }
+        let floor = self.logs.get(&id).map_or(0, |log| log.authority_len);
+        let first_new = run.run().entries.get(skip);
+        if first_new.is_some_and(|entry| entry.header.authority_len < floor) {
+            return Ok(Ingested::Gap { have: stored.len });
+        }
+        self.store(connection, &run, packed, skip)?;
+        if self.is_own(&run.author()) {
+            // Someone had more of this device's log than this store: it came back, and ends here.
+            self.closed.entry(id).or_insert(GenesisReason::Restore);
+            self.tails.remove(&id);
+            self.open_tail(connection, &id)?;
+        }
+        if space == authority_space {
+            self.catch_up_authority(connection)?;
+        }
+        Ok(Ingested::Stored)
+    }
+
+    fn store(
+        &mut self,
+        connection: &Connection,
+        run: &VerifiedRun,
+        packed: &Packed,
+        skip: usize,
+    ) -> Result<()> {
+        let id = run.run().log;
+        if !self.logs.contains_key(&id) {
+            self.insert_log(connection, &id, &run.author(), Position::start(&id))?;
+        }
+        let Some(log) = self.logs.get(&id).cloned() else { return Ok(()) };
+        let new = run.run().entries.get(skip..).unwrap_or_default();
+        for entry in new.iter().filter(|entry| entry.header.kind == EntryKind::Part) {
+            if let Some(payload) = &entry.payload {
+                insert_part(connection, entry_key(log.key, entry.header.seq)?, payload)?;
+            }
+        }
+        // A short run is joined to the short segment before it, so that live changes that came one by
+        // one do not leave a row each.
+        let before = usize::try_from(log.end.len - log.last_first).unwrap_or(usize::MAX);
+        let joins = log.end.len > 0 && before + new.len() <= limits::BATCH_ENTRIES;
+        let first = if joins {
+            let last = log.end.len - 1;
+            let segment = self.segments.containing(connection, (log.key, &id), last)?;
+            let mut entries = segment.entries.clone();
+            entries.extend_from_slice(new);
+            self.write_run(connection, &id, log.key, segment.start, entries, run)?;
+            segment.start.len
+        } else if skip == 0 {
+            let start = run.run().start;
+            let key = entry_key(log.key, start.len)?;
+            insert_segment(connection, key, packed.count, &start.head, &packed.main)?;
+            start.len
+        } else {
+            self.write_run(connection, &id, log.key, log.end, new.to_vec(), run)?;
+            log.end.len
+        };
+        let range = log.end.len..run.end().len;
+        if let Some(log) = self.logs.get_mut(&id) {
+            log.end = run.end();
+            log.authority_len = run.authority_len();
+            log.last_first = first;
+        }
+        self.touched.insert(id);
+        self.unreceipted.insert(id);
+        self.judge_log(connection, &id, range)
+    }
+
+    fn write_run(
+        &self,
+        connection: &Connection,
+        id: &LogId,
+        key: i64,
+        start: Position,
+        entries: Vec<Entry>,
+        run: &VerifiedRun,
+    ) -> Result<()> {
+        let joined = Run { log: *id, start, entries, checkpoint: run.run().checkpoint.clone() };
+        let count = u16::try_from(joined.entries.len()).unwrap_or(u16::MAX);
+        let main = batch::pack_main(&joined);
+        insert_segment(connection, entry_key(key, start.len)?, count, &start.head, &main)
+    }
+
+    // ---- reading entries ----
+
+    /// One entry: from an open end, or from its segment. Parts come without payload.
+    pub(crate) fn entry(
+        &mut self,
+        connection: &Connection,
+        log: &LogId,
+        seq: u64,
+    ) -> Result<Entry> {
+        if let Some(tail) = self.tails.get(log)
+            && let Some(at) = seq.checked_sub(tail.start.len)
+            && let Some(entry) = usize::try_from(at).ok().and_then(|at| tail.entries.get(at))
+        {
+            return Ok(entry.clone());
+        }
+        let key = self.logs.get(log).map(|known| known.key);
+        let missing = || Error::new(Code::StoreCorrupt, "an entry that is counted is not stored");
+        let key = key.ok_or_else(missing)?;
+        let segment = self.segments.containing(connection, (key, log), seq)?;
+        segment.get(seq).cloned().ok_or_else(missing)
+    }
+
+    /// The id of a stored entry.
+    pub(crate) fn id_at(
+        &mut self,
+        connection: &Connection,
+        log: &LogId,
+        seq: u64,
+    ) -> Result<EntryId> {
+        if let Some(known) = self.logs.get(log)
+            && known.end.len == seq.saturating_add(1)
+        {
+            return Ok(EntryId(known.end.head));
+        }
+        Ok(self.entry(connection, log, seq)?.header.id())
+    }
+
+    // ---- indexing ----
+
+    /// Lets touches know what was stored and not indexed yet, at most `most` entries, and marks the
+    /// records stale. Says whether more is left.
+    ///
+    /// # Errors
+    /// The store cannot be written; the transaction must be rolled back.
+    pub fn index(&mut self, connection: &Connection, most: u64) -> Result<bool> {
+        let mut left = most;
+        let behind = |log: &super::Log| log.indexed_len < log.end.len;
+        let logs: Vec<_> =
+            self.logs.iter().filter(|(_, log)| behind(log)).map(|(id, _)| *id).collect();
+        for id in logs {
+            let Some(log) = self.logs.get(&id).cloned() else { continue };
+            let mut seq = log.indexed_len;
+            while seq < log.end.len && left > 0 {
+                let segment = self.segments.containing(connection, (log.key, &id), seq)?;
+                while let Some(entry) = segment.get(seq).filter(|_| left > 0) {
+                    if entry.header.record != RecordId::NONE {
+                        let key = entry_key(log.key, seq)?;
+                        let record = touch(connection, key, &entry.header.record, &log.author.space)?;
+                        let mut statement = connection
+                            .prepare_cached("INSERT OR IGNORE INTO stale (record) VALUES (?1)")?;
+                        statement.execute([record])?;
+                    }
+                    seq += 1;
+                    left -= 1;
+                }
+            }
+            if let Some(log) = self.logs.get_mut(&id) {
+                log.indexed_len = seq;
+            }
+            self.touched.insert(id);
+        }
+        self.judged(connection)?;
+        Ok(self.logs.values().any(behind))
+    }
+
+    /// Moves the judged length of logs whose space has no stale record left.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn judged(&mut self, connection: &Connection) -> Result<()> {
+        let unjudged = self.logs.iter().filter(|(_, log)| log.judged_len < log.indexed_len);
+        let logs: Vec<_> = unjudged.map(|(id, log)| (*id, log.author.space)).collect();
+        let mut clean: std::collections::BTreeMap<SpaceId, bool> = std::collections::BTreeMap::new();
+        for (id, space) in logs {
+            let clean = match clean.get(&space) {
+                Some(clean) => *clean,
+                None => {
+                    let mut statement = connection.prepare_cached(
+                        "SELECT NOT EXISTS (SELECT 1 FROM stale CROSS JOIN records
+                             ON records.id = stale.record WHERE records.space = ?1)",
+                    )?;
+                    let now: bool = statement.query_row([space.0], |row| row.get(0))?;
+                    clean.insert(space, now);
+                    now
+                }
+            };
+            if let Some(log) = self.logs.get_mut(&id).filter(|_| clean) {
+                log.judged_len = log.indexed_len;
+                self.touched.insert(id);
+                self.unreceipted.insert(id);
+            }
+        }
+        Ok(())
+    }
+
+    /// Holds back changes that the guard in front of Automerge refused.
+    ///
+    /// # Errors
+    /// The store cannot be written; the transaction must be rolled back.
+    pub fn hold_back(&mut self, connection: &Connection, entries: &[i64]) -> Result<()> {
+        for key in entries {
+            let (log, seq) = split_key(*key);
+            let Some((id, _)) = self.log_id(log) else { continue };
+            let mut all = exceptions(connection, log)?;
+            if all.iter().any(|exception| exception.range.contains(&seq)) {
+                continue;
+            }
+            all.push(Exception { range: seq..seq + 1, reason: Reason::Guard });
+            all.sort_by_key(|exception| exception.range.start);
+            merge_ranges(&mut all);
+            connection
+                .prepare_cached("DELETE FROM exceptions WHERE log = ?1")?
+                .execute([log])?;
+            for exception in &all {
+                insert_exception(connection, log, exception)?;
+            }
+            mark_stale(connection, log, &(seq..seq + 1))?;
+            self.touched.insert(id);
+            self.unreceipted.insert(id);
+        }
+        Ok(())
+    }
+
+    // ---- sending ----
+
+    /// The piece of a log that a peer lacks, from `from` on, as it goes on the wire. `head` is what the
+    /// peer says it has just before: if this store has another entry there, the piece begins before
+    /// the difference, so that both sides can prove the fork.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn load(
+        &mut self,
+        connection: &Connection,
+        log: &LogId,
+        from: u64,
+        head: Option<[u8; 16]>,
+    ) -> Result<Option<(WireBatch, Position)>> {
+        let Some(known) = self.logs.get(log).cloned() else { return Ok(None) };
+        let mut from = from.min(known.end.len);
+        if let (Some(head), Some(before)) = (head, from.checked_sub(1)) {
+            let id = self.id_at(connection, log, before)?;
+            if id.0.first_chunk() != Some(&head) {
+                from = before;
+            }
+        }
+        if from >= known.end.len {
+            return Ok(None);
+        }
+        let segment = self.segments.containing(connection, (known.key, log), from)?;
+        let mut parts = Vec::new();
+        for seq in segment.parts() {
+            parts.push(part(connection, entry_key(known.key, seq)?)?);
+        }
+        let end = Position { len: segment.checkpoint.len, head: segment.checkpoint.head };
+        let whole = from == segment.start.len && parts.iter().all(Option::is_some);
+        let (start, packed) = if whole {
+            // As it came, so it goes.
+            let count = u16::try_from(segment.entries.len()).unwrap_or(u16::MAX);
+            let payloads = parts.iter().filter_map(Option::as_deref);
+            let packed =
+                Packed { count, main: segment.main.clone(), parts: batch::pack_parts(payloads) };
+            (segment.start, packed)
+        } else {
+            let run = cut_run(log, &segment, parts, from)?;
+            (run.start, batch::pack(&run))
+        };
+        Ok(Some((WireBatch { log: log.prefix(), start, packed }, end)))
+    }
+
+    /// A run of a log with its parts, to verify it or to write it elsewhere.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn run_at(&mut self, connection: &Connection, log: &LogId, seq: u64) -> Result<Run> {
+        let missing = || Error::new(Code::StoreCorrupt, "a log that is named is not stored");
+        let key = self.logs.get(log).map(|known| known.key).ok_or_else(missing)?;
+        let segment = self.segments.containing(connection, (key, log), seq)?;
+        let mut parts = Vec::new();
+        for seq in segment.parts() {
+            parts.push(part(connection, entry_key(key, seq)?)?);
+        }
+        cut_run(log, &segment, parts, segment.start.len)
+    }
+
+    // ---- forks ----
+
+    /// Two entries at one place: proves it if the run reaches back to where they part, freezes the
+    /// log there and keeps the other branch.
+    fn fork(
+        &mut self,
+        connection: &Connection,
+        run: &VerifiedRun,
+        packed: &Packed,
+        seq: u64,
+    ) -> Result<Ingested> {
+        let id = run.run().log;
+        let begins = run.run().start.len;
+        if seq < begins {
+            let from = seq.saturating_sub(limits::BATCH_ENTRIES as u64 - 1);
+            return Ok(Ingested::Forked { proof: None, from });
+        }
+        let key = self.logs.get(&id).map_or(0, |log| log.key);
+        let segment = self.segments.containing(connection, (key, &id), seq)?;
+        let headers = |entries: &[Entry]| -> Vec<Header> {
+            let from = entries.iter().filter(|entry| entry.header.seq >= seq);
+            from.map(|entry| entry.header.clone()).collect()
+        };
+        let mut branches = [
+            Branch {
+                headers: headers(&segment.entries),
+                checkpoint: segment.checkpoint.clone(),
+            },
+            Branch {
+                headers: headers(&run.run().entries),
+                checkpoint: run.run().checkpoint.clone(),
+            },
+        ];
+        branches.sort_by_key(|branch| branch.headers.first().map(Header::id));
+        let proof = ForkProof { author: run.author(), log: id, branches };
+        let mut statement = connection.prepare_cached(
+            "INSERT OR IGNORE INTO branches (log, head, start, main, parts)
+             VALUES (?1, ?2, ?3, ?4, ?5)",
+        )?;
+        let start = run.run().start.head;
+        statement.execute(params![key, run.end().head, start, packed.main, packed.parts])?;
+        self.take_fork(connection, &proof)?;
+        Ok(Ingested::Forked { proof: Some(Box::new(proof)), from: seq })
+    }
+
+    /// Keeps a proof that a log forked, if it holds and is the earliest, and freezes the log there.
+    /// Says whether it was kept.
+    ///
+    /// # Errors
+    /// The store cannot be written; the transaction must be rolled back.
+    pub fn take_fork(&mut self, connection: &Connection, proof: &ForkProof) -> Result<bool> {
+        let Some(log) = self.logs.get(&proof.log).cloned() else { return Ok(false) };
+        let Some(seq) = proof.seq().filter(|_| proof.author == log.author) else {
+            return Ok(false);
+        };
+        let earlier = log.forked.is_some_and(|frozen| frozen.len <= seq);
+        if earlier || seq >= log.end.len {
+            return Ok(false);
+        }
+        let mut writer = Writer::new();
+        proof.write(&mut writer);
+        let mut statement = connection.prepare_cached(
+            "INSERT OR REPLACE INTO forks (log, seq, proof) VALUES (?1, ?2, ?3)",
+        )?;
+        statement.execute(params![log.key, seq, writer.into_bytes()])?;
+        self.freeze_at(connection, &proof.log, seq)?;
+        self.touched.insert(proof.log);
+        tracing::error!(log = %hash::Hex(&proof.log.prefix()), seq, "a log forked and was frozen");
+        self.judge_log(connection, &proof.log, 0..log.end.len)?;
+        Ok(true)
+    }
+
+    /// Proofs of a space's forks, for peers that do not know them.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn forks(&self, connection: &Connection, space: &SpaceId) -> Result<Vec<ForkProof>> {
+        let mut proofs = Vec::new();
+        let frozen = self.logs.values().filter(|log| log.forked.is_some());
+        for log in frozen.filter(|log| log.author.space == *space) {
+            let mut statement =
+                connection.prepare_cached("SELECT proof FROM forks WHERE log = ?1")?;
+            let bytes: Vec<u8> = statement.query_row([log.key], |row| row.get(0))?;
+            let mut reader = lianxin_protocol::codec::Reader::new(&bytes);
+            let proof = ForkProof::read(&mut reader).map_err(|error| {
+                Error::because(Code::StoreCorrupt, "a stored fork proof is damaged", error)
+            })?;
+            proofs.push(proof);
+        }
+        Ok(proofs)
+    }
+
+    /// Sets the frozen position of a log in memory: what precedes the forked place.
+    pub(super) fn freeze_at(
+        &mut self,
+        connection: &Connection,
+        log: &LogId,
+        seq: u64,
+    ) -> Result<()> {
+        let head = match seq.checked_sub(1) {
+            None => log.0,
+            Some(before) => self.id_at(connection, log, before)?.0,
+        };
+        if let Some(known) = self.logs.get_mut(log) {
+            known.forked = Some(Position { len: seq, head });
+        }
+        Ok(())
+    }
+
+    // ---- projections ----
+
+    /// Empties touches, exceptions and every projection, and indexes and judges all logs anew. The
+    /// caller then merges the records, all of which are stale.
+    ///
+    /// # Errors
+    /// The store cannot be written; the transaction must be rolled back.
+    pub fn reproject(&mut self, connection: &Connection) -> Result<()> {
+        connection.execute_batch(
+            "DELETE FROM exceptions; DELETE FROM touches; DELETE FROM stale;
+             UPDATE records SET version = 0, kind = NULL, number = NULL, title = NULL,
+                 status = NULL, facts = NULL, conflicts = 0, waiting = 0, state = NULL;",
+        )?;
+        for log in self.logs.values_mut() {
+            log.indexed_len = 0;
+        }
+        self.fold_authority(connection)?;
+        self.judge_all(connection)?;
+        while self.index(connection, 65_536)? {}
+        Ok(())
+    }
+}
+
+/// The part of a segment from `from` on, with the payloads of its parts where they are held.
+fn cut_run(
+    log: &LogId,
+    segment: &Segment,
+    parts: Vec<Option<Vec<u8>>>,
+    from: u64,
+) -> Result<Run> {
+    let run = batch::unpack(log, segment.start, &segment.main, Parts::Rows(parts));
+    let mut run = run.map_err(|error| {
+        Error::because(Code::StoreCorrupt, "a stored segment cannot be read", error)
+    })?;
+    let skip = usize::try_from(from - segment.start.len).unwrap_or(usize::MAX);
+    if skip > 0 {
+        let rest = run.entries.split_off(skip.min(run.entries.len()));
+        if let Some(first) = rest.first() {
+            run.start = Position { len: from, head: first.header.prev };
+        }
+        run.entries = rest;
+    }
+    Ok(run)
+}
+
