@@ -14,7 +14,8 @@
 //!
 //! Invariants:
 //! - The maps `fields` and `events` are made by a record's first change and by no other. Two devices that
-//!   each put an object at one key hide one of the two, with all that is in it.
+//!   each put an object at one key hide one of the two, with all that is in it. A later change that removes
+//!   or replaces a map is reported and has no effect.
 //! - Values are scalars, never Text objects: a concurrent edit is then a visible conflict, not a blend of two
 //!   sentences, and a document costs a third.
 //! - An event is written once, by one change. What another change writes into it afterwards is not believed.
@@ -38,7 +39,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use automerge::transaction::{CommitOptions, Transactable};
-use automerge::{Automerge, AutomergeError, ObjId, ObjType, ROOT, ReadDoc, ScalarValue};
+use automerge::{Automerge, AutomergeError, Change, ObjId, ObjType, ROOT, ReadDoc, ScalarValue};
 use thiserror::Error;
 
 pub use build::{Built, RejectReason, Rejected, Waiting};
@@ -47,7 +48,7 @@ pub use guard::{
     MAX_KEY_BYTES, MAX_OPS, digest_of_change,
 };
 pub use view::{Candidate, EventView, Field, HistoryEntry, MAX_EVENTS, View};
-use view::{Settled, settled};
+use view::{Settled, record_map, settled};
 
 /// Digest of a change: Automerge's SHA-256 change hash.
 pub type ChangeHash = [u8; 32];
@@ -174,9 +175,11 @@ pub struct Document {
 /// An applied change and its place in the graph.
 #[derive(Clone, Debug)]
 struct Node {
+    /// As it was received. Automerge forgets it and would have to write it anew, which fails for changes
+    /// that were manipulated.
+    change: Change,
     hash: ChangeHash,
     actor: ActorId,
-    seq: u64,
     /// Counters of its operations, from `start_op` to `max_op`; none where `max_op` is smaller.
     start_op: u64,
     max_op: u64,
@@ -230,7 +233,7 @@ impl Document {
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             let mut copy = self.automerge.clone();
             copy.set_actor(actor.as_slice().into());
-            let raw = write(&mut copy, self.nodes.is_empty(), edit)?;
+            let raw = write(&mut copy, &self.nodes, edit)?;
             Ok((copy, raw))
         }));
         let (automerge, change) =
@@ -244,12 +247,12 @@ impl Document {
         let node = Node {
             hash,
             actor: *actor,
-            seq: change.seq(),
             start_op: change.start_op().get(),
             max_op: change.max_op(),
             deps: deps
                 .filter_map(|dep| self.nodes.iter().position(|node| node.hash == dep.0))
                 .collect(),
+            change,
         };
         self.nodes.push(node);
         self.automerge = automerge;
@@ -335,13 +338,9 @@ fn check_keys(edit: &Edit) -> Result<(), EditError> {
 }
 
 /// Writes and commits the edit with the document's present actor.
-fn write(
-    automerge: &mut Automerge,
-    first: bool,
-    edit: &Edit,
-) -> Result<automerge::Change, EditError> {
+fn write(automerge: &mut Automerge, nodes: &[Node], edit: &Edit) -> Result<Change, EditError> {
     let mut tx = automerge.transaction();
-    let (fields, events) = if first {
+    let (fields, events) = if nodes.is_empty() {
         let kind = edit.kind.as_deref().ok_or(EditError::KindMissing)?;
         tx.put(ROOT, KIND, text(kind))?;
         (
@@ -354,7 +353,8 @@ fn write(
         {
             return Err(EditError::KindFixed);
         }
-        (map_at(&tx, FIELDS)?, map_at(&tx, EVENTS)?)
+        let map = |key| record_map(&tx, nodes, key).ok_or(EditError::BadShape(key));
+        (map(FIELDS)?, map(EVENTS)?)
     };
     for (key, value) in &edit.fields {
         match value {
@@ -403,14 +403,6 @@ fn put(
 
 fn text(value: &str) -> ScalarValue {
     ScalarValue::Str(value.into())
-}
-
-/// The one map at a key of the root. A document with two there was not begun by this software.
-fn map_at(doc: &impl ReadDoc, key: &'static str) -> Result<ObjId, EditError> {
-    match doc.get_all(ROOT, key)?.as_slice() {
-        [(automerge::Value::Object(ObjType::Map), id)] => Ok(id.clone()),
-        _ => Err(EditError::BadShape(key)),
-    }
 }
 
 impl From<AutomergeError> for EditError {

@@ -216,9 +216,9 @@ impl Plan {
             .iter()
             .filter_map(|index| changes.get(*index))
             .map(|change| Node {
+                change: change.change.clone(),
                 hash: change.hash(),
                 actor: change.actor(),
-                seq: change.seq(),
                 start_op: change.start_op,
                 max_op: change.max_op(),
                 deps: change

@@ -700,6 +700,17 @@ fn foreign_shapes_are_listed_and_never_in_the_way() -> TestResult {
     let raw = raw_of(&bare)?;
     let mut document = build(&[(&raw, BEN)])?.document;
     assert_eq!(document.view().unreadable, ["/fields"]);
+    let mut late = document.automerge.clone().with_actor(CARL.into());
+    let mut tx = late.transaction();
+    tx.put_object(ROOT, "events", ObjType::Map)?;
+    tx.commit();
+    let late = late
+        .get_changes(&[])
+        .last()
+        .map(raw_of_change)
+        .ok_or("no change")?;
+    let view = build(&[(&raw, BEN), (&late, CARL)])?.document.view();
+    assert_eq!(view.unreadable, ["/events", "/fields"]);
     assert_eq!(
         document.edit(&ANNA, &set("a", "b")),
         Err(EditError::BadShape("fields"))
@@ -732,6 +743,41 @@ fn an_event_that_another_change_rewrote_is_not_believed() -> TestResult {
 
     assert!(view.events.is_empty());
     assert_eq!(view.unreadable, ["/events/e1"]);
+    Ok(())
+}
+
+#[test]
+fn a_record_whose_maps_a_change_removes_or_replaces_keeps_its_content() -> TestResult {
+    let mut document = Document::new();
+    let first = Edit {
+        events: vec![event("e1", "received", 1)],
+        ..start("opinion")
+    };
+    let first = document.edit(&ANNA, &first)?;
+    let second = document.edit(&ANNA, &set("title", "a"))?;
+    let mut vandal = document.automerge.clone().with_actor(BEN.into());
+    let mut tx = vandal.transaction();
+    tx.delete(ROOT, "fields")?;
+    tx.put_object(ROOT, "events", ObjType::Map)?;
+    tx.commit();
+    let third = vandal
+        .get_changes(&[])
+        .last()
+        .map(raw_of_change)
+        .ok_or("no change")?;
+
+    let mut damaged = build(&[(&first, ANNA), (&second, ANNA), (&third, BEN)])?.document;
+    damaged.edit(&CARL, &set("phone", "1"))?;
+    let view = damaged.view();
+
+    assert_eq!(value(&view, "title"), Some(&s("a")));
+    assert_eq!(value(&view, "phone"), Some(&s("1")));
+    assert_eq!(view.events.len(), 1);
+    assert_eq!(view.unreadable, ["/events", "/fields"]);
+    assert_eq!(
+        damaged.history().last().map(|entry| entry.fields.clone()),
+        Some(vec!["phone".into()])
+    );
     Ok(())
 }
 
@@ -839,7 +885,7 @@ fn anything_but_one_uncompressed_change_is_refused() -> TestResult {
         Err(GuardError::NotAChange)
     );
 
-    let mut change = automerge::Change::from_bytes(raw.bytes.clone())?;
+    let mut change = Change::from_bytes(raw.bytes.clone())?;
     let compressed = change.bytes().into_owned();
     assert_eq!(
         compressed.get(8),
@@ -1022,8 +1068,8 @@ fn run_lengths_are_counted_before_anything_is_expanded() {
             (Err(GuardError::Malformed(_)), GuardError::Malformed(_)) => {}
             (outcome, expected) => assert_eq!(outcome.err(), Some(expected), "{what}"),
         }
-        // Two orders of magnitude above what it takes, and as many below what expanding would.
-        assert!(begun.elapsed() < Duration::from_millis(50), "{what}");
+        // It takes microseconds; expanding any of these would take minutes, or all memory.
+        assert!(begun.elapsed() < Duration::from_secs(5), "{what}");
     }
     let columns = put(20_000);
     assert!(
@@ -1052,13 +1098,8 @@ fn mutations_with_a_true_checksum_never_get_out_of_hand() -> TestResult {
         .insert("urgent".into(), Some(Scalar::Bool(true)));
     edit.events = vec![event("e1", "received", 1), event("e2", "assigned", 2)];
     let raw = document.edit(&ANNA, &edit)?;
-    let before: Vec<_> = document.nodes.iter().map(|node| node.hash).collect();
-    let second = document
-        .automerge
-        .get_change_by_hash(&automerge::ChangeHash(
-            *before.get(1).ok_or("two changes expected")?,
-        ));
-    let second = raw_of_change(&second.ok_or("the second change is missing")?);
+    let second = document.nodes.get(1).ok_or("two changes expected")?;
+    let second = raw_of_change(&second.change);
 
     let content = raw.bytes.get(11..).ok_or("a longer change expected")?;
     assert_eq!(chunk_of(1, content), raw.bytes, "content begins at byte 11");
@@ -1079,12 +1120,13 @@ fn mutations_with_a_true_checksum_never_get_out_of_hand() -> TestResult {
             ["/"],
             "the view itself holds"
         );
-        assert!(!built.document.history().is_empty());
+        let last = built.document.history().pop().ok_or("no history")?;
+        assert!(last.by.is_some(), "each change can be told");
         built.document.save().ok();
         let mut next = built.document;
-        next.edit(&CARL, &set("title", "b")).ok();
+        let edited = next.edit(&CARL, &set("title", "b"));
+        assert!(edited.is_ok(), "honest writing goes on: {edited:?}");
     }
-    eprintln!("COUNT {opened} {applied}");
     // Otherwise the mutations never got as far as what is tested here.
     assert!(
         opened > 1_000 && applied > 200,
@@ -1157,7 +1199,7 @@ fn raw_of(automerge: &Automerge) -> Result<RawChange, &'static str> {
         .ok_or("a change expected")
 }
 
-fn raw_of_change(change: &automerge::Change) -> RawChange {
+fn raw_of_change(change: &Change) -> RawChange {
     RawChange {
         bytes: change.raw_bytes().to_vec(),
         hash: change.hash().0,
@@ -1329,82 +1371,4 @@ impl XorShift {
         }
         bytes
     }
-}
-
-#[test]
-fn zz_bench() -> TestResult {
-    let mut document = Document::new();
-    let mut first = start("opinion");
-    for n in 0..12 {
-        first
-            .fields
-            .insert(format!("field{n}"), Some(s(&format!("value {n}"))));
-    }
-    first.events.push(event("e0", "received", 1));
-    let mut raws = vec![(document.edit(&ANNA, &first)?, ANNA)];
-    for n in 0..4_i64 {
-        let actor = if n % 2 == 0 { BEN } else { ANNA };
-        let mut e = set(&format!("field{n}"), "changed");
-        e.events.push(event(&format!("e{}", n + 1), "noted", n));
-        raws.push((document.edit(&actor, &e)?, actor));
-    }
-    let opened: Vec<_> = raws
-        .iter()
-        .map(|(r, a)| open(r, a))
-        .collect::<Result<_, _>>()?;
-    let n = 20_000;
-    let time = |what: &str, f: &mut dyn FnMut()| {
-        let t = Instant::now();
-        for _ in 0..n {
-            f();
-        }
-        eprintln!("BENCH {what}: {:?}", t.elapsed() / n);
-    };
-    for _ in 0..2 {
-        time("open x5", &mut || {
-            for (r, a) in &raws {
-                std::hint::black_box(open(r, a).ok());
-            }
-        });
-        time("digest x5", &mut || {
-            for (r, _) in &raws {
-                std::hint::black_box(digest_of_change(&r.bytes).ok());
-            }
-        });
-        time("change::try_from x5", &mut || {
-            for (r, _) in &raws {
-                std::hint::black_box(automerge::Change::try_from(r.bytes.as_slice()).ok());
-            }
-        });
-        time("clone opened", &mut || {
-            std::hint::black_box(opened.clone());
-        });
-        time("blank", &mut || {
-            std::hint::black_box(blank());
-        });
-        let raw: Vec<_> = opened.iter().map(|o| o.change.clone()).collect();
-        time("plain automerge apply", &mut || {
-            let mut d = blank();
-            d.apply_changes(raw.clone()).ok();
-            std::hint::black_box(d);
-        });
-        time("build", &mut || {
-            std::hint::black_box(Document::build(opened.clone()));
-        });
-        let d = Document::build(opened.clone()).document;
-        time("view", &mut || {
-            std::hint::black_box(d.view());
-        });
-        time("history", &mut || {
-            std::hint::black_box(d.history());
-        });
-        time("save", &mut || {
-            std::hint::black_box(d.save().ok());
-        });
-        time("edit", &mut || {
-            let mut d = d.clone();
-            std::hint::black_box(d.edit(&BEN, &set("field3", "again")).ok());
-        });
-    }
-    Ok(())
 }

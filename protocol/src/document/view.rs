@@ -119,14 +119,11 @@ impl Document {
 
     /// The changes in causal order; where that leaves a choice, by hash.
     ///
-    /// Costs more than a view, for it writes every change anew. A change whose operations cannot be read is
+    /// Costs more than a view, for it decodes every change. A change whose operations cannot be read is
     /// listed without fields and events.
     #[must_use]
     pub fn history(&self) -> Vec<HistoryEntry> {
-        let map = |key| match self.automerge.get(ROOT, key) {
-            Ok(Some((Value::Object(ObjType::Map), id))) => Some(id),
-            _ => None,
-        };
+        let map = |key| record_map(&self.automerge, &self.nodes, key);
         let maps =
             catch_unwind(AssertUnwindSafe(|| (map(FIELDS), map(EVENTS)))).unwrap_or_default();
         self.nodes
@@ -135,7 +132,7 @@ impl Document {
                 let mut entry = HistoryEntry {
                     hash: node.hash,
                     actor: node.actor,
-                    seq: node.seq,
+                    seq: node.change.seq(),
                     deps: self.hashes(&node.deps),
                     by: None,
                     fields: Vec::new(),
@@ -184,6 +181,30 @@ pub(super) fn settled(
     Ok(found)
 }
 
+/// The map that the record's first change made at a key of the root, whatever stands there now.
+pub(super) fn record_map(doc: &impl ReadDoc, nodes: &[Node], key: &str) -> Option<ObjId> {
+    let first = nodes.first()?;
+    if let [(Value::Object(ObjType::Map), id @ ObjId::Id(counter, actor, _))] =
+        doc.get_all(ROOT, key).ok()?.as_slice()
+        && first.wrote(*counter, actor)
+    {
+        return Some(id.clone());
+    }
+    let made = first
+        .change
+        .decode()
+        .operations
+        .into_iter()
+        .zip(first.start_op..)
+        .find(|(op, _)| {
+            op.obj == ObjectId::Root
+                && matches!(&op.key, Key::Map(made) if made.as_str() == key)
+                && op.action == OpType::Make(ObjType::Map)
+        });
+    // The last number is a hint where the actor is found; Automerge looks further if it is wrong.
+    made.map(|(_, counter)| ObjId::Id(counter, first.actor.into(), 0))
+}
+
 /// Account, field keys and event keys of one change.
 type Told = (Option<String>, Vec<String>, Vec<String>);
 
@@ -194,8 +215,7 @@ fn tell(document: &Document, node: &Node, maps: &(Option<ObjId>, Option<ObjId>))
         _ => None,
     };
     let (mut fields, mut events) = (BTreeSet::new(), BTreeSet::new());
-    let change = document.automerge.get_change_by_hash(&head);
-    for op in change.iter().flat_map(|change| change.decode().operations) {
+    for op in node.change.decode().operations {
         let Key::Map(key) = op.key else { continue };
         if is_object(maps.0.as_ref(), &op.obj) {
             fields.insert(key.to_string());
@@ -223,35 +243,30 @@ fn read(document: &Document) -> View {
     let doc = &document.automerge;
     let authors = Authors::of(&document.nodes);
     let mut view = View::default();
-    let mut events = Vec::new();
+    let maps = [FIELDS, EVENTS].map(|key| (key, record_map(doc, &document.nodes, key)));
+    let mut standing = BTreeMap::new();
     for item in doc.map_range(ROOT, ..) {
-        let fits = match (item.key.as_ref(), &item.value) {
+        match (item.key.as_ref(), &item.value) {
             (KIND, ValueRef::Scalar(ScalarValueRef::Str(kind))) => {
                 view.kind = Some(kind.to_string());
-                true
             }
-            (BY, ValueRef::Scalar(ScalarValueRef::Str(by))) => {
-                view.by = Some(by.to_string());
-                true
+            (BY, ValueRef::Scalar(ScalarValueRef::Str(by))) => view.by = Some(by.to_string()),
+            (key @ (FIELDS | EVENTS), ValueRef::Object(ObjType::Map)) if !item.conflict => {
+                standing.insert(key.to_owned(), item.id());
             }
-            (FIELDS, ValueRef::Object(ObjType::Map)) => {
-                read_fields(document, &authors, &item.id(), &mut view);
-                !item.conflict
-            }
-            (EVENTS, ValueRef::Object(ObjType::Map)) => {
-                read_events(
-                    document,
-                    &authors,
-                    &item.id(),
-                    &mut events,
-                    &mut view.unreadable,
-                );
-                !item.conflict
-            }
-            _ => false,
-        };
-        if !fits {
-            view.unreadable.push(format!("/{}", item.key));
+            _ => view.unreadable.push(format!("/{}", item.key)),
+        }
+    }
+    let mut events = Vec::new();
+    for (key, map) in maps {
+        if standing.get(key) != map.as_ref() {
+            view.unreadable.push(format!("/{key}"));
+        }
+        let Some(map) = map else { continue };
+        if key == FIELDS {
+            read_fields(document, &authors, &map, &mut view);
+        } else {
+            read_events(document, &authors, &map, &mut events, &mut view.unreadable);
         }
     }
     events.sort_unstable_by_key(|found: &FoundEvent| (found.node, found.counter));
