@@ -1,9 +1,10 @@
 //! A record's document: the one place that knows Automerge.
 //!
-//! Owns the shape of a record inside Automerge, how changes become a document ([`Document::build`]), how a
-//! save becomes a change ([`Document::edit`]) and how a document is read ([`Document::view`],
-//! [`Document::history`]). Must not know record kinds, fields or workflows by name, nor entries, logs,
-//! grants or parts; these callers see changes as bytes and documents as [`View`]s.
+//! Owns the shape of a record inside Automerge, how changes become a document
+//! ([`Document::build`]), how a save becomes a change ([`Document::edit`]) and how a document is
+//! read ([`Document::view`], [`Document::history`]). Must not know record kinds, fields or
+//! workflows by name, nor entries, logs, grants or parts; these callers see changes as bytes and
+//! documents as [`View`]s.
 //!
 //! ```text
 //! ROOT    kind: str      set by the first change
@@ -13,18 +14,19 @@
 //! ```
 //!
 //! Invariants:
-//! - The maps `fields` and `events` are made by a record's first change and by no other. Two devices that
-//!   each put an object at one key hide one of the two, with all that is in it. A later change that removes
-//!   or replaces a map is reported and has no effect.
-//! - Values are scalars, never Text objects: a concurrent edit is then a visible conflict, not a blend of two
-//!   sentences, and a document costs a third.
-//! - An event is written once, by one change. What another change writes into it afterwards is not believed.
-//! - Foreign bytes come in through [`GuardedChange`] only. Reading is total: a document may hold anything
-//!   that Automerge allows, and what does not fit is listed, not hidden.
+//! - The maps `fields` and `events` are made by a record's first change and by no other. Two
+//!   devices that each put an object at one key hide one of the two, with all that is in it. A
+//!   later change that removes or replaces a map is reported and has no effect.
+//! - Values are scalars, never Text objects: a concurrent edit is then a visible conflict, not a
+//!   blend of two sentences, and a document costs a third.
+//! - An event is written once, by one change. What another change writes into it afterwards is not
+//!   believed.
+//! - Foreign bytes come in through [`GuardedChange`] only. Reading is total: a document may hold
+//!   anything that Automerge allows, and what does not fit is listed, not hidden.
 //! - No clock, no randomness: time stamps are 0, and actors are given by the caller.
 //!
-//! Calls into Automerge that foreign content can bring to panic run under `catch_unwind`; the process's
-//! panic hook still sees such a panic.
+//! Calls into Automerge that foreign content can bring to panic run under `catch_unwind`; the
+//! process's panic hook still sees such a panic.
 //!
 //! Rejected: keeping documents between saves. One costs 20 to 32 KB, and building it anew some ten
 //! microseconds per change.
@@ -53,7 +55,8 @@ use view::{Settled, record_map, settled};
 /// Digest of a change: Automerge's SHA-256 change hash.
 pub type ChangeHash = [u8; 32];
 
-/// Automerge actor of every change in one log: cut from the log's identity, so no two logs share one.
+/// Automerge actor of every change in one log: cut from the log's identity, so no two logs share
+/// one.
 pub type ActorId = [u8; 16];
 
 const KIND: &str = "kind";
@@ -103,7 +106,8 @@ pub struct Edit {
 /// An event to be added to a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewEvent {
-    /// Identity within the record; chosen by the caller so that no other device can choose the same.
+    /// Identity within the record; chosen by the caller so that no other device can choose the
+    /// same.
     pub key: String,
     /// What happened, a name from the catalogue.
     pub event: String,
@@ -129,7 +133,8 @@ pub enum EditError {
     /// Every field has its value already, without a conflict, and there is no event to add.
     #[error("the edit changes nothing")]
     NothingToDo,
-    /// The change would exceed [`DEFAULT_CHANGE_BYTES`]; save it in pieces or put texts into a part.
+    /// The change would exceed [`DEFAULT_CHANGE_BYTES`]; save it in pieces or put texts into a
+    /// part.
     #[error("the change would be {bytes} bytes long")]
     TooLarge {
         /// Its length, or a lower bound of it.
@@ -158,8 +163,8 @@ pub enum EditError {
 /// Why a document could not be exported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum SaveError {
-    /// A change of the record is encoded in a way that Automerge does not reproduce. Only a manipulated
-    /// change is; the document reads and syncs all the same.
+    /// A change of the record is encoded in a way that Automerge does not reproduce. Only a
+    /// manipulated change is; the document reads and syncs all the same.
     #[error("the record holds a change that cannot be exported")]
     NotReproducible,
 }
@@ -175,8 +180,8 @@ pub struct Document {
 /// An applied change and its place in the graph.
 #[derive(Clone, Debug)]
 struct Node {
-    /// As it was received. Automerge forgets it and would have to write it anew, which fails for changes
-    /// that were manipulated.
+    /// As it was received. Automerge forgets it and would have to write it anew, which fails for
+    /// changes that were manipulated.
     change: Change,
     hash: ChangeHash,
     actor: ActorId,
@@ -205,10 +210,10 @@ impl Document {
 
     /// Writes `edit` as one change of `actor` on top of all that the document holds.
     ///
-    /// A field that has its value already is not written again, unless it is in conflict: then setting it,
-    /// even to one of its values, settles the conflict. The change is applied to this document; on an error
-    /// the document stays as it was. Do not call while changes of the same actor are waiting or not loaded:
-    /// the sequence number would be given twice.
+    /// A field that has its value already is not written again, unless it is in conflict: then
+    /// setting it, even to one of its values, settles the conflict. The change is applied to this
+    /// document; on an error the document stays as it was. Do not call while changes of the same
+    /// actor are waiting or not loaded: the sequence number would be given twice.
     ///
     /// # Errors
     /// See [`EditError`].
@@ -277,8 +282,8 @@ impl Document {
         heads
     }
 
-    /// The document in Automerge's own format, for export to other software. It is read back and compared
-    /// before it is handed out.
+    /// The document in Automerge's own format, for export to other software. It is read back and
+    /// compared before it is handed out.
     ///
     /// # Errors
     /// [`SaveError::NotReproducible`] if what was written does not read back as the same changes.
@@ -298,7 +303,8 @@ impl Document {
     }
 }
 
-/// An empty Automerge document. It draws a random actor for itself, which is replaced here and never used.
+/// An empty Automerge document. It draws a random actor for itself, which is replaced here and
+/// never used.
 fn blank() -> Automerge {
     Automerge::new().with_actor([0; 16].into())
 }
@@ -393,8 +399,9 @@ fn put(
 ) -> Result<(), AutomergeError> {
     match settled(tx, map, key)? {
         Settled::One(old) if old == *value => return Ok(()),
-        // Choosing the value that is shown would only delete the others in Automerge. Two devices that chose
-        // differently would then see one choice vanish, instead of a conflict between the two.
+        // Choosing the value that is shown would only delete the others in Automerge. Two devices
+        // that chose differently would then see one choice vanish, instead of a conflict between
+        // the two.
         Settled::Open => tx.delete(map, key)?,
         Settled::Absent | Settled::One(_) => {}
     }

@@ -4,13 +4,14 @@
 //!
 //! Invariants:
 //! - The outcome is a function of the *set* of changes: input order and repetition have no effect.
-//! - Automerge is fed in one call, and only what is causally ready. It queues the rest silently, and one
-//!   repeated (actor, seq) makes it refuse the whole call.
-//! - A change numbers its operations from the highest number its dependencies used, as every honest change
-//!   does. Otherwise one change could use up the 32-bit counter and close the record to all later writing.
+//! - Automerge is fed in one call, and only what is causally ready. It queues the rest silently,
+//!   and one repeated (actor, seq) makes it refuse the whole call.
+//! - A change numbers its operations from the highest number its dependencies used, as every honest
+//!   change does. Otherwise one change could use up the 32-bit counter and close the record to all
+//!   later writing.
 //!
-//! Rejected: Automerge's own queue of waiting changes. It cannot say what it waits for, and committing a
-//! local change drops what it holds of that actor.
+//! Rejected: Automerge's own queue of waiting changes. It cannot say what it waits for, and
+//! committing a local change drops what it holds of that actor.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -26,10 +27,11 @@ use super::{ActorId, ChangeHash, Document, Node, blank};
 pub struct Built {
     /// Everything that could be applied.
     pub document: Document,
-    /// Sound changes whose dependencies are not applied, by hash. They are kept and offered again later.
+    /// Sound changes whose dependencies are not applied, by hash. They are kept and offered again
+    /// later.
     pub waiting: Vec<Waiting>,
-    /// Changes that can never be applied beside the others, by hash. Keep them in quarantine and leave them
-    /// out next time: a set with one that Automerge refuses takes the slow way.
+    /// Changes that can never be applied beside the others, by hash. Keep them in quarantine and
+    /// leave them out next time: a set with one that Automerge refuses takes the slow way.
     pub rejected: Vec<Rejected>,
 }
 
@@ -38,7 +40,8 @@ pub struct Built {
 pub struct Waiting {
     /// The change.
     pub hash: ChangeHash,
-    /// Its direct dependencies that are not applied, sorted: absent, waiting themselves, or rejected.
+    /// Its direct dependencies that are not applied, sorted: absent, waiting themselves, or
+    /// rejected.
     pub missing: Vec<ChangeHash>,
 }
 
@@ -55,8 +58,8 @@ pub struct Rejected {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum RejectReason {
-    /// Another change has the same actor and sequence number, and the smaller hash. Two machines wrote one
-    /// log: a copied disk or a restored backup.
+    /// Another change has the same actor and sequence number, and the smaller hash. Two machines
+    /// wrote one log: a copied disk or a restored backup.
     #[error("the same author numbered another change alike")]
     DuplicateSeq,
     /// Its author's previous change is not among those it builds on.
@@ -104,7 +107,8 @@ fn apply(changes: &[GuardedChange], order: &[usize]) -> Option<Automerge> {
 
 /// Fates decided so far; a change in neither list waits.
 struct Plan {
-    /// Indices of the changes to apply: causal order, and the smaller hash first where that leaves a choice.
+    /// Indices of the changes to apply: causal order, and the smaller hash first where that leaves
+    /// a choice.
     order: Vec<usize>,
     rejected: BTreeMap<usize, RejectReason>,
 }
@@ -175,7 +179,8 @@ impl Plan {
         Self { order, rejected }
     }
 
-    /// The slow way, after the one call failed: each change by itself, and the offenders are rejected.
+    /// The slow way, after the one call failed: each change by itself, and the offenders are
+    /// rejected.
     fn apply_singly(&mut self, changes: &[GuardedChange]) -> Automerge {
         let mut automerge = blank();
         let mut applied = BTreeSet::new();
@@ -267,7 +272,8 @@ impl Plan {
     }
 }
 
-/// Checks that need the dependencies. Each would otherwise be a panic inside Automerge, or a wedged record.
+/// Checks that need the dependencies. Each would otherwise be a panic inside Automerge, or a wedged
+/// record.
 fn misfit(
     changes: &[GuardedChange],
     change: &GuardedChange,

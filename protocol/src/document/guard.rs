@@ -1,20 +1,22 @@
 //! The gate in front of Automerge: decides whether a foreign change may be decoded at all.
 //!
-//! Owns the byte-level checks of one change chunk and their limits. Must not know what a record means, and
-//! must not look at any other change: whatever needs more than these bytes belongs to `build`.
+//! Owns the byte-level checks of one change chunk and their limits. Must not know what a record
+//! means, and must not look at any other change: whatever needs more than these bytes belongs to
+//! `build`.
 //!
 //! Invariants:
-//! - Automerge sees only an uncompressed change chunk (type 1) whose checksum, digest, author and size have
-//!   been verified here. A compressed chunk of 1 MB makes Automerge 0.12 allocate 3 GB, and it does not
-//!   compare checksums.
-//! - Everything Automerge allocates while decoding is bounded before it starts. The columns of a change are
-//!   run-length encoded, so sixteen bytes can declare 2^60 operations, or repeat one long key for each of
-//!   them. The runs of *every* column are therefore added up here, without expanding one. It would not do to
-//!   bound the number of operations alone: one operation may declare 2^60 predecessors, and 20,000 operations
-//!   that share one key of 60 KB become 1.2 GB of strings.
-//! - What no page shows does not travel: a message, a time stamp, trailing bytes and columns that this
-//!   version does not know are refused. Automerge drops unknown columns when it writes a change again, and
-//!   the digest would then differ.
+//! - Automerge sees only an uncompressed change chunk (type 1) whose checksum, digest, author and
+//!   size have been verified here. A compressed chunk of 1 MB makes Automerge 0.12 allocate 3 GB,
+//!   and it does not compare checksums.
+//! - Everything Automerge allocates while decoding is bounded before it starts. The columns of a
+//!   change are run-length encoded, so sixteen bytes can declare 2^60 operations, or repeat one
+//!   long key for each of them. The runs of *every* column are therefore added up here, without
+//!   expanding one. It would not do to bound the number of operations alone: one operation may
+//!   declare 2^60 predecessors, and 20,000 operations that share one key of 60 KB become 1.2 GB of
+//!   strings.
+//! - What no page shows does not travel: a message, a time stamp, trailing bytes and columns that
+//!   this version does not know are refused. Automerge drops unknown columns when it writes a
+//!   change again, and the digest would then differ.
 //!
 //! Rejected: to let Automerge decode and count afterwards. It would have allocated by then.
 
@@ -27,19 +29,20 @@ use thiserror::Error;
 
 use super::{ActorId, ChangeHash};
 
-/// Largest change that is written, and accepted by default: 64 KiB. A long opinion with all its fields takes
-/// about 2 KiB, because texts travel beside the document.
+/// Largest change that is written, and accepted by default: 64 KiB. A long opinion with all its
+/// fields takes about 2 KiB, because texts travel beside the document.
 pub const DEFAULT_CHANGE_BYTES: usize = 64 * 1024;
 
 /// No limit may be set above this: 256 KiB, the size of a batch on the wire.
 pub const HARD_CHANGE_BYTES: usize = 256 * 1024;
 
-/// Most dependencies of one change. A change depends on the heads its author saw, and a record has rarely
-/// more heads than devices that wrote it while apart.
+/// Most dependencies of one change. A change depends on the heads its author saw, and a record has
+/// rarely more heads than devices that wrote it while apart.
 pub const MAX_DEPS: usize = 64;
 
-/// Most operations, and most predecessors, in one change. A save of every field of the largest form is below
-/// 500; 20,000 decoded operations are about 4 MB.
+/// Most operations, and most predecessors, in one change; nor may it have more of them than bytes.
+/// A save of every field of the largest form is below 500, each with a key of its own. Without the
+/// second bound a change of 115 bytes could cost 50 ms.
 pub const MAX_OPS: usize = 20_000;
 
 /// Most bytes of map keys in one change once its runs are expanded: 1 MiB.
@@ -52,8 +55,8 @@ const HASHED_FROM: usize = 8;
 /// Automerge keeps operation counters and sequence numbers in 32 bits and panics beyond.
 const MAX_COUNTER: u64 = u32::MAX as u64;
 
-/// Column specifications of the change format: column id, four bits to the left, and the type of the column.
-/// Bit 3, which none of them has, would say that the column is deflated.
+/// Column specifications of the change format: column id, four bits to the left, and the type of
+/// the column. Bit 3, which none of them has, would say that the column is deflated.
 /// <https://automerge.org/automerge-binary-format-spec/>
 mod column {
     pub(super) const OBJECT_ACTOR: u64 = 1;
@@ -78,7 +81,8 @@ mod column {
 pub struct Limits {
     /// Bytes of the whole chunk; never above [`HARD_CHANGE_BYTES`], whatever stands here.
     pub change_bytes: usize,
-    /// Operations, and also predecessors, in one change.
+    /// Operations, and also predecessors, in one change; in a change of fewer bytes, as many as
+    /// bytes.
     pub ops: usize,
     /// Changes that one change may depend on.
     pub deps: usize,
@@ -97,15 +101,16 @@ impl Default for Limits {
     }
 }
 
-/// Why a change was not let through. Each is a property of the bytes alone, so every device that holds them
-/// comes to the same answer; the entry is kept in quarantine with it.
+/// Why a change was not let through. Each is a property of the bytes alone, so every device that
+/// holds them comes to the same answer; the entry is kept in quarantine with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum GuardError {
     /// Longer than the limit.
     #[error("the change is larger than allowed")]
     TooLarge,
-    /// Not exactly one uncompressed change chunk: other magic, other chunk type, too short, bytes to spare.
+    /// Not exactly one uncompressed change chunk: other magic, other chunk type, too short, bytes
+    /// to spare.
     #[error("these bytes are not one uncompressed change")]
     NotAChange,
     /// The checksum inside does not match the content: damaged on the way or on disk.
@@ -114,7 +119,8 @@ pub enum GuardError {
     /// Sound in itself, but not the change that the entry header names.
     #[error("the change is not the one its entry names")]
     WrongHash,
-    /// Written in the name of another log. It would block the real author for ever: a security event.
+    /// Written in the name of another log. It would block the real author for ever: a security
+    /// event.
     #[error("the change was written under another author's name")]
     WrongActor,
     /// Depends on more changes than allowed.
@@ -123,7 +129,8 @@ pub enum GuardError {
     /// Declares more operations, predecessors or key bytes than allowed.
     #[error("the change declares too many operations")]
     TooManyOps,
-    /// Breaks the change format, or uses a part of it that this version does not accept; says where.
+    /// Breaks the change format, or uses a part of it that this version does not accept; says
+    /// where.
     #[error("the change is malformed: {0}")]
     Malformed(&'static str),
     /// Automerge panicked while decoding. Worth a report upstream.
@@ -131,12 +138,14 @@ pub enum GuardError {
     Panicked,
 }
 
-/// Checks that `raw` is exactly one uncompressed change with a true checksum, and returns its digest.
+/// Checks that `raw` is exactly one uncompressed change with a true checksum, and returns its
+/// digest.
 ///
 /// Costs one SHA-256 over the bytes and allocates nothing: used on every change as it is received.
 ///
 /// # Errors
-/// [`GuardError::TooLarge`] above [`HARD_CHANGE_BYTES`], [`GuardError::NotAChange`], [`GuardError::BadChecksum`].
+/// [`GuardError::TooLarge`] above [`HARD_CHANGE_BYTES`], [`GuardError::NotAChange`],
+/// [`GuardError::BadChecksum`].
 pub fn digest_of_change(raw: &[u8]) -> Result<ChangeHash, GuardError> {
     if raw.len() > HARD_CHANGE_BYTES {
         return Err(GuardError::TooLarge);
@@ -150,8 +159,8 @@ pub fn digest_of_change(raw: &[u8]) -> Result<ChangeHash, GuardError> {
         _ => return Err(GuardError::NotAChange),
     };
     content_of_chunk(hashed).ok_or(GuardError::NotAChange)?;
-    // Automerge hashes type, length and content. Lengths have one encoding only, so these are the bytes as
-    // they stand.
+    // Automerge hashes type, length and content. Lengths have one encoding only, so these are the
+    // bytes as they stand.
     let digest: ChangeHash = Sha256::digest(hashed).into();
     if digest.get(..4) == Some(checksum) {
         Ok(digest)
@@ -160,7 +169,8 @@ pub fn digest_of_change(raw: &[u8]) -> Result<ChangeHash, GuardError> {
     }
 }
 
-/// The content of a chunk, given from its type byte on, if it is a change of exactly the declared length.
+/// The content of a chunk, given from its type byte on, if it is a change of exactly the declared
+/// length.
 fn content_of_chunk(hashed: &[u8]) -> Option<&[u8]> {
     let mut reader = Reader(hashed);
     if reader.byte().ok()? != CHUNK_TYPE_CHANGE {
@@ -170,7 +180,8 @@ fn content_of_chunk(hashed: &[u8]) -> Option<&[u8]> {
     (usize::try_from(declared) == Ok(reader.0.len())).then_some(reader.0)
 }
 
-/// A change that has passed every check on its own bytes and may be fed to a [`Document`](super::Document).
+/// A change that has passed every check on its own bytes and may be fed to a
+/// [`Document`](super::Document).
 ///
 /// The only way to make one is [`GuardedChange::open`], so unchecked bytes cannot reach Automerge.
 #[derive(Clone, Debug)]
@@ -188,7 +199,8 @@ pub struct GuardedChange {
 impl GuardedChange {
     /// Verifies and decodes one received change.
     ///
-    /// `expect_hash` is the digest in the entry's header and `actor` the actor of the log the entry stands in.
+    /// `expect_hash` is the digest in the entry's header and `actor` the actor of the log the entry
+    /// stands in.
     ///
     /// # Errors
     /// See [`GuardError`]. An error is final for these bytes: do not try again.
@@ -249,7 +261,8 @@ impl GuardedChange {
         self.seq
     }
 
-    /// The changes that must be applied before this one; none twice, in the order they were written.
+    /// The changes that must be applied before this one; none twice, in the order they were
+    /// written.
     #[must_use]
     pub fn deps(&self) -> &[ChangeHash] {
         &self.deps
@@ -314,7 +327,7 @@ impl Header {
         let actors = other_actors.len() as u64 + 1;
         let ops = columns.count_ops(&Bounds {
             actors,
-            ops: limits.ops,
+            ops: limits.ops.min(raw.len()),
             key_bytes: limits.key_bytes,
         })?;
         if start_op + ops > MAX_COUNTER {
@@ -424,7 +437,8 @@ impl<'a> Columns<'a> {
 
         let mut value_bytes = 0_u64;
         one_each(unsigned_rows(self.value_meta, max, |meta, count| {
-            // The low four bits name the type; null, false and true (0 to 2) have no bytes of their own.
+            // The low four bits name the type; null, false and true (0 to 2) have no bytes of their
+            // own.
             let len = if meta & 0b1111 > 2 { meta >> 4 } else { 0 };
             value_bytes = value_bytes.saturating_add(len.saturating_mul(count));
             Ok(())
@@ -438,9 +452,7 @@ impl<'a> Columns<'a> {
             preds = preds.saturating_add(in_op.saturating_mul(count));
             Ok(())
         })?)?;
-        if preds > max {
-            return Err(GuardError::TooManyOps);
-        }
+        // Both columns are bounded like all others, hence their sum is.
         let pred_actors = unsigned_rows(self.pred_actor, max, actor_index)?;
         let pred_counters = counter_rows(self.pred_counter, max)?;
         if pred_actors != preds || pred_counters != preds {
@@ -458,7 +470,8 @@ fn at_most(value: u64, max: u64, what: &'static str) -> Result<(), GuardError> {
     }
 }
 
-/// Rows of a run-length encoded column of unsigned numbers. `visit` gets each value with its repetitions.
+/// Rows of a run-length encoded column of unsigned numbers. `visit` gets each value with its
+/// repetitions.
 fn unsigned_rows(
     column: &[u8],
     max: u64,
@@ -484,7 +497,8 @@ fn counter_rows(column: &[u8], max: u64) -> Result<u64, GuardError> {
     })
 }
 
-/// Rows of a run-length encoded column of strings; what they take once expanded is deducted from `budget`.
+/// Rows of a run-length encoded column of strings; what they take once expanded is deducted from
+/// `budget`.
 fn string_rows(column: &[u8], max: u64, budget: &mut u64) -> Result<u64, GuardError> {
     runs(column, max, |reader, count| {
         let len = reader.count()?;
@@ -495,8 +509,8 @@ fn string_rows(column: &[u8], max: u64, budget: &mut u64) -> Result<u64, GuardEr
     })
 }
 
-/// Rows of a run-length encoded column: a positive count repeats the value that follows, a negative count
-/// announces so many single values, and zero announces a number of absent ones.
+/// Rows of a run-length encoded column: a positive count repeats the value that follows, a negative
+/// count announces so many single values, and zero announces a number of absent ones.
 fn runs(
     column: &[u8],
     max: u64,
@@ -526,7 +540,8 @@ fn runs(
     Ok(rows)
 }
 
-/// Rows of a column of booleans: lengths of the runs of false and true in turn, beginning with false.
+/// Rows of a column of booleans: lengths of the runs of false and true in turn, beginning with
+/// false.
 fn boolean_rows(column: &[u8], max: u64) -> Result<u64, GuardError> {
     let mut reader = Reader(column);
     let mut rows = 0_u64;

@@ -1,7 +1,7 @@
 //! Tests of documents: honest work, concurrent work, foreign shapes, hostile bytes.
 //!
-//! Hostile changes are made from honest ones (mutated by a seeded generator, their checksum put right) or
-//! written by hand with [`HandMade`]; no file of another project is needed.
+//! Hostile changes are made from honest ones (mutated by a seeded generator, their checksum put
+//! right) or written by hand with [`HandMade`]; no file of another project is needed.
 
 use std::time::{Duration, Instant};
 
@@ -1009,6 +1009,7 @@ fn run_lengths_are_counted_before_anything_is_expanded() {
     let cases = [
         ("operations", put(HUGE), GuardError::TooManyOps),
         ("one above the limit", put(20_001), GuardError::TooManyOps),
+        ("more than bytes", put(200), GuardError::TooManyOps),
         (
             "absent rows",
             replaced(21, [vec![0], unsigned(1 << 62)].concat()),
@@ -1071,19 +1072,28 @@ fn run_lengths_are_counted_before_anything_is_expanded() {
         // It takes microseconds; expanding any of these would take minutes, or all memory.
         assert!(begun.elapsed() < Duration::from_secs(5), "{what}");
     }
-    let columns = put(20_000);
+    let long_keys = |count: i64| {
+        let mut columns = put(count);
+        let keys = (0..count).flat_map(|n| [vec![4], format!("{n:04}").into_bytes()].concat());
+        columns.retain(|(spec, _)| *spec != 21);
+        columns.insert(0, (21, [signed(-count), keys.collect()].concat()));
+        HandMade {
+            columns,
+            ..HandMade::default()
+        }
+        .raw()
+    };
     assert!(
-        open(
-            &HandMade {
-                columns,
-                ..HandMade::default()
-            }
-            .raw(),
-            &ANNA
-        )
-        .is_ok(),
-        "the limit itself"
+        open(&long_keys(9_999), &ANNA).is_ok(),
+        "many operations, each with a key of its own"
     );
+    let tight = Limits {
+        ops: 9_998,
+        ..Limits::default()
+    };
+    let raw = long_keys(9_999);
+    let refused = GuardedChange::open(&raw.bytes, &raw.hash, &ANNA, &tight).err();
+    assert_eq!(refused, Some(GuardError::TooManyOps));
 }
 
 #[test]

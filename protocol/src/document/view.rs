@@ -1,15 +1,17 @@
 //! Reading a document: its present state as a [`View`], its past as a list of [`HistoryEntry`].
 //!
-//! Owns the interpretation of Automerge values as fields and events, and the causal order of events. Must
-//! not judge whether a field or an event makes sense for the kind of record; that is the catalogue's.
+//! Owns the interpretation of Automerge values as fields and events, and the causal order of
+//! events. Must not judge whether a field or an event makes sense for the kind of record; that is
+//! the catalogue's.
 //!
 //! Invariants:
-//! - Total and deterministic: any document gives a view, and equal sets of changes give equal views.
+//! - Total and deterministic: any document gives a view, and equal sets of changes give equal
+//!   views.
 //! - Nothing is hidden: what has no place in the model is named in [`View::unreadable`].
 //! - An event's values count only if the change that made the event wrote them.
 //!
-//! Rejected: to hydrate the document into nested values and read those. It allocates every value twice and
-//! loses both conflicts and authorship.
+//! Rejected: to hydrate the document into nested values and read those. It allocates every value
+//! twice and loses both conflicts and authorship.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -22,9 +24,9 @@ use automerge::{
 
 use super::{AT, ActorId, BY, ChangeHash, Document, EVENT, EVENTS, FIELDS, KIND, Node, Scalar};
 
-/// Most events of one record that a view shows: 1,024. A case that is contested for years has about a
-/// hundred; the closure of [`EventView::preds`] grows with the square. Those beyond, in causal order, are
-/// listed in [`View::unreadable`].
+/// Most events of one record that a view shows: 1,024. A case that is contested for years has about
+/// a hundred; the closure of [`EventView::preds`] grows with the square. Those beyond, in causal
+/// order, are listed in [`View::unreadable`].
 pub const MAX_EVENTS: usize = 1024;
 
 /// The present state of a record.
@@ -32,16 +34,17 @@ pub const MAX_EVENTS: usize = 1024;
 pub struct View {
     /// Kind of the record, if it has one.
     pub kind: Option<String>,
-    /// Account of the last writer; with several concurrent last writers, the same one on every device.
+    /// Account of the last writer; with several concurrent last writers, the same one on every
+    /// device.
     pub by: Option<String>,
     /// Fields by key.
     pub fields: BTreeMap<String, Field>,
-    /// Events, each after those that precede it causally; where that leaves a choice, by the hash of the
-    /// change, and within one change as they were written.
+    /// Events, each after those that precede it causally; where that leaves a choice, by the hash
+    /// of the change, and within one change as they were written.
     pub events: Vec<EventView>,
-    /// What is there but does not fit the model, sorted: the key of a field, `/key` for a key of the root,
-    /// `/events/key` for an event. A field is named if any of its values does not fit, and shown with those
-    /// that do. `/` alone: the document could not be read at all.
+    /// What is there but does not fit the model, sorted: the key of a field, `/key` for a key of
+    /// the root, `/events/key` for an event. A field is named if any of its values does not fit,
+    /// and shown with those that do. `/` alone: the document could not be read at all.
     pub unreadable: Vec<String>,
 }
 
@@ -50,8 +53,8 @@ pub struct View {
 pub struct Field {
     /// The value that every device shows.
     pub value: Scalar,
-    /// The other values of a conflict, each once, sorted; empty without a conflict. The same value written
-    /// twice is no conflict.
+    /// The other values of a conflict, each once, sorted; empty without a conflict. The same value
+    /// written twice is no conflict.
     pub others: Vec<Candidate>,
     /// The change that wrote `value`.
     pub change: ChangeHash,
@@ -83,8 +86,8 @@ pub struct EventView {
     pub change: ChangeHash,
     /// The actor of that change.
     pub actor: ActorId,
-    /// Indices, in [`View::events`], of all events that precede it causally, ascending: those its author
-    /// had before them, and those written before it in the same change.
+    /// Indices, in [`View::events`], of all events that precede it causally, ascending: those its
+    /// author had before them, and those written before it in the same change.
     pub preds: Vec<usize>,
 }
 
@@ -119,8 +122,8 @@ impl Document {
 
     /// The changes in causal order; where that leaves a choice, by hash.
     ///
-    /// Costs more than a view, for it decodes every change. A change whose operations cannot be read is
-    /// listed without fields and events.
+    /// Costs more than a view, for it decodes every change. A change whose operations cannot be
+    /// read is listed without fields and events.
     #[must_use]
     pub fn history(&self) -> Vec<HistoryEntry> {
         let map = |key| record_map(&self.automerge, &self.nodes, key);
