@@ -140,6 +140,10 @@ pub enum EditError {
         /// Its length, or a lower bound of it.
         bytes: usize,
     },
+    /// More than [`MAX_DEPS`] changes stand side by side, so that many devices wrote while apart. No
+    /// other device would accept a change on top of them; one of those devices has to save first.
+    #[error("too many devices have written side by side")]
+    TooManyHeads,
     /// The first change of a record must say its kind.
     #[error("the first change of a record must name its kind")]
     KindMissing,
@@ -246,6 +250,9 @@ impl Document {
         let bytes = change.raw_bytes().to_vec();
         if bytes.len() > DEFAULT_CHANGE_BYTES {
             return Err(EditError::TooLarge { bytes: bytes.len() });
+        }
+        if change.deps().len() > MAX_DEPS {
+            return Err(EditError::TooManyHeads);
         }
         let hash = change.hash().0;
         let deps = change.deps().iter();

@@ -62,8 +62,9 @@ pub enum RejectReason {
     /// wrote one log: a copied disk or a restored backup.
     #[error("the same author numbered another change alike")]
     DuplicateSeq,
-    /// Its author's previous change is not among those it builds on.
-    #[error("the author's previous change is missing")]
+    /// It does not depend directly on its author's previous change, as Automerge always writes it.
+    /// Otherwise one author could use the same operation numbers twice, or pile up heads.
+    #[error("the change does not follow its author's previous one")]
     SeqGap,
     /// It does not number its operations from where its dependencies end.
     #[error("the operations are misnumbered")]
@@ -128,15 +129,12 @@ impl Plan {
             }
         }
 
-        // What each change still needs: its dependencies and its author's previous change.
         let mut needs: Vec<BTreeSet<usize>> = Vec::with_capacity(changes.len());
         let mut needed_by: Vec<Vec<usize>> = vec![Vec::new(); changes.len()];
         let mut ready = BTreeSet::new();
         for (index, change) in changes.iter().enumerate() {
             let deps = change.deps().iter().map(|dep| position(changes, dep));
-            let previous = (change.seq() > 1)
-                .then(|| by_seq.get(&(change.actor(), change.seq() - 1)).copied());
-            let all: Option<BTreeSet<usize>> = deps.chain(previous).collect();
+            let all: Option<BTreeSet<usize>> = deps.collect();
             let needed = match all {
                 Some(all) if !rejected.contains_key(&index) => all,
                 _ => {
@@ -208,7 +206,7 @@ impl Plan {
         automerge
     }
 
-    fn finish(mut self, changes: &[GuardedChange], automerge: Automerge) -> Built {
+    fn finish(self, changes: &[GuardedChange], automerge: Automerge) -> Built {
         let places: BTreeMap<ChangeHash, usize> = self
             .order
             .iter()
@@ -249,14 +247,10 @@ impl Plan {
             let deps = change.deps().iter().copied();
             let mut missing: Vec<_> = deps.filter(|dep| !places.contains_key(dep)).collect();
             missing.sort_unstable();
-            if missing.is_empty() {
-                self.rejected.insert(index, RejectReason::SeqGap);
-            } else {
-                waiting.push(Waiting {
-                    hash: change.hash(),
-                    missing,
-                });
-            }
+            waiting.push(Waiting {
+                hash: change.hash(),
+                missing,
+            });
         }
         let rejected = self.rejected.into_iter().filter_map(|(index, reason)| {
             changes.get(index).map(|change| Rejected {
@@ -279,11 +273,17 @@ fn misfit(
     change: &GuardedChange,
     actors: &BTreeSet<ActorId>,
 ) -> Option<RejectReason> {
-    let deps = change
-        .deps()
-        .iter()
-        .filter_map(|dep| changes.get(position(changes, dep)?));
-    let highest = deps.map(GuardedChange::max_op).max().unwrap_or(0);
+    let deps = || {
+        change
+            .deps()
+            .iter()
+            .filter_map(|dep| changes.get(position(changes, dep)?))
+    };
+    let previous = (change.actor(), change.seq() - 1);
+    if change.seq() > 1 && !deps().any(|dep| (dep.actor(), dep.seq()) == previous) {
+        return Some(RejectReason::SeqGap);
+    }
+    let highest = deps().map(GuardedChange::max_op).max().unwrap_or(0);
     if change.start_op != highest + 1 {
         return Some(RejectReason::OpNumbers);
     }

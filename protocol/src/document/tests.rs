@@ -410,7 +410,7 @@ fn a_change_that_does_not_build_on_its_authors_last_is_rejected() -> TestResult 
     let one = document.edit(&ANNA, &start("opinion"))?;
     let body = HandMade {
         deps: vec![one.hash],
-        actor: BEN,
+        actor: [0xd4; 16],
         seq: 2,
         start_op: 5,
         ..HandMade::default()
@@ -424,11 +424,34 @@ fn a_change_that_does_not_build_on_its_authors_last_is_rejected() -> TestResult 
     }
     .raw();
 
-    let built = build(&[(&one, ANNA), (&gap, BEN), (&later, CARL)])?;
+    // Builds on Ben's first change, but by way of another.
+    let two = document.edit(&BEN, &set("title", "a"))?;
+    let three = document.edit(&ANNA, &set("title", "b"))?;
+    let beside = HandMade {
+        deps: vec![three.hash],
+        seq: 2,
+        actor: BEN,
+        start_op: 7,
+        ..HandMade::default()
+    }
+    .raw();
+
+    let given = [
+        (&one, ANNA),
+        (&gap, [0xd4; 16]),
+        (&later, CARL),
+        (&two, BEN),
+        (&three, ANNA),
+    ];
+    let built = build(&[given.as_slice(), &[(&beside, BEN)]].concat())?;
 
     let mut expected = [
         Rejected {
             hash: gap.hash,
+            reason: RejectReason::SeqGap,
+        },
+        Rejected {
+            hash: beside.hash,
             reason: RejectReason::SeqGap,
         },
         Rejected {
