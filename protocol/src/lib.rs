@@ -4,6 +4,7 @@ pub mod authority;
 pub mod batch;
 pub mod catalogue;
 pub mod codec;
+pub mod document;
 pub mod hash;
 pub mod identity;
 pub mod limits;
