@@ -7,11 +7,18 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::error::{Code, Error, Result};
 
+const BEIJING: jiff::tz::Offset = jiff::tz::offset(8);
+
 /// Unix time in milliseconds; 0 for a clock set before 1970.
 #[must_use]
-#[expect(clippy::disallowed_methods, reason = "this module is the one that reads the clock")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this module is the one that reads the clock"
+)]
 pub fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
@@ -24,9 +31,14 @@ pub struct Monotonic {
 impl Monotonic {
     /// Starts at 0.
     #[must_use]
-    #[expect(clippy::disallowed_methods, reason = "this module is the one that reads the clock")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this module is the one that reads the clock"
+    )]
     pub fn start() -> Self {
-        Self { start: Instant::now() }
+        Self {
+            start: Instant::now(),
+        }
     }
 
     /// Milliseconds since the start.
@@ -40,6 +52,10 @@ impl Monotonic {
 ///
 /// # Errors
 /// The operating system has none to give; nothing weaker is used instead.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this module is the one that draws randomness"
+)]
 pub fn random<const N: usize>() -> Result<[u8; N]> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes)
@@ -58,9 +74,10 @@ pub fn rfc3339(unix_ms: u64) -> String {
 #[must_use]
 pub fn beijing_year(unix_ms: u64) -> u16 {
     let ms = i64::try_from(unix_ms).unwrap_or(i64::MAX);
-    let zone = jiff::tz::TimeZone::fixed(jiff::tz::offset(8));
-    let year = jiff::Timestamp::from_millisecond(ms).map(|at| at.to_zoned(zone).year());
-    year.ok().and_then(|year| u16::try_from(year).ok()).unwrap_or(1970)
+    let year = jiff::Timestamp::from_millisecond(ms).map(|at| BEIJING.to_datetime(at).year());
+    year.ok()
+        .and_then(|year| u16::try_from(year).ok())
+        .unwrap_or(1970)
 }
 
 #[cfg(test)]

@@ -125,6 +125,8 @@ codes! {
     TooLarge = "LX-3008", Usage, "shorten the text or split it over two records";
     /// The device's own log was continued elsewhere; writing has stopped.
     ForkGuard = "LX-3009", Failed, "run `lianxin sync`: a new log is begun once the missing entries are back";
+    /// Changes that a record builds on have not arrived.
+    RecordWaiting = "LX-3010", Partial, "run `lianxin sync` and try again";
     /// The connection broke.
     Connection = "LX-4001", Partial, "nothing is lost; it is tried again by itself, or run `lianxin sync`";
     /// The peer broke the protocol.
@@ -153,7 +155,11 @@ impl Error {
     /// A failure without a cause below it.
     #[must_use]
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), source: None }
+        Self {
+            code,
+            message: message.into(),
+            source: None,
+        }
     }
 
     /// A failure with its cause.
@@ -163,13 +169,33 @@ impl Error {
         message: impl Into<String>,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
-        Self { code, message: message.into(), source: Some(source.into()) }
+        Self {
+            code,
+            message: message.into(),
+            source: Some(source.into()),
+        }
     }
 
     /// The stable code.
     #[must_use]
     pub const fn code(&self) -> Code {
         self.code
+    }
+
+    /// Whether this was refused before anything was written, so that other work in the same
+    /// transaction is not concerned.
+    #[must_use]
+    pub const fn leaves_nothing(&self) -> bool {
+        !matches!(
+            self.code,
+            Code::File
+                | Code::Store
+                | Code::DiskFull
+                | Code::InUse
+                | Code::StoreKey
+                | Code::StoreCorrupt
+                | Code::Internal
+        )
     }
 
     /// The message and the chain of causes, on one line.
@@ -215,10 +241,8 @@ impl From<rusqlite::Error> for Error {
 /// Names the file on which an operation failed.
 pub(crate) fn file(path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Error + '_ {
     move |error| {
-        let code = match error.kind() {
-            std::io::ErrorKind::StorageFull => Code::DiskFull,
-            _ => Code::File,
-        };
+        let full = error.kind() == std::io::ErrorKind::StorageFull;
+        let code = if full { Code::DiskFull } else { Code::File };
         Error::because(code, format!("cannot use {}", path.display()), error)
     }
 }

@@ -25,7 +25,8 @@ use lianxin_protocol::batch;
 use lianxin_protocol::identity::{DeviceKey, Signer};
 use lianxin_protocol::limits;
 use lianxin_protocol::log::{
-    Author, Entry, EntryId, EntryKind, Genesis, GenesisReason, LogId, NewEntry, Position, RecordId, Tail,
+    Author, Entry, EntryId, EntryKind, Genesis, GenesisReason, LogId, NewEntry, Position, RecordId,
+    Tail,
 };
 use lianxin_protocol::message::{Exception, Receipt, Tip};
 use lianxin_protocol::space::{NetworkId, Space, SpaceId};
@@ -112,7 +113,11 @@ impl Log {
     /// As peers compare it.
     pub(crate) fn tip(&self) -> Tip {
         let position = self.forked.unwrap_or(self.end);
-        Tip { len: position.len, head: position.head, frozen: self.forked.is_some() }
+        Tip {
+            len: position.len,
+            head: position.head,
+            frozen: self.forked.is_some(),
+        }
     }
 }
 
@@ -132,6 +137,15 @@ pub struct Moved {
 }
 
 impl Moved {
+    /// Takes in what a later transaction moved.
+    pub fn join(&mut self, later: Self) {
+        self.tips.extend(later.tips);
+        self.receipts.extend(later.receipts);
+        self.authority |= later.authority;
+        self.records |= later.records;
+        self.stale = later.stale;
+    }
+
     /// Whether nothing happened.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -191,7 +205,10 @@ impl Journal {
             moved: Moved::default(),
         };
         journal.reload(connection)?;
-        let own: Vec<_> = journal.own_logs().map(|(log, known)| (*log, known.end)).collect();
+        let own: Vec<_> = journal
+            .own_logs()
+            .map(|(log, known)| (*log, known.end))
+            .collect();
         for (log, end) in own {
             let behind = journal.offered.position(&log).is_some_and(|offered| {
                 offered.len > end.len || (offered.len == end.len && offered.head != end.head)
@@ -199,9 +216,7 @@ impl Journal {
             match found {
                 Found::Whole if behind => journal.closed.insert(log, GenesisReason::Restore),
                 Found::Whole => None,
-                Found::Missing | Found::Foreign => {
-                    journal.closed.insert(log, GenesisReason::Clone)
-                }
+                Found::Missing | Found::Foreign => journal.closed.insert(log, GenesisReason::Clone),
             };
         }
         Ok(journal)
@@ -229,8 +244,14 @@ impl Journal {
             let forked_at: Option<u64> = row.get(8)?;
             let known = Log {
                 key: row.get(0)?,
-                author: Author { space: SpaceId(row.get(2)?), device: DeviceKey(row.get(3)?) },
-                end: Position { len: row.get(4)?, head: row.get(5)? },
+                author: Author {
+                    space: SpaceId(row.get(2)?),
+                    device: DeviceKey(row.get(3)?),
+                },
+                end: Position {
+                    len: row.get(4)?,
+                    head: row.get(5)?,
+                },
                 authority_len: row.get(6)?,
                 last_first: row.get(7)?,
                 forked: None,
@@ -275,18 +296,24 @@ impl Journal {
     /// The logs of a space as peers compare them.
     #[must_use]
     pub fn tips(&self, space: &SpaceId) -> BTreeMap<LogId, Tip> {
-        let of_space = self.logs.iter().filter(|(_, log)| log.author.space == *space);
+        let of_space = self
+            .logs
+            .iter()
+            .filter(|(_, log)| log.author.space == *space);
         of_space.map(|(id, log)| (*id, log.tip())).collect()
     }
 
-    /// The log of an id, with its number in this store.
-    pub(crate) fn log(&self, log: &LogId) -> Option<&Log> {
-        self.logs.get(log)
+    /// Notes that something which pages show has changed.
+    pub(crate) const fn records_changed(&mut self) {
+        self.moved.records = true;
     }
 
     /// The id of a log's number.
     pub(crate) fn log_id(&self, key: i64) -> Option<(LogId, &Log)> {
-        self.logs.iter().find(|(_, log)| log.key == key).map(|(id, log)| (*id, log))
+        self.logs
+            .iter()
+            .find(|(_, log)| log.key == key)
+            .map(|(id, log)| (*id, log))
     }
 
     /// Author and last cited authority length, to verify a run that follows.
@@ -315,6 +342,27 @@ impl Journal {
         self.hlc
     }
 
+    /// The last value of the hybrid clock.
+    #[must_use]
+    pub const fn now(&self) -> u64 {
+        self.hlc
+    }
+
+    /// This device's log of a space, begun if there is none: the actor of the next change.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub fn prepare(
+        &mut self,
+        connection: &Connection,
+        space: SpaceId,
+        now_ms: u64,
+    ) -> Result<LogId> {
+        let hlc = self.tick(now_ms);
+        let device = self.identity.key();
+        self.current_log(connection, space, &device, hlc)
+    }
+
     /// Appends the entries of one save to this device's log of a space and indexes them. Gives the
     /// keys of the entries. The caller has checked that the device may write there.
     ///
@@ -341,7 +389,10 @@ impl Journal {
             return Err(Error::new(Code::Internal, "a log without its open end"));
         };
         let first = tail.end.len;
-        let records: Vec<_> = group.iter().map(|entry| (entry.kind, entry.record)).collect();
+        let records: Vec<_> = group
+            .iter()
+            .map(|entry| (entry.kind, entry.record))
+            .collect();
         let parts: Vec<_> = group
             .iter()
             .map(|entry| (entry.kind == EntryKind::Part).then(|| entry.payload.clone()))
@@ -362,7 +413,7 @@ impl Journal {
             if let Some(payload) = part {
                 insert_part(connection, key, &payload)?;
             }
-            if record != RecordId::NONE && all_indexed {
+            if record != RecordId::NONE {
                 touch(connection, key, &record, &space)?;
             }
         }
@@ -378,9 +429,15 @@ impl Journal {
         let signer = self.identity.authority.as_ref().map(Signer::public);
         let key = signer.ok_or_else(|| Error::new(Code::HubOnly, "orders are given at the hub"))?;
         let payload = order.encode();
-        trial.apply(&EntryId([0; 32]), &key, Some(&payload)).map_err(|error| {
-            Error::because(Code::NotPermitted, "the authority log refuses this order", error)
-        })?;
+        trial
+            .apply(&EntryId([0; 32]), &key, Some(&payload))
+            .map_err(|error| {
+                Error::because(
+                    Code::NotPermitted,
+                    "the authority log refuses this order",
+                    error,
+                )
+            })?;
         let space = Space::Authority.id(&self.identity.network);
         let entry = NewEntry::plain(EntryKind::Authority, payload.clone());
         self.append(connection, space, vec![entry], now_ms)?;
@@ -398,8 +455,16 @@ impl Journal {
         device: &DeviceKey,
         hlc: u64,
     ) -> Result<LogId> {
-        let own = self.logs.iter().filter(|(_, log)| log.author == Author { space, device: *device });
-        let newest = own.max_by_key(|(_, log)| log.key).map(|(id, log)| (*id, log.clone()));
+        let own = self.logs.iter().filter(|(_, log)| {
+            log.author
+                == Author {
+                    space,
+                    device: *device,
+                }
+        });
+        let newest = own
+            .max_by_key(|(_, log)| log.key)
+            .map(|(id, log)| (*id, log.clone()));
         let (previous, reason) = match newest {
             None => (None, GenesisReason::New),
             Some((id, log)) => match self.closed.get(&id) {
@@ -409,11 +474,20 @@ impl Journal {
             },
         };
         let incarnation = crate::clock::random()?;
-        let genesis = Genesis { space, device: *device, incarnation, previous, reason };
+        let genesis = Genesis {
+            space,
+            device: *device,
+            incarnation,
+            previous,
+            reason,
+        };
         let tail = Tail::begin(&genesis, hlc, self.authority.cited().0);
         let log = tail.log;
         if reason != GenesisReason::New {
-            tracing::warn!(?reason, "this store was restored, copied or overtaken: a new log begins");
+            tracing::warn!(
+                ?reason,
+                "this store was restored, copied or overtaken: a new log begins"
+            );
         }
         self.insert_log(connection, &log, &tail.author, tail.end)?;
         self.tails.insert(log, tail);
@@ -452,11 +526,21 @@ impl Journal {
 
     /// Reads the last segment of an own log back into its open end.
     fn open_tail(&mut self, connection: &Connection, log: &LogId) -> Result<()> {
-        let Some(known) = self.logs.get(log) else { return Ok(()) };
+        let Some(known) = self.logs.get(log) else {
+            return Ok(());
+        };
         let (author, end) = (known.author, known.end);
-        let mut tail = Tail { log: *log, author, start: end, end, entries: Vec::new() };
+        let mut tail = Tail {
+            log: *log,
+            author,
+            start: end,
+            end,
+            entries: Vec::new(),
+        };
         if end.len > 0 {
-            let segment = self.segments.containing(connection, (known.key, log), end.len - 1)?;
+            let segment = self
+                .segments
+                .containing(connection, (known.key, log), end.len - 1)?;
             if segment.entries.len() < limits::BATCH_ENTRIES {
                 tail.start = segment.start;
                 tail.entries.clone_from(&segment.entries);
@@ -482,7 +566,9 @@ impl Journal {
         }
         let touched = std::mem::take(&mut self.touched);
         for log in &touched {
-            let Some(known) = self.logs.get(log) else { continue };
+            let Some(known) = self.logs.get(log) else {
+                continue;
+            };
             let mut statement = connection.prepare_cached(
                 "UPDATE logs SET len = ?2, head = ?3, authority_len = ?4, last_first = ?5,
                                  indexed_len = ?6, judged_len = ?7, forked_at = ?8
@@ -498,7 +584,9 @@ impl Journal {
                 known.judged_len,
                 known.forked.map(|position| position.len),
             ])?;
-            self.moved.tips.push((known.author.space, *log, known.tip()));
+            self.moved
+                .tips
+                .push((known.author.space, *log, known.tip()));
         }
         self.sign_receipts(connection, now_ms)?;
         self.moved.stale |= self.logs.values().any(|log| log.indexed_len < log.end.len);
@@ -506,7 +594,9 @@ impl Journal {
     }
 
     fn write_tail(&mut self, connection: &Connection, log: &LogId) -> Result<()> {
-        let Some(mut tail) = self.tails.remove(log) else { return Ok(()) };
+        let Some(mut tail) = self.tails.remove(log) else {
+            return Ok(());
+        };
         let signer = self.signer(&tail.author)?;
         let (authority, hlc) = (self.authority.cited(), self.hlc);
         let key = self.logs.get(log).map_or(0, |log| log.key);
@@ -516,20 +606,33 @@ impl Journal {
                 len: next.header.seq,
                 head: next.header.prev,
             });
-            for entry in tail.entries.iter_mut().filter(|entry| {
-                entry.header.kind == EntryKind::Part
-            }) {
+            for entry in tail
+                .entries
+                .iter_mut()
+                .filter(|entry| entry.header.kind == EntryKind::Part)
+            {
                 // The payload is a row already.
                 entry.payload = None;
             }
             let full = tail.entries.len() >= limits::BATCH_ENTRIES || !rest.is_empty();
-            let open = Tail { start: end, end: tail.end, entries: rest, ..tail.clone_empty() };
+            let open = Tail {
+                start: end,
+                end: tail.end,
+                entries: rest,
+                ..tail.clone_empty()
+            };
             let kept = if full { open } else { tail.clone() };
             let run = Tail { end, ..tail }.sign(&signer, authority, hlc);
             let first = run.run().start;
             let count = u16::try_from(run.ids().len()).unwrap_or(u16::MAX);
             let main = batch::pack_main(run.run());
-            insert_segment(connection, entry_key(key, first.len)?, count, &first.head, &main)?;
+            insert_segment(
+                connection,
+                entry_key(key, first.len)?,
+                count,
+                &first.head,
+                &main,
+            )?;
             if let Some(known) = self.logs.get_mut(log) {
                 known.last_first = first.len;
             }
@@ -543,15 +646,25 @@ impl Journal {
     }
 
     fn signer(&self, author: &Author) -> Result<Signer> {
-        let keys = [Some(&self.identity.device), self.identity.authority.as_ref()];
-        let signer = keys.into_iter().flatten().find(|key| key.public() == author.device);
-        signer.cloned().ok_or_else(|| Error::new(Code::Internal, "a log of another device"))
+        let keys = [
+            Some(&self.identity.device),
+            self.identity.authority.as_ref(),
+        ];
+        let signer = keys
+            .into_iter()
+            .flatten()
+            .find(|key| key.public() == author.device);
+        signer
+            .cloned()
+            .ok_or_else(|| Error::new(Code::Internal, "a log of another device"))
     }
 
     /// Signs the receipts of all logs of others that moved.
     fn sign_receipts(&mut self, connection: &Connection, now_ms: u64) -> Result<()> {
         let logs = std::mem::take(&mut self.unreceipted);
-        let Some(authority) = self.identity.authority.clone() else { return Ok(()) };
+        let Some(authority) = self.identity.authority.clone() else {
+            return Ok(());
+        };
         for id in logs {
             let Some(log) = self.logs.get(&id).filter(|log| !self.is_own(&log.author)) else {
                 continue;
@@ -588,9 +701,14 @@ impl Journal {
     /// that changed something.
     fn catch_up_authority(&mut self, connection: &Connection) -> Result<()> {
         let space = Space::Authority.id(&self.identity.network);
-        let log = self.logs.iter().filter(|(_, log)| log.author.space == space);
+        let log = self
+            .logs
+            .iter()
+            .filter(|(_, log)| log.author.space == space);
         // Version 1 has one authority log: the first that the root's certificate stands in.
-        let Some((id, log)) = log.min_by_key(|(_, log)| log.key).map(|(id, log)| (*id, log.clone()))
+        let Some((id, log)) = log
+            .min_by_key(|(_, log)| log.key)
+            .map(|(id, log)| (*id, log.clone()))
         else {
             return Ok(());
         };
@@ -598,11 +716,12 @@ impl Journal {
         let changed = next < log.end.len;
         while next < log.end.len {
             let entry = self.entry(connection, &id, next)?;
-            let payload = match entry.header.kind {
-                EntryKind::Authority => entry.payload.as_deref(),
-                _ => None,
-            };
-            match self.authority.apply(&entry.header.id(), &log.author.device, payload) {
+            let is_order = entry.header.kind == EntryKind::Authority;
+            let payload = entry.payload.as_deref().filter(|_| is_order);
+            match self
+                .authority
+                .apply(&entry.header.id(), &log.author.device, payload)
+            {
                 Ok(()) | Err(OrderError::Newer) => {}
                 Err(error) => tracing::warn!(%error, entry = next, "an order without effect"),
             }
@@ -626,13 +745,10 @@ impl Journal {
     }
 
     /// Judges a range of a log and keeps the exceptions.
-    fn judge_log(
-        &mut self,
-        connection: &Connection,
-        id: &LogId,
-        range: Range<u64>,
-    ) -> Result<()> {
-        let Some(log) = self.logs.get(id).cloned() else { return Ok(()) };
+    fn judge_log(&mut self, connection: &Connection, id: &LogId, range: Range<u64>) -> Result<()> {
+        let Some(log) = self.logs.get(id).cloned() else {
+            return Ok(());
+        };
         let facts = LogFacts {
             log: *id,
             author: log.author,
@@ -640,7 +756,11 @@ impl Journal {
         };
         let authority = self.authority.clone();
         let verdicts = judge(&authority, &facts, range.clone(), |seq| {
-            if seq < log.end.len { self.id_at(connection, id, seq).map(Some) } else { Ok(None) }
+            if seq < log.end.len {
+                self.id_at(connection, id, seq).map(Some)
+            } else {
+                Ok(None)
+            }
         })?;
         let mut wanted: Vec<Exception> = Vec::new();
         for (range, verdict) in verdicts {
@@ -653,7 +773,10 @@ impl Journal {
             exception.range.start < range.end && range.start < exception.range.end
         };
         let before: Vec<_> = known.iter().filter(overlaps).cloned().collect();
-        let guard = before.iter().filter(|exception| exception.reason == Reason::Guard).cloned();
+        let guard = before
+            .iter()
+            .filter(|exception| exception.reason == Reason::Guard)
+            .cloned();
         wanted.extend(guard.filter(|exception| {
             let inside = |seq| range.contains(&seq);
             inside(exception.range.start)
@@ -668,10 +791,20 @@ impl Journal {
                 .prepare_cached("DELETE FROM exceptions WHERE log = ?1 AND first = ?2")?;
             statement.execute(params![log.key, exception.range.start])?;
         }
-        for exception in before.iter().filter(|exception| exception.range.start < range.start) {
+        for exception in before
+            .iter()
+            .filter(|exception| exception.range.start < range.start)
+        {
             // The part before the judged range stays as it was.
             let range = exception.range.start..range.start;
-            insert_exception(connection, log.key, &Exception { range, ..exception.clone() })?;
+            insert_exception(
+                connection,
+                log.key,
+                &Exception {
+                    range,
+                    ..exception.clone()
+                },
+            )?;
         }
         for exception in &wanted {
             insert_exception(connection, log.key, exception)?;
@@ -773,7 +906,11 @@ impl Journal {
     /// # Errors
     /// The file cannot be written; the entries must not be sent.
     pub fn offer(&mut self, log: &LogId, position: Position) -> Result<()> {
-        if self.logs.get(log).is_some_and(|known| self.is_own(&known.author)) {
+        if self
+            .logs
+            .get(log)
+            .is_some_and(|known| self.is_own(&known.author))
+        {
             return self.offered.raise(*log, position);
         }
         Ok(())
@@ -782,7 +919,10 @@ impl Journal {
     /// A peer has more of a log than this store: if the log is this device's own, it is not written
     /// on; the missing entries come back and a new log follows.
     pub fn peer_is_ahead(&mut self, log: &LogId) {
-        let own = self.logs.get(log).is_some_and(|known| self.is_own(&known.author));
+        let own = self
+            .logs
+            .get(log)
+            .is_some_and(|known| self.is_own(&known.author));
         if own && !self.closed.contains_key(log) {
             tracing::warn!("a peer has more of this device's log than this store has");
             self.closed.insert(*log, GenesisReason::Restore);
@@ -835,7 +975,7 @@ fn insert_part(connection: &Connection, key: i64, payload: &[u8]) -> Result<()> 
 }
 
 /// Notes that an entry belongs to a record, whose row is made if there is none, and gives the
-/// record's number in this store.
+/// record's number in this store. Noting it twice changes nothing.
 fn touch(connection: &Connection, key: i64, record: &RecordId, space: &SpaceId) -> Result<i64> {
     let mut statement = connection.prepare_cached(
         "INSERT INTO records (record, space, version) VALUES (?1, ?2, 1)
@@ -843,9 +983,13 @@ fn touch(connection: &Connection, key: i64, record: &RecordId, space: &SpaceId) 
          RETURNING id",
     )?;
     let id: i64 = statement.query_row(params![record.0, space.0], |row| row.get(0))?;
-    let mut statement =
-        connection.prepare_cached("INSERT INTO touches (entry, record) VALUES (?1, ?2)")?;
-    statement.execute(params![key, id])?;
+    let mut statement = connection
+        .prepare_cached("INSERT OR IGNORE INTO touches (entry, record) VALUES (?1, ?2)")?;
+    if statement.execute(params![key, id])? == 0 {
+        connection
+            .prepare_cached("UPDATE records SET version = version - 1 WHERE id = ?1")?
+            .execute([id])?;
+    }
     Ok(id)
 }
 
@@ -865,7 +1009,10 @@ pub(crate) fn exceptions(connection: &Connection, log: i64) -> Result<Vec<Except
         "SELECT first, after, reason FROM exceptions WHERE log = ?1 ORDER BY first",
     )?;
     let rows = statement.query_map([log], |row| {
-        Ok((row.get::<_, u64>(0)?..row.get::<_, u64>(1)?, row.get::<_, u8>(2)?))
+        Ok((
+            row.get::<_, u64>(0)?..row.get::<_, u64>(1)?,
+            row.get::<_, u8>(2)?,
+        ))
     })?;
     let mut exceptions = Vec::new();
     for row in rows {
@@ -881,7 +1028,12 @@ fn insert_exception(connection: &Connection, log: i64, exception: &Exception) ->
         "INSERT OR REPLACE INTO exceptions (log, first, after, reason) VALUES (?1, ?2, ?3, ?4)",
     )?;
     let range = &exception.range;
-    statement.execute(params![log, range.start, range.end, exception.reason.code()])?;
+    statement.execute(params![
+        log,
+        range.start,
+        range.end,
+        exception.reason.code()
+    ])?;
     Ok(())
 }
 
@@ -908,7 +1060,8 @@ pub(crate) fn read_receipt(connection: &Connection, log: i64) -> Result<Option<R
     let mut statement = connection.prepare_cached("SELECT receipt FROM receipts WHERE log = ?1")?;
     let bytes: Option<Vec<u8>> = statement.query_row([log], |row| row.get(0)).optional()?;
     let receipt = bytes.map(|bytes| Receipt::decode(&bytes)).transpose();
-    receipt.map_err(|error| Error::because(Code::StoreCorrupt, "a stored receipt is damaged", error))
+    receipt
+        .map_err(|error| Error::because(Code::StoreCorrupt, "a stored receipt is damaged", error))
 }
 
 fn write_receipt(connection: &Connection, log: i64, receipt: &Receipt) -> Result<()> {

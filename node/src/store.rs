@@ -56,13 +56,18 @@ impl Lock {
         match file.try_lock() {
             Ok(()) => {
                 let pid = std::process::id();
-                file.set_len(0).and_then(|()| writeln!(file, "{pid}")).map_err(error::file(&path))?;
+                file.set_len(0)
+                    .and_then(|()| writeln!(file, "{pid}"))
+                    .map_err(error::file(&path))?;
                 Ok(Self { _file: file })
             }
             Err(TryLockError::WouldBlock) => {
                 let pid = std::fs::read_to_string(&path).unwrap_or_default();
-                let message =
-                    format!("{} is in use by process {}", directory.display(), pid.trim());
+                let message = format!(
+                    "{} is in use by process {}",
+                    directory.display(),
+                    pid.trim()
+                );
                 Err(Error::new(Code::InUse, message))
             }
             Err(TryLockError::Error(error)) => Err(error::file(&path)(error)),
@@ -85,7 +90,10 @@ impl Store {
         let key = Zeroizing::new(clock::random::<32>()?);
         let key = Zeroizing::new(lianxin_protocol::hash::Hex(&*key).to_string());
         write_private(&directory.join(KEY), key.as_bytes())?;
-        let store = Self { directory: directory.to_owned(), key };
+        let store = Self {
+            directory: directory.to_owned(),
+            key,
+        };
         let connection = store.connect(false)?;
         // A fresh file needs its page size and WAL before the first table.
         connection.execute_batch("PRAGMA journal_mode = WAL;")?;
@@ -106,13 +114,23 @@ impl Store {
         }
         let path = directory.join(KEY);
         let key = std::fs::read_to_string(&path).map_err(|error| {
-            Error::because(Code::StoreKey, format!("cannot read {}", path.display()), error)
+            Error::because(
+                Code::StoreKey,
+                format!("cannot read {}", path.display()),
+                error,
+            )
         })?;
         let key = Zeroizing::new(key.trim().to_owned());
         if lianxin_protocol::hash::parse_hex::<32>(&key).is_none() {
-            return Err(Error::new(Code::StoreKey, format!("{} is not a key", path.display())));
+            return Err(Error::new(
+                Code::StoreKey,
+                format!("{} is not a key", path.display()),
+            ));
         }
-        Ok(Self { directory: directory.to_owned(), key })
+        Ok(Self {
+            directory: directory.to_owned(),
+            key,
+        })
     }
 
     /// The data directory.
@@ -172,8 +190,7 @@ impl Store {
         }
         connection.set_prepared_statement_cache_capacity(64);
         // The first read proves the key.
-        let version: i64 =
-            connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+        let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
         if version > SCHEMA {
             let message = format!("the store has schema {version}, this version knows {SCHEMA}");
             return Err(Error::new(Code::StoreNewer, message));
@@ -187,8 +204,9 @@ fn migrate(connection: &Connection) -> Result<()> {
     let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     if version == 0 {
         let schema = include_str!("store/schema.sql");
-        connection
-            .execute_batch(&format!("BEGIN;\n{schema}\nPRAGMA user_version = {SCHEMA};\nCOMMIT;"))?;
+        connection.execute_batch(&format!(
+            "BEGIN;\n{schema}\nPRAGMA user_version = {SCHEMA};\nCOMMIT;"
+        ))?;
     }
     Ok(())
 }
@@ -203,7 +221,9 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file = options.open(path).map_err(error::file(path))?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(error::file(path))
+    file.write_all(bytes)
+        .and_then(|()| file.sync_all())
+        .map_err(error::file(path))
 }
 
 /// Replaces a private file: the new content is durable before it takes the old one's name.
@@ -224,7 +244,9 @@ pub fn replace_private(path: &Path, bytes: &[u8]) -> Result<()> {
 }
 
 fn sync_directory(directory: &Path) -> Result<()> {
-    File::open(directory).and_then(|file| file.sync_all()).map_err(error::file(directory))
+    File::open(directory)
+        .and_then(|file| file.sync_all())
+        .map_err(error::file(directory))
 }
 
 #[cfg(unix)]

@@ -358,6 +358,8 @@ pub struct Status {
     pub label: Label,
     /// For a status that no event leads to: the folded status it is a view of.
     pub stands_for: Option<String>,
+    /// What it tells whoever brought the matter: `answered` or `refused`, if either.
+    pub tells: Option<String>,
 }
 
 /// How a new record of a kind is called, and who may make one.

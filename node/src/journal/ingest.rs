@@ -3,12 +3,12 @@
 use lianxin_protocol::admit::{Place, place};
 use lianxin_protocol::authority::Reason;
 use lianxin_protocol::batch::{self, Packed, Parts};
-use lianxin_protocol::hash;
 use lianxin_protocol::codec::Writer;
+use lianxin_protocol::hash;
 use lianxin_protocol::limits;
 use lianxin_protocol::log::{
-    Branch, Entry, EntryId, EntryKind, ForkProof, GenesisReason, Header, LogId,
-    Position, RecordId, Run, VerifiedRun,
+    Branch, Entry, EntryId, EntryKind, ForkProof, GenesisReason, Header, LogId, Position, RecordId,
+    Run, VerifiedRun,
 };
 use lianxin_protocol::message::{Exception, WireBatch};
 use lianxin_protocol::space::{Space, SpaceId};
@@ -54,12 +54,18 @@ impl Journal {
     ) -> Result<Ingested> {
         let id = run.run().log;
         let space = run.author().space;
-        let holds = self.authority.readable(&self.identity.key()).contains(&space);
+        let holds = self
+            .authority
+            .readable(&self.identity.key())
+            .contains(&space);
         let authority_space = Space::Authority.id(&self.identity.network);
         if space != authority_space && !holds {
             return Ok(Ingested::NotHeld);
         }
-        let stored = self.logs.get(&id).map_or(Position::start(&id), |log| log.end);
+        let stored = self
+            .logs
+            .get(&id)
+            .map_or(Position::start(&id), |log| log.end);
         let found = place(&run, stored, |seq| self.id_at(connection, &id, seq))?;
         let skip = match found {
             Place::Append { skip } => skip,
@@ -100,9 +106,14 @@ impl Journal {
         if !self.logs.contains_key(&id) {
             self.insert_log(connection, &id, &run.author(), Position::start(&id))?;
         }
-        let Some(log) = self.logs.get(&id).cloned() else { return Ok(()) };
+        let Some(log) = self.logs.get(&id).cloned() else {
+            return Ok(());
+        };
         let new = run.run().entries.get(skip..).unwrap_or_default();
-        for entry in new.iter().filter(|entry| entry.header.kind == EntryKind::Part) {
+        for entry in new
+            .iter()
+            .filter(|entry| entry.header.kind == EntryKind::Part)
+        {
             if let Some(payload) = &entry.payload {
                 insert_part(connection, entry_key(log.key, entry.header.seq)?, payload)?;
             }
@@ -147,10 +158,21 @@ impl Journal {
         entries: Vec<Entry>,
         run: &VerifiedRun,
     ) -> Result<()> {
-        let joined = Run { log: *id, start, entries, checkpoint: run.run().checkpoint.clone() };
+        let joined = Run {
+            log: *id,
+            start,
+            entries,
+            checkpoint: run.run().checkpoint.clone(),
+        };
         let count = u16::try_from(joined.entries.len()).unwrap_or(u16::MAX);
         let main = batch::pack_main(&joined);
-        insert_segment(connection, entry_key(key, start.len)?, count, &start.head, &main)
+        insert_segment(
+            connection,
+            entry_key(key, start.len)?,
+            count,
+            &start.head,
+            &main,
+        )
     }
 
     // ---- reading entries ----
@@ -200,17 +222,24 @@ impl Journal {
     pub fn index(&mut self, connection: &Connection, most: u64) -> Result<bool> {
         let mut left = most;
         let behind = |log: &super::Log| log.indexed_len < log.end.len;
-        let logs: Vec<_> =
-            self.logs.iter().filter(|(_, log)| behind(log)).map(|(id, _)| *id).collect();
+        let logs: Vec<_> = self
+            .logs
+            .iter()
+            .filter(|(_, log)| behind(log))
+            .map(|(id, _)| *id)
+            .collect();
         for id in logs {
-            let Some(log) = self.logs.get(&id).cloned() else { continue };
+            let Some(log) = self.logs.get(&id).cloned() else {
+                continue;
+            };
             let mut seq = log.indexed_len;
             while seq < log.end.len && left > 0 {
                 let segment = self.segments.containing(connection, (log.key, &id), seq)?;
                 while let Some(entry) = segment.get(seq).filter(|_| left > 0) {
                     if entry.header.record != RecordId::NONE {
                         let key = entry_key(log.key, seq)?;
-                        let record = touch(connection, key, &entry.header.record, &log.author.space)?;
+                        let record =
+                            touch(connection, key, &entry.header.record, &log.author.space)?;
                         let mut statement = connection
                             .prepare_cached("INSERT OR IGNORE INTO stale (record) VALUES (?1)")?;
                         statement.execute([record])?;
@@ -233,9 +262,13 @@ impl Journal {
     /// # Errors
     /// The store cannot be read.
     pub fn judged(&mut self, connection: &Connection) -> Result<()> {
-        let unjudged = self.logs.iter().filter(|(_, log)| log.judged_len < log.indexed_len);
+        let unjudged = self
+            .logs
+            .iter()
+            .filter(|(_, log)| log.judged_len < log.indexed_len);
         let logs: Vec<_> = unjudged.map(|(id, log)| (*id, log.author.space)).collect();
-        let mut clean: std::collections::BTreeMap<SpaceId, bool> = std::collections::BTreeMap::new();
+        let mut clean: std::collections::BTreeMap<SpaceId, bool> =
+            std::collections::BTreeMap::new();
         for (id, space) in logs {
             let clean = match clean.get(&space) {
                 Some(clean) => *clean,
@@ -265,12 +298,17 @@ impl Journal {
     pub fn hold_back(&mut self, connection: &Connection, entries: &[i64]) -> Result<()> {
         for key in entries {
             let (log, seq) = split_key(*key);
-            let Some((id, _)) = self.log_id(log) else { continue };
+            let Some((id, _)) = self.log_id(log) else {
+                continue;
+            };
             let mut all = exceptions(connection, log)?;
             if all.iter().any(|exception| exception.range.contains(&seq)) {
                 continue;
             }
-            all.push(Exception { range: seq..seq + 1, reason: Reason::Guard });
+            all.push(Exception {
+                range: seq..seq + 1,
+                reason: Reason::Guard,
+            });
             all.sort_by_key(|exception| exception.range.start);
             merge_ranges(&mut all);
             connection
@@ -301,7 +339,9 @@ impl Journal {
         from: u64,
         head: Option<[u8; 16]>,
     ) -> Result<Option<(WireBatch, Position)>> {
-        let Some(known) = self.logs.get(log).cloned() else { return Ok(None) };
+        let Some(known) = self.logs.get(log).cloned() else {
+            return Ok(None);
+        };
         let mut from = from.min(known.end.len);
         if let (Some(head), Some(before)) = (head, from.checked_sub(1)) {
             let id = self.id_at(connection, log, before)?;
@@ -312,25 +352,40 @@ impl Journal {
         if from >= known.end.len {
             return Ok(None);
         }
-        let segment = self.segments.containing(connection, (known.key, log), from)?;
+        let segment = self
+            .segments
+            .containing(connection, (known.key, log), from)?;
         let mut parts = Vec::new();
         for seq in segment.parts() {
             parts.push(part(connection, entry_key(known.key, seq)?)?);
         }
-        let end = Position { len: segment.checkpoint.len, head: segment.checkpoint.head };
+        let end = Position {
+            len: segment.checkpoint.len,
+            head: segment.checkpoint.head,
+        };
         let whole = from == segment.start.len && parts.iter().all(Option::is_some);
         let (start, packed) = if whole {
             // As it came, so it goes.
             let count = u16::try_from(segment.entries.len()).unwrap_or(u16::MAX);
             let payloads = parts.iter().filter_map(Option::as_deref);
-            let packed =
-                Packed { count, main: segment.main.clone(), parts: batch::pack_parts(payloads) };
+            let packed = Packed {
+                count,
+                main: segment.main.clone(),
+                parts: batch::pack_parts(payloads),
+            };
             (segment.start, packed)
         } else {
             let run = cut_run(log, &segment, parts, from)?;
             (run.start, batch::pack(&run))
         };
-        Ok(Some((WireBatch { log: log.prefix(), start, packed }, end)))
+        Ok(Some((
+            WireBatch {
+                log: log.prefix(),
+                start,
+                packed,
+            },
+            end,
+        )))
     }
 
     /// A run of a log with its parts, to verify it or to write it elsewhere.
@@ -339,7 +394,11 @@ impl Journal {
     /// The store cannot be read.
     pub fn run_at(&mut self, connection: &Connection, log: &LogId, seq: u64) -> Result<Run> {
         let missing = || Error::new(Code::StoreCorrupt, "a log that is named is not stored");
-        let key = self.logs.get(log).map(|known| known.key).ok_or_else(missing)?;
+        let key = self
+            .logs
+            .get(log)
+            .map(|known| known.key)
+            .ok_or_else(missing)?;
         let segment = self.segments.containing(connection, (key, log), seq)?;
         let mut parts = Vec::new();
         for seq in segment.parts() {
@@ -382,15 +441,28 @@ impl Journal {
             },
         ];
         branches.sort_by_key(|branch| branch.headers.first().map(Header::id));
-        let proof = ForkProof { author: run.author(), log: id, branches };
+        let proof = ForkProof {
+            author: run.author(),
+            log: id,
+            branches,
+        };
         let mut statement = connection.prepare_cached(
             "INSERT OR IGNORE INTO branches (log, head, start, main, parts)
              VALUES (?1, ?2, ?3, ?4, ?5)",
         )?;
         let start = run.run().start.head;
-        statement.execute(params![key, run.end().head, start, packed.main, packed.parts])?;
+        statement.execute(params![
+            key,
+            run.end().head,
+            start,
+            packed.main,
+            packed.parts
+        ])?;
         self.take_fork(connection, &proof)?;
-        Ok(Ingested::Forked { proof: Some(Box::new(proof)), from: seq })
+        Ok(Ingested::Forked {
+            proof: Some(Box::new(proof)),
+            from: seq,
+        })
     }
 
     /// Keeps a proof that a log forked, if it holds and is the earliest, and freezes the log there.
@@ -399,7 +471,9 @@ impl Journal {
     /// # Errors
     /// The store cannot be written; the transaction must be rolled back.
     pub fn take_fork(&mut self, connection: &Connection, proof: &ForkProof) -> Result<bool> {
-        let Some(log) = self.logs.get(&proof.log).cloned() else { return Ok(false) };
+        let Some(log) = self.logs.get(&proof.log).cloned() else {
+            return Ok(false);
+        };
         let Some(seq) = proof.seq().filter(|_| proof.author == log.author) else {
             return Ok(false);
         };
@@ -409,9 +483,8 @@ impl Journal {
         }
         let mut writer = Writer::new();
         proof.write(&mut writer);
-        let mut statement = connection.prepare_cached(
-            "INSERT OR REPLACE INTO forks (log, seq, proof) VALUES (?1, ?2, ?3)",
-        )?;
+        let mut statement = connection
+            .prepare_cached("INSERT OR REPLACE INTO forks (log, seq, proof) VALUES (?1, ?2, ?3)")?;
         statement.execute(params![log.key, seq, writer.into_bytes()])?;
         self.freeze_at(connection, &proof.log, seq)?;
         self.touched.insert(proof.log);
@@ -481,12 +554,7 @@ impl Journal {
 }
 
 /// The part of a segment from `from` on, with the payloads of its parts where they are held.
-fn cut_run(
-    log: &LogId,
-    segment: &Segment,
-    parts: Vec<Option<Vec<u8>>>,
-    from: u64,
-) -> Result<Run> {
+fn cut_run(log: &LogId, segment: &Segment, parts: Vec<Option<Vec<u8>>>, from: u64) -> Result<Run> {
     let run = batch::unpack(log, segment.start, &segment.main, Parts::Rows(parts));
     let mut run = run.map_err(|error| {
         Error::because(Code::StoreCorrupt, "a stored segment cannot be read", error)
@@ -495,10 +563,12 @@ fn cut_run(
     if skip > 0 {
         let rest = run.entries.split_off(skip.min(run.entries.len()));
         if let Some(first) = rest.first() {
-            run.start = Position { len: from, head: first.header.prev };
+            run.start = Position {
+                len: from,
+                head: first.header.prev,
+            };
         }
         run.entries = rest;
     }
     Ok(run)
 }
-

@@ -62,9 +62,14 @@ impl Offered {
             return Ok((Self::create(directory)?, Found::Missing));
         };
         match decode(&bytes) {
-            Ok((of, positions)) if of == place => {
-                Ok((Self { path, place, positions }, Found::Whole))
-            }
+            Ok((of, positions)) if of == place => Ok((
+                Self {
+                    path,
+                    place,
+                    positions,
+                },
+                Found::Whole,
+            )),
             _ => Ok((Self::create(directory)?, Found::Foreign)),
         }
     }
@@ -79,7 +84,10 @@ impl Offered {
     /// # Errors
     /// The file cannot be written; nothing may be sent then.
     pub(crate) fn raise(&mut self, log: LogId, position: Position) -> Result<()> {
-        if self.position(&log).is_some_and(|known| known.len >= position.len) {
+        if self
+            .position(&log)
+            .is_some_and(|known| known.len >= position.len)
+        {
             return Ok(());
         }
         let before = self.positions.insert(log, position);
@@ -95,7 +103,10 @@ impl Offered {
 
     fn write(&self) -> Result<()> {
         let mut writer = Writer::new();
-        writer.u8(VERSION).fixed(&self.place).length(self.positions.len());
+        writer
+            .u8(VERSION)
+            .fixed(&self.place)
+            .length(self.positions.len());
         for (log, position) in &self.positions {
             writer.fixed(&log.0).u64(position.len).fixed(&position.head);
         }
@@ -113,7 +124,13 @@ fn decode(bytes: &[u8]) -> Result<([u8; 32], BTreeMap<LogId, Position>), DecodeE
     let mut positions = BTreeMap::new();
     for _ in 0..count {
         let log = LogId(reader.fixed()?);
-        positions.insert(log, Position { len: reader.u64()?, head: reader.fixed()? });
+        positions.insert(
+            log,
+            Position {
+                len: reader.u64()?,
+                head: reader.fixed()?,
+            },
+        );
     }
     reader.finish()?;
     Ok((place, positions))
@@ -143,10 +160,25 @@ mod tests {
         }
         let log = LogId([1; 32]);
         let mut offered = Offered::create(&here)?;
-        offered.raise(log, Position { len: 5, head: [2; 32] })?;
-        offered.raise(log, Position { len: 3, head: [3; 32] })?;
+        offered.raise(
+            log,
+            Position {
+                len: 5,
+                head: [2; 32],
+            },
+        )?;
+        offered.raise(
+            log,
+            Position {
+                len: 3,
+                head: [3; 32],
+            },
+        )?;
         let (again, found) = Offered::open(&here)?;
-        assert_eq!((found, again.position(&log).map(|at| at.len)), (Found::Whole, Some(5)));
+        assert_eq!(
+            (found, again.position(&log).map(|at| at.len)),
+            (Found::Whole, Some(5))
+        );
         std::fs::copy(here.join(FILE), copy.join(FILE)).map_err(crate::error::file(&copy))?;
         assert_eq!(Offered::open(&copy)?.1, Found::Foreign);
         std::fs::remove_file(here.join(FILE)).map_err(crate::error::file(&here))?;

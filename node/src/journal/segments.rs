@@ -33,7 +33,10 @@ pub(crate) fn entry_key(log: i64, seq: u64) -> Result<i64> {
 
 /// Log and sequence number of an entry key.
 pub(crate) fn split_key(key: i64) -> (i64, u64) {
-    (key >> SEQ_BITS, u64::try_from(key & ((1 << SEQ_BITS) - 1)).unwrap_or_default())
+    (
+        key >> SEQ_BITS,
+        u64::try_from(key & ((1 << SEQ_BITS) - 1)).unwrap_or_default(),
+    )
 }
 
 /// Consecutive entries, without the payloads of parts.
@@ -59,7 +62,10 @@ impl Segment {
     /// Sequence numbers of its parts.
     pub(crate) fn parts(&self) -> impl Iterator<Item = u64> {
         let is_part = |entry: &&Entry| entry.header.kind == EntryKind::Part;
-        self.entries.iter().filter(is_part).map(|entry| entry.header.seq)
+        self.entries
+            .iter()
+            .filter(is_part)
+            .map(|entry| entry.header.seq)
     }
 }
 
@@ -95,7 +101,11 @@ impl Segments {
             "SELECT entry, start, main FROM segments WHERE entry <= ?1 ORDER BY entry DESC LIMIT 1",
         )?;
         let row = statement.query_row([key], |row| {
-            Ok((row.get::<_, i64>(0)?, row.get::<_, [u8; 32]>(1)?, row.get::<_, Vec<u8>>(2)?))
+            Ok((
+                row.get::<_, i64>(0)?,
+                row.get::<_, [u8; 32]>(1)?,
+                row.get::<_, Vec<u8>>(2)?,
+            ))
         });
         let missing = || Error::new(Code::StoreCorrupt, "an entry that is counted is not stored");
         let (first, head, main) = row.optional()?.ok_or_else(missing)?;
@@ -107,13 +117,22 @@ impl Segments {
         let run = batch::unpack(log.1, start, &main, Parts::LeftOut).map_err(|error| {
             Error::because(Code::StoreCorrupt, "a stored segment cannot be read", error)
         })?;
-        let segment = Segment { start, entries: run.entries, checkpoint: run.checkpoint, main };
+        let segment = Segment {
+            start,
+            entries: run.entries,
+            checkpoint: run.checkpoint,
+            main,
+        };
         if segment.get(seq).is_none() {
             return Err(missing());
         }
         let segment = Arc::new(segment);
         if self.cache.len() >= CACHED {
-            let oldest = self.cache.iter().min_by_key(|(_, (used, _))| *used).map(|(key, _)| *key);
+            let oldest = self
+                .cache
+                .iter()
+                .min_by_key(|(_, (used, _))| *used)
+                .map(|(key, _)| *key);
             oldest.map(|key| self.cache.remove(&key));
         }
         self.cache.insert(first, (self.tick, Arc::clone(&segment)));

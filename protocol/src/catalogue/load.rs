@@ -108,6 +108,7 @@ struct StatusEntry {
     zh: String,
     en: String,
     stands_for: Option<String>,
+    tells: Option<String>,
 }
 
 #[derive(Clone, Deserialize)]
@@ -390,12 +391,14 @@ impl From<StatusEntry> for Status {
             zh,
             en,
             stands_for,
+            tells,
         }: StatusEntry,
     ) -> Self {
         Self {
             code,
             label: Label { zh, en },
             stands_for,
+            tells,
         }
     }
 }
@@ -585,11 +588,17 @@ fn check_statuses(kind: &Kind) -> Checked {
             code,
             label,
             stands_for,
+            tells,
         } = status;
         ensure(is_code(code), || {
             format!("status {code} is not in small letters")
         })?;
         ensure(labelled(label), || format!("status {code} has no label"))?;
+        let known = ["answered", "refused"];
+        ensure(
+            tells.as_deref().is_none_or(|tells| known.contains(&tells)),
+            || format!("status {code} tells neither answered nor refused"),
+        )?;
         if let Some(other) = stands_for {
             ensure(real(other), || {
                 format!("status {code} stands for no status")

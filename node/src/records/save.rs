@@ -1,0 +1,408 @@
+//! Saves: a checked draft becomes parts, one Automerge change, entries in this device's log, and a row,
+//! all in the caller's transaction. Everything that can be refused is refused before anything is written.
+
+use std::collections::BTreeMap;
+
+use lianxin_protocol::authority::{Membership, Role, Verb};
+use lianxin_protocol::catalogue::{Catalogue, Draft, Fact, Kind};
+use lianxin_protocol::document::{Edit, EditError, NewEvent, Scalar};
+use lianxin_protocol::limits;
+use lianxin_protocol::log::{DigestMode, EntryKind, NewEntry, RecordId};
+use lianxin_protocol::number::{DeviceCode, KindCode, Number};
+use lianxin_protocol::part::{Part, PartRef, reference};
+use lianxin_protocol::space::{Space, SpaceId};
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::{Gathered, Projection, acts_for, gather_written};
+use crate::clock;
+use crate::error::{Code, Error, Result};
+use crate::journal::Journal;
+use crate::store;
+
+/// Who saves, and when.
+#[derive(Clone, Debug)]
+pub struct Author {
+    /// Id of the account.
+    pub account: String,
+    /// Unix milliseconds.
+    pub now_ms: u64,
+}
+
+/// What a save made.
+#[derive(Clone, Debug)]
+pub struct Saved {
+    /// The record's number in this store.
+    pub key: i64,
+    /// The record.
+    pub id: RecordId,
+}
+
+/// Records a new record. A submission id that was used before gives the record that it made then.
+///
+/// # Errors
+/// [`Code::NotPermitted`] when this device may not write, [`Code::TooLarge`] for texts beyond a part.
+pub fn add(
+    connection: &Connection,
+    journal: &mut Journal,
+    kind: &Kind,
+    draft: &Draft,
+    submission: Option<&str>,
+    author: &Author,
+) -> Result<Saved> {
+    if let Some(submission) = submission {
+        let mut statement = connection.prepare_cached(
+            "SELECT records.id, records.record FROM submissions JOIN records
+                 ON records.record = submissions.record WHERE submission = ?1",
+        )?;
+        let known = statement
+            .query_row([submission], |row| Ok((row.get(0)?, RecordId(row.get(1)?))))
+            .optional()?;
+        if let Some((key, id)) = known {
+            return Ok(Saved { key, id });
+        }
+    }
+    let space = home(connection, journal)?;
+    let id = RecordId::new(author.now_ms, &clock::random()?);
+    let mut save = Save::new(kind.code.as_str(), author, draft)?;
+    if let Some(prefix) = &kind.prefix {
+        let number = next_number(connection, journal, prefix, author.now_ms)?;
+        save.edit
+            .fields
+            .insert("number".to_owned(), Some(Scalar::Str(number)));
+    }
+    save.edit.kind = Some(kind.code.clone());
+    if let Some(event) = &kind.register_event {
+        let key = event_key(journal, author.now_ms);
+        let data = BTreeMap::new();
+        let at_ms = i64::try_from(author.now_ms).unwrap_or(i64::MAX);
+        save.edit.events.push(NewEvent {
+            key,
+            event: event.clone(),
+            at_ms,
+            data,
+        });
+    }
+    let mut gathered = Gathered::new(id, space);
+    let saved = save.write(connection, journal, &mut gathered, author)?;
+    if let Some(submission) = submission {
+        let mut statement = connection
+            .prepare_cached("INSERT INTO submissions (submission, record) VALUES (?1, ?2)")?;
+        statement.execute(params![submission, id.0])?;
+    }
+    Ok(saved)
+}
+
+/// Changes fields of a record.
+///
+/// # Errors
+/// [`Code::NothingToDo`] when the record has these values already, [`Code::NotPermitted`].
+pub fn set(
+    connection: &Connection,
+    journal: &mut Journal,
+    key: i64,
+    draft: &Draft,
+    author: &Author,
+) -> Result<Saved> {
+    let mut gathered = writable(connection, journal, key)?;
+    let view = gathered.document().view();
+    let mut save = Save::new(view.kind.as_deref().unwrap_or_default(), author, draft)?;
+    // Clearing a field clears every key under it as well: the items of a set, the parts of a group.
+    let cleared: Vec<_> = draft
+        .facts
+        .iter()
+        .filter(|(_, fact)| fact.is_none())
+        .collect();
+    for (cleared, _) in cleared {
+        for key in view.fields.keys() {
+            let under = key.strip_prefix(cleared.as_str());
+            if under.is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '.'])) {
+                save.edit.fields.entry(key.clone()).or_insert(None);
+            }
+        }
+    }
+    save.write(connection, journal, &mut gathered, author)
+}
+
+/// Takes a step of a record's workflow.
+///
+/// # Errors
+/// [`Code::StepRefused`] when it is not possible in the record's status or not for this device.
+pub fn act(
+    connection: &Connection,
+    journal: &mut Journal,
+    key: i64,
+    event: &str,
+    draft: &Draft,
+    author: &Author,
+) -> Result<Saved> {
+    let mut gathered = writable(connection, journal, key)?;
+    let content = gathered.content(journal.authority());
+    let kind = Catalogue::standard().kind(&content.kind);
+    let step = kind.and_then(|kind| kind.transition(event));
+    let step = step.ok_or_else(|| Error::new(Code::StepRefused, "there is no such step"))?;
+    if !step.applies_to(&content.status) {
+        let message = format!(
+            "`{event}` does not lead on from status `{}`",
+            content.status
+        );
+        return Err(Error::new(Code::StepRefused, message));
+    }
+    if step.who.is_disjoint(&acts_for(journal.role())) {
+        let message = format!("`{event}` is not for a device of this role");
+        return Err(Error::new(Code::StepRefused, message));
+    }
+    let mut draft = draft.clone();
+    let numbers = step.data.iter().any(|field| field.key == "hub_no");
+    if numbers && !draft.facts.contains_key("hub_no") {
+        let number = next_hub_number(connection, journal, author.now_ms)?;
+        draft
+            .facts
+            .insert("hub_no".to_owned(), Some(Fact::Str(number)));
+    }
+    let mut save = Save::new(&content.kind, author, &draft)?;
+    let key = event_key(journal, author.now_ms);
+    let at_ms = i64::try_from(author.now_ms).unwrap_or(i64::MAX);
+    let data = std::mem::take(&mut save.edit.fields);
+    let data = data
+        .into_iter()
+        .filter_map(|(key, value)| Some((key, value?)))
+        .collect();
+    save.edit.events.push(NewEvent {
+        key,
+        event: event.to_owned(),
+        at_ms,
+        data,
+    });
+    save.write(connection, journal, &mut gathered, author)
+}
+
+/// The space of this device's new records: its site's, or the hub's.
+fn home(connection: &Connection, journal: &Journal) -> Result<SpaceId> {
+    let network = journal.identity().network;
+    let member = journal.authority().members().get(&journal.identity().key());
+    let space = match member.map(|member| (&member.grant, member.grant.role)) {
+        Some((_, Role::Operator | Role::Hub)) => Space::Hub,
+        Some((grant, _)) => {
+            let no_site = || Error::new(Code::NotPermitted, "this device stands at no site");
+            Space::Site(grant.site.ok_or_else(no_site)?)
+        }
+        None => {
+            // Not confirmed yet 待入网: the invite said where.
+            let site = store::meta(connection, "site")?;
+            let site = site.and_then(|site| <[u8; 16]>::try_from(site).ok());
+            let unknown =
+                || Error::new(Code::NotEnrolled, "the hub has not told this device's site");
+            return Ok(
+                Space::Site(lianxin_protocol::space::SiteId(site.ok_or_else(unknown)?))
+                    .id(&network),
+            );
+        }
+    };
+    may_write(journal, space)?;
+    Ok(space.id(&network))
+}
+
+fn may_write(journal: &Journal, space: Space) -> Result<()> {
+    // A revoked device goes on recording: its entries wait for an operator's decision.
+    let known = journal.authority().members().get(&journal.identity().key());
+    let allowed = known.is_none_or(|member| {
+        member.membership != Membership::Active
+            || journal
+                .authority()
+                .permits(&member.grant.device, space, Verb::Write)
+    });
+    let refuse = || {
+        Error::new(
+            Code::NotPermitted,
+            "this device may not write in this space",
+        )
+    };
+    if allowed { Ok(()) } else { Err(refuse()) }
+}
+
+fn writable(connection: &Connection, journal: &mut Journal, key: i64) -> Result<Gathered> {
+    let gathered = gather_written(connection, journal, key)?;
+    if !gathered.built.waiting.is_empty() {
+        let message = "some changes of this record have not arrived yet";
+        return Err(Error::new(Code::RecordWaiting, message));
+    }
+    if let Some(space) = journal.authority().space(&gathered.space) {
+        may_write(journal, space)?;
+    }
+    Ok(gathered)
+}
+
+/// A key that no other device and no other save can choose: the hybrid clock and the device.
+fn event_key(journal: &mut Journal, now_ms: u64) -> String {
+    let hlc = journal.tick(now_ms);
+    let device = lianxin_protocol::identity::short(&journal.identity().key());
+    format!("{hlc:016x}-{device}")
+}
+
+/// The next 受理编号 of a kind on this device. The counter moves in the same transaction.
+fn next_number(
+    connection: &Connection,
+    journal: &Journal,
+    prefix: &str,
+    now_ms: u64,
+) -> Result<String> {
+    let meta = |key| -> Result<Option<String>> {
+        Ok(store::meta(connection, key)?.and_then(|value| String::from_utf8(value).ok()))
+    };
+    let member = journal.authority().members().get(&journal.identity().key());
+    let device = match member {
+        Some(member) => Some(member.grant.device_code.clone()),
+        None => meta("device_code")?,
+    };
+    let (_, district) = journal.authority().names();
+    let district = if district.is_empty() {
+        meta("district")?
+    } else {
+        Some(district.to_owned())
+    };
+    let (Some(device), Some(district)) = (device, district) else {
+        return Err(Error::new(
+            Code::NotEnrolled,
+            "the hub has not told this device's code",
+        ));
+    };
+    let year = clock::beijing_year(now_ms);
+    let counter = count(connection, prefix, year)?;
+    let number = || {
+        let kind: KindCode = prefix.parse()?;
+        let device: DeviceCode = device.parse()?;
+        Number::new(kind, district.parse()?, device, year, counter)
+    };
+    let number = number();
+    number.map(|number| number.to_string()).map_err(|error| {
+        Error::because(
+            Code::Internal,
+            "a number cannot be made for this device",
+            error,
+        )
+    })
+}
+
+/// The next 办理流水号, gapless, at the hub alone.
+fn next_hub_number(connection: &Connection, journal: &Journal, now_ms: u64) -> Result<String> {
+    if journal.identity().authority.is_none() {
+        return Err(Error::new(
+            Code::HubOnly,
+            "the hub gives the case number on acceptance",
+        ));
+    }
+    let year = clock::beijing_year(now_ms);
+    let counter = count(connection, "hub_no", year)?;
+    let (name, _) = journal.authority().names();
+    Ok(format!("{name}〔{year}〕第{counter:04}号"))
+}
+
+fn count(connection: &Connection, kind: &str, year: u16) -> Result<u32> {
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO counters (kind, year, value) VALUES (?1, ?2, 1)
+         ON CONFLICT (kind, year) DO UPDATE SET value = value + 1 RETURNING value",
+    )?;
+    Ok(statement.query_row(params![kind, year], |row| row.get(0))?)
+}
+
+/// A save that has been planned and not written.
+struct Save {
+    edit: Edit,
+    parts: Vec<(PartRef, Part, Vec<u8>)>,
+}
+
+impl Save {
+    fn new(kind: &str, author: &Author, draft: &Draft) -> Result<Self> {
+        let mut fields: BTreeMap<String, Option<Scalar>> = BTreeMap::new();
+        for (key, value) in &draft.facts {
+            let scalar = value.as_ref().map(|fact| match fact {
+                Fact::Str(text) => Scalar::Str(text.clone()),
+                Fact::Int(number) => Scalar::Int(*number),
+                Fact::Bool(yes) => Scalar::Bool(*yes),
+            });
+            fields.insert(key.clone(), scalar);
+        }
+        let mut parts = Vec::new();
+        for texts in draft.texts.values().filter(|texts| !texts.is_empty()) {
+            let part = Part {
+                salt: clock::random()?,
+                texts: texts.clone(),
+            };
+            let payload = part.encode();
+            if payload.len() > limits::PART_MAX {
+                let message = format!("the texts of one save of a {kind} are too long together");
+                return Err(Error::new(Code::TooLarge, message));
+            }
+            let reference = reference(&payload);
+            for key in texts.keys() {
+                fields.insert(key.clone(), Some(Scalar::Part(reference)));
+            }
+            parts.push((reference, part, payload));
+        }
+        let edit = Edit {
+            kind: None,
+            by: author.account.clone(),
+            fields,
+            events: Vec::new(),
+        };
+        Ok(Self { edit, parts })
+    }
+
+    /// Writes the save: parts first, then the change that refers to them, as one group.
+    fn write(
+        self,
+        connection: &Connection,
+        journal: &mut Journal,
+        gathered: &mut Gathered,
+        author: &Author,
+    ) -> Result<Saved> {
+        let log = journal.prepare(connection, gathered.space, author.now_ms)?;
+        let change = gathered
+            .document()
+            .edit(&log.actor(), &self.edit)
+            .map_err(refused)?;
+        let record = gathered.id;
+        let mut group = Vec::with_capacity(self.parts.len() + 1);
+        let mut parts = Vec::with_capacity(self.parts.len());
+        for (reference, part, payload) in self.parts {
+            group.push(NewEntry {
+                kind: EntryKind::Part,
+                digest: DigestMode::Salted,
+                erasable: true,
+                record,
+                payload,
+            });
+            parts.push((reference, part));
+        }
+        group.push(NewEntry {
+            kind: EntryKind::Change,
+            digest: DigestMode::Change,
+            erasable: false,
+            record,
+            payload: change.bytes,
+        });
+        let entries = journal.append(connection, gathered.space, group, author.now_ms)?;
+        let mut statement =
+            connection.prepare_cached("SELECT id, version FROM records WHERE record = ?1")?;
+        let (key, version): (i64, i64) =
+            statement.query_row([record.0], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        drop(statement);
+        let device = journal.identity().key();
+        let hlc = journal.now();
+        gathered.saved(key, &entries, change.hash, (&log, device), hlc, parts);
+        if gathered.version == version {
+            Projection::of(gathered, journal.authority()).write(connection, journal)?;
+        }
+        Ok(Saved { key, id: record })
+    }
+}
+
+fn refused(error: EditError) -> Error {
+    match error {
+        EditError::NothingToDo => Error::new(Code::NothingToDo, "the edit changes nothing"),
+        EditError::TooLarge { .. } => {
+            Error::because(Code::TooLarge, "the save is too large", error)
+        }
+        error => Error::because(Code::Store, "the record cannot be written", error),
+    }
+}

@@ -1,0 +1,366 @@
+//! The one writer of a store: transactions around the journal, and the thread that runs them.
+//!
+//! [`Writer`] is plain and synchronous: the command line without a daemon, tests and the simulator use
+//! it directly. [`WriterThread`] puts a bounded queue in front of it, runs what has queued up in one
+//! transaction, and answers after the common commit (group commit: one fsync for all). Nothing is
+//! answered before it is durable.
+//!
+//! Rejected: a savepoint for each job. Work plans before it writes, so a refused job has written
+//! nothing; what fails while writing fails the whole transaction, which is what a failing disk is.
+
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use lianxin_protocol::authority::Authority;
+use rusqlite::Connection;
+
+use crate::clock;
+use crate::error::{Code, Error, Result};
+use crate::journal::{Journal, Moved};
+use crate::records::{self, Projection};
+use crate::store::{Lock, Store};
+
+/// Jobs that wait for the writer before senders wait too.
+const QUEUE: usize = 256;
+/// Jobs in one transaction: bounds how long the first of them waits.
+const GROUP: usize = 128;
+/// Entries indexed in one transaction behind ingest.
+pub(crate) const INDEX_SLICE: u64 = 4_096;
+/// Records projected in one transaction behind ingest: about ten milliseconds.
+pub(crate) const MERGE_SLICE: usize = 256;
+
+/// The connection that writes, with its journal. It holds the directory's lock.
+#[derive(Debug)]
+pub struct Writer {
+    connection: Connection,
+    /// The write path.
+    pub journal: Journal,
+    _lock: Lock,
+}
+
+impl Writer {
+    /// Opens the store of a data directory for writing.
+    ///
+    /// # Errors
+    /// [`Code::InUse`] when another process writes there; see [`Store::open`] for the rest.
+    pub fn open(store: &Store) -> Result<Self> {
+        let lock = Lock::take(store.directory())?;
+        let connection = store.writer()?;
+        let journal = Journal::open(&connection, store.directory())?;
+        Ok(Self {
+            connection,
+            journal,
+            _lock: lock,
+        })
+    }
+
+    /// The connection, between transactions.
+    #[must_use]
+    pub const fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// Runs work that only reads, between transactions.
+    ///
+    /// # Errors
+    /// Those of the work.
+    pub fn read<R>(
+        &mut self,
+        work: impl FnOnce(&mut Journal, &Connection) -> Result<R>,
+    ) -> Result<R> {
+        work(&mut self.journal, &self.connection)
+    }
+
+    /// Runs work in a transaction and commits it: when this returns `Ok`, it is durable.
+    ///
+    /// # Errors
+    /// Those of the work, which has then left nothing, and those of the commit.
+    pub fn transact<R>(
+        &mut self,
+        now_ms: u64,
+        work: impl FnOnce(&mut Journal, &Connection) -> Result<R>,
+    ) -> Result<(R, Moved)> {
+        self.connection.execute_batch("BEGIN IMMEDIATE")?;
+        let done = work(&mut self.journal, &self.connection);
+        let done = done.and_then(|answer| {
+            let moved = self.journal.flush(&self.connection, now_ms)?;
+            self.connection.execute_batch("COMMIT")?;
+            Ok((answer, moved))
+        });
+        if done.is_err() {
+            self.roll_back()?;
+        }
+        done
+    }
+
+    fn roll_back(&mut self) -> Result<()> {
+        if !self.connection.is_autocommit() {
+            self.connection.execute_batch("ROLLBACK")?;
+        }
+        self.journal.reload(&self.connection)
+    }
+
+    /// Indexes, merges and projects everything that waits, in slices. Gives the number of records.
+    ///
+    /// # Errors
+    /// The store cannot be read or written.
+    pub fn catch_up(&mut self, mut progress: impl FnMut(u64)) -> Result<(u64, Moved)> {
+        let mut all = Moved::default();
+        let mut merged = 0;
+        loop {
+            let now = clock::now_ms();
+            let (more, moved) = self.transact(now, |journal, connection| {
+                journal.index(connection, INDEX_SLICE)
+            })?;
+            all.join(moved);
+            if !more {
+                break;
+            }
+        }
+        loop {
+            let (count, moved) = self.transact(clock::now_ms(), |journal, connection| {
+                let stale = records::stale(connection, MERGE_SLICE)?;
+                for key in &stale {
+                    let gathered = records::gather_written(connection, journal, *key)?;
+                    Projection::of(&gathered, journal.authority()).write(connection, journal)?;
+                }
+                journal.judged(connection)?;
+                Ok(stale.len() as u64)
+            })?;
+            all.join(moved);
+            merged += count;
+            progress(merged);
+            if count == 0 {
+                return Ok((merged, all));
+            }
+        }
+    }
+}
+
+type Write = Box<dyn FnOnce(&mut Journal, &Connection) -> Result<Answer> + Send>;
+type Answer = Box<dyn FnOnce() + Send>;
+type Failed = Box<dyn FnOnce(Error) + Send>;
+
+enum Job {
+    /// Runs inside the transaction; the answer goes out after the commit.
+    Write(Write, Failed),
+    /// Runs between transactions and sees what is durable.
+    After(Box<dyn FnOnce(&mut Journal, &Connection) + Send>),
+    Stop,
+}
+
+/// What other threads may know of the journal, as of the last commit.
+#[derive(Debug, Default)]
+struct Published {
+    authority: Option<Arc<Authority>>,
+}
+
+/// A handle to the thread that writes.
+#[derive(Clone)]
+pub struct WriterThread {
+    jobs: SyncSender<Job>,
+    published: Arc<Mutex<Published>>,
+}
+
+impl std::fmt::Debug for WriterThread {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("WriterThread")
+    }
+}
+
+impl WriterThread {
+    /// Starts the thread. `publish` is called after each commit that moved something.
+    ///
+    /// # Errors
+    /// The operating system gives no thread.
+    pub fn start(
+        mut writer: Writer,
+        publish: impl Fn(Moved) + Send + 'static,
+    ) -> Result<(Self, std::thread::JoinHandle<()>)> {
+        let (jobs, queue) = sync_channel(QUEUE);
+        let published = Arc::new(Mutex::new(Published::default()));
+        let handle = Self { jobs, published };
+        handle.show(&writer);
+        let shown = handle.clone();
+        let thread = std::thread::Builder::new()
+            .name("writer".to_owned())
+            .spawn(move || run(&mut writer, &queue, &shown, &publish))
+            .map_err(|error| Error::because(Code::Internal, "cannot start a thread", error))?;
+        Ok((handle, thread))
+    }
+
+    fn show(&self, writer: &Writer) {
+        let mut published = self
+            .published
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        published.authority = Some(Arc::new(writer.journal.authority().clone()));
+    }
+
+    /// Who may do what, as of the last commit.
+    #[must_use]
+    pub fn authority(&self) -> Option<Arc<Authority>> {
+        self.published
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .authority
+            .clone()
+    }
+
+    /// Queues work for the next transaction; `reply` is called once it is durable, or has failed.
+    /// Waits while the queue is full.
+    pub fn write<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Journal, &Connection) -> Result<R> + Send + 'static,
+        reply: impl FnOnce(Result<R>) + Send + 'static,
+    ) {
+        let reply = Arc::new(Mutex::new(Some(reply)));
+        let failed = Arc::clone(&reply);
+        let take =
+            |slot: &Mutex<Option<_>>| slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let work: Write = Box::new(move |journal, connection| {
+            let result = work(journal, connection)?;
+            let answer: Answer = Box::new(move || {
+                if let Some(reply) = take(&reply) {
+                    reply(Ok(result));
+                }
+            });
+            Ok(answer)
+        });
+        let failed: Failed = Box::new(move |error| {
+            if let Some(reply) = take(&failed) {
+                reply(Err(error));
+            }
+        });
+        if let Err(refused) = self.jobs.send(Job::Write(work, failed))
+            && let Job::Write(_, failed) = refused.0
+        {
+            failed(stopped());
+        }
+    }
+
+    /// Queues work that sees what is durable and writes nothing to the database.
+    pub fn after(&self, work: impl FnOnce(&mut Journal, &Connection) + Send + 'static) {
+        // A stopped writer drops the work, and with it the channel that it would answer on.
+        drop(self.jobs.send(Job::After(Box::new(work))));
+    }
+
+    /// Writes and waits for the answer.
+    ///
+    /// # Errors
+    /// Those of the work and of the commit.
+    pub fn write_wait<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Journal, &Connection) -> Result<R> + Send + 'static,
+    ) -> Result<R> {
+        let (sender, receiver) = sync_channel(1);
+        self.write(work, move |result| drop(sender.send(result)));
+        receiver.recv().map_err(|_| stopped())?
+    }
+
+    /// Runs work between transactions and waits for its answer.
+    ///
+    /// # Errors
+    /// Those of the work.
+    pub fn after_wait<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Journal, &Connection) -> Result<R> + Send + 'static,
+    ) -> Result<R> {
+        let (sender, receiver) = sync_channel(1);
+        self.after(move |journal, connection| drop(sender.send(work(journal, connection))));
+        receiver.recv().map_err(|_| stopped())?
+    }
+
+    /// Lets what is queued finish and ends the thread.
+    pub fn stop(&self) {
+        drop(self.jobs.send(Job::Stop));
+    }
+}
+
+fn stopped() -> Error {
+    Error::new(Code::Internal, "the program is stopping")
+}
+
+fn run(writer: &mut Writer, queue: &Receiver<Job>, shown: &WriterThread, publish: &impl Fn(Moved)) {
+    let mut waiting: Option<Job> = None;
+    loop {
+        let Some(first) = waiting.take().or_else(|| queue.recv().ok()) else {
+            return;
+        };
+        match first {
+            Job::Stop => return,
+            Job::After(work) => work(&mut writer.journal, &writer.connection),
+            Job::Write(work, failed) => {
+                let mut group = vec![(work, failed)];
+                while group.len() < GROUP {
+                    match queue.try_recv() {
+                        Ok(Job::Write(work, failed)) => group.push((work, failed)),
+                        Ok(other) => {
+                            waiting = Some(other);
+                            break;
+                        }
+                        Err(_) => break,
+                    }
+                }
+                run_group(writer, group, shown, publish);
+            }
+        }
+    }
+}
+
+/// One transaction for a group of jobs. A job that is refused before it wrote anything fails alone;
+/// a failure of the store fails all.
+fn run_group(
+    writer: &mut Writer,
+    group: Vec<(Write, Failed)>,
+    shown: &WriterThread,
+    publish: &impl Fn(Moved),
+) {
+    let mut answers: Vec<(Answer, Failed)> = Vec::with_capacity(group.len());
+    let mut refused: Vec<(Failed, Error)> = Vec::new();
+    let mut unstarted: Vec<Failed> = Vec::new();
+    let done = writer.transact(clock::now_ms(), |journal, connection| {
+        let mut broken = None;
+        for (work, failed) in group {
+            if broken.is_some() {
+                unstarted.push(failed);
+                continue;
+            }
+            match work(journal, connection) {
+                Ok(answer) => answers.push((answer, failed)),
+                Err(error) if error.leaves_nothing() => refused.push((failed, error)),
+                Err(error) => {
+                    unstarted.push(failed);
+                    broken = Some(error);
+                }
+            }
+        }
+        broken.map_or(Ok(()), Err)
+    });
+    match done {
+        Ok(((), moved)) => {
+            if moved.authority {
+                shown.show(writer);
+            }
+            for (answer, _) in answers {
+                answer();
+            }
+            if !moved.is_empty() || moved.stale {
+                publish(moved);
+            }
+        }
+        Err(error) => {
+            tracing::error!(error = %error.chain(), "a transaction failed; nothing of it was kept");
+            for failed in answers
+                .into_iter()
+                .map(|(_, failed)| failed)
+                .chain(unstarted)
+            {
+                failed(Error::new(error.code(), error.chain()));
+            }
+        }
+    }
+    for (failed, error) in refused {
+        failed(error);
+    }
+}
