@@ -59,7 +59,7 @@ pub fn rfc3339(unix_ms: u64) -> String {
 pub fn beijing_year(unix_ms: u64) -> u16 {
     let ms = i64::try_from(unix_ms).unwrap_or(i64::MAX);
     let zone = jiff::tz::TimeZone::fixed(jiff::tz::offset(8));
-    let year = jiff::Timestamp::from_millisecond(ms).map(|at| at.to_zoned(zone).year());
+    let year = jiff::Timestamp::from_millisecond(ms).map(|at| at.to_zoned_datetime(zone).year());
     year.ok().and_then(|year| u16::try_from(year).ok()).unwrap_or(1970)
 }
 
