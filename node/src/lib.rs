@@ -1,1 +1,5 @@
 //! Under construction.
+
+pub mod clock;
+pub mod error;
+pub mod sync;
