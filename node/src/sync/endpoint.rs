@@ -337,14 +337,13 @@ impl SendHalf {
     /// reason.
     pub async fn finish(mut self) -> Result<()> {
         let unknown = "the peer did not confirm the end";
-        let because = |error| Error::because(Code::Connection, unknown, error);
         self.0
             .finish()
             .map_err(|error| Error::because(Code::Connection, unknown, error))?;
         match timeout(FINISH_TIMEOUT, self.0.stopped()).await {
             Ok(Ok(None)) => Ok(()),
             Ok(Ok(Some(_))) | Err(_) => Err(Error::new(Code::Connection, unknown)),
-            Ok(Err(error)) => Err(because(error)),
+            Ok(Err(error)) => Err(Error::because(Code::Connection, unknown, error)),
         }
     }
 }
@@ -364,7 +363,12 @@ impl ReceiveHalf {
     pub async fn read(&mut self) -> Result<Option<Vec<u8>>> {
         let mut pieces: [_; READ_PIECES] = Default::default();
         match self.0.read_chunks(&mut pieces).await {
-            Ok(Some(count)) => Ok(Some(pieces.iter().take(count).flatten().copied().collect())),
+            Ok(Some(count)) => {
+                let pieces = || pieces.iter().take(count);
+                let mut bytes = Vec::with_capacity(pieces().map(|piece| piece.len()).sum());
+                pieces().for_each(|piece| bytes.extend_from_slice(piece));
+                Ok(Some(bytes))
+            }
             Ok(None) => Ok(None),
             Err(quinn::ReadError::ConnectionLost(error)) => {
                 Err(Broken::Connection(error).into_error("cannot read from the peer"))
@@ -450,24 +454,26 @@ impl Broken {
     }
 
     fn into_error(self, attempted: &str) -> Error {
-        let told = match &self {
-            Self::Connection(ConnectionError::TransportError(error)) => Some(error.code),
-            Self::Connection(ConnectionError::ConnectionClosed(close)) => Some(close.error_code),
-            _ => None,
-        };
-        let foreign = told == Some(alert(AlertDescription::NoApplicationProtocol));
-        match &self {
+        let denied = alert(AlertDescription::AccessDenied);
+        let foreign = alert(AlertDescription::NoApplicationProtocol);
+        let (code, message) = match &self {
             Self::Connection(ConnectionError::ConnectionClosed(close))
-                if close.error_code == alert(AlertDescription::AccessDenied) =>
+                if close.error_code == denied =>
             {
-                Error::because(Code::NotPermitted, "the peer refuses this device", self)
+                (Code::NotPermitted, "the peer refuses this device")
             }
-            Self::Connection(ConnectionError::VersionMismatch) => {
-                Error::because(Code::Protocol, attempted, self)
+            Self::Connection(ConnectionError::ConnectionClosed(close))
+                if close.error_code == foreign =>
+            {
+                (Code::Protocol, attempted)
             }
-            _ if foreign => Error::because(Code::Protocol, attempted, self),
-            _ => Error::because(Code::Connection, attempted, self),
-        }
+            Self::Connection(ConnectionError::TransportError(error)) if error.code == foreign => {
+                (Code::Protocol, attempted)
+            }
+            Self::Connection(ConnectionError::VersionMismatch) => (Code::Protocol, attempted),
+            Self::Late | Self::Connection(_) => (Code::Connection, attempted),
+        };
+        Error::because(code, message, self)
     }
 }
 
