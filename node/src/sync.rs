@@ -1,0 +1,267 @@
+//! Sync with peers: who is dialled, who is let in, and enrolment. The only place of the node that knows
+//! the network; it knows nothing of pages.
+
+pub mod attend;
+pub mod endpoint;
+pub mod enrol;
+pub mod peer;
+mod tls;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use lianxin_protocol::identity::{DeviceKey, Signer, short};
+use lianxin_protocol::log::{Author, LogId};
+use lianxin_protocol::message::{ErrorCode, ErrorScope, FrameReader, Message};
+use tokio::sync::{Semaphore, watch};
+
+use crate::changes::Changes;
+use crate::clock::{self, Monotonic};
+use crate::error::{Code, Error, Result};
+use crate::journal::Journal;
+use crate::writer::WriterThread;
+use endpoint::{Endpoint, Link};
+use peer::{Summary, Until};
+
+/// First and longest wait between attempts to reach a peer.
+const BACKOFF_MS: std::ops::RangeInclusive<u64> = 500..=60_000;
+/// Sessions at once; each is bounded, and together they fit a hub of 2 GiB.
+const SESSIONS: usize = 2_000;
+/// How long a stranger may take to say what it wants.
+const FIRST_FRAME: Duration = Duration::from_secs(5);
+
+/// A peer as `status` shows it.
+#[derive(Clone, Debug)]
+pub struct PeerState {
+    /// Where it was last seen.
+    pub address: SocketAddr,
+    /// Unix milliseconds.
+    pub last_seen_ms: u64,
+    /// Open sessions.
+    pub sessions: usize,
+}
+
+/// What all sessions share.
+#[derive(Debug)]
+pub struct Net {
+    /// The write path.
+    pub writer: WriterThread,
+    /// What commits moved.
+    pub changes: Changes,
+    /// For timeouts.
+    pub clock: Monotonic,
+    /// Random id of this store.
+    pub epoch: [u8; 16],
+    endpoint: Endpoint,
+    authors: Arc<Mutex<BTreeMap<LogId, Author>>>,
+    peers: Mutex<BTreeMap<DeviceKey, PeerState>>,
+}
+
+/// Authors of stored logs, kept up to date by whoever publishes commits.
+pub type Authors = Arc<Mutex<BTreeMap<LogId, Author>>>;
+
+/// The authors of a journal's logs.
+#[must_use]
+pub fn authors(journal: &Journal) -> BTreeMap<LogId, Author> {
+    journal.logs.iter().map(|(id, log)| (*id, log.author)).collect()
+}
+
+impl Net {
+    /// Opens the socket.
+    ///
+    /// # Errors
+    /// [`Code::Address`] when the address cannot be used.
+    pub fn bind(
+        address: SocketAddr,
+        device: &Signer,
+        epoch: [u8; 16],
+        writer: WriterThread,
+        changes: Changes,
+        authors: Authors,
+    ) -> Result<Arc<Self>> {
+        let rights = writer.clone();
+        let refuse = move |peer: &DeviceKey| {
+            // A revoked device is let in as far as a session that shows it the entry which says so,
+            // and nothing else; strangers are let in to enrol. Nobody is refused by key alone.
+            let _ = (&rights, peer);
+            false
+        };
+        let endpoint = Endpoint::bind(address, device, refuse)?;
+        Ok(Arc::new(Self {
+            writer,
+            changes,
+            clock: Monotonic::start(),
+            epoch,
+            endpoint,
+            authors,
+            peers: Mutex::default(),
+        }))
+    }
+
+    /// The address as bound.
+    ///
+    /// # Errors
+    /// The system does not say.
+    pub fn local_address(&self) -> Result<SocketAddr> {
+        self.endpoint.local_address()
+    }
+
+    /// Who writes a stored log.
+    #[must_use]
+    pub fn author(&self, log: &LogId) -> Option<Author> {
+        self.authors.lock().unwrap_or_else(PoisonError::into_inner).get(log).copied()
+    }
+
+    /// Peers seen since the start.
+    #[must_use]
+    pub fn peers(&self) -> BTreeMap<DeviceKey, PeerState> {
+        self.peers.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn peer_connected(&self, peer: &DeviceKey, address: &SocketAddr) {
+        let now = clock::now_ms();
+        let mut peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = peers.entry(*peer).or_insert(PeerState {
+            address: *address,
+            last_seen_ms: now,
+            sessions: 0,
+        });
+        state.address = *address;
+        state.last_seen_ms = now;
+        state.sessions += 1;
+        drop(peers);
+        tracing::info!(peer = %short(peer), %address, "connected");
+        let (peer, path) = (*peer, address.to_string());
+        self.writer.write(
+            move |_, connection| crate::records::peer_seen(connection, &peer, now, &path),
+            |result| {
+                if let Err(error) = result {
+                    tracing::warn!(error = %error.chain(), "cannot note that a peer was seen");
+                }
+            },
+        );
+    }
+
+    fn peer_gone(&self, peer: &DeviceKey) {
+        let mut peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(state) = peers.get_mut(peer) {
+            state.sessions = state.sessions.saturating_sub(1);
+            state.last_seen_ms = clock::now_ms();
+        }
+    }
+
+    /// Ends all links.
+    pub async fn close(&self) {
+        self.endpoint.close().await;
+    }
+
+    /// One session with a peer whose key is known.
+    ///
+    /// # Errors
+    /// Nobody answers there, somebody else does, or the store fails.
+    pub async fn session(
+        self: &Arc<Self>,
+        address: SocketAddr,
+        expect: DeviceKey,
+        until: Until,
+        stop: watch::Receiver<bool>,
+    ) -> Result<Summary> {
+        let link = self.endpoint.dial(address, Some(expect)).await?;
+        peer::run(self, link, Vec::new(), until, stop).await
+    }
+
+    /// Keeps a session with a peer open: dials, and dials again after a wait that doubles and varies,
+    /// so that a thousand stations do not come back at once.
+    pub async fn keep(
+        self: Arc<Self>,
+        address: SocketAddr,
+        expect: DeviceKey,
+        mut stop: watch::Receiver<bool>,
+    ) {
+        let mut wait_ms = *BACKOFF_MS.start();
+        while !*stop.borrow() {
+            let result = self.session(address, expect, Until::Stopped, stop.clone()).await;
+            match result {
+                Ok(summary) if summary.connected => wait_ms = *BACKOFF_MS.start(),
+                Ok(_) => {}
+                Err(error) => tracing::debug!(error = %error.chain(), "the hub is not reached"),
+            }
+            let jitter = clock::random::<2>().map_or(0, |[a, b]| u64::from(u16::from_be_bytes([a, b])));
+            let pause = wait_ms / 2 + wait_ms * jitter / 65_536;
+            wait_ms = (wait_ms * 2).min(*BACKOFF_MS.end());
+            tokio::select! {
+                _ = stop.changed() => {}
+                () = tokio::time::sleep(Duration::from_millis(pause)) => {}
+            }
+        }
+    }
+
+    /// Lets peers in until stopped.
+    pub async fn serve(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
+        let places = Arc::new(Semaphore::new(SESSIONS));
+        loop {
+            let incoming = tokio::select! {
+                incoming = self.endpoint.accept() => incoming,
+                _ = stop.changed() => None,
+            };
+            let Some(incoming) = incoming else { return };
+            let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
+            let (net, stop) = (Arc::clone(&self), stop.clone());
+            tokio::spawn(async move {
+                let _place = place;
+                let admitted = async {
+                    let link = incoming.complete().await?;
+                    net.admit(link, stop).await
+                };
+                if let Err(error) = admitted.await {
+                    tracing::info!(error = %error.chain(), "a connection ended");
+                }
+            });
+        }
+    }
+
+    /// A device that the network knows opens a session; a stranger may only enrol.
+    async fn admit(self: &Arc<Self>, mut link: Link, stop: watch::Receiver<bool>) -> Result<()> {
+        let authority = self.writer.authority();
+        let known = authority.is_some_and(|authority| attend::is_known(&authority, &link.peer));
+        if known {
+            peer::run(self, link, Vec::new(), Until::Stopped, stop).await?;
+            return Ok(());
+        }
+        let mut frames = FrameReader::default();
+        let message = tokio::time::timeout(FIRST_FRAME, async {
+            loop {
+                let frame = frames.next_frame().map_err(|error| {
+                    Error::because(Code::Protocol, "a stranger sent something else", error)
+                })?;
+                if let Some(message) = frame {
+                    return Ok(message);
+                }
+                match link.receive.read().await? {
+                    Some(bytes) => frames.push(&bytes),
+                    None => return Err(Error::new(Code::Connection, "a stranger said nothing")),
+                }
+            }
+        });
+        let message = message
+            .await
+            .map_err(|_| Error::new(Code::Connection, "a stranger said nothing in time"))??;
+        let answer = match message {
+            Message::Enrol(enrol) => enrol::admit(self, &link, enrol).await,
+            _ => Err(Error::new(Code::NotPermitted, "a stranger asked for a session")),
+        };
+        let (frame, result) = match answer {
+            Ok(enrolled) => (Message::Enrolled(enrolled), Ok(())),
+            Err(error) => {
+                let code = ErrorCode::NotAuthorised;
+                let scope = ErrorScope::Connection;
+                (Message::Error { code, scope, retry_after_s: 0 }, Err(error))
+            }
+        };
+        link.send.write(&frame.encode()).await?;
+        drop(link.send.finish().await);
+        result
+    }
+}

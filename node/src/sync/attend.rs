@@ -1,0 +1,272 @@
+//! The glue between a session and the store, without a runtime: what to do with a session's events.
+//!
+//! Events are prepared where they arrive (unpacking and signatures cost most, and touch nothing), then
+//! attended inside the writer's transaction or between transactions, and the answers go back to the
+//! session after the commit. Production and simulation run the same code; only who calls it differs.
+
+use std::collections::BTreeMap;
+
+use lianxin_protocol::authority::{Membership, Verb};
+use lianxin_protocol::batch::{self, Packed, Parts};
+use lianxin_protocol::identity::DeviceKey;
+use lianxin_protocol::log::{Author, ForkProof, LogId, VerifiedRun};
+use lianxin_protocol::message::{ErrorCode, ErrorScope, Receipt, WireBatch};
+use lianxin_protocol::session::{Event, Load, Session, Share};
+use lianxin_protocol::space::{Space, SpaceId};
+use rusqlite::Connection;
+
+use crate::error::Result;
+use crate::journal::{Ingested, Journal, Moved};
+
+/// What both devices may hold, as it stands in the store: the spaces of a session.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn shares(
+    journal: &Journal,
+    connection: &Connection,
+    peer: &DeviceKey,
+) -> Result<Vec<(SpaceId, Share)>> {
+    let authority = journal.authority();
+    let me = journal.identity().key();
+    let network = journal.identity().network;
+    // A device that has just been enrolled knows nobody yet; it has pinned the hub's key and takes the
+    // authority log from it, which the root key vouches for.
+    let starting = authority.key().is_none();
+    let mut shares = Vec::new();
+    for (id, space) in authority.spaces() {
+        let both = |verb| authority.permits(&me, *space, verb) && authority.permits(peer, *space, verb);
+        let allowed = both(Verb::Read) || (starting && *space == Space::Authority);
+        if allowed {
+            let lacks_receipts = journal.lacks_receipts(connection, id)?;
+            let share = Share { space: *space, logs: journal.tips(id), lacks_receipts };
+            shares.push((*id, share));
+        }
+    }
+    if shares.is_empty() && authority.role(&me).is_none() {
+        // Known to nobody yet 待入网: ask for the authority log all the same.
+        let id = Space::Authority.id(&network);
+        let share = Share { space: Space::Authority, logs: journal.tips(&id), lacks_receipts: false };
+        shares.push((id, share));
+    }
+    Ok(shares)
+}
+
+/// An event with its costly part done.
+#[derive(Debug)]
+pub enum Prepared {
+    /// A run that verified.
+    Run(Box<VerifiedRun>, Packed),
+    /// A batch that did not; it is dropped.
+    Bad(ErrorCode),
+    /// To be read and sent.
+    Load(Load),
+    /// To be checked and kept.
+    Receipt(Box<Receipt>),
+    /// The peer wants the receipts of a space.
+    Receipts(SpaceId),
+    /// To be checked and kept.
+    Fork(Box<ForkProof>),
+    /// A peer has more of a log.
+    Ahead(LogId),
+}
+
+/// What goes back to the session.
+#[derive(Debug)]
+pub enum Answer {
+    /// One received batch is durable, or was dropped.
+    Committed,
+    /// What a load gave.
+    Loaded(Load, Option<WireBatch>),
+    /// Something was refused.
+    Refuse(ErrorCode, ErrorScope),
+    /// Ask for a log from here.
+    Want(LogId, u64),
+    /// Send these.
+    Receipts(Vec<Receipt>),
+    /// Send this.
+    Fork(Box<ForkProof>),
+}
+
+/// Remembers, for one connection, who writes the logs that came over it.
+#[derive(Debug, Default)]
+pub struct Attendant {
+    authors: BTreeMap<LogId, Author>,
+}
+
+impl Attendant {
+    /// Unpacks and verifies. `known` gives the author of a log that is stored.
+    pub fn prepare(
+        &mut self,
+        event: Event,
+        known: impl FnOnce(&LogId) -> Option<Author>,
+    ) -> Option<Prepared> {
+        match event {
+            Event::Received { log, batch } => {
+                let author = self.authors.get(&log).copied().or_else(|| known(&log));
+                let parts = Parts::Section(&batch.packed.parts);
+                let run = batch::unpack(&log, batch.start, &batch.packed.main, parts);
+                let Ok(run) = run else { return Some(Prepared::Bad(ErrorCode::BadFrame)) };
+                match run.verify(author, 0) {
+                    Ok(run) => {
+                        self.authors.insert(log, run.author());
+                        Some(Prepared::Run(Box::new(run), batch.packed))
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "a batch that does not verify was dropped");
+                        let signature = error == lianxin_protocol::log::ChainError::Signature;
+                        let code = if signature {
+                            ErrorCode::BadSignature
+                        } else {
+                            ErrorCode::ChainMismatch
+                        };
+                        Some(Prepared::Bad(code))
+                    }
+                }
+            }
+            Event::Load(load) => Some(Prepared::Load(load)),
+            Event::Receipt(receipt) => Some(Prepared::Receipt(Box::new(receipt))),
+            Event::ReceiptsWanted(space) => Some(Prepared::Receipts(space)),
+            Event::Fork(proof) => Some(Prepared::Fork(proof)),
+            Event::PeerAhead { log, .. } => Some(Prepared::Ahead(log)),
+            Event::Refused { code } => {
+                tracing::warn!(?code, "the peer refused something");
+                None
+            }
+            Event::Connected { .. } | Event::Closed(_) => None,
+        }
+    }
+}
+
+impl Prepared {
+    /// Whether this must run inside the writer's transaction; the rest runs between transactions,
+    /// where everything in the journal is durable.
+    #[must_use]
+    pub const fn writes(&self) -> bool {
+        matches!(self, Self::Run(..) | Self::Receipt(_) | Self::Fork(_))
+    }
+
+    /// Does it.
+    ///
+    /// # Errors
+    /// The store failed; the transaction must be rolled back, and nothing was acknowledged.
+    pub fn attend(self, journal: &mut Journal, connection: &Connection) -> Result<Vec<Answer>> {
+        Ok(match self {
+            Self::Bad(code) => vec![Answer::Committed, Answer::Refuse(code, ErrorScope::Log)],
+            Self::Run(run, packed) => {
+                let log = run.run().log;
+                let ingested = journal.ingest(connection, *run, &packed)?;
+                let mut answers = vec![Answer::Committed];
+                match ingested {
+                    Ingested::Stored => {}
+                    Ingested::Gap { have } => answers.push(Answer::Want(log, have)),
+                    Ingested::Forked { proof: Some(proof), .. } => {
+                        answers.push(Answer::Fork(proof));
+                    }
+                    Ingested::Forked { proof: None, from } => {
+                        answers.push(Answer::Want(log, from));
+                    }
+                    Ingested::NotHeld => {
+                        answers.push(Answer::Refuse(ErrorCode::NotAuthorised, ErrorScope::Space));
+                    }
+                }
+                answers
+            }
+            Self::Load(load) => {
+                let loaded = journal.load(connection, &load.log, load.from, load.head)?;
+                if let Some((_, _)) = &loaded {
+                    // One fsync for all that is about to be sent of this log, not one a batch.
+                    let end = journal.tips(&load.space).get(&load.log).map(|tip| tip.position());
+                    if let Some(end) = end {
+                        journal.offer(&load.log, end)?;
+                    }
+                }
+                vec![Answer::Loaded(load, loaded.map(|(batch, _)| batch))]
+            }
+            Self::Receipt(receipt) => {
+                journal.take_receipt(connection, &receipt)?;
+                Vec::new()
+            }
+            Self::Receipts(space) => {
+                vec![Answer::Receipts(journal.receipts(connection, &space)?)]
+            }
+            Self::Fork(proof) => {
+                journal.take_fork(connection, &proof)?;
+                Vec::new()
+            }
+            Self::Ahead(log) => {
+                journal.peer_is_ahead(&log);
+                Vec::new()
+            }
+        })
+    }
+}
+
+impl Answer {
+    /// Gives it to the session.
+    pub fn apply(self, session: &mut Session) {
+        match self {
+            Self::Committed => session.committed(),
+            Self::Loaded(load, batch) => session.loaded(&load, batch),
+            Self::Refuse(code, scope) => session.refuse(code, scope),
+            Self::Want(log, from) => session.want(&log, from),
+            Self::Receipts(receipts) => {
+                for receipt in receipts {
+                    session.push_receipt(receipt);
+                }
+            }
+            Self::Fork(proof) => session.push_fork(proof),
+        }
+    }
+}
+
+/// Tells a session what a commit moved.
+pub fn moved(session: &mut Session, moved: &Moved) {
+    for (space, log, tip) in &moved.tips {
+        session.tip_moved(space, *log, *tip);
+    }
+    for receipt in &moved.receipts {
+        session.push_receipt(receipt.clone());
+    }
+}
+
+/// Fits a session to changed rights: spaces that both may hold now, and those no longer.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn reconsider(
+    session: &mut Session,
+    journal: &Journal,
+    connection: &Connection,
+    peer: &DeviceKey,
+) -> Result<()> {
+    let shares = shares(journal, connection, peer)?;
+    apply_shares(session, shares);
+    Ok(())
+}
+
+/// Shares these spaces and no others.
+pub fn apply_shares(session: &mut Session, shares: Vec<(SpaceId, Share)>) {
+    for id in session.shared() {
+        if !shares.iter().any(|(share, _)| *share == id) {
+            session.withdraw(&id);
+        }
+    }
+    for (id, share) in shares {
+        session.share(id, share);
+    }
+}
+
+/// Whether a device may open a session: someone whom the network has granted something. A blocked
+/// device may, to learn that it is blocked.
+#[must_use]
+pub fn is_known(authority: &lianxin_protocol::authority::Authority, peer: &DeviceKey) -> bool {
+    authority.members().contains_key(peer)
+}
+
+/// Whether a device was revoked.
+#[must_use]
+pub fn is_blocked(authority: &lianxin_protocol::authority::Authority, peer: &DeviceKey) -> bool {
+    let member = authority.members().get(peer);
+    member.is_some_and(|member| matches!(member.membership, Membership::Blocked { .. }))
+}

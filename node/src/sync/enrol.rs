@@ -1,0 +1,209 @@
+//! Joining a network with an invite, proven over the channel by both sides.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use lianxin_protocol::authority::{Certificate, Grant, Order};
+use lianxin_protocol::identity::{Channel, DeviceKey, InviteCode, Signer};
+use lianxin_protocol::message::{Enrol, Enrolled, FrameReader, Message};
+use lianxin_protocol::space::NetworkId;
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::Net;
+use super::endpoint::{Endpoint, Link};
+use crate::clock;
+use crate::error::{Code, Error, Result};
+use crate::journal::Journal;
+use crate::store;
+
+/// What a joining device has learned and verified.
+#[derive(Clone, Debug)]
+pub struct Joined {
+    /// The network.
+    pub network: NetworkId,
+    /// The hub's device key, pinned from now on.
+    pub hub: DeviceKey,
+    /// The root key's statement for the authority key.
+    pub certificate: Certificate,
+    /// The code in this device's numbers.
+    pub device_code: String,
+    /// What the four words are taken from.
+    pub words: [u8; 32],
+}
+
+/// Asks the hub at `address` to let this device in. `pinned` is what an invite file says of network
+/// and hub; a typed code says nothing, and the hub must prove that it knows the code.
+///
+/// # Errors
+/// [`Code::HubUnreachable`] when nobody answers, [`Code::InviteRefused`] when the hub does not accept the
+/// invite, [`Code::HubUnproven`] when the other end does not know it.
+pub async fn join(
+    address: SocketAddr,
+    device: &Signer,
+    recipient: &[u8; 32],
+    code: &InviteCode,
+    pinned: Option<(NetworkId, DeviceKey)>,
+) -> Result<Joined> {
+    let any = if address.is_ipv4() {
+        SocketAddr::from(([0, 0, 0, 0], 0))
+    } else {
+        SocketAddr::from(([0_u16; 8], 0))
+    };
+    let endpoint = Endpoint::bind(any, device, |_| false)?;
+    let dialled = endpoint.dial(address, pinned.map(|(_, hub)| hub)).await;
+    let link = dialled.map_err(|error| match error.code() {
+        Code::HubUnproven => error,
+        _ => Error::because(Code::HubUnreachable, format!("no hub answers at {address}"), error),
+    })?;
+    let joined = ask(link, device, recipient, code, pinned.map(|(network, _)| network)).await;
+    endpoint.close().await;
+    joined
+}
+
+async fn ask(
+    mut link: Link,
+    device: &Signer,
+    recipient: &[u8; 32],
+    code: &InviteCode,
+    expected: Option<NetworkId>,
+) -> Result<Joined> {
+    let key = device.public();
+    let channel = Channel { exporter: &link.exporter, device: &key, hub: &link.peer };
+    let invite = code.invite_key();
+    let proof = channel.device_proof(&invite, recipient);
+    let enrol = Enrol { invite: invite.public(), recipient: *recipient, proof };
+    link.send.write(&Message::Enrol(enrol).encode()).await?;
+    let mut frames = FrameReader::default();
+    let answer = loop {
+        let frame = frames.next_frame().map_err(|error| {
+            Error::because(Code::Protocol, "the hub sent something else", error)
+        })?;
+        if let Some(message) = frame {
+            break message;
+        }
+        match link.receive.read().await? {
+            Some(bytes) => frames.push(&bytes),
+            None => return Err(Error::new(Code::Connection, "the hub did not answer")),
+        }
+    };
+    let Message::Enrolled(enrolled) = answer else {
+        return Err(Error::new(Code::InviteRefused, "the hub does not accept this invite"));
+    };
+    let unproven = || Error::new(Code::HubUnproven, "the other end does not know this invite");
+    let proven = channel.hub_proof(&code.hub_proof_key(), &enrolled.network) == enrolled.proof;
+    let expected = expected.is_none_or(|network| network == enrolled.network);
+    if !proven || !expected || !enrolled.certificate.holds(&enrolled.network) {
+        return Err(unproven());
+    }
+    Ok(Joined {
+        network: enrolled.network,
+        hub: link.peer,
+        certificate: enrolled.certificate,
+        device_code: enrolled.device_code,
+        words: channel.words_digest(),
+    })
+}
+
+/// Hub: lets a device in that proves an open invite; both orders are durable before the answer goes out.
+///
+/// # Errors
+/// [`Code::InviteRefused`] for an invite that is unknown, used by another device, or out of date, and for
+/// a proof that does not hold.
+pub async fn admit(net: &Arc<Net>, link: &Link, enrol: Enrol) -> Result<Enrolled> {
+    let refused = || Error::new(Code::InviteRefused, "an invite was refused");
+    let hub = net.device;
+    let channel = Channel { exporter: &link.exporter, device: &link.peer, hub: &hub };
+    let holds = channel.device_proof_holds(&enrol.invite, &enrol.recipient, &enrol.proof);
+    if !holds {
+        return Err(refused());
+    }
+    let (device, exporter) = (link.peer, link.exporter);
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    net.writer.write(
+        move |journal, connection| {
+            grant(journal, connection, &enrol, device)?;
+            let answer = answer(journal, connection, &enrol, &device)?;
+            let channel = Channel { exporter: &exporter, device: &device, hub: &hub };
+            let proof = proof_key(connection, &enrol.invite)?.ok_or_else(refused)?;
+            Ok(Enrolled { proof: channel.hub_proof(&proof, &answer.network), ..answer })
+        },
+        move |result| drop(sender.send(result)),
+    );
+    receiver.await.map_err(|_| Error::new(Code::Internal, "the program is stopping"))?
+}
+
+/// Uses up the invite and grants the device its role, unless this very device has done so before.
+fn grant(
+    journal: &mut Journal,
+    connection: &Connection,
+    enrol: &Enrol,
+    device: DeviceKey,
+) -> Result<()> {
+    let refused = || Error::new(Code::InviteRefused, "an invite was refused");
+    if journal.authority().invite_user(&enrol.invite) == Some(device) {
+        return Ok(());
+    }
+    let now_ms = clock::now_ms();
+    let invite = journal.authority().open_invite(&enrol.invite).cloned().ok_or_else(refused)?;
+    if now_ms > invite.expires_ms {
+        return Err(refused());
+    }
+    let used = Order::InviteUsed { key: enrol.invite, device };
+    let grant = Order::Grant(Grant {
+        serial: journal.authority().next_serial(),
+        device,
+        recipient: enrol.recipient,
+        site: invite.site,
+        role: invite.role,
+        device_code: invite.device_code,
+        scopes: invite.role.scopes(invite.site),
+        bytes_per_day: 0,
+    });
+    journal.order(connection, &used, now_ms)?;
+    journal.order(connection, &grant, now_ms)
+}
+
+fn answer(
+    journal: &Journal,
+    connection: &Connection,
+    enrol: &Enrol,
+    device: &DeviceKey,
+) -> Result<Enrolled> {
+    let refused = || Error::new(Code::InviteRefused, "an invite was refused");
+    let member = journal.authority().members().get(device).ok_or_else(refused)?;
+    let certificate = store::meta(connection, "certificate")?.ok_or_else(refused)?;
+    let mut reader = lianxin_protocol::codec::Reader::new(&certificate);
+    let certificate = Certificate::read(&mut reader).map_err(|error| {
+        Error::because(Code::StoreCorrupt, "the stored certificate is damaged", error)
+    })?;
+    debug_assert!(journal.authority().invite_user(&enrol.invite) == Some(*device));
+    Ok(Enrolled {
+        network: journal.identity().network,
+        certificate,
+        device_code: member.grant.device_code.clone(),
+        proof: [0; 32],
+    })
+}
+
+/// Keeps the key with which the hub proves that it made an invite.
+///
+/// # Errors
+/// The store cannot be written.
+pub fn keep_proof_key(connection: &Connection, invite: &DeviceKey, proof: &[u8; 32]) -> Result<()> {
+    let mut statement =
+        connection.prepare_cached("INSERT INTO invites (key, proof) VALUES (?1, ?2)")?;
+    statement.execute(params![invite.0, proof])?;
+    Ok(())
+}
+
+fn proof_key(connection: &Connection, invite: &DeviceKey) -> Result<Option<[u8; 32]>> {
+    let mut statement = connection.prepare_cached("SELECT proof FROM invites WHERE key = ?1")?;
+    Ok(statement.query_row([invite.0], |row| row.get(0)).optional()?)
+}
+
+/// What two people read to each other.
+#[must_use]
+pub fn words(digest: &[u8; 32]) -> Vec<&'static str> {
+    lianxin_protocol::words::phrase(digest).to_vec()
+}
+

@@ -1,0 +1,281 @@
+//! One connection: the loop that joins a session, a link and the store.
+//!
+//! It moves bytes and answers between them and decides nothing. Reading, writing and the store go on
+//! side by side: frames are written by a task of their own, so that two peers that both write never
+//! wait for each other, and work for the store is queued and answered over a channel.
+
+use std::sync::Arc;
+
+use lianxin_protocol::identity::DeviceKey;
+use lianxin_protocol::message::ErrorCode;
+use lianxin_protocol::session::{Close, Event, Session, Stats};
+use tokio::sync::{broadcast, mpsc, watch};
+use tokio::time::{Duration, sleep};
+
+use super::Net;
+use super::attend::{self, Answer, Attendant};
+use super::endpoint::{Link, ReceiveHalf, SendHalf};
+use crate::error::{Code, Error, Result};
+use crate::journal::Moved;
+
+/// Frames handed to the writing task before the loop waits for it.
+const FRAMES: usize = 8;
+/// How long a session that should end may go without progress.
+const STALL: Duration = Duration::from_secs(20);
+/// How long a session that should end waits for receipts once both sides hold the same.
+const RECEIPT_WAIT: Duration = Duration::from_secs(10);
+
+/// How long a session lasts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// Until the connection breaks or this side stops.
+    Stopped,
+    /// Until both sides hold the same and, if this is not the hub, receipts cover it.
+    InSync,
+}
+
+/// What a session came to.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    /// Counters.
+    pub stats: Stats,
+    /// Why it ended; `None` when the connection broke.
+    pub close: Option<Close>,
+    /// Whether the peer's first message ever came.
+    pub connected: bool,
+    /// Whether both sides held the same at the end.
+    pub in_sync: bool,
+    /// Milliseconds from the first byte to the last.
+    pub elapsed_ms: u64,
+    /// Bytes of UDP payload sent and received.
+    pub udp_bytes: (u64, u64),
+}
+
+enum Done {
+    Answers(Vec<Answer>),
+    Shares(Vec<(lianxin_protocol::space::SpaceId, lianxin_protocol::session::Share)>),
+    Lacking(bool),
+    Failed(Error),
+}
+
+/// Runs a session over a link. `first` are bytes that were already read from it.
+///
+/// # Errors
+/// The store failed; the connection is closed then.
+pub async fn run(
+    net: &Arc<Net>,
+    link: Link,
+    first: Vec<u8>,
+    until: Until,
+    mut stop: watch::Receiver<bool>,
+) -> Result<Summary> {
+    let Link { peer, address, send, mut receive, line, .. } = link;
+    let started_ms = net.clock.ms();
+    let mut changes = net.changes.subscribe();
+    let mut session = Session::new(net.epoch, started_ms);
+    let shares = ask(net, move |journal, connection| {
+        attend::shares(journal, connection, &peer)
+    })
+    .await?;
+    for (id, share) in shares {
+        session.share(id, share);
+    }
+    session.start();
+    let (frames, writing) = spawn_writer(send);
+    let (done, mut answers) = mpsc::unbounded_channel();
+    let mut attendant = Attendant::default();
+    session.handle_bytes(&first, net.clock.ms());
+    let mut close = None;
+    let mut connected = false;
+    let mut was_in_sync = false;
+    let mut asked_lacking = false;
+    let mut progress_ms = started_ms;
+    let mut broken = false;
+    let mut failure = None;
+    while close.is_none() && !broken && failure.is_none() {
+        while let Some(event) = session.poll_event() {
+            progress_ms = net.clock.ms();
+            match event {
+                Event::Connected { .. } => {
+                    connected = true;
+                    net.peer_connected(&peer, &address);
+                }
+                Event::Closed(why) => close = Some(why),
+                event => dispatch(net, &mut attendant, event, &done),
+            }
+        }
+        if close.is_some() {
+            break;
+        }
+        if session.is_in_sync() && until == Until::InSync && !asked_lacking {
+            asked_lacking = true;
+            was_in_sync = true;
+            let reply = done.clone();
+            net.writer.after(move |journal, connection| {
+                let lacking = attend::lacks_any(journal, connection);
+                drop(reply.send(lacking.map_or_else(Done::Failed, Done::Lacking)));
+            });
+        }
+        let now = net.clock.ms();
+        let stalled = Duration::from_millis(now.saturating_sub(progress_ms));
+        let patience = if was_in_sync { RECEIPT_WAIT } else { STALL };
+        if until == Until::InSync && stalled > patience {
+            session.bye();
+            continue;
+        }
+        let wake = session.poll_timeout().map_or(1_000, |at| at.saturating_sub(now).max(1));
+        let wake = if until == Until::InSync { wake.min(500) } else { wake };
+        tokio::select! {
+            biased;
+            _ = stop.changed() => session.bye(),
+            Some(answer) = answers.recv() => {
+                progress_ms = net.clock.ms();
+                match answer {
+                    Done::Answers(all) => all.into_iter().for_each(|it| it.apply(&mut session)),
+                    Done::Shares(shares) => attend::apply_shares(&mut session, shares),
+                    // Nothing is missing: this session has done what it was for.
+                    Done::Lacking(false) if session.is_in_sync() => session.bye(),
+                    Done::Lacking(_) => asked_lacking = !session.is_in_sync(),
+                    Done::Failed(error) => failure = Some(error),
+                }
+            }
+            change = changes.recv() => {
+                let change = change.map(Some).or_else(|error| match error {
+                    broadcast::error::RecvError::Lagged(_) => Ok(None),
+                    broadcast::error::RecvError::Closed => Err(()),
+                });
+                match change {
+                    Ok(change) => {
+                        asked_lacking = false;
+                        follow(net, &mut session, &peer, change.as_deref(), &done);
+                    }
+                    Err(()) => session.bye(),
+                }
+            }
+            permit = frames.reserve(), if session.has_outgoing() => match permit {
+                Ok(permit) => {
+                    if let Some(frame) = session.poll_transmit(net.clock.ms()) {
+                        permit.send(frame);
+                    }
+                }
+                Err(_) => broken = true,
+            },
+            bytes = read(&mut receive), if session.wants_input() => match bytes {
+                Ok(Some(bytes)) => session.handle_bytes(&bytes, net.clock.ms()),
+                Ok(None) => broken = true,
+                Err(error) => {
+                    tracing::debug!(error = %error.chain(), "the connection broke");
+                    broken = true;
+                }
+            },
+            () = sleep(Duration::from_millis(wake)) => session.handle_timeout(net.clock.ms()),
+        }
+    }
+    // What is queued, an error or a goodbye above all, still goes out.
+    if !broken {
+        while let Some(frame) = session.poll_transmit(net.clock.ms()) {
+            if frames.send(frame).await.is_err() {
+                break;
+            }
+        }
+    }
+    drop(frames);
+    if let Err(error) = writing.await.map_err(|_| ()).and_then(|result| result.map_err(drop)) {
+        let () = error;
+    }
+    let traffic = line.traffic();
+    line.close(u32::from(close.as_ref().map_or(0, close_code)));
+    net.peer_gone(&peer);
+    if let Some(error) = failure {
+        return Err(error);
+    }
+    Ok(Summary {
+        stats: session.stats(),
+        close,
+        connected,
+        in_sync: was_in_sync,
+        elapsed_ms: net.clock.ms().saturating_sub(started_ms),
+        udp_bytes: (traffic.sent_bytes, traffic.received_bytes),
+    })
+}
+
+fn close_code(close: &Close) -> u16 {
+    match close {
+        Close::Violation(code, _) => code.number(),
+        Close::PeerBye | Close::OwnBye | Close::Peer(_) => 0,
+        Close::NoHello | Close::Silent => ErrorCode::Busy.number(),
+    }
+}
+
+async fn read(receive: &mut ReceiveHalf) -> Result<Option<Vec<u8>>> {
+    receive.read().await
+}
+
+type Writing = tokio::task::JoinHandle<Result<()>>;
+
+fn spawn_writer(mut send: SendHalf) -> (mpsc::Sender<Vec<u8>>, Writing) {
+    let (frames, mut queue) = mpsc::channel::<Vec<u8>>(FRAMES);
+    let writing = tokio::spawn(async move {
+        while let Some(frame) = queue.recv().await {
+            send.write(&frame).await?;
+        }
+        send.finish().await
+    });
+    (frames, writing)
+}
+
+/// Gives an event to the store; the answer comes over the channel.
+fn dispatch(
+    net: &Arc<Net>,
+    attendant: &mut Attendant,
+    event: Event,
+    done: &mpsc::UnboundedSender<Done>,
+) {
+    let prepared = attendant.prepare(event, |log| net.author(log));
+    let Some(prepared) = prepared else { return };
+    let reply = done.clone();
+    if prepared.writes() {
+        net.writer.write(
+            move |journal, connection| prepared.attend(journal, connection),
+            move |result| {
+                drop(reply.send(result.map_or_else(Done::Failed, Done::Answers)));
+            },
+        );
+    } else {
+        net.writer.after(move |journal, connection| {
+            let result = prepared.attend(journal, connection);
+            drop(reply.send(result.map_or_else(Done::Failed, Done::Answers)));
+        });
+    }
+}
+
+/// Tells the session what a commit moved; `None` after falling behind: look at everything again.
+fn follow(
+    net: &Arc<Net>,
+    session: &mut Session,
+    peer: &DeviceKey,
+    change: Option<&Moved>,
+    done: &mpsc::UnboundedSender<Done>,
+) {
+    if let Some(moved) = change {
+        attend::moved(session, moved);
+    }
+    if change.is_none_or(|moved| moved.authority) {
+        let (peer, reply) = (*peer, done.clone());
+        net.writer.after(move |journal, connection| {
+            let shares = attend::shares(journal, connection, &peer);
+            drop(reply.send(shares.map_or_else(Done::Failed, Done::Shares)));
+        });
+    }
+}
+
+/// Asks the journal something between transactions.
+pub(crate) async fn ask<R: Send + 'static>(
+    net: &Arc<Net>,
+    work: impl FnOnce(&mut crate::journal::Journal, &rusqlite::Connection) -> Result<R> + Send + 'static,
+) -> Result<R> {
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    net.writer.after(move |journal, connection| drop(sender.send(work(journal, connection))));
+    let stopped = || Error::new(Code::Internal, "the program is stopping");
+    receiver.await.map_err(|_| stopped())?
+}
