@@ -18,7 +18,9 @@ pub struct Changes {
 
 impl Default for Changes {
     fn default() -> Self {
-        Self { sender: broadcast::channel(BACKLOG).0 }
+        Self {
+            sender: broadcast::channel(BACKLOG).0,
+        }
     }
 }
 

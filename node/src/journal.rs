@@ -316,10 +316,13 @@ impl Journal {
             .map(|(id, log)| (*id, log))
     }
 
-    /// Author and last cited authority length, to verify a run that follows.
+    /// Who writes the stored logs.
     #[must_use]
-    pub fn author(&self, log: &LogId) -> Option<Author> {
-        self.logs.get(log).map(|log| log.author)
+    pub fn authors(&self) -> BTreeMap<LogId, Author> {
+        self.logs
+            .iter()
+            .map(|(id, log)| (*id, log.author))
+            .collect()
     }
 
     /// Whether a log is written with a key of this device.

@@ -1,7 +1,10 @@
 //! Lianxin's node.
+pub mod changes;
 pub mod clock;
+pub mod daemon;
 pub mod error;
 pub mod journal;
 pub mod records;
 pub mod store;
+pub mod sync;
 pub mod writer;

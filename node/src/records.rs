@@ -962,6 +962,20 @@ pub fn unreceipted(connection: &Connection, journal: &mut Journal) -> Result<(u6
     Ok((u64::try_from(records.len()).unwrap_or(u64::MAX), oldest))
 }
 
+/// Notes when and where a peer was spoken to.
+///
+/// # Errors
+/// The store cannot be written.
+pub fn peer_seen(connection: &Connection, peer: &DeviceKey, at_ms: u64, path: &str) -> Result<()> {
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO peers (device, last_seen_ms, path) VALUES (?1, ?2, ?3)
+         ON CONFLICT (device) DO UPDATE SET last_seen_ms = excluded.last_seen_ms,
+             path = excluded.path",
+    )?;
+    statement.execute(params![peer.0, at_ms, path])?;
+    Ok(())
+}
+
 /// Digest of what a space shows: records in id order with the digests of their content.
 ///
 /// # Errors

@@ -20,7 +20,6 @@ use tokio::sync::{Semaphore, watch};
 use crate::changes::Changes;
 use crate::clock::{self, Monotonic};
 use crate::error::{Code, Error, Result};
-use crate::journal::Journal;
 use crate::writer::WriterThread;
 use endpoint::{Endpoint, Link};
 use peer::{Summary, Until};
@@ -54,18 +53,10 @@ pub struct Net {
     pub clock: Monotonic,
     /// Random id of this store.
     pub epoch: [u8; 16],
+    /// This device's key.
+    pub device: DeviceKey,
     endpoint: Endpoint,
-    authors: Arc<Mutex<BTreeMap<LogId, Author>>>,
     peers: Mutex<BTreeMap<DeviceKey, PeerState>>,
-}
-
-/// Authors of stored logs, kept up to date by whoever publishes commits.
-pub type Authors = Arc<Mutex<BTreeMap<LogId, Author>>>;
-
-/// The authors of a journal's logs.
-#[must_use]
-pub fn authors(journal: &Journal) -> BTreeMap<LogId, Author> {
-    journal.logs.iter().map(|(id, log)| (*id, log.author)).collect()
 }
 
 impl Net {
@@ -79,23 +70,17 @@ impl Net {
         epoch: [u8; 16],
         writer: WriterThread,
         changes: Changes,
-        authors: Authors,
     ) -> Result<Arc<Self>> {
-        let rights = writer.clone();
-        let refuse = move |peer: &DeviceKey| {
-            // A revoked device is let in as far as a session that shows it the entry which says so,
-            // and nothing else; strangers are let in to enrol. Nobody is refused by key alone.
-            let _ = (&rights, peer);
-            false
-        };
-        let endpoint = Endpoint::bind(address, device, refuse)?;
+        // A revoked device is let in as far as a session that shows it the entry which says so, and
+        // strangers to enrol: nobody is refused by key alone.
+        let endpoint = Endpoint::bind(address, device, |_| false)?;
         Ok(Arc::new(Self {
             writer,
             changes,
             clock: Monotonic::start(),
             epoch,
+            device: device.public(),
             endpoint,
-            authors,
             peers: Mutex::default(),
         }))
     }
@@ -111,13 +96,16 @@ impl Net {
     /// Who writes a stored log.
     #[must_use]
     pub fn author(&self, log: &LogId) -> Option<Author> {
-        self.authors.lock().unwrap_or_else(PoisonError::into_inner).get(log).copied()
+        self.writer.author(log)
     }
 
     /// Peers seen since the start.
     #[must_use]
     pub fn peers(&self) -> BTreeMap<DeviceKey, PeerState> {
-        self.peers.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.peers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     fn peer_connected(&self, peer: &DeviceKey, address: &SocketAddr) {
@@ -182,13 +170,16 @@ impl Net {
     ) {
         let mut wait_ms = *BACKOFF_MS.start();
         while !*stop.borrow() {
-            let result = self.session(address, expect, Until::Stopped, stop.clone()).await;
+            let result = self
+                .session(address, expect, Until::Stopped, stop.clone())
+                .await;
             match result {
                 Ok(summary) if summary.connected => wait_ms = *BACKOFF_MS.start(),
                 Ok(_) => {}
                 Err(error) => tracing::debug!(error = %error.chain(), "the hub is not reached"),
             }
-            let jitter = clock::random::<2>().map_or(0, |[a, b]| u64::from(u16::from_be_bytes([a, b])));
+            let jitter =
+                clock::random::<2>().map_or(0, |[a, b]| u64::from(u16::from_be_bytes([a, b])));
             let pause = wait_ms / 2 + wait_ms * jitter / 65_536;
             wait_ms = (wait_ms * 2).min(*BACKOFF_MS.end());
             tokio::select! {
@@ -207,7 +198,9 @@ impl Net {
                 _ = stop.changed() => None,
             };
             let Some(incoming) = incoming else { return };
-            let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
+            let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+                continue;
+            };
             let (net, stop) = (Arc::clone(&self), stop.clone());
             tokio::spawn(async move {
                 let _place = place;
@@ -250,14 +243,24 @@ impl Net {
             .map_err(|_| Error::new(Code::Connection, "a stranger said nothing in time"))??;
         let answer = match message {
             Message::Enrol(enrol) => enrol::admit(self, &link, enrol).await,
-            _ => Err(Error::new(Code::NotPermitted, "a stranger asked for a session")),
+            _ => Err(Error::new(
+                Code::NotPermitted,
+                "a stranger asked for a session",
+            )),
         };
         let (frame, result) = match answer {
             Ok(enrolled) => (Message::Enrolled(enrolled), Ok(())),
             Err(error) => {
                 let code = ErrorCode::NotAuthorised;
                 let scope = ErrorScope::Connection;
-                (Message::Error { code, scope, retry_after_s: 0 }, Err(error))
+                (
+                    Message::Error {
+                        code,
+                        scope,
+                        retry_after_s: 0,
+                    },
+                    Err(error),
+                )
             }
         };
         link.send.write(&frame.encode()).await?;

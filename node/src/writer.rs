@@ -8,10 +8,12 @@
 //! Rejected: a savepoint for each job. Work plans before it writes, so a refused job has written
 //! nothing; what fails while writing fails the whole transaction, which is what a failing disk is.
 
+use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use lianxin_protocol::authority::Authority;
+use lianxin_protocol::log::{Author, LogId};
 use rusqlite::Connection;
 
 use crate::clock;
@@ -140,12 +142,13 @@ impl Writer {
 type Write = Box<dyn FnOnce(&mut Journal, &Connection) -> Result<Answer> + Send>;
 type Answer = Box<dyn FnOnce() + Send>;
 type Failed = Box<dyn FnOnce(Error) + Send>;
+type Read = Box<dyn FnOnce(&mut Journal, &Connection) + Send>;
 
 enum Job {
     /// Runs inside the transaction; the answer goes out after the commit.
     Write(Write, Failed),
     /// Runs between transactions and sees what is durable.
-    After(Box<dyn FnOnce(&mut Journal, &Connection) + Send>),
+    After(Read),
     Stop,
 }
 
@@ -153,6 +156,7 @@ enum Job {
 #[derive(Debug, Default)]
 struct Published {
     authority: Option<Arc<Authority>>,
+    authors: BTreeMap<LogId, Author>,
 }
 
 /// A handle to the thread that writes.
@@ -195,6 +199,28 @@ impl WriterThread {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         published.authority = Some(Arc::new(writer.journal.authority().clone()));
+        published.authors = writer.journal.authors();
+    }
+
+    /// Who writes a stored log, as of the last commit.
+    #[must_use]
+    pub fn author(&self, log: &LogId) -> Option<Author> {
+        let published = self
+            .published
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        published.authors.get(log).copied()
+    }
+
+    fn knows(&self, moved: &Moved) -> bool {
+        let published = self
+            .published
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        moved
+            .tips
+            .iter()
+            .all(|(_, log, _)| published.authors.contains_key(log))
     }
 
     /// Who may do what, as of the last commit.
@@ -339,7 +365,7 @@ fn run_group(
     });
     match done {
         Ok(((), moved)) => {
-            if moved.authority {
+            if moved.authority || !shown.knows(&moved) {
                 shown.show(writer);
             }
             for (answer, _) in answers {

@@ -70,6 +70,14 @@ pub enum Event {
     ReceiptsWanted(SpaceId),
     /// Check and keep this proof.
     Fork(Box<ForkProof>),
+    /// The peer has more of a log than this store: if the log is the owner's own, it was restored or
+    /// copied and must not write on in it.
+    PeerAhead {
+        /// The log.
+        log: LogId,
+        /// Its length at the peer.
+        len: u64,
+    },
     /// The peer refused something; nothing is lost, the connection goes on.
     Refused {
         /// What.
@@ -437,6 +445,18 @@ impl Session {
     pub fn is_in_sync(&self) -> bool {
         let quiet = self.loading.is_none() && self.uncommitted == 0 && self.outgoing.is_empty();
         quiet && self.is_connected() && self.spaces.values().all(Shared::is_in_sync)
+    }
+
+    /// The spaces shared at present.
+    #[must_use]
+    pub fn shared(&self) -> Vec<SpaceId> {
+        self.spaces.keys().copied().collect()
+    }
+
+    /// Whether [`Session::poll_transmit`] would give bytes.
+    #[must_use]
+    pub fn has_outgoing(&self) -> bool {
+        !self.outgoing.is_empty() || !self.receipts.is_empty()
     }
 
     /// Counters.

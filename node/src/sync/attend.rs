@@ -35,18 +35,27 @@ pub fn shares(
     let starting = authority.key().is_none();
     let mut shares = Vec::new();
     for (id, space) in authority.spaces() {
-        let both = |verb| authority.permits(&me, *space, verb) && authority.permits(peer, *space, verb);
+        let both =
+            |verb| authority.permits(&me, *space, verb) && authority.permits(peer, *space, verb);
         let allowed = both(Verb::Read) || (starting && *space == Space::Authority);
         if allowed {
             let lacks_receipts = journal.lacks_receipts(connection, id)?;
-            let share = Share { space: *space, logs: journal.tips(id), lacks_receipts };
+            let share = Share {
+                space: *space,
+                logs: journal.tips(id),
+                lacks_receipts,
+            };
             shares.push((*id, share));
         }
     }
     if shares.is_empty() && authority.role(&me).is_none() {
         // Known to nobody yet 待入网: ask for the authority log all the same.
         let id = Space::Authority.id(&network);
-        let share = Share { space: Space::Authority, logs: journal.tips(&id), lacks_receipts: false };
+        let share = Share {
+            space: Space::Authority,
+            logs: journal.tips(&id),
+            lacks_receipts: false,
+        };
         shares.push((id, share));
     }
     Ok(shares)
@@ -106,7 +115,9 @@ impl Attendant {
                 let author = self.authors.get(&log).copied().or_else(|| known(&log));
                 let parts = Parts::Section(&batch.packed.parts);
                 let run = batch::unpack(&log, batch.start, &batch.packed.main, parts);
-                let Ok(run) = run else { return Some(Prepared::Bad(ErrorCode::BadFrame)) };
+                let Ok(run) = run else {
+                    return Some(Prepared::Bad(ErrorCode::BadFrame));
+                };
                 match run.verify(author, 0) {
                     Ok(run) => {
                         self.authors.insert(log, run.author());
@@ -160,7 +171,9 @@ impl Prepared {
                 match ingested {
                     Ingested::Stored => {}
                     Ingested::Gap { have } => answers.push(Answer::Want(log, have)),
-                    Ingested::Forked { proof: Some(proof), .. } => {
+                    Ingested::Forked {
+                        proof: Some(proof), ..
+                    } => {
                         answers.push(Answer::Fork(proof));
                     }
                     Ingested::Forked { proof: None, from } => {
@@ -176,7 +189,10 @@ impl Prepared {
                 let loaded = journal.load(connection, &load.log, load.from, load.head)?;
                 if let Some((_, _)) = &loaded {
                     // One fsync for all that is about to be sent of this log, not one a batch.
-                    let end = journal.tips(&load.space).get(&load.log).map(|tip| tip.position());
+                    let end = journal
+                        .tips(&load.space)
+                        .get(&load.log)
+                        .map(|tip| tip.position());
                     if let Some(end) = end {
                         journal.offer(&load.log, end)?;
                     }
@@ -220,6 +236,19 @@ impl Answer {
     }
 }
 
+/// Whether some space of this device is not covered by receipts.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn lacks_any(journal: &Journal, connection: &Connection) -> Result<bool> {
+    for space in journal.authority().spaces().keys() {
+        if journal.lacks_receipts(connection, space)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// Tells a session what a commit moved.
 pub fn moved(session: &mut Session, moved: &Moved) {
     for (space, log, tip) in &moved.tips {
@@ -228,21 +257,6 @@ pub fn moved(session: &mut Session, moved: &Moved) {
     for receipt in &moved.receipts {
         session.push_receipt(receipt.clone());
     }
-}
-
-/// Fits a session to changed rights: spaces that both may hold now, and those no longer.
-///
-/// # Errors
-/// The store cannot be read.
-pub fn reconsider(
-    session: &mut Session,
-    journal: &Journal,
-    connection: &Connection,
-    peer: &DeviceKey,
-) -> Result<()> {
-    let shares = shares(journal, connection, peer)?;
-    apply_shares(session, shares);
-    Ok(())
 }
 
 /// Shares these spaces and no others.

@@ -53,9 +53,20 @@ pub async fn join(
     let dialled = endpoint.dial(address, pinned.map(|(_, hub)| hub)).await;
     let link = dialled.map_err(|error| match error.code() {
         Code::HubUnproven => error,
-        _ => Error::because(Code::HubUnreachable, format!("no hub answers at {address}"), error),
+        _ => Error::because(
+            Code::HubUnreachable,
+            format!("no hub answers at {address}"),
+            error,
+        ),
     })?;
-    let joined = ask(link, device, recipient, code, pinned.map(|(network, _)| network)).await;
+    let joined = ask(
+        link,
+        device,
+        recipient,
+        code,
+        pinned.map(|(network, _)| network),
+    )
+    .await;
     endpoint.close().await;
     joined
 }
@@ -68,10 +79,18 @@ async fn ask(
     expected: Option<NetworkId>,
 ) -> Result<Joined> {
     let key = device.public();
-    let channel = Channel { exporter: &link.exporter, device: &key, hub: &link.peer };
+    let channel = Channel {
+        exporter: &link.exporter,
+        device: &key,
+        hub: &link.peer,
+    };
     let invite = code.invite_key();
     let proof = channel.device_proof(&invite, recipient);
-    let enrol = Enrol { invite: invite.public(), recipient: *recipient, proof };
+    let enrol = Enrol {
+        invite: invite.public(),
+        recipient: *recipient,
+        proof,
+    };
     link.send.write(&Message::Enrol(enrol).encode()).await?;
     let mut frames = FrameReader::default();
     let answer = loop {
@@ -87,7 +106,10 @@ async fn ask(
         }
     };
     let Message::Enrolled(enrolled) = answer else {
-        return Err(Error::new(Code::InviteRefused, "the hub does not accept this invite"));
+        return Err(Error::new(
+            Code::InviteRefused,
+            "the hub does not accept this invite",
+        ));
     };
     let unproven = || Error::new(Code::HubUnproven, "the other end does not know this invite");
     let proven = channel.hub_proof(&code.hub_proof_key(), &enrolled.network) == enrolled.proof;
@@ -112,7 +134,11 @@ async fn ask(
 pub async fn admit(net: &Arc<Net>, link: &Link, enrol: Enrol) -> Result<Enrolled> {
     let refused = || Error::new(Code::InviteRefused, "an invite was refused");
     let hub = net.device;
-    let channel = Channel { exporter: &link.exporter, device: &link.peer, hub: &hub };
+    let channel = Channel {
+        exporter: &link.exporter,
+        device: &link.peer,
+        hub: &hub,
+    };
     let holds = channel.device_proof_holds(&enrol.invite, &enrol.recipient, &enrol.proof);
     if !holds {
         return Err(refused());
@@ -123,13 +149,22 @@ pub async fn admit(net: &Arc<Net>, link: &Link, enrol: Enrol) -> Result<Enrolled
         move |journal, connection| {
             grant(journal, connection, &enrol, device)?;
             let answer = answer(journal, connection, &enrol, &device)?;
-            let channel = Channel { exporter: &exporter, device: &device, hub: &hub };
+            let channel = Channel {
+                exporter: &exporter,
+                device: &device,
+                hub: &hub,
+            };
             let proof = proof_key(connection, &enrol.invite)?.ok_or_else(refused)?;
-            Ok(Enrolled { proof: channel.hub_proof(&proof, &answer.network), ..answer })
+            Ok(Enrolled {
+                proof: channel.hub_proof(&proof, &answer.network),
+                ..answer
+            })
         },
         move |result| drop(sender.send(result)),
     );
-    receiver.await.map_err(|_| Error::new(Code::Internal, "the program is stopping"))?
+    receiver
+        .await
+        .map_err(|_| Error::new(Code::Internal, "the program is stopping"))?
 }
 
 /// Uses up the invite and grants the device its role, unless this very device has done so before.
@@ -144,11 +179,18 @@ fn grant(
         return Ok(());
     }
     let now_ms = clock::now_ms();
-    let invite = journal.authority().open_invite(&enrol.invite).cloned().ok_or_else(refused)?;
+    let invite = journal
+        .authority()
+        .open_invite(&enrol.invite)
+        .cloned()
+        .ok_or_else(refused)?;
     if now_ms > invite.expires_ms {
         return Err(refused());
     }
-    let used = Order::InviteUsed { key: enrol.invite, device };
+    let used = Order::InviteUsed {
+        key: enrol.invite,
+        device,
+    };
     let grant = Order::Grant(Grant {
         serial: journal.authority().next_serial(),
         device,
@@ -170,11 +212,19 @@ fn answer(
     device: &DeviceKey,
 ) -> Result<Enrolled> {
     let refused = || Error::new(Code::InviteRefused, "an invite was refused");
-    let member = journal.authority().members().get(device).ok_or_else(refused)?;
+    let member = journal
+        .authority()
+        .members()
+        .get(device)
+        .ok_or_else(refused)?;
     let certificate = store::meta(connection, "certificate")?.ok_or_else(refused)?;
     let mut reader = lianxin_protocol::codec::Reader::new(&certificate);
     let certificate = Certificate::read(&mut reader).map_err(|error| {
-        Error::because(Code::StoreCorrupt, "the stored certificate is damaged", error)
+        Error::because(
+            Code::StoreCorrupt,
+            "the stored certificate is damaged",
+            error,
+        )
     })?;
     debug_assert!(journal.authority().invite_user(&enrol.invite) == Some(*device));
     Ok(Enrolled {
@@ -198,7 +248,9 @@ pub fn keep_proof_key(connection: &Connection, invite: &DeviceKey, proof: &[u8; 
 
 fn proof_key(connection: &Connection, invite: &DeviceKey) -> Result<Option<[u8; 32]>> {
     let mut statement = connection.prepare_cached("SELECT proof FROM invites WHERE key = ?1")?;
-    Ok(statement.query_row([invite.0], |row| row.get(0)).optional()?)
+    Ok(statement
+        .query_row([invite.0], |row| row.get(0))
+        .optional()?)
 }
 
 /// What two people read to each other.
@@ -206,4 +258,3 @@ fn proof_key(connection: &Connection, invite: &DeviceKey) -> Result<Option<[u8; 
 pub fn words(digest: &[u8; 32]) -> Vec<&'static str> {
     lianxin_protocol::words::phrase(digest).to_vec()
 }
-

@@ -53,7 +53,12 @@ pub struct Summary {
 
 enum Done {
     Answers(Vec<Answer>),
-    Shares(Vec<(lianxin_protocol::space::SpaceId, lianxin_protocol::session::Share)>),
+    Shares(
+        Vec<(
+            lianxin_protocol::space::SpaceId,
+            lianxin_protocol::session::Share,
+        )>,
+    ),
     Lacking(bool),
     Failed(Error),
 }
@@ -69,7 +74,14 @@ pub async fn run(
     until: Until,
     mut stop: watch::Receiver<bool>,
 ) -> Result<Summary> {
-    let Link { peer, address, send, mut receive, line, .. } = link;
+    let Link {
+        peer,
+        address,
+        send,
+        mut receive,
+        line,
+        ..
+    } = link;
     let started_ms = net.clock.ms();
     let mut changes = net.changes.subscribe();
     let mut session = Session::new(net.epoch, started_ms);
@@ -123,8 +135,14 @@ pub async fn run(
             session.bye();
             continue;
         }
-        let wake = session.poll_timeout().map_or(1_000, |at| at.saturating_sub(now).max(1));
-        let wake = if until == Until::InSync { wake.min(500) } else { wake };
+        let wake = session
+            .poll_timeout()
+            .map_or(1_000, |at| at.saturating_sub(now).max(1));
+        let wake = if until == Until::InSync {
+            wake.min(500)
+        } else {
+            wake
+        };
         tokio::select! {
             biased;
             _ = stop.changed() => session.bye(),
@@ -180,7 +198,11 @@ pub async fn run(
         }
     }
     drop(frames);
-    if let Err(error) = writing.await.map_err(|_| ()).and_then(|result| result.map_err(drop)) {
+    if let Err(error) = writing
+        .await
+        .map_err(|_| ())
+        .and_then(|result| result.map_err(drop))
+    {
         let () = error;
     }
     let traffic = line.traffic();
@@ -275,7 +297,8 @@ pub(crate) async fn ask<R: Send + 'static>(
     work: impl FnOnce(&mut crate::journal::Journal, &rusqlite::Connection) -> Result<R> + Send + 'static,
 ) -> Result<R> {
     let (sender, receiver) = tokio::sync::oneshot::channel();
-    net.writer.after(move |journal, connection| drop(sender.send(work(journal, connection))));
+    net.writer
+        .after(move |journal, connection| drop(sender.send(work(journal, connection))));
     let stopped = || Error::new(Code::Internal, "the program is stopping");
     receiver.await.map_err(|_| stopped())?
 }
