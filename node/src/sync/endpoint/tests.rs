@@ -168,6 +168,7 @@ async fn no_ticket_is_given_for_a_second_visit() -> Outcome {
     });
     let mut config = party(STATION)?.client(None)?;
     config.resumption = Resumption::in_memory_sessions(8);
+    config.enable_early_data = true;
     let config = quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(config)?));
     let station = endpoint(STATION)?;
     for _ in 0..2 {
