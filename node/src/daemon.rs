@@ -82,8 +82,8 @@ impl Node {
     }
 
     /// Keeps a session with the hub open.
-    pub fn follow(&self, address: SocketAddr, hub: DeviceKey) {
-        tokio::spawn(Arc::clone(&self.net).keep(address, hub, self.stop.subscribe()));
+    pub fn follow(&self, addresses: Vec<String>, hub: DeviceKey) {
+        tokio::spawn(Arc::clone(&self.net).keep(addresses, hub, self.stop.subscribe()));
     }
 
     /// Told when the node stops.

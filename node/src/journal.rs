@@ -14,6 +14,7 @@
 mod ingest;
 mod offered;
 pub(crate) mod segments;
+mod verify;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -38,6 +39,7 @@ use crate::store;
 pub use ingest::Ingested;
 use offered::{Found, Offered};
 use segments::{Segments, entry_key};
+pub use verify::Report;
 
 /// Who this device is.
 #[derive(Clone, Debug)]
@@ -151,6 +153,17 @@ impl Moved {
     pub fn is_empty(&self) -> bool {
         self.tips.is_empty() && self.receipts.is_empty() && !self.authority && !self.records
     }
+}
+
+/// Entries of this device's own logs, and what the hub says of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OwnCoverage {
+    /// Entries written.
+    pub entries: u64,
+    /// Entries that a verified receipt calls stored.
+    pub receipted: u64,
+    /// Entries that a verified receipt holds back.
+    pub quarantined: u64,
 }
 
 /// The write path of one store.
@@ -894,6 +907,29 @@ impl Journal {
             }
         }
         Ok(false)
+    }
+
+    /// How much of this device's own logs verified receipts cover.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn own_coverage(&self, connection: &Connection) -> Result<OwnCoverage> {
+        let mut own = OwnCoverage::default();
+        for (_, log) in self
+            .own_logs()
+            .filter(|(_, log)| !self.is_hubs(&log.author.device))
+        {
+            own.entries += log.end.len;
+            if let Some(receipt) = read_receipt(connection, log.key)? {
+                own.receipted += receipt.stored.len;
+                let held = receipt
+                    .exceptions
+                    .iter()
+                    .map(|it| it.range.end - it.range.start);
+                own.quarantined += held.sum::<u64>();
+            }
+        }
+        Ok(own)
     }
 
     /// Whether a key is the hub's: what it wrote needs no receipt.

@@ -1,10 +1,14 @@
 //! Lianxin's node.
 pub mod changes;
+pub mod cli;
 pub mod clock;
+pub mod command;
 pub mod daemon;
 pub mod error;
 pub mod journal;
 pub mod records;
+pub mod setup;
+pub mod socket;
 pub mod store;
 pub mod sync;
 pub mod writer;

@@ -360,6 +360,15 @@ impl Gathered {
             .cloned()
     }
 
+    /// All texts by the reference that the document holds in their place, for an export.
+    #[must_use]
+    pub fn texts(&self) -> BTreeMap<String, BTreeMap<String, String>> {
+        let texts = self.parts.iter();
+        texts
+            .map(|(reference, part)| (Hex(reference).to_string(), part.texts.clone()))
+            .collect()
+    }
+
     fn device_of(&self, change: &ChangeHash) -> Option<&Carried> {
         self.changes.iter().find(|carried| carried.hash == *change)
     }

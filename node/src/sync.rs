@@ -8,7 +8,7 @@ pub mod peer;
 mod tls;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -57,6 +57,20 @@ pub struct Net {
     pub device: DeviceKey,
     endpoint: Endpoint,
     peers: Mutex<BTreeMap<DeviceKey, PeerState>>,
+}
+
+/// Resolves `HOST:PORT`.
+///
+/// # Errors
+/// [`Code::Address`] when it names nothing.
+pub fn resolve(address: &str) -> Result<SocketAddr> {
+    let message = || format!("`{address}` is no address of the form HOST:PORT");
+    let mut found = address
+        .to_socket_addrs()
+        .map_err(|error| Error::because(Code::Address, message(), error))?;
+    found
+        .next()
+        .ok_or_else(|| Error::new(Code::Address, message()))
 }
 
 impl Net {
@@ -164,19 +178,28 @@ impl Net {
     /// so that a thousand stations do not come back at once.
     pub async fn keep(
         self: Arc<Self>,
-        address: SocketAddr,
+        addresses: Vec<String>,
         expect: DeviceKey,
         mut stop: watch::Receiver<bool>,
     ) {
         let mut wait_ms = *BACKOFF_MS.start();
         while !*stop.borrow() {
-            let result = self
-                .session(address, expect, Until::Stopped, stop.clone())
-                .await;
-            match result {
-                Ok(summary) if summary.connected => wait_ms = *BACKOFF_MS.start(),
-                Ok(_) => {}
-                Err(error) => tracing::debug!(error = %error.chain(), "the hub is not reached"),
+            for address in &addresses {
+                // Names are looked up each time: a laptop meets another network every day.
+                let Ok(address) = resolve(address) else {
+                    continue;
+                };
+                match self
+                    .session(address, expect, Until::Stopped, stop.clone())
+                    .await
+                {
+                    Ok(summary) if summary.connected => {
+                        wait_ms = *BACKOFF_MS.start();
+                        break;
+                    }
+                    Ok(_) => {}
+                    Err(error) => tracing::debug!(error = %error.chain(), "the hub is not reached"),
+                }
             }
             let jitter =
                 clock::random::<2>().map_or(0, |[a, b]| u64::from(u16::from_be_bytes([a, b])));

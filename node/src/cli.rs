@@ -1,0 +1,569 @@
+//! The command line: arguments in, replies printed. It decides nothing that a command does not.
+
+mod add;
+mod demo;
+mod export;
+mod print;
+mod service;
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use serde_json::{Value, json};
+
+use crate::command::{Command, Reply};
+use crate::error::{Code, Error, Kind, Result};
+use crate::setup::{self, HubInit, Ticket};
+use crate::socket::{self, Request};
+use crate::store::Store;
+use crate::writer::Writer;
+
+/// Deputies' stations and collection points: records that reach the hub, and prove it.
+#[derive(Debug, Parser)]
+#[command(
+    name = "lianxin",
+    version,
+    about = "连心: records that reach the hub, and prove it"
+)]
+struct Cli {
+    /// Data directory (default: LIANXIN_DATA, or lianxin in the user's data directory)
+    #[arg(long, global = true, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Print one JSON object instead of text
+    #[arg(long, global = true)]
+    json: bool,
+    /// Account that acts (default: the device's first)
+    #[arg(long = "as", global = true, value_name = "NAME")]
+    account: Option<String>,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Make a network and its hub
+    #[command(subcommand)]
+    Hub(Hub),
+    /// Sites of the network (hub)
+    #[command(subcommand)]
+    Site(Site),
+    /// Invites for new devices (hub)
+    #[command(subcommand)]
+    Invite(InviteVerb),
+    /// Join a network with an invite
+    Join(Join),
+    /// Run the node until it is told to stop
+    Run(Run),
+    /// Records
+    #[command(subcommand)]
+    Record(Record),
+    /// One session with the hub, now
+    Sync {
+        /// Only this address
+        #[arg(long, value_name = "HOST:PORT")]
+        peer: Option<String>,
+    },
+    /// How this device stands
+    Status,
+    /// Digests by which two nodes are compared
+    Digest,
+    /// Check every chain, signature and receipt of this store
+    Verify,
+    /// Rebuild every list from the signed logs
+    Reproject,
+    /// Write records to a file or directory
+    Export {
+        /// json: one file; automerge: a directory with one document a record
+        #[arg(long, value_parser = ["json", "automerge"])]
+        format: String,
+        /// Where to
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Show the whole story with a hub and two stations in this process
+    Demo {
+        /// Only check it: exit 0 if every step held
+        #[arg(long)]
+        check: bool,
+        /// Keep the demo's data here instead of a temporary directory
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Hub {
+    /// Make a network, its hub and its store
+    Init {
+        /// Name of the sub-district
+        #[arg(long)]
+        name: String,
+        /// Its four letters in numbers
+        #[arg(long, value_name = "SLJD")]
+        code: Option<String>,
+        /// Where the hub will listen for sync
+        #[arg(long, value_name = "HOST:PORT")]
+        listen: Option<String>,
+        /// Where its pages will be
+        #[arg(long, value_name = "HOST:PORT")]
+        web: Option<String>,
+        /// File for the recovery card (default: printed once)
+        #[arg(long, value_name = "FILE")]
+        recovery_out: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Site {
+    /// Add a site
+    Create {
+        /// Its name
+        #[arg(long)]
+        name: String,
+        /// workstation, collection_point or livestream
+        #[arg(long, value_parser = ["workstation", "collection_point", "livestream"])]
+        kind: String,
+        /// Two letters and a digit for its numbers
+        #[arg(long, value_name = "EM1")]
+        code: Option<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum InviteVerb {
+    /// Make a single-use invite
+    Create {
+        /// The site's code, or HUB for an operator's PC
+        #[arg(long)]
+        site: String,
+        /// station, laptop, operator, courier or reader
+        #[arg(long, value_parser = ["station", "laptop", "operator", "courier", "reader"])]
+        role: String,
+        /// How long it can be used
+        #[arg(long, default_value = "72h", value_name = "HOURS")]
+        expires: String,
+        /// Write the file form here as well
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Join {
+    /// The code on the card
+    #[arg(required_unless_present = "file", conflicts_with = "file")]
+    invite: Option<String>,
+    /// The invite's file
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Where the hub listens
+    #[arg(long, value_name = "HOST:PORT")]
+    hub: Option<String>,
+}
+
+#[derive(Debug, Args)]
+struct Run {
+    /// Where to listen for sync
+    #[arg(long, value_name = "HOST:PORT")]
+    listen: Option<String>,
+    /// Where the pages are
+    #[arg(long, value_name = "HOST:PORT")]
+    web: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Record {
+    /// Record one JSON object, an array, or JSON lines
+    Add {
+        /// Kind of record, such as opinion
+        #[arg(long)]
+        kind: String,
+        /// The file, or - for standard input
+        #[arg(long, value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Change fields of a record
+    Set {
+        /// Record id or number
+        id: String,
+        /// JSON object of fields; null clears one
+        #[arg(long, value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Take a step of a record's workflow
+    Act {
+        /// Record id or number
+        id: String,
+        /// The step
+        event: String,
+        /// JSON object of what the step carries
+        #[arg(long, value_name = "FILE")]
+        file: Option<PathBuf>,
+    },
+    /// List records, newest first
+    List {
+        /// Kind of record
+        #[arg(long)]
+        kind: Option<String>,
+        /// Status
+        #[arg(long)]
+        status: Option<String>,
+        /// Text in number, title or any text
+        #[arg(long)]
+        search: Option<String>,
+        /// Rows at most (default 50, at most 500)
+        #[arg(long)]
+        limit: Option<usize>,
+        /// `next` of the page before
+        #[arg(long)]
+        after: Option<String>,
+    },
+    /// Show one record
+    Show {
+        /// Record id or number
+        id: String,
+    },
+    /// Show every change of a record
+    History {
+        /// Record id or number
+        id: String,
+    },
+}
+
+/// Runs the command line and gives the exit status.
+#[must_use]
+pub fn main() -> u8 {
+    // A panic's message may hold what a resident said; its place does not.
+    std::panic::set_hook(Box::new(|info| {
+        let place = info
+            .location()
+            .map(|at| format!("{}:{}", at.file(), at.line()));
+        tracing::error!(
+            place = place.as_deref().unwrap_or("unknown"),
+            "an internal fault"
+        );
+    }));
+    let json = std::env::args_os().any(|argument| argument == "--json");
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) if error.use_stderr() => {
+            let text = error.to_string();
+            if json {
+                return failed(&Error::new(Code::Usage, text.trim().to_owned()), true);
+            }
+            complain(&text);
+            return Kind::Usage.exit_code();
+        }
+        Err(help) => {
+            say(&help.to_string());
+            return 0;
+        }
+    };
+    let long_running = matches!(cli.verb, Verb::Run(_));
+    start_logging(if long_running {
+        tracing::Level::INFO
+    } else {
+        tracing::Level::ERROR
+    });
+    match carry_out(cli) {
+        Ok(exit) => exit,
+        Err(error) => failed(&error, json),
+    }
+}
+
+fn start_logging(default: tracing::Level) {
+    let level = std::env::var("LIANXIN_LOG")
+        .ok()
+        .and_then(|level| level.parse().ok());
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_max_level(level.unwrap_or(default))
+        .with_target(false)
+        .init();
+}
+
+fn failed(error: &Error, json: bool) -> u8 {
+    let code = error.code();
+    if json {
+        let value = json!({
+            "schema": "lianxin.error/1",
+            "code": code.text(),
+            "message": error.chain(),
+            "hint": code.hint(),
+        });
+        say(&format!("{value}\n"));
+    } else {
+        complain(&format!(
+            "lianxin: {}\n  {}: {}\n",
+            error.chain(),
+            code.text(),
+            code.hint()
+        ));
+    }
+    code.kind().exit_code()
+}
+
+/// Prints data. A reader that has gone away (EPIPE) needs nothing more.
+fn say(text: &str) {
+    drop(std::io::stdout().lock().write_all(text.as_bytes()));
+}
+
+/// Prints chatter.
+fn complain(text: &str) {
+    drop(std::io::stderr().lock().write_all(text.as_bytes()));
+}
+
+fn carry_out(cli: Cli) -> Result<u8> {
+    let Cli {
+        data,
+        json,
+        account,
+        verb,
+    } = cli;
+    let output = Output { json };
+    if let Verb::Demo { check, dir } = verb {
+        return demo::run(check, dir.as_deref(), &output);
+    }
+    let data = data.map_or_else(default_directory, Ok)?;
+    let command = match verb {
+        Verb::Hub(Hub::Init {
+            name,
+            code,
+            listen,
+            web: _,
+            recovery_out,
+        }) => {
+            let listen = listen.as_deref().map(setup::resolve).transpose()?;
+            let init = HubInit {
+                name: &name,
+                code: code.as_deref(),
+                listen,
+                recovery_out: recovery_out.as_deref(),
+            };
+            let value = setup::hub_init(&data, &init)?;
+            return Ok(output.print(&Reply { value, exit: 0 }));
+        }
+        Verb::Join(join) => {
+            let ticket = match (&join.invite, &join.file) {
+                (Some(code), _) => Ticket::typed(code)?,
+                (None, Some(file)) => Ticket::file(file)?,
+                (None, None) => return Err(Error::new(Code::Usage, "give a code or --file")),
+            };
+            let value = runtime()?.block_on(service::join(&data, &ticket, join.hub.as_deref()))?;
+            return Ok(output.print(&Reply { value, exit: 0 }));
+        }
+        Verb::Run(run) => return service::run(&data, run.listen.as_deref(), json),
+        Verb::Sync { peer } => {
+            let reply = match socket::ask(&data, &Request::Sync { peer: peer.clone() })? {
+                Some(reply) => reply,
+                None => service::sync_here(&data, peer.as_deref())?,
+            };
+            return Ok(output.print(&reply));
+        }
+        Verb::Export { format, out } => {
+            let mut door = Door::open(&data)?;
+            return export::run(&mut door, &format, &out, &output);
+        }
+        Verb::Record(Record::Add { kind, file }) => {
+            let rows = add::rows(&file)?;
+            let mut door = Door::open(&data)?;
+            return add::run(&mut door, &kind, rows, account.as_deref(), &output);
+        }
+        Verb::Invite(InviteVerb::Create {
+            site,
+            role,
+            expires,
+            out,
+        }) => {
+            let hours = expires.strip_suffix('h').unwrap_or(&expires).parse();
+            let expires_hours =
+                hours.map_err(|_| Error::new(Code::Usage, "--expires takes hours, such as 72h"))?;
+            let command = Command::InviteCreate {
+                site,
+                role,
+                expires_hours,
+            };
+            let mut reply = Door::open(&data)?.call(command)?;
+            if let Some(out) = out {
+                let card = crate::command::with_schema("lianxin.invite/1", reply.value.clone());
+                crate::store::write_private(&out, format!("{card:#}\n").as_bytes())?;
+            }
+            if let Value::Object(fields) = &mut reply.value {
+                fields.retain(|key, _| !["district", "name"].contains(&key.as_str()));
+            }
+            return Ok(output.print(&reply));
+        }
+        Verb::Site(Site::Create { name, kind, code }) => Command::SiteCreate { name, kind, code },
+        Verb::Record(Record::Set { id, file }) => Command::RecordSet {
+            id,
+            input: add::object(&file)?,
+            account,
+        },
+        Verb::Record(Record::Act { id, event, file }) => {
+            let input = file.as_deref().map_or_else(|| Ok(json!({})), add::object)?;
+            Command::RecordAct {
+                id,
+                event,
+                input,
+                account,
+            }
+        }
+        Verb::Record(Record::List {
+            kind,
+            status,
+            search,
+            limit,
+            after,
+        }) => Command::RecordList {
+            kind,
+            status,
+            search,
+            limit,
+            after,
+        },
+        Verb::Record(Record::Show { id }) => Command::RecordShow { id },
+        Verb::Record(Record::History { id }) => Command::RecordHistory { id },
+        Verb::Status => Command::Status,
+        Verb::Digest => Command::Digest,
+        Verb::Verify => Command::Verify,
+        Verb::Reproject => Command::Reproject,
+        Verb::Demo { .. } => return Err(Error::new(Code::Internal, "handled above")),
+    };
+    let wait = progress::spinner(&command);
+    let reply = Door::open(&data).and_then(|mut door| door.call(command));
+    drop(wait);
+    Ok(output.print(&reply?))
+}
+
+mod progress {
+    //! A line on the terminal for what takes more than a second; nothing when it is not a terminal.
+
+    use std::time::Duration;
+
+    use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+    use crate::command::Command;
+
+    /// A spinner that clears itself when dropped.
+    pub(super) struct Spinner(ProgressBar);
+
+    impl Drop for Spinner {
+        fn drop(&mut self) {
+            self.0.finish_and_clear();
+        }
+    }
+
+    /// A spinner for commands that read or rebuild a whole store.
+    pub(super) fn spinner(command: &Command) -> Option<Spinner> {
+        let text = match command {
+            Command::Verify => "checking chains and signatures",
+            Command::Reproject => "rebuilding lists from the logs",
+            _ => return None,
+        };
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(5));
+        bar.set_message(text);
+        bar.enable_steady_tick(Duration::from_millis(200));
+        Some(Spinner(bar))
+    }
+
+    /// A bar over `len` items.
+    pub(super) fn bar(len: u64, text: &'static str) -> ProgressBar {
+        let bar = ProgressBar::with_draw_target(Some(len), ProgressDrawTarget::stderr_with_hz(5));
+        if let Ok(style) = ProgressStyle::with_template("{msg} {bar:30} {pos}/{len} {eta}") {
+            bar.set_style(style);
+        }
+        bar.set_message(text);
+        bar
+    }
+}
+
+/// How replies are printed.
+#[derive(Clone, Copy, Debug)]
+struct Output {
+    json: bool,
+}
+
+impl Output {
+    fn print(self, reply: &Reply) -> u8 {
+        if self.json {
+            say(&format!("{}\n", reply.value));
+        } else {
+            say(&print::text(&reply.value));
+        }
+        reply.exit
+    }
+}
+
+/// The way to a store: through the daemon that has it, or on the store itself.
+enum Door {
+    Daemon(PathBuf),
+    Store(Box<Writer>),
+}
+
+impl Door {
+    /// Finds the way. A daemon that is just starting has the lock before it has its socket.
+    fn open(directory: &Path) -> Result<Self> {
+        let mut attempts = 0;
+        loop {
+            if std::os::unix::net::UnixStream::connect(socket::path(directory)).is_ok() {
+                return Ok(Self::Daemon(directory.to_owned()));
+            }
+            let store = Store::open(directory)?;
+            match Writer::open(&store) {
+                Ok(mut writer) => {
+                    // What a crash left unmerged.
+                    writer.catch_up(|_| {})?;
+                    return Ok(Self::Store(Box::new(writer)));
+                }
+                Err(error) if error.code() == Code::InUse && attempts < 50 => {
+                    attempts += 1;
+                    std::thread::sleep(Duration::from_millis(100));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn call(&mut self, command: Command) -> Result<Reply> {
+        match self {
+            Self::Daemon(directory) => {
+                let gone = || Error::new(Code::InUse, "the running lianxin has just ended");
+                socket::ask(directory, &Request::Execute { command })?.ok_or_else(gone)
+            }
+            Self::Store(writer) if command.writes() => {
+                let now_ms = crate::clock::now_ms();
+                let work = |journal: &mut _, connection: &_| command.execute(journal, connection);
+                writer.transact(now_ms, work).map(|(reply, _)| reply)
+            }
+            Self::Store(writer) => {
+                writer.read(|journal, connection| command.execute(journal, connection))
+            }
+        }
+    }
+}
+
+fn default_directory() -> Result<PathBuf> {
+    if let Some(directory) = std::env::var_os("LIANXIN_DATA").filter(|it| !it.is_empty()) {
+        return Ok(PathBuf::from(directory));
+    }
+    if let Some(base) = std::env::var_os("XDG_DATA_HOME").filter(|it| !it.is_empty()) {
+        return Ok(PathBuf::from(base).join("lianxin"));
+    }
+    let home = std::env::var_os("HOME").filter(|it| !it.is_empty());
+    let home = home.ok_or_else(|| Error::new(Code::Usage, "no HOME is set: give --data"))?;
+    Ok(PathBuf::from(home).join(".local/share/lianxin"))
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| Error::because(Code::Internal, "cannot start the runtime", error))
+}
+
+/// An address of this computer on any network, with a port that the system chooses.
+const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0);

@@ -1,0 +1,136 @@
+//! `record add` and the JSON files that other record commands take.
+
+use std::io::Read as _;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::{Door, Output, progress};
+use crate::command::{Command, Reply, with_schema};
+use crate::error::{self, Code, Error, Kind, Result};
+
+/// Rows of one transaction: bounds how long others wait for the writer.
+const CHUNK: usize = 250;
+/// Largest input; more is better given in several files.
+const INPUT_MAX: u64 = 256 * 1024 * 1024;
+
+fn read(path: &Path) -> Result<String> {
+    let mut text = String::new();
+    let read = if path == Path::new("-") {
+        std::io::stdin()
+            .lock()
+            .take(INPUT_MAX)
+            .read_to_string(&mut text)
+    } else {
+        let file = std::fs::File::open(path).map_err(error::file(path))?;
+        if !file.metadata().map_err(error::file(path))?.is_file() {
+            let message = format!("{} is not a regular file", path.display());
+            return Err(Error::new(Code::BadInput, message));
+        }
+        file.take(INPUT_MAX).read_to_string(&mut text)
+    };
+    let len = read.map_err(error::file(path))?;
+    if u64::try_from(len).unwrap_or(u64::MAX) >= INPUT_MAX {
+        return Err(Error::new(
+            Code::BadInput,
+            "the input is larger than 256 MiB",
+        ));
+    }
+    Ok(text)
+}
+
+/// One JSON object.
+pub(super) fn object(path: &Path) -> Result<Value> {
+    let text = read(path)?;
+    let value: Value = serde_json::from_str(text.trim_start_matches('\u{feff}'))
+        .map_err(|error| Error::because(Code::BadInput, "this is not JSON", syntax(&error)))?;
+    if value.is_object() {
+        Ok(value)
+    } else {
+        Err(Error::new(Code::BadInput, "not one JSON object"))
+    }
+}
+
+/// One object, an array of objects, or one object a line.
+pub(super) fn rows(path: &Path) -> Result<Vec<Value>> {
+    let text = read(path)?;
+    let text = text.trim_start_matches('\u{feff}');
+    let mut rows = Vec::new();
+    for value in serde_json::Deserializer::from_str(text).into_iter::<Value>() {
+        let value = value
+            .map_err(|error| Error::because(Code::BadInput, "this is not JSON", syntax(&error)))?;
+        match value {
+            Value::Array(items) if rows.is_empty() => rows.extend(items),
+            other => rows.push(other),
+        }
+    }
+    if rows.is_empty() {
+        return Err(Error::new(Code::BadInput, "the input has no records"));
+    }
+    Ok(rows)
+}
+
+/// Where the JSON is wrong, without what stands there.
+fn syntax(error: &serde_json::Error) -> String {
+    format!("line {}, column {}", error.line(), error.column())
+}
+
+/// Records all rows, in chunks, and prints one reply.
+pub(super) fn run(
+    door: &mut Door,
+    kind: &str,
+    rows: Vec<Value>,
+    account: Option<&str>,
+    output: &Output,
+) -> Result<u8> {
+    let bar = progress::bar(rows.len() as u64, "recording");
+    let mut records = Vec::new();
+    let mut refused = Vec::new();
+    let mut rows = rows.into_iter();
+    let mut first_row = 1;
+    loop {
+        let chunk: Vec<_> = rows.by_ref().take(CHUNK).collect();
+        if chunk.is_empty() {
+            break;
+        }
+        let count = chunk.len();
+        let command = Command::RecordAdd {
+            kind: kind.to_owned(),
+            rows: chunk,
+            first_row,
+            account: account.map(str::to_owned),
+        };
+        let called = door.call(command);
+        let mut reply = match called {
+            Ok(reply) => reply,
+            // What was recorded before the fault stays recorded, and the caller must be told which.
+            Err(error) if !records.is_empty() => {
+                super::complain(&format!(
+                    "lianxin: stopped before row {first_row}: {}\n",
+                    error.chain()
+                ));
+                refused.push(json!({ "row": first_row, "field": "", "code": error.code().text() }));
+                break;
+            }
+            Err(error) => return Err(error),
+        };
+        first_row += count;
+        bar.inc(count as u64);
+        for (key, all) in [("records", &mut records), ("refused", &mut refused)] {
+            if let Some(Value::Array(items)) = reply.value.get_mut(key) {
+                all.append(items);
+            }
+        }
+    }
+    bar.finish_and_clear();
+    let exit = if refused.is_empty() {
+        0
+    } else {
+        Kind::Partial.exit_code()
+    };
+    let value = with_schema(
+        "lianxin.record-add/1",
+        json!({ "records": records, "refused": refused }),
+    );
+    Ok(output.print(&Reply { value, exit }))
+}

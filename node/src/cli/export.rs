@@ -1,0 +1,105 @@
+//! `export`: records as one JSON file, or each as a standard Automerge document with its texts beside it.
+
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::{Door, Output};
+use crate::command::{Command, Reply, with_schema};
+use crate::error::{self, Code, Error, Result};
+
+/// Writes all records.
+pub(super) fn run(door: &mut Door, format: &str, out: &Path, output: &Output) -> Result<u8> {
+    let documents = format == "automerge";
+    let count = if documents {
+        automerge(door, out)?
+    } else {
+        json_file(door, out)?
+    };
+    let value = json!({ "records": count, "format": format, "out": out.display().to_string() });
+    let value = with_schema("lianxin.export/1", value);
+    Ok(output.print(&Reply { value, exit: 0 }))
+}
+
+/// Calls `take` with every record, a page at a time.
+fn each(
+    door: &mut Door,
+    documents: bool,
+    mut take: impl FnMut(Value) -> Result<()>,
+) -> Result<u64> {
+    let mut after = None;
+    let mut count = 0;
+    loop {
+        let mut reply = door.call(Command::ExportPage {
+            after: after.take(),
+            documents,
+        })?;
+        let Some(Value::Array(records)) = reply.value.get_mut("records").map(Value::take) else {
+            return Err(Error::new(Code::Internal, "a page of records has none"));
+        };
+        for record in records {
+            take(record)?;
+            count += 1;
+        }
+        match reply.value.get("next").and_then(Value::as_str) {
+            Some(next) => after = Some(next.to_owned()),
+            None => return Ok(count),
+        }
+    }
+}
+
+/// The file appears under its name only when it is whole.
+fn json_file(door: &mut Door, out: &Path) -> Result<u64> {
+    let part = out.with_extension("part");
+    let mut file = BufWriter::new(File::create(&part).map_err(error::file(&part))?);
+    write!(file, "{{\"schema\":\"lianxin.records/1\",\"records\":[").map_err(error::file(&part))?;
+    let mut first = true;
+    let count = each(door, false, |record| {
+        let comma = if std::mem::take(&mut first) {
+            "\n"
+        } else {
+            ",\n"
+        };
+        write!(file, "{comma}{record}").map_err(error::file(&part))
+    })?;
+    write!(file, "\n]}}\n").map_err(error::file(&part))?;
+    let file = file
+        .into_inner()
+        .map_err(|error| error::file(&part)(error.into_error()))?;
+    file.sync_all().map_err(error::file(&part))?;
+    std::fs::rename(&part, out).map_err(error::file(out))?;
+    Ok(count)
+}
+
+fn automerge(door: &mut Door, out: &Path) -> Result<u64> {
+    std::fs::create_dir_all(out).map_err(error::file(out))?;
+    each(door, true, |mut record| {
+        let id = record
+            .get("id")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned();
+        let document = record.get_mut("automerge").map(Value::take);
+        let document = document.as_ref().and_then(Value::as_str).and_then(bytes);
+        let document = document
+            .ok_or_else(|| Error::new(Code::Internal, "a record came without its document"))?;
+        if let Value::Object(fields) = &mut record {
+            fields.remove("automerge");
+        }
+        let path = out.join(format!("{id}.automerge"));
+        std::fs::write(&path, document).map_err(error::file(&path))?;
+        let path = out.join(format!("{id}.json"));
+        std::fs::write(&path, format!("{record:#}\n")).map_err(error::file(&path))
+    })
+}
+
+fn bytes(hex: &str) -> Option<Vec<u8>> {
+    let digits = hex.as_bytes();
+    let pairs = digits.chunks(2).map(|pair| {
+        let text = std::str::from_utf8(pair).ok()?;
+        lianxin_protocol::hash::parse_hex::<1>(text).map(|[byte]| byte)
+    });
+    pairs.collect()
+}

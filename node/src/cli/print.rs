@@ -1,0 +1,318 @@
+//! Replies as text for people. Data goes to standard output, one fact a line; JSON is for programs.
+
+use serde_json::{Map, Value};
+
+/// A reply as text.
+pub(super) fn text(value: &Value) -> String {
+    let schema = value
+        .get("schema")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    let name = schema.trim_start_matches("lianxin.").trim_end_matches("/1");
+    match name {
+        "record-list" => record_list(value),
+        "record-add" => record_add(value),
+        "record-history" => history(value),
+        "status" => status(value),
+        "hub-init" => hub_init(value),
+        "join" => join(value),
+        "invite-create" => invite(value),
+        "verify" => verify(value),
+        "sync" => sync(value),
+        _ => facts(value),
+    }
+}
+
+fn str<'a>(value: &'a Value, key: &str) -> &'a str {
+    value.get(key).and_then(Value::as_str).unwrap_or("–")
+}
+
+fn number(value: &Value, key: &str) -> u64 {
+    value.get(key).and_then(Value::as_u64).unwrap_or_default()
+}
+
+fn items<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
+    value
+        .get(key)
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+}
+
+/// Columns that a text takes on a terminal: Chinese characters take two.
+fn columns(text: &str) -> usize {
+    let wide = |c: char| {
+        matches!(u32::from(c), 0x1100..=0x115f | 0x2e80..=0xa4cf | 0xac00..=0xd7a3
+        | 0xf900..=0xfaff | 0xfe30..=0xfe6f | 0xff00..=0xff60 | 0xffe0..=0xffe6 | 0x20000..=0x3fffd)
+    };
+    text.chars().map(|c| if wide(c) { 2 } else { 1 }).sum()
+}
+
+/// Rows with aligned columns.
+fn table(rows: &[Vec<String>]) -> String {
+    let mut widths: Vec<usize> = Vec::new();
+    for row in rows {
+        for (index, cell) in row.iter().enumerate() {
+            match widths.get_mut(index) {
+                Some(width) => *width = (*width).max(columns(cell)),
+                None => widths.push(columns(cell)),
+            }
+        }
+    }
+    let mut out = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(&widths) {
+            line.push_str(cell);
+            line.extend(std::iter::repeat_n(
+                ' ',
+                width.saturating_sub(columns(cell)) + 2,
+            ));
+        }
+        out.push_str(line.trim_end());
+        out.push('\n');
+    }
+    out
+}
+
+fn record_list(value: &Value) -> String {
+    let header = ["NUMBER", "STATE", "STATUS", "TITLE"]
+        .map(str::to_owned)
+        .to_vec();
+    let mut rows = vec![header];
+    for record in items(value, "records") {
+        let conflict = if number(record, "conflicts") > 0 {
+            " (conflict)"
+        } else {
+            ""
+        };
+        rows.push(vec![
+            str(record, "number").to_owned(),
+            str(record, "state").to_owned(),
+            format!("{}{conflict}", str(record, "status")),
+            str(record, "title").to_owned(),
+        ]);
+    }
+    if rows.len() == 1 {
+        return "no records\n".to_owned();
+    }
+    let next = value.get("next").and_then(Value::as_str);
+    let more = next
+        .map(|next| format!("more: --after {next}\n"))
+        .unwrap_or_default();
+    format!("{}{more}", table(&rows))
+}
+
+fn record_add(value: &Value) -> String {
+    let mut out = String::new();
+    for record in items(value, "records") {
+        out.push_str(&format!(
+            "{}  {}\n",
+            str(record, "number"),
+            str(record, "state")
+        ));
+    }
+    for refusal in items(value, "refused") {
+        let (row, field) = (number(refusal, "row"), str(refusal, "field"));
+        let message = str(refusal, "message");
+        out.push_str(&format!(
+            "row {row}, {field}: {message} ({})\n",
+            str(refusal, "code")
+        ));
+    }
+    out
+}
+
+fn history(value: &Value) -> String {
+    let mut rows = vec![
+        ["WHEN", "DEVICE", "ACCOUNT", "FIELDS"]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
+    for change in items(value, "changes") {
+        let fields: Vec<_> = items(change, "fields").filter_map(Value::as_str).collect();
+        let events = match number(change, "events") {
+            0 => String::new(),
+            count => format!(" +{count} step"),
+        };
+        rows.push(vec![
+            str(change, "at").to_owned(),
+            str(change, "device").to_owned(),
+            str(change, "account").to_owned(),
+            format!("{}{events}", fields.join(" ")),
+        ]);
+    }
+    table(&rows)
+}
+
+fn status(value: &Value) -> String {
+    let age = value.get("oldest_unreceipted_s").and_then(Value::as_u64);
+    let age = age
+        .map(|age| format!(", the oldest for {}", duration(age)))
+        .unwrap_or_default();
+    let mut out = format!(
+        "{} {} of {} ({})\n",
+        str(value, "role"),
+        str(value, "device_code"),
+        str(value, "name"),
+        str(value, "network").get(..8).unwrap_or_default(),
+    );
+    out.push_str(&format!("records      {}\n", number(value, "records")));
+    out.push_str(&format!(
+        "un-receipted {}{age}\n",
+        number(value, "unreceipted")
+    ));
+    out.push_str(&format!("conflicts    {}\n", number(value, "conflicts")));
+    out.push_str(&format!("quarantined  {}\n", number(value, "quarantined")));
+    for peer in items(value, "peers") {
+        out.push_str(&format!(
+            "peer         {} ({}) last seen {} at {}\n",
+            str(peer, "device"),
+            str(peer, "role"),
+            str(peer, "last_seen"),
+            str(peer, "path"),
+        ));
+    }
+    out.push_str(&format!("version      {}\n", str(value, "version")));
+    out
+}
+
+fn duration(seconds: u64) -> String {
+    match seconds {
+        0..=119 => format!("{seconds} s"),
+        120..=7_199 => format!("{} min", seconds / 60),
+        7_200..=172_799 => format!("{} h", seconds / 3_600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
+fn hub_init(value: &Value) -> String {
+    let mut out = format!(
+        "network      {}\nhub          {}  fingerprint {}\n",
+        str(value, "network").get(..16).unwrap_or_default(),
+        str(value, "device_code"),
+        str(value, "fingerprint"),
+    );
+    match value.get("recovery") {
+        Some(card) => {
+            let card = format!("{card:#}");
+            out.push_str(
+                "\nRecovery card: print it, keep it off this computer. It is not shown again.\n",
+            );
+            out.push_str(&card);
+            out.push('\n');
+        }
+        None => out.push_str("recovery card written; keep it off this computer\n"),
+    }
+    out.push_str("\nnext: lianxin site create, lianxin invite create, lianxin run\n");
+    out
+}
+
+fn join(value: &Value) -> String {
+    let words: Vec<_> = items(value, "words").filter_map(Value::as_str).collect();
+    let mut out = format!(
+        "this device  {} at {}\n",
+        str(value, "device_code"),
+        str(value, "site")
+    );
+    if words.is_empty() {
+        out.push_str("the hub has not confirmed it yet; recording can begin\n");
+    } else {
+        out.push_str(&format!("compare with the hub: {}\n", words.join(" · ")));
+    }
+    out.push_str("\nnext: lianxin run\n");
+    out
+}
+
+fn invite(value: &Value) -> String {
+    let addresses: Vec<_> = items(value, "hub_addresses")
+        .filter_map(Value::as_str)
+        .collect();
+    let hub = addresses
+        .first()
+        .map(|hub| format!(" --hub {hub}"))
+        .unwrap_or_default();
+    format!(
+        "invite       {}\ndevice       {}\nexpires      {}\n\nat the device: lianxin join {}{hub}\n",
+        str(value, "invite"),
+        str(value, "device_code"),
+        str(value, "expires_at"),
+        str(value, "invite"),
+    )
+}
+
+fn verify(value: &Value) -> String {
+    let mut out = format!(
+        "{} entries, {} checkpoints, {} receipts hold\n",
+        number(value, "entries"),
+        number(value, "checkpoints"),
+        number(value, "receipts"),
+    );
+    for bad in items(value, "bad").filter_map(Value::as_str) {
+        out.push_str(&format!("BAD {bad}\n"));
+    }
+    out
+}
+
+fn sync(value: &Value) -> String {
+    let mut out = String::new();
+    for session in items(value, "sessions") {
+        out.push_str(&format!(
+            "sent {} entries, received {}, receipts for {} of {} ({} ms, {} B out, {} B in)\n",
+            number(session, "sent"),
+            number(session, "received"),
+            number(session, "receipted"),
+            number(session, "entries"),
+            number(session, "elapsed_ms"),
+            number(session, "frame_bytes_out"),
+            number(session, "frame_bytes_in"),
+        ));
+    }
+    if out.is_empty() {
+        out.push_str("this device follows no hub\n");
+    }
+    out
+}
+
+/// Any other object: one key a line, nested ones indented.
+fn facts(value: &Value) -> String {
+    let mut out = String::new();
+    if let Value::Object(fields) = value {
+        lines(fields, 0, &mut out);
+    }
+    out
+}
+
+fn lines(fields: &Map<String, Value>, depth: usize, out: &mut String) {
+    for (key, value) in fields.iter().filter(|(key, _)| *key != "schema") {
+        let indent = "  ".repeat(depth);
+        match value {
+            Value::Object(inner) => {
+                out.push_str(&format!("{indent}{key}\n"));
+                lines(inner, depth + 1, out);
+            }
+            Value::Array(all) if all.iter().any(Value::is_object) => {
+                out.push_str(&format!("{indent}{key}\n"));
+                for item in all {
+                    match item {
+                        Value::Object(inner) => {
+                            out.push_str(&format!("{indent}  -\n"));
+                            lines(inner, depth + 2, out);
+                        }
+                        other => out.push_str(&format!("{indent}  - {}\n", plain(other))),
+                    }
+                }
+            }
+            Value::Null => {}
+            other => out.push_str(&format!("{indent}{key:<12} {}\n", plain(other))),
+        }
+    }
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(items) => items.iter().map(plain).collect::<Vec<_>>().join(", "),
+        other => other.to_string(),
+    }
+}

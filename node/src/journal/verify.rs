@@ -1,0 +1,132 @@
+//! The cryptographic check of a whole store: every chain, payload, checkpoint and receipt again, from the
+//! bytes that are stored, trusting nothing that was noted when they came.
+
+use lianxin_protocol::hash::Hex;
+use lianxin_protocol::log::{LogId, Position};
+use rusqlite::Connection;
+
+use super::{Journal, read_receipt};
+use crate::error::Result;
+
+/// What was checked, and what did not hold.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// Entries whose chain and payload were checked.
+    pub entries: u64,
+    /// Checkpoint signatures that hold.
+    pub checkpoints: u64,
+    /// Receipt signatures that hold.
+    pub receipts: u64,
+    /// What does not hold, by log and entry; no content.
+    pub bad: Vec<String>,
+}
+
+impl Journal {
+    /// Checks everything.
+    ///
+    /// # Errors
+    /// The store cannot be read at all; what can be read and does not hold is in the report.
+    pub fn verify(&mut self, connection: &Connection) -> Result<Report> {
+        let mut report = Report::default();
+        self.segments.clear();
+        let logs: Vec<_> = self.logs.keys().copied().collect();
+        for id in logs {
+            self.verify_log(connection, &id, &mut report);
+            self.verify_receipt(connection, &id, &mut report)?;
+        }
+        if self.authority.key().is_none() {
+            report
+                .bad
+                .push("the authority log is not certified by the network's root".to_owned());
+        }
+        Ok(report)
+    }
+
+    fn verify_log(&mut self, connection: &Connection, id: &LogId, report: &mut Report) {
+        let Some(log) = self.logs.get(id).cloned() else {
+            return;
+        };
+        let name = Hex(&id.prefix()).to_string();
+        let mut position = Position::start(id);
+        let mut floor = 0;
+        while position.len < log.end.len {
+            let run = match self.run_at(connection, id, position.len) {
+                Ok(run) => run,
+                Err(error) => {
+                    report.bad.push(format!(
+                        "log {name} entry {}: {}",
+                        position.len,
+                        error.chain()
+                    ));
+                    return;
+                }
+            };
+            if run.start != position {
+                report.bad.push(format!(
+                    "log {name} entry {}: the chain is broken",
+                    position.len
+                ));
+                return;
+            }
+            let author = (position.len > 0).then_some(log.author);
+            match run.verify(author, floor) {
+                Ok(run) if run.author() == log.author => {
+                    report.entries += run.ids().len() as u64;
+                    report.checkpoints += 1;
+                    floor = run.authority_len();
+                    position = run.end();
+                }
+                Ok(_) => {
+                    report
+                        .bad
+                        .push(format!("log {name}: another device wrote it"));
+                    return;
+                }
+                Err(error) => {
+                    report
+                        .bad
+                        .push(format!("log {name} from entry {}: {error}", position.len));
+                    return;
+                }
+            }
+        }
+        if position != log.end {
+            report
+                .bad
+                .push(format!("log {name}: it does not end where the store says"));
+        }
+    }
+
+    fn verify_receipt(
+        &mut self,
+        connection: &Connection,
+        id: &LogId,
+        report: &mut Report,
+    ) -> Result<()> {
+        let Some(key) = self.logs.get(id).map(|log| log.key) else {
+            return Ok(());
+        };
+        let Some(receipt) = read_receipt(connection, key)? else {
+            return Ok(());
+        };
+        let name = Hex(&id.prefix()).to_string();
+        let signed = self
+            .authority
+            .key()
+            .is_some_and(|key| receipt.verifies(&key));
+        let fits = match receipt.stored.len.checked_sub(1) {
+            None => true,
+            Some(last) => self
+                .id_at(connection, id, last)
+                .is_ok_and(|entry| entry.0 == receipt.stored.head),
+        };
+        if signed && fits && receipt.log == *id {
+            report.receipts += 1;
+        } else {
+            report
+                .bad
+                .push(format!("log {name}: its receipt does not hold"));
+        }
+        Ok(())
+    }
+}

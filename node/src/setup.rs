@@ -1,0 +1,412 @@
+//! Making a network, and joining one: what happens once in the life of a data directory.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use lianxin_protocol::authority::{Certificate, Grant, Order, Role};
+use lianxin_protocol::codec::Writer as Encoder;
+use lianxin_protocol::hash::{Hex, parse_hex};
+use lianxin_protocol::identity::{DeviceKey, InviteCode, Signer};
+use lianxin_protocol::number::SiteCode;
+use lianxin_protocol::space::NetworkId;
+use serde_json::{Value, json};
+use x25519_dalek::{PublicKey, StaticSecret};
+
+use crate::clock;
+use crate::command;
+use crate::error::{self, Code, Error, Result};
+use crate::journal::{Identity, Journal};
+use crate::store::{self, Store};
+use crate::sync::enrol::{self, Joined};
+pub use crate::sync::resolve;
+use crate::writer::Writer;
+
+/// Where a hub listens unless told otherwise.
+pub const DEFAULT_LISTEN: &str = "0.0.0.0:7443";
+
+/// What makes a network.
+#[derive(Clone, Debug)]
+pub struct HubInit<'a> {
+    /// The sub-district's name.
+    pub name: &'a str,
+    /// Its four letters in numbers.
+    pub code: Option<&'a str>,
+    /// Where the hub will listen.
+    pub listen: Option<SocketAddr>,
+    /// File for the recovery card; without it the card is in the reply, once.
+    pub recovery_out: Option<&'a Path>,
+}
+
+/// Makes a network with its hub in an empty data directory. The root key is drawn in memory, given out
+/// once on the recovery card and not kept.
+///
+/// # Errors
+/// [`Code::AlreadySetUp`] when the directory has a store; [`Code::BadCode`] for a code that is not four
+/// letters; [`Code::File`] when the card cannot be written, and nothing was made then.
+pub fn hub_init(directory: &Path, init: &HubInit<'_>) -> Result<Value> {
+    let name = init.name.trim();
+    if name.is_empty() || name.len() > lianxin_protocol::limits::NAME_MAX {
+        return Err(Error::new(
+            Code::Usage,
+            "a network's name has 1 to 200 bytes",
+        ));
+    }
+    let district = init.code.unwrap_or("SLJD").to_ascii_uppercase();
+    let parsed = district.parse::<lianxin_protocol::number::DistrictCode>();
+    parsed.map_err(|error| Error::because(Code::BadCode, "this is no district code", error))?;
+    let root = Signer::from_seed(&clock::random()?);
+    let authority = Signer::from_seed(&clock::random()?);
+    let device = Signer::from_seed(&clock::random()?);
+    let network = NetworkId::of_root(&root.public().0);
+    let certificate = Certificate::sign(&root, 1, authority.public(), None);
+    let recovery_age: [u8; 32] = clock::random()?;
+    let card = json!({
+        "schema": "lianxin.recovery-card/1",
+        "name": name,
+        "network": network.to_string(),
+        "root_key": Hex(&root.seed()).to_string(),
+        "backup_key": Hex(&recovery_age).to_string(),
+        "made_at": clock::rfc3339(clock::now_ms()),
+    });
+    if directory.join("lianxin.db").exists() {
+        let message = format!("{} has a store already", directory.display());
+        return Err(Error::new(Code::AlreadySetUp, message));
+    }
+    if let Some(path) = init.recovery_out {
+        store::write_private(path, format!("{card:#}\n").as_bytes())?;
+    }
+    let identity = Identity {
+        network,
+        device,
+        authority: Some(authority),
+        epoch: clock::random()?,
+    };
+    let store = Store::create(directory)?;
+    let (mut writer, age) = first_open(&store, &identity, "operator")?;
+    let now_ms = clock::now_ms();
+    let hub = identity.key();
+    let recovery = PublicKey::from(&StaticSecret::from(recovery_age)).to_bytes();
+    let orders = [
+        Order::Certificate(certificate.clone()),
+        Order::Network {
+            name: name.to_owned(),
+            district: district.clone(),
+        },
+        Order::Policy {
+            name: "recovery_recipient".to_owned(),
+            value: Hex(&recovery).to_string(),
+        },
+        Order::Grant(Grant {
+            serial: 1,
+            device: hub,
+            recipient: PublicKey::from(&age).to_bytes(),
+            site: None,
+            role: Role::Hub,
+            device_code: format!("{}A", SiteCode::HUB),
+            scopes: Role::Hub.scopes(None),
+            bytes_per_day: 0,
+        }),
+    ];
+    let listen = init.listen.map(|address| address.to_string());
+    writer.transact(now_ms, |journal, connection| {
+        let mut encoder = Encoder::new();
+        certificate.write(&mut encoder);
+        store::set_meta(connection, "certificate", &encoder.into_bytes())?;
+        if let Some(listen) = &listen {
+            store::set_meta(connection, "listen", listen.as_bytes())?;
+            store::set_meta(
+                connection,
+                "addresses",
+                json!([listen]).to_string().as_bytes(),
+            )?;
+        }
+        for order in &orders {
+            journal.order(connection, order, now_ms)?;
+        }
+        Ok(())
+    })?;
+    let mut reply = json!({
+        "network": network.to_string(),
+        "device": hub.to_string(),
+        "device_code": "HUBA",
+        "fingerprint": hub.fingerprint(),
+        "name": name,
+        "district": district,
+    });
+    if let (None, Value::Object(fields)) = (init.recovery_out, &mut reply) {
+        fields.insert("recovery".to_owned(), card);
+    }
+    Ok(command::with_schema("lianxin.hub-init/1", reply))
+}
+
+/// Writes the first rows of a new store and opens its writer.
+fn first_open(store: &Store, identity: &Identity, account: &str) -> Result<(Writer, StaticSecret)> {
+    let age = StaticSecret::from(clock::random::<32>()?);
+    let connection = store.writer()?;
+    connection.execute_batch("BEGIN IMMEDIATE")?;
+    Journal::create(&connection, store.directory(), identity)?;
+    store::set_meta(&connection, "age_seed", &age.to_bytes())?;
+    command::account_id(&connection, account)?;
+    connection.execute_batch("COMMIT")?;
+    drop(connection);
+    Ok((Writer::open(store)?, age))
+}
+
+/// An invite, as typed or as its file has it.
+#[derive(Clone, Debug)]
+pub struct Ticket {
+    /// The secret.
+    pub code: InviteCode,
+    /// What only the file says.
+    pub card: Option<Card>,
+}
+
+/// What an invite's file says beside the code, so that intake can begin without the hub.
+#[derive(Clone, Debug)]
+pub struct Card {
+    /// The network.
+    pub network: NetworkId,
+    /// The hub's device key.
+    pub hub: DeviceKey,
+    /// Where the hub listens.
+    pub addresses: Vec<String>,
+    /// The site, with its code; none for an operator.
+    pub site: Option<([u8; 16], String)>,
+    /// The code in this device's numbers.
+    pub device_code: String,
+    /// The sub-district's letters in numbers.
+    pub district: String,
+}
+
+impl Ticket {
+    /// A typed code.
+    ///
+    /// # Errors
+    /// [`Code::InviteCode`]; nothing is sent for a code that does not fit.
+    pub fn typed(code: &str) -> Result<Self> {
+        let code = InviteCode::parse(code)
+            .map_err(|error| Error::because(Code::InviteCode, "check the invite code", error))?;
+        Ok(Self { code, card: None })
+    }
+
+    /// The file that `invite create --out` wrote.
+    ///
+    /// # Errors
+    /// [`Code::BadFile`] when it is not that file.
+    pub fn file(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(error::file(path))?;
+        Self::parse_card(&text).ok_or_else(|| {
+            Error::new(
+                Code::BadFile,
+                format!("{} is not an invite file", path.display()),
+            )
+        })
+    }
+
+    fn parse_card(text: &str) -> Option<Self> {
+        let card: Value = serde_json::from_str(text).ok()?;
+        let get = |key: &str| card.get(key).and_then(Value::as_str);
+        let site = match (get("site"), get("site_code")) {
+            (Some(site), Some(code)) => {
+                let site = lianxin_protocol::log::RecordId::parse(site)?;
+                Some((site.0, code.to_owned()))
+            }
+            _ => None,
+        };
+        let addresses = card.get("hub_addresses").and_then(Value::as_array)?.iter();
+        Some(Self {
+            code: InviteCode::parse(get("invite")?).ok()?,
+            card: Some(Card {
+                network: NetworkId(parse_hex(get("network")?)?),
+                hub: DeviceKey(parse_hex(get("hub")?)?),
+                addresses: addresses
+                    .filter_map(Value::as_str)
+                    .map(str::to_owned)
+                    .collect(),
+                site,
+                device_code: get("device_code")?.to_owned(),
+                district: get("district")?.to_owned(),
+            }),
+        })
+    }
+}
+
+/// Joins a network with an invite. With a code the hub must answer, or nothing is made; with a file the
+/// store is made at once, and the hub confirms it later 待入网.
+///
+/// # Errors
+/// [`Code::HubUnreachable`] with a code alone, [`Code::InviteRefused`], [`Code::HubUnproven`],
+/// [`Code::AlreadySetUp`].
+pub async fn join(directory: &Path, ticket: &Ticket, hub: Option<&str>) -> Result<Value> {
+    if directory.join("lianxin.db").exists() {
+        let message = format!("{} has a store already", directory.display());
+        return Err(Error::new(Code::AlreadySetUp, message));
+    }
+    let card = ticket.card.as_ref();
+    let mut addresses: Vec<String> = hub.map(str::to_owned).into_iter().collect();
+    addresses.extend(card.map(|card| card.addresses.clone()).unwrap_or_default());
+    if addresses.is_empty() {
+        return Err(Error::new(
+            Code::HubUnreachable,
+            "no address of the hub is known: give --hub",
+        ));
+    }
+    let device = Signer::from_seed(&clock::random()?);
+    let age = StaticSecret::from(clock::random::<32>()?);
+    let recipient = PublicKey::from(&age).to_bytes();
+    let joined = ask_hub(&addresses, &device, &recipient, ticket).await;
+    let joined = match (joined, card) {
+        (Ok(joined), _) => Some(joined),
+        (Err(error), Some(_)) if error.code() == Code::HubUnreachable => None,
+        (Err(error), _) => return Err(error),
+    };
+    let network = match (&joined, card) {
+        (Some(joined), _) => joined.network,
+        (None, Some(card)) => card.network,
+        (None, None) => return Err(Error::new(Code::Internal, "joined without a network")),
+    };
+    let hub_key = joined
+        .as_ref()
+        .map(|joined| joined.hub)
+        .or_else(|| card.map(|card| card.hub));
+    let device_code = joined.as_ref().map(|joined| joined.device_code.clone());
+    let device_code = device_code
+        .or_else(|| card.map(|card| card.device_code.clone()))
+        .unwrap_or_default();
+    let key = device.public();
+    let identity = Identity {
+        network,
+        device,
+        authority: None,
+        epoch: clock::random()?,
+    };
+    let store = Store::create(directory)?;
+    let (mut writer, _) = first_open(&store, &identity, "clerk")?;
+    let pending = joined.is_none().then(|| ticket.code.to_string());
+    writer.transact(clock::now_ms(), |_, connection| {
+        store::set_meta(connection, "age_seed", &age.to_bytes())?;
+        store::set_meta(connection, "device_code", device_code.as_bytes())?;
+        let addresses = json!(addresses).to_string();
+        store::set_meta(connection, "hub_addresses", addresses.as_bytes())?;
+        if let Some(hub) = hub_key {
+            store::set_meta(connection, "hub_key", &hub.0)?;
+        }
+        if let Some(card) = card {
+            store::set_meta(connection, "district", card.district.as_bytes())?;
+            if let Some((site, code)) = &card.site {
+                store::set_meta(connection, "site", site)?;
+                store::set_meta(connection, "site_code", code.as_bytes())?;
+            }
+        }
+        if let Some(code) = &pending {
+            store::set_meta(connection, "pending_invite", code.as_bytes())?;
+        }
+        Ok(())
+    })?;
+    let words = joined
+        .as_ref()
+        .map(|joined| enrol::words(&joined.words))
+        .unwrap_or_default();
+    let site = card
+        .and_then(|card| card.site.as_ref())
+        .map(|(_, code)| code.clone());
+    // A device code is its site's code and a letter.
+    let site = site.or_else(|| device_code.get(..3).map(str::to_owned));
+    Ok(command::with_schema(
+        "lianxin.join/1",
+        json!({
+            "network": network.to_string(),
+            "device": key.to_string(),
+            "device_code": device_code,
+            "site": site,
+            "words": words,
+            "confirmed": joined.is_some(),
+        }),
+    ))
+}
+
+async fn ask_hub(
+    addresses: &[String],
+    device: &Signer,
+    recipient: &[u8; 32],
+    ticket: &Ticket,
+) -> Result<Joined> {
+    let pinned = ticket.card.as_ref().map(|card| (card.network, card.hub));
+    let mut last = Error::new(Code::HubUnreachable, "no hub answers");
+    for address in addresses {
+        let address = match resolve(address) {
+            Ok(address) => address,
+            Err(error) => {
+                last = error;
+                continue;
+            }
+        };
+        match enrol::join(address, device, recipient, &ticket.code, pinned).await {
+            Err(error) if error.code() == Code::HubUnreachable => last = error,
+            other => return other,
+        }
+    }
+    Err(last)
+}
+
+/// Confirms a device that was set up from an invite file while the hub was out of reach. Says whether
+/// it is confirmed now.
+///
+/// # Errors
+/// [`Code::InviteRefused`] or [`Code::HubUnproven`]: the invite does not count any more; what was recorded
+/// stays, and a new invite is needed.
+pub async fn confirm(writer: &crate::writer::WriterThread) -> Result<bool> {
+    let pending = writer.after_wait(|journal, connection| {
+        let text = |key: &str| -> Result<Option<String>> {
+            Ok(store::meta(connection, key)?.and_then(|bytes| String::from_utf8(bytes).ok()))
+        };
+        let Some(code) = text("pending_invite")? else {
+            return Ok(None);
+        };
+        let hub = store::meta(connection, "hub_key")?;
+        let age = store::meta(connection, "age_seed")?;
+        let addresses = text("hub_addresses")?.unwrap_or_default();
+        let identity = journal.identity().clone();
+        Ok(Some((code, hub, age, addresses, identity)))
+    })?;
+    let Some((code, hub, age, addresses, identity)) = pending else {
+        return Ok(true);
+    };
+    let array = |bytes: Option<Vec<u8>>| bytes.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
+    let (Some(hub), Some(age)) = (array(hub), array(age)) else {
+        return Ok(false);
+    };
+    let code = InviteCode::parse(&code)
+        .map_err(|error| Error::because(Code::StoreCorrupt, "the kept invite is damaged", error))?;
+    let recipient = PublicKey::from(&StaticSecret::from(age)).to_bytes();
+    let pinned = Some((identity.network, DeviceKey(hub)));
+    let addresses: Vec<String> = serde_json::from_str(&addresses).unwrap_or_default();
+    for address in &addresses {
+        let Ok(address) = resolve(address) else {
+            continue;
+        };
+        match enrol::join(address, &identity.device, &recipient, &code, pinned).await {
+            Ok(_) => {
+                writer.write_wait(|_, connection| {
+                    connection.execute("DELETE FROM meta WHERE key = 'pending_invite'", [])?;
+                    Ok(())
+                })?;
+                return Ok(true);
+            }
+            Err(error) if error.code() == Code::HubUnreachable => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(false)
+}
+
+/// The hub that a device follows: its key and addresses.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn hub_of(connection: &rusqlite::Connection) -> Result<Option<(DeviceKey, Vec<String>)>> {
+    let key = store::meta(connection, "hub_key")?.and_then(|key| <[u8; 32]>::try_from(key).ok());
+    let addresses = store::meta(connection, "hub_addresses")?;
+    let addresses = addresses.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    Ok(key.map(|key| (DeviceKey(key), addresses.unwrap_or_default())))
+}
