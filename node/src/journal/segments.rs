@@ -89,8 +89,8 @@ impl Segments {
     ) -> Result<Arc<Segment>> {
         let key = entry_key(log.0, seq)?;
         self.tick += 1;
-        if let Some((_, (used, segment))) = self.cache.range_mut(..=key).next_back()
-            && split_key(key).0 == log.0
+        if let Some((first, (used, segment))) = self.cache.range_mut(..=key).next_back()
+            && split_key(*first).0 == log.0
             && segment.get(seq).is_some()
             && segment.checkpoint.len > seq
         {
