@@ -987,8 +987,7 @@ impl Authority {
         }
         self.serial = grant.serial;
         self.codes.insert(grant.device_code.clone());
-        self.holders
-            .insert(grant.device_code.clone(), grant.device);
+        self.holders.insert(grant.device_code.clone(), grant.device);
         if let Some(before) = self.members.get(&grant.device) {
             let former = self.former.entry(grant.device).or_default();
             for scope in before.grant.scopes.iter().filter(|scope| scope.write) {

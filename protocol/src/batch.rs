@@ -163,7 +163,11 @@ fn strip<'a>(header: &Header, payload: &'a [u8]) -> Option<&'a [u8]> {
 }
 
 fn main_section(run: &Run, parts_are_rows: bool) -> Vec<u8> {
-    let forms: Vec<_> = run.entries.iter().map(|entry| form(entry, parts_are_rows)).collect();
+    let forms: Vec<_> = run
+        .entries
+        .iter()
+        .map(|entry| form(entry, parts_are_rows))
+        .collect();
     let headers = || run.entries.iter().map(|entry| &entry.header);
     let mut records: Vec<RecordId> = Vec::new();
     let mut writer = Writer::new();

@@ -339,7 +339,8 @@ impl ErrorCode {
             return number;
         }
         let at = Self::ALL.iter().position(|code| *code == self);
-        at.and_then(|at| u16::try_from(at + 1).ok()).unwrap_or(u16::MAX)
+        at.and_then(|at| u16::try_from(at + 1).ok())
+            .unwrap_or(u16::MAX)
     }
 
     /// The code of a number.

@@ -258,7 +258,9 @@ impl Session {
             return;
         }
         self.phase = Phase::Greeting;
-        let ids: Vec<_> = self.spaces.keys().copied().collect();
+        // The peer answers in this order, so that authority is known and sent before all else.
+        let mut ids: Vec<_> = self.spaces.keys().copied().collect();
+        ids.sort_by_key(|id| self.spaces.get(id).map(|shared| shared.share.space));
         let spaces = ids.iter().filter_map(|id| self.offer(id)).collect();
         self.send(&Message::Hello(Hello {
             min: PROTOCOL_MIN,
@@ -615,9 +617,6 @@ impl Session {
             }
             return;
         };
-        if offer.lacks_receipts {
-            self.events.push_back(Event::ReceiptsWanted(id));
-        }
         let Some(shared) = self.spaces.get_mut(&id) else {
             return;
         };
@@ -625,6 +624,9 @@ impl Session {
         shared.offers = shared.offers.saturating_add(1);
         if shared.offers > OFFERS_MAX {
             return self.violation(ErrorCode::Busy, None);
+        }
+        if offer.lacks_receipts {
+            self.events.push_back(Event::ReceiptsWanted(id));
         }
         if shared.offers > 1 {
             // The peer had withdrawn the space and has forgotten what it was told.

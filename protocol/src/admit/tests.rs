@@ -33,8 +33,13 @@ fn ids(runs: &[VerifiedRun]) -> Vec<EntryId> {
 
 /// Places `run` in a store that holds the first `len` of `ids`.
 fn placed(run: &VerifiedRun, ids: &[EntryId], len: usize) -> Result<Place, Infallible> {
-    let head = len.checked_sub(1).map_or(run.run().log.0, |last| ids[last].0);
-    let stored = Position { len: len as u64, head };
+    let head = len
+        .checked_sub(1)
+        .map_or(run.run().log.0, |last| ids[last].0);
+    let stored = Position {
+        len: len as u64,
+        head,
+    };
     place(run, stored, |seq| {
         assert!(seq < stored.len, "only what is stored is asked for");
         Ok(ids[usize::try_from(seq).unwrap_or(usize::MAX)])
@@ -80,17 +85,41 @@ fn a_fork_is_found_at_the_first_entry_that_differs() -> Tested {
     let (_, runs) = runs();
     let ids = ids(&runs);
     let (_, forked) = long_and_forked();
-    assert_eq!(placed(&forked, &ids, 7)?, Place::Fork { seq: 5 }, "in the middle");
-    assert_eq!(placed(&forked, &ids, 6)?, Place::Fork { seq: 5 }, "at the last stored");
-    assert_eq!(placed(&forked, &ids, 5)?, Place::Append { skip: 2 }, "not seen yet");
+    assert_eq!(
+        placed(&forked, &ids, 7)?,
+        Place::Fork { seq: 5 },
+        "in the middle"
+    );
+    assert_eq!(
+        placed(&forked, &ids, 6)?,
+        Place::Fork { seq: 5 },
+        "at the last stored"
+    );
+    assert_eq!(
+        placed(&forked, &ids, 5)?,
+        Place::Append { skip: 2 },
+        "not seen yet"
+    );
 
     let mut author = testing::Author::new(space_id(site_space()), 1, 1);
     author.cut();
     let at_start = author.push(save(77)).cut();
-    assert_eq!(placed(&at_start, &ids, 7)?, Place::Fork { seq: 1 }, "at its start");
+    assert_eq!(
+        placed(&at_start, &ids, 7)?,
+        Place::Fork { seq: 1 },
+        "at its start"
+    );
     let beyond = author.push(save(78)).cut();
-    assert_eq!(placed(&beyond, &ids, 7)?, Place::Fork { seq: 2 }, "somewhere before it");
-    assert_eq!(placed(&beyond, &ids, 3)?, Place::Fork { seq: 2 }, "before it, at the end");
+    assert_eq!(
+        placed(&beyond, &ids, 7)?,
+        Place::Fork { seq: 2 },
+        "somewhere before it"
+    );
+    assert_eq!(
+        placed(&beyond, &ids, 3)?,
+        Place::Fork { seq: 2 },
+        "before it, at the end"
+    );
     assert_eq!(placed(&beyond, &ids, 2)?, Place::Gap { have: 2 });
     Ok(())
 }
@@ -109,7 +138,9 @@ fn authority() -> Authority {
     let mut authority = Authority::new(network());
     let certificate = Certificate::sign(&signer(200), 1, signer(100).public(), None);
     order(&mut authority, &Order::Certificate(certificate));
-    let Space::Site(site) = site_space() else { return authority };
+    let Space::Site(site) = site_space() else {
+        return authority;
+    };
     let named = Order::Site {
         site,
         code: "EM1".to_owned(),
@@ -139,7 +170,11 @@ fn long_log(len: usize) -> (LogFacts, Vec<EntryId>) {
         author.push(vec![entry]);
     }
     let run = author.cut();
-    let facts = LogFacts { log: run.run().log, author: run.author(), forked_at: None };
+    let facts = LogFacts {
+        log: run.run().log,
+        author: run.author(),
+        forked_at: None,
+    };
     (facts, run.ids().to_vec())
 }
 
@@ -150,22 +185,39 @@ fn judged(
     range: Range<u64>,
 ) -> Result<Vec<(Range<u64>, Verdict)>, Infallible> {
     judge(authority, facts, range, |seq| {
-        Ok(usize::try_from(seq).ok().and_then(|at| ids.get(at)).copied())
+        Ok(usize::try_from(seq)
+            .ok()
+            .and_then(|at| ids.get(at))
+            .copied())
     })
 }
 
 fn cut(facts: &LogFacts, ids: &[EntryId], len: usize) -> Cut {
     let head = len.checked_sub(1).map_or(facts.log.0, |last| ids[last].0);
-    Cut { log: facts.log, position: Position { len: len as u64, head } }
+    Cut {
+        log: facts.log,
+        position: Position {
+            len: len as u64,
+            head,
+        },
+    }
 }
 
 fn revoke(facts: &LogFacts, cuts: Vec<Cut>) -> Order {
-    Order::Revoke { device: facts.author.device, lost: true, cuts }
+    Order::Revoke {
+        device: facts.author.device,
+        lost: true,
+        cuts,
+    }
 }
 
 fn adopt(facts: &LogFacts, ids: &[EntryId], from: u64, to: usize) -> Order {
     let to = cut(facts, ids, to).position;
-    Order::Adopt { log: facts.log, from, to }
+    Order::Adopt {
+        log: facts.log,
+        from,
+        to,
+    }
 }
 
 const ACCEPTED: Verdict = Verdict::Accepted;
@@ -176,10 +228,19 @@ const FORKED: Verdict = Verdict::Quarantined(Reason::Forked);
 fn an_honest_log_is_accepted_and_a_strangers_is_not() -> Tested {
     let (facts, ids) = long_log(20);
     let authority = authority();
-    assert_eq!(judged(&authority, &facts, &ids, 0..20)?, [(0..20, ACCEPTED)]);
+    assert_eq!(
+        judged(&authority, &facts, &ids, 0..20)?,
+        [(0..20, ACCEPTED)]
+    );
     assert_eq!(judged(&authority, &facts, &ids, 20..20)?, []);
-    let stranger = Author { device: signer(2).public(), ..facts.author };
-    let facts = LogFacts { author: stranger, ..facts };
+    let stranger = Author {
+        device: signer(2).public(),
+        ..facts.author
+    };
+    let facts = LogFacts {
+        author: stranger,
+        ..facts
+    };
     let unknown = Verdict::Quarantined(Reason::UnknownDevice);
     assert_eq!(judged(&authority, &facts, &ids, 3..20)?, [(3..20, unknown)]);
     Ok(())
@@ -190,8 +251,14 @@ fn what_lies_beyond_a_cut_is_held_back_and_nothing_of_a_log_that_differs_there_c
     let (facts, ids) = long_log(20);
     let mut revoked = authority();
     order(&mut revoked, &revoke(&facts, vec![cut(&facts, &ids, 12)]));
-    assert_eq!(judged(&revoked, &facts, &ids, 0..20)?, [(0..12, ACCEPTED), (12..20, REVOKED)]);
-    assert_eq!(judged(&revoked, &facts, &ids[..12], 0..12)?, [(0..12, ACCEPTED)]);
+    assert_eq!(
+        judged(&revoked, &facts, &ids, 0..20)?,
+        [(0..12, ACCEPTED), (12..20, REVOKED)]
+    );
+    assert_eq!(
+        judged(&revoked, &facts, &ids[..12], 0..12)?,
+        [(0..12, ACCEPTED)]
+    );
 
     let mut elsewhere = authority();
     let mut wrong = cut(&facts, &ids, 12);
@@ -222,31 +289,58 @@ fn adopted_ranges_count_where_the_log_has_the_head_that_was_reviewed() -> Tested
     order(&mut authority, &adopt(&facts, &ids, 10, 15));
     assert_eq!(
         judged(&authority, &facts, &ids, 0..20)?,
-        [(0..5, ACCEPTED), (5..8, REVOKED), (8..15, ACCEPTED), (15..20, REVOKED)]
+        [
+            (0..5, ACCEPTED),
+            (5..8, REVOKED),
+            (8..15, ACCEPTED),
+            (15..20, REVOKED)
+        ]
     );
     order(&mut authority, &adopt(&facts, &ids, 19, 16));
-    assert_eq!(judged(&authority, &facts, &ids, 15..20)?, [(15..20, REVOKED)], "turned round");
+    assert_eq!(
+        judged(&authority, &facts, &ids, 15..20)?,
+        [(15..20, REVOKED)],
+        "turned round"
+    );
     let mut other = adopt(&facts, &ids, 15, 20);
     if let Order::Adopt { to, .. } = &mut other {
         to.head = [0; 32];
     }
     order(&mut authority, &other);
-    assert_eq!(judged(&authority, &facts, &ids, 15..20)?, [(15..20, REVOKED)], "another head");
+    assert_eq!(
+        judged(&authority, &facts, &ids, 15..20)?,
+        [(15..20, REVOKED)],
+        "another head"
+    );
     Ok(())
 }
 
 #[test]
 fn nothing_lifts_a_fork_because_devices_hold_different_branches() -> Tested {
     let (facts, ids) = long_log(20);
-    let facts = LogFacts { forked_at: Some(9), ..facts };
+    let facts = LogFacts {
+        forked_at: Some(9),
+        ..facts
+    };
     let mut authority = authority();
-    assert_eq!(judged(&authority, &facts, &ids, 0..20)?, [(0..9, ACCEPTED), (9..20, FORKED)]);
+    assert_eq!(
+        judged(&authority, &facts, &ids, 0..20)?,
+        [(0..9, ACCEPTED), (9..20, FORKED)]
+    );
     order(&mut authority, &adopt(&facts, &ids, 5, 15));
-    assert_eq!(judged(&authority, &facts, &ids, 0..20)?, [(0..9, ACCEPTED), (9..20, FORKED)]);
+    assert_eq!(
+        judged(&authority, &facts, &ids, 0..20)?,
+        [(0..9, ACCEPTED), (9..20, FORKED)]
+    );
     order(&mut authority, &revoke(&facts, vec![cut(&facts, &ids, 3)]));
     assert_eq!(
         judged(&authority, &facts, &ids, 0..20)?,
-        [(0..3, ACCEPTED), (3..5, REVOKED), (5..9, ACCEPTED), (9..20, FORKED)]
+        [
+            (0..3, ACCEPTED),
+            (3..5, REVOKED),
+            (5..9, ACCEPTED),
+            (9..20, FORKED)
+        ]
     );
     Ok(())
 }
@@ -266,20 +360,31 @@ fn a_judgement_does_not_depend_on_how_the_range_is_split() -> Tested {
         for _ in 0..random.below(4) {
             let to = some(&mut random).position;
             let from = random.next() % 45;
-            order(&mut authority, &Order::Adopt { log: facts.log, from, to });
+            order(
+                &mut authority,
+                &Order::Adopt {
+                    log: facts.log,
+                    from,
+                    to,
+                },
+            );
         }
         let forked_at = random.one_in(3).then(|| random.next() % 45);
         let facts = LogFacts { forked_at, ..facts };
 
         let whole = judged(&authority, &facts, &ids, 0..40)?;
         let flat = |verdicts: &[(Range<u64>, Verdict)]| -> Vec<(u64, Verdict)> {
-            let each = verdicts.iter().flat_map(|(range, verdict)| {
-                range.clone().map(|seq| (seq, *verdict))
-            });
+            let each = verdicts
+                .iter()
+                .flat_map(|(range, verdict)| range.clone().map(|seq| (seq, *verdict)));
             each.collect()
         };
         let places: Vec<_> = flat(&whole).into_iter().map(|(seq, _)| seq).collect();
-        assert_eq!(places, (0..40).collect::<Vec<_>>(), "every entry once, in order");
+        assert_eq!(
+            places,
+            (0..40).collect::<Vec<_>>(),
+            "every entry once, in order"
+        );
         let mut from = 0;
         let mut pieces = Vec::new();
         while from < 40 {
@@ -289,7 +394,10 @@ fn a_judgement_does_not_depend_on_how_the_range_is_split() -> Tested {
         }
         assert_eq!(pieces, flat(&whole));
         for pair in whole.windows(2) {
-            assert_ne!(pair[0].1, pair[1].1, "neighbours of one verdict are one range");
+            assert_ne!(
+                pair[0].1, pair[1].1,
+                "neighbours of one verdict are one range"
+            );
         }
     }
     Ok(())

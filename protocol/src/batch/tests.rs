@@ -27,13 +27,28 @@ fn random_run(random: &mut Random) -> (Run, Author) {
             0 | 1 => (EntryKind::Part, DigestMode::Salted),
             2 | 3 => (EntryKind::Change, DigestMode::Change),
             4 => (EntryKind::Request, DigestMode::Plain),
-            _ => (EntryKind::of(100 + random.below(100) as u8), DigestMode::Salted),
+            _ => (
+                EntryKind::of(100 + random.below(100) as u8),
+                DigestMode::Salted,
+            ),
         };
-        let payload = if mode == DigestMode::Change { change(&payload) } else { payload };
+        let payload = if mode == DigestMode::Change {
+            change(&payload)
+        } else {
+            payload
+        };
         let record = RecordId([random.below(4) as u8; 16]);
         let erasable = random.one_in(2);
-        let entry = NewEntry { kind, digest: mode, erasable, record, payload };
-        author.tail.push_group(vec![entry], random.next(), 1 + random.below(9) as u32);
+        let entry = NewEntry {
+            kind,
+            digest: mode,
+            erasable,
+            record,
+            payload,
+        };
+        author
+            .tail
+            .push_group(vec![entry], random.next(), 1 + random.below(9) as u32);
     }
     let mut entries = author.tail.entries.clone();
     for entry in &mut entries {
@@ -49,7 +64,10 @@ fn random_run(random: &mut Random) -> (Run, Author) {
             entry.payload = None;
         }
     }
-    (signed(&author.tail, entries, &author.signer), author.tail.author)
+    (
+        signed(&author.tail, entries, &author.signer),
+        author.tail.author,
+    )
 }
 
 /// Signs the entries anew, links repaired, authority in ascending order.
@@ -60,9 +78,16 @@ fn signed(tail: &Tail, mut entries: Vec<Entry>, signer: &Signer) -> Run {
         floor = entry.header.authority_len.max(floor);
         entry.header.authority_len = floor;
         entry.header.prev = end.head;
-        end = Position { len: end.len + 1, head: entry.header.id().0 };
+        end = Position {
+            len: end.len + 1,
+            head: entry.header.id().0,
+        };
     }
-    let tail = Tail { entries, end, ..tail.clone() };
+    let tail = Tail {
+        entries,
+        end,
+        ..tail.clone()
+    };
     tail.sign(signer, (floor, [9; 32]), 77).run().clone()
 }
 
@@ -93,24 +118,47 @@ fn parts_can_be_left_out_erased_or_come_from_rows() -> Tested {
     let mut random = Random(3);
     for round in 0..300 {
         let (run, author) = random_run(&mut random);
-        let stored = if random.one_in(2) { pack(&run).main } else { pack_main(&run) };
+        let stored = if random.one_in(2) {
+            pack(&run).main
+        } else {
+            pack_main(&run)
+        };
         let is_part = |entry: &&Entry| entry.header.kind == EntryKind::Part;
-        let rows: Vec<_> = run.entries.iter().filter(is_part).map(|it| it.payload.clone()).collect();
+        let rows: Vec<_> = run
+            .entries
+            .iter()
+            .filter(is_part)
+            .map(|it| it.payload.clone())
+            .collect();
         let back = unpack(&run.log, run.start, &stored, Parts::Rows(rows.clone()))?;
         assert_eq!(back, run, "round {round}");
 
-        let kept: Vec<_> = rows.into_iter().map(|row| row.filter(|_| random.one_in(2))).collect();
+        let kept: Vec<_> = rows
+            .into_iter()
+            .map(|row| row.filter(|_| random.one_in(2)))
+            .collect();
         let mut expected = run.clone();
-        let parts = expected.entries.iter_mut().filter(|entry| entry.header.kind == EntryKind::Part);
+        let parts = expected
+            .entries
+            .iter_mut()
+            .filter(|entry| entry.header.kind == EntryKind::Part);
         for (entry, row) in parts.zip(&kept) {
             entry.payload.clone_from(row);
         }
         let back = unpack(&run.log, run.start, &stored, Parts::Rows(kept))?;
         assert_eq!(back, expected, "round {round}");
-        assert!(verified(back, author), "what was erased changes no signature");
+        assert!(
+            verified(back, author),
+            "what was erased changes no signature"
+        );
 
         let bare = unpack(&run.log, run.start, &stored, Parts::LeftOut)?;
-        assert!(bare.entries.iter().filter(is_part).all(|entry| entry.payload.is_none()));
+        assert!(
+            bare.entries
+                .iter()
+                .filter(is_part)
+                .all(|entry| entry.payload.is_none())
+        );
         assert!(verified(bare, author));
     }
     Ok(())
@@ -154,19 +202,32 @@ fn every_truncation_and_every_trailing_byte_is_refused() {
         unpack(&run.log, run.start, main, Parts::Section(parts)).is_err()
     };
     for cut in 0..packed.main.len() {
-        assert!(refused(&packed.main[..cut], &packed.parts), "main cut at {cut}");
+        assert!(
+            refused(&packed.main[..cut], &packed.parts),
+            "main cut at {cut}"
+        );
     }
     for cut in 0..packed.parts.len() {
-        assert!(refused(&packed.main, &packed.parts[..cut]), "parts cut at {cut}");
+        assert!(
+            refused(&packed.main, &packed.parts[..cut]),
+            "parts cut at {cut}"
+        );
     }
     let empty_frame = compress(&[]);
     let skippable = [&[0x50, 0x2a, 0x4d, 0x18, 3, 0, 0, 0][..], b"abc"].concat();
     for tail in [&[0][..], &empty_frame, &skippable] {
-        let (main, parts) = ([&packed.main, tail].concat(), [&packed.parts, tail].concat());
+        let (main, parts) = (
+            [&packed.main, tail].concat(),
+            [&packed.parts, tail].concat(),
+        );
         assert!(refused(&main, &packed.parts), "behind main: {tail:?}");
         assert!(refused(&packed.main, &parts), "behind the parts: {tail:?}");
     }
-    let without = author.push(vec![testing::change_entry(&[1])]).cut().run().clone();
+    let without = author
+        .push(vec![testing::change_entry(&[1])])
+        .cut()
+        .run()
+        .clone();
     let packed = pack(&without);
     for parts in [&empty_frame, &skippable, &compress(&[7])] {
         let parts = Parts::Section(parts);
@@ -175,9 +236,15 @@ fn every_truncation_and_every_trailing_byte_is_refused() {
     // The same, inside the frames.
     let plain = main_section(run, false);
     for cut in 0..plain.len() {
-        assert!(refused(&compress(&plain[..cut]), &pack(run).parts), "plain cut at {cut}");
+        assert!(
+            refused(&compress(&plain[..cut]), &pack(run).parts),
+            "plain cut at {cut}"
+        );
     }
-    assert!(refused(&compress(&[plain.as_slice(), &[0]].concat()), &pack(run).parts));
+    assert!(refused(
+        &compress(&[plain.as_slice(), &[0]].concat()),
+        &pack(run).parts
+    ));
 }
 
 #[test]
@@ -233,7 +300,11 @@ fn a_bomb_is_refused_before_it_goes_off() {
     assert!(bomb.len() < 1024);
     let fits = compress(&vec![0; limits::BATCH_DECOMPRESSED_MAX]);
     let mut lies = bomb.clone();
-    assert_eq!(lies[4] & 0b1110_0000, 0b1010_0000, "a size of four bytes, single segment");
+    assert_eq!(
+        lies[4] & 0b1110_0000,
+        0b1010_0000,
+        "a size of four bytes, single segment"
+    );
     lies[5..9].copy_from_slice(&1_000_u32.to_le_bytes());
     for bytes in [&claims[..], &silent, &bomb, &lies] {
         assert_eq!(
@@ -245,7 +316,9 @@ fn a_bomb_is_refused_before_it_goes_off() {
         unpack(&log, start, &fits, Parts::LeftOut).err(),
         Some(UnpackError::Layout(_))
     ));
-    let run = testing::Author::new(space_id(site_space()), 1, 1).push(save(1)).cut();
+    let run = testing::Author::new(space_id(site_space()), 1, 1)
+        .push(save(1))
+        .cut();
     let main = pack(run.run()).main;
     for bytes in [&claims[..], &silent, &bomb, &lies] {
         assert_eq!(
@@ -271,7 +344,10 @@ fn a_part_never_hides_in_the_section_that_a_store_keeps() {
     let plain = with_form(run, WHOLE);
     // Take the digest out that stands there for a part beside, put the payload before the checkpoint.
     let digest = run.entries[1].header.digest;
-    let at = plain.windows(32).position(|window| window == digest).unwrap_or(0);
+    let at = plain
+        .windows(32)
+        .position(|window| window == digest)
+        .unwrap_or(0);
     let mut hidden = [&plain[..at], &plain[at + 32..]].concat();
     let before_checkpoint = hidden.len() - (4 + 8 + 32 + 64);
     hidden.splice(before_checkpoint..before_checkpoint, [4; 30]);
@@ -313,5 +389,9 @@ fn changes_travel_without_what_the_reader_can_compute() {
         author.push(vec![testing::change_entry(&random.bytes(100))]);
     }
     let packed = pack(author.cut().run());
-    assert!(packed.main.len() < 60 * 110 + 200, "{} bytes", packed.main.len());
+    assert!(
+        packed.main.len() < 60 * 110 + 200,
+        "{} bytes",
+        packed.main.len()
+    );
 }

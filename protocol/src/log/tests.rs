@@ -32,8 +32,7 @@ fn resigned(mut run: Run, key: u8) -> Run {
         };
     }
     let space = space_id(site_space());
-    run.checkpoint =
-        Checkpoint::sign(&signer(key), &space, &run.log, position, (1, [9; 32]), 3);
+    run.checkpoint = Checkpoint::sign(&signer(key), &space, &run.log, position, (1, [9; 32]), 3);
     run
 }
 
@@ -48,13 +47,19 @@ fn a_signed_chain_verifies_piece_by_piece() -> Tested {
     let second = author.push(save(6)).push(save(7)).cut();
 
     let verified = first.run().clone().verify(None, 0)?;
-    let again = second.run().clone().verify(Some(verified.author()), verified.authority_len())?;
+    let again = second
+        .run()
+        .clone()
+        .verify(Some(verified.author()), verified.authority_len())?;
 
     assert_eq!(verified.ids(), first.ids());
     assert_eq!(again.ids(), second.ids());
     assert_eq!(verified.end(), again.run().start);
     assert_eq!(again.end().len, 7);
-    assert_eq!(verified.ids().last().map(|id| id.0), Some(verified.end().head));
+    assert_eq!(
+        verified.ids().last().map(|id| id.0),
+        Some(verified.end().head)
+    );
     for (entry, id) in again.run().entries.iter().zip(again.ids()) {
         assert_eq!(entry.header.id(), *id);
     }
@@ -79,7 +84,9 @@ fn every_flipped_bit_of_a_header_is_refused() -> Tested {
             let mut flipped = bytes.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
             let mut reader = Reader::new(&flipped);
-            let Ok(header) = Header::read(&mut reader) else { continue };
+            let Ok(header) = Header::read(&mut reader) else {
+                continue;
+            };
             if reader.finish().is_err() {
                 continue;
             }
@@ -103,10 +110,18 @@ fn every_flipped_bit_of_a_payload_and_every_other_length_is_refused() {
             run.entries[at].payload = Some(flipped);
             assert!(run.verify(None, 0).is_err(), "entry {at}, bit {bit}");
         }
-        for other in [&payload[..payload.len() - 1], &[payload.as_slice(), &[0]].concat(), &[]] {
+        for other in [
+            &payload[..payload.len() - 1],
+            &[payload.as_slice(), &[0]].concat(),
+            &[],
+        ] {
             let mut run = run.clone();
             run.entries[at].payload = Some(other.to_vec());
-            assert!(run.verify(None, 0).is_err(), "entry {at}, {} bytes", other.len());
+            assert!(
+                run.verify(None, 0).is_err(),
+                "entry {at}, {} bytes",
+                other.len()
+            );
         }
     }
 }
@@ -114,7 +129,10 @@ fn every_flipped_bit_of_a_payload_and_every_other_length_is_refused() {
 #[test]
 fn every_flipped_bit_of_a_checkpoint_is_refused() -> Tested {
     let run = first_run();
-    let position = Position { len: run.checkpoint.len, head: run.checkpoint.head };
+    let position = Position {
+        len: run.checkpoint.len,
+        head: run.checkpoint.head,
+    };
     let mut writer = Writer::new();
     run.checkpoint.write(&mut writer);
     let bytes = writer.into_bytes();
@@ -122,7 +140,10 @@ fn every_flipped_bit_of_a_checkpoint_is_refused() -> Tested {
         let mut flipped = bytes.clone();
         flipped[bit / 8] ^= 1 << (bit % 8);
         let checkpoint = Checkpoint::read(&mut Reader::new(&flipped), position)?;
-        let run = Run { checkpoint, ..run.clone() };
+        let run = Run {
+            checkpoint,
+            ..run.clone()
+        };
         assert_eq!(refusal(run), Some(ChainError::Signature), "bit {bit}");
     }
     let mut short = run.clone();
@@ -156,7 +177,11 @@ fn gaps_swaps_and_wrong_numbers_are_refused_even_when_signed() {
     for seq in [0, 1, 3, u64::MAX] {
         let mut wrong = first_run();
         wrong.entries[2].header.seq = seq;
-        assert_eq!(refusal(resigned(wrong, 1)), Some(ChainError::Sequence(2)), "{seq}");
+        assert_eq!(
+            refusal(resigned(wrong, 1)),
+            Some(ChainError::Sequence(2)),
+            "{seq}"
+        );
     }
     let mut link = first_run();
     link.entries[3].header.prev[31] ^= 1;
@@ -168,7 +193,10 @@ fn a_run_at_the_last_possible_place_neither_overflows_nor_verifies_by_accident()
     let run = first_run();
     let author = run.author().ok();
     let mut last = Run {
-        start: Position { len: u64::MAX, head: [3; 32] },
+        start: Position {
+            len: u64::MAX,
+            head: [3; 32],
+        },
         entries: run.entries[1..3].to_vec(),
         ..run
     };
@@ -176,7 +204,10 @@ fn a_run_at_the_last_possible_place_neither_overflows_nor_verifies_by_accident()
         entry.header.seq = u64::MAX;
     }
     let last = resigned(last, 1);
-    assert!(last.verify(author, 0).is_ok(), "a place like any other: the journal sees a gap");
+    assert!(
+        last.verify(author, 0).is_ok(),
+        "a place like any other: the journal sees a gap"
+    );
 }
 
 #[test]
@@ -184,7 +215,10 @@ fn a_cited_authority_never_shrinks() -> Tested {
     let mut shrunk = first_run();
     shrunk.entries[1].header.authority_len = 9;
     shrunk.entries[2].header.authority_len = 8;
-    assert_eq!(refusal(resigned(shrunk, 1)), Some(ChainError::AuthorityShrank(2)));
+    assert_eq!(
+        refusal(resigned(shrunk, 1)),
+        Some(ChainError::AuthorityShrank(2))
+    );
     let mut author = author();
     let first = author.cut();
     let second = author.push(save(1)).cut().run().clone();
@@ -220,12 +254,17 @@ fn a_run_has_1_to_64_entries() -> Tested {
 
 #[test]
 fn another_signer_space_or_log_is_refused() {
-    assert_eq!(refusal(resigned(first_run(), 2)), Some(ChainError::Signature));
+    assert_eq!(
+        refusal(resigned(first_run(), 2)),
+        Some(ChainError::Signature)
+    );
     let mut elsewhere = first_run();
-    let end = Position { len: elsewhere.checkpoint.len, head: elsewhere.checkpoint.head };
+    let end = Position {
+        len: elsewhere.checkpoint.len,
+        head: elsewhere.checkpoint.head,
+    };
     let hub = space_id(Space::Hub);
-    elsewhere.checkpoint =
-        Checkpoint::sign(&signer(1), &hub, &elsewhere.log, end, (1, [9; 32]), 3);
+    elsewhere.checkpoint = Checkpoint::sign(&signer(1), &hub, &elsewhere.log, end, (1, [9; 32]), 3);
     assert_eq!(refusal(elsewhere), Some(ChainError::Signature));
     let other = testing::Author::new(space_id(site_space()), 1, 2).tail.log;
     let mut stolen = first_run();
@@ -256,7 +295,10 @@ fn a_genesis_stands_at_0_and_nowhere_else_and_names_its_log() {
     foreign.entries[0].header.digest = digest(DigestMode::Plain, &other);
     foreign.entries[0].payload = Some(other);
     let foreign = resigned(foreign, 1);
-    assert_eq!(foreign.clone().verify(None, 0).err(), Some(ChainError::Genesis));
+    assert_eq!(
+        foreign.clone().verify(None, 0).err(),
+        Some(ChainError::Genesis)
+    );
     assert_eq!(foreign.verify(author, 0).err(), Some(ChainError::Genesis));
     // The right one, in the second place.
     let mut late = run.clone();
@@ -265,9 +307,15 @@ fn a_genesis_stands_at_0_and_nowhere_else_and_names_its_log() {
     // None in the first place.
     let mut none = run.clone();
     none.entries[0].header.kind = EntryKind::Request;
-    assert_eq!(resigned(none, 1).verify(author, 0).err(), Some(ChainError::Genesis));
+    assert_eq!(
+        resigned(none, 1).verify(author, 0).err(),
+        Some(ChainError::Genesis)
+    );
     // A device key that no signature can be trusted under.
-    let weak = Genesis { device: DeviceKey([0; 32]), ..testing::genesis(space, &signer(1), 1) };
+    let weak = Genesis {
+        device: DeviceKey([0; 32]),
+        ..testing::genesis(space, &signer(1), 1)
+    };
     let mut weakly = run;
     weakly.log = weak.log();
     weakly.entries[0].payload = Some(weak.encode());
@@ -293,11 +341,22 @@ fn a_genesis_comes_back_and_its_truncations_do_not() -> Tested {
         GenesisReason::Rotate,
     ];
     for reason in reasons {
-        let position = Position { len: 7, head: [8; 32] };
-        let genesis = Genesis { previous: Some((LogId([9; 32]), position)), reason, ..plain.clone() };
+        let position = Position {
+            len: 7,
+            head: [8; 32],
+        };
+        let genesis = Genesis {
+            previous: Some((LogId([9; 32]), position)),
+            reason,
+            ..plain.clone()
+        };
         let bytes = genesis.encode();
         assert_eq!(Genesis::decode(&bytes)?, genesis);
-        assert_eq!(genesis.log(), plain.log(), "what came before does not change the log's id");
+        assert_eq!(
+            genesis.log(),
+            plain.log(),
+            "what came before does not change the log's id"
+        );
         for cut in 0..bytes.len() {
             assert!(Genesis::decode(&bytes[..cut]).is_err());
         }
@@ -345,7 +404,10 @@ fn flags_and_kinds_keep_every_bit() {
         for (erasable, goes_on) in [(false, false), (true, false), (false, true), (true, true)] {
             let flags = Flags::new(mode, erasable, goes_on);
             assert_eq!(flags.digest_mode(), Some(mode));
-            assert_eq!((flags.erasable(), flags.group_goes_on()), (erasable, goes_on));
+            assert_eq!(
+                (flags.erasable(), flags.group_goes_on()),
+                (erasable, goes_on)
+            );
         }
     }
 }
@@ -353,7 +415,11 @@ fn flags_and_kinds_keep_every_bit() {
 #[test]
 fn a_payload_beyond_the_limit_of_its_kind_is_refused_whole_or_absent() {
     let mut author = author();
-    let run = author.push(vec![part_entry(&vec![1; limits::PART_MAX + 1])]).cut().run().clone();
+    let run = author
+        .push(vec![part_entry(&vec![1; limits::PART_MAX + 1])])
+        .cut()
+        .run()
+        .clone();
     assert_eq!(refusal(run.clone()), Some(ChainError::Payload(1)));
     let mut absent = run;
     absent.entries[1].payload = None;
@@ -378,13 +444,22 @@ fn fork() -> ForkProof {
     let branch = |author: &mut testing::Author, n| {
         let run = author.push(save(n)).push(save(n)).cut();
         Branch {
-            headers: run.run().entries.iter().map(|entry| entry.header.clone()).collect(),
+            headers: run
+                .run()
+                .entries
+                .iter()
+                .map(|entry| entry.header.clone())
+                .collect(),
             checkpoint: run.run().checkpoint.clone(),
         }
     };
     let mut branches = [branch(&mut author.clone(), 6), branch(&mut author, 7)];
     branches.sort_by_key(|branch| branch.headers[0].id());
-    ForkProof { author: first.author(), log: first.run().log, branches }
+    ForkProof {
+        author: first.author(),
+        log: first.run().log,
+        branches,
+    }
 }
 
 #[test]
@@ -404,7 +479,10 @@ fn a_fork_proof_gives_its_place_and_comes_back() -> Tested {
         let mut flipped = bytes.clone();
         flipped[bit / 8] ^= 1 << (bit % 8);
         let read = ForkProof::read(&mut Reader::new(&flipped));
-        assert!(read.is_ok_and(|proof| proof.seq().is_some()) == false, "bit {bit}");
+        assert!(
+            read.is_ok_and(|proof| proof.seq().is_some()) == false,
+            "bit {bit}"
+        );
     }
     Ok(())
 }
@@ -417,13 +495,23 @@ fn a_forged_fork_proof_gives_nothing() {
         change(&mut proof);
         assert_eq!(proof.seq(), None, "{what}");
     };
-    check("one branch twice", &|proof| proof.branches[1] = proof.branches[0].clone());
+    check("one branch twice", &|proof| {
+        proof.branches[1] = proof.branches[0].clone()
+    });
     check("the wrong order", &|proof| proof.branches.swap(0, 1));
-    check("not signed", &|proof| proof.branches[1].checkpoint.signature = [0; 64]);
-    check("of another device", &|proof| proof.author.device = signer(2).public());
+    check("not signed", &|proof| {
+        proof.branches[1].checkpoint.signature = [0; 64]
+    });
+    check("of another device", &|proof| {
+        proof.author.device = signer(2).public()
+    });
     check("of another log", &|proof| proof.log = LogId([1; 32]));
-    check("of another space", &|proof| proof.author.space = space_id(Space::Hub));
-    check("a branch without headers", &|proof| proof.branches[0].headers.clear());
+    check("of another space", &|proof| {
+        proof.author.space = space_id(Space::Hub)
+    });
+    check("a branch without headers", &|proof| {
+        proof.branches[0].headers.clear()
+    });
     check("a header left out", &|proof| {
         proof.branches[0].headers.remove(1);
     });
@@ -445,12 +533,21 @@ fn branches_at_different_places_prove_nothing() {
     let mut branches = [4, 5].map(|n| {
         let run = author.push(save(n)).cut();
         Branch {
-            headers: run.run().entries.iter().map(|entry| entry.header.clone()).collect(),
+            headers: run
+                .run()
+                .entries
+                .iter()
+                .map(|entry| entry.header.clone())
+                .collect(),
             checkpoint: run.run().checkpoint.clone(),
         }
     });
     branches.sort_by_key(|branch| branch.headers[0].id());
-    let proof = ForkProof { author: first.author(), log: first.run().log, branches };
+    let proof = ForkProof {
+        author: first.author(),
+        log: first.run().log,
+        branches,
+    };
     assert_eq!(proof.seq(), None);
 }
 
@@ -458,7 +555,10 @@ fn branches_at_different_places_prove_nothing() {
 fn a_fork_at_the_very_beginning_is_one() {
     let run = |reason| {
         let space = space_id(site_space());
-        let genesis = Genesis { reason, ..testing::genesis(space, &signer(1), 1) };
+        let genesis = Genesis {
+            reason,
+            ..testing::genesis(space, &signer(1), 1)
+        };
         let run = Tail::begin(&genesis, 1, 0).sign(&signer(1), (0, [0; 32]), 1);
         run.run().clone()
     };
@@ -470,8 +570,14 @@ fn a_fork_at_the_very_beginning_is_one() {
     };
     let mut branches = [branch(&left), branch(&right)];
     branches.sort_by_key(|branch| branch.headers[0].id());
-    let Ok(author) = left.author() else { panic!("a genesis that names its log") };
-    let proof = ForkProof { author, log: left.log, branches };
+    let Ok(author) = left.author() else {
+        panic!("a genesis that names its log")
+    };
+    let proof = ForkProof {
+        author,
+        log: left.log,
+        branches,
+    };
     assert_eq!(proof.seq(), Some(0));
 }
 

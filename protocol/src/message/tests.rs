@@ -19,9 +19,15 @@ fn receipt() -> Receipt {
         space: space_id(site_space()),
         log: LogId([3; 32]),
         epoch: [4; 16],
-        stored: Position { len: 20, head: [5; 32] },
+        stored: Position {
+            len: 20,
+            head: [5; 32],
+        },
         judged_len: 18,
-        exceptions: vec![exception(2..4, Reason::Revoked), exception(4..9, Reason::Guard)],
+        exceptions: vec![
+            exception(2..4, Reason::Revoked),
+            exception(4..9, Reason::Guard),
+        ],
         received_at_ms: 1_700_000_000_000,
         signature: [0; 64],
     }
@@ -33,34 +39,90 @@ fn proof() -> ForkProof {
     let first = author.cut();
     let branch = |author: &mut testing::Author, n| {
         let run = author.push(save(n)).cut();
-        let headers: Vec<Header> = run.run().entries.iter().map(|it| it.header.clone()).collect();
-        Branch { headers, checkpoint: run.run().checkpoint.clone() }
+        let headers: Vec<Header> = run
+            .run()
+            .entries
+            .iter()
+            .map(|it| it.header.clone())
+            .collect();
+        Branch {
+            headers,
+            checkpoint: run.run().checkpoint.clone(),
+        }
     };
     let branches = [branch(&mut author.clone(), 1), branch(&mut author, 2)];
-    ForkProof { author: first.author(), log: first.run().log, branches }
+    ForkProof {
+        author: first.author(),
+        log: first.run().log,
+        branches,
+    }
 }
 
 fn row(n: u8) -> Row {
-    Row { log: LogId([n; 32]), len: 7, head: [n; 16], frozen: n == 2, first: 0, missing: 0 }
+    Row {
+        log: LogId([n; 32]),
+        len: 7,
+        head: [n; 16],
+        frozen: n == 2,
+        first: 0,
+        missing: 0,
+    }
 }
 
 fn every_message() -> Vec<Message> {
-    let offer = |n| Offer { space: [n; 8], digest: [n; 32], lacks_receipts: n == 1 };
-    let run = testing::Author::new(space_id(site_space()), 1, 1).push(save(1)).cut();
-    let batch = WireBatch { log: [1; 8], start: run.run().start, packed: pack(run.run()) };
-    let hello = |spaces| Hello { min: 1, max: 2, features: 3, epoch: [4; 16], spaces };
-    let error = |code, scope| Message::Error { code, scope, retry_after_s: 9 };
+    let offer = |n| Offer {
+        space: [n; 8],
+        digest: [n; 32],
+        lacks_receipts: n == 1,
+    };
+    let run = testing::Author::new(space_id(site_space()), 1, 1)
+        .push(save(1))
+        .cut();
+    let batch = WireBatch {
+        log: [1; 8],
+        start: run.run().start,
+        packed: pack(run.run()),
+    };
+    let hello = |spaces| Hello {
+        min: 1,
+        max: 2,
+        features: 3,
+        epoch: [4; 16],
+        spaces,
+    };
+    let error = |code, scope| Message::Error {
+        code,
+        scope,
+        retry_after_s: 9,
+    };
     vec![
         Message::Hello(hello(vec![offer(1), offer(2)])),
         Message::Hello(hello(Vec::new())),
         Message::Offers(vec![offer(3)]),
-        Message::Vector { space: [1; 8], complete: true, rows: vec![row(1), row(2)] },
+        Message::Vector {
+            space: [1; 8],
+            complete: true,
+            rows: vec![row(1), row(2)],
+        },
         Message::Vector {
             space: [1; 8],
             complete: false,
-            rows: vec![Row { first: 3, missing: 4, ..row(1) }, Row { missing: 4, ..row(2) }],
+            rows: vec![
+                Row {
+                    first: 3,
+                    missing: 4,
+                    ..row(1)
+                },
+                Row {
+                    missing: 4,
+                    ..row(2)
+                },
+            ],
         },
-        Message::Want { log: [1; 8], from: 9 },
+        Message::Want {
+            log: [1; 8],
+            from: 9,
+        },
         Message::Batch(batch),
         Message::Receipt(receipt()),
         Message::Fork(Box::new(proof())),
@@ -71,7 +133,11 @@ fn every_message() -> Vec<Message> {
         error(ErrorCode::Revoked, ErrorScope::Log),
         error(ErrorCode::Internal, ErrorScope::Entry),
         Message::Bye(3),
-        Message::Enrol(Enrol { invite: signer(1).public(), recipient: [2; 32], proof: [3; 64] }),
+        Message::Enrol(Enrol {
+            invite: signer(1).public(),
+            recipient: [2; 32],
+            proof: [3; 64],
+        }),
         Message::Enrolled(Enrolled {
             network: network(),
             certificate: Certificate::sign(&signer(200), 1, signer(100).public(), None),
@@ -82,7 +148,10 @@ fn every_message() -> Vec<Message> {
 }
 
 fn parts(frame: &[u8]) -> (u16, &[u8]) {
-    (u16::from_be_bytes([frame[0], frame[1]]), &frame[limits::FRAME_HEAD..])
+    (
+        u16::from_be_bytes([frame[0], frame[1]]),
+        &frame[limits::FRAME_HEAD..],
+    )
 }
 
 #[test]
@@ -92,9 +161,15 @@ fn every_message_comes_back_and_no_part_of_one_does() -> Tested {
         let (code, body) = parts(&frame);
         assert_eq!(Message::decode(code, body)?, message);
         for cut in 0..body.len() {
-            assert!(Message::decode(code, &body[..cut]).is_err(), "{message:?} cut at {cut}");
+            assert!(
+                Message::decode(code, &body[..cut]).is_err(),
+                "{message:?} cut at {cut}"
+            );
         }
-        assert!(Message::decode(code, &[body, &[0]].concat()).is_err(), "{message:?}");
+        assert!(
+            Message::decode(code, &[body, &[0]].concat()).is_err(),
+            "{message:?}"
+        );
         let mut reader = FrameReader::default();
         reader.push(&frame[..frame.len() - 1]);
         assert_eq!(reader.next_frame()?, None, "a frame that has not all come");
@@ -117,7 +192,10 @@ fn no_mutation_of_a_frame_panics_and_what_is_read_is_written_alike() {
         if let Ok(message) = Message::decode(code, &body) {
             let again = message.encode();
             let tail_was_empty = body[body.len() - 2..] == [0, 0];
-            assert!(parts(&again).1 == body || !tail_was_empty, "one encoding: {message:?}");
+            assert!(
+                parts(&again).1 == body || !tail_was_empty,
+                "one encoding: {message:?}"
+            );
         }
     }
 }
@@ -132,9 +210,16 @@ fn unknown_types_and_tails_of_newer_versions_are_passed_over() -> Tested {
         let (code, body) = parts(&frame);
         let mut longer = body[..body.len() - 2].to_vec();
         longer.extend_from_slice(&[0, 5, 9, 9, 9, 9, 9]);
-        assert_eq!(Message::decode(code, &longer)?, message, "with a tail of five bytes");
+        assert_eq!(
+            Message::decode(code, &longer)?,
+            message,
+            "with a tail of five bytes"
+        );
         longer.pop();
-        assert!(Message::decode(code, &longer).is_err(), "with a tail cut short");
+        assert!(
+            Message::decode(code, &longer).is_err(),
+            "with a tail cut short"
+        );
         reader.push(&frame);
     }
     assert_eq!(reader.next_frame()?, Some(Message::Unknown(0x1234)));
@@ -151,7 +236,10 @@ fn frame_lengths_are_bounded_before_anything_is_allocated() -> Tested {
     for code in 1..=13_u16 {
         let mut reader = FrameReader::default();
         reader.push(&[&code.to_be_bytes()[..], &[0; 4]].concat());
-        assert!(reader.next_frame().is_err(), "an empty frame of type {code}");
+        assert!(
+            reader.next_frame().is_err(),
+            "an empty frame of type {code}"
+        );
     }
     let largest = (limits::FRAME_MAX - limits::FRAME_HEAD) as u32;
     for len in [largest + 1, u32::MAX, 1 << 31] {
@@ -218,7 +306,11 @@ fn a_reader_does_not_keep_what_it_has_read() -> Tested {
 
 #[test]
 fn vectors_are_sorted_and_flags_say_something() {
-    let vector = |rows| Message::Vector { space: [1; 8], complete: true, rows };
+    let vector = |rows| Message::Vector {
+        space: [1; 8],
+        complete: true,
+        rows,
+    };
     for rows in [vec![row(2), row(1)], vec![row(1), row(1)]] {
         let frame = vector(rows).encode();
         let (code, body) = parts(&frame);
@@ -237,9 +329,16 @@ fn vectors_are_sorted_and_flags_say_something() {
 
 #[test]
 fn error_numbers_are_those_of_the_table() {
-    let first = [ErrorCode::VersionUnsupported, ErrorCode::NotAuthorised, ErrorCode::Revoked];
+    let first = [
+        ErrorCode::VersionUnsupported,
+        ErrorCode::NotAuthorised,
+        ErrorCode::Revoked,
+    ];
     assert_eq!(first.map(ErrorCode::number), [1, 2, 3]);
-    assert_eq!((ErrorCode::Busy.number(), ErrorCode::Internal.number()), (12, 14));
+    assert_eq!(
+        (ErrorCode::Busy.number(), ErrorCode::Internal.number()),
+        (12, 14)
+    );
     for number in 0..100 {
         assert_eq!(ErrorCode::of(number).number(), number);
     }
@@ -256,7 +355,10 @@ fn a_receipt_verifies_and_no_flipped_bit_of_it_does() -> Tested {
     for bit in 0..bytes.len() * 8 {
         let mut flipped = bytes.clone();
         flipped[bit / 8] ^= 1 << (bit % 8);
-        assert!(!Receipt::decode(&flipped).is_ok_and(|it| it.verifies(&key)), "bit {bit}");
+        assert!(
+            !Receipt::decode(&flipped).is_ok_and(|it| it.verifies(&key)),
+            "bit {bit}"
+        );
     }
     for cut in 0..bytes.len() {
         assert!(Receipt::decode(&bytes[..cut]).is_err());
@@ -293,9 +395,18 @@ fn receipts_that_contradict_themselves_are_refused() {
 
 #[test]
 fn a_space_digest_covers_every_field_of_every_log() {
-    let tip = |len, head, frozen| Tip { len, head: [head; 32], frozen };
+    let tip = |len, head, frozen| Tip {
+        len,
+        head: [head; 32],
+        frozen,
+    };
     let space = |tips: &[(u8, Tip)]| -> [u8; 32] {
-        space_digest(&tips.iter().map(|(log, tip)| (LogId([*log; 32]), *tip)).collect())
+        space_digest(
+            &tips
+                .iter()
+                .map(|(log, tip)| (LogId([*log; 32]), *tip))
+                .collect(),
+        )
     };
     let base = [(1, tip(3, 1, false)), (2, tip(4, 2, false))];
     let others = [
@@ -304,11 +415,19 @@ fn a_space_digest_covers_every_field_of_every_log() {
         vec![(1, tip(4, 1, false)), (2, tip(4, 2, false))],
         vec![(1, tip(3, 9, false)), (2, tip(4, 2, false))],
         vec![(1, tip(3, 1, true)), (2, tip(4, 2, false))],
-        vec![(1, tip(3, 1, false)), (2, tip(4, 2, false)), (3, tip(0, 3, true))],
+        vec![
+            (1, tip(3, 1, false)),
+            (2, tip(4, 2, false)),
+            (3, tip(0, 3, true)),
+        ],
     ];
     for other in &others {
         assert_ne!(space(other), space(&base), "{other:?}");
     }
     let with_empty = [base[0], base[1], (3, tip(0, 3, false))];
-    assert_eq!(space(&with_empty), space(&base), "a log without entries is none");
+    assert_eq!(
+        space(&with_empty),
+        space(&base),
+        "a log without entries is none"
+    );
 }
