@@ -2,6 +2,8 @@
 
 #![expect(
     clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::wildcard_enum_match_arm,
     reason = "a test that reaches beyond its own data should fail"
 )]
 

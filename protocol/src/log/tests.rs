@@ -479,10 +479,7 @@ fn a_fork_proof_gives_its_place_and_comes_back() -> Tested {
         let mut flipped = bytes.clone();
         flipped[bit / 8] ^= 1 << (bit % 8);
         let read = ForkProof::read(&mut Reader::new(&flipped));
-        assert!(
-            read.is_ok_and(|proof| proof.seq().is_some()) == false,
-            "bit {bit}"
-        );
+        assert!(!read.is_ok_and(|proof| proof.seq().is_some()), "bit {bit}");
     }
     Ok(())
 }
@@ -496,21 +493,21 @@ fn a_forged_fork_proof_gives_nothing() {
         assert_eq!(proof.seq(), None, "{what}");
     };
     check("one branch twice", &|proof| {
-        proof.branches[1] = proof.branches[0].clone()
+        proof.branches[1] = proof.branches[0].clone();
     });
     check("the wrong order", &|proof| proof.branches.swap(0, 1));
     check("not signed", &|proof| {
-        proof.branches[1].checkpoint.signature = [0; 64]
+        proof.branches[1].checkpoint.signature = [0; 64];
     });
     check("of another device", &|proof| {
-        proof.author.device = signer(2).public()
+        proof.author.device = signer(2).public();
     });
     check("of another log", &|proof| proof.log = LogId([1; 32]));
     check("of another space", &|proof| {
-        proof.author.space = space_id(Space::Hub)
+        proof.author.space = space_id(Space::Hub);
     });
     check("a branch without headers", &|proof| {
-        proof.branches[0].headers.clear()
+        proof.branches[0].headers.clear();
     });
     check("a header left out", &|proof| {
         proof.branches[0].headers.remove(1);
