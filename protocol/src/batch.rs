@@ -355,10 +355,6 @@ pub fn unpack(
         let len = usize::try_from(len).unwrap_or(usize::MAX);
         let (payload, payload_len) = match form & !FOREIGN {
             ABSENT if kind == EntryKind::Part => (part_source.absent(), len),
-            ABSENT if kind == EntryKind::Part => {
-                part_source.skip();
-                (None, len)
-            }
             ABSENT => (None, len),
             // A part in the first section could not be erased there.
             WHOLE | STRIPPED if kind == EntryKind::Part => {
@@ -439,13 +435,6 @@ impl PartSource<'_> {
         match self {
             Self::Rows(rows) => rows.next().flatten(),
             Self::Section(_) | Self::LeftOut => None,
-        }
-    }
-
-    /// Passes over the row of a part whose payload the first section says was left out.
-    fn skip(&mut self) {
-        if let Self::Rows(rows) = self {
-            rows.next();
         }
     }
 

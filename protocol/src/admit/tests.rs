@@ -121,6 +121,16 @@ fn a_fork_is_found_at_the_first_entry_that_differs() -> Tested {
         "before it, at the end"
     );
     assert_eq!(placed(&beyond, &ids, 2)?, Place::Gap { have: 2 });
+    let mut other = testing::Author::new(space_id(site_space()), 1, 1);
+    let reason = crate::log::GenesisReason::Clone;
+    let genesis = testing::genesis(space_id(site_space()), &signer(1), 1);
+    let genesis = crate::log::Genesis { reason, ..genesis };
+    other.tail = crate::log::Tail::begin(&genesis, 1, 1);
+    let another_genesis = other.cut();
+    assert_eq!(placed(&another_genesis, &ids, 7)?, Place::Fork { seq: 0 });
+    let after_it = other.push(save(0)).cut();
+    assert_eq!(placed(&after_it, &ids, 7)?, Place::Fork { seq: 0 });
+    assert_eq!(placed(&after_it, &ids, 1)?, Place::Fork { seq: 0 });
     Ok(())
 }
 
