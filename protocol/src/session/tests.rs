@@ -846,26 +846,25 @@ fn a_log_that_the_store_cannot_give_is_left_alone() {
 
 #[test]
 fn a_batch_that_no_frame_can_carry_does_not_end_the_session() {
-    let (mut node, author) = greeted();
-    node.busy = true;
-    node.hear(&vector(site(), Vec::new()), 0);
-    let Some(Event::Load(load)) = node.events.last().cloned() else {
-        unreachable!("a peer that lacks entries");
-    };
-    let huge = vec![0; limits::BATCH_COMPRESSED_MAX];
-    let packed = crate::batch::Packed {
-        count: 1,
-        main: huge.clone(),
-        parts: huge,
-    };
-    let start = Position::start(&author.tail.log);
-    let batch = WireBatch {
-        log: author.tail.log.prefix(),
-        start,
-        packed,
-    };
-    node.session.loaded(&load, Some(batch));
-    assert!(node.transmit(0).is_empty());
+    let most = limits::BATCH_COMPRESSED_MAX;
+    for (main, parts) in [(most, most), (most + 1, 0), (0, most + 1)] {
+        let (mut node, author) = greeted();
+        node.busy = true;
+        node.hear(&vector(site(), Vec::new()), 0);
+        let Some(Event::Load(load)) = node.events.last().cloned() else {
+            unreachable!("a peer that lacks entries");
+        };
+        let packed = crate::batch::Packed {
+            count: 1,
+            main: vec![0; main],
+            parts: vec![0; parts],
+        };
+        let start = Position::start(&author.tail.log);
+        let log = author.tail.log.prefix();
+        node.session
+            .loaded(&load, Some(WireBatch { log, start, packed }));
+        assert!(node.transmit(0).is_empty(), "{main} and {parts} bytes");
+    }
 }
 
 // ---- forks ----
