@@ -26,7 +26,8 @@ pub enum Place {
     },
     /// The log has another entry here: two entries at one place, both signed.
     Fork {
-        /// The first place where they differ.
+        /// The first place where they differ; or, if it lies before the run, a place at or after it:
+        /// the run must then be asked for again from further back.
         seq: u64,
     },
 }
@@ -91,7 +92,11 @@ pub struct LogFacts {
 }
 
 /// Judges the entries `range` of a log at once, as ranges of equal verdict. `id_at` gives the id of
-/// an entry that is stored, for cuts and adoptions that name a head.
+/// an entry that is stored, for cuts and adoptions that name a head; one that is not stored yet is
+/// believed, so a log is judged anew from 0 when the entry that a cut or an adoption names comes.
+///
+/// A fork weighs more than an adoption: what lies beyond it differs from branch to branch, and a
+/// device that holds another branch could not follow. It is written anew instead.
 pub fn judge<E>(
     authority: &Authority,
     facts: &LogFacts,
@@ -127,10 +132,10 @@ pub fn judge<E>(
     let mut verdicts: Vec<(Range<u64>, Verdict)> = Vec::new();
     for pair in bounds.windows(2) {
         let [from, to] = pair else { continue };
-        let verdict = if adopted.iter().any(|range| range.contains(from)) {
-            Verdict::Accepted
-        } else if *from >= forked {
+        let verdict = if *from >= forked {
             Verdict::Quarantined(Reason::Forked)
+        } else if adopted.iter().any(|range| range.contains(from)) {
+            Verdict::Accepted
         } else if *from >= trusted {
             Verdict::Quarantined(beyond)
         } else {
@@ -149,3 +154,6 @@ pub fn judge<E>(
 pub const fn is_known(kind: EntryKind) -> bool {
     !matches!(kind, EntryKind::Other(_))
 }
+
+#[cfg(test)]
+mod tests;

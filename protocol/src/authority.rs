@@ -785,6 +785,8 @@ pub struct Authority {
     network: NetworkId,
     key: Option<DeviceKey>,
     certificate: Option<Certificate>,
+    /// Logs of the authority keys before this one, and how far each is trusted.
+    succeeded: BTreeMap<LogId, Position>,
     name: String,
     district: String,
     len: u32,
@@ -795,6 +797,11 @@ pub struct Authority {
     invites: BTreeMap<DeviceKey, Invite>,
     used: BTreeMap<DeviceKey, DeviceKey>,
     codes: BTreeSet<String>,
+    /// Who was given a device code, also where a later grant gave him another.
+    holders: BTreeMap<String, DeviceKey>,
+    /// What devices might write by earlier grants. What they wrote then still counts: a narrower
+    /// grant is no revocation, which alone names cuts.
+    former: BTreeMap<DeviceKey, Vec<Scope>>,
     adopted: Vec<(LogId, u64, Position)>,
     policies: BTreeMap<String, String>,
     serial: u32,
@@ -810,6 +817,7 @@ impl Authority {
             network,
             key: None,
             certificate: None,
+            succeeded: BTreeMap::new(),
             name: String::new(),
             district: String::new(),
             len: 0,
@@ -823,6 +831,8 @@ impl Authority {
             invites: BTreeMap::new(),
             used: BTreeMap::new(),
             codes: BTreeSet::new(),
+            holders: BTreeMap::new(),
+            former: BTreeMap::new(),
             adopted: Vec::new(),
             policies: BTreeMap::new(),
             serial: 0,
@@ -866,6 +876,7 @@ impl Authority {
                 return Err(OrderError::NotCertified);
             }
             self.key = Some(certificate.authority);
+            self.succeeded.extend(certificate.trusted);
             self.certificate = Some(certificate);
             return Ok(());
         }
@@ -915,8 +926,18 @@ impl Authority {
                 if !new.verifies(&hash::ROTATION, &[&old.0], &signature) {
                     return Err(OrderError::Contradicts("the new key has not signed"));
                 }
-                let mut grant = self.member_mut(&old)?.grant.clone();
+                if self.members.contains_key(&new) {
+                    return Err(OrderError::Contradicts("the new key has a device already"));
+                }
+                let member = self.member_mut(&old)?;
+                if member.membership != Membership::Active {
+                    return Err(OrderError::Contradicts("the device was revoked or left"));
+                }
+                // What the old key wrote counts; it does nothing more.
+                member.membership = Membership::Left;
+                let mut grant = member.grant.clone();
                 grant.device = new;
+                self.holders.insert(grant.device_code.clone(), new);
                 self.members.insert(
                     new,
                     Member {
@@ -929,6 +950,9 @@ impl Authority {
                 self.policies.insert(name, value);
             }
             Order::Invite(invite) => {
+                if self.invites.contains_key(&invite.key) {
+                    return Err(OrderError::Contradicts("the invite was made before"));
+                }
                 if !self.codes.insert(invite.device_code.clone()) {
                     return Err(OrderError::Contradicts("the device code was given before"));
                 }
@@ -957,14 +981,21 @@ impl Authority {
         if !grant.device.is_sound() {
             return Err(OrderError::Contradicts("the device key is weak"));
         }
-        let holder = self.members.values().find(|member| {
-            member.grant.device_code == grant.device_code && member.grant.device != grant.device
-        });
-        if holder.is_some() {
+        let holder = self.holders.get(&grant.device_code);
+        if holder.is_some_and(|holder| *holder != grant.device) {
             return Err(OrderError::Contradicts("the device code was given before"));
         }
         self.serial = grant.serial;
         self.codes.insert(grant.device_code.clone());
+        self.holders.insert(grant.device_code.clone(), grant.device);
+        if let Some(before) = self.members.get(&grant.device) {
+            let former = self.former.entry(grant.device).or_default();
+            for scope in before.grant.scopes.iter().filter(|scope| scope.write) {
+                if !former.contains(scope) {
+                    former.push(*scope);
+                }
+            }
+        }
         let member = Member {
             grant,
             membership: Membership::Active,
@@ -1115,18 +1146,20 @@ impl Authority {
             return Standing::None(Reason::NotPermitted);
         };
         if *space == Space::Authority {
-            let certified = self.key == Some(author.device);
-            return if certified {
-                Standing::Full
-            } else {
-                Standing::None(Reason::NotAuthority)
-            };
+            if self.key == Some(author.device) {
+                return Standing::Full;
+            }
+            let succeeded = self.succeeded.get(log);
+            return succeeded.map_or(Standing::None(Reason::NotAuthority), |end| {
+                Standing::UpTo(*end)
+            });
         }
         let Some(member) = self.members.get(&author.device) else {
             return Standing::None(Reason::UnknownDevice);
         };
         let writes = |scope: &Scope| scope.write && scope.covers(*space);
-        if !member.grant.scopes.iter().any(writes) {
+        let former = self.former.get(&author.device).into_iter().flatten();
+        if !member.grant.scopes.iter().chain(former).any(writes) {
             return Standing::None(Reason::NotPermitted);
         }
         match &member.membership {

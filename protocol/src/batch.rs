@@ -10,13 +10,13 @@ use std::cell::RefCell;
 
 use thiserror::Error;
 use zstd::bulk::{Compressor, Decompressor};
-use zstd::zstd_safe::get_frame_content_size;
+use zstd::zstd_safe::{find_frame_compressed_size, get_frame_content_size};
 
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::limits;
 use crate::log::{
-    Checkpoint, DigestMode, Entry, EntryKind, Flags, HEADER_VERSION, Header, LogId, Position,
-    RecordId, Run, digest,
+    CHANGE_MAGIC, Checkpoint, DigestMode, Entry, EntryKind, Flags, HEADER_VERSION, Header, LogId,
+    Position, RecordId, Run, digest, starts_as_change,
 };
 
 /// A run, packed.
@@ -56,7 +56,6 @@ pub enum UnpackError {
 /// Compression level: SPEED measured 3 as the point where more effort stops paying.
 const LEVEL: i32 = 3;
 const LAYOUT: u8 = 1;
-const MAGIC: [u8; 4] = [0x85, 0x6f, 0x4a, 0x83];
 
 /// What stands in the place of a payload.
 const ABSENT: u8 = 0;
@@ -86,8 +85,13 @@ fn compress(bytes: &[u8]) -> Vec<u8> {
     })
 }
 
-/// Decompresses one frame that says its size, which is checked before anything is allocated.
+/// Decompresses one frame that says its size, which is checked before anything is allocated. Nothing
+/// may follow it: zstd itself would skip further empty or skippable frames, which could carry
+/// anything past every check.
 fn decompress(bytes: &[u8]) -> Result<Vec<u8>, UnpackError> {
+    if find_frame_compressed_size(bytes) != Ok(bytes.len()) {
+        return Err(UnpackError::Compression);
+    }
     let size = get_frame_content_size(bytes).ok().flatten();
     let size = size.and_then(|size| usize::try_from(size).ok());
     let size = size.filter(|size| *size <= limits::BATCH_DECOMPRESSED_MAX);
@@ -98,7 +102,7 @@ fn decompress(bytes: &[u8]) -> Result<Vec<u8>, UnpackError> {
             .and_then(|it| it.decompress(bytes, size).ok())
     });
     plain
-        .filter(|plain| plain.len() == size)
+        .filter(|plain| plain.len() == size && size > 0)
         .ok_or(UnpackError::Compression)
 }
 
@@ -153,11 +157,9 @@ fn form(entry: &Entry, parts_are_rows: bool) -> (u8, &[u8]) {
 
 /// A change without magic and checksum, if both are what the reader will put there.
 fn strip<'a>(header: &Header, payload: &'a [u8]) -> Option<&'a [u8]> {
-    let (head, rest) = payload.split_first_chunk::<8>()?;
     let fits = header.flags.digest_mode() == Some(DigestMode::Change)
-        && head.first_chunk() == Some(&MAGIC)
-        && head.last_chunk::<4>() == header.digest.first_chunk::<4>();
-    fits.then_some(rest)
+        && starts_as_change(payload, &header.digest);
+    payload.get(8..).filter(|_| fits)
 }
 
 fn main_section(run: &Run, parts_are_rows: bool) -> Vec<u8> {
@@ -242,7 +244,8 @@ const fn unzigzag(value: u64) -> u64 {
 pub enum Parts<'a> {
     /// The second section of a batch.
     Section(&'a [u8]),
-    /// Rows of a store: one for each part in entry order, `None` where it was erased.
+    /// Rows of a store: one for each entry that is a part, in entry order; `None` where the payload
+    /// was erased or never came.
     Rows(Vec<Option<Vec<u8>>>),
     /// Not wanted: parts come out without payload.
     LeftOut,
@@ -353,11 +356,15 @@ pub fn unpack(
         let (payload, payload_len) = match form & !FOREIGN {
             ABSENT if kind == EntryKind::Part => (part_source.absent(), len),
             ABSENT => (None, len),
+            // A part in the first section could not be erased there.
+            WHOLE | STRIPPED if kind == EntryKind::Part => {
+                return Ok(reader.fail("a part that does not stand beside")?);
+            }
             WHOLE => (Some(reader.take(len)?.to_vec()), len),
-            STRIPPED => {
+            STRIPPED if flags.digest_mode() == Some(DigestMode::Change) => {
                 let rest = reader.take(len)?;
                 let mut payload = Vec::with_capacity(len + 8);
-                payload.extend_from_slice(&MAGIC);
+                payload.extend_from_slice(&CHANGE_MAGIC);
                 payload.extend_from_slice(&[0; 4]);
                 payload.extend_from_slice(rest);
                 let hash = digest(DigestMode::Change, &payload);

@@ -14,4 +14,6 @@ pub mod number;
 pub mod part;
 pub mod session;
 pub mod space;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod words;

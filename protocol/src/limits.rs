@@ -38,7 +38,7 @@ pub const EXCEPTIONS_MAX: usize = 256;
 /// Length of a name or label in an authority entry, in bytes of UTF-8.
 pub const NAME_MAX: usize = 200;
 /// Cuts in one revocation: incarnations of one device in all its spaces.
-pub const CUTS_MAX: usize = 1_024;
+pub const CUTS_MAX: usize = 900;
 /// Scopes of one grant.
 pub const SCOPES_MAX: usize = 64;
 /// Bytes that may wait in a session's outgoing buffer before it loads more to send.
@@ -59,6 +59,9 @@ pub const FORK_HEADERS_MAX: usize = BATCH_ENTRIES;
 const _: () = assert!(BATCH_COMPRESSED_MAX + 1024 <= FRAME_MAX);
 const _: () = assert!(BATCH_TARGET_BYTES + CHANGE_MAX + 2 * PART_MAX <= BATCH_DECOMPRESSED_MAX);
 const _: () = assert!(CHANGE_DEFAULT_MAX <= CHANGE_MAX && CHANGE_MAX <= BATCH_TARGET_BYTES);
+// A revocation with every cut, and a grant with every scope, are payloads that a log can carry.
+const _: () = assert!(CUTS_MAX * 72 + 64 <= PAYLOAD_MAX);
+const _: () = assert!(SCOPES_MAX * 18 + 512 <= PAYLOAD_MAX);
 const _: () = assert!(KEEP_ALIVE_MS * 2 <= IDLE_TIMEOUT_MS);
 // A full vector fits one frame: 32 log + 8 len + 16 head + 1 flags a row.
 const _: () = assert!(LOGS_MAX * 57 + 64 <= FRAME_MAX);

@@ -292,15 +292,18 @@ impl Header {
         EntryId(hash::ENTRY.hash(&[&writer.into_bytes()]))
     }
 
-    /// Whether `payload` is the one that this header names. A payload with a digest of a newer way
-    /// is taken by its length alone.
+    /// Whether `payload` is the one that this header names, to the last byte: the digest of a change
+    /// leaves out its magic and checksum, so these are compared too, or whoever passes a change on
+    /// could spoil it for one device and not for another. A payload with a digest of a newer way is
+    /// taken by its length alone.
     #[must_use]
     pub fn fits(&self, payload: &[u8]) -> bool {
+        let Some(mode) = self.flags.digest_mode() else {
+            return u32::try_from(payload.len()) == Ok(self.payload_len);
+        };
         u32::try_from(payload.len()) == Ok(self.payload_len)
-            && self
-                .flags
-                .digest_mode()
-                .is_none_or(|mode| digest(mode, payload) == self.digest)
+            && digest(mode, payload) == self.digest
+            && (mode != DigestMode::Change || starts_as_change(payload, &self.digest))
     }
 }
 
@@ -313,6 +316,14 @@ pub fn digest(mode: DigestMode, payload: &[u8]) -> [u8; 32] {
         DigestMode::Salted => hash::PART.hash(&[payload]),
         DigestMode::Change => Sha256::digest(payload.get(8..).unwrap_or_default()).into(),
     }
+}
+
+/// The first bytes of every Automerge chunk.
+pub(crate) const CHANGE_MAGIC: [u8; 4] = [0x85, 0x6f, 0x4a, 0x83];
+
+/// Whether a payload begins with Automerge's magic and the checksum that goes with `digest`.
+pub(crate) fn starts_as_change(payload: &[u8], digest: &[u8; 32]) -> bool {
+    payload.first_chunk() == Some(&CHANGE_MAGIC) && payload.get(4..8) == digest.get(..4)
 }
 
 /// Length limit of a payload by the kind of its entry.
@@ -624,7 +635,8 @@ impl Run {
         }
     }
 
-    /// Checks chain, payloads, group and signature. `known` is the log's author from what is stored,
+    /// Checks chain, payloads, group and signature; at 0 also that the chain hangs on the log's id and
+    /// that the genesis is that of the log. `known` is the log's author from what is stored,
     /// or `None` for a log that begins with this run; `authority_floor` is what the entry before
     /// cited.
     ///
@@ -642,6 +654,15 @@ impl Run {
             Some(author) => author,
             None => self.author()?,
         };
+        if self.start.len == 0 {
+            if self.start != Position::start(&self.log) {
+                return Err(ChainError::Link(0));
+            }
+            let first = self.entries.first();
+            if first.is_some_and(|entry| entry.payload.is_some()) && self.author()? != author {
+                return Err(ChainError::Genesis);
+            }
+        }
         let mut position = self.start;
         let mut floor = authority_floor;
         let mut ids = Vec::with_capacity(self.entries.len());
@@ -865,7 +886,8 @@ impl Tail {
             .iter()
             .skip(1)
             .map(|entry| EntryId(entry.header.prev));
-        let ids = next.chain([EntryId(self.end.head)]).collect();
+        let last = self.entries.last().map(|_| EntryId(self.end.head));
+        let ids = next.chain(last).collect();
         let authority_len = self
             .entries
             .last()
@@ -907,7 +929,8 @@ pub struct ForkProof {
 
 impl ForkProof {
     /// The forked place, if both branches are signed, begin at one place after the same entry and
-    /// differ there.
+    /// differ there. It speaks for `author` only: the proof does not show that the log is his, so
+    /// whoever acts on it compares `author` with that of the stored log.
     #[must_use]
     pub fn seq(&self) -> Option<u64> {
         let [left, right] = &self.branches;

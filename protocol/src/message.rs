@@ -34,6 +34,12 @@ pub struct Tip {
 }
 
 impl Tip {
+    /// Whether a peer is told of this log: it has entries, or is known to have forked at its start.
+    #[must_use]
+    pub const fn counts(&self) -> bool {
+        self.len > 0 || self.frozen
+    }
+
     /// As a position.
     #[must_use]
     pub const fn position(&self) -> Position {
@@ -50,7 +56,7 @@ impl Tip {
 #[must_use]
 pub fn space_digest(logs: &BTreeMap<LogId, Tip>) -> [u8; 32] {
     let mut writer = Writer::new();
-    for (log, tip) in logs.iter().filter(|(_, tip)| tip.len > 0) {
+    for (log, tip) in logs.iter().filter(|(_, tip)| tip.counts()) {
         writer
             .fixed(&log.0)
             .u64(0)

@@ -68,6 +68,17 @@ pub enum Event {
     Receipt(Receipt),
     /// The peer lacks receipts of this space: call [`Session::push_receipt`] with the newest of each log.
     ReceiptsWanted(SpaceId),
+    /// The peer says that it has more of a log than this store: of one's own log, that is a reason
+    /// to write no more in it.
+    PeerAhead {
+        /// The log.
+        log: LogId,
+        /// What the peer has of it, in entries.
+        len: u64,
+    },
+    /// The peer does not know that this log is frozen where this store froze it: call
+    /// [`Session::push_fork`] with the proof.
+    ForkWanted(LogId),
     /// Check and keep this proof.
     Fork(Box<ForkProof>),
     /// The peer has more of a log than this store: if the log is the owner's own, it was restored or
@@ -110,6 +121,8 @@ struct PeerTip {
     len: u64,
     head: Option<[u8; 16]>,
     frozen: bool,
+    /// The owner was asked for the proof that this log forked.
+    told_of_fork: bool,
 }
 
 #[derive(Debug)]
@@ -118,6 +131,8 @@ struct Shared {
     /// Digest and logs as last told to the peer.
     told: Option<([u8; 32], BTreeMap<LogId, Tip>)>,
     peer_digest: Option<[u8; 32]>,
+    /// How often the peer offered this space.
+    offers: u8,
     /// The peer's logs, once known.
     peer: Option<BTreeMap<LogId, PeerTip>>,
     vector_sent: bool,
@@ -141,6 +156,11 @@ pub struct Stats {
     /// Times that this side had to wait for an answer before it could go on: 1 when nothing changed.
     pub rounds: u32,
 }
+
+/// Times that a peer may offer a space in one session: each costs a vector.
+const OFFERS_MAX: u8 = 16;
+/// Bytes of a batch frame around its two sections, generously.
+const BATCH_FRAME_REST: usize = 128;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -168,6 +188,7 @@ pub struct Session {
     outgoing_bytes: usize,
     reader: FrameReader,
     idle_frames: u32,
+    idle_since_ms: u64,
     started_ms: u64,
     heard_ms: u64,
     said_ms: u64,
@@ -193,6 +214,7 @@ impl Session {
             outgoing_bytes: 0,
             reader: FrameReader::default(),
             idle_frames: 0,
+            idle_since_ms: now_ms,
             started_ms: now_ms,
             heard_ms: now_ms,
             said_ms: now_ms,
@@ -208,12 +230,13 @@ impl Session {
             return;
         }
         for log in share.logs.keys() {
-            self.names.insert(log.prefix(), (id, *log));
+            self.names.entry(log.prefix()).or_insert((id, *log));
         }
         let shared = Shared {
             share,
             told: None,
             peer_digest: None,
+            offers: 0,
             peer: None,
             vector_sent: false,
             named: BTreeSet::new(),
@@ -233,6 +256,8 @@ impl Session {
         self.spaces.remove(id);
         self.names.retain(|_, (space, _)| space != id);
         self.loading = self.loading.filter(|load| load.space != *id);
+        self.receipts.retain(|_, receipt| receipt.space != *id);
+        self.load_more();
     }
 
     /// Says Hello.
@@ -241,7 +266,9 @@ impl Session {
             return;
         }
         self.phase = Phase::Greeting;
-        let ids: Vec<_> = self.spaces.keys().copied().collect();
+        // The peer answers in this order, so that authority is known and sent before all else.
+        let mut ids: Vec<_> = self.spaces.keys().copied().collect();
+        ids.sort_by_key(|id| self.spaces.get(id).map(|shared| shared.share.space));
         let spaces = ids.iter().filter_map(|id| self.offer(id)).collect();
         self.send(&Message::Hello(Hello {
             min: PROTOCOL_MIN,
@@ -257,7 +284,7 @@ impl Session {
     pub fn tip_moved(&mut self, space: &SpaceId, log: LogId, tip: Tip) {
         if let Some(shared) = self.spaces.get_mut(space) {
             shared.share.logs.insert(log, tip);
-            self.names.insert(log.prefix(), (*space, log));
+            self.names.entry(log.prefix()).or_insert((*space, log));
             self.load_more();
         }
     }
@@ -272,6 +299,20 @@ impl Session {
         let Some(shared) = self.spaces.get_mut(&load.space) else {
             return;
         };
+        // The peer may have asked for an earlier place, or said that it has more, in the meantime.
+        let Some(peer) = shared.peer.as_mut() else {
+            return self.load_more();
+        };
+        let still = peer.get(&load.log).map_or(0, |theirs| theirs.len) == load.from;
+        if !still {
+            return self.load_more();
+        }
+        // One that no frame can carry would end every session that tries.
+        let batch = batch.filter(|batch| {
+            let (main, parts) = (batch.packed.main.len(), batch.packed.parts.len());
+            main.max(parts) <= limits::BATCH_COMPRESSED_MAX
+                && main + parts + BATCH_FRAME_REST <= limits::FRAME_MAX
+        });
         let end = batch.as_ref().map_or(u64::MAX, |batch| {
             batch
                 .start
@@ -282,8 +323,9 @@ impl Session {
             len: end.max(load.from),
             head: None,
             frozen: false,
+            told_of_fork: false,
         };
-        shared.peer.get_or_insert_default().insert(load.log, tip);
+        peer.insert(load.log, tip);
         if let Some(batch) = batch {
             let mine = shared.share.logs.get(&load.log).copied();
             if let Some(tip) = mine.filter(|_| shared.named.insert(load.log)) {
@@ -315,13 +357,16 @@ impl Session {
 
     /// Sends a proof that a log forked.
     pub fn push_fork(&mut self, proof: Box<ForkProof>) {
-        if self.spaces.contains_key(&proof.author.space) {
+        if self.speaks() && self.spaces.contains_key(&proof.author.space) {
             self.send(&Message::Fork(proof));
         }
     }
 
     /// Asks for a log from an earlier place: what came does not follow what is stored.
     pub fn want(&mut self, log: &LogId, from: u64) {
+        if !self.speaks() {
+            return;
+        }
         self.send(&Message::Want {
             log: log.prefix(),
             from,
@@ -330,6 +375,9 @@ impl Session {
 
     /// Tells the peer that something was refused; the connection goes on.
     pub fn refuse(&mut self, code: ErrorCode, scope: ErrorScope) {
+        if !self.speaks() {
+            return;
+        }
         self.send(&Message::Error {
             code,
             scope,
@@ -359,6 +407,11 @@ impl Session {
             return;
         }
         self.heard_ms = now_ms;
+        // A frame a second costs nothing, or a quiet session that lives for days would end itself.
+        let quiet_s = now_ms.saturating_sub(self.idle_since_ms) / 1_000;
+        self.idle_since_ms += quiet_s * 1_000;
+        let quiet_s = u32::try_from(quiet_s).unwrap_or(u32::MAX);
+        self.idle_frames = self.idle_frames.saturating_sub(quiet_s);
         self.stats.frame_bytes_in += bytes.len() as u64;
         self.reader.push(bytes);
         while self.phase != Phase::Closed {
@@ -374,6 +427,10 @@ impl Session {
     pub fn handle_timeout(&mut self, now_ms: u64) {
         if self.phase == Phase::Closed {
             return;
+        }
+        if !self.wants_input() {
+            // Who does not listen hears nothing: the silence is this side's own.
+            self.heard_ms = now_ms;
         }
         if !self.greeted && now_ms >= self.started_ms + limits::HELLO_TIMEOUT_MS {
             self.close(Close::NoHello);
@@ -444,6 +501,7 @@ impl Session {
     #[must_use]
     pub fn is_in_sync(&self) -> bool {
         let quiet = self.loading.is_none() && self.uncommitted == 0 && self.outgoing.is_empty();
+        let quiet = quiet && self.receipts.is_empty();
         quiet && self.is_connected() && self.spaces.values().all(Shared::is_in_sync)
     }
 
@@ -471,11 +529,21 @@ impl Session {
         if let Message::Hello(hello) = message {
             return self.handle_hello(&hello);
         }
-        if !self.greeted {
+        // Before its Hello a peer may only say why there will be none.
+        let refusal = matches!(
+            message,
+            Message::Bye(_)
+                | Message::Error {
+                    scope: ErrorScope::Connection,
+                    ..
+                }
+        );
+        if !self.greeted && !refusal {
             return self.violation(ErrorCode::BadFrame, None);
         }
         match message {
             Message::Offers(offers) => {
+                self.idle_frame();
                 for offer in &offers {
                     self.peer_offered(offer);
                 }
@@ -491,9 +559,12 @@ impl Session {
                 if self.spaces.contains_key(&receipt.space) {
                     self.stats.receipts_in += 1;
                     self.events.push_back(Event::Receipt(receipt));
+                } else {
+                    self.idle_frame();
                 }
             }
             Message::Fork(proof) => {
+                self.idle_frame();
                 if self.spaces.contains_key(&proof.author.space) {
                     self.events.push_back(Event::Fork(proof));
                 }
@@ -509,7 +580,10 @@ impl Session {
             } => {
                 self.close(Close::Peer(code));
             }
-            Message::Error { code, .. } => self.events.push_back(Event::Refused { code }),
+            Message::Error { code, .. } => {
+                self.idle_frame();
+                self.events.push_back(Event::Refused { code });
+            }
             Message::Bye(_) => self.close(Close::PeerBye),
             Message::Pong(_) | Message::Unknown(_) => self.idle_frame(),
             Message::Hello(_) | Message::Enrol(_) | Message::Enrolled(_) => {
@@ -563,16 +637,32 @@ impl Session {
             }
             return;
         };
-        if offer.lacks_receipts {
-            self.events.push_back(Event::ReceiptsWanted(id));
-        }
         let Some(shared) = self.spaces.get_mut(&id) else {
             return;
         };
         shared.peer_digest = Some(offer.digest);
+        shared.offers = shared.offers.saturating_add(1);
+        if shared.offers > OFFERS_MAX {
+            return self.violation(ErrorCode::Busy, None);
+        }
+        if offer.lacks_receipts {
+            self.events.push_back(Event::ReceiptsWanted(id));
+        }
+        if shared.offers > 1 {
+            // The peer had withdrawn the space and has forgotten what it was told.
+            shared.peer = None;
+            shared.vector_sent = false;
+            shared.named.clear();
+            let again = self.offer(&id);
+            self.send(&Message::Offers(again.into_iter().collect()));
+        }
+        let Some(shared) = self.spaces.get_mut(&id) else {
+            return;
+        };
         match &shared.told {
             Some((digest, logs)) if *digest == offer.digest => {
-                let same = logs.iter().map(|(log, tip)| (*log, PeerTip::of(tip)));
+                let same = logs.iter().filter(|(_, tip)| tip.counts());
+                let same = same.map(|(log, tip)| (*log, PeerTip::of(tip)));
                 let same: BTreeMap<_, _> = same.collect();
                 shared.named.extend(same.keys().copied());
                 shared.peer = Some(same);
@@ -587,12 +677,12 @@ impl Session {
             return;
         };
         shared.vector_sent = true;
-        shared.named.extend(shared.share.logs.keys().copied());
-        let rows = shared.share.logs.iter().filter(|(_, tip)| tip.len > 0);
-        let rows = rows
+        let rows = shared.share.logs.iter().filter(|(_, tip)| tip.counts());
+        let rows: Vec<_> = rows
             .map(|(log, tip)| row(log, tip))
             .take(limits::LOGS_MAX)
             .collect();
+        shared.named.extend(rows.iter().map(|row| row.log));
         self.stats.rounds = self.stats.rounds.max(2);
         self.send(&Message::Vector {
             space: space_prefix(id),
@@ -609,7 +699,7 @@ impl Session {
         let Some(id) = found.map(|(id, _)| *id) else {
             return self.idle_frame();
         };
-        if self.names.len() > limits::LOGS_MAX * 4 {
+        if self.names.len() > limits::LOGS_MAX * self.spaces.len().max(4) {
             return self.violation(ErrorCode::TooLarge, None);
         }
         let Some(shared) = self.spaces.get_mut(&id) else {
@@ -618,27 +708,40 @@ impl Session {
         if complete && shared.peer.is_none() {
             shared.peer = Some(BTreeMap::new());
         }
+        let mut news = false;
         for row in rows {
-            match self.names.get(&row.log.prefix()) {
-                Some((space, log)) if *space != id || *log != row.log => {
-                    return self.violation(ErrorCode::BadFrame, None);
-                }
-                _ => {}
+            // Two logs of one prefix can be made on purpose: the later is left alone, and no other
+            // log is held up by it.
+            let named = self.names.entry(row.log.prefix()).or_insert((id, row.log));
+            if *named != (id, row.log) {
+                continue;
             }
-            self.names.insert(row.log.prefix(), (id, row.log));
-            let peer = shared.peer.get_or_insert_default();
+            let mine = shared.share.logs.get(&row.log);
+            if mine.is_some_and(|tip| row.len > tip.len) {
+                let (log, len) = (row.log, row.len);
+                self.events.push_back(Event::PeerAhead { log, len });
+            }
+            shared.named.insert(row.log);
+            // Before all of the peer's logs are known, one of them would make it look empty.
+            let Some(peer) = &mut shared.peer else {
+                continue;
+            };
             let tip = PeerTip {
                 len: row.len,
                 head: Some(row.head),
                 frozen: row.frozen,
+                told_of_fork: false,
             };
+            news |= peer.get(&row.log).is_none_or(|known| known.len < row.len);
             peer.entry(row.log)
                 .and_modify(|known| known.advance(&tip))
                 .or_insert(tip);
-            shared.named.insert(row.log);
         }
         if complete {
             self.send_vector(&id);
+        }
+        if !news {
+            self.idle_frame();
         }
         self.load_more();
     }
@@ -647,21 +750,25 @@ impl Session {
         let Some((space, log)) = self.names.get(&prefix).copied() else {
             return self.idle_frame();
         };
-        if let Some(shared) = self.spaces.get_mut(&space) {
+        // A want means something only to a side that knows what the peer has.
+        let known = self.spaces.get_mut(&space);
+        if let Some(peer) = known.and_then(|shared| shared.peer.as_mut()) {
             let tip = PeerTip {
                 len: from,
                 head: None,
                 frozen: false,
+                told_of_fork: false,
             };
-            shared.peer.get_or_insert_default().insert(log, tip);
+            peer.insert(log, tip);
             self.idle_frame();
             self.load_more();
         }
     }
 
     fn handle_batch(&mut self, batch: WireBatch) {
+        // Of a log that was never named, or of a space that has just been withdrawn.
         let Some((space, log)) = self.names.get(&batch.log).copied() else {
-            return self.violation(ErrorCode::BadFrame, None);
+            return self.idle_frame();
         };
         let count = u64::from(batch.packed.count);
         let end = batch.start.len.saturating_add(count);
@@ -672,11 +779,13 @@ impl Session {
             len: end,
             head: None,
             frozen: false,
+            told_of_fork: false,
         };
-        let peer = shared.peer.get_or_insert_default();
-        peer.entry(log)
-            .and_modify(|known| known.advance(&tip))
-            .or_insert(tip);
+        if let Some(peer) = &mut shared.peer {
+            peer.entry(log)
+                .and_modify(|known| known.advance(&tip))
+                .or_insert(tip);
+        }
         self.stats.entries_in += count;
         self.uncommitted += 1;
         self.events.push_back(Event::Received { log, batch });
@@ -702,27 +811,23 @@ impl Session {
         }
         let mut order: Vec<_> = self.spaces.iter().collect();
         order.sort_by_key(|(_, shared)| shared.share.space);
-        let next = order.into_iter().find_map(|(id, shared)| {
-            let peer = shared.peer.as_ref()?;
-            shared.share.logs.iter().find_map(|(log, tip)| {
-                let theirs = peer.get(log);
-                let closed = theirs.is_some_and(|theirs| theirs.frozen) || tip.frozen;
-                let from = theirs.map_or(0, |theirs| theirs.len);
-                let head = theirs.and_then(|theirs| theirs.head);
-                let forked = from == tip.len
-                    && head.is_some_and(|head| tip.head.first_chunk() != Some(&head));
-                let load = Load {
-                    space: *id,
-                    log: *log,
-                    from,
-                    head,
-                };
-                (!closed && (from < tip.len || forked)).then_some(load)
-            })
-        });
-        if let Some(load) = next {
-            self.loading = Some(load);
-            self.events.push_back(Event::Load(load));
+        let next = order
+            .into_iter()
+            .find_map(|(id, shared)| shared.next(id, &self.names));
+        match next {
+            None => {}
+            Some(Next::Load(load)) => {
+                self.loading = Some(load);
+                self.events.push_back(Event::Load(load));
+            }
+            Some(Next::Prove(space, log)) => {
+                let shared = self.spaces.get_mut(&space);
+                if let Some(theirs) = shared.and_then(|it| it.peer.as_mut()?.get_mut(&log)) {
+                    theirs.told_of_fork = true;
+                }
+                self.events.push_back(Event::ForkWanted(log));
+                self.load_more();
+            }
         }
     }
 
@@ -745,7 +850,15 @@ impl Session {
         }
     }
 
+    /// Whether this side's Hello is out and the session goes on, so that other frames may follow.
+    const fn speaks(&self) -> bool {
+        matches!(self.phase, Phase::Greeting | Phase::Live)
+    }
+
     fn violation(&mut self, code: ErrorCode, error: Option<DecodeError>) {
+        if self.phase == Phase::Closed {
+            return;
+        }
         self.send(&Message::Error {
             code,
             scope: ErrorScope::Connection,
@@ -768,17 +881,57 @@ impl PeerTip {
             len: tip.len,
             head: tip.head.first_chunk().copied(),
             frozen: tip.frozen,
+            told_of_fork: false,
         }
     }
 
     fn advance(&mut self, other: &Self) {
-        if other.len > self.len {
-            *self = *other;
+        let says_more = other.len == self.len && self.head.is_none();
+        if other.len > self.len || says_more {
+            *self = Self {
+                told_of_fork: self.told_of_fork,
+                ..*other
+            };
         }
     }
 }
 
+/// What a space wants to be done next for the peer.
+enum Next {
+    Load(Load),
+    Prove(SpaceId, LogId),
+}
+
 impl Shared {
+    /// The first log of which the peer lacks something. Of a log that is frozen here it gets what
+    /// precedes the fork, as every device does, and then the proof; of one that it has frozen itself,
+    /// only the proof of an earlier fork.
+    fn next(&self, id: &SpaceId, names: &BTreeMap<[u8; 8], (SpaceId, LogId)>) -> Option<Next> {
+        let peer = self.peer.as_ref()?;
+        self.share.logs.iter().find_map(|(log, tip)| {
+            if names.get(&log.prefix()) != Some(&(*id, *log)) {
+                return None;
+            }
+            let theirs = peer.get(log);
+            let frozen = theirs.is_some_and(|theirs| theirs.frozen);
+            let from = theirs.map_or(0, |theirs| theirs.len);
+            let head = theirs.and_then(|theirs| theirs.head);
+            let differs = head.is_some_and(|head| tip.head.first_chunk() != Some(&head));
+            let forked = !tip.frozen && from == tip.len && differs;
+            if !frozen && (from < tip.len || forked) {
+                return Some(Next::Load(Load {
+                    space: *id,
+                    log: *log,
+                    from,
+                    head,
+                }));
+            }
+            let told = theirs.is_none_or(|theirs| theirs.told_of_fork);
+            let unknown = tip.frozen && (!frozen || from > tip.len) && !told;
+            unknown.then_some(Next::Prove(*id, *log))
+        })
+    }
+
     fn is_in_sync(&self) -> bool {
         let Some(peer) = &self.peer else {
             // A space that the peer has not offered does not count: it does not share it.
@@ -788,7 +941,7 @@ impl Shared {
             let theirs = peer
                 .get(log)
                 .map_or((0, false), |theirs| (theirs.len, theirs.frozen));
-            tip.frozen || theirs.1 || theirs.0 >= tip.len
+            theirs.1 || theirs.0 >= tip.len
         });
         mine && peer.iter().all(|(log, theirs)| {
             let mine = self
@@ -796,7 +949,7 @@ impl Shared {
                 .logs
                 .get(log)
                 .map_or((0, false), |tip| (tip.len, tip.frozen));
-            mine.1 || theirs.frozen || theirs.len == u64::MAX || mine.0 >= theirs.len
+            mine.1 || theirs.len == u64::MAX || mine.0 >= theirs.len
         })
     }
 }
