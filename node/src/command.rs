@@ -177,7 +177,7 @@ impl Command {
                 let key = records::find(connection, &id)?;
                 let author = author(connection, account.as_deref())?;
                 let draft = kind_of(journal, connection, key)?.read_edit(&input);
-                let draft = draft.map_err(|refusals| fields_refused(&refusals))?;
+                let draft = draft.map_err(|refusals| save::fields_refused(&refusals))?;
                 let saved = save::set(connection, journal, key, &draft, &author)?;
                 saved_reply(journal, connection, &saved)
             }
@@ -189,16 +189,7 @@ impl Command {
             } => {
                 let key = records::find(connection, &id)?;
                 let author = author(connection, account.as_deref())?;
-                let kind = kind_of(journal, connection, key)?;
-                if kind.transition(&event).is_none() {
-                    let known: Vec<_> = kind.transitions.iter().map(|t| t.event.as_str()).collect();
-                    let message =
-                        format!("there is no step `{event}`; steps: {}", known.join(", "));
-                    return Err(Error::new(Code::StepRefused, message));
-                }
-                let draft = kind.read_event(&event, &input);
-                let draft = draft.map_err(|refusals| fields_refused(&refusals))?;
-                let saved = save::act(connection, journal, key, &event, &draft, &author)?;
+                let saved = save::act(connection, journal, key, &event, &input, &author)?;
                 saved_reply(journal, connection, &saved)
             }
             Self::RecordList {
@@ -532,14 +523,6 @@ fn known_kind(code: &str) -> Result<&'static Kind> {
         );
         Error::new(Code::NoKind, message)
     })
-}
-
-fn fields_refused(refusals: &[lianxin_protocol::catalogue::Refusal]) -> Error {
-    let named: Vec<_> = refusals
-        .iter()
-        .map(|refusal| format!("{}: {}", refusal.field, refusal.message))
-        .collect();
-    Error::new(Code::FieldsRefused, named.join("; "))
 }
 
 fn record_add(

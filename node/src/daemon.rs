@@ -52,7 +52,7 @@ impl Node {
         let (writer, thread) = WriterThread::start(writer, move |moved| {
             if moved.stale {
                 // A full channel has woken it already.
-                drop(waker.try_send(()));
+                let _woken = waker.try_send(());
             }
             published.publish(moved);
         })?;
@@ -68,7 +68,7 @@ impl Node {
             .spawn(move || merger.run(&sleep))
             .map_err(|error| Error::because(Code::Internal, "cannot start a thread", error))?;
         // What a crash left unmerged.
-        drop(wake.try_send(()));
+        let _woken = wake.try_send(());
         let net = Net::bind(listen, &device, epoch, writer.clone(), changes.clone())?;
         let (stop, stopped) = watch::channel(false);
         tokio::spawn(Arc::clone(&net).serve(stopped));
@@ -94,7 +94,7 @@ impl Node {
 
     /// Says goodbye to peers, finishes what is queued and closes the store.
     pub async fn stop(self) {
-        drop(self.stop.send(true));
+        self.stop.send_replace(true);
         // Sessions say goodbye; those that cannot are closed with the socket.
         tokio::time::sleep(Duration::from_millis(20)).await;
         self.net.close().await;

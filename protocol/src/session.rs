@@ -81,14 +81,6 @@ pub enum Event {
     ForkWanted(LogId),
     /// Check and keep this proof.
     Fork(Box<ForkProof>),
-    /// The peer has more of a log than this store: if the log is the owner's own, it was restored or
-    /// copied and must not write on in it.
-    PeerAhead {
-        /// The log.
-        log: LogId,
-        /// Its length at the peer.
-        len: u64,
-    },
     /// The peer refused something; nothing is lost, the connection goes on.
     Refused {
         /// What.

@@ -1,9 +1,9 @@
 //! What comes from others: made durable first, indexed behind it; and what goes out again.
 
 use lianxin_protocol::admit::{Place, place};
-use lianxin_protocol::authority::Reason;
+use lianxin_protocol::authority::{Reason, Standing};
 use lianxin_protocol::batch::{self, Packed, Parts};
-use lianxin_protocol::codec::Writer;
+use lianxin_protocol::codec::{Reader, Writer};
 use lianxin_protocol::hash;
 use lianxin_protocol::limits;
 use lianxin_protocol::log::{
@@ -12,7 +12,7 @@ use lianxin_protocol::log::{
 };
 use lianxin_protocol::message::{Exception, WireBatch};
 use lianxin_protocol::space::{Space, SpaceId};
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::segments::{Segment, entry_key, part, split_key};
 use super::{Journal, exceptions, insert_exception, insert_part, insert_segment, mark_stale};
@@ -138,7 +138,10 @@ impl Journal {
             self.write_run(connection, &id, log.key, log.end, new.to_vec(), run)?;
             log.end.len
         };
-        let range = log.end.len..run.end().len;
+        // A cut or an adoption names an entry: until that entry is here, it was believed.
+        let marked = matches!(self.authority.standing(&id, &log.author), Standing::UpTo(_))
+            || self.authority.adopted(&id).next().is_some();
+        let range = if marked { 0 } else { log.end.len }..run.end().len;
         if let Some(log) = self.logs.get_mut(&id) {
             log.end = run.end();
             log.authority_len = run.authority_len();
@@ -478,7 +481,8 @@ impl Journal {
             return Ok(false);
         };
         let earlier = log.forked.is_some_and(|frozen| frozen.len <= seq);
-        if earlier || seq >= log.end.len {
+        // A device that holds exactly what precedes the fork freezes there as well.
+        if earlier || seq > log.end.len {
             return Ok(false);
         }
         let mut writer = Writer::new();
@@ -493,24 +497,22 @@ impl Journal {
         Ok(true)
     }
 
-    /// Proofs of a space's forks, for peers that do not know them.
+    /// The proof that a log forked, for a peer that does not know it.
     ///
     /// # Errors
     /// The store cannot be read.
-    pub fn forks(&self, connection: &Connection, space: &SpaceId) -> Result<Vec<ForkProof>> {
-        let mut proofs = Vec::new();
-        let frozen = self.logs.values().filter(|log| log.forked.is_some());
-        for log in frozen.filter(|log| log.author.space == *space) {
-            let mut statement =
-                connection.prepare_cached("SELECT proof FROM forks WHERE log = ?1")?;
-            let bytes: Vec<u8> = statement.query_row([log.key], |row| row.get(0))?;
-            let mut reader = lianxin_protocol::codec::Reader::new(&bytes);
-            let proof = ForkProof::read(&mut reader).map_err(|error| {
-                Error::because(Code::StoreCorrupt, "a stored fork proof is damaged", error)
-            })?;
-            proofs.push(proof);
-        }
-        Ok(proofs)
+    pub fn fork_proof(&self, connection: &Connection, log: &LogId) -> Result<Option<ForkProof>> {
+        let Some(key) = self.logs.get(log).map(|log| log.key) else {
+            return Ok(None);
+        };
+        let mut statement = connection.prepare_cached("SELECT proof FROM forks WHERE log = ?1")?;
+        let bytes: Option<Vec<u8>> = statement.query_row([key], |row| row.get(0)).optional()?;
+        let proof = bytes
+            .map(|bytes| ForkProof::read(&mut Reader::new(&bytes)))
+            .transpose();
+        proof.map_err(|error| {
+            Error::because(Code::StoreCorrupt, "a stored fork proof is damaged", error)
+        })
     }
 
     /// Sets the frozen position of a log in memory: what precedes the forked place.

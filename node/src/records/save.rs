@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use lianxin_protocol::authority::{Membership, Role, Verb};
-use lianxin_protocol::catalogue::{Catalogue, Draft, Fact, Kind};
+use lianxin_protocol::catalogue::{Catalogue, Draft, Fact, Kind, Refusal};
 use lianxin_protocol::document::{Edit, EditError, NewEvent, Scalar};
 use lianxin_protocol::limits;
 use lianxin_protocol::log::{DigestMode, EntryKind, NewEntry, RecordId};
@@ -12,12 +12,16 @@ use lianxin_protocol::number::{DeviceCode, KindCode, Number};
 use lianxin_protocol::part::{Part, PartRef, reference};
 use lianxin_protocol::space::{Space, SpaceId};
 use rusqlite::{Connection, OptionalExtension as _, params};
+use serde_json::{Value, json};
 
 use super::{Gathered, Projection, acts_for, gather_written};
 use crate::clock;
 use crate::error::{Code, Error, Result};
 use crate::journal::Journal;
 use crate::store;
+
+/// Field and counter of the hub's case numbers.
+const HUB_NO: &str = "hub_no";
 
 /// Who saves, and when.
 #[derive(Clone, Debug)]
@@ -123,41 +127,68 @@ pub fn set(
     save.write(connection, journal, &mut gathered, author)
 }
 
-/// Takes a step of a record's workflow.
+/// Takes a step of a record's workflow. `input` is what the step carries; the case number of an
+/// acceptance is filled in by the hub.
 ///
 /// # Errors
-/// [`Code::StepRefused`] when it is not possible in the record's status or not for this device.
+/// [`Code::StepRefused`] when it is not possible in the record's status or not for this device,
+/// [`Code::FieldsRefused`] when it does not carry what it must.
 pub fn act(
     connection: &Connection,
     journal: &mut Journal,
     key: i64,
     event: &str,
-    draft: &Draft,
+    input: &Value,
     author: &Author,
 ) -> Result<Saved> {
     let mut gathered = writable(connection, journal, key)?;
     let content = gathered.content(journal.authority());
     let kind = Catalogue::standard().kind(&content.kind);
-    let step = kind.and_then(|kind| kind.transition(event));
-    let step = step.ok_or_else(|| Error::new(Code::StepRefused, "there is no such step"))?;
+    let refuse = |message: String| Error::new(Code::StepRefused, message);
+    let kind =
+        kind.ok_or_else(|| refuse("a record of a kind that this version lacks".to_owned()))?;
+    let step = kind.transition(event).ok_or_else(|| {
+        let known: Vec<_> = kind
+            .transitions
+            .iter()
+            .map(|step| step.event.as_str())
+            .collect();
+        refuse(format!(
+            "there is no step `{event}`; steps: {}",
+            known.join(", ")
+        ))
+    })?;
     if !step.applies_to(&content.status) {
         let message = format!(
             "`{event}` does not lead on from status `{}`",
             content.status
         );
-        return Err(Error::new(Code::StepRefused, message));
+        return Err(refuse(message));
     }
     if step.who.is_disjoint(&acts_for(journal.role())) {
-        let message = format!("`{event}` is not for a device of this role");
-        return Err(Error::new(Code::StepRefused, message));
+        return Err(refuse(format!(
+            "`{event}` is not for a device of this role"
+        )));
     }
-    let mut draft = draft.clone();
-    let numbers = step.data.iter().any(|field| field.key == "hub_no");
-    if numbers && !draft.facts.contains_key("hub_no") {
+    let mut input = input.clone();
+    let numbered = step.data.iter().any(|field| field.key == HUB_NO);
+    if let Value::Object(fields) = &mut input
+        && numbered
+    {
+        if journal.identity().authority.is_none() {
+            let message = "the hub gives the case number on acceptance";
+            return Err(Error::new(Code::HubOnly, message));
+        }
+        // Judged with a number in its place: a step that is refused must not leave a gap.
+        fields.insert(HUB_NO.to_owned(), json!("1"));
+    }
+    let draft = kind.read_event(event, &input);
+    let mut draft = draft.map_err(|refusals| fields_refused(&refusals))?;
+    if numbered {
         let number = next_hub_number(connection, journal, author.now_ms)?;
         draft
             .facts
-            .insert("hub_no".to_owned(), Some(Fact::Str(number)));
+            .insert(HUB_NO.to_owned(), Some(Fact::Str(number)));
     }
     let mut save = Save::new(&content.kind, author, &draft)?;
     let key = event_key(journal, author.now_ms);
@@ -174,6 +205,16 @@ pub fn act(
         data,
     });
     save.write(connection, journal, &mut gathered, author)
+}
+
+/// The error that names refused fields; it never repeats what was typed.
+#[must_use]
+pub fn fields_refused(refusals: &[Refusal]) -> Error {
+    let named: Vec<_> = refusals
+        .iter()
+        .map(|refusal| format!("{}: {}", refusal.field, refusal.message))
+        .collect();
+    Error::new(Code::FieldsRefused, named.join("; "))
 }
 
 /// The space of this device's new records: its site's, or the hub's.
@@ -283,16 +324,10 @@ fn next_number(
     })
 }
 
-/// The next 办理流水号, gapless, at the hub alone.
+/// The next 办理流水号, gapless, given at the hub alone.
 fn next_hub_number(connection: &Connection, journal: &Journal, now_ms: u64) -> Result<String> {
-    if journal.identity().authority.is_none() {
-        return Err(Error::new(
-            Code::HubOnly,
-            "the hub gives the case number on acceptance",
-        ));
-    }
     let year = clock::beijing_year(now_ms);
-    let counter = count(connection, "hub_no", year)?;
+    let counter = count(connection, HUB_NO, year)?;
     let (name, _) = journal.authority().names();
     Ok(format!("{name}〔{year}〕第{counter:04}号"))
 }

@@ -78,6 +78,8 @@ pub enum Prepared {
     Fork(Box<ForkProof>),
     /// A peer has more of a log.
     Ahead(LogId),
+    /// The peer needs the proof that a log forked.
+    ForkWanted(LogId),
 }
 
 /// What goes back to the session.
@@ -140,6 +142,7 @@ impl Attendant {
             Event::ReceiptsWanted(space) => Some(Prepared::Receipts(space)),
             Event::Fork(proof) => Some(Prepared::Fork(proof)),
             Event::PeerAhead { log, .. } => Some(Prepared::Ahead(log)),
+            Event::ForkWanted(log) => Some(Prepared::ForkWanted(log)),
             Event::Refused { code } => {
                 tracing::warn!(?code, "the peer refused something");
                 None
@@ -209,6 +212,13 @@ impl Prepared {
             Self::Fork(proof) => {
                 journal.take_fork(connection, &proof)?;
                 Vec::new()
+            }
+            Self::ForkWanted(log) => {
+                let proof = journal.fork_proof(connection, &log)?;
+                proof
+                    .into_iter()
+                    .map(|proof| Answer::Fork(Box::new(proof)))
+                    .collect()
             }
             Self::Ahead(log) => {
                 journal.peer_is_ahead(&log);
