@@ -10,6 +10,7 @@ use lianxin_protocol::identity::DeviceKey;
 use tokio::sync::watch;
 
 use crate::changes::Changes;
+use crate::clock::Monotonic;
 use crate::error::{Code, Error, Result};
 use crate::records::{self, Projection, Reader};
 use crate::store::Store;
@@ -18,8 +19,8 @@ use crate::writer::{INDEX_SLICE, MERGE_SLICE, Writer, WriterThread};
 
 /// Quiet time after which a burst of arrivals is merged; each record once a burst.
 const QUIET: Duration = Duration::from_millis(15);
-/// Longest time that arrivals wait for their burst to end.
-const LONGEST_BURST: u32 = 20;
+/// Longest time that arrivals wait for their burst to end, in milliseconds.
+const LONGEST_BURST_MS: u64 = 1_000;
 /// Threads that build documents: the merge is all computing, and pages need a core too.
 const MERGERS: usize = 2;
 
@@ -130,7 +131,8 @@ struct Merger {
 impl Merger {
     fn run(mut self, wake: &Receiver<()>) {
         while wake.recv().is_ok() {
-            for _ in 0..LONGEST_BURST {
+            let clock = Monotonic::start();
+            while clock.ms() < LONGEST_BURST_MS {
                 match wake.recv_timeout(QUIET) {
                     Ok(()) => {}
                     Err(RecvTimeoutError::Timeout) => break,

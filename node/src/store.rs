@@ -8,6 +8,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use zeroize::Zeroizing;
 
@@ -188,6 +189,10 @@ impl Store {
         if read_only {
             connection.pragma_update(None, "query_only", true)?;
         }
+        // Plans must not depend on bound values, or each cached statement is compiled again at every
+        // use (a sixth of a merge); and no statement may touch the schema or the file's pages.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
         connection.set_prepared_statement_cache_capacity(64);
         // The first read proves the key.
         let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;

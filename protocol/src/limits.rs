@@ -44,7 +44,7 @@ pub const SCOPES_MAX: usize = 64;
 /// Bytes that may wait in a session's outgoing buffer before it loads more to send.
 pub const OUTGOING_BUFFER: usize = 1024 * 1024;
 /// Batches received and not yet committed before a receiver stops reading.
-pub const UNCOMMITTED_BATCHES: usize = 4;
+pub const UNCOMMITTED_BATCHES: usize = 8;
 /// Frames that carry nothing new which a peer may send before it is told to go away.
 pub const IDLE_FRAMES_MAX: u32 = 10_000;
 /// Time from the opening of a stream to the peer's Hello, in milliseconds.

@@ -259,12 +259,12 @@ pub fn lacks_any(journal: &Journal, connection: &Connection) -> Result<bool> {
     Ok(false)
 }
 
-/// Tells a session what a commit moved.
-pub fn moved(session: &mut Session, moved: &Moved) {
+/// Tells a session what a commit moved. The hub needs no receipts: it signs them.
+pub fn moved(session: &mut Session, moved: &Moved, peer_is_hub: bool) {
     for (space, log, tip) in &moved.tips {
         session.tip_moved(space, *log, *tip);
     }
-    for receipt in &moved.receipts {
+    for receipt in moved.receipts.iter().filter(|_| !peer_is_hub) {
         session.push_receipt(receipt.clone());
     }
 }

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use lianxin_protocol::authority::Role;
 use lianxin_protocol::identity::DeviceKey;
 use lianxin_protocol::message::ErrorCode;
 use lianxin_protocol::session::{Close, Event, Session, Stats};
@@ -280,7 +281,8 @@ fn follow(
     done: &mpsc::UnboundedSender<Done>,
 ) {
     if let Some(moved) = change {
-        attend::moved(session, moved);
+        let role = net.writer.authority().and_then(|authority| authority.role(peer));
+        attend::moved(session, moved, role == Some(Role::Hub));
     }
     if change.is_none_or(|moved| moved.authority) {
         let (peer, reply) = (*peer, done.clone());
