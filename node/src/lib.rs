@@ -1,4 +1,16 @@
-//! Lianxin's node.
+//! The node of Lianxin 连心: the program that runs on every computer of a network.
+//!
+//! A synchronous middle ([`store`], [`journal`], [`records`], [`writer`], [`command`]) that a simulator drives
+//! without a runtime, and an asynchronous rim ([`changes`], [`sync`], [`daemon`]) around it. [`journal`] is the
+//! only code that can add an entry; what a list shows is rebuilt from the logs at any time.
+//!
+//! ```text
+//!  cli, socket ─► command ─► records ─┐
+//!      │                              ├─► journal ─► store
+//!      └► daemon ─► writer ───────────┘      │
+//!            └────► sync ─► protocol::session ┘
+//! ```
+
 pub mod changes;
 pub mod cli;
 pub mod clock;

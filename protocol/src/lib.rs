@@ -1,4 +1,41 @@
-//! Formats, rules and the sync state machine of Lianxin 连心. Pure: no I/O, no clock, no randomness.
+//! Formats, rules and the sync state machine of Lianxin 连心.
+//!
+//! Pure: no I/O, no clock, no randomness; time, random bytes and stored state arrive as arguments. That
+//! is why the simulator can drive the very code that runs in production.
+//!
+//! # Tour, in the order in which bytes become meaning
+//!
+//! 1. [`limits`], [`codec`], [`hash`]: every bound with its reason, the one strict codec, the contexts.
+//! 2. [`identity`], [`space`]: keys, invite codes, networks, sites and spaces.
+//! 3. [`log`]: entries, save groups, checkpoints; [`log::Run`] is foreign, [`log::VerifiedRun`] has been
+//!    checked. [`batch`] packs a run for wire and store.
+//! 4. [`authority`]: who may do what, folded from one log. [`admit`]: where a run belongs and whether
+//!    its entries count, as data.
+//! 5. [`message`], [`session`]: frames, and the machine that moves what the other side lacks.
+//! 6. Beside them: [`document`] (the only code that knows Automerge), [`part`] (erasable texts),
+//!    [`catalogue`] (kinds of record as data), [`number`] (受理编号), [`words`] (four words to compare).
+//!
+//! # Glossary
+//!
+//! | word | 中文 | meaning |
+//! |---|---|---|
+//! | network | 网络 | one sub-district, named by the hash of its offline root key |
+//! | site | 站点 | a work station, collection point or livestream desk |
+//! | device | 设备 | a computer with a key of its own |
+//! | space | 空间 | unit of access and replication |
+//! | log | 日志 | one device's entries in one space in one incarnation: single writer, hash-chained |
+//! | entry | 条目 | a chained header and a payload, which may be absent |
+//! | save group | 保存组 | the entries of one save, never separated |
+//! | checkpoint | 检查点 | a signature over a log's length and head |
+//! | record | 记录 | one Automerge document |
+//! | part | 附部 | erasable texts or a person's card beside the document |
+//! | receipt | 中心回执 | the hub's signed statement of what it has of a log |
+//! | slip | 受理单 | what is printed for the resident |
+//! | authority log | 授权日志 | the log that says who may do what |
+//! | quarantine | 隔离 | stored, verified, not applied, with a reason |
+//! | epoch | 存储纪元 | random id of a store |
+//! | incarnation | 化身 | random id of a log; a new one after restore, clone or fork |
+
 pub mod admit;
 pub mod authority;
 pub mod batch;

@@ -281,7 +281,10 @@ fn follow(
     done: &mpsc::UnboundedSender<Done>,
 ) {
     if let Some(moved) = change {
-        let role = net.writer.authority().and_then(|authority| authority.role(peer));
+        let role = net
+            .writer
+            .authority()
+            .and_then(|authority| authority.role(peer));
         attend::moved(session, moved, role == Some(Role::Hub));
     }
     if change.is_none_or(|moved| moved.authority) {
