@@ -352,11 +352,13 @@ fn carry_out(cli: Cli) -> Result<u8> {
                 (None, Some(file)) => Ticket::file(file)?,
                 (None, None) => return Err(Error::new(Code::Usage, "give a code or --file")),
             };
+            let _wait = progress::spinner("asking the hub");
             let value = runtime()?.block_on(service::join(&data, &ticket, join.hub.as_deref()))?;
             return Ok(output.print(&Reply { value, exit: 0 }));
         }
         Verb::Run(run) => return service::run(&data, run.listen.as_deref(), json),
         Verb::Sync { peer } => {
+            let _wait = progress::spinner("talking to the hub");
             let reply = match socket::ask(&data, &Request::Sync { peer: peer.clone() })? {
                 Some(reply) => reply,
                 None => service::sync_here(&data, peer.as_deref())?,
@@ -432,7 +434,11 @@ fn carry_out(cli: Cli) -> Result<u8> {
         Verb::Reproject => Command::Reproject,
         Verb::Demo { .. } => return Err(Error::new(Code::Internal, "handled above")),
     };
-    let wait = progress::spinner(&command);
+    let wait = progress::spinner(match &command {
+        Command::Verify => "checking chains and signatures",
+        Command::Reproject => "rebuilding lists from the logs",
+        _ => "working",
+    });
     let reply = Door::open(&data).and_then(|mut door| door.call(command));
     drop(wait);
     Ok(output.print(&reply?))
@@ -441,32 +447,45 @@ fn carry_out(cli: Cli) -> Result<u8> {
 mod progress {
     //! A line on the terminal for what takes more than a second; nothing when it is not a terminal.
 
+    use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+    use std::thread::JoinHandle;
     use std::time::Duration;
 
     use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-    use crate::command::Command;
-
-    /// A spinner that clears itself when dropped.
-    pub(super) struct Spinner(ProgressBar);
+    /// Shows that something is going on, once it has taken a second, until dropped.
+    pub(super) struct Spinner {
+        stop: Option<Sender<()>>,
+        thread: Option<JoinHandle<()>>,
+    }
 
     impl Drop for Spinner {
         fn drop(&mut self) {
-            self.0.finish_and_clear();
+            drop(self.stop.take());
+            // The thread only draws; if it panicked there is nothing to clear.
+            self.thread.take().map(JoinHandle::join);
         }
     }
 
-    /// A spinner for commands that read or rebuild a whole store.
-    pub(super) fn spinner(command: &Command) -> Option<Spinner> {
-        let text = match command {
-            Command::Verify => "checking chains and signatures",
-            Command::Reproject => "rebuilding lists from the logs",
-            _ => return None,
-        };
-        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(5));
-        bar.set_message(text);
-        bar.enable_steady_tick(Duration::from_millis(200));
-        Some(Spinner(bar))
+    /// A spinner that appears after a second.
+    pub(super) fn spinner(text: &'static str) -> Spinner {
+        let (stop, stopped) = channel::<()>();
+        let thread = std::thread::spawn(move || {
+            if stopped.recv_timeout(Duration::from_secs(1)) != Err(RecvTimeoutError::Timeout) {
+                return;
+            }
+            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(5));
+            bar.set_message(text);
+            while stopped.recv_timeout(Duration::from_millis(200)) == Err(RecvTimeoutError::Timeout)
+            {
+                bar.tick();
+            }
+            bar.finish_and_clear();
+        });
+        Spinner {
+            stop: Some(stop),
+            thread: Some(thread),
+        }
     }
 
     /// A bar over `len` items.

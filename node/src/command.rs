@@ -570,17 +570,9 @@ fn brief(journal: &Journal, connection: &Connection, saved: &save::Saved) -> Res
     let number: Option<String> = connection
         .prepare_cached("SELECT number FROM records WHERE id = ?1")?
         .query_row([saved.key], |row| row.get(0))?;
-    let coverage = coverage(journal, connection)?;
+    let coverage = Coverage::read(connection, journal)?;
     let reached = coverage.reached(connection, saved.key)?;
     Ok(json!({ "id": saved.id.hyphenated(), "number": number, "state": reached.word() }))
-}
-
-fn coverage(journal: &Journal, connection: &Connection) -> Result<Coverage> {
-    Coverage::read(
-        connection,
-        journal.authority(),
-        journal.identity().authority.is_some(),
-    )
 }
 
 fn saved_reply(
@@ -590,7 +582,7 @@ fn saved_reply(
 ) -> Result<Reply> {
     let mut gathered = gather_written(connection, journal, saved.key)?;
     let content = gathered.content(journal.authority());
-    let reached = coverage(journal, connection)?.reached(connection, saved.key)?;
+    let reached = Coverage::read(connection, journal)?.reached(connection, saved.key)?;
     let (state, status) = records::shown(reached, &content.kind, &content.status);
     let heads = gathered.document().heads();
     let heads: Vec<_> = heads.iter().map(|head| Hex(head).to_string()).collect();
@@ -605,7 +597,7 @@ fn saved_reply(
 
 fn record_list(journal: &Journal, connection: &Connection, filter: &Filter) -> Result<Reply> {
     let rows = records::list(connection, filter)?;
-    let coverage = coverage(journal, connection)?;
+    let coverage = Coverage::read(connection, journal)?;
     let mut listed = Vec::with_capacity(rows.len());
     for row in &rows {
         let reached = coverage.reached(connection, row.key)?;
@@ -636,7 +628,7 @@ fn record_json(journal: &mut Journal, connection: &Connection, key: i64) -> Resu
     let gathered = gather_written(connection, journal, key)?;
     let content = gathered.content(journal.authority());
     let names = accounts(connection)?;
-    let coverage = coverage(journal, connection)?;
+    let coverage = Coverage::read(connection, journal)?;
     let reached = coverage.reached(connection, key)?;
     let (state, status) = records::shown(reached, &content.kind, &content.status);
     let conflicts: Vec<_> = content

@@ -178,6 +178,8 @@ pub struct Journal {
     /// Own logs that must not be continued, and why their successors begin.
     closed: BTreeMap<LogId, GenesisReason>,
     offered: Offered,
+    /// How far own logs are being shown to a peer right now.
+    in_flight: BTreeMap<LogId, u64>,
     pub(crate) segments: Segments,
     hlc: u64,
     touched: BTreeSet<LogId>,
@@ -211,6 +213,7 @@ impl Journal {
             dirty: BTreeSet::new(),
             closed: BTreeMap::new(),
             offered,
+            in_flight: BTreeMap::new(),
             segments: Segments::default(),
             hlc: 0,
             touched: BTreeSet::new(),
@@ -953,9 +956,20 @@ impl Journal {
             .get(log)
             .is_some_and(|known| self.is_own(&known.author))
         {
-            return self.offered.raise(*log, position);
+            self.offered.raise(*log, position)?;
+            self.in_flight.insert(*log, position.len);
         }
         Ok(())
+    }
+
+    /// A session ended: what it was sending and no receipt covers is not on its way any more.
+    pub fn line_ended(&mut self) {
+        self.in_flight.clear();
+    }
+
+    /// How far a log is on its way to a peer at this moment.
+    pub(crate) fn in_flight(&self, log: &LogId) -> u64 {
+        self.in_flight.get(log).copied().unwrap_or_default()
     }
 
     /// A peer has more of a log than this store: if the log is this device's own, it is not written

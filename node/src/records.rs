@@ -824,8 +824,10 @@ pub fn list(connection: &Connection, filter: &Filter) -> Result<Vec<Listed>> {
 #[derive(Debug)]
 pub struct Coverage {
     receipts: BTreeMap<i64, Receipt>,
-    /// Logs that need no receipt: the hub's, and on the hub itself all.
+    /// Logs that need no receipt: the hub's own.
     hubs: BTreeSet<i64>,
+    /// How far logs are on their way at this moment.
+    in_flight: BTreeMap<i64, u64>,
     hub: bool,
 }
 
@@ -834,26 +836,24 @@ impl Coverage {
     ///
     /// # Errors
     /// The store cannot be read.
-    pub fn read(connection: &Connection, authority: &Authority, is_hub: bool) -> Result<Self> {
-        let mut receipts = BTreeMap::new();
-        let mut hubs = BTreeSet::new();
-        let mut statement = connection.prepare_cached("SELECT id, device FROM logs")?;
-        let logs = statement.query_map([], |row| {
-            Ok((row.get::<_, i64>(0)?, DeviceKey(row.get(1)?)))
-        })?;
-        for log in logs {
-            let (key, device) = log?;
-            if authority.role(&device) == Some(Role::Hub) {
-                hubs.insert(key);
-            } else if let Some(receipt) = read_receipt(connection, key)? {
-                receipts.insert(key, receipt);
+    pub fn read(connection: &Connection, journal: &Journal) -> Result<Self> {
+        let mut coverage = Self {
+            receipts: BTreeMap::new(),
+            hubs: BTreeSet::new(),
+            in_flight: BTreeMap::new(),
+            hub: journal.identity().authority.is_some(),
+        };
+        for (id, log) in &journal.logs {
+            if journal.is_hubs(&log.author.device) {
+                coverage.hubs.insert(log.key);
+                continue;
+            }
+            coverage.in_flight.insert(log.key, journal.in_flight(id));
+            if let Some(receipt) = read_receipt(connection, log.key)? {
+                coverage.receipts.insert(log.key, receipt);
             }
         }
-        Ok(Self {
-            receipts,
-            hubs,
-            hub: is_hub,
-        })
+        Ok(coverage)
     }
 
     /// How far a record has come, whatever its workflow says.
@@ -879,6 +879,11 @@ impl Coverage {
                 Some(receipt) if receipt.stored.len > seq => {
                     if receipt.judged_len <= seq && state == State::Merged {
                         state = State::Received;
+                    }
+                }
+                _ if self.in_flight.get(&log).is_some_and(|len| *len > seq) => {
+                    if state != State::Saved {
+                        state = State::Sending;
                     }
                 }
                 _ => state = State::Saved,

@@ -7,7 +7,9 @@
 #![expect(
     clippy::print_stdout,
     clippy::disallowed_methods,
-    reason = "a benchmark prints times"
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "a benchmark reads the clock, prints, and may fail loudly"
 )]
 
 use std::io::{BufRead as _, BufReader, Write as _};

@@ -209,6 +209,7 @@ pub async fn run(
     let traffic = line.traffic();
     line.close(u32::from(close.as_ref().map_or(0, close_code)));
     net.peer_gone(&peer);
+    net.writer.after(|journal, _| journal.line_ended());
     if let Some(error) = failure {
         return Err(error);
     }
