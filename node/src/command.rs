@@ -395,7 +395,7 @@ fn site_create(
         name: name.to_owned(),
         kind,
     };
-    journal.order(connection, &order, clock::now_ms())?;
+    journal.order(connection, &[order], clock::now_ms())?;
     Ok(Reply::ok(json!({
         "site": uuid_text(&site.0),
         "code": code,
@@ -472,7 +472,7 @@ fn invite_create(
         expires_ms,
     };
     enrol::keep_proof_key(connection, &invite.key, &code.hub_proof_key())?;
-    journal.order(connection, &Order::Invite(invite), clock::now_ms())?;
+    journal.order(connection, &[Order::Invite(invite)], clock::now_ms())?;
     let (name, district) = journal.authority().names();
     let addresses = store::meta(connection, "addresses")?;
     let addresses: Vec<String> = addresses
@@ -540,8 +540,18 @@ fn record_add(
         let submission = row.get("submission_id").and_then(Value::as_str);
         match kind.read(row) {
             Ok(draft) => {
-                let saved = save::add(connection, journal, kind, &draft, submission, author)?;
-                added.push(brief(journal, connection, &saved)?);
+                match save::add(connection, journal, kind, &draft, submission, author) {
+                    Ok(saved) => added.push(saved),
+                    // The other rows count all the same; anything else concerns all of them and
+                    // shows at the first.
+                    Err(error) if error.code() == Code::TooLarge => refused.push(json!({
+                        "row": first_row + index,
+                        "field": "",
+                        "code": "too_large",
+                        "message": error.chain(),
+                    })),
+                    Err(error) => return Err(error),
+                }
             }
             Err(refusals) => {
                 for refusal in refusals {
@@ -555,6 +565,11 @@ fn record_add(
             }
         }
     }
+    let coverage = Coverage::read(connection, journal)?;
+    let added = added
+        .iter()
+        .map(|saved| brief(&coverage, connection, saved));
+    let added = added.collect::<Result<Vec<_>>>()?;
     let exit = if refused.is_empty() {
         0
     } else {
@@ -566,11 +581,10 @@ fn record_add(
     })
 }
 
-fn brief(journal: &Journal, connection: &Connection, saved: &save::Saved) -> Result<Value> {
+fn brief(coverage: &Coverage, connection: &Connection, saved: &save::Saved) -> Result<Value> {
     let number: Option<String> = connection
         .prepare_cached("SELECT number FROM records WHERE id = ?1")?
         .query_row([saved.key], |row| row.get(0))?;
-    let coverage = Coverage::read(connection, journal)?;
     let reached = coverage.reached(connection, saved.key)?;
     Ok(json!({ "id": saved.id.hyphenated(), "number": number, "state": reached.word() }))
 }

@@ -204,7 +204,7 @@ impl Journal {
     /// The store cannot be read.
     pub fn open(connection: &Connection, directory: &Path) -> Result<Self> {
         let identity = Identity::open(connection)?;
-        let (offered, found) = Offered::open(directory)?;
+        let (offered, found) = Offered::open(directory);
         let mut journal = Self {
             authority: Authority::new(identity.network),
             identity,
@@ -230,10 +230,18 @@ impl Journal {
                 offered.len > end.len || (offered.len == end.len && offered.head != end.head)
             });
             match found {
-                Found::Whole if behind => journal.closed.insert(log, GenesisReason::Restore),
-                Found::Whole => None,
-                Found::Missing | Found::Foreign => journal.closed.insert(log, GenesisReason::Clone),
-            };
+                Found::Whole if behind => {
+                    journal.close_log(connection, &log, GenesisReason::Restore)?;
+                }
+                Found::Whole => {}
+                Found::Missing | Found::Foreign => {
+                    journal.close_log(connection, &log, GenesisReason::Clone)?;
+                }
+            }
+        }
+        // Only now, when the store knows, may the file look as if nothing had happened.
+        if found != Found::Whole {
+            journal.offered.adopt()?;
         }
         Ok(journal)
     }
@@ -244,15 +252,16 @@ impl Journal {
     /// The store cannot be read.
     pub fn reload(&mut self, connection: &Connection) -> Result<()> {
         self.logs.clear();
+        self.closed.clear();
         self.tails.clear();
         self.dirty.clear();
         self.touched.clear();
         self.segments.clear();
         self.moved = Moved::default();
         let mut statement = connection.prepare_cached(
-            "SELECT logs.id, logs.log, logs.space, logs.device, len, head, authority_len, last_first,
-                    forked_at, indexed_len, judged_len, forks.proof
-             FROM logs LEFT JOIN forks ON forks.log = logs.id",
+            "SELECT id, log, space, device, len, head, authority_len, last_first,
+                    forked_at, indexed_len, judged_len, closed
+             FROM logs",
         )?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
@@ -275,6 +284,10 @@ impl Journal {
                 judged_len: row.get(10)?,
             };
             self.logs.insert(log, known);
+            let closed: Option<u8> = row.get(11)?;
+            if let Some(reason) = closed.and_then(GenesisReason::of) {
+                self.closed.insert(log, reason);
+            }
             if let Some(seq) = forked_at {
                 self.freeze_at(connection, &log, seq)?;
             }
@@ -439,30 +452,34 @@ impl Journal {
         Ok(keys)
     }
 
-    /// Appends orders to the authority log; the hub alone can.
+    /// Appends orders to the authority log, all or none; the hub alone can.
     ///
     /// # Errors
-    /// Not the hub, or the order contradicts an earlier one: nothing was appended then.
-    pub fn order(&mut self, connection: &Connection, order: &Order, now_ms: u64) -> Result<()> {
+    /// Not the hub, or an order contradicts an earlier one: nothing was appended then.
+    pub fn order(&mut self, connection: &Connection, orders: &[Order], now_ms: u64) -> Result<()> {
         let mut trial = self.authority.clone();
         let signer = self.identity.authority.as_ref().map(Signer::public);
         let key = signer.ok_or_else(|| Error::new(Code::HubOnly, "orders are given at the hub"))?;
-        let payload = order.encode();
-        trial
-            .apply(&EntryId([0; 32]), &key, Some(&payload))
-            .map_err(|error| {
-                Error::because(
-                    Code::NotPermitted,
-                    "the authority log refuses this order",
-                    error,
-                )
-            })?;
+        let payloads: Vec<_> = orders.iter().map(Order::encode).collect();
+        for payload in &payloads {
+            trial
+                .apply(&EntryId([0; 32]), &key, Some(payload))
+                .map_err(|error| {
+                    Error::because(
+                        Code::NotPermitted,
+                        "the authority log refuses this order",
+                        error,
+                    )
+                })?;
+        }
         let space = Space::Authority.id(&self.identity.network);
-        let entry = NewEntry::plain(EntryKind::Authority, payload.clone());
-        self.append(connection, space, vec![entry], now_ms)?;
-        // Entries cite the state before them, so the fold follows the append; a new log's genesis
-        // counts as an entry as well.
-        self.catch_up_authority(connection)?;
+        for payload in payloads {
+            let entry = NewEntry::plain(EntryKind::Authority, payload);
+            self.append(connection, space, vec![entry], now_ms)?;
+            // Entries cite the state before them, so the fold follows the append; a new log's
+            // genesis counts as an entry as well.
+            self.catch_up_authority(connection)?;
+        }
         Ok(())
     }
 
@@ -974,15 +991,42 @@ impl Journal {
 
     /// A peer has more of a log than this store: if the log is this device's own, it is not written
     /// on; the missing entries come back and a new log follows.
-    pub fn peer_is_ahead(&mut self, log: &LogId) {
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub fn peer_is_ahead(&mut self, connection: &Connection, log: &LogId) -> Result<()> {
         let own = self
             .logs
             .get(log)
             .is_some_and(|known| self.is_own(&known.author));
-        if own && !self.closed.contains_key(log) {
-            tracing::warn!("a peer has more of this device's log than this store has");
-            self.closed.insert(*log, GenesisReason::Restore);
+        if own {
+            self.close_log(connection, log, GenesisReason::Restore)?;
         }
+        Ok(())
+    }
+
+    /// Notes durably that an own log is not written on; its successor will say why.
+    fn close_log(
+        &mut self,
+        connection: &Connection,
+        log: &LogId,
+        reason: GenesisReason,
+    ) -> Result<()> {
+        let Some(key) = self.logs.get(log).map(|known| known.key) else {
+            return Ok(());
+        };
+        if self.closed.contains_key(log) {
+            return Ok(());
+        }
+        tracing::warn!(
+            ?reason,
+            "this device's log is not continued: a new one will follow"
+        );
+        let mut statement =
+            connection.prepare_cached("UPDATE logs SET closed = ?2 WHERE id = ?1")?;
+        statement.execute(params![key, reason.code()])?;
+        self.closed.insert(*log, reason);
+        Ok(())
     }
 }
 

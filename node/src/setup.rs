@@ -120,10 +120,7 @@ pub fn hub_init(directory: &Path, init: &HubInit<'_>) -> Result<Value> {
                 json!([listen]).to_string().as_bytes(),
             )?;
         }
-        for order in &orders {
-            journal.order(connection, order, now_ms)?;
-        }
-        Ok(())
+        journal.order(connection, &orders, now_ms)
     })?;
     let mut reply = json!({
         "network": network.to_string(),

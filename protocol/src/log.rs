@@ -385,6 +385,29 @@ pub enum GenesisReason {
     Rotate,
 }
 
+impl GenesisReason {
+    const ALL: [Self; 5] = [
+        Self::New,
+        Self::Restore,
+        Self::Clone,
+        Self::Fork,
+        Self::Rotate,
+    ];
+
+    /// The number on the wire and in the store: for ever.
+    #[must_use]
+    pub fn code(self) -> u8 {
+        let at = Self::ALL.iter().position(|reason| *reason == self);
+        u8::try_from(at.unwrap_or_default()).unwrap_or_default()
+    }
+
+    /// The reason of a number.
+    #[must_use]
+    pub fn of(code: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(code)).copied()
+    }
+}
+
 /// Payload of the first entry of a log: who writes it and what it follows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Genesis {
@@ -423,13 +446,7 @@ impl Genesis {
                 .u64(position.len)
                 .fixed(&position.head),
         };
-        writer.u8(match self.reason {
-            GenesisReason::New => 0,
-            GenesisReason::Restore => 1,
-            GenesisReason::Clone => 2,
-            GenesisReason::Fork => 3,
-            GenesisReason::Rotate => 4,
-        });
+        writer.u8(self.reason.code());
         writer.into_bytes()
     }
 
@@ -453,13 +470,8 @@ impl Genesis {
             )),
             _ => return reader.fail("a flag that is neither 0 nor 1"),
         };
-        let reason = match reader.u8()? {
-            0 => GenesisReason::New,
-            1 => GenesisReason::Restore,
-            2 => GenesisReason::Clone,
-            3 => GenesisReason::Fork,
-            4 => GenesisReason::Rotate,
-            _ => return reader.fail("an unknown reason"),
+        let Some(reason) = GenesisReason::of(reader.u8()?) else {
+            return reader.fail("an unknown reason");
         };
         reader.finish()?;
         Ok(Self {

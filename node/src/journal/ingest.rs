@@ -85,7 +85,7 @@ impl Journal {
         self.store(connection, &run, packed, skip)?;
         if self.is_own(&run.author()) {
             // Someone had more of this device's log than this store: it came back, and ends here.
-            self.closed.entry(id).or_insert(GenesisReason::Restore);
+            self.close_log(connection, &id, GenesisReason::Restore)?;
             self.tails.remove(&id);
             self.open_tail(connection, &id)?;
         }

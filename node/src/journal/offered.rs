@@ -51,27 +51,32 @@ impl Offered {
         Ok(offered)
     }
 
-    /// Reads the file; what is not found or foreign starts anew, and the finding says so.
-    ///
-    /// # Errors
-    /// A new file cannot be written.
-    pub(crate) fn open(directory: &Path) -> Result<(Self, Found)> {
+    /// Reads the file. What is missing or foreign starts empty and must be written with
+    /// [`Offered::adopt`] once the store has noted what that means.
+    pub(crate) fn open(directory: &Path) -> (Self, Found) {
         let place = place(directory);
         let path = directory.join(FILE);
-        let Ok(bytes) = std::fs::read(&path) else {
-            return Ok((Self::create(directory)?, Found::Missing));
+        let (found, positions) = match std::fs::read(&path).map(|bytes| decode(&bytes)) {
+            Ok(Ok((of, positions))) if of == place => (Found::Whole, positions),
+            Ok(_) => (Found::Foreign, BTreeMap::new()),
+            Err(_) => (Found::Missing, BTreeMap::new()),
         };
-        match decode(&bytes) {
-            Ok((of, positions)) if of == place => Ok((
-                Self {
-                    path,
-                    place,
-                    positions,
-                },
-                Found::Whole,
-            )),
-            _ => Ok((Self::create(directory)?, Found::Foreign)),
-        }
+        (
+            Self {
+                path,
+                place,
+                positions,
+            },
+            found,
+        )
+    }
+
+    /// Makes the file this store's own.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub(crate) fn adopt(&self) -> Result<()> {
+        self.write()
     }
 
     /// How far a log was offered.
@@ -174,15 +179,15 @@ mod tests {
                 head: [3; 32],
             },
         )?;
-        let (again, found) = Offered::open(&here)?;
+        let (again, found) = Offered::open(&here);
         assert_eq!(
             (found, again.position(&log).map(|at| at.len)),
             (Found::Whole, Some(5))
         );
         std::fs::copy(here.join(FILE), copy.join(FILE)).map_err(crate::error::file(&copy))?;
-        assert_eq!(Offered::open(&copy)?.1, Found::Foreign);
+        assert_eq!(Offered::open(&copy).1, Found::Foreign);
         std::fs::remove_file(here.join(FILE)).map_err(crate::error::file(&here))?;
-        assert_eq!(Offered::open(&here)?.1, Found::Missing);
+        assert_eq!(Offered::open(&here).1, Found::Missing);
         std::fs::remove_dir_all(&base).map_err(crate::error::file(&base))
     }
 }

@@ -201,8 +201,7 @@ fn grant(
         scopes: invite.role.scopes(invite.site),
         bytes_per_day: 0,
     });
-    journal.order(connection, &used, now_ms)?;
-    journal.order(connection, &grant, now_ms)
+    journal.order(connection, &[used, grant], now_ms)
 }
 
 fn answer(
