@@ -62,7 +62,7 @@ impl Writer {
         &self.connection
     }
 
-    /// Runs work that only reads, between transactions.
+    /// Runs work on what is durable: everything it reads is of one moment.
     ///
     /// # Errors
     /// Those of the work.
@@ -70,7 +70,11 @@ impl Writer {
         &mut self,
         work: impl FnOnce(&mut Journal, &Connection) -> Result<R>,
     ) -> Result<R> {
-        work(&mut self.journal, &self.connection)
+        // One snapshot for many statements, which also takes the file's locks once.
+        self.connection.execute_batch("BEGIN")?;
+        let done = work(&mut self.journal, &self.connection);
+        self.connection.execute_batch("COMMIT")?;
+        done
     }
 
     /// Runs work in a transaction and commits it: when this returns `Ok`, it is durable.
@@ -315,7 +319,15 @@ fn run(writer: &mut Writer, queue: &Receiver<Job>, shown: &WriterThread, publish
         };
         match first {
             Job::Stop => return,
-            Job::After(work) => work(&mut writer.journal, &writer.connection),
+            Job::After(work) => {
+                let done = writer.read(|journal, connection| {
+                    work(journal, connection);
+                    Ok(())
+                });
+                if let Err(error) = done {
+                    tracing::error!(error = %error.chain(), "the store cannot be read");
+                }
+            }
             Job::Write(work, failed) => {
                 let mut group = vec![(work, failed)];
                 while group.len() < GROUP {

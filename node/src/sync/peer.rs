@@ -154,7 +154,8 @@ pub async fn run(
                     Done::Shares(shares) => attend::apply_shares(&mut session, shares),
                     // Nothing is missing: this session has done what it was for.
                     Done::Lacking(false) if session.is_in_sync() => session.bye(),
-                    Done::Lacking(_) => asked_lacking = !session.is_in_sync(),
+                    // Asked again when a commit has moved something.
+                    Done::Lacking(_) => asked_lacking = session.is_in_sync(),
                     Done::Failed(error) => failure = Some(error),
                 }
             }
