@@ -271,35 +271,18 @@ pub async fn join(directory: &Path, ticket: &Ticket, hub: Option<&str>) -> Resul
         .or_else(|| card.map(|card| card.device_code.clone()))
         .unwrap_or_default();
     let key = device.public();
-    let identity = Identity {
+    let pending = joined.is_none().then(|| ticket.code.to_string());
+    let member = Member {
         network,
         device,
-        authority: None,
-        epoch: clock::random()?,
+        age_seed: age.to_bytes(),
+        hub: hub_key,
+        device_code: &device_code,
+        addresses: &addresses,
+        card,
+        pending_invite: pending.as_deref(),
     };
-    let store = Store::create(directory)?;
-    let (mut writer, _) = first_open(&store, &identity, "clerk")?;
-    let pending = joined.is_none().then(|| ticket.code.to_string());
-    writer.transact(clock::now_ms(), |_, connection| {
-        store::set_meta(connection, "age_seed", &age.to_bytes())?;
-        store::set_meta(connection, "device_code", device_code.as_bytes())?;
-        let addresses = json!(addresses).to_string();
-        store::set_meta(connection, "hub_addresses", addresses.as_bytes())?;
-        if let Some(hub) = hub_key {
-            store::set_meta(connection, "hub_key", &hub.0)?;
-        }
-        if let Some(card) = card {
-            store::set_meta(connection, "district", card.district.as_bytes())?;
-            if let Some((site, code)) = &card.site {
-                store::set_meta(connection, "site", site)?;
-                store::set_meta(connection, "site_code", code.as_bytes())?;
-            }
-        }
-        if let Some(code) = &pending {
-            store::set_meta(connection, "pending_invite", code.as_bytes())?;
-        }
-        Ok(())
-    })?;
+    create_member(directory, member)?;
     let words = joined
         .as_ref()
         .map(|joined| enrol::words(&joined.words))
@@ -320,6 +303,69 @@ pub async fn join(directory: &Path, ticket: &Ticket, hub: Option<&str>) -> Resul
             "confirmed": joined.is_some(),
         }),
     ))
+}
+
+/// What is known of a device when its store is made.
+pub struct Member<'a> {
+    /// The network that it joins.
+    pub network: NetworkId,
+    /// Its key.
+    pub device: Signer,
+    /// Seed of its age key, to which bundles for it are encrypted.
+    pub age_seed: [u8; 32],
+    /// The hub's device key.
+    pub hub: Option<DeviceKey>,
+    /// The code in its numbers.
+    pub device_code: &'a str,
+    /// Where the hub listens.
+    pub addresses: &'a [String],
+    /// What an invite's file said beside the code.
+    pub card: Option<&'a Card>,
+    /// The invite with which the hub still has to be asked 待入网.
+    pub pending_invite: Option<&'a str>,
+}
+
+impl std::fmt::Debug for Member<'_> {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Nothing secret.
+        write!(out, "Member({})", self.device_code)
+    }
+}
+
+/// Makes the store of a device that is no hub. It asks nobody and grants nothing.
+///
+/// # Errors
+/// [`Code::AlreadySetUp`] when the directory has a store; [`Code::File`] when it cannot be made.
+pub fn create_member(directory: &Path, member: Member<'_>) -> Result<()> {
+    let identity = Identity {
+        network: member.network,
+        device: member.device,
+        authority: None,
+        epoch: clock::random()?,
+    };
+    let store = Store::create(directory)?;
+    let (mut writer, _) = first_open(&store, &identity, "clerk")?;
+    writer.transact(clock::now_ms(), |_, connection| {
+        store::set_meta(connection, "age_seed", &member.age_seed)?;
+        store::set_meta(connection, "device_code", member.device_code.as_bytes())?;
+        let addresses = json!(member.addresses).to_string();
+        store::set_meta(connection, "hub_addresses", addresses.as_bytes())?;
+        if let Some(hub) = member.hub {
+            store::set_meta(connection, "hub_key", &hub.0)?;
+        }
+        if let Some(card) = member.card {
+            store::set_meta(connection, "district", card.district.as_bytes())?;
+            if let Some((site, code)) = &card.site {
+                store::set_meta(connection, "site", site)?;
+                store::set_meta(connection, "site_code", code.as_bytes())?;
+            }
+        }
+        if let Some(code) = member.pending_invite {
+            store::set_meta(connection, "pending_invite", code.as_bytes())?;
+        }
+        Ok(())
+    })?;
+    Ok(())
 }
 
 async fn ask_hub(

@@ -1,1 +1,3 @@
+//! Scenarios: one module a promise.
 
+mod exactly_once;

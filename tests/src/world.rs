@@ -1,0 +1,1225 @@
+//! Nodes, links and faults.
+//!
+//! A node is a data directory with a real writer. A link is two sessions and the bytes between them; it
+//! does what `lianxin_node::sync::peer` does, one small step at a time, so that a fault can fall between
+//! any two of them: events are attended in transactions of their own, what a commit moved is told to all
+//! sessions of its node, and merging is a step like any other. A fault is data: where a link is cut, in
+//! which pieces its bytes arrive, which node is opened anew, which transaction is lost.
+//!
+//! What every honest run must keep is checked here as well ([`World::agree`], [`World::sound`],
+//! [`World::claims_hold`]), so that each scenario says only what is particular to it.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use lianxin_node::command::{Command, Reply};
+use lianxin_node::error::{Code, Error};
+use lianxin_node::journal::{Journal, Moved};
+use lianxin_node::setup::{self, Card, HubInit, Member};
+use lianxin_node::store::Store;
+use lianxin_node::sync::attend::{self, Attendant, Prepared};
+use lianxin_node::writer::Writer;
+use lianxin_protocol::authority::{Grant, Order, Role};
+use lianxin_protocol::identity::{DeviceKey, Signer};
+use lianxin_protocol::log::LogId;
+use lianxin_protocol::message::{FrameReader, Message, Tip, WireBatch};
+use lianxin_protocol::session::{Close, Event, Session};
+use lianxin_protocol::space::{NetworkId, SiteId, Space, SpaceId};
+use serde_json::{Value, json};
+
+use crate::Rng;
+
+/// Steps of all links together after which a world that has not come to rest never will.
+const STEPS_MAX: u64 = 200_000;
+/// Frames on their way in one direction.
+const IN_FLIGHT: usize = 4;
+
+/// Where a link breaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// Nowhere.
+    Never,
+    /// After this many whole frames, both directions together.
+    AfterFrames(u64),
+    /// After this many bytes, both directions together.
+    AfterBytes(u64),
+}
+
+/// In which pieces bytes arrive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Chunks {
+    /// A frame at a time.
+    Frames,
+    /// One by one.
+    Single,
+    /// As the seed has it: pieces of frames, or several together.
+    Random,
+}
+
+/// How a link behaves.
+#[derive(Clone, Copy, Debug)]
+pub struct Wire {
+    /// Where it breaks.
+    pub cut: Cut,
+    /// How it delivers.
+    pub chunks: Chunks,
+}
+
+impl Wire {
+    /// Delivers everything.
+    pub const GOOD: Self = Self {
+        cut: Cut::Never,
+        chunks: Chunks::Frames,
+    };
+
+    /// Breaks somewhere.
+    #[must_use]
+    pub const fn cut(cut: Cut) -> Self {
+        Self {
+            cut,
+            chunks: Chunks::Frames,
+        }
+    }
+}
+
+/// What a link carried.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Carried {
+    /// Whole frames.
+    pub frames: u64,
+    /// Bytes.
+    pub bytes: u64,
+}
+
+/// One node.
+#[derive(Debug)]
+pub struct Node {
+    /// What it is called in messages.
+    pub name: String,
+    /// Its data directory.
+    pub directory: PathBuf,
+    /// Its device key.
+    pub key: DeviceKey,
+    writer: Option<Writer>,
+    stale: bool,
+    lose_next: bool,
+}
+
+#[derive(Debug)]
+struct End {
+    node: usize,
+    peer: DeviceKey,
+    session: Session,
+    attendant: Attendant,
+    /// Frames on their way to this end.
+    inbox: VecDeque<Vec<u8>>,
+    /// Bytes of the first of them that were delivered.
+    taken: usize,
+    closed: Option<Close>,
+}
+
+#[derive(Debug)]
+struct Link {
+    id: u64,
+    ends: [End; 2],
+    wire: Wire,
+    carried: Carried,
+}
+
+/// Frames that one device sent to another, for a peer that says things twice.
+#[derive(Clone, Debug)]
+pub struct Overheard {
+    /// Who sent it.
+    pub from: DeviceKey,
+    /// Who it was sent to.
+    pub to: DeviceKey,
+    /// The frame.
+    pub frame: Vec<u8>,
+}
+
+/// Nodes and the links between them.
+#[derive(Debug)]
+pub struct World {
+    base: PathBuf,
+    /// The nodes; the first is the hub.
+    pub nodes: Vec<Node>,
+    links: Vec<Link>,
+    next_link: u64,
+    now_ms: u64,
+    /// The random source of schedules.
+    pub rng: Rng,
+    /// Batches, receipts and proofs of forks that went over any wire.
+    pub overheard: Vec<Overheard>,
+    /// Sessions that ended because a peer was said to break the protocol. Honest peers never do.
+    pub violations: Vec<Close>,
+    /// What ended links carried.
+    pub carried: BTreeMap<u64, Carried>,
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.links.clear();
+        self.nodes.clear();
+        drop(std::fs::remove_dir_all(&self.base));
+    }
+}
+
+/// The hub's place among the nodes.
+pub const HUB: usize = 0;
+
+impl World {
+    /// A network with its hub and one site `EM1` without devices.
+    ///
+    /// # Errors
+    /// The files cannot be made.
+    pub fn new(seed: u64) -> Result<Self> {
+        let tag = lianxin_node::clock::random::<8>()?;
+        let name = format!("lianxin-world-{}", lianxin_protocol::hash::Hex(&tag));
+        // In memory where there is such a thing: what a disk may lose is not the subject here.
+        let memory = Path::new("/dev/shm");
+        let base = if memory.is_dir() {
+            memory.to_owned()
+        } else {
+            std::env::temp_dir()
+        };
+        let base = base.join(name);
+        std::fs::create_dir_all(&base)?;
+        let directory = base.join("hub");
+        let init = HubInit {
+            name: "示例街",
+            code: Some("SLJD"),
+            listen: None,
+            recovery_out: None,
+        };
+        setup::hub_init(&directory, &init)?;
+        let mut world = Self {
+            base,
+            nodes: Vec::new(),
+            links: Vec::new(),
+            next_link: 0,
+            now_ms: 1_000,
+            rng: Rng::new(seed),
+            overheard: Vec::new(),
+            violations: Vec::new(),
+            carried: BTreeMap::new(),
+        };
+        world.adopt_directory("hub", directory)?;
+        world.call(
+            HUB,
+            Command::SiteCreate {
+                name: "示例街道测试社区人大代表工作站".to_owned(),
+                kind: "workstation".to_owned(),
+                code: Some("EM1".to_owned()),
+            },
+        )?;
+        Ok(world)
+    }
+
+    /// A network whose hub has granted `stations` stations of one site, all in sync.
+    ///
+    /// # Errors
+    /// The files cannot be made, or the nodes do not agree.
+    pub fn with_stations(seed: u64, stations: usize) -> Result<Self> {
+        let mut world = Self::new(seed)?;
+        for letter in ['A', 'B', 'C', 'D'].into_iter().take(stations) {
+            let station = world.add_station(&format!("EM1{letter}"))?;
+            world.grant(station)?;
+        }
+        world.heal()?;
+        Ok(world)
+    }
+
+    /// The network.
+    ///
+    /// # Errors
+    /// The hub is off.
+    pub fn network(&mut self) -> Result<NetworkId> {
+        Ok(self.writer(HUB)?.journal.identity().network)
+    }
+
+    /// The site of the stations.
+    ///
+    /// # Errors
+    /// The hub is off or has no site.
+    pub fn site(&mut self) -> Result<SiteId> {
+        let site = self.writer(HUB)?.journal.authority().site_by_code("EM1");
+        site.context("the hub has no site")
+    }
+
+    /// The space of that site.
+    ///
+    /// # Errors
+    /// The hub is off or has no site.
+    pub fn site_space(&mut self) -> Result<SpaceId> {
+        let (site, network) = (self.site()?, self.network()?);
+        Ok(Space::Site(site).id(&network))
+    }
+
+    /// Adds a station that was set up from an invite's file and is not granted anything yet 待入网.
+    ///
+    /// # Errors
+    /// The files cannot be made.
+    pub fn add_station(&mut self, device_code: &str) -> Result<usize> {
+        let (network, site) = (self.network()?, self.site()?);
+        let hub = self.node(HUB)?.key;
+        let card = Card {
+            network,
+            hub,
+            addresses: Vec::new(),
+            site: Some((site.0, "EM1".to_owned())),
+            device_code: device_code.to_owned(),
+            district: "SLJD".to_owned(),
+        };
+        let directory = self.base.join(device_code);
+        let member = Member {
+            network,
+            device: Signer::from_seed(&lianxin_node::clock::random()?),
+            age_seed: [7; 32],
+            hub: Some(hub),
+            device_code,
+            addresses: &[],
+            card: Some(&card),
+            pending_invite: None,
+        };
+        setup::create_member(&directory, member)?;
+        self.adopt_directory(device_code, directory)
+    }
+
+    /// Adds a node of a data directory that is there.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub fn adopt_directory(&mut self, name: &str, directory: PathBuf) -> Result<usize> {
+        let writer = Writer::open(&Store::open(&directory)?)?;
+        self.nodes.push(Node {
+            name: name.to_owned(),
+            directory,
+            key: writer.journal.identity().key(),
+            writer: Some(writer),
+            stale: true,
+            lose_next: false,
+        });
+        Ok(self.nodes.len() - 1)
+    }
+
+    /// A path for one more data directory of this world.
+    #[must_use]
+    pub fn fresh_path(&self, name: &str) -> PathBuf {
+        self.base.join(name)
+    }
+
+    /// Grants a station what its role needs.
+    ///
+    /// # Errors
+    /// The hub refuses.
+    pub fn grant(&mut self, station: usize) -> Result<()> {
+        let site = self.site()?;
+        let node = self.node(station)?;
+        let (device, device_code) = (node.key, node.name.clone());
+        let serial = self.writer(HUB)?.journal.authority().next_serial();
+        self.order(&Order::Grant(Grant {
+            serial,
+            device,
+            recipient: [9; 32],
+            site: Some(site),
+            role: Role::Station,
+            device_code,
+            scopes: Role::Station.scopes(Some(site)),
+            bytes_per_day: 0,
+        }))
+    }
+
+    /// Gives an order at the hub.
+    ///
+    /// # Errors
+    /// The hub refuses.
+    pub fn order(&mut self, order: &Order) -> Result<()> {
+        let now = self.now_ms;
+        self.transact(HUB, |journal, connection| {
+            journal.order(connection, order, now)
+        })?;
+        Ok(())
+    }
+
+    /// A node.
+    ///
+    /// # Errors
+    /// There is none of this number.
+    pub fn node(&self, node: usize) -> Result<&Node> {
+        self.nodes.get(node).context("no such node")
+    }
+
+    fn node_mut(&mut self, node: usize) -> Result<&mut Node> {
+        self.nodes.get_mut(node).context("no such node")
+    }
+
+    /// A node's writer.
+    ///
+    /// # Errors
+    /// The node is off.
+    pub fn writer(&mut self, node: usize) -> Result<&mut Writer> {
+        self.node_mut(node)?
+            .writer
+            .as_mut()
+            .context("a node is off")
+    }
+
+    /// Runs work in a transaction of a node and tells its sessions what moved.
+    ///
+    /// # Errors
+    /// Those of the work.
+    pub fn transact<R>(
+        &mut self,
+        node: usize,
+        work: impl FnOnce(&mut Journal, &rusqlite::Connection) -> lianxin_node::error::Result<R>,
+    ) -> Result<R> {
+        let now = self.now_ms;
+        let (answer, moved) = self.writer(node)?.transact(now, work)?;
+        self.follow(node, &moved)?;
+        Ok(answer)
+    }
+
+    /// Carries out a command as a node's clerk would.
+    ///
+    /// # Errors
+    /// The command's own.
+    pub fn call(&mut self, node: usize, command: Command) -> Result<Value> {
+        Ok(self.reply(node, command)?.value)
+    }
+
+    /// As [`World::call`], with the exit code.
+    ///
+    /// # Errors
+    /// The command's own.
+    pub fn reply(&mut self, node: usize, command: Command) -> Result<Reply> {
+        if command.writes() {
+            self.transact(node, |journal, connection| {
+                command.execute(journal, connection)
+            })
+        } else {
+            let writer = self.writer(node)?;
+            Ok(writer.read(|journal, connection| command.execute(journal, connection))?)
+        }
+    }
+
+    // ---- records ----
+
+    /// Records an opinion; gives its id, its number and the hash of its first change.
+    ///
+    /// # Errors
+    /// The node refuses.
+    pub fn add(&mut self, node: usize, title: &str) -> Result<(String, String, String)> {
+        let command = Command::RecordAdd {
+            kind: "opinion".to_owned(),
+            rows: vec![opinion(title)],
+            first_row: 1,
+            account: None,
+        };
+        let reply = self.call(node, command)?;
+        let first = reply.pointer("/records/0");
+        let first = first.with_context(|| format!("a record was refused: {reply}"))?;
+        let (id, number) = (text(first, "id"), text(first, "number"));
+        let changes = self.changes(node, &id)?;
+        ensure!(changes.len() == 1, "a new record has one change");
+        let hash = changes.into_iter().next().unwrap_or_default();
+        Ok((id, number, hash))
+    }
+
+    /// Sets fields; gives the hash of the change, or `None` if there was nothing to change.
+    ///
+    /// # Errors
+    /// The node refuses.
+    pub fn set(&mut self, node: usize, id: &str, input: Value) -> Result<Option<String>> {
+        let command = Command::RecordSet {
+            id: id.to_owned(),
+            input,
+            account: None,
+        };
+        self.edit(node, command, &[Code::NothingToDo, Code::RecordWaiting])
+    }
+
+    /// Takes a workflow step; gives the hash of the change, or `None` if it is not possible now.
+    ///
+    /// # Errors
+    /// The node refuses.
+    pub fn act(&mut self, node: usize, id: &str, event: &str) -> Result<Option<String>> {
+        let command = Command::RecordAct {
+            id: id.to_owned(),
+            event: event.to_owned(),
+            input: json!({}),
+            account: None,
+        };
+        self.edit(node, command, &[Code::StepRefused, Code::RecordWaiting])
+    }
+
+    fn edit(&mut self, node: usize, command: Command, fine: &[Code]) -> Result<Option<String>> {
+        let now = self.now_ms;
+        let done = self.writer(node)?.transact(now, |journal, connection| {
+            command.execute(journal, connection)
+        });
+        match done {
+            Ok((reply, moved)) => {
+                self.follow(node, &moved)?;
+                let heads = reply.value.get("heads").and_then(Value::as_array);
+                let heads = heads.context("an edit without heads")?;
+                let [head] = heads.as_slice() else {
+                    bail!("an edit joins all heads")
+                };
+                Ok(head.as_str().map(str::to_owned))
+            }
+            Err(error) if fine.contains(&error.code()) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// A record as a node shows it.
+    ///
+    /// # Errors
+    /// The node does not have it.
+    pub fn show(&mut self, node: usize, id: &str) -> Result<Value> {
+        self.call(node, Command::RecordShow { id: id.to_owned() })
+    }
+
+    /// Whether a node has a record that counts.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn has(&mut self, node: usize, id: &str) -> Result<bool> {
+        let listed = self.records(node)?;
+        Ok(listed.iter().any(|record| text(record, "id") == id))
+    }
+
+    /// All records that a node lists.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn records(&mut self, node: usize) -> Result<Vec<Value>> {
+        let command = Command::RecordList {
+            kind: None,
+            status: None,
+            search: None,
+            limit: Some(500),
+            after: None,
+        };
+        let reply = self.call(node, command)?;
+        let records = reply.get("records").and_then(Value::as_array);
+        Ok(records.cloned().unwrap_or_default())
+    }
+
+    /// Hashes of the changes that a node shows of a record, each as often as it is there.
+    ///
+    /// # Errors
+    /// The node does not have it.
+    pub fn changes(&mut self, node: usize, id: &str) -> Result<Vec<String>> {
+        let reply = self.call(node, Command::RecordHistory { id: id.to_owned() })?;
+        let changes = reply.get("changes").and_then(Value::as_array);
+        let changes = changes.context("a history without changes")?;
+        Ok(changes.iter().map(|change| text(change, "hash")).collect())
+    }
+
+    /// The logs of the site that a node has, with their tips.
+    ///
+    /// # Errors
+    /// The node is off.
+    pub fn site_logs(&mut self, node: usize) -> Result<BTreeMap<LogId, Tip>> {
+        let space = self.site_space()?;
+        Ok(self.writer(node)?.journal.tips(&space))
+    }
+
+    /// The logs of the site that a device wrote, as a node has them.
+    ///
+    /// # Errors
+    /// The node is off.
+    pub fn logs_of(&mut self, node: usize, device: &DeviceKey) -> Result<BTreeMap<LogId, Tip>> {
+        let authors = self.writer(node)?.journal.authors();
+        let mut logs = self.site_logs(node)?;
+        logs.retain(|log, _| authors.get(log).is_some_and(|it| it.device == *device));
+        Ok(logs)
+    }
+
+    // ---- faults ----
+
+    /// Ends a node as a crash would, with all its links.
+    ///
+    /// # Errors
+    /// There is no such node.
+    pub fn stop(&mut self, node: usize) -> Result<()> {
+        self.unlink(node);
+        self.node_mut(node)?.writer = None;
+        Ok(())
+    }
+
+    /// Opens a node that is off.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub fn start(&mut self, node: usize) -> Result<()> {
+        let node = self.node_mut(node)?;
+        node.writer = Some(Writer::open(&Store::open(&node.directory)?)?);
+        node.stale = true;
+        node.lose_next = false;
+        Ok(())
+    }
+
+    /// Ends a node and opens it again.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub fn restart(&mut self, node: usize) -> Result<()> {
+        self.stop(node)?;
+        self.start(node)
+    }
+
+    /// The next transaction in which this node takes something from a peer is lost before its commit.
+    ///
+    /// # Errors
+    /// There is no such node.
+    pub fn lose_next(&mut self, node: usize) -> Result<()> {
+        self.node_mut(node)?.lose_next = true;
+        Ok(())
+    }
+
+    /// Cuts all links of a node.
+    pub fn unlink(&mut self, node: usize) {
+        let gone = |link: &Link| link.ends.iter().any(|end| end.node == node);
+        for link in self.links.iter().filter(|link| gone(link)) {
+            self.carried.insert(link.id, link.carried);
+        }
+        self.links.retain(|link| !gone(link));
+    }
+
+    /// Cuts all links.
+    pub fn unlink_all(&mut self) {
+        for node in 0..self.nodes.len() {
+            self.unlink(node);
+        }
+    }
+
+    /// Copies a node's files beside it. The node is off meanwhile.
+    ///
+    /// # Errors
+    /// The files cannot be copied.
+    pub fn save(&mut self, node: usize, name: &str) -> Result<()> {
+        self.stop(node)?;
+        let directory = self.node(node)?.directory.clone();
+        let copy = self.copy_path(node, name)?;
+        copy_files(&directory, &copy, |_| true)?;
+        self.start(node)
+    }
+
+    /// Puts files that were copied back in their place, in the directory itself, so that it stays the
+    /// same place. Files that `which` refuses stay as they are.
+    ///
+    /// # Errors
+    /// The files cannot be copied.
+    pub fn load(&mut self, node: usize, name: &str, which: impl Fn(&str) -> bool) -> Result<()> {
+        self.stop(node)?;
+        let directory = self.node(node)?.directory.clone();
+        let copy = self.copy_path(node, name)?;
+        for entry in std::fs::read_dir(&directory)? {
+            let entry = entry?;
+            if entry.file_name().to_str().is_some_and(&which) {
+                std::fs::remove_file(entry.path())?;
+            }
+        }
+        copy_files(&copy, &directory, which)?;
+        self.start(node)
+    }
+
+    fn copy_path(&self, node: usize, name: &str) -> Result<PathBuf> {
+        let node = self.node(node)?;
+        Ok(self.base.join(format!("copy-{name}-{}", node.name)))
+    }
+
+    // ---- links ----
+
+    /// Opens a link between two nodes, unless one of them would not let the other in.
+    ///
+    /// # Errors
+    /// A node is off.
+    pub fn link(&mut self, dialler: usize, listener: usize, wire: Wire) -> Result<Option<u64>> {
+        let keys = [self.node(dialler)?.key, self.node(listener)?.key];
+        let known = attend::is_known(self.writer(listener)?.journal.authority(), &keys[0]);
+        if !known {
+            return Ok(None);
+        }
+        let ends = [self.end(dialler, keys[1])?, self.end(listener, keys[0])?];
+        let id = self.next_link;
+        self.next_link += 1;
+        self.links.push(Link {
+            id,
+            ends,
+            wire,
+            carried: Carried::default(),
+        });
+        Ok(Some(id))
+    }
+
+    fn end(&mut self, node: usize, peer: DeviceKey) -> Result<End> {
+        let now = self.now_ms;
+        let writer = self.writer(node)?;
+        let mut session = Session::new(writer.journal.identity().epoch, now);
+        let shares =
+            writer.read(|journal, connection| attend::shares(journal, connection, &peer))?;
+        for (id, share) in shares {
+            session.share(id, share);
+        }
+        session.start();
+        Ok(End {
+            node,
+            peer,
+            session,
+            attendant: Attendant::default(),
+            inbox: VecDeque::new(),
+            taken: 0,
+            closed: None,
+        })
+    }
+
+    /// Links open at present.
+    #[must_use]
+    pub const fn links(&self) -> usize {
+        self.links.len()
+    }
+
+    /// Whether two nodes are linked.
+    #[must_use]
+    pub fn linked(&self, one: usize, other: usize) -> bool {
+        self.links.iter().any(|link| {
+            let nodes = link.ends.each_ref().map(|end| end.node);
+            nodes == [one, other] || nodes == [other, one]
+        })
+    }
+
+    /// What a link has carried so far.
+    #[must_use]
+    pub fn carried(&self, link: u64) -> Carried {
+        let open = self.links.iter().find(|open| open.id == link);
+        let open = open.map(|open| open.carried);
+        open.or_else(|| self.carried.get(&link).copied())
+            .unwrap_or_default()
+    }
+
+    /// Puts a frame on the way to one end of an open link, as a peer that says things twice would.
+    pub fn inject(&mut self, link: usize, side: usize, frame: Vec<u8>) {
+        let end = self
+            .links
+            .get_mut(link)
+            .and_then(|link| link.ends.get_mut(side));
+        if let Some(end) = end.filter(|end| end.session.is_connected()) {
+            end.inbox.push_back(frame);
+        }
+    }
+
+    /// The key of the device at one end of an open link.
+    #[must_use]
+    pub fn device_at(&self, link: usize, side: usize) -> Option<DeviceKey> {
+        let end = self.links.get(link)?.ends.get(side)?;
+        self.nodes.get(end.node).map(|node| node.key)
+    }
+
+    /// One step of one end of a link: what its session asks for, or bytes from the other end. Says
+    /// whether there was anything to do.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub fn step(&mut self, at: usize, side: usize) -> Result<bool> {
+        self.now_ms += 1;
+        let Some(link) = self.links.get_mut(at) else {
+            return Ok(false);
+        };
+        let Some(end) = link.ends.get_mut(side) else {
+            return Ok(false);
+        };
+        if let Some(event) = end.session.poll_event() {
+            if let Event::Closed(why) = event {
+                end.closed = Some(why);
+                if matches!(why, Close::Violation(..) | Close::Peer(_)) {
+                    self.violations.push(why);
+                }
+                self.settle(at);
+            } else {
+                self.attend(at, side, event)?;
+            }
+            return Ok(true);
+        }
+        let sent = self.transmit(at, side);
+        let taken = self.deliver(at, side);
+        self.settle(at);
+        Ok(sent || taken)
+    }
+
+    /// Ends a link of which one end has closed and the other has heard everything, or whose wire broke.
+    fn settle(&mut self, at: usize) {
+        let Some(link) = self.links.get(at) else {
+            return;
+        };
+        let closed = link.ends.iter().any(|end| end.closed.is_some());
+        let said = link
+            .ends
+            .iter()
+            .all(|end| !end.session.has_outgoing() && end.inbox.is_empty());
+        let broken = match link.wire.cut {
+            Cut::Never => false,
+            Cut::AfterFrames(frames) => link.carried.frames >= frames,
+            Cut::AfterBytes(bytes) => link.carried.bytes >= bytes,
+        };
+        if broken || (closed && said) {
+            self.carried.insert(link.id, link.carried);
+            self.links.remove(at);
+        }
+    }
+
+    fn transmit(&mut self, at: usize, side: usize) -> bool {
+        let now = self.now_ms;
+        let Some(link) = self.links.get_mut(at) else {
+            return false;
+        };
+        let [first, second] = &mut link.ends;
+        let (from, to) = if side == 0 {
+            (first, second)
+        } else {
+            (second, first)
+        };
+        if to.inbox.len() >= IN_FLIGHT && to.closed.is_none() {
+            return false;
+        }
+        let Some(frame) = from.session.poll_transmit(now) else {
+            return false;
+        };
+        let keys = (to.peer, from.peer);
+        if to.closed.is_none() {
+            to.inbox.push_back(frame.clone());
+        }
+        let mut reader = FrameReader::default();
+        reader.push(&frame);
+        let repeatable = matches!(
+            reader.next_frame(),
+            Ok(Some(
+                Message::Batch(_) | Message::Receipt(_) | Message::Fork(_)
+            ))
+        );
+        if repeatable {
+            let (from, to) = keys;
+            self.overheard.push(Overheard { from, to, frame });
+        }
+        true
+    }
+
+    fn deliver(&mut self, at: usize, side: usize) -> bool {
+        let now = self.now_ms;
+        let random = self.rng.below(1_500) + 1;
+        let Some(link) = self.links.get_mut(at) else {
+            return false;
+        };
+        let (wire, carried) = (link.wire, link.carried);
+        let Some(end) = link.ends.get_mut(side) else {
+            return false;
+        };
+        if end.closed.is_some() {
+            end.inbox.clear();
+            return false;
+        }
+        if !end.session.wants_input() {
+            return false;
+        }
+        let Some(first) = end.inbox.front() else {
+            return false;
+        };
+        let mut room = match wire.chunks {
+            Chunks::Frames => first.len() - end.taken,
+            Chunks::Single => 1,
+            Chunks::Random => random,
+        };
+        if let Cut::AfterBytes(bytes) = wire.cut {
+            let left = usize::try_from(bytes.saturating_sub(carried.bytes)).unwrap_or(usize::MAX);
+            room = room.min(left);
+        }
+        let mut chunk = Vec::new();
+        let mut frames = 0;
+        while let Some(first) = end.inbox.front() {
+            let rest = first.get(end.taken..).unwrap_or_default();
+            let take = rest.len().min(room - chunk.len());
+            chunk.extend_from_slice(rest.get(..take).unwrap_or_default());
+            end.taken += take;
+            if end.taken < first.len() {
+                break;
+            }
+            end.inbox.pop_front();
+            end.taken = 0;
+            frames += 1;
+            if chunk.len() >= room {
+                break;
+            }
+        }
+        end.session.handle_bytes(&chunk, now);
+        link.carried.frames += frames;
+        link.carried.bytes += chunk.len() as u64;
+        true
+    }
+
+    /// Does what a session's event asks of the store and gives the session its answers.
+    fn attend(&mut self, at: usize, side: usize, event: Event) -> Result<()> {
+        let now = self.now_ms;
+        let Some(end) = self
+            .links
+            .get_mut(at)
+            .and_then(|link| link.ends.get_mut(side))
+        else {
+            return Ok(());
+        };
+        let (number, id) = (end.node, at);
+        let node = self.nodes.get_mut(number).context("no such node")?;
+        let writer = node.writer.as_mut().context("a node is off")?;
+        let authors = writer.journal.authors();
+        let prepared = end
+            .attendant
+            .prepare(event, |log| authors.get(log).copied());
+        let Some(prepared) = prepared else {
+            return Ok(());
+        };
+        if !prepared.writes() {
+            let answers =
+                writer.read(|journal, connection| prepared.attend(journal, connection))?;
+            for answer in answers {
+                answer.apply(&mut end.session);
+            }
+            return Ok(());
+        }
+        if std::mem::take(&mut node.lose_next) {
+            let lost = writer.transact(now, |journal, connection| {
+                prepared.attend(journal, connection)?;
+                Err::<(), _>(Error::new(Code::Store, "the disk failed before the commit"))
+            });
+            ensure!(lost.is_err(), "a lost transaction was committed");
+            // A session whose store fails ends.
+            let link = self.links.remove(id);
+            self.carried.insert(link.id, link.carried);
+            return Ok(());
+        }
+        let (answers, moved) = writer.transact(now, |journal, connection| {
+            prepared.attend(journal, connection)
+        })?;
+        for answer in answers {
+            answer.apply(&mut end.session);
+        }
+        self.follow(number, &moved)
+    }
+
+    /// Tells all sessions of a node what a commit moved.
+    fn follow(&mut self, number: usize, moved: &Moved) -> Result<()> {
+        let node = self.nodes.get_mut(number).context("no such node")?;
+        node.stale |= moved.stale;
+        let writer = node.writer.as_mut().context("a node is off")?;
+        for link in &mut self.links {
+            for end in link.ends.iter_mut().filter(|end| end.node == number) {
+                attend::moved(&mut end.session, moved);
+                if moved.authority {
+                    let peer = end.peer;
+                    let shares = writer
+                        .read(|journal, connection| attend::shares(journal, connection, &peer))?;
+                    attend::apply_shares(&mut end.session, shares);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Indexes, merges and projects what waits at a node. Says whether anything did.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub fn merge(&mut self, node: usize) -> Result<bool> {
+        if !std::mem::take(&mut self.node_mut(node)?.stale) {
+            return Ok(false);
+        }
+        let (_, moved) = self.writer(node)?.catch_up(|_| {})?;
+        self.follow(node, &moved)?;
+        Ok(true)
+    }
+
+    /// Lets everything that is under way come to rest. Which link is served first is the seed's choice.
+    ///
+    /// # Errors
+    /// The store failed, or there is no rest.
+    pub fn run(&mut self) -> Result<()> {
+        for _ in 0..STEPS_MAX {
+            let count = self.links.len();
+            let first = self.rng.below(count);
+            let mut moved = false;
+            for offset in 0..count {
+                let at = (first + offset) % count;
+                for side in 0..2 {
+                    moved |= self.step(at, side)?;
+                }
+            }
+            if moved {
+                continue;
+            }
+            for node in 0..self.nodes.len() {
+                if self.node(node)?.writer.is_some() {
+                    moved |= self.merge(node)?;
+                }
+            }
+            if !moved {
+                return Ok(());
+            }
+        }
+        bail!("the nodes never came to rest")
+    }
+
+    /// Links every station with the hub, lets all come to rest, and ends the links. One time is enough
+    /// for whatever happened before.
+    ///
+    /// # Errors
+    /// The store failed, a node is off, or there is no rest.
+    pub fn heal(&mut self) -> Result<()> {
+        self.unlink_all();
+        for node in 0..self.nodes.len() {
+            self.node_mut(node)?.lose_next = false;
+            if node != HUB {
+                self.link(node, HUB, Wire::GOOD)?;
+            }
+        }
+        self.run()?;
+        self.unlink_all();
+        Ok(())
+    }
+
+    /// The piece of a node's log from an entry on, as it would send it.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn batch(&mut self, node: usize, log: &LogId, from: u64) -> Result<Option<WireBatch>> {
+        let writer = self.writer(node)?;
+        let loaded =
+            writer.read(|journal, connection| journal.load(connection, log, from, None))?;
+        Ok(loaded.map(|(batch, _)| batch))
+    }
+
+    /// Hands a piece of a log to a node, whoever brought it.
+    ///
+    /// # Errors
+    /// It does not verify, or the store failed.
+    pub fn hand_over(&mut self, node: usize, log: LogId, batch: WireBatch) -> Result<()> {
+        let authors = self.writer(node)?.journal.authors();
+        let prepared = Attendant::default()
+            .prepare(Event::Received { log, batch }, |log| {
+                authors.get(log).copied()
+            })
+            .context("nothing to do")?;
+        if let Prepared::Bad(code) = &prepared {
+            return Err(anyhow!("a batch does not verify: {code:?}"));
+        }
+        self.transact(node, |journal, connection| {
+            prepared.attend(journal, connection)
+        })?;
+        self.merge(node)?;
+        Ok(())
+    }
+
+    // ---- what must hold ----
+
+    /// Digests of the spaces that a node holds.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn digests(&mut self, node: usize) -> Result<BTreeMap<String, (String, String)>> {
+        let reply = self.call(node, Command::Digest)?;
+        let spaces = reply.get("spaces").and_then(Value::as_array);
+        let spaces = spaces.context("digests without spaces")?;
+        Ok(spaces
+            .iter()
+            .map(|space| {
+                let digests = (text(space, "log_digest"), text(space, "state_digest"));
+                (text(space, "space"), digests)
+            })
+            .collect())
+    }
+
+    /// All these nodes hold and show the same of every space that the hub shares with them.
+    ///
+    /// # Errors
+    /// They do not.
+    pub fn agree(&mut self, nodes: &[usize]) -> Result<()> {
+        let hub = self.digests(HUB)?;
+        for node in nodes {
+            let name = self.node(*node)?.name.clone();
+            let own = self.digests(*node)?;
+            ensure!(own.len() >= 3, "{name} holds {} spaces", own.len());
+            for (space, digests) in own {
+                let at_hub = hub.get(&space);
+                ensure!(
+                    at_hub == Some(&digests),
+                    "{name} and the hub differ in space {space}:\n{digests:?}\n{at_hub:?}\n{}",
+                    self.describe()?
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Logs and exceptions of all nodes, for a message.
+    fn describe(&mut self) -> Result<String> {
+        let mut said = String::new();
+        for node in 0..self.nodes.len() {
+            if self.node(node)?.writer.is_none() {
+                continue;
+            }
+            said.push_str(&format!("{}\n", self.node(node)?.name));
+            for (log, tip) in self.site_logs(node)? {
+                said.push_str(&format!("  {log:?} {} frozen={}\n", tip.len, tip.frozen));
+            }
+            said.push_str(&format!("  {:?}\n", self.exceptions(node)?));
+        }
+        Ok(said)
+    }
+
+    /// What does not count at a node: log, first entry, entry after the last, reason.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn exceptions(&mut self, node: usize) -> Result<BTreeSet<(LogId, u64, u64, u8)>> {
+        let connection = self.writer(node)?.connection();
+        let mut statement = connection.prepare(
+            "SELECT logs.log, first, after, reason FROM exceptions
+             JOIN logs ON logs.id = exceptions.log",
+        )?;
+        let rows = statement.query_map([], |row| {
+            Ok((LogId(row.get(0)?), row.get(1)?, row.get(2)?, row.get(3)?))
+        })?;
+        Ok(rows.collect::<std::result::Result<_, _>>()?)
+    }
+
+    /// The rows of a node's records as they are stored.
+    fn rows(&mut self, node: usize) -> Result<Vec<String>> {
+        let connection = self.writer(node)?.connection();
+        let mut statement = connection.prepare(
+            "SELECT hex(record) || '|' || version || '|' || ifnull(kind, '-') || '|' ||
+                    ifnull(number, '-') || '|' || ifnull(title, '-') || '|' ||
+                    ifnull(status, '-') || '|' || ifnull(facts, '-') || '|' || conflicts ||
+                    '|' || waiting || '|' || ifnull(hex(state), '-')
+             FROM records WHERE version > 0 ORDER BY record",
+        )?;
+        let rows = statement.query_map([], |row| row.get(0))?;
+        Ok(rows.collect::<std::result::Result<_, _>>()?)
+    }
+
+    /// A node's store is sound: everything in it verifies, and all that is derived comes out the same
+    /// when it is derived again.
+    ///
+    /// # Errors
+    /// It is not.
+    pub fn sound(&mut self, node: usize) -> Result<()> {
+        let name = self.node(node)?.name.clone();
+        let verified = self.reply(node, Command::Verify)?;
+        ensure!(verified.exit == 0, "{name}: {}", verified.value);
+        let check: String =
+            self.writer(node)?
+                .connection()
+                .query_row("PRAGMA integrity_check", [], |row| row.get(0))?;
+        ensure!(check == "ok", "{name}: {check}");
+        let before = (
+            self.digests(node)?,
+            self.rows(node)?,
+            self.exceptions(node)?,
+        );
+        self.call(node, Command::Reproject)?;
+        let after = (
+            self.digests(node)?,
+            self.rows(node)?,
+            self.exceptions(node)?,
+        );
+        ensure!(
+            before == after,
+            "{name}: derived again, rows differ\n{before:#?}\n{after:#?}"
+        );
+        Ok(())
+    }
+
+    /// What a station says of its records is true: whatever it calls received or merged, the hub has
+    /// stored, every entry of it. The hub is opened anew first, so that only what is durable counts.
+    ///
+    /// # Errors
+    /// It is not.
+    pub fn claims_hold(&mut self, stations: &[usize]) -> Result<()> {
+        self.restart(HUB)?;
+        let at_hub = self.site_logs(HUB)?;
+        let held = self.exceptions(HUB)?;
+        for station in stations {
+            for record in self.records(*station)? {
+                let state = text(&record, "state");
+                if !["received", "merged", "answered", "refused"].contains(&state.as_str()) {
+                    continue;
+                }
+                for (log, seq) in self.entries(*station, &text(&record, "id"))? {
+                    let stored = at_hub.get(&log).is_some_and(|tip| seq < tip.len);
+                    let held = held
+                        .iter()
+                        .any(|(of, first, after, _)| *of == log && (*first..*after).contains(&seq));
+                    ensure!(
+                        stored && !held,
+                        "{} calls a record {state} whose entry {seq} of {log:?} the hub {}",
+                        self.node(*station)?.name,
+                        if held { "holds back" } else { "does not have" }
+                    );
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The entries of a record at a node.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn entries(&mut self, node: usize, id: &str) -> Result<Vec<(LogId, u64)>> {
+        let record = lianxin_protocol::log::RecordId::parse(id).context("no record id")?;
+        let connection = self.writer(node)?.connection();
+        let mut statement = connection.prepare(
+            "SELECT logs.log, entry & ((1 << 40) - 1) FROM touches
+             JOIN logs ON logs.id = entry >> 40
+             JOIN records ON records.id = touches.record WHERE records.record = ?1",
+        )?;
+        let rows = statement.query_map([record.0], |row| Ok((LogId(row.get(0)?), row.get(1)?)))?;
+        Ok(rows.collect::<std::result::Result<_, _>>()?)
+    }
+}
+
+/// An opinion of a resident, fictional as all data here.
+#[must_use]
+pub fn opinion(title: &str) -> Value {
+    json!({
+        "channel": "reception", "category": "help", "topic": "utilities",
+        "title": title,
+        "body": "测试小区3号楼东侧两盏路灯半个多月不亮,希望尽快维修。",
+        "place": { "community": "测试社区", "text": "测试小区3号楼东侧" },
+        "identity_mode": "confidential",
+        "person": { "call_name": "测试女士", "phone": "000-0000-0001" },
+        "reply_wanted": "phone", "deputies": ["测试代表甲"], "test_data": true,
+    })
+}
+
+/// A text of a reply; empty if it is not there.
+#[must_use]
+pub fn text(value: &Value, key: &str) -> String {
+    let text = value.get(key).and_then(Value::as_str);
+    text.unwrap_or_default().to_owned()
+}
+
+/// Copies the files of a directory whose names are wanted.
+///
+/// # Errors
+/// They cannot be copied.
+pub fn copy_files(from: &Path, to: &Path, which: impl Fn(&str) -> bool) -> Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if name.to_str().is_some_and(&which) {
+            std::fs::copy(entry.path(), to.join(name))?;
+        }
+    }
+    Ok(())
+}
