@@ -1,1 +1,3 @@
-//! Under construction.
+//! What the scenarios and benchmarks share.
+
+pub mod process;
