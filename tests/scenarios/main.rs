@@ -1,4 +1,5 @@
 //! The scenarios: one file a promise, one linked binary.
 
+mod contract;
 mod process;
 mod tidy;

@@ -256,13 +256,10 @@ fn a_record_add_that_is_killed_leaves_whole_transactions_and_no_duplicates() -> 
             .context("no count")?;
         ensure!(records >= before, "{records} records where {before} were");
         ensure!(records % 250 == 0, "half a transaction: {records}");
-        partly += u32::from(records > before);
         before = records;
+        delay += delay / 2;
     }
-    ensure!(
-        partly > 0,
-        "every kill came too early to interrupt anything"
-    );
+    ensure!(before > 0, "every kill came too early to keep anything");
     ensure!(station.ok(&["verify"])?["bad"] == json!([]));
     let first = made(&station.feed(&add, &input)?.exits(0)?);
     let again = made(&station.feed(&add, &input)?.exits(0)?);
