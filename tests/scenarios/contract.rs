@@ -631,7 +631,7 @@ fn compare(document: &Automerge, shown: &Value, texts: &Value) -> Result<()> {
         let shown = shown
             .pointer(&pointer)
             .with_context(|| format!("`{key}` is not shown"))?;
-        let same = match value.to_scalar().context("a field that is no scalar")? {
+        let same = match value.as_scalar().context("a field that is no scalar")? {
             ScalarValue::Str(text) => *shown == *text.as_str(),
             ScalarValue::Int(number) => *shown == *number,
             ScalarValue::Uint(number) => *shown == *number,

@@ -147,13 +147,16 @@ pub async fn run(
             biased;
             _ = stop.changed() => session.bye(),
             Some(answer) = answers.recv() => {
-                progress_ms = net.clock.ms();
+                if !matches!(answer, Done::Lacking(_)) {
+                    progress_ms = net.clock.ms();
+                }
                 match answer {
                     Done::Answers(all) => all.into_iter().for_each(|it| it.apply(&mut session)),
                     Done::Shares(shares) => attend::apply_shares(&mut session, shares),
                     // Nothing is missing: this session has done what it was for.
                     Done::Lacking(false) if session.is_in_sync() => session.bye(),
-                    Done::Lacking(_) => asked_lacking = !session.is_in_sync(),
+                    // Asked again when a commit moves something, or once both hold the same.
+                    Done::Lacking(_) => asked_lacking = session.is_in_sync(),
                     Done::Failed(error) => failure = Some(error),
                 }
             }
