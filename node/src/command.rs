@@ -29,6 +29,8 @@ const UNRECEIPTED_THRESHOLD_S: u64 = 2 * 60 * 60;
 /// Rows of a list when the caller names no number, and at most.
 const LIST_DEFAULT: usize = 50;
 const LIST_MAX: usize = 500;
+/// Longest submission id in bytes.
+const SUBMISSION_MAX: usize = 200;
 /// Longest life of an invite in hours.
 const INVITE_MAX_HOURS: u64 = 14 * 24;
 
@@ -289,7 +291,7 @@ pub fn with_schema(schema: &str, value: Value) -> Value {
     };
     let mut object = Map::new();
     object.insert("schema".to_owned(), json!(schema));
-    object.extend(fields);
+    object.extend(fields.into_iter().filter(|(key, _)| key != "schema"));
     Value::Object(object)
 }
 
@@ -537,7 +539,20 @@ fn record_add(
     let mut added = Vec::with_capacity(rows.len());
     let mut refused = Vec::new();
     for (index, row) in rows.iter().enumerate() {
-        let submission = row.get("submission_id").and_then(Value::as_str);
+        let submission = match row.get("submission_id") {
+            None | Some(Value::Null) => None,
+            Some(Value::String(id)) if (1..=SUBMISSION_MAX).contains(&id.len()) => Some(&**id),
+            // Taken as absent, it would let a retry record the same matter twice.
+            Some(_) => {
+                refused.push(json!({
+                    "row": first_row + index,
+                    "field": "submission_id",
+                    "code": "wrong_type",
+                    "message": format!("expected text of 1 to {SUBMISSION_MAX} bytes"),
+                }));
+                continue;
+            }
+        };
         match kind.read(row) {
             Ok(draft) => {
                 match save::add(connection, journal, kind, &draft, submission, author) {

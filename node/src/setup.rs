@@ -24,6 +24,9 @@ use crate::writer::Writer;
 /// Where a hub listens unless told otherwise.
 pub const DEFAULT_LISTEN: &str = "0.0.0.0:7443";
 
+/// Largest invite file in bytes.
+const CARD_MAX: u64 = 64 * 1024;
+
 /// What makes a network.
 #[derive(Clone, Debug)]
 pub struct HubInit<'a> {
@@ -191,13 +194,18 @@ impl Ticket {
     /// # Errors
     /// [`Code::BadFile`] when it is not that file.
     pub fn file(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(error::file(path))?;
-        Self::parse_card(&text).ok_or_else(|| {
-            Error::new(
-                Code::BadFile,
-                format!("{} is not an invite file", path.display()),
-            )
-        })
+        let not_one = || {
+            let message = format!("{} is not an invite file", path.display());
+            Error::new(Code::BadFile, message)
+        };
+        // Asked first: opening a pipe would wait, and a device may never end.
+        let about = std::fs::metadata(path).map_err(error::file(path))?;
+        if !about.is_file() || about.len() > CARD_MAX {
+            return Err(not_one());
+        }
+        let bytes = std::fs::read(path).map_err(error::file(path))?;
+        let text = String::from_utf8(bytes).map_err(|_| not_one())?;
+        Self::parse_card(&text).ok_or_else(not_one)
     }
 
     fn parse_card(text: &str) -> Option<Self> {

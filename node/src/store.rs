@@ -172,6 +172,8 @@ impl Store {
         }
         let connection = Connection::open_with_flags(self.directory.join(DATABASE), flags)?;
         let key = Zeroizing::new(format!("x'{}'", self.key.as_str()));
+        // It would tell the terminal of a wrong key before we do, in words that help nobody.
+        connection.pragma_update(None, "cipher_log_level", "NONE")?;
         connection.pragma_update(None, "key", key.as_str())?;
         // FULL: an entry that was sent and then lost in a power cut would fork its log; with group
         // commit it costs nothing measurable. secure_delete: an erased part must not stay in free

@@ -1,3 +1,7 @@
-//! Scenarios: one module a promise.
+//! The scenarios: one file a promise, one linked binary.
 
+mod abuse;
+mod contract;
 mod exactly_once;
+mod process;
+mod tidy;

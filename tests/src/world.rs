@@ -337,7 +337,7 @@ impl World {
     pub fn order(&mut self, order: &Order) -> Result<()> {
         let now = self.now_ms;
         self.transact(HUB, |journal, connection| {
-            journal.order(connection, order, now)
+            journal.order(connection, std::slice::from_ref(order), now)
         })?;
         Ok(())
     }
@@ -914,7 +914,8 @@ impl World {
         let writer = node.writer.as_mut().context("a node is off")?;
         for link in &mut self.links {
             for end in link.ends.iter_mut().filter(|end| end.node == number) {
-                attend::moved(&mut end.session, moved);
+                let hub = writer.journal.is_hubs(&end.peer);
+                attend::moved(&mut end.session, moved, hub);
                 if moved.authority {
                     let peer = end.peer;
                     let shares = writer

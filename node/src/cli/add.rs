@@ -22,14 +22,21 @@ fn read(path: &Path) -> Result<String> {
             .take(INPUT_MAX)
             .read_to_string(&mut text)
     } else {
-        let file = std::fs::File::open(path).map_err(error::file(path))?;
-        if !file.metadata().map_err(error::file(path))?.is_file() {
+        // Asked first: opening a pipe would wait for whoever writes to it.
+        if !std::fs::metadata(path)
+            .map_err(error::file(path))?
+            .is_file()
+        {
             let message = format!("{} is not a regular file", path.display());
             return Err(Error::new(Code::BadInput, message));
         }
+        let file = std::fs::File::open(path).map_err(error::file(path))?;
         file.take(INPUT_MAX).read_to_string(&mut text)
     };
-    let len = read.map_err(error::file(path))?;
+    let len = read.map_err(|error| match error.kind() {
+        std::io::ErrorKind::InvalidData => Error::new(Code::BadInput, "the input is not UTF-8"),
+        _ => error::file(path)(error),
+    })?;
     if u64::try_from(len).unwrap_or(u64::MAX) >= INPUT_MAX {
         return Err(Error::new(
             Code::BadInput,

@@ -200,7 +200,20 @@ impl Prepared {
                         journal.offer(&load.log, end)?;
                     }
                 }
-                vec![Answer::Loaded(load, loaded.map(|(batch, _)| batch))]
+                let batch = loaded.map(|(batch, _)| batch);
+                let end = batch.as_ref().map(|batch| {
+                    let count = u64::from(batch.packed.count);
+                    batch.start.len.saturating_add(count)
+                });
+                let tip = journal.tips(&load.space).get(&load.log).map(|tip| tip.len);
+                let mut answers = vec![Answer::Loaded(load, batch)];
+                if end.is_some() && end == tip {
+                    // Who gets the end of a log has no receipt for it yet, whoever wrote it.
+                    let receipts = journal.receipts(connection, &load.space)?;
+                    let receipts = receipts.into_iter().filter(|it| it.log == load.log);
+                    answers.push(Answer::Receipts(receipts.collect()));
+                }
+                answers
             }
             Self::Receipt(receipt) => {
                 journal.take_receipt(connection, &receipt)?;

@@ -148,7 +148,9 @@ pub async fn run(
             biased;
             _ = stop.changed() => session.bye(),
             Some(answer) = answers.recv() => {
-                progress_ms = net.clock.ms();
+                if !matches!(answer, Done::Lacking(_)) {
+                    progress_ms = net.clock.ms();
+                }
                 match answer {
                     Done::Answers(all) => all.into_iter().for_each(|it| it.apply(&mut session)),
                     Done::Shares(shares) => attend::apply_shares(&mut session, shares),

@@ -1,0 +1,275 @@
+//! The story of the project with real processes, and what `kill -9` does to it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use lianxin_tests::process::{CANARY, LOOPBACK, Network, PATIENCE, Random, Started, now, opinion};
+use serde_json::{Value, json};
+
+/// `id` and `number` of each record in a reply.
+fn made(reply: &Value) -> Vec<(String, String)> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let records = reply["records"].as_array().into_iter().flatten();
+    records
+        .map(|record| (text(&record["id"]), text(&record["number"])))
+        .collect()
+}
+
+#[test]
+fn a_record_made_without_the_hub_reaches_it_and_proves_it() -> Result<()> {
+    let mut network = Network::new()?;
+    network.hub_stops()?;
+    let station = network.station.clone();
+
+    let added = station.add(&[opinion("one")])?;
+    ensure!(added["records"][0]["state"] == "saved", "{added}");
+    let (id, number) = made(&added).pop().context("no record")?;
+    station.call(&["sync"])?.fails(3, "LX-2005")?;
+    ensure!(station.ok(&["record", "show", &id])?["state"] == "saved");
+
+    network.hub_back()?;
+    network
+        .hub
+        .call(&["record", "show", &id])?
+        .fails(4, "LX-3001")?;
+    let synced = station.ok(&["sync"])?;
+    let session = &synced["sessions"][0];
+    let keys = [
+        "peer",
+        "sent",
+        "received",
+        "receipted",
+        "quarantined",
+        "rounds",
+        "frame_bytes_out",
+        "frame_bytes_in",
+        "elapsed_ms",
+    ];
+    ensure!(
+        keys.iter().all(|key| session.get(key).is_some()),
+        "{synced}"
+    );
+    ensure!(
+        session["quarantined"] == 0 && session["sent"].as_u64() > Some(0),
+        "{synced}"
+    );
+
+    let listed = network.hub.records()?;
+    ensure!(
+        listed.len() == 1 && listed[0]["number"] == *number,
+        "{listed:?}"
+    );
+    let there = network.hub.ok(&["record", "show", &number])?;
+    ensure!(
+        there["fields"]["body"]
+            .as_str()
+            .is_some_and(|body| body.contains(CANARY)),
+        "{there}"
+    );
+    let here = station.ok(&["record", "show", &id])?;
+    ensure!(
+        here["state"] == "merged" && here["status"] == "pending",
+        "{here}"
+    );
+    ensure!(
+        here["receipts"]
+            .as_array()
+            .is_some_and(|all| !all.is_empty()),
+        "{here}"
+    );
+    ensure!(here["fields"] == there["fields"], "{here} and {there}");
+    station.equals(&network.hub)?;
+    for device in [&station, &network.hub] {
+        ensure!(device.ok(&["verify"])?["bad"] == json!([]));
+    }
+    ensure!(station.ok(&["status"])?["unreceipted"] == 0);
+    network.hub_stops()
+}
+
+#[test]
+fn two_daemons_push_to_each_other_while_they_run() -> Result<()> {
+    let mut network = Network::new()?;
+    let (hub, station) = (network.hub.clone(), network.station.clone());
+    let daemon = station.run(LOOPBACK)?;
+
+    // The first session may still be on its way; the second record finds it open.
+    for (submission, limit) in [("first", PATIENCE), ("second", Duration::from_secs(5))] {
+        let added = station.add(&[opinion(submission)])?;
+        let (id, _) = made(&added).pop().context("no record")?;
+        let started = now();
+        hub.until(&["record", "show", &id], |it| it.exit == 0)?;
+        station.until(&["record", "show", &id], |it| it.json["state"] == "merged")?;
+        ensure!(
+            started.elapsed() < limit,
+            "{submission} took {:?}",
+            started.elapsed()
+        );
+
+        hub.ok(&["record", "act", &id, "accept", "--as", "测试操作员"])?;
+        let started = now();
+        let seen = station.until(&["record", "show", &id], |it| {
+            it.json["status"] == "accepted"
+        })?;
+        ensure!(
+            started.elapsed() < limit,
+            "the way back took {:?}",
+            started.elapsed()
+        );
+        let events = seen["events"].as_array().context("no events")?;
+        ensure!(
+            events
+                .iter()
+                .any(|it| it["event"] == "accept" && it["applied"] == true),
+            "{seen}"
+        );
+    }
+    station.equals(&hub)?;
+    daemon.stop()?;
+    network.hub_stops()
+}
+
+#[test]
+fn five_hundred_records_survive_a_dozen_kills_of_either_end() -> Result<()> {
+    let seed = 0x1a2b_3c4d;
+    survive(seed).with_context(|| format!("seed {seed:#x}"))
+}
+
+fn survive(seed: u64) -> Result<()> {
+    const ROUNDS: u64 = 12;
+    const RECORDS: usize = 500;
+    let mut random = Random(seed);
+    let mut network = Network::new()?;
+    let (hub, station) = (network.hub.clone(), network.station.clone());
+    let rows: Vec<_> = (0..RECORDS)
+        .map(|n| opinion(&format!("kill-{n}")))
+        .collect();
+    let batches: Vec<_> = rows.chunks(RECORDS / 10).collect();
+    let mut acknowledged: BTreeMap<usize, Vec<(String, String)>> = BTreeMap::new();
+    let mut daemon = None;
+    for round in 0..ROUNDS {
+        if network.daemon.is_none() {
+            network.hub_back()?;
+        }
+        if daemon.is_none() {
+            daemon = Some(station.run(LOOPBACK)?);
+        }
+        let next = batches
+            .iter()
+            .enumerate()
+            .find(|(at, _)| !acknowledged.contains_key(at));
+        let adding = next.map(|(at, rows)| {
+            let add = ["record", "add", "--kind", "opinion", "--file", "-"];
+            let started =
+                Started::new(station.command(&add)?, json!(rows).to_string().into_bytes());
+            started.map(|started| (at, started))
+        });
+        let adding = adding.transpose()?;
+        let syncing = Started::new(station.command(&["sync"])?, Vec::new())?;
+        std::thread::sleep(Duration::from_millis(random.below(300)));
+        let victim = random.below(3);
+        if victim != 0
+            && let Some(daemon) = daemon.take()
+        {
+            daemon.kill()?;
+        }
+        if victim != 1
+            && let Some(hub) = network.daemon.take()
+        {
+            hub.kill()?;
+        }
+        syncing.kill()?;
+        if let Some((at, adding)) = adding {
+            let outcome = adding
+                .finish(PATIENCE)
+                .with_context(|| format!("round {round}"))?;
+            if outcome.exit == 0 {
+                acknowledged.insert(at, made(&outcome.json));
+            } else {
+                outcome.fails(7, "LX-1004")?;
+            }
+        }
+    }
+    if network.daemon.is_none() {
+        network.hub_back()?;
+    }
+    drop(daemon);
+
+    // Healed: every batch is sent again by its submission ids, acknowledged or not.
+    let mut promised = BTreeSet::new();
+    for (at, rows) in batches.iter().enumerate() {
+        let again = made(&station.add(rows)?);
+        if let Some(first) = acknowledged.get(&at) {
+            ensure!(
+                *first == again,
+                "batch {at} was acknowledged as something else"
+            );
+        }
+        promised.extend(again);
+    }
+    ensure!(
+        promised.len() == RECORDS,
+        "{} records for {RECORDS} submissions",
+        promised.len()
+    );
+    ensure!(!acknowledged.is_empty(), "every kill came too early");
+    station.ok(&["sync"])?;
+    let listed = hub.records()?;
+    let there: BTreeSet<_> = made(&json!({ "records": listed })).into_iter().collect();
+    ensure!(
+        listed.len() == RECORDS && there == promised,
+        "the hub lists {}",
+        listed.len()
+    );
+    let numbers: BTreeSet<_> = there.iter().map(|(_, number)| number).collect();
+    ensure!(numbers.len() == RECORDS, "numbers were given twice");
+    let merged = station.records()?;
+    ensure!(
+        merged.iter().all(|record| record["state"] == "merged"),
+        "not all is merged"
+    );
+    for device in [&station, &hub] {
+        ensure!(device.ok(&["verify"])?["bad"] == json!([]));
+    }
+    station.equals(&hub)?;
+    network.hub_stops()
+}
+
+#[test]
+fn a_record_add_that_is_killed_leaves_whole_transactions_and_no_duplicates() -> Result<()> {
+    const ROWS: usize = 1_500;
+    let mut network = Network::new()?;
+    network.hub_stops()?;
+    let station = &network.station;
+    let rows: Vec<_> = (0..ROWS).map(|n| opinion(&format!("add-{n}"))).collect();
+    let input = json!(rows).to_string();
+    let add = ["record", "add", "--kind", "opinion", "--file", "-"];
+    let mut before = 0;
+    // Later and later, until some transactions were seen to be kept.
+    let mut delay = 40;
+    while delay < 250 || (before == 0 && delay < 5_000) {
+        let started = Started::new(station.command(&add)?, input.clone().into_bytes())?;
+        std::thread::sleep(Duration::from_millis(delay));
+        started.kill()?;
+        let records = station.ok(&["status"])?["records"]
+            .as_u64()
+            .context("no count")?;
+        ensure!(records >= before, "{records} records where {before} were");
+        ensure!(records % 250 == 0, "half a transaction: {records}");
+        before = records;
+        delay += delay / 2;
+    }
+    ensure!(before > 0, "every kill came too early to keep anything");
+    ensure!(station.ok(&["verify"])?["bad"] == json!([]));
+    let first = made(&station.feed(&add, &input)?.exits(0)?);
+    let again = made(&station.feed(&add, &input)?.exits(0)?);
+    ensure!(first == again, "a retry made something else");
+    let distinct: BTreeSet<_> = first.into_iter().collect();
+    ensure!(
+        distinct.len() == ROWS,
+        "{} records for {ROWS} submissions",
+        distinct.len()
+    );
+    ensure!(station.ok(&["status"])?["records"] == ROWS);
+    Ok(())
+}
