@@ -580,16 +580,7 @@ fn hostile_input_is_refused_by_name_and_never_repeated() -> Result<()> {
         ),
         (
             "items",
-            with(
-                "deputies",
-                json!(
-                    vec!["甲"; 10]
-                        .iter()
-                        .enumerate()
-                        .map(|(n, _)| n)
-                        .collect::<Vec<_>>()
-                ),
-            ),
+            with("deputies", json!([0, 1, 2])),
             "deputies",
             "wrong_type",
         ),
