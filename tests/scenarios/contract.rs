@@ -558,6 +558,8 @@ fn status_digest_verify_reproject_and_sync_have_their_keys() -> Result<()> {
     let laptop = Device::new(network.scratch.join("laptop"));
     laptop.ok(&["join", &code, "--hub", &network.address])?;
     let id = string(&station.records()?[0]["id"])?;
+    // Who comes late gets the records with the receipts that cover them.
+    ensure!(laptop.ok(&["record", "show", &id])?["state"] == "merged");
     for (device, value) in [(&station, "urgent"), (&laptop, "emergency_referred")] {
         let edit = json!({ "urgency": value }).to_string();
         device
