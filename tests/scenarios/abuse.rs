@@ -182,6 +182,12 @@ impl Line {
     }
 }
 
+/// What is shown, space by space.
+fn states(digests: &[Value]) -> Vec<Value> {
+    let states = digests.iter().map(|space| &space["state_digest"]);
+    states.cloned().collect()
+}
+
 /// What the hub must be after an attack: as before, and there for an honest station.
 struct Witness {
     hub: Device,
@@ -337,7 +343,8 @@ async fn nothing_on_the_wire_changes_the_hub_or_stops_it() -> Result<()> {
     }
     witness.unharmed("batches that do not verify")?;
 
-    // A log of a space that is no business of this device, under cover of one that is.
+    // A log of a space that is no business of this device, under cover of one that is: it may be kept as
+    // evidence, and nothing of it shows.
     let hubs = attacker.space(Space::Hub);
     let (row, batch) = Attacker::log(hubs, &attacker.device, &attacker.device);
     let mut line = attacker.greeted().await?;
@@ -354,7 +361,11 @@ async fn nothing_on_the_wire_changes_the_hub_or_stops_it() -> Result<()> {
         .await
         .context("after a foreign log")?;
     tokio::time::sleep(Duration::from_millis(200)).await;
-    witness.unharmed("a log of the hub's space")?;
+    ensure!(
+        states(&network.hub.digests()?) == states(&witness.before),
+        "a log of the hub's space shows"
+    );
+    witness.serves("a log of the hub's space")?;
 
     let mut line = attacker.greeted().await?;
     let pings = Message::Ping(1).encode().repeat(1_000);
@@ -449,12 +460,6 @@ async fn a_stranger_gets_nothing_and_a_reader_of_a_space_cannot_write_it() -> Re
         Message::Error { code, .. } => ensure!(code == ErrorCode::NotAuthorised, "{code:?}"),
         other => bail!("{other:?}"),
     }
-    let states = |digests: &[Value]| -> Vec<Value> {
-        digests
-            .iter()
-            .map(|space| space["state_digest"].clone())
-            .collect()
-    };
     ensure!(
         states(&network.hub.digests()?) == states(&witness.before),
         "it shows"
@@ -575,16 +580,7 @@ fn hostile_input_is_refused_by_name_and_never_repeated() -> Result<()> {
         ),
         (
             "items",
-            with(
-                "deputies",
-                json!(
-                    vec!["甲"; 10]
-                        .iter()
-                        .enumerate()
-                        .map(|(n, _)| n)
-                        .collect::<Vec<_>>()
-                ),
-            ),
+            with("deputies", json!([0, 1, 2])),
             "deputies",
             "wrong_type",
         ),

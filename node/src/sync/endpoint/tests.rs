@@ -1,3 +1,5 @@
+//! Two endpoints on loopback: keys, refusals, limits and endings.
+
 use std::error::Error as StdError;
 use std::net::Ipv4Addr;
 
