@@ -221,7 +221,7 @@ impl Prepared {
                     .collect()
             }
             Self::Ahead(log) => {
-                journal.peer_is_ahead(&log);
+                journal.peer_is_ahead(&log)?;
                 Vec::new()
             }
         })
