@@ -1,3 +1,5 @@
 //! Scenarios: one module a promise.
 
 mod exactly_once;
+mod restore;
+mod revoke;
