@@ -935,6 +935,15 @@ impl Journal {
         Ok(receipts)
     }
 
+    /// The newest receipt of a log.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn receipt(&self, connection: &Connection, log: &LogId) -> Result<Option<Receipt>> {
+        let key = self.logs.get(log).map(|known| known.key);
+        key.map_or(Ok(None), |key| read_receipt(connection, key))
+    }
+
     /// Whether some log of a space, other than the hub's own, is not covered by its newest receipt.
     ///
     /// # Errors
