@@ -3,3 +3,4 @@
 mod exactly_once;
 mod restore;
 mod revoke;
+mod seeds;
