@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 const STATIONS: [usize; 2] = [1, 2];
 /// Seeds of one run.
-const SEEDS: u64 = 60;
+const SEEDS: u64 = 120;
 /// Steps of one schedule.
 const STEPS: usize = 120;
 const URGENCIES: [&str; 3] = ["normal", "urgent", "emergency_referred"];
