@@ -21,7 +21,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use lianxin_protocol::admit::{LogFacts, Verdict, judge};
-use lianxin_protocol::authority::{Authority, Order, OrderError, Reason, Role};
+use lianxin_protocol::authority::{Authority, Order, OrderError, Reason, Role, Standing};
 use lianxin_protocol::batch;
 use lianxin_protocol::identity::{DeviceKey, Signer};
 use lianxin_protocol::limits;
@@ -225,23 +225,19 @@ impl Journal {
             .own_logs()
             .map(|(log, known)| (*log, known.end))
             .collect();
+        if found != Found::Whole {
+            let logs: Vec<_> = own.iter().map(|(log, _)| *log).collect();
+            journal.offered.seal(logs.iter().copied())?;
+            let closed = logs.into_iter().map(|log| (log, GenesisReason::Clone));
+            journal.closed.extend(closed);
+        }
         for (log, end) in own {
             let behind = journal.offered.position(&log).is_some_and(|offered| {
                 offered.len > end.len || (offered.len == end.len && offered.head != end.head)
             });
-            match found {
-                Found::Whole if behind => {
-                    journal.close_log(connection, &log, GenesisReason::Restore)?;
-                }
-                Found::Whole => {}
-                Found::Missing | Found::Foreign => {
-                    journal.close_log(connection, &log, GenesisReason::Clone)?;
-                }
+            if behind {
+                journal.closed.entry(log).or_insert(GenesisReason::Restore);
             }
-        }
-        // Only now, when the store knows, may the file look as if nothing had happened.
-        if found != Found::Whole {
-            journal.offered.adopt()?;
         }
         Ok(journal)
     }
@@ -252,7 +248,6 @@ impl Journal {
     /// The store cannot be read.
     pub fn reload(&mut self, connection: &Connection) -> Result<()> {
         self.logs.clear();
-        self.closed.clear();
         self.tails.clear();
         self.dirty.clear();
         self.touched.clear();
@@ -260,7 +255,7 @@ impl Journal {
         self.moved = Moved::default();
         let mut statement = connection.prepare_cached(
             "SELECT id, log, space, device, len, head, authority_len, last_first,
-                    forked_at, indexed_len, judged_len, closed
+                    forked_at, indexed_len, judged_len
              FROM logs",
         )?;
         let mut rows = statement.query([])?;
@@ -284,10 +279,6 @@ impl Journal {
                 judged_len: row.get(10)?,
             };
             self.logs.insert(log, known);
-            let closed: Option<u8> = row.get(11)?;
-            if let Some(reason) = closed.and_then(GenesisReason::of) {
-                self.closed.insert(log, reason);
-            }
             if let Some(seq) = forked_at {
                 self.freeze_at(connection, &log, seq)?;
             }
@@ -460,6 +451,12 @@ impl Journal {
         let mut trial = self.authority.clone();
         let signer = self.identity.authority.as_ref().map(Signer::public);
         let key = signer.ok_or_else(|| Error::new(Code::HubOnly, "orders are given at the hub"))?;
+        let is_closed = |log: &LogId| self.logs.get(log).is_some_and(|it| it.author.device == key);
+        if self.closed.keys().any(is_closed) {
+            // A second authority log would have no effect, and nobody would notice.
+            let message = "this hub was restored or copied: its authority log cannot go on here";
+            return Err(Error::new(Code::NotPermitted, message));
+        }
         let payloads: Vec<_> = orders.iter().map(Order::encode).collect();
         for payload in &payloads {
             trial
@@ -597,6 +594,16 @@ impl Journal {
     /// The store cannot be written; the transaction must be rolled back and the journal reloaded.
     pub fn flush(&mut self, connection: &Connection, now_ms: u64) -> Result<Moved> {
         for log in std::mem::take(&mut self.dirty) {
+            // A revoked device goes on recording; what it records is held back here as everywhere.
+            let known = self
+                .logs
+                .get(&log)
+                .map(|known| (known.author, known.end.len));
+            if let Some((author, len)) = known
+                && self.authority.standing(&log, &author) != Standing::Full
+            {
+                self.judge_log(connection, &log, 0..len)?;
+            }
             self.write_tail(connection, &log)?;
             self.touched.insert(log);
         }
@@ -730,12 +737,32 @@ impl Journal {
 
     fn fold_authority(&mut self, connection: &Connection) -> Result<()> {
         self.authority = Authority::new(self.identity.network);
-        self.catch_up_authority(connection)
+        self.fold_orders(connection)
+    }
+
+    /// Folds what has come to the authority log. Whether a workflow step counts depends on the role of
+    /// the device that took it, so records of devices whose role is another now become stale.
+    fn catch_up_authority(&mut self, connection: &Connection) -> Result<()> {
+        let roles = |journal: &Self| -> BTreeMap<LogId, Option<Role>> {
+            let logs = journal.logs.iter();
+            logs.map(|(id, log)| (*id, journal.authority.role(&log.author.device)))
+                .collect()
+        };
+        let before = roles(self);
+        self.fold_orders(connection)?;
+        let after = roles(self);
+        for (id, log) in &self.logs {
+            if before.get(id) != after.get(id) {
+                mark_stale(connection, log.key, &(0..log.end.len))?;
+                self.moved.stale = true;
+            }
+        }
+        Ok(())
     }
 
     /// Folds what the authority log holds beyond what was folded, and judges all logs again when
     /// that changed something.
-    fn catch_up_authority(&mut self, connection: &Connection) -> Result<()> {
+    fn fold_orders(&mut self, connection: &Connection) -> Result<()> {
         let space = Space::Authority.id(&self.identity.network);
         let log = self
             .logs
@@ -791,13 +818,19 @@ impl Journal {
             forked_at: log.forked.map(|position| position.len),
         };
         let authority = self.authority.clone();
-        let verdicts = judge(&authority, &facts, range.clone(), |seq| {
-            if seq < log.end.len {
-                self.id_at(connection, id, seq).map(Some)
-            } else {
-                Ok(None)
-            }
-        })?;
+        // A device that waits for its grant 待入网 shows what it records; everywhere else that waits.
+        let waits = self.is_own(&log.author) && self.role().is_none();
+        let verdicts = if waits && log.forked.is_none() {
+            Vec::new()
+        } else {
+            judge(&authority, &facts, range.clone(), |seq| {
+                if seq < log.end.len {
+                    self.id_at(connection, id, seq).map(Some)
+                } else {
+                    Ok(None)
+                }
+            })?
+        };
         let mut wanted: Vec<Exception> = Vec::new();
         for (range, verdict) in verdicts {
             if let Verdict::Quarantined(reason) = verdict {
@@ -913,6 +946,15 @@ impl Journal {
         Ok(receipts)
     }
 
+    /// The newest receipt of a log.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn receipt(&self, connection: &Connection, log: &LogId) -> Result<Option<Receipt>> {
+        let key = self.logs.get(log).map(|known| known.key);
+        key.map_or(Ok(None), |key| read_receipt(connection, key))
+    }
+
     /// Whether some log of a space, other than the hub's own, is not covered by its newest receipt.
     ///
     /// # Errors
@@ -991,42 +1033,26 @@ impl Journal {
     }
 
     /// A peer has more of a log than this store: if the log is this device's own, it is not written
-    /// on; the missing entries come back and a new log follows.
+    /// on; the missing entries come back and a new log follows. A mere claim does not close the
+    /// authority log, which has no successor: only entries that verify do.
     ///
     /// # Errors
-    /// The store cannot be written.
-    pub fn peer_is_ahead(&mut self, connection: &Connection, log: &LogId) -> Result<()> {
-        let own = self
-            .logs
-            .get(log)
-            .is_some_and(|known| self.is_own(&known.author));
-        if own {
-            self.close_log(connection, log, GenesisReason::Restore)?;
+    /// The offered-position file cannot be written.
+    pub fn peer_is_ahead(&mut self, log: &LogId) -> Result<()> {
+        let device = self.logs.get(log).map(|known| known.author.device);
+        if device == Some(self.identity.key()) && !self.closed.contains_key(log) {
+            tracing::warn!("a peer has more of this device's log than this store has");
+            self.close(*log)?;
         }
         Ok(())
     }
 
-    /// Notes durably that an own log is not written on; its successor will say why.
-    fn close_log(
-        &mut self,
-        connection: &Connection,
-        log: &LogId,
-        reason: GenesisReason,
-    ) -> Result<()> {
-        let Some(key) = self.logs.get(log).map(|known| known.key) else {
-            return Ok(());
-        };
-        if self.closed.contains_key(log) {
-            return Ok(());
+    /// Ends an own log that this store had fallen behind in, for good.
+    fn close(&mut self, log: LogId) -> Result<()> {
+        if !self.closed.contains_key(&log) {
+            self.offered.seal([log])?;
+            self.closed.insert(log, GenesisReason::Restore);
         }
-        tracing::warn!(
-            ?reason,
-            "this device's log is not continued: a new one will follow"
-        );
-        let mut statement =
-            connection.prepare_cached("UPDATE logs SET closed = ?2 WHERE id = ?1")?;
-        statement.execute(params![key, reason.code()])?;
-        self.closed.insert(*log, reason);
         Ok(())
     }
 }

@@ -9,7 +9,7 @@ pub mod save;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lianxin_protocol::authority::{Authority, Role};
+use lianxin_protocol::authority::{Authority, Reason, Role};
 use lianxin_protocol::catalogue::{Actor, Catalogue, Fact, Facts, Kind, Outcome, Step};
 use lianxin_protocol::document::{
     ActorId, Built, ChangeHash, Document, GuardedChange, Limits, Scalar, View,
@@ -864,14 +864,16 @@ impl Coverage {
         let mut state = State::Merged;
         for key in touches(connection, record)? {
             let (log, seq) = split_key(key);
-            if self.hub {
-                let held = exceptions(connection, log)?;
-                if held.iter().any(|exception| exception.range.contains(&seq)) {
-                    return Ok(State::Quarantined);
-                }
-                continue;
+            // A fork or a revocation is known here as well as at the hub, whose last word may be older
+            // or out of this device's reach. Of its own rights a device may know less than the hub.
+            let held = exceptions(connection, log)?;
+            let reason = held.iter().find(|held| held.range.contains(&seq));
+            let final_here =
+                |reason| matches!(reason, Reason::Forked | Reason::Revoked | Reason::Guard);
+            if reason.is_some_and(|held| self.hub || final_here(held.reason)) {
+                return Ok(State::Quarantined);
             }
-            if self.hubs.contains(&log) {
+            if self.hub || self.hubs.contains(&log) {
                 continue;
             }
             match self.receipts.get(&log) {
@@ -990,13 +992,14 @@ pub fn peer_seen(connection: &Connection, peer: &DeviceKey, at_ms: u64, path: &s
     Ok(())
 }
 
-/// Digest of what a space shows: records in id order with the digests of their content.
+/// Digest of what a space shows: records in id order with the digests of their content. A record of
+/// which nothing counts is not shown, and after a fork not even held by everyone.
 ///
 /// # Errors
 /// The store cannot be read.
 pub fn state_digest(connection: &Connection, space: &SpaceId) -> Result<[u8; 32]> {
     let mut statement = connection.prepare_cached(
-        "SELECT record, state FROM records WHERE space = ?1 AND state IS NOT NULL AND version > 0
+        "SELECT record, state FROM records WHERE space = ?1 AND state IS NOT NULL AND version > 0 AND (kind <> '' OR waiting > 0)
          ORDER BY record",
     )?;
     let mut rows = statement.query([space.0])?;

@@ -1,6 +1,6 @@
 //! What was acknowledged arrives exactly once, wherever the line breaks.
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, anyhow, ensure};
 use lianxin_tests::world::{HUB, text};
 use lianxin_tests::{Chunks, Cut, Wire, World};
 
@@ -114,15 +114,23 @@ fn an_exchange_cut_at_any_frame_loses_and_doubles_nothing() -> Result<()> {
 
 #[test]
 fn an_exchange_cut_at_any_byte_loses_and_doubles_nothing() -> Result<()> {
-    let (mut world, acknowledged) = prepared(1, 1)?;
-    let bytes = attempt(&mut world, 1, Cut::AfterBytes(u64::MAX), Chunks::Frames)?;
-    let started = bytes;
-    eprintln!("{started} bytes");
-    for cut in 0..=bytes {
-        attempt(&mut world, 1, Cut::AfterBytes(cut), Chunks::Frames)?;
-        holds(&mut world, 1, &acknowledged, false)?;
-    }
-    Ok(())
+    // Two worlds side by side, each with every other byte.
+    let half = |half: u64| -> Result<()> {
+        let (mut world, acknowledged) = prepared(1, 1)?;
+        let whole = Cut::AfterBytes(u64::MAX);
+        let bytes = attempt(&mut world, 1, whole, Chunks::Frames)?;
+        ensure!(bytes > 1_000, "an exchange of {bytes} bytes");
+        for cut in (0..=bytes).filter(|cut| cut % 2 == half) {
+            attempt(&mut world, 1, Cut::AfterBytes(cut), Chunks::Frames)?;
+            holds(&mut world, 1, &acknowledged, false)?;
+        }
+        Ok(())
+    };
+    std::thread::scope(|scope| {
+        let other = scope.spawn(|| half(1));
+        half(0)?;
+        other.join().map_err(|_| anyhow!("a world panicked"))?
+    })
 }
 
 #[test]

@@ -4,4 +4,7 @@ mod abuse;
 mod contract;
 mod exactly_once;
 mod process;
+mod restore;
+mod revoke;
+mod seeds;
 mod tidy;

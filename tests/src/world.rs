@@ -155,6 +155,7 @@ pub struct World {
     pub violations: Vec<Close>,
     /// What ended links carried.
     pub carried: BTreeMap<u64, Carried>,
+    told_behind: BTreeSet<usize>,
 }
 
 impl Drop for World {
@@ -203,6 +204,7 @@ impl World {
             overheard: Vec::new(),
             violations: Vec::new(),
             carried: BTreeMap::new(),
+            told_behind: BTreeSet::new(),
         };
         world.adopt_directory("hub", directory)?;
         world.call(
@@ -421,7 +423,8 @@ impl World {
         let first = first.with_context(|| format!("a record was refused: {reply}"))?;
         let (id, number) = (text(first, "id"), text(first, "number"));
         let changes = self.changes(node, &id)?;
-        ensure!(changes.len() == 1, "a new record has one change");
+        // None if the device was revoked.
+        ensure!(changes.len() <= 1, "a new record has one change");
         let hash = changes.into_iter().next().unwrap_or_default();
         Ok((id, number, hash))
     }
@@ -596,6 +599,13 @@ impl World {
         }
     }
 
+    /// Whether a peer told this node, since its files were last put back, that the peer has more of a
+    /// log than the node.
+    #[must_use]
+    pub fn was_told_behind(&self, node: usize) -> bool {
+        self.told_behind.contains(&node)
+    }
+
     /// Copies a node's files beside it. The node is off meanwhile.
     ///
     /// # Errors
@@ -624,6 +634,7 @@ impl World {
             }
         }
         copy_files(&copy, &directory, which)?;
+        self.told_behind.remove(&node);
         self.start(node)
     }
 
@@ -872,6 +883,9 @@ impl World {
         let (number, id) = (end.node, at);
         let node = self.nodes.get_mut(number).context("no such node")?;
         let writer = node.writer.as_mut().context("a node is off")?;
+        if matches!(event, Event::PeerAhead { .. }) {
+            self.told_behind.insert(number);
+        }
         let authors = writer.journal.authors();
         let prepared = end
             .attendant

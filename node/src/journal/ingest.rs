@@ -7,8 +7,8 @@ use lianxin_protocol::codec::{Reader, Writer};
 use lianxin_protocol::hash;
 use lianxin_protocol::limits;
 use lianxin_protocol::log::{
-    Branch, Entry, EntryId, EntryKind, ForkProof, GenesisReason, Header, LogId, Position, RecordId,
-    Run, VerifiedRun,
+    Branch, Entry, EntryId, EntryKind, ForkProof, Header, LogId, Position, RecordId, Run,
+    VerifiedRun,
 };
 use lianxin_protocol::message::{Exception, WireBatch};
 use lianxin_protocol::space::{Space, SpaceId};
@@ -85,7 +85,7 @@ impl Journal {
         self.store(connection, &run, packed, skip)?;
         if self.is_own(&run.author()) {
             // Someone had more of this device's log than this store: it came back, and ends here.
-            self.close_log(connection, &id, GenesisReason::Restore)?;
+            self.close(id)?;
             self.tails.remove(&id);
             self.open_tail(connection, &id)?;
         }

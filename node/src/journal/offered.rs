@@ -4,6 +4,9 @@
 //! position is sent. A store that is behind it, or whose file is missing or of another machine, was
 //! restored or copied: writing on in its logs would fork them, so new ones are begun. An ordinary
 //! crash leaves the store at or ahead of the file and changes nothing.
+//!
+//! A log that must not be written on is sealed here: its position is one that no store ever reaches.
+//! What was found once, by a missing file or from a peer, holds after the next start as well.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,6 +19,11 @@ use crate::store;
 
 const FILE: &str = "offered";
 const VERSION: u8 = 1;
+/// A position beyond every log.
+const SEALED: Position = Position {
+    len: u64::MAX,
+    head: [0; 32],
+};
 
 /// What the file says.
 #[derive(Debug)]
@@ -42,40 +50,40 @@ impl Offered {
     /// # Errors
     /// The file cannot be written.
     pub(crate) fn create(directory: &Path) -> Result<Self> {
-        let offered = Self {
-            path: directory.join(FILE),
-            place: place(directory),
-            positions: BTreeMap::new(),
-        };
+        let offered = Self::empty(directory);
         offered.write()?;
         Ok(offered)
     }
 
-    /// Reads the file. What is missing or foreign starts empty and must be written with
-    /// [`Offered::adopt`] once the store has noted what that means.
-    pub(crate) fn open(directory: &Path) -> (Self, Found) {
-        let place = place(directory);
-        let path = directory.join(FILE);
-        let (found, positions) = match std::fs::read(&path).map(|bytes| decode(&bytes)) {
-            Ok(Ok((of, positions))) if of == place => (Found::Whole, positions),
-            Ok(_) => (Found::Foreign, BTreeMap::new()),
-            Err(_) => (Found::Missing, BTreeMap::new()),
-        };
-        (
-            Self {
-                path,
-                place,
-                positions,
-            },
-            found,
-        )
+    fn empty(directory: &Path) -> Self {
+        Self {
+            path: directory.join(FILE),
+            place: place(directory),
+            positions: BTreeMap::new(),
+        }
     }
 
-    /// Makes the file this store's own.
+    /// Reads the file. What is not found or foreign starts anew, and the finding says so; nothing is
+    /// written before [`Offered::seal`], or a crash in between would make a copy look like the original.
+    pub(crate) fn open(directory: &Path) -> (Self, Found) {
+        let empty = Self::empty(directory);
+        let Ok(bytes) = std::fs::read(&empty.path) else {
+            return (empty, Found::Missing);
+        };
+        match decode(&bytes) {
+            Ok((of, positions)) if of == empty.place => (Self { positions, ..empty }, Found::Whole),
+            _ => (empty, Found::Foreign),
+        }
+    }
+
+    /// Closes logs for good and makes that durable.
     ///
     /// # Errors
     /// The file cannot be written.
-    pub(crate) fn adopt(&self) -> Result<()> {
+    pub(crate) fn seal(&mut self, logs: impl IntoIterator<Item = LogId>) -> Result<()> {
+        for log in logs {
+            self.positions.insert(log, SEALED);
+        }
         self.write()
     }
 
@@ -179,13 +187,27 @@ mod tests {
                 head: [3; 32],
             },
         )?;
-        let (again, found) = Offered::open(&here);
+        let (mut again, found) = Offered::open(&here);
         assert_eq!(
             (found, again.position(&log).map(|at| at.len)),
             (Found::Whole, Some(5))
         );
         std::fs::copy(here.join(FILE), copy.join(FILE)).map_err(crate::error::file(&copy))?;
+        let (mut copied, found) = Offered::open(&copy);
+        assert_eq!(found, Found::Foreign);
+        // It stays foreign until the logs are sealed, and then they stay sealed.
         assert_eq!(Offered::open(&copy).1, Found::Foreign);
+        copied.seal([log])?;
+        copied.raise(
+            log,
+            Position {
+                len: 9,
+                head: [4; 32],
+            },
+        )?;
+        let (copied, found) = Offered::open(&copy);
+        assert_eq!((found, copied.position(&log)), (Found::Whole, Some(SEALED)));
+        again.seal([])?;
         std::fs::remove_file(here.join(FILE)).map_err(crate::error::file(&here))?;
         assert_eq!(Offered::open(&here).1, Found::Missing);
         std::fs::remove_dir_all(&base).map_err(crate::error::file(&base))

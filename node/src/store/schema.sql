@@ -40,7 +40,7 @@ CREATE TABLE peers (
     path         TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- One row a log. closed says why an own log must not be continued. len and head are what is stored; indexed_len is how far touches know it; judged_len how
+-- One row a log. len and head are what is stored; indexed_len is how far touches know it; judged_len how
 -- far its records have been merged since.
 CREATE TABLE logs (
     id            INTEGER PRIMARY KEY,
@@ -52,7 +52,6 @@ CREATE TABLE logs (
     authority_len INTEGER NOT NULL,
     last_first    INTEGER NOT NULL,
     forked_at     INTEGER,
-    closed        INTEGER,
     indexed_len   INTEGER NOT NULL DEFAULT 0,
     judged_len    INTEGER NOT NULL DEFAULT 0
 ) STRICT;

@@ -190,30 +190,25 @@ impl Prepared {
             }
             Self::Load(load) => {
                 let loaded = journal.load(connection, &load.log, load.from, load.head)?;
-                if let Some((_, _)) = &loaded {
+                let mut receipts = Vec::new();
+                if let Some((batch, end)) = &loaded {
                     // One fsync for all that is about to be sent of this log, not one a batch.
-                    let end = journal
+                    let tip = journal
                         .tips(&load.space)
                         .get(&load.log)
                         .map(|tip| tip.position());
-                    if let Some(end) = end {
-                        journal.offer(&load.log, end)?;
+                    if let Some(tip) = tip {
+                        journal.offer(&load.log, tip)?;
                     }
+                    // A receipt is of use only to who has the entries, so it follows the last of them:
+                    // whoever lacks them cannot have asked for it.
+                    let receipt = journal.receipt(connection, &load.log)?;
+                    let ends_here =
+                        |it: &Receipt| (batch.start.len + 1..=end.len).contains(&it.stored.len);
+                    receipts.extend(receipt.filter(ends_here));
                 }
                 let batch = loaded.map(|(batch, _)| batch);
-                let end = batch.as_ref().map(|batch| {
-                    let count = u64::from(batch.packed.count);
-                    batch.start.len.saturating_add(count)
-                });
-                let tip = journal.tips(&load.space).get(&load.log).map(|tip| tip.len);
-                let mut answers = vec![Answer::Loaded(load, batch)];
-                if end.is_some() && end == tip {
-                    // Who gets the end of a log has no receipt for it yet, whoever wrote it.
-                    let receipts = journal.receipts(connection, &load.space)?;
-                    let receipts = receipts.into_iter().filter(|it| it.log == load.log);
-                    answers.push(Answer::Receipts(receipts.collect()));
-                }
-                answers
+                vec![Answer::Loaded(load, batch), Answer::Receipts(receipts)]
             }
             Self::Receipt(receipt) => {
                 journal.take_receipt(connection, &receipt)?;
@@ -234,7 +229,7 @@ impl Prepared {
                     .collect()
             }
             Self::Ahead(log) => {
-                journal.peer_is_ahead(connection, &log)?;
+                journal.peer_is_ahead(&log)?;
                 Vec::new()
             }
         })

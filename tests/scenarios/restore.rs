@@ -1,0 +1,376 @@
+//! A store that went back in time, or exists twice, never writes two entries at one place unnoticed.
+
+use anyhow::{Context as _, Result, ensure};
+use lianxin_node::command::Command;
+use lianxin_protocol::authority::Order;
+use lianxin_protocol::log::LogId;
+use lianxin_tests::world::{HUB, copy_files, text};
+use lianxin_tests::{Cut, Wire, World};
+use serde_json::{Value, json};
+
+const A: usize = 1;
+const B: usize = 2;
+
+/// The database and nothing beside it.
+fn database(name: &str) -> bool {
+    name.starts_with("lianxin.db")
+}
+
+/// Everything but what a restart makes anew.
+fn everything(_: &str) -> bool {
+    true
+}
+
+fn add_all(world: &mut World, node: usize, titles: &[&str]) -> Result<Vec<String>> {
+    let mut ids = Vec::new();
+    for title in titles {
+        ids.push(world.add(node, title)?.0);
+    }
+    Ok(ids)
+}
+
+fn all_there(world: &mut World, nodes: &[usize], ids: &[String]) -> Result<()> {
+    for node in nodes {
+        let listed = world.records(*node)?;
+        for id in ids {
+            let times = listed.iter().filter(|it| text(it, "id") == *id).count();
+            ensure!(times == 1, "node {node} has {id} {times} times");
+        }
+    }
+    Ok(())
+}
+
+fn no_fork(world: &mut World, nodes: &[usize]) -> Result<()> {
+    for node in nodes {
+        let frozen = world.site_logs(*node)?.values().any(|tip| tip.frozen);
+        ensure!(!frozen, "a log forked");
+    }
+    Ok(())
+}
+
+fn logs_of(world: &mut World, node: usize) -> Result<Vec<LogId>> {
+    let key = world.node(node)?.key;
+    Ok(world.logs_of(node, &key)?.into_keys().collect())
+}
+
+#[test]
+fn an_old_database_beside_a_newer_position_file_begins_a_new_log() -> Result<()> {
+    let mut world = World::with_stations(1, 2)?;
+    let mut ids = add_all(&mut world, A, &["一", "二"])?;
+    world.heal()?;
+    world.save(A, "old")?;
+    ids.extend(add_all(&mut world, A, &["三"])?);
+    world.heal()?;
+    world.load(A, "old", database)?;
+    // It writes before it has spoken with anyone.
+    ids.extend(add_all(&mut world, A, &["四"])?);
+    ensure!(
+        logs_of(&mut world, A)?.len() == 2,
+        "it went on in the old log"
+    );
+    world.heal()?;
+    all_there(&mut world, &[HUB, A, B], &ids)?;
+    // Also after one more start.
+    world.restart(A)?;
+    ids.extend(add_all(&mut world, A, &["五"])?);
+    world.heal()?;
+    no_fork(&mut world, &[HUB, A, B])?;
+    all_there(&mut world, &[HUB, A, B], &ids)?;
+    world.agree(&[A, B])?;
+    world.sound(A)?;
+    world.sound(HUB)
+}
+
+#[test]
+fn an_old_database_started_twice_before_it_writes_still_begins_a_new_log() -> Result<()> {
+    let mut world = World::with_stations(1, 2)?;
+    let mut ids = add_all(&mut world, A, &["一"])?;
+    world.heal()?;
+    world.save(A, "old")?;
+    ids.extend(add_all(&mut world, A, &["二"])?);
+    world.heal()?;
+    world.load(A, "old", database)?;
+    world.restart(A)?;
+    world.restart(A)?;
+    ids.extend(add_all(&mut world, A, &["三"])?);
+    world.heal()?;
+    no_fork(&mut world, &[HUB, A, B])?;
+    all_there(&mut world, &[HUB, A, B], &ids)?;
+    world.agree(&[A, B])
+}
+
+/// Copies a station's directory as it stands and lets both go on.
+fn clone_of(world: &mut World, node: usize, name: &str) -> Result<usize> {
+    world.stop(node)?;
+    let (from, to) = (world.node(node)?.directory.clone(), world.fresh_path(name));
+    copy_files(&from, &to, |name| name != "lock")?;
+    world.start(node)?;
+    world.adopt_directory(name, to)
+}
+
+#[test]
+fn a_copied_directory_writes_in_a_log_of_its_own() -> Result<()> {
+    for starts in 0..3 {
+        let mut world = World::with_stations(1, 2)?;
+        let mut ids = add_all(&mut world, A, &["一"])?;
+        world.heal()?;
+        let copy = clone_of(&mut world, A, "copy")?;
+        // However often the copy is opened before it writes.
+        for _ in 0..starts {
+            world.restart(copy)?;
+        }
+        ids.extend(add_all(&mut world, copy, &["二"])?);
+        ids.extend(add_all(&mut world, A, &["三"])?);
+        world.heal()?;
+        no_fork(&mut world, &[HUB, A, B, copy])?;
+        all_there(&mut world, &[HUB, A, B, copy], &ids)?;
+        world.agree(&[A, B, copy])?;
+        world.restart(copy)?;
+        world.restart(A)?;
+        ids.extend(add_all(&mut world, copy, &["四"])?);
+        ids.extend(add_all(&mut world, A, &["五"])?);
+        world.heal()?;
+        no_fork(&mut world, &[HUB, A, B, copy])?;
+        all_there(&mut world, &[HUB, A, B, copy], &ids)?;
+        world.agree(&[A, B, copy])?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_lost_position_file_begins_a_new_log_and_a_crash_does_not() -> Result<()> {
+    let mut world = World::with_stations(1, 1)?;
+    let mut ids = add_all(&mut world, A, &["一"])?;
+    world.heal()?;
+    world.restart(A)?;
+    ids.extend(add_all(&mut world, A, &["二"])?);
+    ensure!(
+        logs_of(&mut world, A)?.len() == 1,
+        "a crash began a new log"
+    );
+    world.stop(A)?;
+    std::fs::remove_file(world.node(A)?.directory.join("offered"))?;
+    world.start(A)?;
+    world.restart(A)?;
+    ids.extend(add_all(&mut world, A, &["三"])?);
+    ensure!(
+        logs_of(&mut world, A)?.len() == 2,
+        "it went on in the old log"
+    );
+    world.heal()?;
+    no_fork(&mut world, &[HUB, A])?;
+    all_there(&mut world, &[HUB, A], &ids)?;
+    world.agree(&[A])
+}
+
+/// A station whose whole directory went back, position file and all: only its peers can know.
+fn gone_back(world: &mut World) -> Result<Vec<String>> {
+    let mut ids = add_all(world, A, &["一"])?;
+    world.heal()?;
+    world.save(A, "old")?;
+    ids.extend(add_all(world, A, &["二", "三"])?);
+    world.heal()?;
+    world.load(A, "old", everything)?;
+    Ok(ids)
+}
+
+#[test]
+fn a_station_that_learns_from_a_peer_that_it_fell_behind_writes_in_a_new_log() -> Result<()> {
+    let mut world = World::with_stations(1, 2)?;
+    let mut ids = gone_back(&mut world)?;
+    world.heal()?;
+    ids.extend(add_all(&mut world, A, &["四"])?);
+    ensure!(
+        logs_of(&mut world, A)?.len() == 2,
+        "it went on in the old log"
+    );
+    world.heal()?;
+    no_fork(&mut world, &[HUB, A, B])?;
+    all_there(&mut world, &[HUB, A, B], &ids)?;
+    world.agree(&[A, B])?;
+    world.sound(A)
+}
+
+#[test]
+fn a_station_that_was_told_that_it_fell_behind_does_not_forget_it() -> Result<()> {
+    let mut world = World::with_stations(1, 2)?;
+    let ids = gone_back(&mut world)?;
+    for node in [HUB, A, B] {
+        world.save(node, "told")?;
+    }
+    // The line breaks at every frame, before or after the peer's vector and before the entries are
+    // back, and the station starts again before it writes.
+    for cut in 0..12 {
+        for node in [HUB, A, B] {
+            world.load(node, "told", everything)?;
+        }
+        world.link(A, HUB, Wire::cut(Cut::AfterFrames(cut)))?;
+        world.run()?;
+        let key = world.node(A)?.key;
+        let heard = world.was_told_behind(A);
+        world.unlink_all();
+        world.restart(A)?;
+        let four = world.add(A, "四")?.0;
+        let logs = world.logs_of(A, &key)?.len();
+        ensure!(
+            !heard || logs == 2,
+            "cut {cut}: it forgot what it had been told"
+        );
+        world.heal()?;
+        world.heal()?;
+        world.agree(&[A, B])?;
+        if heard {
+            no_fork(&mut world, &[HUB, A, B])?;
+            all_there(&mut world, &[HUB, A, B], &ids)?;
+            all_there(&mut world, &[HUB, A, B], &[four])?;
+        }
+    }
+    Ok(())
+}
+
+/// Two devices of one key, each believing to be the only one, go on in one log.
+fn forced_fork(world: &mut World, more: usize) -> Result<(Vec<String>, Vec<String>)> {
+    let before = add_all(world, A, &["一", "二"])?;
+    world.heal()?;
+    world.save(A, "fork")?;
+    let mut beyond = add_all(world, A, &["三甲"])?;
+    let first = before.first().context("no record")?;
+    world.set(A, first, json!({ "urgency": "urgent" }))?;
+    for n in 0..more {
+        beyond.extend(add_all(world, A, &[&format!("甲{n}")])?);
+    }
+    world.heal()?;
+    world.save(A, "first")?;
+    world.load(A, "fork", everything)?;
+    // It writes at once, before any peer can tell.
+    beyond.extend(add_all(world, A, &["三乙"])?);
+    Ok((before, beyond))
+}
+
+fn frozen_alike(world: &mut World, nodes: &[usize]) -> Result<u64> {
+    let key = world.node(A)?.key;
+    let mut places = std::collections::BTreeSet::new();
+    for node in nodes {
+        for (log, tip) in world.logs_of(*node, &key)? {
+            if tip.frozen {
+                places.insert((log, tip.len, tip.head));
+            }
+        }
+    }
+    ensure!(places.len() == 1, "frozen at {places:?}");
+    for node in nodes {
+        let logs = world.logs_of(*node, &key)?;
+        let frozen = logs.values().filter(|tip| tip.frozen).count();
+        ensure!(frozen == 1, "node {node} froze {frozen} logs");
+    }
+    let first = places.first().context("no log is frozen")?;
+    Ok(first.1)
+}
+
+fn quarantined(world: &mut World, node: usize) -> Result<u64> {
+    let status = world.call(node, Command::Status)?;
+    let count = status.get("quarantined").and_then(Value::as_u64);
+    count.context("no count")
+}
+
+#[test]
+fn a_fork_is_proven_and_frozen_at_one_place_everywhere() -> Result<()> {
+    // A branch as long as the other, a longer one, and one of more than a batch.
+    for more in [0, 1, 40] {
+        let mut world = World::with_stations(1, 2)?;
+        let (before, beyond) = forced_fork(&mut world, more)?;
+        world.heal()?;
+        world.heal()?;
+        // The first branch is not gone either: it runs beside the other as a device of its own.
+        let first = world.fresh_path("first");
+        copy_files(&world.fresh_path("copy-first-EM1A"), &first, |name| {
+            name != "lock"
+        })?;
+        let first = world.adopt_directory("first", first)?;
+        world.heal()?;
+        world.heal()?;
+        let nodes = [HUB, A, B, first];
+        let at = frozen_alike(&mut world, &nodes)?;
+        ensure!(at == 7, "frozen at {at}, not behind the two records before");
+        all_there(&mut world, &nodes, &before)?;
+        for node in nodes {
+            for id in &beyond {
+                ensure!(
+                    !world.has(node, id)?,
+                    "node {node} counts an entry beyond the fork"
+                );
+            }
+            ensure!(
+                quarantined(&mut world, node)? > 0,
+                "node {node} reports nothing"
+            );
+        }
+        world.agree(&[A, B, first])?;
+        ensure!(world.violations.is_empty(), "{:?}", world.violations);
+        world.claims_hold(&[A, B, first])?;
+        // The device that lost its edit says so, of a record that goes on without it.
+        for node in [HUB, first] {
+            let shown = world.show(node, before.first().context("no record")?)?;
+            let state = text(&shown, "state");
+            ensure!(
+                state == "quarantined",
+                "node {node} calls a forked edit {state}"
+            );
+            let urgency = shown.pointer("/fields/urgency").and_then(Value::as_str);
+            ensure!(urgency != Some("urgent"), "a forked edit counts");
+        }
+        // Both go on in logs of their own.
+        let later = [world.add(A, "四乙")?.0, world.add(first, "四甲")?.0];
+        world.heal()?;
+        all_there(&mut world, &nodes, &later)?;
+        frozen_alike(&mut world, &nodes)?;
+        world.agree(&[A, B, first])?;
+        for node in nodes {
+            world.sound(node)?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_hub_whose_directory_was_copied_gives_no_orders_that_nobody_follows() -> Result<()> {
+    let mut world = World::with_stations(1, 1)?;
+    let copy = clone_of(&mut world, HUB, "copy")?;
+    let order = Order::Left {
+        device: world.node(A)?.key,
+    };
+    let refused = world.transact(copy, |journal, connection| {
+        journal.order(connection, std::slice::from_ref(&order), 1)
+    });
+    ensure!(
+        refused.is_err(),
+        "an order was given in a second authority log"
+    );
+    world.order(&order)
+}
+
+#[test]
+fn a_fork_reaches_nodes_that_held_less_and_stays_after_restarts() -> Result<()> {
+    let mut world = World::with_stations(1, 2)?;
+    let (before, beyond) = forced_fork(&mut world, 1)?;
+    // The other station starts again and again and each link breaks somewhere.
+    for cut in 1..24 {
+        let frames = world.rng.next_u64() % cut;
+        world.link(A, HUB, Wire::cut(Cut::AfterFrames(frames)))?;
+        world.link(B, HUB, Wire::cut(Cut::AfterFrames(cut)))?;
+        world.run()?;
+        for node in [HUB, A, B] {
+            world.restart(node)?;
+        }
+    }
+    world.heal()?;
+    frozen_alike(&mut world, &[HUB, A, B])?;
+    all_there(&mut world, &[HUB, A, B], &before)?;
+    for node in [HUB, A, B] {
+        for id in &beyond {
+            ensure!(!world.has(node, id)?, "an entry beyond the fork counts");
+        }
+        world.sound(node)?;
+    }
+    world.agree(&[A, B])
+}
