@@ -7,6 +7,7 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
@@ -20,6 +21,9 @@ const SCHEMA: i64 = 1;
 const DATABASE: &str = "lianxin.db";
 const KEY: &str = "store.key";
 const LOCK: &str = "lock";
+/// Attempts to take a lock that another process holds, and the pause between them: 100 ms in all.
+const LOCK_ATTEMPTS: u32 = 10;
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 /// A data directory whose store can be opened.
 #[derive(Clone)]
@@ -54,7 +58,18 @@ impl Lock {
             .read(true)
             .open(&path)
             .map_err(error::file(&path))?;
-        match file.try_lock() {
+        // A process that is just starting another one shares its locks with it for a moment.
+        let mut attempts = 0;
+        let locked = loop {
+            match file.try_lock() {
+                Err(TryLockError::WouldBlock) if attempts < LOCK_ATTEMPTS => {
+                    attempts += 1;
+                    std::thread::sleep(LOCK_PAUSE);
+                }
+                other => break other,
+            }
+        };
+        match locked {
             Ok(()) => {
                 let pid = std::process::id();
                 file.set_len(0)
