@@ -6,12 +6,11 @@ use lianxin_tests::{Chunks, Cut, Wire, World};
 
 const STATION: usize = 1;
 
+/// A record's id, its number and the hash of its first change.
+type Acknowledged = (String, String, String);
+
 /// Every acknowledged change is at a node, once, and so is its number.
-fn arrived(
-    world: &mut World,
-    node: usize,
-    acknowledged: &[(String, String, String)],
-) -> Result<()> {
+fn arrived(world: &mut World, node: usize, acknowledged: &[Acknowledged]) -> Result<()> {
     let listed = world.records(node)?;
     for (id, number, change) in acknowledged {
         let of_id = listed.iter().filter(|it| text(it, "id") == *id).count();
@@ -38,7 +37,7 @@ fn arrived(
 }
 
 /// A station with records that the hub does not have, kept so that every attempt begins alike.
-fn prepared(records: usize, stations: usize) -> Result<(World, Vec<(String, String, String)>)> {
+fn prepared(records: usize, stations: usize) -> Result<(World, Vec<Acknowledged>)> {
     let mut world = World::with_stations(1, stations)?;
     let mut acknowledged = Vec::new();
     for n in 0..records {
@@ -70,7 +69,7 @@ fn attempt(world: &mut World, stations: usize, cut: Cut, chunks: Chunks) -> Resu
 fn holds(
     world: &mut World,
     stations: usize,
-    acknowledged: &[(String, String, String)],
+    acknowledged: &[Acknowledged],
     thorough: bool,
 ) -> Result<()> {
     let all: Vec<_> = (1..=stations).collect();
