@@ -9,6 +9,9 @@ type Acknowledged = (String, String, String);
 
 const STATION: usize = 1;
 
+/// A record's id, its number and the hash of its first change.
+type Acknowledged = (String, String, String);
+
 /// Every acknowledged change is at a node, once, and so is its number.
 fn arrived(world: &mut World, node: usize, acknowledged: &[Acknowledged]) -> Result<()> {
     let listed = world.records(node)?;
