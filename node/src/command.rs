@@ -631,6 +631,14 @@ fn record_list(journal: &Journal, connection: &Connection, filter: &Filter) -> R
     for row in &rows {
         let reached = coverage.reached(connection, row.key)?;
         let (state, status) = records::shown(reached, &row.kind, &row.status);
+        // A status that follows from the receipt is stored as the one that it stands for.
+        if filter
+            .status
+            .as_ref()
+            .is_some_and(|wanted| *wanted != status)
+        {
+            continue;
+        }
         listed.push(json!({
             "id": row.id.hyphenated(),
             "kind": row.kind,

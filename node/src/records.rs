@@ -263,18 +263,7 @@ fn gather(connection: &Connection, entries: &mut impl Entries, key: i64) -> Resu
         let carried = changes.iter().filter(|change| change.hash == rejected.hash);
         refused.extend(carried.map(|change| change.key));
     }
-    let mut statement = connection.prepare_cached(
-        "SELECT parts.payload FROM touches CROSS JOIN parts ON parts.entry = touches.entry
-         WHERE touches.record = ?1",
-    )?;
-    let mut rows = statement.query([key])?;
-    let mut parts = BTreeMap::new();
-    while let Some(row) = rows.next()? {
-        let payload: Vec<u8> = row.get(0)?;
-        if let Ok(part) = Part::decode(&payload) {
-            parts.insert(reference(&payload), part);
-        }
-    }
+    let parts = parts(connection, key)?;
     Ok(Gathered {
         key,
         version,
@@ -285,6 +274,23 @@ fn gather(connection: &Connection, entries: &mut impl Entries, key: i64) -> Resu
         refused,
         parts,
     })
+}
+
+/// The parts of a record that are held, by how the document refers to them.
+fn parts(connection: &Connection, record: i64) -> Result<BTreeMap<PartRef, Part>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT parts.payload FROM touches CROSS JOIN parts ON parts.entry = touches.entry
+         WHERE touches.record = ?1",
+    )?;
+    let mut rows = statement.query([record])?;
+    let mut parts = BTreeMap::new();
+    while let Some(row) = rows.next()? {
+        let payload: Vec<u8> = row.get(0)?;
+        if let Ok(part) = Part::decode(&payload) {
+            parts.insert(reference(&payload), part);
+        }
+    }
+    Ok(parts)
 }
 
 fn touches(connection: &Connection, record: i64) -> Result<Vec<i64>> {
@@ -796,28 +802,47 @@ pub fn list(connection: &Connection, filter: &Filter) -> Result<Vec<Listed>> {
            AND (?1 IS NULL OR record < ?1)
            AND (?2 IS NULL OR kind = ?2)
            AND (?3 IS NULL OR status = ?3)
-           AND (?4 IS NULL OR instr(number, ?4) OR instr(title, ?4) OR EXISTS (
+           AND (?4 IS NULL OR instr(number, ?4) OR EXISTS (
                 SELECT 1 FROM touches CROSS JOIN parts ON parts.entry = touches.entry
                 WHERE touches.record = records.id AND instr(parts.payload, CAST(?4 AS BLOB))))
-         ORDER BY record DESC LIMIT ?5",
+         ORDER BY record DESC",
     )?;
     let after = filter.after.map(|record| record.0);
-    let limit = i64::try_from(filter.limit).unwrap_or(i64::MAX);
-    let rows = statement.query_map(
-        params![after, filter.kind, status, filter.search, limit],
-        |row| {
-            Ok(Listed {
-                key: row.get(0)?,
-                id: RecordId(row.get(1)?),
-                kind: row.get(2)?,
-                number: row.get(3)?,
-                title: row.get(4)?,
-                status: row.get(5)?,
-                conflicts: row.get(6)?,
-            })
-        },
-    )?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    let mut rows = statement.query(params![after, filter.kind, status, filter.search])?;
+    let mut listed = Vec::new();
+    while listed.len() < filter.limit {
+        let Some(row) = rows.next()? else { break };
+        let row = Listed {
+            key: row.get(0)?,
+            id: RecordId(row.get(1)?),
+            kind: row.get(2)?,
+            number: row.get(3)?,
+            title: row.get(4)?,
+            status: row.get(5)?,
+            conflicts: row.get(6)?,
+        };
+        if let Some(search) = &filter.search {
+            let numbered = row
+                .number
+                .as_ref()
+                .is_some_and(|number| number.contains(search));
+            if !numbered && !says(connection, row.key, search)? {
+                continue;
+            }
+        }
+        listed.push(row);
+    }
+    Ok(listed)
+}
+
+/// Whether some text of a record has `search` in it. The bytes of a part hold salts and field names as
+/// well, so what SQL found in them is looked at again.
+fn says(connection: &Connection, record: i64, search: &str) -> Result<bool> {
+    let parts = parts(connection, record)?;
+    Ok(parts
+        .values()
+        .flat_map(|part| part.texts.values())
+        .any(|text| text.contains(search)))
 }
 
 /// Receipts and trust by which the states of records are told.

@@ -128,6 +128,10 @@ impl Store {
             let message = format!("{} belongs to no network yet", directory.display());
             return Err(Error::new(Code::NotEnrolled, message));
         }
+        if std::fs::metadata(directory.join(DATABASE)).is_ok_and(|found| found.len() == 0) {
+            let message = format!("the database in {} is empty", directory.display());
+            return Err(Error::new(Code::StoreCorrupt, message));
+        }
         let path = directory.join(KEY);
         let key = std::fs::read_to_string(&path).map_err(|error| {
             Error::because(

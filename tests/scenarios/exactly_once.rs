@@ -4,9 +4,6 @@ use anyhow::{Result, anyhow, ensure};
 use lianxin_tests::world::{HUB, text};
 use lianxin_tests::{Chunks, Cut, Wire, World};
 
-/// Id, number and first change of a record that a station said it has.
-type Acknowledged = (String, String, String);
-
 const STATION: usize = 1;
 
 /// A record's id, its number and the hash of its first change.

@@ -887,9 +887,9 @@ impl World {
             self.told_behind.insert(number);
         }
         let authors = writer.journal.authors();
-        let prepared = end
-            .attendant
-            .prepare(event, |log| authors.get(log).copied());
+        let prepared = end.attendant.prepare(event, &end.session.shared(), |log| {
+            authors.get(log).copied()
+        });
         let Some(prepared) = prepared else {
             return Ok(());
         };
@@ -1018,9 +1018,11 @@ impl World {
     /// # Errors
     /// It does not verify, or the store failed.
     pub fn hand_over(&mut self, node: usize, log: LogId, batch: WireBatch) -> Result<()> {
-        let authors = self.writer(node)?.journal.authors();
+        let journal = &self.writer(node)?.journal;
+        let authors = journal.authors();
+        let shared: Vec<_> = journal.authority().spaces().keys().copied().collect();
         let prepared = Attendant::default()
-            .prepare(Event::Received { log, batch }, |log| {
+            .prepare(Event::Received { log, batch }, &shared, |log| {
                 authors.get(log).copied()
             })
             .context("nothing to do")?;

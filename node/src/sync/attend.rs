@@ -106,10 +106,12 @@ pub struct Attendant {
 }
 
 impl Attendant {
-    /// Unpacks and verifies. `known` gives the author of a log that is stored.
+    /// Unpacks and verifies. `shared` are the spaces of this session: entries of another one have no
+    /// business here, whatever the peer called their log. `known` gives the author of a log that is stored.
     pub fn prepare(
         &mut self,
         event: Event,
+        shared: &[SpaceId],
         known: impl FnOnce(&LogId) -> Option<Author>,
     ) -> Option<Prepared> {
         match event {
@@ -121,6 +123,10 @@ impl Attendant {
                     return Some(Prepared::Bad(ErrorCode::BadFrame));
                 };
                 match run.verify(author, 0) {
+                    Ok(run) if !shared.contains(&run.author().space) => {
+                        tracing::warn!("a batch of a space that is not shared was dropped");
+                        Some(Prepared::Bad(ErrorCode::NotAuthorised))
+                    }
                     Ok(run) => {
                         self.authors.insert(log, run.author());
                         Some(Prepared::Run(Box::new(run), batch.packed))

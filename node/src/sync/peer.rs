@@ -10,6 +10,7 @@ use lianxin_protocol::authority::Role;
 use lianxin_protocol::identity::DeviceKey;
 use lianxin_protocol::message::ErrorCode;
 use lianxin_protocol::session::{Close, Event, Session, Stats};
+use lianxin_protocol::space::SpaceId;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::{Duration, sleep};
 
@@ -54,12 +55,7 @@ pub struct Summary {
 
 enum Done {
     Answers(Vec<Answer>),
-    Shares(
-        Vec<(
-            lianxin_protocol::space::SpaceId,
-            lianxin_protocol::session::Share,
-        )>,
-    ),
+    Shares(Vec<(SpaceId, lianxin_protocol::session::Share)>),
     Lacking(bool),
     Failed(Error),
 }
@@ -114,7 +110,7 @@ pub async fn run(
                     net.peer_connected(&peer, &address);
                 }
                 Event::Closed(why) => close = Some(why),
-                event => dispatch(net, &mut attendant, event, &done),
+                event => dispatch(net, &mut attendant, event, &session.shared(), &done),
             }
         }
         if close.is_some() {
@@ -256,9 +252,10 @@ fn dispatch(
     net: &Arc<Net>,
     attendant: &mut Attendant,
     event: Event,
+    shared: &[SpaceId],
     done: &mpsc::UnboundedSender<Done>,
 ) {
-    let prepared = attendant.prepare(event, |log| net.author(log));
+    let prepared = attendant.prepare(event, shared, |log| net.author(log));
     let Some(prepared) = prepared else { return };
     let reply = done.clone();
     if prepared.writes() {
