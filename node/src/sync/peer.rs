@@ -16,7 +16,7 @@ use tokio::time::{Duration, sleep};
 
 use super::Net;
 use super::attend::{self, Answer, Attendant};
-use super::endpoint::{Link, ReceiveHalf, SendHalf};
+use super::endpoint::{Link, SendHalf};
 use crate::error::{Code, Error, Result};
 use crate::journal::Moved;
 
@@ -178,7 +178,7 @@ pub async fn run(
                 }
                 Err(_) => broken = true,
             },
-            bytes = read(&mut receive), if session.wants_input() => match bytes {
+            bytes = receive.read(), if session.wants_input() => match bytes {
                 Ok(Some(bytes)) => session.handle_bytes(&bytes, net.clock.ms()),
                 Ok(None) => broken = true,
                 Err(error) => {
@@ -198,13 +198,8 @@ pub async fn run(
         }
     }
     drop(frames);
-    if let Err(error) = writing
-        .await
-        .map_err(|_| ())
-        .and_then(|result| result.map_err(drop))
-    {
-        let () = error;
-    }
+    // A line that broke has nothing more to tell; what was not confirmed is sent again next time.
+    drop(writing.await);
     let traffic = line.traffic();
     line.close(u32::from(close.as_ref().map_or(0, close_code)));
     net.peer_gone(&peer);
@@ -228,10 +223,6 @@ fn close_code(close: &Close) -> u16 {
         Close::PeerBye | Close::OwnBye | Close::Peer(_) => 0,
         Close::NoHello | Close::Silent => ErrorCode::Busy.number(),
     }
-}
-
-async fn read(receive: &mut ReceiveHalf) -> Result<Option<Vec<u8>>> {
-    receive.read().await
 }
 
 type Writing = tokio::task::JoinHandle<Result<()>>;
