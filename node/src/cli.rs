@@ -527,7 +527,7 @@ impl Door {
     fn open(directory: &Path) -> Result<Self> {
         let mut attempts = 0;
         loop {
-            if std::os::unix::net::UnixStream::connect(socket::path(directory)).is_ok() {
+            if socket::connect(directory).is_some() {
                 return Ok(Self::Daemon(directory.to_owned()));
             }
             let store = Store::open(directory)?;

@@ -172,8 +172,9 @@ impl Command {
                 first_row,
                 account,
             } => {
+                let kind = known_kind(&kind)?;
                 let author = author(connection, account.as_deref())?;
-                record_add(journal, connection, &kind, &rows, first_row, &author)
+                record_add(journal, connection, kind, &rows, first_row, &author)
             }
             Self::RecordSet { id, input, account } => {
                 let key = records::find(connection, &id)?;
@@ -473,8 +474,9 @@ fn invite_create(
         device_code: device_code.to_string(),
         expires_ms,
     };
-    enrol::keep_proof_key(connection, &invite.key, &code.hub_proof_key())?;
+    let key = invite.key;
     journal.order(connection, &[Order::Invite(invite)], clock::now_ms())?;
+    enrol::keep_proof_key(connection, &key, &code.hub_proof_key())?;
     let (name, district) = journal.authority().names();
     let addresses = store::meta(connection, "addresses")?;
     let addresses: Vec<String> = addresses
@@ -530,12 +532,11 @@ fn known_kind(code: &str) -> Result<&'static Kind> {
 fn record_add(
     journal: &mut Journal,
     connection: &Connection,
-    kind: &str,
+    kind: &Kind,
     rows: &[Value],
     first_row: usize,
     author: &Author,
 ) -> Result<Reply> {
-    let kind = known_kind(kind)?;
     let mut added = Vec::with_capacity(rows.len());
     let mut refused = Vec::new();
     for (index, row) in rows.iter().enumerate() {

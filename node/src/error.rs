@@ -127,6 +127,8 @@ codes! {
     ForkGuard = "LX-3009", Failed, "run `lianxin sync`: a new log is begun once the missing entries are back";
     /// Changes that a record builds on have not arrived.
     RecordWaiting = "LX-3010", Partial, "run `lianxin sync` and try again";
+    /// A record that another device has made so that nothing can be added to it.
+    RecordUnsound = "LX-3011", Failed, "show it to the hub; the other records are not concerned";
     /// The connection broke.
     Connection = "LX-4001", Partial, "nothing is lost; it is tried again by itself, or run `lianxin sync`";
     /// The peer broke the protocol.

@@ -19,6 +19,7 @@ mod verify;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 
 use lianxin_protocol::admit::{LogFacts, Verdict, judge};
 use lianxin_protocol::authority::{Authority, Order, OrderError, Reason, Role, Standing};
@@ -170,7 +171,7 @@ pub struct OwnCoverage {
 #[derive(Debug)]
 pub struct Journal {
     identity: Identity,
-    authority: Authority,
+    authority: Arc<Authority>,
     pub(crate) logs: BTreeMap<LogId, Log>,
     /// Open ends of own logs: entries since the last full segment.
     tails: BTreeMap<LogId, Tail>,
@@ -206,7 +207,7 @@ impl Journal {
         let identity = Identity::open(connection)?;
         let (offered, found) = Offered::open(directory);
         let mut journal = Self {
-            authority: Authority::new(identity.network),
+            authority: Arc::new(Authority::new(identity.network)),
             identity,
             logs: BTreeMap::new(),
             tails: BTreeMap::new(),
@@ -303,8 +304,14 @@ impl Journal {
 
     /// Who may do what.
     #[must_use]
-    pub const fn authority(&self) -> &Authority {
+    pub fn authority(&self) -> &Authority {
         &self.authority
+    }
+
+    /// The same, to be kept by others.
+    #[must_use]
+    pub fn shared_authority(&self) -> Arc<Authority> {
+        Arc::clone(&self.authority)
     }
 
     /// The role of this device; `None` while the hub has not confirmed it.
@@ -448,7 +455,7 @@ impl Journal {
     /// # Errors
     /// Not the hub, or an order contradicts an earlier one: nothing was appended then.
     pub fn order(&mut self, connection: &Connection, orders: &[Order], now_ms: u64) -> Result<()> {
-        let mut trial = self.authority.clone();
+        let mut trial = Authority::clone(&self.authority);
         let signer = self.identity.authority.as_ref().map(Signer::public);
         let key = signer.ok_or_else(|| Error::new(Code::HubOnly, "orders are given at the hub"))?;
         let is_closed = |log: &LogId| self.logs.get(log).is_some_and(|it| it.author.device == key);
@@ -715,7 +722,14 @@ impl Journal {
             let stored = log.tip().position();
             let mut exceptions = exceptions(connection, log.key)?;
             exceptions.retain(|exception| exception.range.start < stored.len);
-            exceptions.truncate(limits::EXCEPTIONS_MAX);
+            if exceptions.len() > limits::EXCEPTIONS_MAX {
+                // Too many to name each: the last one named spans the rest, so that none is overstated.
+                let end = exceptions.last().map_or(0, |last| last.range.end);
+                exceptions.truncate(limits::EXCEPTIONS_MAX);
+                if let Some(last) = exceptions.last_mut() {
+                    last.range.end = end;
+                }
+            }
             let receipt = Receipt {
                 space: log.author.space,
                 log: id,
@@ -736,7 +750,7 @@ impl Journal {
     // ---- authority ----
 
     fn fold_authority(&mut self, connection: &Connection) -> Result<()> {
-        self.authority = Authority::new(self.identity.network);
+        self.authority = Arc::new(Authority::new(self.identity.network));
         self.fold_orders(connection)
     }
 
@@ -768,11 +782,20 @@ impl Journal {
             .logs
             .iter()
             .filter(|(_, log)| log.author.space == space);
-        // Version 1 has one authority log: the first that the root's certificate stands in.
-        let Some((id, log)) = log
-            .min_by_key(|(_, log)| log.key)
-            .map(|(id, log)| (*id, log.clone()))
-        else {
+        // Version 1 has one authority log: the one in which the root's certificate stands second.
+        let candidates: Vec<_> = log.map(|(id, log)| (*id, log.clone())).collect();
+        let mut certified = None;
+        for (id, log) in candidates.into_iter().filter(|(_, log)| log.end.len > 1) {
+            let second = self.entry(connection, &id, 1)?;
+            let order = second.payload.as_deref().map(Order::decode);
+            if let Some(Ok(Order::Certificate(certificate))) = order
+                && certificate.authority == log.author.device
+                && certificate.holds(&self.identity.network)
+            {
+                certified = Some((id, log));
+            }
+        }
+        let Some((id, log)) = certified else {
             return Ok(());
         };
         let mut next = u64::from(self.authority.cited().0);
@@ -781,10 +804,11 @@ impl Journal {
             let entry = self.entry(connection, &id, next)?;
             let is_order = entry.header.kind == EntryKind::Authority;
             let payload = entry.payload.as_deref().filter(|_| is_order);
-            match self
-                .authority
-                .apply(&entry.header.id(), &log.author.device, payload)
-            {
+            match Arc::make_mut(&mut self.authority).apply(
+                &entry.header.id(),
+                &log.author.device,
+                payload,
+            ) {
                 Ok(()) | Err(OrderError::Newer) => {}
                 Err(error) => tracing::warn!(%error, entry = next, "an order without effect"),
             }
@@ -817,7 +841,7 @@ impl Journal {
             author: log.author,
             forked_at: log.forked.map(|position| position.len),
         };
-        let authority = self.authority.clone();
+        let authority = Arc::clone(&self.authority);
         // A device that waits for its grant 待入网 shows what it records; everywhere else that waits.
         let waits = self.is_own(&log.author) && self.role().is_none();
         let verdicts = if waits && log.forked.is_none() {
@@ -922,6 +946,7 @@ impl Journal {
         let key = self.logs.get(&receipt.log).map_or(0, |log| log.key);
         if let Some(kept) = read_receipt(connection, key)? {
             let behind = receipt.stored.len < kept.stored.len
+                || receipt.received_at_ms < kept.received_at_ms
                 || (receipt.stored == kept.stored && receipt.judged_len < kept.judged_len);
             if behind && kept.epoch == receipt.epoch {
                 return Ok(false);
@@ -1106,7 +1131,7 @@ fn insert_part(connection: &Connection, key: i64, payload: &[u8]) -> Result<()> 
 fn touch(connection: &Connection, key: i64, record: &RecordId, space: &SpaceId) -> Result<i64> {
     let mut statement = connection.prepare_cached(
         "INSERT INTO records (record, space, version) VALUES (?1, ?2, 1)
-         ON CONFLICT (record) DO UPDATE SET version = version + 1
+         ON CONFLICT (record, space) DO UPDATE SET version = version + 1
          RETURNING id",
     )?;
     let id: i64 = statement.query_row(params![record.0, space.0], |row| row.get(0))?;
@@ -1121,12 +1146,19 @@ fn touch(connection: &Connection, key: i64, record: &RecordId, space: &SpaceId) 
 }
 
 fn mark_stale(connection: &Connection, log: i64, range: &Range<u64>) -> Result<()> {
+    let end = range.end.min((1 << 40) - 1);
+    let keys = (entry_key(log, range.start)?, entry_key(log, end)?);
     let mut statement = connection.prepare_cached(
         "INSERT OR IGNORE INTO stale (record)
          SELECT DISTINCT record FROM touches WHERE entry >= ?1 AND entry < ?2",
     )?;
-    let end = range.end.min((1 << 40) - 1);
-    statement.execute(params![entry_key(log, range.start)?, entry_key(log, end)?])?;
+    statement.execute(keys)?;
+    // A merge that was made from what counted before must not be written over this.
+    let mut statement = connection.prepare_cached(
+        "UPDATE records SET version = version + 1 WHERE id IN
+         (SELECT DISTINCT record FROM touches WHERE entry >= ?1 AND entry < ?2)",
+    )?;
+    statement.execute(keys)?;
     Ok(())
 }
 

@@ -57,13 +57,25 @@ pub fn path(directory: &Path) -> PathBuf {
     std::env::temp_dir().join(format!("lianxin-{name}.sock"))
 }
 
+/// Connects to the daemon of a data directory. A socket of another user is nobody's daemon: it would
+/// be handed what residents said.
+#[must_use]
+pub fn connect(directory: &Path) -> Option<UnixStream> {
+    use std::os::unix::fs::MetadataExt as _;
+    let path = path(directory);
+    let socket = std::fs::symlink_metadata(&path).ok()?;
+    let owner = std::fs::metadata(directory).ok()?;
+    (socket.uid() == owner.uid())
+        .then(|| UnixStream::connect(&path).ok())
+        .flatten()
+}
+
 /// Asks the daemon of a data directory, if one runs there.
 ///
 /// # Errors
 /// The daemon's own; [`Code::InUse`] when it does not answer.
 pub fn ask(directory: &Path, request: &Request) -> Result<Option<Reply>> {
-    let path = path(directory);
-    let Ok(mut stream) = UnixStream::connect(&path) else {
+    let Some(mut stream) = connect(directory) else {
         return Ok(None);
     };
     let silent = |error| Error::because(Code::InUse, "the running lianxin does not answer", error);

@@ -26,6 +26,8 @@ use peer::{Summary, Until};
 
 /// First and longest wait between attempts to reach a peer.
 const BACKOFF_MS: std::ops::RangeInclusive<u64> = 500..=60_000;
+/// A session that lasted this long was sound: the next attempt comes soon.
+const SOUND_MS: u64 = 5_000;
 /// Sessions at once; each is bounded, and together they fit a hub of 2 GiB.
 const SESSIONS: usize = 2_000;
 /// How long a stranger may take to say what it wants.
@@ -194,7 +196,10 @@ impl Net {
                     .await
                 {
                     Ok(summary) if summary.connected => {
-                        wait_ms = *BACKOFF_MS.start();
+                        // A session that dies at once is no reason to come back at once.
+                        if summary.elapsed_ms > SOUND_MS {
+                            wait_ms = *BACKOFF_MS.start();
+                        }
                         break;
                     }
                     Ok(_) => {}

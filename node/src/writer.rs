@@ -71,9 +71,11 @@ impl Writer {
         work: impl FnOnce(&mut Journal, &Connection) -> Result<R>,
     ) -> Result<R> {
         // One snapshot for many statements, which also takes the file's locks once.
-        self.connection.execute_batch("BEGIN")?;
+        let begun = self.connection.execute_batch("BEGIN");
         let done = work(&mut self.journal, &self.connection);
-        self.connection.execute_batch("COMMIT")?;
+        if begun.is_ok() {
+            self.connection.execute_batch("COMMIT")?;
+        }
         done
     }
 
@@ -202,7 +204,7 @@ impl WriterThread {
             .published
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        published.authority = Some(Arc::new(writer.journal.authority().clone()));
+        published.authority = Some(writer.journal.shared_authority());
         published.authors = writer.journal.authors();
     }
 
@@ -357,9 +359,11 @@ fn run_group(
     let mut answers: Vec<(Answer, Failed)> = Vec::with_capacity(group.len());
     let mut refused: Vec<(Failed, Error)> = Vec::new();
     let mut unstarted: Vec<Failed> = Vec::new();
+    // Kept outside until the transaction has begun, or nobody could be told that it has not.
+    let mut group = Some(group);
     let done = writer.transact(clock::now_ms(), |journal, connection| {
         let mut broken = None;
-        for (work, failed) in group {
+        for (work, failed) in group.take().into_iter().flatten() {
             if broken.is_some() {
                 unstarted.push(failed);
                 continue;

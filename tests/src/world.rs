@@ -1113,7 +1113,7 @@ impl World {
     fn rows(&mut self, node: usize) -> Result<Vec<String>> {
         let connection = self.writer(node)?.connection();
         let mut statement = connection.prepare(
-            "SELECT hex(record) || '|' || version || '|' || ifnull(kind, '-') || '|' ||
+            "SELECT hex(record) || '|' || hex(space) || '|' || ifnull(kind, '-') || '|' ||
                     ifnull(number, '-') || '|' || ifnull(title, '-') || '|' ||
                     ifnull(status, '-') || '|' || ifnull(facts, '-') || '|' || conflicts ||
                     '|' || waiting || '|' || ifnull(hex(state), '-')

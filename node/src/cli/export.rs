@@ -53,7 +53,7 @@ fn each(
 /// The file appears under its name only when it is whole.
 fn json_file(door: &mut Door, out: &Path) -> Result<u64> {
     let part = out.with_extension("part");
-    let mut file = BufWriter::new(File::create(&part).map_err(error::file(&part))?);
+    let mut file = BufWriter::new(private(&part)?);
     write!(file, "{{\"schema\":\"lianxin.records/1\",\"records\":[").map_err(error::file(&part))?;
     let mut first = true;
     let count = each(door, false, |record| {
@@ -89,10 +89,23 @@ fn automerge(door: &mut Door, out: &Path) -> Result<u64> {
             fields.remove("automerge");
         }
         let path = out.join(format!("{id}.automerge"));
-        std::fs::write(&path, document).map_err(error::file(&path))?;
+        private(&path)?
+            .write_all(&document)
+            .map_err(error::file(&path))?;
         let path = out.join(format!("{id}.json"));
-        std::fs::write(&path, format!("{record:#}\n")).map_err(error::file(&path))
+        let text = format!("{record:#}\n");
+        private(&path)?
+            .write_all(text.as_bytes())
+            .map_err(error::file(&path))
     })
+}
+
+/// A file that only its owner may read: it holds what residents said.
+fn private(path: &Path) -> Result<File> {
+    let mut options = File::options();
+    options.write(true).create(true).truncate(true);
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map_err(error::file(path))
 }
 
 fn bytes(hex: &str) -> Option<Vec<u8>> {

@@ -1,5 +1,7 @@
 //! What comes from others: made durable first, indexed behind it; and what goes out again.
 
+use std::collections::BTreeSet;
+
 use lianxin_protocol::admit::{Place, place};
 use lianxin_protocol::authority::{Reason, Standing};
 use lianxin_protocol::batch::{self, Packed, Parts};
@@ -39,6 +41,8 @@ pub enum Ingested {
     },
     /// The space is not one that this device may hold.
     NotHeld,
+    /// Payloads were left out; another peer may have them.
+    Incomplete,
 }
 
 impl Journal {
@@ -59,8 +63,29 @@ impl Journal {
             .readable(&self.identity.key())
             .contains(&space);
         let authority_space = Space::Authority.id(&self.identity.network);
-        if space != authority_space && !holds {
+        // Once the authority key is known, only its log is one of the authority space; before, a device
+        // takes what it is given and folds what the root key certifies.
+        let foreign = self
+            .authority
+            .key()
+            .is_some_and(|key| key != run.author().device);
+        let refused = if space == authority_space {
+            foreign
+        } else {
+            !holds
+        };
+        if refused {
             return Ok(Ingested::NotHeld);
+        }
+        // Headers alone would make this store look complete: nothing here is erased yet, so a run comes
+        // with its payloads or not at all.
+        if run
+            .run()
+            .entries
+            .iter()
+            .any(|entry| entry.payload.is_none())
+        {
+            return Ok(Ingested::Incomplete);
         }
         let stored = self
             .logs
@@ -121,10 +146,17 @@ impl Journal {
         // A short run is joined to the short segment before it, so that live changes that came one by
         // one do not leave a row each.
         let before = usize::try_from(log.end.len - log.last_first).unwrap_or(usize::MAX);
-        let joins = log.end.len > 0 && before + new.len() <= limits::BATCH_ENTRIES;
-        let first = if joins {
+        let short = log.end.len > 0 && before + new.len() <= limits::BATCH_ENTRIES;
+        let joined = if short {
             let last = log.end.len - 1;
             let segment = self.segments.containing(connection, (log.key, &id), last)?;
+            let all = segment.entries.iter().chain(new);
+            let bytes: u64 = all.map(|entry| u64::from(entry.header.payload_len)).sum();
+            Some(segment).filter(|_| bytes <= limits::BATCH_TARGET_BYTES as u64)
+        } else {
+            None
+        };
+        let first = if let Some(segment) = joined {
             let mut entries = segment.entries.clone();
             entries.extend_from_slice(new);
             self.write_run(connection, &id, log.key, segment.start, entries, run)?;
@@ -270,21 +302,17 @@ impl Journal {
             .iter()
             .filter(|(_, log)| log.judged_len < log.indexed_len);
         let logs: Vec<_> = unjudged.map(|(id, log)| (*id, log.author.space)).collect();
-        let mut clean: std::collections::BTreeMap<SpaceId, bool> =
-            std::collections::BTreeMap::new();
+        if logs.is_empty() {
+            return Ok(());
+        }
+        let mut statement = connection.prepare_cached(
+            "SELECT DISTINCT records.space FROM stale CROSS JOIN records
+                 ON records.id = stale.record",
+        )?;
+        let spaces = statement.query_map([], |row| row.get(0).map(SpaceId))?;
+        let unclean = spaces.collect::<Result<BTreeSet<_>, _>>()?;
         for (id, space) in logs {
-            let clean = match clean.get(&space) {
-                Some(clean) => *clean,
-                None => {
-                    let mut statement = connection.prepare_cached(
-                        "SELECT NOT EXISTS (SELECT 1 FROM stale CROSS JOIN records
-                             ON records.id = stale.record WHERE records.space = ?1)",
-                    )?;
-                    let now: bool = statement.query_row([space.0], |row| row.get(0))?;
-                    clean.insert(space, now);
-                    now
-                }
-            };
+            let clean = !unclean.contains(&space);
             if let Some(log) = self.logs.get_mut(&id).filter(|_| clean) {
                 log.judged_len = log.indexed_len;
                 self.touched.insert(id);
@@ -423,6 +451,11 @@ impl Journal {
     ) -> Result<Ingested> {
         let id = run.run().log;
         let begins = run.run().start.len;
+        let frozen = self.logs.get(&id).and_then(|log| log.forked);
+        if frozen.is_some_and(|frozen| frozen.len <= seq) {
+            // Proven already; more branches of it would prove nothing more.
+            return Ok(Ingested::Stored);
+        }
         if seq < begins {
             let from = seq.saturating_sub(limits::BATCH_ENTRIES as u64 - 1);
             return Ok(Ingested::Forked { proof: None, from });

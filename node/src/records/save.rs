@@ -417,10 +417,12 @@ impl Save {
             payload: change.bytes,
         });
         let entries = journal.append(connection, gathered.space, group, author.now_ms)?;
-        let mut statement =
-            connection.prepare_cached("SELECT id, version FROM records WHERE record = ?1")?;
-        let (key, version): (i64, i64) =
-            statement.query_row([record.0], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let mut statement = connection
+            .prepare_cached("SELECT id, version FROM records WHERE record = ?1 AND space = ?2")?;
+        let (key, version): (i64, i64) = statement
+            .query_row(params![record.0, gathered.space.0], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })?;
         drop(statement);
         let device = journal.identity().key();
         let hlc = journal.now();
@@ -438,6 +440,10 @@ fn refused(error: EditError) -> Error {
         EditError::TooLarge { .. } => {
             Error::because(Code::TooLarge, "the save is too large", error)
         }
-        error => Error::because(Code::Store, "the record cannot be written", error),
+        error => Error::because(
+            Code::RecordUnsound,
+            "the record cannot be written on",
+            error,
+        ),
     }
 }

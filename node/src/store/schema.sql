@@ -112,10 +112,12 @@ CREATE TABLE touches (
 ) STRICT;
 CREATE INDEX touches_record ON touches (record, entry);
 
--- One row a record. version counts its touches, so that a merge made from fewer is not written back.
+-- One row a record of a space: a device of another space that uses the same id makes a record of its
+-- own there. version moves with its touches and with what of them counts, so that a merge made from less
+-- is not written back; it is bookkeeping of this store and shown nowhere.
 CREATE TABLE records (
     id        INTEGER PRIMARY KEY,
-    record    BLOB NOT NULL UNIQUE,
+    record    BLOB NOT NULL,
     space     BLOB NOT NULL,
     version   INTEGER NOT NULL DEFAULT 0,
     kind      TEXT,
@@ -125,7 +127,8 @@ CREATE TABLE records (
     facts     TEXT,
     conflicts INTEGER NOT NULL DEFAULT 0,
     waiting   INTEGER NOT NULL DEFAULT 0,
-    state     BLOB
+    state     BLOB,
+    UNIQUE (record, space)
 ) STRICT;
 CREATE INDEX records_number ON records (number) WHERE number IS NOT NULL;
 CREATE INDEX records_conflicts ON records (conflicts) WHERE conflicts > 0;

@@ -188,6 +188,9 @@ impl Prepared {
                     Ingested::Forked { proof: None, from } => {
                         answers.push(Answer::Want(log, from));
                     }
+                    Ingested::Incomplete => {
+                        answers.push(Answer::Refuse(ErrorCode::NeedSnapshot, ErrorScope::Log));
+                    }
                     Ingested::NotHeld => {
                         answers.push(Answer::Refuse(ErrorCode::NotAuthorised, ErrorScope::Space));
                     }
@@ -290,8 +293,15 @@ pub fn apply_shares(session: &mut Session, shares: Vec<(SpaceId, Share)>) {
             session.withdraw(&id);
         }
     }
+    let shared = session.shared();
     for (id, share) in shares {
-        session.share(id, share);
+        if shared.contains(&id) {
+            for (log, tip) in share.logs {
+                session.tip_moved(&id, log, tip);
+            }
+        } else {
+            session.share(id, share);
+        }
     }
 }
 

@@ -147,6 +147,7 @@ pub async fn admit(net: &Arc<Net>, link: &Link, enrol: Enrol) -> Result<Enrolled
     let (sender, receiver) = tokio::sync::oneshot::channel();
     net.writer.write(
         move |journal, connection| {
+            let proof = proof_key(connection, &enrol.invite)?.ok_or_else(refused)?;
             grant(journal, connection, &enrol, device)?;
             let answer = answer(journal, connection, &enrol, &device)?;
             let channel = Channel {
@@ -154,7 +155,6 @@ pub async fn admit(net: &Arc<Net>, link: &Link, enrol: Enrol) -> Result<Enrolled
                 device: &device,
                 hub: &hub,
             };
-            let proof = proof_key(connection, &enrol.invite)?.ok_or_else(refused)?;
             Ok(Enrolled {
                 proof: channel.hub_proof(&proof, &answer.network),
                 ..answer

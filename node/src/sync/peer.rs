@@ -27,6 +27,9 @@ const STALL: Duration = Duration::from_secs(20);
 /// How long a session that should end waits for receipts once both sides hold the same.
 const RECEIPT_WAIT: Duration = Duration::from_secs(10);
 
+/// How long the last frames may take.
+const GOODBYE: Duration = Duration::from_secs(5);
+
 /// How long a session lasts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Until {
@@ -189,17 +192,18 @@ pub async fn run(
             () = sleep(Duration::from_millis(wake)) => session.handle_timeout(net.clock.ms()),
         }
     }
-    // What is queued, an error or a goodbye above all, still goes out.
-    if !broken {
-        while let Some(frame) = session.poll_transmit(net.clock.ms()) {
+    // What is queued, an error or a goodbye above all, still goes out, unless the peer does not read.
+    // A line that broke has nothing more to tell; what was not confirmed is sent again next time.
+    let goodbye = async {
+        while let Some(frame) = session.poll_transmit(net.clock.ms()).filter(|_| !broken) {
             if frames.send(frame).await.is_err() {
                 break;
             }
         }
-    }
-    drop(frames);
-    // A line that broke has nothing more to tell; what was not confirmed is sent again next time.
-    drop(writing.await);
+        drop(frames);
+        drop(writing.await);
+    };
+    drop(tokio::time::timeout(GOODBYE, goodbye).await);
     let traffic = line.traffic();
     line.close(u32::from(close.as_ref().map_or(0, close_code)));
     net.peer_gone(&peer);
