@@ -21,6 +21,8 @@ use crate::writer::{INDEX_SLICE, MERGE_SLICE, Writer, WriterThread};
 const QUIET: Duration = Duration::from_millis(15);
 /// Longest time that arrivals wait for their burst to end, in milliseconds.
 const LONGEST_BURST_MS: u64 = 1_000;
+/// Wait after a merge that failed.
+const RETRY: Duration = Duration::from_secs(1);
 /// Threads that build documents: the merge is all computing, and pages need a core too.
 const MERGERS: usize = 2;
 
@@ -139,9 +141,13 @@ impl Merger {
                     Err(RecvTimeoutError::Disconnected) => return,
                 }
             }
-            if let Err(error) = self.catch_up() {
-                // The queue is in the store: the next commit or the next start tries again.
+            while let Err(error) = self.catch_up() {
+                // The queue is in the store: it is tried again, now and at the next start.
                 tracing::warn!(error = %error.chain(), "merging was interrupted");
+                if error.code() == Code::Internal {
+                    break;
+                }
+                std::thread::sleep(RETRY);
             }
         }
     }

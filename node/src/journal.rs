@@ -252,6 +252,7 @@ impl Journal {
         self.tails.clear();
         self.dirty.clear();
         self.touched.clear();
+        self.unreceipted.clear();
         self.segments.clear();
         self.moved = Moved::default();
         let mut statement = connection.prepare_cached(

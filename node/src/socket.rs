@@ -15,6 +15,8 @@ use tokio::net::UnixListener;
 use crate::command::{Command, Reply};
 use crate::error::{self, Code, Error, Result};
 
+/// Wait after a caller could not be let in.
+const RETRY: std::time::Duration = std::time::Duration::from_millis(200);
 /// Longest line: a chunk of records to add, or a page of an export.
 const LINE_MAX: u64 = 64 * 1024 * 1024;
 /// A Unix socket's path has at most 108 bytes, with its end mark (unix(7)).
@@ -123,7 +125,12 @@ where
     let owner = std::fs::metadata(&path).map_err(error::file(&path))?.uid();
     let carry_out = Arc::new(carry_out);
     Ok(tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
+        loop {
+            let Ok((stream, _)) = listener.accept().await else {
+                // Out of descriptors, for one: that passes.
+                tokio::time::sleep(RETRY).await;
+                continue;
+            };
             let allowed = stream
                 .peer_cred()
                 .is_ok_and(|peer| [0, owner].contains(&peer.uid()));

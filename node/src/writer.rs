@@ -37,6 +37,8 @@ pub struct Writer {
     connection: Connection,
     /// The write path.
     pub journal: Journal,
+    /// A transaction failed and what it left in memory could not be replaced.
+    broken: bool,
     _lock: Lock,
 }
 
@@ -52,6 +54,7 @@ impl Writer {
         Ok(Self {
             connection,
             journal,
+            broken: false,
             _lock: lock,
         })
     }
@@ -88,6 +91,10 @@ impl Writer {
         now_ms: u64,
         work: impl FnOnce(&mut Journal, &Connection) -> Result<R>,
     ) -> Result<(R, Moved)> {
+        if self.broken {
+            let message = "the store failed and could not be read again: start the program anew";
+            return Err(Error::new(Code::Store, message));
+        }
         self.connection.execute_batch("BEGIN IMMEDIATE")?;
         let done = work(&mut self.journal, &self.connection);
         let done = done.and_then(|answer| {
@@ -102,10 +109,14 @@ impl Writer {
     }
 
     fn roll_back(&mut self) -> Result<()> {
+        // Until the journal has been read again it may lack logs, and would begin others in their place.
+        self.broken = true;
         if !self.connection.is_autocommit() {
             self.connection.execute_batch("ROLLBACK")?;
         }
-        self.journal.reload(&self.connection)
+        self.journal.reload(&self.connection)?;
+        self.broken = false;
+        Ok(())
     }
 
     /// Indexes, merges and projects everything that waits, in slices. Gives the number of records.
