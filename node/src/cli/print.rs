@@ -304,7 +304,8 @@ fn lines(fields: &Map<String, Value>, depth: usize, out: &mut String) {
                 }
             }
             Value::Null => {}
-            other => out.push_str(&format!("{indent}{key:<12} {}\n", plain(other))),
+            Value::Array(none) if none.is_empty() => {}
+            other => out.push_str(&format!("{indent}{key:<14} {}\n", plain(other))),
         }
     }
 }
