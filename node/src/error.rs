@@ -123,8 +123,6 @@ codes! {
     NothingToDo = "LX-3007", Usage, "the record has these values already";
     /// Too much for one record.
     TooLarge = "LX-3008", Usage, "shorten the text or split it over two records";
-    /// The device's own log was continued elsewhere; writing has stopped.
-    ForkGuard = "LX-3009", Failed, "run `lianxin sync`: a new log is begun once the missing entries are back";
     /// Changes that a record builds on have not arrived.
     RecordWaiting = "LX-3010", Partial, "run `lianxin sync` and try again";
     /// A record that another device has made so that nothing can be added to it.
@@ -137,8 +135,6 @@ codes! {
     Address = "LX-4003", Usage, "give HOST:PORT of an address that this computer has and that is free";
     /// A check found something bad.
     Unsound = "LX-5001", Failed, "keep the file or directory as it is and show the report to the hub";
-    /// A setting is wrong.
-    Config = "LX-6001", Usage, "correct the setting that is named";
     /// Wrongly called.
     Usage = "LX-6002", Usage, "see `lianxin --help`";
     /// A fault of this program.

@@ -13,7 +13,7 @@ use crate::codec::{DecodeError, Reader, Writer};
 use crate::hash;
 use crate::identity::{DeviceKey, Signature, Signer};
 use crate::limits;
-use crate::log::{Author, EntryId, LogId, Position};
+use crate::log::{Author, EntryId, LogId, Position, read_place, write_place};
 use crate::space::{NetworkId, SiteId, Space, SpaceId};
 
 /// What a device is for.
@@ -214,14 +214,7 @@ impl Certificate {
             .u32(self.version)
             .fixed(&self.root.0)
             .fixed(&self.authority.0);
-        match &self.trusted {
-            None => writer.u8(0),
-            Some((log, position)) => writer
-                .u8(1)
-                .fixed(&log.0)
-                .u64(position.len)
-                .fixed(&position.head),
-        };
+        write_place(&mut writer, self.trusted.as_ref());
         writer.into_bytes()
     }
 
@@ -238,20 +231,7 @@ impl Certificate {
         let version = reader.u32()?;
         let root = DeviceKey(reader.fixed()?);
         let authority = DeviceKey(reader.fixed()?);
-        let trusted = match reader.u8()? {
-            0 => None,
-            1 => {
-                let log = LogId(reader.fixed()?);
-                Some((
-                    log,
-                    Position {
-                        len: reader.u64()?,
-                        head: reader.fixed()?,
-                    },
-                ))
-            }
-            _ => return reader.fail("a flag that is neither 0 nor 1"),
-        };
+        let trusted = read_place(reader)?;
         Ok(Self {
             version,
             root,

@@ -438,14 +438,7 @@ impl Genesis {
             .fixed(&self.space.0)
             .fixed(&self.device.0)
             .fixed(&self.incarnation);
-        match &self.previous {
-            None => writer.u8(0),
-            Some((log, position)) => writer
-                .u8(1)
-                .fixed(&log.0)
-                .u64(position.len)
-                .fixed(&position.head),
-        };
+        write_place(&mut writer, self.previous.as_ref());
         writer.u8(self.reason.code());
         writer.into_bytes()
     }
@@ -459,17 +452,7 @@ impl Genesis {
         let space = SpaceId(reader.fixed()?);
         let device = DeviceKey(reader.fixed()?);
         let incarnation = reader.fixed()?;
-        let previous = match reader.u8()? {
-            0 => None,
-            1 => Some((
-                LogId(reader.fixed()?),
-                Position {
-                    len: reader.u64()?,
-                    head: reader.fixed()?,
-                },
-            )),
-            _ => return reader.fail("a flag that is neither 0 nor 1"),
-        };
+        let previous = read_place(&mut reader)?;
         let Some(reason) = GenesisReason::of(reader.u8()?) else {
             return reader.fail("an unknown reason");
         };
@@ -481,6 +464,33 @@ impl Genesis {
             previous,
             reason,
         })
+    }
+}
+
+/// Appends a place in another log, or that there is none.
+pub(crate) fn write_place(writer: &mut Writer, place: Option<&(LogId, Position)>) {
+    match place {
+        None => writer.u8(0),
+        Some((log, position)) => writer
+            .u8(1)
+            .fixed(&log.0)
+            .u64(position.len)
+            .fixed(&position.head),
+    };
+}
+
+/// Reads [`write_place`].
+pub(crate) fn read_place(
+    reader: &mut Reader<'_>,
+) -> Result<Option<(LogId, Position)>, DecodeError> {
+    match reader.u8()? {
+        0 => Ok(None),
+        1 => {
+            let log = LogId(reader.fixed()?);
+            let (len, head) = (reader.u64()?, reader.fixed()?);
+            Ok(Some((log, Position { len, head })))
+        }
+        _ => reader.fail("a flag that is neither 0 nor 1"),
     }
 }
 

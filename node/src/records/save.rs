@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use lianxin_protocol::authority::{Membership, Role, Verb};
 use lianxin_protocol::catalogue::{Catalogue, Draft, Fact, Kind, Refusal};
-use lianxin_protocol::document::{Edit, EditError, NewEvent, Scalar};
+use lianxin_protocol::document::{self, Edit, EditError, NewEvent, Scalar};
 use lianxin_protocol::limits;
 use lianxin_protocol::log::{DigestMode, EntryKind, NewEntry, RecordId};
 use lianxin_protocol::number::{DeviceCode, KindCode, Number};
@@ -19,6 +19,11 @@ use crate::clock;
 use crate::error::{Code, Error, Result};
 use crate::journal::Journal;
 use crate::store;
+
+// The guard in front of Automerge stands beside the wire's bounds and knows nothing of them: here they
+// meet, and must agree.
+const _: () = assert!(limits::CHANGE_DEFAULT_MAX == document::DEFAULT_CHANGE_BYTES);
+const _: () = assert!(limits::CHANGE_MAX == document::HARD_CHANGE_BYTES);
 
 /// Field and counter of the hub's case numbers.
 const HUB_NO: &str = "hub_no";

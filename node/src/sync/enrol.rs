@@ -149,7 +149,7 @@ pub async fn admit(net: &Arc<Net>, link: &Link, enrol: Enrol) -> Result<Enrolled
         move |journal, connection| {
             let proof = proof_key(connection, &enrol.invite)?.ok_or_else(refused)?;
             grant(journal, connection, &enrol, device)?;
-            let answer = answer(journal, connection, &enrol, &device)?;
+            let answer = answer(journal, connection, &device)?;
             let channel = Channel {
                 exporter: &exporter,
                 device: &device,
@@ -204,12 +204,7 @@ fn grant(
     journal.order(connection, &[used, grant], now_ms)
 }
 
-fn answer(
-    journal: &Journal,
-    connection: &Connection,
-    enrol: &Enrol,
-    device: &DeviceKey,
-) -> Result<Enrolled> {
+fn answer(journal: &Journal, connection: &Connection, device: &DeviceKey) -> Result<Enrolled> {
     let refused = || Error::new(Code::InviteRefused, "an invite was refused");
     let member = journal
         .authority()
@@ -225,7 +220,6 @@ fn answer(
             error,
         )
     })?;
-    debug_assert!(journal.authority().invite_user(&enrol.invite) == Some(*device));
     Ok(Enrolled {
         network: journal.identity().network,
         certificate,

@@ -297,7 +297,7 @@ async fn a_closed_endpoint_accepts_and_dials_no_more() -> Outcome {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "a measurement: run it by name with --nocapture"]
+#[ignore = "a measurement: cargo test --release -p lianxin-node measure -- --ignored --nocapture"]
 #[expect(clippy::print_stdout, reason = "a measurement is there to be read")]
 async fn measure() -> Outcome {
     let (hub, station) = (endpoint(HUB)?, endpoint(STATION)?);
