@@ -57,6 +57,8 @@ enum Verb {
     Join(Join),
     /// Run the node until it is told to stop
     Run(Run),
+    /// A link that logs this computer's browser in, once
+    Open,
     /// Records
     #[command(subcommand)]
     Record(Record),
@@ -91,6 +93,12 @@ enum Verb {
         /// Keep the demo's data here instead of a temporary directory
         #[arg(long, value_name = "DIR")]
         dir: Option<PathBuf>,
+        /// Answer under this host name as well, for a forwarded port
+        #[arg(long, value_name = "HOST")]
+        allow_host: Vec<String>,
+        /// Where the demonstration's page is
+        #[arg(long, value_name = "HOST:PORT")]
+        web: Option<String>,
     },
 }
 
@@ -324,8 +332,20 @@ fn carry_out(cli: Cli) -> Result<u8> {
         verb,
     } = cli;
     let output = Output { json };
-    if let Verb::Demo { check, dir } = verb {
-        return demo::run(check, dir.as_deref(), &output);
+    if let Verb::Demo {
+        check,
+        dir,
+        allow_host,
+        web,
+    } = verb
+    {
+        let plan = demo::Plan {
+            check,
+            dir: dir.as_deref(),
+            allow_host: &allow_host,
+            web: web.as_deref(),
+        };
+        return demo::run(&plan, &output);
     }
     let data = data.map_or_else(default_directory, Ok)?;
     let command = match verb {
@@ -356,7 +376,10 @@ fn carry_out(cli: Cli) -> Result<u8> {
             let value = runtime()?.block_on(service::join(&data, &ticket, join.hub.as_deref()))?;
             return Ok(output.print(&Reply { value, exit: 0 }));
         }
-        Verb::Run(run) => return service::run(&data, run.listen.as_deref(), json),
+        Verb::Run(run) => {
+            return service::run(&data, run.listen.as_deref(), run.web.as_deref(), json);
+        }
+        Verb::Open => return open(&data, &output),
         Verb::Sync { peer } => {
             let _wait = progress::spinner("talking to the hub");
             let reply = match socket::ask(&data, &Request::Sync { peer: peer.clone() })? {
@@ -442,6 +465,33 @@ fn carry_out(cli: Cli) -> Result<u8> {
     let reply = Door::open(&data).and_then(|mut door| door.call(command));
     drop(wait);
     Ok(output.print(&reply?))
+}
+
+/// Makes a login link and shows it to the browser, if there is a desktop.
+fn open(data: &Path, output: &Output) -> Result<u8> {
+    let mut door = Door::open(data)?;
+    let mut reply = door.call(Command::Open)?;
+    let url = reply.value.get("url").and_then(Value::as_str);
+    if matches!(door, Door::Store(_)) {
+        complain("lianxin is not running here: start `lianxin run`, then open the link\n");
+        reply.exit = 1;
+    } else if let (Some(url), true) = (url, has_desktop()) {
+        let opened = std::process::Command::new("xdg-open")
+            .arg(url)
+            .stdin(std::process::Stdio::null())
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn();
+        if opened.is_err() {
+            complain("no browser was found: open the link by hand\n");
+        }
+    }
+    Ok(output.print(&reply))
+}
+
+fn has_desktop() -> bool {
+    let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    set("DISPLAY") || set("WAYLAND_DISPLAY")
 }
 
 mod progress {

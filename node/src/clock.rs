@@ -70,14 +70,50 @@ pub fn rfc3339(unix_ms: u64) -> String {
     jiff::Timestamp::from_millisecond(ms).map_or_else(|_| String::new(), |at| format!("{at:.3}"))
 }
 
-/// The Beijing calendar year of a time: numbers carry it (China Standard Time is UTC+8 all year).
+/// Unix milliseconds of an RFC 3339 time.
+#[must_use]
+pub fn unix_ms(rfc3339: &str) -> Option<u64> {
+    let at: jiff::Timestamp = rfc3339.parse().ok()?;
+    u64::try_from(at.as_millisecond()).ok()
+}
+
+/// A moment by the clock on the wall in Beijing: China Standard Time is UTC+8 all year.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Beijing(jiff::civil::DateTime);
+
+impl Beijing {
+    /// The Beijing time of a Unix time in milliseconds.
+    #[must_use]
+    pub fn of(unix_ms: u64) -> Self {
+        let ms = i64::try_from(unix_ms).unwrap_or(i64::MAX);
+        let at = jiff::Timestamp::from_millisecond(ms).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+        Self(BEIJING.to_datetime(at))
+    }
+
+    /// Year, month and day.
+    #[must_use]
+    pub fn date(self) -> (i16, i8, i8) {
+        (self.0.year(), self.0.month(), self.0.day())
+    }
+
+    /// Hour and minute.
+    #[must_use]
+    pub fn time(self) -> (i8, i8) {
+        (self.0.hour(), self.0.minute())
+    }
+
+    /// Days from this date to another, which is given as `2026-03-14`.
+    #[must_use]
+    pub fn days_until(self, date: &str) -> Option<i32> {
+        let there: jiff::civil::Date = date.parse().ok()?;
+        Some((there - self.0.date()).get_days())
+    }
+}
+
+/// The Beijing calendar year of a time: numbers carry it.
 #[must_use]
 pub fn beijing_year(unix_ms: u64) -> u16 {
-    let ms = i64::try_from(unix_ms).unwrap_or(i64::MAX);
-    let year = jiff::Timestamp::from_millisecond(ms).map(|at| BEIJING.to_datetime(at).year());
-    year.ok()
-        .and_then(|year| u16::try_from(year).ok())
-        .unwrap_or(1970)
+    u16::try_from(Beijing::of(unix_ms).date().0).unwrap_or(1970)
 }
 
 #[cfg(test)]
@@ -90,5 +126,11 @@ mod tests {
         assert_eq!(beijing_year(new_year), 2026);
         assert_eq!(beijing_year(new_year - 1), 2025);
         assert_eq!(rfc3339(new_year), "2025-12-31T16:00:00.000Z");
+        assert_eq!(unix_ms("2025-12-31T16:00:00.000Z"), Some(new_year));
+        assert_eq!(Beijing::of(new_year).date(), (2026, 1, 1));
+        assert_eq!(Beijing::of(new_year - 60_000).time(), (23, 59));
+        assert_eq!(Beijing::of(new_year).days_until("2025-12-30"), Some(-2));
+        assert_eq!(Beijing::of(new_year).days_until("2026-02-01"), Some(31));
+        assert_eq!(Beijing::of(new_year).days_until("soon"), None);
     }
 }

@@ -16,11 +16,13 @@ use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use crate::accounts;
 use crate::clock;
 use crate::error::{Code, Error, Kind as ErrorKind, Result};
 use crate::journal::Journal;
+use crate::records::delivery::{self, Coverage, Delivery};
 use crate::records::save::{self, Author};
-use crate::records::{self, Coverage, Filter, gather_written};
+use crate::records::{self, Filter, gather_written};
 use crate::store;
 use crate::sync::enrol;
 
@@ -54,6 +56,8 @@ pub enum Command {
         role: String,
         expires_hours: u64,
     },
+    /// Makes a link that logs a browser of this computer in, once.
+    Open,
     /// Records new records.
     RecordAdd {
         kind: String,
@@ -123,6 +127,7 @@ impl Command {
         match self {
             Self::SiteCreate { .. } => "site-create",
             Self::InviteCreate { .. } => "invite-create",
+            Self::Open => "open",
             Self::RecordAdd { .. } => "record-add",
             Self::RecordSet { .. } => "record-set",
             Self::RecordAct { .. } => "record-act",
@@ -144,6 +149,7 @@ impl Command {
             self,
             Self::SiteCreate { .. }
                 | Self::InviteCreate { .. }
+                | Self::Open
                 | Self::RecordAdd { .. }
                 | Self::RecordSet { .. }
                 | Self::RecordAct { .. }
@@ -166,6 +172,7 @@ impl Command {
                 role,
                 expires_hours,
             } => invite_create(journal, connection, &site, &role, expires_hours),
+            Self::Open => open(connection),
             Self::RecordAdd {
                 kind,
                 rows,
@@ -215,6 +222,7 @@ impl Command {
                     search,
                     limit,
                     after: after.transpose()?,
+                    conflicts: None,
                 };
                 record_list(journal, connection, &filter)
             }
@@ -226,7 +234,7 @@ impl Command {
             Self::RecordHistory { id } => {
                 let key = records::find(connection, &id)?;
                 let gathered = gather_written(connection, journal, key)?;
-                let names = accounts(connection)?;
+                let names = accounts::names(connection)?;
                 let changes = records::history(&gathered, |account| {
                     names
                         .get(account)
@@ -298,35 +306,10 @@ pub fn with_schema(schema: &str, value: Value) -> Value {
 
 // ---- accounts ----
 
-/// Makes an account, if there is none of this name, and gives its id.
-///
-/// # Errors
-/// The store cannot be written.
-pub fn account_id(connection: &Connection, name: &str) -> Result<String> {
-    use rusqlite::OptionalExtension as _;
-    let name = name.trim();
-    if name.is_empty() || name.chars().count() > 40 || name.chars().any(char::is_control) {
-        return Err(Error::new(
-            Code::Usage,
-            "an account name has 1 to 40 characters on one line",
-        ));
-    }
-    let mut statement =
-        connection.prepare_cached("SELECT account FROM accounts WHERE name = ?1")?;
-    if let Some(account) = statement.query_row([name], |row| row.get(0)).optional()? {
-        return Ok(account);
-    }
-    let account = Hex(&clock::random::<8>()?).to_string();
-    connection
-        .prepare_cached("INSERT INTO accounts (account, name) VALUES (?1, ?2)")?
-        .execute([account.as_str(), name])?;
-    Ok(account)
-}
-
 /// Who acts: the named account, made on first use since whoever calls owns the store, or the first.
 fn author(connection: &Connection, name: Option<&str>) -> Result<Author> {
     let account = match name {
-        Some(name) => account_id(connection, name)?,
+        Some(name) => accounts::id_of(connection, name)?,
         None => connection.query_row(
             "SELECT account FROM accounts ORDER BY id LIMIT 1",
             [],
@@ -339,10 +322,18 @@ fn author(connection: &Connection, name: Option<&str>) -> Result<Author> {
     })
 }
 
-fn accounts(connection: &Connection) -> Result<std::collections::BTreeMap<String, String>> {
-    let mut statement = connection.prepare_cached("SELECT account, name FROM accounts")?;
-    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    Ok(rows.collect::<Result<_, _>>()?)
+/// Key under which a daemon keeps the address of its pages.
+pub const WEB_ADDRESS: &str = "web";
+
+fn open(connection: &Connection) -> Result<Reply> {
+    let address = store::meta(connection, WEB_ADDRESS)?;
+    let address = address.and_then(|bytes| String::from_utf8(bytes).ok());
+    let unknown = || Error::new(Code::NoPages, "no pages have been served here yet");
+    let address = address.ok_or_else(unknown)?;
+    let secret = accounts::new_link(connection, clock::now_ms())?;
+    Ok(Reply::ok(
+        json!({ "url": format!("http://{address}/login/{secret}") }),
+    ))
 }
 
 // ---- hub ----
@@ -556,7 +547,13 @@ fn record_add(
         };
         match kind.read(row) {
             Ok(draft) => {
-                match save::add(connection, journal, kind, &draft, submission, author) {
+                let new = save::New {
+                    kind,
+                    draft: &draft,
+                    submission,
+                    told: false,
+                };
+                match save::add(connection, journal, &new, author) {
                     Ok(saved) => added.push(saved),
                     // The other rows count all the same; anything else concerns all of them and
                     // shows at the first.
@@ -613,7 +610,7 @@ fn saved_reply(
     let mut gathered = gather_written(connection, journal, saved.key)?;
     let content = gathered.content(journal.authority());
     let reached = Coverage::read(connection, journal)?.reached(connection, saved.key)?;
-    let (state, status) = records::shown(reached, &content.kind, &content.status);
+    let (state, status) = delivery::shown(reached, &content.kind, &content.status);
     let heads = gathered.document().heads();
     let heads: Vec<_> = heads.iter().map(|head| Hex(head).to_string()).collect();
     Ok(Reply::ok(json!({
@@ -631,7 +628,7 @@ fn record_list(journal: &Journal, connection: &Connection, filter: &Filter) -> R
     let mut listed = Vec::with_capacity(rows.len());
     for row in &rows {
         let reached = coverage.reached(connection, row.key)?;
-        let (state, status) = records::shown(reached, &row.kind, &row.status);
+        let (state, status) = delivery::shown(reached, &row.kind, &row.status);
         // A status that follows from the receipt is stored as the one that it stands for.
         if filter
             .status
@@ -665,10 +662,10 @@ fn device_name(journal: &Journal, device: &DeviceKey) -> String {
 fn record_json(journal: &mut Journal, connection: &Connection, key: i64) -> Result<Value> {
     let gathered = gather_written(connection, journal, key)?;
     let content = gathered.content(journal.authority());
-    let names = accounts(connection)?;
+    let names = accounts::names(connection)?;
     let coverage = Coverage::read(connection, journal)?;
     let reached = coverage.reached(connection, key)?;
-    let (state, status) = records::shown(reached, &content.kind, &content.status);
+    let (state, status) = delivery::shown(reached, &content.kind, &content.status);
     let conflicts: Vec<_> = content
         .conflicts
         .iter()
@@ -785,11 +782,11 @@ fn export_page(
 fn status(journal: &mut Journal, connection: &Connection) -> Result<Reply> {
     let count = |sql: &str| -> Result<u64> { Ok(connection.query_row(sql, [], |row| row.get(0))?) };
     let all = count("SELECT count(*) FROM records WHERE kind IS NOT NULL AND kind <> ''")?;
-    let conflicts = count("SELECT count(*) FROM records WHERE conflicts > 0")?;
-    let quarantined = quarantined(journal, connection)?;
-    let (unreceipted, oldest) = records::unreceipted(connection, journal)?;
+    let delivery = Delivery::read(connection, journal)?;
     let now = clock::now_ms();
-    let oldest_s = oldest.map(|hlc| now.saturating_sub(hlc >> 16) / 1_000);
+    let oldest_s = delivery
+        .oldest_ms
+        .map(|since| now.saturating_sub(since) / 1_000);
     let me = journal.identity().key();
     let member = journal.authority().members().get(&me).cloned();
     let site_code = |site: Option<SiteId>| {
@@ -811,17 +808,7 @@ fn status(journal: &mut Journal, connection: &Connection) -> Result<Reply> {
         None => (text("device_code")?, text("site_code")?),
     };
     let mut peers = Vec::new();
-    let mut statement = connection
-        .prepare_cached("SELECT device, last_seen_ms, path FROM peers ORDER BY device")?;
-    let rows = statement.query_map([], |row| {
-        Ok((
-            DeviceKey(row.get(0)?),
-            row.get::<_, u64>(1)?,
-            row.get::<_, String>(2)?,
-        ))
-    })?;
-    for row in rows {
-        let (device, seen, path) = row?;
+    for (device, seen, path) in records::peers(connection)? {
         let known = journal.authority().members().get(&device);
         peers.push(json!({
             "device": device_name(journal, &device),
@@ -835,7 +822,7 @@ fn status(journal: &mut Journal, connection: &Connection) -> Result<Reply> {
         .as_ref()
         .is_some_and(|it| matches!(it.membership, Membership::Blocked { .. }));
     let late = oldest_s.is_some_and(|age| age > UNRECEIPTED_THRESHOLD_S);
-    let attention = late || conflicts > 0 || quarantined > 0 || blocked;
+    let attention = late || delivery.conflicts > 0 || delivery.quarantined > 0 || blocked;
     let (name, district) = journal.authority().names();
     let value = json!({
         "role": role,
@@ -846,10 +833,10 @@ fn status(journal: &mut Journal, connection: &Connection) -> Result<Reply> {
         "name": name,
         "district": district,
         "records": all,
-        "unreceipted": unreceipted,
+        "unreceipted": delivery.unreceipted,
         "oldest_unreceipted_s": oldest_s,
-        "conflicts": conflicts,
-        "quarantined": quarantined,
+        "conflicts": delivery.conflicts,
+        "quarantined": delivery.quarantined,
         "sites": journal.authority().sites().len(),
         "peers": peers,
         "epoch": Hex(&journal.identity().epoch).to_string(),
@@ -859,31 +846,6 @@ fn status(journal: &mut Journal, connection: &Connection) -> Result<Reply> {
         value,
         exit: u8::from(attention),
     })
-}
-
-/// Records with an entry that does not count: by this device's own judgement, or by the hub's.
-fn quarantined(journal: &Journal, connection: &Connection) -> Result<u64> {
-    let own: u64 = connection.query_row(
-        "SELECT count(DISTINCT touches.record) FROM exceptions JOIN touches
-             ON touches.entry >= (exceptions.log << 40) + exceptions.first
-            AND touches.entry < (exceptions.log << 40) + min(exceptions.after, 1 << 39)",
-        [],
-        |row| row.get(0),
-    )?;
-    if own > 0 || journal.identity().authority.is_some() {
-        return Ok(own);
-    }
-    let mut held = 0;
-    for space in journal.authority().spaces().keys() {
-        for receipt in journal.receipts(connection, space)? {
-            held += receipt
-                .exceptions
-                .iter()
-                .map(|it| it.range.end - it.range.start)
-                .sum::<u64>();
-        }
-    }
-    Ok(held)
 }
 
 fn digest(journal: &Journal, connection: &Connection) -> Result<Reply> {

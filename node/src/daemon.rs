@@ -6,15 +6,21 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use lianxin_protocol::hash::Hex;
 use lianxin_protocol::identity::DeviceKey;
+use serde_json::json;
 use tokio::sync::watch;
 
 use crate::changes::Changes;
 use crate::clock::Monotonic;
-use crate::error::{Code, Error, Result};
+use crate::command::{self, Reply, with_schema};
+use crate::error::{Code, Error, Kind, Result};
 use crate::records::{self, Projection, Reader};
-use crate::store::Store;
+use crate::setup;
+use crate::store::{self, Store};
 use crate::sync::Net;
+use crate::sync::peer::{Summary, Until};
+use crate::web::{self, Doors, Line, Web};
 use crate::writer::{INDEX_SLICE, MERGE_SLICE, Writer, WriterThread};
 
 /// Quiet time after which a burst of arrivals is merged; each record once a burst.
@@ -23,6 +29,8 @@ const QUIET: Duration = Duration::from_millis(15);
 const LONGEST_BURST_MS: u64 = 1_000;
 /// Wait after a merge that failed.
 const RETRY: Duration = Duration::from_secs(1);
+/// Wait between attempts to have a waiting device confirmed.
+const CONFIRM_EVERY: Duration = Duration::from_secs(10);
 /// Threads that build documents: the merge is all computing, and pages need a core too.
 const MERGERS: usize = 2;
 
@@ -89,6 +97,87 @@ impl Node {
         tokio::spawn(Arc::clone(&self.net).keep(addresses, hub, self.stop.subscribe()));
     }
 
+    /// Has the device confirmed if it still waits, and then keeps a session with its hub until stopped.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn follow_hub(&self, stop: watch::Receiver<bool>) -> Result<()> {
+        let hub = self
+            .writer
+            .after_wait(|_, connection| setup::hub_of(connection))?;
+        let Some((hub, addresses)) = hub else {
+            return Ok(());
+        };
+        let writer = self.writer.clone();
+        let net = Arc::clone(&self.net);
+        tokio::spawn(async move {
+            let mut stopped = stop.clone();
+            loop {
+                match setup::confirm(&writer).await {
+                    Ok(true) => break,
+                    Ok(false) => {}
+                    Err(error) => {
+                        tracing::warn!(error = %error.chain(), "the hub has not confirmed")
+                    }
+                }
+                tokio::select! {
+                    _ = stopped.changed() => return,
+                    () = tokio::time::sleep(CONFIRM_EVERY) => {}
+                }
+            }
+            drop(writer);
+            net.keep(addresses, hub, stop).await;
+        });
+        Ok(())
+    }
+
+    /// What pages may ask of this node's network.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn doors(&self) -> Result<Doors> {
+        let hub = self
+            .writer
+            .after_wait(|_, connection| setup::hub_of(connection))?
+            .map(|(hub, _)| hub);
+        let net = Arc::clone(&self.net);
+        let line = move || {
+            let peers = net.peers();
+            let open = peers.iter().filter(|(_, peer)| peer.sessions > 0);
+            let online: Vec<_> = open.map(|(device, _)| *device).collect();
+            Line {
+                connected: hub.map_or(!online.is_empty(), |hub| online.contains(&hub)),
+                online,
+                failure: net.failure(),
+            }
+        };
+        let (net, writer) = (Arc::clone(&self.net), self.writer.clone());
+        let sync = move || -> web::Opening {
+            let (net, writer) = (Arc::clone(&net), writer.clone());
+            Box::pin(async move { sync_once(&net, &writer, None).await })
+        };
+        Ok(Doors {
+            line: Arc::new(line),
+            sync: Arc::new(sync),
+        })
+    }
+
+    /// Serves the node's pages until it stops. Gives the address as bound.
+    ///
+    /// # Errors
+    /// [`Code::Address`] when the address is not this computer's own or not free.
+    pub async fn serve_pages(&self, address: SocketAddr, allowed: &[String]) -> Result<SocketAddr> {
+        let ways = (self.writer.clone(), self.changes.clone());
+        let web = Web::bind(address, allowed, ways, self.doors()?, self.stopping()).await?;
+        let bound = web.address()?;
+        self.writer.write_wait(move |_, connection| {
+            let bound = bound.to_string();
+            store::set_meta(connection, command::WEB_ADDRESS, bound.as_bytes())
+        })?;
+        tokio::spawn(web.serve());
+        Ok(bound)
+    }
+
     /// Told when the node stops.
     #[must_use]
     pub fn stopping(&self) -> watch::Receiver<bool> {
@@ -122,6 +211,80 @@ impl Node {
         }
     }
 }
+
+// ---- one session ----
+
+/// One session with each known peer: the hub, at the first of its addresses that answers.
+///
+/// # Errors
+/// [`Code::HubUnreachable`]; the store fails.
+pub async fn sync_once(net: &Arc<Net>, writer: &WriterThread, peer: Option<&str>) -> Result<Reply> {
+    let hub = writer.after_wait(|_, connection| setup::hub_of(connection))?;
+    let Some((hub, mut addresses)) = hub else {
+        let value = with_schema("lianxin.sync/1", json!({ "sessions": [] }));
+        return Ok(Reply { value, exit: 0 });
+    };
+    if let Some(peer) = peer {
+        addresses = vec![peer.to_owned()];
+    }
+    if !setup::confirm(writer).await? {
+        return Err(unreachable(&addresses));
+    }
+    let mut summary = None;
+    for address in &addresses {
+        let Ok(address) = setup::resolve(address) else {
+            continue;
+        };
+        let (_keep, stop) = watch::channel(false);
+        match net.session(address, hub, Until::InSync, stop).await {
+            Ok(done) if done.connected => {
+                summary = Some(done);
+                break;
+            }
+            Ok(_) => {}
+            Err(error) if error.code() == Code::Connection => {
+                tracing::debug!(error = %error.chain(), "no answer");
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    let summary = summary.ok_or_else(|| unreachable(&addresses))?;
+    report(writer, &hub, &summary)
+}
+
+fn unreachable(addresses: &[String]) -> Error {
+    let message = format!("no hub answers at {}", addresses.join(", "));
+    Error::new(Code::HubUnreachable, message)
+}
+
+fn report(writer: &WriterThread, hub: &DeviceKey, summary: &Summary) -> Result<Reply> {
+    let own = writer.after_wait(|journal, connection| journal.own_coverage(connection))?;
+    let covered = own.receipted == own.entries;
+    let exit = if covered && summary.in_sync {
+        0
+    } else {
+        Kind::Partial.exit_code()
+    };
+    let session = json!({
+        "peer": Hex(&hub.0).to_string(),
+        "sent": summary.stats.entries_out,
+        "received": summary.stats.entries_in,
+        "receipted": own.receipted,
+        "entries": own.entries,
+        "quarantined": own.quarantined,
+        "rounds": summary.stats.rounds,
+        "frame_bytes_out": summary.stats.frame_bytes_out,
+        "frame_bytes_in": summary.stats.frame_bytes_in,
+        "udp_bytes_out": summary.udp_bytes.0,
+        "udp_bytes_in": summary.udp_bytes.1,
+        "elapsed_ms": summary.elapsed_ms,
+        "close": summary.close.as_ref().map(|close| format!("{close:?}")),
+    });
+    let value = with_schema("lianxin.sync/1", json!({ "sessions": [session] }));
+    Ok(Reply { value, exit })
+}
+
+// ---- behind ingest ----
 
 /// Indexes, merges and projects behind ingest: documents are built on its threads, the writer only
 /// writes rows, in slices, and only where the version is still the one that was read.

@@ -137,6 +137,16 @@ codes! {
     Unsound = "LX-5001", Failed, "keep the file or directory as it is and show the report to the hub";
     /// Wrongly called.
     Usage = "LX-6002", Usage, "see `lianxin --help`";
+    /// An account name that is taken.
+    AccountTaken = "LX-7001", Refused, "choose another name, or log in with that account";
+    /// A password that is too easily found.
+    WeakPassword = "LX-7002", Usage, "choose a longer one: a sentence is easy to remember";
+    /// Wrong name or password, or too many attempts.
+    LoginRefused = "LX-7003", Refused, "try again, or run `lianxin open` on this computer for a link that logs in";
+    /// A page that does not exist.
+    NoPage = "LX-7004", Usage, "go back to the first page";
+    /// Pages have no address yet.
+    NoPages = "LX-7005", Usage, "start the pages with `lianxin run`, then ask again";
     /// A fault of this program.
     Internal = "LX-9001", Failed, "please report this with the output of `lianxin status`";
 }

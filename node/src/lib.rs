@@ -11,16 +11,20 @@
 //!            └────► sync ─► protocol::session ┘
 //! ```
 
+pub mod accounts;
 pub mod changes;
 pub mod cli;
 pub mod clock;
 pub mod command;
 pub mod daemon;
+pub mod drafts;
 pub mod error;
 pub mod journal;
 pub mod records;
 pub mod setup;
+pub mod slips;
 pub mod socket;
 pub mod store;
 pub mod sync;
+pub mod web;
 pub mod writer;

@@ -5,11 +5,12 @@
 //! derived cannot disagree with the log. A projection is a pure function of (entries that count, parts,
 //! authority, catalogue); `lianxin reproject` makes identical rows from the same logs.
 
+pub mod delivery;
 pub mod save;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lianxin_protocol::authority::{Authority, Reason, Role};
+use lianxin_protocol::authority::{Authority, Role};
 use lianxin_protocol::catalogue::{Actor, Catalogue, Fact, Facts, Kind, Outcome, Step};
 use lianxin_protocol::document::{
     ActorId, Built, ChangeHash, Document, GuardedChange, Limits, Scalar, View,
@@ -17,7 +18,6 @@ use lianxin_protocol::document::{
 use lianxin_protocol::hash::{self, Hex};
 use lianxin_protocol::identity::{DeviceKey, short};
 use lianxin_protocol::log::{Entry, EntryKind, LogId, RecordId};
-use lianxin_protocol::message::Receipt;
 use lianxin_protocol::part::{Part, PartRef, reference};
 use lianxin_protocol::space::SpaceId;
 use rusqlite::{Connection, OptionalExtension as _, params};
@@ -25,8 +25,8 @@ use serde_json::{Map, Value, json};
 
 use crate::clock;
 use crate::error::{Code, Error, Result};
-use crate::journal::segments::{Segments, entry_key, split_key};
-use crate::journal::{Journal, exceptions, read_receipt};
+use crate::journal::segments::{Segments, split_key};
+use crate::journal::{Journal, exceptions};
 
 /// What a device may do in a record's workflow, by its role.
 #[must_use]
@@ -38,41 +38,6 @@ pub fn acts_for(role: Option<Role>) -> BTreeSet<Actor> {
             [Clerk, Deputy, Hub, Supervisor, Unit, Privacy, Resident].into()
         }
         Some(Role::Courier | Role::Reader) | None => BTreeSet::new(),
-    }
-}
-
-/// How far a record has come, the same words everywhere 状态.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// Committed here 已存本机.
-    Saved,
-    /// Shown to the hub, no receipt covers it yet 传送中.
-    Sending,
-    /// A verified receipt says that every entry is stored at the hub, none held back 中心已收.
-    Received,
-    /// A verified receipt says that they are merged and visible there as well 已并入.
-    Merged,
-    /// The answer has gone back to the person 已反馈.
-    Answered,
-    /// The matter was refused, with a reason 被退回.
-    Refused,
-    /// Some entry is held back, with a reason 已隔离.
-    Quarantined,
-}
-
-impl State {
-    /// The word in JSON.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Saved => "saved",
-            Self::Sending => "sending",
-            Self::Received => "received",
-            Self::Merged => "merged",
-            Self::Answered => "answered",
-            Self::Refused => "refused",
-            Self::Quarantined => "quarantined",
-        }
     }
 }
 
@@ -756,6 +721,8 @@ pub struct Filter {
     pub status: Option<String>,
     /// Text in number, title or any text.
     pub search: Option<String>,
+    /// Only those with, or without, fields in conflict.
+    pub conflicts: Option<bool>,
     /// Rows at most.
     pub limit: usize,
     /// Id of the last record of the page before.
@@ -779,6 +746,84 @@ pub struct Listed {
     pub status: String,
     /// Fields in conflict.
     pub conflicts: i64,
+    /// Its space.
+    pub space: SpaceId,
+    /// What it holds in the clear, as nested JSON.
+    pub facts: Map<String, Value>,
+}
+
+impl Listed {
+    /// When it was recorded, by the recording device's clock: ids carry it (RFC 9562, version 7).
+    #[must_use]
+    pub fn recorded_ms(&self) -> u64 {
+        let [a, b, c, d, e, f, ..] = self.id.0;
+        u64::from_be_bytes([0, 0, a, b, c, d, e, f])
+    }
+}
+
+const LISTED: &str = "id, record, kind, number, title, status, conflicts, space, facts";
+
+fn listed(row: &rusqlite::Row<'_>) -> rusqlite::Result<Listed> {
+    let facts: Option<String> = row.get(8)?;
+    Ok(Listed {
+        key: row.get(0)?,
+        id: RecordId(row.get(1)?),
+        kind: row.get(2)?,
+        number: row.get(3)?,
+        title: row.get(4)?,
+        status: row.get(5)?,
+        conflicts: row.get(6)?,
+        space: SpaceId(row.get(7)?),
+        facts: facts
+            .and_then(|facts| serde_json::from_str(&facts).ok())
+            .unwrap_or_default(),
+    })
+}
+
+/// Records of a kind in a folded status, oldest first: what waits longest comes first.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn queue(
+    connection: &Connection,
+    kind: &str,
+    status: &str,
+    most: usize,
+) -> Result<Vec<Listed>> {
+    let sql = format!(
+        "SELECT {LISTED} FROM records WHERE kind = ?1 AND status = ?2 ORDER BY record LIMIT ?3"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let rows = statement.query_map(params![kind, status, most as u64], listed)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// How many records of a kind stand where: space, folded status, count.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn tally(connection: &Connection, kind: &str) -> Result<Vec<(SpaceId, String, u64)>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT space, status, count(*) FROM records WHERE kind = ?1 GROUP BY space, status",
+    )?;
+    let rows = statement.query_map([kind], |row| {
+        Ok((SpaceId(row.get(0)?), row.get(1)?, row.get(2)?))
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// The rows of these records, in the order given; those that are not shown are left out.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn rows(connection: &Connection, keys: &[i64]) -> Result<Vec<Listed>> {
+    let sql = format!("SELECT {LISTED} FROM records WHERE id = ?1 AND kind <> ''");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut found = Vec::with_capacity(keys.len());
+    for key in keys {
+        found.extend(statement.query_row([key], listed).optional()?);
+    }
+    Ok(found)
 }
 
 /// Records, newest first: ids are ordered by time.
@@ -796,31 +841,31 @@ pub fn list(connection: &Connection, filter: &Filter) -> Result<Vec<Listed>> {
             .and_then(|known| known.stands_for.clone())
             .unwrap_or_else(|| status.clone())
     });
-    let mut statement = connection.prepare_cached(
-        "SELECT id, record, kind, number, title, status, conflicts FROM records
+    let sql = format!(
+        "SELECT {LISTED} FROM records
          WHERE kind IS NOT NULL AND kind <> ''
            AND (?1 IS NULL OR record < ?1)
            AND (?2 IS NULL OR kind = ?2)
            AND (?3 IS NULL OR status = ?3)
+           AND (?5 IS NULL OR (conflicts > 0) = ?5)
            AND (?4 IS NULL OR instr(number, ?4) OR EXISTS (
                 SELECT 1 FROM touches CROSS JOIN parts ON parts.entry = touches.entry
                 WHERE touches.record = records.id AND instr(parts.payload, CAST(?4 AS BLOB))))
-         ORDER BY record DESC",
-    )?;
+         ORDER BY record DESC"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
     let after = filter.after.map(|record| record.0);
-    let mut rows = statement.query(params![after, filter.kind, status, filter.search])?;
-    let mut listed = Vec::new();
-    while listed.len() < filter.limit {
+    let mut rows = statement.query(params![
+        after,
+        filter.kind,
+        status,
+        filter.search,
+        filter.conflicts,
+    ])?;
+    let mut found = Vec::new();
+    while found.len() < filter.limit {
         let Some(row) = rows.next()? else { break };
-        let row = Listed {
-            key: row.get(0)?,
-            id: RecordId(row.get(1)?),
-            kind: row.get(2)?,
-            number: row.get(3)?,
-            title: row.get(4)?,
-            status: row.get(5)?,
-            conflicts: row.get(6)?,
-        };
+        let row = listed(row)?;
         if let Some(search) = &filter.search {
             let numbered = row
                 .number
@@ -830,9 +875,9 @@ pub fn list(connection: &Connection, filter: &Filter) -> Result<Vec<Listed>> {
                 continue;
             }
         }
-        listed.push(row);
+        found.push(row);
     }
-    Ok(listed)
+    Ok(found)
 }
 
 /// Whether some text of a record has `search` in it. The bytes of a part hold salts and field names as
@@ -843,164 +888,6 @@ fn says(connection: &Connection, record: i64, search: &str) -> Result<bool> {
         .values()
         .flat_map(|part| part.texts.values())
         .any(|text| text.contains(search)))
-}
-
-/// Receipts and trust by which the states of records are told.
-#[derive(Debug)]
-pub struct Coverage {
-    receipts: BTreeMap<i64, Receipt>,
-    /// Logs that need no receipt: the hub's own.
-    hubs: BTreeSet<i64>,
-    /// How far logs are on their way at this moment.
-    in_flight: BTreeMap<i64, u64>,
-    hub: bool,
-}
-
-impl Coverage {
-    /// Reads the newest receipts.
-    ///
-    /// # Errors
-    /// The store cannot be read.
-    pub fn read(connection: &Connection, journal: &Journal) -> Result<Self> {
-        let mut coverage = Self {
-            receipts: BTreeMap::new(),
-            hubs: BTreeSet::new(),
-            in_flight: BTreeMap::new(),
-            hub: journal.identity().authority.is_some(),
-        };
-        for (id, log) in &journal.logs {
-            if journal.is_hubs(&log.author.device) {
-                coverage.hubs.insert(log.key);
-                continue;
-            }
-            coverage.in_flight.insert(log.key, journal.in_flight(id));
-            if let Some(receipt) = read_receipt(connection, log.key)? {
-                coverage.receipts.insert(log.key, receipt);
-            }
-        }
-        Ok(coverage)
-    }
-
-    /// How far a record has come, whatever its workflow says.
-    ///
-    /// # Errors
-    /// The store cannot be read.
-    pub fn reached(&self, connection: &Connection, record: i64) -> Result<State> {
-        let mut state = State::Merged;
-        for key in touches(connection, record)? {
-            let (log, seq) = split_key(key);
-            // A fork or a revocation is known here as well as at the hub, whose last word may be older
-            // or out of this device's reach. Of its own rights a device may know less than the hub.
-            let held = exceptions(connection, log)?;
-            let reason = held.iter().find(|held| held.range.contains(&seq));
-            let final_here =
-                |reason| matches!(reason, Reason::Forked | Reason::Revoked | Reason::Guard);
-            if reason.is_some_and(|held| self.hub || final_here(held.reason)) {
-                return Ok(State::Quarantined);
-            }
-            if self.hub || self.hubs.contains(&log) {
-                continue;
-            }
-            match self.receipts.get(&log) {
-                Some(receipt) if receipt.reason(seq).is_some() => return Ok(State::Quarantined),
-                Some(receipt) if receipt.stored.len > seq => {
-                    if receipt.judged_len <= seq && state == State::Merged {
-                        state = State::Received;
-                    }
-                }
-                _ if self.in_flight.get(&log).is_some_and(|len| *len > seq) => {
-                    if state != State::Saved {
-                        state = State::Sending;
-                    }
-                }
-                _ => state = State::Saved,
-            }
-        }
-        if self.hub && state == State::Merged {
-            let mut statement =
-                connection.prepare_cached("SELECT 1 FROM stale WHERE record = ?1")?;
-            if statement.exists([record])? {
-                state = State::Received;
-            }
-        }
-        Ok(state)
-    }
-
-    /// The receipts that cover a record's entries.
-    ///
-    /// # Errors
-    /// The store cannot be read.
-    pub fn of_record(&self, connection: &Connection, record: i64) -> Result<Vec<&Receipt>> {
-        let logs: BTreeSet<i64> = touches(connection, record)?
-            .into_iter()
-            .map(|key| split_key(key).0)
-            .collect();
-        Ok(logs
-            .iter()
-            .filter_map(|log| self.receipts.get(log))
-            .collect())
-    }
-}
-
-/// State and shown status of a record together.
-#[must_use]
-pub fn shown(reached: State, kind: &str, status: &str) -> (State, String) {
-    let at_hub = matches!(reached, State::Received | State::Merged);
-    let Some(kind) = Catalogue::standard().kind(kind) else {
-        return (reached, status.to_owned());
-    };
-    let shown = kind.shown_status(status, at_hub).to_owned();
-    let state = match (
-        reached,
-        kind.status(status)
-            .and_then(|status| status.tells.as_deref()),
-    ) {
-        (State::Merged, Some("answered")) => State::Answered,
-        (State::Merged, Some("refused")) => State::Refused,
-        (reached, _) => reached,
-    };
-    (state, shown)
-}
-
-/// Records of which some entry of this device's logs is not covered by a receipt, and the hybrid
-/// clock of the oldest such entry.
-///
-/// # Errors
-/// The store cannot be read.
-pub fn unreceipted(connection: &Connection, journal: &mut Journal) -> Result<(u64, Option<u64>)> {
-    if journal.identity().authority.is_some() {
-        return Ok((0, None));
-    }
-    let own: Vec<_> = journal
-        .logs
-        .iter()
-        .filter(|(_, log)| journal.is_own(&log.author))
-        .map(|(id, log)| (*id, log.key, log.end.len))
-        .collect();
-    let mut records: BTreeSet<i64> = BTreeSet::new();
-    let mut oldest: Option<u64> = None;
-    for (id, key, len) in own {
-        let stored = read_receipt(connection, key)?.map_or(0, |receipt| receipt.stored.len);
-        let mut statement = connection.prepare_cached(
-            "SELECT record, min(entry) FROM touches WHERE entry >= ?1 AND entry < ?2
-             GROUP BY record",
-        )?;
-        let range = params![entry_key(key, stored)?, entry_key(key, len)?];
-        let mut rows = statement.query(range)?;
-        let mut first: Option<i64> = None;
-        while let Some(row) = rows.next()? {
-            records.insert(row.get(0)?);
-            let entry: i64 = row.get(1)?;
-            first = Some(first.map_or(entry, |first| first.min(entry)));
-        }
-        drop(rows);
-        drop(statement);
-        if let Some(first) = first {
-            let entry = Journal::entry(journal, connection, &id, split_key(first).1)?;
-            oldest = Some(oldest.map_or(entry.header.hlc, |it| it.min(entry.header.hlc)));
-        }
-    }
-    Ok((u64::try_from(records.len()).unwrap_or(u64::MAX), oldest))
 }
 
 /// Notes when and where a peer was spoken to.
@@ -1015,6 +902,19 @@ pub fn peer_seen(connection: &Connection, peer: &DeviceKey, at_ms: u64, path: &s
     )?;
     statement.execute(params![peer.0, at_ms, path])?;
     Ok(())
+}
+
+/// Devices that were spoken to: key, time in Unix milliseconds, address.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn peers(connection: &Connection) -> Result<Vec<(DeviceKey, u64, String)>> {
+    let mut statement = connection
+        .prepare_cached("SELECT device, last_seen_ms, path FROM peers ORDER BY device")?;
+    let rows = statement.query_map([], |row| {
+        Ok((DeviceKey(row.get(0)?), row.get(1)?, row.get(2)?))
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 /// Digest of what a space shows: records in id order with the digests of their content. A record of

@@ -12,6 +12,7 @@ use lianxin_protocol::space::NetworkId;
 use serde_json::{Value, json};
 use x25519_dalek::{PublicKey, StaticSecret};
 
+use crate::accounts;
 use crate::clock;
 use crate::command;
 use crate::error::{self, Code, Error, Result};
@@ -146,7 +147,7 @@ fn first_open(store: &Store, identity: &Identity, account: &str) -> Result<(Writ
     connection.execute_batch("BEGIN IMMEDIATE")?;
     Journal::create(&connection, store.directory(), identity)?;
     store::set_meta(&connection, "age_seed", &age.to_bytes())?;
-    command::account_id(&connection, account)?;
+    accounts::id_of(&connection, account)?;
     connection.execute_batch("COMMIT")?;
     drop(connection);
     Ok((Writer::open(store)?, age))

@@ -59,6 +59,8 @@ pub struct Net {
     pub device: DeviceKey,
     endpoint: Endpoint,
     peers: Mutex<BTreeMap<DeviceKey, PeerState>>,
+    /// Why the last attempt to keep a session open failed, until one succeeds.
+    failure: Mutex<Option<Code>>,
 }
 
 /// Resolves `HOST:PORT`.
@@ -98,6 +100,7 @@ impl Net {
             device: device.public(),
             endpoint,
             peers: Mutex::default(),
+            failure: Mutex::default(),
         }))
     }
 
@@ -122,6 +125,16 @@ impl Net {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+
+    /// Why the last attempt to reach the hub ended, if it failed.
+    #[must_use]
+    pub fn failure(&self) -> Option<Code> {
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn failed(&self, why: Option<Code>) {
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = why;
     }
 
     fn peer_connected(&self, peer: &DeviceKey, address: &SocketAddr) {
@@ -196,6 +209,7 @@ impl Net {
                     .await
                 {
                     Ok(summary) if summary.connected => {
+                        self.failed(None);
                         // A session that dies at once is no reason to come back at once.
                         if summary.elapsed_ms > SOUND_MS {
                             wait_ms = *BACKOFF_MS.start();
@@ -203,7 +217,10 @@ impl Net {
                         break;
                     }
                     Ok(_) => {}
-                    Err(error) => tracing::debug!(error = %error.chain(), "the hub is not reached"),
+                    Err(error) => {
+                        self.failed(Some(error.code()));
+                        tracing::debug!(error = %error.chain(), "the hub is not reached");
+                    }
                 }
             }
             let jitter =

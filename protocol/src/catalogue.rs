@@ -98,6 +98,8 @@ pub struct Kind {
     pub create: Creation,
     /// The event that registers a draft, upon which it gets its number.
     pub register_event: Option<String>,
+    /// How a form for a new record is laid out; what is in no section comes by events or not at all.
+    pub sections: Vec<Section>,
     /// Key of the text that names a record in lists.
     pub title: Option<String>,
     /// Key of the text that a missing title is taken from.
@@ -267,6 +269,8 @@ pub struct Field {
     pub key: String,
     /// What people read beside it.
     pub label: Label,
+    /// What helps to fill it in.
+    pub hint: Option<Label>,
     /// What it holds.
     pub kind: FieldType,
     /// For erasable values (marked † in the domain): the part they go to.
@@ -360,6 +364,21 @@ pub struct Status {
     pub stands_for: Option<String>,
     /// What it tells whoever brought the matter: `answered` or `refused`, if either.
     pub tells: Option<String>,
+    /// The event that usually leads on from here: what waits for whom is listed by it.
+    pub next: Option<String>,
+}
+
+/// A group of fields on the form for a new record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Section {
+    /// Stable name, for anchors.
+    pub code: String,
+    /// What people read above it.
+    pub label: Label,
+    /// Whether the form shows only its heading at first.
+    pub folded: bool,
+    /// Keys of its fields, in order.
+    pub fields: Vec<String>,
 }
 
 /// How a new record of a kind is called, and who may make one.

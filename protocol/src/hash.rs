@@ -71,6 +71,10 @@ contexts! {
     CHECKPOINT = "lianxin 1 checkpoint signature";
     /// What a receipt signature covers.
     RECEIPT = "lianxin 1 receipt signature";
+    /// A browser's cookie or a login link, as a store keeps it.
+    LOGIN = "lianxin 1 login token";
+    /// A slip's query code, as a store keeps it.
+    QUERY_CODE = "lianxin 1 query code";
     /// What the root signs for a hub's authority key.
     CERTIFICATE = "lianxin 1 root certificate";
     /// The invite key pair's seed, from the code.

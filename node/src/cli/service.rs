@@ -3,26 +3,19 @@
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
-use lianxin_protocol::hash::Hex;
-use lianxin_protocol::identity::DeviceKey;
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{ANY, runtime, say};
-use crate::command::{Reply, with_schema};
-use crate::daemon::Node;
-use crate::error::{Code, Error, Kind, Result};
+use crate::command::{Command, Reply};
+use crate::daemon::{Node, sync_once};
+use crate::error::{Code, Error, Result};
 use crate::setup::{self, Ticket};
 use crate::socket::{self, Request};
 use crate::store::{self, Store};
 use crate::sync::Net;
-use crate::sync::peer::{Summary, Until};
 use crate::writer::WriterThread;
-
-/// Wait between attempts to have a waiting device confirmed.
-const CONFIRM_EVERY: Duration = Duration::from_secs(10);
 
 /// Joins, and fetches what intake needs: authority, catalogue and bulletin.
 pub(super) async fn join(directory: &Path, ticket: &Ticket, hub: Option<&str>) -> Result<Value> {
@@ -60,79 +53,29 @@ pub(super) fn sync_here(directory: &Path, peer: Option<&str>) -> Result<Reply> {
     })
 }
 
-/// One session with each known peer: the hub, at the first of its addresses that answers.
-pub(super) async fn sync_once(
-    net: &Arc<Net>,
-    writer: &WriterThread,
-    peer: Option<&str>,
-) -> Result<Reply> {
-    let hub = writer.after_wait(|_, connection| setup::hub_of(connection))?;
-    let Some((hub, mut addresses)) = hub else {
-        let value = with_schema("lianxin.sync/1", json!({ "sessions": [] }));
-        return Ok(Reply { value, exit: 0 });
-    };
-    if let Some(peer) = peer {
-        addresses = vec![peer.to_owned()];
-    }
-    if !setup::confirm(writer).await? {
-        return Err(unreachable(&addresses));
-    }
-    let mut summary = None;
-    for address in &addresses {
-        let Ok(address) = setup::resolve(address) else {
-            continue;
-        };
-        let (_keep, stop) = tokio::sync::watch::channel(false);
-        match net.session(address, hub, Until::InSync, stop).await {
-            Ok(done) if done.connected => {
-                summary = Some(done);
-                break;
-            }
-            Ok(_) => {}
-            Err(error) if error.code() == Code::Connection => {
-                tracing::debug!(error = %error.chain(), "no answer");
-            }
-            Err(error) => return Err(error),
+/// Where pages are unless told otherwise.
+const WEB: &str = "127.0.0.1:8080";
+
+/// Serves pages where they were asked for. The usual place may be taken, by another device's pages for one:
+/// then any other will do, since nobody has asked for this one.
+async fn serve_pages(node: &Node, web: Option<&str>) -> Result<SocketAddr> {
+    let place = setup::resolve(web.unwrap_or(WEB))?;
+    match node.serve_pages(place, &[]).await {
+        Err(error) if web.is_none() && error.code() == Code::Address => {
+            tracing::info!(%place, "the usual place of the pages is taken");
+            node.serve_pages(SocketAddr::new(place.ip(), 0), &[]).await
         }
+        served => served,
     }
-    let summary = summary.ok_or_else(|| unreachable(&addresses))?;
-    report(writer, &hub, &summary)
-}
-
-fn unreachable(addresses: &[String]) -> Error {
-    let message = format!("no hub answers at {}", addresses.join(", "));
-    Error::new(Code::HubUnreachable, message)
-}
-
-fn report(writer: &WriterThread, hub: &DeviceKey, summary: &Summary) -> Result<Reply> {
-    let own = writer.after_wait(|journal, connection| journal.own_coverage(connection))?;
-    let covered = own.receipted == own.entries;
-    let exit = if covered && summary.in_sync {
-        0
-    } else {
-        Kind::Partial.exit_code()
-    };
-    let session = json!({
-        "peer": Hex(&hub.0).to_string(),
-        "sent": summary.stats.entries_out,
-        "received": summary.stats.entries_in,
-        "receipted": own.receipted,
-        "entries": own.entries,
-        "quarantined": own.quarantined,
-        "rounds": summary.stats.rounds,
-        "frame_bytes_out": summary.stats.frame_bytes_out,
-        "frame_bytes_in": summary.stats.frame_bytes_in,
-        "udp_bytes_out": summary.udp_bytes.0,
-        "udp_bytes_in": summary.udp_bytes.1,
-        "elapsed_ms": summary.elapsed_ms,
-        "close": summary.close.as_ref().map(|close| format!("{close:?}")),
-    });
-    let value = with_schema("lianxin.sync/1", json!({ "sessions": [session] }));
-    Ok(Reply { value, exit })
 }
 
 /// Runs the node until SIGTERM or SIGINT.
-pub(super) fn run(directory: &Path, listen: Option<&str>, json: bool) -> Result<u8> {
+pub(super) fn run(
+    directory: &Path,
+    listen: Option<&str>,
+    web: Option<&str>,
+    json: bool,
+) -> Result<u8> {
     let store = Store::open(directory)?;
     runtime()?.block_on(async {
         let listen = match listen {
@@ -161,19 +104,24 @@ pub(super) fn run(directory: &Path, listen: Option<&str>, json: bool) -> Result<
             let (net, writer) = (Arc::clone(&net), writer.clone());
             async move { answer(&net, &writer, request).await }
         })?;
-        follow_hub(&node)?;
+        node.follow_hub(node.stopping())?;
+        let pages = serve_pages(&node, web).await?;
+        let open = node
+            .writer
+            .write_wait(|journal, connection| Command::Open.execute(journal, connection))?;
+        let login = open.value.get("url").and_then(Value::as_str).unwrap_or_default();
         if json {
             let ready = json!({
                 "schema": "lianxin.run/1",
                 "event": "ready",
                 "sync": bound.to_string(),
-                "web": Value::Null,
-                "login_url": Value::Null,
+                "web": pages.to_string(),
+                "login_url": login,
             });
             say(&format!("{ready}\n"));
         } else {
             say(&format!(
-                "ready: sync on {bound}, data in {}\n",
+                "ready: sync on {bound}, data in {}\nopen {login}\n  (works once, for 15 minutes; `lianxin open` makes another)\n",
                 directory.display()
             ));
         }
@@ -217,36 +165,6 @@ async fn answer(net: &Arc<Net>, writer: &WriterThread, request: Request) -> Resu
                 .map_err(|_| Error::new(Code::Internal, "the program is stopping"))?
         }
     }
-}
-
-/// Has the device confirmed if it still waits, and then keeps a session with its hub.
-fn follow_hub(node: &Node) -> Result<()> {
-    let hub = node
-        .writer
-        .after_wait(|_, connection| setup::hub_of(connection))?;
-    let Some((hub, addresses)) = hub else {
-        return Ok(());
-    };
-    let writer = node.writer.clone();
-    let net = Arc::clone(&node.net);
-    let stop = node.stopping();
-    tokio::spawn(async move {
-        let mut stopped = stop.clone();
-        loop {
-            match setup::confirm(&writer).await {
-                Ok(true) => break,
-                Ok(false) => {}
-                Err(error) => tracing::warn!(error = %error.chain(), "the hub has not confirmed"),
-            }
-            tokio::select! {
-                _ = stopped.changed() => return,
-                () = tokio::time::sleep(CONFIRM_EVERY) => {}
-            }
-        }
-        drop(writer);
-        net.keep(addresses, hub, stop).await;
-    });
-    Ok(())
 }
 
 /// The addresses that others may reach a socket at. Sending nothing, the system tells which of its own

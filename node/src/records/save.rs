@@ -46,6 +46,33 @@ pub struct Saved {
     pub id: RecordId,
 }
 
+/// A new record.
+#[derive(Clone, Copy, Debug)]
+pub struct New<'a> {
+    /// Its kind.
+    pub kind: &'a Kind,
+    /// What it holds.
+    pub draft: &'a Draft,
+    /// A retry under the same id finds the record that the first try made.
+    pub submission: Option<&'a str>,
+    /// The resident was told what happens with the data 已告知.
+    pub told: bool,
+}
+
+/// Datum of the event that registers: the privacy notice was shown.
+const NOTICE_SHOWN: &str = "notice_shown";
+
+/// The record that a submission id made, if it was used before.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn submitted(connection: &Connection, submission: &str) -> Result<Option<RecordId>> {
+    let mut statement =
+        connection.prepare_cached("SELECT record FROM submissions WHERE submission = ?1")?;
+    let known = statement.query_row([submission], |row| row.get(0));
+    Ok(known.optional()?.map(RecordId))
+}
+
 /// Records a new record. A submission id that was used before gives the record that it made then.
 ///
 /// # Errors
@@ -53,11 +80,15 @@ pub struct Saved {
 pub fn add(
     connection: &Connection,
     journal: &mut Journal,
-    kind: &Kind,
-    draft: &Draft,
-    submission: Option<&str>,
+    new: &New<'_>,
     author: &Author,
 ) -> Result<Saved> {
+    let New {
+        kind,
+        draft,
+        submission,
+        told,
+    } = *new;
     if let Some(submission) = submission {
         let mut statement = connection.prepare_cached(
             "SELECT records.id, records.record FROM submissions JOIN records
@@ -82,7 +113,11 @@ pub fn add(
     save.edit.kind = Some(kind.code.clone());
     if let Some(event) = &kind.register_event {
         let key = event_key(journal, author.now_ms);
-        let data = BTreeMap::new();
+        let takes = kind
+            .transition(event)
+            .is_some_and(|event| event.data.iter().any(|datum| datum.key == NOTICE_SHOWN));
+        let told = (told && takes).then(|| (NOTICE_SHOWN.to_owned(), Scalar::Bool(true)));
+        let data = told.into_iter().collect();
         let at_ms = i64::try_from(author.now_ms).unwrap_or(i64::MAX);
         save.edit.events.push(NewEvent {
             key,

@@ -1,17 +1,52 @@
--- Version 1. Primary here are: meta, accounts, counters, submissions, invites, receipts, peers and, above
--- all, logs with segments and parts. Everything below the line is rebuilt from those by `reproject`.
+-- Version 1. Primary here are: meta, accounts with logins, links and drafts, counters, submissions,
+-- query_codes, invites, receipts, peers and, above all, logs with segments and parts. Everything below the
+-- line is rebuilt from those by `reproject`.
 
 CREATE TABLE meta (
     key   TEXT PRIMARY KEY NOT NULL,
     value BLOB NOT NULL
 ) STRICT;
 
--- Who acts on this device. The id is what changes carry; the name stays here.
+-- Who acts on this device. The id is what changes carry; the name stays here. password is an argon2id
+-- string (PHC format), absent until one is set; taste is how the person wants pages to look, as JSON.
 CREATE TABLE accounts (
-    id      INTEGER PRIMARY KEY,
-    account TEXT NOT NULL UNIQUE,
-    name    TEXT NOT NULL UNIQUE
+    id       INTEGER PRIMARY KEY,
+    account  TEXT NOT NULL UNIQUE,
+    name     TEXT NOT NULL UNIQUE,
+    password TEXT,
+    taste    TEXT NOT NULL DEFAULT '{}'
 ) STRICT;
+
+-- Browsers that are logged in, by the hash of their cookie.
+CREATE TABLE logins (
+    token   BLOB PRIMARY KEY NOT NULL,
+    account TEXT NOT NULL,
+    seen_ms INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Links that log in once, by the hash of their secret.
+CREATE TABLE links (
+    token      BLOB PRIMARY KEY NOT NULL,
+    expires_ms INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- What is being typed and not registered yet. The id becomes the submission id, so that a draft is
+-- registered once whatever is clicked twice.
+CREATE TABLE drafts (
+    id         TEXT PRIMARY KEY NOT NULL,
+    account    TEXT NOT NULL,
+    kind       TEXT NOT NULL,
+    typed      TEXT NOT NULL,
+    updated_ms INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Codes printed on slips, salted and hashed: the paper is the only place that has them.
+CREATE TABLE query_codes (
+    record BLOB NOT NULL,
+    salt   BLOB NOT NULL,
+    hash   BLOB NOT NULL,
+    PRIMARY KEY (record, salt)
+) STRICT, WITHOUT ROWID;
 
 -- Last number given, per kind of record and Beijing year. Never set back.
 CREATE TABLE counters (
@@ -131,6 +166,7 @@ CREATE TABLE records (
     UNIQUE (record, space)
 ) STRICT;
 CREATE INDEX records_number ON records (number) WHERE number IS NOT NULL;
+CREATE INDEX records_status ON records (kind, status, record);
 CREATE INDEX records_conflicts ON records (conflicts) WHERE conflicts > 0;
 
 -- Records whose row is older than their entries: the merge queue, which survives a crash.

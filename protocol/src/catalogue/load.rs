@@ -13,7 +13,7 @@ use thiserror::Error;
 
 use super::{
     Actor, Choice, Condition, Creation, Fact, Field, FieldType, Kind, Label, Retention, Rounds,
-    Status, Transition, find,
+    Section, Status, Transition, find,
 };
 use crate::number::KindCode;
 
@@ -72,6 +72,8 @@ struct KindFile {
     initial: Option<String>,
     register_event: Option<String>,
     create: CreateEntry,
+    #[serde(default, rename = "section")]
+    sections: Vec<SectionEntry>,
     #[serde(rename = "field")]
     fields: Vec<FieldEntry>,
     #[serde(default, rename = "status")]
@@ -109,6 +111,25 @@ struct StatusEntry {
     en: String,
     stands_for: Option<String>,
     tells: Option<String>,
+    next: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SectionEntry {
+    code: String,
+    zh: String,
+    en: String,
+    #[serde(default)]
+    folded: bool,
+    fields: Vec<String>,
+}
+
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LabelEntry {
+    zh: String,
+    en: String,
 }
 
 #[derive(Clone, Deserialize)]
@@ -117,6 +138,7 @@ struct FieldEntry {
     key: String,
     zh: String,
     en: String,
+    hint: Option<LabelEntry>,
     r#type: TypeName,
     of: Option<TypeName>,
     max_chars: Option<usize>,
@@ -252,6 +274,7 @@ fn kind(file: KindFile, common: &CommonFile) -> Checked<Kind> {
         title: file.title,
         title_from: file.title_from,
         forbidden: common.forbidden.clone(),
+        sections: file.sections.into_iter().map(Section::from).collect(),
         fields,
         statuses,
     })
@@ -276,6 +299,7 @@ fn field(mut entry: FieldEntry) -> Checked<Field> {
             zh: entry.zh,
             en: entry.en,
         },
+        hint: entry.hint.map(|LabelEntry { zh, en }| Label { zh, en }),
         kind,
         retention: entry.retention,
         required: entry.required,
@@ -392,6 +416,7 @@ impl From<StatusEntry> for Status {
             en,
             stands_for,
             tells,
+            next,
         }: StatusEntry,
     ) -> Self {
         Self {
@@ -399,6 +424,21 @@ impl From<StatusEntry> for Status {
             label: Label { zh, en },
             stands_for,
             tells,
+            next,
+        }
+    }
+}
+
+impl From<SectionEntry> for Section {
+    fn from(entry: SectionEntry) -> Self {
+        Self {
+            code: entry.code,
+            label: Label {
+                zh: entry.zh,
+                en: entry.en,
+            },
+            folded: entry.folded,
+            fields: entry.fields,
         }
     }
 }
@@ -421,6 +461,7 @@ fn check(kind: &Kind) -> Checked {
     }
     check_groups(&kind.fields)?;
     check_part_size(&kind.fields)?;
+    check_sections(kind)?;
     for (name, key) in [("title", &kind.title), ("title_from", &kind.title_from)] {
         let Some(key) = key else { continue };
         let field = kind
@@ -531,6 +572,33 @@ fn check_options(options: &[Choice]) -> Checked {
     Ok(())
 }
 
+/// A form that lacks what a record must have could never be sent.
+fn check_sections(kind: &Kind) -> Checked {
+    unique(
+        "section",
+        kind.sections.iter().map(|section| section.code.as_str()),
+    )?;
+    for section in &kind.sections {
+        ensure(is_code(&section.code) && labelled(&section.label), || {
+            format!("section {} has no code or no label", section.code)
+        })?;
+    }
+    let placed = || kind.sections.iter().flat_map(|section| &section.fields);
+    unique("field in a section", placed().map(String::as_str))?;
+    for key in placed() {
+        let field = kind.fields.iter().find(|field| field.key == *key);
+        ensure(field.is_some_and(|field| !field.read_only), || {
+            format!("a section names {key}, which nobody can type in")
+        })?;
+    }
+    let missing = kind.fields.iter().find(|field| {
+        field.required && field.default.is_none() && !placed().any(|key| *key == field.key)
+    });
+    ensure(kind.sections.is_empty() || missing.is_none(), || {
+        "a required field is in no section".to_owned()
+    })
+}
+
 /// `place` cannot be a value and a group of values at once.
 fn check_groups(fields: &[Field]) -> Checked {
     let groups = fields.iter().filter_map(|field| field.key.split_once('.'));
@@ -589,6 +657,7 @@ fn check_statuses(kind: &Kind) -> Checked {
             label,
             stands_for,
             tells,
+            next,
         } = status;
         ensure(is_code(code), || {
             format!("status {code} is not in small letters")
@@ -602,6 +671,13 @@ fn check_statuses(kind: &Kind) -> Checked {
         if let Some(other) = stands_for {
             ensure(real(other), || {
                 format!("status {code} stands for no status")
+            })?;
+        }
+        if let Some(next) = next {
+            let folded = stands_for.as_ref().unwrap_or(code);
+            let leads_on = kind.transition(next);
+            ensure(leads_on.is_some_and(|it| it.applies_to(folded)), || {
+                format!("no event {next} leads on from status {code}")
             })?;
         }
     }

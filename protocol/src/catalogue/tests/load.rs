@@ -14,6 +14,15 @@ fn the_shipped_files_load() -> Tested {
 fn a_file_that_contradicts_itself_is_refused_with_the_place() {
     let [opinion] = KINDS;
     for (right, wrong, said) in [
+        ("fields = [\"body\",", "fields = [", "in no section"),
+        ("fields = [\"body\",", "fields = [\"boody\",", "type in"),
+        ("fields = [\"body\",", "fields = [\"number\",", "type in"),
+        (
+            "fields = [\"body\",",
+            "fields = [\"channel\",",
+            "there twice",
+        ),
+        ("next = \"accept\"", "next = \"close\"", "leads on"),
         ("prefix = \"YJ\"", "prefix = \"YI\"", "kind code"),
         ("prefix = \"YJ\"", "prefix = \"yj\"", "capitals"),
         ("initial = \"draft\"", "initial = \"pending\"", "initial"),

@@ -1,0 +1,457 @@
+//! Who works at this device: accounts, their passwords, the browsers that are logged in, and links that
+//! log in once.
+//!
+//! An account belongs to one device. Its id travels in every change as a claim under the device's key; its
+//! name and password stay here. Whoever owns the data directory may act for any account (command line);
+//! a browser may act only after a login. Secrets that let a browser in are kept as hashes: a copied store
+//! lets nobody in.
+//!
+//! Rejected: a session crate with its own store trait. What is needed is one table and four queries.
+
+use std::collections::BTreeMap;
+
+use argon2::Argon2;
+use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
+use lianxin_protocol::hash::{self, Hex};
+use rusqlite::{Connection, OptionalExtension as _, params};
+use serde::{Deserialize, Serialize};
+
+use crate::clock;
+use crate::error::{Code, Error, Result};
+
+/// A login ends after this long without a request.
+pub const LOGIN_IDLE_MS: u64 = 12 * 60 * 60 * 1_000;
+/// A login link works this long.
+pub const LINK_LIFE_MS: u64 = 15 * 60 * 1_000;
+/// The last use of a login is noted at most this often: a page view should not cost a commit.
+const SEEN_EVERY_MS: u64 = 5 * 60 * 1_000;
+/// Logins and links kept at once; the oldest go first.
+const LOGINS_MAX: u32 = 64;
+/// Accounts on one device.
+const ACCOUNTS_MAX: u32 = 100;
+/// Characters of a name.
+const NAME_MAX: usize = 40;
+/// Characters of a password: six, so that a number can be used as well as a sentence.
+pub const PASSWORD_MIN: usize = 6;
+/// Bytes of a password that are hashed at most.
+pub const PASSWORD_MAX: usize = 200;
+
+/// Who acts.
+#[derive(Clone, Debug)]
+pub struct Account {
+    /// What changes carry.
+    pub id: String,
+    /// What people read on this device.
+    pub name: String,
+    /// Whether it can be logged in with.
+    pub has_password: bool,
+    /// How its pages look.
+    pub taste: Taste,
+}
+
+/// How a person wants pages to look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Taste {
+    /// English instead of Chinese.
+    pub english: bool,
+    /// 大字.
+    pub large: bool,
+    /// Single letters as shortcuts (WCAG 2.1.4: they can be switched off).
+    pub keys: bool,
+}
+
+impl Default for Taste {
+    fn default() -> Self {
+        Self {
+            english: false,
+            large: false,
+            keys: true,
+        }
+    }
+}
+
+// ---- accounts ----
+
+fn checked_name(name: &str) -> Result<&str> {
+    let name = name.trim();
+    if name.is_empty() || name.chars().count() > NAME_MAX || name.chars().any(char::is_control) {
+        return Err(Error::new(
+            Code::Usage,
+            "an account name has 1 to 40 characters on one line",
+        ));
+    }
+    Ok(name)
+}
+
+/// The id of the account of this name, made if there is none: for callers who own the store.
+///
+/// # Errors
+/// [`Code::Usage`] for a name that is none; the store cannot be written.
+pub fn id_of(connection: &Connection, name: &str) -> Result<String> {
+    let name = checked_name(name)?;
+    let mut statement =
+        connection.prepare_cached("SELECT account FROM accounts WHERE name = ?1")?;
+    match statement.query_row([name], |row| row.get(0)).optional()? {
+        Some(account) => Ok(account),
+        None => insert(connection, name),
+    }
+}
+
+fn insert(connection: &Connection, name: &str) -> Result<String> {
+    let account = Hex(&clock::random::<8>()?).to_string();
+    connection
+        .prepare_cached("INSERT INTO accounts (account, name) VALUES (?1, ?2)")?
+        .execute([account.as_str(), name])?;
+    Ok(account)
+}
+
+/// Adds an account with a password.
+///
+/// # Errors
+/// [`Code::AccountTaken`] when there is one of this name, or too many.
+pub fn add(connection: &Connection, name: &str, password: &PasswordHash) -> Result<()> {
+    let name = checked_name(name)?;
+    let known: u32 = connection.query_row(
+        "SELECT count(*) FROM accounts WHERE name = ?1",
+        [name],
+        |row| row.get(0),
+    )?;
+    let all: u32 = connection.query_row("SELECT count(*) FROM accounts", [], |row| row.get(0))?;
+    if known > 0 || all >= ACCOUNTS_MAX {
+        let message = "this device has an account of that name, or no room for another";
+        return Err(Error::new(Code::AccountTaken, message));
+    }
+    let account = insert(connection, name)?;
+    set_password(connection, &account, password)
+}
+
+/// Names by id, for showing who did what.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn names(connection: &Connection) -> Result<BTreeMap<String, String>> {
+    let mut statement = connection.prepare_cached("SELECT account, name FROM accounts")?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+const COLUMNS: &str = "account, name, password IS NOT NULL, taste";
+
+fn account(row: &rusqlite::Row<'_>) -> rusqlite::Result<Account> {
+    let taste: String = row.get(3)?;
+    Ok(Account {
+        id: row.get(0)?,
+        name: row.get(1)?,
+        has_password: row.get(2)?,
+        // A taste of a newer version is not worth an error.
+        taste: serde_json::from_str(&taste).unwrap_or_default(),
+    })
+}
+
+/// All accounts, the device's first account first.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn all(connection: &Connection) -> Result<Vec<Account>> {
+    let sql = format!("SELECT {COLUMNS} FROM accounts ORDER BY id");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let rows = statement.query_map([], account)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Keeps how a person wants pages to look.
+///
+/// # Errors
+/// The store cannot be written.
+pub fn set_taste(connection: &Connection, account: &str, taste: Taste) -> Result<()> {
+    let taste = serde_json::to_string(&taste)
+        .map_err(|error| Error::because(Code::Internal, "a taste cannot be written", error))?;
+    connection
+        .prepare_cached("UPDATE accounts SET taste = ?2 WHERE account = ?1")?
+        .execute([account, &taste])?;
+    Ok(())
+}
+
+// ---- passwords ----
+
+/// A password as the store keeps it: an argon2id string (RFC 9106, PHC format) with its own salt.
+#[derive(Clone)]
+pub struct PasswordHash(String);
+
+impl std::fmt::Debug for PasswordHash {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("PasswordHash")
+    }
+}
+
+impl PasswordHash {
+    /// Hashes a password: 19 MiB and about a twentieth of a second, so not on a thread that others wait for.
+    ///
+    /// # Errors
+    /// [`Code::WeakPassword`] for one that is too short, too long, or one character over and over.
+    pub fn new(password: &str) -> Result<Self> {
+        let count = password.chars().count();
+        let mut characters = password.chars();
+        let first = characters.next();
+        let varied = characters.any(|it| Some(it) != first);
+        let obvious =
+            "01234567890123456789".contains(password) || "98765432109876543210".contains(password);
+        if count < PASSWORD_MIN || password.len() > PASSWORD_MAX || !varied || obvious {
+            let message = format!(
+                "a password has {PASSWORD_MIN} characters at least, {PASSWORD_MAX} bytes at most, and no run such as 123456"
+            );
+            return Err(Error::new(Code::WeakPassword, message));
+        }
+        let salt = clock::random::<16>()?;
+        let hashed = Argon2::default().hash_password_with_salt(password.as_bytes(), &salt);
+        hashed
+            .map(|hash| Self(hash.to_string()))
+            .map_err(|error| Error::because(Code::Internal, "a password cannot be hashed", error))
+    }
+
+    /// Whether this is the password.
+    #[must_use]
+    pub fn fits(&self, password: &str) -> bool {
+        password.len() <= PASSWORD_MAX
+            && Argon2::default()
+                .verify_password(password.as_bytes(), self.0.as_str())
+                .is_ok()
+    }
+}
+
+/// Keeps a password; other browsers of the account are logged out.
+///
+/// # Errors
+/// The store cannot be written.
+pub fn set_password(connection: &Connection, account: &str, hash: &PasswordHash) -> Result<()> {
+    connection
+        .prepare_cached("UPDATE accounts SET password = ?2 WHERE account = ?1")?
+        .execute([account, &hash.0])?;
+    connection
+        .prepare_cached("DELETE FROM logins WHERE account = ?1")?
+        .execute([account])?;
+    Ok(())
+}
+
+/// The account of a name with its password, if it has one.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn by_name(connection: &Connection, name: &str) -> Result<Option<(String, PasswordHash)>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT account, password FROM accounts WHERE name = ?1 AND password IS NOT NULL",
+    )?;
+    let found = statement
+        .query_row([name.trim()], |row| {
+            Ok((row.get(0)?, PasswordHash(row.get(1)?)))
+        })
+        .optional()?;
+    Ok(found)
+}
+
+// ---- logins and links ----
+
+/// A secret of 128 random bits in 32 hex digits.
+fn secret() -> Result<String> {
+    Ok(Hex(&clock::random::<16>()?).to_string())
+}
+
+fn hashed(secret: &str) -> [u8; 32] {
+    hash::LOGIN.hash(&[secret.as_bytes()])
+}
+
+/// Lets a browser in: the secret for its cookie.
+///
+/// # Errors
+/// The store cannot be written.
+pub fn log_in(connection: &Connection, account: &str, now_ms: u64) -> Result<String> {
+    let secret = secret()?;
+    connection
+        .prepare_cached("DELETE FROM logins WHERE seen_ms + ?1 < ?2")?
+        .execute([LOGIN_IDLE_MS, now_ms])?;
+    connection
+        .prepare_cached(
+            "DELETE FROM logins WHERE token IN
+                 (SELECT token FROM logins ORDER BY seen_ms DESC LIMIT -1 OFFSET ?1)",
+        )?
+        .execute([LOGINS_MAX - 1])?;
+    connection
+        .prepare_cached("INSERT INTO logins (token, account, seen_ms) VALUES (?1, ?2, ?3)")?
+        .execute(params![hashed(&secret), account, now_ms])?;
+    Ok(secret)
+}
+
+/// Lets a browser that was logged in stay so after [`set_password`] has logged all of them out.
+///
+/// # Errors
+/// The store cannot be written.
+pub fn keep_in(connection: &Connection, account: &str, secret: &str, now_ms: u64) -> Result<()> {
+    connection
+        .prepare_cached("INSERT INTO logins (token, account, seen_ms) VALUES (?1, ?2, ?3)")?
+        .execute(params![hashed(secret), account, now_ms])?;
+    Ok(())
+}
+
+/// Who a browser's cookie stands for, and whether its use is to be noted with [`seen`].
+///
+/// # Errors
+/// The store cannot be read.
+pub fn logged_in(
+    connection: &Connection,
+    secret: &str,
+    now_ms: u64,
+) -> Result<Option<(Account, bool)>> {
+    let sql = format!(
+        "SELECT {COLUMNS}, seen_ms FROM logins JOIN accounts USING (account) WHERE token = ?1"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let found = statement
+        .query_row([hashed(secret)], |row| {
+            Ok((account(row)?, row.get::<_, u64>(4)?))
+        })
+        .optional()?;
+    Ok(found
+        .filter(|(_, seen_ms)| seen_ms + LOGIN_IDLE_MS > now_ms)
+        .map(|(account, seen_ms)| (account, seen_ms + SEEN_EVERY_MS < now_ms)))
+}
+
+/// Notes that a login is in use.
+///
+/// # Errors
+/// The store cannot be written.
+pub fn seen(connection: &Connection, secret: &str, now_ms: u64) -> Result<()> {
+    connection
+        .prepare_cached("UPDATE logins SET seen_ms = ?2 WHERE token = ?1")?
+        .execute(params![hashed(secret), now_ms])?;
+    Ok(())
+}
+
+/// Ends a login.
+///
+/// # Errors
+/// The store cannot be written.
+pub fn log_out(connection: &Connection, secret: &str) -> Result<()> {
+    connection
+        .prepare_cached("DELETE FROM logins WHERE token = ?1")?
+        .execute([hashed(secret)])?;
+    Ok(())
+}
+
+/// The secret of a link that logs in once, as the device's first account.
+///
+/// # Errors
+/// The store cannot be written.
+pub fn new_link(connection: &Connection, now_ms: u64) -> Result<String> {
+    let secret = secret()?;
+    connection
+        .prepare_cached("DELETE FROM links WHERE expires_ms < ?1")?
+        .execute([now_ms])?;
+    connection
+        .prepare_cached(
+            "DELETE FROM links WHERE token IN
+                 (SELECT token FROM links ORDER BY expires_ms DESC LIMIT -1 OFFSET ?1)",
+        )?
+        .execute([LOGINS_MAX - 1])?;
+    connection
+        .prepare_cached("INSERT INTO links (token, expires_ms) VALUES (?1, ?2)")?
+        .execute(params![hashed(&secret), now_ms + LINK_LIFE_MS])?;
+    Ok(secret)
+}
+
+/// Uses a link up: logs its bearer in, or gives nothing if it is unknown, used or too old.
+///
+/// # Errors
+/// The store cannot be written.
+pub fn take_link(connection: &Connection, secret: &str, now_ms: u64) -> Result<Option<String>> {
+    let taken = connection
+        .prepare_cached("DELETE FROM links WHERE token = ?1 AND expires_ms >= ?2")?
+        .execute(params![hashed(secret), now_ms])?;
+    if taken == 0 {
+        return Ok(None);
+    }
+    let first: String = connection.query_row(
+        "SELECT account FROM accounts ORDER BY id LIMIT 1",
+        [],
+        |row| row.get(0),
+    )?;
+    log_in(connection, &first, now_ms).map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store() -> Result<Connection> {
+        let connection = Connection::open_in_memory()?;
+        connection.execute_batch(include_str!("store/schema.sql"))?;
+        Ok(connection)
+    }
+
+    #[test]
+    fn a_link_logs_in_once_and_not_after_its_time() -> Result<()> {
+        let connection = store()?;
+        id_of(&connection, "clerk")?;
+        let link = new_link(&connection, 1_000)?;
+        assert!(take_link(&connection, &link, 1_001)?.is_some());
+        assert!(take_link(&connection, &link, 1_002)?.is_none());
+        let link = new_link(&connection, 1_000)?;
+        assert!(take_link(&connection, &link, 1_001 + LINK_LIFE_MS)?.is_none());
+        Ok(())
+    }
+
+    #[test]
+    fn a_login_ends_when_it_rests_too_long_or_the_password_changes() -> Result<()> {
+        let connection = store()?;
+        let account = id_of(&connection, "clerk")?;
+        let cookie = log_in(&connection, &account, 0)?;
+        assert!(logged_in(&connection, &cookie, LOGIN_IDLE_MS - 1)?.is_some());
+        assert!(logged_in(&connection, &cookie, LOGIN_IDLE_MS)?.is_none());
+        seen(&connection, &cookie, LOGIN_IDLE_MS)?;
+        assert!(logged_in(&connection, &cookie, LOGIN_IDLE_MS + 1)?.is_some());
+        set_password(&connection, &account, &PasswordHash::new("correct horse")?)?;
+        assert!(logged_in(&connection, &cookie, LOGIN_IDLE_MS + 1)?.is_none());
+        Ok(())
+    }
+
+    #[test]
+    fn a_password_is_kept_as_its_hash_and_weak_ones_are_refused() -> Result<()> {
+        let connection = store()?;
+        let hash = PasswordHash::new("试一个口令吧")?;
+        add(&connection, "李四", &hash)?;
+        let Some((_, kept)) = by_name(&connection, " 李四 ")? else {
+            return Err(Error::new(Code::Internal, "not found"));
+        };
+        assert!(kept.0.starts_with("$argon2id$"));
+        assert!(kept.fits("试一个口令吧") && !kept.fits("试一个口令"));
+        for weak in [
+            "",
+            "12345",
+            "123456",
+            "654321",
+            "aaaaaaaa",
+            &"长".repeat(80),
+        ] {
+            let refused = PasswordHash::new(weak).err();
+            assert_eq!(refused.map(|error| error.code()), Some(Code::WeakPassword));
+        }
+        let again = add(&connection, "李四", &hash).err();
+        assert_eq!(again.map(|error| error.code()), Some(Code::AccountTaken));
+        Ok(())
+    }
+
+    #[test]
+    fn logins_are_bounded_and_the_oldest_go() -> Result<()> {
+        let connection = store()?;
+        let account = id_of(&connection, "clerk")?;
+        let first = log_in(&connection, &account, 1)?;
+        for at in 2..200 {
+            log_in(&connection, &account, at)?;
+        }
+        let kept: u32 =
+            connection.query_row("SELECT count(*) FROM logins", [], |row| row.get(0))?;
+        assert_eq!(kept, LOGINS_MAX);
+        assert!(logged_in(&connection, &first, 201)?.is_none());
+        Ok(())
+    }
+}

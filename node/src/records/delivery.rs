@@ -1,0 +1,323 @@
+//! How far records have come on their way to the hub, told by receipts alone: the state of each, what
+//! still waits, and the figures that every page shows. Nothing here is ever a guess.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use lianxin_protocol::authority::Reason;
+use lianxin_protocol::catalogue::Catalogue;
+use lianxin_protocol::log::LogId;
+use lianxin_protocol::message::Receipt;
+use rusqlite::{Connection, params};
+
+use super::touches;
+use crate::error::Result;
+use crate::journal::segments::{entry_key, split_key};
+use crate::journal::{Journal, exceptions, read_receipt};
+
+/// How far a record has come, the same words everywhere 状态.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Committed here 已存本机.
+    Saved,
+    /// Shown to the hub, no receipt covers it yet 传送中.
+    Sending,
+    /// A verified receipt says that every entry is stored at the hub, none held back 中心已收.
+    Received,
+    /// A verified receipt says that they are merged and visible there as well 已并入.
+    Merged,
+    /// The answer has gone back to the person 已反馈.
+    Answered,
+    /// The matter was refused, with a reason 被退回.
+    Refused,
+    /// Some entry is held back, with a reason 已隔离.
+    Quarantined,
+}
+
+impl State {
+    /// The word in JSON.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Saved => "saved",
+            Self::Sending => "sending",
+            Self::Received => "received",
+            Self::Merged => "merged",
+            Self::Answered => "answered",
+            Self::Refused => "refused",
+            Self::Quarantined => "quarantined",
+        }
+    }
+}
+
+/// Receipts and trust by which the states of records are told.
+#[derive(Debug)]
+pub struct Coverage {
+    receipts: BTreeMap<i64, Receipt>,
+    /// Logs that need no receipt: the hub's own.
+    hubs: BTreeSet<i64>,
+    /// How far logs are on their way at this moment.
+    in_flight: BTreeMap<i64, u64>,
+    hub: bool,
+}
+
+impl Coverage {
+    /// Reads the newest receipts.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn read(connection: &Connection, journal: &Journal) -> Result<Self> {
+        let mut coverage = Self {
+            receipts: BTreeMap::new(),
+            hubs: BTreeSet::new(),
+            in_flight: BTreeMap::new(),
+            hub: journal.identity().authority.is_some(),
+        };
+        for (id, log) in &journal.logs {
+            if journal.is_hubs(&log.author.device) {
+                coverage.hubs.insert(log.key);
+                continue;
+            }
+            coverage.in_flight.insert(log.key, journal.in_flight(id));
+            if let Some(receipt) = read_receipt(connection, log.key)? {
+                coverage.receipts.insert(log.key, receipt);
+            }
+        }
+        Ok(coverage)
+    }
+
+    /// How far a record has come, whatever its workflow says.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn reached(&self, connection: &Connection, record: i64) -> Result<State> {
+        Ok(self.judged(connection, record)?.0)
+    }
+
+    /// How far a record has come, and for one that is held back, why.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn judged(&self, connection: &Connection, record: i64) -> Result<(State, Option<Reason>)> {
+        let mut state = State::Merged;
+        for key in touches(connection, record)? {
+            let (log, seq) = split_key(key);
+            // A fork or a revocation is known here as well as at the hub, whose last word may be older
+            // or out of this device's reach. Of its own rights a device may know less than the hub.
+            let held = exceptions(connection, log)?;
+            let reason = held.iter().find(|held| held.range.contains(&seq));
+            let final_here =
+                |reason| matches!(reason, Reason::Forked | Reason::Revoked | Reason::Guard);
+            if let Some(held) = reason
+                && (self.hub || final_here(held.reason))
+            {
+                return Ok((State::Quarantined, Some(held.reason)));
+            }
+            if self.hub || self.hubs.contains(&log) {
+                continue;
+            }
+            match self.receipts.get(&log) {
+                Some(receipt) if receipt.reason(seq).is_some() => {
+                    return Ok((State::Quarantined, receipt.reason(seq)));
+                }
+                Some(receipt) if receipt.stored.len > seq => {
+                    if receipt.judged_len <= seq && state == State::Merged {
+                        state = State::Received;
+                    }
+                }
+                _ if self.in_flight.get(&log).is_some_and(|len| *len > seq) => {
+                    if state != State::Saved {
+                        state = State::Sending;
+                    }
+                }
+                _ => state = State::Saved,
+            }
+        }
+        if self.hub && state == State::Merged {
+            let mut statement =
+                connection.prepare_cached("SELECT 1 FROM stale WHERE record = ?1")?;
+            if statement.exists([record])? {
+                state = State::Received;
+            }
+        }
+        Ok((state, None))
+    }
+
+    /// The receipts that cover a record's entries.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn of_record(&self, connection: &Connection, record: i64) -> Result<Vec<&Receipt>> {
+        let logs: BTreeSet<i64> = touches(connection, record)?
+            .into_iter()
+            .map(|key| split_key(key).0)
+            .collect();
+        Ok(logs
+            .iter()
+            .filter_map(|log| self.receipts.get(log))
+            .collect())
+    }
+}
+
+/// State and shown status of a record together.
+#[must_use]
+pub fn shown(reached: State, kind: &str, status: &str) -> (State, String) {
+    let at_hub = matches!(reached, State::Received | State::Merged);
+    let Some(kind) = Catalogue::standard().kind(kind) else {
+        return (reached, status.to_owned());
+    };
+    let shown = kind.shown_status(status, at_hub).to_owned();
+    let state = match (
+        reached,
+        kind.status(status)
+            .and_then(|status| status.tells.as_deref()),
+    ) {
+        (State::Merged, Some("answered")) => State::Answered,
+        (State::Merged, Some("refused")) => State::Refused,
+        (reached, _) => reached,
+    };
+    (state, shown)
+}
+
+/// How what this device knows stands, in the few figures that every page shows.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Delivery {
+    /// Records of which some entry of this device is not covered by a receipt.
+    pub unreceipted: u64,
+    /// When the oldest such entry was made, by this device's clock, in Unix milliseconds.
+    pub oldest_ms: Option<u64>,
+    /// When the hub received what its newest receipt to this device covers, by the hub's clock.
+    pub last_receipt_ms: Option<u64>,
+    /// Records with fields in conflict.
+    pub conflicts: u64,
+    /// Records, or at a station entries, that are held back.
+    pub quarantined: u64,
+}
+
+impl Delivery {
+    /// Reads the figures.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn read(connection: &Connection, journal: &mut Journal) -> Result<Self> {
+        let mut delivery = Self {
+            conflicts: connection
+                .prepare_cached("SELECT count(*) FROM records WHERE conflicts > 0")?
+                .query_row([], |row| row.get(0))?,
+            quarantined: quarantined(connection, journal)?,
+            ..Self::default()
+        };
+        if journal.identity().authority.is_some() {
+            return Ok(delivery);
+        }
+        let mut records = BTreeSet::new();
+        for own in own_logs(connection, journal)? {
+            delivery.last_receipt_ms = delivery.last_receipt_ms.max(own.received_at_ms);
+            let touched = own.uncovered(connection)?;
+            let first = touched.iter().map(|(_, entry)| *entry).min();
+            if let Some(first) = first {
+                let made = journal.entry(connection, &own.id, split_key(first).1)?;
+                let made_ms = made.header.hlc >> 16;
+                delivery.oldest_ms = Some(delivery.oldest_ms.map_or(made_ms, |it| it.min(made_ms)));
+            }
+            records.extend(touched.into_iter().map(|(record, _)| record));
+        }
+        delivery.unreceipted = records.len() as u64;
+        Ok(delivery)
+    }
+}
+
+/// A log that this device writes, and how much of it a receipt covers.
+struct OwnLog {
+    id: LogId,
+    key: i64,
+    stored: u64,
+    len: u64,
+    received_at_ms: Option<u64>,
+}
+
+fn own_logs(connection: &Connection, journal: &Journal) -> Result<Vec<OwnLog>> {
+    let own = journal
+        .logs
+        .iter()
+        .filter(|(_, log)| journal.is_own(&log.author));
+    own.map(|(id, log)| {
+        let receipt = read_receipt(connection, log.key)?;
+        Ok(OwnLog {
+            id: *id,
+            key: log.key,
+            stored: receipt.as_ref().map_or(0, |receipt| receipt.stored.len),
+            len: log.end.len,
+            received_at_ms: receipt.map(|receipt| receipt.received_at_ms),
+        })
+    })
+    .collect()
+}
+
+impl OwnLog {
+    /// Records with entries beyond the receipt, each with the first of these.
+    fn uncovered(&self, connection: &Connection) -> Result<Vec<(i64, i64)>> {
+        let mut statement = connection.prepare_cached(
+            "SELECT record, min(entry) FROM touches WHERE entry >= ?1 AND entry < ?2
+             GROUP BY record",
+        )?;
+        let range = params![
+            entry_key(self.key, self.stored)?,
+            entry_key(self.key, self.len)?
+        ];
+        let rows = statement.query_map(range, |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+}
+
+/// Records that wait for a receipt, each with the time of its oldest uncovered entry by this device's
+/// clock in Unix milliseconds, oldest first.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn waiting(
+    connection: &Connection,
+    journal: &mut Journal,
+    most: usize,
+) -> Result<Vec<(i64, u64)>> {
+    let mut oldest: BTreeMap<i64, u64> = BTreeMap::new();
+    if journal.identity().authority.is_some() {
+        return Ok(Vec::new());
+    }
+    for own in own_logs(connection, journal)? {
+        for (record, entry) in own.uncovered(connection)?.into_iter().take(most) {
+            let made = journal.entry(connection, &own.id, split_key(entry).1)?;
+            let made_ms = made.header.hlc >> 16;
+            let known = oldest.entry(record).or_insert(made_ms);
+            *known = made_ms.min(*known);
+        }
+    }
+    let mut waiting: Vec<_> = oldest.into_iter().collect();
+    waiting.sort_by_key(|(record, since)| (*since, *record));
+    waiting.truncate(most);
+    Ok(waiting)
+}
+
+/// Records with an entry that does not count: by this device's own judgement, or by the hub's.
+fn quarantined(connection: &Connection, journal: &Journal) -> Result<u64> {
+    let own: u64 = connection.query_row(
+        "SELECT count(DISTINCT touches.record) FROM exceptions JOIN touches
+             ON touches.entry >= (exceptions.log << 40) + exceptions.first
+            AND touches.entry < (exceptions.log << 40) + min(exceptions.after, 1 << 39)",
+        [],
+        |row| row.get(0),
+    )?;
+    if own > 0 || journal.identity().authority.is_some() {
+        return Ok(own);
+    }
+    let mut held = 0;
+    for space in journal.authority().spaces().keys() {
+        for receipt in journal.receipts(connection, space)? {
+            held += receipt
+                .exceptions
+                .iter()
+                .map(|it| it.range.end - it.range.start)
+                .sum::<u64>();
+        }
+    }
+    Ok(held)
+}

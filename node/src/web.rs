@@ -1,0 +1,317 @@
+//! The pages: what a clerk and an operator work with, served by their own computer to its own browser.
+//!
+//! Owns the HTTP server, who is let in, and one file per page. Pages read and write through the writer
+//! thread like every other door; they hold nothing between two requests but counters of failed logins.
+//! Must not know the network: what a page shows of it comes through [`Doors`].
+//!
+//! The server listens on loopback only. A request must name one of the allowed hosts (DNS rebinding), must
+//! not come from another site (`Sec-Fetch-Site`, `Origin`), and, but for the login page, must carry the
+//! cookie of a login. Everything works without JavaScript; with it, typing is kept as it happens and states
+//! move without reloading. HTTP/1.1 only; every connection, header, body and stream is bounded.
+//!
+//! Rejected: a client-side application (nothing to build, nothing to load, an old browser is enough);
+//! sessions in memory (a restart would log everyone out in the middle of a form).
+
+pub mod board;
+mod conflicts;
+mod events;
+mod fields;
+mod guard;
+mod help;
+mod home;
+mod intake;
+mod login;
+mod lookup;
+mod page;
+mod queue;
+mod records;
+mod settings;
+mod shown;
+mod sites;
+mod slip;
+mod sync;
+mod words;
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{get, post};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use lianxin_protocol::hash::Hex;
+use rusqlite::Connection;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, oneshot, watch};
+
+use crate::changes::Changes;
+use crate::command::Reply;
+use crate::error::{Code, Error, Result};
+use crate::journal::Journal;
+use crate::writer::WriterThread;
+
+pub use guard::Hosts;
+
+/// Connections at once: one person's browser uses six.
+const CONNECTIONS: usize = 128;
+/// Bytes of a request's head, and of its body.
+const HEAD_MAX: usize = 32 * 1024;
+const BODY_MAX: usize = 512 * 1024;
+/// Header lines of a request.
+const HEADERS_MAX: usize = 64;
+/// How long a request's head may take to arrive.
+const HEAD_TIME: Duration = Duration::from_secs(10);
+/// How long open requests may take to end when the node stops.
+const DRAIN: Duration = Duration::from_secs(3);
+
+/// What the network side tells pages.
+#[derive(Clone, Debug, Default)]
+pub struct Line {
+    /// A session with the hub is open; at a hub, with anyone.
+    pub connected: bool,
+    /// Devices that have a session open.
+    pub online: Vec<lianxin_protocol::identity::DeviceKey>,
+    /// Why the last attempt to reach the hub ended, if it failed.
+    pub failure: Option<Code>,
+}
+
+/// A future that a door gives.
+pub type Opening = Pin<Box<dyn Future<Output = Result<Reply>> + Send>>;
+
+/// What pages may ask of the network, given by whoever starts them.
+#[derive(Clone)]
+pub struct Doors {
+    /// How the line stands.
+    pub line: Arc<dyn Fn() -> Line + Send + Sync>,
+    /// One session with the hub, now.
+    pub sync: Arc<dyn Fn() -> Opening + Send + Sync>,
+}
+
+impl std::fmt::Debug for Doors {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("Doors")
+    }
+}
+
+/// What all pages of one device share.
+#[derive(Clone, Debug)]
+struct App(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    writer: WriterThread,
+    changes: Changes,
+    doors: Doors,
+    hosts: Hosts,
+    /// Name of the login cookie. Browsers tell ports apart for nothing else, so it carries the device.
+    cookie: String,
+    login: login::Attempts,
+    /// Codes tried at the lookup page.
+    lookup: lookup::Attempts,
+    /// Event streams that may be open.
+    streams: Arc<Semaphore>,
+    stopping: watch::Receiver<bool>,
+}
+
+impl std::ops::Deref for App {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+impl App {
+    /// Reads what is durable.
+    async fn read<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Journal, &Connection) -> Result<R> + Send + 'static,
+    ) -> Result<R> {
+        let (sender, receiver) = oneshot::channel();
+        self.writer.after(move |journal, connection| {
+            drop(sender.send(work(journal, connection)));
+        });
+        receiver.await.map_err(|_| stopping())?
+    }
+
+    /// Writes; what comes back is durable.
+    async fn write<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Journal, &Connection) -> Result<R> + Send + 'static,
+    ) -> Result<R> {
+        let (sender, receiver) = oneshot::channel();
+        self.writer
+            .write(work, move |result| drop(sender.send(result)));
+        receiver.await.map_err(|_| stopping())?
+    }
+}
+
+fn stopping() -> Error {
+    Error::new(Code::Internal, "the program is stopping")
+}
+
+/// A device's pages, ready to be served.
+#[derive(Debug)]
+pub struct Web {
+    app: App,
+    listener: TcpListener,
+}
+
+impl Web {
+    /// Opens the socket of a device's pages.
+    ///
+    /// # Errors
+    /// [`Code::Address`] when the address is not this computer's own, or not free.
+    pub async fn bind(
+        address: SocketAddr,
+        allowed: &[String],
+        (writer, changes): (WriterThread, Changes),
+        doors: Doors,
+        stopping: watch::Receiver<bool>,
+    ) -> Result<Self> {
+        let listener = listen(address).await?;
+        let bound = local(&listener)?;
+        let (sender, receiver) = oneshot::channel();
+        writer.after(move |journal, _| {
+            let _gone = sender.send(journal.identity().key());
+        });
+        let key = receiver.await.map_err(|_| self::stopping())?;
+        let device = Hex(key.0.first_chunk::<6>().unwrap_or(&[0; 6])).to_string();
+        let app = App(Arc::new(Shared {
+            writer,
+            changes,
+            doors,
+            hosts: Hosts::new(bound, allowed),
+            cookie: format!("lianxin_{device}"),
+            login: login::Attempts::default(),
+            lookup: lookup::Attempts::default(),
+            streams: Arc::new(Semaphore::new(events::STREAMS)),
+            stopping,
+        }));
+        Ok(Self { app, listener })
+    }
+
+    /// The address as bound.
+    ///
+    /// # Errors
+    /// The system does not say.
+    pub fn address(&self) -> Result<SocketAddr> {
+        local(&self.listener)
+    }
+
+    /// Serves until the node stops.
+    pub async fn serve(self) {
+        let Self { app, listener } = self;
+        let (hosts, stop) = (app.hosts.clone(), app.stopping.clone());
+        let router = guard::around(routes().with_state(app), hosts);
+        serve(listener, router, stop).await;
+    }
+}
+
+fn routes() -> Router<App> {
+    Router::new()
+        .route("/", get(home::page))
+        .route("/login", get(login::page).post(login::with_password))
+        .route("/login/{secret}", get(login::with_link))
+        .route("/logout", post(login::out))
+        .route("/new/{kind}", get(intake::blank).post(intake::register))
+        .route("/drafts/{id}", get(intake::resume).post(intake::keep))
+        .route("/drafts/{id}/discard", post(intake::discard))
+        .route("/records", get(records::list).post(records::search))
+        .route("/records/{id}", get(records::show))
+        .route("/records/{id}/steps/{event}", post(records::step))
+        .route(
+            "/records/{id}/edit",
+            get(records::edit).post(records::change),
+        )
+        .route("/records/{id}/take", post(conflicts::take))
+        .route("/records/{id}/slip", post(slip::print))
+        .route("/conflicts", get(conflicts::list))
+        .route("/sync", get(sync::page).post(sync::now))
+        .route("/queue", get(queue::page))
+        .route("/sites", get(sites::page).post(sites::add))
+        .route("/sites/{code}/invites", post(sites::invite))
+        .route("/lookup", get(lookup::page).post(lookup::ask))
+        .route("/settings", get(settings::page))
+        .route("/settings/taste", post(settings::taste))
+        .route("/settings/password", post(settings::password))
+        .route("/settings/accounts", post(settings::account))
+        .route("/help", get(help::page))
+        .route("/events", get(events::stream))
+        .route("/states", get(events::states))
+        .route("/assets/{file}", get(page::asset))
+        .route("/healthz", get(|| async { "ok\n" }))
+        .fallback(page::nowhere)
+        .layer(DefaultBodyLimit::max(BODY_MAX))
+}
+
+/// Opens a socket that only this computer reaches.
+async fn listen(address: SocketAddr) -> Result<TcpListener> {
+    if !address.ip().is_loopback() {
+        let message = format!("pages are served on loopback only, and {address} is not");
+        return Err(Error::new(Code::Address, message));
+    }
+    TcpListener::bind(address).await.map_err(|error| {
+        Error::because(
+            Code::Address,
+            format!("cannot serve pages on {address}"),
+            error,
+        )
+    })
+}
+
+fn local(listener: &TcpListener) -> Result<SocketAddr> {
+    listener
+        .local_addr()
+        .map_err(|error| Error::because(Code::Internal, "a socket without an address", error))
+}
+
+/// Accepts connections until told to stop, each bounded in head, time and number.
+async fn serve(listener: TcpListener, router: Router, mut stop: watch::Receiver<bool>) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let place = tokio::select! {
+            place = Arc::clone(&places).acquire_owned() => place,
+            _ = stop.changed() => break,
+        };
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stop.changed() => break,
+        };
+        let (Ok(place), Ok((stream, _))) = (place, accepted) else {
+            // Out of descriptors, for one: that passes.
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            continue;
+        };
+        let service = TowerToHyperService::new(router.clone());
+        let mut stop = stop.clone();
+        tokio::spawn(async move {
+            let _place = place;
+            let mut connection = std::pin::pin!(
+                hyper::server::conn::http1::Builder::new()
+                    .timer(TokioTimer::new())
+                    .header_read_timeout(HEAD_TIME)
+                    .max_buf_size(HEAD_MAX)
+                    .max_headers(HEADERS_MAX)
+                    .serve_connection(TokioIo::new(stream), service)
+            );
+            let ended = tokio::select! {
+                ended = connection.as_mut() => ended,
+                _ = stop.changed() => {
+                    connection.as_mut().graceful_shutdown();
+                    match tokio::time::timeout(DRAIN, connection).await {
+                        Ok(ended) => ended,
+                        Err(_) => Ok(()),
+                    }
+                }
+            };
+            if let Err(error) = ended {
+                tracing::debug!(%error, "a browser's connection ended");
+            }
+        });
+    }
+}

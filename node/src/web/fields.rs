@@ -1,0 +1,393 @@
+//! Forms from the catalogue: fields to inputs, and what was typed to the JSON that the catalogue judges.
+//!
+//! A form's names are the flat keys of fields (`place.community`). What was typed is kept as it was typed,
+//! right or wrong, so that a page with errors, a draft and a new attempt show the same.
+
+use lianxin_protocol::catalogue::{Fact, Field, FieldType, Kind, Refusal};
+use serde_json::{Map, Value, json};
+
+use super::words::Lang;
+use crate::drafts::Typed;
+
+/// Options up to which an enum is shown as a row of buttons rather than a list that opens.
+const BUTTONS_MAX: usize = 7;
+/// Texts up to this many characters stand on one line.
+const LINE_CHARS: usize = 60;
+
+/// One choice.
+pub(super) struct Opt {
+    pub(super) code: String,
+    pub(super) label: String,
+    pub(super) on: bool,
+}
+
+/// A field as a form shows it.
+pub(super) struct Input {
+    /// Id in the page, also of its error and its hint with a suffix.
+    pub(super) id: String,
+    pub(super) name: String,
+    pub(super) label: String,
+    pub(super) hint: Option<String>,
+    pub(super) error: Option<String>,
+    pub(super) required: bool,
+    /// `text`, `line`, `lines`, `number`, `buttons`, `select`, `checks`, `check`, `date`, `month`, `time`,
+    /// `clock`.
+    pub(super) control: &'static str,
+    pub(super) value: String,
+    pub(super) options: Vec<Opt>,
+    pub(super) max_chars: usize,
+    pub(super) min: i64,
+    pub(super) max: i64,
+    /// Typed on a phone's number pad.
+    pub(super) phone: bool,
+}
+
+/// What is wrong, for the summary at the top of a form.
+pub(super) struct Fault {
+    pub(super) id: String,
+    pub(super) label: String,
+    pub(super) message: String,
+}
+
+/// The input of a field, with what was typed and what is wrong with it.
+pub(super) fn input(field: &Field, typed: &Typed, refusals: &[Refusal], lang: Lang) -> Input {
+    let values = typed.get(&field.key);
+    let first = values.and_then(|values| values.first());
+    let given = match (first, &field.default) {
+        (Some(value), _) => value.clone(),
+        (None, Some(Fact::Str(text))) => text.clone(),
+        (None, Some(Fact::Int(number))) => number.to_string(),
+        (None, Some(Fact::Bool(true))) => "true".to_owned(),
+        (None, _) => String::new(),
+    };
+    let choices = |options: &[lianxin_protocol::catalogue::Choice], on: &dyn Fn(&str) -> bool| {
+        let choice = |option: &lianxin_protocol::catalogue::Choice| Opt {
+            code: option.code.clone(),
+            label: lang.label(&option.label).to_owned(),
+            on: on(&option.code),
+        };
+        options.iter().map(choice).collect::<Vec<_>>()
+    };
+    let mut input = Input {
+        id: id_of(&field.key),
+        name: field.key.clone(),
+        label: lang.label(&field.label).to_owned(),
+        hint: field.hint.as_ref().map(|hint| lang.label(hint).to_owned()),
+        error: refusals
+            .iter()
+            .find(|refusal| refusal.field == field.key)
+            .map(|refusal| refused(field, refusal, lang)),
+        required: field.required,
+        control: "line",
+        value: given,
+        options: Vec::new(),
+        max_chars: 0,
+        min: 0,
+        max: 0,
+        phone: field.key.ends_with(".phone"),
+    };
+    match &field.kind {
+        FieldType::Text { max_chars } | FieldType::Ref { max_chars } => {
+            input.max_chars = *max_chars;
+            let long = matches!(field.kind, FieldType::Text { .. }) && *max_chars > LINE_CHARS * 4;
+            input.control = if long { "text" } else { "line" };
+        }
+        FieldType::Enum { options } => {
+            let given = input.value.clone();
+            input.options = choices(options, &|code| code == given);
+            let few = options.len() <= BUTTONS_MAX;
+            input.control = if few && field.required {
+                "buttons"
+            } else {
+                "select"
+            };
+        }
+        FieldType::Int { min, max } => {
+            (input.min, input.max) = (*min, *max);
+            input.control = "number";
+        }
+        FieldType::Bool => input.control = "check",
+        FieldType::Date => input.control = "date",
+        FieldType::Month => input.control = "month",
+        FieldType::Time => input.control = "time",
+        FieldType::Clock => input.control = "clock",
+        FieldType::Set { of, .. } => match &**of {
+            FieldType::Enum { options } => {
+                let on =
+                    |code: &str| values.is_some_and(|values| values.iter().any(|it| it == code));
+                input.options = choices(options, &on);
+                input.control = "checks";
+            }
+            _ => input.control = "lines",
+        },
+        FieldType::ExternalRef | FieldType::Opaque => {}
+    }
+    input
+}
+
+/// The id of a field's input in a page.
+fn id_of(key: &str) -> String {
+    format!("f-{}", key.replace('.', "-"))
+}
+
+/// Why a value was refused, in words.
+fn refused(field: &Field, refusal: &Refusal, lang: Lang) -> String {
+    let bounds = match &field.kind {
+        FieldType::Text { max_chars } | FieldType::Ref { max_chars } => {
+            (0, i64::try_from(*max_chars).unwrap_or(i64::MAX))
+        }
+        FieldType::Int { min, max } => (*min, *max),
+        FieldType::Set { max_items, .. } => (0, i64::try_from(*max_items).unwrap_or(i64::MAX)),
+        _ => (0, 0),
+    };
+    let id = format!("refused-{}", refusal.code);
+    lang.say(&id, &[("min", bounds.0.into()), ("max", bounds.1.into())])
+}
+
+/// The faults of a form in the order of its fields.
+pub(super) fn faults<'a>(
+    fields: impl Iterator<Item = &'a Field>,
+    refusals: &[Refusal],
+    lang: Lang,
+) -> Vec<Fault> {
+    let mut known = Vec::new();
+    for field in fields {
+        let of_field = refusals.iter().find(|refusal| refusal.field == field.key);
+        known.extend(of_field.map(|refusal| Fault {
+            id: id_of(&field.key),
+            label: lang.label(&field.label).to_owned(),
+            message: refused(field, refusal, lang),
+        }));
+    }
+    known
+}
+
+/// The fields of a kind's form for new records, in order.
+pub(super) fn of_form(kind: &Kind) -> impl Iterator<Item = &Field> {
+    kind.sections
+        .iter()
+        .flat_map(|section| &section.fields)
+        .filter_map(|key| kind.fields.iter().find(|field| field.key == *key))
+}
+
+/// What was typed, as the JSON that the catalogue judges. What does not read as the field's type is left as
+/// it is, and refused there.
+pub(super) fn to_json<'a>(fields: impl Iterator<Item = &'a Field>, typed: &Typed) -> Value {
+    let mut root = Map::new();
+    for field in fields {
+        let Some(values) = typed.get(&field.key) else {
+            continue;
+        };
+        let Some(value) = value_of(&field.kind, values) else {
+            continue;
+        };
+        match field.key.split_once('.') {
+            None => {
+                root.insert(field.key.clone(), value);
+            }
+            Some((group, name)) => {
+                let group = root.entry(group).or_insert_with(|| json!({}));
+                if let Value::Object(members) = group {
+                    members.insert(name.to_owned(), value);
+                }
+            }
+        }
+    }
+    Value::Object(root)
+}
+
+fn value_of(kind: &FieldType, values: &[String]) -> Option<Value> {
+    let first = values.first()?;
+    let trimmed = first.trim();
+    Some(match kind {
+        // Forms send CR LF for each line end (HTML, "multipart and urlencoded form data").
+        FieldType::Text { .. } => json!(first.replace("\r\n", "\n")),
+        FieldType::Int { .. } => match (trimmed.is_empty(), trimmed.parse::<i64>()) {
+            (true, _) => return None,
+            (_, Ok(number)) => json!(number),
+            (_, Err(_)) => json!(trimmed),
+        },
+        FieldType::Bool => json!(matches!(trimmed, "true" | "on" | "1")),
+        // A browser's field for a time knows no zone: it is the clock on the wall.
+        FieldType::Time if !trimmed.is_empty() => json!(format!("{trimmed}+08:00")),
+        FieldType::Set { of, .. } => {
+            let items: Vec<Value> = match &**of {
+                FieldType::Enum { .. } => values.iter().map(|code| json!(code)).collect(),
+                of => values
+                    .iter()
+                    .flat_map(|text| text.split(['\n', '、', ',', ',', ';', ';']))
+                    .map(str::trim)
+                    .filter(|item| !item.is_empty())
+                    .map(|item| item_of(of, item))
+                    .collect(),
+            };
+            json!(items)
+        }
+        _ => json!(trimmed),
+    })
+}
+
+fn item_of(kind: &FieldType, item: &str) -> Value {
+    if !matches!(kind, FieldType::ExternalRef) {
+        return json!(item);
+    }
+    let mut parts = item.split('|').map(str::trim);
+    let mut named = Map::new();
+    for name in ["system", "no", "date"] {
+        if let Some(part) = parts.next().filter(|part| !part.is_empty()) {
+            named.insert(name.to_owned(), json!(part));
+        }
+    }
+    Value::Object(named)
+}
+
+/// What a record holds, as its form would have it typed.
+pub(super) fn typed<'a>(
+    fields: impl Iterator<Item = &'a Field>,
+    held: &Map<String, Value>,
+) -> Typed {
+    let mut typed = Typed::new();
+    for field in fields {
+        let value = match field.key.split_once('.') {
+            None => held.get(&field.key),
+            Some((group, name)) => held.get(group).and_then(|group| group.get(name)),
+        };
+        let values = match value {
+            None | Some(Value::Null) => continue,
+            Some(Value::Array(items)) => {
+                let items = items.iter().map(text_of);
+                match &field.kind {
+                    FieldType::Set { of, .. } if matches!(**of, FieldType::Enum { .. }) => {
+                        items.collect()
+                    }
+                    _ => vec![items.collect::<Vec<_>>().join("\n")],
+                }
+            }
+            Some(value) => vec![text_of(value)],
+        };
+        typed.insert(field.key.clone(), values);
+    }
+    typed
+}
+
+fn text_of(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Object(parts) => {
+            let parts = parts.values().filter_map(Value::as_str);
+            parts.collect::<Vec<_>>().join("|")
+        }
+        other => other.to_string(),
+    }
+}
+
+/// A form's body as it came. Names that stand there several times keep all their values in order.
+pub(super) fn from_pairs(pairs: Vec<(String, String)>) -> Typed {
+    let mut typed = Typed::new();
+    for (name, value) in pairs {
+        typed.entry(name).or_default().push(value);
+    }
+    typed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lianxin_protocol::catalogue::Catalogue;
+
+    fn opinion() -> &'static Kind {
+        Catalogue::standard().kind("opinion").unwrap()
+    }
+
+    fn form(pairs: &[(&str, &str)]) -> Typed {
+        from_pairs(
+            pairs
+                .iter()
+                .map(|(a, b)| ((*a).to_owned(), (*b).to_owned()))
+                .collect(),
+        )
+    }
+
+    #[test]
+    fn what_is_typed_is_what_the_catalogue_takes() {
+        let typed = form(&[
+            ("body", "第一行\r\n第二行"),
+            ("category", "help"),
+            ("place.community", " 测试社区 "),
+            ("people_count", "3"),
+            ("deputies", "测试代表甲、测试代表乙\r\n测试代表丙"),
+            ("test_data", "on"),
+            ("occurred_on", "2026-03-14"),
+            ("person.phone", ""),
+            ("unknown", "left out"),
+        ]);
+        let read = to_json(of_form(opinion()), &typed);
+        assert_eq!(
+            read,
+            json!({
+                "body": "第一行\n第二行", "category": "help",
+                "place": {"community": "测试社区"}, "people_count": 3,
+                "deputies": ["测试代表甲", "测试代表乙", "测试代表丙"],
+                "test_data": true, "occurred_on": "2026-03-14", "person": {"phone": ""},
+            })
+        );
+        assert!(opinion().read(&read).is_ok());
+    }
+
+    #[test]
+    fn a_value_of_the_wrong_type_reaches_the_judge_and_comes_back_as_typed() {
+        let typed = form(&[
+            ("body", "内容"),
+            ("category", "help"),
+            ("people_count", "三个"),
+        ]);
+        let refusals = opinion()
+            .read(&to_json(of_form(opinion()), &typed))
+            .unwrap_err();
+        let shown = of_form(opinion()).map(|field| input(field, &typed, &refusals, Lang::Zh));
+        let count = shown
+            .into_iter()
+            .find(|input| input.name == "people_count")
+            .unwrap();
+        assert_eq!(count.value, "三个");
+        assert!(count.error.is_some_and(|error| error.chars().count() > 3));
+        let faults = faults(of_form(opinion()), &refusals, Lang::Zh);
+        assert_eq!(faults.len(), 1);
+    }
+
+    #[test]
+    fn a_record_fills_its_own_form() {
+        let held = json!({
+            "body": "内容", "category": "help", "place": {"community": "测试社区"},
+            "deputies": ["甲", "乙"], "people_count": 3,
+        });
+        let Value::Object(held) = held else { return };
+        let typed = typed(of_form(opinion()), &held);
+        let again = to_json(of_form(opinion()), &typed);
+        assert_eq!(again, Value::Object(held));
+    }
+
+    #[test]
+    fn every_refusal_has_words() {
+        for code in [
+            "unknown_field",
+            "forbidden_field",
+            "read_only",
+            "required",
+            "wrong_type",
+            "not_text",
+            "too_long",
+            "too_many",
+            "not_an_option",
+            "out_of_range",
+            "bad_date",
+            "bad_time",
+            "one_of",
+            "unknown_event",
+        ] {
+            let id = format!("refused-{code}");
+            assert_ne!(Lang::Zh.say(&id, &[]), id);
+            assert_ne!(Lang::En.say(&id, &[]), id);
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! The first page: at a station what was recorded today and what waits for the clerk; at the sub-district
+//! the network at a glance.
+
+use askama::Template;
+use axum::extract::State;
+use lianxin_protocol::catalogue::Catalogue;
+
+use super::intake;
+use super::page::{Answer, Page, Session, html};
+use super::records::{Row, next_for};
+use super::shown;
+use super::{App, sites};
+use crate::clock::{self, Beijing};
+use crate::drafts;
+use crate::records::delivery::Coverage;
+use crate::records::{self, Filter, acts_for};
+
+/// Rows of a list on this page.
+const ROWS: usize = 30;
+
+/// A draft in a list.
+struct DraftRow {
+    id: String,
+    title: String,
+    at: String,
+    lacks: u64,
+}
+
+/// A record whose next step is this clerk's.
+struct Todo {
+    row: Row,
+    step: String,
+    event: String,
+    waits: String,
+}
+
+#[derive(Template)]
+#[template(path = "home.html")]
+struct Home {
+    page: Page,
+    today: String,
+    rows: Vec<Row>,
+    more: bool,
+    count: u64,
+    received: u64,
+    todos: Vec<Todo>,
+    drafts: Vec<DraftRow>,
+    no_password: bool,
+}
+
+/// The page.
+pub(super) async fn page(State(app): State<App>, session: Session) -> Answer {
+    let line = (app.doors.line)();
+    let line_shown = line.clone();
+    let account = session.account.clone();
+    let no_password = !account.has_password;
+    let home = app
+        .read(move |journal, connection| {
+            let lang = session.lang();
+            let title = lang.say("menu-home", &[]);
+            let page = Page::new(connection, journal, &session, &line, ("/", title))?;
+            if page.office() {
+                return Ok(Err(page));
+            }
+            let now_ms = clock::now_ms();
+            let coverage = Coverage::read(connection, journal)?;
+            let filter = Filter {
+                limit: ROWS + 1,
+                ..Filter::default()
+            };
+            let today = Beijing::of(now_ms).date();
+            let mut found = records::list(connection, &filter)?;
+            found.retain(|row| Beijing::of(row.recorded_ms()).date() == today);
+            let more = found.len() > ROWS;
+            found.truncate(ROWS);
+            let mut rows = Vec::with_capacity(found.len());
+            for row in &found {
+                rows.push(Row::new(connection, journal, &coverage, row, &page)?);
+            }
+            let received = rows.iter().filter(|row| row.arrived()).count() as u64;
+            let acts = acts_for(journal.role());
+            let mut todos = Vec::new();
+            for kind in Catalogue::standard().kinds() {
+                for (status, step) in next_for(kind, &acts) {
+                    for row in records::queue(connection, &kind.code, &status.code, ROWS)? {
+                        todos.push(Todo {
+                            waits: shown::age(row.recorded_ms(), now_ms, lang),
+                            row: Row::new(connection, journal, &coverage, &row, &page)?,
+                            step: lang.label(&step.label).to_owned(),
+                            event: step.event.clone(),
+                        });
+                    }
+                }
+            }
+            let mut shown_drafts = Vec::new();
+            for draft in drafts::list(connection, &account.id)? {
+                let (title, lacks) = intake::judge(&draft);
+                shown_drafts.push(DraftRow {
+                    title: title.unwrap_or_else(|| lang.say("draft-untitled", &[])),
+                    lacks,
+                    at: shown::at(draft.updated_ms, now_ms, lang),
+                    id: draft.id,
+                });
+            }
+            Ok(Ok(Home {
+                today: shown::day(now_ms, lang),
+                count: rows.len() as u64,
+                rows,
+                more,
+                received,
+                todos,
+                drafts: shown_drafts,
+                no_password,
+                page,
+            }))
+        })
+        .await?;
+    match home {
+        Ok(home) => html(&home),
+        Err(page) => sites::overview(&app, page, line_shown, no_password).await,
+    }
+}

@@ -1,0 +1,300 @@
+//! Coming in and going out: by a link that works once, or by name and password.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use askama::Template;
+use axum::Form;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Redirect, Response};
+use serde::Deserialize;
+use tokio::sync::Semaphore;
+
+use super::App;
+use super::page::{Answer, Failure, Session, go, html, version};
+use super::words::Lang;
+use crate::accounts::{self, PASSWORD_MAX};
+use crate::clock::{self, Monotonic};
+use crate::error::{Code, Error};
+
+/// Wrong passwords for one name, or in all, before there is a wait; it doubles with each further one.
+const FREE_TRIES: u32 = 5;
+const FREE_TRIES_ALL: u32 = 20;
+const WAIT_MS: std::ops::RangeInclusive<u64> = 5_000..=900_000;
+/// Names that are remembered; a flood of others counts in all.
+const NAMES_MAX: usize = 200;
+/// Passwords hashed at once: each takes 19 MiB and a core.
+const HASHING: usize = 2;
+
+/// Counters of failed attempts since the start.
+#[derive(Debug)]
+pub(super) struct Attempts {
+    clock: Monotonic,
+    failed: Mutex<BTreeMap<String, Failed>>,
+    pub(super) hashing: Semaphore,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Failed {
+    count: u32,
+    until_ms: u64,
+}
+
+/// Under this name failures of all names are counted; no account is called so.
+const ALL: &str = "";
+
+impl Default for Attempts {
+    fn default() -> Self {
+        Self {
+            clock: Monotonic::start(),
+            failed: Mutex::default(),
+            hashing: Semaphore::new(HASHING),
+        }
+    }
+}
+
+impl Attempts {
+    /// Seconds to wait before a name may be tried again.
+    fn wait_s(&self, name: &str) -> Option<u64> {
+        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.clock.ms();
+        let names = [name, ALL];
+        let until = names.iter().filter_map(|name| failed.get(*name));
+        let until = until.map(|failed| failed.until_ms).max()?;
+        (until > now).then(|| (until - now).div_ceil(1_000))
+    }
+
+    fn note(&self, name: &str, fits: bool) {
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        if fits {
+            failed.remove(name);
+            return;
+        }
+        let now = self.clock.ms();
+        let known = failed.contains_key(name) || failed.len() < NAMES_MAX;
+        let names = known.then_some((name, FREE_TRIES));
+        for (name, free) in names.into_iter().chain([(ALL, FREE_TRIES_ALL)]) {
+            let failed = failed.entry(name.to_owned()).or_default();
+            failed.count = failed.count.saturating_add(1);
+            if failed.count >= free {
+                let doubled = WAIT_MS.start() << (failed.count - free).min(16);
+                failed.until_ms = now + doubled.min(*WAIT_MS.end());
+            }
+        }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "login.html")]
+struct LoginPage {
+    lang: Lang,
+    names: Vec<String>,
+    name: String,
+    to: String,
+    fault: Option<String>,
+    /// Nobody has a password yet: the form would be a riddle.
+    only_link: bool,
+}
+
+impl LoginPage {
+    fn t(&self, id: &str) -> String {
+        self.lang.say(id, &[])
+    }
+
+    fn version(&self) -> &'static str {
+        version()
+    }
+}
+
+async fn form(app: &App, name: String, to: String, fault: Option<String>) -> Answer {
+    let accounts = app.read(|_, connection| accounts::all(connection)).await?;
+    let names: Vec<_> = accounts
+        .into_iter()
+        .filter(|account| account.has_password)
+        .map(|account| account.name)
+        .collect();
+    html(&LoginPage {
+        lang: Lang::Zh,
+        only_link: names.is_empty(),
+        names,
+        name,
+        to,
+        fault,
+    })
+}
+
+/// Where to go after the login.
+#[derive(Deserialize)]
+pub(super) struct Target {
+    to: Option<String>,
+}
+
+/// A path of these pages, and nothing that a browser could take for another place.
+fn local(to: Option<String>) -> String {
+    let safe = |to: &String| {
+        to.starts_with('/')
+            && !to.starts_with("//")
+            && to.len() < 200
+            && to
+                .bytes()
+                .all(|it| it.is_ascii_alphanumeric() || b"/-_".contains(&it))
+    };
+    to.filter(safe).unwrap_or_else(|| "/".to_owned())
+}
+
+/// The login page.
+pub(super) async fn page(State(app): State<App>, Query(target): Query<Target>) -> Answer {
+    form(&app, String::new(), local(target.to), None).await
+}
+
+#[derive(Deserialize)]
+pub(super) struct Typed {
+    name: String,
+    password: String,
+    to: Option<String>,
+}
+
+/// A login with name and password. That a name is wrong and that a password is wrong look alike and take
+/// as long.
+pub(super) async fn with_password(State(app): State<App>, Form(typed): Form<Typed>) -> Answer {
+    let to = local(typed.to);
+    let name: String = typed.name.trim().chars().take(40).collect();
+    if let Some(wait_s) = app.login.wait_s(&name) {
+        let fault = Lang::Zh.say("login-wait", &[("count", wait_s.into())]);
+        let page = form(&app, name, to, Some(fault)).await?;
+        return Ok((StatusCode::TOO_MANY_REQUESTS, page).into_response());
+    }
+    let asked = name.clone();
+    let known = app
+        .read(move |_, connection| accounts::by_name(connection, &asked))
+        .await?;
+    let fits = if typed.password.len() <= PASSWORD_MAX {
+        let _place = app
+            .login
+            .hashing
+            .acquire()
+            .await
+            .map_err(|_| super::stopping())?;
+        let password = typed.password;
+        let checked = tokio::task::spawn_blocking(move || match known {
+            Some((account, hash)) => hash.fits(&password).then_some(account),
+            None => {
+                // As much work as for a name that exists.
+                drop(accounts::PasswordHash::new(&format!(
+                    "{password} no such name"
+                )));
+                None
+            }
+        });
+        let broke = |error| Error::because(Code::Internal, "a password was not checked", error);
+        checked.await.map_err(broke)?
+    } else {
+        None
+    };
+    app.login.note(&name, fits.is_some());
+    let Some(account) = fits else {
+        let fault = Lang::Zh.say("login-wrong", &[]);
+        let page = form(&app, name, to, Some(fault)).await?;
+        return Ok((StatusCode::FORBIDDEN, page).into_response());
+    };
+    let now_ms = clock::now_ms();
+    let secret = app
+        .write(move |_, connection| accounts::log_in(connection, &account, now_ms))
+        .await?;
+    Ok(let_in(&app, &secret, &to))
+}
+
+/// A login with a link that works once.
+pub(super) async fn with_link(State(app): State<App>, Path(secret): Path<String>) -> Answer {
+    let now_ms = clock::now_ms();
+    let taken = app
+        .write(move |_, connection| accounts::take_link(connection, &secret, now_ms))
+        .await?;
+    match taken {
+        Some(secret) => Ok(let_in(&app, &secret, "/")),
+        None => {
+            let fault = Lang::Zh.say("login-link-used", &[]);
+            let page = form(&app, String::new(), "/".to_owned(), Some(fault)).await?;
+            Ok((StatusCode::FORBIDDEN, page).into_response())
+        }
+    }
+}
+
+fn let_in(app: &App, secret: &str, to: &str) -> Response {
+    let cookie = format!("{}={secret}; Path=/; HttpOnly; SameSite=Strict", app.cookie);
+    with_cookie(&cookie, Redirect::to(to).into_response())
+}
+
+fn with_cookie(cookie: &str, mut answer: Response) -> Response {
+    if let Ok(cookie) = HeaderValue::from_str(cookie) {
+        answer.headers_mut().insert(header::SET_COOKIE, cookie);
+    }
+    answer
+}
+
+/// Goes out.
+pub(super) async fn out(State(app): State<App>, session: Session) -> Answer {
+    let secret = session.secret;
+    app.write(move |_, connection| accounts::log_out(connection, &secret))
+        .await?;
+    let gone = format!(
+        "{}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0",
+        app.cookie
+    );
+    Ok(with_cookie(&gone, go("/login")))
+}
+
+/// Hashes a password where nobody waits for it.
+pub(super) async fn hashed(app: &App, password: String) -> Result<accounts::PasswordHash, Failure> {
+    let _place = app
+        .login
+        .hashing
+        .acquire()
+        .await
+        .map_err(|_| super::stopping())?;
+    let hashed = tokio::task::spawn_blocking(move || accounts::PasswordHash::new(&password));
+    let broke = |error| Error::because(Code::Internal, "a password was not hashed", error);
+    Ok(hashed.await.map_err(broke)??)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn after_a_few_wrong_passwords_there_is_a_wait_that_doubles() {
+        let attempts = Attempts::default();
+        for _ in 1..FREE_TRIES {
+            attempts.note("clerk", false);
+        }
+        assert_eq!(attempts.wait_s("clerk"), None);
+        attempts.note("clerk", false);
+        let first = attempts.wait_s("clerk").unwrap_or_default();
+        attempts.note("clerk", false);
+        let second = attempts.wait_s("clerk").unwrap_or_default();
+        assert!(first >= 4 && second >= 2 * first - 1, "{first} {second}");
+        assert_eq!(attempts.wait_s("other"), None);
+        attempts.note("clerk", true);
+        assert_eq!(attempts.wait_s("clerk"), None);
+        for n in 0..1_000 {
+            attempts.note(&format!("name {n}"), false);
+        }
+        assert!(attempts.wait_s("other").is_some_and(|wait| wait <= 900));
+    }
+
+    #[test]
+    fn a_login_leads_to_pages_of_this_server_alone() {
+        for bad in [
+            "https://evil.example",
+            "//evil.example",
+            "/\\evil",
+            "/a?b",
+            "",
+            "records",
+        ] {
+            assert_eq!(local(Some(bad.to_owned())), "/", "{bad}");
+        }
+        assert_eq!(local(Some("/records/0197-a".to_owned())), "/records/0197-a");
+    }
+}

@@ -1,0 +1,487 @@
+//! What all pages have in common: who looks, the frame around each page, files, and failures.
+
+use askama::Template;
+use axum::extract::{FromRequestParts, Path};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{Html, IntoResponse, Redirect, Response};
+use lianxin_protocol::authority::{Membership, Role};
+use lianxin_protocol::catalogue::{Catalogue, Label};
+use rusqlite::Connection;
+
+use super::shown;
+use super::words::Lang;
+use super::{App, Line};
+use crate::accounts::{self, Account};
+use crate::clock;
+use crate::error::{Code, Error, Kind, Result};
+use crate::journal::Journal;
+use crate::records;
+use crate::records::delivery::Delivery;
+use crate::store;
+
+/// Beyond this age of the oldest record without a receipt the strip turns yellow, and red.
+const WARN_MS: u64 = 2 * 60 * 60 * 1_000;
+const BAD_MS: u64 = 24 * 60 * 60 * 1_000;
+/// What stands in the board's place in a form's answer when nothing more can be said.
+const STYLE: &str = include_str!("../../assets/app.css");
+const SCRIPT: &str = include_str!("../../assets/app.js");
+const BOARD: &str = include_str!("../../assets/board.js");
+const ICON: &str = include_str!("../../assets/icon.svg");
+
+/// What a handler gives: a page, or a failure that is one.
+pub(super) type Answer = Result<Response, Failure>;
+
+// ---- who looks ----
+
+/// A browser that is logged in.
+#[derive(Clone, Debug)]
+pub(super) struct Session {
+    pub(super) account: Account,
+    /// The secret of its cookie.
+    pub(super) secret: String,
+}
+
+impl Session {
+    pub(super) fn lang(&self) -> Lang {
+        if self.account.taste.english {
+            Lang::En
+        } else {
+            Lang::Zh
+        }
+    }
+}
+
+/// The value of the login cookie.
+pub(super) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let all = headers.get_all(header::COOKIE).iter();
+    let pairs = all.filter_map(|line| line.to_str().ok());
+    pairs
+        .flat_map(|line| line.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+        .find(|(known, _)| *known == name)
+        .map(|(_, value)| value)
+}
+
+impl FromRequestParts<App> for Session {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Response> {
+        let secret = cookie(&parts.headers, &app.cookie).map(str::to_owned);
+        let asked = secret.clone();
+        let now_ms = clock::now_ms();
+        let found = app
+            .read(move |_, connection| match asked {
+                Some(secret) => accounts::logged_in(connection, &secret, now_ms),
+                None => Ok(None),
+            })
+            .await
+            .map_err(|error| Failure(error).into_response())?;
+        let (Some((account, unnoted)), Some(secret)) = (found, secret) else {
+            return Err(to_login(parts));
+        };
+        if unnoted {
+            let secret = secret.clone();
+            app.write(move |_, connection| accounts::seen(connection, &secret, now_ms))
+                .await
+                .map_err(|error| Failure(error).into_response())?;
+        }
+        Ok(Self { account, secret })
+    }
+}
+
+/// A page that was asked for is shown after the login; anything else just says that there is none.
+fn to_login(parts: &Parts) -> Response {
+    let wants_page = parts
+        .headers
+        .get(header::ACCEPT)
+        .and_then(|accept| accept.to_str().ok())
+        .is_none_or(|accept| accept.contains("text/html") || accept.contains("*/*"));
+    if !wants_page {
+        return (StatusCode::UNAUTHORIZED, "log in first\n").into_response();
+    }
+    let path = parts.uri.path();
+    // Only what can be asked for again; a form's words are in its draft.
+    let again = parts.method.is_safe() && path != "/" && path.len() < 200;
+    let to = if again {
+        format!("/login?to={path}")
+    } else {
+        "/login".to_owned()
+    };
+    Redirect::to(&to).into_response()
+}
+
+// ---- the frame ----
+
+/// One item of the main menu.
+pub(super) struct Item {
+    pub(super) href: &'static str,
+    pub(super) label: String,
+    pub(super) here: bool,
+    pub(super) count: u64,
+}
+
+/// The three facts that are always in sight.
+#[derive(Default)]
+pub(super) struct Strip {
+    pub(super) level: &'static str,
+    pub(super) online: bool,
+    pub(super) line: String,
+    pub(super) waiting: String,
+    pub(super) receipt: String,
+}
+
+/// Words and frame of one page.
+pub(super) struct Page {
+    pub(super) lang: Lang,
+    pub(super) large: bool,
+    pub(super) keys: bool,
+    pub(super) title: String,
+    pub(super) who: String,
+    pub(super) place: String,
+    pub(super) code: String,
+    pub(super) menu: Vec<Item>,
+    pub(super) strip: Strip,
+    pub(super) now_ms: u64,
+    /// The station waits for the hub to confirm it 待入网.
+    pub(super) unconfirmed: bool,
+    pub(super) role: Option<Role>,
+}
+
+impl Page {
+    /// The frame of a page for somebody who is logged in.
+    pub(super) fn new(
+        connection: &Connection,
+        journal: &mut Journal,
+        session: &Session,
+        line: &Line,
+        (here, title): (&str, String),
+    ) -> Result<Self> {
+        let lang = session.lang();
+        let now_ms = clock::now_ms();
+        let delivery = Delivery::read(connection, journal)?;
+        let me = journal.identity().key();
+        let member = journal.authority().members().get(&me);
+        let role = member.map(|member| member.grant.role);
+        let (network, _) = journal.authority().names();
+        let text = |key: &str| -> Result<Option<String>> {
+            Ok(store::meta(connection, key)?.and_then(|bytes| String::from_utf8(bytes).ok()))
+        };
+        let code = match member {
+            Some(member) => member.grant.device_code.clone(),
+            None => text("device_code")?.unwrap_or_default(),
+        };
+        let site = member.and_then(|member| member.grant.site);
+        let site = site.and_then(|site| journal.authority().sites().get(&site));
+        let place = match (site, role) {
+            (Some(site), _) => site.name.clone(),
+            (None, Some(Role::Hub)) => lang.say("place-hub", &[("name", network.into())]),
+            (None, Some(_)) => lang.say("place-operator", &[("name", network.into())]),
+            (None, None) => lang.say("place-unconfirmed", &[]),
+        };
+        let blocked = member.is_some_and(|it| it.membership != Membership::Active);
+        let strip = strip(
+            connection,
+            journal,
+            (&delivery, line),
+            (lang, now_ms),
+            blocked,
+        )?;
+        let office = is_office(role);
+        let items: &[(&'static str, &str)] = if office {
+            &[
+                ("/", "menu-home"),
+                ("/queue", "menu-queue"),
+                ("/records", "menu-list"),
+                ("/conflicts", "menu-conflicts"),
+                ("/sites", "menu-sites"),
+                ("/sync", "menu-sync"),
+                ("/help", "menu-help"),
+            ]
+        } else {
+            &[
+                ("/", "menu-home"),
+                ("/new/opinion", "menu-new"),
+                ("/records", "menu-list"),
+                ("/conflicts", "menu-conflicts"),
+                ("/lookup", "menu-lookup"),
+                ("/sync", "menu-sync"),
+                ("/help", "menu-help"),
+            ]
+        };
+        let menu = items
+            .iter()
+            .filter(|(href, _)| *href != "/conflicts" || delivery.conflicts > 0)
+            .map(|(href, label)| Item {
+                href,
+                label: lang.say(label, &[]),
+                here: *href == here,
+                count: if *href == "/conflicts" {
+                    delivery.conflicts
+                } else {
+                    0
+                },
+            })
+            .collect();
+        Ok(Self {
+            lang,
+            large: session.account.taste.large,
+            keys: session.account.taste.keys,
+            title,
+            who: session.account.name.clone(),
+            place,
+            code,
+            menu,
+            strip,
+            now_ms,
+            unconfirmed: role.is_none(),
+            role,
+        })
+    }
+
+    /// Words without anything to fill in.
+    pub(super) fn t(&self, id: &str) -> String {
+        self.lang.say(id, &[])
+    }
+
+    /// Words with a number.
+    pub(super) fn n(&self, id: &str, count: &u64) -> String {
+        self.lang.say(id, &[("count", (*count).into())])
+    }
+
+    /// Words with another text.
+    pub(super) fn with(&self, id: &str, text: &str) -> String {
+        self.lang.say(id, &[("text", text.into())])
+    }
+
+    /// A label of the catalogue.
+    pub(super) fn label<'a>(&self, label: &'a Label) -> &'a str {
+        self.lang.label(label)
+    }
+
+    /// Whether the operator's pages are at hand.
+    pub(super) fn office(&self) -> bool {
+        is_office(self.role)
+    }
+
+    /// The version of the assets, so that a browser keeps one until it changes.
+    pub(super) fn version(&self) -> &'static str {
+        version()
+    }
+}
+
+/// Devices at the sub-district see every site and handle what they send.
+pub(super) fn is_office(role: Option<Role>) -> bool {
+    matches!(role, Some(Role::Hub | Role::Operator))
+}
+
+/// The three facts, by receipts and open sessions alone.
+pub(super) fn strip(
+    connection: &Connection,
+    journal: &Journal,
+    (delivery, line): (&Delivery, &Line),
+    (lang, now_ms): (Lang, u64),
+    blocked: bool,
+) -> Result<Strip> {
+    let say = |id: &str| lang.say(id, &[]);
+    let time =
+        |id: &str, at_ms: u64| lang.say(id, &[("time", shown::at(at_ms, now_ms, lang).into())]);
+    let last_seen = connection
+        .prepare_cached("SELECT max(last_seen_ms) FROM peers")?
+        .query_row([], |row| row.get::<_, Option<u64>>(0))?;
+    if journal.identity().authority.is_some() {
+        let mut pending = 0;
+        for (_, status, count) in records::tally(connection, "opinion")? {
+            pending += if status == "registered" { count } else { 0 };
+        }
+        return Ok(Strip {
+            level: if delivery.quarantined > 0 {
+                "bad"
+            } else {
+                "ok"
+            },
+            online: true,
+            line: lang.say("strip-online", &[("count", line.online.len().into())]),
+            waiting: lang.say("strip-pending", &[("count", pending.into())]),
+            receipt: last_seen.map_or_else(|| say("strip-nobody"), |at| time("strip-contact", at)),
+        });
+    }
+    let age_ms = delivery.oldest_ms.map(|at| now_ms.saturating_sub(at));
+    let level = match age_ms {
+        _ if delivery.quarantined > 0 || blocked => "bad",
+        Some(age) if age > BAD_MS => "bad",
+        Some(age) if age > WARN_MS => "warn",
+        _ => "ok",
+    };
+    let waiting = match delivery.oldest_ms {
+        None => say("strip-none-waiting"),
+        Some(oldest) => lang.say(
+            "strip-waiting",
+            &[
+                ("count", delivery.unreceipted.into()),
+                ("age", shown::age(oldest, now_ms, lang).into()),
+            ],
+        ),
+    };
+    Ok(Strip {
+        level,
+        online: line.connected,
+        line: match (line.connected, last_seen) {
+            (true, _) => say("strip-connected"),
+            (false, Some(at)) => time("strip-offline", at),
+            (false, None) => say("strip-never"),
+        },
+        waiting,
+        receipt: delivery
+            .last_receipt_ms
+            .map_or_else(|| say("strip-no-receipt"), |at| time("strip-receipt", at)),
+    })
+}
+
+// ---- answers ----
+
+/// A page as an answer.
+pub(super) fn html(template: &impl Template) -> Answer {
+    let text = template
+        .render()
+        .map_err(|error| Error::because(Code::Internal, "a page cannot be made", error))?;
+    Ok(Html(text).into_response())
+}
+
+/// Goes on to another page, with GET.
+pub(super) fn go(path: &str) -> Response {
+    Redirect::to(path).into_response()
+}
+
+/// A failure as a page.
+#[derive(Debug)]
+pub(super) struct Failure(pub(super) Error);
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self(error)
+    }
+}
+
+#[derive(Template)]
+#[template(path = "error.html")]
+struct ErrorPage {
+    lang: Lang,
+    code: &'static str,
+    said: String,
+    chain: String,
+}
+
+impl ErrorPage {
+    fn t(&self, id: &str) -> String {
+        self.lang.say(id, &[])
+    }
+
+    fn version(&self) -> &'static str {
+        version()
+    }
+}
+
+/// The sentence for a code.
+pub(super) fn sentence(code: Code, lang: Lang) -> String {
+    match lang {
+        Lang::Zh => lang.say(&format!("error-{}", code.text()), &[]),
+        Lang::En => format!("{}: {}", code.text(), code.hint()),
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let Self(error) = self;
+        let code = error.code();
+        let status = match (code, code.kind()) {
+            (Code::NoRecord | Code::NoPage | Code::NoKind | Code::NoSite, _) => {
+                StatusCode::NOT_FOUND
+            }
+            (Code::TooLarge, _) => StatusCode::PAYLOAD_TOO_LARGE,
+            (_, Kind::Usage) => StatusCode::BAD_REQUEST,
+            (_, Kind::Refused) => StatusCode::FORBIDDEN,
+            (_, Kind::Partial | Kind::Busy | Kind::NotEnrolled) => StatusCode::SERVICE_UNAVAILABLE,
+            (_, Kind::Failed) => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        if status.is_server_error() {
+            tracing::warn!(code = code.text(), error = %error.chain(), "a page failed");
+        }
+        let page = ErrorPage {
+            lang: Lang::Zh,
+            code: code.text(),
+            said: sentence(code, Lang::Zh),
+            chain: error.chain(),
+        };
+        match page.render() {
+            Ok(text) => (status, Html(text)).into_response(),
+            Err(_) => (status, code.text()).into_response(),
+        }
+    }
+}
+
+/// The answer to a path that is no page.
+pub(super) async fn nowhere() -> Answer {
+    Err(Failure(Error::new(Code::NoPage, "there is no such page")))
+}
+
+/// A kind of record by its code.
+pub(super) fn kind_of(code: &str) -> Result<&'static lianxin_protocol::catalogue::Kind> {
+    Catalogue::standard()
+        .kind(code)
+        .ok_or_else(|| Error::new(Code::NoKind, "there is no kind of record of that name"))
+}
+
+// ---- files ----
+
+/// A short digest of all files: part of their addresses, which may then be kept for ever.
+pub(super) fn version() -> &'static str {
+    static VERSION: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| {
+        let all = [STYLE, SCRIPT, BOARD, ICON].map(str::as_bytes);
+        let digest = lianxin_protocol::hash::PAYLOAD.hash(&all);
+        lianxin_protocol::hash::Hex(digest.first_chunk::<5>().unwrap_or(&[0; 5])).to_string()
+    });
+    &VERSION
+}
+
+/// A file of the pages. They hold nothing of anyone and need no login.
+pub(super) async fn asset(Path(file): Path<String>) -> Answer {
+    let (kind, text) = match file.as_str() {
+        "app.css" => ("text/css; charset=utf-8", STYLE),
+        "app.js" => ("text/javascript; charset=utf-8", SCRIPT),
+        "board.js" => ("text/javascript; charset=utf-8", BOARD),
+        "icon.svg" => ("image/svg+xml", ICON),
+        _ => return nowhere().await,
+    };
+    let kept = HeaderValue::from_static("public, max-age=31536000, immutable");
+    let kind = HeaderValue::from_static(kind);
+    Ok((
+        [(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, kept)],
+        text,
+    )
+        .into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_has_a_sentence() {
+        for code in Code::ALL {
+            let id = format!("error-{}", code.text());
+            assert_ne!(Lang::Zh.say(&id, &[]), id, "no sentence for {id}");
+        }
+    }
+
+    #[test]
+    fn a_cookie_is_found_among_others_by_its_whole_name() {
+        let mut headers = HeaderMap::new();
+        headers.append(
+            header::COOKIE,
+            HeaderValue::from_static("a=1; lianxin_ab=secret; b=2"),
+        );
+        assert_eq!(cookie(&headers, "lianxin_ab"), Some("secret"));
+        assert_eq!(cookie(&headers, "lianxin_a"), None);
+    }
+}

@@ -1,0 +1,173 @@
+//! Settings of the person who is logged in, and accounts of this device.
+
+use askama::Template;
+use axum::Form;
+use axum::extract::State;
+use serde::Deserialize;
+
+use super::App;
+use super::login;
+use super::page::{Answer, Page, Session, go, html, sentence};
+use crate::accounts::{self, Account, Taste};
+use crate::clock;
+use crate::error::{Code, Error};
+
+#[derive(Template)]
+#[template(path = "settings.html")]
+struct Settings {
+    page: Page,
+    account: Account,
+    accounts: Vec<Account>,
+    fault: Option<String>,
+    done: Option<String>,
+}
+
+async fn shown_page(
+    app: &App,
+    session: Session,
+    fault: Option<String>,
+    done: Option<String>,
+) -> Answer {
+    let line = (app.doors.line)();
+    let settings = app
+        .read(move |journal, connection| {
+            let title = session.lang().say("menu-settings", &[]);
+            let accounts = accounts::all(connection)?;
+            let known = accounts.iter().find(|it| it.id == session.account.id);
+            let account = known.cloned().unwrap_or_else(|| session.account.clone());
+            Ok(Settings {
+                page: Page::new(connection, journal, &session, &line, ("/settings", title))?,
+                account,
+                accounts,
+                fault,
+                done,
+            })
+        })
+        .await?;
+    html(&settings)
+}
+
+/// The page.
+pub(super) async fn page(State(app): State<App>, session: Session) -> Answer {
+    shown_page(&app, session, None, None).await
+}
+
+/// How pages look; a box that is not ticked sends nothing.
+#[derive(Deserialize)]
+pub(super) struct Look {
+    language: Option<String>,
+    large: Option<String>,
+    keys: Option<String>,
+}
+
+/// Changes how pages look.
+pub(super) async fn taste(
+    State(app): State<App>,
+    session: Session,
+    Form(look): Form<Look>,
+) -> Answer {
+    let taste = Taste {
+        english: look.language.as_deref() == Some("en"),
+        large: look.large.is_some(),
+        keys: look.keys.is_some(),
+    };
+    let account = session.account.id;
+    app.write(move |_, connection| accounts::set_taste(connection, &account, taste))
+        .await?;
+    Ok(go("/settings"))
+}
+
+/// A new password for oneself. Who was let in by a link and has none needs no old one.
+#[derive(Deserialize)]
+pub(super) struct Password {
+    old: Option<String>,
+    new: String,
+    again: String,
+}
+
+/// Sets the password.
+pub(super) async fn password(
+    State(app): State<App>,
+    session: Session,
+    Form(typed): Form<Password>,
+) -> Answer {
+    let lang = session.lang();
+    if typed.new != typed.again {
+        let fault = lang.say("password-differs", &[]);
+        return shown_page(&app, session, Some(fault), None).await;
+    }
+    let name = session.account.name.clone();
+    let known = app
+        .read(move |_, connection| accounts::by_name(connection, &name))
+        .await?;
+    if let Some((_, known)) = known {
+        let old = typed.old.unwrap_or_default();
+        let _place = app
+            .login
+            .hashing
+            .acquire()
+            .await
+            .map_err(|_| super::stopping())?;
+        let checked = tokio::task::spawn_blocking(move || known.fits(&old));
+        let broke = |error| Error::because(Code::Internal, "a password was not checked", error);
+        if !checked.await.map_err(broke)? {
+            drop(_place);
+            let fault = lang.say("password-old-wrong", &[]);
+            return shown_page(&app, session, Some(fault), None).await;
+        }
+    }
+    let hash = match login::hashed(&app, typed.new).await {
+        Ok(hash) => hash,
+        Err(failure) => {
+            let fault = sentence(failure.0.code(), lang);
+            return shown_page(&app, session, Some(fault), None).await;
+        }
+    };
+    let (account, secret) = (session.account.id.clone(), session.secret.clone());
+    let now_ms = clock::now_ms();
+    app.write(move |_, connection| {
+        accounts::set_password(connection, &account, &hash)?;
+        // Other browsers are logged out; this one stays.
+        accounts::keep_in(connection, &account, &secret, now_ms)
+    })
+    .await?;
+    let done = lang.say("password-done", &[]);
+    shown_page(&app, session, None, Some(done)).await
+}
+
+/// Another person at this device.
+#[derive(Deserialize)]
+pub(super) struct NewAccount {
+    name: String,
+    password: String,
+}
+
+/// Adds an account.
+pub(super) async fn account(
+    State(app): State<App>,
+    session: Session,
+    Form(new): Form<NewAccount>,
+) -> Answer {
+    let lang = session.lang();
+    let hash = match login::hashed(&app, new.password).await {
+        Ok(hash) => hash,
+        Err(failure) => {
+            let fault = sentence(failure.0.code(), lang);
+            return shown_page(&app, session, Some(fault), None).await;
+        }
+    };
+    let added = app
+        .write(move |_, connection| accounts::add(connection, &new.name, &hash))
+        .await;
+    match added {
+        Ok(()) => {
+            let done = lang.say("account-added", &[]);
+            shown_page(&app, session, None, Some(done)).await
+        }
+        Err(error) if error.leaves_nothing() => {
+            let fault = sentence(error.code(), lang);
+            shown_page(&app, session, Some(fault), None).await
+        }
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,280 @@
+//! The sites of the network in the order of their names: last contact, devices, what waits; new sites and
+//! invites. Sites are never ranked.
+
+use std::collections::BTreeMap;
+
+use askama::Template;
+use axum::Form;
+use axum::extract::{Path, State};
+use lianxin_protocol::authority::{Membership, Role};
+use lianxin_protocol::space::{SiteId, Space};
+use rusqlite::Connection;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::page::{Answer, Page, Session, html, is_office, version};
+use super::shown;
+use super::words::Lang;
+use super::{App, Line, slip, sync};
+use crate::clock;
+use crate::command::Command;
+use crate::error::{Code, Error, Result};
+use crate::journal::Journal;
+use crate::records;
+
+/// A device of a site.
+struct Device {
+    code: String,
+    role: String,
+    seen: String,
+    online: bool,
+    /// Blocked, or gone.
+    ended: bool,
+}
+
+/// A site.
+struct Site {
+    name: String,
+    code: String,
+    pending: u64,
+    open: u64,
+    devices: Vec<Device>,
+}
+
+#[derive(Template)]
+#[template(path = "sites.html")]
+struct Sites {
+    page: Page,
+    sites: Vec<Site>,
+    office: Vec<Device>,
+    home: bool,
+    no_password: bool,
+    pending: u64,
+    fault: Option<String>,
+    /// Said after an order that the hub has yet to carry out.
+    asked: bool,
+}
+
+fn build(connection: &Connection, journal: &Journal, line: &Line, page: Page) -> Result<Sites> {
+    let lang = page.lang;
+    let seen: BTreeMap<_, _> = records::peers(connection)?
+        .into_iter()
+        .map(|(device, seen_ms, _)| (device, seen_ms))
+        .collect();
+    let device = |site: Option<SiteId>| {
+        let members = journal.authority().members().iter();
+        let mut devices: Vec<_> = members
+            .filter(|(_, member)| member.grant.site == site && member.grant.role != Role::Hub)
+            .map(|(key, member)| {
+                let role = format!("role-{}", member.grant.role.word());
+                Device {
+                    code: member.grant.device_code.clone(),
+                    role: lang.say(&role, &[]),
+                    seen: match seen.get(key) {
+                        Some(at) => shown::age(*at, page.now_ms, lang),
+                        None => lang.say("seen-never", &[]),
+                    },
+                    online: sync::is_online(line, key, journal),
+                    ended: member.membership != Membership::Active,
+                }
+            })
+            .collect();
+        devices.sort_by(|a, b| a.code.cmp(&b.code));
+        devices
+    };
+    let mut counts: BTreeMap<SiteId, (u64, u64)> = BTreeMap::new();
+    let mut pending = 0;
+    for (space, status, count) in records::tally(connection, "opinion")? {
+        let waits = matches!(status.as_str(), "registered");
+        let over = matches!(
+            status.as_str(),
+            "closed" | "archived" | "withdrawn" | "discarded" | "not_accepted" | "merged" | "draft"
+        );
+        pending += if waits { count } else { 0 };
+        if let Some(Space::Site(site)) = journal.authority().space(&space) {
+            let site = counts.entry(site).or_default();
+            site.0 += if waits { count } else { 0 };
+            site.1 += if waits || over { 0 } else { count };
+        }
+    }
+    let mut sites: Vec<_> = journal
+        .authority()
+        .sites()
+        .iter()
+        .map(|(id, info)| {
+            let (pending, open) = counts.get(id).copied().unwrap_or_default();
+            Site {
+                name: info.name.clone(),
+                code: info.code.clone(),
+                pending,
+                open,
+                devices: device(Some(*id)),
+            }
+        })
+        .collect();
+    sites.sort_by(|a, b| a.name.cmp(&b.name).then(a.code.cmp(&b.code)));
+    Ok(Sites {
+        sites,
+        office: device(None),
+        home: false,
+        no_password: false,
+        pending,
+        fault: None,
+        asked: false,
+        page,
+    })
+}
+
+/// The first page of the sub-district.
+pub(super) async fn overview(app: &App, page: Page, line: Line, no_password: bool) -> Answer {
+    let sites = app
+        .read(move |journal, connection| build(connection, journal, &line, page))
+        .await?;
+    html(&Sites {
+        home: true,
+        no_password,
+        ..sites
+    })
+}
+
+async fn shown_page(app: &App, session: Session, fault: Option<String>, asked: bool) -> Answer {
+    let line = (app.doors.line)();
+    let sites = app
+        .read(move |journal, connection| {
+            let title = session.lang().say("menu-sites", &[]);
+            let page = Page::new(connection, journal, &session, &line, ("/sites", title))?;
+            build(connection, journal, &line, page)
+        })
+        .await?;
+    html(&Sites {
+        fault,
+        asked,
+        ..sites
+    })
+}
+
+/// The page.
+pub(super) async fn page(State(app): State<App>, session: Session) -> Answer {
+    shown_page(&app, session, None, false).await
+}
+
+/// A new site.
+#[derive(Deserialize)]
+pub(super) struct NewSite {
+    name: String,
+    kind: String,
+    code: Option<String>,
+}
+
+/// Commands for the authority log come from devices of the sub-district.
+fn office_only(journal: &Journal) -> Result<()> {
+    if is_office(journal.role()) {
+        return Ok(());
+    }
+    Err(Error::new(
+        Code::HubOnly,
+        "only the sub-district adds sites and invites",
+    ))
+}
+
+/// Adds a site.
+pub(super) async fn add(
+    State(app): State<App>,
+    session: Session,
+    Form(new): Form<NewSite>,
+) -> Answer {
+    let code = new.code.map(|code| code.trim().to_ascii_uppercase());
+    let command = Command::SiteCreate {
+        name: new.name,
+        kind: new.kind,
+        code: code.filter(|code| !code.is_empty()),
+    };
+    let done = app
+        .write(move |journal, connection| {
+            office_only(journal)?;
+            command.execute(journal, connection)
+        })
+        .await;
+    match done {
+        Ok(reply) => shown_page(&app, session, None, reply.exit != 0).await,
+        Err(error) if error.leaves_nothing() => {
+            let fault = super::page::sentence(error.code(), session.lang());
+            shown_page(&app, session, Some(fault), false).await
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A new invite.
+#[derive(Deserialize)]
+pub(super) struct NewInvite {
+    role: String,
+}
+
+#[derive(Template)]
+#[template(path = "invite.html")]
+struct Invite {
+    lang: Lang,
+    network: String,
+    site: String,
+    device: String,
+    role: String,
+    code: String,
+    expires: String,
+    addresses: Vec<String>,
+    qr: slip::Qr,
+    asked: bool,
+}
+
+impl Invite {
+    fn t(&self, id: &str) -> String {
+        self.lang.say(id, &[])
+    }
+
+    fn version(&self) -> &'static str {
+        version()
+    }
+}
+
+/// Makes an invite and shows its card, once: only the card has the code.
+pub(super) async fn invite(
+    State(app): State<App>,
+    session: Session,
+    Path(site): Path<String>,
+    Form(new): Form<NewInvite>,
+) -> Answer {
+    let lang = session.lang();
+    let command = Command::InviteCreate {
+        site: site.clone(),
+        role: new.role,
+        expires_hours: 72,
+    };
+    let (reply, name) = app
+        .write(move |journal, connection| {
+            office_only(journal)?;
+            let reply = command.execute(journal, connection)?;
+            let info = journal.authority().site_by_code(&site);
+            let info = info.and_then(|site| journal.authority().sites().get(&site));
+            Ok((reply, info.map(|site| site.name.clone())))
+        })
+        .await?;
+    let text = |key: &str| {
+        let text = reply.value.get(key).and_then(Value::as_str);
+        text.unwrap_or_default().to_owned()
+    };
+    let expires = clock::unix_ms(&text("expires_at")).unwrap_or_default();
+    let addresses = reply.value.get("hub_addresses").and_then(Value::as_array);
+    let addresses = addresses.into_iter().flatten().filter_map(Value::as_str);
+    html(&Invite {
+        network: text("name"),
+        site: name.unwrap_or_else(|| lang.say("site-hub", &[])),
+        device: text("device_code"),
+        role: lang.say(&format!("role-{}", text("role")), &[]),
+        code: text("invite"),
+        expires: shown::moment(expires, lang),
+        addresses: addresses.map(str::to_owned).collect(),
+        qr: slip::Qr::of(&text("invite"))?,
+        asked: reply.exit != 0,
+        lang,
+    })
+}

@@ -1,0 +1,143 @@
+//! The slip 受理单: what the resident takes home. It says nothing of who came and of what was said.
+
+use askama::Template;
+use axum::extract::{Path, State};
+use lianxin_protocol::catalogue::Catalogue;
+use lianxin_protocol::hash::Hex;
+use qrcode::{Color, EcLevel, QrCode};
+use serde_json::Value;
+
+use super::App;
+use super::page::{Answer, Session, html, version};
+use super::shown;
+use super::words::Lang;
+use crate::error::{Code, Error, Result};
+use crate::records::delivery::{self, Coverage};
+use crate::records::{self, gather_written};
+use crate::slips;
+
+/// Light modules around a code, by its standard.
+const QUIET: usize = 4;
+
+#[derive(Template)]
+#[template(path = "slip.html")]
+struct Slip {
+    lang: Lang,
+    unit: String,
+    network: String,
+    number: String,
+    at: String,
+    category: String,
+    status: String,
+    state: String,
+    code: [String; 2],
+    qr: Qr,
+    test_data: bool,
+    id: String,
+}
+
+impl Slip {
+    fn t(&self, id: &str) -> String {
+        self.lang.say(id, &[])
+    }
+
+    fn version(&self) -> &'static str {
+        version()
+    }
+}
+
+/// Prints one: each time with a new query code, since the codes of earlier ones are kept as hashes alone.
+pub(super) async fn print(
+    State(app): State<App>,
+    session: Session,
+    Path(id): Path<String>,
+) -> Answer {
+    let lang = session.lang();
+    let slip = app
+        .write(move |journal, connection| {
+            let key = records::find(connection, &id)?;
+            let gathered = gather_written(connection, journal, key)?;
+            let content = gathered.content(journal.authority());
+            let kind = Catalogue::standard().kind(&content.kind);
+            let coverage = Coverage::read(connection, journal)?;
+            let reached = coverage.reached(connection, key)?;
+            let (state, status) = delivery::shown(reached, &content.kind, &content.status);
+            let row = records::rows(connection, &[key])?.pop();
+            let row = row.ok_or_else(|| Error::new(Code::RecordWaiting, "nothing to print yet"))?;
+            // The receipts' digest ties the paper to what the hub has signed, once it has.
+            let receipts = coverage.of_record(connection, key)?;
+            let proof = receipts.first().map(|receipt| {
+                let digest = lianxin_protocol::hash::PAYLOAD.hash(&[&receipt.encode()]);
+                Hex(digest.first_chunk::<8>().unwrap_or(&[0; 8])).to_string()
+            });
+            let category = content.facts.get("category").unwrap_or(&Value::Null);
+            let category_field = kind.and_then(|kind| kind.field("category"));
+            let (network, _) = journal.authority().names();
+            let code = slips::new_code(connection, &gathered.id)?;
+            let record = Hex(&gathered.id.0).to_string();
+            Ok(Slip {
+                unit: shown::site(journal.authority(), &row, lang),
+                network: network.to_owned(),
+                number: content.number.clone().unwrap_or_default(),
+                at: shown::moment(row.recorded_ms(), lang),
+                category: shown::value(category_field, category, lang),
+                status: shown::status(kind, &status, lang),
+                state: lang.say(&format!("state-{}", state.word()), &[]),
+                code: [
+                    code.get(..4).unwrap_or_default().to_owned(),
+                    code.get(4..).unwrap_or_default().to_owned(),
+                ],
+                qr: Qr::of(&match proof {
+                    Some(proof) => format!("LX1:{record}:{proof}").to_uppercase(),
+                    None => format!("LX1:{record}").to_uppercase(),
+                })?,
+                test_data: content.fields.get("test_data") == Some(&Value::Bool(true)),
+                id: gathered.id.hyphenated(),
+                lang,
+            })
+        })
+        .await?;
+    html(&slip)
+}
+
+/// A QR code (ISO/IEC 18004) to draw: one unit a module, with its quiet zone of four.
+pub(super) struct Qr {
+    /// Units of each side.
+    pub(super) side: usize,
+    /// Path of the dark modules.
+    pub(super) path: String,
+}
+
+impl Qr {
+    pub(super) fn of(text: &str) -> Result<Self> {
+        let code = QrCode::with_error_correction_level(text.as_bytes(), EcLevel::M);
+        let code = code.map_err(|error| Error::because(Code::Internal, "no QR code", error))?;
+        let width = code.width();
+        let mut path = String::new();
+        for (at, color) in code.to_colors().into_iter().enumerate() {
+            if color == Color::Dark {
+                let (x, y) = (at % width + QUIET, at / width + QUIET);
+                path.push_str(&format!("M{x} {y}h1v1h-1z"));
+            }
+        }
+        Ok(Self {
+            side: width + 2 * QUIET,
+            path,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_qr_code_of_what_a_slip_holds_is_coarse_enough_for_a_thermal_printer() -> Result<()> {
+        let drawn = Qr::of("LX1:0197ABCD0197ABCD0197ABCD0197ABCD:0011223344556677")?;
+        // Version 4 at most: 33 modules and the quiet zone.
+        assert!(drawn.side <= 33 + 2 * QUIET && drawn.side >= 21 + 2 * QUIET);
+        // The finder pattern stands in the corner.
+        assert!(drawn.path.starts_with("M4 4h1v1h-1zM5 4"));
+        Ok(())
+    }
+}

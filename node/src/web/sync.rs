@@ -1,0 +1,251 @@
+//! The sync page: who was spoken to and when, what still waits for a receipt, since when and why, and a
+//! button that tries now and tells what came of it.
+
+use askama::Template;
+use axum::extract::State;
+use lianxin_protocol::authority::{Member, Membership, Reason};
+use lianxin_protocol::identity::DeviceKey;
+use rusqlite::Connection;
+use serde_json::Value;
+
+use super::page::{Answer, Page, Session, html, sentence};
+use super::records::Row;
+use super::shown;
+use super::words::Lang;
+use super::{App, Line};
+use crate::clock;
+use crate::error::{Code, Result};
+use crate::journal::Journal;
+use crate::records;
+use crate::records::delivery::{self, Coverage, State as Reached};
+
+/// Rows of the list of what waits.
+const ROWS: usize = 200;
+
+/// Why something has not reached the hub, and what to do.
+pub(super) struct Why {
+    /// Code of the cause: `offline`, `disk`, `refused`, `attachments`, `permission`, `clock`, `version`,
+    /// or `moving` when nothing holds it up.
+    pub(super) code: &'static str,
+    pub(super) cause: String,
+    pub(super) effect: String,
+    pub(super) action: String,
+}
+
+/// The one cause that is named, from a closed list; nothing for what has arrived.
+pub(super) fn why(
+    (reached, held): (Reached, Option<Reason>),
+    line: &Line,
+    member: Option<&Member>,
+    _now_ms: u64,
+    lang: Lang,
+) -> Option<Why> {
+    let code = match reached {
+        Reached::Quarantined => match held {
+            Some(Reason::NewerVersion) => "version",
+            Some(Reason::Revoked | Reason::NotPermitted | Reason::UnknownDevice) => "permission",
+            _ => "refused",
+        },
+        Reached::Saved | Reached::Sending => match (member, line.failure) {
+            (None, _) => "unconfirmed",
+            (Some(member), _) if member.membership != Membership::Active => "permission",
+            (_, Some(Code::DiskFull)) => "disk",
+            (_, Some(Code::Protocol)) => "version",
+            (_, Some(Code::NotPermitted)) => "permission",
+            _ if !line.connected => "offline",
+            _ => "moving",
+        },
+        Reached::Received | Reached::Merged | Reached::Answered | Reached::Refused => return None,
+    };
+    let say = |part: &str| lang.say(&format!("cause-{code}{part}"), &[]);
+    let effect = match held {
+        Some(held) => shown::reason(held, lang),
+        None => say("-effect"),
+    };
+    Some(Why {
+        code,
+        cause: say(""),
+        effect,
+        action: say("-action"),
+    })
+}
+
+/// A device that was spoken to.
+struct Peer {
+    device: String,
+    place: String,
+    role: String,
+    at: String,
+    age: String,
+    path: String,
+    online: bool,
+}
+
+/// A record that waits for a receipt.
+struct Waiting {
+    row: Row,
+    since: String,
+    why: Option<Why>,
+}
+
+#[derive(Template)]
+#[template(path = "sync.html")]
+struct SyncPage {
+    page: Page,
+    peers: Vec<Peer>,
+    waiting: Vec<Waiting>,
+    more: bool,
+    log: Vec<String>,
+    hub: bool,
+}
+
+/// The page.
+pub(super) async fn page(State(app): State<App>, session: Session) -> Answer {
+    shown_page(&app, session, Vec::new()).await
+}
+
+/// Tries now.
+pub(super) async fn now(State(app): State<App>, session: Session) -> Answer {
+    let lang = session.lang();
+    let log = match (app.doors.sync)().await {
+        Ok(reply) => report(&reply.value, lang),
+        Err(error) => vec![sentence(error.code(), lang)],
+    };
+    shown_page(&app, session, log).await
+}
+
+/// What a session came to, line by line.
+fn report(value: &Value, lang: Lang) -> Vec<String> {
+    let sessions = value.get("sessions").and_then(Value::as_array);
+    let number =
+        |session: &Value, key: &str| session.get(key).and_then(Value::as_u64).unwrap_or_default();
+    let lines = sessions.into_iter().flatten().flat_map(|session| {
+        let pair = |id: &str, a: &str, b: &str| {
+            let (a, b) = (number(session, a), number(session, b));
+            lang.say(id, &[("a", a.into()), ("b", b.into())])
+        };
+        [
+            pair("sync-moved", "sent", "received"),
+            pair("sync-receipts", "receipted", "entries"),
+        ]
+    });
+    let lines: Vec<_> = lines.collect();
+    if lines.is_empty() {
+        return vec![lang.say("sync-nothing", &[])];
+    }
+    lines
+}
+
+async fn shown_page(app: &App, session: Session, log: Vec<String>) -> Answer {
+    let line = (app.doors.line)();
+    let page = app
+        .read(move |journal, connection| {
+            let lang = session.lang();
+            let title = lang.say("menu-sync", &[]);
+            let page = Page::new(connection, journal, &session, &line, ("/sync", title))?;
+            let coverage = Coverage::read(connection, journal)?;
+            let waits = delivery::waiting(connection, journal, ROWS + 1)?;
+            let me = journal.identity().key();
+            let member = journal.authority().members().get(&me);
+            let mut waiting = Vec::new();
+            for (key, since_ms) in waits.iter().take(ROWS) {
+                let Some(row) = records::rows(connection, &[*key])?.pop() else {
+                    continue;
+                };
+                let judged = coverage.judged(connection, *key)?;
+                waiting.push(Waiting {
+                    row: Row::new(connection, journal, &coverage, &row, &page)?,
+                    since: shown::age(*since_ms, page.now_ms, lang),
+                    why: why(judged, &line, member, page.now_ms, lang),
+                });
+            }
+            Ok(SyncPage {
+                peers: peers(connection, journal, &line, lang)?,
+                hub: journal.identity().authority.is_some(),
+                more: waits.len() > ROWS,
+                waiting,
+                log,
+                page,
+            })
+        })
+        .await?;
+    html(&page)
+}
+
+/// Devices that were spoken to, by their codes.
+fn peers(connection: &Connection, journal: &Journal, line: &Line, lang: Lang) -> Result<Vec<Peer>> {
+    let now_ms = clock::now_ms();
+    let mut peers = Vec::new();
+    for (key, seen_ms, path) in records::peers(connection)? {
+        let known = journal.authority().members().get(&key);
+        let site = known.and_then(|member| member.grant.site);
+        let site = site.and_then(|site| journal.authority().sites().get(&site));
+        let role = known.map(|member| member.grant.role.word());
+        peers.push(Peer {
+            device: shown::device(journal.authority(), &key),
+            place: match site {
+                Some(site) => site.name.clone(),
+                None => lang.say("site-hub", &[]),
+            },
+            role: role.map_or_else(String::new, |role| lang.say(&format!("role-{role}"), &[])),
+            at: shown::at(seen_ms, now_ms, lang),
+            age: shown::age(seen_ms, now_ms, lang),
+            online: is_online(line, &key, journal),
+            path,
+        });
+    }
+    peers.sort_by(|a, b| a.device.cmp(&b.device));
+    Ok(peers)
+}
+
+/// Whether a session with a device is open.
+pub(super) fn is_online(line: &Line, device: &DeviceKey, journal: &Journal) -> bool {
+    line.online.contains(device) || (line.connected && journal.is_hubs(device))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_cause_of_the_closed_list_has_its_three_sentences() {
+        for cause in [
+            "offline",
+            "disk",
+            "refused",
+            "attachments",
+            "permission",
+            "clock",
+            "version",
+            "unconfirmed",
+            "moving",
+        ] {
+            for part in ["", "-effect", "-action"] {
+                let id = format!("cause-{cause}{part}");
+                for lang in [Lang::Zh, Lang::En] {
+                    assert_ne!(lang.say(&id, &[]), id);
+                }
+            }
+        }
+        for (reason, word) in Reason::ALL {
+            assert_ne!(shown::reason(reason, Lang::Zh), format!("reason-{word}"));
+        }
+    }
+
+    #[test]
+    fn what_has_arrived_has_no_cause_and_what_waits_has_one() {
+        let line = Line::default();
+        let cause =
+            |reached, held| why((reached, held), &line, None, 0, Lang::Zh).map(|why| why.code);
+        assert_eq!(cause(Reached::Received, None), None);
+        assert_eq!(cause(Reached::Saved, None), Some("unconfirmed"));
+        assert_eq!(
+            cause(Reached::Quarantined, Some(Reason::Guard)),
+            Some("refused")
+        );
+        assert_eq!(
+            cause(Reached::Quarantined, Some(Reason::Revoked)),
+            Some("permission")
+        );
+    }
+}
