@@ -293,6 +293,24 @@ fn parts(connection: &Connection, record: i64) -> Result<BTreeMap<PartRef, Part>
     Ok(parts)
 }
 
+/// Whether these changes of a record are stored here, whether they count or not.
+///
+/// # Errors
+/// The store cannot be read.
+pub(crate) fn holds(
+    connection: &Connection,
+    journal: &mut Journal,
+    record: i64,
+    changes: &[ChangeHash],
+) -> Result<bool> {
+    let mut missing: BTreeSet<ChangeHash> = changes.iter().copied().collect();
+    for key in touches(connection, record)? {
+        let (entry, _, _) = Entries::entry(journal, connection, key)?;
+        missing.remove(&entry.header.digest);
+    }
+    Ok(missing.is_empty())
+}
+
 fn touches(connection: &Connection, record: i64) -> Result<Vec<i64>> {
     let mut statement =
         connection.prepare_cached("SELECT entry FROM touches WHERE record = ?1 ORDER BY entry")?;

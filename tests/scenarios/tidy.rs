@@ -260,6 +260,7 @@ fn each_foreign_library_has_its_place() -> Result<()> {
         "node/src/journal/",
         "node/src/records.rs",
         "node/src/records/",
+        "node/src/requests.rs",
         "node/src/writer.rs",
         "node/src/error.rs",
         // These name the connection of a transaction; they would not have to.

@@ -10,6 +10,7 @@ use lianxin_protocol::limits;
 use lianxin_protocol::log::{DigestMode, EntryKind, NewEntry, RecordId};
 use lianxin_protocol::number::{DeviceCode, KindCode, Number};
 use lianxin_protocol::part::{Part, PartRef, reference};
+use lianxin_protocol::request::{Act, Ask, Datum};
 use lianxin_protocol::space::{Space, SpaceId};
 use rusqlite::{Connection, OptionalExtension as _, params};
 use serde_json::{Value, json};
@@ -18,6 +19,7 @@ use super::{Gathered, Projection, acts_for, gather_written};
 use crate::clock;
 use crate::error::{Code, Error, Result};
 use crate::journal::Journal;
+use crate::requests;
 use crate::store;
 
 // The guard in front of Automerge stands beside the wire's bounds and knows nothing of them: here they
@@ -44,6 +46,8 @@ pub struct Saved {
     pub key: i64,
     /// The record.
     pub id: RecordId,
+    /// Nothing was saved: the hub was asked to.
+    pub requested: bool,
 }
 
 /// Records a new record. A submission id that was used before gives the record that it made then.
@@ -67,7 +71,8 @@ pub fn add(
             .query_row([submission], |row| Ok((row.get(0)?, RecordId(row.get(1)?))))
             .optional()?;
         if let Some((key, id)) = known {
-            return Ok(Saved { key, id });
+            let requested = false;
+            return Ok(Saved { key, id, requested });
         }
     }
     let space = home(connection, journal)?;
@@ -133,11 +138,12 @@ pub fn set(
 }
 
 /// Takes a step of a record's workflow. `input` is what the step carries; the case number of an
-/// acceptance is filled in by the hub.
+/// acceptance is filled in by the hub, which an operator's PC asks to take the step.
 ///
 /// # Errors
 /// [`Code::StepRefused`] when it is not possible in the record's status or not for this device,
-/// [`Code::FieldsRefused`] when it does not carry what it must.
+/// [`Code::FieldsRefused`] when it does not carry what it must, [`Code::NothingToDo`] when the hub has been
+/// asked already.
 pub fn act(
     connection: &Connection,
     journal: &mut Journal,
@@ -175,22 +181,32 @@ pub fn act(
             "`{event}` is not for a device of this role"
         )));
     }
+    let numbered = is_numbered(kind, event);
+    let asks = numbered && journal.identity().authority.is_none();
+    if asks {
+        requests::may_ask(journal)?;
+    }
     let mut input = input.clone();
-    let numbered = step.data.iter().any(|field| field.key == HUB_NO);
     if let Value::Object(fields) = &mut input
         && numbered
     {
-        if journal.identity().authority.is_none() {
-            let message = "the hub gives the case number on acceptance";
-            return Err(Error::new(Code::HubOnly, message));
-        }
         // Judged with a number in its place: a step that is refused must not leave a gap.
         fields.insert(HUB_NO.to_owned(), json!("1"));
     }
     let draft = kind.read_event(event, &input);
     let mut draft = draft.map_err(|refusals| fields_refused(&refusals))?;
+    if asks {
+        draft.facts.remove(HUB_NO);
+        let ask = step_to_ask(&mut gathered, event, draft)?;
+        requests::ask(connection, journal, ask, author)?;
+        return Ok(Saved {
+            key,
+            id: gathered.id,
+            requested: true,
+        });
+    }
     if numbered {
-        let number = next_hub_number(connection, journal, author.now_ms)?;
+        let number = hub_number(connection, journal, author.now_ms)?;
         draft
             .facts
             .insert(HUB_NO.to_owned(), Some(Fact::Str(number)));
@@ -209,7 +225,46 @@ pub fn act(
         at_ms,
         data,
     });
-    save.write(connection, journal, &mut gathered, author)
+    let saved = save.write(connection, journal, &mut gathered, author)?;
+    if numbered {
+        // Given only now that it stands in a record: a write that is refused must not leave a gap either.
+        count(connection, HUB_NO, clock::beijing_year(author.now_ms))?;
+    }
+    Ok(saved)
+}
+
+/// Whether the hub numbers this step of a kind, so that it is taken there or asked for.
+#[must_use]
+pub fn is_numbered(kind: &Kind, event: &str) -> bool {
+    let step = kind.transition(event);
+    step.is_some_and(|step| step.data.iter().any(|field| field.key == HUB_NO))
+}
+
+/// What the hub is asked. A request cannot be erased, so it carries facts alone.
+fn step_to_ask(gathered: &mut Gathered, event: &str, draft: Draft) -> Result<Ask> {
+    if draft.texts.values().any(|texts| !texts.is_empty()) {
+        let message = "a step that carries texts cannot be asked for";
+        return Err(Error::new(Code::HubOnly, message));
+    }
+    let facts = draft.facts.into_iter().filter_map(|(key, fact)| {
+        let datum = match fact? {
+            Fact::Str(text) => Datum::Str(text),
+            Fact::Int(number) => Datum::Int(number),
+            Fact::Bool(yes) => Datum::Bool(yes),
+        };
+        Some((key, datum))
+    });
+    let facts = facts.collect();
+    let mut seen = gathered.document().heads();
+    seen.sort_unstable();
+    seen.truncate(limits::REQUEST_SEEN_MAX);
+    Ok(Ask::Act(Act {
+        record: gathered.id,
+        space: gathered.space,
+        event: event.to_owned(),
+        seen,
+        facts,
+    }))
 }
 
 /// The error that names refused fields; it never repeats what was typed.
@@ -329,12 +384,17 @@ fn next_number(
     })
 }
 
-/// The next 办理流水号, gapless, given at the hub alone.
-fn next_hub_number(connection: &Connection, journal: &Journal, now_ms: u64) -> Result<String> {
+/// The next 办理流水号, gapless, given at the hub alone. It is not taken yet.
+fn hub_number(connection: &Connection, journal: &Journal, now_ms: u64) -> Result<String> {
     let year = clock::beijing_year(now_ms);
-    let counter = count(connection, HUB_NO, year)?;
+    let mut statement =
+        connection.prepare_cached("SELECT value FROM counters WHERE kind = ?1 AND year = ?2")?;
+    let last: Option<u32> = statement
+        .query_row(params![HUB_NO, year], |row| row.get(0))
+        .optional()?;
+    let next = last.unwrap_or_default().saturating_add(1);
     let (name, _) = journal.authority().names();
-    Ok(format!("{name}〔{year}〕第{counter:04}号"))
+    Ok(format!("{name}〔{year}〕第{next:04}号"))
 }
 
 fn count(connection: &Connection, kind: &str, year: u16) -> Result<u32> {
@@ -435,7 +495,11 @@ impl Save {
         if gathered.version == version {
             Projection::of(gathered, journal.authority()).write(connection, journal)?;
         }
-        Ok(Saved { key, id: record })
+        Ok(Saved {
+            key,
+            id: record,
+            requested: false,
+        })
     }
 }
 
