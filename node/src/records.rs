@@ -515,9 +515,13 @@ impl Content {
             .iter()
             .map(|event| {
                 let device = devices.get(&event.actor);
+                let role = device.and_then(|device| authority.role(device));
+                // An operator's PC may do all that the hub may, but give numbers.
+                let numbered = kind.is_some_and(|kind| save::is_numbered(kind, &event.event));
+                let role = role.filter(|role| !numbered || *role == Role::Hub);
                 Step {
                     event: event.event.clone(),
-                    actors: acts_for(device.and_then(|device| authority.role(device))),
+                    actors: acts_for(role),
                     id: event.change,
                     preds: event.preds.clone(),
                     facts: event
@@ -715,6 +719,7 @@ impl Projection {
         if !self.refused.is_empty() {
             journal.hold_back(connection, &self.refused)?;
         }
+        save::take_numbers(connection, journal, content)?;
         journal.records_changed();
         Ok(true)
     }

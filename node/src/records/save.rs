@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use lianxin_protocol::authority::{Membership, Role, Verb};
-use lianxin_protocol::catalogue::{Catalogue, Draft, Fact, Kind, Refusal};
+use lianxin_protocol::catalogue::{Catalogue, Draft, Fact, Kind, Outcome, Refusal};
 use lianxin_protocol::document::{self, Edit, EditError, NewEvent, Scalar};
 use lianxin_protocol::limits;
 use lianxin_protocol::log::{DigestMode, EntryKind, NewEntry, RecordId};
@@ -15,7 +15,7 @@ use lianxin_protocol::space::{Space, SpaceId};
 use rusqlite::{Connection, OptionalExtension as _, params};
 use serde_json::{Value, json};
 
-use super::{Gathered, Projection, acts_for, gather_written};
+use super::{Content, Gathered, Projection, ShownEvent, acts_for, gather_written};
 use crate::clock;
 use crate::error::{Code, Error, Result};
 use crate::journal::Journal;
@@ -205,11 +205,14 @@ pub fn act(
             requested: true,
         });
     }
-    if numbered {
-        let number = hub_number(connection, journal, author.now_ms)?;
-        draft
-            .facts
-            .insert(HUB_NO.to_owned(), Some(Fact::Str(number)));
+    let number = if numbered {
+        Some(hub_number(connection, journal, author.now_ms)?)
+    } else {
+        None
+    };
+    if let Some(number) = &number {
+        let text = Some(Fact::Str(number.text.clone()));
+        draft.facts.insert(HUB_NO.to_owned(), text);
     }
     let mut save = Save::new(&content.kind, author, &draft)?;
     let key = event_key(journal, author.now_ms);
@@ -226,9 +229,9 @@ pub fn act(
         data,
     });
     let saved = save.write(connection, journal, &mut gathered, author)?;
-    if numbered {
+    if let Some(number) = &number {
         // Given only now that it stands in a record: a write that is refused must not leave a gap either.
-        count(connection, HUB_NO, clock::beijing_year(author.now_ms))?;
+        number.take(connection)?;
     }
     Ok(saved)
 }
@@ -384,8 +387,41 @@ fn next_number(
     })
 }
 
+/// A 办理流水号 as the hub gives it.
+struct HubNumber {
+    text: String,
+    year: u16,
+    count: u32,
+}
+
+impl HubNumber {
+    fn new(journal: &Journal, year: u16, count: u32) -> Self {
+        let (name, _) = journal.authority().names();
+        let text = format!("{name}〔{year}〕第{count:04}号");
+        Self { text, year, count }
+    }
+
+    /// Reads one that this network's hub gave.
+    fn parse(journal: &Journal, text: &str) -> Option<Self> {
+        let (_, rest) = text.rsplit_once('〔')?;
+        let (year, count) = rest.strip_suffix('号')?.split_once("〕第")?;
+        let number = Self::new(journal, year.parse().ok()?, count.parse().ok()?);
+        (number.text == text).then_some(number)
+    }
+
+    /// Counts it as given.
+    fn take(&self, connection: &Connection) -> Result<()> {
+        let mut statement = connection.prepare_cached(
+            "INSERT INTO counters (kind, year, value) VALUES (?1, ?2, ?3)
+             ON CONFLICT (kind, year) DO UPDATE SET value = max(value, excluded.value)",
+        )?;
+        statement.execute(params![HUB_NO, self.year, self.count])?;
+        Ok(())
+    }
+}
+
 /// The next 办理流水号, gapless, given at the hub alone. It is not taken yet.
-fn hub_number(connection: &Connection, journal: &Journal, now_ms: u64) -> Result<String> {
+fn hub_number(connection: &Connection, journal: &Journal, now_ms: u64) -> Result<HubNumber> {
     let year = clock::beijing_year(now_ms);
     let mut statement =
         connection.prepare_cached("SELECT value FROM counters WHERE kind = ?1 AND year = ?2")?;
@@ -393,8 +429,27 @@ fn hub_number(connection: &Connection, journal: &Journal, now_ms: u64) -> Result
         .query_row(params![HUB_NO, year], |row| row.get(0))
         .optional()?;
     let next = last.unwrap_or_default().saturating_add(1);
-    let (name, _) = journal.authority().names();
-    Ok(format!("{name}〔{year}〕第{next:04}号"))
+    Ok(HubNumber::new(journal, year, next))
+}
+
+/// At the hub: counts the case numbers of a record as given. Those that a restored hub gave after its
+/// backup come back with the records, and must not be given again.
+pub(super) fn take_numbers(
+    connection: &Connection,
+    journal: &Journal,
+    content: &Content,
+) -> Result<()> {
+    if journal.identity().authority.is_none() {
+        return Ok(());
+    }
+    let applied = |event: &&ShownEvent| matches!(event.outcome, Outcome::Applied { .. });
+    for event in content.events.iter().filter(applied) {
+        let text = event.data.get(HUB_NO).and_then(Value::as_str);
+        if let Some(number) = text.and_then(|text| HubNumber::parse(journal, text)) {
+            number.take(connection)?;
+        }
+    }
+    Ok(())
 }
 
 fn count(connection: &Connection, kind: &str, year: u16) -> Result<u32> {
