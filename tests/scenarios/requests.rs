@@ -330,6 +330,12 @@ fn of_two_operators_who_accept_one_record_one_is_told_that_it_was_late() -> Resu
         let mut outcomes = outcomes(&mut world, node, &id)?;
         outcomes.sort();
         ensure!(outcomes == [done(), no("step_refused")], "{outcomes:?}");
+        let mut asked = array(&world.show(node, &id)?, "requests");
+        asked.retain(|it| text(it, "outcome") == "done");
+        ensure!(
+            text(&asked[0], "device") == "HUBB",
+            "not in order: {asked:?}"
+        );
     }
     requests_agree(&mut world, &[HUB, OPERATOR, SECOND])?;
     world.agree(&[STATION, OPERATOR, SECOND])
