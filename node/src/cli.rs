@@ -47,10 +47,10 @@ enum Verb {
     /// Make a network and its hub
     #[command(subcommand)]
     Hub(Hub),
-    /// Sites of the network (hub)
+    /// Sites of the network (hub; an operator's PC asks it)
     #[command(subcommand)]
     Site(Site),
-    /// Invites for new devices (hub)
+    /// Invites for new devices (hub; an operator's PC asks it)
     #[command(subcommand)]
     Invite(InviteVerb),
     /// Join a network with an invite
@@ -62,6 +62,9 @@ enum Verb {
     /// Records
     #[command(subcommand)]
     Record(Record),
+    /// What operators' PCs ask of the hub
+    #[command(subcommand)]
+    Request(RequestVerb),
     /// One session with the hub, now
     Sync {
         /// Only this address
@@ -238,6 +241,16 @@ enum Record {
     History {
         /// Record id or number
         id: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum RequestVerb {
+    /// List them with what became of them, newest first
+    List {
+        /// Rows at most (default 50, at most 500)
+        #[arg(long)]
+        limit: Option<usize>,
     },
 }
 
@@ -451,6 +464,7 @@ fn carry_out(cli: Cli) -> Result<u8> {
         },
         Verb::Record(Record::Show { id }) => Command::RecordShow { id },
         Verb::Record(Record::History { id }) => Command::RecordHistory { id },
+        Verb::Request(RequestVerb::List { limit }) => Command::RequestList { limit },
         Verb::Status => Command::Status,
         Verb::Digest => Command::Digest,
         Verb::Verify => Command::Verify,

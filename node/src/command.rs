@@ -5,12 +5,15 @@
 //! makes or joins a network, runs a daemon or opens a network session is in [`crate::setup`], [`crate::sync`]
 //! and [`crate::cli`].
 
-use lianxin_protocol::authority::{Invite, Membership, Order, Role, SiteKind};
+use std::collections::BTreeMap;
+
+use lianxin_protocol::authority::{Invite, Membership, Role, SiteInfo, SiteKind};
 use lianxin_protocol::catalogue::{Catalogue, Kind, Outcome};
 use lianxin_protocol::hash::Hex;
 use lianxin_protocol::identity::{DeviceKey, InviteCode, short};
 use lianxin_protocol::message::space_digest;
 use lianxin_protocol::number::{DeviceCode, SiteCode};
+use lianxin_protocol::request::{Ask, Outcome as Answer};
 use lianxin_protocol::space::SiteId;
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
@@ -23,8 +26,8 @@ use crate::journal::Journal;
 use crate::records::delivery::{self, Coverage, Delivery};
 use crate::records::save::{self, Author};
 use crate::records::{self, Filter, gather_written};
+use crate::requests::{self, Asked, INVITE_MAX_HOURS, Wanted};
 use crate::store;
-use crate::sync::enrol;
 
 /// Un-receipted records older than this many seconds need attention.
 const UNRECEIPTED_THRESHOLD_S: u64 = 2 * 60 * 60;
@@ -33,8 +36,6 @@ const LIST_DEFAULT: usize = 50;
 const LIST_MAX: usize = 500;
 /// Longest submission id in bytes.
 const SUBMISSION_MAX: usize = 200;
-/// Longest life of an invite in hours.
-const INVITE_MAX_HOURS: u64 = 14 * 24;
 
 /// A command on a store.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -90,6 +91,8 @@ pub enum Command {
     RecordShow { id: String },
     /// Shows every change of a record.
     RecordHistory { id: String },
+    /// Lists what operators' PCs have asked of the hub, newest first.
+    RequestList { limit: Option<usize> },
     /// The one-screen truth.
     Status,
     /// Digests by which two nodes are compared.
@@ -134,6 +137,7 @@ impl Command {
             Self::RecordList { .. } => "record-list",
             Self::RecordShow { .. } => "record-show",
             Self::RecordHistory { .. } => "record-history",
+            Self::RequestList { .. } => "request-list",
             Self::Status => "status",
             Self::Digest => "digest",
             Self::Verify => "verify",
@@ -235,15 +239,17 @@ impl Command {
                 let key = records::find(connection, &id)?;
                 let gathered = gather_written(connection, journal, key)?;
                 let names = accounts::names(connection)?;
-                let changes = records::history(&gathered, |account| {
-                    names
-                        .get(account)
-                        .cloned()
-                        .unwrap_or_else(|| account.to_owned())
-                });
+                let changes = records::history(&gathered, |by| account_name(&names, by));
                 Ok(Reply::ok(
                     json!({ "id": gathered.id.hyphenated(), "changes": changes }),
                 ))
+            }
+            Self::RequestList { limit } => {
+                let limit = limit.unwrap_or(LIST_DEFAULT).clamp(1, LIST_MAX);
+                let names = accounts::names(connection)?;
+                let newest = requests::newest(connection, limit)?;
+                let newest = newest.iter().map(|it| request_json(journal, &names, it));
+                Ok(Reply::ok(json!({ "requests": newest.collect::<Vec<_>>() })))
             }
             Self::Status => status(journal, connection),
             Self::Digest => digest(journal, connection),
@@ -336,13 +342,33 @@ fn open(connection: &Connection) -> Result<Reply> {
     ))
 }
 
-// ---- hub ----
+/// What to call whoever an event or a change names. Names stay on the device whose accounts they are.
+fn account_name(names: &BTreeMap<String, String>, by: &str) -> String {
+    let (account, device) = requests::asker(by);
+    match (names.get(account), device) {
+        (Some(name), None) => name.clone(),
+        (Some(name), Some(device)) => format!("{name}@{device}"),
+        (None, _) => by.to_owned(),
+    }
+}
 
-fn hub_only(journal: &Journal) -> Result<()> {
+// ---- orders: given at the hub, asked for at an operator's PC ----
+
+fn may_order(journal: &Journal) -> Result<()> {
     match journal.identity().authority {
         Some(_) => Ok(()),
-        None => Err(Error::new(Code::HubOnly, "only the hub can do this")),
+        None => requests::may_ask(journal),
     }
+}
+
+/// A reply that says what will be there once the hub has answered: not finished, nothing lost.
+fn asked_for(requested: bool, mut value: Value) -> Reply {
+    if let (true, Value::Object(fields)) = (requested, &mut value) {
+        fields.insert("requested".to_owned(), json!(true));
+        let exit = ErrorKind::Partial.exit_code();
+        return Reply { value, exit };
+    }
+    Reply::ok(value)
 }
 
 fn site_create(
@@ -352,7 +378,7 @@ fn site_create(
     kind: &str,
     code: Option<&str>,
 ) -> Result<Reply> {
-    hub_only(journal)?;
+    may_order(journal)?;
     let name = name.trim();
     if name.is_empty() || name.len() > lianxin_protocol::limits::NAME_MAX {
         return Err(Error::new(Code::Usage, "a site's name has 1 to 200 bytes"));
@@ -363,6 +389,11 @@ fn site_create(
             "a site is a workstation, collection_point or livestream",
         )
     })?;
+    let open = requests::open(connection)?;
+    let asked = |code: &str| {
+        open.iter()
+            .any(|it| it.wanted == Wanted::Site(code.to_owned()))
+    };
     let taken = |code: &str| journal.authority().site_by_code(code).is_some();
     let code = match code {
         Some(code) => {
@@ -376,25 +407,26 @@ fn site_create(
         }
         None => {
             let free = (0..).map(|n| format!("S{}{}", letter(n / 10), n % 10));
-            let free = free.take(240).find(|code| !taken(code));
+            let free = free.take(240).find(|code| !taken(code) && !asked(code));
             free.ok_or_else(|| {
                 Error::new(Code::BadCode, "give a --code; the usual ones are taken")
             })?
         }
     };
     let site = SiteId(clock::random()?);
-    let order = Order::Site {
-        site,
+    let info = SiteInfo {
         code: code.clone(),
         name: name.to_owned(),
         kind,
     };
-    journal.order(connection, &[order], clock::now_ms())?;
-    Ok(Reply::ok(json!({
+    let author = author(connection, None)?;
+    let requested = requests::give(connection, journal, Ask::Site { site, info }, &author)?;
+    let value = json!({
         "site": uuid_text(&site.0),
         "code": code,
         "name": name,
-    })))
+    });
+    Ok(asked_for(requested, value))
 }
 
 fn letter(n: u32) -> char {
@@ -414,7 +446,7 @@ fn invite_create(
     role: &str,
     expires_hours: u64,
 ) -> Result<Reply> {
-    hub_only(journal)?;
+    may_order(journal)?;
     let roles = || {
         Error::new(
             Code::Usage,
@@ -443,12 +475,13 @@ fn invite_create(
             format!("there is no site {site_code}"),
         ));
     }
-    let given = journal
-        .authority()
-        .codes()
-        .iter()
-        .filter_map(|code| code.parse().ok())
-        .collect();
+    let open = requests::open(connection)?;
+    let asked = open.iter().filter_map(|it| match &it.wanted {
+        Wanted::Invite(code) => Some(code),
+        Wanted::Act { .. } | Wanted::Site(_) => None,
+    });
+    let given = journal.authority().codes().iter().chain(asked);
+    let given = given.filter_map(|code| code.parse().ok()).collect();
     let device_code: Option<DeviceCode> = site_code.next_device(&given);
     let device_code = device_code
         .ok_or_else(|| Error::new(Code::BadCode, "all device codes of this site were given"))?;
@@ -465,27 +498,34 @@ fn invite_create(
         device_code: device_code.to_string(),
         expires_ms,
     };
-    let key = invite.key;
-    journal.order(connection, &[Order::Invite(invite)], clock::now_ms())?;
-    enrol::keep_proof_key(connection, &key, &code.hub_proof_key())?;
+    let proof_key = code.hub_proof_key();
+    let author = author(connection, None)?;
+    let ask = Ask::Invite { invite, proof_key };
+    let requested = requests::give(connection, journal, ask, &author)?;
     let (name, district) = journal.authority().names();
-    let addresses = store::meta(connection, "addresses")?;
-    let addresses: Vec<String> = addresses
-        .and_then(|bytes| serde_json::from_slice(&bytes).ok())
-        .unwrap_or_default();
-    Ok(Reply::ok(json!({
+    // Where the joining device will find the hub: as the hub knows it, or as this device reaches it.
+    let (hub, addresses) = match crate::setup::hub_of(connection)? {
+        Some((hub, addresses)) => (hub, addresses),
+        None => {
+            let addresses = store::meta(connection, "addresses")?;
+            let addresses = addresses.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+            (journal.identity().key(), addresses.unwrap_or_default())
+        }
+    };
+    let value = json!({
         "invite": code.to_string(),
         "device_code": device_code.to_string(),
         "expires_at": clock::rfc3339(expires_ms),
         "hub_addresses": addresses,
         "network": journal.identity().network.to_string(),
-        "hub": journal.identity().key().to_string(),
+        "hub": hub.to_string(),
         "site": site.map(|site| uuid_text(&site.0)),
         "site_code": site_code.to_string(),
         "role": role.word(),
         "district": district,
         "name": name,
-    })))
+    });
+    Ok(asked_for(requested, value))
 }
 
 // ---- records ----
@@ -613,13 +653,14 @@ fn saved_reply(
     let (state, status) = delivery::shown(reached, &content.kind, &content.status);
     let heads = gathered.document().heads();
     let heads: Vec<_> = heads.iter().map(|head| Hex(head).to_string()).collect();
-    Ok(Reply::ok(json!({
+    let value = json!({
         "id": saved.id.hyphenated(),
         "number": content.number,
         "heads": heads,
         "state": state.word(),
         "status": status,
-    })))
+    });
+    Ok(asked_for(saved.requested, value))
 }
 
 fn record_list(journal: &Journal, connection: &Connection, filter: &Filter) -> Result<Reply> {
@@ -694,7 +735,7 @@ fn record_json(journal: &mut Journal, connection: &Connection, key: i64) -> Resu
             json!({
                 "event": event.event,
                 "at": clock::rfc3339(u64::try_from(event.at_ms).unwrap_or_default()),
-                "account": names.get(&event.by).unwrap_or(&event.by),
+                "account": account_name(&names, &event.by),
                 "device": event.device.map(|device| device_name(journal, &device)),
                 "data": event.data,
                 "applied": applied,
@@ -717,15 +758,25 @@ fn record_json(journal: &mut Journal, connection: &Connection, key: i64) -> Resu
             })
         })
         .collect();
+    let requests = requests::of_record(connection, key)?;
+    let waits = |event: &str| {
+        let is_open = |it: &Asked| it.answer.is_none() && it.wanted.words().1 == event;
+        requests.iter().any(is_open)
+    };
     let acts = records::acts_for(journal.role());
     let steps: Vec<_> = Catalogue::standard()
         .kind(&content.kind)
         .map(|kind| {
             kind.offered(&content.status, &acts)
+                .filter(|step| !waits(&step.event))
                 .map(|step| step.event.clone())
                 .collect()
         })
         .unwrap_or_default();
+    let requests = requests
+        .iter()
+        .map(|asked| request_json(journal, &names, asked));
+    let requests: Vec<_> = requests.collect();
     Ok(json!({
         "id": gathered.id.hyphenated(),
         "kind": content.kind,
@@ -737,11 +788,42 @@ fn record_json(journal: &mut Journal, connection: &Connection, key: i64) -> Resu
         "overlays": content.overlays,
         "events": events,
         "steps": steps,
+        "requests": requests,
         "state": state.word(),
         "receipts": receipts,
         "waiting": content.waiting,
         "unreadable": content.unreadable,
     }))
+}
+
+/// A request as JSON. What a step, a site and an invite are about has a key of its own each.
+fn request_json(journal: &Journal, names: &BTreeMap<String, String>, asked: &Asked) -> Value {
+    let (outcome, code) = match &asked.answer {
+        None => (None, None),
+        Some((Answer::Done, _)) => (Some("done"), None),
+        Some((Answer::Refused(refusal), _)) => (Some("refused"), Some(refusal.word())),
+    };
+    let mut value = json!({
+        "id": asked.id.to_string(),
+        "account": account_name(names, &asked.account),
+        "device": device_name(journal, &asked.device),
+        "at": clock::rfc3339(asked.at_ms),
+        "outcome": outcome,
+        "code": code,
+        "answered_at": asked.answer.map(|(_, at_ms)| clock::rfc3339(at_ms)),
+    });
+    if let Value::Object(fields) = &mut value {
+        let about = match &asked.wanted {
+            Wanted::Act { record, event, .. } => {
+                fields.insert("record".to_owned(), json!(record.hyphenated()));
+                ("event", event)
+            }
+            Wanted::Site(code) => ("site", code),
+            Wanted::Invite(code) => ("device_code", code),
+        };
+        fields.insert(about.0.to_owned(), json!(about.1));
+    }
+    value
 }
 
 fn export_page(
@@ -837,6 +919,7 @@ fn status(journal: &mut Journal, connection: &Connection) -> Result<Reply> {
         "oldest_unreceipted_s": oldest_s,
         "conflicts": delivery.conflicts,
         "quarantined": delivery.quarantined,
+        "requests": requests::open(connection)?.len(),
         "sites": journal.authority().sites().len(),
         "peers": peers,
         "epoch": Hex(&journal.identity().epoch).to_string(),

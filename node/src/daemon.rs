@@ -12,10 +12,11 @@ use serde_json::json;
 use tokio::sync::watch;
 
 use crate::changes::Changes;
-use crate::clock::Monotonic;
+use crate::clock::{self, Monotonic};
 use crate::command::{self, Reply, with_schema};
 use crate::error::{Code, Error, Kind, Result};
 use crate::records::{self, Projection, Reader};
+use crate::requests;
 use crate::setup;
 use crate::store::{self, Store};
 use crate::sync::Net;
@@ -326,9 +327,9 @@ impl Merger {
             };
             let stale = records::stale(first.connection(), MERGE_SLICE * self.readers.len())?;
             if stale.is_empty() {
-                return self
-                    .writer
-                    .write_wait(|journal, connection| journal.judged(connection));
+                self.writer
+                    .write_wait(|journal, connection| journal.judged(connection))?;
+                return self.carry_out();
             }
             let Some(authority) = self.writer.authority() else {
                 return Ok(());
@@ -362,5 +363,22 @@ impl Merger {
                 journal.judged(connection)
             })?;
         }
+    }
+
+    /// At the hub: carries out what operators' PCs have asked for, each in a transaction that its failure
+    /// takes back alone.
+    fn carry_out(&self) -> Result<()> {
+        let due = self
+            .writer
+            .after_wait(|journal, connection| requests::due(connection, journal))?;
+        for key in due {
+            let done = self.writer.write_wait(move |journal, connection| {
+                requests::carry_out(connection, journal, key, clock::now_ms())
+            });
+            if let Err(error) = done {
+                requests::failed(error)?;
+            }
+        }
+        Ok(())
     }
 }

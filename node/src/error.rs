@@ -99,8 +99,8 @@ codes! {
     HubUnproven = "LX-2004", Refused, "it may be an impostor; nothing was sent. Check the address with the hub";
     /// No hub answered.
     HubUnreachable = "LX-2005", Partial, "check the address and the network, then run the same command again";
-    /// Only the hub can do this.
-    HubOnly = "LX-2006", Refused, "run it on the hub";
+    /// Only the hub can do this, or an operator's PC can ask it to.
+    HubOnly = "LX-2006", Refused, "run it on the hub, or on an operator's PC";
     /// No such site.
     NoSite = "LX-2007", Usage, "see the codes with `lianxin status` on the hub, or make it with `lianxin site create`";
     /// A code that is taken or malformed.
@@ -119,8 +119,8 @@ codes! {
     StepRefused = "LX-3005", Refused, "`lianxin record show` names the status; see the steps that lead on from it";
     /// This device may not write there.
     NotPermitted = "LX-3006", Refused, "ask the hub which rights this device has";
-    /// An edit that changes nothing.
-    NothingToDo = "LX-3007", Usage, "the record has these values already";
+    /// An edit that changes nothing, or that the hub has been asked for already.
+    NothingToDo = "LX-3007", Usage, "it is so already, or the hub will answer; see `lianxin record show`";
     /// Too much for one record.
     TooLarge = "LX-3008", Usage, "shorten the text or split it over two records";
     /// Changes that a record builds on have not arrived.

@@ -11,6 +11,7 @@
 //! Rejected: one row an entry. Packed segments of up to 64 entries, as they came from the wire, make
 //! ingest a tenth of the work and the file half the size; erasable payloads are rows of their own.
 
+mod asked;
 mod ingest;
 mod offered;
 pub(crate) mod segments;
@@ -179,6 +180,8 @@ pub struct Journal {
     /// Own logs that must not be continued, and why their successors begin.
     closed: BTreeMap<LogId, GenesisReason>,
     offered: Offered,
+    /// Own logs of which more was offered than the store had when it was opened, and how much.
+    lacking: BTreeMap<LogId, u64>,
     /// How far own logs are being shown to a peer right now.
     in_flight: BTreeMap<LogId, u64>,
     pub(crate) segments: Segments,
@@ -214,6 +217,7 @@ impl Journal {
             dirty: BTreeSet::new(),
             closed: BTreeMap::new(),
             offered,
+            lacking: BTreeMap::new(),
             in_flight: BTreeMap::new(),
             segments: Segments::default(),
             hlc: 0,
@@ -232,6 +236,9 @@ impl Journal {
             let closed = logs.into_iter().map(|log| (log, GenesisReason::Clone));
             journal.closed.extend(closed);
         }
+        let stored = |log: &LogId| journal.logs.get(log).map_or(0, |known| known.end.len);
+        let lengths = journal.offered.lengths();
+        journal.lacking = lengths.filter(|(log, len)| stored(log) < *len).collect();
         for (log, end) in own {
             let behind = journal.offered.position(&log).is_some_and(|offered| {
                 offered.len > end.len || (offered.len == end.len && offered.head != end.head)
@@ -436,17 +443,27 @@ impl Journal {
             known.indexed_len = tail.end.len;
         }
         let log_key = known.key;
+        let requests: Vec<_> = tail
+            .entries
+            .iter()
+            .filter(|it| it.header.seq >= first && it.header.kind == EntryKind::Request)
+            .cloned()
+            .collect();
         self.dirty.insert(log);
         let mut keys = Vec::with_capacity(records.len());
-        for ((seq, (_, record)), part) in (first..).zip(records).zip(parts) {
+        for ((seq, (kind, record)), part) in (first..).zip(records).zip(parts) {
             let key = entry_key(log_key, seq)?;
             keys.push(key);
             if let Some(payload) = part {
                 insert_part(connection, key, &payload)?;
             }
-            if record != RecordId::NONE {
+            if touches_record(kind, &record) {
                 touch(connection, key, &record, &space)?;
             }
+        }
+        for entry in &requests {
+            self.note_request(connection, &space, log_key, entry)?;
+            self.moved.records = true;
         }
         Ok(keys)
     }
@@ -766,11 +783,16 @@ impl Journal {
         let before = roles(self);
         self.fold_orders(connection)?;
         let after = roles(self);
+        let mut unsettled = false;
         for (id, log) in &self.logs {
             if before.get(id) != after.get(id) {
                 mark_stale(connection, log.key, &(0..log.end.len))?;
                 self.moved.stale = true;
+                unsettled |= self.is_hub_space(&log.author.space);
             }
+        }
+        if unsettled {
+            self.settle_requests(connection)?;
         }
         Ok(())
     }
@@ -909,6 +931,10 @@ impl Journal {
         }
         for exception in wanted.iter().filter(|it| !before.contains(it)) {
             mark_stale(connection, log.key, &exception.range)?;
+        }
+        if self.is_hub_space(&log.author.space) {
+            self.settle_requests(connection)?;
+            self.moved.records = true;
         }
         self.touched.insert(*id);
         self.unreceipted.insert(*id);
@@ -1073,6 +1099,18 @@ impl Journal {
         Ok(())
     }
 
+    /// Whether this store lacks entries of its own that it had shown to others when it was opened, or is a
+    /// copy of a hub: it may have done already what it would do now. A restored store waits until they
+    /// have come back.
+    #[must_use]
+    pub fn lacks_own(&self) -> bool {
+        let stored = |log| self.logs.get(log).map_or(0, |known| known.end.len);
+        let authority = self.identity.authority.as_ref().map(Signer::public);
+        let device = |log| self.logs.get(log).map(|known| known.author.device);
+        let copied = |log| authority.is_some() && device(log) == authority;
+        self.lacking.iter().any(|(log, len)| stored(log) < *len) || self.closed.keys().any(copied)
+    }
+
     /// Ends an own log that this store had fallen behind in, for good.
     fn close(&mut self, log: LogId) -> Result<()> {
         if !self.closed.contains_key(&log) {
@@ -1125,6 +1163,12 @@ fn insert_part(connection: &Connection, key: i64, payload: &[u8]) -> Result<()> 
         connection.prepare_cached("INSERT INTO parts (entry, payload) VALUES (?1, ?2)")?;
     statement.execute(params![key, payload])?;
     Ok(())
+}
+
+/// Whether an entry is one of a record's. A request names its record inside: it is an entry of the space
+/// `hub`, and a row for it there would be a record that nobody wrote.
+fn touches_record(kind: EntryKind, record: &RecordId) -> bool {
+    *record != RecordId::NONE && kind != EntryKind::Request
 }
 
 /// Notes that an entry belongs to a record, whose row is made if there is none, and gives the

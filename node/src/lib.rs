@@ -1,6 +1,6 @@
 //! The node of Lianxin 连心: the program that runs on every computer of a network.
 //!
-//! A synchronous middle ([`store`], [`journal`], [`records`], [`writer`], [`command`]) that a simulator drives
+//! A synchronous middle ([`store`], [`journal`], [`records`], [`requests`], [`writer`], [`command`]) that a simulator drives
 //! without a runtime, and an asynchronous rim ([`changes`], [`sync`], [`daemon`]) around it. [`journal`] is the
 //! only code that can add an entry; what a list shows is rebuilt from the logs at any time.
 //!
@@ -21,6 +21,7 @@ pub mod drafts;
 pub mod error;
 pub mod journal;
 pub mod records;
+pub mod requests;
 pub mod setup;
 pub mod slips;
 pub mod socket;

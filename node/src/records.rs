@@ -258,6 +258,24 @@ fn parts(connection: &Connection, record: i64) -> Result<BTreeMap<PartRef, Part>
     Ok(parts)
 }
 
+/// Whether these changes of a record are stored here, whether they count or not.
+///
+/// # Errors
+/// The store cannot be read.
+pub(crate) fn holds(
+    connection: &Connection,
+    journal: &mut Journal,
+    record: i64,
+    changes: &[ChangeHash],
+) -> Result<bool> {
+    let mut missing: BTreeSet<ChangeHash> = changes.iter().copied().collect();
+    for key in touches(connection, record)? {
+        let (entry, _, _) = Entries::entry(journal, connection, key)?;
+        missing.remove(&entry.header.digest);
+    }
+    Ok(missing.is_empty())
+}
+
 fn touches(connection: &Connection, record: i64) -> Result<Vec<i64>> {
     let mut statement =
         connection.prepare_cached("SELECT entry FROM touches WHERE record = ?1 ORDER BY entry")?;
@@ -462,9 +480,13 @@ impl Content {
             .iter()
             .map(|event| {
                 let device = devices.get(&event.actor);
+                let role = device.and_then(|device| authority.role(device));
+                // An operator's PC may do all that the hub may, but give numbers.
+                let numbered = kind.is_some_and(|kind| save::is_numbered(kind, &event.event));
+                let role = role.filter(|role| !numbered || *role == Role::Hub);
                 Step {
                     event: event.event.clone(),
-                    actors: acts_for(device.and_then(|device| authority.role(device))),
+                    actors: acts_for(role),
                     id: event.change,
                     preds: event.preds.clone(),
                     facts: event
@@ -662,6 +684,7 @@ impl Projection {
         if !self.refused.is_empty() {
             journal.hold_back(connection, &self.refused)?;
         }
+        save::take_numbers(connection, journal, content)?;
         journal.records_changed();
         Ok(true)
     }

@@ -20,6 +20,7 @@ use crate::clock;
 use crate::error::{Code, Error, Result};
 use crate::journal::{Journal, Moved};
 use crate::records::{self, Projection};
+use crate::requests;
 use crate::store::{Lock, Store};
 
 /// Jobs that wait for the writer before senders wait too.
@@ -119,7 +120,8 @@ impl Writer {
         Ok(())
     }
 
-    /// Indexes, merges and projects everything that waits, in slices. Gives the number of records.
+    /// Indexes, merges and projects everything that waits, in slices, and carries out the requests that are
+    /// due. Gives the number of records.
     ///
     /// # Errors
     /// The store cannot be read or written.
@@ -150,9 +152,20 @@ impl Writer {
             merged += count;
             progress(merged);
             if count == 0 {
-                return Ok((merged, all));
+                break;
             }
         }
+        for key in requests::due(&self.connection, &self.journal)? {
+            let now = clock::now_ms();
+            let done = self.transact(now, |journal, connection| {
+                requests::carry_out(connection, journal, key, now)
+            });
+            match done {
+                Ok((_, moved)) => all.join(moved),
+                Err(error) => requests::failed(error)?,
+            }
+        }
+        Ok((merged, all))
     }
 }
 

@@ -287,6 +287,27 @@ pub struct Invite {
     pub expires_ms: u64,
 }
 
+impl Invite {
+    pub(crate) fn write(&self, writer: &mut Writer) {
+        writer.fixed(&self.key.0);
+        write_site(writer, self.site);
+        writer
+            .u8(role_code(self.role))
+            .str(&self.device_code)
+            .u64(self.expires_ms);
+    }
+
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            key: DeviceKey(reader.fixed()?),
+            site: read_site(reader)?,
+            role: read_role(reader)?,
+            device_code: reader.str(limits::NAME_MAX)?.to_owned(),
+            expires_ms: reader.u64()?,
+        })
+    }
+}
+
 /// One entry of the authority log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Order {
@@ -389,6 +410,12 @@ fn read_site(reader: &mut Reader<'_>) -> Result<Option<SiteId>, DecodeError> {
     }
 }
 
+fn write_site_info(writer: &mut Writer, code: &str, name: &str, kind: SiteKind) {
+    let at = SiteKind::ALL.iter().position(|(known, _)| *known == kind);
+    let kind = u8::try_from(at.unwrap_or_default()).unwrap_or_default();
+    writer.str(code).str(name).u8(kind);
+}
+
 fn role_code(role: Role) -> u8 {
     let at = Role::ALL.iter().position(|(known, _)| *known == role);
     u8::try_from(at.unwrap_or_default()).unwrap_or_default()
@@ -448,9 +475,7 @@ impl Order {
                 name,
                 kind,
             } => {
-                let kind = SiteKind::ALL.iter().position(|(known, _)| known == kind);
-                let kind = u8::try_from(kind.unwrap_or_default()).unwrap_or_default();
-                writer.u8(3).fixed(&site.0).str(code).str(name).u8(kind);
+                write_site_info(writer.u8(3).fixed(&site.0), code, name, *kind);
             }
             Self::Grant(grant) => {
                 writer
@@ -504,12 +529,7 @@ impl Order {
                 writer.u8(10).str(name).str(value);
             }
             Self::Invite(invite) => {
-                writer.u8(11).fixed(&invite.key.0);
-                write_site(&mut writer, invite.site);
-                writer
-                    .u8(role_code(invite.role))
-                    .str(&invite.device_code)
-                    .u64(invite.expires_ms);
+                invite.write(writer.u8(11));
             }
             Self::InviteUsed { key, device } => {
                 writer.u8(12).fixed(&key.0).fixed(&device.0);
@@ -536,16 +556,12 @@ impl Order {
             },
             3 => {
                 let site = SiteId(reader.fixed()?);
-                let code = name(&mut reader)?;
-                let label = name(&mut reader)?;
-                match SiteKind::ALL.get(usize::from(reader.u8()?)) {
-                    Some((kind, _)) => Self::Site {
-                        site,
-                        code,
-                        name: label,
-                        kind: *kind,
-                    },
-                    None => return reader.fail("an unknown kind of site"),
+                let SiteInfo { code, name, kind } = SiteInfo::read(&mut reader)?;
+                Self::Site {
+                    site,
+                    code,
+                    name,
+                    kind,
                 }
             }
             4 => {
@@ -617,20 +633,7 @@ impl Order {
                 name: name(&mut reader)?,
                 value: name(&mut reader)?,
             },
-            11 => {
-                let key = DeviceKey(reader.fixed()?);
-                let site = read_site(&mut reader)?;
-                let role = read_role(&mut reader)?;
-                let device_code = name(&mut reader)?;
-                let expires_ms = reader.u64()?;
-                Self::Invite(Invite {
-                    key,
-                    site,
-                    role,
-                    device_code,
-                    expires_ms,
-                })
-            }
+            11 => Self::Invite(Invite::read(&mut reader)?),
             12 => Self::InviteUsed {
                 key: DeviceKey(reader.fixed()?),
                 device: DeviceKey(reader.fixed()?),
@@ -674,6 +677,25 @@ pub struct SiteInfo {
     pub name: String,
     /// What kind of place it is.
     pub kind: SiteKind,
+}
+
+impl SiteInfo {
+    pub(crate) fn write(&self, writer: &mut Writer) {
+        write_site_info(writer, &self.code, &self.name, self.kind);
+    }
+
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let code = reader.str(limits::NAME_MAX)?.to_owned();
+        let name = reader.str(limits::NAME_MAX)?.to_owned();
+        match SiteKind::ALL.get(usize::from(reader.u8()?)) {
+            Some((kind, _)) => Ok(Self {
+                code,
+                name,
+                kind: *kind,
+            }),
+            None => reader.fail("an unknown kind of site"),
+        }
+    }
 }
 
 /// How far a log's author is trusted in its space.
@@ -1065,6 +1087,12 @@ impl Authority {
         self.invites
             .get(key)
             .filter(|_| !self.used.contains_key(key))
+    }
+
+    /// Whether an invite of this key was ever made, used or not.
+    #[must_use]
+    pub fn knows_invite(&self, key: &DeviceKey) -> bool {
+        self.invites.contains_key(key)
     }
 
     /// Whether an invite was ever used, and by whom.

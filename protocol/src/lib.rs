@@ -9,8 +9,8 @@
 //! 2. [`identity`], [`space`]: keys, invite codes, networks, sites and spaces.
 //! 3. [`log`]: entries, save groups, checkpoints; [`log::Run`] is foreign, [`log::VerifiedRun`] has been
 //!    checked. [`batch`] packs a run for wire and store.
-//! 4. [`authority`]: who may do what, folded from one log. [`admit`]: where a run belongs and whether
-//!    its entries count, as data.
+//! 4. [`authority`]: who may do what, folded from one log. [`request`]: what operators ask the hub for.
+//!    [`admit`]: where a run belongs and whether its entries count, as data.
 //! 5. [`message`], [`session`]: frames, and the machine that moves what the other side lacks.
 //! 6. Beside them: [`document`] (the only code that knows Automerge), [`part`] (erasable texts),
 //!    [`catalogue`] (kinds of record as data), [`number`] (受理编号), [`words`] (four words to compare).
@@ -32,6 +32,7 @@
 //! | receipt | 中心回执 | the hub's signed statement of what it has of a log |
 //! | slip | 受理单 | what is printed for the resident |
 //! | authority log | 授权日志 | the log that says who may do what |
+//! | request | 请求 | an operator's order that only the hub can carry out, and its answer |
 //! | quarantine | 隔离 | stored, verified, not applied, with a reason |
 //! | epoch | 存储纪元 | random id of a store |
 //! | incarnation | 化身 | random id of a log; a new one after restore, clone or fork |
@@ -49,6 +50,7 @@ pub mod log;
 pub mod message;
 pub mod number;
 pub mod part;
+pub mod request;
 pub mod session;
 pub mod space;
 #[cfg(test)]

@@ -39,6 +39,12 @@ pub const EXCEPTIONS_MAX: usize = 256;
 pub const NAME_MAX: usize = 200;
 /// Cuts in one revocation: incarnations of one device in all its spaces.
 pub const CUTS_MAX: usize = 900;
+/// Facts of one requested step: as many as a part has texts.
+pub const REQUEST_FACTS_MAX: usize = PART_FIELDS_MAX;
+/// Key or value of a fact of a requested step, in bytes: the longest reference has 200 characters.
+pub const REQUEST_TEXT_MAX: usize = 1024;
+/// Newest changes of a record that a request names: a change can depend on no more either.
+pub const REQUEST_SEEN_MAX: usize = 64;
 /// Scopes of one grant.
 pub const SCOPES_MAX: usize = 64;
 /// Bytes that may wait in a session's outgoing buffer before it loads more to send.

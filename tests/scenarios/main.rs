@@ -4,6 +4,7 @@ mod abuse;
 mod contract;
 mod exactly_once;
 mod process;
+mod requests;
 mod restore;
 mod revoke;
 mod seeds;

@@ -263,13 +263,28 @@ impl World {
     /// # Errors
     /// The files cannot be made.
     pub fn add_station(&mut self, device_code: &str) -> Result<usize> {
-        let (network, site) = (self.network()?, self.site()?);
+        let site = self.site()?;
+        self.add_device(device_code, Some((site.0, "EM1".to_owned())))
+    }
+
+    /// Adds an operator's PC that the hub has granted its role.
+    ///
+    /// # Errors
+    /// The files cannot be made, or the hub refuses.
+    pub fn add_operator(&mut self, device_code: &str) -> Result<usize> {
+        let operator = self.add_device(device_code, None)?;
+        self.grant_role(operator, Role::Operator, None)?;
+        Ok(operator)
+    }
+
+    fn add_device(&mut self, device_code: &str, site: Option<([u8; 16], String)>) -> Result<usize> {
+        let network = self.network()?;
         let hub = self.node(HUB)?.key;
         let card = Card {
             network,
             hub,
             addresses: Vec::new(),
-            site: Some((site.0, "EM1".to_owned())),
+            site,
             device_code: device_code.to_owned(),
             district: "SLJD".to_owned(),
         };
@@ -317,17 +332,21 @@ impl World {
     /// The hub refuses.
     pub fn grant(&mut self, station: usize) -> Result<()> {
         let site = self.site()?;
-        let node = self.node(station)?;
+        self.grant_role(station, Role::Station, Some(site))
+    }
+
+    fn grant_role(&mut self, node: usize, role: Role, site: Option<SiteId>) -> Result<()> {
+        let node = self.node(node)?;
         let (device, device_code) = (node.key, node.name.clone());
         let serial = self.writer(HUB)?.journal.authority().next_serial();
         self.order(&Order::Grant(Grant {
             serial,
             device,
             recipient: [9; 32],
-            site: Some(site),
-            role: Role::Station,
+            site,
+            role,
             device_code,
-            scopes: Role::Station.scopes(Some(site)),
+            scopes: role.scopes(site),
             bytes_per_day: 0,
         }))
     }

@@ -9,8 +9,9 @@ pub(super) fn text(value: &Value) -> String {
         .and_then(Value::as_str)
         .unwrap_or_default();
     let name = schema.trim_start_matches("lianxin.").trim_end_matches("/1");
-    match name {
+    let text = match name {
         "record-list" => record_list(value),
+        "request-list" => request_list(value),
         "record-add" => record_add(value),
         "record-history" => history(value),
         "status" => status(value),
@@ -20,7 +21,44 @@ pub(super) fn text(value: &Value) -> String {
         "verify" => verify(value),
         "sync" => sync(value),
         _ => facts(value),
+    };
+    if value.get("requested").and_then(Value::as_bool) == Some(true) {
+        return format!(
+            "{text}\nasked of the hub; it counts once `lianxin request list` says done\n"
+        );
     }
+    text
+}
+
+fn request_list(value: &Value) -> String {
+    let header = ["WHEN", "DEVICE", "WHAT", "OUTCOME"].map(ToOwned::to_owned);
+    let mut rows = vec![header.to_vec()];
+    for request in items(value, "requests") {
+        let what = ["event", "site", "device_code"]
+            .into_iter()
+            .find(|key| request.get(key).is_some())
+            .unwrap_or_default();
+        let outcome = match (str(request, "outcome"), str(request, "code")) {
+            ("–", _) => "open".to_owned(),
+            ("refused", code) => format!("refused: {code}"),
+            (outcome, _) => outcome.to_owned(),
+        };
+        let about = match what {
+            "event" => format!("{} {}", str(request, what), str(request, "record")),
+            "site" => format!("site {}", str(request, what)),
+            _ => format!("invite {}", str(request, what)),
+        };
+        rows.push(vec![
+            str(request, "at").to_owned(),
+            str(request, "device").to_owned(),
+            about,
+            outcome,
+        ]);
+    }
+    if rows.len() == 1 {
+        return "no requests\n".to_owned();
+    }
+    table(&rows)
 }
 
 fn str<'a>(value: &'a Value, key: &str) -> &'a str {
@@ -162,6 +200,10 @@ fn status(value: &Value) -> String {
         "un-receipted {}{age}\n",
         number(value, "unreceipted")
     ));
+    let open = number(value, "requests");
+    if open > 0 {
+        out.push_str(&format!("requests     {open} wait for the hub\n"));
+    }
     out.push_str(&format!("conflicts    {}\n", number(value, "conflicts")));
     out.push_str(&format!("quarantined  {}\n", number(value, "quarantined")));
     for peer in items(value, "peers") {

@@ -1,6 +1,6 @@
 //! What comes from others: made durable first, indexed behind it; and what goes out again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lianxin_protocol::admit::{Place, place};
 use lianxin_protocol::authority::{Reason, Standing};
@@ -9,8 +9,7 @@ use lianxin_protocol::codec::{Reader, Writer};
 use lianxin_protocol::hash;
 use lianxin_protocol::limits;
 use lianxin_protocol::log::{
-    Branch, Entry, EntryId, EntryKind, ForkProof, Header, LogId, Position, RecordId, Run,
-    VerifiedRun,
+    Branch, Entry, EntryId, EntryKind, ForkProof, Header, LogId, Position, Run, VerifiedRun,
 };
 use lianxin_protocol::message::{Exception, WireBatch};
 use lianxin_protocol::space::{Space, SpaceId};
@@ -18,7 +17,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::segments::{Segment, entry_key, part, split_key};
 use super::{Journal, exceptions, insert_exception, insert_part, insert_segment, mark_stale};
-use super::{merge_ranges, touch};
+use super::{merge_ranges, touch, touches_record};
 use crate::error::{Code, Error, Result};
 
 /// What became of a run.
@@ -257,13 +256,14 @@ impl Journal {
     pub fn index(&mut self, connection: &Connection, most: u64) -> Result<bool> {
         let mut left = most;
         let behind = |log: &super::Log| log.indexed_len < log.end.len;
-        let logs: Vec<_> = self
+        // Logs in the order in which they came, so that requests are found in that order as well.
+        let logs: BTreeMap<i64, LogId> = self
             .logs
             .iter()
             .filter(|(_, log)| behind(log))
-            .map(|(id, _)| *id)
+            .map(|(id, log)| (log.key, *id))
             .collect();
-        for id in logs {
+        for id in logs.into_values() {
             let Some(log) = self.logs.get(&id).cloned() else {
                 continue;
             };
@@ -271,7 +271,11 @@ impl Journal {
             while seq < log.end.len && left > 0 {
                 let segment = self.segments.containing(connection, (log.key, &id), seq)?;
                 while let Some(entry) = segment.get(seq).filter(|_| left > 0) {
-                    if entry.header.record != RecordId::NONE {
+                    if entry.header.kind == EntryKind::Request {
+                        self.note_request(connection, &log.author.space, log.key, entry)?;
+                        self.moved.records = true;
+                    }
+                    if touches_record(entry.header.kind, &entry.header.record) {
                         let key = entry_key(log.key, seq)?;
                         let record =
                             touch(connection, key, &entry.header.record, &log.author.space)?;
@@ -575,6 +579,7 @@ impl Journal {
     pub fn reproject(&mut self, connection: &Connection) -> Result<()> {
         connection.execute_batch(
             "DELETE FROM exceptions; DELETE FROM touches; DELETE FROM stale;
+             DELETE FROM requests; DELETE FROM answers;
              UPDATE records SET version = 0, kind = NULL, number = NULL, title = NULL,
                  status = NULL, facts = NULL, conflicts = 0, waiting = 0, state = NULL;",
         )?;

@@ -92,6 +92,12 @@ impl Offered {
         self.positions.get(log).copied()
     }
 
+    /// How many entries of each log were offered, as far as they are not sealed.
+    pub(crate) fn lengths(&self) -> impl Iterator<Item = (LogId, u64)> {
+        let open = self.positions.iter().filter(|(_, at)| **at != SEALED);
+        open.map(|(log, at)| (*log, at.len))
+    }
+
     /// Raises a position and makes that durable, before anything up to it is sent.
     ///
     /// # Errors

@@ -4,20 +4,22 @@
 use std::collections::BTreeMap;
 
 use lianxin_protocol::authority::{Membership, Role, Verb};
-use lianxin_protocol::catalogue::{Catalogue, Draft, Fact, Kind, Refusal};
+use lianxin_protocol::catalogue::{Catalogue, Draft, Fact, Kind, Outcome, Refusal};
 use lianxin_protocol::document::{self, Edit, EditError, NewEvent, Scalar};
 use lianxin_protocol::limits;
 use lianxin_protocol::log::{DigestMode, EntryKind, NewEntry, RecordId};
 use lianxin_protocol::number::{DeviceCode, KindCode, Number};
 use lianxin_protocol::part::{Part, PartRef, reference};
+use lianxin_protocol::request::{Act, Ask, Datum};
 use lianxin_protocol::space::{Space, SpaceId};
 use rusqlite::{Connection, OptionalExtension as _, params};
 use serde_json::{Value, json};
 
-use super::{Gathered, Projection, acts_for, gather_written};
+use super::{Content, Gathered, Projection, ShownEvent, acts_for, gather_written};
 use crate::clock;
 use crate::error::{Code, Error, Result};
 use crate::journal::Journal;
+use crate::requests;
 use crate::store;
 
 // The guard in front of Automerge stands beside the wire's bounds and knows nothing of them: here they
@@ -44,6 +46,8 @@ pub struct Saved {
     pub key: i64,
     /// The record.
     pub id: RecordId,
+    /// Nothing was saved: the hub was asked to.
+    pub requested: bool,
 }
 
 /// A new record.
@@ -98,7 +102,8 @@ pub fn add(
             .query_row([submission], |row| Ok((row.get(0)?, RecordId(row.get(1)?))))
             .optional()?;
         if let Some((key, id)) = known {
-            return Ok(Saved { key, id });
+            let requested = false;
+            return Ok(Saved { key, id, requested });
         }
     }
     let space = home(connection, journal)?;
@@ -168,11 +173,12 @@ pub fn set(
 }
 
 /// Takes a step of a record's workflow. `input` is what the step carries; the case number of an
-/// acceptance is filled in by the hub.
+/// acceptance is filled in by the hub, which an operator's PC asks to take the step.
 ///
 /// # Errors
 /// [`Code::StepRefused`] when it is not possible in the record's status or not for this device,
-/// [`Code::FieldsRefused`] when it does not carry what it must.
+/// [`Code::FieldsRefused`] when it does not carry what it must, [`Code::NothingToDo`] when the hub has been
+/// asked already.
 pub fn act(
     connection: &Connection,
     journal: &mut Journal,
@@ -210,25 +216,38 @@ pub fn act(
             "`{event}` is not for a device of this role"
         )));
     }
+    let numbered = is_numbered(kind, event);
+    let asks = numbered && journal.identity().authority.is_none();
+    if asks {
+        requests::may_ask(journal)?;
+    }
     let mut input = input.clone();
-    let numbered = step.data.iter().any(|field| field.key == HUB_NO);
     if let Value::Object(fields) = &mut input
         && numbered
     {
-        if journal.identity().authority.is_none() {
-            let message = "the hub gives the case number on acceptance";
-            return Err(Error::new(Code::HubOnly, message));
-        }
         // Judged with a number in its place: a step that is refused must not leave a gap.
         fields.insert(HUB_NO.to_owned(), json!("1"));
     }
     let draft = kind.read_event(event, &input);
     let mut draft = draft.map_err(|refusals| fields_refused(&refusals))?;
-    if numbered {
-        let number = next_hub_number(connection, journal, author.now_ms)?;
-        draft
-            .facts
-            .insert(HUB_NO.to_owned(), Some(Fact::Str(number)));
+    if asks {
+        draft.facts.remove(HUB_NO);
+        let ask = step_to_ask(&mut gathered, event, draft)?;
+        requests::ask(connection, journal, ask, author)?;
+        return Ok(Saved {
+            key,
+            id: gathered.id,
+            requested: true,
+        });
+    }
+    let number = if numbered {
+        Some(hub_number(connection, journal, author.now_ms)?)
+    } else {
+        None
+    };
+    if let Some(number) = &number {
+        let text = Some(Fact::Str(number.text.clone()));
+        draft.facts.insert(HUB_NO.to_owned(), text);
     }
     let mut save = Save::new(&content.kind, author, &draft)?;
     let key = event_key(journal, author.now_ms);
@@ -244,7 +263,46 @@ pub fn act(
         at_ms,
         data,
     });
-    save.write(connection, journal, &mut gathered, author)
+    let saved = save.write(connection, journal, &mut gathered, author)?;
+    if let Some(number) = &number {
+        // Given only now that it stands in a record: a write that is refused must not leave a gap either.
+        number.take(connection)?;
+    }
+    Ok(saved)
+}
+
+/// Whether the hub numbers this step of a kind, so that it is taken there or asked for.
+#[must_use]
+pub fn is_numbered(kind: &Kind, event: &str) -> bool {
+    let step = kind.transition(event);
+    step.is_some_and(|step| step.data.iter().any(|field| field.key == HUB_NO))
+}
+
+/// What the hub is asked. A request cannot be erased, so it carries facts alone.
+fn step_to_ask(gathered: &mut Gathered, event: &str, draft: Draft) -> Result<Ask> {
+    if draft.texts.values().any(|texts| !texts.is_empty()) {
+        let message = "a step that carries texts cannot be asked for";
+        return Err(Error::new(Code::HubOnly, message));
+    }
+    let facts = draft.facts.into_iter().filter_map(|(key, fact)| {
+        let datum = match fact? {
+            Fact::Str(text) => Datum::Str(text),
+            Fact::Int(number) => Datum::Int(number),
+            Fact::Bool(yes) => Datum::Bool(yes),
+        };
+        Some((key, datum))
+    });
+    let facts = facts.collect();
+    let mut seen = gathered.document().heads();
+    seen.sort_unstable();
+    seen.truncate(limits::REQUEST_SEEN_MAX);
+    Ok(Ask::Act(Act {
+        record: gathered.id,
+        space: gathered.space,
+        event: event.to_owned(),
+        seen,
+        facts,
+    }))
 }
 
 /// The error that names refused fields; it never repeats what was typed.
@@ -364,12 +422,69 @@ fn next_number(
     })
 }
 
-/// The next 办理流水号, gapless, given at the hub alone.
-fn next_hub_number(connection: &Connection, journal: &Journal, now_ms: u64) -> Result<String> {
+/// A 办理流水号 as the hub gives it.
+struct HubNumber {
+    text: String,
+    year: u16,
+    count: u32,
+}
+
+impl HubNumber {
+    fn new(journal: &Journal, year: u16, count: u32) -> Self {
+        let (name, _) = journal.authority().names();
+        let text = format!("{name}〔{year}〕第{count:04}号");
+        Self { text, year, count }
+    }
+
+    /// Reads one that this network's hub gave.
+    fn parse(journal: &Journal, text: &str) -> Option<Self> {
+        let (_, rest) = text.rsplit_once('〔')?;
+        let (year, count) = rest.strip_suffix('号')?.split_once("〕第")?;
+        let number = Self::new(journal, year.parse().ok()?, count.parse().ok()?);
+        (number.text == text).then_some(number)
+    }
+
+    /// Counts it as given.
+    fn take(&self, connection: &Connection) -> Result<()> {
+        let mut statement = connection.prepare_cached(
+            "INSERT INTO counters (kind, year, value) VALUES (?1, ?2, ?3)
+             ON CONFLICT (kind, year) DO UPDATE SET value = max(value, excluded.value)",
+        )?;
+        statement.execute(params![HUB_NO, self.year, self.count])?;
+        Ok(())
+    }
+}
+
+/// The next 办理流水号, gapless, given at the hub alone. It is not taken yet.
+fn hub_number(connection: &Connection, journal: &Journal, now_ms: u64) -> Result<HubNumber> {
     let year = clock::beijing_year(now_ms);
-    let counter = count(connection, HUB_NO, year)?;
-    let (name, _) = journal.authority().names();
-    Ok(format!("{name}〔{year}〕第{counter:04}号"))
+    let mut statement =
+        connection.prepare_cached("SELECT value FROM counters WHERE kind = ?1 AND year = ?2")?;
+    let last: Option<u32> = statement
+        .query_row(params![HUB_NO, year], |row| row.get(0))
+        .optional()?;
+    let next = last.unwrap_or_default().saturating_add(1);
+    Ok(HubNumber::new(journal, year, next))
+}
+
+/// At the hub: counts the case numbers of a record as given. Those that a restored hub gave after its
+/// backup come back with the records, and must not be given again.
+pub(super) fn take_numbers(
+    connection: &Connection,
+    journal: &Journal,
+    content: &Content,
+) -> Result<()> {
+    if journal.identity().authority.is_none() {
+        return Ok(());
+    }
+    let applied = |event: &&ShownEvent| matches!(event.outcome, Outcome::Applied { .. });
+    for event in content.events.iter().filter(applied) {
+        let text = event.data.get(HUB_NO).and_then(Value::as_str);
+        if let Some(number) = text.and_then(|text| HubNumber::parse(journal, text)) {
+            number.take(connection)?;
+        }
+    }
+    Ok(())
 }
 
 fn count(connection: &Connection, kind: &str, year: u16) -> Result<u32> {
@@ -470,7 +585,11 @@ impl Save {
         if gathered.version == version {
             Projection::of(gathered, journal.authority()).write(connection, journal)?;
         }
-        Ok(Saved { key, id: record })
+        Ok(Saved {
+            key,
+            id: record,
+            requested: false,
+        })
     }
 }
 

@@ -173,3 +173,30 @@ CREATE INDEX records_conflicts ON records (conflicts) WHERE conflicts > 0;
 CREATE TABLE stale (
     record INTEGER PRIMARY KEY
 ) STRICT;
+
+-- What operators' PCs ask of the hub, in the order in which this store came upon it. kind is act, site or
+-- invite; subject the event, the site's code or the device's. answer is the entry of the answer that counts.
+CREATE TABLE requests (
+    arrival INTEGER PRIMARY KEY,
+    entry   INTEGER NOT NULL UNIQUE,
+    id      BLOB NOT NULL UNIQUE,
+    kind    TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    record  BLOB,
+    space   BLOB,
+    account TEXT NOT NULL,
+    at_ms   INTEGER NOT NULL,
+    answer  INTEGER
+) STRICT;
+CREATE INDEX requests_open ON requests (arrival) WHERE answer IS NULL;
+CREATE INDEX requests_record ON requests (record) WHERE record IS NOT NULL;
+
+-- All answers, also those that do not count. No refusal means done.
+CREATE TABLE answers (
+    entry   INTEGER PRIMARY KEY,
+    id      BLOB NOT NULL,
+    request BLOB NOT NULL,
+    refusal INTEGER,
+    at_ms   INTEGER NOT NULL
+) STRICT;
+CREATE INDEX answers_request ON answers (request);

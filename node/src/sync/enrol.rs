@@ -233,8 +233,10 @@ fn answer(journal: &Journal, connection: &Connection, device: &DeviceKey) -> Res
 /// # Errors
 /// The store cannot be written.
 pub fn keep_proof_key(connection: &Connection, invite: &DeviceKey, proof: &[u8; 32]) -> Result<()> {
-    let mut statement =
-        connection.prepare_cached("INSERT INTO invites (key, proof) VALUES (?1, ?2)")?;
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO invites (key, proof) VALUES (?1, ?2)
+         ON CONFLICT (key) DO UPDATE SET proof = excluded.proof",
+    )?;
     statement.execute(params![invite.0, proof])?;
     Ok(())
 }

@@ -1,0 +1,126 @@
+//! Which requests there are and which answer counts: rows made from entries of kind `request`.
+//!
+//! A row is a function of its entry alone; `answer` is one of (entries, authority log, verdicts) and is
+//! settled anew whenever one of those moves. So a row can be made as soon as its entry is indexed, before
+//! or after its answer, and any number of times. Only a log of the hub answers: an operator's PC may
+//! write in the same space. Should a hub that was restored have answered twice, *done* weighs more, since
+//! it was done; then the smaller id decides, alike on every device.
+//!
+//! What cannot be read here asks nothing. It is kept and passed on like every entry.
+
+use std::collections::BTreeSet;
+
+use lianxin_protocol::authority::Role;
+use lianxin_protocol::log::{Entry, EntryId};
+use lianxin_protocol::request::{Ask, Outcome, Request};
+use lianxin_protocol::space::{Space, SpaceId};
+use rusqlite::{Connection, params};
+
+use super::segments::{entry_key, split_key};
+use super::{Journal, exceptions};
+use crate::error::Result;
+
+impl Journal {
+    /// Makes the row of a request or of an answer. In any other space than `hub` neither is one.
+    pub(super) fn note_request(
+        &self,
+        connection: &Connection,
+        space: &SpaceId,
+        log: i64,
+        entry: &Entry,
+    ) -> Result<()> {
+        let Some(payload) = entry
+            .payload
+            .as_deref()
+            .filter(|_| self.is_hub_space(space))
+        else {
+            return Ok(());
+        };
+        let key = entry_key(log, entry.header.seq)?;
+        let id = entry.header.id();
+        let (kind, subject, of, account) = match Request::decode(payload) {
+            Ok(Request::Ask { account, ask }) => match ask {
+                Ask::Act(act) => ("act", act.event, Some((act.record, act.space)), account),
+                Ask::Site { info, .. } => ("site", info.code, None, account),
+                Ask::Invite { invite, .. } => ("invite", invite.device_code, None, account),
+            },
+            Ok(Request::Answer { to, outcome }) => {
+                let refusal = match outcome {
+                    Outcome::Done => None,
+                    Outcome::Refused(refusal) => Some(refusal.code()),
+                };
+                let mut statement = connection.prepare_cached(
+                    "INSERT OR IGNORE INTO answers (entry, id, request, refusal, at_ms)
+                     VALUES (?1, ?2, ?3, ?4, ?5)",
+                )?;
+                let at_ms = entry.header.hlc >> 16;
+                statement.execute(params![key, id.0, to.0, refusal, at_ms])?;
+                return self.settle_request(connection, &to, &self.hub_logs());
+            }
+            Ok(Request::Unknown(_)) => return Ok(()),
+            Err(error) => {
+                tracing::warn!(%error, "a request cannot be read and asks nothing");
+                return Ok(());
+            }
+        };
+        let mut statement = connection.prepare_cached(
+            "INSERT OR IGNORE INTO requests (entry, id, kind, subject, record, space, account, at_ms)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        )?;
+        let (record, space) = of.map(|(record, space)| (record.0, space.0)).unzip();
+        let at_ms = entry.header.hlc >> 16;
+        statement.execute(params![
+            key, id.0, kind, subject, record, space, account, at_ms
+        ])?;
+        self.settle_request(connection, &id, &self.hub_logs())
+    }
+
+    /// Finds the answers of all requests anew: roles or verdicts in the space `hub` have changed.
+    pub(super) fn settle_requests(&self, connection: &Connection) -> Result<()> {
+        let hubs = self.hub_logs();
+        let mut statement = connection.prepare("SELECT id FROM requests")?;
+        let ids = statement.query_map([], |row| row.get(0).map(EntryId))?;
+        for id in ids.collect::<Result<Vec<_>, _>>()? {
+            self.settle_request(connection, &id, &hubs)?;
+        }
+        Ok(())
+    }
+
+    fn settle_request(
+        &self,
+        connection: &Connection,
+        request: &EntryId,
+        hubs: &BTreeSet<i64>,
+    ) -> Result<()> {
+        let mut statement = connection.prepare_cached(
+            "SELECT entry FROM answers WHERE request = ?1 ORDER BY refusal IS NOT NULL, id",
+        )?;
+        let answers = statement.query_map([request.0], |row| row.get(0))?;
+        let mut counting: Option<i64> = None;
+        for key in answers.collect::<Result<Vec<i64>, _>>()? {
+            let (log, seq) = split_key(key);
+            let held = exceptions(connection, log)?;
+            let counts = hubs.contains(&log) && !held.iter().any(|it| it.range.contains(&seq));
+            counting = counting.or(counts.then_some(key));
+        }
+        connection
+            .prepare_cached("UPDATE requests SET answer = ?2 WHERE id = ?1")?
+            .execute(params![request.0, counting])?;
+        Ok(())
+    }
+
+    /// The hub's logs, by their numbers in this store.
+    fn hub_logs(&self) -> BTreeSet<i64> {
+        let role = |device| self.authority.role(device);
+        let hubs = self
+            .logs
+            .values()
+            .filter(|log| role(&log.author.device) == Some(Role::Hub));
+        hubs.map(|log| log.key).collect()
+    }
+
+    /// Whether this is the space in which requests are made.
+    pub(super) fn is_hub_space(&self, space: &SpaceId) -> bool {
+        Space::Hub.id(&self.identity.network) == *space
+    }
+}
