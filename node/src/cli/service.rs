@@ -150,6 +150,14 @@ pub(super) fn run(directory: &Path, listen: Option<&str>, json: bool) -> Result<
                 }
             }
         };
+        // Caught before anyone is told that it is ready: who is told may end it at once.
+        let stop = |kind| {
+            signal(kind).map_err(|error| Error::because(Code::Internal, "no signals", error))
+        };
+        let (mut term, mut interrupt) = (
+            stop(SignalKind::terminate())?,
+            stop(SignalKind::interrupt())?,
+        );
         let node = Node::start(&store, listen)?;
         let bound = node.net.local_address()?;
         let addresses = json!(reachable(bound)).to_string();
@@ -177,13 +185,6 @@ pub(super) fn run(directory: &Path, listen: Option<&str>, json: bool) -> Result<
                 directory.display()
             ));
         }
-        let stop = |kind| {
-            signal(kind).map_err(|error| Error::because(Code::Internal, "no signals", error))
-        };
-        let (mut term, mut interrupt) = (
-            stop(SignalKind::terminate())?,
-            stop(SignalKind::interrupt())?,
-        );
         tokio::select! {
             _ = term.recv() => {}
             _ = interrupt.recv() => {}
