@@ -1,6 +1,7 @@
 //! The command line: arguments in, replies printed. It decides nothing that a command does not.
 
 mod add;
+mod config;
 mod demo;
 mod export;
 mod print;
@@ -15,6 +16,7 @@ use clap::{Args, Parser, Subcommand};
 use serde_json::{Value, json};
 
 use crate::command::{Command, Reply};
+use crate::config::{Config, Overrides};
 use crate::error::{Code, Error, Kind, Result};
 use crate::setup::{self, HubInit, Ticket};
 use crate::socket::{self, Request};
@@ -68,6 +70,9 @@ enum Verb {
     },
     /// How this device stands
     Status,
+    /// The configuration
+    #[command(subcommand)]
+    Config(ConfigVerb),
     /// Digests by which two nodes are compared
     Digest,
     /// Check every chain, signature and receipt of this store
@@ -169,9 +174,20 @@ struct Run {
     /// Where to listen for sync
     #[arg(long, value_name = "HOST:PORT")]
     listen: Option<String>,
-    /// Where the pages are
+    /// Where the pages are: a loopback address
     #[arg(long, value_name = "HOST:PORT")]
     web: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigVerb {
+    /// Show each value and where it comes from
+    Show,
+    /// Check the configuration, or one file
+    Validate {
+        /// This file instead of all that is in force
+        file: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -262,25 +278,20 @@ pub fn main() -> u8 {
             return 0;
         }
     };
-    let long_running = matches!(cli.verb, Verb::Run(_));
-    start_logging(if long_running {
-        tracing::Level::INFO
-    } else {
-        tracing::Level::ERROR
-    });
+    // `run` begins to log once it knows how much.
+    if !matches!(cli.verb, Verb::Run(_)) {
+        start_logging(crate::config::level_of_environment().unwrap_or(tracing::Level::ERROR));
+    }
     match carry_out(cli) {
         Ok(exit) => exit,
         Err(error) => failed(&error, json),
     }
 }
 
-fn start_logging(default: tracing::Level) {
-    let level = std::env::var("LIANXIN_LOG")
-        .ok()
-        .and_then(|level| level.parse().ok());
+fn start_logging(level: tracing::Level) {
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
-        .with_max_level(level.unwrap_or(default))
+        .with_max_level(level)
         .with_target(false)
         .init();
 }
@@ -327,6 +338,11 @@ fn carry_out(cli: Cli) -> Result<u8> {
     if let Verb::Demo { check, dir } = verb {
         return demo::run(check, dir.as_deref(), &output);
     }
+    if let Verb::Config(verb) = verb {
+        // A file is checked without a data directory too.
+        let data = data.or_else(|| default_directory().ok());
+        return config::run(&verb, data.as_deref(), output);
+    }
     let data = data.map_or_else(default_directory, Ok)?;
     let command = match verb {
         Verb::Hub(Hub::Init {
@@ -356,7 +372,15 @@ fn carry_out(cli: Cli) -> Result<u8> {
             let value = runtime()?.block_on(service::join(&data, &ticket, join.hub.as_deref()))?;
             return Ok(output.print(&Reply { value, exit: 0 }));
         }
-        Verb::Run(run) => return service::run(&data, run.listen.as_deref(), json),
+        Verb::Run(run) => {
+            let overrides = Overrides {
+                listen: run.listen.as_deref().map(setup::resolve).transpose()?,
+                web: run.web.as_deref().map(setup::resolve).transpose()?,
+            };
+            let config = Config::load(Some(&data), &overrides)?;
+            start_logging(config.log.level);
+            return service::run(&data, &config, json);
+        }
         Verb::Sync { peer } => {
             let _wait = progress::spinner("talking to the hub");
             let reply = match socket::ask(&data, &Request::Sync { peer: peer.clone() })? {
@@ -428,11 +452,18 @@ fn carry_out(cli: Cli) -> Result<u8> {
         },
         Verb::Record(Record::Show { id }) => Command::RecordShow { id },
         Verb::Record(Record::History { id }) => Command::RecordHistory { id },
-        Verb::Status => Command::Status,
+        Verb::Status => {
+            let config = Config::load(Some(&data), &Overrides::default())?;
+            Command::Status {
+                unreceipted_minutes: config.status.unreceipted_minutes,
+            }
+        }
         Verb::Digest => Command::Digest,
         Verb::Verify => Command::Verify,
         Verb::Reproject => Command::Reproject,
-        Verb::Demo { .. } => return Err(Error::new(Code::Internal, "handled above")),
+        Verb::Demo { .. } | Verb::Config(_) => {
+            return Err(Error::new(Code::Internal, "handled above"));
+        }
     };
     let wait = progress::spinner(match &command {
         Command::Verify => "checking chains and signatures",

@@ -24,8 +24,6 @@ use crate::records::{self, Coverage, Filter, gather_written};
 use crate::store;
 use crate::sync::enrol;
 
-/// Un-receipted records older than this many seconds need attention.
-const UNRECEIPTED_THRESHOLD_S: u64 = 2 * 60 * 60;
 /// Rows of a list when the caller names no number, and at most.
 const LIST_DEFAULT: usize = 50;
 const LIST_MAX: usize = 500;
@@ -86,8 +84,8 @@ pub enum Command {
     RecordShow { id: String },
     /// Shows every change of a record.
     RecordHistory { id: String },
-    /// The one-screen truth.
-    Status,
+    /// The one-screen truth. A record without receipt needs attention after these minutes.
+    Status { unreceipted_minutes: u64 },
     /// Digests by which two nodes are compared.
     Digest,
     /// Checks every chain, checkpoint, digest and receipt.
@@ -129,7 +127,7 @@ impl Command {
             Self::RecordList { .. } => "record-list",
             Self::RecordShow { .. } => "record-show",
             Self::RecordHistory { .. } => "record-history",
-            Self::Status => "status",
+            Self::Status { .. } => "status",
             Self::Digest => "digest",
             Self::Verify => "verify",
             Self::Reproject => "reproject",
@@ -237,7 +235,9 @@ impl Command {
                     json!({ "id": gathered.id.hyphenated(), "changes": changes }),
                 ))
             }
-            Self::Status => status(journal, connection),
+            Self::Status {
+                unreceipted_minutes,
+            } => status(journal, connection, unreceipted_minutes),
             Self::Digest => digest(journal, connection),
             Self::Verify => {
                 let report = journal.verify(connection)?;
@@ -782,7 +782,11 @@ fn export_page(
 
 // ---- the store as a whole ----
 
-fn status(journal: &mut Journal, connection: &Connection) -> Result<Reply> {
+fn status(
+    journal: &mut Journal,
+    connection: &Connection,
+    unreceipted_minutes: u64,
+) -> Result<Reply> {
     let count = |sql: &str| -> Result<u64> { Ok(connection.query_row(sql, [], |row| row.get(0))?) };
     let all = count("SELECT count(*) FROM records WHERE kind IS NOT NULL AND kind <> ''")?;
     let conflicts = count("SELECT count(*) FROM records WHERE conflicts > 0")?;
@@ -834,7 +838,7 @@ fn status(journal: &mut Journal, connection: &Connection) -> Result<Reply> {
     let blocked = member
         .as_ref()
         .is_some_and(|it| matches!(it.membership, Membership::Blocked { .. }));
-    let late = oldest_s.is_some_and(|age| age > UNRECEIPTED_THRESHOLD_S);
+    let late = oldest_s.is_some_and(|age| age / 60 >= unreceipted_minutes);
     let attention = late || conflicts > 0 || quarantined > 0 || blocked;
     let (name, district) = journal.authority().names();
     let value = json!({

@@ -15,6 +15,7 @@ pub mod changes;
 pub mod cli;
 pub mod clock;
 pub mod command;
+pub mod config;
 pub mod daemon;
 pub mod error;
 pub mod journal;

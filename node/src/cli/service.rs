@@ -12,6 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::{ANY, runtime, say};
 use crate::command::{Reply, with_schema};
+use crate::config::Config;
 use crate::daemon::Node;
 use crate::error::{Code, Error, Kind, Result};
 use crate::setup::{self, Ticket};
@@ -132,11 +133,11 @@ fn report(writer: &WriterThread, hub: &DeviceKey, summary: &Summary) -> Result<R
 }
 
 /// Runs the node until SIGTERM or SIGINT.
-pub(super) fn run(directory: &Path, listen: Option<&str>, json: bool) -> Result<u8> {
+pub(super) fn run(directory: &Path, config: &Config, json: bool) -> Result<u8> {
     let store = Store::open(directory)?;
     runtime()?.block_on(async {
-        let listen = match listen {
-            Some(listen) => setup::resolve(listen)?,
+        let listen = match config.sync.listen {
+            Some(listen) => listen,
             None => {
                 let reader = store.reader()?;
                 let kept = store::meta(&reader, "listen")?;
