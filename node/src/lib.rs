@@ -23,5 +23,6 @@ pub mod records;
 pub mod setup;
 pub mod socket;
 pub mod store;
+pub mod supervisor;
 pub mod sync;
 pub mod writer;

@@ -8,4 +8,5 @@ mod process;
 mod restore;
 mod revoke;
 mod seeds;
+mod supervised;
 mod tidy;

@@ -18,6 +18,7 @@ use crate::error::{Code, Error, Kind, Result};
 use crate::setup::{self, Ticket};
 use crate::socket::{self, Request};
 use crate::store::{self, Store};
+use crate::supervisor::Supervisor;
 use crate::sync::Net;
 use crate::sync::peer::{Summary, Until};
 use crate::writer::WriterThread;
@@ -171,6 +172,7 @@ pub(super) fn run(directory: &Path, config: &Config, json: bool) -> Result<u8> {
             async move { answer(&net, &writer, request).await }
         })?;
         follow_hub(&node)?;
+        let supervisor = Supervisor::ready(&node.writer, &format!("sync on {bound}"))?;
         if json {
             let ready = json!({
                 "schema": "lianxin.run/1",
@@ -191,6 +193,7 @@ pub(super) fn run(directory: &Path, config: &Config, json: bool) -> Result<u8> {
             _ = interrupt.recv() => {}
         }
         tracing::info!("stopping");
+        supervisor.stopping();
         door.abort();
         drop(door.await);
         drop(std::fs::remove_file(socket::path(directory)));
