@@ -1,6 +1,7 @@
 //! The command line: arguments in, replies printed. It decides nothing that a command does not.
 
 mod add;
+mod config;
 mod demo;
 mod export;
 mod print;
@@ -15,6 +16,7 @@ use clap::{Args, Parser, Subcommand};
 use serde_json::{Value, json};
 
 use crate::command::{Command, Reply};
+use crate::config::{Config, Overrides};
 use crate::error::{Code, Error, Kind, Result};
 use crate::setup::{self, HubInit, Ticket};
 use crate::socket::{self, Request};
@@ -73,6 +75,9 @@ enum Verb {
     },
     /// How this device stands
     Status,
+    /// The configuration
+    #[command(subcommand)]
+    Config(ConfigVerb),
     /// Digests by which two nodes are compared
     Digest,
     /// Check every chain, signature and receipt of this store
@@ -180,9 +185,20 @@ struct Run {
     /// Where to listen for sync
     #[arg(long, value_name = "HOST:PORT")]
     listen: Option<String>,
-    /// Where the pages are
+    /// Where the pages are: a loopback address
     #[arg(long, value_name = "HOST:PORT")]
     web: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigVerb {
+    /// Show each value and where it comes from
+    Show,
+    /// Check the configuration, or one file
+    Validate {
+        /// This file instead of all that is in force
+        file: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -283,25 +299,20 @@ pub fn main() -> u8 {
             return 0;
         }
     };
-    let long_running = matches!(cli.verb, Verb::Run(_));
-    start_logging(if long_running {
-        tracing::Level::INFO
-    } else {
-        tracing::Level::ERROR
-    });
+    // `run` begins to log once it knows how much.
+    if !matches!(cli.verb, Verb::Run(_)) {
+        start_logging(crate::config::level_of_environment().unwrap_or(tracing::Level::ERROR));
+    }
     match carry_out(cli) {
         Ok(exit) => exit,
         Err(error) => failed(&error, json),
     }
 }
 
-fn start_logging(default: tracing::Level) {
-    let level = std::env::var("LIANXIN_LOG")
-        .ok()
-        .and_then(|level| level.parse().ok());
+fn start_logging(level: tracing::Level) {
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
-        .with_max_level(level.unwrap_or(default))
+        .with_max_level(level)
         .with_target(false)
         .init();
 }
@@ -360,6 +371,11 @@ fn carry_out(cli: Cli) -> Result<u8> {
         };
         return demo::run(&plan, &output);
     }
+    if let Verb::Config(verb) = verb {
+        // A file is checked without a data directory too.
+        let data = data.or_else(|| default_directory().ok());
+        return config::run(&verb, data.as_deref(), output);
+    }
     let data = data.map_or_else(default_directory, Ok)?;
     let command = match verb {
         Verb::Hub(Hub::Init {
@@ -390,7 +406,13 @@ fn carry_out(cli: Cli) -> Result<u8> {
             return Ok(output.print(&Reply { value, exit: 0 }));
         }
         Verb::Run(run) => {
-            return service::run(&data, run.listen.as_deref(), run.web.as_deref(), json);
+            let overrides = Overrides {
+                listen: run.listen.as_deref().map(setup::resolve).transpose()?,
+                web: run.web.as_deref().map(setup::resolve).transpose()?,
+            };
+            let config = Config::load(Some(&data), &overrides)?;
+            start_logging(config.log.level);
+            return service::run(&data, &config, json);
         }
         Verb::Open => return open(&data, &output),
         Verb::Sync { peer } => {
@@ -465,11 +487,18 @@ fn carry_out(cli: Cli) -> Result<u8> {
         Verb::Record(Record::Show { id }) => Command::RecordShow { id },
         Verb::Record(Record::History { id }) => Command::RecordHistory { id },
         Verb::Request(RequestVerb::List { limit }) => Command::RequestList { limit },
-        Verb::Status => Command::Status,
+        Verb::Status => {
+            let config = Config::load(Some(&data), &Overrides::default())?;
+            Command::Status {
+                unreceipted_minutes: config.status.unreceipted_minutes,
+            }
+        }
         Verb::Digest => Command::Digest,
         Verb::Verify => Command::Verify,
         Verb::Reproject => Command::Reproject,
-        Verb::Demo { .. } => return Err(Error::new(Code::Internal, "handled above")),
+        Verb::Demo { .. } | Verb::Config(_) => {
+            return Err(Error::new(Code::Internal, "handled above"));
+        }
     };
     let wait = progress::spinner(match &command {
         Command::Verify => "checking chains and signatures",

@@ -29,8 +29,6 @@ use crate::records::{self, Filter, gather_written};
 use crate::requests::{self, Asked, INVITE_MAX_HOURS, Wanted};
 use crate::store;
 
-/// Un-receipted records older than this many seconds need attention.
-const UNRECEIPTED_THRESHOLD_S: u64 = 2 * 60 * 60;
 /// Rows of a list when the caller names no number, and at most.
 const LIST_DEFAULT: usize = 50;
 const LIST_MAX: usize = 500;
@@ -93,8 +91,8 @@ pub enum Command {
     RecordHistory { id: String },
     /// Lists what operators' PCs have asked of the hub, newest first.
     RequestList { limit: Option<usize> },
-    /// The one-screen truth.
-    Status,
+    /// The one-screen truth. A record without receipt needs attention after these minutes.
+    Status { unreceipted_minutes: u64 },
     /// Digests by which two nodes are compared.
     Digest,
     /// Checks every chain, checkpoint, digest and receipt.
@@ -138,7 +136,7 @@ impl Command {
             Self::RecordShow { .. } => "record-show",
             Self::RecordHistory { .. } => "record-history",
             Self::RequestList { .. } => "request-list",
-            Self::Status => "status",
+            Self::Status { .. } => "status",
             Self::Digest => "digest",
             Self::Verify => "verify",
             Self::Reproject => "reproject",
@@ -251,7 +249,9 @@ impl Command {
                 let newest = newest.iter().map(|it| request_json(journal, &names, it));
                 Ok(Reply::ok(json!({ "requests": newest.collect::<Vec<_>>() })))
             }
-            Self::Status => status(journal, connection),
+            Self::Status {
+                unreceipted_minutes,
+            } => status(journal, connection, unreceipted_minutes),
             Self::Digest => digest(journal, connection),
             Self::Verify => {
                 let report = journal.verify(connection)?;
@@ -861,7 +861,11 @@ fn export_page(
 
 // ---- the store as a whole ----
 
-fn status(journal: &mut Journal, connection: &Connection) -> Result<Reply> {
+fn status(
+    journal: &mut Journal,
+    connection: &Connection,
+    unreceipted_minutes: u64,
+) -> Result<Reply> {
     let count = |sql: &str| -> Result<u64> { Ok(connection.query_row(sql, [], |row| row.get(0))?) };
     let all = count("SELECT count(*) FROM records WHERE kind IS NOT NULL AND kind <> ''")?;
     let delivery = Delivery::read(connection, journal)?;
@@ -903,7 +907,7 @@ fn status(journal: &mut Journal, connection: &Connection) -> Result<Reply> {
     let blocked = member
         .as_ref()
         .is_some_and(|it| matches!(it.membership, Membership::Blocked { .. }));
-    let late = oldest_s.is_some_and(|age| age > UNRECEIPTED_THRESHOLD_S);
+    let late = oldest_s.is_some_and(|age| age / 60 >= unreceipted_minutes);
     let attention = late || delivery.conflicts > 0 || delivery.quarantined > 0 || blocked;
     let (name, district) = journal.authority().names();
     let value = json!({

@@ -1,6 +1,7 @@
 //! The scenarios: one file a promise, one linked binary.
 
 mod abuse;
+mod config;
 mod contract;
 mod exactly_once;
 mod process;
@@ -8,4 +9,5 @@ mod requests;
 mod restore;
 mod revoke;
 mod seeds;
+mod supervised;
 mod tidy;

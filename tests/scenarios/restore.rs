@@ -268,7 +268,12 @@ fn frozen_alike(world: &mut World, nodes: &[usize]) -> Result<u64> {
 }
 
 fn quarantined(world: &mut World, node: usize) -> Result<u64> {
-    let status = world.call(node, Command::Status)?;
+    let status = world.call(
+        node,
+        Command::Status {
+            unreceipted_minutes: 120,
+        },
+    )?;
     let count = status.get("quarantined").and_then(Value::as_u64);
     count.context("no count")
 }

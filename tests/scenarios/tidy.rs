@@ -254,6 +254,8 @@ fn each_foreign_library_has_its_place() -> Result<()> {
         &["node/src/sync/endpoint.rs", "node/src/sync/tls.rs"],
     )?;
     only_in("clap", &all, &["node/src/cli.rs"])?;
+    only_in("strsim", &all, &["node/src/config.rs"])?;
+    only_in("sd_notify", &all, &["node/src/supervisor.rs"])?;
     let rusqlite = [
         "node/src/store.rs",
         "node/src/journal.rs",

@@ -254,7 +254,12 @@ impl Device {
             .args(["--json", "--data"])
             .arg(&self.directory)
             .args(arguments);
-        command.env_remove("LIANXIN_DATA").env_remove("LIANXIN_LOG");
+        // What the caller's environment sets is not what is tested.
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("LIANXIN_") {
+                command.env_remove(name);
+            }
+        }
         Ok(command)
     }
 
@@ -304,7 +309,14 @@ impl Device {
     /// # Errors
     /// It does not become ready.
     pub fn run(&self, listen: &str) -> Result<Daemon> {
-        let mut command = self.command(&["run", "--listen", listen])?;
+        Self::start(self.command(&["run", "--listen", listen])?)
+    }
+
+    /// Starts a daemon by this command and waits until it is ready.
+    ///
+    /// # Errors
+    /// It does not become ready.
+    pub fn start(mut command: Command) -> Result<Daemon> {
         command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

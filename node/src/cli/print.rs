@@ -19,6 +19,7 @@ pub(super) fn text(value: &Value) -> String {
         "join" => join(value),
         "invite-create" => invite(value),
         "verify" => verify(value),
+        "config-show" => config_show(value),
         "sync" => sync(value),
         _ => facts(value),
     };
@@ -294,6 +295,23 @@ fn verify(value: &Value) -> String {
         out.push_str(&format!("BAD {bad}\n"));
     }
     out
+}
+
+fn config_show(value: &Value) -> String {
+    let mut rows = vec![["KEY", "VALUE", "FROM"].map(str::to_owned).to_vec()];
+    for entry in items(value, "values") {
+        let shown = match entry.get("value") {
+            Some(Value::Array(none)) if none.is_empty() => "none".to_owned(),
+            None | Some(Value::Null) => "by the role".to_owned(),
+            Some(value) => plain(value),
+        };
+        let from = match str(entry, "origin") {
+            "default" => "default",
+            _ => str(entry, "from"),
+        };
+        rows.push(vec![str(entry, "key").to_owned(), shown, from.to_owned()]);
+    }
+    table(&rows)
 }
 
 fn sync(value: &Value) -> String {

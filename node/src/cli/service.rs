@@ -9,11 +9,13 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::{ANY, runtime, say};
 use crate::command::{Command, Reply};
+use crate::config::Config;
 use crate::daemon::{Node, sync_once};
 use crate::error::{Code, Error, Result};
 use crate::setup::{self, Ticket};
 use crate::socket::{self, Request};
 use crate::store::{self, Store};
+use crate::supervisor::Supervisor;
 use crate::sync::Net;
 use crate::writer::WriterThread;
 
@@ -53,33 +55,25 @@ pub(super) fn sync_here(directory: &Path, peer: Option<&str>) -> Result<Reply> {
     })
 }
 
-/// Where pages are unless told otherwise.
-const WEB: &str = "127.0.0.1:8080";
-
 /// Serves pages where they were asked for. The usual place may be taken, by another device's pages for one:
 /// then any other will do, since nobody has asked for this one.
-async fn serve_pages(node: &Node, web: Option<&str>) -> Result<SocketAddr> {
-    let place = setup::resolve(web.unwrap_or(WEB))?;
-    match node.serve_pages(place, &[]).await {
-        Err(error) if web.is_none() && error.code() == Code::Address => {
+async fn serve_pages(node: &Node, config: &Config) -> Result<SocketAddr> {
+    let (place, hosts) = (config.web.listen, &config.web.allow_hosts);
+    match node.serve_pages(place, hosts).await {
+        Err(error) if error.code() == Code::Address && config.is_default("web.listen") => {
             tracing::info!(%place, "the usual place of the pages is taken");
-            node.serve_pages(SocketAddr::new(place.ip(), 0), &[]).await
+            node.serve_pages(SocketAddr::new(place.ip(), 0), hosts).await
         }
         served => served,
     }
 }
 
 /// Runs the node until SIGTERM or SIGINT.
-pub(super) fn run(
-    directory: &Path,
-    listen: Option<&str>,
-    web: Option<&str>,
-    json: bool,
-) -> Result<u8> {
+pub(super) fn run(directory: &Path, config: &Config, json: bool) -> Result<u8> {
     let store = Store::open(directory)?;
     runtime()?.block_on(async {
-        let listen = match listen {
-            Some(listen) => setup::resolve(listen)?,
+        let listen = match config.sync.listen {
+            Some(listen) => listen,
             None => {
                 let reader = store.reader()?;
                 let kept = store::meta(&reader, "listen")?;
@@ -93,6 +87,14 @@ pub(super) fn run(
                 }
             }
         };
+        // Caught before anyone is told that it is ready: who is told may end it at once.
+        let stop = |kind| {
+            signal(kind).map_err(|error| Error::because(Code::Internal, "no signals", error))
+        };
+        let (mut term, mut interrupt) = (
+            stop(SignalKind::terminate())?,
+            stop(SignalKind::interrupt())?,
+        );
         let node = Node::start(&store, listen)?;
         let bound = node.net.local_address()?;
         let addresses = json!(reachable(bound)).to_string();
@@ -105,11 +107,12 @@ pub(super) fn run(
             async move { answer(&net, &writer, request).await }
         })?;
         node.follow_hub(node.stopping())?;
-        let pages = serve_pages(&node, web).await?;
+        let pages = serve_pages(&node, config).await?;
         let open = node
             .writer
             .write_wait(|journal, connection| Command::Open.execute(journal, connection))?;
         let login = open.value.get("url").and_then(Value::as_str).unwrap_or_default();
+        let supervisor = Supervisor::ready(&node.writer, &format!("sync on {bound}"))?;
         if json {
             let ready = json!({
                 "schema": "lianxin.run/1",
@@ -125,18 +128,12 @@ pub(super) fn run(
                 directory.display()
             ));
         }
-        let stop = |kind| {
-            signal(kind).map_err(|error| Error::because(Code::Internal, "no signals", error))
-        };
-        let (mut term, mut interrupt) = (
-            stop(SignalKind::terminate())?,
-            stop(SignalKind::interrupt())?,
-        );
         tokio::select! {
             _ = term.recv() => {}
             _ = interrupt.recv() => {}
         }
         tracing::info!("stopping");
+        supervisor.stopping();
         door.abort();
         drop(door.await);
         drop(std::fs::remove_file(socket::path(directory)));
