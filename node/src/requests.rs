@@ -332,7 +332,7 @@ pub fn due(connection: &Connection, journal: &Journal) -> Result<Vec<i64>> {
     }
     let open = open(connection)?;
     if !open.is_empty() && journal.lacks_own() {
-        tracing::warn!("requests wait: this hub was restored and lacks entries of its own");
+        tracing::debug!("requests wait: this hub was restored and lacks entries of its own");
         return Ok(Vec::new());
     }
     Ok(open.iter().map(|asked| asked.key).collect())
