@@ -130,10 +130,18 @@ pub struct Asked {
 }
 
 /// An entry counts unless it lies in an exception; 1099511627775 is the mask of a place in a log.
-const COUNTS: &str =
-    "NOT EXISTS (SELECT 1 FROM exceptions WHERE exceptions.log = requests.entry >> 40
-    AND exceptions.first <= (requests.entry & 1099511627775)
-    AND exceptions.after > (requests.entry & 1099511627775))";
+macro_rules! counts {
+    () => {
+        "NOT EXISTS (SELECT 1 FROM exceptions WHERE exceptions.log = requests.entry >> 40
+            AND exceptions.first <= (requests.entry & 1099511627775)
+            AND exceptions.after > (requests.entry & 1099511627775))"
+    };
+}
+
+const OPEN: &str = concat!("requests.answer IS NULL AND ", counts!());
+const SHOWN: &str = concat!("(requests.answer IS NOT NULL OR ", counts!(), ")");
+const OF_RECORD: &str = "JOIN records ON records.record = requests.record
+    AND records.space = requests.space WHERE records.id = ?1";
 
 /// Requests of a record, oldest first: those that are answered, and those that count. Only a device that
 /// holds the space `hub` has any.
@@ -141,11 +149,7 @@ const COUNTS: &str =
 /// # Errors
 /// The store cannot be read.
 pub fn of_record(connection: &Connection, key: i64) -> Result<Vec<Asked>> {
-    let only = format!(
-        "JOIN records ON records.record = requests.record AND records.space = requests.space
-         WHERE records.id = ?1 AND (requests.answer IS NOT NULL OR {COUNTS})
-         ORDER BY requests.at_ms, requests.id"
-    );
+    let only = format!("{OF_RECORD} AND {SHOWN} ORDER BY requests.at_ms, requests.id");
     select(connection, &only, &[key])
 }
 
@@ -154,7 +158,7 @@ pub fn of_record(connection: &Connection, key: i64) -> Result<Vec<Asked>> {
 /// # Errors
 /// The store cannot be read.
 pub fn open(connection: &Connection) -> Result<Vec<Asked>> {
-    let only = format!("WHERE requests.answer IS NULL AND {COUNTS} ORDER BY requests.arrival");
+    let only = format!("WHERE {OPEN} ORDER BY requests.arrival");
     select(connection, &only, &[])
 }
 
@@ -163,23 +167,23 @@ pub fn open(connection: &Connection) -> Result<Vec<Asked>> {
 /// # Errors
 /// The store cannot be read.
 pub fn newest(connection: &Connection, most: usize) -> Result<Vec<Asked>> {
-    let only = format!(
-        "WHERE requests.answer IS NOT NULL OR {COUNTS}
-         ORDER BY requests.at_ms DESC, requests.id LIMIT ?1"
-    );
+    let only = format!("WHERE {SHOWN} ORDER BY requests.at_ms DESC, requests.id LIMIT ?1");
     let most = i64::try_from(most).unwrap_or(i64::MAX);
     select(connection, &only, &[most])
 }
 
-fn select(connection: &Connection, only: &str, parameters: &[i64]) -> Result<Vec<Asked>> {
-    let sql = format!(
+fn sql(only: &str) -> String {
+    format!(
         "SELECT requests.entry, requests.id, requests.kind, requests.subject, requests.record,
                 requests.space, requests.account, requests.at_ms, logs.device, answers.entry,
                 answers.refusal, answers.at_ms
          FROM requests JOIN logs ON logs.id = requests.entry >> 40
          LEFT JOIN answers ON answers.entry = requests.answer {only}"
-    );
-    let mut statement = connection.prepare_cached(&sql)?;
+    )
+}
+
+fn select(connection: &Connection, only: &str, parameters: &[i64]) -> Result<Vec<Asked>> {
+    let mut statement = connection.prepare_cached(&sql(only))?;
     let rows = statement.query_map(rusqlite::params_from_iter(parameters), asked)?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
@@ -332,7 +336,7 @@ pub fn due(connection: &Connection, journal: &Journal) -> Result<Vec<i64>> {
     }
     let open = open(connection)?;
     if !open.is_empty() && journal.lacks_own() {
-        tracing::warn!("requests wait: this hub was restored and lacks entries of its own");
+        tracing::debug!("requests wait: this hub was restored and lacks entries of its own");
         return Ok(Vec::new());
     }
     Ok(open.iter().map(|asked| asked.key).collect())
@@ -350,7 +354,7 @@ pub fn carry_out(
     key: i64,
     now_ms: u64,
 ) -> Result<bool> {
-    let only = format!("WHERE requests.answer IS NULL AND requests.entry = ?1 AND {COUNTS}");
+    let only = format!("WHERE requests.entry = ?1 AND {OPEN}");
     let Some(asked) = select(connection, &only, &[key])?.pop() else {
         return Ok(false);
     };
@@ -550,6 +554,33 @@ fn check_invite(authority: &Authority, invite: &Invite, now_ms: u64) -> Result<(
     } else if invite.expires_ms <= now_ms {
         Err(Refusal::Expired)
     } else {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_open_is_found_without_looking_at_what_is_answered() -> rusqlite::Result<()> {
+        let connection = Connection::open_in_memory()?;
+        connection.execute_batch(include_str!("store/schema.sql"))?;
+        let plan = |only: &str| -> rusqlite::Result<String> {
+            let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {}", sql(only)))?;
+            let values = vec![1_i64; statement.parameter_count()];
+            let values = rusqlite::params_from_iter(values);
+            let steps = statement.query_map(values, |row| row.get::<_, String>(3))?;
+            Ok(steps.collect::<Result<Vec<_>, _>>()?.join("; "))
+        };
+        let open = plan(&format!("WHERE {OPEN} ORDER BY requests.arrival"))?;
+        assert!(open.contains("USING INDEX requests_open"), "{open}");
+        assert!(!open.contains("TEMP B-TREE"), "{open}");
+        let of_record = plan(OF_RECORD)?;
+        assert!(
+            of_record.contains("USING INDEX requests_record"),
+            "{of_record}"
+        );
         Ok(())
     }
 }

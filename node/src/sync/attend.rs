@@ -17,6 +17,7 @@ use rusqlite::Connection;
 
 use crate::error::Result;
 use crate::journal::{Ingested, Journal, Moved};
+use crate::requests;
 
 /// What both devices may hold, as it stands in the store: the spaces of a session.
 ///
@@ -263,7 +264,8 @@ impl Answer {
     }
 }
 
-/// Whether some space of this device is not covered by receipts.
+/// Whether this device has something to wait for in a session that should end: receipts for some space, or
+/// the hub's answer to what it has asked.
 ///
 /// # Errors
 /// The store cannot be read.
@@ -273,7 +275,9 @@ pub fn lacks_any(journal: &Journal, connection: &Connection) -> Result<bool> {
             return Ok(true);
         }
     }
-    Ok(false)
+    let me = journal.identity().key();
+    let open = requests::open(connection)?;
+    Ok(open.iter().any(|asked| asked.device == me))
 }
 
 /// Tells a session what a commit moved. The hub needs no receipts: it signs them.

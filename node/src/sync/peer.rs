@@ -24,7 +24,7 @@ use crate::journal::Moved;
 const FRAMES: usize = 8;
 /// How long a session that should end may go without progress.
 const STALL: Duration = Duration::from_secs(20);
-/// How long a session that should end waits for receipts once both sides hold the same.
+/// How long a session that should end waits for receipts and answers once both sides hold the same.
 const RECEIPT_WAIT: Duration = Duration::from_secs(10);
 
 /// How long the last frames may take.
