@@ -62,7 +62,8 @@ async fn serve_pages(node: &Node, config: &Config) -> Result<SocketAddr> {
     match node.serve_pages(place, hosts).await {
         Err(error) if error.code() == Code::Address && config.is_default("web.listen") => {
             tracing::info!(%place, "the usual place of the pages is taken");
-            node.serve_pages(SocketAddr::new(place.ip(), 0), hosts).await
+            node.serve_pages(SocketAddr::new(place.ip(), 0), hosts)
+                .await
         }
         served => served,
     }

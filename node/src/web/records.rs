@@ -11,6 +11,7 @@ use lianxin_protocol::catalogue::{
     Actor, Catalogue, Field, Kind, Outcome, Refusal, Retention, Status, Transition,
 };
 use lianxin_protocol::log::RecordId;
+use lianxin_protocol::request::Outcome as RequestOutcome;
 use rusqlite::Connection;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -29,6 +30,7 @@ use crate::journal::Journal;
 use crate::records::delivery::{self, Coverage, State as Reached};
 use crate::records::save::{self, Author};
 use crate::records::{self, Content, Filter, Listed, acts_for, gather_written};
+use crate::requests;
 
 /// Rows of a page.
 const ROWS: usize = 50;
@@ -348,6 +350,15 @@ struct Proof {
     at: String,
 }
 
+/// What an operator's PC has asked of the hub, as long as it was not granted.
+struct Request {
+    said: String,
+    what: String,
+    who: String,
+    at: String,
+    refused: bool,
+}
+
 /// A step that may be taken, with its form.
 struct Offer {
     event: String,
@@ -381,6 +392,7 @@ struct RecordPage {
     next: Option<Offer>,
     offers: Vec<Offer>,
     conflicts: Vec<Conflict>,
+    asked: Vec<Request>,
     why: Option<Why>,
     editable: bool,
     test_data: bool,
@@ -446,8 +458,11 @@ fn build(
     let (reached, held) = coverage.judged(connection, key)?;
     let (state, status) = delivery::shown(reached, &content.kind, &content.status);
     let names = accounts::names(connection)?;
-    let who = |account: Option<&str>, device: Option<String>| {
-        let name = account.and_then(|account| names.get(account)).cloned();
+    // For a step that the hub took for an operator, the operator's device is named, not the hub's.
+    let who = |by: Option<&str>, device: Option<String>| {
+        let (account, asker) = by.map_or(("", None), requests::asker);
+        let name = names.get(account).cloned();
+        let device = asker.map(str::to_owned).or(device);
         let both = name.into_iter().chain(device);
         both.collect::<Vec<_>>().join(" · ")
     };
@@ -521,9 +536,47 @@ fn build(
     let member = journal.authority().members().get(&journal.identity().key());
     let why = sync::why((reached, held), line, member, page.now_ms, lang);
     let (groups, person, words) = groups(kind, &content, &page);
-    let (next, offers) = offers(kind, &content, journal, view, attempt, &page);
+    let mut asked = Vec::new();
+    for it in requests::of_record(connection, key)? {
+        let refused = match &it.answer {
+            None => false,
+            Some((RequestOutcome::Refused(_), _)) => true,
+            Some(_) => continue,
+        };
+        let (_, event) = it.wanted.words();
+        let step = kind.and_then(|kind| kind.transition(event));
+        asked.push(Request {
+            said: lang.say(
+                if refused {
+                    "request-refused"
+                } else {
+                    "request-open"
+                },
+                &[],
+            ),
+            what: step.map_or_else(|| event.to_owned(), |it| lang.label(&it.label).to_owned()),
+            who: who(
+                Some(&it.account),
+                Some(shown::device(journal.authority(), &it.device)),
+            ),
+            at: shown::moment(it.at_ms, lang),
+            refused,
+        });
+    }
+    let (next, mut offers) = offers(kind, &content, journal, view, attempt, &page);
+    // What was asked of the hub is not asked again while it is open.
+    let open = |event: &str| {
+        let open = asked.iter().filter(|it| !it.refused);
+        open.map(|it| &it.what).any(|what| {
+            let step = kind.and_then(|kind| kind.transition(event));
+            step.is_some_and(|step| lang.label(&step.label) == what)
+        })
+    };
+    let next = next.filter(|offer| !open(&offer.event));
+    offers.retain(|offer| !open(&offer.event));
     let row = records::rows(connection, &[key])?.pop();
     Ok(RecordPage {
+        asked,
         id: gathered.id.hyphenated(),
         number: content.number.clone().unwrap_or_default(),
         kind: kind.map_or_else(

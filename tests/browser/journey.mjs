@@ -1,0 +1,349 @@
+// A clerk's and an operator's day in Chromium, against `lianxin demo`: recording with the cable cut, the
+// receipt when it is back, the operator's answer, the slip; drafts, errors, keys, no JavaScript, attacks on
+// the door. axe-core looks at every page. With a folder as second argument it keeps screenshots there.
+//
+// usage: node journey.mjs PATH-OF-LIANXIN [SCREENSHOTS]
+import { spawn } from 'node:child_process';
+import { mkdirSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import http from 'node:http';
+import { join } from 'node:path';
+import { chromium } from 'playwright-core';
+
+const [lianxin, shots] = process.argv.slice(2);
+if (shots) mkdirSync(shots, { recursive: true });
+const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+let failed = 0;
+function check(what, held, seen = '') {
+  console.log(`${held ? 'ok  ' : 'FAIL'} ${what}${held ? '' : ` (${seen})`}`);
+  if (!held) failed += 1;
+}
+
+const demo = spawn(lianxin, ['demo', '--web', '127.0.0.1:0', '--allow-host', 'demo.example'], { stdio: ['ignore', 'pipe', 'inherit'] });
+const board = await new Promise((resolve, reject) => {
+  let said = '';
+  demo.stdout.on('data', (bytes) => {
+    said += bytes;
+    const found = said.match(/http:\/\/\S+/);
+    if (found) resolve(found[0]);
+  });
+  demo.on('exit', () => reject(new Error(`the demonstration ended: ${said}`)));
+});
+const browser = await chromium.launch({
+  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+  args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
+});
+const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, locale: 'zh-CN' });
+const faults = [];
+context.on('console', (message) => {
+  if (message.type() === 'error' && !/status of (403|404|409|421|422|429)/.test(message.text())) faults.push(message.text());
+});
+context.on('weberror', (error) => faults.push(String(error.error())));
+
+async function seen(page, name) {
+  // Evaluated by the debugger, which the page's policy does not bind.
+  const found = await page.evaluate(`${axe}; axe.run(document, { resultTypes: ['violations'] })`);
+  const grave = found.violations.filter((it) => ['serious', 'critical'].includes(it.impact));
+  check(`axe finds nothing serious on ${name}`, grave.length === 0, grave.map((it) => `${it.id}: ${it.nodes[0].html}`).join('; '));
+  const wide = async () => page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+  await page.setViewportSize({ width: 390, height: 844 });
+  const over = await wide();
+  check(`${name} fits a width of 390`, over <= 0, `${over} px too wide`);
+  if (shots) await page.screenshot({ path: join(shots, `${name}-390.png`), fullPage: true });
+  await page.setViewportSize({ width: 1280, height: 900 });
+  if (shots) await page.screenshot({ path: join(shots, `${name}-1280.png`), fullPage: true });
+}
+const text = (page, query) => page.locator(query).first().innerText();
+async function until(what, truth) {
+  const end = Date.now() + 15000;
+  while (Date.now() < end) {
+    if (await truth()) return check(what, true);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  check(what, false, 'it did not happen in time');
+}
+
+try {
+  const desk = await context.newPage();
+  await desk.goto(board);
+  check('the board shows four devices', await desk.locator('.device').count() === 4);
+  const open = async (code) => {
+    const page = await context.newPage();
+    await page.goto(`${board}devices/${code}/open`);
+    return page;
+  };
+
+  // ---- the cable is out ----
+  await desk.click('#s-EM1A');
+  await until('the switch shows that the cable is cut', async () => /已剪断/.test(await text(desk, '#s-EM1A')));
+  const clerk = await open('EM1A');
+  const station = new URL(clerk.url()).origin;
+  check('a link logs in and leaves no secret in the address', new URL(clerk.url()).pathname === '/', clerk.url());
+  await until('the strip says offline', async () => /离线/.test(await text(clerk, '#strip-line')));
+  await seen(clerk, 'home');
+
+  await clerk.keyboard.press('n');
+  await clerk.waitForURL('**/new/opinion');
+  await seen(clerk, 'intake');
+  await clerk.fill('[name="place.text"]', '测试小区3号楼东侧');
+  await clerk.click('button[value=register]');
+  await clerk.waitForSelector('#errors');
+  check('what is missing is named at the top and beside the field', await clerk.locator('#errors li').count() === 2 && await clerk.locator('#f-body-err').count() === 1);
+  check('the summary has the focus', await clerk.evaluate(() => document.activeElement.id) === 'errors');
+  check('what was typed is still there', await clerk.inputValue('[name="place.text"]') === '测试小区3号楼东侧');
+  await seen(clerk, 'intake-errors');
+
+  // ---- a draft: typed, left, found again ----
+  const words = '测试小区3号楼东侧两盏路灯半个多月不亮,晚上老人出行不方便,希望尽快维修。𬱟㛃䶮';
+  const answered = clerk.waitForResponse((answer) => answer.url().includes('/drafts/') && answer.request().method() === 'POST');
+  await clerk.locator('#f-body').pressSequentially(words, { delay: 2 });
+  const paused = Date.now();
+  const kept = await answered;
+  check('a draft is kept within a second of a pause', kept.ok() && Date.now() - paused < 1000 + 250, `${kept.status()} after ${Date.now() - paused} ms`);
+  await until('the page says so', async () => /草稿已存本机/.test(await text(clerk, '#kept')));
+  await clerk.goto(`${station}/`);
+  check('the draft is on the first page', await clerk.locator('a[href^="/drafts/"]').count() >= 1);
+  await clerk.locator('a[href^="/drafts/"]').first().click();
+  check('the draft holds the words, rare characters too', (await clerk.inputValue('#f-body')) === words);
+  // An input method's Enter is no command.
+  await clerk.evaluate(() => {
+    const body = document.getElementById('f-body');
+    body.dispatchEvent(new KeyboardEvent('keydown', { key: 'Enter', ctrlKey: true, bubbles: true, isComposing: true }));
+  });
+  check('Ctrl+Enter inside an input method does nothing', clerk.url().includes('/drafts/'));
+  await clerk.check('[name=category][value=help]', { force: true });
+  await clerk.check('[name=identity_mode][value=confidential]', { force: true });
+  await clerk.check('[name=reply_wanted][value=phone]', { force: true });
+  await clerk.fill('[name="person.call_name"]', '测试女士');
+  await clerk.fill('[name="person.phone"]', '000-0000-0001');
+  await clerk.fill('[name="place.community"]', '测试社区');
+  await clerk.check('[name=notice_shown]');
+  await clerk.focus('#f-body');
+  await clerk.keyboard.press('Control+Enter');
+  await clerk.waitForURL('**/records/**');
+  const number = await text(clerk, '.bignum');
+  check('it has its number at once', /^YJ-SLJD-EM1A-\d{4}-\d{5}-\d\d$/.test(number), number);
+  check('it stands at 已存本机', /已存本机/.test(await text(clerk, '.state')));
+  check('and the page says why', /离线/.test(await text(clerk, '[data-why]')));
+  await seen(clerk, 'saved');
+  const record = new URL(clerk.url()).pathname;
+
+  await clerk.goto(`${station}/sync`);
+  check('the sync page lists it with its cause', /离线/.test(await text(clerk, 'table')));
+  await seen(clerk, 'sync');
+  await clerk.goto(`${station}${record}`);
+
+  // ---- the cable is back ----
+  await desk.bringToFront();
+  await desk.click('#s-EM1A');
+  await clerk.bringToFront();
+  await until('without reloading, the page comes to 已并入', async () => /已并入/.test(await text(clerk, '.state')));
+  await until('the strip is online with a receipt', async () => /中心在线/.test(await text(clerk, '#strip-line')) && /最近回执/.test(await text(clerk, '#strip-receipt')));
+  check('the reason has gone', await clerk.locator('[data-why]').count() === 0);
+
+  // ---- the operator ----
+  const operator = await open('HUBB');
+  const office = new URL(operator.url()).origin;
+  await seen(operator, 'overview');
+  await operator.goto(`${office}/queue`);
+  await until('it waits in the operator\'s queue', async () => {
+    await operator.reload();
+    return (await operator.locator('body').innerText()).includes(number);
+  });
+  await seen(operator, 'queue');
+  const step = async (event, fill = {}) => {
+    await operator.goto(`${office}${record}`);
+    const form = operator.locator(`form[action$="/steps/${event}"]`);
+    for (const [name, value] of Object.entries(fill)) {
+      const field = form.locator(`[name="${name}"]`).first();
+      if (await field.evaluate((it) => it.tagName) === 'SELECT') await field.selectOption(value);
+      else await field.fill(value);
+    }
+    await form.locator('button').click();
+    await operator.waitForURL('**note=done**');
+  };
+  await step('accept');
+  await until('the hub gives the case number that the operator asked for', async () => {
+    await operator.goto(`${office}${record}`);
+    return (await operator.locator('main').innerText()).includes('第0001号');
+  });
+  await seen(operator, 'record');
+  await step('dispatch', { lead: '示例街道城市管理办公室', due_on: '2099-04-15' });
+  await step('sign');
+  await step('submit_reply', { resolution: 'solved', text: '两盏路灯已更换灯头并试亮。' });
+  await step('approve');
+
+  // ---- the answer comes back ----
+  await until('the station shows the answer', async () => /已答复/.test(await text(clerk, '[data-status]')));
+  await clerk.goto(`${station}/`);
+  check('the first page reminds the clerk', await clerk.locator(`a[href^="${record}?step=inform"]`).count() > 0);
+  await clerk.locator(`a[href^="${record}?step=inform"]`).first().click();
+  await clerk.fill('form[action$="/steps/inform"] [name=on]', '2026-03-14');
+  await clerk.check('form[action$="/steps/inform"] [name=way][value=phone]', { force: true });
+  await clerk.click('form[action$="/steps/inform"] button');
+  await clerk.waitForURL('**note=done**');
+  await until('it comes to 已反馈', async () => /已反馈/.test(await text(clerk, '.state')));
+  for (const tab of ['way', 'history', 'receipts']) {
+    await clerk.goto(`${station}${record}?tab=${tab}`);
+    await seen(clerk, `record-${tab}`);
+  }
+
+  // ---- the slip ----
+  await clerk.goto(`${station}${record}`);
+  await clerk.click('form[action$="/slip"] button');
+  await clerk.waitForSelector('.sheet');
+  const slip = await text(clerk, '.sheet');
+  const code = (await text(clerk, '.secret')).replace(/\s/g, '');
+  check('the slip has number, code and QR', slip.includes(number) && /^[0-9A-HJKMNP-TV-Z]{8}$/.test(code) && await clerk.locator('.qr path').count() === 1, code);
+  check('and neither name nor words', !slip.includes('测试女士') && !slip.includes('000-0000') && !slip.includes('路灯'));
+  await seen(clerk, 'slip');
+  if (shots) {
+    await clerk.emulateMedia({ media: 'print' });
+    await clerk.screenshot({ path: join(shots, 'slip-print.png') });
+    await clerk.emulateMedia({ media: 'screen' });
+  }
+  await clerk.goto(`${station}/lookup`);
+  await clerk.fill('#number', number);
+  await clerk.fill('#code', 'AAAAAAAA');
+  await clerk.click('main .btn-main');
+  await until('a wrong code tells nothing', async () => await clerk.locator('[role=alert]').count() === 1);
+  await clerk.fill('#code', code.toLowerCase());
+  await clerk.click('main .btn-main');
+  await clerk.waitForSelector('#h-standing');
+  check('the right one tells the status alone', /已反馈/.test(await text(clerk, '#h-standing')));
+  await seen(clerk, 'lookup');
+
+  // ---- a conflict ----
+  await desk.bringToFront();
+  await desk.click('#s-EM1A');
+  await until('the cable is cut again', async () => /已剪断/.test(await text(desk, '#s-EM1A')));
+  await operator.goto(`${office}${record}/edit`);
+  await operator.check('[name=urgency][value=urgent]', { force: true });
+  await seen(operator, 'edit');
+  await operator.click('#edit .btn-main');
+  await clerk.goto(`${station}${record}/edit`);
+  await clerk.check('[name=urgency][value=emergency_referred]', { force: true });
+  await clerk.click('#edit .btn-main');
+  await desk.click('#s-EM1A');
+  await until('both values are shown', async () => {
+    await clerk.goto(`${station}${record}`);
+    return await clerk.locator('.side').count() === 2;
+  });
+  await seen(clerk, 'conflict');
+  await clerk.goto(`${station}/conflicts`);
+  check('the list of conflicts has it', await clerk.locator('.rows li').count() === 1);
+  await clerk.goto(`${station}${record}`);
+  await clerk.locator('.side button').first().click();
+  await clerk.waitForURL('**note=done**');
+  check('a choice settles it', await clerk.locator('.side').count() === 0);
+
+  // ---- lists, help, settings, login with a password ----
+  await clerk.goto(`${station}/records`);
+  await clerk.keyboard.press('/');
+  await clerk.keyboard.type('路灯');
+  await clerk.keyboard.press('Enter');
+  await until('search finds it by words of its text', async () => await clerk.inputValue('#q') === '路灯' && (await clerk.locator('.rows li').count()) === 1);
+  check('and the words are not in the address', !decodeURI(clerk.url()).includes('路灯'));
+  await seen(clerk, 'list');
+  await clerk.keyboard.press('Escape');
+  await clerk.locator('h1').click();
+  await clerk.keyboard.press('j');
+  check('J chooses a row', await clerk.locator('.rows .selected').count() === 1);
+  await clerk.goto(`${station}/help`);
+  await seen(clerk, 'help');
+  await clerk.goto(`${station}/settings`);
+  await seen(clerk, 'settings');
+  await clerk.fill('#new', '123456');
+  await clerk.fill('#again', '123456');
+  await clerk.click('form[action="/settings/password"] button');
+  await until('a weak password is refused', async () => await clerk.locator('[role=alert]').count() === 1);
+  await clerk.fill('#new', '路灯已经修好了');
+  await clerk.fill('#again', '路灯已经修好了');
+  await clerk.click('form[action="/settings/password"] button');
+  await until('a good one is taken', async () => await clerk.locator('main [role=status]').count() === 1);
+  await clerk.click('.menu summary');
+  await clerk.click('form[action="/logout"] button');
+  await clerk.waitForURL('**/login');
+  await seen(clerk, 'login');
+  await clerk.fill('#password', 'wrong one');
+  await clerk.click('.btn-main');
+  await until('a wrong password is refused', async () => await clerk.locator('[role=alert]').count() === 1);
+  await clerk.fill('#password', '路灯已经修好了');
+  await clerk.click('.btn-main');
+  await clerk.waitForURL(`${station}/`);
+  check('name and password let in', true);
+
+  // ---- the operator adds a site and an invite ----
+  await operator.goto(`${office}/sites`);
+  await operator.fill('#site-name', '示例律师事务所基层立法信息采集点');
+  await operator.fill('#site-code', 'LS1');
+  await operator.selectOption('#site-kind', 'collection_point');
+  await operator.click('form[action="/sites"] button');
+  await until('a site that the operator asked for appears', async () => {
+    await operator.goto(`${office}/sites`);
+    return (await operator.locator('main').innerText()).includes('示例律师事务所');
+  });
+  await operator.locator('section', { hasText: '示例律师事务所' }).locator('summary').click();
+  await operator.locator('form[action="/sites/LS1/invites"] button').click();
+  await operator.waitForSelector('.sheet');
+  check('an invite has its code', /^[0-9A-Z]{4}(-[0-9A-Z]{1,4}){3,4}$/.test((await text(operator, '.secret')).trim()), await text(operator, '.secret'));
+  await seen(operator, 'invite');
+
+  // ---- without JavaScript ----
+  const plain = await browser.newContext({ javaScriptEnabled: false, viewport: { width: 1280, height: 900 } });
+  const bare = await plain.newPage();
+  await bare.goto(`${board}devices/EM1B/open`);
+  await bare.click('.btn-hero');
+  await bare.fill('#f-body', '无脚本也能登记。');
+  await bare.check('[name=category][value=suggestion]', { force: true });
+  await bare.click('button[value=register]');
+  check('an opinion is recorded without JavaScript', /^YJ-SLJD-EM1B/.test(await text(bare, '.bignum')));
+  await plain.close();
+
+  // ---- at the door ----
+  const ask = (path, headers, method = 'GET') => new Promise((resolve) => {
+    const { hostname, port } = new URL(station);
+    const request = http.request({ hostname, port, path, method, headers }, (answer) => { answer.resume(); resolve(answer); });
+    request.on('error', () => resolve({ statusCode: 0, headers: {} }));
+    request.end();
+  });
+  const own = new URL(station).host;
+  check('a foreign host is answered 421', (await ask('/', { Host: 'evil.example' })).statusCode === 421);
+  check('an allowed host is answered', (await ask('/login', { Host: 'demo.example' })).statusCode === 200);
+  check('without a login there is no page', (await ask('/records', { Host: own })).headers.location?.startsWith('/login'));
+  const cookies = await context.cookies(station);
+  const cookie = cookies.map((it) => `${it.name}=${it.value}`).join('; ');
+  check('cookies are strict and out of reach of scripts', cookies.length > 0 && cookies.every((it) => it.httpOnly && it.sameSite === 'Strict'));
+  const forged = { Host: own, Cookie: cookie, Origin: 'http://evil.example', 'Sec-Fetch-Site': 'cross-site' };
+  check('a post from another site is refused', (await ask('/logout', forged, 'POST')).statusCode === 403);
+  check('and has done nothing', (await ask('/', { Host: own, Cookie: cookie })).statusCode === 200);
+  const policy = (await ask('/login', { Host: own })).headers['content-security-policy'] ?? '';
+  check('the policy allows no script in a page', policy.includes("script-src 'self'") && !policy.includes('unsafe'));
+  await clerk.goto(`${station}/new/opinion`);
+  await clerk.fill('#f-body', '<script>document.title="x"</script><img src=x onerror=alert(1)>');
+  await clerk.check('[name=category][value=other]', { force: true });
+  await clerk.click('button[value=register]');
+  await clerk.waitForURL('**/records/**');
+  check('markup in a resident\'s words stays words', (await text(clerk, '.words')).startsWith('<script>') && (await clerk.title()) !== 'x');
+  const gone = await clerk.goto(`${station}/nowhere`);
+  check('a page that is not there says so', gone.status() === 404 && /LX-7004/.test(await text(clerk, 'main')));
+  await seen(clerk, 'error');
+
+  await desk.bringToFront();
+  await desk.goto(board);
+  await desk.click('#s-EM1B');
+  await until('the second computer is cut', async () => /已剪断/.test(await text(desk, '#s-EM1B')));
+  await desk.click('#r-EM1B');
+  await until('a sample recorded there stays at 已存本机', async () => /已存本机/.test(await text(desk, '.device:last-child .rows .state')));
+  await seen(desk, 'board');
+  check('no page complained', faults.length === 0, faults.slice(0, 3).join(' | '));
+} catch (error) {
+  check('the journey went on to its end', false, error.stack);
+} finally {
+  await browser.close();
+  demo.removeAllListeners('exit');
+  const ended = new Promise((resolve) => demo.on('exit', resolve));
+  demo.kill('SIGTERM');
+  check('the demonstration ends when told to', await ended === 0);
+}
+process.exit(failed ? 1 : 0);
