@@ -51,6 +51,7 @@ recorded-ago = recorded { $text }
 recorded-at = Recorded { $text }
 seen = Last contact: { $text }
 seen-never = never
+seen-elsewhere = the hub is in contact, not this computer
 due-over = { $count } days overdue
 due-today = Due today
 due-in = Due in { $count } days

@@ -86,7 +86,7 @@ pub fn hub_init(directory: &Path, init: &HubInit<'_>) -> Result<Value> {
         epoch: clock::random()?,
     };
     let store = Store::create(directory)?;
-    let (mut writer, age) = first_open(&store, &identity, "operator")?;
+    let (mut writer, age) = first_open(&store, &identity, "操作员")?;
     let now_ms = clock::now_ms();
     let hub = identity.key();
     let recovery = PublicKey::from(&StaticSecret::from(recovery_age)).to_bytes();
@@ -353,7 +353,7 @@ pub fn create_member(directory: &Path, member: Member<'_>) -> Result<()> {
         epoch: clock::random()?,
     };
     let store = Store::create(directory)?;
-    let (mut writer, _) = first_open(&store, &identity, "clerk")?;
+    let (mut writer, _) = first_open(&store, &identity, "工作人员")?;
     writer.transact(clock::now_ms(), |_, connection| {
         store::set_meta(connection, "age_seed", &member.age_seed)?;
         store::set_meta(connection, "device_code", member.device_code.as_bytes())?;

@@ -196,14 +196,30 @@ fn what_an_operator_accepts_offline_the_hub_numbers_when_the_line_is_back() -> R
     ensure!(early == Code::StepRefused, "{early:?}");
     let station = refused(&mut world, STATION, step(&id, "accept", json!({})))?;
     ensure!(station == Code::StepRefused, "{station:?}");
-    ensure!(world.call(OPERATOR, Command::Status)?["requests"] == 1);
+    ensure!(
+        world.call(
+            OPERATOR,
+            Command::Status {
+                unreceipted_minutes: 120
+            }
+        )?["requests"]
+            == 1
+    );
 
     world.heal()?;
     let all = [HUB, STATION, OPERATOR, SECOND];
     accepted(&mut world, &all, &id, FIRST_NUMBER)?;
     for node in [HUB, OPERATOR, SECOND] {
         ensure!(outcomes(&mut world, node, &id)? == [done()]);
-        ensure!(world.call(node, Command::Status)?["requests"] == 0);
+        ensure!(
+            world.call(
+                node,
+                Command::Status {
+                    unreceipted_minutes: 120
+                }
+            )?["requests"]
+                == 0
+        );
     }
     ensure!(outcomes(&mut world, STATION, &id)?.is_empty());
     let asked = array(&world.show(SECOND, &id)?, "requests");
@@ -358,7 +374,15 @@ fn a_request_waits_for_what_its_asker_saw_and_keeps_nothing_else_waiting() -> Re
     // It waits, visibly; what came after it does not.
     ensure!(outcomes(&mut world, HUB, &id)? == [open()]);
     ensure!(outcomes(&mut world, HUB, &other)? == [done()]);
-    ensure!(world.call(HUB, Command::Status)?["requests"] == 1);
+    ensure!(
+        world.call(
+            HUB,
+            Command::Status {
+                unreceipted_minutes: 120
+            }
+        )?["requests"]
+            == 1
+    );
     world.restart(HUB)?;
     world.merge(HUB)?;
     ensure!(
@@ -551,7 +575,15 @@ fn an_operator_with_a_modified_program_gets_no_more_than_others() -> Result<()> 
         codes == ["", "exists", "fields_refused", "step_refused"],
         "{codes:?}"
     );
-    ensure!(world.call(HUB, Command::Status)?["requests"] == 1);
+    ensure!(
+        world.call(
+            HUB,
+            Command::Status {
+                unreceipted_minutes: 120
+            }
+        )?["requests"]
+            == 1
+    );
     let sites = world.writer(HUB)?.journal.authority().sites().clone();
     ensure!(
         sites.values().all(|it| it.name != "另一个名字"),

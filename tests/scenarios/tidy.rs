@@ -265,7 +265,12 @@ fn each_foreign_library_has_its_place() -> Result<()> {
         "node/src/requests.rs",
         "node/src/writer.rs",
         "node/src/error.rs",
+        "node/src/accounts.rs",
+        "node/src/drafts.rs",
+        "node/src/slips.rs",
         // These name the connection of a transaction; they would not have to.
+        "node/src/web.rs",
+        "node/src/web/",
         "node/src/command.rs",
         "node/src/setup.rs",
         "node/src/sync/peer.rs",
@@ -273,7 +278,10 @@ fn each_foreign_library_has_its_place() -> Result<()> {
         "node/src/sync/enrol.rs",
     ];
     only_in("rusqlite", &all, &rusqlite)?;
+    only_in("axum", &all, &["node/src/web.rs", "node/src/web/"])?;
     let tokio = [
+        "node/src/web.rs",
+        "node/src/web/",
         "node/src/changes.rs",
         "node/src/cli.rs",
         "node/src/cli/",

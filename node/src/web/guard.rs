@@ -36,7 +36,8 @@ impl Hosts {
         let digits = |port: &str| !port.is_empty() && port.bytes().all(|it| it.is_ascii_digit());
         self.0.iter().any(|known| {
             let rest = host.strip_prefix(known.as_str());
-            rest.is_some_and(|rest| rest.is_empty() || rest.strip_prefix(':').is_some_and(digits))
+            let any_port = |rest: &str| rest.strip_prefix(':').is_some_and(digits);
+            rest.is_some_and(|rest| rest.is_empty() || (!known.contains(':') && any_port(rest)))
         })
     }
 }

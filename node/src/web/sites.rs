@@ -27,7 +27,8 @@ struct Device {
     code: String,
     role: String,
     seen: String,
-    online: bool,
+    /// Whether it has a session here; a device that is no hub does not know.
+    online: Option<bool>,
     /// Blocked, or gone.
     ended: bool,
 }
@@ -57,6 +58,7 @@ struct Sites {
 
 fn build(connection: &Connection, journal: &Journal, line: &Line, page: Page) -> Result<Sites> {
     let lang = page.lang;
+    let is_hub = journal.identity().authority.is_some();
     let seen: BTreeMap<_, _> = records::peers(connection)?
         .into_iter()
         .map(|(device, seen_ms, _)| (device, seen_ms))
@@ -71,10 +73,11 @@ fn build(connection: &Connection, journal: &Journal, line: &Line, page: Page) ->
                     code: member.grant.device_code.clone(),
                     role: lang.say(&role, &[]),
                     seen: match seen.get(key) {
+                        _ if !is_hub => lang.say("seen-elsewhere", &[]),
                         Some(at) => shown::age(*at, page.now_ms, lang),
                         None => lang.say("seen-never", &[]),
                     },
-                    online: sync::is_online(line, key, journal),
+                    online: is_hub.then(|| sync::is_online(line, key, journal)),
                     ended: member.membership != Membership::Active,
                 }
             })
