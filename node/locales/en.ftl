@@ -368,7 +368,6 @@ keys-off = They can be switched off:
 error-next = What was saved is all there. Go back and try again; if it stays, tell your technician the code above.
 error-home = First page
 error-details = For technicians
-error-other = This did not work
 
 board-title = Cut the cable and see whether anything is lost
 board-how = Four computers of one sub-district. Each records without a line and catches up when it is back; each record says honestly how far it has come.

@@ -396,7 +396,6 @@ keys-off = 用不惯可以关掉:
 error-next = 已经存下的内容都在。可以退回去再试;还不行,请把上面的编号告诉街道的技术人员。
 error-home = 回首页
 error-details = 给技术人员看的说明
-error-other = 这一步没有做成
 error-LX-1001 = 文件读写出了问题
 error-LX-1002 = 数据库没有响应
 error-LX-1003 = 磁盘满了,请清出一些空间

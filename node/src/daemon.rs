@@ -118,7 +118,7 @@ impl Node {
                     Ok(true) => break,
                     Ok(false) => {}
                     Err(error) => {
-                        tracing::warn!(error = %error.chain(), "the hub has not confirmed")
+                        tracing::warn!(error = %error.chain(), "the hub has not confirmed");
                     }
                 }
                 tokio::select! {

@@ -212,16 +212,20 @@ mod tests {
 
     #[test]
     fn the_ladder_stands_where_the_state_says() {
-        let stages = |state| -> String {
+        let stages = |state| -> Vec<&str> {
             let shown = Shown::of(state, Lang::Zh);
-            shown
-                .ladder
-                .iter()
-                .filter_map(|rung| rung.stage.chars().next())
-                .collect()
+            shown.ladder.iter().map(|rung| rung.stage).collect()
         };
-        assert_eq!(stages(State::Saved), "dnnnnn".replacen("nn", "nn", 1));
-        assert_eq!(stages(State::Answered), "dddddn");
+        let saved = ["done", "now", "next", "next", "next", "next"];
+        assert_eq!(stages(State::Saved), saved);
+        assert_eq!(
+            stages(State::Answered),
+            ["done", "done", "done", "done", "done", "now"]
+        );
+        assert_eq!(
+            stages(State::Refused),
+            ["done", "done", "done", "done", "now", "next"]
+        );
         assert_eq!(Shown::of(State::Received, Lang::Zh).word, "中心已收");
     }
 }
