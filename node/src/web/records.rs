@@ -1,6 +1,6 @@
 //! Lists of records, one record with its way, its steps and its proofs, and corrections to it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use askama::Template;
 use axum::Form;
@@ -10,6 +10,7 @@ use axum::response::IntoResponse as _;
 use lianxin_protocol::catalogue::{
     Actor, Catalogue, Field, Kind, Outcome, Refusal, Retention, Status, Transition,
 };
+use lianxin_protocol::identity::short;
 use lianxin_protocol::log::RecordId;
 use lianxin_protocol::request::Outcome as RequestOutcome;
 use rusqlite::Connection;
@@ -505,6 +506,12 @@ fn build(
         let text = value.get(key).and_then(Value::as_str);
         text.map(str::to_owned)
     };
+    let devices: BTreeMap<String, String> = journal
+        .authority()
+        .members()
+        .iter()
+        .map(|(key, member)| (short(key), member.grant.device_code.clone()))
+        .collect();
     let history = records::history(&gathered, str::to_owned);
     let changes = history.iter().rev().map(|change| {
         let fields = change.get("fields").and_then(Value::as_array);
@@ -516,8 +523,18 @@ fn build(
                 let field = kind.and_then(|kind| kind.field(key));
                 field.map_or_else(|| key.to_owned(), |it| lang.label(&it.label).to_owned())
             });
-        let named: BTreeSet<_> = named.collect();
+        let mut named: BTreeSet<_> = named.collect();
+        // A step is told under its own tab; here it counts as one signed change.
+        if change
+            .get("events")
+            .and_then(Value::as_u64)
+            .unwrap_or_default()
+            > 0
+        {
+            named.insert(lang.say("history-step", &[]));
+        }
         let named: Vec<_> = named.into_iter().collect();
+        let device = text(change, "device").map(|key| devices.get(&key).cloned().unwrap_or(key));
         Change {
             hash: text(change, "hash")
                 .unwrap_or_default()
@@ -527,7 +544,7 @@ fn build(
             at: text(change, "at")
                 .map(|at| rfc3339_shown(&at, lang))
                 .unwrap_or_default(),
-            who: who(text(change, "account").as_deref(), text(change, "device")),
+            who: who(text(change, "account").as_deref(), device),
             what: named.join("、"),
             verified: change.get("verified") == Some(&Value::Bool(true)),
         }

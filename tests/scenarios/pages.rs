@@ -1,0 +1,345 @@
+//! The pages from outside a browser: links that work once, drafts that survive a kill, one record for one
+//! form whatever is sent twice, and what is turned away at the door. The browser's own journey is
+//! `tests/browser/journey.mjs`.
+
+#![expect(
+    clippy::indexing_slicing,
+    reason = "a missing key of a reply reads as null, and the test fails"
+)]
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use lianxin_tests::process::{CANARY, Device, LOOPBACK, Network};
+use serde_json::json;
+
+/// One answer: status, head and body.
+struct Answer {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl Answer {
+    fn header(&self, name: &str) -> Option<&str> {
+        let lines = self.head.lines().filter_map(|line| line.split_once(": "));
+        let found = lines.filter(|(known, _)| known.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value).next()
+    }
+}
+
+/// A browser that has one page open and keeps one cookie.
+struct Browser {
+    address: String,
+    cookie: String,
+}
+
+impl Browser {
+    fn send(&self, head: &str, body: &[u8]) -> Result<Answer> {
+        let mut stream = TcpStream::connect(&self.address)?;
+        stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+        stream.write_all(head.as_bytes())?;
+        // A server that has refused may not read on.
+        drop(stream.write_all(body));
+        let mut bytes = Vec::new();
+        drop(stream.read_to_end(&mut bytes));
+        let text = String::from_utf8_lossy(&bytes);
+        let (head, body) = text.split_once("\r\n\r\n").context("no answer")?;
+        let status = head.split(' ').nth(1).context("no status")?.parse()?;
+        Ok(Answer {
+            status,
+            head: head.to_owned(),
+            body: body.to_owned(),
+        })
+    }
+
+    fn ask(&self, method: &str, path: &str, more: &str, body: &str) -> Result<Answer> {
+        let (host, cookie, length) = (&self.address, &self.cookie, body.len());
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {host}\r\nCookie: {cookie}\r\nConnection: close\r\n\
+             Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {length}\r\n{more}\r\n"
+        );
+        self.send(&head, body.as_bytes())
+    }
+
+    fn get(&self, path: &str) -> Result<Answer> {
+        self.ask("GET", path, "", "")
+    }
+
+    fn post(&self, path: &str, body: &str) -> Result<Answer> {
+        self.ask("POST", path, "", body)
+    }
+
+    /// Comes in through a link.
+    fn through(url: &str) -> Result<(Self, Answer)> {
+        let rest = url.strip_prefix("http://").context("no link")?;
+        let (address, path) = rest.split_once('/').context("no path")?;
+        let mut browser = Self {
+            address: address.to_owned(),
+            cookie: String::new(),
+        };
+        let answer = browser.get(&format!("/{path}"))?;
+        if let Some(cookie) = answer.header("set-cookie") {
+            cookie
+                .split(';')
+                .next()
+                .unwrap_or_default()
+                .clone_into(&mut browser.cookie);
+        }
+        Ok((browser, answer))
+    }
+}
+
+fn link(device: &Device) -> Result<String> {
+    let url = device.ok(&["open"])?["url"].as_str().map(str::to_owned);
+    url.context("no link")
+}
+
+const DRAFT: &str = "00112233445566778899aabbccddeeff";
+
+#[test]
+fn a_link_lets_one_browser_in_once_and_passwords_are_not_needed_for_it() -> Result<()> {
+    let network = Network::new()?;
+    let daemon = network.station.run(LOOPBACK)?;
+    let url = link(&network.station)?;
+    let (browser, answer) = Browser::through(&url)?;
+    ensure!(answer.status == 303 && answer.header("location") == Some("/"));
+    let cookie = answer.header("set-cookie").context("no cookie")?;
+    ensure!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict"));
+    ensure!(browser.get("/")?.status == 200);
+    let (stranger, again) = Browser::through(&url)?;
+    ensure!(
+        again.status == 403 && stranger.cookie.is_empty(),
+        "a link worked twice"
+    );
+    for path in ["/", "/records", "/events", "/states?ids=", "/settings"] {
+        let answer = stranger.get(path)?;
+        ensure!(
+            answer.status == 303,
+            "{path} without a login: {}",
+            answer.status
+        );
+    }
+    ensure!(browser.post("/logout", "")?.status == 303);
+    ensure!(
+        browser.get("/")?.status == 303,
+        "still in after logging out"
+    );
+    daemon.stop()?;
+    // Without a daemon the link waits for it, and the exit status says that something is missing.
+    let waiting = network.station.call(&["open"])?.exits(1)?;
+    let daemon = network.station.run(LOOPBACK)?;
+    let path = waiting["url"]
+        .as_str()
+        .context("no link")?
+        .rsplit('/')
+        .next();
+    let now = link(&network.station)?;
+    let base = now.rsplit_once('/').context("no link")?.0;
+    let (_, answer) = Browser::through(&format!("{base}/{}", path.unwrap_or_default()))?;
+    ensure!(answer.status == 303, "the link did not wait");
+    daemon.stop()
+}
+
+#[test]
+fn what_is_typed_survives_a_kill_and_a_form_sent_twice_is_one_record() -> Result<()> {
+    let network = Network::new()?;
+    let daemon = network.station.run(LOOPBACK)?;
+    let (browser, _) = Browser::through(&link(&network.station)?)?;
+    let typed = format!("kind=opinion&draft={DRAFT}&body={CANARY}&place.community=EM");
+    let kept = browser.post(&format!("/drafts/{DRAFT}"), &typed)?;
+    ensure!(kept.status == 200, "not kept: {}", kept.status);
+    daemon.kill()?;
+    let daemon = network.station.run(LOOPBACK)?;
+    let now = link(&network.station)?;
+    let (browser, _) = Browser::through(&now)?;
+    let draft = browser.get(&format!("/drafts/{DRAFT}"))?;
+    ensure!(draft.body.contains(CANARY), "the draft is gone");
+    // Wrong: everything is kept and named beside its field.
+    let wrong = browser.post(
+        "/new/opinion",
+        &format!("{typed}&people_count=x&do=register"),
+    )?;
+    ensure!(wrong.status == 422 && wrong.body.contains(CANARY));
+    ensure!(wrong.body.contains("f-category-err") && wrong.body.contains("f-people_count-err"));
+    ensure!(
+        network.station.records()?.is_empty(),
+        "a wrong form was recorded"
+    );
+    let right = format!("{typed}&category=help&do=register");
+    let first = browser.post("/new/opinion", &right)?;
+    let again = browser.post("/new/opinion", &right)?;
+    let id = |answer: &Answer| -> Result<String> {
+        ensure!(answer.status == 303, "not registered: {}", answer.status);
+        let place = answer.header("location").context("no place")?;
+        let id = place.trim_start_matches("/records/").split('?').next();
+        Ok(id.unwrap_or_default().to_owned())
+    };
+    ensure!(id(&first)? == id(&again)?, "two records of one form");
+    ensure!(network.station.records()?.len() == 1);
+    ensure!(
+        browser.get(&format!("/drafts/{DRAFT}"))?.status == 404,
+        "the draft is left"
+    );
+    let late = browser.post(&format!("/drafts/{DRAFT}"), &typed)?;
+    ensure!(
+        late.status == 409,
+        "what is registered became a draft again"
+    );
+    ensure!(
+        !daemon.log().contains(CANARY),
+        "the log has the resident's words"
+    );
+    daemon.stop()
+}
+
+#[test]
+fn steps_and_corrections_name_who_and_only_what_is_different() -> Result<()> {
+    let network = Network::new()?;
+    let hub = network.daemon.as_ref().context("no hub")?;
+    let added = network
+        .hub
+        .add(&[json!({ "category": "help", "body": "路灯不亮" })])?;
+    let id = added["records"][0]["id"]
+        .as_str()
+        .context("no id")?
+        .to_owned();
+    let (browser, _) = Browser::through(&link(&network.hub)?)?;
+    let empty = browser.post(&format!("/records/{id}/steps/refuse"), "")?;
+    ensure!(empty.status == 422 && empty.body.contains("f-not_accepted_reason-err"));
+    ensure!(
+        browser
+            .post(&format!("/records/{id}/steps/accept"), "")?
+            .status
+            == 303
+    );
+    let twice = browser.post(&format!("/records/{id}/steps/accept"), "")?;
+    ensure!(twice.status == 403, "accepted twice: {}", twice.status);
+    let form = "title=&category=help&urgency=urgent&identity_mode=anonymous&reply_wanted=none";
+    ensure!(browser.post(&format!("/records/{id}/edit"), form)?.status == 303);
+    let shown = network.hub.ok(&["record", "show", &id])?;
+    ensure!(shown["status"] == "accepted" && shown["fields"]["urgency"] == "urgent");
+    ensure!(
+        shown["fields"]["body"] == "路灯不亮",
+        "the resident's words were changed"
+    );
+    ensure!(!hub.log().contains("路灯"));
+    Ok(())
+}
+
+#[test]
+fn what_is_no_request_of_these_pages_is_turned_away_and_changes_nothing() -> Result<()> {
+    let network = Network::new()?;
+    let daemon = network.station.run(LOOPBACK)?;
+    let (browser, _) = Browser::through(&link(&network.station)?)?;
+    let host = &browser.address;
+    for (head, wanted) in [
+        (
+            "GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n".to_owned(),
+            421,
+        ),
+        (
+            "GET / HTTP/1.1\r\nConnection: close\r\n\r\n".to_owned(),
+            421,
+        ),
+        (
+            format!("GET / HTTP/1.1\r\nHost: {host}\r\nHost: {host}\r\nConnection: close\r\n\r\n"),
+            421,
+        ),
+        (
+            format!(
+                "GET http://evil.example/ HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+            ),
+            421,
+        ),
+        (format!("GET / HTTP/1.0\r\nHost: {host}\r\n\r\n"), 421),
+        (
+            format!(
+                "GET / HTTP/1.1\r\nHost: {host}\r\nX: {}\r\n\r\n",
+                "x".repeat(100_000)
+            ),
+            431,
+        ),
+    ] {
+        let answer = browser.send(&head, b"")?;
+        ensure!(
+            answer.status == wanted,
+            "{} for {}",
+            answer.status,
+            &head[..40]
+        );
+    }
+    for more in [
+        "Origin: http://evil.example\r\n",
+        "Origin: null\r\n",
+        "Sec-Fetch-Site: cross-site\r\n",
+        "Sec-Fetch-Site: same-site\r\n",
+    ] {
+        let answer = browser.ask("POST", "/logout", more, "")?;
+        ensure!(answer.status == 403, "{more}: {}", answer.status);
+    }
+    ensure!(
+        browser.get("/")?.status == 200,
+        "a forged request logged out"
+    );
+    let long = format!("kind=opinion&body={}", "a".repeat(600 * 1024));
+    ensure!(browser.post(&format!("/drafts/{DRAFT}"), &long)?.status == 413);
+    ensure!(
+        browser
+            .post("/drafts/not-an-id", "kind=opinion&body=a")?
+            .status
+            == 400
+    );
+    for path in [
+        "/records/none",
+        "/drafts/none",
+        "/new/none",
+        "/assets/none",
+        "/none",
+    ] {
+        ensure!(browser.get(path)?.status == 404, "{path}");
+    }
+    for (path, body) in [
+        ("/sites", "name=x&kind=workstation"),
+        ("/sites/EM1/invites", "role=operator"),
+    ] {
+        let answer = browser.post(path, body)?;
+        ensure!(
+            answer.status == 403 || answer.body.contains("role=\"alert\""),
+            "{path}"
+        );
+    }
+    let page = browser.get("/login")?;
+    let policy = page
+        .header("content-security-policy")
+        .context("no policy")?;
+    ensure!(policy.contains("default-src 'none'") && !policy.contains("unsafe"));
+    ensure!(page.header("cache-control") == Some("no-store"));
+    daemon.stop()
+}
+
+#[test]
+fn wrong_passwords_are_slowed_down() -> Result<()> {
+    let network = Network::new()?;
+    let daemon = network.station.run(LOOPBACK)?;
+    let (browser, _) = Browser::through(&link(&network.station)?)?;
+    let set = browser.post("/settings/accounts", "name=EM&password=a+long+enough+one")?;
+    ensure!(set.status == 200);
+    let stranger = Browser {
+        address: browser.address.clone(),
+        cookie: String::new(),
+    };
+    let mut last = 0;
+    for _ in 0..6 {
+        last = stranger.post("/login", "name=EM&password=wrong")?.status;
+    }
+    ensure!(last == 429, "six wrong passwords at once: {last}");
+    let right = stranger.post("/login", "name=EM&password=a+long+enough+one")?;
+    ensure!(
+        right.status == 429,
+        "the wait does not hold for the right one"
+    );
+    daemon.stop()
+}
