@@ -328,7 +328,7 @@ fn wrong_passwords_are_slowed_down() -> Result<()> {
     let set = browser.post("/settings/accounts", "name=EM&password=a+long+enough+one")?;
     ensure!(set.status == 200);
     let stranger = Browser {
-        address: browser.address.clone(),
+        address: browser.address,
         cookie: String::new(),
     };
     let mut last = 0;
