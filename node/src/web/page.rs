@@ -254,6 +254,12 @@ impl Page {
         self.lang.say(id, &[("text", text.into())])
     }
 
+    /// A label in front of what is said of it.
+    pub(super) fn colon(&self, label: &str) -> String {
+        let mark = if self.lang == Lang::Zh { "：" } else { ": " };
+        format!("{label}{mark}")
+    }
+
     /// A label of the catalogue.
     pub(super) fn label<'a>(&self, label: &'a Label) -> &'a str {
         self.lang.label(label)

@@ -156,6 +156,6 @@ mod tests {
             "strip-waiting",
             &[("count", 3.into()), ("age", "2 小时前".into())],
         );
-        assert_eq!(said, "待上报 3 条,最早一条 2 小时前");
+        assert_eq!(said, "待上报 3 条，最早一条 2 小时前");
     }
 }
