@@ -382,11 +382,17 @@ fn carry_out(cli: Cli) -> Result<u8> {
             name,
             code,
             listen,
-            web: _,
+            web,
             recovery_out,
         }) => {
             let listen = listen.as_deref().map(setup::resolve).transpose()?;
+            let web = web.as_deref().map(setup::resolve).transpose()?;
+            if web.is_some_and(|web| !web.ip().is_loopback()) {
+                let message = "pages are served on loopback only";
+                return Err(Error::new(Code::Address, message));
+            }
             let init = HubInit {
+                web,
                 name: &name,
                 code: code.as_deref(),
                 listen,

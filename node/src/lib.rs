@@ -1,14 +1,16 @@
 //! The node of Lianxin 连心: the program that runs on every computer of a network.
 //!
 //! A synchronous middle ([`store`], [`journal`], [`records`], [`requests`], [`writer`], [`command`]) that a simulator drives
-//! without a runtime, and an asynchronous rim ([`changes`], [`sync`], [`daemon`]) around it. [`journal`] is the
+//! without a runtime, and an asynchronous rim ([`changes`], [`sync`], [`web`], [`daemon`]) around it. [`journal`] is the
 //! only code that can add an entry; what a list shows is rebuilt from the logs at any time.
 //!
 //! ```text
 //!  cli, socket ─► command ─► records ─┐
-//!      │                              ├─► journal ─► store
-//!      └► daemon ─► writer ───────────┘      │
-//!            └────► sync ─► protocol::session ┘
+//!      │            ▲                ├─► journal ─► store
+//!      │           web ──────────────┤
+//!      │                             └─► accounts, drafts, slips ─► store
+//!      └► daemon ─► writer, web
+//!            └────► sync ─► protocol::session
 //! ```
 
 pub mod accounts;

@@ -25,6 +25,9 @@ use crate::writer::Writer;
 /// Where a hub listens unless told otherwise.
 pub const DEFAULT_LISTEN: &str = "0.0.0.0:7443";
 
+/// Key under which a store keeps where its pages were meant to be.
+pub const WEB_KEPT: &str = "web_listen";
+
 /// Largest invite file in bytes.
 const CARD_MAX: u64 = 64 * 1024;
 
@@ -37,6 +40,8 @@ pub struct HubInit<'a> {
     pub code: Option<&'a str>,
     /// Where the hub will listen.
     pub listen: Option<SocketAddr>,
+    /// Where its pages will be.
+    pub web: Option<SocketAddr>,
     /// File for the recovery card; without it the card is in the reply, once.
     pub recovery_out: Option<&'a Path>,
 }
@@ -112,10 +117,14 @@ pub fn hub_init(directory: &Path, init: &HubInit<'_>) -> Result<Value> {
         }),
     ];
     let listen = init.listen.map(|address| address.to_string());
+    let web = init.web.map(|address| address.to_string());
     writer.transact(now_ms, |journal, connection| {
         let mut encoder = Encoder::new();
         certificate.write(&mut encoder);
         store::set_meta(connection, "certificate", &encoder.into_bytes())?;
+        if let Some(web) = &web {
+            store::set_meta(connection, WEB_KEPT, web.as_bytes())?;
+        }
         if let Some(listen) = &listen {
             store::set_meta(connection, "listen", listen.as_bytes())?;
             store::set_meta(

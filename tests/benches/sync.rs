@@ -224,6 +224,7 @@ async fn measure(scratch: &Path, size: usize) -> Result<Measured> {
     std::fs::create_dir_all(scratch)?;
     let card = scratch.join("card");
     let init = HubInit {
+        web: None,
         name: "示例街",
         code: Some("SLJD"),
         listen: None,

@@ -12,7 +12,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use lianxin_tests::process::{CANARY, Device, LOOPBACK, Network};
+use lianxin_tests::process::{CANARY, Device, LOOPBACK, Network, Scratch, text};
 use serde_json::json;
 
 /// One answer: status, head and body.
@@ -317,6 +317,31 @@ fn what_is_no_request_of_these_pages_is_turned_away_and_changes_nothing() -> Res
         .context("no policy")?;
     ensure!(policy.contains("default-src 'none'") && !policy.contains("unsafe"));
     ensure!(page.header("cache-control") == Some("no-store"));
+    daemon.stop()
+}
+
+#[test]
+fn a_hub_serves_its_pages_where_it_was_told_when_it_was_made() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let hub = Device::new(scratch.join("hub"));
+    // A port that is free now, on an address that nothing else here uses.
+    let place = std::net::TcpListener::bind("127.0.0.31:0")?.local_addr()?;
+    let web = place.to_string();
+    let card = text(&scratch.join("card"))?;
+    hub.call(&["hub", "init", "--name", "示例街", "--web", "192.0.2.1:80"])?
+        .fails(4, "LX-4003")?;
+    hub.ok(&[
+        "hub",
+        "init",
+        "--name",
+        "示例街",
+        "--web",
+        &web,
+        "--recovery-out",
+        &card,
+    ])?;
+    let daemon = hub.run(LOOPBACK)?;
+    ensure!(link(&hub)?.starts_with(&format!("http://{web}/")));
     daemon.stop()
 }
 

@@ -188,6 +188,7 @@ impl World {
         std::fs::create_dir_all(&base)?;
         let directory = base.join("hub");
         let init = HubInit {
+            web: None,
             name: "示例街",
             code: Some("SLJD"),
             listen: None,

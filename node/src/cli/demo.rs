@@ -107,6 +107,7 @@ struct Network {
 impl Network {
     async fn make(dir: &Path) -> Result<Self> {
         let init = HubInit {
+            web: None,
             name: "示例街",
             code: Some("SLJD"),
             listen: None,

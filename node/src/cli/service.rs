@@ -58,7 +58,17 @@ pub(super) fn sync_here(directory: &Path, peer: Option<&str>) -> Result<Reply> {
 /// Serves pages where they were asked for. The usual place may be taken, by another device's pages for one:
 /// then any other will do, since nobody has asked for this one.
 async fn serve_pages(node: &Node, config: &Config) -> Result<SocketAddr> {
-    let (place, hosts) = (config.web.listen, &config.web.allow_hosts);
+    let hosts = &config.web.allow_hosts;
+    let mut place = config.web.listen;
+    if config.is_default("web.listen") {
+        let kept = |connection: &_| store::meta(connection, setup::WEB_KEPT);
+        let kept = node
+            .writer
+            .after_wait(move |_, connection| kept(connection))?;
+        if let Some(kept) = kept.and_then(|bytes| String::from_utf8(bytes).ok()) {
+            place = setup::resolve(&kept)?;
+        }
+    }
     match node.serve_pages(place, hosts).await {
         Err(error) if error.code() == Code::Address && config.is_default("web.listen") => {
             tracing::info!(%place, "the usual place of the pages is taken");
