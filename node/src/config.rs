@@ -4,7 +4,7 @@
 //! `LIANXIN_SECTION__KEY` in the environment, flags. What `hub init --listen` kept is no layer: it is the
 //! default of that one store, and whatever is written in a layer was written later and wins.
 //!
-//! Every key stands once, in [`KEYS`], with what it takes; nothing that is read is ignored. A name that no
+//! Every key stands once, in `KEYS`, with what it takes; nothing that is read is ignored. A name that no
 //! key has is an error with the nearest one that exists, and an error names file, line and column. A value is
 //! never repeated in a message. Files are read at boot, before there may be a name server: addresses in
 //! them are numbers (or `localhost`), while flags may name hosts. Of the environment only names with `__`, and
