@@ -6,7 +6,7 @@
 //! not stop such a transaction. What is said holds addresses and nothing of any resident.
 //!
 //! Limit: one transaction that runs longer than the manager waits is taken for a hang. The longest there is
-//! rebuilds every list (`reproject`); whoever has a million records gives the unit a longer `WatchdogSec`.
+//! rebuilds every list (`reproject`); whoever has a quarter of a million records gives the unit a longer `WatchdogSec`.
 //!
 //! Rejected: sending pings from a timer, which would go on while nothing is recorded any more.
 
