@@ -113,8 +113,8 @@ reason-guard = It is malformed and does not count.
 reason-not_authority = The hub did not sign it.
 reason-newer_version = A newer version wrote it; upgrade to read it.
 
-home-recorded = { $count } recorded today
-home-received = , { $count } received by the hub.
+home-recorded = { $count } recorded today, { $received } received by the hub.
+home-recorded-many = More than { $count } recorded today; the latest are below.
 home-new = Record an opinion
 home-today = Recorded today
 home-all = All records

@@ -123,8 +123,8 @@ reason-newer_version = 由更新版本的程序写下，升级后才能读。
 
 ## 首页
 
-home-recorded = 今天登记了 { $count } 条
-home-received = ，中心已收 { $count } 条。
+home-recorded = 今天登记了 { $count } 条，中心已收 { $received } 条。
+home-recorded-many = 今天登记了不止 { $count } 条，下面是最近的。
 home-new = 登记意见
 home-today = 今日登记
 home-all = 全部记录

@@ -9,6 +9,7 @@
 //! Rejected: a session crate with its own store trait. What is needed is one table and four queries.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use argon2::Argon2;
 use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
@@ -218,6 +219,17 @@ impl PasswordHash {
                 .verify_password(password.as_bytes(), self.0.as_str())
                 .is_ok()
     }
+}
+
+/// Whether a password is right. Where there is none to compare with, as much work is done all the same, so
+/// that the time it takes does not tell which names exist.
+#[must_use]
+pub fn fits(hash: Option<&PasswordHash>, password: &str) -> bool {
+    static NONE: LazyLock<PasswordHash> = LazyLock::new(|| {
+        let hashed = Argon2::default().hash_password_with_salt(b"nobody", &[0; 16]);
+        PasswordHash(hashed.map(|hash| hash.to_string()).unwrap_or_default())
+    });
+    hash.unwrap_or(&NONE).fits(password) && hash.is_some()
 }
 
 /// Keeps a password; other browsers of the account are logged out.

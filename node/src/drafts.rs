@@ -86,8 +86,7 @@ pub fn keep(
 /// # Errors
 /// The store cannot be read.
 pub fn find(connection: &Connection, account: &str, id: &str) -> Result<Option<Draft>> {
-    let found = list(connection, account)?;
-    Ok(found.into_iter().find(|draft| draft.id == id))
+    Ok(select(connection, account, Some(id))?.pop())
 }
 
 /// An account's drafts, newest first.
@@ -95,11 +94,15 @@ pub fn find(connection: &Connection, account: &str, id: &str) -> Result<Option<D
 /// # Errors
 /// The store cannot be read.
 pub fn list(connection: &Connection, account: &str) -> Result<Vec<Draft>> {
+    select(connection, account, None)
+}
+
+fn select(connection: &Connection, account: &str, id: Option<&str>) -> Result<Vec<Draft>> {
     let mut statement = connection.prepare_cached(
-        "SELECT id, kind, typed, updated_ms FROM drafts WHERE account = ?1
-         ORDER BY updated_ms DESC, id",
+        "SELECT id, kind, typed, updated_ms FROM drafts
+         WHERE account = ?1 AND (?2 IS NULL OR id = ?2) ORDER BY updated_ms DESC, id",
     )?;
-    let rows = statement.query_map([account], |row| {
+    let rows = statement.query_map(params![account, id], |row| {
         let typed: String = row.get(2)?;
         Ok((row.get(0)?, row.get(1)?, typed, row.get(3)?))
     })?;

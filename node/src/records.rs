@@ -821,6 +821,16 @@ pub fn queue(
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
+/// How many records of a kind are in a folded status.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn count(connection: &Connection, kind: &str, status: &str) -> Result<u64> {
+    let mut statement = connection
+        .prepare_cached("SELECT count(*) FROM records WHERE kind = ?1 AND status = ?2")?;
+    Ok(statement.query_row([kind, status], |row| row.get(0))?)
+}
+
 /// How many records of a kind stand where: space, folded status, count.
 ///
 /// # Errors

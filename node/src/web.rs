@@ -14,12 +14,14 @@
 
 pub mod board;
 mod conflicts;
+mod edit;
 mod events;
 mod fields;
 mod guard;
 mod help;
 mod home;
 mod intake;
+mod list;
 mod login;
 mod lookup;
 mod page;
@@ -221,13 +223,10 @@ fn routes() -> Router<App> {
         .route("/new/{kind}", get(intake::blank).post(intake::register))
         .route("/drafts/{id}", get(intake::resume).post(intake::keep))
         .route("/drafts/{id}/discard", post(intake::discard))
-        .route("/records", get(records::list).post(records::search))
+        .route("/records", get(list::page).post(list::search))
         .route("/records/{id}", get(records::show))
         .route("/records/{id}/steps/{event}", post(records::step))
-        .route(
-            "/records/{id}/edit",
-            get(records::edit).post(records::change),
-        )
+        .route("/records/{id}/edit", get(edit::form).post(edit::change))
         .route("/records/{id}/take", post(conflicts::take))
         .route("/records/{id}/slip", post(slip::print))
         .route("/conflicts", get(conflicts::list))

@@ -157,6 +157,20 @@ impl Kind {
             .map_or(status, |derived| &derived.code)
     }
 
+    /// The folded status of what has reached the hub and waits for its first step, if the kind has one.
+    #[must_use]
+    pub fn pending(&self) -> Option<&str> {
+        self.statuses.iter().find_map(|s| s.stands_for.as_deref())
+    }
+
+    /// Whether a record in this folded status still waits for someone's usual next step.
+    #[must_use]
+    pub fn is_open(&self, status: &str) -> bool {
+        self.statuses.iter().any(|known| {
+            known.next.is_some() && known.stands_for.as_ref().unwrap_or(&known.code) == status
+        })
+    }
+
     /// The content of a record as nested JSON: `place.community` becomes `{"place": {…}}`, the
     /// items of a set an array.
     ///

@@ -187,6 +187,8 @@ pub struct Delivery {
     pub oldest_ms: Option<u64>,
     /// When the hub received what its newest receipt to this device covers, by the hub's clock.
     pub last_receipt_ms: Option<u64>,
+    /// When any other device was last spoken to, in Unix milliseconds.
+    pub last_contact_ms: Option<u64>,
     /// Records with fields in conflict.
     pub conflicts: u64,
     /// Records, or at a station entries, that are held back.
@@ -204,6 +206,9 @@ impl Delivery {
                 .prepare_cached("SELECT count(*) FROM records WHERE conflicts > 0")?
                 .query_row([], |row| row.get(0))?,
             quarantined: quarantined(connection, journal)?,
+            last_contact_ms: connection
+                .prepare_cached("SELECT max(last_seen_ms) FROM peers")?
+                .query_row([], |row| row.get(0))?,
             ..Self::default()
         };
         if journal.identity().authority.is_some() {

@@ -221,14 +221,7 @@ pub fn act(
     if asks {
         requests::may_ask(journal)?;
     }
-    let mut input = input.clone();
-    if let Value::Object(fields) = &mut input
-        && numbered
-    {
-        // Judged with a number in its place: a step that is refused must not leave a gap.
-        fields.insert(HUB_NO.to_owned(), json!("1"));
-    }
-    let draft = kind.read_event(event, &input);
+    let draft = read_step(kind, event, input);
     let mut draft = draft.map_err(|refusals| fields_refused(&refusals))?;
     if asks {
         draft.facts.remove(HUB_NO);
@@ -303,6 +296,21 @@ fn step_to_ask(gathered: &mut Gathered, event: &str, draft: Draft) -> Result<Ask
         seen,
         facts,
     }))
+}
+
+/// Judges what a step carries. A step that the hub numbers is judged with a number in its place: one that is
+/// refused must not leave a gap.
+///
+/// # Errors
+/// All refusals at once, as [`Kind::read_event`] has them.
+pub fn read_step(kind: &Kind, event: &str, input: &Value) -> Result<Draft, Vec<Refusal>> {
+    let mut input = input.clone();
+    if let Value::Object(fields) = &mut input
+        && is_numbered(kind, event)
+    {
+        fields.insert(HUB_NO.to_owned(), json!("1"));
+    }
+    kind.read_event(event, &input)
 }
 
 /// The error that names refused fields; it never repeats what was typed.

@@ -20,8 +20,8 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use super::guard::{self, Hosts};
+use super::list::Row;
 use super::page::{self, Answer, go, html, version};
-use super::records::Row;
 use super::shown;
 use super::words::Lang;
 use super::{Line, listen, local, serve};
@@ -180,16 +180,14 @@ async fn look(device: &Device, lang: Lang) -> Result<Shown> {
             };
             let mut rows = Vec::new();
             for row in &records::list(connection, &filter)? {
-                rows.push(Row::plain(connection, &coverage, row, (lang, now_ms))?);
+                let reached = coverage.reached(connection, row.key)?;
+                rows.push(Row::plain(reached, row, (lang, now_ms)));
             }
             let count = |id: &str, count: u64| {
                 let said = lang.say("board-count", &[("count", count.into())]);
                 (lang.say(id, &[]), said)
             };
-            let mut pending = 0;
-            for (_, status, many) in records::tally(connection, "opinion")? {
-                pending += if status == "registered" { many } else { 0 };
-            }
+            let pending = page::pending(connection)?;
             let receipt = match delivery.last_receipt_ms {
                 Some(at) => shown::at(at, now_ms, lang),
                 None => lang.say("board-none", &[]),

@@ -10,8 +10,9 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::App;
+use super::list::Row;
 use super::page::{Answer, Page, Session, go, html};
-use super::records::Row;
+use super::records::known;
 use super::shown;
 use super::words::Lang;
 use crate::clock;
@@ -19,7 +20,7 @@ use crate::error::{Code, Error};
 use crate::journal::Journal;
 use crate::records::delivery::Coverage;
 use crate::records::save::{self, Author};
-use crate::records::{self, Content, Filter, gather_written};
+use crate::records::{self, Content, Filter};
 
 /// Marks by which the sides of a conflict are called.
 const SIDES: [&str; 8] = ["甲", "乙", "丙", "丁", "戊", "己", "庚", "辛"];
@@ -124,9 +125,7 @@ pub(super) async fn take(
     };
     let back = format!("/records/{id}?note=done");
     app.write(move |journal, connection| {
-        let key = records::find(connection, &id)?;
-        let content = gather_written(connection, journal, key)?.content(journal.authority());
-        let kind = super::page::kind_of(&content.kind)?;
+        let (key, content, kind) = known(connection, journal, &id)?;
         // Another choice may have come meanwhile; then there is nothing left to choose.
         let values = content.conflicts.get(&choice.field);
         let chosen = values

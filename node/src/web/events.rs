@@ -40,13 +40,7 @@ async fn message(app: &App, session: &Session) -> Result<String> {
     app.read(move |journal, connection| {
         let delivery = Delivery::read(connection, journal)?;
         let now_ms = clock::now_ms();
-        let strip = strip(
-            connection,
-            journal,
-            (&delivery, &line),
-            (lang, now_ms),
-            false,
-        )?;
+        let strip = strip(connection, journal, (&delivery, &line), (lang, now_ms))?;
         Ok(json!({
             "level": strip.level,
             "online": strip.online,

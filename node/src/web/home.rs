@@ -6,8 +6,8 @@ use axum::extract::State;
 use lianxin_protocol::catalogue::Catalogue;
 
 use super::intake;
+use super::list::{Row, next_for};
 use super::page::{Answer, Page, Session, html};
-use super::records::{Row, next_for};
 use super::shown;
 use super::{App, sites};
 use crate::clock::{self, Beijing};
@@ -41,8 +41,8 @@ struct Home {
     today: String,
     rows: Vec<Row>,
     more: bool,
-    count: u64,
-    received: u64,
+    /// How many were recorded today and have arrived, in words.
+    counted: String,
     todos: Vec<Todo>,
     drafts: Vec<DraftRow>,
     no_password: bool,
@@ -77,7 +77,15 @@ pub(super) async fn page(State(app): State<App>, session: Session) -> Answer {
             for row in &found {
                 rows.push(Row::new(connection, journal, &coverage, row, &page)?);
             }
-            let received = rows.iter().filter(|row| row.arrived()).count() as u64;
+            let (count, received) = (rows.len(), rows.iter().filter(|row| row.arrived()).count());
+            // Beyond the rows of this page nobody has counted.
+            let id = if more {
+                "home-recorded-many"
+            } else {
+                "home-recorded"
+            };
+            let with = [("count", count.into()), ("received", received.into())];
+            let counted = lang.say(id, &with);
             let acts = acts_for(journal.role());
             let mut todos = Vec::new();
             for kind in Catalogue::standard().kinds() {
@@ -104,10 +112,9 @@ pub(super) async fn page(State(app): State<App>, session: Session) -> Answer {
             }
             Ok(Ok(Home {
                 today: shown::day(now_ms, lang),
-                count: rows.len() as u64,
+                counted,
                 rows,
                 more,
-                received,
                 todos,
                 drafts: shown_drafts,
                 no_password,

@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use super::App;
 use super::page::{Answer, Failure, Session, go, html, version};
 use super::words::Lang;
-use crate::accounts::{self, PASSWORD_MAX};
+use crate::accounts::{self, PasswordHash};
 use crate::clock::{self, Monotonic};
 use crate::error::{Code, Error};
 
@@ -22,6 +22,8 @@ use crate::error::{Code, Error};
 const FREE_TRIES: u32 = 5;
 const FREE_TRIES_ALL: u32 = 20;
 const WAIT_MS: std::ops::RangeInclusive<u64> = 5_000..=900_000;
+/// Failures are forgotten after this long without another: typing errors of months must not add up.
+const FORGET_MS: u64 = 60 * 60 * 1_000;
 /// Names that are remembered; a flood of others counts in all.
 const NAMES_MAX: usize = 200;
 /// Passwords hashed at once: each takes 19 MiB and a core.
@@ -39,6 +41,7 @@ pub(super) struct Attempts {
 struct Failed {
     count: u32,
     until_ms: u64,
+    last_ms: u64,
 }
 
 /// Under this name failures of all names are counted; no account is called so.
@@ -66,20 +69,25 @@ impl Attempts {
     }
 
     fn note(&self, name: &str, fits: bool) {
+        self.note_at(name, fits, self.clock.ms());
+    }
+
+    fn note_at(&self, name: &str, fits: bool, now_ms: u64) {
         let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        failed.retain(|_, it| now_ms < it.last_ms + FORGET_MS);
         if fits {
             failed.remove(name);
             return;
         }
-        let now = self.clock.ms();
         let known = failed.contains_key(name) || failed.len() < NAMES_MAX;
         let names = known.then_some((name, FREE_TRIES));
         for (name, free) in names.into_iter().chain([(ALL, FREE_TRIES_ALL)]) {
             let failed = failed.entry(name.to_owned()).or_default();
             failed.count = failed.count.saturating_add(1);
+            failed.last_ms = now_ms;
             if failed.count >= free {
                 let doubled = WAIT_MS.start() << (failed.count - free).min(16);
-                failed.until_ms = now + doubled.min(*WAIT_MS.end());
+                failed.until_ms = now_ms + doubled.min(*WAIT_MS.end());
             }
         }
     }
@@ -160,40 +168,17 @@ pub(super) struct Typed {
 pub(super) async fn with_password(State(app): State<App>, Form(typed): Form<Typed>) -> Answer {
     let to = local(typed.to);
     let name: String = typed.name.trim().chars().take(40).collect();
-    if let Some(wait_s) = app.login.wait_s(&name) {
-        let fault = Lang::Zh.say("login-wait", &[("count", wait_s.into())]);
-        let page = form(&app, name, to, Some(fault)).await?;
-        return Ok((StatusCode::TOO_MANY_REQUESTS, page).into_response());
-    }
     let asked = name.clone();
     let known = app
         .read(move |_, connection| accounts::by_name(connection, &asked))
         .await?;
-    let fits = if typed.password.len() <= PASSWORD_MAX {
-        let _place = app
-            .login
-            .hashing
-            .acquire()
-            .await
-            .map_err(|_| super::stopping())?;
-        let password = typed.password;
-        let checked = tokio::task::spawn_blocking(move || match known {
-            Some((account, hash)) => hash.fits(&password).then_some(account),
-            None => {
-                // As much work as for a name that exists.
-                drop(accounts::PasswordHash::new(&format!(
-                    "{password} no such name"
-                )));
-                None
-            }
-        });
-        let broke = |error| Error::because(Code::Internal, "a password was not checked", error);
-        checked.await.map_err(broke)?
-    } else {
-        None
-    };
-    app.login.note(&name, fits.is_some());
-    let Some(account) = fits else {
+    let (account, hash) = known.unzip();
+    let verdict = check(&app, &name, hash, typed.password).await?;
+    if let Verdict::Wait(wait_s) = verdict {
+        return waiting(&app, name, to, wait_s).await;
+    }
+    let account = account.filter(|_| verdict == Verdict::Fits);
+    let Some(account) = account else {
         let fault = Lang::Zh.say("login-wrong", &[]);
         let page = form(&app, name, to, Some(fault)).await?;
         return Ok((StatusCode::FORBIDDEN, page).into_response());
@@ -245,15 +230,54 @@ pub(super) async fn out(State(app): State<App>, session: Session) -> Answer {
     Ok(with_cookie(&gone, go("/login")))
 }
 
+async fn waiting(app: &App, name: String, to: String, wait_s: u64) -> Answer {
+    let fault = Lang::Zh.say("login-wait", &[("count", wait_s.into())]);
+    let page = form(app, name, to, Some(fault)).await?;
+    Ok((StatusCode::TOO_MANY_REQUESTS, page).into_response())
+}
+
+/// What came of trying a password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Fits,
+    Wrong,
+    /// Not tried: too many were wrong. Seconds until the next may be.
+    Wait(u64),
+}
+
+/// Tries a password for a name, and counts it. Whether there is a wait is asked once it is this one's turn:
+/// a flood that was let in before the first answer would pass otherwise.
+pub(super) async fn check(
+    app: &App,
+    name: &str,
+    hash: Option<PasswordHash>,
+    password: String,
+) -> Result<Verdict, Failure> {
+    let _turn = app
+        .login
+        .hashing
+        .acquire()
+        .await
+        .map_err(|_| super::stopping())?;
+    if let Some(wait_s) = app.login.wait_s(name) {
+        return Ok(Verdict::Wait(wait_s));
+    }
+    let checked = tokio::task::spawn_blocking(move || accounts::fits(hash.as_ref(), &password));
+    let broke = |error| Error::because(Code::Internal, "a password was not checked", error);
+    let fits = checked.await.map_err(broke)?;
+    app.login.note(name, fits);
+    Ok(if fits { Verdict::Fits } else { Verdict::Wrong })
+}
+
 /// Hashes a password where nobody waits for it.
-pub(super) async fn hashed(app: &App, password: String) -> Result<accounts::PasswordHash, Failure> {
+pub(super) async fn hashed(app: &App, password: String) -> Result<PasswordHash, Failure> {
     let _place = app
         .login
         .hashing
         .acquire()
         .await
         .map_err(|_| super::stopping())?;
-    let hashed = tokio::task::spawn_blocking(move || accounts::PasswordHash::new(&password));
+    let hashed = tokio::task::spawn_blocking(move || PasswordHash::new(&password));
     let broke = |error| Error::because(Code::Internal, "a password was not hashed", error);
     Ok(hashed.await.map_err(broke)??)
 }
@@ -281,6 +305,17 @@ mod tests {
             attempts.note(&format!("name {n}"), false);
         }
         assert!(attempts.wait_s("other").is_some_and(|wait| wait <= 900));
+    }
+
+    #[test]
+    fn typing_errors_of_months_do_not_add_up() {
+        let attempts = Attempts::default();
+        for day in 0..100 {
+            attempts.note_at("clerk", false, day * 86_400_000);
+            attempts.note_at("clerk", false, day * 86_400_000 + 1);
+        }
+        assert_eq!(attempts.wait_s("clerk"), None);
+        assert_eq!(attempts.wait_s("other"), None);
     }
 
     #[test]

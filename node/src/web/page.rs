@@ -23,7 +23,7 @@ use crate::store;
 /// Beyond this age of the oldest record without a receipt the strip turns yellow, and red.
 const WARN_MS: u64 = 2 * 60 * 60 * 1_000;
 const BAD_MS: u64 = 24 * 60 * 60 * 1_000;
-/// What stands in the board's place in a form's answer when nothing more can be said.
+/// Files of the pages, part of the binary.
 const STYLE: &str = include_str!("../../assets/app.css");
 const SCRIPT: &str = include_str!("../../assets/app.js");
 const BOARD: &str = include_str!("../../assets/board.js");
@@ -179,14 +179,7 @@ impl Page {
             (None, Some(_)) => lang.say("place-operator", &[("name", network.into())]),
             (None, None) => lang.say("place-unconfirmed", &[]),
         };
-        let blocked = member.is_some_and(|it| it.membership != Membership::Active);
-        let strip = strip(
-            connection,
-            journal,
-            (&delivery, line),
-            (lang, now_ms),
-            blocked,
-        )?;
+        let strip = strip(connection, journal, (&delivery, line), (lang, now_ms))?;
         let office = is_office(role);
         let items: &[(&'static str, &str)] = if office {
             &[
@@ -281,25 +274,32 @@ pub(super) fn is_office(role: Option<Role>) -> bool {
     matches!(role, Some(Role::Hub | Role::Operator))
 }
 
+/// How many records wait for the hub's first step.
+pub(super) fn pending(connection: &Connection) -> Result<u64> {
+    let mut pending = 0;
+    for kind in Catalogue::standard().kinds() {
+        if let Some(status) = kind.pending() {
+            pending += records::count(connection, &kind.code, status)?;
+        }
+    }
+    Ok(pending)
+}
+
 /// The three facts, by receipts and open sessions alone.
 pub(super) fn strip(
     connection: &Connection,
     journal: &Journal,
     (delivery, line): (&Delivery, &Line),
     (lang, now_ms): (Lang, u64),
-    blocked: bool,
 ) -> Result<Strip> {
+    let member = journal.authority().members().get(&journal.identity().key());
+    let blocked = member.is_some_and(|it| it.membership != Membership::Active);
     let say = |id: &str| lang.say(id, &[]);
     let time =
         |id: &str, at_ms: u64| lang.say(id, &[("time", shown::at(at_ms, now_ms, lang).into())]);
-    let last_seen = connection
-        .prepare_cached("SELECT max(last_seen_ms) FROM peers")?
-        .query_row([], |row| row.get::<_, Option<u64>>(0))?;
+    let last_seen = delivery.last_contact_ms;
     if journal.identity().authority.is_some() {
-        let mut pending = 0;
-        for (_, status, count) in records::tally(connection, "opinion")? {
-            pending += if status == "registered" { count } else { 0 };
-        }
+        let pending = pending(connection)?;
         return Ok(Strip {
             level: if delivery.quarantined > 0 {
                 "bad"

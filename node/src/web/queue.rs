@@ -5,8 +5,8 @@ use axum::extract::State;
 use lianxin_protocol::catalogue::Catalogue;
 
 use super::App;
+use super::list::{Row, next_for};
 use super::page::{Answer, Page, Session, html};
-use super::records::{Row, next_for};
 use super::shown;
 use crate::records::delivery::Coverage;
 use crate::records::{self, acts_for};

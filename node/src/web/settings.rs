@@ -6,11 +6,10 @@ use axum::extract::State;
 use serde::Deserialize;
 
 use super::App;
-use super::login;
+use super::login::{self, Verdict};
 use super::page::{Answer, Page, Session, go, html, sentence};
 use crate::accounts::{self, Account, Taste};
 use crate::clock;
-use crate::error::{Code, Error};
 
 #[derive(Template)]
 #[template(path = "settings.html")]
@@ -102,18 +101,13 @@ pub(super) async fn password(
         .await?;
     if let Some((_, known)) = known {
         let old = typed.old.unwrap_or_default();
-        let _place = app
-            .login
-            .hashing
-            .acquire()
-            .await
-            .map_err(|_| super::stopping())?;
-        let checked = tokio::task::spawn_blocking(move || known.fits(&old));
-        let broke = |error| Error::because(Code::Internal, "a password was not checked", error);
-        if !checked.await.map_err(broke)? {
-            drop(_place);
-            let fault = lang.say("password-old-wrong", &[]);
-            return shown_page(&app, session, Some(fault), None).await;
+        let fault = match login::check(&app, &session.account.name, Some(known), old).await? {
+            Verdict::Fits => None,
+            Verdict::Wrong => Some(lang.say("password-old-wrong", &[])),
+            Verdict::Wait(wait_s) => Some(lang.say("login-wait", &[("count", wait_s.into())])),
+        };
+        if fault.is_some() {
+            return shown_page(&app, session, fault, None).await;
         }
     }
     let hash = match login::hashed(&app, typed.new).await {

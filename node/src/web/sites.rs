@@ -7,6 +7,7 @@ use askama::Template;
 use axum::Form;
 use axum::extract::{Path, State};
 use lianxin_protocol::authority::{Membership, Role};
+use lianxin_protocol::catalogue::Catalogue;
 use lianxin_protocol::space::{SiteId, Space};
 use rusqlite::Connection;
 use serde::Deserialize;
@@ -87,17 +88,18 @@ fn build(connection: &Connection, journal: &Journal, line: &Line, page: Page) ->
     };
     let mut counts: BTreeMap<SiteId, (u64, u64)> = BTreeMap::new();
     let mut pending = 0;
-    for (space, status, count) in records::tally(connection, "opinion")? {
-        let waits = matches!(status.as_str(), "registered");
-        let over = matches!(
-            status.as_str(),
-            "closed" | "archived" | "withdrawn" | "discarded" | "not_accepted" | "merged" | "draft"
-        );
-        pending += if waits { count } else { 0 };
-        if let Some(Space::Site(site)) = journal.authority().space(&space) {
-            let site = counts.entry(site).or_default();
-            site.0 += if waits { count } else { 0 };
-            site.1 += if waits || over { 0 } else { count };
+    for kind in Catalogue::standard().kinds() {
+        for (space, status, count) in records::tally(connection, &kind.code)? {
+            if !kind.is_open(&status) {
+                continue;
+            }
+            let waits = kind.pending() == Some(status.as_str());
+            pending += if waits { count } else { 0 };
+            if let Some(Space::Site(site)) = journal.authority().space(&space) {
+                let site = counts.entry(site).or_default();
+                let place = if waits { &mut site.0 } else { &mut site.1 };
+                *place += count;
+            }
         }
     }
     let mut sites: Vec<_> = journal

@@ -8,8 +8,8 @@ use lianxin_protocol::identity::DeviceKey;
 use rusqlite::Connection;
 use serde_json::Value;
 
+use super::list::Row;
 use super::page::{Answer, Page, Session, html, sentence};
-use super::records::Row;
 use super::shown;
 use super::words::Lang;
 use super::{App, Line};
@@ -37,7 +37,6 @@ pub(super) fn why(
     (reached, held): (Reached, Option<Reason>),
     line: &Line,
     member: Option<&Member>,
-    _now_ms: u64,
     lang: Lang,
 ) -> Option<Why> {
     let code = match reached {
@@ -156,7 +155,7 @@ async fn shown_page(app: &App, session: Session, log: Vec<String>) -> Answer {
                 waiting.push(Waiting {
                     row: Row::new(connection, journal, &coverage, &row, &page)?,
                     since: shown::age(*since_ms, page.now_ms, lang),
-                    why: why(judged, &line, member, page.now_ms, lang),
+                    why: why(judged, &line, member, lang),
                 });
             }
             Ok(SyncPage {
@@ -235,8 +234,7 @@ mod tests {
     #[test]
     fn what_has_arrived_has_no_cause_and_what_waits_has_one() {
         let line = Line::default();
-        let cause =
-            |reached, held| why((reached, held), &line, None, 0, Lang::Zh).map(|why| why.code);
+        let cause = |reached, held| why((reached, held), &line, None, Lang::Zh).map(|why| why.code);
         assert_eq!(cause(Reached::Received, None), None);
         assert_eq!(cause(Reached::Saved, None), Some("unconfirmed"));
         assert_eq!(

@@ -1,0 +1,329 @@
+//! Records in lists: a row wherever one is shown, whose turn it is, and the list with its filters.
+
+use std::collections::BTreeSet;
+
+use askama::Template;
+use axum::Form;
+use axum::extract::{Query, State};
+use lianxin_protocol::catalogue::{Actor, Catalogue, Kind, Status, Transition};
+use lianxin_protocol::log::RecordId;
+use rusqlite::Connection;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::App;
+use super::page::{Answer, Page, Session, html};
+use super::shown::{self, Shown};
+use super::words::Lang;
+use crate::clock;
+use crate::error::Result;
+use crate::journal::Journal;
+use crate::records::delivery::{self, Coverage, State as Reached};
+use crate::records::{self, Filter, Listed};
+
+/// Rows of a page.
+const ROWS: usize = 50;
+
+// ---- rows ----
+
+/// A record in a list.
+pub(super) struct Row {
+    pub(super) id: String,
+    pub(super) number: String,
+    pub(super) title: String,
+    pub(super) status: String,
+    pub(super) state: Shown,
+    pub(super) at: String,
+    /// Its site, on pages that show several.
+    pub(super) site: String,
+    pub(super) conflict: bool,
+    pub(super) due: Option<Due>,
+    reached: Reached,
+}
+
+/// When an answer is due.
+pub(super) struct Due {
+    pub(super) said: String,
+    pub(super) over: bool,
+}
+
+impl Row {
+    pub(super) fn new(
+        connection: &Connection,
+        journal: &Journal,
+        coverage: &Coverage,
+        row: &Listed,
+        page: &Page,
+    ) -> Result<Self> {
+        let reached = coverage.reached(connection, row.key)?;
+        Ok(Self::reached(journal, reached, row, page))
+    }
+
+    /// A row of which it is known how far it has come.
+    fn reached(journal: &Journal, reached: Reached, row: &Listed, page: &Page) -> Self {
+        let kind = Catalogue::standard().kind(&row.kind);
+        let mut shown = Self::plain(reached, row, (page.lang, page.now_ms));
+        shown.due = due(&row.facts, kind, &row.status, page);
+        if page.office() {
+            shown.site = shown::site(journal.authority(), row, page.lang);
+        }
+        shown
+    }
+
+    /// A row without what depends on who looks.
+    pub(super) fn plain(reached: Reached, row: &Listed, (lang, now_ms): (Lang, u64)) -> Self {
+        let kind = Catalogue::standard().kind(&row.kind);
+        let (state, status) = delivery::shown(reached, &row.kind, &row.status);
+        Self {
+            id: row.id.hyphenated(),
+            number: row.number.clone().unwrap_or_default(),
+            title: match &row.title {
+                Some(title) => title.clone(),
+                None => lang.say("record-untitled", &[]),
+            },
+            status: shown::status(kind, &status, lang),
+            state: Shown::of(state, lang),
+            at: shown::at(row.recorded_ms(), now_ms, lang),
+            site: String::new(),
+            conflict: row.conflicts > 0,
+            due: None,
+            reached: state,
+        }
+    }
+
+    /// Whether the hub has it.
+    pub(super) fn arrived(&self) -> bool {
+        !matches!(self.reached, Reached::Saved | Reached::Sending)
+    }
+}
+
+/// When an answer is due, as long as there is none.
+pub(super) fn due(
+    facts: &Map<String, Value>,
+    kind: Option<&Kind>,
+    status: &str,
+    page: &Page,
+) -> Option<Due> {
+    let date = facts.get("due_on")?.as_str()?;
+    let kind = kind?;
+    let days = clock::Beijing::of(page.now_ms).days_until(date)?;
+    // An answer was given when nobody is to act any more, or what is left is to tell of it.
+    let told = kind.status(status)?.tells.is_some();
+    let done = told || !kind.is_open(status) || status == "answered";
+    let (id, count) = match days {
+        _ if done => return None,
+        ..0 => ("due-over", days.unsigned_abs()),
+        0 => ("due-today", 0),
+        _ => ("due-in", days.unsigned_abs()),
+    };
+    Some(Due {
+        said: page.n(id, &u64::from(count)),
+        over: days < 0,
+    })
+}
+
+/// Statuses from which the usual next step is one that these may take, with the step, in the order of the
+/// process. The status is the folded one, as stored.
+pub(super) fn next_for<'a>(
+    kind: &'a Kind,
+    acts: &BTreeSet<Actor>,
+) -> Vec<(&'a Status, &'a Transition)> {
+    let found = kind.statuses.iter().filter_map(|status| {
+        let step = kind.transition(status.next.as_deref()?)?;
+        let folded = match &status.stands_for {
+            Some(folded) => kind.status(folded)?,
+            None => status,
+        };
+        (!step.who.is_disjoint(acts)).then_some((folded, step))
+    });
+    found.collect()
+}
+
+// ---- lists ----
+
+/// What a list was asked for. Text to search for is never part of an address: it may be somebody's name.
+#[derive(Clone, Default, Deserialize)]
+pub(super) struct Asked {
+    kind: Option<String>,
+    status: Option<String>,
+    state: Option<String>,
+    after: Option<String>,
+    q: Option<String>,
+}
+
+#[derive(Template)]
+#[template(path = "list.html")]
+struct List {
+    page: Page,
+    asked: Asked,
+    rows: Vec<Row>,
+    kinds: Vec<(String, String)>,
+    statuses: Vec<(String, String)>,
+    states: Vec<(&'static str, String)>,
+    next: Option<String>,
+    newest: String,
+}
+
+impl List {
+    fn is(&self, name: &Option<String>, value: &str) -> bool {
+        name.as_deref() == Some(value)
+    }
+
+    fn filtered(&self) -> bool {
+        let asked = [
+            &self.asked.kind,
+            &self.asked.status,
+            &self.asked.state,
+            &self.asked.q,
+        ];
+        asked.iter().any(|it| it.is_some())
+    }
+}
+
+/// The list, by address.
+pub(super) async fn page(
+    State(app): State<App>,
+    session: Session,
+    Query(mut asked): Query<Asked>,
+) -> Answer {
+    asked.q = None;
+    listed(&app, session, asked).await
+}
+
+/// The list, with a text to search for.
+pub(super) async fn search(
+    State(app): State<App>,
+    session: Session,
+    Form(asked): Form<Asked>,
+) -> Answer {
+    listed(&app, session, asked).await
+}
+
+async fn listed(app: &App, session: Session, asked: Asked) -> Answer {
+    let line = (app.doors.line)();
+    let some = |text: Option<String>| {
+        let text = text.map(|text| text.trim().chars().take(100).collect::<String>());
+        text.filter(|text| !text.is_empty())
+    };
+    let asked = Asked {
+        kind: some(asked.kind),
+        status: some(asked.status),
+        state: some(asked.state),
+        after: some(asked.after),
+        q: some(asked.q),
+    };
+    let list = app
+        .read(move |journal, connection| {
+            let lang = session.lang();
+            let title = lang.say("menu-list", &[]);
+            let page = Page::new(connection, journal, &session, &line, ("/records", title))?;
+            let coverage = Coverage::read(connection, journal)?;
+            let (rows, next) = rows(connection, journal, &coverage, &asked, &page)?;
+            let chosen = asked.kind.as_deref().unwrap_or("opinion");
+            let kind = Catalogue::standard().kind(chosen);
+            let kinds = Catalogue::standard().kinds();
+            let states = [
+                "saved",
+                "sending",
+                "received",
+                "merged",
+                "answered",
+                "refused",
+                "quarantined",
+            ];
+            Ok(List {
+                newest: rows.first().map(|row| row.id.clone()).unwrap_or_default(),
+                rows,
+                next,
+                kinds: kinds
+                    .map(|kind| (kind.code.clone(), lang.label(&kind.label).to_owned()))
+                    .collect(),
+                statuses: kind
+                    .into_iter()
+                    .flat_map(|kind| &kind.statuses)
+                    .map(|status| (status.code.clone(), lang.label(&status.label).to_owned()))
+                    .collect(),
+                states: states
+                    .iter()
+                    .map(|state| (*state, lang.say(&format!("state-{state}"), &[])))
+                    .collect(),
+                asked,
+                page,
+            })
+        })
+        .await?;
+    html(&list)
+}
+
+/// A page of rows. The state is told by receipts and not stored, so rows in another state are passed over
+/// until the page is full.
+fn rows(
+    connection: &Connection,
+    journal: &Journal,
+    coverage: &Coverage,
+    asked: &Asked,
+    page: &Page,
+) -> Result<(Vec<Row>, Option<String>)> {
+    /// Rows looked at for one page at most.
+    const LOOKED_AT: usize = 2_000;
+    let mut filter = Filter {
+        kind: asked.kind.clone(),
+        status: asked.status.clone(),
+        search: asked.q.clone(),
+        conflicts: None,
+        limit: ROWS,
+        after: asked.after.as_deref().and_then(RecordId::parse),
+    };
+    let mut found = Vec::new();
+    let mut looked_at = 0;
+    loop {
+        let batch = records::list(connection, &filter)?;
+        for row in &batch {
+            let reached = coverage.reached(connection, row.key)?;
+            let (state, status) = delivery::shown(reached, &row.kind, &row.status);
+            let wanted = asked.state.as_deref().is_none_or(|it| it == state.word())
+                && asked.status.as_ref().is_none_or(|it| *it == status);
+            if wanted {
+                found.push(Row::reached(journal, reached, row, page));
+            }
+            filter.after = Some(row.id);
+            if found.len() == ROWS {
+                let next = Some(row.id.hyphenated());
+                return Ok((found, next));
+            }
+        }
+        looked_at += batch.len();
+        if batch.len() < ROWS {
+            return Ok((found, None));
+        }
+        if looked_at >= LOOKED_AT {
+            let next = filter.after.map(|after| after.hyphenated());
+            return Ok((found, next));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::records::acts_for;
+
+    #[test]
+    fn the_usual_next_step_is_offered_to_whom_it_belongs() {
+        let kind = Catalogue::standard().kind("opinion").unwrap();
+        let steps = |acts: &BTreeSet<Actor>| -> Vec<String> {
+            let next = next_for(kind, acts);
+            next.iter()
+                .map(|(status, step)| format!("{}>{}", status.code, step.event))
+                .collect()
+        };
+        use lianxin_protocol::authority::Role;
+        assert_eq!(steps(&acts_for(Some(Role::Station))), ["answered>inform"]);
+        let office = steps(&acts_for(Some(Role::Operator)));
+        assert_eq!(
+            office.first().map(String::as_str),
+            Some("registered>accept")
+        );
+        assert!(office.contains(&"accepted>dispatch".to_owned()));
+    }
+}
