@@ -31,16 +31,30 @@ use serde_json::{Map, Value};
 
 pub use fold::{Folded, Outcome, Step, VoidReason};
 pub use load::CatalogueError;
-pub use read::{Draft, Refusal};
+pub use read::{Draft, NESTED_MAX, Refusal};
 
-/// The shipped files. A new kind is one more line here.
+/// The shipped files. A new kind is one more line here; people meet the kinds in this order.
 const COMMON: &str = include_str!("catalogue/kinds/common.toml");
-const KINDS: [&str; 1] = [include_str!("catalogue/kinds/opinion.toml")];
+const KINDS: [&str; 11] = [
+    include_str!("catalogue/kinds/opinion.toml"),
+    include_str!("catalogue/kinds/legis_comment.toml"),
+    include_str!("catalogue/kinds/reception.toml"),
+    include_str!("catalogue/kinds/visit.toml"),
+    include_str!("catalogue/kinds/assignment.toml"),
+    include_str!("catalogue/kinds/reply.toml"),
+    include_str!("catalogue/kinds/legis_consultation.toml"),
+    include_str!("catalogue/kinds/draft_article.toml"),
+    include_str!("catalogue/kinds/site.toml"),
+    include_str!("catalogue/kinds/deputy.toml"),
+    include_str!("catalogue/kinds/org.toml"),
+];
 
 /// All kinds of record that this release knows.
 #[derive(Clone, Debug, Default)]
 pub struct Catalogue {
     kinds: BTreeMap<String, Kind>,
+    /// Codes in the order of the files.
+    order: Vec<String>,
 }
 
 impl Catalogue {
@@ -60,7 +74,39 @@ impl Catalogue {
     /// # Errors
     /// The first thing that is wrong: see [`CatalogueError`].
     pub fn parse(common: &str, kinds: &[&str]) -> Result<Self, CatalogueError> {
-        load::catalogue(common, kinds).map(|kinds| Self { kinds })
+        load::catalogue(common, kinds).map(|(kinds, order)| Self { kinds, order })
+    }
+
+    /// Judges a whole new record with what is nested in it as records of other kinds: the articles of a draft.
+    /// A refusal there names the field, the place from 1 and the field within: `articles/2.path`.
+    ///
+    /// # Errors
+    /// All refusals at once.
+    pub fn read(&self, kind: &Kind, input: &Value) -> Result<Draft, Vec<Refusal>> {
+        let judged = kind.read(input);
+        let (mut draft, mut refusals) = match judged {
+            Ok(draft) => (draft, Vec::new()),
+            Err(refusals) => (Draft::default(), refusals),
+        };
+        for (gather, items) in kind.nested(input) {
+            let Some(child) = self.kind(&gather.kind) else {
+                continue;
+            };
+            for (place, item) in (1..).zip(items) {
+                match child.read_under(item, &gather.by, place) {
+                    Ok(nested) => draft.nested.push((child.code.clone(), nested)),
+                    Err(faults) => refusals.extend(faults.into_iter().map(|fault| Refusal {
+                        field: format!("{}/{place}.{}", gather.shown_as(), fault.field),
+                        ..fault
+                    })),
+                }
+            }
+        }
+        if refusals.is_empty() {
+            Ok(draft)
+        } else {
+            Err(refusals)
+        }
     }
 
     /// The kind with this code (`opinion`).
@@ -69,9 +115,9 @@ impl Catalogue {
         self.kinds.get(code)
     }
 
-    /// All kinds, by code.
+    /// All kinds, in the order in which people meet them.
     pub fn kinds(&self) -> impl Iterator<Item = &Kind> {
-        self.kinds.values()
+        self.order.iter().filter_map(|code| self.kinds.get(code))
     }
 }
 
@@ -104,6 +150,18 @@ pub struct Kind {
     pub title: Option<String>,
     /// Key of the text that a missing title is taken from.
     pub title_from: Option<String>,
+    /// Fields that name a record without a title: a date, a place.
+    pub named_by: Vec<String>,
+    /// Key of the text that a record is about, in somebody's own words.
+    pub words: Option<String>,
+    /// Where its records live.
+    pub home: Home,
+    /// For a kind whose records belong to a record of another.
+    pub parent: Option<Parent>,
+    /// Kinds whose records refer to one of this kind, and are listed there.
+    pub gathers: Vec<Gather>,
+    /// What a new record is marked with by how a record stands that it refers to.
+    pub flags: Vec<Flag>,
     /// Names that nobody may use for a field.
     forbidden: Vec<String>,
 }
@@ -113,6 +171,14 @@ impl Kind {
     #[must_use]
     pub fn field(&self, key: &str) -> Option<&Field> {
         find(&self.fields, key)
+    }
+
+    /// What is nested in an input as records of other kinds.
+    fn nested<'a>(&'a self, input: &'a Value) -> impl Iterator<Item = (&'a Gather, &'a [Value])> {
+        self.gathers.iter().filter_map(move |gather| {
+            let items = input.get(gather.field.as_ref()?)?.as_array()?;
+            Some((gather, items.as_slice()))
+        })
     }
 
     /// The status with this code, derived ones included.
@@ -199,6 +265,122 @@ impl Kind {
         }
         root
     }
+}
+
+/// Where the records of a kind live.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Home {
+    /// With the device that makes them: its site's space, or the hub's.
+    #[default]
+    Device,
+    /// In the bulletin, which everyone reads.
+    Bulletin,
+    /// With the record that they belong to.
+    Parent,
+}
+
+/// How a record of one kind belongs to a record of another.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Parent {
+    /// The field that refers to it.
+    pub field: String,
+    /// Such records are numbered under the number of theirs: `…-71/Z1`.
+    pub suffix: Option<String>,
+    /// The field that keeps the order of those that came together.
+    pub place: Option<String>,
+}
+
+/// A kind whose records refer to one of this kind.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Gather {
+    /// Its code.
+    pub kind: String,
+    /// The field by which they refer.
+    pub by: String,
+    /// Under which name they are nested in the JSON of this kind; they then come and go with it.
+    pub field: Option<String>,
+    /// Whether one is begun from the page of a record of this kind.
+    #[serde(default)]
+    pub adds: bool,
+    /// What a record that is begun there starts with.
+    #[serde(default)]
+    pub sets: BTreeMap<String, String>,
+    /// What it starts with of this record: its field to the field here.
+    #[serde(default)]
+    pub copies: BTreeMap<String, String>,
+}
+
+impl Gather {
+    /// The name in JSON.
+    fn shown_as(&self) -> &str {
+        self.field.as_ref().unwrap_or(&self.kind)
+    }
+}
+
+/// A mark on a new record: set when the record it refers to stands in none of these statuses.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Flag {
+    /// The yes-or-no field that is set.
+    pub field: String,
+    /// The field that refers.
+    pub by: String,
+    /// Folded statuses in which it is not.
+    pub unless: BTreeSet<String>,
+}
+
+/// Records that a step makes, in the space of the one it is taken on.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Make {
+    /// Code of their kind, which belongs to this one.
+    pub kind: String,
+    /// The field that gets today's date.
+    pub dated: Option<String>,
+    /// One record for each thing named; without it, one.
+    pub each: Option<Each>,
+    /// Fields that refer to the first record of a kind that belongs to the same one and is still open.
+    #[serde(default)]
+    pub cites: BTreeMap<String, String>,
+    /// Their field to the datum of the step.
+    #[serde(default)]
+    pub copies: BTreeMap<String, String>,
+}
+
+/// One record for each thing that the data of a step name.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Each {
+    /// Data with one reference or several.
+    pub data: Vec<String>,
+    /// The field that gets the thing.
+    pub item: String,
+    /// The enum field that says which datum named it.
+    pub name: String,
+}
+
+/// A step that is taken along on records that belong to the one where a step is taken, if it is possible there.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Move {
+    /// Code of their kind.
+    pub kind: String,
+    /// The step.
+    pub event: String,
+    /// The datum that gets today's date, unless it is copied.
+    pub dated: Option<String>,
+    /// Only on records whose field has one of these values.
+    #[serde(default, rename = "where")]
+    pub only: BTreeMap<String, BTreeSet<String>>,
+    /// What it carries always.
+    #[serde(default)]
+    pub sets: BTreeMap<String, String>,
+    /// Its datum to the datum of the step here.
+    #[serde(default)]
+    pub copies: BTreeMap<String, String>,
 }
 
 /// What a record holds in the clear: flat key to value.
@@ -300,6 +482,19 @@ pub struct Field {
 }
 
 impl Field {
+    /// The kinds of record that this field, or an item of it, may name.
+    #[must_use]
+    pub fn names(&self) -> &[String] {
+        match &self.kind {
+            FieldType::Ref { to, .. } => to,
+            FieldType::Set { of, .. } => match &**of {
+                FieldType::Ref { to, .. } => to,
+                _ => &[],
+            },
+            _ => &[],
+        }
+    }
+
     /// Whether a stored fact is a value of this field. Foreign records may hold anything.
     #[must_use]
     pub fn accepts(&self, fact: &Fact) -> bool {
@@ -315,10 +510,13 @@ pub enum FieldType {
         /// Longest text.
         max_chars: usize,
     },
-    /// Names something: a record, a deputy, a unit. One line; spaces around it do not count.
+    /// Names something: a record by its id or number, or a thing by its name. One line; spaces around it do not
+    /// count. It is kept as it was given and looked up when it is shown: what it names may arrive later.
     Ref {
         /// Longest reference.
         max_chars: usize,
+        /// Kinds of record it may name; without any it is a name.
+        to: Vec<String>,
     },
     /// One of a list of codes.
     Enum {
@@ -429,6 +627,10 @@ pub struct Transition {
     pub one_of: Vec<String>,
     /// Fields set by earlier events that are unset.
     pub clears: Vec<String>,
+    /// Records that it makes.
+    pub makes: Option<Make>,
+    /// Steps that it takes along elsewhere.
+    pub moves: Vec<Move>,
 }
 
 impl Transition {

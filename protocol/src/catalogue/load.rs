@@ -12,8 +12,8 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use super::{
-    Actor, Choice, Condition, Creation, Fact, Field, FieldType, Kind, Label, Retention, Rounds,
-    Section, Status, Transition, find,
+    Actor, Choice, Condition, Creation, Fact, Field, FieldType, Flag, Gather, Home, Kind, Label,
+    Make, Move, Parent, Retention, Rounds, Section, Status, Transition, find,
 };
 use crate::number::KindCode;
 
@@ -57,7 +57,22 @@ struct CommonFile {
     #[serde(rename = "field")]
     fields: Vec<FieldEntry>,
     #[serde(default)]
+    shared: Vec<FieldEntry>,
+    #[serde(default)]
     data: Vec<FieldEntry>,
+    #[serde(default, rename = "process")]
+    processes: Vec<ProcessEntry>,
+}
+
+/// Statuses and steps that several kinds share.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ProcessEntry {
+    code: String,
+    initial: String,
+    status: Vec<StatusEntry>,
+    #[serde(rename = "transition")]
+    transitions: Vec<TransitionEntry>,
 }
 
 #[derive(Deserialize)]
@@ -69,11 +84,24 @@ struct KindFile {
     en: String,
     title: Option<String>,
     title_from: Option<String>,
+    #[serde(default)]
+    named_by: Vec<String>,
+    words: Option<String>,
+    #[serde(default)]
+    space: Home,
+    parent: Option<Parent>,
+    #[serde(default)]
+    gathers: Vec<Gather>,
+    #[serde(default, rename = "flag")]
+    flags: Vec<Flag>,
+    process: Option<String>,
     initial: Option<String>,
     register_event: Option<String>,
     create: CreateEntry,
     #[serde(default, rename = "section")]
     sections: Vec<SectionEntry>,
+    #[serde(default)]
+    shared: Vec<String>,
     #[serde(rename = "field")]
     fields: Vec<FieldEntry>,
     #[serde(default, rename = "status")]
@@ -103,7 +131,7 @@ struct ChoiceEntry {
     en: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct StatusEntry {
     code: String,
@@ -141,6 +169,7 @@ struct FieldEntry {
     hint: Option<LabelEntry>,
     r#type: TypeName,
     of: Option<TypeName>,
+    to: Option<Vec<String>>,
     max_chars: Option<usize>,
     max_items: Option<usize>,
     min: Option<i64>,
@@ -172,7 +201,7 @@ enum TypeName {
     Opaque,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TransitionEntry {
     event: String,
@@ -193,15 +222,19 @@ struct TransitionEntry {
     one_of: Vec<String>,
     #[serde(default)]
     clears: Vec<String>,
+    makes: Option<Make>,
+    #[serde(default)]
+    moves: Vec<Move>,
 }
 
-/// Reads all files; the result is keyed by the code of the kind.
-pub(super) fn catalogue(
-    common: &str,
-    kinds: &[&str],
-) -> Result<BTreeMap<String, Kind>, CatalogueError> {
+/// The kinds by their codes, and the codes in the order of the files.
+type Loaded = (BTreeMap<String, Kind>, Vec<String>);
+
+/// Reads all files.
+pub(super) fn catalogue(common: &str, kinds: &[&str]) -> Result<Loaded, CatalogueError> {
     let common: CommonFile = toml(common, || "common".to_owned())?;
     let mut loaded = BTreeMap::new();
+    let mut order = Vec::new();
     let mut prefixes = BTreeSet::new();
     for (place, text) in kinds.iter().enumerate() {
         let file: KindFile = toml(text, || format!("{} of the kinds", place + 1))?;
@@ -219,11 +252,18 @@ pub(super) fn catalogue(
         {
             return Err(invalid("its prefix is taken by another kind".to_owned()));
         }
+        order.push(kind.code.clone());
         if loaded.insert(kind.code.clone(), kind).is_some() {
             return Err(invalid("there are two kinds of this code".to_owned()));
         }
     }
-    Ok(loaded)
+    for kind in loaded.values() {
+        check_relations(kind, &loaded).map_err(|what| CatalogueError::Invalid {
+            kind: kind.code.clone(),
+            what,
+        })?;
+    }
+    Ok((loaded, order))
 }
 
 fn toml<T: for<'de> Deserialize<'de>>(
@@ -237,10 +277,31 @@ fn toml<T: for<'de> Deserialize<'de>>(
 }
 
 /// From the form of the file to the form of the program.
-fn kind(file: KindFile, common: &CommonFile) -> Checked<Kind> {
-    let fields = file.fields.iter().chain(&common.fields).cloned().map(field);
-    let fields = fields.collect::<Checked<Vec<_>>>()?;
-    let data = file.data.iter().chain(&common.data).cloned().map(field);
+fn kind(mut file: KindFile, common: &CommonFile) -> Checked<Kind> {
+    if let Some(code) = &file.process {
+        let process = common
+            .processes
+            .iter()
+            .find(|process| process.code == *code);
+        let process = process.ok_or_else(|| format!("there is no process {code}"))?;
+        ensure(file.initial.is_none(), || {
+            format!("it begins as process {code} says, and as it says itself")
+        })?;
+        file.initial = Some(process.initial.clone());
+        file.statuses.extend(process.status.iter().cloned());
+        file.transitions.extend(process.transitions.iter().cloned());
+    }
+    let shared = file.shared.iter().map(|key| {
+        let found = common.shared.iter().find(|field| field.key == *key);
+        found.ok_or_else(|| format!("there is no shared field {key}"))
+    });
+    let shared = shared.collect::<Checked<Vec<_>>>()?;
+    let fields = file.fields.iter().chain(shared).chain(&common.fields);
+    let fields = fields.cloned().map(field).collect::<Checked<Vec<_>>>()?;
+    // A datum of that name sets the field, where a kind has one.
+    let common_data = common.data.iter();
+    let common_data = common_data.filter(|datum| find(&fields, &datum.key).is_none());
+    let data = file.data.iter().chain(common_data).cloned().map(field);
     let data = data.collect::<Checked<Vec<_>>>()?;
     unique(
         "field or datum",
@@ -271,8 +332,14 @@ fn kind(file: KindFile, common: &CommonFile) -> Checked<Kind> {
             who: file.create.who,
         },
         register_event: file.register_event,
+        words: file.words.or_else(|| file.title_from.clone()),
         title: file.title,
         title_from: file.title_from,
+        named_by: file.named_by,
+        home: file.space,
+        parent: file.parent,
+        gathers: file.gathers,
+        flags: file.flags,
         forbidden: common.forbidden.clone(),
         sections: file.sections.into_iter().map(Section::from).collect(),
         fields,
@@ -287,6 +354,7 @@ fn field(mut entry: FieldEntry) -> Checked<Field> {
     let unused = entry.of.is_some()
         || entry.max_chars.is_some()
         || entry.max_items.is_some()
+        || entry.to.is_some()
         || entry.min.is_some()
         || entry.max.is_some()
         || entry.options.is_some();
@@ -320,6 +388,7 @@ fn field_type(entry: &mut FieldEntry, item: Option<TypeName>) -> Checked<FieldTy
         },
         TypeName::Ref => FieldType::Ref {
             max_chars: need(&mut entry.max_chars, "max_chars")?,
+            to: entry.to.take().unwrap_or_default(),
         },
         TypeName::Enum => {
             let options = need(&mut entry.options, "options")?;
@@ -396,6 +465,8 @@ fn transition(
         rounds: entry.rounds,
         one_of: entry.one_of,
         clears: entry.clears,
+        makes: entry.makes,
+        moves: entry.moves,
     })
 }
 
@@ -462,13 +533,23 @@ fn check(kind: &Kind) -> Checked {
     check_groups(&kind.fields)?;
     check_part_size(&kind.fields)?;
     check_sections(kind)?;
-    for (name, key) in [("title", &kind.title), ("title_from", &kind.title_from)] {
+    let texts = [
+        ("title", &kind.title),
+        ("title_from", &kind.title_from),
+        ("words", &kind.words),
+    ];
+    for (name, key) in texts {
         let Some(key) = key else { continue };
         let field = kind
             .field(key)
             .ok_or_else(|| format!("{name}: there is no field {key}"))?;
         ensure(matches!(field.kind, FieldType::Text { .. }), || {
             format!("{name} is not a text")
+        })?;
+    }
+    for key in &kind.named_by {
+        ensure(kind.fields.iter().any(|field| field.key == *key), || {
+            format!("named_by: there is no field {key}")
         })?;
     }
     check_statuses(kind)?;
@@ -616,7 +697,7 @@ fn check_part_size(fields: &[Field]) -> Checked {
         let texts = fields.iter().filter(|field| field.retention == Some(class));
         let chars: usize = texts
             .map(|field| match &field.kind {
-                FieldType::Text { max_chars } | FieldType::Ref { max_chars } => *max_chars,
+                FieldType::Text { max_chars } | FieldType::Ref { max_chars, .. } => *max_chars,
                 FieldType::Enum { .. }
                 | FieldType::Int { .. }
                 | FieldType::Bool
@@ -773,6 +854,149 @@ fn check_transition(transition: &Transition, kind: &Kind) -> Checked {
         ensure(kind.field(key).is_some(), || {
             format!("it clears {key}, which is no field")
         })?;
+    }
+    Ok(())
+}
+
+/// What kinds say of each other: every name there exists, and means what the other takes it for.
+fn check_relations(kind: &Kind, kinds: &BTreeMap<String, Kind>) -> Checked {
+    let other = |code: &str| {
+        let other = kinds.get(code);
+        other.ok_or_else(|| format!("there is no kind {code}"))
+    };
+    let has = |kind: &Kind, key: &str| {
+        ensure(kind.field(key).is_some(), || {
+            format!("{} has no field {key}", kind.code)
+        })
+    };
+    let data = kind.transitions.iter().flat_map(|step| &step.data);
+    for field in kind.fields.iter().chain(data) {
+        for code in field.names() {
+            other(code)?;
+        }
+    }
+    if let Some(parent) = &kind.parent {
+        let to = kind.field(&parent.field).map(Field::names);
+        ensure(to.is_some_and(|to| !to.is_empty()), || {
+            format!("{} names no record to belong to", parent.field)
+        })?;
+        if let Some(place) = &parent.place {
+            has(kind, place)?;
+        }
+        let suffix = parent.suffix.as_ref();
+        ensure(
+            suffix.is_none_or(|it| it.len() == 1 && it.bytes().all(|it| it.is_ascii_uppercase())),
+            || "the suffix of its numbers is no capital letter".to_owned(),
+        )?;
+        ensure(suffix.is_none() || kind.prefix.is_none(), || {
+            "it has two ways to be numbered".to_owned()
+        })?;
+    }
+    ensure(kind.home != Home::Parent || kind.parent.is_some(), || {
+        "it lives with a record that it does not name".to_owned()
+    })?;
+    for Flag { field, by, unless } in &kind.flags {
+        let flag = kind.field(field).map(|field| &field.kind);
+        ensure(flag == Some(&FieldType::Bool), || {
+            format!("{field} is no mark")
+        })?;
+        let named = kind.field(by).map(Field::names).unwrap_or_default();
+        for code in named {
+            let other = other(code)?;
+            let known = unless.iter().all(|status| other.status(status).is_some());
+            ensure(known, || {
+                format!("{code} has no such status as {field} names")
+            })?;
+        }
+        ensure(!named.is_empty(), || format!("{by} names no record"))?;
+    }
+    for gather in &kind.gathers {
+        let from = other(&gather.kind)?;
+        let by = from.field(&gather.by).map(Field::names).unwrap_or_default();
+        ensure(by.contains(&kind.code), || {
+            format!("{} of {} does not name it", gather.by, gather.kind)
+        })?;
+        let own = from.parent.as_ref();
+        ensure(
+            gather.field.is_none() || own.is_some_and(|it| it.field == gather.by),
+            || format!("{} is nested without belonging to it", gather.kind),
+        )?;
+        let clash = gather.field.as_ref();
+        ensure(
+            clash.is_none_or(|name| find(&kind.fields, name).is_none()),
+            || "a nested kind has the name of a field".to_owned(),
+        )?;
+        for (theirs, ours) in &gather.copies {
+            has(from, theirs)?;
+            has(kind, ours)?;
+        }
+        for theirs in gather.sets.keys() {
+            has(from, theirs)?;
+        }
+    }
+    for step in &kind.transitions {
+        check_effects(step, kind, &other)
+            .map_err(|what| format!("event {}: {what}", step.event))?;
+    }
+    Ok(())
+}
+
+fn check_effects<'a>(
+    step: &Transition,
+    kind: &Kind,
+    other: &impl Fn(&str) -> Checked<&'a Kind>,
+) -> Checked {
+    let takes = |key: &String| {
+        ensure(find(&step.data, key).is_some(), || {
+            format!("it does not take {key}")
+        })
+    };
+    let belongs = |child: &Kind| {
+        let parent = child.parent.as_ref().and_then(|it| child.field(&it.field));
+        let named = parent.map(Field::names).unwrap_or_default();
+        ensure(named.contains(&kind.code), || {
+            format!("{} does not belong to {}", child.code, kind.code)
+        })
+    };
+    if let Some(make) = &step.makes {
+        let made = other(&make.kind)?;
+        belongs(made)?;
+        let each = make.each.iter().flat_map(|each| [&each.item, &each.name]);
+        let named = make.copies.keys().chain(make.cites.keys());
+        for key in named.chain(&make.dated).chain(each) {
+            ensure(made.field(key).is_some(), || {
+                format!("{} has no field {key}", made.code)
+            })?;
+        }
+        if let Some(each) = &make.each {
+            each.data.iter().try_for_each(takes)?;
+        }
+        make.copies.values().try_for_each(takes)?;
+        for cited in make.cites.values() {
+            belongs(other(cited)?)?;
+        }
+    }
+    for along in &step.moves {
+        let moved = other(&along.kind)?;
+        belongs(moved)?;
+        let event = moved.transition(&along.event);
+        let event = event.ok_or_else(|| format!("{} has no event {}", moved.code, along.event))?;
+        let given = along
+            .copies
+            .keys()
+            .chain(along.sets.keys())
+            .chain(&along.dated);
+        for key in given {
+            ensure(find(&event.data, key).is_some(), || {
+                format!("{} of {} does not take {key}", along.event, moved.code)
+            })?;
+        }
+        along.copies.values().try_for_each(takes)?;
+        for field in along.only.keys() {
+            ensure(moved.field(field).is_some(), || {
+                format!("{} has no field {field}", moved.code)
+            })?;
+        }
     }
     Ok(())
 }

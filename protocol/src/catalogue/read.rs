@@ -23,6 +23,8 @@ use super::{Condition, Fact, Field, FieldType, Kind, Retention, find};
 /// Names that come with a record without being fields of it; ignored.
 const SUBMISSION_ID: &str = "submission_id";
 const KIND: &str = "kind";
+/// Records nested in one input: a code has some 1,260 articles at most (民法典), and comes in parts.
+pub const NESTED_MAX: usize = 500;
 /// What is repeated of a field name that is not known.
 const NAME_CHARS: usize = 64;
 /// A name this many edits away, or fewer, is suggested for one that is not known.
@@ -38,6 +40,8 @@ pub struct Draft {
     pub facts: BTreeMap<String, Option<Fact>>,
     /// Erasable values by class; none of them is blank.
     pub texts: BTreeMap<Retention, BTreeMap<String, String>>,
+    /// New records only: those that come with it, by their kinds. They lack the reference to this one.
+    pub nested: Vec<(String, Self)>,
 }
 
 impl fmt::Debug for Draft {
@@ -52,6 +56,7 @@ impl fmt::Debug for Draft {
         f.debug_struct("Draft")
             .field("facts", &self.facts)
             .field("texts", &texts)
+            .field("nested", &self.nested)
             .finish()
     }
 }
@@ -81,6 +86,26 @@ impl Kind {
         reader.complete();
         reader.take_title();
         reader.finish()
+    }
+
+    /// Judges a new record that came nested in one of another kind, as the `place`th there: the field `by` that
+    /// refers to that one is not asked for.
+    pub(super) fn read_under(
+        &self,
+        input: &Value,
+        by: &str,
+        place: i64,
+    ) -> Result<Draft, Vec<Refusal>> {
+        let mut input = input.clone();
+        if let Value::Object(members) = &mut input {
+            members.insert(by.to_owned(), json!("-"));
+        }
+        let mut draft = self.read(&input)?;
+        draft.facts.remove(by);
+        if let Some(field) = self.parent.as_ref().and_then(|it| it.place.clone()) {
+            draft.facts.insert(field, Some(Fact::Int(place)));
+        }
+        Ok(draft)
     }
 
     /// Judges a change to some fields. `null` or a blank string clears a field. For a set, an
@@ -177,6 +202,9 @@ impl<'a> Reader<'a> {
 
     /// A name on the first level is a field or a group of fields.
     fn take_named(&mut self, name: &str, value: &Value) {
+        if self.nests(name) {
+            return self.take_nested(name, value);
+        }
         let fields = self.fields;
         let in_group = |field: &&Field| field.key.split_once('.').is_some_and(|(g, _)| g == name);
         if !fields.iter().any(|field| in_group(&field)) {
@@ -213,6 +241,30 @@ impl<'a> Reader<'a> {
                 );
             }
         }
+    }
+
+    fn nests(&self, name: &str) -> bool {
+        let gathers = &self.kind.gathers;
+        let nested = gathers.iter().filter_map(|gather| gather.field.as_ref());
+        std::ptr::eq(self.fields, self.kind.fields.as_slice())
+            && nested.into_iter().any(|field| field == name)
+    }
+
+    /// Only the shape is judged here; the records themselves are judged as what they are.
+    fn take_nested(&mut self, name: &str, value: &Value) {
+        let fault = match (self.mode, value) {
+            (Mode::New, Value::Null) => return,
+            (Mode::New, Value::Array(items)) if items.len() <= NESTED_MAX => return,
+            (Mode::New, Value::Array(_)) => {
+                Fault::new("too_many", format!("at most {NESTED_MAX} at a time"))
+            }
+            (Mode::New, _) => Fault::type_of("an array of objects"),
+            (Mode::Edit, _) => Fault::new(
+                "read_only",
+                "each of these is a record of its own: change it there",
+            ),
+        };
+        self.refuse(name, fault);
     }
 
     fn take(&mut self, field: &Field, value: &Value) {
@@ -506,7 +558,7 @@ fn scalar(kind: &FieldType, value: &Value) -> Result<Fact, Fault> {
             }
             Ok(Fact::Str(text.to_owned()))
         }
-        FieldType::Ref { max_chars } => {
+        FieldType::Ref { max_chars, .. } => {
             reference(string("a reference")?, *max_chars).map(|text| Fact::Str(text.to_owned()))
         }
         FieldType::Enum { options } => {

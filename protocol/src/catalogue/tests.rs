@@ -6,6 +6,7 @@
 )]
 
 mod fold;
+mod kinds;
 mod load;
 mod read;
 

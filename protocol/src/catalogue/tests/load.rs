@@ -12,7 +12,7 @@ fn the_shipped_files_load() -> Tested {
 
 #[test]
 fn a_file_that_contradicts_itself_is_refused_with_the_place() {
-    let [opinion] = KINDS;
+    let [opinion, ..] = KINDS;
     for (right, wrong, said) in [
         ("fields = [\"body\",", "fields = [", "in no section"),
         ("fields = [\"body\",", "fields = [\"boody\",", "type in"),
@@ -128,19 +128,99 @@ fn a_file_that_contradicts_itself_is_refused_with_the_place() {
 
 #[test]
 fn unknown_words_in_a_file_and_two_kinds_of_one_code_are_refused() {
-    let [opinion] = KINDS;
+    let [opinion, ..] = KINDS;
     let misspelt = opinion.replace("required = true", "requird = true");
     let error = Catalogue::parse(COMMON, &[&misspelt]).err();
     assert!(
         matches!(error, Some(CatalogueError::Syntax { .. })),
         "{error:?}"
     );
-    assert!(Catalogue::parse(COMMON, &[opinion, opinion]).is_err());
+    let said = |kinds: &[&str]| {
+        let error = Catalogue::parse(COMMON, kinds).err();
+        error.map(|error| error.to_string()).unwrap_or_default()
+    };
+    let bare = opinion.replace("prefix = \"YJ\"", "");
+    assert!(said(&[&bare, &bare]).contains("two kinds of this code"));
     let renamed = opinion.replace("code = \"opinion\"", "code = \"petition\"");
-    assert!(
-        Catalogue::parse(COMMON, &[opinion, &renamed]).is_err(),
-        "same prefix"
-    );
+    assert!(said(&[opinion, &renamed]).contains("its prefix is taken"));
+}
+
+#[test]
+fn what_kinds_say_of_each_other_is_checked() {
+    for (right, wrong, said) in [
+        ("to = [\"org\"]", "to = [\"orgs\"]", "no kind orgs"),
+        (
+            "process = \"event\"",
+            "process = \"evnt\"",
+            "no process evnt",
+        ),
+        (
+            "\"source_event\",\n  \"deputies\"",
+            "\"sorce\"",
+            "no shared field sorce",
+        ),
+        (
+            "by = \"deputies_present\"",
+            "by = \"subject\"",
+            "does not name it",
+        ),
+        (
+            "space = \"parent\"\nparent = { field = \"parent\", suffix = \"Z\" }",
+            "space = \"parent\"",
+            "does not name",
+        ),
+        ("suffix = \"Z\"", "suffix = \"z\"", "no capital letter"),
+        ("item = \"unit\"", "item = \"unti\"", "no field unti"),
+        (
+            "instructions = \"text\"",
+            "instructions = \"txt\"",
+            "does not take txt",
+        ),
+        (
+            "kind = \"assignment\", event = \"sign\"",
+            "kind = \"assignment\", event = \"sing\"",
+            "no event sing",
+        ),
+        (
+            "kind = \"assignment\", event = \"sign\"",
+            "kind = \"org\", event = \"sign\"",
+            "does not belong",
+        ),
+        (
+            "dated = \"signed_on\"",
+            "dated = \"due_rule\"",
+            "does not take",
+        ),
+        (
+            "unless = [\"received\"",
+            "unless = [\"recieved\"",
+            "no such status",
+        ),
+        (
+            "field = \"articles\"",
+            "field = \"issuer\"",
+            "the name of a field",
+        ),
+        (
+            "by = \"consultation\"\nfield = \"articles\"",
+            "by = \"path\"\nfield = \"articles\"",
+            "does not name it",
+        ),
+        ("named_by = [\"unit\"]", "named_by = [\"uint\"]", "named_by"),
+    ] {
+        let changed = KINDS.map(|file| file.replacen(right, wrong, 1));
+        assert!(
+            changed.iter().zip(KINDS).any(|(new, old)| new != old),
+            "no file says {right:?}"
+        );
+        let changed: Vec<&str> = changed.iter().map(String::as_str).collect();
+        let error = Catalogue::parse(COMMON, &changed).err();
+        let error = error.map(|error| error.to_string()).unwrap_or_default();
+        assert!(
+            error.contains(said),
+            "{wrong:?}: {error:?} does not say {said:?}"
+        );
+    }
 }
 
 #[test]
