@@ -147,7 +147,7 @@ intake-faults = { $count } things are missing before it can be registered
 intake-faults-kept = What you have typed is all here, and saved on this computer.
 saved-new = Registered and saved on this computer
 saved-again = This form was registered a moment ago
-saved-another = Another one
+saved-another = Record another: { $text }
 
 refused-unknown_field = There is no such field
 refused-forbidden_field = This system does not keep such information
@@ -404,3 +404,18 @@ board-walk-4 = Handle it at the operator's
 board-walk-4-how = Accept, dispatch, answer; computer 1 sees it at once.
 board-walk-5 = Tell the person, print
 board-walk-5-how = Back at computer 1, inform the resident and print the slip.
+
+# Records that belong together, and registers
+register-more = Not in the list, one a line
+home-new-other = Record something else
+related-add = Record: { $text }
+related-none = None yet
+article-comment = Comment on this article
+about-opinion = What residents bring to the station, by phone or on visits
+about-legis_comment = What is said of a draft law, in the person’s own words
+about-reception = The day, the deputies, how many came
+about-visit = Where you went and what you learnt
+about-legis_consultation = A draft law that someone above asks about, sent to the sites article by article
+about-site = Files of stations and collection points
+about-deputy = The register to pick from
+about-org = Units that handle or take part

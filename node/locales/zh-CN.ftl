@@ -159,7 +159,7 @@ intake-faults = 还差 { $count } 处，填好就能登记
 intake-faults-kept = 已经写的都在，也已存在本机。
 saved-new = 登记好了，已存本机
 saved-again = 这一份刚才已经登记过
-saved-another = 再登一条
+saved-another = 再登一条{ $text }
 
 refused-unknown_field = 没有这一项
 refused-forbidden_field = 本系统不记录这类信息
@@ -473,3 +473,18 @@ board-walk-4 = 在操作员电脑办理
 board-walk-4-how = 受理、转办、答复；一号机马上看到。
 board-walk-5 = 反馈并打印
 board-walk-5-how = 回到一号机，反馈群众，打印受理单。
+
+# 相关记录与名册
+register-more = 名单里没有的，一行一个
+home-new-other = 登记其他
+related-add = 登记{ $text }
+related-none = 还没有
+article-comment = 对这一条提意见
+about-opinion = 居民来站、来电、走访中反映的事
+about-legis_comment = 对法律法规草案的意见，照原话记
+about-reception = 哪天、哪几位代表、接待了多少人
+about-visit = 去了哪里、了解到什么
+about-legis_consultation = 上级来函征求意见，把草案逐条发到各站点
+about-site = 工作站和采集点的档案
+about-deputy = 接待、走访时从名册里选
+about-org = 承办单位、共建单位

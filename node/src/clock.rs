@@ -96,6 +96,13 @@ impl Beijing {
         (self.0.year(), self.0.month(), self.0.day())
     }
 
+    /// The date as fields hold it: `2026-03-14`.
+    #[must_use]
+    pub fn iso_date(self) -> String {
+        let (year, month, day) = self.date();
+        format!("{year:04}-{month:02}-{day:02}")
+    }
+
     /// Hour and minute.
     #[must_use]
     pub fn time(self) -> (i8, i8) {

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use lianxin_protocol::authority::{Invite, Membership, Role, SiteInfo, SiteKind};
-use lianxin_protocol::catalogue::{Catalogue, Kind, Outcome};
+use lianxin_protocol::catalogue::{Catalogue, Field, Kind, Outcome};
 use lianxin_protocol::hash::Hex;
 use lianxin_protocol::identity::{DeviceKey, InviteCode, short};
 use lianxin_protocol::message::space_digest;
@@ -25,13 +25,15 @@ use crate::error::{Code, Error, Kind as ErrorKind, Result};
 use crate::journal::Journal;
 use crate::records::delivery::{self, Coverage, Delivery};
 use crate::records::save::{self, Author};
-use crate::records::{self, Filter, gather_written};
+use crate::records::{self, Content, Filter, Listed, gather_written};
 use crate::requests::{self, Asked, INVITE_MAX_HOURS, Wanted};
 use crate::store;
 
 /// Rows of a list when the caller names no number, and at most.
 const LIST_DEFAULT: usize = 50;
 const LIST_MAX: usize = 500;
+/// Records of one kind that are told of beside the one they refer to.
+const RELATED_MAX: usize = 1_000;
 /// Longest submission id in bytes.
 const SUBMISSION_MAX: usize = 200;
 
@@ -225,6 +227,7 @@ impl Command {
                     limit,
                     after: after.transpose()?,
                     conflicts: None,
+                    whole: false,
                 };
                 record_list(journal, connection, &filter)
             }
@@ -585,7 +588,7 @@ fn record_add(
                 continue;
             }
         };
-        match kind.read(row) {
+        match Catalogue::standard().read(kind, row) {
             Ok(draft) => {
                 let new = save::New {
                     kind,
@@ -777,12 +780,17 @@ fn record_json(journal: &mut Journal, connection: &Connection, key: i64) -> Resu
         .iter()
         .map(|asked| request_json(journal, &names, asked));
     let requests: Vec<_> = requests.collect();
+    let related = Related::read(connection, journal, key, &content)?;
+    let mut fields = content.fields;
+    fields.extend(related.nested);
     Ok(json!({
         "id": gathered.id.hyphenated(),
         "kind": content.kind,
         "number": content.number,
         "title": content.title,
-        "fields": content.fields,
+        "fields": fields,
+        "refers": related.refers,
+        "linked": related.linked,
         "conflicts": conflicts,
         "status": status,
         "overlays": content.overlays,
@@ -794,6 +802,72 @@ fn record_json(journal: &mut Journal, connection: &Connection, key: i64) -> Resu
         "waiting": content.waiting,
         "unreadable": content.unreadable,
     }))
+}
+
+/// Records beside one: those nested in it, those that refer to it, and those that it names.
+#[derive(Default)]
+struct Related {
+    nested: Map<String, Value>,
+    linked: Vec<Value>,
+    refers: Map<String, Value>,
+}
+
+impl Related {
+    fn read(
+        connection: &Connection,
+        journal: &mut Journal,
+        key: i64,
+        content: &Content,
+    ) -> Result<Self> {
+        let mut related = Self::default();
+        let Some(kind) = Catalogue::standard().kind(&content.kind) else {
+            return Ok(related);
+        };
+        let brief = |row: &Listed| {
+            json!({
+                "id": row.id.hyphenated(),
+                "kind": row.kind,
+                "number": row.number,
+                "title": row.title,
+            })
+        };
+        for (field, target) in &content.mentions {
+            let kinds = kind.field(field).map(Field::names).unwrap_or_default();
+            if let Some(row) = records::named(connection, target, kinds)? {
+                related.refers.insert(target.clone(), brief(&row));
+            }
+        }
+        let Some(row) = records::rows(connection, &[key])?.pop() else {
+            return Ok(related);
+        };
+        for gather in &kind.gathers {
+            let of = (gather.kind.as_str(), gather.by.as_str());
+            let found = records::referring(connection, &row, of, RELATED_MAX)?;
+            let Some(name) = &gather.field else {
+                related.linked.extend(found.iter().map(|row| {
+                    let mut brief = brief(row);
+                    if let Value::Object(brief) = &mut brief {
+                        brief.insert("field".to_owned(), json!(gather.by));
+                        brief.insert("status".to_owned(), json!(row.status));
+                    }
+                    brief
+                }));
+                continue;
+            };
+            let mut nested = Vec::with_capacity(found.len());
+            for child in &found {
+                let gathered = gather_written(connection, journal, child.key)?;
+                let mut fields = gathered.content(journal.authority()).fields;
+                fields.remove(&gather.by);
+                fields.insert("id".to_owned(), json!(child.id.hyphenated()));
+                nested.push(Value::Object(fields));
+            }
+            if !nested.is_empty() {
+                related.nested.insert(name.clone(), json!(nested));
+            }
+        }
+        Ok(related)
+    }
 }
 
 /// A request as JSON. What a step, a site and an invite are about has a key of its own each.

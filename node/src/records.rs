@@ -428,6 +428,8 @@ pub struct Content {
     pub conflicts: BTreeMap<String, Vec<ConflictValue>>,
     /// Events in causal order.
     pub events: Vec<ShownEvent>,
+    /// What it refers to: field, and what was given there.
+    pub mentions: BTreeSet<(String, String)>,
     /// Changes that wait for others.
     pub waiting: usize,
     /// Keys that this version cannot read.
@@ -537,10 +539,8 @@ impl Content {
             .get("number")
             .and_then(Fact::as_str)
             .map(str::to_owned);
-        let title = kind
-            .and_then(|kind| kind.title.as_ref())
-            .and_then(|key| texts.get(key));
-        let title = title.cloned();
+        let title = kind.and_then(|kind| title(kind, &facts, &texts));
+        let mentions = kind.map(|kind| mentions(kind, &facts)).unwrap_or_default();
         let none = BTreeMap::new();
         let (fact_map, fields) = match kind {
             Some(kind) => (kind.nest(&facts, &none), kind.nest(&facts, &texts)),
@@ -566,6 +566,7 @@ impl Content {
             fields,
             conflicts,
             events,
+            mentions,
             waiting: gathered.built.waiting.len(),
             unreadable: view.unreadable,
         }
@@ -607,6 +608,66 @@ impl Content {
         ]);
         hash::STATE_DIGEST.hash(&[shown.to_string().as_bytes()])
     }
+}
+
+/// What a record is called: its title, the beginning of its words, or the facts that name it.
+fn title(kind: &Kind, facts: &Facts, texts: &BTreeMap<String, String>) -> Option<String> {
+    /// Characters of a title that is the beginning of a text.
+    const TITLE_CHARS: usize = 40;
+    let text = |key: &Option<String>| texts.get(key.as_deref()?);
+    if let Some(title) = text(&kind.title) {
+        return Some(title.clone());
+    }
+    if let Some(words) = text(&kind.title_from) {
+        let words = words.trim();
+        let line = words.lines().next().unwrap_or_default();
+        let mut title: String = line.chars().take(TITLE_CHARS).collect();
+        if title.len() < words.len() {
+            title.push('…');
+        }
+        return Some(title);
+    }
+    let named = kind.named_by.iter().filter_map(|key| {
+        let text = facts.get(key).and_then(Fact::as_str);
+        text.or_else(|| texts.get(key).map(String::as_str))
+    });
+    let named: Vec<_> = named.collect();
+    (!named.is_empty()).then(|| named.join(" "))
+}
+
+fn mentions(kind: &Kind, facts: &Facts) -> BTreeSet<(String, String)> {
+    let mut mentions = BTreeSet::new();
+    for field in kind.fields.iter().filter(|field| !field.names().is_empty()) {
+        let given = facts.get(&field.key).and_then(Fact::as_str);
+        let under = format!("{}/", field.key);
+        let items = facts
+            .range(under.clone()..)
+            .take_while(|(key, _)| key.starts_with(&under))
+            .filter(|(_, fact)| **fact == Fact::Bool(true))
+            .filter_map(|(key, _)| key.get(under.len()..));
+        for target in given.into_iter().chain(items) {
+            mentions.insert((field.key.clone(), same_number(target)));
+        }
+    }
+    mentions
+}
+
+/// A number as it is stored, however it was typed; any other reference as it is.
+fn same_number(text: &str) -> String {
+    numbered(text).unwrap_or_else(|| text.to_owned())
+}
+
+/// Reads a number, or one under it: `…-71/Z1`.
+fn numbered(text: &str) -> Option<String> {
+    let (number, under) = match text.trim().split_once('/') {
+        Some((number, under)) => (number, Some(under.trim().to_uppercase())),
+        None => (text, None),
+    };
+    let number = lianxin_protocol::number::Number::parse(number).ok()?;
+    Some(match under {
+        Some(under) => format!("{number}/{under}"),
+        None => number.to_string(),
+    })
 }
 
 impl Gathered {
@@ -681,12 +742,27 @@ impl Projection {
         connection
             .prepare_cached("DELETE FROM stale WHERE record = ?1")?
             .execute([self.key])?;
+        self.write_mentions(connection)?;
         if !self.refused.is_empty() {
             journal.hold_back(connection, &self.refused)?;
         }
         save::take_numbers(connection, journal, content)?;
         journal.records_changed();
         Ok(true)
+    }
+}
+
+impl Projection {
+    fn write_mentions(&self, connection: &Connection) -> Result<()> {
+        connection
+            .prepare_cached("DELETE FROM mentions WHERE record = ?1")?
+            .execute([self.key])?;
+        for (field, target) in &self.content.mentions {
+            connection
+                .prepare_cached("INSERT INTO mentions (record, field, target) VALUES (?1, ?2, ?3)")?
+                .execute(params![self.key, field, target])?;
+        }
+        Ok(())
     }
 }
 
@@ -718,21 +794,65 @@ pub fn find(connection: &Connection, id: &str) -> Result<i64> {
                 .optional()?
         }
         None => {
-            let number = lianxin_protocol::number::Number::parse(id).map_err(|error| {
-                Error::because(
-                    Code::NoRecord,
-                    "this is neither a record id nor a number",
-                    error,
-                )
+            let number = numbered(id).ok_or_else(|| {
+                Error::new(Code::NoRecord, "this is neither a record id nor a number")
             })?;
             let mut statement =
                 connection.prepare_cached("SELECT id FROM records WHERE number = ?1")?;
-            statement
-                .query_row([number.to_string()], |row| row.get(0))
-                .optional()?
+            statement.query_row([number], |row| row.get(0)).optional()?
         }
     };
     found.ok_or_else(|| Error::new(Code::NoRecord, "this device has no such record"))
+}
+
+/// The record that a reference names, if this device has it: by id, by number, or as the only one of these
+/// kinds with that title.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn named(connection: &Connection, text: &str, kinds: &[String]) -> Result<Option<Listed>> {
+    let found = match find(connection, text) {
+        Ok(key) => Some(key),
+        Err(error) if error.code() == Code::NoRecord => {
+            let mut statement = connection
+                .prepare_cached("SELECT id FROM records WHERE kind = ?1 AND title = ?2 LIMIT 2")?;
+            let mut same = Vec::new();
+            for kind in kinds {
+                let keys =
+                    statement.query_map([kind.as_str(), text], |row| row.get::<_, i64>(0))?;
+                same.extend(keys.collect::<Result<Vec<_>, _>>()?);
+            }
+            same.pop().filter(|_| same.is_empty())
+        }
+        Err(error) => return Err(error),
+    };
+    let row = rows(connection, found.as_slice())?.pop();
+    Ok(row.filter(|row| kinds.contains(&row.kind)))
+}
+
+/// Records of a kind that refer to this one by a field: by its id, its number or, if it has none, its title.
+/// In the order in which they came together, then oldest first.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn referring(
+    connection: &Connection,
+    to: &Listed,
+    (kind, by): (&str, &str),
+    most: usize,
+) -> Result<Vec<Listed>> {
+    let title = to.title.as_ref().filter(|_| to.number.is_none());
+    let sql = format!(
+        "SELECT DISTINCT {LISTED} FROM mentions CROSS JOIN records ON records.id = mentions.record
+         WHERE mentions.target IN (?1, ?2, ?3) AND mentions.field = ?4 AND records.kind = ?5
+         ORDER BY json_extract(facts, '$.place'), records.record LIMIT ?6"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let found = statement.query_map(
+        params![to.id.hyphenated(), to.number, title, by, kind, most as u64],
+        listed,
+    )?;
+    Ok(found.collect::<Result<_, _>>()?)
 }
 
 /// Which records a list shows.
@@ -746,6 +866,8 @@ pub struct Filter {
     pub search: Option<String>,
     /// Only those with, or without, fields in conflict.
     pub conflicts: Option<bool>,
+    /// Only records that belong to no other.
+    pub whole: bool,
     /// Rows at most.
     pub limit: usize,
     /// Id of the last record of the page before.
@@ -784,7 +906,8 @@ impl Listed {
     }
 }
 
-const LISTED: &str = "id, record, kind, number, title, status, conflicts, space, facts";
+const LISTED: &str =
+    "records.id, records.record, kind, number, title, status, conflicts, space, facts";
 
 fn listed(row: &rusqlite::Row<'_>) -> rusqlite::Result<Listed> {
     let facts: Option<String> = row.get(8)?;
@@ -874,13 +997,21 @@ pub fn list(connection: &Connection, filter: &Filter) -> Result<Vec<Listed>> {
             .and_then(|known| known.stands_for.clone())
             .unwrap_or_else(|| status.clone())
     });
+    let mut whole = String::new();
+    if filter.whole {
+        // Codes of the catalogue, which are small letters: nothing to quote.
+        let kinds = Catalogue::standard().kinds();
+        let parts = kinds.filter(|kind| kind.parent.is_some());
+        let parts: Vec<_> = parts.map(|kind| format!("'{}'", kind.code)).collect();
+        whole = format!(" AND kind NOT IN ({})", parts.join(", "));
+    }
     let sql = format!(
         "SELECT {LISTED} FROM records
          WHERE kind IS NOT NULL AND kind <> ''
            AND (?1 IS NULL OR record < ?1)
            AND (?2 IS NULL OR kind = ?2)
            AND (?3 IS NULL OR status = ?3)
-           AND (?5 IS NULL OR (conflicts > 0) = ?5)
+           AND (?5 IS NULL OR (conflicts > 0) = ?5){whole}
            AND (?4 IS NULL OR instr(number, ?4) OR EXISTS (
                 SELECT 1 FROM touches CROSS JOIN parts ON parts.entry = touches.entry
                 WHERE touches.record = records.id AND instr(parts.payload, CAST(?4 AS BLOB))))

@@ -17,7 +17,7 @@ use crate::clock;
 use crate::error::{self, Code, Error, Result};
 
 /// Version of the schema that this program writes.
-const SCHEMA: i64 = 1;
+const SCHEMA: i64 = 2;
 const DATABASE: &str = "lianxin.db";
 const KEY: &str = "store.key";
 const LOCK: &str = "lock";
@@ -228,12 +228,14 @@ impl Store {
 /// Brings the schema up to date, in one transaction.
 fn migrate(connection: &Connection) -> Result<()> {
     let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    if version == 0 {
-        let schema = include_str!("store/schema.sql");
-        connection.execute_batch(&format!(
-            "BEGIN;\n{schema}\nPRAGMA user_version = {SCHEMA};\nCOMMIT;"
-        ))?;
-    }
+    let steps = match version {
+        0 => include_str!("store/schema.sql"),
+        1 => include_str!("store/from-1.sql"),
+        _ => return Ok(()),
+    };
+    connection.execute_batch(&format!(
+        "BEGIN;\n{steps}\nPRAGMA user_version = {SCHEMA};\nCOMMIT;"
+    ))?;
     Ok(())
 }
 

@@ -13,6 +13,7 @@
 //! sessions in memory (a restart would log everyone out in the middle of a form).
 
 pub mod board;
+mod choices;
 mod conflicts;
 mod edit;
 mod events;
@@ -27,6 +28,7 @@ mod lookup;
 mod page;
 mod queue;
 mod records;
+mod related;
 mod settings;
 mod shown;
 mod sites;
@@ -220,6 +222,7 @@ fn routes() -> Router<App> {
         .route("/login", get(login::page).post(login::with_password))
         .route("/login/{secret}", get(login::with_link))
         .route("/logout", post(login::out))
+        .route("/new", get(intake::choose))
         .route("/new/{kind}", get(intake::blank).post(intake::register))
         .route("/drafts/{id}", get(intake::resume).post(intake::keep))
         .route("/drafts/{id}/discard", post(intake::discard))

@@ -579,7 +579,7 @@ impl Journal {
     pub fn reproject(&mut self, connection: &Connection) -> Result<()> {
         connection.execute_batch(
             "DELETE FROM exceptions; DELETE FROM touches; DELETE FROM stale;
-             DELETE FROM requests; DELETE FROM answers;
+             DELETE FROM mentions; DELETE FROM requests; DELETE FROM answers;
              UPDATE records SET version = 0, kind = NULL, number = NULL, title = NULL,
                  status = NULL, facts = NULL, conflicts = 0, waiting = 0, state = NULL;",
         )?;

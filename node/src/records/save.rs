@@ -1,10 +1,12 @@
 //! Saves: a checked draft becomes parts, one Automerge change, entries in this device's log, and a row,
 //! all in the caller's transaction. Everything that can be refused is refused before anything is written.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lianxin_protocol::authority::{Membership, Role, Verb};
-use lianxin_protocol::catalogue::{Catalogue, Draft, Fact, Kind, Outcome, Refusal};
+use lianxin_protocol::catalogue::{
+    Catalogue, Draft, Fact, Field, Home, Kind, Outcome, Refusal, Transition,
+};
 use lianxin_protocol::document::{self, Edit, EditError, NewEvent, Scalar};
 use lianxin_protocol::limits;
 use lianxin_protocol::log::{DigestMode, EntryKind, NewEntry, RecordId};
@@ -13,9 +15,9 @@ use lianxin_protocol::part::{Part, PartRef, reference};
 use lianxin_protocol::request::{Act, Ask, Datum};
 use lianxin_protocol::space::{Space, SpaceId};
 use rusqlite::{Connection, OptionalExtension as _, params};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::{Content, Gathered, Projection, ShownEvent, acts_for, gather_written};
+use super::{Content, Gathered, Listed, Projection, ShownEvent, acts_for, gather_written};
 use crate::clock;
 use crate::error::{Code, Error, Result};
 use crate::journal::Journal;
@@ -106,39 +108,253 @@ pub fn add(
             return Ok(Saved { key, id, requested });
         }
     }
-    let space = home(connection, journal)?;
-    let id = RecordId::new(author.now_ms, &clock::random()?);
-    let mut save = Save::new(kind.code.as_str(), author, draft)?;
-    if let Some(prefix) = &kind.prefix {
-        let number = next_number(connection, journal, prefix, author.now_ms)?;
-        save.edit
-            .fields
-            .insert("number".to_owned(), Some(Scalar::Str(number)));
+    may_create(journal, kind)?;
+    let place = place(connection, journal, kind, &draft.facts)?;
+    let mut series = Series::default();
+    let mut planned = vec![plan(
+        connection,
+        journal,
+        (kind, draft),
+        &place,
+        told,
+        author,
+        &mut series,
+    )?];
+    let id = planned
+        .first()
+        .map(|first| first.gathered.id)
+        .unwrap_or(RecordId::NONE);
+    for (code, nested) in &draft.nested {
+        let child = known(code)?;
+        let mut nested = nested.clone();
+        if let Some(parent) = &child.parent {
+            let whole = Some(Fact::Str(id.hyphenated()));
+            nested.facts.insert(parent.field.clone(), whole);
+        }
+        let place = Place {
+            space: match child.home {
+                Home::Bulletin => bulletin(journal)?,
+                Home::Device | Home::Parent => place.space,
+            },
+            parent: None,
+        };
+        planned.push(plan(
+            connection,
+            journal,
+            (child, &nested),
+            &place,
+            false,
+            author,
+            &mut series,
+        )?);
     }
-    save.edit.kind = Some(kind.code.clone());
-    if let Some(event) = &kind.register_event {
-        let key = event_key(journal, author.now_ms);
-        let takes = kind
-            .transition(event)
-            .is_some_and(|event| event.data.iter().any(|datum| datum.key == NOTICE_SHOWN));
-        let told = (told && takes).then(|| (NOTICE_SHOWN.to_owned(), Scalar::Bool(true)));
-        let data = told.into_iter().collect();
-        let at_ms = i64::try_from(author.now_ms).unwrap_or(i64::MAX);
-        save.edit.events.push(NewEvent {
-            key,
-            event: event.clone(),
-            at_ms,
-            data,
-        });
-    }
-    let mut gathered = Gathered::new(id, space);
-    let saved = save.write(connection, journal, &mut gathered, author)?;
+    let saved = write_all(connection, journal, planned, author)?;
     if let Some(submission) = submission {
         let mut statement = connection
             .prepare_cached("INSERT INTO submissions (submission, record) VALUES (?1, ?2)")?;
         statement.execute(params![submission, id.0])?;
     }
     Ok(saved)
+}
+
+/// A save that can be written: nothing about it can be refused any more.
+struct Planned {
+    gathered: Gathered,
+    save: Save,
+}
+
+/// Writes what was planned, the first first, and says what became of that.
+fn write_all(
+    connection: &Connection,
+    journal: &mut Journal,
+    planned: Vec<Planned>,
+    author: &Author,
+) -> Result<Saved> {
+    let mut first = None;
+    for Planned { mut gathered, save } in planned {
+        let saved = save.write(connection, journal, &mut gathered, author);
+        let saved = match (saved, &first) {
+            (saved, None) => saved?,
+            // The first is written: all of them, or none.
+            (saved, Some(_)) => saved.map_err(|error| {
+                Error::because(
+                    Code::Internal,
+                    "what belongs to a save cannot be written",
+                    error,
+                )
+            })?,
+        };
+        first.get_or_insert(saved);
+    }
+    first.ok_or_else(|| Error::new(Code::Internal, "an empty save"))
+}
+
+/// Where a new record goes.
+struct Place {
+    space: SpaceId,
+    /// The record that it belongs to.
+    parent: Option<Listed>,
+}
+
+fn place(
+    connection: &Connection,
+    journal: &Journal,
+    kind: &Kind,
+    facts: &BTreeMap<String, Option<Fact>>,
+) -> Result<Place> {
+    let mut parent = None;
+    if let Some(it) = &kind.parent {
+        let named = kind.field(&it.field).map(Field::names).unwrap_or_default();
+        let text = facts.get(&it.field).and_then(Option::as_ref);
+        let text = text.and_then(Fact::as_str).unwrap_or_default();
+        let found = super::named(connection, text, named)?;
+        parent = Some(found.ok_or_else(|| {
+            let message = "the record that this belongs to is not on this device";
+            Error::new(Code::NoRecord, message)
+        })?);
+    }
+    let space = match (kind.home, &parent) {
+        (Home::Bulletin, _) => bulletin(journal)?,
+        (Home::Parent, Some(parent)) => {
+            if let Some(space) = journal.authority().space(&parent.space) {
+                may_write(journal, space)?;
+            }
+            parent.space
+        }
+        (Home::Device, _) | (Home::Parent, None) => home(connection, journal)?,
+    };
+    Ok(Place { space, parent })
+}
+
+fn bulletin(journal: &Journal) -> Result<SpaceId> {
+    may_write(journal, Space::Bulletin)?;
+    Ok(Space::Bulletin.id(&journal.identity().network))
+}
+
+fn known(code: &str) -> Result<&'static Kind> {
+    let kind = Catalogue::standard().kind(code);
+    kind.ok_or_else(|| Error::new(Code::Internal, "the catalogue names a kind that it lacks"))
+}
+
+/// Whether a device of this role makes records of this kind. One that is not confirmed yet 待入网 records what
+/// stations do.
+#[must_use]
+pub fn creates(journal: &Journal, kind: &Kind) -> bool {
+    let who = &kind.create.who;
+    let role = journal.role().unwrap_or(Role::Station);
+    who.is_empty() || !who.is_disjoint(&acts_for(Some(role)))
+}
+
+/// Whether whoever brings a record of this kind is told what happens with their data 已告知.
+#[must_use]
+pub fn asks_notice(kind: &Kind) -> bool {
+    let event = kind.register_event.as_ref();
+    let event = event.and_then(|event| kind.transition(event));
+    event.is_some_and(|event| event.data.iter().any(|datum| datum.key == NOTICE_SHOWN))
+}
+
+fn may_create(journal: &Journal, kind: &Kind) -> Result<()> {
+    if creates(journal, kind) {
+        return Ok(());
+    }
+    let message = format!("a {} is not for a device of this role", kind.code);
+    Err(Error::new(Code::NotPermitted, message))
+}
+
+/// What the records of one save share.
+#[derive(Default)]
+struct Series {
+    /// Records planned.
+    made: u16,
+    /// Numbers under other numbers that are given and not stored yet: the last of each.
+    under: BTreeMap<String, u32>,
+}
+
+/// Plans a new record.
+fn plan(
+    connection: &Connection,
+    journal: &mut Journal,
+    (kind, draft): (&Kind, &Draft),
+    place: &Place,
+    told: bool,
+    author: &Author,
+    series: &mut Series,
+) -> Result<Planned> {
+    // Ids of one save keep the order in which it makes them: they are what lists are sorted by.
+    let mut random: [u8; 10] = clock::random()?;
+    let [high, low] = series.made.to_be_bytes();
+    (random[0], random[1]) = (high, low);
+    series.made = series.made.saturating_add(1);
+    let id = RecordId::new(author.now_ms, &random);
+    let mut save = Save::new(kind.code.as_str(), author, draft)?;
+    let suffix = kind.parent.as_ref().and_then(|it| it.suffix.as_deref());
+    let number = match (&kind.prefix, suffix, &place.parent) {
+        (Some(prefix), _, _) => Some(next_number(connection, journal, prefix, author.now_ms)?),
+        (None, Some(suffix), Some(parent)) => {
+            under_number(connection, journal, parent, suffix, series)?
+        }
+        (None, _, _) => None,
+    };
+    let fields = &mut save.edit.fields;
+    fields.extend(number.map(|number| ("number".to_owned(), Some(Scalar::Str(number)))));
+    for flag in &kind.flags {
+        let named = kind.field(&flag.by).map(Field::names).unwrap_or_default();
+        let text = draft.facts.get(&flag.by).and_then(Option::as_ref);
+        let Some(text) = text.and_then(Fact::as_str) else {
+            continue;
+        };
+        let other = super::named(connection, text, named)?;
+        if other.is_some_and(|other| !flag.unless.contains(&other.status)) {
+            fields.insert(flag.field.clone(), Some(Scalar::Bool(true)));
+        }
+    }
+    save.edit.kind = Some(kind.code.clone());
+    if let Some(event) = &kind.register_event {
+        let told =
+            (told && asks_notice(kind)).then(|| (NOTICE_SHOWN.to_owned(), Scalar::Bool(true)));
+        save.add_event(journal, event, told.into_iter().collect(), author);
+    }
+    Ok(Planned {
+        gathered: Gathered::new(id, place.space),
+        save,
+    })
+}
+
+/// The next number under another: `…-71/Z1`. Only the hub's are bare; another device adds its letter, so that
+/// two of the sub-district's computers do not give the same one while they are apart.
+fn under_number(
+    connection: &Connection,
+    journal: &Journal,
+    parent: &Listed,
+    suffix: &str,
+    series: &mut Series,
+) -> Result<Option<String>> {
+    let Some(number) = &parent.number else {
+        return Ok(None);
+    };
+    let under = format!("{number}/{suffix}");
+    let mut statement = connection
+        .prepare_cached("SELECT number FROM records WHERE number >= ?1 AND number < ?2")?;
+    // ':' follows '9', and letters come behind it: everything under this suffix.
+    let given = statement.query_map([under.as_str(), &format!("{number}/{suffix}:")], |row| {
+        row.get::<_, String>(0)
+    })?;
+    let mut last = series.under.get(&under).copied().unwrap_or_default();
+    for given in given {
+        let given = given?;
+        let digits = given.strip_prefix(&under).unwrap_or_default();
+        let digits = digits.trim_end_matches(|c: char| c.is_ascii_uppercase());
+        last = last.max(digits.parse().unwrap_or_default());
+    }
+    let next = last.saturating_add(1);
+    series.under.insert(under.clone(), next);
+    let member = journal.authority().members().get(&journal.identity().key());
+    let letter = member.and_then(|member| member.grant.device_code.chars().last());
+    let letter = letter.filter(|_| journal.identity().authority.is_none());
+    Ok(Some(match letter {
+        Some(letter) => format!("{under}{next}{letter}"),
+        None => format!("{under}{next}"),
+    }))
 }
 
 /// Changes fields of a record.
@@ -242,26 +458,164 @@ pub fn act(
         let text = Some(Fact::Str(number.text.clone()));
         draft.facts.insert(HUB_NO.to_owned(), text);
     }
+    let mut planned = vec![];
+    if step.makes.is_some() || !step.moves.is_empty() {
+        let whole = super::rows(connection, &[key])?.pop();
+        let whole = whole.ok_or_else(|| refuse("this record is not merged yet".to_owned()))?;
+        planned = effects(connection, journal, &whole, step, &draft, author)?;
+    }
     let mut save = Save::new(&content.kind, author, &draft)?;
-    let key = event_key(journal, author.now_ms);
-    let at_ms = i64::try_from(author.now_ms).unwrap_or(i64::MAX);
-    let data = std::mem::take(&mut save.edit.fields);
-    let data = data
-        .into_iter()
-        .filter_map(|(key, value)| Some((key, value?)))
-        .collect();
-    save.edit.events.push(NewEvent {
-        key,
-        event: event.to_owned(),
-        at_ms,
-        data,
-    });
-    let saved = save.write(connection, journal, &mut gathered, author)?;
+    save.become_event(journal, event, author);
+    planned.insert(0, Planned { gathered, save });
+    let saved = write_all(connection, journal, planned, author)?;
     if let Some(number) = &number {
         // Given only now that it stands in a record: a write that is refused must not leave a gap either.
         number.take(connection)?;
     }
     Ok(saved)
+}
+
+/// Plans what a step does beside the record that it is taken on: steps of records that belong to it, where they
+/// are possible, and new ones.
+fn effects(
+    connection: &Connection,
+    journal: &mut Journal,
+    whole: &Listed,
+    step: &Transition,
+    draft: &Draft,
+    author: &Author,
+) -> Result<Vec<Planned>> {
+    let today = clock::Beijing::of(author.now_ms).iso_date();
+    let given = |key: &String| -> Option<Value> {
+        let text = draft.texts.values().find_map(|texts| texts.get(key));
+        let fact = draft.facts.get(key).and_then(Option::as_ref);
+        text.map(|text| json!(text))
+            .or_else(|| fact.map(|fact| json!(fact)))
+    };
+    let copied = |copies: &BTreeMap<String, String>, dated: &Option<String>| {
+        let mut input = Map::new();
+        if let Some(key) = dated {
+            nest(&mut input, key, json!(today));
+        }
+        for (theirs, ours) in copies {
+            if let Some(value) = given(ours) {
+                nest(&mut input, theirs, value);
+            }
+        }
+        input
+    };
+    let mut planned = Vec::new();
+    for along in &step.moves {
+        let moved = known(&along.kind)?;
+        for child in belonging(connection, whole, moved)? {
+            let held = |(key, wanted): (&String, &BTreeSet<String>)| {
+                let value = child.facts.get(key).and_then(Value::as_str);
+                value.is_some_and(|value| wanted.contains(value))
+            };
+            let possible = moved.transition(&along.event);
+            let possible = possible.is_some_and(|event| {
+                event.applies_to(&child.status) && !event.who.is_disjoint(&acts_for(journal.role()))
+            });
+            if !possible || !along.only.iter().all(held) {
+                continue;
+            }
+            let mut input = copied(&along.copies, &along.dated);
+            for (key, value) in &along.sets {
+                nest(&mut input, key, json!(value));
+            }
+            // What the step does not give, such as a new date, leaves the other record alone.
+            let Ok(draft) = moved.read_event(&along.event, &Value::Object(input)) else {
+                continue;
+            };
+            let gathered = writable(connection, journal, child.key)?;
+            let mut save = Save::new(&moved.code, author, &draft)?;
+            save.become_event(journal, &along.event, author);
+            planned.push(Planned { gathered, save });
+        }
+    }
+    let Some(make) = &step.makes else {
+        return Ok(planned);
+    };
+    let made = known(&make.kind)?;
+    let mut common = copied(&make.copies, &make.dated);
+    if let Some(parent) = &made.parent {
+        nest(&mut common, &parent.field, json!(whole.id.hyphenated()));
+    }
+    for (field, kind) in &make.cites {
+        let open = belonging(connection, whole, known(kind)?)?;
+        let is_open = |it: &&Listed| known(kind).is_ok_and(|kind| kind.is_open(&it.status));
+        if let Some(cited) = open.iter().find(is_open) {
+            nest(&mut common, field, json!(cited.id.hyphenated()));
+        }
+    }
+    let mut inputs = Vec::new();
+    match &make.each {
+        None => inputs.push(common),
+        Some(each) => {
+            for datum in &each.data {
+                for item in items(draft, datum) {
+                    let mut input = common.clone();
+                    nest(&mut input, &each.item, json!(item));
+                    nest(&mut input, &each.name, json!(datum));
+                    inputs.push(input);
+                }
+            }
+        }
+    }
+    let mut series = Series::default();
+    let place = Place {
+        space: whole.space,
+        parent: Some(whole.clone()),
+    };
+    for input in inputs {
+        let draft = made.read(&Value::Object(input));
+        let draft = draft.map_err(|refusals| fields_refused(&refusals))?;
+        planned.push(plan(
+            connection,
+            journal,
+            (made, &draft),
+            &place,
+            false,
+            author,
+            &mut series,
+        )?);
+    }
+    Ok(planned)
+}
+
+/// Records of a kind that belong to this one.
+fn belonging(connection: &Connection, whole: &Listed, kind: &Kind) -> Result<Vec<Listed>> {
+    /// Units of one matter, and rounds of handling, have never come near this.
+    const MOST: usize = 200;
+    let Some(parent) = &kind.parent else {
+        return Ok(Vec::new());
+    };
+    super::referring(connection, whole, (&kind.code, &parent.field), MOST)
+}
+
+/// What a datum names: its value, or the items of a set.
+fn items<'a>(draft: &'a Draft, datum: &'a str) -> impl Iterator<Item = &'a str> {
+    let set = move |(key, fact): (&'a String, &'a Option<Fact>)| match (key.split_once('/'), fact) {
+        (Some((set, item)), Some(Fact::Bool(true))) if set == datum => Some(item),
+        (None, Some(Fact::Str(text))) if key == datum => Some(text.as_str()),
+        _ => None,
+    };
+    draft.facts.iter().filter_map(set)
+}
+
+/// Puts a value under a flat key of nested JSON.
+fn nest(input: &mut Map<String, Value>, key: &str, value: Value) {
+    match key.split_once('.') {
+        None => {
+            input.insert(key.to_owned(), value);
+        }
+        Some((group, name)) => {
+            let group = input.entry(group).or_insert_with(|| json!({}));
+            if let Value::Object(members) = group {
+                members.insert(name.to_owned(), value);
+            }
+        }
+    }
 }
 
 /// Whether the hub numbers this step of a kind, so that it is taken there or asked for.
@@ -544,6 +898,30 @@ impl Save {
             events: Vec::new(),
         };
         Ok(Self { edit, parts })
+    }
+
+    /// Adds an event.
+    fn add_event(
+        &mut self,
+        journal: &mut Journal,
+        event: &str,
+        data: BTreeMap<String, Scalar>,
+        author: &Author,
+    ) {
+        self.edit.events.push(NewEvent {
+            key: event_key(journal, author.now_ms),
+            event: event.to_owned(),
+            at_ms: i64::try_from(author.now_ms).unwrap_or(i64::MAX),
+            data,
+        });
+    }
+
+    /// Makes what it holds the data of an event.
+    fn become_event(&mut self, journal: &mut Journal, event: &str, author: &Author) {
+        let data = std::mem::take(&mut self.edit.fields);
+        let given = |(key, value): (String, Option<Scalar>)| Some((key, value?));
+        let data = data.into_iter().filter_map(given).collect();
+        self.add_event(journal, event, data, author);
     }
 
     /// Writes the save: parts first, then the change that refers to them, as one group.

@@ -1,4 +1,4 @@
--- Version 1. Primary here are: meta, accounts with logins, links and drafts, counters, submissions,
+-- Version 2. Primary here are: meta, accounts with logins, links and drafts, counters, submissions,
 -- query_codes, invites, receipts, peers and, above all, logs with segments and parts. Everything below the
 -- line is rebuilt from those by `reproject`.
 
@@ -168,6 +168,15 @@ CREATE TABLE records (
 CREATE INDEX records_number ON records (number) WHERE number IS NOT NULL;
 CREATE INDEX records_status ON records (kind, status, record);
 CREATE INDEX records_conflicts ON records (conflicts) WHERE conflicts > 0;
+
+-- What records refer to: a record's id, its number, or a name, as it was given.
+CREATE TABLE mentions (
+    record INTEGER NOT NULL,
+    field  TEXT NOT NULL,
+    target TEXT NOT NULL,
+    PRIMARY KEY (record, field, target)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX mentions_target ON mentions (target, field);
 
 -- Records whose row is older than their entries: the merge queue, which survives a crash.
 CREATE TABLE stale (

@@ -9,10 +9,11 @@ use lianxin_protocol::catalogue::{Field, FieldType, Kind, Refusal};
 use rusqlite::Connection;
 use serde_json::Value;
 
+use super::choices::Choices;
 use super::fields::{self, Input};
 use super::page::{Answer, Page, Session, go, html};
 use super::records::known;
-use super::{App, Line};
+use super::{App, Line, shown};
 use crate::clock;
 use crate::drafts::Typed;
 use crate::error::Result;
@@ -53,9 +54,12 @@ fn edit_page(
         line,
         ("/records", number.clone()),
     )?;
+    let named = Choices::of(connection, journal, correctable(kind))?;
     let now = fields::typed(correctable(kind), &content.fields);
+    let now = named.labels(connection, correctable(kind), now)?;
     let (typed, refusals) = attempt.unwrap_or((&now, &[]));
-    let inputs = correctable(kind).map(|field| fields::input(field, typed, refusals, page.lang));
+    let input = |field| fields::input(field, &named, typed, refusals, page.lang);
+    let inputs = correctable(kind).map(input);
     let words = kind.title_from.as_ref();
     let words = words
         .and_then(|key| content.fields.get(key))
@@ -63,7 +67,7 @@ fn edit_page(
     Ok(EditPage {
         id: id.to_owned(),
         number,
-        title: content.title.clone().unwrap_or_default(),
+        title: shown::title(Some(kind), content.title.as_deref(), page.lang),
         words: words.unwrap_or_default().to_owned(),
         inputs: inputs.collect(),
         faults: fields::faults(correctable(kind), refusals, page.lang),
@@ -104,7 +108,8 @@ pub(super) async fn change(
         .write(move |journal, connection| {
             let (key, content, kind) = known(connection, journal, &id)?;
             let before = fields::typed(correctable(kind), &content.fields);
-            let input = difference(kind, &before, &typed);
+            let named = Choices::of(connection, journal, correctable(kind))?;
+            let input = difference(kind, &before, &named.ids(correctable(kind), &typed));
             let judged = kind.read_edit(&input);
             match judged {
                 Ok(draft) if draft.facts.is_empty() && draft.texts.is_empty() => Ok(None),
@@ -135,6 +140,14 @@ fn difference(kind: &Kind, before: &Typed, typed: &Typed) -> Value {
         let (old, new) = (before.get(&field.key), typed.get(&field.key));
         let normal = |values: Option<&Vec<String>>| {
             let values = values.into_iter().flatten();
+            if matches!(field.kind, FieldType::Set { .. }) {
+                let mut items: Vec<_> = values
+                    .flat_map(|it| fields::items(it))
+                    .map(str::to_owned)
+                    .collect();
+                items.sort();
+                return items;
+            }
             values
                 .map(|it| it.trim().replace("\r\n", "\n"))
                 .collect::<Vec<_>>()

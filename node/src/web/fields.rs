@@ -6,11 +6,14 @@
 use lianxin_protocol::catalogue::{Fact, Field, FieldType, Kind, Refusal};
 use serde_json::{Map, Value, json};
 
+use super::choices::Choices;
 use super::words::Lang;
 use crate::drafts::Typed;
 
 /// Options up to which an enum is shown as a row of buttons rather than a list that opens.
 const BUTTONS_MAX: usize = 7;
+/// A register of this many names is shown whole.
+const REGISTER_MAX: usize = 40;
 /// Texts up to this many characters stand on one line.
 const LINE_CHARS: usize = 60;
 
@@ -30,11 +33,15 @@ pub(super) struct Input {
     pub(super) hint: Option<String>,
     pub(super) error: Option<String>,
     pub(super) required: bool,
-    /// `text`, `line`, `lines`, `number`, `buttons`, `select`, `checks`, `check`, `date`, `month`, `time`,
-    /// `clock`.
+    /// `text`, `line`, `lines`, `number`, `buttons`, `select`, `checks`, `register`, `check`, `date`, `month`,
+    /// `time`, `clock`. A `register` is ticked, with room for what is not in it.
     pub(super) control: &'static str,
     pub(super) value: String,
     pub(super) options: Vec<Opt>,
+    /// What stands before the room for what is not in a register.
+    pub(super) more: String,
+    /// Names that are offered while one types.
+    pub(super) offered: Vec<String>,
     pub(super) max_chars: usize,
     pub(super) min: i64,
     pub(super) max: i64,
@@ -49,8 +56,14 @@ pub(super) struct Fault {
     pub(super) message: String,
 }
 
-/// The input of a field, with what was typed and what is wrong with it.
-pub(super) fn input(field: &Field, typed: &Typed, refusals: &[Refusal], lang: Lang) -> Input {
+/// The input of a field, with what it may name, what was typed and what is wrong with it.
+pub(super) fn input(
+    field: &Field,
+    named: &Choices,
+    typed: &Typed,
+    refusals: &[Refusal],
+    lang: Lang,
+) -> Input {
     let values = typed.get(&field.key);
     let first = values.and_then(|values| values.first());
     let given = match (first, &field.default) {
@@ -81,16 +94,19 @@ pub(super) fn input(field: &Field, typed: &Typed, refusals: &[Refusal], lang: La
         control: "line",
         value: given,
         options: Vec::new(),
+        offered: Vec::new(),
+        more: String::new(),
         max_chars: 0,
         min: 0,
         max: 0,
         phone: field.key.ends_with(".phone"),
     };
     match &field.kind {
-        FieldType::Text { max_chars } | FieldType::Ref { max_chars } => {
+        FieldType::Text { max_chars } | FieldType::Ref { max_chars, .. } => {
             input.max_chars = *max_chars;
             let long = matches!(field.kind, FieldType::Text { .. }) && *max_chars > LINE_CHARS * 4;
             input.control = if long { "text" } else { "line" };
+            input.offered = named.named(field).map(|it| it.label.clone()).collect();
         }
         FieldType::Enum { options } => {
             let given = input.value.clone();
@@ -118,11 +134,46 @@ pub(super) fn input(field: &Field, typed: &Typed, refusals: &[Refusal], lang: La
                 input.options = choices(options, &on);
                 input.control = "checks";
             }
-            _ => input.control = "lines",
+            _ => {
+                input.control = "lines";
+                register(&mut input, field, named, values);
+                input.more = lang.say("register-more", &[]);
+            }
         },
         FieldType::ExternalRef | FieldType::Opaque => {}
     }
     input
+}
+
+/// Shows a set of references to a short register as boxes to tick, and what is not in it as lines.
+fn register(input: &mut Input, field: &Field, named: &Choices, values: Option<&Vec<String>>) {
+    let mut given: Vec<&str> = values
+        .into_iter()
+        .flatten()
+        .flat_map(|it| items(it))
+        .collect();
+    let offered: Vec<_> = named.named(field).collect();
+    if !Choices::is_register(field) || offered.is_empty() || offered.len() > REGISTER_MAX {
+        input.value = given.join("\n");
+        return;
+    }
+    for it in offered {
+        let on = given.contains(&it.label.as_str());
+        given.retain(|given| *given != it.label);
+        input.options.push(Opt {
+            code: it.label.clone(),
+            label: it.label.clone(),
+            on,
+        });
+    }
+    input.control = "register";
+    input.value = given.join("\n");
+}
+
+/// The items that were typed into one field, a line or a mark of enumeration apart.
+pub(super) fn items(text: &str) -> impl Iterator<Item = &str> {
+    let items = text.split(['\n', '\u{3001}', ',', '\u{ff0c}', ';', '\u{ff1b}']);
+    items.map(str::trim).filter(|item| !item.is_empty())
 }
 
 /// The id of a field's input in a page.
@@ -133,7 +184,7 @@ fn id_of(key: &str) -> String {
 /// Why a value was refused, in words.
 fn refused(field: &Field, refusal: &Refusal, lang: Lang) -> String {
     let bounds = match &field.kind {
-        FieldType::Text { max_chars } | FieldType::Ref { max_chars } => {
+        FieldType::Text { max_chars } | FieldType::Ref { max_chars, .. } => {
             (0, i64::try_from(*max_chars).unwrap_or(i64::MAX))
         }
         FieldType::Int { min, max } => (*min, *max),
@@ -215,9 +266,7 @@ fn value_of(kind: &FieldType, values: &[String]) -> Option<Value> {
                 FieldType::Enum { .. } => values.iter().map(|code| json!(code)).collect(),
                 of => values
                     .iter()
-                    .flat_map(|text| text.split(['\n', '、', ',', ',', ';', ';']))
-                    .map(str::trim)
-                    .filter(|item| !item.is_empty())
+                    .flat_map(|text| items(text))
                     .map(|item| item_of(of, item))
                     .collect(),
             };
@@ -344,7 +393,8 @@ mod tests {
         let refusals = opinion()
             .read(&to_json(of_form(opinion()), &typed))
             .unwrap_err();
-        let shown = of_form(opinion()).map(|field| input(field, &typed, &refusals, Lang::Zh));
+        let shown = of_form(opinion())
+            .map(|field| input(field, &Choices::default(), &typed, &refusals, Lang::Zh));
         let count = shown
             .into_iter()
             .find(|input| input.name == "people_count")

@@ -66,6 +66,7 @@ pub(super) async fn page(State(app): State<App>, session: Session) -> Answer {
             let coverage = Coverage::read(connection, journal)?;
             let filter = Filter {
                 limit: ROWS + 1,
+                whole: true,
                 ..Filter::default()
             };
             let today = Beijing::of(now_ms).date();
@@ -75,7 +76,8 @@ pub(super) async fn page(State(app): State<App>, session: Session) -> Answer {
             found.truncate(ROWS);
             let mut rows = Vec::with_capacity(found.len());
             for row in &found {
-                rows.push(Row::new(connection, journal, &coverage, row, &page)?);
+                let shown = Row::new(connection, journal, &coverage, row, &page)?;
+                rows.push(shown.with_kind(row, lang));
             }
             let (count, received) = (rows.len(), rows.iter().filter(|row| row.arrived()).count());
             // Beyond the rows of this page nobody has counted.

@@ -3,22 +3,27 @@
 
 use askama::Template;
 use axum::Form;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
-use lianxin_protocol::catalogue::{Kind, Refusal};
+use lianxin_protocol::catalogue::{Catalogue, Kind, NESTED_MAX, Refusal};
 use lianxin_protocol::hash::Hex;
 use rusqlite::Connection;
+use serde::Deserialize;
+use serde_json::Value;
 
 use super::App;
+use super::choices::{self, Choices};
 use super::fields::{self, Fault, Input};
 use super::page::{Answer, Page, Session, go, html, kind_of};
+use super::records::known;
 use super::shown;
 use crate::clock;
 use crate::drafts::{self, Draft, Typed};
 use crate::error::{Code, Error, Result};
 use crate::journal::Journal;
 use crate::records::save::{self, Author};
+use crate::records::{self, gather_written};
 
 /// Name in the form of what is done with it, and of the draft's id.
 const DO: &str = "do";
@@ -34,10 +39,27 @@ struct Part {
     inputs: Vec<Input>,
 }
 
+/// A kind that can be recorded here.
+struct Tile {
+    code: String,
+    label: String,
+    about: String,
+}
+
+#[derive(Template)]
+#[template(path = "new.html")]
+struct Tiles {
+    page: Page,
+    tiles: Vec<Tile>,
+}
+
 #[derive(Template)]
 #[template(path = "intake.html")]
 struct Intake {
     page: Page,
+    /// What the record is about, in words that stand elsewhere: the article of a draft.
+    about: Option<(String, String)>,
+    asks_notice: bool,
     kind: &'static Kind,
     draft: String,
     parts: Vec<Part>,
@@ -46,7 +68,12 @@ struct Intake {
     kept: Option<String>,
 }
 
-fn form(page: Page, kind: &'static Kind, draft: &Draft, refusals: Option<&[Refusal]>) -> Answer {
+fn form(
+    (page, named, about): (Page, &Choices, Option<(String, String)>),
+    kind: &'static Kind,
+    draft: &Draft,
+    refusals: Option<&[Refusal]>,
+) -> Answer {
     let lang = page.lang;
     let wrong = refusals.unwrap_or_default();
     let parts = kind.sections.iter().map(|section| {
@@ -55,7 +82,7 @@ fn form(page: Page, kind: &'static Kind, draft: &Draft, refusals: Option<&[Refus
             .iter()
             .filter_map(|key| kind.fields.iter().find(|field| field.key == *key));
         let inputs: Vec<_> = of_section
-            .map(|field| fields::input(field, &draft.typed, wrong, lang))
+            .map(|field| fields::input(field, named, &draft.typed, wrong, lang))
             .collect();
         Part {
             code: section.code.clone(),
@@ -71,6 +98,8 @@ fn form(page: Page, kind: &'static Kind, draft: &Draft, refusals: Option<&[Refus
         faults: fields::faults(fields::of_form(kind), wrong, lang),
         notice: draft.typed.contains_key(NOTICE),
         draft: draft.id.clone(),
+        asks_notice: save::asks_notice(kind),
+        about,
         page,
         kind,
         parts,
@@ -106,7 +135,124 @@ fn page(
     let lang = session.lang();
     let label = lang.label(&kind.label);
     let title = lang.say("intake-title", &[("text", label.into())]);
-    Page::new(connection, journal, session, line, ("/new/opinion", title))
+    Page::new(connection, journal, session, line, ("/new", title))
+}
+
+/// What can be recorded here.
+pub(super) async fn choose(State(app): State<App>, session: Session) -> Answer {
+    let line = (app.doors.line)();
+    let tiles = app
+        .read(move |journal, connection| {
+            let lang = session.lang();
+            let title = lang.say("menu-new", &[]);
+            let page = Page::new(connection, journal, &session, &line, ("/new", title))?;
+            let kinds = Catalogue::standard().kinds();
+            let kinds = kinds.filter(|kind| kind.parent.is_none() && save::creates(journal, kind));
+            let tiles = kinds.map(|kind| Tile {
+                code: kind.code.clone(),
+                label: lang.label(&kind.label).to_owned(),
+                about: lang.say(&format!("about-{}", kind.code), &[]),
+            });
+            Ok(Tiles {
+                tiles: tiles.collect(),
+                page,
+            })
+        })
+        .await?;
+    html(&tiles)
+}
+
+/// Where a form is begun from.
+#[derive(Default, Deserialize)]
+pub(super) struct From {
+    from: Option<String>,
+}
+
+/// What a new record of a kind starts with when it is begun from another one's page.
+fn begun(connection: &Connection, journal: &mut Journal, kind: &Kind, from: &str) -> Result<Typed> {
+    let mut typed = Typed::new();
+    let (key, content, whole) = known(connection, journal, from)?;
+    let row = records::rows(connection, &[key])?.pop();
+    let row = row.ok_or_else(|| Error::new(Code::RecordWaiting, "it is not merged yet"))?;
+    let held = fields::typed(whole.fields.iter(), &content.fields);
+    // A comment on an article: on the consultation that the article belongs to.
+    if let (Some(parent), Some(path)) = (&whole.parent, kind.field("article_path")) {
+        let consultation = held.get(&parent.field).and_then(|values| values.first());
+        let gathered = kind.field(&parent.field).zip(consultation);
+        if let Some((field, consultation)) = gathered {
+            let whole = records::named(connection, consultation, field.names())?;
+            typed.extend(whole.map(|it| (field.key.clone(), vec![choices::label(&it)])));
+            let article = held.get("path").cloned().unwrap_or_default();
+            typed.insert(path.key.clone(), article);
+        }
+        return Ok(typed);
+    }
+    let gather = whole
+        .gathers
+        .iter()
+        .find(|it| it.kind == kind.code && it.adds);
+    let gather = gather.ok_or_else(|| Error::new(Code::NoPage, "nothing is begun from there"))?;
+    typed.insert(gather.by.clone(), vec![choices::label(&row)]);
+    for (field, value) in &gather.sets {
+        typed.insert(field.clone(), vec![value.clone()]);
+    }
+    for (theirs, ours) in &gather.copies {
+        if let Some(values) = held.get(ours) {
+            typed.insert(theirs.clone(), values.clone());
+        }
+    }
+    Ok(typed)
+}
+
+/// The article that a comment is on, to be read while it is written down.
+fn about(
+    connection: &Connection,
+    journal: &mut Journal,
+    kind: &Kind,
+    named: &Choices,
+    typed: &Typed,
+) -> Result<Option<(String, String)>> {
+    let (Some(_), Some(field)) = (kind.field("article_path"), kind.field("consultation")) else {
+        return Ok(None);
+    };
+    let typed = named.ids([field].into_iter(), typed);
+    let first = |key: &str| typed.get(key).and_then(|values| values.first());
+    let (Some(consultation), Some(path)) = (first("consultation"), first("article_path")) else {
+        return Ok(None);
+    };
+    let Some(whole) = records::named(connection, consultation, field.names())? else {
+        return Ok(None);
+    };
+    let of = ("draft_article", "consultation");
+    for article in records::referring(connection, &whole, of, NESTED_MAX)? {
+        if article.facts.get("path").and_then(Value::as_str) != Some(path.trim()) {
+            continue;
+        }
+        let content =
+            gather_written(connection, journal, article.key)?.content(journal.authority());
+        let text = content.fields.get("text").and_then(Value::as_str);
+        return Ok(text.map(|text| (path.clone(), text.to_owned())));
+    }
+    Ok(None)
+}
+
+/// What the form of a draft needs beside it.
+type Around = (Page, Choices, Option<(String, String)>);
+
+fn around(
+    connection: &Connection,
+    journal: &mut Journal,
+    (session, line): (&Session, &super::Line),
+    kind: &Kind,
+    typed: &Typed,
+) -> Result<Around> {
+    let named = Choices::of(connection, journal, fields::of_form(kind))?;
+    let about = about(connection, journal, kind, &named, typed)?;
+    Ok((
+        page(connection, journal, session, line, kind)?,
+        named,
+        about,
+    ))
 }
 
 /// An empty form.
@@ -114,19 +260,29 @@ pub(super) async fn blank(
     State(app): State<App>,
     session: Session,
     Path(kind): Path<String>,
+    Query(From { from }): Query<From>,
 ) -> Answer {
     let kind = kind_of(&kind)?;
     let line = (app.doors.line)();
-    let page = app
-        .read(move |journal, connection| page(connection, journal, &session, &line, kind))
+    let ((page, named, about), typed) = app
+        .read(move |journal, connection| {
+            let mut typed = Typed::new();
+            if let Some(from) = from {
+                let start = begun(connection, journal, kind, &from)?;
+                let named = Choices::of(connection, journal, fields::of_form(kind))?;
+                typed = named.labels(connection, fields::of_form(kind), start)?;
+            }
+            let around = around(connection, journal, (&session, &line), kind, &typed)?;
+            Ok((around, typed))
+        })
         .await?;
     let draft = Draft {
         id: Hex(&clock::random::<16>()?).to_string(),
         kind: kind.code.clone(),
-        typed: Typed::new(),
+        typed,
         updated_ms: 0,
     };
-    form(page, kind, &draft, None)
+    form((page, &named, about), kind, &draft, None)
 }
 
 /// A draft's form.
@@ -136,20 +292,17 @@ pub(super) async fn resume(
     Path(id): Path<String>,
 ) -> Answer {
     let line = (app.doors.line)();
-    let (page, draft, kind) = app
+    let ((page, named, about), draft, kind) = app
         .read(move |journal, connection| {
             let draft = drafts::find(connection, &session.account.id, &id)?;
             let gone = || Error::new(Code::NoRecord, "there is no such draft of this account");
             let draft = draft.ok_or_else(gone)?;
             let kind = kind_of(&draft.kind)?;
-            Ok((
-                page(connection, journal, &session, &line, kind)?,
-                draft,
-                kind,
-            ))
+            let around = around(connection, journal, (&session, &line), kind, &draft.typed)?;
+            Ok((around, draft, kind))
         })
         .await?;
-    form(page, kind, &draft, None)
+    form((page, &named, about), kind, &draft, None)
 }
 
 /// Typed things, with those names taken out that are no fields.
@@ -221,7 +374,7 @@ enum Sent {
     /// It is a record; `true` if it had been one before.
     Record(String, bool),
     Draft,
-    Wrong(Box<(Page, Draft, Vec<Refusal>)>),
+    Wrong(Box<(Around, Draft, Vec<Refusal>)>),
 }
 
 /// Registers, or keeps as a draft.
@@ -245,7 +398,9 @@ pub(super) async fn register(
             if let Some(known) = save::submitted(connection, &id)? {
                 return Ok(Sent::Record(known.hyphenated(), true));
             }
-            let judged = kind.read(&fields::to_json(fields::of_form(kind), &typed));
+            let named = Choices::of(connection, journal, fields::of_form(kind))?;
+            let given = named.ids(fields::of_form(kind), &typed);
+            let judged = kind.read(&fields::to_json(fields::of_form(kind), &given));
             let told = typed.contains_key(NOTICE);
             match judged {
                 Ok(draft) if !as_draft => {
@@ -278,7 +433,7 @@ pub(super) async fn register(
                     if as_draft {
                         return Ok(Sent::Draft);
                     }
-                    let page = page(connection, journal, &session, &line, kind)?;
+                    let around = around(connection, journal, (&session, &line), kind, &typed)?;
                     let draft = Draft {
                         id: id.clone(),
                         kind: kind.code.clone(),
@@ -286,7 +441,7 @@ pub(super) async fn register(
                         updated_ms: author.now_ms,
                     };
                     let refusals = judged.err().unwrap_or_default();
-                    Ok(Sent::Wrong(Box::new((page, draft, refusals))))
+                    Ok(Sent::Wrong(Box::new((around, draft, refusals))))
                 }
             }
         })
@@ -298,8 +453,8 @@ pub(super) async fn register(
         }
         Sent::Draft => Ok(go("/")),
         Sent::Wrong(wrong) => {
-            let (page, draft, refusals) = *wrong;
-            let page = form(page, kind, &draft, Some(&refusals))?;
+            let ((page, named, about), draft, refusals) = *wrong;
+            let page = form((page, &named, about), kind, &draft, Some(&refusals))?;
             Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
         }
     }

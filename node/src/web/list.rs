@@ -31,6 +31,8 @@ pub(super) struct Row {
     pub(super) id: String,
     pub(super) number: String,
     pub(super) title: String,
+    /// Its kind, on pages that show several.
+    pub(super) kind: String,
     pub(super) status: String,
     pub(super) state: Shown,
     pub(super) at: String,
@@ -70,6 +72,13 @@ impl Row {
         shown
     }
 
+    /// The row with its kind named.
+    pub(super) fn with_kind(mut self, row: &Listed, lang: Lang) -> Self {
+        let kind = Catalogue::standard().kind(&row.kind);
+        self.kind = kind.map_or_else(String::new, |kind| lang.label(&kind.label).to_owned());
+        self
+    }
+
     /// A row without what depends on who looks.
     pub(super) fn plain(reached: Reached, row: &Listed, (lang, now_ms): (Lang, u64)) -> Self {
         let kind = Catalogue::standard().kind(&row.kind);
@@ -77,10 +86,8 @@ impl Row {
         Self {
             id: row.id.hyphenated(),
             number: row.number.clone().unwrap_or_default(),
-            title: match &row.title {
-                Some(title) => title.clone(),
-                None => lang.say("record-untitled", &[]),
-            },
+            title: shown::title(kind, row.title.as_deref(), lang),
+            kind: String::new(),
             status: shown::status(kind, &status, lang),
             state: Shown::of(state, lang),
             at: shown::at(row.recorded_ms(), now_ms, lang),
@@ -271,6 +278,7 @@ fn rows(
         status: asked.status.clone(),
         search: asked.q.clone(),
         conflicts: None,
+        whole: asked.kind.is_none() && asked.q.is_none(),
         limit: ROWS,
         after: asked.after.as_deref().and_then(RecordId::parse),
     };
@@ -284,7 +292,11 @@ fn rows(
             let wanted = asked.state.as_deref().is_none_or(|it| it == state.word())
                 && asked.status.as_ref().is_none_or(|it| *it == status);
             if wanted {
-                found.push(Row::reached(journal, reached, row, page));
+                let shown = Row::reached(journal, reached, row, page);
+                found.push(match &asked.kind {
+                    Some(_) => shown,
+                    None => shown.with_kind(row, page.lang),
+                });
             }
             filter.after = Some(row.id);
             if found.len() == ROWS {

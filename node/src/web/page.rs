@@ -185,6 +185,7 @@ impl Page {
             &[
                 ("/", "menu-home"),
                 ("/queue", "menu-queue"),
+                ("/new", "menu-new"),
                 ("/records", "menu-list"),
                 ("/conflicts", "menu-conflicts"),
                 ("/sites", "menu-sites"),
@@ -194,7 +195,7 @@ impl Page {
         } else {
             &[
                 ("/", "menu-home"),
-                ("/new/opinion", "menu-new"),
+                ("/new", "menu-new"),
                 ("/records", "menu-list"),
                 ("/conflicts", "menu-conflicts"),
                 ("/lookup", "menu-lookup"),

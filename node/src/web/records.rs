@@ -14,10 +14,12 @@ use rusqlite::Connection;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::choices::Choices;
 use super::conflicts::{self, Conflict};
 use super::fields::{self, Input};
 use super::list::{Due, due};
 use super::page::{Answer, Page, Session, go, html, kind_of};
+use super::related::{self, Begin, Related};
 use super::shown::{self, Shown};
 use super::sync::{self, Why};
 use super::words::Lang;
@@ -35,10 +37,22 @@ use crate::requests;
 /// The hub's case number: filled in by the hub, never typed.
 const HUB_NO: &str = "hub_no";
 
-/// A fact with its label.
+/// A fact with its label, and the records that it names.
 struct Said {
     label: String,
     value: String,
+    links: Vec<(String, String)>,
+}
+
+impl Said {
+    fn new(label: String, value: String) -> Self {
+        let links = Vec::new();
+        Self {
+            label,
+            value,
+            links,
+        }
+    }
 }
 
 /// A group of facts.
@@ -115,6 +129,11 @@ struct RecordPage {
     proofs: Vec<Proof>,
     next: Option<Offer>,
     offers: Vec<Offer>,
+    related: Vec<Related>,
+    /// Where another of its kind is begun.
+    begun: Option<Begin>,
+    /// Whether somebody is given a slip for it.
+    slip: bool,
     conflicts: Vec<Conflict>,
     asked: Vec<Request>,
     why: Option<Why>,
@@ -168,10 +187,7 @@ fn build(
     let gathered = gather_written(connection, journal, key)?;
     let content = gathered.content(journal.authority());
     let kind = Catalogue::standard().kind(&content.kind);
-    let title = match &content.title {
-        Some(title) => title.clone(),
-        None => lang.say("record-untitled", &[]),
-    };
+    let title = shown::title(kind, content.title.as_deref(), lang);
     // The address names the tab and the browser's history shows titles: the number is enough there.
     let heading = content
         .number
@@ -202,10 +218,19 @@ fn build(
     let steps = content.events.iter().map(|event| {
         let step = kind.and_then(|kind| kind.transition(&event.event));
         let data = event.data.iter().map(|(key, value)| {
-            let field = step.and_then(|step| step.data.iter().find(|field| field.key == *key));
+            let plain = key.split_once('/').map_or(key.as_str(), |(set, _)| set);
+            let field = step.and_then(|step| step.data.iter().find(|field| field.key == plain));
             let label = field.map_or_else(|| key.clone(), |it| lang.label(&it.label).to_owned());
             let value = shown::value(field, value, lang);
-            Said { label, value }
+            let named = field.map(Field::names).unwrap_or_default();
+            let item = key.split_once('/').map(|(_, item)| item);
+            let text = item.unwrap_or(value.as_str());
+            let value = match records::named(connection, text, named) {
+                Ok(Some(row)) => shown::title(None, row.title.as_deref(), lang),
+                _ if item.is_some() => text.to_owned(),
+                _ => value,
+            };
+            Said::new(label, value)
         });
         let device = event
             .device
@@ -275,7 +300,7 @@ fn build(
     let changes = changes.collect();
     let member = journal.authority().members().get(&journal.identity().key());
     let why = sync::why((reached, held), line, member, lang);
-    let (groups, person, words) = groups(kind, &content, &page);
+    let (groups, person, words) = groups(connection, kind, &content, &page)?;
     let mut asked = Vec::new();
     for it in requests::of_record(connection, key)? {
         let refused = match &it.answer {
@@ -303,7 +328,9 @@ fn build(
             refused,
         });
     }
-    let (next, mut offers) = offers(kind, &content, journal, view, attempt, &page);
+    let data = kind.into_iter().flat_map(|kind| &kind.transitions);
+    let named = Choices::of(connection, journal, data.flat_map(|step| &step.data))?;
+    let (next, mut offers) = offers(kind, &content, journal, (view, attempt, &named), &page);
     // What was asked of the hub is not asked again while it is open.
     let open = |event: &str| {
         let open = asked.iter().filter(|it| !it.refused);
@@ -315,7 +342,19 @@ fn build(
     let next = next.filter(|offer| !open(&offer.event));
     offers.retain(|offer| !open(&offer.event));
     let row = records::rows(connection, &[key])?.pop();
+    let related = match (&row, kind) {
+        (Some(row), Some(kind)) => related::of(connection, journal, &coverage, (row, kind), &page)?,
+        _ => Vec::new(),
+    };
     Ok(RecordPage {
+        related,
+        begun: kind
+            .filter(|kind| save::creates(journal, kind) && kind.parent.is_none())
+            .map(|kind| Begin {
+                href: format!("/new/{}", kind.code),
+                said: page.with("saved-another", page.label(&kind.label)),
+            }),
+        slip: kind.is_some_and(|kind| kind.field("identity_mode").is_some()),
         asked,
         id: gathered.id.hyphenated(),
         number: content.number.clone().unwrap_or_default(),
@@ -377,28 +416,38 @@ type Grouped = (Vec<Group>, Vec<Said>, Option<Said>);
 
 /// What a record holds, in the sections of its form, then what its handling has added. Who said it stands
 /// apart, and so do the resident's own words.
-fn groups(kind: Option<&Kind>, content: &Content, page: &Page) -> Grouped {
+fn groups(
+    connection: &Connection,
+    kind: Option<&Kind>,
+    content: &Content,
+    page: &Page,
+) -> Result<Grouped> {
     let lang = page.lang;
     let Some(kind) = kind else {
         // A kind of a newer version: as it is.
-        let facts = content.fields.iter().map(|(key, value)| Said {
-            label: key.clone(),
-            value: shown::value(None, value, lang),
-        });
+        let facts = content
+            .fields
+            .iter()
+            .map(|(key, value)| Said::new(key.clone(), shown::value(None, value, lang)));
         let group = Group {
             label: page.t("record-newer"),
             facts: facts.collect(),
         };
-        return (vec![group], Vec::new(), None);
+        return Ok((vec![group], Vec::new(), None));
     };
     let fact = |field: &Field| {
-        let value = held(&content.fields, &field.key)?;
-        let value = shown::value(Some(field), value, lang);
+        let held = held(&content.fields, &field.key)?;
+        let value = shown::value(Some(field), held, lang);
         let label = lang.label(&field.label).to_owned();
-        (!value.is_empty()).then_some(Said { label, value })
+        if value.is_empty() {
+            return None;
+        }
+        let mut said = Said::new(label, value);
+        said.links = links(connection, field, held, lang);
+        Some(said)
     };
     let apart = |field: &&Field| {
-        let own_words = kind.title_from.as_ref() == Some(&field.key);
+        let own_words = kind.words.as_ref() == Some(&field.key);
         let title = kind.title.as_ref() == Some(&field.key);
         !own_words && !title && field.retention != Some(Retention::Card)
     };
@@ -440,11 +489,47 @@ fn groups(kind: Option<&Kind>, content: &Content, page: &Page) -> Grouped {
         .iter()
         .filter(|field| field.retention == Some(Retention::Card));
     let words = kind
-        .title_from
+        .words
         .as_ref()
         .and_then(|key| kind.field(key))
         .and_then(fact);
-    (groups, card.filter_map(fact).collect(), words)
+    let title = kind.title.as_ref();
+    let card = card.filter(|field| title != Some(&field.key));
+    Ok((groups, card.filter_map(fact).collect(), words))
+}
+
+/// What a field names, with the addresses of what of it is here. Nothing, if nothing of it is: its value says it.
+fn links(
+    connection: &Connection,
+    field: &Field,
+    held: &Value,
+    lang: Lang,
+) -> Vec<(String, String)> {
+    if field.names().is_empty() {
+        return Vec::new();
+    }
+    let items = match held {
+        Value::Array(items) => items.as_slice(),
+        one => std::slice::from_ref(one),
+    };
+    let mut here = false;
+    let named = items.iter().filter_map(Value::as_str).map(|text| {
+        match records::named(connection, text, field.names()) {
+            Ok(Some(row)) => {
+                here = true;
+                let kind = Catalogue::standard().kind(&row.kind);
+                let title = shown::title(kind, row.title.as_deref(), lang);
+                let name = match &row.number {
+                    Some(number) => format!("{title} {number}"),
+                    None => title,
+                };
+                (name, format!("/records/{}", row.id.hyphenated()))
+            }
+            _ => (text.to_owned(), String::new()),
+        }
+    });
+    let named = named.collect();
+    if here { named } else { Vec::new() }
 }
 
 /// The steps that this device may take, the usual one apart.
@@ -452,8 +537,7 @@ fn offers(
     kind: Option<&Kind>,
     content: &Content,
     journal: &Journal,
-    view: &View,
-    attempt: Option<&Attempt<'_>>,
+    (view, attempt, named): (&View, Option<&Attempt<'_>>, &Choices),
     page: &Page,
 ) -> (Option<Offer>, Vec<Offer>) {
     let Some(kind) = kind.filter(|_| content.waiting == 0) else {
@@ -472,7 +556,7 @@ fn offers(
         let tried = attempt.filter(|attempt| attempt.event == step.event);
         let (typed, refusals) = tried.map_or((&none, [].as_slice()), |it| (it.typed, it.refusals));
         let inputs = step.data.iter().filter(|field| field.key != HUB_NO);
-        let inputs = inputs.map(|field| fields::input(field, typed, refusals, page.lang));
+        let inputs = inputs.map(|field| fields::input(field, named, typed, refusals, page.lang));
         let is_usual = usual == Some(step.event.as_str());
         let offer = Offer {
             event: step.event.clone(),
@@ -532,7 +616,9 @@ pub(super) async fn step(
             let step = kind.transition(&event);
             let step =
                 step.ok_or_else(|| Error::new(Code::StepRefused, "there is no such step"))?;
-            let mut input = fields::to_json(step.data.iter(), &typed);
+            let named = Choices::of(connection, journal, step.data.iter())?;
+            let given = named.ids(step.data.iter(), &typed);
+            let mut input = fields::to_json(step.data.iter(), &given);
             if let Value::Object(fields) = &mut input {
                 fields.remove(HUB_NO);
             }

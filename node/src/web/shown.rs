@@ -161,6 +161,18 @@ pub(super) fn status(kind: Option<&Kind>, code: &str, lang: Lang) -> String {
         .map_or_else(|| code.to_owned(), |it| lang.label(&it.label).to_owned())
 }
 
+/// What a record is called: its title, with its kind where that is only a date or a place.
+pub(super) fn title(kind: Option<&Kind>, title: Option<&str>, lang: Lang) -> String {
+    let Some(title) = title else {
+        return lang.say("record-untitled", &[]);
+    };
+    let named = kind.filter(|kind| kind.title.is_none() && kind.title_from.is_none());
+    named.map_or_else(
+        || title.to_owned(),
+        |kind| format!("{} {title}", lang.label(&kind.label)),
+    )
+}
+
 /// A device in words: its code, or the beginning of its key.
 pub(super) fn device(authority: &Authority, key: &DeviceKey) -> String {
     let member = authority.members().get(key);

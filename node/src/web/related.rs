@@ -1,0 +1,143 @@
+//! Records that belong together, on the page of one: what refers to it, what is begun from there, and the
+//! articles of a draft law with what was said of each.
+
+use lianxin_protocol::catalogue::{Catalogue, Kind};
+use rusqlite::Connection;
+use serde_json::Value;
+
+use super::list::Row;
+use super::page::Page;
+use crate::error::Result;
+use crate::journal::Journal;
+use crate::records::delivery::Coverage;
+use crate::records::save;
+use crate::records::{self, Listed, gather_written};
+
+/// Records of one kind that are shown on the page of another.
+const ROWS: usize = 200;
+/// The field by which a comment names the article that it is on.
+const ARTICLE: &str = "article_path";
+
+/// Records of one kind that refer to the one on the page.
+pub(super) struct Related {
+    pub(super) code: String,
+    pub(super) label: String,
+    pub(super) rows: Vec<Row>,
+    /// Where one more is begun, and what is said there.
+    pub(super) add: Option<Begin>,
+    /// For the articles of a draft, instead of rows.
+    pub(super) articles: Vec<Article>,
+}
+
+/// Where a new record is begun from another.
+pub(super) struct Begin {
+    pub(super) href: String,
+    pub(super) said: String,
+}
+
+/// An article of a draft law with its comments.
+pub(super) struct Article {
+    pub(super) id: String,
+    pub(super) path: String,
+    pub(super) text: String,
+    pub(super) note: String,
+    pub(super) comments: Vec<Row>,
+    pub(super) add: Option<Begin>,
+}
+
+/// What refers to a record, by kind.
+pub(super) fn of(
+    connection: &Connection,
+    journal: &mut Journal,
+    coverage: &Coverage,
+    (whole, kind): (&Listed, &Kind),
+    page: &Page,
+) -> Result<Vec<Related>> {
+    let mut related: Vec<Related> = Vec::new();
+    for gather in &kind.gathers {
+        let Some(of) = Catalogue::standard().kind(&gather.kind) else {
+            continue;
+        };
+        let found = records::referring(connection, whole, (&of.code, &gather.by), ROWS)?;
+        let add = (gather.adds && save::creates(journal, of)).then(|| Begin {
+            href: format!("/new/{}?from={}", of.code, whole.id.hyphenated()),
+            said: page.with("related-add", page.label(&of.label)),
+        });
+        if found.is_empty() && add.is_none() {
+            continue;
+        }
+        let mut entry = Related {
+            code: of.code.clone(),
+            label: page.label(&of.label).to_owned(),
+            rows: Vec::new(),
+            add,
+            articles: Vec::new(),
+        };
+        if gather.field.is_some() {
+            entry.articles = articles(connection, journal, &found, page)?;
+        } else {
+            sort(
+                connection,
+                journal,
+                coverage,
+                &found,
+                (&mut related, &mut entry),
+                page,
+            )?;
+        }
+        related.push(entry);
+    }
+    Ok(related)
+}
+
+/// Rows of what was found; a comment goes under its article, if that is here.
+fn sort(
+    connection: &Connection,
+    journal: &Journal,
+    coverage: &Coverage,
+    found: &[Listed],
+    (related, entry): (&mut [Related], &mut Related),
+    page: &Page,
+) -> Result<()> {
+    for row in found {
+        let shown = Row::new(connection, journal, coverage, row, page)?;
+        let path = row.facts.get(ARTICLE).and_then(Value::as_str);
+        let mut articles = related.iter_mut().flat_map(|it| &mut it.articles);
+        match articles.find(|article| Some(article.path.as_str()) == path) {
+            Some(article) => article.comments.push(shown),
+            None => entry.rows.push(shown),
+        }
+    }
+    Ok(())
+}
+
+fn articles(
+    connection: &Connection,
+    journal: &mut Journal,
+    found: &[Listed],
+    page: &Page,
+) -> Result<Vec<Article>> {
+    let comment = Catalogue::standard().kind("legis_comment");
+    let may = comment.filter(|comment| save::creates(journal, comment));
+    let mut articles = Vec::with_capacity(found.len());
+    for row in found {
+        let content = gather_written(connection, journal, row.key)?.content(journal.authority());
+        let text = |key: &str| {
+            let text = content.fields.get(key).and_then(Value::as_str);
+            text.unwrap_or_default().to_owned()
+        };
+        let id = row.id.hyphenated();
+        articles.push(Article {
+            add: may.map(|comment| Begin {
+                href: format!("/new/{}?from={id}", comment.code),
+                said: page.t("article-comment"),
+            }),
+            path: text("path"),
+            text: text("text"),
+            note: text("note"),
+            comments: Vec::new(),
+            id,
+        });
+    }
+    Ok(articles)
+}
