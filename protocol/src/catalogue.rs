@@ -130,6 +130,8 @@ pub struct Kind {
     pub prefix: Option<String>,
     /// What people call it.
     pub label: Label,
+    /// What is recorded as one, in a line; a kind whose records belong to others has none.
+    pub about: Option<Label>,
     /// Its own fields in the order of the form, then the common ones.
     pub fields: Vec<Field>,
     /// Statuses in the order of the file; empty for kinds without a process.
@@ -479,6 +481,8 @@ pub struct Field {
     pub default: Option<Fact>,
     /// Computed, or set by events; never typed in.
     pub read_only: bool,
+    /// Stays as a new record has it: somebody's own words.
+    pub fixed: bool,
 }
 
 impl Field {

@@ -268,6 +268,26 @@ impl World {
         self.add_device(device_code, Some((site.0, "EM1".to_owned())))
     }
 
+    /// Adds a station of a site of its own, granted and ready.
+    ///
+    /// # Errors
+    /// The files cannot be made, or the hub refuses.
+    pub fn add_site(&mut self, code: &str, device_code: &str) -> Result<usize> {
+        self.call(
+            HUB,
+            Command::SiteCreate {
+                name: format!("示例采集点{code}"),
+                kind: "collection_point".to_owned(),
+                code: Some(code.to_owned()),
+            },
+        )?;
+        let site = self.writer(HUB)?.journal.authority().site_by_code(code);
+        let site = site.context("the site was not made")?;
+        let station = self.add_device(device_code, Some((site.0, code.to_owned())))?;
+        self.grant_role(station, Role::Station, Some(site))?;
+        Ok(station)
+    }
+
     /// Adds an operator's PC that the hub has granted its role.
     ///
     /// # Errors
@@ -447,6 +467,23 @@ impl World {
         ensure!(changes.len() <= 1, "a new record has one change");
         let hash = changes.into_iter().next().unwrap_or_default();
         Ok((id, number, hash))
+    }
+
+    /// Records one record of any kind; gives its id and its number, empty if it has none.
+    ///
+    /// # Errors
+    /// The node refuses.
+    pub fn record(&mut self, node: usize, kind: &str, input: Value) -> Result<(String, String)> {
+        let command = Command::RecordAdd {
+            kind: kind.to_owned(),
+            rows: vec![input],
+            first_row: 1,
+            account: None,
+        };
+        let reply = self.call(node, command)?;
+        let first = reply.pointer("/records/0");
+        let first = first.with_context(|| format!("a record was refused: {reply}"))?;
+        Ok((text(first, "id"), text(first, "number")))
     }
 
     /// Sets fields; gives the hash of the change, or `None` if there was nothing to change.

@@ -151,7 +151,11 @@ pub(super) async fn choose(State(app): State<App>, session: Session) -> Answer {
             let tiles = kinds.map(|kind| Tile {
                 code: kind.code.clone(),
                 label: lang.label(&kind.label).to_owned(),
-                about: lang.say(&format!("about-{}", kind.code), &[]),
+                about: kind
+                    .about
+                    .as_ref()
+                    .map_or("", |about| lang.label(about))
+                    .to_owned(),
             });
             Ok(Tiles {
                 tiles: tiles.collect(),

@@ -84,6 +84,7 @@ struct KindFile {
     en: String,
     title: Option<String>,
     title_from: Option<String>,
+    about: Option<LabelEntry>,
     #[serde(default)]
     named_by: Vec<String>,
     words: Option<String>,
@@ -182,6 +183,8 @@ struct FieldEntry {
     default: Option<Fact>,
     #[serde(default)]
     read_only: bool,
+    #[serde(default)]
+    fixed: bool,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -333,6 +336,7 @@ fn kind(mut file: KindFile, common: &CommonFile) -> Checked<Kind> {
         },
         register_event: file.register_event,
         words: file.words.or_else(|| file.title_from.clone()),
+        about: file.about.map(|LabelEntry { zh, en }| Label { zh, en }),
         title: file.title,
         title_from: file.title_from,
         named_by: file.named_by,
@@ -374,6 +378,7 @@ fn field(mut entry: FieldEntry) -> Checked<Field> {
         required_when: entry.required_when,
         default: entry.default,
         read_only: entry.read_only,
+        fixed: entry.fixed,
     })
 }
 
@@ -547,6 +552,11 @@ fn check(kind: &Kind) -> Checked {
             format!("{name} is not a text")
         })?;
     }
+    let about = kind.about.as_ref();
+    ensure(
+        about.map_or(kind.parent.is_some(), labelled) || kind.sections.is_empty(),
+        || "it does not say what it is about".to_owned(),
+    )?;
     for key in &kind.named_by {
         ensure(kind.fields.iter().any(|field| field.key == *key), || {
             format!("named_by: there is no field {key}")

@@ -272,6 +272,10 @@ impl<'a> Reader<'a> {
             let message = "this is computed or set by an event and cannot be typed in";
             return self.refuse(&field.key, Fault::new("read_only", message));
         }
+        if field.fixed && self.mode == Mode::Edit {
+            let message = "this stays as it was registered; add to it with a step";
+            return self.refuse(&field.key, Fault::new("read_only", message));
+        }
         if is_blank(value) {
             return self.clear(field);
         }

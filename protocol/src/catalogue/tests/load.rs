@@ -166,7 +166,7 @@ fn what_kinds_say_of_each_other_is_checked() {
         ),
         (
             "space = \"parent\"\nparent = { field = \"parent\", suffix = \"Z\" }",
-            "space = \"parent\"",
+            "space = \"parent\"\nabout = { zh = \"单\", en = \"Sheet\" }",
             "does not name",
         ),
         ("suffix = \"Z\"", "suffix = \"z\"", "no capital letter"),

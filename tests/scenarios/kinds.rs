@@ -1,0 +1,428 @@
+//! Records that belong together, on several devices: a consultation reaches every site and its comments come back,
+//! a reception gathers what was said there, a dispatch makes a sheet for each unit.
+
+use anyhow::{Context as _, Result, ensure};
+use lianxin_node::command::Command;
+use lianxin_node::error::{Code, Error};
+use lianxin_node::store::Store;
+use lianxin_tests::World;
+use lianxin_tests::world::{HUB, opinion, text};
+use rusqlite::Connection;
+use serde_json::{Value, json};
+
+const STATION: usize = 1;
+const LAW_OFFICE: usize = 2;
+const OPERATOR: usize = 3;
+
+/// A hub, a work station, a collection point in a law office and an operator's PC, in sync.
+fn world() -> Result<World> {
+    let mut world = World::with_stations(1, 1)?;
+    world.add_site("LS1", "LS1A")?;
+    world.add_operator("HUBB")?;
+    world.heal()?;
+    Ok(world)
+}
+
+fn step(world: &mut World, node: usize, id: &str, event: &str, input: Value) -> Result<Value> {
+    let (id, event) = (id.to_owned(), event.to_owned());
+    let account = None;
+    world.call(
+        node,
+        Command::RecordAct {
+            id,
+            event,
+            input,
+            account,
+        },
+    )
+}
+
+fn consultation() -> Value {
+    json!({
+        "issuer": "city", "doc_no": "测试函〔2026〕5号", "law_kind": "local_reg", "reading": "comment_draft",
+        "draft_title": "测试市住宅电梯安全条例(草案征求意见稿)", "site_due_on": "2026-04-10", "test_data": true,
+        "articles": [
+            {"path": "第十二条第一款", "text": "物业服务人应当在电梯发生故障后三十分钟内到达现场。"},
+            {"path": "第十三条", "text": "电梯使用单位应当做好记录。", "note": "新增"},
+        ],
+    })
+}
+
+/// What `linked` says of a record: kind, title and status of each.
+fn linked(shown: &Value) -> Vec<(String, String, String)> {
+    let linked = shown
+        .get("linked")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten();
+    linked
+        .map(|it| (text(it, "kind"), text(it, "title"), text(it, "status")))
+        .collect()
+}
+
+#[test]
+fn a_consultation_reaches_every_site_and_comments_on_its_articles_come_back() -> Result<()> {
+    let mut world = world()?;
+    let (id, number) = world.record(HUB, "legis_consultation", consultation())?;
+    ensure!(number.starts_with("LQ-SLJD-HUBA-"), "{number}");
+    step(&mut world, HUB, &id, "open", json!({}))?;
+    world.heal()?;
+    for site in [STATION, LAW_OFFICE, OPERATOR] {
+        let shown = world.show(site, &number)?;
+        ensure!(text(&shown, "status") == "open", "{shown}");
+        let articles = shown.pointer("/fields/articles").and_then(Value::as_array);
+        let paths: Vec<_> = articles
+            .into_iter()
+            .flatten()
+            .map(|it| text(it, "path"))
+            .collect();
+        ensure!(paths == ["第十二条第一款", "第十三条"], "{paths:?}");
+    }
+
+    let comment = |words: &str, kind: &str| json!({"consultation": number, "article_path": "第十二条第一款", "original_words": words, "commenter_kind": kind});
+    world.record(
+        STATION,
+        "legis_comment",
+        comment("人关在里面半小时太久了。", "resident"),
+    )?;
+    let (theirs, _) = world.record(
+        LAW_OFFICE,
+        "legis_comment",
+        comment("有人被困和没人被困不能一个标准。", "lawyer"),
+    )?;
+    world.heal()?;
+    let shown = world.show(HUB, &id)?;
+    let comments = linked(&shown);
+    ensure!(
+        comments.len() == 2 && comments.iter().all(|it| it.0 == "legis_comment"),
+        "{comments:?}"
+    );
+    // What one site says stays between it and the sub-district.
+    ensure!(
+        world.show(STATION, &theirs).is_err(),
+        "a station shows another site's comment"
+    );
+    ensure!(linked(&world.show(STATION, &id)?).len() == 1);
+
+    // Its own words stay, whoever puts it in legal words.
+    step(
+        &mut world,
+        HUB,
+        &theirs,
+        "word",
+        json!({"legal_wording": "电梯困人的，应当在十五分钟内到达。"}),
+    )?;
+    let refused = world.set(HUB, &theirs, json!({"original_words": "别的话。"}));
+    let code = refused
+        .err()
+        .and_then(|it| it.downcast::<Error>().ok())
+        .map(|it| it.code());
+    ensure!(code == Some(Code::FieldsRefused), "{code:?}");
+    world.heal()?;
+    let at_site = world.show(LAW_OFFICE, &theirs)?;
+    let held = |key: &str| at_site.pointer(&format!("/fields/{key}")).cloned();
+    ensure!(
+        held("original_words") == Some(json!("有人被困和没人被困不能一个标准。")),
+        "{at_site}"
+    );
+    ensure!(
+        held("legal_wording") == Some(json!("电梯困人的，应当在十五分钟内到达。")),
+        "{at_site}"
+    );
+    world.agree(&[HUB, OPERATOR])
+}
+
+#[test]
+fn a_comment_after_the_sites_date_is_taken_and_marked_as_late() -> Result<()> {
+    let mut world = world()?;
+    let (id, number) = world.record(HUB, "legis_consultation", consultation())?;
+    step(&mut world, HUB, &id, "open", json!({}))?;
+    world.heal()?;
+    let comment = json!({"consultation": number, "original_words": "应当更快。"});
+    let (early, _) = world.record(STATION, "legis_comment", comment.clone())?;
+    step(&mut world, HUB, &id, "close_sites", json!({}))?;
+    world.heal()?;
+    let (late, _) = world.record(STATION, "legis_comment", comment)?;
+    let is_late = |shown: Value| shown.pointer("/fields/late") == Some(&json!(true));
+    ensure!(!is_late(world.show(STATION, &early)?));
+    ensure!(is_late(world.show(STATION, &late)?));
+    Ok(())
+}
+
+#[test]
+fn a_reception_gathers_its_opinions_offline_and_by_number_or_id() -> Result<()> {
+    let mut world = world()?;
+    let (deputy, _) = world.record(HUB, "deputy", json!({"name": "测试代表甲"}))?;
+    world.heal()?;
+    let reception = json!({"date": "2026-03-10", "start": "09:00", "visitors_times": 2, "deputies_present": [deputy, "测试代表乙"]});
+    let (id, number) = world.record(STATION, "reception", reception)?;
+    for (reference, title) in [(&number.to_lowercase(), "路灯不亮"), (&id, "电梯故障")] {
+        let mut said = opinion(title);
+        said["source_event"] = json!(reference);
+        world.record(STATION, "opinion", said)?;
+    }
+    let mut elsewhere = opinion("别处的事");
+    elsewhere["source_event"] = json!("JD-SLJD-EM1A-2020-00009-99");
+    world.record(STATION, "opinion", elsewhere)?;
+    let offline = linked(&world.show(STATION, &id)?);
+    world.heal()?;
+    let shown = world.show(HUB, &number)?;
+    let titles: Vec<_> = linked(&shown).into_iter().map(|it| it.1).collect();
+    ensure!(titles == ["路灯不亮", "电梯故障"], "{titles:?}");
+    ensure!(offline == linked(&shown), "offline {offline:?}");
+    // The deputy from the register is named; the one that is not in it stays as typed.
+    ensure!(
+        shown.pointer(&format!("/refers/{deputy}/title")) == Some(&json!("测试代表甲")),
+        "{shown}"
+    );
+    let present = shown.pointer("/fields/deputies_present").cloned();
+    ensure!(
+        present == Some(json!([deputy, "测试代表乙"])),
+        "{present:?}"
+    );
+    Ok(())
+}
+
+/// An accepted opinion that everyone has.
+fn accepted(world: &mut World) -> Result<(String, String)> {
+    let (id, number) = world.record(STATION, "opinion", opinion("路灯不亮"))?;
+    world.heal()?;
+    step(world, HUB, &id, "accept", json!({}))?;
+    world.heal()?;
+    Ok((id, number))
+}
+
+#[test]
+fn a_dispatch_makes_a_sheet_for_each_unit_and_the_matter_moves_them_along() -> Result<()> {
+    let mut world = world()?;
+    let (id, number) = accepted(&mut world)?;
+    let units = json!({"lead": "示例街道城市管理办公室", "co": ["示例交警中队"], "due_on": "2026-04-15", "text": "请尽快"});
+    step(&mut world, HUB, &id, "dispatch", units)?;
+    let lead = format!("{number}/Z1");
+    let sheet = world.show(HUB, &lead)?;
+    let held = |shown: &Value, key: &str| {
+        shown
+            .pointer(&format!("/fields/{key}"))
+            .cloned()
+            .unwrap_or_default()
+    };
+    ensure!(
+        held(&sheet, "unit") == json!("示例街道城市管理办公室")
+            && held(&sheet, "role") == json!("lead"),
+        "{sheet}"
+    );
+    ensure!(
+        held(&sheet, "instructions") == json!("请尽快")
+            && held(&sheet, "due_on") == json!("2026-04-15"),
+        "{sheet}"
+    );
+    ensure!(
+        held(&sheet, "issued_on").is_string() && held(&sheet, "parent") == json!(id),
+        "{sheet}"
+    );
+
+    step(&mut world, HUB, &id, "sign", json!({"on": "2026-03-17"}))?;
+    ensure!(held(&world.show(HUB, &lead)?, "signed_on") == json!("2026-03-17"));
+    step(
+        &mut world,
+        HUB,
+        &id,
+        "submit_reply",
+        json!({"resolution": "solved", "text": "已修好。"}),
+    )?;
+    let reply = format!("{number}/F1");
+    let first = world.show(HUB, &reply)?;
+    ensure!(
+        held(&first, "text") == json!("已修好。") && held(&first, "result") == json!("solved"),
+        "{first}"
+    );
+    ensure!(
+        held(&first, "assignment") == world.show(HUB, &lead)?["id"],
+        "{first}"
+    );
+    step(
+        &mut world,
+        HUB,
+        &id,
+        "approve",
+        json!({"text": "已于三月十三日修好。"}),
+    )?;
+    world.heal()?;
+    // The station sees all of it, since it lies with the matter; another site sees nothing.
+    let seen = linked(&world.show(STATION, &id)?);
+    let expected = [
+        ("assignment", "示例街道城市管理办公室", "replied"),
+        ("assignment", "示例交警中队", "issued"),
+        ("reply", text(&first, "title").as_str(), "approved"),
+    ]
+    .map(|(a, b, c)| (a.to_owned(), b.to_owned(), c.to_owned()));
+    ensure!(seen == expected, "{seen:?}");
+    let approved = world.show(STATION, &reply)?;
+    ensure!(
+        held(&approved, "text") == json!("已于三月十三日修好。"),
+        "{approved}"
+    );
+    ensure!(world.show(LAW_OFFICE, &reply).is_err());
+    world.agree(&[HUB, STATION, OPERATOR])
+}
+
+#[test]
+fn a_return_and_a_reassignment_close_the_old_sheet_and_number_on() -> Result<()> {
+    let mut world = world()?;
+    let (id, number) = accepted(&mut world)?;
+    step(
+        &mut world,
+        HUB,
+        &id,
+        "dispatch",
+        json!({"lead": "示例甲办"}),
+    )?;
+    step(
+        &mut world,
+        HUB,
+        &id,
+        "return",
+        json!({"return_reason": "not_our_duty", "text": "不归我们"}),
+    )?;
+    let old = world.show(HUB, &format!("{number}/Z1"))?;
+    ensure!(text(&old, "status") == "return_pending", "{old}");
+    ensure!(
+        old.pointer("/fields/return/reason") == Some(&json!("not_our_duty")),
+        "{old}"
+    );
+    step(
+        &mut world,
+        HUB,
+        &id,
+        "reassign",
+        json!({"lead": "示例乙办"}),
+    )?;
+    let old = world.show(HUB, &format!("{number}/Z1"))?;
+    ensure!(text(&old, "status") == "returned", "{old}");
+    ensure!(
+        old.pointer("/fields/return/decision") == Some(&json!("accepted")),
+        "{old}"
+    );
+    let new = world.show(HUB, &format!("{number}/Z2"))?;
+    ensure!(
+        text(&new, "title") == "示例乙办" && text(&new, "status") == "issued",
+        "{new}"
+    );
+    Ok(())
+}
+
+#[test]
+fn two_desks_that_are_apart_never_give_one_number_under_another() -> Result<()> {
+    let mut world = world()?;
+    let (id, number) = accepted(&mut world)?;
+    step(
+        &mut world,
+        HUB,
+        &id,
+        "dispatch",
+        json!({"lead": "示例甲办"}),
+    )?;
+    step(
+        &mut world,
+        OPERATOR,
+        &id,
+        "dispatch",
+        json!({"lead": "示例乙办"}),
+    )?;
+    world.heal()?;
+    let shown = world.show(HUB, &id)?;
+    let numbers = shown
+        .get("linked")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten();
+    let mut numbers: Vec<_> = numbers.map(|it| text(it, "number")).collect();
+    numbers.sort();
+    ensure!(
+        numbers == [format!("{number}/Z1"), format!("{number}/Z1B")],
+        "{numbers:?}"
+    );
+    // One of the two dispatches counts, the other stays in sight; the sheets of both are there to be closed.
+    let events = shown
+        .get("events")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten();
+    let dispatched: Vec<_> = events
+        .filter(|it| text(it, "event") == "dispatch")
+        .collect();
+    let applied = dispatched
+        .iter()
+        .filter(|it| it["applied"] == json!(true))
+        .count();
+    ensure!(dispatched.len() == 2 && applied == 1, "{dispatched:?}");
+    Ok(())
+}
+
+#[test]
+fn a_station_makes_no_register_and_a_sheet_needs_its_matter() -> Result<()> {
+    let mut world = world()?;
+    let refused = |world: &mut World, node, kind: &str, input: Value| {
+        let refused = world.record(node, kind, input).err();
+        refused
+            .and_then(|it| it.downcast::<Error>().ok())
+            .map(|it| it.code())
+    };
+    for (kind, input) in [
+        ("deputy", json!({"name": "测试代表甲"})),
+        ("org", json!({"name": "示例甲办"})),
+        ("site", json!({"name": "示例站", "type": "workstation"})),
+        ("legis_consultation", json!({"draft_title": "测试条例"})),
+    ] {
+        let code = refused(&mut world, STATION, kind, input);
+        ensure!(code == Some(Code::NotPermitted), "{kind}: {code:?}");
+    }
+    let sheet = json!({"parent": "YJ-SLJD-EM1A-2026-00042-71", "unit": "示例甲办"});
+    ensure!(refused(&mut world, HUB, "assignment", sheet.clone()) == Some(Code::NoRecord));
+    ensure!(refused(&mut world, STATION, "assignment", sheet) == Some(Code::NotPermitted));
+    ensure!(world.records(HUB)?.is_empty(), "something was left behind");
+    Ok(())
+}
+
+#[test]
+fn a_nested_record_that_is_refused_leaves_nothing_of_the_whole() -> Result<()> {
+    let mut world = world()?;
+    let mut input = consultation();
+    input["articles"][1]["text"] = json!("长".repeat(5_001));
+    let command = Command::RecordAdd {
+        kind: "legis_consultation".to_owned(),
+        rows: vec![input],
+        first_row: 1,
+        account: None,
+    };
+    let reply = world.call(HUB, command)?;
+    let refused = reply.pointer("/refused/0").context("nothing was refused")?;
+    ensure!(
+        text(refused, "field") == "articles/2.text" && text(refused, "code") == "too_long",
+        "{reply}"
+    );
+    ensure!(world.records(HUB)?.is_empty());
+    Ok(())
+}
+
+#[test]
+fn a_store_of_the_first_schema_learns_what_its_records_refer_to() -> Result<()> {
+    let mut world = world()?;
+    let (id, number) = world.record(STATION, "reception", json!({"date": "2026-03-10"}))?;
+    let mut said = opinion("路灯不亮");
+    said["source_event"] = json!(number);
+    world.record(STATION, "opinion", said)?;
+    let before = linked(&world.show(STATION, &id)?);
+    world.stop(STATION)?;
+    let directory = world.node(STATION)?.directory.clone();
+    {
+        let store = Store::open(&directory)?;
+        let connection: Connection = store.writer()?;
+        connection.execute_batch("DROP TABLE mentions; PRAGMA user_version = 1;")?;
+    }
+    world.start(STATION)?;
+    while world.merge(STATION)? {}
+    let after = linked(&world.show(STATION, &id)?);
+    ensure!(before.len() == 1 && after == before, "{after:?}");
+    Ok(())
+}
