@@ -411,3 +411,5 @@ home-new-other = Record something else
 related-add = Record: { $text }
 related-none = None yet
 article-comment = Comment on this article
+home-laws = Draft laws open for comments
+related-whole = On the draft as a whole

@@ -721,6 +721,13 @@ fn may_write(journal: &Journal, space: Space) -> Result<()> {
     if allowed { Ok(()) } else { Err(refuse()) }
 }
 
+/// Whether this device may write in a record's space.
+#[must_use]
+pub fn may_edit(journal: &Journal, gathered: &Gathered) -> bool {
+    let space = journal.authority().space(&gathered.space);
+    space.is_none_or(|space| may_write(journal, space).is_ok())
+}
+
 fn writable(connection: &Connection, journal: &mut Journal, key: i64) -> Result<Gathered> {
     let gathered = gather_written(connection, journal, key)?;
     if !gathered.built.waiting.is_empty() {

@@ -4,6 +4,7 @@
 use askama::Template;
 use axum::extract::State;
 use lianxin_protocol::catalogue::Catalogue;
+use lianxin_protocol::space::Space;
 
 use super::intake;
 use super::list::{Row, next_for};
@@ -17,6 +18,8 @@ use crate::records::{self, Filter, acts_for};
 
 /// Rows of a list on this page.
 const ROWS: usize = 30;
+/// Draft laws on this page.
+const LAWS: usize = 5;
 
 /// A draft in a list.
 struct DraftRow {
@@ -45,7 +48,19 @@ struct Home {
     counted: String,
     todos: Vec<Todo>,
     drafts: Vec<DraftRow>,
+    /// Draft laws that comments are collected on.
+    laws: Vec<Row>,
     no_password: bool,
+}
+
+/// Draft laws that are open for comments.
+fn asked_here() -> Filter {
+    Filter {
+        kind: Some("legis_consultation".to_owned()),
+        status: Some("open".to_owned()),
+        limit: LAWS,
+        ..Filter::default()
+    }
 }
 
 /// The page.
@@ -71,7 +86,16 @@ pub(super) async fn page(State(app): State<App>, session: Session) -> Answer {
             };
             let today = Beijing::of(now_ms).date();
             let mut found = records::list(connection, &filter)?;
-            found.retain(|row| Beijing::of(row.recorded_ms()).date() == today);
+            // What the sub-district publishes is nobody's work of today here.
+            let bulletin = Space::Bulletin.id(&journal.identity().network);
+            let drafts_of_law = records::list(connection, &asked_here())?;
+            let mut laws = Vec::new();
+            for row in &drafts_of_law {
+                laws.push(Row::new(connection, journal, &coverage, row, &page)?);
+            }
+            found.retain(|row| {
+                row.space != bulletin && Beijing::of(row.recorded_ms()).date() == today
+            });
             let more = found.len() > ROWS;
             found.truncate(ROWS);
             let mut rows = Vec::with_capacity(found.len());
@@ -119,6 +143,7 @@ pub(super) async fn page(State(app): State<App>, session: Session) -> Answer {
                 more,
                 todos,
                 drafts: shown_drafts,
+                laws,
                 no_password,
                 page,
             }))

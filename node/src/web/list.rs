@@ -111,7 +111,9 @@ pub(super) fn due(
     status: &str,
     page: &Page,
 ) -> Option<Due> {
-    let date = facts.get("due_on")?.as_str()?;
+    // A site has a date of its own, before the sub-district's.
+    let own = facts.get("site_due_on").filter(|_| !page.office());
+    let date = own.or_else(|| facts.get("due_on"))?.as_str()?;
     let kind = kind?;
     let days = clock::Beijing::of(page.now_ms).days_until(date)?;
     // An answer was given when nobody is to act any more, or what is left is to tell of it.
@@ -226,8 +228,12 @@ async fn listed(app: &App, session: Session, asked: Asked) -> Answer {
             let page = Page::new(connection, journal, &session, &line, ("/records", title))?;
             let coverage = Coverage::read(connection, journal)?;
             let (rows, next) = rows(connection, journal, &coverage, &asked, &page)?;
-            let chosen = asked.kind.as_deref().unwrap_or("opinion");
-            let kind = Catalogue::standard().kind(chosen);
+            let mut kinds = Catalogue::standard().kinds();
+            // The first kind is what most records are.
+            let kind = match &asked.kind {
+                Some(code) => Catalogue::standard().kind(code),
+                None => kinds.next(),
+            };
             let kinds = Catalogue::standard().kinds();
             let states = [
                 "saved",

@@ -57,7 +57,11 @@ pub(super) async fn page(State(app): State<App>, session: Session) -> Answer {
                     let at_hub = kind.shown_status(&status.code, true);
                     groups.push(Group {
                         code: format!("{}-{}", kind.code, status.code),
-                        status: shown::status(Some(kind), at_hub, lang),
+                        status: format!(
+                            "{} · {}",
+                            lang.label(&kind.label),
+                            shown::status(Some(kind), at_hub, lang)
+                        ),
                         event: step.event.clone(),
                         step: lang.label(&step.label).to_owned(),
                         rows,

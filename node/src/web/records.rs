@@ -391,7 +391,7 @@ fn build(
         offers,
         conflicts: conflicts::of(&content, kind, journal, lang),
         why,
-        editable: kind.is_some() && content.waiting == 0,
+        editable: kind.is_some() && content.waiting == 0 && save::may_edit(journal, &gathered),
         test_data: content.fields.get("test_data") == Some(&Value::Bool(true)),
         waiting: content.waiting,
         unreadable: !content.unreadable.is_empty(),
@@ -473,8 +473,16 @@ fn groups(
         "state",
         "events",
     ];
+    // What nobody chose says nothing.
+    let chosen = |field: &Field| {
+        let default = field.default.as_ref().and_then(|it| it.as_str());
+        default.is_none() || default != held(&content.fields, &field.key).and_then(Value::as_str)
+    };
     let rest = kind.fields.iter().filter(|field| {
-        !placed.contains(&field.key) && !envelope.contains(&field.key.as_str()) && apart(field)
+        chosen(field)
+            && !placed.contains(&field.key)
+            && !envelope.contains(&field.key.as_str())
+            && apart(field)
     });
     groups.insert(
         0,

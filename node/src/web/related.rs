@@ -25,6 +25,8 @@ pub(super) struct Related {
     pub(super) rows: Vec<Row>,
     /// Where one more is begun, and what is said there.
     pub(super) add: Option<Begin>,
+    /// Some of its records stand under the articles; here are the others.
+    pub(super) beside: bool,
     /// For the articles of a draft, instead of rows.
     pub(super) articles: Vec<Article>,
 }
@@ -70,6 +72,7 @@ pub(super) fn of(
             code: of.code.clone(),
             label: page.label(&of.label).to_owned(),
             rows: Vec::new(),
+            beside: related.iter().any(|it| !it.articles.is_empty()),
             add,
             articles: Vec::new(),
         };
@@ -84,6 +87,9 @@ pub(super) fn of(
                 (&mut related, &mut entry),
                 page,
             )?;
+        }
+        if entry.beside {
+            entry.label = page.t("related-whole");
         }
         related.push(entry);
     }

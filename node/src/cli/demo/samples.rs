@@ -1,0 +1,143 @@
+//! What the demonstration begins with: fictional records, as the domain reference has them.
+
+use serde_json::{Value, json};
+
+use crate::clock;
+
+const STATION: &str = "示例街道测试社区人大代表工作站";
+const OFFICE: &str = "示例律师事务所基层立法信息采集点";
+
+/// Sites: name, kind, code.
+pub(super) const SITES: [(&str, &str, &str); 2] = [
+    (STATION, "workstation", "EM1"),
+    (OFFICE, "collection_point", "LS1"),
+];
+
+/// The sub-district's registers: sites, deputies and units.
+pub(super) fn registers() -> Vec<Value> {
+    let deputy = |name: &str| {
+        json!({
+            "kind": "deputy", "name": name, "level": "district", "constituency": "测试选区",
+            "delegation": "示例代表团", "test_data": true,
+        })
+    };
+    let org = |name: &str, kind: &str| json!({ "kind": "org", "name": name, "org_kind": kind, "test_data": true });
+    vec![
+        json!({
+            "kind": "site", "name": STATION, "type": "workstation", "code": "EM1", "host_kind": "community",
+            "community": "测试社区", "device_codes": ["EM1A", "EM1B"], "opened_on": "2017-06-01",
+            "linked_sites": [OFFICE], "test_data": true,
+        }),
+        json!({
+            "kind": "site", "name": OFFICE, "type": "collection_point", "code": "LS1",
+            "host_kind": "law_firm", "device_codes": ["LS1A"],
+            "entrust_agreement": "测试委托处理协议2026-01", "test_data": true,
+        }),
+        deputy("测试代表甲"),
+        deputy("测试代表乙"),
+        deputy("测试代表丙"),
+        org("示例街道城市管理办公室", "office"),
+        org("示例交警中队", "dispatched"),
+    ]
+}
+
+/// A draft law that the city asks about, with its first articles.
+pub(super) fn consultation(now_ms: u64) -> Value {
+    let in_days = |days: u64| clock::Beijing::of(now_ms + days * 86_400_000).iso_date();
+    json!({
+        "kind": "legis_consultation", "issuer": "city", "doc_no": "测试函〔2026〕5号",
+        "draft_title": "测试市住宅电梯安全条例(草案征求意见稿)", "law_kind": "local_reg", "reading": "comment_draft",
+        "key_questions": "救援到场时限多长合适，应当由谁承担？",
+        "site_due_on": in_days(10), "due_on": in_days(15), "test_data": true,
+        "articles": [
+            { "path": "第十二条第一款", "text": "物业服务人应当在电梯发生故障后三十分钟内到达现场。" },
+            { "path": "第十二条第二款", "text": "电梯困人的，物业服务人应当立即通知维护保养单位，并安抚被困人员。" },
+            { "path": "第十三条", "text": "电梯使用单位应当如实记录故障和维修情况，记录保存期限不少于四年。" },
+        ],
+    })
+}
+
+/// What a lawyer says of it at the collection point; `on` is the consultation.
+pub(super) fn lawyers_comment(on: &str) -> Value {
+    json!({
+        "kind": "legis_comment", "consultation": on, "article_path": "第十二条第一款", "action": "amend",
+        "original_words": "三十分钟太笼统，有人被困和没人被困不能一个标准。",
+        "legal_wording": "电梯困人的，应当在十五分钟内到达现场；其他故障的，应当在三十分钟内到达现场。",
+        "reason": "困人情形紧迫性不同。", "commenter_kind": "lawyer", "identity_mode": "anonymous",
+        "test_data": true,
+    })
+}
+
+/// What a resident says of it at a reception; `on` is the consultation.
+pub(super) fn residents_comment(on: &str, reception: &str) -> Value {
+    json!({
+        "kind": "legis_comment", "consultation": on, "article_path": "第十二条第一款", "action": "amend",
+        "original_words": "人关在里面半小时太久了，老人受不了。", "commenter_kind": "resident",
+        "form": "reception", "identity_mode": "anonymous", "source_event": reception, "test_data": true,
+    })
+}
+
+/// A reception day with two deputies.
+pub(super) fn reception() -> Value {
+    json!({
+        "kind": "reception", "date": "2026-03-10", "start": "09:00", "end": "11:30",
+        "notice_posted_on": "2026-03-06", "deputies_present": ["测试代表甲", "测试代表乙"],
+        "visitors_times": 9, "answered_on_spot": 3, "test_data": true,
+    })
+}
+
+/// A visit to firms.
+pub(super) fn visit() -> Value {
+    json!({
+        "kind": "visit", "mode": "enterprise", "target_kind": "enterprise", "targets_count": 3,
+        "deputies": ["测试代表丙"], "place": "示例科技园", "date": "2026-03-12", "test_data": true,
+        "needs_summary": "两家企业反映招工难，一家咨询租金政策。",
+    })
+}
+
+/// Fictional opinions, as the domain reference has them.
+pub(super) fn opinions() -> Vec<Value> {
+    vec![
+        json!({
+            "kind": "opinion", "channel": "reception", "category": "help", "topic": "utilities",
+            "title": "3号楼单元门前路灯不亮",
+            "body": "测试小区3号楼东侧两盏路灯半个多月不亮,晚上老人出行不方便,希望尽快维修。",
+            "place": { "community": "测试社区", "text": "测试小区3号楼东侧" },
+            "identity_mode": "confidential",
+            "person": { "call_name": "测试女士", "phone": "000-0000-0001" },
+            "reply_wanted": "phone", "deputies": ["测试代表甲"], "test_data": true,
+        }),
+        json!({
+            "kind": "opinion", "channel": "walk_in", "category": "suggestion", "topic": "traffic_parking",
+            "title": "建议学校门口设限时停车位",
+            "body": "放学时段家长车辆占用机动车道,建议示例小学门口划设限时停车位。",
+            "place": { "community": "测试社区", "text": "示例小学门口" },
+            "identity_mode": "anonymous", "reply_wanted": "query_code", "test_data": true,
+        }),
+        json!({
+            "kind": "opinion", "channel": "random_visit", "category": "complaint", "topic": "property_mgmt",
+            "title": "电梯反复故障",
+            "body": "示例花园2号楼电梯一个月内停运四次(走访当日无网络,离线登记)。",
+            "place": { "community": "示例社区", "text": "示例花园2号楼" },
+            "identity_mode": "pseudonymous", "person": { "call_name": "测试先生" },
+            "test_data": true,
+        }),
+        json!({
+            "kind": "opinion", "channel": "livestream", "category": "consult", "topic": "health",
+            "title": "咨询老年人流感疫苗接种点",
+            "body": "请问75岁老人在哪里可以接种?",
+            "identity_mode": "anonymous", "test_data": true,
+        }),
+        json!({
+            "kind": "opinion", "channel": "collection_point", "category": "complaint", "topic": "legal_service",
+            "title": "劳动报酬纠纷", "body": "(已脱敏)当事人已申请劳动仲裁。",
+            "identity_mode": "anonymous", "test_data": true,
+        }),
+        json!({
+            "kind": "opinion", "channel": "phone", "category": "thanks", "topic": "city_appearance",
+            "title": "感谢及时清运装修垃圾",
+            "body": "示例花园门口堆放多日的装修垃圾当天就清走了,谢谢。",
+            "identity_mode": "anonymous", "test_data": true,
+        }),
+    ]
+}

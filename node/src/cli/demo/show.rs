@@ -1,0 +1,247 @@
+//! The board: four devices side by side, each with a switch on its cable and pages of its own.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use super::{LOOPBACK, Network, Plan, carry_out, field, samples};
+use crate::cli::say;
+use crate::clock;
+use crate::command::Command;
+use crate::error::{Code, Error, Result};
+use crate::setup;
+use crate::web::board::{self, Board};
+
+/// Where the board is unless told otherwise; if that is taken, anywhere.
+const BOARD: &str = "127.0.0.1:8080";
+
+/// A cable: whether it is in, and the end of the session that runs over it.
+struct Cable {
+    on: Mutex<bool>,
+    session: Mutex<Option<watch::Sender<bool>>>,
+}
+
+impl Cable {
+    fn on(&self) -> bool {
+        *self.on.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends the session if there is one, and begins another if both ends have their cable in.
+    fn put(
+        &self,
+        follow: impl FnOnce(watch::Receiver<bool>) -> Result<()>,
+        both: bool,
+    ) -> Result<()> {
+        let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(running) = session.take() {
+            running.send_replace(true);
+        }
+        if both {
+            let (stop, stopped) = watch::channel(false);
+            *session = Some(stop);
+            follow(stopped)?;
+        }
+        Ok(())
+    }
+}
+
+/// Shows the four devices side by side until told to stop.
+pub(super) async fn show(dir: &Path, plan: &Plan<'_>) -> Result<u8> {
+    let mut network = Network::make(dir).await?;
+    let shown = board(&mut network, plan).await;
+    network.stop().await;
+    shown.map(|()| 0)
+}
+
+async fn board(network: &mut Network, plan: &Plan<'_>) -> Result<()> {
+    for device in [
+        &mut network.desk,
+        &mut network.station,
+        &mut network.other,
+        &mut network.office,
+    ] {
+        device.start(LOOPBACK)?;
+    }
+    let all = [
+        ("hub", &network.hub),
+        ("operator", &network.desk),
+        ("first", &network.station),
+        ("second", &network.other),
+    ];
+    // What the board begins with: some records that have arrived, of which one is being handled.
+    let mut fresh = samples::opinions();
+    let begun = fresh.split_off(1);
+    for (device, record) in [&network.station, &network.other]
+        .into_iter()
+        .zip(begun.clone())
+    {
+        device.add(record).await?;
+    }
+    for record in samples::registers() {
+        network.hub.add(record).await?;
+    }
+    let published = network
+        .hub
+        .add(samples::consultation(clock::now_ms()))
+        .await?;
+    let (law, number) = (field(&published, "id"), field(&published, "number"));
+    network.hub.act(law, "open", json!({})).await?;
+    let day = network.station.add(samples::reception()).await?;
+    let comment = samples::residents_comment(number, field(&day, "number"));
+    network.station.add(comment).await?;
+    network.other.add(samples::visit()).await?;
+    network.office.add(samples::lawyers_comment(number)).await?;
+    let (moved, follow_moved) = watch::channel(0_u64);
+    let moved = Arc::new(moved);
+    let cables: Vec<_> = all
+        .iter()
+        .map(|_| {
+            Arc::new(Cable {
+                on: Mutex::new(true),
+                session: Mutex::default(),
+            })
+        })
+        .collect();
+    let hub_key = network.hub.node()?.net.device;
+    let nets: Vec<_> = all
+        .iter()
+        .map(|(_, device)| device.node().map(|node| Arc::clone(&node.net)))
+        .collect::<Result<_>>()?;
+    let address = network.address.clone();
+    // Each station's line runs while its own cable and the hub's are in.
+    let lay = {
+        let (cables, nets, address) = (cables.clone(), nets, address.clone());
+        Arc::new(move || -> Result<()> {
+            let hub_on = cables.first().is_some_and(|cable| cable.on());
+            for (cable, net) in cables.iter().zip(&nets).skip(1) {
+                let follow = |stopped| {
+                    let net = Arc::clone(net);
+                    tokio::spawn(net.keep(vec![address.clone()], hub_key, stopped));
+                    Ok(())
+                };
+                cable.put(follow, hub_on && cable.on())?;
+            }
+            Ok(())
+        })
+    };
+    lay()?;
+    // Beside the four: what the law office has collected comes in, too.
+    let office = network.office.node()?;
+    office.follow(vec![network.address.clone()], hub_key);
+    let next_sample = Arc::new(AtomicUsize::new(0));
+    let mut devices = Vec::new();
+    let mut port = None;
+    let board = match plan.web {
+        Some(web) => Board::bind(setup::resolve(web)?).await?,
+        None => match Board::bind(setup::resolve(BOARD)?).await {
+            Ok(board) => board,
+            Err(_) => Board::bind(setup::resolve(LOOPBACK)?).await?,
+        },
+    };
+    for ((part, device), cable) in all.iter().zip(&cables) {
+        let node = device.node()?;
+        let base = *port.get_or_insert(board.address()?.port());
+        // Next to the board's own port, so that they can be forwarded together; else anywhere.
+        let beside = u16::try_from(devices.len() + 1)
+            .ok()
+            .and_then(|n| base.checked_add(n));
+        let beside = SocketAddr::from(([127, 0, 0, 1], beside.unwrap_or(0)));
+        let pages = match node.serve_pages(beside, plan.allow_host).await {
+            Ok(pages) => pages,
+            Err(_) => {
+                node.serve_pages(setup::resolve(LOOPBACK)?, plan.allow_host)
+                    .await?
+            }
+        };
+        let mut changes = node.changes.subscribe();
+        let told = Arc::clone(&moved);
+        tokio::spawn(async move {
+            while !matches!(
+                changes.recv().await,
+                Err(tokio::sync::broadcast::error::RecvError::Closed)
+            ) {
+                told.send_modify(|count| *count += 1);
+            }
+        });
+        let (told, lay, this) = (Arc::clone(&moved), Arc::clone(&lay), Arc::clone(cable));
+        let switch = move || -> board::Work<()> {
+            let (told, lay, this) = (Arc::clone(&told), Arc::clone(&lay), Arc::clone(&this));
+            Box::pin(async move {
+                {
+                    let mut on = this.on.lock().unwrap_or_else(PoisonError::into_inner);
+                    *on = !*on;
+                }
+                lay()?;
+                told.send_modify(|count| *count += 1);
+                Ok(())
+            })
+        };
+        let (writer, next, fresh) = (
+            node.writer.clone(),
+            Arc::clone(&next_sample),
+            samples::opinions(),
+        );
+        let record = move || -> board::Work<()> {
+            let at = next.fetch_add(1, Ordering::Relaxed) % fresh.len();
+            let row = fresh.get(at).cloned().unwrap_or_default();
+            let writer = writer.clone();
+            Box::pin(async move {
+                let command = Command::RecordAdd {
+                    kind: "opinion".to_owned(),
+                    rows: vec![row],
+                    first_row: 1,
+                    account: None,
+                };
+                carry_out(writer, command).await.map(|_| ())
+            })
+        };
+        let writer = node.writer.clone();
+        let open = move || -> board::Work<(u16, String)> {
+            let writer = writer.clone();
+            Box::pin(async move {
+                let reply = carry_out(writer, Command::Open).await?;
+                let url = field(&reply, "url");
+                let secret = url.rsplit('/').next().unwrap_or_default();
+                Ok((pages.port(), format!("/login/{secret}")))
+            })
+        };
+        let this = Arc::clone(cable);
+        devices.push(board::Device {
+            code: device.code.clone(),
+            part,
+            writer: node.writer.clone(),
+            on: Arc::new(move || this.on()),
+            switch: Arc::new(switch),
+            record: Arc::new(record),
+            line: node.doors()?.line,
+            open: Arc::new(open),
+        });
+    }
+    let (stop, stopped) = watch::channel(false);
+    say(&format!(
+        "连心: the demonstration runs. Open this page and cut a cable:\n\n    http://{}/\n\nCtrl-C ends it; nothing of it is kept.\n",
+        board.address()?
+    ));
+    let serving = board.serve(devices, plan.allow_host, follow_moved, stopped);
+    let ended =
+        |kind| signal(kind).map_err(|error| Error::because(Code::Internal, "no signals", error));
+    let (mut term, mut interrupt) = (
+        ended(SignalKind::terminate())?,
+        ended(SignalKind::interrupt())?,
+    );
+    tokio::select! {
+        served = serving => served?,
+        _ = term.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    stop.send_replace(true);
+    for cable in &cables {
+        cable.put(|_| Ok(()), false)?;
+    }
+    Ok(())
+}
