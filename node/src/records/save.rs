@@ -504,7 +504,7 @@ fn effects(
         }
         input
     };
-    let mut planned = Vec::new();
+    let mut planned: Vec<Planned> = Vec::new();
     for along in &step.moves {
         let moved = known(&along.kind)?;
         for child in belonging(connection, whole, moved)? {
@@ -516,7 +516,9 @@ fn effects(
             let possible = possible.is_some_and(|event| {
                 event.applies_to(&child.status) && !event.who.is_disjoint(&acts_for(journal.role()))
             });
-            if !possible || !along.only.iter().all(held) {
+            // One step each: a second change made from the same state would stand beside the first.
+            let moved_already = planned.iter().any(|it| it.gathered.key == child.key);
+            if moved_already || !possible || !along.only.iter().all(held) {
                 continue;
             }
             let mut input = copied(&along.copies, &along.dated);
