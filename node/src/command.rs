@@ -787,7 +787,7 @@ fn record_json(journal: &mut Journal, connection: &Connection, key: i64) -> Resu
         "id": gathered.id.hyphenated(),
         "kind": content.kind,
         "number": content.number,
-        "title": content.title,
+        "title": records::called(connection, &content.kind, content.title)?,
         "fields": fields,
         "refers": related.refers,
         "linked": related.linked,

@@ -852,7 +852,7 @@ pub fn referring(
         params![to.id.hyphenated(), to.number, title, by, kind, most as u64],
         listed,
     )?;
-    Ok(found.collect::<Result<_, _>>()?)
+    collect(connection, found)
 }
 
 /// Which records a list shows.
@@ -926,6 +926,51 @@ fn listed(row: &rusqlite::Row<'_>) -> rusqlite::Result<Listed> {
     })
 }
 
+/// What a record is called, where what names it is itself a record: a sheet is called by its unit.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn called(
+    connection: &Connection,
+    kind: &str,
+    title: Option<String>,
+) -> Result<Option<String>> {
+    let kind = Catalogue::standard().kind(kind);
+    let by_record = kind.is_some_and(|kind| {
+        let fields = kind.named_by.iter().filter_map(|key| kind.field(key));
+        fields.into_iter().any(|field| !field.names().is_empty())
+    });
+    let title = match title {
+        Some(title) if by_record => title,
+        title => return Ok(title),
+    };
+    let mut words = Vec::new();
+    for word in title.split(' ') {
+        let mut statement =
+            connection.prepare_cached("SELECT title FROM records WHERE record = ?1")?;
+        let named: Option<Option<String>> = match RecordId::parse(word) {
+            Some(id) => statement.query_row([id.0], |row| row.get(0)).optional()?,
+            None => None,
+        };
+        words.push(named.flatten().unwrap_or_else(|| word.to_owned()));
+    }
+    Ok(Some(words.join(" ")))
+}
+
+/// Reads rows, each called by its name.
+fn collect(
+    connection: &Connection,
+    rows: impl Iterator<Item = rusqlite::Result<Listed>>,
+) -> Result<Vec<Listed>> {
+    let mut found = Vec::new();
+    for row in rows {
+        let mut row = row?;
+        row.title = called(connection, &row.kind, row.title)?;
+        found.push(row);
+    }
+    Ok(found)
+}
+
 /// Records of a kind in a folded status, oldest first: what waits longest comes first.
 ///
 /// # Errors
@@ -941,7 +986,7 @@ pub fn queue(
     );
     let mut statement = connection.prepare_cached(&sql)?;
     let rows = statement.query_map(params![kind, status, most as u64], listed)?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    collect(connection, rows)
 }
 
 /// How many records of a kind are in a folded status.
@@ -979,7 +1024,7 @@ pub fn rows(connection: &Connection, keys: &[i64]) -> Result<Vec<Listed>> {
     for key in keys {
         found.extend(statement.query_row([key], listed).optional()?);
     }
-    Ok(found)
+    collect(connection, found.into_iter().map(Ok))
 }
 
 /// Records, newest first: ids are ordered by time.
@@ -1041,7 +1086,7 @@ pub fn list(connection: &Connection, filter: &Filter) -> Result<Vec<Listed>> {
         }
         found.push(row);
     }
-    Ok(found)
+    collect(connection, found.into_iter().map(Ok))
 }
 
 /// Whether some text of a record has `search` in it. The bytes of a part hold salts and field names as

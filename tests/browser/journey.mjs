@@ -242,7 +242,7 @@ try {
   await clerk.keyboard.press('/');
   await clerk.keyboard.type('路灯');
   await clerk.keyboard.press('Enter');
-  await until('search finds it by words of its text', async () => await clerk.inputValue('#q') === '路灯' && (await clerk.locator('.rows li').count()) === 1);
+  await until('search finds it by words of its text', async () => await clerk.inputValue('#q') === '路灯' && (await clerk.locator('.rows').innerText()).includes(number) && (await clerk.locator('.rows li').count()) < 4);
   check('and the words are not in the address', !decodeURI(clerk.url()).includes('路灯'));
   await seen(clerk, 'list');
   await clerk.keyboard.press('Escape');
@@ -273,18 +273,97 @@ try {
   await clerk.waitForURL(`${station}/`);
   check('name and password let in', true);
 
+  // ---- a draft law, article by article ----
+  await clerk.goto(`${station}/`);
+  check('the first page names the draft law that is open', await clerk.locator('#h-laws').count() === 1);
+  await clerk.locator('section[aria-labelledby=h-laws] a').first().click();
+  await clerk.waitForSelector('.article');
+  check('it stands there article by article', await clerk.locator('.article').count() === 3);
+  check('a station cannot correct what the sub-district publishes', await clerk.locator('a[href$="/edit"]').count() === 0);
+  await seen(clerk, 'law');
+  await clerk.locator('.article .btn').nth(1).click();
+  await clerk.waitForURL('**/new/legis_comment**');
+  check('a comment is begun on its article, whose text is in sight', (await clerk.inputValue('#f-article_path')) === '第十二条第二款' && /安抚被困人员/.test(await text(clerk, '.words')));
+  check('and on its consultation, by name', /测试市住宅电梯安全条例/.test(await clerk.inputValue('#f-consultation')));
+  await clerk.fill('#f-original_words', '通知以后也要有人留在门口说话。');
+  await seen(clerk, 'comment');
+  await clerk.click('button[value=register]');
+  await clerk.waitForURL('**/records/**');
+  check('it has a number of its own kind', /^LF-SLJD-EM1A-/.test(await text(clerk, '.bignum')));
+  check('its facts link to the consultation', await clerk.locator('dd a', { hasText: '测试市住宅电梯安全条例' }).count() === 1);
+  const comment = new URL(clerk.url()).pathname;
+  await until('the operator sees it under the article', async () => {
+    await operator.goto(`${office}/records?kind=legis_consultation`);
+    await operator.locator('.row-title').first().click();
+    await operator.waitForSelector('.article');
+    return (await operator.locator('.article').nth(1).innerText()).includes('有人留在门口');
+  });
+  check('beside what the law office says of another', (await operator.locator('.article').first().innerText()).includes('不能一个标准'));
+  await seen(operator, 'law-office');
+  await operator.goto(`${office}${comment}`);
+  await operator.locator('form[action$="/steps/word"] [name=legal_wording]').fill('通知后应当有人在现场安抚被困人员。');
+  await operator.locator('form[action$="/steps/word"] button').click();
+  await operator.waitForURL('**note=done**');
+  check('the original words stand beside the legal wording', /留在门口说话/.test(await text(operator, '.words')) && /现场安抚/.test(await operator.locator('main').innerText()));
+
+  // ---- a reception and what was said there ----
+  await clerk.goto(`${station}/new`);
+  check('a station records what stations do, and keeps no registers', await clerk.locator('.tile').count() === 4);
+  await seen(clerk, 'new');
+  await clerk.click('a[href="/new/reception"]');
+  await clerk.fill('#f-date', '2026-03-17');
+  await clerk.fill('#f-start', '09:00');
+  await clerk.check('[name=deputies_present][value=测试代表乙]', { force: true });
+  await clerk.fill('#f-deputies_present-more', '测试代表丁');
+  await seen(clerk, 'new-reception');
+  await clerk.click('button[value=register]');
+  await clerk.waitForURL('**/records/**');
+  check('the deputy of the register is a link, the other as typed', await clerk.locator('dd a', { hasText: '测试代表乙' }).count() === 1 && /测试代表丁/.test(await clerk.locator('main').innerText()));
+  check('nobody gets a slip for a reception', await clerk.locator('form[action$="/slip"]').count() === 0);
+  const day = new URL(clerk.url()).pathname;
+  await clerk.click('#r-opinion .btn');
+  await clerk.waitForURL('**/new/opinion**');
+  check('what is said there begins with its channel and deputies', (await clerk.inputValue('#f-channel')) === 'reception' && await clerk.isChecked('[name=deputies][value=测试代表乙]'));
+  await clerk.fill('#f-body', '单元门禁坏了半个月。');
+  await clerk.check('[name=category][value=help]', { force: true });
+  await clerk.click('button[value=register]');
+  await clerk.waitForURL('**/records/**');
+  await clerk.goto(`${station}${day}`);
+  check('the reception has gathered it', /单元门禁坏了半个月/.test(await text(clerk, '#r-opinion')));
+  await seen(clerk, 'reception');
+  await clerk.goto(`${station}${day}/edit`);
+  check('its correction form shows names, not ids', await clerk.isChecked('[name=deputies_present][value=测试代表乙]') && (await clerk.inputValue('#f-deputies_present-more')) === '测试代表丁');
+  await clerk.fill('#f-visitors_times', '6');
+  await clerk.click('#edit .btn-main');
+  await clerk.waitForURL('**note=done**');
+  check('a correction leaves the rest alone', await clerk.locator('dd a', { hasText: '测试代表乙' }).count() === 1);
+
+  // ---- the sheets of a matter ----
+  await operator.goto(`${office}${record}`);
+  check('the matter has its assignment and its reply', /示例街道城市管理办公室/.test(await text(operator, '#r-assignment')) && await operator.locator('#r-reply .row-title').count() === 1);
+  await operator.locator('#r-assignment .row-title').first().click();
+  await operator.waitForURL('**/records/**');
+  check('the sheet is numbered under the matter', (await operator.locator('.page-head').innerText()).includes(`${number}/Z1`));
+  await seen(operator, 'assignment');
+  await operator.goto(`${office}/new/deputy`);
+  await operator.fill('#f-name', '测试代表戊');
+  await operator.click('button[value=register]');
+  await operator.waitForURL('**/records/**');
+  check('the operator enters a deputy', /测试代表戊/.test(await operator.locator('main').innerText()));
+  await seen(operator, 'deputy');
+
   // ---- the operator adds a site and an invite ----
   await operator.goto(`${office}/sites`);
-  await operator.fill('#site-name', '示例律师事务所基层立法信息采集点');
-  await operator.fill('#site-code', 'LS1');
-  await operator.selectOption('#site-kind', 'collection_point');
+  await operator.fill('#site-name', '示例商圈代表工作站');
+  await operator.fill('#site-code', 'SQ1');
+  await operator.selectOption('#site-kind', 'workstation');
   await operator.click('form[action="/sites"] button');
   await until('a site that the operator asked for appears', async () => {
     await operator.goto(`${office}/sites`);
-    return (await operator.locator('main').innerText()).includes('示例律师事务所');
+    return (await operator.locator('main').innerText()).includes('示例商圈');
   });
-  await operator.locator('section', { hasText: '示例律师事务所' }).locator('summary').click();
-  await operator.locator('form[action="/sites/LS1/invites"] button').click();
+  await operator.locator('section', { hasText: '示例商圈' }).locator('summary').click();
+  await operator.locator('form[action="/sites/SQ1/invites"] button').click();
   await operator.waitForSelector('.sheet');
   check('an invite has its code', /^[0-9A-Z]{4}(-[0-9A-Z]{1,4}){3,4}$/.test((await text(operator, '.secret')).trim()), await text(operator, '.secret'));
   await seen(operator, 'invite');

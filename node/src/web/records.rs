@@ -187,7 +187,8 @@ fn build(
     let gathered = gather_written(connection, journal, key)?;
     let content = gathered.content(journal.authority());
     let kind = Catalogue::standard().kind(&content.kind);
-    let title = shown::title(kind, content.title.as_deref(), lang);
+    let title = records::called(connection, &content.kind, content.title.clone())?;
+    let title = shown::title(kind, title.as_deref(), lang);
     // The address names the tab and the browser's history shows titles: the number is enough there.
     let heading = content
         .number
