@@ -85,6 +85,12 @@ contexts! {
     ENROL_DEVICE = "lianxin 1 enrolment by device";
     /// Proof of knowing the invite code over one channel, by the hub.
     ENROL_HUB = "lianxin 1 enrolment by hub";
+    /// What stands for a channel's keying material in a request that travels on a stick.
+    STICK = "lianxin 1 enrolment on a stick";
+    /// Signature of a device under its join request.
+    JOIN_REQUEST = "lianxin 1 join request";
+    /// Check sum of an invite card.
+    CARD = "lianxin 1 invite card";
     /// The four words that two people compare.
     WORDS = "lianxin 1 four words";
     /// Short fingerprint of a key, for people.

@@ -141,6 +141,12 @@ impl InviteCode {
             .then_some(Self { bits })
     }
 
+    /// The random bits, as a card carries them.
+    #[must_use]
+    pub(crate) const fn bits(&self) -> [u8; 10] {
+        self.bits
+    }
+
     /// Reads what a person typed: case, spaces, hyphens and zero-width characters do not matter, O is
     /// 0, I and L are 1.
     ///

@@ -12,7 +12,7 @@
 //! 4. [`authority`]: who may do what, folded from one log. [`request`]: what operators ask the hub for.
 //!    [`admit`]: where a run belongs and whether its entries count, as data.
 //! 5. [`message`], [`session`]: frames, and the machine that moves what the other side lacks.
-//! 6. Beside them: [`document`] (the only code that knows Automerge), [`part`] (erasable texts),
+//! 6. [`invite`]: joining without a line to the hub, by card and stick. Beside them: [`document`] (the only code that knows Automerge), [`part`] (erasable texts),
 //!    [`catalogue`] (kinds of record as data), [`number`] (受理编号), [`words`] (four words to compare).
 //!
 //! # Glossary
@@ -45,6 +45,7 @@ pub mod codec;
 pub mod document;
 pub mod hash;
 pub mod identity;
+pub mod invite;
 pub mod limits;
 pub mod log;
 pub mod message;

@@ -37,6 +37,12 @@ pub const LOGS_MAX: usize = 5_000;
 pub const EXCEPTIONS_MAX: usize = 256;
 /// Length of a name or label in an authority entry, in bytes of UTF-8.
 pub const NAME_MAX: usize = 200;
+/// Addresses on one invite card: a hub has a few.
+pub const CARD_ADDRESSES_MAX: usize = 8;
+/// Characters of an invite card's text, however it was spaced: twice what the longest has.
+pub const CARD_TEXT_MAX: usize = 8 * 1024;
+/// A grant on a stick: the authority log of a thousand stations has about half a megabyte.
+pub const GRANT_MAX: usize = 16 * 1024 * 1024;
 /// Cuts in one revocation: incarnations of one device in all its spaces.
 pub const CUTS_MAX: usize = 900;
 /// Facts of one requested step: as many as a part has texts.

@@ -728,6 +728,12 @@ impl FrameReader {
         self.buffer.extend_from_slice(bytes);
     }
 
+    /// Whether nothing is left of what came.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.read == self.buffer.len()
+    }
+
     /// The next whole frame.
     ///
     /// # Errors

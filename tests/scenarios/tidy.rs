@@ -189,6 +189,7 @@ fn inside_the_protocol_arrows_run_one_way() -> Result<()> {
         "request",
         "admit",
         "message",
+        "invite",
         "session",
         "bundle",
     ];
