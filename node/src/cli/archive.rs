@@ -1,0 +1,150 @@
+//! Archives: `export --format archive` writes one, `verify FILE` checks one without any store. The format and
+//! the check are `lianxin_protocol::archive`'s; here are the file and the way to the store.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufWriter, Read as _, Write as _};
+use std::path::Path;
+
+use lianxin_protocol::archive::{Audit, Item, ReadError, Report, Writer};
+use lianxin_protocol::hash::parse_hex;
+use lianxin_protocol::identity::short;
+use lianxin_protocol::log::LogId;
+use lianxin_protocol::message::{Tip, space_digest};
+use lianxin_protocol::space::NetworkId;
+use serde_json::{Value, json};
+
+use super::export::{bytes, private};
+use super::{Door, Output};
+use crate::clock;
+use crate::command::{Command, Reply, with_schema};
+use crate::error::{self, Code, Error, Result};
+
+/// Bytes read at once.
+const CHUNK: usize = 64 * 1024;
+
+/// Writes an archive; the file appears under its name only when it is whole. Gives the number of records.
+pub(super) fn write(door: &mut Door, out: &Path) -> Result<u64> {
+    let part = out.with_extension("part");
+    let written = write_part(door, &part);
+    if written.is_err() {
+        // What cannot be removed belongs to somebody else.
+        drop(std::fs::remove_file(&part));
+    }
+    let count = written?;
+    std::fs::rename(&part, out).map_err(error::file(out))?;
+    Ok(count)
+}
+
+fn write_part(door: &mut Door, part: &Path) -> Result<u64> {
+    let plan = door.call(Command::ArchivePlan)?.value;
+    let mut file = BufWriter::new(private(part)?);
+    let mut put = |bytes: &[u8]| file.write_all(bytes).map_err(error::file(part));
+    let (mut writer, start) = Writer::begin();
+    put(&start)?;
+    let head = hex(&plan, "head")?;
+    writer.encoded(&head, 1);
+    put(&head)?;
+    for space in list(&plan, "spaces") {
+        let opening = hex(space, "space")?;
+        writer.encoded(&opening, 1);
+        put(&opening)?;
+        let mut tips = BTreeMap::new();
+        for name in list(space, "logs").filter_map(Value::as_str) {
+            let id = parse_hex(name).map(LogId).ok_or_else(strange)?;
+            let mut from = Some(0);
+            while let Some(next) = from {
+                let log = name.to_owned();
+                let page = door.call(Command::ArchivePage { log, from: next })?.value;
+                let items = hex(&page, "items")?;
+                writer.encoded(&items, number(&page, "count")?);
+                put(&items)?;
+                from = page.get("next").and_then(Value::as_u64);
+                tips.insert(id, tip(&page)?);
+            }
+        }
+        put(&writer.item(&Item::Digest(space_digest(&tips))))?;
+    }
+    put(&writer.end())?;
+    let whole = file.into_inner();
+    let file = whole.map_err(|error| error::file(part)(error.into_error()))?;
+    file.sync_all().map_err(error::file(part))?;
+    number(&plan, "records")
+}
+
+fn tip(page: &Value) -> Result<Tip> {
+    let head = page.get("head").and_then(Value::as_str);
+    let frozen = page.get("frozen").and_then(Value::as_bool);
+    Ok(Tip {
+        len: number(page, "len")?,
+        head: head.and_then(parse_hex).ok_or_else(strange)?,
+        frozen: frozen.ok_or_else(strange)?,
+    })
+}
+
+fn list<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
+    value
+        .get(key)
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+}
+
+fn hex(value: &Value, key: &str) -> Result<Vec<u8>> {
+    let text = value.get(key).and_then(Value::as_str);
+    text.and_then(bytes).ok_or_else(strange)
+}
+
+fn number(value: &Value, key: &str) -> Result<u64> {
+    value.get(key).and_then(Value::as_u64).ok_or_else(strange)
+}
+
+fn strange() -> Error {
+    Error::new(
+        Code::Internal,
+        "a page of an archive is not what it should be",
+    )
+}
+
+/// Checks an archive: exit 2 if anything in it does not hold. `network` is the id that it must be of.
+pub(super) fn check(path: &Path, network: Option<&str>, output: Output) -> Result<u8> {
+    let pinned = network.map(|text| {
+        let id = parse_hex(text).map(NetworkId);
+        id.ok_or_else(|| Error::new(Code::Usage, "--network takes the 64 digits of a network"))
+    });
+    let report = audit(path, pinned.transpose()?)?;
+    let exit = if report.bad.is_empty() { 0 } else { 2 };
+    let head = report.head.as_ref();
+    let value = json!({
+        "network": head.map(|head| head.network.to_string()),
+        "device": head.map(|head| short(&head.device)),
+        "taken_at": head.map(|head| clock::rfc3339(head.taken_ms)),
+        "logs": report.logs,
+        "entries": report.entries,
+        "absent": report.absent,
+        "checkpoints": report.checkpoints,
+        "receipts": report.receipts,
+        "forks": report.forks,
+        "bad": report.bad,
+    });
+    let value = with_schema("lianxin.verify/1", value);
+    Ok(output.print(&Reply { value, exit }))
+}
+
+fn audit(path: &Path, pinned: Option<NetworkId>) -> Result<Report> {
+    let unreadable = |error: ReadError| {
+        let message = format!("{} cannot be checked", path.display());
+        Error::because(Code::Archive, message, error)
+    };
+    let mut file = File::open(path).map_err(error::file(path))?;
+    let mut audit = Audit::new(pinned);
+    let mut chunk = vec![0; CHUNK];
+    loop {
+        let len = file.read(&mut chunk).map_err(error::file(path))?;
+        if len == 0 {
+            return audit.finish().map_err(unreadable);
+        }
+        let read = chunk.get(..len).unwrap_or_default();
+        audit.push(read).map_err(unreadable)?;
+    }
+}
