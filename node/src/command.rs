@@ -12,7 +12,7 @@ use lianxin_protocol::authority::{Invite, Membership, Role, SiteInfo, SiteKind};
 use lianxin_protocol::catalogue::{Catalogue, Kind, Outcome};
 use lianxin_protocol::hash::Hex;
 use lianxin_protocol::identity::{DeviceKey, InviteCode, short};
-use lianxin_protocol::log::LogId;
+use lianxin_protocol::log::{LogId, Position};
 use lianxin_protocol::message::space_digest;
 use lianxin_protocol::number::{DeviceCode, SiteCode};
 use lianxin_protocol::request::{Ask, Outcome as Answer};
@@ -309,9 +309,8 @@ impl Command {
                     "items": Hex(&page.items).to_string(),
                     "count": page.count,
                     "next": page.next,
-                    "len": page.tip.len,
-                    "head": Hex(&page.tip.head).to_string(),
-                    "frozen": page.tip.frozen,
+                    "end": position_json(page.end),
+                    "frozen": page.frozen.map(position_json),
                 })))
             }
         }?;
@@ -879,6 +878,10 @@ fn export_page(
         .filter(|_| rows.len() == filter.limit)
         .map(|row| row.id.hyphenated());
     Ok(Reply::ok(json!({ "records": records, "next": next })))
+}
+
+fn position_json(position: Position) -> Value {
+    json!({ "len": position.len, "head": Hex(&position.head).to_string() })
 }
 
 fn archive_plan(journal: &Journal, connection: &Connection) -> Result<Reply> {

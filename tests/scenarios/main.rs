@@ -12,3 +12,4 @@ mod revoke;
 mod seeds;
 mod supervised;
 mod tidy;
+mod vectors;

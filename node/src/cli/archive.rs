@@ -52,7 +52,7 @@ fn write_part(door: &mut Door, part: &Path) -> Result<u64> {
         let mut tips = BTreeMap::new();
         for name in list(space, "logs").filter_map(Value::as_str) {
             let id = parse_hex(name).map(LogId).ok_or_else(strange)?;
-            let mut from = Some(0);
+            let (mut from, mut frozen) = (Some(0), None);
             while let Some(next) = from {
                 let log = name.to_owned();
                 let page = door.call(Command::ArchivePage { log, from: next })?.value;
@@ -60,7 +60,9 @@ fn write_part(door: &mut Door, part: &Path) -> Result<u64> {
                 writer.encoded(&items, number(&page, "count")?);
                 put(&items)?;
                 from = page.get("next").and_then(Value::as_u64);
-                tips.insert(id, tip(&page)?);
+                frozen = frozen.or(page.get("frozen").filter(|it| it.is_object()).cloned());
+                let end = frozen.as_ref().or_else(|| page.get("end"));
+                tips.insert(id, tip(end.unwrap_or(&Value::Null), frozen.is_some())?);
             }
         }
         put(&writer.item(&Item::Digest(space_digest(&tips))))?;
@@ -72,13 +74,12 @@ fn write_part(door: &mut Door, part: &Path) -> Result<u64> {
     number(&plan, "records")
 }
 
-fn tip(page: &Value) -> Result<Tip> {
-    let head = page.get("head").and_then(Value::as_str);
-    let frozen = page.get("frozen").and_then(Value::as_bool);
+fn tip(position: &Value, frozen: bool) -> Result<Tip> {
+    let head = position.get("head").and_then(Value::as_str);
     Ok(Tip {
-        len: number(page, "len")?,
+        len: number(position, "len")?,
         head: head.and_then(parse_hex).ok_or_else(strange)?,
-        frozen: frozen.ok_or_else(strange)?,
+        frozen,
     })
 }
 

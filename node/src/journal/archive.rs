@@ -1,14 +1,13 @@
 //! What an archive takes from a store: its head, its logs, and a log's items a page at a time. The format
 //! is `lianxin_protocol::archive`'s.
 //!
-//! Each page is read in one transaction, and the pages of a log may be read while it grows: receipt and
-//! proof come first and speak of what was there before, so that all that follows confirms them.
+//! Each page is read in one transaction, and the pages of a log may be read while it grows or freezes: receipt
+//! and proof come first and speak of what was there before, so that what follows confirms them.
 
 use std::collections::BTreeMap;
 
 use lianxin_protocol::archive::{Head, Item};
-use lianxin_protocol::log::{Genesis, LogId};
-use lianxin_protocol::message::Tip;
+use lianxin_protocol::log::{Genesis, LogId, Position};
 use lianxin_protocol::space::Space;
 use rusqlite::Connection;
 
@@ -28,8 +27,10 @@ pub struct Page {
     pub count: u64,
     /// The first entry of the next page; `None` at the end of the log.
     pub next: Option<u64>,
-    /// How the log ends now.
-    pub tip: Tip,
+    /// Where the log ends now.
+    pub end: Position,
+    /// Where it is frozen, on a page that has the proof.
+    pub frozen: Option<Position>,
 }
 
 impl Journal {
@@ -76,7 +77,8 @@ impl Journal {
             items: Vec::new(),
             count: 0,
             next: None,
-            tip: log.tip(),
+            end: log.end,
+            frozen: None,
         };
         if from == 0 {
             let genesis = self.entry(connection, id, 0)?.payload;
@@ -93,6 +95,7 @@ impl Journal {
             }
             if let Some(proof) = self.fork_proof(connection, id)? {
                 page.put(&Item::Fork(Box::new(proof)));
+                page.frozen = log.forked;
             }
         }
         let mut next = from;
