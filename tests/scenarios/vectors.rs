@@ -143,7 +143,10 @@ fn areas() -> Result<Vec<Area>> {
 // ---- codec, hashes ----
 
 fn codec_area() -> Result<Area> {
-    let mut area = Area::new("codec", "integers, lengths and texts as all formats write them");
+    let mut area = Area::new(
+        "codec",
+        "integers, lengths and texts as all formats write them",
+    );
     let mut writer = Writer::new();
     writer.u8(7).u16(258).u32(70_000).u64(u64::MAX);
     writer.bytes(b"abc").str("连心");
@@ -158,7 +161,12 @@ fn codec_area() -> Result<Area> {
     area.vector("values", &input, &bytes);
     let long = [0, 0, 0, 4, 1, 2, 3];
     let taken = Reader::new(&long).bytes(9).map(<[u8]>::to_vec);
-    area.refuse("length-beyond-the-bytes", "four bytes are announced, three follow", &long, taken)?;
+    area.refuse(
+        "length-beyond-the-bytes",
+        "four bytes are announced, three follow",
+        &long,
+        taken,
+    )?;
     let not_text = [0, 0, 0, 2, 0xc3, 0x28];
     let taken = Reader::new(&not_text).str(9).map(str::to_owned);
     area.refuse("text-not-utf8", "text must be UTF-8", &not_text, taken)?;
@@ -170,7 +178,10 @@ fn slug(context: &str) -> String {
 }
 
 fn hash_area() -> Area {
-    let mut area = Area::new("hash", "BLAKE3 derive_key of one message under each context");
+    let mut area = Area::new(
+        "hash",
+        "BLAKE3 derive_key of one message under each context",
+    );
     let contexts = [
         ("lianxin 1 network id", &hash::NETWORK),
         ("lianxin 1 space id", &hash::SPACE),
@@ -204,7 +215,10 @@ fn hash_area() -> Area {
 // ---- identities ----
 
 fn identity_area() -> Result<Area> {
-    let mut area = Area::new("identity", "keys, signatures, ids, invite codes and enrolment");
+    let mut area = Area::new(
+        "identity",
+        "keys, signatures, ids, invite codes and enrolment",
+    );
     let device = station().public();
     area.vector("device-key", &json!({ "seed": hex(&[4; 32]) }), &device.0);
     let signature = station().sign(&hash::CHECKPOINT, &[b"lianxin"]);
@@ -217,7 +231,11 @@ fn identity_area() -> Result<Area> {
     });
     area.vector("signature", &input, &signature);
     let print = device.fingerprint();
-    area.vector("fingerprint", &json!({ "key": hex(&device.0), "text": print }), print.as_bytes());
+    area.vector(
+        "fingerprint",
+        &json!({ "key": hex(&device.0), "text": print }),
+        print.as_bytes(),
+    );
     let input = json!({ "root_key": hex(&root().public().0) });
     area.vector("network-id", &input, &network().0);
     for (name, space) in [
@@ -242,11 +260,23 @@ fn identity_area() -> Result<Area> {
     let code = InviteCode::from_random(bits).context("another check character")?;
     let text = code.to_string();
     ensure!(InviteCode::parse(&text.to_lowercase().replace('-', " "))? == code);
-    area.vector("invite-code", &json!({ "bits": hex(&bits), "text": text }), text.as_bytes());
+    area.vector(
+        "invite-code",
+        &json!({ "bits": hex(&bits), "text": text }),
+        text.as_bytes(),
+    );
     let invite = code.invite_key();
-    area.vector("invite-key", &json!({ "bits": hex(&bits) }), &invite.public().0);
+    area.vector(
+        "invite-key",
+        &json!({ "bits": hex(&bits) }),
+        &invite.public().0,
+    );
     let proof_key = code.hub_proof_key();
-    area.vector("invite-hub-proof-key", &json!({ "bits": hex(&bits) }), &proof_key);
+    area.vector(
+        "invite-hub-proof-key",
+        &json!({ "bits": hex(&bits) }),
+        &proof_key,
+    );
     let hub = hub().public();
     let channel = Channel {
         exporter: &[0xee; 32],
@@ -476,13 +506,20 @@ fn fork_proof() -> Result<ForkProof> {
 }
 
 fn log_area() -> Result<Area> {
-    let mut area = Area::new("log", "entries, digests, genesis, checkpoints and fork proofs");
+    let mut area = Area::new(
+        "log",
+        "entries, digests, genesis, checkpoints and fork proofs",
+    );
     let run = station_run()?;
     let run_again = run.run().clone().verify(None, 0)?;
     ensure!(run_again.ids() == run.ids());
     let names = ["header-genesis", "header-part", "header-change"];
     for ((entry, name), kind) in run.run().entries.iter().zip(names).zip([1, 3, 2]) {
-        area.vector(name, &header_json(&entry.header, kind), &header_bytes(&entry.header)?);
+        area.vector(
+            name,
+            &header_json(&entry.header, kind),
+            &header_bytes(&entry.header)?,
+        );
     }
     let change = run.run().entries.get(2).context("a change")?;
     area.vector(
@@ -497,7 +534,11 @@ fn log_area() -> Result<Area> {
         extension: vec![1, 2, 3],
         ..change.header.clone()
     };
-    area.vector("header-of-a-newer-version", &header_json(&newer, 200), &header_bytes(&newer)?);
+    area.vector(
+        "header-of-a-newer-version",
+        &header_json(&newer, 200),
+        &header_bytes(&newer)?,
+    );
 
     let payload = b"lianxin".to_vec();
     area.vector(
@@ -513,7 +554,11 @@ fn log_area() -> Result<Area> {
     );
     let raw = first_change()?.1;
     ensure!(digest(DigestMode::Change, &raw.bytes) == raw.hash);
-    area.vector("digest-change", &json!({ "payload": hex(&raw.bytes) }), &raw.hash);
+    area.vector(
+        "digest-change",
+        &json!({ "payload": hex(&raw.bytes) }),
+        &raw.hash,
+    );
 
     for (name, genesis) in [
         ("genesis", genesis()),
@@ -587,20 +632,40 @@ fn log_area() -> Result<Area> {
     let mut short = header_bytes(&change.header)?;
     short[2] = 108;
     let read = Header::read(&mut Reader::new(&short));
-    area.refuse("header-too-short", "a header has at least 109 bytes", &short, read)?;
+    area.refuse(
+        "header-too-short",
+        "a header has at least 109 bytes",
+        &short,
+        read,
+    )?;
     let mut wide = header_bytes(&change.header)?;
     wide[1..3].copy_from_slice(&366_u16.to_be_bytes());
     wide.extend([0; 257]);
     let read = Header::read(&mut Reader::new(&wide));
-    area.refuse("header-too-long", "an extension has at most 256 bytes", &wide, read)?;
+    area.refuse(
+        "header-too-long",
+        "an extension has at most 256 bytes",
+        &wide,
+        read,
+    )?;
     let mut unknown = genesis().encode();
     *unknown.last_mut().context("a reason")? = 5;
     let read = Genesis::decode(&unknown);
-    area.refuse("genesis-unknown-reason", "reasons are 0 to 4", &unknown, read)?;
+    area.refuse(
+        "genesis-unknown-reason",
+        "reasons are 0 to 4",
+        &unknown,
+        read,
+    )?;
     let mut longer = genesis().encode();
     longer.push(0);
     let read = Genesis::decode(&longer);
-    area.refuse("genesis-trailing-byte", "nothing follows the reason", &longer, read)?;
+    area.refuse(
+        "genesis-trailing-byte",
+        "nothing follows the reason",
+        &longer,
+        read,
+    )?;
     Ok(area)
 }
 
@@ -636,36 +701,67 @@ fn part_area() -> Result<Area> {
         order: EntryId([0x1e; 32]),
     };
     ensure!(Erased::decode(&erased.encode())? == erased);
-    area.vector("erased", &json!({ "order": hex(&[0x1e; 32]) }), &erased.encode());
+    area.vector(
+        "erased",
+        &json!({ "order": hex(&[0x1e; 32]) }),
+        &erased.encode(),
+    );
 
     let mut writer = Writer::new();
-    writer.fixed(&[0x5a; 16]).length(2).str("title").str("a").str("body").str("b");
+    writer
+        .fixed(&[0x5a; 16])
+        .length(2)
+        .str("title")
+        .str("a")
+        .str("body")
+        .str("b");
     let disordered = writer.into_bytes();
     let read = Part::decode(&disordered);
-    area.refuse("keys-out-of-order", "keys ascend by their bytes", &disordered, read)?;
+    area.refuse(
+        "keys-out-of-order",
+        "keys ascend by their bytes",
+        &disordered,
+        read,
+    )?;
     let mut longer = part.encode();
     longer.push(0);
     let read = Part::decode(&longer);
-    area.refuse("trailing-byte", "nothing follows the last text", &longer, read)?;
+    area.refuse(
+        "trailing-byte",
+        "nothing follows the last text",
+        &longer,
+        read,
+    )?;
     let twice = EraseOrder {
         reason: 3,
         targets: vec![target(1), target(1)],
     };
     let read = EraseOrder::decode(&twice.encode());
-    area.refuse("erase-targets-twice", "targets strictly ascend", &twice.encode(), read)?;
+    area.refuse(
+        "erase-targets-twice",
+        "targets strictly ascend",
+        &twice.encode(),
+        read,
+    )?;
     Ok(area)
 }
 
 // ---- documents ----
 
 fn document_area() -> Result<Area> {
-    let mut area = Area::new("document", "changes of a record, and the guard in front of Automerge");
+    let mut area = Area::new(
+        "document",
+        "changes of a record, and the guard in front of Automerge",
+    );
     let actor = genesis().log().actor();
     let (mut document, first) = first_change()?;
     let edit = Edit {
         by: "a2".to_owned(),
         fields: BTreeMap::from([
-            ("category".to_owned(), Some(Scalar::Str("suggestion".to_owned()))),
+            (
+                "category".to_owned(),
+                Some(Scalar::Str("suggestion".to_owned())),
+            ),
             ("people_count".to_owned(), None),
         ]),
         ..Edit::default()
@@ -704,16 +800,34 @@ fn document_area() -> Result<Area> {
     };
     let mut flipped = first.bytes.clone();
     flipped[4] ^= 1;
-    area.refuse("checksum", "the checksum does not fit", &flipped, checked(&flipped))?;
+    area.refuse(
+        "checksum",
+        "the checksum does not fit",
+        &flipped,
+        checked(&flipped),
+    )?;
     let mut deflated = first.bytes.clone();
     deflated[8] = 2;
     let deflated = resealed(deflated)?;
-    area.refuse("compressed", "only chunk type 1 is accepted", &deflated, checked(&deflated))?;
+    area.refuse(
+        "compressed",
+        "only chunk type 1 is accepted",
+        &deflated,
+        checked(&deflated),
+    )?;
     let mut spoofed = first.bytes.clone();
-    let at = spoofed.windows(16).position(|it| it == actor).context("the actor")?;
+    let at = spoofed
+        .windows(16)
+        .position(|it| it == actor)
+        .context("the actor")?;
     spoofed[at] ^= 1;
     let spoofed = resealed(spoofed)?;
-    area.refuse("actor-of-another-log", "a change has its log's actor", &spoofed, checked(&spoofed))?;
+    area.refuse(
+        "actor-of-another-log",
+        "a change has its log's actor",
+        &spoofed,
+        checked(&spoofed),
+    )?;
     Ok(area)
 }
 
@@ -747,7 +861,10 @@ fn some_invite() -> Invite {
 }
 
 fn authority_area() -> Result<Area> {
-    let mut area = Area::new("authority", "orders of the authority log, the certificate among them");
+    let mut area = Area::new(
+        "authority",
+        "orders of the authority log, the certificate among them",
+    );
     let device = station().public();
     let position = Position {
         len: 3,
@@ -909,14 +1026,28 @@ fn authority_area() -> Result<Area> {
         area.vector(name, &input, &bytes);
     }
     ensure!(Order::decode(&[13, 1, 2])? == Order::Unknown(13));
-    area.vector("of-a-newer-version", &json!({ "tag": 13, "rest": "0102" }), &[13, 1, 2]);
+    area.vector(
+        "of-a-newer-version",
+        &json!({ "tag": 13, "rest": "0102" }),
+        &[13, 1, 2],
+    );
 
     let mut longer = Order::Left { device }.encode();
     longer.push(0);
-    area.refuse("trailing-byte", "nothing follows a known order", &longer, Order::decode(&longer))?;
+    area.refuse(
+        "trailing-byte",
+        "nothing follows a known order",
+        &longer,
+        Order::decode(&longer),
+    )?;
     let mut strange = Order::Invite(some_invite()).encode();
     strange[1 + 32 + 17] = 6;
-    area.refuse("unknown-role", "roles are 0 to 5", &strange, Order::decode(&strange))?;
+    area.refuse(
+        "unknown-role",
+        "roles are 0 to 5",
+        &strange,
+        Order::decode(&strange),
+    )?;
     let mut lost = Order::Revoke {
         device,
         lost: true,
@@ -924,14 +1055,22 @@ fn authority_area() -> Result<Area> {
     }
     .encode();
     lost[33] = 2;
-    area.refuse("flag-of-two", "a flag is 0 or 1", &lost, Order::decode(&lost))?;
+    area.refuse(
+        "flag-of-two",
+        "a flag is 0 or 1",
+        &lost,
+        Order::decode(&lost),
+    )?;
     Ok(area)
 }
 
 // ---- requests ----
 
 fn request_area() -> Result<Area> {
-    let mut area = Area::new("request", "what operators' PCs ask of the hub, and its answers");
+    let mut area = Area::new(
+        "request",
+        "what operators' PCs ask of the hub, and its answers",
+    );
     let act = Act {
         record: RECORD,
         space: site_space(),
@@ -1008,7 +1147,12 @@ fn request_area() -> Result<Area> {
     }))
     .encode();
     let read = Request::decode(&disordered);
-    area.refuse("seen-out-of-order", "changes strictly ascend", &disordered, read)?;
+    area.refuse(
+        "seen-out-of-order",
+        "changes strictly ascend",
+        &disordered,
+        read,
+    )?;
     Ok(area)
 }
 
@@ -1040,9 +1184,9 @@ fn receipt_area() -> Result<Area> {
         let signed = bytes.get(..bytes.len() - 64).context("a signature")?;
         let key = hub_authority().public();
         ensure!(key.verifies(&hash::RECEIPT, &[signed], &receipt.signature));
-        let exceptions = receipt.exceptions.iter().map(|it| {
-            json!({ "from": it.range.start, "to": it.range.end, "reason": it.reason.code() })
-        });
+        let exceptions = receipt.exceptions.iter().map(
+            |it| json!({ "from": it.range.start, "to": it.range.end, "reason": it.reason.code() }),
+        );
         let input = json!({
             "space": receipt.space.to_string(),
             "log": receipt.log.to_string(),
@@ -1060,17 +1204,32 @@ fn receipt_area() -> Result<Area> {
     let mut judged = receipt(Vec::new())?;
     judged.judged_len = 4;
     let bytes = judged.signed(&hub_authority()).encode();
-    area.refuse("judged-beyond-stored", "judged <= stored", &bytes, Receipt::decode(&bytes))?;
+    area.refuse(
+        "judged-beyond-stored",
+        "judged <= stored",
+        &bytes,
+        Receipt::decode(&bytes),
+    )?;
     let mut turned = held;
     turned.reverse();
     let bytes = receipt(turned)?.encode();
-    area.refuse("ranges-out-of-order", "ranges ascend", &bytes, Receipt::decode(&bytes))?;
+    area.refuse(
+        "ranges-out-of-order",
+        "ranges ascend",
+        &bytes,
+        Receipt::decode(&bytes),
+    )?;
     let none = receipt(vec![Exception {
         range: 0..1,
         reason: Reason::Other(0),
     }])?;
     let bytes = none.encode();
-    area.refuse("reason-zero", "reasons begin with 1", &bytes, Receipt::decode(&bytes))?;
+    area.refuse(
+        "reason-zero",
+        "reasons begin with 1",
+        &bytes,
+        Receipt::decode(&bytes),
+    )?;
     Ok(area)
 }
 
@@ -1092,7 +1251,11 @@ fn message_area() -> Result<Area> {
             json!({ "log": log.to_string(), "len": tip.len, "head": hex(&tip.head), "frozen": tip.frozen })
         })
         .collect();
-    area.vector("space-digest", &json!({ "logs": rows, "note": "a log of no entries that is not frozen does not count" }), &digest);
+    area.vector(
+        "space-digest",
+        &json!({ "logs": rows, "note": "a log of no entries that is not frozen does not count" }),
+        &digest,
+    );
 
     let prefix = space_prefix(&site_space());
     let offer = Offer {
@@ -1100,7 +1263,8 @@ fn message_area() -> Result<Area> {
         digest,
         lacks_receipts: true,
     };
-    let offer_json = json!({ "space": hex(&prefix), "digest": hex(&digest), "lacks_receipts": true });
+    let offer_json =
+        json!({ "space": hex(&prefix), "digest": hex(&digest), "lacks_receipts": true });
     let row = |log, len, frozen, first, missing| Row {
         log,
         len,
@@ -1226,16 +1390,34 @@ fn message_area() -> Result<Area> {
         area.vector(name, &input, &bytes);
     }
     // A newer version adds fields behind the known ones, and types.
-    let with_tail = [&[0, 8, 0, 0, 0, 13][..], &5_u64.to_be_bytes(), &[0, 3, 1, 2, 3]].concat();
+    let with_tail = [
+        &[0, 8, 0, 0, 0, 13][..],
+        &5_u64.to_be_bytes(),
+        &[0, 3, 1, 2, 3],
+    ]
+    .concat();
     ensure!(read(&with_tail)? == Some(Message::Ping(5)));
-    area.vector("ping-with-a-tail", &json!({ "type": 8, "token": 5, "tail": "010203" }), &with_tail);
+    area.vector(
+        "ping-with-a-tail",
+        &json!({ "type": 8, "token": 5, "tail": "010203" }),
+        &with_tail,
+    );
     let newer = [0x7f, 0xff, 0, 0, 0, 2, 9, 9];
     ensure!(read(&newer)? == Some(Message::Unknown(0x7fff)));
-    area.vector("of-a-newer-version", &json!({ "type": 0x7fff, "body": "0909" }), &newer);
+    area.vector(
+        "of-a-newer-version",
+        &json!({ "type": 0x7fff, "body": "0909" }),
+        &newer,
+    );
 
     let mut long = vec![0, 8];
     long.extend(u32::try_from(limits::FRAME_MAX)?.to_be_bytes());
-    area.refuse("frame-too-long", "a frame has at most 1 MiB", &long, read(&long))?;
+    area.refuse(
+        "frame-too-long",
+        "a frame has at most 1 MiB",
+        &long,
+        read(&long),
+    )?;
     let rows = vec![full, plain];
     let disordered = Message::Vector {
         space: prefix,
@@ -1244,11 +1426,21 @@ fn message_area() -> Result<Area> {
     }
     .encode();
     let outcome = read(&disordered);
-    area.refuse("vector-out-of-order", "rows ascend by log", &disordered, outcome)?;
+    area.refuse(
+        "vector-out-of-order",
+        "rows ascend by log",
+        &disordered,
+        outcome,
+    )?;
     let mut odd = Message::Ping(5).encode();
     odd.truncate(odd.len() - 2);
     odd[5] = 8;
-    area.refuse("tail-missing", "every body ends with a tail", &odd, read(&odd))?;
+    area.refuse(
+        "tail-missing",
+        "every body ends with a tail",
+        &odd,
+        read(&odd),
+    )?;
     Ok(area)
 }
 
@@ -1262,7 +1454,13 @@ fn number_area() -> Result<Area> {
         ("six-digits", "YJ", "SLJD", "EM1A", 2026, 100_000),
         ("last", "YJ", "SLJD", "EM1Z", 9999, u32::MAX),
     ] {
-        let number = Number::new(kind.parse()?, district.parse()?, device.parse()?, year, counter)?;
+        let number = Number::new(
+            kind.parse()?,
+            district.parse()?,
+            device.parse()?,
+            year,
+            counter,
+        )?;
         let text = number.to_string();
         ensure!(Number::parse(&text.to_lowercase().replace('-', " "))? == number);
         let input = json!({
@@ -1271,10 +1469,26 @@ fn number_area() -> Result<Area> {
         area.vector(name, &input, text.as_bytes());
     }
     for (name, why, text) in [
-        ("check-digits", "a wrong digit", "YJ-SLJD-EM1A-2026-00002-97"),
-        ("swapped", "two neighbours changed places", "YJ-SLJD-EM1A-2062-00001-97"),
-        ("letter-o", "no I and no O in kind and device letter", "YO-SLJD-EM1A-2026-00001-97"),
-        ("padded", "no zeros in front beyond five digits", "YJ-SLJD-EM1A-2026-000001-97"),
+        (
+            "check-digits",
+            "a wrong digit",
+            "YJ-SLJD-EM1A-2026-00002-97",
+        ),
+        (
+            "swapped",
+            "two neighbours changed places",
+            "YJ-SLJD-EM1A-2062-00001-97",
+        ),
+        (
+            "letter-o",
+            "no I and no O in kind and device letter",
+            "YO-SLJD-EM1A-2026-00001-97",
+        ),
+        (
+            "padded",
+            "no zeros in front beyond five digits",
+            "YJ-SLJD-EM1A-2026-000001-97",
+        ),
     ] {
         area.refuse(name, why, text.as_bytes(), Number::parse(text))?;
     }
@@ -1287,15 +1501,23 @@ fn words_area() -> Result<Area> {
     digest[..4].copy_from_slice(&[0, 255, 80, 7]);
     let phrase = words::phrase(&digest);
     ensure!(phrase == ["山茶", "站台", "渡口", "枫叶"], "{phrase:?}");
-    area.vector("phrase", &json!({ "digest": hex(&digest), "words": phrase }), phrase.concat().as_bytes());
+    area.vector(
+        "phrase",
+        &json!({ "digest": hex(&digest), "words": phrase }),
+        phrase.concat().as_bytes(),
+    );
     let all = words::WORDS.concat();
-    area.vector("list", &json!({ "words": words::WORDS.as_slice() }), all.as_bytes());
+    area.vector(
+        "list",
+        &json!({ "words": words::WORDS.as_slice() }),
+        all.as_bytes(),
+    );
     Ok(area)
 }
 
 // ---- archives ----
 
-fn archive_bytes() -> Result<Vec<u8>> {
+fn archive_bytes(fork: Option<ForkProof>) -> Result<Vec<u8>> {
     let (mut writer, mut bytes) = archive::Writer::begin();
     let head = archive::Head {
         network: network(),
@@ -1308,10 +1530,18 @@ fn archive_bytes() -> Result<Vec<u8>> {
     put(&Item::Head(Box::new(head)));
     for (space, run, receipt) in [
         (Space::Authority, authority_run()?, None),
-        (Space::Site(SITE), station_run()?, Some(receipt(Vec::new())?)),
+        (
+            Space::Site(SITE),
+            station_run()?,
+            Some(receipt(Vec::new())?),
+        ),
     ] {
         put(&Item::Space(space));
-        let genesis = run.run().entries.first().and_then(|it| it.payload.as_deref());
+        let genesis = run
+            .run()
+            .entries
+            .first()
+            .and_then(|it| it.payload.as_deref());
         let genesis = Genesis::decode(genesis.context("a genesis")?)?;
         put(&Item::Log {
             device: genesis.device,
@@ -1320,15 +1550,25 @@ fn archive_bytes() -> Result<Vec<u8>> {
         if let Some(receipt) = receipt {
             put(&Item::Receipt(receipt));
         }
-        for entry in &run.run().entries {
-            put(&Item::Entry(entry.clone()));
-        }
-        put(&Item::Checkpoint(run.run().checkpoint.clone()));
-        let tip = Tip {
+        let mut tip = Tip {
             len: run.end().len,
             head: run.end().head,
             frozen: false,
         };
+        if let Some(proof) = fork.clone().filter(|proof| proof.log == run.run().log) {
+            let [branch, _] = &proof.branches;
+            let first = branch.headers.first().context("a header")?;
+            tip = Tip {
+                len: first.seq,
+                head: first.prev,
+                frozen: true,
+            };
+            put(&Item::Fork(Box::new(proof)));
+        }
+        for entry in &run.run().entries {
+            put(&Item::Entry(entry.clone()));
+        }
+        put(&Item::Checkpoint(run.run().checkpoint.clone()));
         let tips = BTreeMap::from([(run.run().log, tip)]);
         put(&Item::Digest(space_digest(&tips)));
     }
@@ -1338,15 +1578,24 @@ fn archive_bytes() -> Result<Vec<u8>> {
 
 fn archive_area() -> Result<Area> {
     let mut area = Area::new("archive", "whole archives");
-    let audit = |bytes: &[u8]| -> Result<(u64, u64, u64)> {
+    let audit = |bytes: &[u8]| -> Result<(u64, u64, u64, u64)> {
         let mut audit = Audit::new(Some(network()));
         audit.push(bytes)?;
         let report = audit.finish()?;
         ensure!(report.bad.is_empty(), "{:?}", report.bad);
-        Ok((report.entries, report.checkpoints, report.receipts))
+        Ok((
+            report.entries,
+            report.checkpoints,
+            report.receipts,
+            report.forks,
+        ))
     };
-    let bytes = archive_bytes()?;
-    ensure!(audit(&bytes)? == (6, 2, 1));
+    let forked = archive_bytes(Some(fork_proof()?))?;
+    ensure!(audit(&forked)? == (6, 2, 1, 1));
+    let input = json!({ "network": network().to_string(), "forked_at": 1, "entries": 6, "forks": 1, "bad": [] });
+    area.vector("a-frozen-log", &input, &forked);
+    let bytes = archive_bytes(None)?;
+    ensure!(audit(&bytes)? == (6, 2, 1, 0));
     let input = json!({
         "network": network().to_string(),
         "logs": ["an authority log of genesis, certificate and grant", "a station's log of genesis, part and change"],
@@ -1355,13 +1604,23 @@ fn archive_area() -> Result<Area> {
     area.vector("two-logs", &input, &bytes);
     let (writer, mut empty) = archive::Writer::begin();
     empty.extend(writer.end());
-    area.refuse("empty", "an archive begins with its head", &empty, audit(&empty))?;
+    area.refuse(
+        "empty",
+        "an archive begins with its head",
+        &empty,
+        audit(&empty),
+    )?;
     let cut = bytes.get(..bytes.len() - 1).context("bytes")?;
     area.refuse("truncated", "the end mark is missing", cut, audit(cut))?;
     let mut flipped = bytes.clone();
     let last = flipped.last_mut().context("bytes")?;
     *last ^= 1;
-    area.refuse("end-hash", "the end mark does not fit", &flipped, audit(&flipped))?;
+    area.refuse(
+        "end-hash",
+        "the end mark does not fit",
+        &flipped,
+        audit(&flipped),
+    )?;
     Ok(area)
 }
 
@@ -1423,6 +1682,9 @@ fn the_specification_names_every_vector_and_no_other() -> Result<()> {
     let unnamed: Vec<_> = kept.difference(&named).collect();
     let unknown: Vec<_> = named.difference(&kept).collect();
     ensure!(unnamed.is_empty(), "SPEC does not name {unnamed:?}");
-    ensure!(unknown.is_empty(), "SPEC names what is not there: {unknown:?}");
+    ensure!(
+        unknown.is_empty(),
+        "SPEC names what is not there: {unknown:?}"
+    );
     Ok(())
 }
