@@ -1,6 +1,7 @@
 //! The scenarios: one file a promise, one linked binary.
 
 mod abuse;
+mod archive;
 mod config;
 mod contract;
 mod exactly_once;

@@ -313,6 +313,14 @@ fn a_fork_is_proven_and_frozen_at_one_place_everywhere() -> Result<()> {
         world.agree(&[A, B, first])?;
         ensure!(world.violations.is_empty(), "{:?}", world.violations);
         world.claims_hold(&[A, B, first])?;
+        for node in nodes {
+            let report = world.archived(node)?.context("no archive")?;
+            ensure!(
+                report.forks == 1,
+                "node {node} gives {} proofs",
+                report.forks
+            );
+        }
         // The device that lost its edit says so, of a record that goes on without it.
         for node in [HUB, first] {
             let shown = world.show(node, before.first().context("no record")?)?;

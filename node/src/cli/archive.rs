@@ -1,23 +1,21 @@
 //! Archives: `export --format archive` writes one, `verify FILE` checks one without any store. The format and
-//! the check are `lianxin_protocol::archive`'s; here are the file and the way to the store.
+//! the check are `lianxin_protocol::archive`'s; here is the file.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, Read as _, Write as _};
 use std::path::Path;
 
-use lianxin_protocol::archive::{Audit, Item, ReadError, Report, Writer};
+use lianxin_protocol::archive::{Audit, ReadError, Report};
 use lianxin_protocol::hash::parse_hex;
 use lianxin_protocol::identity::short;
-use lianxin_protocol::log::LogId;
-use lianxin_protocol::message::{Tip, space_digest};
 use lianxin_protocol::space::NetworkId;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::export::{bytes, private};
+use super::export::private;
 use super::{Door, Output};
+use crate::archive::assemble;
 use crate::clock;
-use crate::command::{Command, Reply, with_schema};
+use crate::command::{Reply, with_schema};
 use crate::error::{self, Code, Error, Result};
 
 /// Bytes read at once.
@@ -37,74 +35,13 @@ pub(super) fn write(door: &mut Door, out: &Path) -> Result<u64> {
 }
 
 fn write_part(door: &mut Door, part: &Path) -> Result<u64> {
-    let plan = door.call(Command::ArchivePlan)?.value;
     let mut file = BufWriter::new(private(part)?);
-    let mut put = |bytes: &[u8]| file.write_all(bytes).map_err(error::file(part));
-    let (mut writer, start) = Writer::begin();
-    put(&start)?;
-    let head = hex(&plan, "head")?;
-    writer.encoded(&head, 1);
-    put(&head)?;
-    for space in list(&plan, "spaces") {
-        let opening = hex(space, "space")?;
-        writer.encoded(&opening, 1);
-        put(&opening)?;
-        let mut tips = BTreeMap::new();
-        for name in list(space, "logs").filter_map(Value::as_str) {
-            let id = parse_hex(name).map(LogId).ok_or_else(strange)?;
-            let (mut from, mut frozen) = (Some(0), None);
-            while let Some(next) = from {
-                let log = name.to_owned();
-                let page = door.call(Command::ArchivePage { log, from: next })?.value;
-                let items = hex(&page, "items")?;
-                writer.encoded(&items, number(&page, "count")?);
-                put(&items)?;
-                from = page.get("next").and_then(Value::as_u64);
-                frozen = frozen.or(page.get("frozen").filter(|it| it.is_object()).cloned());
-                let end = frozen.as_ref().or_else(|| page.get("end"));
-                tips.insert(id, tip(end.unwrap_or(&Value::Null), frozen.is_some())?);
-            }
-        }
-        put(&writer.item(&Item::Digest(space_digest(&tips))))?;
-    }
-    put(&writer.end())?;
+    let put = |bytes: &[u8]| file.write_all(bytes).map_err(error::file(part));
+    let count = assemble(|command| door.call(command), put)?;
     let whole = file.into_inner();
     let file = whole.map_err(|error| error::file(part)(error.into_error()))?;
     file.sync_all().map_err(error::file(part))?;
-    number(&plan, "records")
-}
-
-fn tip(position: &Value, frozen: bool) -> Result<Tip> {
-    let head = position.get("head").and_then(Value::as_str);
-    Ok(Tip {
-        len: number(position, "len")?,
-        head: head.and_then(parse_hex).ok_or_else(strange)?,
-        frozen,
-    })
-}
-
-fn list<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
-    value
-        .get(key)
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-}
-
-fn hex(value: &Value, key: &str) -> Result<Vec<u8>> {
-    let text = value.get(key).and_then(Value::as_str);
-    text.and_then(bytes).ok_or_else(strange)
-}
-
-fn number(value: &Value, key: &str) -> Result<u64> {
-    value.get(key).and_then(Value::as_u64).ok_or_else(strange)
-}
-
-fn strange() -> Error {
-    Error::new(
-        Code::Internal,
-        "a page of an archive is not what it should be",
-    )
+    Ok(count)
 }
 
 /// Checks an archive: exit 2 if anything in it does not hold. `network` is the id that it must be of.

@@ -8,6 +8,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::{Door, Output, archive};
+use crate::archive::hex;
 use crate::command::{Command, Reply, with_schema};
 use crate::error::{self, Code, Error, Result};
 
@@ -82,7 +83,7 @@ fn automerge(door: &mut Door, out: &Path) -> Result<u64> {
             .unwrap_or_default()
             .to_owned();
         let document = record.get_mut("automerge").map(Value::take);
-        let document = document.as_ref().and_then(Value::as_str).and_then(bytes);
+        let document = document.as_ref().and_then(Value::as_str).and_then(hex);
         let document = document
             .ok_or_else(|| Error::new(Code::Internal, "a record came without its document"))?;
         if let Value::Object(fields) = &mut record {
@@ -110,13 +111,4 @@ pub(super) fn private(path: &Path) -> Result<File> {
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
     file.set_permissions(mode).map_err(error::file(path))?;
     Ok(file)
-}
-
-pub(super) fn bytes(hex: &str) -> Option<Vec<u8>> {
-    let digits = hex.as_bytes();
-    let pairs = digits.chunks(2).map(|pair| {
-        let text = std::str::from_utf8(pair).ok()?;
-        lianxin_protocol::hash::parse_hex::<1>(text).map(|[byte]| byte)
-    });
-    pairs.collect()
 }
