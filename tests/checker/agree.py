@@ -3,7 +3,7 @@
 
     agree.py LIANXIN VECTORS ARCHIVE... [--seed N] [--rounds N]
 
-Two programs that share no code agree on good or bad, and on what they counted. A damage whose outcome is known states it,
+It also makes some with forge.py, where whoever breaks a rule has the keys. Two programs that share no code agree on good or bad, and on what they counted. A damage whose outcome is known states it,
 so that two checkers that accept everything do not agree their way through. Harmless changes are among them.
 """
 
@@ -17,6 +17,7 @@ import sys
 import tempfile
 
 import check
+import forge
 
 COUNTS = ("network", "logs", "entries", "absent", "checkpoints", "receipts", "forks")
 # Fields of an item's body by kind: what a flipped byte hits, and how many bytes.
@@ -66,7 +67,9 @@ def with_digests(items):
             log = check.Log(space, body[:32], body[32:])
             tips[log.id] = (0, log.id, False)
         elif kind == 5 and log:
-            tips[log.id] = check.Fork(check.Bytes(body)).position() + (True,)
+            position = check.Fork(check.Bytes(body)).position()
+            if position is not None:
+                tips[log.id] = position + (True,)
         elif kind == 7 and log and not tips[log.id][2]:
             tips[log.id] = (int.from_bytes(body[:8], "big"), body[8:40], False)
         elif kind == 8:
@@ -178,40 +181,40 @@ def main():
     tried, outcomes = collections.Counter(), collections.Counter()
     with tempfile.TemporaryDirectory() as folder:
         file = pathlib.Path(folder) / "damaged"
+        cases = [("forged", name, build(with_digests(items)), good) for name, items, good in forge.cases()]
         for source, data in sources.items():
             items = parse(data)
             if build(items) != data or build(with_digests(items)) != data:
                 sys.exit(f"{source}: this driver does not build what it has read")
-            cases = [("as it is", data, True)]
+            cases.append((source, "as it is", data, True))
             for _ in range(given.rounds):
-                for make in (flips, moves):
-                    cases += make(items, chance)
-                cases += ends(data, chance)
-            for name, damaged, expected in cases:
-                file.write_bytes(damaged)
-                command = [given.lianxin, "verify", str(file), "--json"]
-                ran = subprocess.run(command, capture_output=True, text=True, timeout=60)
-                reply = json.loads(ran.stdout)
-                audit, readable = check.Audit(None), True
-                try:
-                    with open(file, "rb") as opened:
-                        audit.read(opened)
-                except check.NoArchive:
-                    readable = False
-                found = {"network": audit.network.hex() if audit.network else None, **audit.found}
-                bad = bool(audit.bad) or not readable
-                told = (ran.returncode, reply["schema"])
-                wanted = (2 if bad else 0, f"lianxin.{'verify' if readable else 'error'}/1")
-                agreed = told == wanted and (not readable or all(reply[key] == found[key] for key in COUNTS))
-                if not agreed or expected not in (None, not bad):
-                    kept = pathlib.Path(tempfile.gettempdir()) / "lianxin-disagreement"
-                    kept.write_bytes(damaged)
-                    sys.exit(
-                        f"{source}, {name} (seed {given.seed}), kept as {kept}:\n  expected good: {expected}\n"
-                        f"  lianxin: exit {ran.returncode} {ran.stdout}  check.py: {found} {audit.bad} {readable}"
-                    )
-                tried[name] += 1
-                outcomes["good" if not bad else "bad"] += 1
+                for made in (flips(items, chance), moves(items, chance), ends(data, chance)):
+                    cases += [(source, *case) for case in made]
+        for source, name, damaged, expected in cases:
+            file.write_bytes(damaged)
+            command = [given.lianxin, "verify", str(file), "--json"]
+            ran = subprocess.run(command, capture_output=True, text=True, timeout=60)
+            reply = json.loads(ran.stdout)
+            audit, readable = check.Audit(None), True
+            try:
+                with open(file, "rb") as opened:
+                    audit.read(opened)
+            except check.NoArchive:
+                readable = False
+            found = {"network": audit.network.hex() if audit.network else None, **audit.found}
+            bad = bool(audit.bad) or not readable
+            told = (ran.returncode, reply["schema"])
+            wanted = (2 if bad else 0, f"lianxin.{'verify' if readable else 'error'}/1")
+            agreed = told == wanted and (not readable or all(reply[key] == found[key] for key in COUNTS))
+            if not agreed or expected not in (None, not bad):
+                kept = pathlib.Path(tempfile.gettempdir()) / "lianxin-disagreement"
+                kept.write_bytes(damaged)
+                sys.exit(
+                    f"{source}, {name} (seed {given.seed}), kept as {kept}:\n  expected good: {expected}\n"
+                    f"  lianxin: exit {ran.returncode} {ran.stdout}  check.py: {found} {audit.bad} {readable}"
+                )
+            tried[name] += 1
+            outcomes["bad" if bad else "good"] += 1
     print(f"{sum(tried.values())} archives in {len(tried)} ways, {outcomes['good']} good and {outcomes['bad']} bad: agreed")
 
 
