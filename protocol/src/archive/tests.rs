@@ -155,6 +155,17 @@ fn every_item_comes_back_from_its_bytes() -> Result<(), DecodeError> {
 }
 
 #[test]
+fn an_entry_is_there_or_absent_and_nothing_between() {
+    for item in run_items(&log_runs(1)[0]) {
+        let mut bytes = item.encode();
+        if matches!(item, Item::Entry(_)) {
+            bytes[ITEM_HEAD] = 2;
+            assert!(Item::decode(bytes[0], &bytes[ITEM_HEAD..]).is_err());
+        }
+    }
+}
+
+#[test]
 fn every_flipped_bit_and_every_cut_is_noticed() -> Tested {
     let bytes = archive(&items());
     let mut random = Random(1);
@@ -208,6 +219,24 @@ fn lengths_are_refused_before_memory_is_asked_for() -> Tested {
 }
 
 #[test]
+fn entries_without_a_checkpoint_are_not_gathered() -> Tested {
+    let good = items();
+    let entry = place(&good, |it| matches!(it, Item::Entry(_)));
+    let mut audit = Audit::new(None);
+    let (mut writer, start) = Writer::begin();
+    audit.push(&start)?;
+    for item in good.get(..entry).unwrap_or_default() {
+        audit.push(&writer.item(item))?;
+    }
+    for _ in 0..200 {
+        audit.push(&writer.item(&good[entry]))?;
+        let open = audit.log().map_or(0, |log| log.open.len());
+        assert!(open <= limits::BATCH_ENTRIES, "{open} entries in memory");
+    }
+    Ok(())
+}
+
+#[test]
 fn items_stand_in_one_order_only() -> Tested {
     let good = items();
     let wrong = |change: &dyn Fn(&mut Vec<Item>)| -> Result<bool, ReadError> {
@@ -227,9 +256,23 @@ fn items_stand_in_one_order_only() -> Tested {
         "nested"
     );
     assert!(wrong(&|items| drop(items.pop()))?, "no digest");
+    let again = [
+        Item::Space(site_space()),
+        Item::Digest(space_digest(&BTreeMap::new())),
+    ];
+    let before = [Item::Space(Space::Bulletin), again[1].clone()];
     assert!(
-        wrong(&|items| items.push(Item::Space(site_space())))?,
+        wrong(&|items| items.extend(again.clone()))?,
         "a space again"
+    );
+    assert!(
+        wrong(&|items| items.extend(before.clone()))?,
+        "a space too late"
+    );
+    let hub = [Item::Space(Space::Hub), again[1].clone()];
+    assert!(
+        !wrong(&|items| items.extend(hub.clone()))?,
+        "the next space"
     );
     assert!(
         wrong(&|items| items.push(items[4].clone()))?,
@@ -562,6 +605,21 @@ fn a_frozen_log_ends_before_its_fork() -> Tested {
     let mut turned = proof.clone();
     turned.branches.reverse();
     assert!(said(&items(turned, false))?[0].contains("fork proof does not hold"));
+    // Whoever else signs two entries at one place has forked nothing of this log.
+    let stranger = signer(3);
+    let mut by_another = proof.clone();
+    by_another.author.device = stranger.public();
+    for branch in &mut by_another.branches {
+        let (position, space) = (branch.checkpoint.clone(), first.author().space);
+        let end = Position {
+            len: position.len,
+            head: position.head,
+        };
+        branch.checkpoint =
+            Checkpoint::sign(&stranger, &space, &by_another.log, end, (1, [9; 32]), 1);
+    }
+    assert!(by_another.seq().is_some());
+    assert!(said(&items(by_another, false))?[0].contains("fork proof does not hold"));
     let elsewhere = ForkProof {
         log: LogId([1; 32]),
         ..proof
