@@ -219,7 +219,7 @@ fn what_is_forged_behind_a_fitting_end_mark_is_bad_and_what_is_erased_is_not() -
     ensure!(checked["absent"] == entries.len(), "{checked}");
     let receipt = whole.iter().position(|it| matches!(it, Item::Receipt(_)));
     let receipt = receipt.context("no receipt")?;
-    let mut items = whole.clone();
+    let mut items = whole;
     if let Item::Receipt(receipt) = &mut items[receipt] {
         receipt.received_at_ms += 1;
     }

@@ -363,6 +363,37 @@ fn a_hub_whose_directory_was_copied_gives_no_orders_that_nobody_follows() -> Res
 }
 
 #[test]
+fn a_store_that_lost_or_changed_its_proof_of_a_fork_does_not_verify() -> Result<()> {
+    let mut world = World::with_stations(1, 2)?;
+    forced_fork(&mut world, 0)?;
+    world.heal()?;
+    world.heal()?;
+    let verified =
+        |world: &mut World| -> Result<u8> { Ok(world.reply(HUB, Command::Verify)?.exit) };
+    ensure!(verified(&mut world)? == 0);
+    let proof: Vec<u8> = {
+        let connection = world.writer(HUB)?.connection();
+        connection.query_row("SELECT proof FROM forks", [], |row| row.get(0))?
+    };
+    for at in [0, 40, 70, proof.len() - 1] {
+        let mut changed = proof.clone();
+        *changed.get_mut(at).context("a shorter proof")? ^= 1;
+        let connection = world.writer(HUB)?.connection();
+        connection.execute("UPDATE forks SET proof = ?1", [changed])?;
+        ensure!(
+            verified(&mut world)? == 2,
+            "byte {at} of the proof does not matter"
+        );
+    }
+    world
+        .writer(HUB)?
+        .connection()
+        .execute("DELETE FROM forks", [])?;
+    ensure!(verified(&mut world)? == 2, "a frozen log needs no proof");
+    Ok(())
+}
+
+#[test]
 fn a_fork_reaches_nodes_that_held_less_and_stays_after_restarts() -> Result<()> {
     let mut world = World::with_stations(1, 2)?;
     let (before, beyond) = forced_fork(&mut world, 1)?;

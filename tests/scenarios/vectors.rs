@@ -6,6 +6,11 @@
 //! rewrote can never be taken for one that compared. Where signed bytes are shown, they are put together here
 //! by hand, a second time, from the words of SPEC. Rejected: generated inputs, which nobody reads.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "a vector that is shorter than it should be fails the test"
+)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -331,11 +336,7 @@ fn identity_area() -> Result<Area> {
     for (name, key) in [("weak-key-zero", 0_u8), ("weak-key-identity", 1)] {
         let mut weak = DeviceKey([0; 32]);
         weak.0[0] = key;
-        let sound = weak.is_sound().then_some(()).ok_or(());
-        let outcome = match sound {
-            Ok(()) => Ok(()),
-            Err(()) => Err("weak"),
-        };
+        let outcome = weak.is_sound().then_some(()).ok_or(());
         area.refuse(name, "a point of small order", &weak.0, outcome)?;
     }
     Ok(area)
@@ -626,7 +627,7 @@ fn log_area() -> Result<Area> {
         "fork-proof-turned-round",
         "the branch with the smaller first id stands first",
         &writer.into_bytes(),
-        turned.seq().map_or(Err(()), Ok),
+        turned.seq().ok_or(()),
     )?;
 
     let mut short = header_bytes(&change.header)?;
@@ -1686,5 +1687,81 @@ fn the_specification_names_every_vector_and_no_other() -> Result<()> {
         unknown.is_empty(),
         "SPEC names what is not there: {unknown:?}"
     );
+    Ok(())
+}
+
+/// A number as SPEC writes it.
+fn grouped(number: usize) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[test]
+fn the_specification_states_the_limits_of_the_program() -> Result<()> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../protocol/SPEC.md");
+    let spec = std::fs::read_to_string(path)?;
+    let rows: [(&str, &[usize]); 14] = [
+        ("BATCH_ENTRIES", &[limits::BATCH_ENTRIES]),
+        (
+            "CHANGE_MAX, PART_MAX, PAYLOAD_MAX",
+            &[limits::CHANGE_MAX, limits::PART_MAX, limits::PAYLOAD_MAX],
+        ),
+        (
+            "DEFAULT_CHANGE_BYTES, MAX_DEPS, MAX_OPS, MAX_KEY_BYTES, MAX_EVENTS",
+            &[
+                document::DEFAULT_CHANGE_BYTES,
+                document::MAX_DEPS,
+                document::MAX_OPS,
+                document::MAX_KEY_BYTES,
+                document::MAX_EVENTS,
+            ],
+        ),
+        ("HEADER_EXTENSION_MAX", &[limits::HEADER_EXTENSION_MAX]),
+        ("PART_FIELDS_MAX", &[limits::PART_FIELDS_MAX]),
+        ("NAME_MAX", &[limits::NAME_MAX]),
+        (
+            "SCOPES_MAX, CUTS_MAX",
+            &[limits::SCOPES_MAX, limits::CUTS_MAX],
+        ),
+        ("erase targets", &[limits::PAYLOAD_MAX / 72]),
+        (
+            "REQUEST_SEEN_MAX, REQUEST_FACTS_MAX, REQUEST_TEXT_MAX",
+            &[
+                limits::REQUEST_SEEN_MAX,
+                limits::REQUEST_FACTS_MAX,
+                limits::REQUEST_TEXT_MAX,
+            ],
+        ),
+        ("EXCEPTIONS_MAX", &[limits::EXCEPTIONS_MAX]),
+        ("FORK_HEADERS_MAX", &[limits::FORK_HEADERS_MAX]),
+        (
+            "FRAME_MAX, BATCH_COMPRESSED_MAX, BATCH_DECOMPRESSED_MAX",
+            &[
+                limits::FRAME_MAX,
+                limits::BATCH_COMPRESSED_MAX,
+                limits::BATCH_DECOMPRESSED_MAX,
+            ],
+        ),
+        (
+            "SPACES_MAX, LOGS_MAX",
+            &[limits::SPACES_MAX, limits::LOGS_MAX],
+        ),
+        (
+            "ARCHIVE_ITEM_MAX, ARCHIVE_CITED_MAX",
+            &[limits::ARCHIVE_ITEM_MAX, limits::ARCHIVE_CITED_MAX],
+        ),
+    ];
+    for (names, values) in rows {
+        let values: Vec<_> = values.iter().map(|value| grouped(*value)).collect();
+        let row = format!("| {names} | {} |", values.join(" · "));
+        ensure!(spec.contains(&row), "SPEC lacks {row}");
+    }
     Ok(())
 }

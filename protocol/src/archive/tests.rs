@@ -1,6 +1,12 @@
 //! Tests of archives: a sound one holds however it is cut; everything that is changed, moved or forged is noticed,
 //! also behind an end mark that fits.
 
+#![expect(
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "a test that reaches beyond its own data should fail"
+)]
+
 use super::*;
 use crate::authority::Certificate;
 use crate::log::{Branch, EntryId};
@@ -317,7 +323,7 @@ fn each_thing_that_is_forged_has_its_line() -> Tested {
         items[0] = Item::Head(Box::new(Head {
             certificate: Certificate::sign(&signer(201), 1, signer(AUTHORITY).public(), None),
             ..head()
-        }))
+        }));
     })?;
     assert!(say.contains("not certified"), "{say}");
     let say = line(&|items| {
