@@ -1,6 +1,7 @@
 //! The command line: arguments in, replies printed. It decides nothing that a command does not.
 
 mod add;
+mod archive;
 mod config;
 mod demo;
 mod export;
@@ -80,14 +81,21 @@ enum Verb {
     Config(ConfigVerb),
     /// Digests by which two nodes are compared
     Digest,
-    /// Check every chain, signature and receipt of this store
-    Verify,
+    /// Check every chain, signature and receipt of this store, or of an archive
+    Verify {
+        /// An archive; no data directory is needed then
+        file: Option<PathBuf>,
+        /// The network that the archive must be of, in 64 digits
+        #[arg(long, value_name = "ID", requires = "file")]
+        network: Option<String>,
+    },
     /// Rebuild every list from the signed logs
     Reproject,
     /// Write records to a file or directory
     Export {
-        /// json: one file; automerge: a directory with one document a record
-        #[arg(long, value_parser = ["json", "automerge"])]
+        /// json: one file; automerge: a directory with one document a record; archive: the signed logs in
+        /// one file that anyone can check
+        #[arg(long, value_parser = ["json", "automerge", "archive"])]
         format: String,
         /// Where to
         #[arg(long, value_name = "FILE")]
@@ -376,6 +384,14 @@ fn carry_out(cli: Cli) -> Result<u8> {
         let data = data.or_else(|| default_directory().ok());
         return config::run(&verb, data.as_deref(), output);
     }
+    if let Verb::Verify {
+        file: Some(file),
+        network,
+    } = &verb
+    {
+        let _wait = progress::spinner("checking chains and signatures");
+        return archive::check(file, network.as_deref(), output);
+    }
     let data = data.map_or_else(default_directory, Ok)?;
     let command = match verb {
         Verb::Hub(Hub::Init {
@@ -500,7 +516,7 @@ fn carry_out(cli: Cli) -> Result<u8> {
             }
         }
         Verb::Digest => Command::Digest,
-        Verb::Verify => Command::Verify,
+        Verb::Verify { .. } => Command::Verify,
         Verb::Reproject => Command::Reproject,
         Verb::Demo { .. } | Verb::Config(_) => {
             return Err(Error::new(Code::Internal, "handled above"));

@@ -7,10 +7,12 @@
 
 use std::collections::BTreeMap;
 
+use lianxin_protocol::archive::Item;
 use lianxin_protocol::authority::{Invite, Membership, Role, SiteInfo, SiteKind};
 use lianxin_protocol::catalogue::{Catalogue, Field, Kind, Outcome};
 use lianxin_protocol::hash::Hex;
 use lianxin_protocol::identity::{DeviceKey, InviteCode, short};
+use lianxin_protocol::log::{LogId, Position};
 use lianxin_protocol::message::space_digest;
 use lianxin_protocol::number::{DeviceCode, SiteCode};
 use lianxin_protocol::request::{Ask, Outcome as Answer};
@@ -106,6 +108,10 @@ pub enum Command {
         after: Option<String>,
         documents: bool,
     },
+    /// What an archive begins with, and the logs that follow.
+    ArchivePlan,
+    /// Items of one log for an archive.
+    ArchivePage { log: String, from: u64 },
 }
 
 /// What a command gives.
@@ -143,6 +149,8 @@ impl Command {
             Self::Verify => "verify",
             Self::Reproject => "reproject",
             Self::ExportPage { .. } => "export-page",
+            Self::ArchivePlan => "archive-plan",
+            Self::ArchivePage { .. } => "archive-page",
         }
     }
 
@@ -294,6 +302,19 @@ impl Command {
             }
             Self::ExportPage { after, documents } => {
                 export_page(journal, connection, after.as_deref(), documents)
+            }
+            Self::ArchivePlan => archive_plan(journal, connection),
+            Self::ArchivePage { log, from } => {
+                let id = lianxin_protocol::hash::parse_hex(&log).map(LogId);
+                let id = id.ok_or_else(|| Error::new(Code::Usage, "a log has 64 digits"))?;
+                let page = journal.archive_page(connection, &id, from)?;
+                Ok(Reply::ok(json!({
+                    "items": Hex(&page.items).to_string(),
+                    "count": page.count,
+                    "next": page.next,
+                    "end": position_json(page.end),
+                    "frozen": page.frozen.map(position_json),
+                })))
             }
         }?;
         reply.value = with_schema(&schema, reply.value);
@@ -933,15 +954,40 @@ fn export_page(
     Ok(Reply::ok(json!({ "records": records, "next": next })))
 }
 
+fn position_json(position: Position) -> Value {
+    json!({ "len": position.len, "head": Hex(&position.head).to_string() })
+}
+
+fn archive_plan(journal: &Journal, connection: &Connection) -> Result<Reply> {
+    let head = journal.archive_head(clock::now_ms())?;
+    let logs = journal.archive_logs();
+    let spaces: Vec<_> = logs
+        .iter()
+        .map(|(space, logs)| {
+            let logs: Vec<_> = logs.iter().map(LogId::to_string).collect();
+            json!({ "space": Hex(&Item::Space(*space).encode()).to_string(), "logs": logs })
+        })
+        .collect();
+    Ok(Reply::ok(json!({
+        "head": Hex(&Item::Head(Box::new(head)).encode()).to_string(),
+        "spaces": spaces,
+        "records": record_count(connection)?,
+    })))
+}
+
 // ---- the store as a whole ----
+
+fn record_count(connection: &Connection) -> Result<u64> {
+    let sql = "SELECT count(*) FROM records WHERE kind IS NOT NULL AND kind <> ''";
+    Ok(connection.query_row(sql, [], |row| row.get(0))?)
+}
 
 fn status(
     journal: &mut Journal,
     connection: &Connection,
     unreceipted_minutes: u64,
 ) -> Result<Reply> {
-    let count = |sql: &str| -> Result<u64> { Ok(connection.query_row(sql, [], |row| row.get(0))?) };
-    let all = count("SELECT count(*) FROM records WHERE kind IS NOT NULL AND kind <> ''")?;
+    let all = record_count(connection)?;
     let delivery = Delivery::read(connection, journal)?;
     let now = clock::now_ms();
     let oldest_s = delivery

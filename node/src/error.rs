@@ -135,6 +135,8 @@ codes! {
     Address = "LX-4003", Usage, "give HOST:PORT of an address that this computer has and that is free";
     /// A check found something bad.
     Unsound = "LX-5001", Failed, "keep the file or directory as it is and show the report to the hub";
+    /// Not an archive, or one of a newer version.
+    Archive = "LX-5002", Failed, "give the file that `lianxin export --format archive` wrote, or install the newer version";
     /// A setting that is unknown or cannot be used.
     Config = "LX-6001", Usage, "correct what is named, then `lianxin config validate`; lianxin.example.toml explains every key";
     /// Wrongly called.

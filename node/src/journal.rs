@@ -11,6 +11,7 @@
 //! Rejected: one row an entry. Packed segments of up to 64 entries, as they came from the wire, make
 //! ingest a tenth of the work and the file half the size; erasable payloads are rows of their own.
 
+mod archive;
 mod asked;
 mod ingest;
 mod offered;
@@ -38,6 +39,7 @@ use rusqlite::{Connection, params};
 use crate::error::{Code, Error, Result};
 use crate::store;
 
+pub use archive::Page;
 pub use ingest::Ingested;
 use offered::{Found, Offered};
 use segments::{Segments, entry_key};

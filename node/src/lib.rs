@@ -1,6 +1,6 @@
 //! The node of Lianxin 连心: the program that runs on every computer of a network.
 //!
-//! A synchronous middle ([`store`], [`journal`], [`records`], [`requests`], [`writer`], [`command`]) that a simulator drives
+//! A synchronous middle ([`store`], [`journal`], [`records`], [`requests`], [`writer`], [`command`], [`archive`]) that a simulator drives
 //! without a runtime, and an asynchronous rim ([`changes`], [`sync`], [`web`], [`daemon`]) around it. [`journal`] is the
 //! only code that can add an entry; what a list shows is rebuilt from the logs at any time.
 //!
@@ -14,6 +14,7 @@
 //! ```
 
 pub mod accounts;
+pub mod archive;
 pub mod changes;
 pub mod cli;
 pub mod clock;

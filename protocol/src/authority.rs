@@ -363,7 +363,7 @@ pub enum Order {
         log: LogId,
         /// Where it forked.
         seq: u64,
-        /// Hash of the proof.
+        /// See [`crate::log::ForkProof::digest`].
         proof: [u8; 32],
     },
     /// A device's key is replaced by another.
@@ -372,7 +372,7 @@ pub enum Order {
         old: DeviceKey,
         /// Its successor.
         new: DeviceKey,
-        /// By the successor, over the old key.
+        /// By the successor, over network and old key.
         signature: Signature,
     },
     /// A setting that all devices follow.
@@ -726,10 +726,12 @@ pub enum Reason {
     NotAuthority,
     /// The kind of entry is of a newer version.
     NewerVersion,
+    /// A reason of a newer version, by its number: a receipt that names one still verifies.
+    Other(u8),
 }
 
 impl Reason {
-    /// All reasons with the words of JSON.
+    /// All reasons with the words of JSON, in the order of their numbers.
     pub const ALL: [(Self, &'static str); 7] = [
         (Self::UnknownDevice, "unknown_device"),
         (Self::NotPermitted, "not_permitted"),
@@ -743,24 +745,26 @@ impl Reason {
     /// The word for this reason.
     #[must_use]
     pub fn word(self) -> &'static str {
-        Self::ALL
-            .iter()
-            .find(|(reason, _)| *reason == self)
-            .map_or("", |(_, word)| word)
+        let known = Self::ALL.iter().find(|(reason, _)| *reason == self);
+        known.map_or("newer_version", |(_, word)| word)
     }
 
     /// The number on the wire and in the store: for ever.
     #[must_use]
     pub fn code(self) -> u8 {
+        if let Self::Other(code) = self {
+            return code;
+        }
         let at = Self::ALL.iter().position(|(reason, _)| *reason == self);
         u8::try_from(at.unwrap_or_default()).unwrap_or_default() + 1
     }
 
-    /// The reason of a number.
+    /// The reason of a number; 0 is none.
     #[must_use]
     pub fn of(code: u8) -> Option<Self> {
         let at = usize::from(code).checked_sub(1)?;
-        Self::ALL.get(at).map(|(reason, _)| *reason)
+        let known = Self::ALL.get(at).map(|(reason, _)| *reason);
+        Some(known.unwrap_or(Self::Other(code)))
     }
 }
 
@@ -925,7 +929,8 @@ impl Authority {
                 new,
                 signature,
             } => {
-                if !new.verifies(&hash::ROTATION, &[&old.0], &signature) {
+                let body: [&[u8]; 2] = [&self.network.0, &old.0];
+                if !new.verifies(&hash::ROTATION, &body, &signature) {
                     return Err(OrderError::Contradicts("the new key has not signed"));
                 }
                 if self.members.contains_key(&new) {
@@ -1034,6 +1039,12 @@ impl Authority {
     #[must_use]
     pub const fn key(&self) -> Option<DeviceKey> {
         self.key
+    }
+
+    /// The root key's statement that certifies it.
+    #[must_use]
+    pub const fn certificate(&self) -> Option<&Certificate> {
+        self.certificate.as_ref()
     }
 
     /// Orders that had no effect.

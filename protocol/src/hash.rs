@@ -38,6 +38,30 @@ impl Context {
         }
         *hasher.finalize().as_bytes()
     }
+
+    /// A hash under this context of bytes that come piece by piece.
+    #[must_use]
+    pub fn hasher(&self) -> Hasher {
+        let key = self.key.get_or_init(|| hash_derive_key_context(self.name));
+        Hasher(Box::new(blake3::Hasher::new_from_context_key(key)))
+    }
+}
+
+/// A hash that is being made: see [`Context::hasher`].
+#[derive(Clone, Debug)]
+pub struct Hasher(Box<blake3::Hasher>);
+
+impl Hasher {
+    /// Takes the next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The hash of all bytes taken so far.
+    #[must_use]
+    pub fn finish(&self) -> [u8; 32] {
+        *self.0.finalize().as_bytes()
+    }
 }
 
 macro_rules! contexts {
@@ -95,8 +119,12 @@ contexts! {
     WORDS = "lianxin 1 four words";
     /// Short fingerprint of a key, for people.
     FINGERPRINT = "lianxin 1 fingerprint";
-    /// Signature of a rotated device key by its successor.
+    /// Signature of a rotated device key by its successor, in one network.
     ROTATION = "lianxin 1 key rotation";
+    /// Digest of a proof that a log forked.
+    FORK_PROOF = "lianxin 1 fork proof";
+    /// Digest over the bytes of an archive.
+    ARCHIVE = "lianxin 1 archive";
     /// Content address of an attachment.
     BLOB = "lianxin 1 attachment";
 }

@@ -12,7 +12,9 @@
 //! 4. [`authority`]: who may do what, folded from one log. [`request`]: what operators ask the hub for.
 //!    [`admit`]: where a run belongs and whether its entries count, as data.
 //! 5. [`message`], [`session`]: frames, and the machine that moves what the other side lacks.
-//! 6. [`invite`]: joining without a line to the hub, by card and stick. Beside them: [`document`] (the only code that knows Automerge), [`part`] (erasable texts),
+//! 6. [`archive`]: logs, receipts and texts as one file, and its check without a store. [`invite`]: joining where
+//!    there is no line to the hub, by card and stick.
+//! 7. Beside them: [`document`] (the only code that knows Automerge), [`part`] (erasable texts),
 //!    [`catalogue`] (kinds of record as data), [`number`] (受理编号), [`words`] (four words to compare).
 //!
 //! # Glossary
@@ -36,8 +38,10 @@
 //! | quarantine | 隔离 | stored, verified, not applied, with a reason |
 //! | epoch | 存储纪元 | random id of a store |
 //! | incarnation | 化身 | random id of a log; a new one after restore, clone or fork |
+//! | archive | 存档 | a store's logs, receipts and texts in one file that anyone can check |
 
 pub mod admit;
+pub mod archive;
 pub mod authority;
 pub mod batch;
 pub mod catalogue;

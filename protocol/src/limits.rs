@@ -67,6 +67,13 @@ pub const KEEP_ALIVE_MS: u64 = 15_000;
 pub const IDLE_TIMEOUT_MS: u64 = 30_000;
 /// Forks kept as proofs for one log; the earliest one decides.
 pub const FORK_HEADERS_MAX: usize = BATCH_ENTRIES;
+/// Bytes of one item of an archive: an entry with the largest payload, or a fork proof.
+pub const ARCHIVE_ITEM_MAX: usize = CHANGE_MAX + 1024;
+/// What an archive's check says at most, in lines: a damaged archive has few causes.
+pub const ARCHIVE_BAD_MAX: usize = 1_000;
+/// Entries of the authority log that an archive's check remembers to compare them with what checkpoints
+/// cite: 32 MiB, and more than a district gives orders in a century.
+pub const ARCHIVE_CITED_MAX: usize = 1 << 20;
 
 const _: () = assert!(BATCH_COMPRESSED_MAX + 1024 <= FRAME_MAX);
 const _: () = assert!(BATCH_TARGET_BYTES + CHANGE_MAX + 2 * PART_MAX <= BATCH_DECOMPRESSED_MAX);
@@ -75,5 +82,9 @@ const _: () = assert!(CHANGE_DEFAULT_MAX <= CHANGE_MAX && CHANGE_MAX <= BATCH_TA
 const _: () = assert!(CUTS_MAX * 72 + 64 <= PAYLOAD_MAX);
 const _: () = assert!(SCOPES_MAX * 18 + 512 <= PAYLOAD_MAX);
 const _: () = assert!(KEEP_ALIVE_MS * 2 <= IDLE_TIMEOUT_MS);
+// Header with extension, and the larger of payload and two branches of a fork.
+const _: () = assert!(1 + 109 + HEADER_EXTENSION_MAX <= 1024 && PAYLOAD_MAX <= CHANGE_MAX);
+const _: () =
+    assert!(2 * FORK_HEADERS_MAX * (109 + HEADER_EXTENSION_MAX) + 512 <= ARCHIVE_ITEM_MAX);
 // A full vector fits one frame: 32 log + 8 len + 16 head + 1 flags a row.
 const _: () = assert!(LOGS_MAX * 57 + 64 <= FRAME_MAX);

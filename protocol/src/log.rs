@@ -557,12 +557,13 @@ impl Checkpoint {
         writer.into_bytes()
     }
 
-    /// Appends the fields that the surrounding batch does not already say.
+    /// Appends the fields that the chain before it does not already say, in the order in which they
+    /// are signed.
     pub fn write(&self, writer: &mut Writer) {
         writer
             .u32(self.authority_len)
-            .u64(self.hlc)
             .fixed(&self.authority_head)
+            .u64(self.hlc)
             .fixed(&self.signature);
     }
 
@@ -575,8 +576,8 @@ impl Checkpoint {
             len: position.len,
             head: position.head,
             authority_len: reader.u32()?,
-            hlc: reader.u64()?,
             authority_head: reader.fixed()?,
+            hlc: reader.u64()?,
             signature: reader.fixed()?,
         })
     }
@@ -594,8 +595,8 @@ pub enum ChainError {
     /// An entry does not follow the one before it.
     #[error("entry {0} does not follow the one before it")]
     Link(u64),
-    /// The cited authority log shrank.
-    #[error("entry {0} cites less of the authority log than the entry before it")]
+    /// The cited authority log shrank, in an entry or in the checkpoint that stands in its place.
+    #[error("entry {0} or its checkpoint cites less of the authority log than the entry before it")]
     AuthorityShrank(u64),
     /// A payload does not fit its header, or is longer than its kind may be.
     #[error("the payload of entry {0} is not the one that its header names")]
@@ -729,16 +730,18 @@ impl Run {
         }
         let checkpoint = &self.checkpoint;
         let covers = checkpoint.len == position.len && checkpoint.head == position.head;
-        if covers && checkpoint.verifies(&author.space, &self.log, &author.device) {
-            Ok(VerifiedRun {
-                run: self,
-                author,
-                ids,
-                authority_len: floor,
-            })
-        } else {
-            Err(ChainError::Signature)
+        if !covers || !checkpoint.verifies(&author.space, &self.log, &author.device) {
+            return Err(ChainError::Signature);
         }
+        if checkpoint.authority_len < floor {
+            return Err(ChainError::AuthorityShrank(position.len));
+        }
+        Ok(VerifiedRun {
+            run: self,
+            author,
+            ids,
+            authority_len: floor,
+        })
     }
 }
 
@@ -979,6 +982,14 @@ impl ForkProof {
             && branch
                 .checkpoint
                 .verifies(&self.author.space, &self.log, &self.author.device)
+    }
+
+    /// What a decision of the authority log names this proof by.
+    #[must_use]
+    pub fn digest(&self) -> [u8; 32] {
+        let mut writer = Writer::new();
+        self.write(&mut writer);
+        hash::FORK_PROOF.hash(&[&writer.into_bytes()])
     }
 
     /// Appends the encoding.

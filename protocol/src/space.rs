@@ -61,13 +61,32 @@ impl Space {
     /// The id of this space in a network.
     #[must_use]
     pub fn id(&self, network: &NetworkId) -> SpaceId {
-        let (kind, site) = match self {
+        let (kind, site) = self.code();
+        SpaceId(hash::SPACE.hash(&[&network.0, &[kind], &site]))
+    }
+
+    /// Number of the kind, for ever, and the site; zero for a space of no site.
+    #[must_use]
+    pub const fn code(&self) -> (u8, [u8; 16]) {
+        match self {
             Self::Authority => (0, [0; 16]),
             Self::Bulletin => (1, [0; 16]),
             Self::Site(site) => (2, site.0),
             Self::Hub => (3, [0; 16]),
+        }
+    }
+
+    /// The space of [`Space::code`].
+    #[must_use]
+    pub fn of_code(kind: u8, site: [u8; 16]) -> Option<Self> {
+        let space = match kind {
+            0 => Self::Authority,
+            1 => Self::Bulletin,
+            2 => Self::Site(SiteId(site)),
+            3 => Self::Hub,
+            _ => return None,
         };
-        SpaceId(hash::SPACE.hash(&[&network.0, &[kind], &site]))
+        (space.code() == (kind, site)).then_some(space)
     }
 
     /// The word used in JSON and on the command line.

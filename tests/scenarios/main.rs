@@ -1,6 +1,7 @@
 //! The scenarios: one file a promise, one linked binary.
 
 mod abuse;
+mod archive;
 mod config;
 mod contract;
 mod exactly_once;
@@ -13,3 +14,4 @@ mod revoke;
 mod seeds;
 mod supervised;
 mod tidy;
+mod vectors;

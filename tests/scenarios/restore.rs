@@ -313,6 +313,14 @@ fn a_fork_is_proven_and_frozen_at_one_place_everywhere() -> Result<()> {
         world.agree(&[A, B, first])?;
         ensure!(world.violations.is_empty(), "{:?}", world.violations);
         world.claims_hold(&[A, B, first])?;
+        for node in nodes {
+            let report = world.archived(node)?.context("no archive")?;
+            ensure!(
+                report.forks == 1,
+                "node {node} gives {} proofs",
+                report.forks
+            );
+        }
         // The device that lost its edit says so, of a record that goes on without it.
         for node in [HUB, first] {
             let shown = world.show(node, before.first().context("no record")?)?;
@@ -352,6 +360,37 @@ fn a_hub_whose_directory_was_copied_gives_no_orders_that_nobody_follows() -> Res
         "an order was given in a second authority log"
     );
     world.order(&order)
+}
+
+#[test]
+fn a_store_that_lost_or_changed_its_proof_of_a_fork_does_not_verify() -> Result<()> {
+    let mut world = World::with_stations(1, 2)?;
+    forced_fork(&mut world, 0)?;
+    world.heal()?;
+    world.heal()?;
+    let verified =
+        |world: &mut World| -> Result<u8> { Ok(world.reply(HUB, Command::Verify)?.exit) };
+    ensure!(verified(&mut world)? == 0);
+    let proof: Vec<u8> = {
+        let connection = world.writer(HUB)?.connection();
+        connection.query_row("SELECT proof FROM forks", [], |row| row.get(0))?
+    };
+    for at in [0, 40, 70, proof.len() - 1] {
+        let mut changed = proof.clone();
+        *changed.get_mut(at).context("a shorter proof")? ^= 1;
+        let connection = world.writer(HUB)?.connection();
+        connection.execute("UPDATE forks SET proof = ?1", [changed])?;
+        ensure!(
+            verified(&mut world)? == 2,
+            "byte {at} of the proof does not matter"
+        );
+    }
+    world
+        .writer(HUB)?
+        .connection()
+        .execute("DELETE FROM forks", [])?;
+    ensure!(verified(&mut world)? == 2, "a frozen log needs no proof");
+    Ok(())
 }
 
 #[test]

@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use lianxin_node::archive::assemble;
 use lianxin_node::command::{Command, Reply};
 use lianxin_node::error::{Code, Error};
 use lianxin_node::journal::{Journal, Moved};
@@ -20,6 +21,7 @@ use lianxin_node::setup::{self, Card, HubInit, Member};
 use lianxin_node::store::Store;
 use lianxin_node::sync::attend::{self, Attendant, Prepared};
 use lianxin_node::writer::Writer;
+use lianxin_protocol::archive::{Audit, Report};
 use lianxin_protocol::authority::{Grant, Order, Role};
 use lianxin_protocol::identity::{DeviceKey, Signer};
 use lianxin_protocol::log::LogId;
@@ -1189,6 +1191,7 @@ impl World {
         let name = self.node(node)?.name.clone();
         let verified = self.reply(node, Command::Verify)?;
         ensure!(verified.exit == 0, "{name}: {}", verified.value);
+        self.archived(node)?;
         let check: String =
             self.writer(node)?
                 .connection()
@@ -1210,6 +1213,40 @@ impl World {
             "{name}: derived again, rows differ\n{before:#?}\n{after:#?}"
         );
         Ok(())
+    }
+
+    /// An archive of a node's store is whole and holds, entry by entry what the store has. A node that the
+    /// hub has not confirmed gives none.
+    ///
+    /// # Errors
+    /// It is not.
+    pub fn archived(&mut self, node: usize) -> Result<Option<Report>> {
+        let name = self.node(node)?.name.clone();
+        let verified = self.call(node, Command::Verify)?;
+        let network = self.network()?;
+        let writer = self.writer(node)?;
+        let mut audit = Audit::new(Some(network));
+        let call = |command: Command| {
+            writer.read(|journal, connection| command.execute(journal, connection))
+        };
+        let put = |bytes: &[u8]| {
+            let unread = |error| Error::because(Code::Archive, "an archive", error);
+            audit.push(bytes).map_err(unread)
+        };
+        match assemble(call, put) {
+            Err(error) if error.code() == Code::NotEnrolled => return Ok(None),
+            made => made?,
+        };
+        let report = audit.finish()?;
+        ensure!(report.bad.is_empty(), "{name}: {:?}", report.bad);
+        let counted = [report.entries, report.checkpoints, report.receipts];
+        for (count, key) in counted.iter().zip(["entries", "checkpoints", "receipts"]) {
+            ensure!(
+                verified.get(key) == Some(&json!(count)),
+                "{name}: {count} {key} of {verified}"
+            );
+        }
+        Ok(Some(report))
     }
 
     /// What a station says of its records is true: whatever it calls received or merged, the hub has

@@ -1,4 +1,5 @@
-//! `export`: records as one JSON file, or each as a standard Automerge document with its texts beside it.
+//! `export`: records as one JSON file, each as a standard Automerge document with its texts beside it, or the
+//! signed logs as an archive.
 
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
@@ -6,17 +7,17 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::{Door, Output};
+use super::{Door, Output, archive};
+use crate::archive::hex;
 use crate::command::{Command, Reply, with_schema};
 use crate::error::{self, Code, Error, Result};
 
 /// Writes all records.
 pub(super) fn run(door: &mut Door, format: &str, out: &Path, output: &Output) -> Result<u8> {
-    let documents = format == "automerge";
-    let count = if documents {
-        automerge(door, out)?
-    } else {
-        json_file(door, out)?
+    let count = match format {
+        "archive" => archive::write(door, out)?,
+        "automerge" => automerge(door, out)?,
+        _ => json_file(door, out)?,
     };
     let value = json!({ "records": count, "format": format, "out": out.display().to_string() });
     let value = with_schema("lianxin.export/1", value);
@@ -82,7 +83,7 @@ fn automerge(door: &mut Door, out: &Path) -> Result<u64> {
             .unwrap_or_default()
             .to_owned();
         let document = record.get_mut("automerge").map(Value::take);
-        let document = document.as_ref().and_then(Value::as_str).and_then(bytes);
+        let document = document.as_ref().and_then(Value::as_str).and_then(hex);
         let document = document
             .ok_or_else(|| Error::new(Code::Internal, "a record came without its document"))?;
         if let Value::Object(fields) = &mut record {
@@ -101,18 +102,13 @@ fn automerge(door: &mut Door, out: &Path) -> Result<u64> {
 }
 
 /// A file that only its owner may read: it holds what residents said.
-fn private(path: &Path) -> Result<File> {
+pub(super) fn private(path: &Path) -> Result<File> {
     let mut options = File::options();
     options.write(true).create(true).truncate(true);
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path).map_err(error::file(path))
-}
-
-fn bytes(hex: &str) -> Option<Vec<u8>> {
-    let digits = hex.as_bytes();
-    let pairs = digits.chunks(2).map(|pair| {
-        let text = std::str::from_utf8(pair).ok()?;
-        lianxin_protocol::hash::parse_hex::<1>(text).map(|[byte]| byte)
-    });
-    pairs.collect()
+    let file = options.open(path).map_err(error::file(path))?;
+    // One that lay there before keeps its mode.
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    file.set_permissions(mode).map_err(error::file(path))?;
+    Ok(file)
 }

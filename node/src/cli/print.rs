@@ -291,6 +291,16 @@ fn verify(value: &Value) -> String {
         number(value, "checkpoints"),
         number(value, "receipts"),
     );
+    if value.get("network").is_some_and(Value::is_string) {
+        out.push_str(&format!(
+            "{} payloads absent, {} forks proven\nnetwork {}\nwritten by {} at {} (claimed)\n",
+            number(value, "absent"),
+            number(value, "forks"),
+            str(value, "network"),
+            str(value, "device"),
+            str(value, "taken_at"),
+        ));
+    }
     for bad in items(value, "bad").filter_map(Value::as_str) {
         out.push_str(&format!("BAD {bad}\n"));
     }

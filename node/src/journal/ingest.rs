@@ -594,7 +594,12 @@ impl Journal {
 }
 
 /// The part of a segment from `from` on, with the payloads of its parts where they are held.
-fn cut_run(log: &LogId, segment: &Segment, parts: Vec<Option<Vec<u8>>>, from: u64) -> Result<Run> {
+pub(super) fn cut_run(
+    log: &LogId,
+    segment: &Segment,
+    parts: Vec<Option<Vec<u8>>>,
+    from: u64,
+) -> Result<Run> {
     let run = batch::unpack(log, segment.start, &segment.main, Parts::Rows(parts));
     let mut run = run.map_err(|error| {
         Error::because(Code::StoreCorrupt, "a stored segment cannot be read", error)

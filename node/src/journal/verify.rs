@@ -1,8 +1,8 @@
-//! The cryptographic check of a whole store: every chain, payload, checkpoint and receipt again, from the
-//! bytes that are stored, trusting nothing that was noted when they came.
+//! The cryptographic check of a whole store: every chain, payload, checkpoint, receipt and fork proof again,
+//! from the bytes that are stored, trusting nothing that was noted when they came.
 
 use lianxin_protocol::hash::Hex;
-use lianxin_protocol::log::{LogId, Position};
+use lianxin_protocol::log::{ForkProof, LogId, Position};
 use rusqlite::Connection;
 
 use super::{Journal, read_receipt};
@@ -33,6 +33,7 @@ impl Journal {
         for id in logs {
             self.verify_log(connection, &id, &mut report);
             self.verify_receipt(connection, &id, &mut report)?;
+            self.verify_fork(connection, &id, &mut report)?;
         }
         // A device that waits for its confirmation 待入网 has no authority log yet.
         let waits = crate::store::meta(connection, "pending_invite")?.is_some();
@@ -128,6 +129,34 @@ impl Journal {
             report
                 .bad
                 .push(format!("log {name}: its receipt does not hold"));
+        }
+        Ok(())
+    }
+
+    /// A frozen log has a proof, and the proof says that it is frozen there.
+    fn verify_fork(&self, connection: &Connection, id: &LogId, report: &mut Report) -> Result<()> {
+        let Some(log) = self.logs.get(id) else {
+            return Ok(());
+        };
+        let proof = self.fork_proof(connection, id)?;
+        let first = |proof: &ForkProof| {
+            let first = proof.branches.first()?.headers.first()?;
+            let position = Position {
+                len: first.seq,
+                head: first.prev,
+            };
+            let of_this_log = (proof.author, proof.log) == (log.author, *id);
+            proof.seq().filter(|_| of_this_log).map(|_| position)
+        };
+        let holds = match (&proof, log.forked) {
+            (None, None) => true,
+            (Some(proof), Some(frozen)) => first(proof) == Some(frozen),
+            (None, Some(_)) | (Some(_), None) => false,
+        };
+        if !holds {
+            let name = Hex(&id.prefix()).to_string();
+            let line = format!("log {name}: it is frozen otherwise than its fork proof says");
+            report.bad.push(line);
         }
         Ok(())
     }

@@ -75,7 +75,7 @@ fn invite(n: u8, code: &str) -> Order {
 }
 
 fn rotate(old: u8, new: u8) -> Order {
-    let signature = signer(new).sign(&hash::ROTATION, &[&device(old).0]);
+    let signature = signer(new).sign(&hash::ROTATION, &[&network().0, &device(old).0]);
     Order::Rotate {
         old: device(old),
         new: device(new),
@@ -226,9 +226,11 @@ fn words_and_codes_of_enumerations_come_back() {
         assert_eq!((reason.word(), usize::from(reason.code())), (word, at + 1));
         assert_eq!(Reason::of(reason.code()), Some(reason));
     }
+    assert_eq!((Reason::of(0), Role::parse("x")), (None, None));
+    let newer = Reason::Other(8);
     assert_eq!(
-        (Reason::of(0), Reason::of(8), Role::parse("x")),
-        (None, None, None)
+        (Reason::of(8), newer.code(), newer.word()),
+        (Some(newer), 8, "newer_version")
     );
 }
 
@@ -521,6 +523,12 @@ fn a_rotated_key_is_followed_by_its_successor() -> Folded {
         signature: [1; 64],
     };
     fold.contradicts(&forged);
+    let of_another_network = Order::Rotate {
+        old: device(1),
+        new: device(3),
+        signature: signer(3).sign(&hash::ROTATION, &[&[0; 32], &device(1).0]),
+    };
+    fold.contradicts(&of_another_network);
     fold.contradicts(&rotate(9, 3));
     fold.contradicts(&rotate(1, 2));
     fold.add(&rotate(1, 3))?;

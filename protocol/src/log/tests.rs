@@ -220,6 +220,14 @@ fn a_cited_authority_never_shrinks() -> Tested {
         Some(ChainError::AuthorityShrank(2))
     );
     let mut author = author();
+    author.tail.push_group(save(1), 2 << 16, 2);
+    let behind = author.cut().run().clone();
+    assert_eq!(
+        behind.clone().verify(None, 0).err(),
+        Some(ChainError::AuthorityShrank(behind.checkpoint.len)),
+        "a checkpoint that cites less than its entries"
+    );
+    let mut author = self::author();
     let first = author.cut();
     let second = author.push(save(1)).cut().run().clone();
     assert_eq!(

@@ -394,6 +394,24 @@ fn receipts_that_contradict_themselves_are_refused() {
 }
 
 #[test]
+fn a_receipt_with_a_reason_of_a_newer_version_still_verifies() -> Result<(), DecodeError> {
+    let mut newer = receipt();
+    newer.exceptions[1].reason = Reason::Other(200);
+    let bytes = newer.signed(&signer(100)).encode();
+    let read = Receipt::decode(&bytes)?;
+    assert_eq!(
+        (read.reason(4), read.covers(4)),
+        (Some(Reason::Other(200)), false)
+    );
+    assert_eq!(read.encode(), bytes);
+    assert!(read.verifies(&signer(100).public()));
+    let mut none = receipt();
+    none.exceptions[1].reason = Reason::Other(0);
+    assert!(Receipt::decode(&none.signed(&signer(100)).encode()).is_err());
+    Ok(())
+}
+
+#[test]
 fn a_space_digest_covers_every_field_of_every_log() {
     let tip = |len, head, frozen| Tip {
         len,

@@ -1,0 +1,651 @@
+#!/usr/bin/env python3
+"""Checks an archive of Lianxin without any of Lianxin's code, and the golden vectors.
+
+Written from protocol/SPEC.md alone, so that a mistake in the program is not repeated here. It needs Python 3.9 and
+two libraries: `pip install cryptography blake3`.
+
+    check.py ARCHIVE [--network ID]    prints one JSON object as `lianxin verify` does; exit 0 good, 2 bad
+    check.py --vectors DIRECTORY       compares tests/vectors with what SPEC says they are
+
+It must not judge whether an entry counts: it says whether what is there was signed, and by whom.
+Memory does not grow with the archive, but for the ids of the authority log.
+"""
+
+import argparse
+import hashlib
+import json
+import pathlib
+import sys
+
+from blake3 import blake3
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+# SPEC, section 20.
+RUN_MAX, CHANGE_MAX, PAYLOAD_MAX = 64, 262_144, 65_536
+HEADER_LEN, EXTENSION_MAX = 109, 256
+EXCEPTIONS_MAX, FORK_HEADERS_MAX = 256, 64
+SPACES_MAX, LOGS_MAX = 256, 5_000
+ITEM_MAX, CITED_MAX = 263_168, 1 << 20
+BAD_MAX = 1_000
+
+ORDER = 2**252 + 27742317777372353535851937790883648493
+PRIME = 2**255 - 19
+# y coordinates of the points of small order: of orders 4, 1, 2, 8 and 8.
+SMALL = {0, 1, PRIME - 1} | {
+    int.from_bytes(bytes.fromhex(y), "little")
+    for y in (
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+    )
+}
+
+
+class Broken(Exception):
+    """The form of the bytes is broken: reading stops."""
+
+
+class NoArchive(Exception):
+    """Not an archive, or not one of version 1."""
+
+
+def derive(context, *parts):
+    hasher = blake3(derive_key_context="lianxin 1 " + context)
+    for part in parts:
+        hasher.update(part)
+    return hasher.digest()
+
+
+def small_order(point):
+    return (int.from_bytes(point, "little") & (2**255 - 1)) % PRIME in SMALL
+
+
+def signed(key, context, message, signature):
+    """The strict check of SPEC, section 3."""
+    if small_order(key) or small_order(signature[:32]):
+        return False
+    if int.from_bytes(signature[32:], "little") >= ORDER:
+        return False
+    try:
+        Ed25519PublicKey.from_public_bytes(key).verify(signature, derive(context, message))
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+class Bytes:
+    """Reads values of SPEC, section 1, and remembers where it is."""
+
+    def __init__(self, data):
+        self.data, self.at = data, 0
+
+    def take(self, count):
+        if count > len(self.data) - self.at:
+            raise Broken("the bytes end too early")
+        self.at += count
+        return self.data[self.at - count : self.at]
+
+    def number(self, width):
+        return int.from_bytes(self.take(width), "big")
+
+    def flag(self):
+        value = self.number(1)
+        if value > 1:
+            raise Broken("a flag that is neither 0 nor 1")
+        return value == 1
+
+    def count(self, most, width):
+        value = self.number(4)
+        if value > most or value * width > len(self.data) - self.at:
+            raise Broken("a count beyond its bound")
+        return value
+
+    def place(self):
+        return (self.take(32), self.number(8), self.take(32)) if self.flag() else None
+
+    def rest(self):
+        return self.take(len(self.data) - self.at)
+
+    def end(self):
+        if self.at != len(self.data):
+            raise Broken("bytes after the end")
+
+
+class Header:
+    """SPEC, section 4."""
+
+    def __init__(self, reader):
+        begin = reader.at
+        self.version, length = reader.number(1), reader.number(2)
+        if not HEADER_LEN <= length <= HEADER_LEN + EXTENSION_MAX:
+            raise Broken("a header length out of bounds")
+        self.kind, self.flags, self.seq = reader.number(1), reader.number(1), reader.number(8)
+        self.prev, self.record, self.hlc = reader.take(32), reader.take(16), reader.number(8)
+        self.authority_len, self.payload_len = reader.number(4), reader.number(4)
+        self.digest, self.extension = reader.take(32), reader.take(length - HEADER_LEN)
+        self.bytes = reader.data[begin : reader.at]
+        self.id = derive("entry id", self.bytes)
+
+    def goes_on(self):
+        return bool(self.flags & 0b1000)
+
+    def bounded(self):
+        return self.payload_len <= (CHANGE_MAX if self.kind == 2 else PAYLOAD_MAX)
+
+    def fits(self, payload):
+        """SPEC, section 5."""
+        mode = self.flags & 0b11
+        if len(payload) != self.payload_len:
+            return False
+        if mode == 3:
+            return True
+        if digest(mode, payload) != self.digest:
+            return False
+        return mode != 2 or payload[:8] == b"\x85\x6f\x4a\x83" + self.digest[:4]
+
+
+def after(seq):
+    """The place after this one; there is none after the last that eight bytes can name."""
+    return min(seq + 1, 2**64 - 1)
+
+
+def digest(mode, payload):
+    if mode == 2:
+        return hashlib.sha256(payload[8:]).digest()
+    return derive("salted part digest" if mode == 1 else "payload digest", payload)
+
+
+class Checkpoint:
+    """SPEC, section 7. `position` is (length, head) where that is not written."""
+
+    def __init__(self, reader, position=None):
+        self.len, self.head = position or (reader.number(8), reader.take(32))
+        self.authority_len, self.authority_head = reader.number(4), reader.take(32)
+        self.hlc, self.signature = reader.number(8), reader.take(64)
+
+    def holds(self, space, log, device):
+        body = space + log + self.len.to_bytes(8, "big") + self.head
+        body += self.authority_len.to_bytes(4, "big") + self.authority_head + self.hlc.to_bytes(8, "big")
+        return signed(device, "checkpoint signature", body, self.signature)
+
+
+class Certificate:
+    """SPEC, section 11."""
+
+    def __init__(self, reader):
+        begin = reader.at
+        self.version, self.root, self.authority = reader.number(4), reader.take(32), reader.take(32)
+        self.trusted = reader.place()
+        self.body, self.signature = reader.data[begin : reader.at], reader.take(64)
+
+    def holds(self, network):
+        named = derive("network id", self.root) == network
+        return named and signed(self.root, "root certificate", self.body, self.signature)
+
+
+class Receipt:
+    """SPEC, section 14."""
+
+    def __init__(self, reader):
+        begin = reader.at
+        self.space, self.log, self.epoch = reader.take(32), reader.take(32), reader.take(16)
+        self.stored = (reader.number(8), reader.take(32))
+        judged, floor = reader.number(8), 0
+        for _ in range(reader.count(EXCEPTIONS_MAX, 17)):
+            first, end, reason = reader.number(8), reader.number(8), reader.number(1)
+            if first >= end or first < floor:
+                raise Broken("ranges out of order")
+            if reason == 0:
+                raise Broken("an unknown reason")
+            floor = end
+        if judged > self.stored[0]:
+            raise Broken("more judged than stored")
+        self.received_ms = reader.number(8)
+        self.body, self.signature = reader.data[begin : reader.at], reader.take(64)
+        reader.end()
+
+
+class Fork:
+    """SPEC, section 9."""
+
+    def __init__(self, reader):
+        self.space, self.device, self.log = reader.take(32), reader.take(32), reader.take(32)
+        self.branches = []
+        for _ in range(2):
+            headers = [Header(reader) for _ in range(reader.count(FORK_HEADERS_MAX, HEADER_LEN))]
+            end = (after(headers[-1].seq), headers[-1].id) if headers else (0, self.log)
+            self.branches.append((headers, Checkpoint(reader, end)))
+        reader.end()
+
+    def position(self):
+        """What precedes the fork, if the proof holds."""
+        if not all(headers for headers, _ in self.branches):
+            return None
+        left, right = (headers[0] for headers, _ in self.branches)
+        if (left.seq, left.prev) != (right.seq, right.prev) or left.id >= right.id:
+            return None
+        for headers, checkpoint in self.branches:
+            for one, next_one in zip(headers, headers[1:]):
+                if next_one.prev != one.id or next_one.seq != after(one.seq):
+                    return None
+            if not checkpoint.holds(self.space, self.log, self.device):
+                return None
+        return (left.seq, left.prev)
+
+
+def genesis_fits(payload, space, device, incarnation):
+    """SPEC, section 6."""
+    try:
+        reader = Bytes(payload)
+        stated = (reader.take(32), reader.take(32), reader.take(16))
+        reader.place()
+        reason = reader.number(1)
+        reader.end()
+    except Broken:
+        return False
+    return stated == (space, device, incarnation) and reason <= 4 and not small_order(device)
+
+
+class Log:
+    """One log as the archive tells it."""
+
+    def __init__(self, space, device, incarnation):
+        self.space, self.device, self.incarnation = space, device, incarnation
+        self.id = derive("log id", space, device, incarnation)
+        self.end, self.floor = (0, self.id), 0
+        self.open, self.broken, self.begun = [], False, False
+        self.receipt = self.fork = None  # [position, whether the entries have confirmed it]
+        self.seen_receipt = self.seen_fork = False
+        self.is_authority = False
+
+    def run(self, checkpoint):
+        """Why the open entries are no run, or None; then also where each ends."""
+        (length, head), floor, ends = self.end, self.floor, []
+        if not 1 <= len(self.open) <= RUN_MAX:
+            return "a run has 1 to 64 entries", []
+        genesis_payload = self.open[0][1] if length == 0 else None
+        if genesis_payload is not None and self.open[0][0].kind == 1:
+            if not genesis_fits(genesis_payload, self.space, self.device, self.incarnation):
+                return "the log does not begin with its genesis", []
+        for header, payload in self.open:
+            if header.seq != length:
+                return f"entry {length} is not at its place in the log", []
+            if header.prev != head:
+                return f"entry {length} does not follow the one before it", []
+            if header.authority_len < floor:
+                return f"entry {length} cites less of the authority log than the one before it", []
+            if (header.kind == 1) != (length == 0):
+                return "the log does not begin with its genesis", []
+            if not header.bounded() or (payload is not None and not header.fits(payload)):
+                return f"the payload of entry {length} is not the one that its header names", []
+            floor, length, head = header.authority_len, length + 1, header.id
+            ends.append((length, head))
+        if self.open[-1][0].goes_on():
+            return "the run ends inside a save", []
+        if (checkpoint.len, checkpoint.head) != (length, head):
+            return "the checkpoint is for another position", []
+        if not checkpoint.holds(self.space, self.id, self.device):
+            return "the checkpoint's signature does not hold", []
+        if checkpoint.authority_len < floor:
+            return "the checkpoint cites less of the authority log than its entries", []
+        self.floor, self.end = floor, (length, head)
+        return None, ends
+
+    def tip(self):
+        frozen = self.fork is not None and self.fork[1]
+        return (self.fork[0] if frozen else self.end) + (frozen,)
+
+
+class Audit:
+    """SPEC, section 19."""
+
+    def __init__(self, network):
+        self.pinned, self.network, self.key, self.certificate = network, None, None, None
+        self.found = {name: 0 for name in ("logs", "entries", "absent", "checkpoints", "receipts", "forks")}
+        self.bad, self.unsaid = [], 0
+        self.cited, self.authority_log = [], None
+        self.spaces, self.last_space, self.space, self.tips, self.log = 0, None, None, {}, None
+
+    def say(self, what):
+        if len(self.bad) < BAD_MAX:
+            self.bad.append(what)
+        else:
+            self.unsaid += 1
+
+    def say_log(self, what):
+        self.say(f"log {self.log.id[:8].hex()}: {what}")
+
+    def item(self, kind, body):
+        reader = Bytes(body)
+        names = {1: "head", 2: "space", 3: "log", 4: "receipt", 5: "fork", 6: "entry", 7: "checkpoint", 8: "digest"}
+        if kind not in names:
+            raise Broken("an item of an unknown type")
+        value = getattr(self, "read_" + names[kind])(reader)
+        reader.end()
+        if self.network is None and kind != 1:
+            raise Broken("an archive begins with its head")
+        if self.network is not None and kind == 1:
+            raise Broken("a second head")
+        if kind == 2 and self.space is not None:
+            raise Broken("a space inside a space")
+        if kind > 2 and self.space is None:
+            raise Broken("an item outside of a space")
+        if 4 <= kind <= 7 and self.log is None:
+            raise Broken("an item outside of a log")
+        getattr(self, "take_" + names[kind])(value)
+
+    def read_head(self, reader):
+        head = (reader.take(32), Certificate(reader))
+        reader.take(32 + 16 + 8)
+        return head
+
+    def take_head(self, head):
+        self.network, self.certificate = head
+        if self.pinned not in (None, self.network):
+            self.say(f"the archive is of network {self.network.hex()}")
+        if self.certificate.holds(self.network):
+            self.key = self.certificate.authority
+        else:
+            self.say("the hub's key is not certified by the network's root")
+
+    def read_space(self, reader):
+        space = (reader.number(1), reader.take(16))
+        if space[0] > 3 or (space[0] != 2 and space[1] != bytes(16)):
+            raise Broken("a space that there is not")
+        return space
+
+    def take_space(self, space):
+        self.spaces += 1
+        if self.last_space is not None and self.last_space >= space:
+            raise Broken("spaces out of order")
+        if self.spaces > SPACES_MAX:
+            raise Broken("more spaces than a network has")
+        self.last_space = space
+        self.space, self.tips = derive("space id", self.network, bytes([space[0]]), space[1]), {}
+
+    def read_log(self, reader):
+        return (reader.take(32), reader.take(16))
+
+    def take_log(self, named):
+        self.close_log()
+        log = Log(self.space, *named)
+        if self.tips and max(self.tips) >= log.id:
+            raise Broken("logs out of order")
+        if len(self.tips) >= LOGS_MAX:
+            raise Broken("more logs than a space has")
+        self.log = log
+        self.found["logs"] += 1
+        if self.last_space[0] == 0 and self.key == log.device:
+            if self.authority_log is not None:
+                self.say("the network has two authority logs")
+            else:
+                self.authority_log, log.is_authority = log.id, True
+
+    read_receipt = staticmethod(Receipt)
+
+    def take_receipt(self, receipt):
+        log = self.log
+        if log.begun or log.seen_receipt or log.seen_fork:
+            raise Broken("a receipt at the wrong place")
+        log.seen_receipt = True
+        holds = self.key is not None and signed(self.key, "receipt signature", receipt.body, receipt.signature)
+        if not holds or (receipt.space, receipt.log) != (log.space, log.id):
+            return self.say_log("its receipt does not hold")
+        log.receipt = [receipt.stored, False]
+        self.meet([log.end])
+
+    read_fork = staticmethod(Fork)
+
+    def take_fork(self, proof):
+        log = self.log
+        if log.begun or log.seen_fork:
+            raise Broken("a fork proof at the wrong place")
+        log.seen_fork = True
+        position = proof.position()
+        if position is None or (proof.space, proof.device, proof.log) != (log.space, log.device, log.id):
+            return self.say_log("its fork proof does not hold")
+        log.fork = [position, False]
+        self.meet([log.end])
+
+    def meet(self, ends):
+        """Entries end here: what receipt and proof state of these places is confirmed."""
+        for stated, name in ((self.log.receipt, "receipts"), (self.log.fork, "forks")):
+            if stated is not None and not stated[1] and stated[0] in ends:
+                stated[1] = True
+                self.found[name] += 1
+
+    def read_entry(self, reader):
+        present = reader.flag()
+        header = Header(reader)
+        return (header, reader.rest() if present else None)
+
+    def take_entry(self, entry):
+        self.log.begun = True
+        if self.log.broken:
+            return
+        self.log.open.append(entry)
+        if len(self.log.open) > RUN_MAX:
+            self.break_log("a run has 1 to 64 entries")
+
+    def break_log(self, why):
+        self.log.broken, self.log.open = True, []
+        self.say(f"log {self.log.id[:8].hex()} from entry {self.log.end[0]}: {why}")
+
+    read_checkpoint = staticmethod(Checkpoint)
+
+    def take_checkpoint(self, checkpoint):
+        log = self.log
+        log.begun = True
+        if log.broken:
+            return
+        why, ends = log.run(checkpoint)
+        if why is not None:
+            return self.break_log(why)
+        self.found["checkpoints"] += 1
+        self.found["entries"] += len(log.open)
+        self.found["absent"] += sum(payload is None for _, payload in log.open)
+        self.meet(ends)
+        if log.is_authority:
+            room = max(0, CITED_MAX - len(self.cited))
+            self.cited.extend(head for _, head in ends[:room])
+            for header, payload in log.open:
+                certificate = b"\x01" + self.certificate.body + self.certificate.signature
+                if header.seq == 1 and (header.kind != 7 or payload not in (None, certificate)):
+                    self.say_log("its second entry is not the certificate")
+        log.open = []
+        at = checkpoint.authority_len
+        seen = bytes(32) if at == 0 else self.cited[at - 1] if at <= len(self.cited) else None
+        if seen not in (None, checkpoint.authority_head):
+            self.say_log(f"the checkpoint at {checkpoint.len} cites another authority log")
+
+    def close_log(self):
+        log = self.log
+        if log is None:
+            return
+        if log.open:
+            self.say_log("entries without a checkpoint")
+        for stated, name in ((log.receipt, "receipt"), (log.fork, "fork proof")):
+            if stated is not None and not stated[1]:
+                self.say_log(f"its {name} is for entries that are not here")
+        self.tips[log.id], self.log = log.tip(), None
+
+    def read_digest(self, reader):
+        return reader.take(32)
+
+    def take_digest(self, stated):
+        self.close_log()
+        if space_digest(self.tips) != stated:
+            self.say(f"space {self.space[:8].hex()}: its digest does not fit its logs")
+        self.space = None
+
+    def read(self, file):
+        """Items up to the end mark; gives nothing back, it says what is bad."""
+        start = file.read(18)
+        if len(start) < 16 or start[:16] != b"lianxin archive\n":
+            raise NoArchive("this is not an archive")
+        if start[16:] != b"\x00\x01":
+            if len(start) == 18:
+                raise NoArchive("the archive is of another version")
+            raise NoArchive("this is not an archive")
+        hasher = blake3(derive_key_context="lianxin 1 archive").update(start)
+        items, at = 0, 18
+        try:
+            while True:
+                head = file.read(5)
+                length = int.from_bytes(head[1:], "big")
+                if len(head) == 5 and length > ITEM_MAX:
+                    raise Broken("an item beyond its bound")
+                body = file.read(length) if len(head) == 5 else b""
+                if len(head) < 5 or len(body) < length:
+                    raise Broken("the archive ends too early")
+                if head[0] == 255:
+                    if body != items.to_bytes(8, "big") + hasher.digest():
+                        raise Broken("the end mark does not fit what stands before it")
+                    at += 5 + length
+                    if file.read(1):
+                        raise Broken("bytes after the end")
+                    break
+                self.item(head[0], body)
+                hasher.update(head).update(body)
+                items, at = items + 1, at + 5 + length
+            if self.network is None:
+                self.say("the archive is empty")
+            elif self.space is not None:
+                self.say("the archive ends inside a space")
+        except Broken as broken:
+            self.say(f"byte {at}: {broken}")
+        if self.unsaid:
+            self.bad.append(f"and {self.unsaid} more")
+
+
+def space_digest(tips):
+    """SPEC, section 16: `tips` are (length, head, frozen) by log."""
+    rows = b""
+    for log, (length, head, frozen) in sorted(tips.items()):
+        if length or frozen:
+            rows += log + bytes(8) + length.to_bytes(8, "big") + head + bytes([frozen])
+    return derive("space digest", rows)
+
+
+# ---- golden vectors ----
+
+
+def check_digits(text):
+    """SPEC, section 18."""
+    value = "".join(str(int(c, 36)) for c in text if c != "-")
+    return f"{98 - int(value) * 100 % 97:02}"
+
+
+def vectors(folder):
+    """Compares the vectors of hash, identity, log, receipt and number with what SPEC says; gives the differences."""
+    bad, compared = [], 0
+    area = lambda name: json.loads((folder / f"{name}.json").read_text())["vectors"]
+    find = lambda name, vector: next(it for it in area(name) if it["name"] == vector)
+    raw = bytes.fromhex
+
+    def expect(name, now, then):
+        nonlocal compared
+        compared += 1
+        if now != then:
+            bad.append(f"{name}: {now!r} is not {then!r}")
+
+    for vector in area("hash"):
+        into = vector["input"]
+        hashed = blake3(raw(into["message"]), derive_key_context=into["context"]).hexdigest()
+        expect("hash/" + vector["name"], hashed, vector["bytes"])
+    public = lambda key: key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+    for vector in area("identity"):
+        into, name, want = vector["input"], vector["name"], vector["bytes"]
+        got = want
+        if name == "device-key":
+            got = public(Ed25519PrivateKey.from_private_bytes(raw(into["seed"]))).hex()
+        elif name == "signature":
+            key = Ed25519PrivateKey.from_private_bytes(raw(into["seed"]))
+            got = key.sign(blake3(raw(into["message"]), derive_key_context=into["context"]).digest()).hex()
+            holds = signed(public(key), into["context"][10:], raw(into["message"]), raw(want))
+            expect("identity/signature verifies", holds, True)
+        elif name == "network-id":
+            got = derive("network id", raw(into["root_key"])).hex()
+        elif name.startswith("space-"):
+            got = derive("space id", raw(into["network"]), bytes([into["kind"]]), raw(into["site"])).hex()
+        elif name == "log-id":
+            got = derive("log id", raw(into["space"]), raw(into["device"]), raw(into["incarnation"])).hex()
+        elif name == "actor":
+            got = derive("automerge actor", raw(into["log"]))[:16].hex()
+        elif name == "invite-key":
+            got = public(Ed25519PrivateKey.from_private_bytes(derive("invite key", raw(into["bits"])))).hex()
+        elif name == "invite-code":
+            number, letters = int(into["bits"], 16), "0123456789ABCDEFGHJKMNPQRSTVWXYZ*~$=U"
+            text = "".join(letters[number >> 5 * place & 31] for place in range(15, -1, -1))
+            groups = [text[at : at + 4] for at in range(0, 16, 4)] + [letters[number % 37]]
+            got = "-".join(groups).encode().hex()
+        elif name == "four-words":
+            got = derive("four words", raw(into["exporter"]), raw(into["device"]), raw(into["hub"])).hex()
+        expect("identity/" + name, got, want)
+    for vector in area("log"):
+        into, name, data = vector["input"], vector["name"], raw(vector["bytes"])
+        if name.startswith("header-"):
+            header = Header(Bytes(data))
+            for field, value in into.items():
+                read = getattr(header, field)
+                shown = read.hex() if isinstance(read, bytes) else str(read) if field == "hlc" else read
+                expect(f"log/{name} {field}", shown, value)
+        elif name.startswith("digest-"):
+            mode = {"digest-plain": 0, "digest-salted": 1, "digest-change": 2}[name]
+            expect("log/" + name, digest(mode, raw(into["payload"])).hex(), data.hex())
+        elif name == "entry-id":
+            expect("log/" + name, derive("entry id", raw(into["header"])).hex(), data.hex())
+        elif name.startswith("genesis"):
+            parts = raw(into["space"]), raw(into["device"]), raw(into["incarnation"])
+            expect(f"log/{name} fits", genesis_fits(data, *parts), True)
+        elif name == "checkpoint":
+            checkpoint = Checkpoint(Bytes(data), (into["len"], raw(into["head"])))
+            holds = checkpoint.holds(raw(into["space"]), raw(into["log"]), raw(into["device"]))
+            expect("log/checkpoint holds", holds, True)
+        elif name == "fork-proof":
+            expect("log/fork-proof holds", Fork(Bytes(data)).position()[0], into["seq"])
+            expect("log/fork-proof digest", derive("fork proof", data).hex(), into["digest"])
+    for vector in area("receipt"):
+        receipt = Receipt(Bytes(raw(vector["bytes"])))
+        key = raw(vector["input"]["authority"])
+        holds = signed(key, "receipt signature", receipt.body, receipt.signature)
+        expect("receipt/" + vector["name"], holds, True)
+    into = find("message", "space-digest")
+    tips = {raw(it["log"]): (it["len"], raw(it["head"]), it["frozen"]) for it in into["input"]["logs"]}
+    expect("message/space-digest", space_digest(tips).hex(), into["bytes"])
+    certificate = Certificate(Bytes(raw(find("authority", "certificate")["bytes"])[1:]))
+    expect("authority/certificate", certificate.holds(derive("network id", certificate.root)), True)
+    for vector in area("number"):
+        text = vector["input"]["text"]
+        expect("number/" + vector["name"], check_digits(text[:-3]), text[-2:])
+    return compared, bad
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Checks an archive of Lianxin, or the golden vectors.")
+    parser.add_argument("archive", nargs="?")
+    parser.add_argument("--network", help="the id that the archive must be of, 64 hexadecimal digits")
+    parser.add_argument("--vectors", type=pathlib.Path, help="the folder tests/vectors")
+    given = parser.parse_args()
+    if given.vectors:
+        compared, bad = vectors(given.vectors)
+        print(json.dumps({"schema": "lianxin.vectors/1", "compared": compared, "bad": bad}, ensure_ascii=False))
+        return 2 if bad else 0
+    if not given.archive:
+        parser.error("name an archive, or --vectors")
+    audit = Audit(bytes.fromhex(given.network) if given.network else None)
+    try:
+        with open(given.archive, "rb") as file:
+            audit.read(file)
+    except (NoArchive, OSError) as error:
+        print(json.dumps({"schema": "lianxin.error/1", "code": "LX-5002", "message": str(error)}))
+        return 2
+    network = audit.network.hex() if audit.network else None
+    reply = {"schema": "lianxin.verify/1", "network": network, **audit.found, "bad": audit.bad}
+    print(json.dumps(reply, ensure_ascii=False))
+    return 2 if audit.bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
