@@ -272,7 +272,7 @@ pub async fn join(directory: &Path, ticket: &Ticket, hub: Option<&str>) -> Resul
     let joined = ask_hub(&addresses, &device, &recipient, ticket).await;
     let joined = match (joined, card) {
         (Ok(joined), _) => Some(joined),
-        (Err(error), Some(_)) if error.code() == Code::HubUnreachable => None,
+        (Err(error), Some(_)) if not_now(&error) => None,
         (Err(error), _) => return Err(error),
     };
     let network = match (&joined, card) {
@@ -384,6 +384,11 @@ pub fn create_member(directory: &Path, member: Member<'_>) -> Result<()> {
         Ok(())
     })?;
     Ok(())
+}
+
+/// Whether it is worth asking again with the same invite.
+const fn not_now(error: &Error) -> bool {
+    matches!(error.code(), Code::HubUnreachable | Code::EnrolPaused)
 }
 
 async fn ask_hub(

@@ -53,6 +53,24 @@ pub const OUTGOING_BUFFER: usize = 1024 * 1024;
 pub const UNCOMMITTED_BATCHES: usize = 8;
 /// Frames that carry nothing new which a peer may send before it is told to go away.
 pub const IDLE_FRAMES_MAX: u32 = 10_000;
+/// Bytes of a frame that has begun, or of frames that are owed, which must move in [`PROGRESS_MS`]: an old
+/// mobile line does a hundred times as much, and whoever does less holds memory and a place for nothing.
+pub const PROGRESS_BYTES: u64 = 4 * 1024;
+/// Time for [`PROGRESS_BYTES`], in milliseconds. It runs only while something is owed.
+pub const PROGRESS_MS: u64 = 10_000;
+/// Connections of one device that are served at once: one that lives, and one that a changed address left
+/// behind and that has not timed out yet. The oldest makes room.
+pub const CONNECTIONS_PER_DEVICE: usize = 2;
+/// Connections of one address whose devices the network does not know: an office that enrols its computers.
+pub const STRANGERS_PER_IP: usize = 8;
+/// Wrong enrolments of one address in [`ENROL_IP_MS`].
+pub const ENROL_WRONG_PER_IP: usize = 5;
+/// Time in which the wrong enrolments of one address are counted, in milliseconds.
+pub const ENROL_IP_MS: u64 = 60_000;
+/// Wrong enrolments in all in [`ENROL_ALL_MS`]; the next invite that an operator makes clears them.
+pub const ENROL_WRONG_MAX: usize = 50;
+/// Time in which all wrong enrolments are counted, in milliseconds.
+pub const ENROL_ALL_MS: u64 = 3_600_000;
 /// Time from the opening of a stream to the peer's Hello, in milliseconds.
 pub const HELLO_TIMEOUT_MS: u64 = 5_000;
 /// Silence after which a Ping is sent, in milliseconds; live push needs the path kept open.
@@ -68,6 +86,8 @@ const _: () = assert!(CHANGE_DEFAULT_MAX <= CHANGE_MAX && CHANGE_MAX <= BATCH_TA
 // A revocation with every cut, and a grant with every scope, are payloads that a log can carry.
 const _: () = assert!(CUTS_MAX * 72 + 64 <= PAYLOAD_MAX);
 const _: () = assert!(SCOPES_MAX * 18 + 512 <= PAYLOAD_MAX);
+// Who sends a frame at the slowest pace is not taken for silent.
+const _: () = assert!(PROGRESS_MS < IDLE_TIMEOUT_MS && ENROL_WRONG_PER_IP < ENROL_WRONG_MAX);
 const _: () = assert!(KEEP_ALIVE_MS * 2 <= IDLE_TIMEOUT_MS);
 // A full vector fits one frame: 32 log + 8 len + 16 head + 1 flags a row.
 const _: () = assert!(LOGS_MAX * 57 + 64 <= FRAME_MAX);

@@ -728,6 +728,13 @@ impl FrameReader {
         self.buffer.extend_from_slice(bytes);
     }
 
+    /// Whether part of a frame is here and the rest of it is not; call after
+    /// [`FrameReader::next_frame`] has given all whole ones.
+    #[must_use]
+    pub const fn has_begun(&self) -> bool {
+        self.read < self.buffer.len()
+    }
+
     /// The next whole frame.
     ///
     /// # Errors

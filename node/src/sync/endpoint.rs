@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use lianxin_protocol::hash::Context;
 use lianxin_protocol::identity::{DeviceKey, Signer};
-use lianxin_protocol::limits::IDLE_TIMEOUT_MS;
+use lianxin_protocol::limits::{IDLE_TIMEOUT_MS, PROGRESS_BYTES, PROGRESS_MS};
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::crypto::{CryptoError, HmacKey};
 use quinn::{ConnectionError, TransportErrorCode, VarInt};
@@ -310,23 +310,44 @@ impl Link {
 pub struct SendHalf(quinn::SendStream);
 
 impl SendHalf {
-    /// Hands over all of `bytes`, waiting while the peer does not read. Not to be cancelled: an unknown
-    /// part of `bytes` would be on its way.
+    /// Hands over all of `bytes`, waiting while the peer does not read, but never longer than
+    /// [`PROGRESS_MS`] for [`PROGRESS_BYTES`]. Not to be cancelled: an unknown part of `bytes` would be on its
+    /// way.
     ///
     /// # Errors
-    /// [`Code::Connection`] when the connection is broken or closed, [`Code::NotPermitted`] when the peer
-    /// refuses this device.
+    /// [`Code::Connection`] when the connection is broken or closed or the peer reads too slowly,
+    /// [`Code::NotPermitted`] when the peer refuses this device.
     pub async fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.0.write_all(bytes).await.map_err(|error| match error {
-            quinn::WriteError::ConnectionLost(error) => {
-                Broken::Connection(error).into_error("cannot write to the peer")
-            }
-            error @ (quinn::WriteError::Stopped(_)
-            | quinn::WriteError::ClosedStream
-            | quinn::WriteError::ZeroRttRejected) => {
-                Error::because(Code::Connection, "the peer reads no more", error)
-            }
-        })
+        self.write_within(bytes, Duration::from_millis(PROGRESS_MS))
+            .await
+    }
+
+    async fn write_within(&mut self, mut bytes: &[u8], patience: Duration) -> Result<()> {
+        while !bytes.is_empty() {
+            let enough = usize::try_from(PROGRESS_BYTES).unwrap_or(usize::MAX);
+            let left = bytes.len().saturating_sub(enough);
+            let moved = timeout(patience, async {
+                while bytes.len() > left {
+                    let taken = self.0.write(bytes).await?;
+                    bytes = bytes.get(taken..).unwrap_or_default();
+                }
+                Ok(())
+            });
+            let moved = moved
+                .await
+                .map_err(|_| Error::new(Code::Connection, "the peer reads too slowly"))?;
+            moved.map_err(|error| match error {
+                quinn::WriteError::ConnectionLost(error) => {
+                    Broken::Connection(error).into_error("cannot write to the peer")
+                }
+                error @ (quinn::WriteError::Stopped(_)
+                | quinn::WriteError::ClosedStream
+                | quinn::WriteError::ZeroRttRejected) => {
+                    Error::because(Code::Connection, "the peer reads no more", error)
+                }
+            })?;
+        }
+        Ok(())
     }
 
     /// Ends the stream and waits until the peer's computer has all of it, for 5 seconds at most. After
@@ -402,6 +423,15 @@ impl Line {
     /// ends fail from then on, but what has arrived can still be read there.
     pub fn close(&self, code: u32) {
         self.0.close(VarInt::from_u32(code), b"");
+    }
+
+    /// The code with which the other end closed the connection, once it has.
+    #[must_use]
+    pub fn closed_with(&self) -> Option<u64> {
+        match self.0.close_reason()? {
+            ConnectionError::ApplicationClosed(close) => Some(close.error_code.into_inner()),
+            _ => None,
+        }
     }
 
     /// What the connection has carried so far.

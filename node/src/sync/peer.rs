@@ -181,6 +181,8 @@ pub async fn run(
                 }
                 Err(_) => broken = true,
             },
+            // The writing task ends by itself only when the peer no longer takes what it is owed.
+            () = frames.closed() => broken = true,
             bytes = receive.read(), if session.wants_input() => match bytes {
                 Ok(Some(bytes)) => session.handle_bytes(&bytes, net.clock.ms()),
                 Ok(None) => broken = true,
@@ -225,7 +227,7 @@ fn close_code(close: &Close) -> u16 {
     match close {
         Close::Violation(code, _) => code.number(),
         Close::PeerBye | Close::OwnBye | Close::Peer(_) => 0,
-        Close::NoHello | Close::Silent => ErrorCode::Busy.number(),
+        Close::NoHello | Close::Silent | Close::Stalled => ErrorCode::Busy.number(),
     }
 }
 

@@ -268,8 +268,9 @@ impl GuardedChange {
         &self.deps
     }
 
-    /// Highest operation counter in use after this change.
-    pub(super) fn max_op(&self) -> u64 {
+    /// Highest operation counter in use after this change; a change that depends on it begins one above.
+    #[must_use]
+    pub fn max_op(&self) -> u64 {
         (self.start_op + self.ops).saturating_sub(1)
     }
 }
