@@ -639,7 +639,7 @@ impl<'a> Piece<'a> {
         let others = [(0x40, 1), (0x80, 2)].into_iter();
         let others = others.filter(|(bit, _)| self.flags & bit != 0);
         let others: Vec<_> = others
-            .map(|(_, step)| ACTORS[usize::from(self.flags + step) & 3])
+            .map(|(_, step)| ACTORS[usize::from((self.flags & 3) + step) & 3])
             .collect();
         let mut writer = Writer::new();
         writer.varint(deps.len() as u64);
