@@ -21,6 +21,20 @@ pub const FRAME_HEAD: usize = 6;
 pub const CHANGE_DEFAULT_MAX: usize = 64 * 1024;
 /// One Automerge change that is accepted at all: a checkpoint interval cannot be larger.
 pub const CHANGE_MAX: usize = 256 * 1024;
+/// Dependencies of one change. A change depends on the heads its author saw, and a record has rarely more
+/// heads than devices that wrote it while apart.
+pub const CHANGE_DEPS_MAX: usize = 64;
+/// Operations, and predecessors, in one change; nor may it have more of them than bytes. A save of every field
+/// of the largest form is below 500, each with a key of its own. Without the second bound a change of 115 bytes
+/// could cost 50 ms.
+pub const CHANGE_OPS_MAX: usize = 20_000;
+/// Bytes of map keys in one change once its runs are expanded.
+pub const CHANGE_KEY_BYTES_MAX: usize = 1024 * 1024;
+/// Changes that one record may have: a save a day for ten years. A record is built from all of them each
+/// time, in a tenth of a second at most.
+pub const RECORD_CHANGES_MAX: usize = 4_000;
+/// Bytes of all changes of one record. Texts travel beside them, so that a thousand saves take a quarter of it.
+pub const RECORD_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// One part: the texts or the card of one save, salt included.
 pub const PART_MAX: usize = 64 * 1024;
 /// Fields of one part; a form has a few dozen at most.
@@ -44,7 +58,7 @@ pub const REQUEST_FACTS_MAX: usize = PART_FIELDS_MAX;
 /// Key or value of a fact of a requested step, in bytes: the longest reference has 200 characters.
 pub const REQUEST_TEXT_MAX: usize = 1024;
 /// Newest changes of a record that a request names: a change can depend on no more either.
-pub const REQUEST_SEEN_MAX: usize = 64;
+pub const REQUEST_SEEN_MAX: usize = CHANGE_DEPS_MAX;
 /// Scopes of one grant.
 pub const SCOPES_MAX: usize = 64;
 /// Bytes that may wait in a session's outgoing buffer before it loads more to send.
@@ -83,6 +97,8 @@ pub const FORK_HEADERS_MAX: usize = BATCH_ENTRIES;
 const _: () = assert!(BATCH_COMPRESSED_MAX + 1024 <= FRAME_MAX);
 const _: () = assert!(BATCH_TARGET_BYTES + CHANGE_MAX + 2 * PART_MAX <= BATCH_DECOMPRESSED_MAX);
 const _: () = assert!(CHANGE_DEFAULT_MAX <= CHANGE_MAX && CHANGE_MAX <= BATCH_TARGET_BYTES);
+// A record that is full has been written with changes of a usual size.
+const _: () = assert!(RECORD_BYTES_MAX / RECORD_CHANGES_MAX >= 1024);
 // A revocation with every cut, and a grant with every scope, are payloads that a log can carry.
 const _: () = assert!(CUTS_MAX * 72 + 64 <= PAYLOAD_MAX);
 const _: () = assert!(SCOPES_MAX * 18 + 512 <= PAYLOAD_MAX);
