@@ -87,6 +87,8 @@ pub struct Endpoint {
     quinn: quinn::Endpoint,
     party: Party,
     half_open: Arc<HalfOpen>,
+    /// [`CONNECTIONS_MAX`] and [`HANDSHAKE_TIMEOUT`]; tests reach smaller ones sooner.
+    bounds: (usize, Duration),
 }
 
 impl Endpoint {
@@ -134,6 +136,7 @@ impl Endpoint {
             quinn,
             party,
             half_open: Arc::default(),
+            bounds: (CONNECTIONS_MAX, HANDSHAKE_TIMEOUT),
         })
     }
 
@@ -165,7 +168,7 @@ impl Endpoint {
             .quinn
             .connect_with(config, address, NO_NAME)
             .map_err(|error| Error::because(Code::Address, attempted.as_str(), error))?;
-        let opened = in_time(async {
+        let opened = in_time(self.bounds.1, async {
             let connection = connecting.await?;
             let streams = connection.open_bi().await?;
             Ok((connection, streams))
@@ -188,7 +191,7 @@ impl Endpoint {
         loop {
             let quinn = self.quinn.accept().await?;
             let ip = quinn.remote_address().ip().to_canonical();
-            let full = self.quinn.open_connections() >= CONNECTIONS_MAX;
+            let full = self.quinn.open_connections() >= self.bounds.0;
             let admission = if full {
                 Admission::Refuse
             } else {
@@ -200,7 +203,12 @@ impl Endpoint {
                         half_open: Arc::clone(&self.half_open),
                         ip,
                     };
-                    return Some(Incoming { quinn, place });
+                    let patience = self.bounds.1;
+                    return Some(Incoming {
+                        quinn,
+                        place,
+                        patience,
+                    });
                 }
                 // An unvalidated caller can always be sent back; were it not so, it would be refused.
                 Admission::Retry => drop(quinn.retry()),
@@ -227,6 +235,7 @@ impl Endpoint {
 pub struct Incoming {
     quinn: quinn::Incoming,
     place: Place,
+    patience: Duration,
 }
 
 impl Incoming {
@@ -243,8 +252,12 @@ impl Incoming {
     /// [`Code::Protocol`] when the caller speaks another version.
     pub async fn complete(self) -> Result<Link> {
         let attempted = format!("cannot let in {}", self.address());
-        let Self { quinn, place } = self;
-        let opened = in_time(async {
+        let Self {
+            quinn,
+            place,
+            patience,
+        } = self;
+        let opened = in_time(patience, async {
             let connection = quinn.await?;
             let streams = connection.accept_bi().await?;
             Ok((connection, streams))
@@ -469,7 +482,7 @@ fn transport() -> Result<Arc<quinn::TransportConfig>> {
 /// Why a connection did not come about or came to its end.
 #[derive(Debug, thiserror::Error)]
 enum Broken {
-    /// It took longer than [`HANDSHAKE_TIMEOUT`].
+    /// It took longer than it may.
     #[error("no answer in time")]
     Late,
     #[error(transparent)]
@@ -514,9 +527,10 @@ fn alert(alert: AlertDescription) -> TransportErrorCode {
 
 /// Puts an end to waiting for a stranger.
 async fn in_time<T>(
+    patience: Duration,
     opening: impl Future<Output = Result<T, ConnectionError>>,
 ) -> Result<T, Broken> {
-    Ok(timeout(HANDSHAKE_TIMEOUT, opening)
+    Ok(timeout(patience, opening)
         .await
         .map_err(|_| Broken::Late)??)
 }

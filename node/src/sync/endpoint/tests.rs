@@ -367,6 +367,59 @@ fn callers_are_counted_by_address_and_in_all() {
 }
 
 #[tokio::test]
+async fn above_the_most_connections_callers_are_turned_away() -> Outcome {
+    let (mut hub, station) = (endpoint(HUB)?, endpoint(STATION)?);
+    hub.bounds.0 = 2;
+    let mut links = Vec::new();
+    for _ in 0..2 {
+        links.push(linked(&station, &hub, None).await?);
+    }
+    let address = hub.local_address()?;
+    let turning_away = tokio::spawn(async move { hub.accept().await.map(|_| ()) });
+    let third = station.dial(address, None).await.err();
+    let third = third.ok_or("a third was let in")?;
+    assert_eq!(third.code(), Code::Connection, "{}", third.chain());
+    assert!(!turning_away.is_finished(), "it was handed on");
+    turning_away.abort();
+    Ok(())
+}
+
+#[tokio::test]
+async fn nobody_waits_for_a_handshake_for_ever() -> Outcome {
+    // Hears the first packet and never answers.
+    let deaf = UdpSocket::bind(ANY)?;
+    let mut station = endpoint(STATION)?;
+    station.bounds.1 = Duration::from_millis(100);
+    let dialled = station.dial(deaf.local_addr()?, None).await.err();
+    let error = dialled.ok_or("nobody was reached")?;
+    assert_eq!(error.code(), Code::Connection);
+    assert!(
+        error.chain().contains("no answer in time"),
+        "{}",
+        error.chain()
+    );
+
+    // Does the handshake and opens no stream.
+    let (mut hub, station) = (endpoint(HUB)?, endpoint(STATION)?);
+    hub.bounds.1 = Duration::from_millis(100);
+    let half_open = Arc::clone(&hub.half_open);
+    let (address, served) = serve(hub)?;
+    let link = station.dial(address, None).await?;
+    let error = served
+        .await?
+        .err()
+        .ok_or("a caller without a stream got a link")?;
+    assert!(
+        error.chain().contains("no answer in time"),
+        "{}",
+        error.chain()
+    );
+    assert_eq!(half_open.0.lock().map_err(|_| "poisoned")?.total, 0);
+    drop(link);
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_taken_address_is_named() -> Outcome {
     let hub = endpoint(HUB)?;
     let error = Endpoint::bind(hub.local_address()?, &device(HUB), |_| false).err();
