@@ -4,6 +4,7 @@ mod abuse;
 mod config;
 mod contract;
 mod exactly_once;
+mod limits;
 mod pages;
 mod process;
 mod requests;

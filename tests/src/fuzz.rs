@@ -530,7 +530,7 @@ fn entry_seeds() -> Vec<Vec<u8>> {
 
 /// Changes of one record, written by three actors, as an adversary with a key may write them: checksum,
 /// actor, numbers and dependencies are made true, the columns are the fuzzer's. Of a piece: actor (2 bits),
-/// which of the last four changes it depends on (4 bits), which two other actors it lists (2 bits); a byte
+/// which of the last four changes it depends on (4 bits), which of two other actors it lists (2 bits); a byte
 /// that moves the operation numbers; a length; columns. A first byte of 255 means bytes as they come.
 pub fn change(data: &[u8]) {
     let Some((mode, bytes)) = data.split_first() else {
@@ -636,7 +636,7 @@ impl<'a> Piece<'a> {
         let seq = of_actor.map(GuardedChange::seq).max().unwrap_or(0) + 1;
         let start = deps.iter().map(|it| it.max_op() + 1).max().unwrap_or(1);
         let start = start.saturating_add_signed(self.shift.into());
-        let others = [(0x40, 1), (0x80, 2)].into_iter();
+        let others = [(0x40, 1), (0x80, 3)].into_iter();
         let others = others.filter(|(bit, _)| self.flags & bit != 0);
         let others: Vec<_> = others
             .map(|(_, step)| ACTORS[usize::from((self.flags & 3) + step) & 3])
@@ -742,8 +742,9 @@ fn change_seeds() -> Vec<Vec<u8>> {
         let Some((others, columns)) = columns_of(&raw.bytes) else {
             continue;
         };
-        let dep = if number == 0 { 0 } else { 4 };
-        // The other of the two actors is one further for the first, and three, which is none, otherwise.
+        // On the one before it, and the last on its author's previous one as well, which is the first.
+        let dep = [0, 4, 4, 4 | 16][number];
+        // The other of the two actors is one further for the first, and three further for the second.
         let listed = match (others, actor) {
             (0, _) => 0,
             (_, 0) => 0x40,
