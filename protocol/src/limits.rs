@@ -72,6 +72,8 @@ pub const IDLE_FRAMES_MAX: u32 = 10_000;
 pub const PROGRESS_BYTES: u64 = 4 * 1024;
 /// Time for [`PROGRESS_BYTES`], in milliseconds. It runs only while something is owed.
 pub const PROGRESS_MS: u64 = 10_000;
+/// Logs of one space of which a peer may say, without showing it, that it has more than their author.
+pub const CLAIMS_PER_PEER: usize = 3;
 /// Connections of one device that are served at once: one that lives, and one that a changed address left
 /// behind and that has not timed out yet. The oldest makes room.
 pub const CONNECTIONS_PER_DEVICE: usize = 2;

@@ -13,3 +13,4 @@ mod revoke;
 mod seeds;
 mod supervised;
 mod tidy;
+mod unfinished;

@@ -95,7 +95,7 @@ pub async fn run(
     session.start();
     let (frames, writing) = spawn_writer(send);
     let (done, mut answers) = mpsc::unbounded_channel();
-    let mut attendant = Attendant::default();
+    let mut attendant = Attendant::new(peer);
     session.handle_bytes(&first, net.clock.ms());
     let mut close = None;
     let mut connected = false;
@@ -118,6 +118,16 @@ pub async fn run(
         }
         if close.is_some() {
             break;
+        }
+        if attendant.settles(&session) {
+            net.writer.write(
+                move |journal, connection| journal.peer_agrees(connection, &peer),
+                |result| {
+                    if let Err(error) = result {
+                        tracing::warn!(error = %error.chain(), "cannot note that a peer agrees");
+                    }
+                },
+            );
         }
         if session.is_in_sync() && until == Until::InSync && !asked_lacking {
             asked_lacking = true;
