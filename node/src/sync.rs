@@ -264,23 +264,33 @@ impl Net {
         }
     }
 
-    /// A device that the network knows opens a session; a stranger may only enrol.
+    /// A device that the network knows opens a session, or asks again for an answer to its enrolment that it
+    /// has not had; a stranger may only enrol.
     async fn admit(self: &Arc<Self>, mut link: Link, stop: watch::Receiver<bool>) -> Result<()> {
         let _of_device = self.admission.device(link.peer, &link.line);
         let authority = self.writer.authority();
         let known = authority
             .as_ref()
             .is_some_and(|authority| attend::is_known(authority, &link.peer));
+        let mut frames = FrameReader::default();
         if known {
-            peer::run(self, link, Vec::new(), Until::Stopped, stop).await?;
-            return Ok(());
+            let first = tokio::time::timeout(FIRST_FRAME, link.receive.read());
+            let first = first
+                .await
+                .map_err(|_| Error::new(Code::Connection, "a peer said nothing in time"))??;
+            let first = first.unwrap_or_default();
+            if !enrol::begins(&first) {
+                peer::run(self, link, first, Until::Stopped, stop).await?;
+                return Ok(());
+            }
+            frames.push(&first);
         }
         let ip = link.address.ip();
         let Some(_of_stranger) = self.admission.stranger(ip) else {
             link.line.close(ErrorCode::Busy.number().into());
             return Err(Error::new(Code::Connection, "too many strangers there"));
         };
-        let message = first_message(&mut link);
+        let message = first_message(&mut link, frames);
         let message = tokio::time::timeout(FIRST_FRAME, message);
         let message = message
             .await
@@ -338,9 +348,8 @@ impl Net {
     }
 }
 
-/// The first thing that a stranger says.
-async fn first_message(link: &mut Link) -> Result<Message> {
-    let mut frames = FrameReader::default();
+/// The first thing that is said, of which `frames` may have the beginning.
+async fn first_message(link: &mut Link, mut frames: FrameReader) -> Result<Message> {
     loop {
         let frame = frames.next_frame().map_err(|error| {
             Error::because(Code::Protocol, "a stranger sent something else", error)

@@ -144,6 +144,11 @@ async fn ask(
     })
 }
 
+/// Whether a stream that begins so asks for enrolment rather than for a session.
+pub(super) fn begins(first: &[u8]) -> bool {
+    first.starts_with(&Message::ENROL.to_be_bytes())
+}
+
 /// Hub: lets a device in that proves an open invite; both orders are durable before the answer goes out.
 ///
 /// # Errors
