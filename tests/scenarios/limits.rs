@@ -21,6 +21,7 @@
 //! | handshake and first stream | 10 s | e `nobody_waits_for_a_handshake_for_ever` |
 //! | Hello | 5 s | s `a_peer_that_says_no_hello_is_left_after_five_seconds` |
 //! | silence; keep-alive | 30 s; 15 s always, not 10 s while busy, because live push needs the path open | s `silence_is_broken_by_pings_and_ends_the_session_when_nobody_answers`, `a_quiet_session_lives_for_a_week` |
+//! | claims to have more of a log than its author | 3 of a space, until settled | `restore::a_peer_that_claims_without_end_is_not_heard_without_end` |
 //! | progress of what is owed | 4 KiB in 10 s | s `a_frame_that_has_begun_must_move_on`, `four_kibibytes_in_ten_seconds_are_enough`, e `a_peer_that_does_not_read_is_given_up_and_one_that_reads_slowly_is_not` |
 //! | connections of a device | 2, the newest count | `a_third_connection_of_a_device_ends_its_first` |
 //! | strangers of an address | 8, for 5 s each | `eight_strangers_are_heard_at_a_time_and_nobody_waits_for_them` |
@@ -38,6 +39,7 @@
 //! | batches not committed | 8 | s `a_store_that_takes_long_is_not_a_silent_peer` |
 //! | record | 4,000 changes, 4 MiB; no softer bound, because nothing would be done at it | d `a_record_has_as_many_changes_as_one_may_have_and_then_takes_no_more`, `a_record_has_as_many_bytes_as_one_may_have` |
 //! | events of a record that are shown | 1,024 | d `a_view_shows_a_bounded_number_of_events_and_names_the_rest` |
+//! | memory of whatever stands in a change | – | `what_made_automerge_fall_is_judged_in_little_memory`, the fuzz target `change` |
 //! | exceptions of a receipt | 256, the last of which spans the rest | `more_exceptions_than_a_receipt_names_are_spanned_by_its_last` |
 //! | frames that carry nothing new | 10,000, one a second given back | s `a_million_empty_frames_are_cut_off`, `abuse::nothing_on_the_wire_changes_the_hub_or_stops_it` (the code) |
 //! | offers of one space | 16 | s `a_space_that_is_offered_again_and_again_is_cut_off` |
@@ -62,6 +64,7 @@ use lianxin_node::sync::{enrol, resolve};
 use lianxin_protocol::authority::{Cut, Grant, Order, Role, Scope, Spaces};
 use lianxin_protocol::batch;
 use lianxin_protocol::codec::Writer;
+use lianxin_protocol::document::digest_of_change;
 use lianxin_protocol::identity::{DeviceKey, InviteCode, Signer};
 use lianxin_protocol::limits;
 use lianxin_protocol::log::{
@@ -73,6 +76,7 @@ use lianxin_protocol::message::{
 };
 use lianxin_protocol::part::Part;
 use lianxin_protocol::space::{Space, SpaceId};
+use lianxin_tests::fuzz;
 use lianxin_tests::process::{LOOPBACK, Network, now};
 
 use super::abuse::{Attacker, Line, Witness};
@@ -501,7 +505,8 @@ struct Pages {
 impl Pages {
     fn open(network: &Network) -> Result<Self> {
         let opened = network.station.ok(&["open"])?;
-        let url = opened["url"].as_str().context("no link")?;
+        let url = opened.get("url").and_then(serde_json::Value::as_str);
+        let url = url.context("no link")?;
         let rest = url.strip_prefix("http://").context("no link")?;
         let (address, path) = rest.split_once('/').context("no path")?;
         let mut pages = Self {
@@ -675,4 +680,82 @@ fn event_streams_are_bounded_and_pages_go_on() -> Result<()> {
     open.clear();
     daemon.stop()?;
     network.hub_stops()
+}
+
+// ---- what made Automerge fall ----
+
+/// Set for the child process that the test below starts of itself, with little memory.
+const SMALL: &str = "LIANXIN_TEST_LITTLE_MEMORY";
+
+/// Files of Automerge's own tests, beside the source that this program is built from.
+fn automerge_files(folder: &str) -> Result<Vec<Vec<u8>>> {
+    let lock = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.lock");
+    let lock = std::fs::read_to_string(lock)?;
+    let version = lock.split("name = \"automerge\"\nversion = \"").nth(1);
+    let version = version.and_then(|rest| rest.split('"').next());
+    let name = format!("automerge-{}", version.context("no automerge")?);
+    let home = std::env::var_os("CARGO_HOME").map(std::path::PathBuf::from);
+    let user = || std::env::home_dir().map(|home| home.join(".cargo"));
+    let home = home.or_else(user).context("no cargo home")?;
+    let mut files = Vec::new();
+    for registry in std::fs::read_dir(home.join("registry/src"))? {
+        let source = registry?.path().join(&name).join("tests").join(folder);
+        let Ok(entries) = std::fs::read_dir(source) else {
+            continue;
+        };
+        for entry in entries {
+            files.push(std::fs::read(entry?.path())?);
+        }
+    }
+    ensure!(
+        !files.is_empty(),
+        "no source of {name} under {}",
+        home.display()
+    );
+    Ok(files)
+}
+
+#[test]
+fn what_made_automerge_fall_is_judged_in_little_memory() -> Result<()> {
+    if std::env::var_os(SMALL).is_none() {
+        // 1.5 GB of addresses: a compressed megabyte made Automerge ask for twice as much.
+        let script = "ulimit -v 1500000 && exec \"$0\" --exact \"$1\" --test-threads 1";
+        let output = std::process::Command::new("sh")
+            .args(["-c", script])
+            .arg(std::env::current_exe()?)
+            .arg("limits::what_made_automerge_fall_is_judged_in_little_memory")
+            .env(SMALL, "1")
+            .output()?;
+        let said = String::from_utf8_lossy(&output.stdout);
+        ensure!(
+            output.status.success(),
+            "{said}{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        ensure!(said.contains("1 passed"), "{said}");
+        return Ok(());
+    }
+    let (crashers, fixtures) = (
+        automerge_files("fuzz-crashers")?,
+        automerge_files("fixtures")?,
+    );
+    ensure!(
+        (crashers.len(), fixtures.len()) == (8, 9),
+        "other files than were known"
+    );
+    let mut single = 0;
+    for file in crashers.iter().chain(&fixtures) {
+        single += u32::from(digest_of_change(file).is_ok());
+        // Wherever a chunk may begin, what follows stands there as the content of a change as well.
+        for at in 0..file.len().min(300) {
+            let rest = file.get(at..).unwrap_or_default();
+            fuzz::change(&[&[255], rest].concat());
+            fuzz::change(&[&[0, 0, 0, 0xff, 0xff], rest].concat());
+        }
+    }
+    ensure!(
+        single <= 1,
+        "{single} files are single uncompressed changes"
+    );
+    Ok(())
 }

@@ -539,7 +539,7 @@ pub fn change(data: &[u8]) {
     let mut opened: Vec<GuardedChange> = Vec::new();
     if *mode == 255 {
         let raw = chunk(bytes);
-        let actor = ACTORS[0];
+        let actor = one_of_four(0);
         let _as_it_came = digest_of_change(bytes);
         if let Ok(hash) = digest_of_change(&raw) {
             opened.extend(GuardedChange::open(&raw, &hash, &actor, &Limits::default()));
@@ -600,7 +600,10 @@ fn built(opened: Vec<GuardedChange>) {
 /// What every Automerge chunk begins with.
 const MAGIC: [u8; 4] = [0x85, 0x6f, 0x4a, 0x83];
 
-const ACTORS: [[u8; 16]; 4] = [[1; 16], [2; 16], [3; 16], [4; 16]];
+/// One of four writers.
+const fn one_of_four(number: u8) -> [u8; 16] {
+    [(number & 3) + 1; 16]
+}
 
 /// A change as the fuzzer sees it.
 struct Piece<'a> {
@@ -623,7 +626,7 @@ impl<'a> Piece<'a> {
     }
 
     fn actor(&self) -> [u8; 16] {
-        ACTORS[usize::from(self.flags & 3)]
+        one_of_four(self.flags)
     }
 
     /// The content of the chunk, which depends on some of the changes before it.
@@ -639,7 +642,7 @@ impl<'a> Piece<'a> {
         let others = [(0x40, 1), (0x80, 3)].into_iter();
         let others = others.filter(|(bit, _)| self.flags & bit != 0);
         let others: Vec<_> = others
-            .map(|(_, step)| ACTORS[usize::from((self.flags & 3) + step) & 3])
+            .map(|(_, step)| one_of_four((self.flags & 3) + step))
             .collect();
         let mut writer = Writer::new();
         writer.varint(deps.len() as u64);
@@ -669,7 +672,7 @@ fn chunk(content: &[u8]) -> Vec<u8> {
     raw
 }
 
-/// The columns of a change that was written honestly by one of [`ACTORS`], and whether others are listed.
+/// The columns of a change that was written honestly, and whether others are listed.
 fn columns_of(raw: &[u8]) -> Option<(usize, Vec<u8>)> {
     let mut reader = Reader::new(raw.get(9..)?);
     let number = |reader: &mut Reader<'_>| usize::try_from(reader.varint().ok()?).ok();
@@ -722,10 +725,14 @@ fn change_seeds() -> Vec<Vec<u8>> {
     let mut document = Document::new();
     let mut pieces: Vec<u8> = Vec::new();
     let mut seeds = Vec::new();
-    for (number, (actor, edit)) in [(0, &first), (1, &then), (1, &clear), (0, &first)]
-        .into_iter()
-        .enumerate()
-    {
+    // Each is on the one before it, and the last on its author's previous one as well, which is the first.
+    let saves = [
+        (0, 0, &first),
+        (1, 4, &then),
+        (1, 4, &clear),
+        (0, 4 | 16, &first),
+    ];
+    for (number, (writer, dep, edit)) in saves.into_iter().enumerate() {
         let edit = Edit {
             kind: edit.kind.clone().filter(|_| number == 0),
             events: if number == 0 {
@@ -735,22 +742,20 @@ fn change_seeds() -> Vec<Vec<u8>> {
             },
             ..edit.clone()
         };
-        let Ok(raw) = document.edit(&ACTORS[actor], &edit) else {
+        let Ok(raw) = document.edit(&one_of_four(writer), &edit) else {
             continue;
         };
         seeds.push([&[255], raw.bytes.get(11..).unwrap_or_default()].concat());
         let Some((others, columns)) = columns_of(&raw.bytes) else {
             continue;
         };
-        // On the one before it, and the last on its author's previous one as well, which is the first.
-        let dep = [0, 4, 4, 4 | 16][number];
         // The other of the two actors is one further for the first, and three further for the second.
-        let listed = match (others, actor) {
+        let listed = match (others, writer) {
             (0, _) => 0,
             (_, 0) => 0x40,
             _ => 0x80,
         };
-        let flags = u8::try_from(actor).unwrap_or(0) | dep | listed;
+        let flags = writer | dep | listed;
         let len = u16::try_from(columns.len()).unwrap_or(0);
         pieces.extend([flags, 0]);
         pieces.extend(len.to_be_bytes());
