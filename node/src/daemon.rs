@@ -32,6 +32,8 @@ const LONGEST_BURST_MS: u64 = 1_000;
 const RETRY: Duration = Duration::from_secs(1);
 /// Wait between attempts to have a waiting device confirmed.
 const CONFIRM_EVERY: Duration = Duration::from_secs(10);
+/// The same after a hub has refused: asking on would use up the attempts that it grants to all.
+const CONFIRM_REFUSED: Duration = Duration::from_hours(1);
 /// Threads that build documents: the merge is all computing, and pages need a core too.
 const MERGERS: usize = 2;
 
@@ -114,16 +116,20 @@ impl Node {
         tokio::spawn(async move {
             let mut stopped = stop.clone();
             loop {
-                match setup::confirm(&writer).await {
+                let wait = match setup::confirm(&writer).await {
                     Ok(true) => break,
-                    Ok(false) => {}
+                    Ok(false) => CONFIRM_EVERY,
                     Err(error) => {
                         tracing::warn!(error = %error.chain(), "the hub has not confirmed");
+                        match error.code() {
+                            Code::InviteRefused | Code::EnrolPaused => CONFIRM_REFUSED,
+                            _ => CONFIRM_EVERY,
+                        }
                     }
-                }
+                };
                 tokio::select! {
                     _ = stopped.changed() => return,
-                    () = tokio::time::sleep(CONFIRM_EVERY) => {}
+                    () = tokio::time::sleep(wait) => {}
                 }
             }
             drop(writer);

@@ -107,6 +107,8 @@ codes! {
     BadCode = "LX-2008", Usage, "choose another code: two letters and a digit, without I and O";
     /// Not a file that was expected.
     BadFile = "LX-2009", Usage, "check the path; the file must be the one that `--out` wrote";
+    /// The hub judges no invites at present, because too many were wrong.
+    EnrolPaused = "LX-2010", Partial, "wait as long as is said; a new invite of the hub or of an operator ends the pause";
     /// No such record.
     NoRecord = "LX-3001", Usage, "`lianxin record list` shows what this device has";
     /// Some fields or rows were refused.
@@ -127,6 +129,8 @@ codes! {
     RecordWaiting = "LX-3010", Partial, "run `lianxin sync` and try again";
     /// A record that another device has made so that nothing can be added to it.
     RecordUnsound = "LX-3011", Failed, "show it to the hub; the other records are not concerned";
+    /// A record with as many changes as one may have.
+    RecordFull = "LX-3012", Refused, "close this record and go on in a new one that names it";
     /// The connection broke.
     Connection = "LX-4001", Partial, "nothing is lost; it is tried again by itself, or run `lianxin sync`";
     /// The peer broke the protocol.

@@ -13,6 +13,7 @@
 
 mod archive;
 mod asked;
+mod claims;
 mod ingest;
 mod offered;
 pub(crate) mod segments;
@@ -181,6 +182,8 @@ pub struct Journal {
     dirty: BTreeSet<LogId>,
     /// Own logs that must not be continued, and why their successors begin.
     closed: BTreeMap<LogId, GenesisReason>,
+    /// Own logs of which peers say that they have more.
+    claims: claims::Claims,
     offered: Offered,
     /// Own logs of which more was offered than the store had when it was opened, and how much.
     lacking: BTreeMap<LogId, u64>,
@@ -218,6 +221,7 @@ impl Journal {
             tails: BTreeMap::new(),
             dirty: BTreeSet::new(),
             closed: BTreeMap::new(),
+            claims: BTreeMap::new(),
             offered,
             lacking: BTreeMap::new(),
             in_flight: BTreeMap::new(),
@@ -297,6 +301,7 @@ impl Journal {
         drop(rows);
         drop(statement);
         self.fold_authority(connection)?;
+        self.claims = claims::read(connection)?;
         let own: Vec<_> = self.own_logs().map(|(log, _)| *log).collect();
         for log in own {
             self.open_tail(connection, &log)?;
@@ -528,8 +533,13 @@ impl Journal {
         let (previous, reason) = match newest {
             None => (None, GenesisReason::New),
             Some((id, log)) => match self.closed.get(&id) {
-                None if log.forked.is_none() => return Ok(id),
-                None => (Some((id, log.tip().position())), GenesisReason::Fork),
+                None if log.forked.is_some() => {
+                    (Some((id, log.tip().position())), GenesisReason::Fork)
+                }
+                None if self.is_paused(&id) => {
+                    (Some((id, log.tip().position())), GenesisReason::Restore)
+                }
+                None => return Ok(id),
                 Some(reason) => (Some((id, log.tip().position())), *reason),
             },
         };
@@ -1084,21 +1094,6 @@ impl Journal {
     /// How far a log is on its way to a peer at this moment.
     pub(crate) fn in_flight(&self, log: &LogId) -> u64 {
         self.in_flight.get(log).copied().unwrap_or_default()
-    }
-
-    /// A peer has more of a log than this store: if the log is this device's own, it is not written
-    /// on; the missing entries come back and a new log follows. A mere claim does not close the
-    /// authority log, which has no successor: only entries that verify do.
-    ///
-    /// # Errors
-    /// The offered-position file cannot be written.
-    pub fn peer_is_ahead(&mut self, log: &LogId) -> Result<()> {
-        let device = self.logs.get(log).map(|known| known.author.device);
-        if device == Some(self.identity.key()) && !self.closed.contains_key(log) {
-            tracing::warn!("a peer has more of this device's log than this store has");
-            self.close(*log)?;
-        }
-        Ok(())
     }
 
     /// Whether this store lacks entries of its own that it had shown to others when it was opened, or is a

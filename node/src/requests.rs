@@ -42,7 +42,7 @@ pub(crate) const INVITE_MAX_HOURS: u64 = 14 * 24;
 const ACCOUNT_MAX: usize = 64;
 
 /// Refusals, the code of the same failure without a request, and what it says.
-const FAILURES: [(Refusal, Code, &str); 10] = [
+const FAILURES: [(Refusal, Code, &str); 11] = [
     (
         Refusal::NotPermitted,
         Code::NotPermitted,
@@ -59,6 +59,7 @@ const FAILURES: [(Refusal, Code, &str); 10] = [
         "some fields are not as they must be",
     ),
     (Refusal::TooLarge, Code::TooLarge, "this is too much"),
+    (Refusal::TooLarge, Code::RecordFull, "the record is full"),
     (
         Refusal::RecordUnsound,
         Code::RecordUnsound,

@@ -1,4 +1,7 @@
 //! Making a network, and joining one: what happens once in the life of a data directory.
+//!
+//! Both can be cut off anywhere and begun again: a store counts as one when it is whole ([`Making`]), and a join
+//! goes on as the same device. Rejected: to have the hub take an invite back, which would make it usable twice.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -11,13 +14,14 @@ use lianxin_protocol::number::SiteCode;
 use lianxin_protocol::space::NetworkId;
 use serde_json::{Value, json};
 use x25519_dalek::{PublicKey, StaticSecret};
+use zeroize::Zeroizing;
 
 use crate::accounts;
 use crate::clock;
 use crate::command;
 use crate::error::{self, Code, Error, Result};
 use crate::journal::{Identity, Journal};
-use crate::store::{self, Store};
+use crate::store::{self, Making, Store};
 use crate::sync::enrol::{self, Joined};
 pub use crate::sync::resolve;
 use crate::writer::Writer;
@@ -77,12 +81,12 @@ pub fn hub_init(directory: &Path, init: &HubInit<'_>) -> Result<Value> {
         "backup_key": Hex(&recovery_age).to_string(),
         "made_at": clock::rfc3339(clock::now_ms()),
     });
-    if directory.join("lianxin.db").exists() {
-        let message = format!("{} has a store already", directory.display());
-        return Err(Error::new(Code::AlreadySetUp, message));
-    }
-    if let Some(path) = init.recovery_out {
-        store::write_private(path, format!("{card:#}\n").as_bytes())?;
+    let making = Making::begin(directory)?;
+    if let Some(path) = init.recovery_out
+        && let Err(error) = store::write_private(path, format!("{card:#}\n").as_bytes())
+    {
+        making.abandon()?;
+        return Err(error);
     }
     let identity = Identity {
         network,
@@ -90,7 +94,7 @@ pub fn hub_init(directory: &Path, init: &HubInit<'_>) -> Result<Value> {
         authority: Some(authority),
         epoch: clock::random()?,
     };
-    let store = Store::create(directory)?;
+    let store = making.create()?;
     let (mut writer, age) = first_open(&store, &identity, "操作员")?;
     let now_ms = clock::now_ms();
     let hub = identity.key();
@@ -135,6 +139,7 @@ pub fn hub_init(directory: &Path, init: &HubInit<'_>) -> Result<Value> {
         }
         journal.order(connection, &orders, now_ms)
     })?;
+    making.finish()?;
     let mut reply = json!({
         "network": network.to_string(),
         "device": hub.to_string(),
@@ -253,10 +258,6 @@ impl Ticket {
 /// [`Code::HubUnreachable`] with a code alone, [`Code::InviteRefused`], [`Code::HubUnproven`],
 /// [`Code::AlreadySetUp`].
 pub async fn join(directory: &Path, ticket: &Ticket, hub: Option<&str>) -> Result<Value> {
-    if directory.join("lianxin.db").exists() {
-        let message = format!("{} has a store already", directory.display());
-        return Err(Error::new(Code::AlreadySetUp, message));
-    }
     let card = ticket.card.as_ref();
     let mut addresses: Vec<String> = hub.map(str::to_owned).into_iter().collect();
     addresses.extend(card.map(|card| card.addresses.clone()).unwrap_or_default());
@@ -266,14 +267,23 @@ pub async fn join(directory: &Path, ticket: &Ticket, hub: Option<&str>) -> Resul
             "no address of the hub is known: give --hub",
         ));
     }
-    let device = Signer::from_seed(&clock::random()?);
-    let age = StaticSecret::from(clock::random::<32>()?);
+    let mut making = Making::begin(directory)?;
+    let (seeds, resumed) = Seeds::of(&mut making, &ticket.code)?;
+    let device = Signer::from_seed(&seeds.device);
+    let age = StaticSecret::from(seeds.age);
     let recipient = PublicKey::from(&age).to_bytes();
     let joined = ask_hub(&addresses, &device, &recipient, ticket).await;
     let joined = match (joined, card) {
         (Ok(joined), _) => Some(joined),
-        (Err(error), Some(_)) if error.code() == Code::HubUnreachable => None,
-        (Err(error), _) => return Err(error),
+        (Err(error), Some(_)) if not_now(&error) => None,
+        (Err(error), _) => {
+            // The hub may have used up the invite for this very key, and only its answer was lost.
+            let asked = error.code() == Code::Connection || resumed;
+            if !asked || error.code() == Code::InviteRefused {
+                making.abandon()?;
+            }
+            return Err(error);
+        }
     };
     let network = match (&joined, card) {
         (Some(joined), _) => joined.network,
@@ -300,7 +310,7 @@ pub async fn join(directory: &Path, ticket: &Ticket, hub: Option<&str>) -> Resul
         card,
         pending_invite: pending.as_deref(),
     };
-    create_member(directory, member)?;
+    fill_member(making, member)?;
     let words = joined
         .as_ref()
         .map(|joined| enrol::words(&joined.words))
@@ -355,13 +365,17 @@ impl std::fmt::Debug for Member<'_> {
 /// # Errors
 /// [`Code::AlreadySetUp`] when the directory has a store; [`Code::File`] when it cannot be made.
 pub fn create_member(directory: &Path, member: Member<'_>) -> Result<()> {
+    fill_member(Making::begin(directory)?, member)
+}
+
+fn fill_member(making: Making, member: Member<'_>) -> Result<()> {
     let identity = Identity {
         network: member.network,
         device: member.device,
         authority: None,
         epoch: clock::random()?,
     };
-    let store = Store::create(directory)?;
+    let store = making.create()?;
     let (mut writer, _) = first_open(&store, &identity, "工作人员")?;
     writer.transact(clock::now_ms(), |_, connection| {
         store::set_meta(connection, "age_seed", &member.age_seed)?;
@@ -383,7 +397,42 @@ pub fn create_member(directory: &Path, member: Member<'_>) -> Result<()> {
         }
         Ok(())
     })?;
-    Ok(())
+    making.finish()
+}
+
+/// What a joining device is known by. Kept from before the hub is asked, so that who asks again with the same
+/// invite is the same device: the hub lets that one in, and nobody else, however often its answer is lost.
+struct Seeds {
+    device: [u8; 32],
+    age: [u8; 32],
+}
+
+impl Seeds {
+    /// Those that were kept for this invite, or fresh ones. Says whether they were kept.
+    fn of(making: &mut Making, code: &InviteCode) -> Result<(Self, bool)> {
+        let invite = code.invite_key().public();
+        let kept = making.kept()?;
+        if let Some((of, seeds)) = kept.split_first_chunk::<32>()
+            && *of == invite.0
+            && let Some((device, age)) = seeds.split_first_chunk::<32>()
+            && let Ok(age) = <[u8; 32]>::try_from(age)
+        {
+            let device = *device;
+            return Ok((Self { device, age }, true));
+        }
+        let seeds = Self {
+            device: clock::random()?,
+            age: clock::random()?,
+        };
+        let bytes = Zeroizing::new([invite.0, seeds.device, seeds.age].concat());
+        making.keep(&bytes)?;
+        Ok((seeds, false))
+    }
+}
+
+/// Whether it is worth asking again with the same invite.
+const fn not_now(error: &Error) -> bool {
+    matches!(error.code(), Code::HubUnreachable | Code::EnrolPaused)
 }
 
 async fn ask_hub(

@@ -5,7 +5,7 @@
 //! connection pool, because SQLite has one writer anyway and a bounded queue in front of it says so.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::Write as _;
+use std::io::{Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -21,6 +21,19 @@ const SCHEMA: i64 = 2;
 const DATABASE: &str = "lianxin.db";
 const KEY: &str = "store.key";
 const LOCK: &str = "lock";
+/// Stands in a directory while its store is being made.
+const UNFINISHED: &str = "unfinished";
+/// What a store that was not finished may have left; nobody has written anything of theirs there.
+const REMAINS: [&str; 6] = [
+    DATABASE,
+    "lianxin.db-wal",
+    "lianxin.db-shm",
+    KEY,
+    "offered",
+    "offered.new",
+];
+/// Most bytes of what is kept beside a store that is being made.
+const KEPT_MAX: usize = 4096;
 /// Attempts to take a lock that another process holds, and the pause between them: 100 ms in all.
 const LOCK_ATTEMPTS: u32 = 10;
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
@@ -91,33 +104,147 @@ impl Lock {
     }
 }
 
-impl Store {
-    /// Makes a data directory with an empty store.
+/// A store that is being made. A mark in the directory says so from before its first file to after its last
+/// commit, so that a crash in between leaves nothing that looks like a store: whoever begins again clears it.
+#[derive(Debug)]
+pub struct Making {
+    directory: PathBuf,
+    /// Locked: two processes cannot make one store.
+    mark: File,
+    /// The directory is of this attempt's making.
+    fresh: bool,
+}
+
+impl Making {
+    /// Begins, or begins again after a crash.
     ///
     /// # Errors
-    /// [`Code::AlreadySetUp`] when there is one; [`Code::File`] when the directory cannot be made.
-    pub fn create(directory: &Path) -> Result<Self> {
+    /// [`Code::AlreadySetUp`] when the directory has a store, [`Code::InUse`] when another process is making
+    /// one there, [`Code::File`] when the directory cannot be made.
+    pub fn begin(directory: &Path) -> Result<Self> {
+        let fresh = !directory.exists();
         std::fs::create_dir_all(directory).map_err(error::file(directory))?;
         restrict(directory, 0o700)?;
-        if directory.join(DATABASE).exists() {
-            let message = format!("{} has a store already", directory.display());
+        let path = directory.join(UNFINISHED);
+        // Without the mark they are somebody's, a key without its database above all, and stay.
+        let found = REMAINS.iter().any(|name| directory.join(name).exists());
+        if found && !path.exists() {
+            let message = format!(
+                "{} has a store already, or parts of one",
+                directory.display()
+            );
             return Err(Error::new(Code::AlreadySetUp, message));
         }
+        let mut options = OpenOptions::new();
+        options.create(true).truncate(false).read(true).write(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mark = options.open(&path).map_err(error::file(&path))?;
+        match mark.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let message = format!("another process makes a store in {}", directory.display());
+                return Err(Error::new(Code::InUse, message));
+            }
+            Err(TryLockError::Error(error)) => return Err(error::file(&path)(error)),
+        }
+        sync_directory(directory)?;
+        Ok(Self {
+            directory: directory.to_owned(),
+            mark,
+            fresh,
+        })
+    }
+
+    /// What an attempt before this one has kept; empty if there was none.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn kept(&mut self) -> Result<Zeroizing<Vec<u8>>> {
+        let mut bytes = Zeroizing::new(Vec::with_capacity(KEPT_MAX));
+        let limit = u64::try_from(KEPT_MAX).unwrap_or(u64::MAX);
+        let read = self
+            .mark
+            .rewind()
+            .and_then(|()| (&self.mark).take(limit).read_to_end(&mut bytes));
+        read.map_err(error::file(&self.directory))?;
+        Ok(bytes)
+    }
+
+    /// Keeps bytes for the next attempt, durably, until the store is finished.
+    ///
+    /// # Errors
+    /// They cannot be written.
+    pub fn keep(&mut self, bytes: &[u8]) -> Result<()> {
+        self.mark
+            .set_len(0)
+            .and_then(|()| self.mark.rewind())
+            .and_then(|()| self.mark.write_all(bytes))
+            .and_then(|()| self.mark.sync_all())
+            .map_err(error::file(&self.directory))
+    }
+
+    /// Clears what a crash has left and makes an empty store. It cannot be opened by others before
+    /// [`Making::finish`].
+    ///
+    /// # Errors
+    /// [`Code::File`] when the files cannot be made.
+    pub fn create(&self) -> Result<Store> {
+        self.clear()?;
         let key = Zeroizing::new(clock::random::<32>()?);
         let key = Zeroizing::new(lianxin_protocol::hash::Hex(&*key).to_string());
-        write_private(&directory.join(KEY), key.as_bytes())?;
-        let store = Self {
-            directory: directory.to_owned(),
+        write_private(&self.directory.join(KEY), key.as_bytes())?;
+        let store = Store {
+            directory: self.directory.clone(),
             key,
         };
         let connection = store.connect(false)?;
         // A fresh file needs its page size and WAL before the first table.
         connection.execute_batch("PRAGMA journal_mode = WAL;")?;
         migrate(&connection)?;
-        sync_directory(directory)?;
+        sync_directory(&self.directory)?;
         Ok(store)
     }
 
+    fn clear(&self) -> Result<()> {
+        for name in REMAINS {
+            remove(&self.directory.join(name))?;
+        }
+        Ok(())
+    }
+
+    /// The store is whole: from now on it is one.
+    ///
+    /// # Errors
+    /// The mark cannot be taken away.
+    pub fn finish(self) -> Result<()> {
+        remove(&self.directory.join(UNFINISHED))?;
+        sync_directory(&self.directory)
+    }
+
+    /// Leaves the directory as it was found.
+    ///
+    /// # Errors
+    /// Something cannot be taken away.
+    pub fn abandon(self) -> Result<()> {
+        self.clear()?;
+        remove(&self.directory.join(UNFINISHED))?;
+        if self.fresh {
+            std::fs::remove_dir(&self.directory).map_err(error::file(&self.directory))?;
+        }
+        Ok(())
+    }
+}
+
+/// Removes a file, if there is one.
+fn remove(path: &Path) -> Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error::file(path)(error)),
+        _ => Ok(()),
+    }
+}
+
+impl Store {
     /// Opens the store of a data directory.
     ///
     /// # Errors
@@ -126,6 +253,10 @@ impl Store {
     pub fn open(directory: &Path) -> Result<Self> {
         if !directory.join(DATABASE).is_file() {
             let message = format!("{} belongs to no network yet", directory.display());
+            return Err(Error::new(Code::NotEnrolled, message));
+        }
+        if directory.join(UNFINISHED).exists() {
+            let message = format!("the store in {} was not finished", directory.display());
             return Err(Error::new(Code::NotEnrolled, message));
         }
         if std::fs::metadata(directory.join(DATABASE)).is_ok_and(|found| found.len() == 0) {
@@ -260,12 +391,7 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
 /// The file cannot be written.
 pub fn replace_private(path: &Path, bytes: &[u8]) -> Result<()> {
     let fresh = path.with_extension("new");
-    match std::fs::remove_file(&fresh) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(error::file(&fresh)(error));
-        }
-        _ => {}
-    }
+    remove(&fresh)?;
     write_private(&fresh, bytes)?;
     std::fs::rename(&fresh, path).map_err(error::file(path))?;
     path.parent().map_or(Ok(()), sync_directory)

@@ -1,6 +1,7 @@
 //! Sync with peers: who is dialled, who is let in, and enrolment. The only place of the node that knows
 //! the network; it knows nothing of pages.
 
+mod admission;
 pub mod attend;
 pub mod endpoint;
 pub mod enrol;
@@ -14,13 +15,14 @@ use std::time::Duration;
 
 use lianxin_protocol::identity::{DeviceKey, Signer, short};
 use lianxin_protocol::log::{Author, LogId};
-use lianxin_protocol::message::{ErrorCode, ErrorScope, FrameReader, Message};
+use lianxin_protocol::message::{Enrol, Enrolled, ErrorCode, ErrorScope, FrameReader, Message};
 use tokio::sync::{Semaphore, watch};
 
 use crate::changes::Changes;
 use crate::clock::{self, Monotonic};
 use crate::error::{Code, Error, Result};
 use crate::writer::WriterThread;
+use admission::Admission;
 use endpoint::{Endpoint, Link};
 use peer::{Summary, Until};
 
@@ -58,6 +60,7 @@ pub struct Net {
     /// This device's key.
     pub device: DeviceKey,
     endpoint: Endpoint,
+    admission: Admission,
     peers: Mutex<BTreeMap<DeviceKey, PeerState>>,
     /// Why the last attempt to keep a session open failed, until one succeeds.
     failure: Mutex<Option<Code>>,
@@ -99,6 +102,7 @@ impl Net {
             epoch,
             device: device.public(),
             endpoint,
+            admission: Admission::default(),
             peers: Mutex::default(),
             failure: Mutex::default(),
         }))
@@ -260,56 +264,102 @@ impl Net {
         }
     }
 
-    /// A device that the network knows opens a session; a stranger may only enrol.
+    /// A device that the network knows opens a session, or asks again for an answer to its enrolment that it
+    /// has not had; a stranger may only enrol.
     async fn admit(self: &Arc<Self>, mut link: Link, stop: watch::Receiver<bool>) -> Result<()> {
+        let _of_device = self.admission.device(link.peer, &link.line);
         let authority = self.writer.authority();
-        let known = authority.is_some_and(|authority| attend::is_known(&authority, &link.peer));
-        if known {
-            peer::run(self, link, Vec::new(), Until::Stopped, stop).await?;
-            return Ok(());
-        }
+        let known = authority
+            .as_ref()
+            .is_some_and(|authority| attend::is_known(authority, &link.peer));
         let mut frames = FrameReader::default();
-        let message = tokio::time::timeout(FIRST_FRAME, async {
-            loop {
-                let frame = frames.next_frame().map_err(|error| {
-                    Error::because(Code::Protocol, "a stranger sent something else", error)
-                })?;
-                if let Some(message) = frame {
-                    return Ok(message);
-                }
-                match link.receive.read().await? {
-                    Some(bytes) => frames.push(&bytes),
-                    None => return Err(Error::new(Code::Connection, "a stranger said nothing")),
-                }
+        if known {
+            let first = tokio::time::timeout(FIRST_FRAME, link.receive.read());
+            let first = first
+                .await
+                .map_err(|_| Error::new(Code::Connection, "a peer said nothing in time"))??;
+            let first = first.unwrap_or_default();
+            if !enrol::begins(&first) {
+                peer::run(self, link, first, Until::Stopped, stop).await?;
+                return Ok(());
             }
-        });
+            frames.push(&first);
+        }
+        let ip = link.address.ip();
+        let Some(_of_stranger) = self.admission.stranger(ip) else {
+            link.line.close(ErrorCode::Busy.number().into());
+            return Err(Error::new(Code::Connection, "too many strangers there"));
+        };
+        let message = first_message(&mut link, frames);
+        let message = tokio::time::timeout(FIRST_FRAME, message);
         let message = message
             .await
             .map_err(|_| Error::new(Code::Connection, "a stranger said nothing in time"))??;
         let answer = match message {
-            Message::Enrol(enrol) => enrol::admit(self, &link, enrol).await,
-            _ => Err(Error::new(
-                Code::NotPermitted,
-                "a stranger asked for a session",
-            )),
+            Message::Enrol(enrol) => {
+                let codes = authority.map_or(0, |authority| authority.codes().len());
+                self.judge(&link, enrol, codes).await
+            }
+            _ => {
+                let error = Error::new(Code::NotPermitted, "a stranger asked for a session");
+                Err((ErrorCode::NotAuthorised, 0, error))
+            }
         };
         let (frame, result) = match answer {
             Ok(enrolled) => (Message::Enrolled(enrolled), Ok(())),
-            Err(error) => {
-                let code = ErrorCode::NotAuthorised;
+            Err((code, retry_after_s, error)) => {
                 let scope = ErrorScope::Connection;
-                (
-                    Message::Error {
-                        code,
-                        scope,
-                        retry_after_s: 0,
-                    },
-                    Err(error),
-                )
+                let frame = Message::Error {
+                    code,
+                    scope,
+                    retry_after_s,
+                };
+                (frame, Err(error))
             }
         };
         link.send.write(&frame.encode()).await?;
         drop(link.send.finish().await);
         result
+    }
+
+    /// Judges an enrolment, unless too many were wrong. What is noted of a wrong one is where it came from.
+    async fn judge(
+        self: &Arc<Self>,
+        link: &Link,
+        enrol: Enrol,
+        codes: usize,
+    ) -> Result<Enrolled, (ErrorCode, u32, Error)> {
+        let (ip, now) = (link.address.ip(), self.clock.ms());
+        if let Err(wait_s) = self.admission.enrolling(ip, codes, now) {
+            let error = Error::new(Code::EnrolPaused, "too many enrolments were wrong");
+            return Err((ErrorCode::Busy, wait_s, error));
+        }
+        let judged = enrol::admit(self, link, enrol).await;
+        match judged {
+            Err(error) if error.code() == Code::InviteRefused => {
+                tracing::warn!(%ip, device = %short(&link.peer), "an enrolment was refused");
+                Err((ErrorCode::NotAuthorised, 0, error))
+            }
+            judged => {
+                self.admission.enrolled(ip, now);
+                judged.map_err(|error| (ErrorCode::Internal, 0, error))
+            }
+        }
+    }
+}
+
+/// The first thing that is said, of which `frames` may have the beginning.
+async fn first_message(link: &mut Link, mut frames: FrameReader) -> Result<Message> {
+    loop {
+        let frame = frames.next_frame().map_err(|error| {
+            Error::because(Code::Protocol, "a stranger sent something else", error)
+        })?;
+        if let Some(message) = frame {
+            return Ok(message);
+        }
+        match link.receive.read().await? {
+            Some(bytes) => frames.push(&bytes),
+            None => return Err(Error::new(Code::Connection, "a stranger said nothing")),
+        }
     }
 }

@@ -5,10 +5,13 @@
 //! transaction, and answers after the common commit (group commit: one fsync for all). Nothing is
 //! answered before it is durable.
 //!
+//! A panic of the thread ends the process: see [`WriterThread::start`].
+//!
 //! Rejected: a savepoint for each job. Work plans before it writes, so a refused job has written
 //! nothing; what fails while writing fails the whole transaction, which is what a failing disk is.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -203,7 +206,8 @@ impl std::fmt::Debug for WriterThread {
 }
 
 impl WriterThread {
-    /// Starts the thread. `publish` is called after each commit that moved something.
+    /// Starts the thread. `publish` is called after each commit that moved something. Should the thread panic,
+    /// the process ends with status 2.
     ///
     /// # Errors
     /// The operating system gives no thread.
@@ -218,7 +222,15 @@ impl WriterThread {
         let shown = handle.clone();
         let thread = std::thread::Builder::new()
             .name("writer".to_owned())
-            .spawn(move || run(&mut writer, &queue, &shown, &publish))
+            .spawn(move || {
+                let work = || run(&mut writer, &queue, &shown, &publish);
+                if catch_unwind(AssertUnwindSafe(work)).is_err() {
+                    // What is in memory may be half done, and nobody else can write: a daemon without a
+                    // writer would answer nothing for ever. Started again, it reads what is durable.
+                    tracing::error!("the writer has panicked; the program ends");
+                    std::process::exit(Code::Internal.kind().exit_code().into());
+                }
+            })
             .map_err(|error| Error::because(Code::Internal, "cannot start a thread", error))?;
         Ok((handle, thread))
     }
@@ -428,5 +440,44 @@ fn run_group(
     }
     for (failed, error) in refused {
         failed(error);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Set for the child process that this test starts of itself.
+    const CHILD: &str = "LIANXIN_TEST_PANICKING_WRITER";
+
+    #[test]
+    fn a_writer_that_panics_ends_the_process() -> std::result::Result<(), Box<dyn std::error::Error>>
+    {
+        if let Some(directory) = std::env::var_os(CHILD) {
+            let directory = std::path::Path::new(&directory);
+            let init = crate::setup::HubInit {
+                name: "示例街道",
+                code: None,
+                listen: None,
+                web: None,
+                recovery_out: None,
+            };
+            crate::setup::hub_init(directory, &init)?;
+            let (thread, _) = WriterThread::start(Writer::open(&Store::open(directory)?)?, |_| {})?;
+            let panics = |_: &mut Journal, _: &Connection| -> Result<()> { panic!("planned") };
+            // Nobody ever answers this, and it must not wait for ever.
+            let waited = thread.write_wait(panics);
+            std::thread::sleep(std::time::Duration::from_secs(20));
+            return Err(format!("the process lives: {waited:?}").into());
+        }
+        let directory = std::env::temp_dir().join(format!("lianxin-panic-{}", std::process::id()));
+        let name = "writer::tests::a_writer_that_panics_ends_the_process";
+        let output = std::process::Command::new(std::env::current_exe()?)
+            .args(["--exact", name])
+            .env(CHILD, &directory)
+            .output()?;
+        std::fs::remove_dir_all(&directory)?;
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        Ok(())
     }
 }

@@ -44,6 +44,7 @@ use automerge::transaction::{CommitOptions, Transactable};
 use automerge::{Automerge, AutomergeError, Change, ObjId, ObjType, ROOT, ReadDoc, ScalarValue};
 use thiserror::Error;
 
+use crate::limits;
 pub use build::{Built, RejectReason, Rejected, Waiting};
 pub use guard::{
     DEFAULT_CHANGE_BYTES, GuardError, GuardedChange, HARD_CHANGE_BYTES, Limits, MAX_DEPS,
@@ -140,6 +141,10 @@ pub enum EditError {
         /// Its length, or a lower bound of it.
         bytes: usize,
     },
+    /// The record has as many changes, or as many bytes of them, as one may have
+    /// ([`limits::RECORD_CHANGES_MAX`], [`limits::RECORD_BYTES_MAX`]).
+    #[error("the record is full")]
+    RecordFull,
     /// More than [`MAX_DEPS`] changes stand side by side, so that many devices wrote while apart. No
     /// other device would accept a change on top of them; one of those devices has to save first.
     #[error("too many devices have written side by side")]
@@ -222,6 +227,9 @@ impl Document {
     /// # Errors
     /// See [`EditError`].
     pub fn edit(&mut self, actor: &ActorId, edit: &Edit) -> Result<RawChange, EditError> {
+        if self.nodes.len() >= limits::RECORD_CHANGES_MAX {
+            return Err(EditError::RecordFull);
+        }
         let least: usize = edit
             .fields
             .values()
@@ -250,6 +258,10 @@ impl Document {
         let bytes = change.raw_bytes().to_vec();
         if bytes.len() > DEFAULT_CHANGE_BYTES {
             return Err(EditError::TooLarge { bytes: bytes.len() });
+        }
+        let held = self.nodes.iter().map(|node| node.change.raw_bytes().len());
+        if held.sum::<usize>() + bytes.len() > limits::RECORD_BYTES_MAX {
+            return Err(EditError::RecordFull);
         }
         if change.deps().len() > MAX_DEPS {
             return Err(EditError::TooManyHeads);

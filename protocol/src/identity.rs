@@ -24,11 +24,16 @@ impl DeviceKey {
     /// Whether `signature` over `parts` under `context` was made with this key.
     #[must_use]
     pub fn verifies(&self, context: &Context, parts: &[&[u8]], signature: &Signature) -> bool {
+        self.signed(&context.hash(parts), signature)
+    }
+
+    /// Whether this key signed exactly these bytes.
+    fn signed(&self, message: &[u8], signature: &Signature) -> bool {
         let Ok(key) = VerifyingKey::from_bytes(&self.0) else {
             return false;
         };
         let signature = ed25519_dalek::Signature::from_bytes(signature);
-        key.verify_strict(&context.hash(parts), &signature).is_ok()
+        key.verify_strict(message, &signature).is_ok()
     }
 
     /// Whether this is a point that signatures can be trusted under: on the curve and not of small
@@ -402,5 +407,108 @@ mod tests {
                 .public()
                 .verifies(&hash::CHECKPOINT, &[b"body"], &flipped)
         );
+    }
+
+    /// Project Wycheproof's Ed25519 set: edge cases of encodings, ranges and truncation.
+    #[test]
+    fn all_cases_of_wycheproof_are_judged_as_they_should_be()
+    -> Result<(), Box<dyn std::error::Error>> {
+        use wycheproof::TestResult;
+        use wycheproof::eddsa::{TestName, TestSet};
+        let set = TestSet::load(TestName::Ed25519)?;
+        let (mut valid, mut invalid) = (0, 0);
+        for group in &set.test_groups {
+            let key = DeviceKey(group.key.pk.as_slice().try_into()?);
+            for case in &group.tests {
+                // A signature of another length has no type here: the codec does not let it in.
+                let signature = <&Signature>::try_from(case.sig.as_slice());
+                let holds = signature.is_ok_and(|signature| key.signed(&case.msg, signature));
+                let should = match case.result {
+                    TestResult::Valid => true,
+                    TestResult::Invalid => false,
+                    TestResult::Acceptable => return Err("a case without a verdict".into()),
+                };
+                assert_eq!(holds, should, "case {}: {}", case.tc_id, case.comment);
+                *(if should { &mut valid } else { &mut invalid }) += 1;
+            }
+        }
+        assert_eq!((valid, invalid), (88, 63), "151 cases");
+        Ok(())
+    }
+
+    /// The eight points of small order, and encodings of them that are not canonical (RFC 8032, section 5.1.3).
+    const SMALL_ORDER: [&str; 14] = [
+        "0000000000000000000000000000000000000000000000000000000000000000",
+        "0000000000000000000000000000000000000000000000000000000000000080",
+        "0100000000000000000000000000000000000000000000000000000000000000",
+        "0100000000000000000000000000000000000000000000000000000000000080",
+        "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa",
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85",
+        "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
+        "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
+    ];
+
+    #[test]
+    fn nothing_is_signed_by_a_key_of_small_order_or_under_a_commitment_of_one() {
+        let honest = Signer::from_seed(&[1; 32]);
+        let mut sound = honest.sign(&hash::CHECKPOINT, &[b"body"]);
+        for point in SMALL_ORDER {
+            let point = hash::parse_hex::<32>(point).unwrap_or([7; 32]);
+            let key = DeviceKey(point);
+            assert!(!key.is_sound(), "{key}");
+            // With S = 0 and R of small order the plain equation holds for one message in eight or for all.
+            for commitment in SMALL_ORDER {
+                let commitment = hash::parse_hex::<32>(commitment).unwrap_or([7; 32]);
+                let mut signature = [0; 64];
+                for (to, from) in signature.iter_mut().zip(commitment) {
+                    *to = from;
+                }
+                for message in 0..16_u8 {
+                    assert!(!key.verifies(&hash::CHECKPOINT, &[&[message]], &signature));
+                }
+                for (to, from) in sound.iter_mut().zip(commitment) {
+                    *to = from;
+                }
+                assert!(
+                    !honest
+                        .public()
+                        .verifies(&hash::CHECKPOINT, &[b"body"], &sound)
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_signature_has_one_form_and_adding_the_group_order_is_another() {
+        // L, little-endian (RFC 8032, section 5.1).
+        const ORDER: &str = "edd3f55c1a631258d69cf7a2def9de1400000000000000000000000000000010";
+        let order = hash::parse_hex::<32>(ORDER).unwrap_or_default();
+        let mut added = 0;
+        for seed in 0..32 {
+            let signer = Signer::from_seed(&[seed; 32]);
+            let signature = signer.sign(&hash::RECEIPT, &[b"body"]);
+            assert!(
+                signer
+                    .public()
+                    .verifies(&hash::RECEIPT, &[b"body"], &signature)
+            );
+            let mut other = signature;
+            let mut carry = 0_u16;
+            for (to, from) in other.iter_mut().skip(32).zip(order) {
+                carry += u16::from(*to) + u16::from(from);
+                *to = carry.to_le_bytes()[0];
+                carry >>= 8;
+            }
+            assert_eq!(carry, 0, "S + L fits 32 bytes");
+            assert!(!signer.public().verifies(&hash::RECEIPT, &[b"body"], &other));
+            added += 1;
+        }
+        assert_eq!(added, 32);
     }
 }

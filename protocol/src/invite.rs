@@ -348,15 +348,14 @@ impl Grant {
                 _ => return reader.fail("nothing but batches"),
             }
         }
-        if frames.is_empty() {
-            Ok(Self {
-                nonce,
-                enrolled,
-                authority,
-            })
-        } else {
-            reader.fail("a whole last frame")
+        if frames.has_begun() {
+            return reader.fail("a whole last frame");
         }
+        Ok(Self {
+            nonce,
+            enrolled,
+            authority,
+        })
     }
 
     /// Whether the hub that made this invite gives this grant to this request: the device checks it before it

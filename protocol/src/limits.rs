@@ -21,6 +21,20 @@ pub const FRAME_HEAD: usize = 6;
 pub const CHANGE_DEFAULT_MAX: usize = 64 * 1024;
 /// One Automerge change that is accepted at all: a checkpoint interval cannot be larger.
 pub const CHANGE_MAX: usize = 256 * 1024;
+/// Dependencies of one change. A change depends on the heads its author saw, and a record has rarely more
+/// heads than devices that wrote it while apart.
+pub const CHANGE_DEPS_MAX: usize = 64;
+/// Operations, and predecessors, in one change; nor may it have more of them than bytes. A save of every field
+/// of the largest form is below 500, each with a key of its own. Without the second bound a change of 115 bytes
+/// could cost 50 ms.
+pub const CHANGE_OPS_MAX: usize = 20_000;
+/// Bytes of map keys in one change once its runs are expanded.
+pub const CHANGE_KEY_BYTES_MAX: usize = 1024 * 1024;
+/// Changes that one record may have: a save a day for ten years. A record is built from all of them each
+/// time, in a tenth of a second at most.
+pub const RECORD_CHANGES_MAX: usize = 4_000;
+/// Bytes of all changes of one record. Texts travel beside them, so that a thousand saves take a quarter of it.
+pub const RECORD_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// One part: the texts or the card of one save, salt included.
 pub const PART_MAX: usize = 64 * 1024;
 /// Fields of one part; a form has a few dozen at most.
@@ -50,7 +64,7 @@ pub const REQUEST_FACTS_MAX: usize = PART_FIELDS_MAX;
 /// Key or value of a fact of a requested step, in bytes: the longest reference has 200 characters.
 pub const REQUEST_TEXT_MAX: usize = 1024;
 /// Newest changes of a record that a request names: a change can depend on no more either.
-pub const REQUEST_SEEN_MAX: usize = 64;
+pub const REQUEST_SEEN_MAX: usize = CHANGE_DEPS_MAX;
 /// Scopes of one grant.
 pub const SCOPES_MAX: usize = 64;
 /// Bytes that may wait in a session's outgoing buffer before it loads more to send.
@@ -59,6 +73,26 @@ pub const OUTGOING_BUFFER: usize = 1024 * 1024;
 pub const UNCOMMITTED_BATCHES: usize = 8;
 /// Frames that carry nothing new which a peer may send before it is told to go away.
 pub const IDLE_FRAMES_MAX: u32 = 10_000;
+/// Bytes of a frame that has begun, or of frames that are owed, which must move in [`PROGRESS_MS`]: an old
+/// mobile line does a hundred times as much, and whoever does less holds memory and a place for nothing.
+pub const PROGRESS_BYTES: u64 = 4 * 1024;
+/// Time for [`PROGRESS_BYTES`], in milliseconds. It runs only while something is owed.
+pub const PROGRESS_MS: u64 = 10_000;
+/// Logs of one space of which a peer may say, without showing it, that it has more than their author.
+pub const CLAIMS_PER_PEER: usize = 3;
+/// Connections of one device that are served at once: one that lives, and one that a changed address left
+/// behind and that has not timed out yet. The oldest makes room.
+pub const CONNECTIONS_PER_DEVICE: usize = 2;
+/// Connections of one address whose devices the network does not know: an office that enrols its computers.
+pub const STRANGERS_PER_IP: usize = 8;
+/// Wrong enrolments of one address in [`ENROL_IP_MS`].
+pub const ENROL_WRONG_PER_IP: usize = 5;
+/// Time in which the wrong enrolments of one address are counted, in milliseconds.
+pub const ENROL_IP_MS: u64 = 60_000;
+/// Wrong enrolments in all in [`ENROL_ALL_MS`]; the next invite that an operator makes clears them.
+pub const ENROL_WRONG_MAX: usize = 50;
+/// Time in which all wrong enrolments are counted, in milliseconds.
+pub const ENROL_ALL_MS: u64 = 3_600_000;
 /// Time from the opening of a stream to the peer's Hello, in milliseconds.
 pub const HELLO_TIMEOUT_MS: u64 = 5_000;
 /// Silence after which a Ping is sent, in milliseconds; live push needs the path kept open.
@@ -78,9 +112,13 @@ pub const ARCHIVE_CITED_MAX: usize = 1 << 20;
 const _: () = assert!(BATCH_COMPRESSED_MAX + 1024 <= FRAME_MAX);
 const _: () = assert!(BATCH_TARGET_BYTES + CHANGE_MAX + 2 * PART_MAX <= BATCH_DECOMPRESSED_MAX);
 const _: () = assert!(CHANGE_DEFAULT_MAX <= CHANGE_MAX && CHANGE_MAX <= BATCH_TARGET_BYTES);
+// A record that is full has been written with changes of a usual size.
+const _: () = assert!(RECORD_BYTES_MAX / RECORD_CHANGES_MAX >= 1024);
 // A revocation with every cut, and a grant with every scope, are payloads that a log can carry.
 const _: () = assert!(CUTS_MAX * 72 + 64 <= PAYLOAD_MAX);
 const _: () = assert!(SCOPES_MAX * 18 + 512 <= PAYLOAD_MAX);
+// Who sends a frame at the slowest pace is not taken for silent.
+const _: () = assert!(PROGRESS_MS < IDLE_TIMEOUT_MS && ENROL_WRONG_PER_IP < ENROL_WRONG_MAX);
 const _: () = assert!(KEEP_ALIVE_MS * 2 <= IDLE_TIMEOUT_MS);
 // Header with extension, and the larger of payload and two branches of a fork.
 const _: () = assert!(1 + 109 + HEADER_EXTENSION_MAX <= 1024 && PAYLOAD_MAX <= CHANGE_MAX);

@@ -430,6 +430,9 @@ pub enum Message {
 }
 
 impl Message {
+    /// The type of [`Message::Enrol`], with which a stream begins that is no session.
+    pub const ENROL: u16 = 12;
+
     const fn type_code(&self) -> u16 {
         match self {
             Self::Hello(_) => 1,
@@ -443,7 +446,7 @@ impl Message {
             Self::Pong(_) => 9,
             Self::Error { .. } => 10,
             Self::Bye(_) => 11,
-            Self::Enrol(_) => 12,
+            Self::Enrol(_) => Self::ENROL,
             Self::Enrolled(_) => 13,
             Self::Unknown(code) => *code,
         }
@@ -605,7 +608,7 @@ impl Message {
                 retry_after_s: reader.u32()?,
             },
             11 => Self::Bye(reader.u16()?),
-            12 => Self::Enrol(Enrol {
+            Self::ENROL => Self::Enrol(Enrol {
                 invite: DeviceKey(reader.fixed()?),
                 recipient: reader.fixed()?,
                 proof: reader.fixed()?,
@@ -728,10 +731,11 @@ impl FrameReader {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// Whether nothing is left of what came.
+    /// Whether part of a frame is here and the rest of it is not; call after
+    /// [`FrameReader::next_frame`] has given all whole ones.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.read == self.buffer.len()
+    pub const fn has_begun(&self) -> bool {
+        self.read < self.buffer.len()
     }
 
     /// The next whole frame.

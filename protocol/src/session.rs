@@ -101,6 +101,8 @@ pub enum Close {
     NoHello,
     /// Silence for [`limits::IDLE_TIMEOUT_MS`].
     Silent,
+    /// A frame began and less than [`limits::PROGRESS_BYTES`] of it came in [`limits::PROGRESS_MS`].
+    Stalled,
     /// The peer broke the protocol: code told to it, offset and expectation where there was one.
     Violation(ErrorCode, Option<DecodeError>),
     /// The peer closed with this code.
@@ -184,6 +186,8 @@ pub struct Session {
     started_ms: u64,
     heard_ms: u64,
     said_ms: u64,
+    /// Of a frame that has begun: since when, and how many bytes had come by then.
+    owed: Option<(u64, u64)>,
     stats: Stats,
 }
 
@@ -210,6 +214,7 @@ impl Session {
             started_ms: now_ms,
             heard_ms: now_ms,
             said_ms: now_ms,
+            owed: None,
             stats: Stats::default(),
         }
     }
@@ -413,6 +418,13 @@ impl Session {
                 Err(error) => self.violation(ErrorCode::BadFrame, Some(error)),
             }
         }
+        let now = (now_ms, self.stats.frame_bytes_in);
+        let moved = |(_, bytes): &(u64, u64)| now.1 - bytes >= limits::PROGRESS_BYTES;
+        self.owed = match self.owed {
+            _ if !self.reader.has_begun() => None,
+            Some(since) if !moved(&since) => Some(since),
+            _ => Some(now),
+        };
     }
 
     /// Call at [`Session::poll_timeout`].
@@ -423,11 +435,14 @@ impl Session {
         if !self.wants_input() {
             // Who does not listen hears nothing: the silence is this side's own.
             self.heard_ms = now_ms;
+            self.owed = self.owed.map(|(_, bytes)| (now_ms, bytes));
         }
         if !self.greeted && now_ms >= self.started_ms + limits::HELLO_TIMEOUT_MS {
             self.close(Close::NoHello);
         } else if now_ms >= self.heard_ms + limits::IDLE_TIMEOUT_MS {
             self.close(Close::Silent);
+        } else if self.owed_until().is_some_and(|until| now_ms >= until) {
+            self.close(Close::Stalled);
         } else if now_ms >= self.said_ms + limits::KEEP_ALIVE_MS {
             self.said_ms = now_ms;
             self.send(&Message::Ping(now_ms));
@@ -460,6 +475,7 @@ impl Session {
         }
         let silence = self.heard_ms + limits::IDLE_TIMEOUT_MS;
         let next = silence.min(self.said_ms + limits::KEEP_ALIVE_MS);
+        let next = self.owed_until().map_or(next, |until| until.min(next));
         Some(if self.greeted {
             next
         } else {
@@ -516,6 +532,11 @@ impl Session {
     }
 
     // ---- inside ----
+
+    /// When a frame that has begun must have moved on.
+    fn owed_until(&self) -> Option<u64> {
+        self.owed.map(|(since, _)| since + limits::PROGRESS_MS)
+    }
 
     fn handle_message(&mut self, message: Message) {
         if let Message::Hello(hello) = message {

@@ -18,21 +18,21 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 /// How long the hub may take to answer.
-const ANSWER: Duration = Duration::from_secs(8);
+pub(super) const ANSWER: Duration = Duration::from_secs(8);
 
 /// Someone who speaks the protocol by hand.
-struct Attacker {
-    endpoint: Endpoint,
-    device: Signer,
-    hub: DeviceKey,
-    network: NetworkId,
+pub(super) struct Attacker {
+    pub(super) endpoint: Endpoint,
+    pub(super) device: Signer,
+    pub(super) hub: DeviceKey,
+    pub(super) network: NetworkId,
     address: String,
-    site: SiteId,
+    pub(super) site: SiteId,
 }
 
 impl Attacker {
     /// A device of the network, enrolled with an honest invite.
-    async fn enrolled(network: &Network, seed: u8) -> Result<Self> {
+    pub(super) async fn enrolled(network: &Network, seed: u8) -> Result<Self> {
         let code = InviteCode::parse(&network.invite("EM1", "station")?)?;
         let device = Signer::from_seed(&[seed; 32]);
         let address = resolve(&network.address)?;
@@ -48,7 +48,7 @@ impl Attacker {
         })
     }
 
-    async fn dial(&self) -> Result<Line> {
+    pub(super) async fn dial(&self) -> Result<Line> {
         let link = self
             .endpoint
             .dial(resolve(&self.address)?, Some(self.hub))
@@ -59,11 +59,11 @@ impl Attacker {
         })
     }
 
-    fn space(&self, space: Space) -> SpaceId {
+    pub(super) fn space(&self, space: Space) -> SpaceId {
         space.id(&self.network)
     }
 
-    fn hello(&self) -> Hello {
+    pub(super) fn hello(&self) -> Hello {
         let spaces = [Space::Authority, Space::Bulletin, Space::Site(self.site)];
         let offer = |space| Offer {
             space: space_prefix(&self.space(space)),
@@ -80,7 +80,7 @@ impl Attacker {
     }
 
     /// A line on which both sides have said Hello.
-    async fn greeted(&self) -> Result<Line> {
+    pub(super) async fn greeted(&self) -> Result<Line> {
         let mut line = self.dial().await?;
         line.send(&Message::Hello(self.hello())).await?;
         line.until(|message| matches!(message, Message::Hello(_)))
@@ -89,7 +89,7 @@ impl Attacker {
     }
 
     /// A log of `writer` in a space with its genesis and one entry of no known kind, signed by `signer`.
-    fn log(space: SpaceId, writer: &Signer, signer: &Signer) -> (Row, WireBatch) {
+    pub(super) fn log(space: SpaceId, writer: &Signer, signer: &Signer) -> (Row, WireBatch) {
         let genesis = Genesis {
             space,
             device: writer.public(),
@@ -122,18 +122,18 @@ impl Attacker {
 }
 
 /// A link and what has been read from it.
-struct Line {
-    link: Link,
-    frames: FrameReader,
+pub(super) struct Line {
+    pub(super) link: Link,
+    pub(super) frames: FrameReader,
 }
 
 impl Line {
-    async fn send(&mut self, message: &Message) -> Result<()> {
+    pub(super) async fn send(&mut self, message: &Message) -> Result<()> {
         Ok(self.link.send.write(&message.encode()).await?)
     }
 
     /// The first message that is looked for.
-    async fn until(&mut self, wanted: impl Fn(&Message) -> bool) -> Result<Message> {
+    pub(super) async fn until(&mut self, wanted: impl Fn(&Message) -> bool) -> Result<Message> {
         let found = timeout(ANSWER, async {
             loop {
                 while let Some(message) = self.frames.next_frame()? {
@@ -151,7 +151,7 @@ impl Line {
     }
 
     /// Waits until the hub says that this is over, and why.
-    async fn refused(mut self, code: ErrorCode) -> Result<()> {
+    pub(super) async fn refused(mut self, code: ErrorCode) -> Result<()> {
         let connection = |message: &Message| {
             matches!(
                 message,
@@ -171,8 +171,26 @@ impl Line {
         closed.await.context("the connection stays open")
     }
 
+    /// Waits until the connection is closed with this code. The hub's last words may be lost behind what it no
+    /// longer reads; its code is not.
+    pub(super) async fn closed_with(self, code: ErrorCode) -> Result<()> {
+        let given = self.end().await?;
+        let right = given == Some(code.number().into());
+        ensure!(right, "closed with {given:?} instead of {code:?}");
+        Ok(())
+    }
+
+    /// Waits until the connection is closed, and gives the code.
+    pub(super) async fn end(mut self) -> Result<Option<u64>> {
+        let closed = timeout(ANSWER, async {
+            while let Ok(Some(_)) = self.link.receive.read().await {}
+        });
+        closed.await.context("the connection stays open")?;
+        Ok(self.link.line.closed_with())
+    }
+
     /// Waits until something smaller than the connection is refused.
-    async fn told(&mut self, code: ErrorCode) -> Result<()> {
+    pub(super) async fn told(&mut self, code: ErrorCode) -> Result<()> {
         let refusal = |message: &Message| matches!(message, Message::Error { .. });
         let said = self.until(refusal).await?;
         let right = matches!(said, Message::Error { code: given, scope, .. }
@@ -189,7 +207,7 @@ fn states(digests: &[Value]) -> Vec<Value> {
 }
 
 /// What the hub must be after an attack: as before, and there for an honest station.
-struct Witness {
+pub(super) struct Witness {
     hub: Device,
     station: Device,
     before: Vec<Value>,
@@ -197,7 +215,7 @@ struct Witness {
 }
 
 impl Witness {
-    fn new(network: &Network) -> Result<Self> {
+    pub(super) fn new(network: &Network) -> Result<Self> {
         let (hub, station) = (network.hub.clone(), network.station.clone());
         Ok(Self {
             before: hub.digests()?,
@@ -207,7 +225,7 @@ impl Witness {
         })
     }
 
-    fn unharmed(&mut self, attack: &str) -> Result<()> {
+    pub(super) fn unharmed(&mut self, attack: &str) -> Result<()> {
         let after = self.hub.digests()?;
         ensure!(
             after == self.before,
@@ -216,7 +234,7 @@ impl Witness {
         self.serves(attack)
     }
 
-    fn serves(&mut self, attack: &str) -> Result<()> {
+    pub(super) fn serves(&mut self, attack: &str) -> Result<()> {
         self.records += 1;
         self.station
             .add(&[opinion(&format!("after-{}", self.records))])?;
@@ -370,11 +388,9 @@ async fn nothing_on_the_wire_changes_the_hub_or_stops_it() -> Result<()> {
             break;
         }
     }
-    // Its last words may be lost behind what it no longer reads.
-    let over = timeout(ANSWER, async {
-        while let Ok(Some(_)) = line.link.receive.read().await {}
-    });
-    over.await.context("pings go on for ever")?;
+    line.closed_with(ErrorCode::Busy)
+        .await
+        .context("pings without end")?;
     witness.unharmed("pings without end")?;
 
     silent.link.line.close(0);

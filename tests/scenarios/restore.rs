@@ -3,6 +3,7 @@
 use anyhow::{Context as _, Result, ensure};
 use lianxin_node::command::Command;
 use lianxin_protocol::authority::Order;
+use lianxin_protocol::limits;
 use lianxin_protocol::log::LogId;
 use lianxin_tests::world::{HUB, copy_files, text};
 use lianxin_tests::{Cut, Wire, World};
@@ -226,6 +227,69 @@ fn a_station_that_was_told_that_it_fell_behind_does_not_forget_it() -> Result<()
         }
     }
     Ok(())
+}
+
+/// Has a node believe that a peer says it has more of the node's newest log in the site's space.
+fn claimed(world: &mut World, node: usize, by: usize) -> Result<()> {
+    let (key, peer) = (world.node(node)?.key, world.node(by)?.key);
+    let logs: Vec<_> = world.logs_of(node, &key)?.into_keys().collect();
+    world.transact(node, |journal, connection| {
+        for log in &logs {
+            journal.peer_is_ahead(connection, log, &peer)?;
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn a_mere_claim_pauses_a_log_over_a_restart_and_an_honest_session_settles_it() -> Result<()> {
+    let mut world = World::with_stations(1, 2)?;
+    let mut ids = add_all(&mut world, A, &["一"])?;
+    world.heal()?;
+    claimed(&mut world, A, HUB)?;
+    // Nothing was written meanwhile: both hold the same, and the log goes on.
+    world.heal()?;
+    ids.extend(add_all(&mut world, A, &["二"])?);
+    ensure!(logs_of(&mut world, A)?.len() == 1, "a claim closed the log");
+
+    claimed(&mut world, A, HUB)?;
+    world.restart(A)?;
+    ids.extend(add_all(&mut world, A, &["三"])?);
+    ensure!(
+        logs_of(&mut world, A)?.len() == 2,
+        "it went on in a log that a peer may know better"
+    );
+    world.heal()?;
+    ids.extend(add_all(&mut world, A, &["四"])?);
+    ensure!(
+        logs_of(&mut world, A)?.len() == 2,
+        "the claim was not settled"
+    );
+    world.heal()?;
+    no_fork(&mut world, &[HUB, A, B])?;
+    all_there(&mut world, &[HUB, A, B], &ids)?;
+    world.sound(A)
+}
+
+#[test]
+fn a_peer_that_claims_without_end_is_not_heard_without_end() -> Result<()> {
+    let mut world = World::with_stations(1, 2)?;
+    let mut ids = add_all(&mut world, A, &["一"])?;
+    for _ in 0..8 {
+        claimed(&mut world, A, B)?;
+        ids.extend(add_all(&mut world, A, &["二"])?);
+    }
+    let logs = logs_of(&mut world, A)?.len();
+    ensure!(logs == 1 + limits::CLAIMS_PER_PEER, "{logs} logs");
+    // Another peer is heard all the same.
+    claimed(&mut world, A, HUB)?;
+    ids.extend(add_all(&mut world, A, &["三"])?);
+    ensure!(
+        logs_of(&mut world, A)?.len() == logs + 1,
+        "the hub is not heard"
+    );
+    world.heal()?;
+    all_there(&mut world, &[HUB, A, B], &ids)
 }
 
 /// Two devices of one key, each believing to be the only one, go on in one log.

@@ -196,7 +196,7 @@ fn inside_the_protocol_arrows_run_one_way() -> Result<()> {
     ];
     // These stand beside the line and may use nothing of it but what is named.
     const BESIDE: [(&str, &[&str]); 4] = [
-        ("document", &[]),
+        ("document", &["limits"]),
         ("catalogue", &["number"]),
         ("number", &[]),
         ("words", &[]),

@@ -4,6 +4,7 @@
 //! the order in which things happen are the world's. A seed fixes that order. Keys, record ids and salts
 //! are drawn by the nodes themselves, so a seed repeats a schedule, not its bytes.
 
+pub mod fuzz;
 pub mod process;
 pub mod rng;
 pub mod world;

@@ -740,7 +740,7 @@ impl World {
             node,
             peer,
             session,
-            attendant: Attendant::default(),
+            attendant: Attendant::new(peer),
             inbox: VecDeque::new(),
             taken: 0,
             closed: None,
@@ -813,6 +813,12 @@ impl World {
                 self.attend(at, side, event)?;
             }
             return Ok(true);
+        }
+        if end.attendant.settles(&end.session) {
+            let (node, peer) = (end.node, end.peer);
+            self.transact(node, |journal, connection| {
+                journal.peer_agrees(connection, &peer)
+            })?;
         }
         let sent = self.transmit(at, side);
         let taken = self.deliver(at, side);
@@ -1080,7 +1086,8 @@ impl World {
         let journal = &self.writer(node)?.journal;
         let authors = journal.authors();
         let shared: Vec<_> = journal.authority().spaces().keys().copied().collect();
-        let prepared = Attendant::default()
+        let bearer = journal.identity().key();
+        let prepared = Attendant::new(bearer)
             .prepare(Event::Received { log, batch }, &shared, |log| {
                 authors.get(log).copied()
             })

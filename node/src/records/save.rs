@@ -994,6 +994,10 @@ fn refused(error: EditError) -> Error {
         EditError::TooLarge { .. } => {
             Error::because(Code::TooLarge, "the save is too large", error)
         }
+        EditError::RecordFull => {
+            let message = "this record has as many changes as one may have";
+            Error::new(Code::RecordFull, message)
+        }
         error => Error::because(
             Code::RecordUnsound,
             "the record cannot be written on",

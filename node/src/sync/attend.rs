@@ -77,8 +77,8 @@ pub enum Prepared {
     Receipts(SpaceId),
     /// To be checked and kept.
     Fork(Box<ForkProof>),
-    /// A peer has more of a log.
-    Ahead(LogId),
+    /// A peer says that it has more of a log.
+    Ahead(LogId, DeviceKey),
     /// The peer needs the proof that a log forked.
     ForkWanted(LogId),
 }
@@ -100,13 +100,34 @@ pub enum Answer {
     Fork(Box<ForkProof>),
 }
 
-/// Remembers, for one connection, who writes the logs that came over it.
-#[derive(Debug, Default)]
+/// Remembers, for one connection, who writes the logs that came over it, and what is to be settled.
+#[derive(Debug)]
 pub struct Attendant {
+    peer: DeviceKey,
     authors: BTreeMap<LogId, Author>,
+    /// The peer may have claimed to have more than the authors of some logs, now or in a session before.
+    claimed: bool,
 }
 
 impl Attendant {
+    /// For a connection with this peer.
+    #[must_use]
+    pub const fn new(peer: DeviceKey) -> Self {
+        Self {
+            peer,
+            authors: BTreeMap::new(),
+            claimed: true,
+        }
+    }
+
+    /// Whether the peer's claims are to be settled now by [`Journal::peer_agrees`], because both sides hold the
+    /// same; then not again until there is another.
+    pub fn settles(&mut self, session: &Session) -> bool {
+        let settles = self.claimed && session.is_in_sync();
+        self.claimed &= !settles;
+        settles
+    }
+
     /// Unpacks and verifies. `shared` are the spaces of this session: entries of another one have no
     /// business here, whatever the peer called their log. `known` gives the author of a log that is stored.
     pub fn prepare(
@@ -148,7 +169,10 @@ impl Attendant {
             Event::Receipt(receipt) => Some(Prepared::Receipt(Box::new(receipt))),
             Event::ReceiptsWanted(space) => Some(Prepared::Receipts(space)),
             Event::Fork(proof) => Some(Prepared::Fork(proof)),
-            Event::PeerAhead { log, .. } => Some(Prepared::Ahead(log)),
+            Event::PeerAhead { log, .. } => {
+                self.claimed = true;
+                Some(Prepared::Ahead(log, self.peer))
+            }
             Event::ForkWanted(log) => Some(Prepared::ForkWanted(log)),
             Event::Refused { code } => {
                 tracing::warn!(?code, "the peer refused something");
@@ -164,7 +188,10 @@ impl Prepared {
     /// where everything in the journal is durable.
     #[must_use]
     pub const fn writes(&self) -> bool {
-        matches!(self, Self::Run(..) | Self::Receipt(_) | Self::Fork(_))
+        matches!(
+            self,
+            Self::Run(..) | Self::Receipt(_) | Self::Fork(_) | Self::Ahead(..)
+        )
     }
 
     /// Does it.
@@ -238,8 +265,8 @@ impl Prepared {
                     .map(|proof| Answer::Fork(Box::new(proof)))
                     .collect()
             }
-            Self::Ahead(log) => {
-                journal.peer_is_ahead(&log)?;
+            Self::Ahead(log, peer) => {
+                journal.peer_is_ahead(connection, &log, &peer)?;
                 Vec::new()
             }
         })

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use lianxin_protocol::hash::Context;
 use lianxin_protocol::identity::{DeviceKey, Signer};
-use lianxin_protocol::limits::IDLE_TIMEOUT_MS;
+use lianxin_protocol::limits::{IDLE_TIMEOUT_MS, PROGRESS_BYTES, PROGRESS_MS};
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::crypto::{CryptoError, HmacKey};
 use quinn::{ConnectionError, TransportErrorCode, VarInt};
@@ -87,6 +87,8 @@ pub struct Endpoint {
     quinn: quinn::Endpoint,
     party: Party,
     half_open: Arc<HalfOpen>,
+    /// [`CONNECTIONS_MAX`] and [`HANDSHAKE_TIMEOUT`]; tests reach smaller ones sooner.
+    bounds: (usize, Duration),
 }
 
 impl Endpoint {
@@ -134,6 +136,7 @@ impl Endpoint {
             quinn,
             party,
             half_open: Arc::default(),
+            bounds: (CONNECTIONS_MAX, HANDSHAKE_TIMEOUT),
         })
     }
 
@@ -165,7 +168,7 @@ impl Endpoint {
             .quinn
             .connect_with(config, address, NO_NAME)
             .map_err(|error| Error::because(Code::Address, attempted.as_str(), error))?;
-        let opened = in_time(async {
+        let opened = in_time(self.bounds.1, async {
             let connection = connecting.await?;
             let streams = connection.open_bi().await?;
             Ok((connection, streams))
@@ -188,7 +191,7 @@ impl Endpoint {
         loop {
             let quinn = self.quinn.accept().await?;
             let ip = quinn.remote_address().ip().to_canonical();
-            let full = self.quinn.open_connections() >= CONNECTIONS_MAX;
+            let full = self.quinn.open_connections() >= self.bounds.0;
             let admission = if full {
                 Admission::Refuse
             } else {
@@ -200,7 +203,12 @@ impl Endpoint {
                         half_open: Arc::clone(&self.half_open),
                         ip,
                     };
-                    return Some(Incoming { quinn, place });
+                    let patience = self.bounds.1;
+                    return Some(Incoming {
+                        quinn,
+                        place,
+                        patience,
+                    });
                 }
                 // An unvalidated caller can always be sent back; were it not so, it would be refused.
                 Admission::Retry => drop(quinn.retry()),
@@ -227,6 +235,7 @@ impl Endpoint {
 pub struct Incoming {
     quinn: quinn::Incoming,
     place: Place,
+    patience: Duration,
 }
 
 impl Incoming {
@@ -243,8 +252,12 @@ impl Incoming {
     /// [`Code::Protocol`] when the caller speaks another version.
     pub async fn complete(self) -> Result<Link> {
         let attempted = format!("cannot let in {}", self.address());
-        let Self { quinn, place } = self;
-        let opened = in_time(async {
+        let Self {
+            quinn,
+            place,
+            patience,
+        } = self;
+        let opened = in_time(patience, async {
             let connection = quinn.await?;
             let streams = connection.accept_bi().await?;
             Ok((connection, streams))
@@ -310,23 +323,44 @@ impl Link {
 pub struct SendHalf(quinn::SendStream);
 
 impl SendHalf {
-    /// Hands over all of `bytes`, waiting while the peer does not read. Not to be cancelled: an unknown
-    /// part of `bytes` would be on its way.
+    /// Hands over all of `bytes`, waiting while the peer does not read, but never longer than
+    /// [`PROGRESS_MS`] for [`PROGRESS_BYTES`]. Not to be cancelled: an unknown part of `bytes` would be on its
+    /// way.
     ///
     /// # Errors
-    /// [`Code::Connection`] when the connection is broken or closed, [`Code::NotPermitted`] when the peer
-    /// refuses this device.
+    /// [`Code::Connection`] when the connection is broken or closed or the peer reads too slowly,
+    /// [`Code::NotPermitted`] when the peer refuses this device.
     pub async fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.0.write_all(bytes).await.map_err(|error| match error {
-            quinn::WriteError::ConnectionLost(error) => {
-                Broken::Connection(error).into_error("cannot write to the peer")
-            }
-            error @ (quinn::WriteError::Stopped(_)
-            | quinn::WriteError::ClosedStream
-            | quinn::WriteError::ZeroRttRejected) => {
-                Error::because(Code::Connection, "the peer reads no more", error)
-            }
-        })
+        self.write_within(bytes, Duration::from_millis(PROGRESS_MS))
+            .await
+    }
+
+    async fn write_within(&mut self, mut bytes: &[u8], patience: Duration) -> Result<()> {
+        while !bytes.is_empty() {
+            let enough = usize::try_from(PROGRESS_BYTES).unwrap_or(usize::MAX);
+            let left = bytes.len().saturating_sub(enough);
+            let moved = timeout(patience, async {
+                while bytes.len() > left {
+                    let taken = self.0.write(bytes).await?;
+                    bytes = bytes.get(taken..).unwrap_or_default();
+                }
+                Ok(())
+            });
+            let moved = moved
+                .await
+                .map_err(|_| Error::new(Code::Connection, "the peer reads too slowly"))?;
+            moved.map_err(|error| match error {
+                quinn::WriteError::ConnectionLost(error) => {
+                    Broken::Connection(error).into_error("cannot write to the peer")
+                }
+                error @ (quinn::WriteError::Stopped(_)
+                | quinn::WriteError::ClosedStream
+                | quinn::WriteError::ZeroRttRejected) => {
+                    Error::because(Code::Connection, "the peer reads no more", error)
+                }
+            })?;
+        }
+        Ok(())
     }
 
     /// Ends the stream and waits until the peer's computer has all of it, for 5 seconds at most. After
@@ -404,6 +438,15 @@ impl Line {
         self.0.close(VarInt::from_u32(code), b"");
     }
 
+    /// The code with which the other end closed the connection, once it has.
+    #[must_use]
+    pub fn closed_with(&self) -> Option<u64> {
+        match self.0.close_reason()? {
+            ConnectionError::ApplicationClosed(close) => Some(close.error_code.into_inner()),
+            _ => None,
+        }
+    }
+
     /// What the connection has carried so far.
     #[must_use]
     pub fn traffic(&self) -> Traffic {
@@ -439,7 +482,7 @@ fn transport() -> Result<Arc<quinn::TransportConfig>> {
 /// Why a connection did not come about or came to its end.
 #[derive(Debug, thiserror::Error)]
 enum Broken {
-    /// It took longer than [`HANDSHAKE_TIMEOUT`].
+    /// It took longer than it may.
     #[error("no answer in time")]
     Late,
     #[error(transparent)]
@@ -484,9 +527,10 @@ fn alert(alert: AlertDescription) -> TransportErrorCode {
 
 /// Puts an end to waiting for a stranger.
 async fn in_time<T>(
+    patience: Duration,
     opening: impl Future<Output = Result<T, ConnectionError>>,
 ) -> Result<T, Broken> {
-    Ok(timeout(HANDSHAKE_TIMEOUT, opening)
+    Ok(timeout(patience, opening)
         .await
         .map_err(|_| Broken::Late)??)
 }

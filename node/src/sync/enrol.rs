@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use lianxin_protocol::authority::{Certificate, Grant, Order};
 use lianxin_protocol::identity::{Channel, DeviceKey, InviteCode, Signer};
-use lianxin_protocol::message::{Enrol, Enrolled, FrameReader, Message};
+use lianxin_protocol::message::{Enrol, Enrolled, ErrorCode, FrameReader, Message};
 use lianxin_protocol::space::NetworkId;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
@@ -36,7 +36,8 @@ pub struct Joined {
 ///
 /// # Errors
 /// [`Code::HubUnreachable`] when nobody answers, [`Code::InviteRefused`] when the hub does not accept the
-/// invite, [`Code::HubUnproven`] when the other end does not know it.
+/// invite, [`Code::EnrolPaused`] when it judges none at present, [`Code::HubUnproven`] when the other end does
+/// not know it.
 pub async fn join(
     address: SocketAddr,
     device: &Signer,
@@ -105,11 +106,28 @@ async fn ask(
             None => return Err(Error::new(Code::Connection, "the hub did not answer")),
         }
     };
-    let Message::Enrolled(enrolled) = answer else {
-        return Err(Error::new(
-            Code::InviteRefused,
-            "the hub does not accept this invite",
-        ));
+    let enrolled = match answer {
+        Message::Enrolled(enrolled) => enrolled,
+        Message::Error {
+            code: ErrorCode::Busy,
+            retry_after_s,
+            ..
+        } => {
+            let minutes = retry_after_s.div_ceil(60);
+            let message = format!("the hub takes nobody in for {minutes} minutes");
+            return Err(Error::new(Code::EnrolPaused, message));
+        }
+        Message::Error {
+            code: ErrorCode::Internal,
+            ..
+        } => {
+            let message = "the hub could not judge the invite";
+            return Err(Error::new(Code::HubUnreachable, message));
+        }
+        _ => {
+            let message = "the hub does not accept this invite";
+            return Err(Error::new(Code::InviteRefused, message));
+        }
     };
     let unproven = || Error::new(Code::HubUnproven, "the other end does not know this invite");
     let proven = channel.hub_proof(&code.hub_proof_key(), &enrolled.network) == enrolled.proof;
@@ -124,6 +142,11 @@ async fn ask(
         device_code: enrolled.device_code,
         words: channel.words_digest(),
     })
+}
+
+/// Whether a stream that begins so asks for enrolment rather than for a session.
+pub(super) fn begins(first: &[u8]) -> bool {
+    first.starts_with(&Message::ENROL.to_be_bytes())
 }
 
 /// Hub: lets a device in that proves an open invite; both orders are durable before the answer goes out.

@@ -95,7 +95,7 @@ pub async fn run(
     session.start();
     let (frames, writing) = spawn_writer(send);
     let (done, mut answers) = mpsc::unbounded_channel();
-    let mut attendant = Attendant::default();
+    let mut attendant = Attendant::new(peer);
     session.handle_bytes(&first, net.clock.ms());
     let mut close = None;
     let mut connected = false;
@@ -118,6 +118,16 @@ pub async fn run(
         }
         if close.is_some() {
             break;
+        }
+        if attendant.settles(&session) {
+            net.writer.write(
+                move |journal, connection| journal.peer_agrees(connection, &peer),
+                |result| {
+                    if let Err(error) = result {
+                        tracing::warn!(error = %error.chain(), "cannot note that a peer agrees");
+                    }
+                },
+            );
         }
         if session.is_in_sync() && until == Until::InSync && !asked_lacking {
             asked_lacking = true;
@@ -181,6 +191,8 @@ pub async fn run(
                 }
                 Err(_) => broken = true,
             },
+            // The writing task ends by itself only when the peer no longer takes what it is owed.
+            () = frames.closed() => broken = true,
             bytes = receive.read(), if session.wants_input() => match bytes {
                 Ok(Some(bytes)) => session.handle_bytes(&bytes, net.clock.ms()),
                 Ok(None) => broken = true,
@@ -225,7 +237,7 @@ fn close_code(close: &Close) -> u16 {
     match close {
         Close::Violation(code, _) => code.number(),
         Close::PeerBye | Close::OwnBye | Close::Peer(_) => 0,
-        Close::NoHello | Close::Silent => ErrorCode::Busy.number(),
+        Close::NoHello | Close::Silent | Close::Stalled => ErrorCode::Busy.number(),
     }
 }
 

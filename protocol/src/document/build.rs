@@ -21,6 +21,7 @@ use thiserror::Error;
 
 use super::guard::GuardedChange;
 use super::{ActorId, ChangeHash, Document, Node, blank};
+use crate::limits;
 
 /// What became of a set of changes.
 #[derive(Debug)]
@@ -72,6 +73,10 @@ pub enum RejectReason {
     /// It names an actor that has written nothing in this record.
     #[error("the change refers to an unknown author")]
     UnknownActor,
+    /// The record has as many changes or bytes as one may have, without it. Of all changes the first in causal
+    /// order count, the smaller hash first, so that every device keeps the same ones.
+    #[error("the record is full")]
+    RecordFull,
     /// Automerge refused it, for instance because it writes into an object that does not exist.
     #[error("the change does not apply to this record")]
     NotApplicable,
@@ -155,16 +160,25 @@ impl Plan {
 
         let mut order = Vec::with_capacity(changes.len());
         let mut actors = BTreeSet::new();
+        let (mut bytes, mut full) = (0, false);
         while let Some(index) = ready.pop_first() {
             let Some(change) = changes.get(index) else {
                 continue;
             };
-            if let Some(reason) = misfit(changes, change, &actors) {
+            let reason = misfit(changes, change, &actors).filter(|_| !full);
+            if let Some(reason) = reason {
                 rejected.insert(index, reason);
                 continue;
             }
-            order.push(index);
-            actors.insert(change.actor());
+            bytes += change.change.raw_bytes().len();
+            full |= order.len() >= limits::RECORD_CHANGES_MAX || bytes > limits::RECORD_BYTES_MAX;
+            if full {
+                // What builds on a change that found no place finds none either, and does not wait.
+                rejected.insert(index, RejectReason::RecordFull);
+            } else {
+                order.push(index);
+                actors.insert(change.actor());
+            }
             for dependent in needed_by.get(index).into_iter().flatten() {
                 if let Some(needed) = needs.get_mut(*dependent) {
                     needed.remove(&index);

@@ -28,25 +28,23 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use super::{ActorId, ChangeHash};
+use crate::limits;
 
-/// Largest change that is written, and accepted by default: 64 KiB. A long opinion with all its
-/// fields takes about 2 KiB, because texts travel beside the document.
-pub const DEFAULT_CHANGE_BYTES: usize = 64 * 1024;
+/// Largest change that is written, and accepted by default. A long opinion with all its fields takes about
+/// 2 KiB, because texts travel beside the document.
+pub const DEFAULT_CHANGE_BYTES: usize = limits::CHANGE_DEFAULT_MAX;
 
-/// No limit may be set above this: 256 KiB, the size of a batch on the wire.
-pub const HARD_CHANGE_BYTES: usize = 256 * 1024;
+/// No limit may be set above this.
+pub const HARD_CHANGE_BYTES: usize = limits::CHANGE_MAX;
 
-/// Most dependencies of one change. A change depends on the heads its author saw, and a record has
-/// rarely more heads than devices that wrote it while apart.
-pub const MAX_DEPS: usize = 64;
+/// Most dependencies of one change.
+pub const MAX_DEPS: usize = limits::CHANGE_DEPS_MAX;
 
-/// Most operations, and most predecessors, in one change; nor may it have more of them than bytes.
-/// A save of every field of the largest form is below 500, each with a key of its own. Without the
-/// second bound a change of 115 bytes could cost 50 ms.
-pub const MAX_OPS: usize = 20_000;
+/// Most operations, and most predecessors, in one change.
+pub const MAX_OPS: usize = limits::CHANGE_OPS_MAX;
 
-/// Most bytes of map keys in one change once its runs are expanded: 1 MiB.
-pub const MAX_KEY_BYTES: usize = 1024 * 1024;
+/// Most bytes of map keys in one change once its runs are expanded.
+pub const MAX_KEY_BYTES: usize = limits::CHANGE_KEY_BYTES_MAX;
 
 const MAGIC: [u8; 4] = [0x85, 0x6f, 0x4a, 0x83];
 const CHUNK_TYPE_CHANGE: u8 = 1;
@@ -268,8 +266,9 @@ impl GuardedChange {
         &self.deps
     }
 
-    /// Highest operation counter in use after this change.
-    pub(super) fn max_op(&self) -> u64 {
+    /// Highest operation counter in use after this change; a change that depends on it begins one above.
+    #[must_use]
+    pub fn max_op(&self) -> u64 {
         (self.start_op + self.ops).saturating_sub(1)
     }
 }

@@ -593,6 +593,86 @@ fn a_view_shows_a_bounded_number_of_events_and_names_the_rest() -> TestResult {
     Ok(())
 }
 
+/// Changes by hand, each of one operation and after the one before it, and the first of them after `first`.
+fn chain(first: &GuardedChange, count: u64, value: usize) -> Vec<RawChange> {
+    let mut columns = one_put();
+    columns.retain(|(spec, _)| *spec != 86);
+    let text = [vec![0x7f], unsigned((value as u64) << 4 | 6)].concat();
+    columns.insert(3, (86, text));
+    columns.insert(4, (87, vec![b'x'; value]));
+    let mut before = first.hash();
+    let changes = (0..count).map(|n| {
+        let change = HandMade {
+            deps: vec![before],
+            seq: first.seq() + 1 + n,
+            start_op: first.max_op() + 1 + n,
+            columns: columns.clone(),
+            ..HandMade::default()
+        };
+        let raw = change.raw();
+        before = raw.hash;
+        raw
+    });
+    changes.collect()
+}
+
+#[test]
+fn a_record_has_as_many_changes_as_one_may_have_and_then_takes_no_more() -> TestResult {
+    let raw = Document::new().edit(&ANNA, &start("opinion"))?;
+    let first = open(&raw, &ANNA)?;
+    let rest = chain(&first, limits::RECORD_CHANGES_MAX as u64 + 1, 1);
+    let mut changes = vec![first];
+    for raw in &rest {
+        changes.push(open(raw, &ANNA)?);
+    }
+    let (all, most) = (changes.len(), limits::RECORD_CHANGES_MAX);
+    let mut nearly = Document::build(changes.iter().take(most - 1).cloned().collect()).document;
+    nearly.edit(&ANNA, &set("title", "the last one"))?;
+    let refused = nearly.edit(&ANNA, &set("title", "one more"));
+    assert_eq!(refused, Err(EditError::RecordFull));
+
+    let built = Document::build(changes.clone());
+    assert_eq!((all, built.document.history().len()), (most + 2, most));
+    let full = |it: &Rejected| it.reason == RejectReason::RecordFull;
+    let last = changes.get(most - 1).ok_or("no change")?.hash();
+    assert_eq!((built.rejected.len(), built.waiting.len()), (2, 0));
+    assert!(built.rejected.iter().all(full), "{:?}", built.rejected);
+    assert_eq!(built.document.heads(), vec![last]);
+    changes.reverse();
+    let again = Document::build(changes);
+    assert_eq!(again.document.heads(), built.document.heads());
+    let mut document = built.document;
+    let refused = document.edit(&BEN, &set("title", "one more"));
+    assert_eq!(refused, Err(EditError::RecordFull));
+    Ok(())
+}
+
+#[test]
+fn a_record_has_as_many_bytes_as_one_may_have() -> TestResult {
+    let raw = Document::new().edit(&ANNA, &start("opinion"))?;
+    let first = open(&raw, &ANNA)?;
+    let rest = chain(&first, 70, 65_000);
+    let mut changes = vec![first];
+    for raw in &rest {
+        changes.push(open(raw, &ANNA)?);
+    }
+    let built = Document::build(changes.clone());
+    let kept = built.document.history().len();
+    assert_eq!(kept, limits::RECORD_BYTES_MAX / 65_000 + 1);
+    let full = |it: &Rejected| it.reason == RejectReason::RecordFull;
+    assert!(!built.rejected.is_empty() && built.rejected.iter().all(full));
+    changes.truncate(kept);
+    let mut whole = Document::build(changes).document;
+    let long = Scalar::Str("y".repeat(60_000));
+    let edit = Edit {
+        fields: BTreeMap::from([("title".to_owned(), Some(long))]),
+        ..Edit::default()
+    };
+    assert_eq!(whole.edit(&ANNA, &edit), Err(EditError::RecordFull));
+    whole.edit(&ANNA, &set("title", "short"))?;
+    Ok(())
+}
+
 #[test]
 fn history_tells_who_changed_what() -> TestResult {
     let mut document = Document::new();

@@ -1244,6 +1244,68 @@ fn silence_is_broken_by_pings_and_ends_the_session_when_nobody_answers() {
     assert_eq!(node.closed(), Some(Close::Silent));
 }
 
+/// A frame of a type that nobody knows, as long as this.
+fn long_frame(len: u32) -> Vec<u8> {
+    let body = vec![0; len as usize];
+    [&200_u16.to_be_bytes()[..], &len.to_be_bytes(), &body].concat()
+}
+
+#[test]
+fn a_frame_that_has_begun_must_move_on() {
+    let (mut node, _) = greeted();
+    let frame = long_frame(40_000);
+    node.session.handle_bytes(&frame[..100], 1_000);
+    assert_eq!(node.session.poll_timeout(), Some(11_000));
+    // A byte a second is alive and yet too slow.
+    for second in 2..11 {
+        node.session.handle_bytes(&[0], second * 1_000);
+        node.session.handle_timeout(second * 1_000);
+    }
+    node.settle();
+    assert_eq!(node.closed(), None);
+    assert_eq!(node.session.poll_timeout(), Some(11_000));
+    node.session.handle_timeout(11_000);
+    node.settle();
+    assert_eq!(node.closed(), Some(Close::Stalled));
+}
+
+#[test]
+fn four_kibibytes_in_ten_seconds_are_enough() {
+    let (mut node, _) = greeted();
+    let frame = long_frame(40_000);
+    let mut now = 0;
+    for piece in frame.chunks(4 * 1024) {
+        node.session.handle_bytes(piece, now);
+        now += 9_999;
+        node.session.handle_timeout(now);
+    }
+    node.settle();
+    assert_eq!(node.closed(), None);
+    // All of it came: nothing is owed, and only silence would end the session now.
+    assert_eq!(node.session.owed_until(), None);
+}
+
+#[test]
+fn who_is_not_listened_to_owes_nothing() {
+    let (mut a, _) = station(1, 8);
+    let mut b = Node::new();
+    b.busy = true;
+    meet(&mut a, &mut b);
+    assert!(!b.session.wants_input());
+    b.session.handle_bytes(&long_frame(9_000)[..50], 0);
+    for now in [10_000, 20_000] {
+        b.session.handle_timeout(now);
+    }
+    b.settle();
+    assert_eq!(b.closed(), None);
+    for _ in 0..9 {
+        b.session.committed();
+    }
+    b.session.handle_timeout(30_000);
+    b.settle();
+    assert_eq!(b.closed(), Some(Close::Stalled));
+}
+
 #[test]
 fn a_store_that_takes_long_is_not_a_silent_peer() {
     let (mut a, _) = station(1, 8);

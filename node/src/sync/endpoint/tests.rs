@@ -82,6 +82,99 @@ async fn sixteen_mebibytes_arrive_as_they_were() -> Outcome {
 }
 
 #[tokio::test]
+async fn a_peer_that_does_not_read_is_given_up_and_one_that_reads_slowly_is_not() -> Outcome {
+    let (hub, station) = (endpoint(HUB)?, endpoint(STATION)?);
+    let (mut here, mut there) = linked(&station, &hub, None).await?;
+    let patience = Duration::from_millis(200);
+    // Reads so little at a time that all takes many times the patience, but never stops.
+    let reader = tokio::spawn(async move {
+        let mut read = 5;
+        while read < 2 << 20 {
+            tokio::time::sleep(patience / 10).await;
+            read += there.receive.read().await?.map_or(2 << 20, |it| it.len());
+        }
+        Ok::<_, Error>(there)
+    });
+    here.send.write_within(&vec![7; 2 << 20], patience).await?;
+    let there = reader.await??;
+    // From now on it reads nothing: windows fill, and then no byte moves.
+    let written = here.send.write_within(&vec![7; 2 << 20], patience).await;
+    let error = written.err().ok_or("it took what nobody reads")?;
+    assert_eq!(error.code(), Code::Connection);
+    assert!(error.chain().contains("too slowly"), "{}", error.chain());
+    drop(there);
+    Ok(())
+}
+
+#[tokio::test]
+async fn unread_bytes_fill_the_windows_and_no_more() -> Outcome {
+    let (hub, station) = (endpoint(HUB)?, endpoint(STATION)?);
+    let (mut here, there) = linked(&station, &hub, None).await?;
+    let mut taken = 0;
+    let filled = timeout(Duration::from_millis(500), async {
+        while let Ok(bytes) = here.send.0.write(&[7; 64 * 1024]).await {
+            taken += bytes;
+        }
+    });
+    assert!(filled.await.is_err(), "it took all there is");
+    let (stream, send) = (STREAM_WINDOW as usize, usize::try_from(SEND_WINDOW)?);
+    let bounds = stream - 64 * 1024..=stream + send;
+    assert!(bounds.contains(&taken), "{taken}");
+    // All streams of a connection together are held to the connection's window.
+    let connection = here.line.0.clone();
+    let mut streams = Vec::new();
+    let mut more = 0;
+    for _ in 0..STREAMS - 1 {
+        let mut stream = connection.open_uni().await?;
+        let wrote = timeout(Duration::from_millis(50), async {
+            while let Ok(bytes) = stream.write(&[7; 64 * 1024]).await {
+                more += bytes;
+            }
+        });
+        assert!(wrote.await.is_err());
+        streams.push(stream);
+    }
+    let all = taken + more;
+    assert!(all <= CONNECTION_WINDOW as usize + send, "{all}");
+    drop((there, streams));
+    Ok(())
+}
+
+#[tokio::test]
+async fn eight_streams_of_a_kind_are_open_at_once_and_the_ninth_waits() -> Outcome {
+    let (hub, station) = (endpoint(HUB)?, endpoint(STATION)?);
+    let (here, there) = linked(&station, &hub, None).await?;
+    let connection = here.line.0.clone();
+    let mut streams = Vec::new();
+    for _ in 1..STREAMS {
+        streams.push(timeout(Duration::from_secs(5), connection.open_bi()).await??);
+    }
+    let ninth = timeout(Duration::from_millis(200), connection.open_bi()).await;
+    assert!(ninth.is_err(), "a ninth stream was opened");
+    let mut uni = Vec::new();
+    for _ in 0..STREAMS {
+        uni.push(timeout(Duration::from_secs(5), connection.open_uni()).await??);
+    }
+    let ninth = timeout(Duration::from_millis(200), connection.open_uni()).await;
+    assert!(ninth.is_err(), "a ninth stream was opened");
+    let datagrams = connection.max_datagram_size();
+    assert_eq!(datagrams, None, "datagrams are off");
+    drop((there, streams, uni));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_closing_code_reaches_the_other_end() -> Outcome {
+    let (hub, station) = (endpoint(HUB)?, endpoint(STATION)?);
+    let (mut here, there) = linked(&station, &hub, None).await?;
+    assert_eq!(here.line.closed_with(), None);
+    there.line.close(12);
+    assert!(here.receive.read().await.is_err());
+    assert_eq!(here.line.closed_with(), Some(12));
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_wrong_pin_is_refused_by_the_dialler() -> Outcome {
     let (hub, station) = (endpoint(HUB)?, endpoint(STATION)?);
     let (address, served) = serve(hub)?;
@@ -271,6 +364,59 @@ fn callers_are_counted_by_address_and_in_all() {
     );
     half_open.leave(from(0));
     assert_eq!(half_open.admit(from(1), true), Admission::Enter);
+}
+
+#[tokio::test]
+async fn above_the_most_connections_callers_are_turned_away() -> Outcome {
+    let (mut hub, station) = (endpoint(HUB)?, endpoint(STATION)?);
+    hub.bounds.0 = 2;
+    let mut links = Vec::new();
+    for _ in 0..2 {
+        links.push(linked(&station, &hub, None).await?);
+    }
+    let address = hub.local_address()?;
+    let turning_away = tokio::spawn(async move { hub.accept().await.map(|_| ()) });
+    let third = station.dial(address, None).await.err();
+    let third = third.ok_or("a third was let in")?;
+    assert_eq!(third.code(), Code::Connection, "{}", third.chain());
+    assert!(!turning_away.is_finished(), "it was handed on");
+    turning_away.abort();
+    Ok(())
+}
+
+#[tokio::test]
+async fn nobody_waits_for_a_handshake_for_ever() -> Outcome {
+    // Hears the first packet and never answers.
+    let deaf = UdpSocket::bind(ANY)?;
+    let mut station = endpoint(STATION)?;
+    station.bounds.1 = Duration::from_millis(100);
+    let dialled = station.dial(deaf.local_addr()?, None).await.err();
+    let error = dialled.ok_or("nobody was reached")?;
+    assert_eq!(error.code(), Code::Connection);
+    assert!(
+        error.chain().contains("no answer in time"),
+        "{}",
+        error.chain()
+    );
+
+    // Does the handshake and opens no stream.
+    let (mut hub, station) = (endpoint(HUB)?, endpoint(STATION)?);
+    hub.bounds.1 = Duration::from_millis(100);
+    let half_open = Arc::clone(&hub.half_open);
+    let (address, served) = serve(hub)?;
+    let link = station.dial(address, None).await?;
+    let error = served
+        .await?
+        .err()
+        .ok_or("a caller without a stream got a link")?;
+    assert!(
+        error.chain().contains("no answer in time"),
+        "{}",
+        error.chain()
+    );
+    assert_eq!(half_open.0.lock().map_err(|_| "poisoned")?.total, 0);
+    drop(link);
+    Ok(())
 }
 
 #[tokio::test]

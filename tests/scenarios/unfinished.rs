@@ -1,0 +1,176 @@
+//! What a crash or a lost answer leaves while a device is being set up: nothing that is in the way, and never
+//! a second device for one invite.
+
+use std::net::UdpSocket;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use lianxin_tests::process::{Device, Network, PATIENCE, Scratch, Started, now, text};
+
+/// Between a station and the hub: lets handshakes through, and keeps back what the hub says in long packets,
+/// which is its answer to an enrolment and nothing before it.
+struct Line {
+    address: String,
+    stop: Arc<AtomicBool>,
+    thread: Option<std::thread::JoinHandle<std::io::Result<()>>>,
+}
+
+/// Longer than every packet of the hub that carries no answer, after the handshake.
+const SHORT: usize = 150;
+
+impl Line {
+    fn to(hub: &str) -> Result<Self> {
+        let (near, far) = (
+            UdpSocket::bind("127.0.0.1:0")?,
+            UdpSocket::bind("127.0.0.1:0")?,
+        );
+        far.connect(hub)?;
+        let address = near.local_addr()?.to_string();
+        for socket in [&near, &far] {
+            socket.set_read_timeout(Some(Duration::from_millis(2)))?;
+        }
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let thread = std::thread::spawn(move || {
+            let mut bytes = [0; 2_000];
+            let mut station = None;
+            while !stopped.load(Ordering::Relaxed) {
+                if let Ok((count, from)) = near.recv_from(&mut bytes) {
+                    station = Some(from);
+                    far.send(bytes.get(..count).unwrap_or_default())?;
+                }
+                if let (Ok(count), Some(station)) = (far.recv(&mut bytes), station) {
+                    let handshake = bytes.first().is_some_and(|first| first & 0x80 != 0);
+                    if handshake || count < SHORT {
+                        near.send_to(bytes.get(..count).unwrap_or_default(), station)?;
+                    }
+                }
+            }
+            Ok(())
+        });
+        let thread = Some(thread);
+        Ok(Self {
+            address,
+            stop,
+            thread,
+        })
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        drop(self.thread.take().map(std::thread::JoinHandle::join));
+    }
+}
+
+/// Digest of the authority log: it changes when anyone is let in.
+fn members(network: &Network) -> Result<String> {
+    let spaces = network.hub.digests()?;
+    let authority = spaces.iter().find(|it| it["kind"] == "authority");
+    let digest = authority.and_then(|it| it["log_digest"].as_str());
+    Ok(digest.context("no authority log")?.to_owned())
+}
+
+#[test]
+fn an_answer_that_is_lost_burns_no_invite_and_makes_no_second_device() -> Result<()> {
+    let mut network = Network::new()?;
+    let code = network.invite("EM1", "laptop")?;
+    let before = members(&network)?;
+    let laptop = Device::new(network.scratch.join("laptop"));
+    let line = Line::to(&network.address)?;
+    let arguments = ["join", &code, "--hub", &line.address];
+    let joining = Started::new(laptop.command(&arguments)?, Vec::new())?;
+    let begun = now();
+    while members(&network)? == before {
+        ensure!(begun.elapsed() < PATIENCE, "the hub let nobody in");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let after = members(&network)?;
+    joining.kill()?;
+    drop(line);
+    laptop.call(&["status"])?.fails(5, "LX-2001")?;
+    // Another device has no use for the invite, and this one is let in by it again.
+    let other = Device::new(network.scratch.join("other"));
+    other
+        .call(&["join", &code, "--hub", &network.address])?
+        .fails(6, "LX-2003")?;
+    ensure!(!other.directory.exists(), "a refused join left something");
+    // Nobody answers there: what was kept is still kept.
+    laptop
+        .call(&["join", &code, "--hub", "127.0.0.1:9"])?
+        .fails(3, "LX-2005")?;
+    let joined = laptop.ok(&["join", &code, "--hub", &network.address])?;
+    ensure!(joined["confirmed"] == true, "{joined}");
+    ensure!(members(&network)? == after, "a second device was made");
+    laptop.ok(&["sync"])?;
+    laptop.ok(&["verify"])?;
+    ensure!(
+        !laptop.directory.join("unfinished").exists(),
+        "seeds are left behind"
+    );
+    network.hub_stops()
+}
+
+#[test]
+fn a_crash_anywhere_while_a_store_is_made_is_made_good_by_the_same_command() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let (mut cut, mut whole) = (0, 0);
+    for attempt in 0..24_u64 {
+        let hub = Device::new(scratch.join(&format!("hub-{attempt}")));
+        let card = text(&scratch.join(&format!("card-{attempt}")))?;
+        let init = ["hub", "init", "--name", "示例街道"];
+        let making = Started::new(hub.command(&init)?, Vec::new())?;
+        std::thread::sleep(Duration::from_millis(3 * attempt));
+        making.kill()?;
+        let again = [&init[..], &["--recovery-out", &card]].concat();
+        let outcome = hub.call(&again)?;
+        if outcome.exit == 0 {
+            cut += 1;
+        } else {
+            outcome.fails(4, "LX-1008")?;
+            whole += 1;
+        }
+        hub.ok(&["verify"])?;
+        hub.ok(&[
+            "site",
+            "create",
+            "--name",
+            "测试站",
+            "--kind",
+            "workstation",
+            "--code",
+            "EM1",
+        ])?;
+    }
+    ensure!(cut > 0, "no attempt was cut, {whole} were whole");
+    Ok(())
+}
+
+#[test]
+fn what_was_not_finished_is_no_store_and_a_lone_key_is_left_alone() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let init = ["hub", "init", "--name", "示例街道"];
+    let half = Device::new(scratch.join("half"));
+    half.ok(&init)?;
+    std::fs::write(half.directory.join("unfinished"), "")?;
+    for command in [&["status"][..], &["verify"], &["run"]] {
+        half.call(command)?.fails(5, "LX-2001")?;
+    }
+    half.ok(&init)?;
+    half.ok(&["verify"])?;
+    half.call(&init)?.fails(4, "LX-1008")?;
+
+    let lone = Device::new(scratch.join("lone"));
+    std::fs::create_dir(&lone.directory)?;
+    let key = lone.directory.join("store.key");
+    std::fs::write(&key, "somebody's")?;
+    lone.call(&init)?.fails(4, "LX-1008")?;
+    ensure!(
+        std::fs::read(&key)? == b"somebody's",
+        "a key was overwritten"
+    );
+    Ok(())
+}
