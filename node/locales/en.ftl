@@ -413,3 +413,6 @@ related-none = None yet
 article-comment = Comment on this article
 home-laws = Draft laws open for comments
 related-whole = On the draft as a whole
+words-of = Words: { $text }
+words = Words to compare
+words-how = Read them to the sub-district on the phone. Its page of sites shows the same four for this device; if not, record nothing and have the device blocked.

@@ -485,3 +485,6 @@ related-none = 还没有
 article-comment = 对这一条提意见
 home-laws = 正在征集意见的草案
 related-whole = 对整部草案的意见
+words-of = 核对词 { $text }
+words = 入网核对词
+words-how = 给街道打电话，念这四个词。中心「站点」页上这台设备的四个词应当一样；不一样就不要登记，请街道停用它。

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use lianxin_protocol::archive::{Item, Writer};
-use lianxin_protocol::hash::parse_hex;
+use lianxin_protocol::hash::{parse_hex, parse_hex_bytes};
 use lianxin_protocol::log::LogId;
 use lianxin_protocol::message::{Tip, space_digest};
 use serde_json::Value;
@@ -71,16 +71,7 @@ fn list<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
 
 fn bytes(value: &Value, key: &str) -> Result<Vec<u8>> {
     let text = value.get(key).and_then(Value::as_str);
-    text.and_then(hex).ok_or_else(strange)
-}
-
-/// The bytes of hexadecimal digits of any number.
-pub(crate) fn hex(text: &str) -> Option<Vec<u8>> {
-    let pairs = text.as_bytes().chunks(2).map(|pair| {
-        let text = std::str::from_utf8(pair).ok()?;
-        parse_hex::<1>(text).map(|[byte]| byte)
-    });
-    pairs.collect()
+    text.and_then(parse_hex_bytes).ok_or_else(strange)
 }
 
 fn number(value: &Value, key: &str) -> Result<u64> {

@@ -5,6 +5,7 @@ mod archive;
 mod config;
 mod demo;
 mod export;
+mod join;
 mod print;
 mod service;
 
@@ -19,7 +20,7 @@ use serde_json::{Value, json};
 use crate::command::{Command, Reply};
 use crate::config::{Config, Overrides};
 use crate::error::{Code, Error, Kind, Result};
-use crate::setup::{self, HubInit, Ticket};
+use crate::setup::{self, HubInit};
 use crate::socket::{self, Request};
 use crate::store::Store;
 use crate::writer::Writer;
@@ -173,12 +174,21 @@ enum InviteVerb {
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
+    /// Answer the request of a device that has no line to the hub (hub only)
+    Admit {
+        /// The request that `join --request-out` wrote
+        #[arg(value_name = "FILE")]
+        request: PathBuf,
+        /// Where the answer goes
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
 }
 
 #[derive(Debug, Args)]
 struct Join {
-    /// The code on the card
-    #[arg(required_unless_present = "file", conflicts_with = "file")]
+    /// The code on the card, or what its QR code says
+    #[arg(required_unless_present_any = ["file", "request_out", "grant"], conflicts_with = "file")]
     invite: Option<String>,
     /// The invite's file
     #[arg(long, value_name = "FILE")]
@@ -186,6 +196,12 @@ struct Join {
     /// Where the hub listens
     #[arg(long, value_name = "HOST:PORT")]
     hub: Option<String>,
+    /// Without a line: write the request that the hub answers with `invite admit`
+    #[arg(long, value_name = "FILE")]
+    request_out: Option<PathBuf>,
+    /// Take the hub's answer to that request
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["invite", "file", "hub", "request_out"])]
+    grant: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -417,15 +433,8 @@ fn carry_out(cli: Cli) -> Result<u8> {
             let value = setup::hub_init(&data, &init)?;
             return Ok(output.print(&Reply { value, exit: 0 }));
         }
-        Verb::Join(join) => {
-            let ticket = match (&join.invite, &join.file) {
-                (Some(code), _) => Ticket::typed(code)?,
-                (None, Some(file)) => Ticket::file(file)?,
-                (None, None) => return Err(Error::new(Code::Usage, "give a code or --file")),
-            };
-            let _wait = progress::spinner("asking the hub");
-            let value = runtime()?.block_on(service::join(&data, &ticket, join.hub.as_deref()))?;
-            return Ok(output.print(&Reply { value, exit: 0 }));
+        Verb::Join(wanted) => {
+            return join::run(&data, &wanted, &output);
         }
         Verb::Run(run) => {
             let overrides = Overrides {
@@ -477,6 +486,9 @@ fn carry_out(cli: Cli) -> Result<u8> {
                 fields.retain(|key, _| !["district", "name"].contains(&key.as_str()));
             }
             return Ok(output.print(&reply));
+        }
+        Verb::Invite(InviteVerb::Admit { request, out }) => {
+            return join::admit(&data, &request, &out, &output);
         }
         Verb::Site(Site::Create { name, kind, code }) => Command::SiteCreate { name, kind, code },
         Verb::Record(Record::Set { id, file }) => Command::RecordSet {

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use lianxin_protocol::archive::Item;
 use lianxin_protocol::authority::{Invite, Membership, Role, SiteInfo, SiteKind};
 use lianxin_protocol::catalogue::{Catalogue, Field, Kind, Outcome};
-use lianxin_protocol::hash::Hex;
+use lianxin_protocol::hash::{Hex, parse_hex_bytes};
 use lianxin_protocol::identity::{DeviceKey, InviteCode, short};
 use lianxin_protocol::log::{LogId, Position};
 use lianxin_protocol::message::space_digest;
@@ -29,7 +29,9 @@ use crate::records::delivery::{self, Coverage, Delivery};
 use crate::records::save::{self, Author};
 use crate::records::{self, Content, Filter, Listed, gather_written};
 use crate::requests::{self, Asked, INVITE_MAX_HOURS, Wanted};
+use crate::setup::Card;
 use crate::store;
+use crate::sync::{enrol, stick};
 
 /// Rows of a list when the caller names no number, and at most.
 const LIST_DEFAULT: usize = 50;
@@ -59,6 +61,14 @@ pub enum Command {
         role: String,
         expires_hours: u64,
     },
+    /// The request with which a device that waits 待入网 asks the hub on a stick.
+    JoinRequest,
+    /// Takes the hub's answer to it, in hexadecimal digits.
+    JoinFinish { grant: String },
+    /// Hub: answers such a request, in hexadecimal digits.
+    InviteAdmit { request: String },
+    /// Hub: the answer to such a request, once it is granted.
+    InviteGrant { request: String },
     /// Makes a link that logs a browser of this computer in, once.
     Open,
     /// Records new records.
@@ -136,6 +146,10 @@ impl Command {
         match self {
             Self::SiteCreate { .. } => "site-create",
             Self::InviteCreate { .. } => "invite-create",
+            Self::JoinRequest => "join-request",
+            Self::JoinFinish { .. } => "join",
+            Self::InviteAdmit { .. } => "invite-admit",
+            Self::InviteGrant { .. } => "invite-grant",
             Self::Open => "open",
             Self::RecordAdd { .. } => "record-add",
             Self::RecordSet { .. } => "record-set",
@@ -161,6 +175,9 @@ impl Command {
             self,
             Self::SiteCreate { .. }
                 | Self::InviteCreate { .. }
+                | Self::JoinRequest
+                | Self::JoinFinish { .. }
+                | Self::InviteAdmit { .. }
                 | Self::Open
                 | Self::RecordAdd { .. }
                 | Self::RecordSet { .. }
@@ -184,6 +201,22 @@ impl Command {
                 role,
                 expires_hours,
             } => invite_create(journal, connection, &site, &role, expires_hours),
+            Self::JoinRequest => {
+                let request = stick::request(journal, connection)?;
+                let words = stick::words_of(&request)?;
+                let request = Hex(&request).to_string();
+                Ok(Reply::ok(json!({ "words": words, "request": request })))
+            }
+            Self::JoinFinish { grant } => {
+                stick::finish(journal, connection, &digits(&grant)?).map(Reply::ok)
+            }
+            Self::InviteAdmit { request } => {
+                stick::admit(journal, connection, &digits(&request)?).map(Reply::ok)
+            }
+            Self::InviteGrant { request } => {
+                let grant = stick::grant(journal, connection, &digits(&request)?)?;
+                Ok(Reply::ok(json!({ "grant": Hex(&grant).to_string() })))
+            }
             Self::Open => open(connection),
             Self::RecordAdd {
                 kind,
@@ -320,6 +353,11 @@ impl Command {
         reply.value = with_schema(&schema, reply.value);
         Ok(reply)
     }
+}
+
+/// Bytes that a door carries as hexadecimal digits.
+fn digits(text: &str) -> Result<Vec<u8>> {
+    parse_hex_bytes(text).ok_or_else(|| Error::new(Code::BadInput, "expected hexadecimal digits"))
 }
 
 /// Puts the schema first, as CONTRACT has it.
@@ -536,8 +574,19 @@ fn invite_create(
             (journal.identity().key(), addresses.unwrap_or_default())
         }
     };
+    let addresses: Vec<String> = addresses;
+    let card = Card {
+        code: code.clone(),
+        network: journal.identity().network,
+        hub,
+        addresses: addresses.clone(),
+        site: site.map(|site| (site, site_code.to_string())),
+        device_code: device_code.to_string(),
+        district: district.to_owned(),
+    };
     let value = json!({
         "invite": code.to_string(),
+        "card": card.text(),
         "device_code": device_code.to_string(),
         "expires_at": clock::rfc3339(expires_ms),
         "hub_addresses": addresses,
@@ -1022,6 +1071,7 @@ fn status(
             "role": known.map(|member| member.grant.role.word()),
             "last_seen": clock::rfc3339(seen),
             "path": path,
+            "words": enrol::kept_words(connection, &device)?,
         }));
     }
     let blocked = member
@@ -1043,6 +1093,7 @@ fn status(
         "oldest_unreceipted_s": oldest_s,
         "conflicts": delivery.conflicts,
         "quarantined": delivery.quarantined,
+        "words": enrol::kept_words(connection, &me)?,
         "requests": requests::open(connection)?.len(),
         "sites": journal.authority().sites().len(),
         "peers": peers,

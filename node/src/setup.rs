@@ -10,8 +10,9 @@ use lianxin_protocol::authority::{Certificate, Grant, Order, Role};
 use lianxin_protocol::codec::Writer as Encoder;
 use lianxin_protocol::hash::{Hex, parse_hex};
 use lianxin_protocol::identity::{DeviceKey, InviteCode, Signer};
+pub use lianxin_protocol::invite::Card;
 use lianxin_protocol::number::SiteCode;
-use lianxin_protocol::space::NetworkId;
+use lianxin_protocol::space::{NetworkId, SiteId};
 use serde_json::{Value, json};
 use x25519_dalek::{PublicKey, StaticSecret};
 use zeroize::Zeroizing;
@@ -172,33 +173,24 @@ fn first_open(store: &Store, identity: &Identity, account: &str) -> Result<(Writ
 pub struct Ticket {
     /// The secret.
     pub code: InviteCode,
-    /// What only the file says.
+    /// What only the file and the QR code say.
     pub card: Option<Card>,
 }
 
-/// What an invite's file says beside the code, so that intake can begin without the hub.
-#[derive(Clone, Debug)]
-pub struct Card {
-    /// The network.
-    pub network: NetworkId,
-    /// The hub's device key.
-    pub hub: DeviceKey,
-    /// Where the hub listens.
-    pub addresses: Vec<String>,
-    /// The site, with its code; none for an operator.
-    pub site: Option<([u8; 16], String)>,
-    /// The code in this device's numbers.
-    pub device_code: String,
-    /// The sub-district's letters in numbers.
-    pub district: String,
-}
-
 impl Ticket {
-    /// A typed code.
+    /// A typed code, or what a QR code of an invite says.
     ///
     /// # Errors
     /// [`Code::InviteCode`]; nothing is sent for a code that does not fit.
     pub fn typed(code: &str) -> Result<Self> {
+        if Card::begins(code) {
+            let card = Card::parse(code).map_err(|error| {
+                Error::because(Code::InviteCode, "check the invite card", error)
+            })?;
+            let code = card.code.clone();
+            let card = Some(card);
+            return Ok(Self { code, card });
+        }
         let code = InviteCode::parse(code)
             .map_err(|error| Error::because(Code::InviteCode, "check the invite code", error))?;
         Ok(Self { code, card: None })
@@ -229,14 +221,16 @@ impl Ticket {
         let site = match (get("site"), get("site_code")) {
             (Some(site), Some(code)) => {
                 let site = lianxin_protocol::log::RecordId::parse(site)?;
-                Some((site.0, code.to_owned()))
+                Some((SiteId(site.0), code.to_owned()))
             }
             _ => None,
         };
         let addresses = card.get("hub_addresses").and_then(Value::as_array)?.iter();
+        let code = InviteCode::parse(get("invite")?).ok()?;
         Some(Self {
-            code: InviteCode::parse(get("invite")?).ok()?,
+            code: code.clone(),
             card: Some(Card {
+                code,
                 network: NetworkId(parse_hex(get("network")?)?),
                 hub: DeviceKey(parse_hex(get("hub")?)?),
                 addresses: addresses
@@ -251,17 +245,41 @@ impl Ticket {
     }
 }
 
+/// How a joining device finds the hub.
+#[derive(Clone, Copy, Debug)]
+pub enum Line<'a> {
+    /// At the addresses of the card.
+    Card,
+    /// At this address, or at those of the card.
+    Hub(&'a str),
+    /// Not at all: request and grant will travel on a stick.
+    None,
+}
+
+impl<'a> Line<'a> {
+    /// At this address, if one is given.
+    #[must_use]
+    pub fn to(hub: Option<&'a str>) -> Self {
+        hub.map_or(Self::Card, Self::Hub)
+    }
+}
+
 /// Joins a network with an invite. With a code the hub must answer, or nothing is made; with a file the
 /// store is made at once, and the hub confirms it later 待入网.
 ///
 /// # Errors
 /// [`Code::HubUnreachable`] with a code alone, [`Code::InviteRefused`], [`Code::HubUnproven`],
 /// [`Code::AlreadySetUp`].
-pub async fn join(directory: &Path, ticket: &Ticket, hub: Option<&str>) -> Result<Value> {
+pub async fn join(directory: &Path, ticket: &Ticket, line: Line<'_>) -> Result<Value> {
     let card = ticket.card.as_ref();
+    let hub = match line {
+        Line::Hub(address) => Some(address),
+        Line::Card | Line::None => None,
+    };
     let mut addresses: Vec<String> = hub.map(str::to_owned).into_iter().collect();
     addresses.extend(card.map(|card| card.addresses.clone()).unwrap_or_default());
-    if addresses.is_empty() {
+    // With a card one can wait for the hub, wherever it will be.
+    if addresses.is_empty() && card.is_none() {
         return Err(Error::new(
             Code::HubUnreachable,
             "no address of the hub is known: give --hub",
@@ -272,7 +290,12 @@ pub async fn join(directory: &Path, ticket: &Ticket, hub: Option<&str>) -> Resul
     let device = Signer::from_seed(&seeds.device);
     let age = StaticSecret::from(seeds.age);
     let recipient = PublicKey::from(&age).to_bytes();
-    let joined = ask_hub(&addresses, &device, &recipient, ticket).await;
+    let asked: &[String] = if matches!(line, Line::None) {
+        &[]
+    } else {
+        &addresses
+    };
+    let joined = ask_hub(asked, &device, &recipient, ticket).await;
     let joined = match (joined, card) {
         (Ok(joined), _) => Some(joined),
         (Err(error), Some(_)) if not_now(&error) => None,
@@ -309,6 +332,7 @@ pub async fn join(directory: &Path, ticket: &Ticket, hub: Option<&str>) -> Resul
         addresses: &addresses,
         card,
         pending_invite: pending.as_deref(),
+        words: joined.as_ref().map(|joined| &joined.words),
     };
     fill_member(making, member)?;
     let words = joined
@@ -351,6 +375,8 @@ pub struct Member<'a> {
     pub card: Option<&'a Card>,
     /// The invite with which the hub still has to be asked 待入网.
     pub pending_invite: Option<&'a str>,
+    /// What the four words are taken from.
+    pub words: Option<&'a [u8; 32]>,
 }
 
 impl std::fmt::Debug for Member<'_> {
@@ -375,9 +401,13 @@ fn fill_member(making: Making, member: Member<'_>) -> Result<()> {
         authority: None,
         epoch: clock::random()?,
     };
+    let key = identity.key();
     let store = making.create()?;
     let (mut writer, _) = first_open(&store, &identity, "工作人员")?;
     writer.transact(clock::now_ms(), |_, connection| {
+        if let Some(words) = member.words {
+            enrol::keep_words(connection, &key, words)?;
+        }
         store::set_meta(connection, "age_seed", &member.age_seed)?;
         store::set_meta(connection, "device_code", member.device_code.as_bytes())?;
         let addresses = json!(member.addresses).to_string();
@@ -388,7 +418,7 @@ fn fill_member(making: Making, member: Member<'_>) -> Result<()> {
         if let Some(card) = member.card {
             store::set_meta(connection, "district", card.district.as_bytes())?;
             if let Some((site, code)) = &card.site {
-                store::set_meta(connection, "site", site)?;
+                store::set_meta(connection, "site", &site.0)?;
                 store::set_meta(connection, "site_code", code.as_bytes())?;
             }
         }
@@ -496,8 +526,10 @@ pub async fn confirm(writer: &crate::writer::WriterThread) -> Result<bool> {
             continue;
         };
         match enrol::join(address, &identity.device, &recipient, &code, pinned).await {
-            Ok(_) => {
-                writer.write_wait(|_, connection| {
+            Ok(joined) => {
+                let device = identity.key();
+                writer.write_wait(move |_, connection| {
+                    enrol::keep_words(connection, &device, &joined.words)?;
                     connection.execute("DELETE FROM meta WHERE key = 'pending_invite'", [])?;
                     Ok(())
                 })?;

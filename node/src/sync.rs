@@ -6,6 +6,7 @@ pub mod attend;
 pub mod endpoint;
 pub mod enrol;
 pub mod peer;
+pub mod stick;
 mod tls;
 
 use std::collections::BTreeMap;

@@ -163,6 +163,17 @@ pub fn parse_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
     Some(bytes)
 }
 
+/// Reads hexadecimal of any even length.
+#[must_use]
+pub fn parse_hex_bytes(text: &str) -> Option<Vec<u8>> {
+    let digits = text.as_bytes().chunks(2);
+    let bytes = digits.map(|pair| {
+        let [byte] = parse_hex(std::str::from_utf8(pair).ok()?)?;
+        Some(byte)
+    });
+    bytes.collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -187,5 +198,7 @@ mod tests {
         );
         assert_eq!(parse_hex::<3>("00ab"), None);
         assert_eq!(parse_hex::<1>("zz"), None);
+        assert_eq!(parse_hex_bytes("00abFF"), Some(vec![0, 171, 255]));
+        assert_eq!(parse_hex_bytes("00abF"), None);
     }
 }

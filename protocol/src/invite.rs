@@ -10,12 +10,15 @@
 //! Rejected: a request that only names the device and is compared by two people. Words are compared as well, but
 //! proof enrols.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use thiserror::Error;
 
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::hash;
 use crate::identity::{Channel, DeviceKey, InviteCode, Signature, Signer};
 use crate::limits;
+use crate::log::LogId;
 use crate::message::{Enrol, Enrolled, FrameReader, Message, WireBatch};
 use crate::space::{NetworkId, SiteId};
 
@@ -284,7 +287,7 @@ impl Request {
         &self,
         proof_key: &[u8; 32],
         enrolled: Enrolled,
-        authority: Vec<WireBatch>,
+        authority: Vec<(LogId, WireBatch)>,
     ) -> Grant {
         let exporter = self.binding();
         let proof = self
@@ -306,17 +309,23 @@ pub struct Grant {
     nonce: [u8; 32],
     /// As over a channel.
     pub enrolled: Enrolled,
-    /// The authority log from its beginning.
-    pub authority: Vec<WireBatch>,
+    /// The authority log from its beginning, and its successors.
+    pub authority: Vec<(LogId, WireBatch)>,
 }
 
 impl Grant {
-    /// The file: the request's number, then frames.
+    /// The file: the request's number and the logs, then frames.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let mut bytes = [GRANT.as_slice(), &self.nonce].concat();
+        let logs: BTreeSet<LogId> = self.authority.iter().map(|(log, _)| *log).collect();
+        let mut writer = Writer::new();
+        writer.fixed(GRANT).fixed(&self.nonce).length(logs.len());
+        for log in logs {
+            writer.fixed(&log.0);
+        }
+        let mut bytes = writer.into_bytes();
         bytes.extend(Message::Enrolled(self.enrolled.clone()).encode());
-        for batch in &self.authority {
+        for (_, batch) in &self.authority {
             bytes.extend(Message::Batch(batch.clone()).encode());
         }
         bytes
@@ -335,6 +344,11 @@ impl Grant {
             return reader.fail("a grant");
         }
         let nonce = reader.fixed()?;
+        let mut logs = BTreeMap::new();
+        for _ in 0..reader.count(limits::LOGS_MAX, 32)? {
+            let log = LogId(reader.fixed()?);
+            logs.insert(log.prefix(), log);
+        }
         let mut frames = FrameReader::default();
         let rest = reader.remaining();
         frames.push(reader.take(rest)?);
@@ -344,7 +358,10 @@ impl Grant {
         let mut authority = Vec::new();
         while let Some(frame) = frames.next_frame()? {
             match frame {
-                Message::Batch(batch) => authority.push(batch),
+                Message::Batch(batch) => match logs.get(&batch.log) {
+                    Some(log) => authority.push((*log, batch)),
+                    None => return reader.fail("batches of the logs it names"),
+                },
                 _ => return reader.fail("nothing but batches"),
             }
         }

@@ -13,6 +13,7 @@ mod requests;
 mod restore;
 mod revoke;
 mod seeds;
+mod stick;
 mod supervised;
 mod tidy;
 mod unfinished;

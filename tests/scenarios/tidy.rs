@@ -176,7 +176,7 @@ fn the_protocol_is_pure() -> Result<()> {
 fn inside_the_protocol_arrows_run_one_way() -> Result<()> {
     // A module may use those before it. `space` names its ids before keys exist, so it stands in front of
     // `identity`; `part` and `batch` need logs; `authority` and `admit` need them too.
-    const ORDER: [&str; 15] = [
+    const ORDER: [&str; 16] = [
         "limits",
         "codec",
         "hash",

@@ -23,7 +23,7 @@ use lianxin_node::sync::attend::{self, Attendant, Prepared};
 use lianxin_node::writer::Writer;
 use lianxin_protocol::archive::{Audit, Report};
 use lianxin_protocol::authority::{Grant, Order, Role};
-use lianxin_protocol::identity::{DeviceKey, Signer};
+use lianxin_protocol::identity::{DeviceKey, InviteCode, Signer};
 use lianxin_protocol::log::LogId;
 use lianxin_protocol::message::{FrameReader, Message, Tip, WireBatch};
 use lianxin_protocol::session::{Close, Event, Session};
@@ -267,7 +267,7 @@ impl World {
     /// The files cannot be made.
     pub fn add_station(&mut self, device_code: &str) -> Result<usize> {
         let site = self.site()?;
-        self.add_device(device_code, Some((site.0, "EM1".to_owned())))
+        self.add_device(device_code, Some((site, "EM1".to_owned())))
     }
 
     /// Adds a station of a site of its own, granted and ready.
@@ -285,7 +285,7 @@ impl World {
         )?;
         let site = self.writer(HUB)?.journal.authority().site_by_code(code);
         let site = site.context("the site was not made")?;
-        let station = self.add_device(device_code, Some((site.0, code.to_owned())))?;
+        let station = self.add_device(device_code, Some((site, code.to_owned())))?;
         self.grant_role(station, Role::Station, Some(site))?;
         Ok(station)
     }
@@ -300,10 +300,12 @@ impl World {
         Ok(operator)
     }
 
-    fn add_device(&mut self, device_code: &str, site: Option<([u8; 16], String)>) -> Result<usize> {
+    fn add_device(&mut self, device_code: &str, site: Option<(SiteId, String)>) -> Result<usize> {
         let network = self.network()?;
         let hub = self.node(HUB)?.key;
+        let code = (0..37).find_map(|n| InviteCode::from_random([n; 10]));
         let card = Card {
+            code: code.context("no code")?,
             network,
             hub,
             addresses: Vec::new(),
@@ -321,6 +323,7 @@ impl World {
             addresses: &[],
             card: Some(&card),
             pending_invite: None,
+            words: None,
         };
         setup::create_member(&directory, member)?;
         self.adopt_directory(device_code, directory)

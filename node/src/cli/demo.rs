@@ -18,7 +18,7 @@ use super::{Output, runtime};
 use crate::command::Command;
 use crate::daemon::Node;
 use crate::error::{self, Code, Error, Result};
-use crate::setup::{self, HubInit, Ticket};
+use crate::setup::{self, HubInit, Line, Ticket};
 use crate::store::Store;
 use crate::writer::WriterThread;
 
@@ -112,7 +112,8 @@ impl Network {
             };
             let invite = hub.call(invite).await?;
             let ticket = Ticket::typed(field(&invite, "invite"))?;
-            let joined = super::service::join(&device.directory, &ticket, Some(&address)).await?;
+            let joined =
+                super::service::join(&device.directory, &ticket, Line::Hub(&address)).await?;
             field(&joined, "device_code").clone_into(&mut device.code);
         }
         Ok(Self {

@@ -8,9 +8,9 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::{Door, Output, archive};
-use crate::archive::hex;
 use crate::command::{Command, Reply, with_schema};
 use crate::error::{self, Code, Error, Result};
+use lianxin_protocol::hash::parse_hex_bytes;
 
 /// Writes all records.
 pub(super) fn run(door: &mut Door, format: &str, out: &Path, output: &Output) -> Result<u8> {
@@ -83,7 +83,10 @@ fn automerge(door: &mut Door, out: &Path) -> Result<u64> {
             .unwrap_or_default()
             .to_owned();
         let document = record.get_mut("automerge").map(Value::take);
-        let document = document.as_ref().and_then(Value::as_str).and_then(hex);
+        let document = document
+            .as_ref()
+            .and_then(Value::as_str)
+            .and_then(parse_hex_bytes);
         let document = document
             .ok_or_else(|| Error::new(Code::Internal, "a record came without its document"))?;
         if let Value::Object(fields) = &mut record {

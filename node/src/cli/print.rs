@@ -258,10 +258,17 @@ fn join(value: &Value) -> String {
         str(value, "device_code"),
         str(value, "site")
     );
-    if words.is_empty() {
+    let waits = value.get("confirmed") != Some(&Value::Bool(true));
+    if waits {
         out.push_str("the hub has not confirmed it yet; recording can begin\n");
-    } else {
+    }
+    if !words.is_empty() {
         out.push_str(&format!("compare with the hub: {}\n", words.join(" · ")));
+    }
+    if let Some(request) = value.get("request").and_then(Value::as_str) {
+        out.push_str(&format!(
+            "\ncarry {request} to the hub: lianxin invite admit {request} --out grant.lianxin\nand its answer back:  lianxin join --grant grant.lianxin\n"
+        ));
     }
     out.push_str("\nnext: lianxin run\n");
     out

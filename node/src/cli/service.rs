@@ -12,7 +12,7 @@ use crate::command::{Command, Reply};
 use crate::config::Config;
 use crate::daemon::{Node, sync_once};
 use crate::error::{Code, Error, Result};
-use crate::setup::{self, Ticket};
+use crate::setup::{self, Line, Ticket};
 use crate::socket::{self, Request};
 use crate::store::{self, Store};
 use crate::supervisor::Supervisor;
@@ -20,8 +20,8 @@ use crate::sync::Net;
 use crate::writer::WriterThread;
 
 /// Joins, and fetches what intake needs: authority, catalogue and bulletin.
-pub(super) async fn join(directory: &Path, ticket: &Ticket, hub: Option<&str>) -> Result<Value> {
-    let mut value = setup::join(directory, ticket, hub).await?;
+pub(super) async fn join(directory: &Path, ticket: &Ticket, line: Line<'_>) -> Result<Value> {
+    let mut value = setup::join(directory, ticket, line).await?;
     let confirmed = value.get("confirmed") == Some(&json!(true));
     if confirmed {
         let node = Node::start(&Store::open(directory)?, ANY)?;

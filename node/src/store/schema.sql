@@ -1,5 +1,5 @@
 -- Version 2. Primary here are: meta, accounts with logins, links and drafts, counters, submissions,
--- query_codes, invites, receipts, peers and, above all, logs with segments and parts. Everything below the
+-- query_codes, invites, words, receipts, peers and, above all, logs with segments and parts. Everything below the
 -- line is rebuilt from those by `reproject`.
 
 CREATE TABLE meta (
@@ -66,6 +66,12 @@ CREATE TABLE submissions (
 CREATE TABLE invites (
     key   BLOB PRIMARY KEY NOT NULL,
     proof BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- What the four words are taken from that two people compare after a device has joined.
+CREATE TABLE words (
+    device BLOB PRIMARY KEY NOT NULL,
+    digest BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 -- When and how a device was last spoken to.

@@ -178,6 +178,7 @@ pub async fn admit(net: &Arc<Net>, link: &Link, enrol: Enrol) -> Result<Enrolled
                 device: &device,
                 hub: &hub,
             };
+            keep_words(connection, &device, &channel.words_digest())?;
             Ok(Enrolled {
                 proof: channel.hub_proof(&proof, &answer.network),
                 ..answer
@@ -191,7 +192,7 @@ pub async fn admit(net: &Arc<Net>, link: &Link, enrol: Enrol) -> Result<Enrolled
 }
 
 /// Uses up the invite and grants the device its role, unless this very device has done so before.
-fn grant(
+pub(super) fn grant(
     journal: &mut Journal,
     connection: &Connection,
     enrol: &Enrol,
@@ -227,7 +228,12 @@ fn grant(
     journal.order(connection, &[used, grant], now_ms)
 }
 
-fn answer(journal: &Journal, connection: &Connection, device: &DeviceKey) -> Result<Enrolled> {
+/// What the hub tells a device that it has let in; all but the proof.
+pub(super) fn answer(
+    journal: &Journal,
+    connection: &Connection,
+    device: &DeviceKey,
+) -> Result<Enrolled> {
     let refused = || Error::new(Code::InviteRefused, "an invite was refused");
     let member = journal
         .authority()
@@ -264,11 +270,41 @@ pub fn keep_proof_key(connection: &Connection, invite: &DeviceKey, proof: &[u8; 
     Ok(())
 }
 
-fn proof_key(connection: &Connection, invite: &DeviceKey) -> Result<Option<[u8; 32]>> {
+/// The key that [`keep_proof_key`] kept.
+pub(super) fn proof_key(connection: &Connection, invite: &DeviceKey) -> Result<Option<[u8; 32]>> {
     let mut statement = connection.prepare_cached("SELECT proof FROM invites WHERE key = ?1")?;
     Ok(statement
         .query_row([invite.0], |row| row.get(0))
         .optional()?)
+}
+
+/// Keeps what the four words of a device are taken from: the hub for every device that it let in, a device for
+/// itself.
+///
+/// # Errors
+/// The store cannot be written.
+pub fn keep_words(connection: &Connection, device: &DeviceKey, digest: &[u8; 32]) -> Result<()> {
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO words (device, digest) VALUES (?1, ?2)
+         ON CONFLICT (device) DO UPDATE SET digest = excluded.digest",
+    )?;
+    statement.execute(params![device.0, digest])?;
+    Ok(())
+}
+
+/// The four words of a device, if this store was there when it joined.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn kept_words(
+    connection: &Connection,
+    device: &DeviceKey,
+) -> Result<Option<Vec<&'static str>>> {
+    let mut statement = connection.prepare_cached("SELECT digest FROM words WHERE device = ?1")?;
+    let digest: Option<[u8; 32]> = statement
+        .query_row([device.0], |row| row.get(0))
+        .optional()?;
+    Ok(digest.map(|digest| words(&digest)))
 }
 
 /// What two people read to each other.

@@ -22,6 +22,7 @@ use crate::command::Command;
 use crate::error::{Code, Error, Result};
 use crate::journal::Journal;
 use crate::records;
+use crate::sync::enrol;
 
 /// A device of a site.
 struct Device {
@@ -32,6 +33,8 @@ struct Device {
     online: Option<bool>,
     /// Blocked, or gone.
     ended: bool,
+    /// The four words that two people compare; only the hub saw it join.
+    words: String,
 }
 
 /// A site.
@@ -64,6 +67,11 @@ fn build(connection: &Connection, journal: &Journal, line: &Line, page: Page) ->
         .into_iter()
         .map(|(device, seen_ms, _)| (device, seen_ms))
         .collect();
+    let mut words = BTreeMap::new();
+    for key in journal.authority().members().keys() {
+        let kept = enrol::kept_words(connection, key)?;
+        words.extend(kept.map(|kept| (*key, kept.join(" "))));
+    }
     let device = |site: Option<SiteId>| {
         let members = journal.authority().members().iter();
         let mut devices: Vec<_> = members
@@ -80,6 +88,7 @@ fn build(connection: &Connection, journal: &Journal, line: &Line, page: Page) ->
                     },
                     online: is_hub.then(|| sync::is_online(line, key, journal)),
                     ended: member.membership != Membership::Active,
+                    words: words.get(key).cloned().unwrap_or_default(),
                 }
             })
             .collect();
@@ -278,7 +287,7 @@ pub(super) async fn invite(
         code: text("invite"),
         expires: shown::moment(expires, lang),
         addresses: addresses.map(str::to_owned).collect(),
-        qr: slip::Qr::of(&text("invite"))?,
+        qr: slip::Qr::of(&text("card"))?,
         asked: reply.exit != 0,
         lang,
     })

@@ -18,6 +18,7 @@ use crate::error::{Code, Result};
 use crate::journal::Journal;
 use crate::records;
 use crate::records::delivery::{self, Coverage, State as Reached};
+use crate::sync::enrol;
 
 /// Rows of the list of what waits.
 const ROWS: usize = 200;
@@ -96,6 +97,8 @@ struct SyncPage {
     more: bool,
     log: Vec<String>,
     hub: bool,
+    /// The four words to compare with the hub's.
+    words: String,
 }
 
 /// The page.
@@ -161,6 +164,9 @@ async fn shown_page(app: &App, session: Session, log: Vec<String>) -> Answer {
             Ok(SyncPage {
                 peers: peers(connection, journal, &line, lang)?,
                 hub: journal.identity().authority.is_some(),
+                words: enrol::kept_words(connection, &journal.identity().key())?
+                    .unwrap_or_default()
+                    .join(" "),
                 more: waits.len() > ROWS,
                 waiting,
                 log,

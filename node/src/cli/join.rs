@@ -1,0 +1,82 @@
+//! `join` and `invite admit`: a device joins with a code, a card or a file; without a line, its request and the
+//! hub's answer travel as two small files.
+
+use std::path::Path;
+
+use lianxin_protocol::hash::{Hex, parse_hex_bytes};
+use lianxin_protocol::limits;
+use serde_json::{Value, json};
+
+use super::{Door, Join, Output, progress, runtime, service};
+use crate::command::{Command, Reply, with_schema};
+use crate::error::{self, Code, Error, Result};
+use crate::setup::{Line, Ticket};
+use crate::store;
+
+/// Joins, or goes on joining.
+pub(super) fn run(directory: &Path, join: &Join, output: &Output) -> Result<u8> {
+    if let Some(grant) = &join.grant {
+        let grant = Hex(&read(grant)?).to_string();
+        let reply = Door::open(directory)?.call(Command::JoinFinish { grant })?;
+        return Ok(output.print(&reply));
+    }
+    let ticket = match (&join.invite, &join.file) {
+        (Some(code), _) => Some(Ticket::typed(code)?),
+        (None, Some(file)) => Some(Ticket::file(file)?),
+        (None, None) => None,
+    };
+    let mut value = match &ticket {
+        Some(ticket) => {
+            let _wait = progress::spinner("asking the hub");
+            // Whoever wants a request has no line, unless they say where the hub is.
+            let line = match (&join.hub, &join.request_out) {
+                (None, Some(_)) => Line::None,
+                (hub, _) => Line::to(hub.as_deref()),
+            };
+            runtime()?.block_on(service::join(directory, ticket, line))?
+        }
+        None => with_schema("lianxin.join/1", json!({ "confirmed": false })),
+    };
+    let waits = value.get("confirmed") == Some(&Value::Bool(false));
+    if let (Some(out), Value::Object(fields), true) = (&join.request_out, &mut value, waits) {
+        let reply = Door::open(directory)?.call(Command::JoinRequest)?;
+        write(out, &reply, "request")?;
+        let words = reply.value.get("words").cloned().unwrap_or_default();
+        fields.insert("words".to_owned(), words);
+        fields.insert("request".to_owned(), json!(out.display().to_string()));
+    }
+    Ok(output.print(&Reply { value, exit: 0 }))
+}
+
+/// Answers a request at the hub.
+pub(super) fn admit(directory: &Path, request: &Path, out: &Path, output: &Output) -> Result<u8> {
+    let request = Hex(&read(request)?).to_string();
+    let mut door = Door::open(directory)?;
+    let mut reply = door.call(Command::InviteAdmit {
+        request: request.clone(),
+    })?;
+    let grant = door.call(Command::InviteGrant { request })?;
+    write(out, &grant, "grant")?;
+    if let Value::Object(fields) = &mut reply.value {
+        fields.insert("grant".to_owned(), json!(out.display().to_string()));
+    }
+    Ok(output.print(&reply))
+}
+
+/// A file that somebody brought: an ordinary one, and no longer than an answer can be.
+fn read(path: &Path) -> Result<Vec<u8>> {
+    // Asked first: opening a pipe would wait, and a device may never end.
+    let about = std::fs::metadata(path).map_err(error::file(path))?;
+    if !about.is_file() || about.len() > limits::GRANT_MAX as u64 {
+        let message = format!("{} is not a file of this kind", path.display());
+        return Err(Error::new(Code::BadFile, message));
+    }
+    std::fs::read(path).map_err(error::file(path))
+}
+
+fn write(path: &Path, reply: &Reply, key: &str) -> Result<()> {
+    let text = reply.value.get(key).and_then(Value::as_str);
+    let bytes = text.and_then(parse_hex_bytes);
+    let bytes = bytes.ok_or_else(|| Error::new(Code::Internal, "a reply without its file"))?;
+    store::replace_private(path, &bytes)
+}
