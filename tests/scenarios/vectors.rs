@@ -24,6 +24,7 @@ use lianxin_protocol::codec::{Reader, Writer};
 use lianxin_protocol::document::{self, Document, Edit, GuardedChange, Limits, NewEvent, Scalar};
 use lianxin_protocol::hash::{self, Hex};
 use lianxin_protocol::identity::{Channel, DeviceKey, InviteCode, Signer};
+use lianxin_protocol::invite;
 use lianxin_protocol::limits;
 use lianxin_protocol::log::{
     Branch, Checkpoint, DigestMode, EntryId, EntryKind, Flags, ForkProof, Genesis, GenesisReason,
@@ -132,6 +133,7 @@ fn areas() -> Result<Vec<Area>> {
         codec_area()?,
         hash_area(),
         identity_area()?,
+        invite_area()?,
         log_area()?,
         part_area()?,
         document_area()?,
@@ -204,6 +206,9 @@ fn hash_area() -> Area {
         ("lianxin 1 enrolment by device", &hash::ENROL_DEVICE),
         ("lianxin 1 enrolment by hub", &hash::ENROL_HUB),
         ("lianxin 1 four words", &hash::WORDS),
+        ("lianxin 1 enrolment on a stick", &hash::STICK),
+        ("lianxin 1 join request", &hash::JOIN_REQUEST),
+        ("lianxin 1 invite card", &hash::CARD),
         ("lianxin 1 fingerprint", &hash::FINGERPRINT),
         ("lianxin 1 key rotation", &hash::ROTATION),
         ("lianxin 1 fork proof", &hash::FORK_PROOF),
@@ -339,6 +344,84 @@ fn identity_area() -> Result<Area> {
         let outcome = weak.is_sound().then_some(()).ok_or(());
         area.refuse(name, "a point of small order", &weak.0, outcome)?;
     }
+    Ok(area)
+}
+
+// ---- joining without a line ----
+
+fn invite_area() -> Result<Area> {
+    let mut area = Area::new("invite", "cards, and the two files of a join on a stick");
+    let code = InviteCode::from_random([0x7a, 1, 2, 3, 4, 5, 6, 7, 8, 10]);
+    let code = code.context("another check character")?;
+    let hub = hub().public();
+    let card = invite::Card {
+        code: code.clone(),
+        network: network(),
+        hub,
+        addresses: vec!["hub.example.local:7443".to_owned()],
+        site: Some((SITE, "EM1".to_owned())),
+        device_code: "EM1A".to_owned(),
+        district: "SLJD".to_owned(),
+    };
+    let text = card.text();
+    ensure!(invite::Card::parse(&text.to_lowercase())? == card);
+    let input = json!({
+        "bits": hex(&[0x7a, 1, 2, 3, 4, 5, 6, 7, 8, 10]), "network": network().to_string(),
+        "hub": hex(&hub.0), "addresses": card.addresses, "site": hex(&SITE.0), "site_code": "EM1",
+        "device_code": "EM1A", "district": "SLJD", "text": text,
+    });
+    area.vector("card", &input, text.as_bytes());
+    let mut bent = text.clone().into_bytes();
+    bent[40] = if bent[40] == b'0' { b'1' } else { b'0' };
+    let outcome = invite::Card::parse(&String::from_utf8_lossy(&bent));
+    area.refuse("card-damaged", "the check sum does not fit", &bent, outcome)?;
+
+    let request =
+        invite::Request::new((network(), hub), &station(), &[0xaa; 32], &code, [0xcc; 32]);
+    let bytes = request.encode();
+    ensure!(invite::Request::decode(&bytes)? == request);
+    let channel = request.binding();
+    let input = json!({
+        "network": network().to_string(), "hub": hex(&hub.0), "device": hex(&station().public().0),
+        "nonce": hex(&[0xcc; 32]), "invite": hex(&code.invite_key().public().0),
+        "recipient": hex(&[0xaa; 32]), "in_place_of_the_exporter": hex(&channel),
+        "words": words::phrase(&request.channel(&channel).words_digest()),
+    });
+    area.vector("request", &input, &bytes);
+    let mut bent = bytes.clone();
+    bent[50] ^= 1;
+    let outcome = invite::Request::decode(&bent);
+    area.refuse("request-bent", "the signatures do not hold", &bent, outcome)?;
+    let outcome = invite::Request::decode(&bytes[..bytes.len() - 1]);
+    area.refuse(
+        "request-cut",
+        "its last byte is missing",
+        &bytes[..bytes.len() - 1],
+        outcome,
+    )?;
+
+    let enrolled = Enrolled {
+        network: network(),
+        certificate: certificate(),
+        device_code: "EM1A".to_owned(),
+        proof: [0; 32],
+    };
+    let grant = request.grant(&code.hub_proof_key(), enrolled, Vec::new());
+    let bytes = grant.encode();
+    let read = invite::Grant::decode(&bytes)?;
+    ensure!(read == grant && read.answers(&request, &code));
+    let input = json!({
+        "nonce": hex(&[0xcc; 32]), "device_code": "EM1A", "hub_proof": hex(&grant.enrolled.proof),
+        "authority": "left out here; a hub sends its whole authority log",
+    });
+    area.vector("grant", &input, &bytes);
+    let outcome = invite::Grant::decode(&bytes[..bytes.len() - 1]);
+    area.refuse(
+        "grant-cut",
+        "its last frame is not whole",
+        &bytes[..bytes.len() - 1],
+        outcome,
+    )?;
     Ok(area)
 }
 
