@@ -117,6 +117,15 @@ fn an_archive_is_written_with_and_without_a_daemon_and_checked_without_a_store()
         ensure!(other["bad"].to_string().contains(id), "{other}");
         verify(&archive, &["--network", "0123"])?.fails(4, "LX-6002")?;
     }
+    let folder = text(&network.scratch.join("hub"))?;
+    network
+        .hub
+        .call(&["export", "--format", "archive", "--out", &folder])?
+        .fails(2, "LX-1001")?;
+    ensure!(
+        !network.scratch.join("hub.part").exists(),
+        "a piece was left"
+    );
     network.hub_stops()?;
     let archive = text(&network.scratch.join("down.archive"))?;
     export(&network.hub, &archive)?;
