@@ -9,10 +9,15 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
+use lianxin_node::command::Command;
 use lianxin_protocol::archive::{Item, Reader, Writer};
 use lianxin_protocol::log::Entry;
+use lianxin_tests::World;
 use lianxin_tests::process::{CANARY, Device, Network, Outcome, Random, Scratch, opinion, text};
+use lianxin_tests::world::HUB;
 use serde_json::{Value, json};
+
+const A: usize = 1;
 
 /// Checks an archive where there is no data directory at all.
 fn verify(archive: &str, more: &[&str]) -> Result<Outcome> {
@@ -88,8 +93,9 @@ fn an_archive_is_written_with_and_without_a_daemon_and_checked_without_a_store()
     let mut network = filled()?;
     for (device, name) in [(&network.hub, "hub"), (&network.station, "station")] {
         let archive = text(&network.scratch.join(&format!("{name}.archive")))?;
-        // What lies there already gives way, and its mode with it.
+        // What lies there already gives way, and its mode with it; also a piece of an earlier try.
         std::fs::write(&archive, "old")?;
+        std::fs::write(Path::new(&archive).with_extension("part"), "old")?;
         let exported = export(device, &archive)?;
         ensure!(exported["records"] == 2, "{exported}");
         ensure!(!Path::new(&archive).with_extension("part").exists());
@@ -111,6 +117,15 @@ fn an_archive_is_written_with_and_without_a_daemon_and_checked_without_a_store()
         ensure!(other["bad"].to_string().contains(id), "{other}");
         verify(&archive, &["--network", "0123"])?.fails(4, "LX-6002")?;
     }
+    let folder = text(&network.scratch.join("hub"))?;
+    network
+        .hub
+        .call(&["export", "--format", "archive", "--out", &folder])?
+        .fails(2, "LX-1001")?;
+    ensure!(
+        !network.scratch.join("hub.part").exists(),
+        "a piece was left"
+    );
     network.hub_stops()?;
     let archive = text(&network.scratch.join("down.archive"))?;
     export(&network.hub, &archive)?;
@@ -266,5 +281,48 @@ fn a_device_that_waits_for_its_confirmation_gives_no_archive() -> Result<()> {
         !Path::new(&archive).with_extension("part").exists(),
         "a piece was left"
     );
+    Ok(())
+}
+
+#[test]
+fn a_page_goes_on_where_the_one_before_ended_though_the_log_has_grown_since() -> Result<()> {
+    let mut world = World::with_stations(1, 1)?;
+    world.add(A, "一")?;
+    world.heal()?;
+    let key = world.node(A)?.key;
+    let log = *world.logs_of(HUB, &key)?.keys().next().context("no log")?;
+    let page = |world: &mut World, from: u64| -> Result<(Value, Vec<Item>)> {
+        let log = log.to_string();
+        let page = world.call(HUB, Command::ArchivePage { log, from })?;
+        let digits = page["items"].as_str().context("no items")?;
+        let bytes = (0..digits.len())
+            .step_by(2)
+            .map(|at| u8::from_str_radix(&digits[at..at + 2], 16))
+            .collect::<Result<Vec<_>, _>>()?;
+        let (_, start) = Writer::begin();
+        let mut reader = Reader::default();
+        reader.push(&[start, bytes].concat());
+        let items = std::iter::from_fn(|| reader.next_item().transpose());
+        Ok((page, items.collect::<Result<_, _>>()?))
+    };
+    let (first, items) = page(&mut world, 0)?;
+    ensure!(first["next"].is_null() && first["count"] == items.len());
+    let end = first["end"]["len"].as_u64().context("no end")?;
+    // The hub joins what comes to the short run before it, so the run begins before the page.
+    world.add(A, "二")?;
+    world.heal()?;
+    let (later, items) = page(&mut world, end)?;
+    ensure!(
+        later["end"]["len"].as_u64() > Some(end),
+        "nothing has come: {later}"
+    );
+    let seqs = items.iter().filter_map(|item| match item {
+        Item::Entry(entry) => Some(entry.header.seq),
+        _ => None,
+    });
+    let seqs: Vec<_> = seqs.collect();
+    ensure!(seqs.first() == Some(&end), "entries {seqs:?} after {end}");
+    let checkpoints = items.iter().filter(|it| matches!(it, Item::Checkpoint(_)));
+    ensure!(checkpoints.count() == 1 && items.len() == seqs.len() + 1);
     Ok(())
 }

@@ -24,14 +24,15 @@ const CHUNK: usize = 64 * 1024;
 /// Writes an archive; the file appears under its name only when it is whole. Gives the number of records.
 pub(super) fn write(door: &mut Door, out: &Path) -> Result<u64> {
     let part = out.with_extension("part");
-    let written = write_part(door, &part);
+    let written = write_part(door, &part).and_then(|count| {
+        std::fs::rename(&part, out).map_err(error::file(out))?;
+        Ok(count)
+    });
     if written.is_err() {
         // What cannot be removed belongs to somebody else.
         drop(std::fs::remove_file(&part));
     }
-    let count = written?;
-    std::fs::rename(&part, out).map_err(error::file(out))?;
-    Ok(count)
+    written
 }
 
 fn write_part(door: &mut Door, part: &Path) -> Result<u64> {
