@@ -736,9 +736,10 @@ fn crowd(first: &GuardedChange, count: u64) -> Vec<RawChange> {
 #[test]
 fn a_record_has_as_many_operations_as_one_may_have() -> TestResult {
     let raw = Document::new().edit(&ANNA, &start("opinion"))?;
-    let mut changes = vec![open(&raw, &ANNA)?];
-    let most = limits::RECORD_OPS_MAX as usize / MAX_OPS;
-    for raw in crowd(&changes[0].clone(), most as u64 + 3) {
+    let first = open(&raw, &ANNA)?;
+    let mut changes = vec![first.clone()];
+    let most = usize::try_from(limits::RECORD_OPS_MAX)? / MAX_OPS;
+    for raw in crowd(&first, most as u64 + 3) {
         changes.push(open(&raw, &ANNA)?);
     }
     let built = Document::build(changes.clone());
