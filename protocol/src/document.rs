@@ -141,8 +141,8 @@ pub enum EditError {
         /// Its length, or a lower bound of it.
         bytes: usize,
     },
-    /// The record has as many changes, or as many bytes of them, as one may have
-    /// ([`limits::RECORD_CHANGES_MAX`], [`limits::RECORD_BYTES_MAX`]).
+    /// The record has as many changes, operations or bytes of them as one may have
+    /// ([`limits::RECORD_CHANGES_MAX`], [`limits::RECORD_OPS_MAX`], [`limits::RECORD_BYTES_MAX`]).
     #[error("the record is full")]
     RecordFull,
     /// More than [`MAX_DEPS`] changes stand side by side, so that many devices wrote while apart. No
@@ -260,7 +260,11 @@ impl Document {
             return Err(EditError::TooLarge { bytes: bytes.len() });
         }
         let held = self.nodes.iter().map(|node| node.change.raw_bytes().len());
-        if held.sum::<usize>() + bytes.len() > limits::RECORD_BYTES_MAX {
+        let ops = |change: &Change| change.len() as u64;
+        let held_ops = self.nodes.iter().map(|node| ops(&node.change));
+        if held.sum::<usize>() + bytes.len() > limits::RECORD_BYTES_MAX
+            || held_ops.sum::<u64>() + ops(&change) > limits::RECORD_OPS_MAX
+        {
             return Err(EditError::RecordFull);
         }
         if change.deps().len() > MAX_DEPS {

@@ -18,7 +18,8 @@ fn sources(folder: &str) -> Result<BTreeMap<String, String>> {
         for entry in std::fs::read_dir(&folder)? {
             let path = entry?.path();
             if path.is_dir() {
-                open.push(path);
+                // What is built there is nobody's to tidy.
+                open.extend((!path.ends_with("target")).then_some(path));
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let name = path.strip_prefix(root())?.to_str().context("a name")?;
                 found.insert(name.replace('\\', "/"), std::fs::read_to_string(&path)?);

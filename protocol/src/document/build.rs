@@ -73,7 +73,7 @@ pub enum RejectReason {
     /// It names an actor that has written nothing in this record.
     #[error("the change refers to an unknown author")]
     UnknownActor,
-    /// The record has as many changes or bytes as one may have, without it. Of all changes the first in causal
+    /// The record has as many changes, operations or bytes as one may have, without it. Of all changes the first in causal
     /// order count, the smaller hash first, so that every device keeps the same ones.
     #[error("the record is full")]
     RecordFull,
@@ -91,7 +91,7 @@ impl Document {
         changes.sort_unstable_by_key(GuardedChange::hash);
         changes.dedup_by_key(|change| change.hash());
         let mut plan = Plan::of(&changes);
-        let automerge = apply(&changes, &plan.order).unwrap_or_else(|| plan.apply_singly(&changes));
+        let automerge = apply(&changes, &plan.order).unwrap_or_else(|| plan.apply_halved(&changes));
         plan.finish(&changes, automerge)
     }
 }
@@ -160,7 +160,7 @@ impl Plan {
 
         let mut order = Vec::with_capacity(changes.len());
         let mut actors = BTreeSet::new();
-        let (mut bytes, mut full) = (0, false);
+        let (mut ops, mut bytes, mut full) = (0, 0, false);
         while let Some(index) = ready.pop_first() {
             let Some(change) = changes.get(index) else {
                 continue;
@@ -170,8 +170,11 @@ impl Plan {
                 rejected.insert(index, reason);
                 continue;
             }
+            ops += change.ops;
             bytes += change.change.raw_bytes().len();
-            full |= order.len() >= limits::RECORD_CHANGES_MAX || bytes > limits::RECORD_BYTES_MAX;
+            full |= order.len() >= limits::RECORD_CHANGES_MAX
+                || bytes > limits::RECORD_BYTES_MAX
+                || ops > limits::RECORD_OPS_MAX;
             if full {
                 // What builds on a change that found no place finds none either, and does not wait.
                 rejected.insert(index, RejectReason::RecordFull);
@@ -191,30 +194,43 @@ impl Plan {
         Self { order, rejected }
     }
 
-    /// The slow way, after the one call failed: each change by itself, and the offenders are
-    /// rejected.
-    fn apply_singly(&mut self, changes: &[GuardedChange]) -> Automerge {
+    /// The slow way, after the one call failed: halves that fail are halved again, until the offenders stand
+    /// alone and are rejected. Each attempt costs a copy of the document, so one offender among thousands must
+    /// not cost thousands.
+    fn apply_halved(&mut self, changes: &[GuardedChange]) -> Automerge {
         let mut automerge = blank();
         let mut applied = BTreeSet::new();
-        for index in std::mem::take(&mut self.order) {
-            let Some(change) = changes.get(index) else {
+        // The piece that comes first in causal order is on top.
+        let mut pieces = vec![std::mem::take(&mut self.order)];
+        while let Some(mut piece) = pieces.pop() {
+            let mut known = BTreeSet::new();
+            piece.retain(|index| {
+                let has = |dep| applied.contains(dep) || known.contains(dep);
+                let change = changes.get(*index);
+                let ready = change.filter(|change| change.deps().iter().all(has));
+                ready.is_some_and(|change| known.insert(change.hash()))
+            });
+            let Some(first) = piece.first().copied() else {
                 continue;
             };
-            if !change.deps().iter().all(|dep| applied.contains(dep)) {
-                continue;
-            }
+            let feed = || piece.iter().filter_map(|index| changes.get(*index));
             // A failed attempt may leave any state behind, so each is made on a copy.
             let attempt = catch_unwind(AssertUnwindSafe(|| {
                 let mut copy = automerge.clone();
-                copy.apply_changes([change.change.clone()]).ok()?;
+                copy.apply_changes(feed().map(|it| it.change.clone()))
+                    .ok()?;
                 Some(copy)
             }));
             if let Ok(Some(copy)) = attempt {
                 automerge = copy;
-                applied.insert(change.hash());
-                self.order.push(index);
+                applied.append(&mut known);
+                self.order.append(&mut piece);
+            } else if piece.len() == 1 {
+                self.rejected.insert(first, RejectReason::NotApplicable);
             } else {
-                self.rejected.insert(index, RejectReason::NotApplicable);
+                let rest = piece.split_off(piece.len() / 2);
+                pieces.push(rest);
+                pieces.push(piece);
             }
         }
         automerge

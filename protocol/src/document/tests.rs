@@ -505,6 +505,56 @@ fn a_change_that_makes_automerge_panic_is_rejected_alone() -> TestResult {
 }
 
 #[test]
+fn offenders_are_found_wherever_they_stand_and_nothing_else_is_refused() -> TestResult {
+    let raw = Document::new().edit(&ANNA, &start("opinion"))?;
+    let mut changes = vec![open(&raw, &ANNA)?];
+    let first = changes.first().ok_or("no change")?.clone();
+    for raw in chain(&first, 40, 1) {
+        changes.push(open(&raw, &ANNA)?);
+    }
+    let good = changes.clone();
+    let mut offenders = Vec::new();
+    for at in [0, 1, 13, 14, 40] {
+        let dep = good.get(at).ok_or("no change")?;
+        let mut columns = one_put();
+        columns.insert(0, (1, vec![0x7f, 0]));
+        columns.insert(1, (2, vec![0x7f, 0xb8, 0x17]));
+        let actor = [0xd0 + u8::try_from(at)?; 16];
+        let hostile = HandMade {
+            deps: vec![dep.hash()],
+            actor,
+            start_op: dep.max_op() + 1,
+            columns,
+            ..HandMade::default()
+        };
+        let hostile = open(&hostile.raw(), &actor)?;
+        let on_top = HandMade {
+            deps: vec![hostile.hash()],
+            actor: CARL,
+            start_op: hostile.max_op() + 1,
+            columns: one_put(),
+            ..HandMade::default()
+        };
+        if at == 13 {
+            changes.push(open(&on_top.raw(), &CARL)?);
+        }
+        offenders.push(hostile.hash());
+        changes.push(hostile);
+    }
+    let built = Document::build(changes);
+    let mut rejected: Vec<_> = built.rejected.iter().map(|it| it.hash).collect();
+    rejected.sort_unstable();
+    offenders.sort_unstable();
+    assert_eq!(rejected, offenders);
+    assert_eq!(built.waiting.len(), 1);
+    let expected = Document::build(good).document;
+    assert_eq!(built.document.heads(), expected.heads());
+    assert_eq!(built.document.view(), expected.view());
+    assert_eq!(built.document.history(), expected.history());
+    Ok(())
+}
+
+#[test]
 fn events_come_in_causal_order_with_all_that_precedes_them() -> TestResult {
     let (mut here, mut there, first) = parted()?;
     let add = |keys: &[&str]| Edit {
@@ -644,6 +694,73 @@ fn a_record_has_as_many_changes_as_one_may_have_and_then_takes_no_more() -> Test
     let mut document = built.document;
     let refused = document.edit(&BEN, &set("title", "one more"));
     assert_eq!(refused, Err(EditError::RecordFull));
+    Ok(())
+}
+
+/// The same with as many operations in each as one change may have: they all put at one key.
+fn crowd(first: &GuardedChange, count: u64) -> Vec<RawChange> {
+    let ops = MAX_OPS as u64;
+    let run = |value: u8| [signed(MAX_OPS as i64), vec![value]].concat();
+    // A change may have no more operations than bytes: one value is that long.
+    let meta = [
+        vec![0x7f],
+        unsigned(ops << 4 | 6),
+        signed(MAX_OPS as i64 - 1),
+        vec![0],
+    ]
+    .concat();
+    let columns = vec![
+        (21, [signed(MAX_OPS as i64), vec![1, b'k']].concat()),
+        (52, unsigned(ops)),
+        (66, run(1)),
+        (86, meta),
+        (87, vec![b'x'; MAX_OPS]),
+        (112, run(0)),
+    ];
+    let mut before = first.hash();
+    let changes = (0..count).map(|n| {
+        let change = HandMade {
+            deps: vec![before],
+            seq: first.seq() + 1 + n,
+            start_op: first.max_op() + 1 + n * ops,
+            columns: columns.clone(),
+            ..HandMade::default()
+        };
+        let raw = change.raw();
+        before = raw.hash;
+        raw
+    });
+    changes.collect()
+}
+
+#[test]
+fn a_record_has_as_many_operations_as_one_may_have() -> TestResult {
+    let raw = Document::new().edit(&ANNA, &start("opinion"))?;
+    let first = open(&raw, &ANNA)?;
+    let mut changes = vec![first.clone()];
+    let most = usize::try_from(limits::RECORD_OPS_MAX)? / MAX_OPS;
+    for raw in crowd(&first, most as u64 + 3) {
+        changes.push(open(&raw, &ANNA)?);
+    }
+    let built = Document::build(changes.clone());
+    // The first change has operations as well, so one fewer of the others finds room.
+    assert_eq!(built.document.history().len(), most);
+    let full = |it: &Rejected| it.reason == RejectReason::RecordFull;
+    assert_eq!(built.rejected.len(), 4);
+    assert!(built.rejected.iter().all(full));
+    let mut document = built.document;
+    let keys = (0..4_000).map(|n| (format!("{n:04}"), Some(s("x"))));
+    let mut edit = Edit {
+        fields: keys.collect(),
+        ..Edit::default()
+    };
+    for n in 0..4 {
+        document.edit(&BEN, &edit)?;
+        let values = edit.fields.values_mut().flatten();
+        values.for_each(|value| *value = Scalar::Int(n));
+    }
+    assert_eq!(document.edit(&BEN, &edit), Err(EditError::RecordFull));
+    document.edit(&BEN, &set("title", "short"))?;
     Ok(())
 }
 
