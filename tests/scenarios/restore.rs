@@ -281,8 +281,19 @@ fn a_peer_that_claims_without_end_is_not_heard_without_end() -> Result<()> {
     }
     let logs = logs_of(&mut world, A)?.len();
     ensure!(logs == 1 + limits::CLAIMS_PER_PEER, "{logs} logs");
-    // Another peer is heard all the same.
-    claimed(&mut world, A, HUB)?;
+    // Another peer is heard all the same, when it speaks of the log that is written.
+    let key = world.node(A)?.key;
+    let before = world.logs_of(A, &key)?;
+    ids.extend(add_all(&mut world, A, &["二"])?);
+    let now = world.logs_of(A, &key)?;
+    let mut grown = now
+        .into_iter()
+        .filter(|(log, tip)| before.get(log) != Some(tip));
+    let (written, _) = grown.next().context("nothing was written")?;
+    let hub = world.node(HUB)?.key;
+    world.transact(A, |journal, connection| {
+        journal.peer_is_ahead(connection, &written, &hub)
+    })?;
     ids.extend(add_all(&mut world, A, &["三"])?);
     ensure!(
         logs_of(&mut world, A)?.len() == logs + 1,

@@ -279,6 +279,7 @@ fn each_foreign_library_has_its_place() -> Result<()> {
         "node/src/sync/peer.rs",
         "node/src/sync/attend.rs",
         "node/src/sync/enrol.rs",
+        "node/src/sync/stick.rs",
     ];
     only_in("rusqlite", &all, &rusqlite)?;
     only_in("axum", &all, &["node/src/web.rs", "node/src/web/"])?;
