@@ -9,8 +9,9 @@ use lianxin_protocol::log::LogId;
 use lianxin_protocol::message::{Tip, space_digest};
 use serde_json::Value;
 
-use crate::command::{Command, Reply};
+use crate::command::Command;
 use crate::error::{Code, Error, Result};
+use crate::reply::Reply;
 
 /// Gives the bytes of an archive to `put`, piece by piece; `call` carries out commands on the store. Says how
 /// many records the store has.

@@ -17,9 +17,10 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use serde_json::{Value, json};
 
-use crate::command::{Command, Reply};
+use crate::command::Command;
 use crate::config::{Config, Overrides};
 use crate::error::{Code, Error, Kind, Result};
+use crate::reply::Reply;
 use crate::setup::{self, HubInit};
 use crate::socket::{self, Request};
 use crate::store::Store;
@@ -479,7 +480,7 @@ fn carry_out(cli: Cli) -> Result<u8> {
             };
             let mut reply = Door::open(&data)?.call(command)?;
             if let Some(out) = out {
-                let card = crate::command::with_schema("lianxin.invite/1", reply.value.clone());
+                let card = crate::reply::with_schema("lianxin.invite/1", reply.value.clone());
                 crate::store::write_private(&out, format!("{card:#}\n").as_bytes())?;
             }
             if let Value::Object(fields) = &mut reply.value {

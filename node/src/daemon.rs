@@ -13,9 +13,10 @@ use tokio::sync::watch;
 
 use crate::changes::Changes;
 use crate::clock::{self, Monotonic};
-use crate::command::{self, Reply, with_schema};
+use crate::command;
 use crate::error::{Code, Error, Kind, Result};
 use crate::records::{self, Projection, Reader};
+use crate::reply::{Reply, with_schema};
 use crate::requests;
 use crate::setup;
 use crate::store::{self, Store};

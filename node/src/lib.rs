@@ -25,6 +25,7 @@ pub mod drafts;
 pub mod error;
 pub mod journal;
 pub mod records;
+pub mod reply;
 pub mod requests;
 pub mod setup;
 pub mod slips;

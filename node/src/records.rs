@@ -6,6 +6,8 @@
 //! authority, catalogue); `lianxin reproject` makes identical rows from the same logs.
 
 pub mod delivery;
+mod numbers;
+mod query;
 pub mod save;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,13 +22,19 @@ use lianxin_protocol::identity::{DeviceKey, short};
 use lianxin_protocol::log::{Entry, EntryKind, LogId, RecordId};
 use lianxin_protocol::part::{Part, PartRef, reference};
 use lianxin_protocol::space::SpaceId;
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, params};
 use serde_json::{Map, Value, json};
 
 use crate::clock;
 use crate::error::{Code, Error, Result};
 use crate::journal::segments::{Segments, split_key};
 use crate::journal::{Journal, exceptions};
+
+pub use numbers::is_numbered;
+pub use query::{
+    Filter, Listed, called, count, find, list, named, peer_seen, peers, queue, referring, rows,
+    tally,
+};
 
 /// What a device may do in a record's workflow, by its role.
 #[must_use]
@@ -484,7 +492,7 @@ impl Content {
                 let device = devices.get(&event.actor);
                 let role = device.and_then(|device| authority.role(device));
                 // An operator's PC may do all that the hub may, but give numbers.
-                let numbered = kind.is_some_and(|kind| save::is_numbered(kind, &event.event));
+                let numbered = kind.is_some_and(|kind| is_numbered(kind, &event.event));
                 let role = role.filter(|role| !numbered || *role == Role::Hub);
                 Step {
                     event: event.event.clone(),
@@ -570,6 +578,13 @@ impl Content {
             waiting: gathered.built.waiting.len(),
             unreadable: view.unreadable,
         }
+    }
+
+    /// Case numbers that the hub gave with steps which count.
+    fn case_numbers(&self) -> impl Iterator<Item = &str> {
+        let applied = |event: &&ShownEvent| matches!(event.outcome, Outcome::Applied { .. });
+        let given = self.events.iter().filter(applied);
+        given.filter_map(|event| event.data.get(numbers::HUB_NO)?.as_str())
     }
 
     /// Digest of all that is shown: equal on two nodes exactly when they show the same.
@@ -746,7 +761,7 @@ impl Projection {
         if !self.refused.is_empty() {
             journal.hold_back(connection, &self.refused)?;
         }
-        save::take_numbers(connection, journal, content)?;
+        numbers::take_numbers(connection, journal, content.case_numbers())?;
         journal.records_changed();
         Ok(true)
     }
@@ -776,354 +791,6 @@ pub fn stale(connection: &Connection, most: usize) -> Result<Vec<i64>> {
     let most = i64::try_from(most).unwrap_or(i64::MAX);
     let keys = statement.query_map([most], |row| row.get(0))?;
     Ok(keys.collect::<Result<_, _>>()?)
-}
-
-// ---- queries ----
-
-/// The number in this store of a record, by id or 受理编号.
-///
-/// # Errors
-/// [`Code::NoRecord`] when there is none.
-pub fn find(connection: &Connection, id: &str) -> Result<i64> {
-    let found: Option<i64> = match RecordId::parse(id.trim()) {
-        Some(record) => {
-            let mut statement =
-                connection.prepare_cached("SELECT id FROM records WHERE record = ?1")?;
-            statement
-                .query_row([record.0], |row| row.get(0))
-                .optional()?
-        }
-        None => {
-            let number = numbered(id).ok_or_else(|| {
-                Error::new(Code::NoRecord, "this is neither a record id nor a number")
-            })?;
-            let mut statement =
-                connection.prepare_cached("SELECT id FROM records WHERE number = ?1")?;
-            statement.query_row([number], |row| row.get(0)).optional()?
-        }
-    };
-    found.ok_or_else(|| Error::new(Code::NoRecord, "this device has no such record"))
-}
-
-/// The record that a reference names, if this device has it: by id, by number, or as the only one of these
-/// kinds with that title.
-///
-/// # Errors
-/// The store cannot be read.
-pub fn named(connection: &Connection, text: &str, kinds: &[String]) -> Result<Option<Listed>> {
-    let found = match find(connection, text) {
-        Ok(key) => Some(key),
-        Err(error) if error.code() == Code::NoRecord => {
-            let mut statement = connection
-                .prepare_cached("SELECT id FROM records WHERE kind = ?1 AND title = ?2 LIMIT 2")?;
-            let mut same = Vec::new();
-            for kind in kinds {
-                let keys =
-                    statement.query_map([kind.as_str(), text], |row| row.get::<_, i64>(0))?;
-                same.extend(keys.collect::<Result<Vec<_>, _>>()?);
-            }
-            same.pop().filter(|_| same.is_empty())
-        }
-        Err(error) => return Err(error),
-    };
-    let row = rows(connection, found.as_slice())?.pop();
-    Ok(row.filter(|row| kinds.contains(&row.kind)))
-}
-
-/// Records of a kind that refer to this one by a field: by its id, its number or, if it has none, its title.
-/// In the order in which they came together, then oldest first.
-///
-/// # Errors
-/// The store cannot be read.
-pub fn referring(
-    connection: &Connection,
-    to: &Listed,
-    (kind, by): (&str, &str),
-    most: usize,
-) -> Result<Vec<Listed>> {
-    let title = to.title.as_ref().filter(|_| to.number.is_none());
-    let sql = format!(
-        "SELECT DISTINCT {LISTED} FROM mentions CROSS JOIN records ON records.id = mentions.record
-         WHERE mentions.target IN (?1, ?2, ?3) AND mentions.field = ?4 AND records.kind = ?5
-         ORDER BY json_extract(facts, '$.place'), records.record LIMIT ?6"
-    );
-    let mut statement = connection.prepare_cached(&sql)?;
-    let found = statement.query_map(
-        params![to.id.hyphenated(), to.number, title, by, kind, most as u64],
-        listed,
-    )?;
-    collect(connection, found)
-}
-
-/// Which records a list shows.
-#[derive(Clone, Debug, Default)]
-pub struct Filter {
-    /// Code of a kind.
-    pub kind: Option<String>,
-    /// Code of a status, as shown.
-    pub status: Option<String>,
-    /// Text in number, title or any text.
-    pub search: Option<String>,
-    /// Only those with, or without, fields in conflict.
-    pub conflicts: Option<bool>,
-    /// Only records that belong to no other.
-    pub whole: bool,
-    /// Rows at most.
-    pub limit: usize,
-    /// Id of the last record of the page before.
-    pub after: Option<RecordId>,
-}
-
-/// One row of a list.
-#[derive(Clone, Debug)]
-pub struct Listed {
-    /// Its number in this store.
-    pub key: i64,
-    /// The record.
-    pub id: RecordId,
-    /// Code of its kind.
-    pub kind: String,
-    /// 受理编号.
-    pub number: Option<String>,
-    /// Its title.
-    pub title: Option<String>,
-    /// Folded status.
-    pub status: String,
-    /// Fields in conflict.
-    pub conflicts: i64,
-    /// Its space.
-    pub space: SpaceId,
-    /// What it holds in the clear, as nested JSON.
-    pub facts: Map<String, Value>,
-}
-
-impl Listed {
-    /// When it was recorded, by the recording device's clock: ids carry it (RFC 9562, version 7).
-    #[must_use]
-    pub fn recorded_ms(&self) -> u64 {
-        let [a, b, c, d, e, f, ..] = self.id.0;
-        u64::from_be_bytes([0, 0, a, b, c, d, e, f])
-    }
-}
-
-const LISTED: &str =
-    "records.id, records.record, kind, number, title, status, conflicts, space, facts";
-
-fn listed(row: &rusqlite::Row<'_>) -> rusqlite::Result<Listed> {
-    let facts: Option<String> = row.get(8)?;
-    Ok(Listed {
-        key: row.get(0)?,
-        id: RecordId(row.get(1)?),
-        kind: row.get(2)?,
-        number: row.get(3)?,
-        title: row.get(4)?,
-        status: row.get(5)?,
-        conflicts: row.get(6)?,
-        space: SpaceId(row.get(7)?),
-        facts: facts
-            .and_then(|facts| serde_json::from_str(&facts).ok())
-            .unwrap_or_default(),
-    })
-}
-
-/// What a record is called, where what names it is itself a record: a sheet is called by its unit.
-///
-/// # Errors
-/// The store cannot be read.
-pub fn called(
-    connection: &Connection,
-    kind: &str,
-    title: Option<String>,
-) -> Result<Option<String>> {
-    let kind = Catalogue::standard().kind(kind);
-    let by_record = kind.is_some_and(|kind| {
-        let fields = kind.named_by.iter().filter_map(|key| kind.field(key));
-        fields.into_iter().any(|field| !field.names().is_empty())
-    });
-    let title = match title {
-        Some(title) if by_record => title,
-        title => return Ok(title),
-    };
-    let mut words = Vec::new();
-    for word in title.split(' ') {
-        let mut statement =
-            connection.prepare_cached("SELECT title FROM records WHERE record = ?1")?;
-        let named: Option<Option<String>> = match RecordId::parse(word) {
-            Some(id) => statement.query_row([id.0], |row| row.get(0)).optional()?,
-            None => None,
-        };
-        words.push(named.flatten().unwrap_or_else(|| word.to_owned()));
-    }
-    Ok(Some(words.join(" ")))
-}
-
-/// Reads rows, each called by its name.
-fn collect(
-    connection: &Connection,
-    rows: impl Iterator<Item = rusqlite::Result<Listed>>,
-) -> Result<Vec<Listed>> {
-    let mut found = Vec::new();
-    for row in rows {
-        let mut row = row?;
-        row.title = called(connection, &row.kind, row.title)?;
-        found.push(row);
-    }
-    Ok(found)
-}
-
-/// Records of a kind in a folded status, oldest first: what waits longest comes first.
-///
-/// # Errors
-/// The store cannot be read.
-pub fn queue(
-    connection: &Connection,
-    kind: &str,
-    status: &str,
-    most: usize,
-) -> Result<Vec<Listed>> {
-    let sql = format!(
-        "SELECT {LISTED} FROM records WHERE kind = ?1 AND status = ?2 ORDER BY record LIMIT ?3"
-    );
-    let mut statement = connection.prepare_cached(&sql)?;
-    let rows = statement.query_map(params![kind, status, most as u64], listed)?;
-    collect(connection, rows)
-}
-
-/// How many records of a kind are in a folded status.
-///
-/// # Errors
-/// The store cannot be read.
-pub fn count(connection: &Connection, kind: &str, status: &str) -> Result<u64> {
-    let mut statement = connection
-        .prepare_cached("SELECT count(*) FROM records WHERE kind = ?1 AND status = ?2")?;
-    Ok(statement.query_row([kind, status], |row| row.get(0))?)
-}
-
-/// How many records of a kind stand where: space, folded status, count.
-///
-/// # Errors
-/// The store cannot be read.
-pub fn tally(connection: &Connection, kind: &str) -> Result<Vec<(SpaceId, String, u64)>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT space, status, count(*) FROM records WHERE kind = ?1 GROUP BY space, status",
-    )?;
-    let rows = statement.query_map([kind], |row| {
-        Ok((SpaceId(row.get(0)?), row.get(1)?, row.get(2)?))
-    })?;
-    Ok(rows.collect::<Result<_, _>>()?)
-}
-
-/// The rows of these records, in the order given; those that are not shown are left out.
-///
-/// # Errors
-/// The store cannot be read.
-pub fn rows(connection: &Connection, keys: &[i64]) -> Result<Vec<Listed>> {
-    let sql = format!("SELECT {LISTED} FROM records WHERE id = ?1 AND kind <> ''");
-    let mut statement = connection.prepare_cached(&sql)?;
-    let mut found = Vec::with_capacity(keys.len());
-    for key in keys {
-        found.extend(statement.query_row([key], listed).optional()?);
-    }
-    collect(connection, found.into_iter().map(Ok))
-}
-
-/// Records, newest first: ids are ordered by time.
-///
-/// # Errors
-/// The store cannot be read.
-pub fn list(connection: &Connection, filter: &Filter) -> Result<Vec<Listed>> {
-    let status = filter.status.as_ref().map(|status| {
-        // A derived status is stored as the one that it stands for.
-        let kinds = Catalogue::standard()
-            .kinds()
-            .flat_map(|kind| &kind.statuses);
-        let found = kinds.into_iter().find(|known| known.code == *status);
-        found
-            .and_then(|known| known.stands_for.clone())
-            .unwrap_or_else(|| status.clone())
-    });
-    let mut whole = String::new();
-    if filter.whole {
-        // Codes of the catalogue, which are small letters: nothing to quote.
-        let kinds = Catalogue::standard().kinds();
-        let parts = kinds.filter(|kind| kind.parent.is_some());
-        let parts: Vec<_> = parts.map(|kind| format!("'{}'", kind.code)).collect();
-        whole = format!(" AND kind NOT IN ({})", parts.join(", "));
-    }
-    let sql = format!(
-        "SELECT {LISTED} FROM records
-         WHERE kind IS NOT NULL AND kind <> ''
-           AND (?1 IS NULL OR record < ?1)
-           AND (?2 IS NULL OR kind = ?2)
-           AND (?3 IS NULL OR status = ?3)
-           AND (?5 IS NULL OR (conflicts > 0) = ?5){whole}
-           AND (?4 IS NULL OR instr(number, ?4) OR EXISTS (
-                SELECT 1 FROM touches CROSS JOIN parts ON parts.entry = touches.entry
-                WHERE touches.record = records.id AND instr(parts.payload, CAST(?4 AS BLOB))))
-         ORDER BY record DESC"
-    );
-    let mut statement = connection.prepare_cached(&sql)?;
-    let after = filter.after.map(|record| record.0);
-    let mut rows = statement.query(params![
-        after,
-        filter.kind,
-        status,
-        filter.search,
-        filter.conflicts,
-    ])?;
-    let mut found = Vec::new();
-    while found.len() < filter.limit {
-        let Some(row) = rows.next()? else { break };
-        let row = listed(row)?;
-        if let Some(search) = &filter.search {
-            let numbered = row
-                .number
-                .as_ref()
-                .is_some_and(|number| number.contains(search));
-            if !numbered && !says(connection, row.key, search)? {
-                continue;
-            }
-        }
-        found.push(row);
-    }
-    collect(connection, found.into_iter().map(Ok))
-}
-
-/// Whether some text of a record has `search` in it. The bytes of a part hold salts and field names as
-/// well, so what SQL found in them is looked at again.
-fn says(connection: &Connection, record: i64, search: &str) -> Result<bool> {
-    let parts = parts(connection, record)?;
-    Ok(parts
-        .values()
-        .flat_map(|part| part.texts.values())
-        .any(|text| text.contains(search)))
-}
-
-/// Notes when and where a peer was spoken to.
-///
-/// # Errors
-/// The store cannot be written.
-pub fn peer_seen(connection: &Connection, peer: &DeviceKey, at_ms: u64, path: &str) -> Result<()> {
-    let mut statement = connection.prepare_cached(
-        "INSERT INTO peers (device, last_seen_ms, path) VALUES (?1, ?2, ?3)
-         ON CONFLICT (device) DO UPDATE SET last_seen_ms = excluded.last_seen_ms,
-             path = excluded.path",
-    )?;
-    statement.execute(params![peer.0, at_ms, path])?;
-    Ok(())
-}
-
-/// Devices that were spoken to: key, time in Unix milliseconds, address.
-///
-/// # Errors
-/// The store cannot be read.
-pub fn peers(connection: &Connection) -> Result<Vec<(DeviceKey, u64, String)>> {
-    let mut statement = connection
-        .prepare_cached("SELECT device, last_seen_ms, path FROM peers ORDER BY device")?;
-    let rows = statement.query_map([], |row| {
-        Ok((DeviceKey(row.get(0)?), row.get(1)?, row.get(2)?))
-    })?;
-    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 /// Digest of what a space shows: records in id order with the digests of their content. A record of

@@ -33,7 +33,7 @@ use crate::error::{Code, Error, Result};
 use crate::journal::Journal;
 use crate::journal::segments::split_key;
 use crate::records;
-use crate::records::save::{self, Author};
+use crate::records::save::{self, Author, Saved};
 use crate::sync::enrol;
 
 /// Longest life of an invite, in hours.
@@ -229,6 +229,31 @@ pub fn asker(by: &str) -> (&str, Option<&str>) {
 }
 
 // ---- asking ----
+
+/// Takes a step of a record's workflow, or asks the hub to, at an operator's PC and for one that the hub numbers.
+///
+/// # Errors
+/// As [`save::ready`] and [`save::take`]; [`Code::NothingToDo`] when the hub has been asked already.
+pub fn act(
+    connection: &Connection,
+    journal: &mut Journal,
+    key: i64,
+    (event, input): (&str, &Value),
+    author: &Author,
+) -> Result<Saved> {
+    let ready = save::ready(connection, journal, key, event, input)?;
+    if !ready.is_numbered() || journal.identity().authority.is_some() {
+        return save::take(connection, journal, ready, author);
+    }
+    may_ask(journal)?;
+    let id = ready.id();
+    ask(connection, journal, ready.into_ask()?, author)?;
+    Ok(Saved {
+        key,
+        id,
+        requested: true,
+    })
+}
 
 /// Whether this device is one that asks the hub: an operator's PC that the network knows and has not
 /// revoked.
@@ -448,7 +473,7 @@ fn take_step(
     }
     let kind = Catalogue::standard().kind(kind.as_deref().unwrap_or_default());
     // The hub signs nothing for others that they can sign themselves.
-    let Some(kind) = kind.filter(|kind| save::is_numbered(kind, &act.event)) else {
+    let Some(kind) = kind.filter(|kind| records::is_numbered(kind, &act.event)) else {
         return Ok(Step::Refused(Refusal::StepRefused));
     };
     let facts = act.facts.iter().map(|(key, datum)| {
@@ -460,7 +485,7 @@ fn take_step(
         (key.clone(), fact)
     });
     let input = Value::Object(kind.nest(&facts.collect(), &BTreeMap::new()));
-    match save::act(connection, journal, key, &act.event, &input, author) {
+    match self::act(connection, journal, key, (&act.event, &input), author) {
         Ok(_) => Ok(Step::Taken),
         Err(error) if error.code() == Code::RecordWaiting => Ok(Step::Waits),
         Err(error) if error.leaves_nothing() => {

@@ -19,9 +19,9 @@ use zeroize::Zeroizing;
 
 use crate::accounts;
 use crate::clock;
-use crate::command;
 use crate::error::{self, Code, Error, Result};
 use crate::journal::{Identity, Journal};
+use crate::reply::with_schema;
 use crate::store::{self, Making, Store};
 use crate::sync::enrol::{self, Joined};
 pub use crate::sync::resolve;
@@ -152,7 +152,7 @@ pub fn hub_init(directory: &Path, init: &HubInit<'_>) -> Result<Value> {
     if let (None, Value::Object(fields)) = (init.recovery_out, &mut reply) {
         fields.insert("recovery".to_owned(), card);
     }
-    Ok(command::with_schema("lianxin.hub-init/1", reply))
+    Ok(with_schema("lianxin.hub-init/1", reply))
 }
 
 /// Writes the first rows of a new store and opens its writer.
@@ -344,7 +344,7 @@ pub async fn join(directory: &Path, ticket: &Ticket, line: Line<'_>) -> Result<V
         .map(|(_, code)| code.clone());
     // A device code is its site's code and a letter.
     let site = site.or_else(|| device_code.get(..3).map(str::to_owned));
-    Ok(command::with_schema(
+    Ok(with_schema(
         "lianxin.join/1",
         json!({
             "network": network.to_string(),

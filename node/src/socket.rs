@@ -12,8 +12,9 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixListener;
 
-use crate::command::{Command, Reply};
+use crate::command::Command;
 use crate::error::{self, Code, Error, Result};
+use crate::reply::Reply;
 
 /// Wait after a caller could not be let in.
 const RETRY: std::time::Duration = std::time::Duration::from_millis(200);

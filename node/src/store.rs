@@ -370,6 +370,18 @@ fn migrate(connection: &Connection) -> Result<()> {
     Ok(())
 }
 
+/// Begins a file that only its owner may read, in the place of what was there.
+///
+/// # Errors
+/// It cannot be made.
+pub fn create_private(path: &Path) -> Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map_err(error::file(path))
+}
+
 /// Writes a file that only its owner may read, durably and whole or not at all.
 ///
 /// # Errors

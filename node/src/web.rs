@@ -53,9 +53,9 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, oneshot, watch};
 
 use crate::changes::Changes;
-use crate::command::Reply;
 use crate::error::{Code, Error, Result};
 use crate::journal::Journal;
+use crate::reply::Reply;
 use crate::writer::WriterThread;
 
 pub use guard::Hosts;

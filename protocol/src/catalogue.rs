@@ -17,6 +17,7 @@
 //! Rejected: one Rust type per kind. The compiler would check spelling, but forms, search, export
 //! and reports would each repeat all forty-five kinds.
 
+mod check;
 mod fold;
 mod load;
 mod read;

@@ -4,8 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use lianxin_node::command::{Command, Reply};
+use lianxin_node::command::Command;
 use lianxin_node::error::{Code, Error};
+use lianxin_node::reply::Reply;
 use lianxin_node::{records, requests};
 use lianxin_protocol::authority::{Cut, Order, Reason};
 use lianxin_protocol::document::{Edit, NewEvent, Scalar};

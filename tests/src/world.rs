@@ -14,9 +14,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use lianxin_node::archive::assemble;
-use lianxin_node::command::{Command, Reply};
+use lianxin_node::command::Command;
 use lianxin_node::error::{Code, Error};
 use lianxin_node::journal::{Journal, Moved};
+use lianxin_node::reply::Reply;
 use lianxin_node::setup::{self, Card, HubInit, Member};
 use lianxin_node::store::Store;
 use lianxin_node::sync::attend::{self, Attendant, Prepared};

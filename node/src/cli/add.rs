@@ -6,8 +6,9 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::{Door, Output, progress};
-use crate::command::{Command, Reply, with_schema};
+use crate::command::Command;
 use crate::error::{self, Code, Error, Kind, Result};
+use crate::reply::{Reply, with_schema};
 
 /// Rows of one transaction: bounds how long others wait for the writer.
 const CHUNK: usize = 250;

@@ -11,12 +11,12 @@ use lianxin_protocol::identity::short;
 use lianxin_protocol::space::NetworkId;
 use serde_json::json;
 
-use super::export::private;
 use super::{Door, Output};
 use crate::archive::assemble;
 use crate::clock;
-use crate::command::{Reply, with_schema};
 use crate::error::{self, Code, Error, Result};
+use crate::reply::{Reply, with_schema};
+use crate::store;
 
 /// Bytes read at once.
 const CHUNK: usize = 64 * 1024;
@@ -36,7 +36,7 @@ pub(super) fn write(door: &mut Door, out: &Path) -> Result<u64> {
 }
 
 fn write_part(door: &mut Door, part: &Path) -> Result<u64> {
-    let mut file = BufWriter::new(private(part)?);
+    let mut file = BufWriter::new(store::create_private(part)?);
     let put = |bytes: &[u8]| file.write_all(bytes).map_err(error::file(part));
     let count = assemble(|command| door.call(command), put)?;
     let whole = file.into_inner();

@@ -5,9 +5,9 @@ use std::path::Path;
 use serde_json::json;
 
 use super::{ConfigVerb, Output};
-use crate::command::{Reply, with_schema};
 use crate::config::{Config, Overrides};
 use crate::error::Result;
+use crate::reply::{Reply, with_schema};
 
 pub(super) fn run(verb: &ConfigVerb, data: Option<&Path>, output: Output) -> Result<u8> {
     let all = || Config::load(data, &Overrides::default());

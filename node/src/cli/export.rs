@@ -1,15 +1,16 @@
 //! `export`: records as one JSON file, each as a standard Automerge document with its texts beside it, or the
 //! signed logs as an archive.
 
-use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
 
 use serde_json::{Value, json};
 
 use super::{Door, Output, archive};
-use crate::command::{Command, Reply, with_schema};
+use crate::command::Command;
 use crate::error::{self, Code, Error, Result};
+use crate::reply::{Reply, with_schema};
+use crate::store::create_private;
 use lianxin_protocol::hash::parse_hex_bytes;
 
 /// Writes all records.
@@ -54,7 +55,7 @@ fn each(
 /// The file appears under its name only when it is whole.
 fn json_file(door: &mut Door, out: &Path) -> Result<u64> {
     let part = out.with_extension("part");
-    let mut file = BufWriter::new(private(&part)?);
+    let mut file = BufWriter::new(create_private(&part)?);
     write!(file, "{{\"schema\":\"lianxin.records/1\",\"records\":[").map_err(error::file(&part))?;
     let mut first = true;
     let count = each(door, false, |record| {
@@ -93,25 +94,13 @@ fn automerge(door: &mut Door, out: &Path) -> Result<u64> {
             fields.remove("automerge");
         }
         let path = out.join(format!("{id}.automerge"));
-        private(&path)?
+        create_private(&path)?
             .write_all(&document)
             .map_err(error::file(&path))?;
         let path = out.join(format!("{id}.json"));
         let text = format!("{record:#}\n");
-        private(&path)?
+        create_private(&path)?
             .write_all(text.as_bytes())
             .map_err(error::file(&path))
     })
-}
-
-/// A file that only its owner may read: it holds what residents said.
-pub(super) fn private(path: &Path) -> Result<File> {
-    let mut options = File::options();
-    options.write(true).create(true).truncate(true);
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let file = options.open(path).map_err(error::file(path))?;
-    // One that lay there before keeps its mode.
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-    file.set_permissions(mode).map_err(error::file(path))?;
-    Ok(file)
 }

@@ -8,8 +8,9 @@ use lianxin_protocol::limits;
 use serde_json::{Value, json};
 
 use super::{Door, Join, Output, progress, runtime, service};
-use crate::command::{Command, Reply, with_schema};
+use crate::command::Command;
 use crate::error::{self, Code, Error, Result};
+use crate::reply::{Reply, with_schema};
 use crate::setup::{Line, Ticket};
 use crate::store;
 

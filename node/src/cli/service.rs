@@ -8,10 +8,11 @@ use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{ANY, runtime, say};
-use crate::command::{Command, Reply};
+use crate::command::Command;
 use crate::config::Config;
 use crate::daemon::{Node, sync_once};
 use crate::error::{Code, Error, Result};
+use crate::reply::Reply;
 use crate::setup::{self, Line, Ticket};
 use crate::socket::{self, Request};
 use crate::store::{self, Store};

@@ -1,36 +1,32 @@
 //! Saves: a checked draft becomes parts, one Automerge change, entries in this device's log, and a row,
 //! all in the caller's transaction. Everything that can be refused is refused before anything is written.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod effects;
+
+use std::collections::BTreeMap;
 
 use lianxin_protocol::authority::{Membership, Role, Verb};
-use lianxin_protocol::catalogue::{
-    Catalogue, Draft, Fact, Field, Home, Kind, Outcome, Refusal, Transition,
-};
+use lianxin_protocol::catalogue::{Catalogue, Draft, Fact, Field, Home, Kind, Refusal, Transition};
 use lianxin_protocol::document::{self, Edit, EditError, NewEvent, Scalar};
 use lianxin_protocol::limits;
 use lianxin_protocol::log::{DigestMode, EntryKind, NewEntry, RecordId};
-use lianxin_protocol::number::{DeviceCode, KindCode, Number};
 use lianxin_protocol::part::{Part, PartRef, reference};
 use lianxin_protocol::request::{Act, Ask, Datum};
 use lianxin_protocol::space::{Space, SpaceId};
 use rusqlite::{Connection, OptionalExtension as _, params};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::{Content, Gathered, Listed, Projection, ShownEvent, acts_for, gather_written};
+use super::numbers::{HUB_NO, Series, hub_number, is_numbered, next_number, under_number};
+use super::{Gathered, Listed, Projection, acts_for, gather_written};
 use crate::clock;
 use crate::error::{Code, Error, Result};
 use crate::journal::Journal;
-use crate::requests;
 use crate::store;
 
 // The guard in front of Automerge stands beside the wire's bounds and knows nothing of them: here they
 // meet, and must agree.
 const _: () = assert!(limits::CHANGE_DEFAULT_MAX == document::DEFAULT_CHANGE_BYTES);
 const _: () = assert!(limits::CHANGE_MAX == document::HARD_CHANGE_BYTES);
-
-/// Field and counter of the hub's case numbers.
-const HUB_NO: &str = "hub_no";
 
 /// Who saves, and when.
 #[derive(Clone, Debug)]
@@ -261,15 +257,6 @@ fn may_create(journal: &Journal, kind: &Kind) -> Result<()> {
     Err(Error::new(Code::NotPermitted, message))
 }
 
-/// What the records of one save share.
-#[derive(Default)]
-struct Series {
-    /// Records planned.
-    made: u16,
-    /// Numbers under other numbers that are given and not stored yet: the last of each.
-    under: BTreeMap<String, u32>,
-}
-
 /// Plans a new record.
 fn plan(
     connection: &Connection,
@@ -320,43 +307,6 @@ fn plan(
     })
 }
 
-/// The next number under another: `…-71/Z1`. Only the hub's are bare; another device adds its letter, so that
-/// two of the sub-district's computers do not give the same one while they are apart.
-fn under_number(
-    connection: &Connection,
-    journal: &Journal,
-    parent: &Listed,
-    suffix: &str,
-    series: &mut Series,
-) -> Result<Option<String>> {
-    let Some(number) = &parent.number else {
-        return Ok(None);
-    };
-    let under = format!("{number}/{suffix}");
-    let mut statement = connection
-        .prepare_cached("SELECT number FROM records WHERE number >= ?1 AND number < ?2")?;
-    // ':' follows '9', and letters come behind it: everything under this suffix.
-    let given = statement.query_map([under.as_str(), &format!("{number}/{suffix}:")], |row| {
-        row.get::<_, String>(0)
-    })?;
-    let mut last = series.under.get(&under).copied().unwrap_or_default();
-    for given in given {
-        let given = given?;
-        let digits = given.strip_prefix(&under).unwrap_or_default();
-        let digits = digits.trim_end_matches(|c: char| c.is_ascii_uppercase());
-        last = last.max(digits.parse().unwrap_or_default());
-    }
-    let next = last.saturating_add(1);
-    series.under.insert(under.clone(), next);
-    let member = journal.authority().members().get(&journal.identity().key());
-    let letter = member.and_then(|member| member.grant.device_code.chars().last());
-    let letter = letter.filter(|_| journal.identity().authority.is_none());
-    Ok(Some(match letter {
-        Some(letter) => format!("{under}{next}{letter}"),
-        None => format!("{under}{next}"),
-    }))
-}
-
 /// Changes fields of a record.
 ///
 /// # Errors
@@ -388,22 +338,75 @@ pub fn set(
     save.write(connection, journal, &mut gathered, author)
 }
 
-/// Takes a step of a record's workflow. `input` is what the step carries; the case number of an
-/// acceptance is filled in by the hub, which an operator's PC asks to take the step.
+/// A step that may be taken: judged, and not written.
+#[derive(Debug)]
+pub struct Ready {
+    /// The record's number in this store.
+    pub key: i64,
+    gathered: Gathered,
+    kind: &'static Kind,
+    step: &'static Transition,
+    draft: Draft,
+}
+
+impl Ready {
+    /// Whether the hub numbers it, so that it is taken there or asked for.
+    #[must_use]
+    pub fn is_numbered(&self) -> bool {
+        is_numbered(self.kind, &self.step.event)
+    }
+
+    /// The record.
+    #[must_use]
+    pub const fn id(&self) -> RecordId {
+        self.gathered.id
+    }
+
+    /// What the hub is asked. A request cannot be erased, so it carries facts alone.
+    ///
+    /// # Errors
+    /// [`Code::HubOnly`] for a step that carries texts.
+    pub fn into_ask(mut self) -> Result<Ask> {
+        if self.draft.texts.values().any(|texts| !texts.is_empty()) {
+            let message = "a step that carries texts cannot be asked for";
+            return Err(Error::new(Code::HubOnly, message));
+        }
+        let facts = self.draft.facts.into_iter().filter_map(|(key, fact)| {
+            let datum = match fact? {
+                Fact::Str(text) => Datum::Str(text),
+                Fact::Int(number) => Datum::Int(number),
+                Fact::Bool(yes) => Datum::Bool(yes),
+            };
+            (key != HUB_NO).then_some((key, datum))
+        });
+        let facts = facts.collect();
+        let mut seen = self.gathered.document().heads();
+        seen.sort_unstable();
+        seen.truncate(limits::REQUEST_SEEN_MAX);
+        Ok(Ask::Act(Act {
+            record: self.gathered.id,
+            space: self.gathered.space,
+            event: self.step.event.clone(),
+            seen,
+            facts,
+        }))
+    }
+}
+
+/// Judges a step of a record's workflow. `input` is what the step carries; the case number of an acceptance is
+/// filled in by the hub.
 ///
 /// # Errors
 /// [`Code::StepRefused`] when it is not possible in the record's status or not for this device,
-/// [`Code::FieldsRefused`] when it does not carry what it must, [`Code::NothingToDo`] when the hub has been
-/// asked already.
-pub fn act(
+/// [`Code::FieldsRefused`] when it does not carry what it must.
+pub fn ready(
     connection: &Connection,
     journal: &mut Journal,
     key: i64,
     event: &str,
     input: &Value,
-    author: &Author,
-) -> Result<Saved> {
-    let mut gathered = writable(connection, journal, key)?;
+) -> Result<Ready> {
+    let gathered = writable(connection, journal, key)?;
     let content = gathered.content(journal.authority());
     let kind = Catalogue::standard().kind(&content.kind);
     let refuse = |message: String| Error::new(Code::StepRefused, message);
@@ -432,23 +435,35 @@ pub fn act(
             "`{event}` is not for a device of this role"
         )));
     }
-    let numbered = is_numbered(kind, event);
-    let asks = numbered && journal.identity().authority.is_none();
-    if asks {
-        requests::may_ask(journal)?;
-    }
     let draft = read_step(kind, event, input);
-    let mut draft = draft.map_err(|refusals| fields_refused(&refusals))?;
-    if asks {
-        draft.facts.remove(HUB_NO);
-        let ask = step_to_ask(&mut gathered, event, draft)?;
-        requests::ask(connection, journal, ask, author)?;
-        return Ok(Saved {
-            key,
-            id: gathered.id,
-            requested: true,
-        });
-    }
+    let draft = draft.map_err(|refusals| fields_refused(&refusals))?;
+    Ok(Ready {
+        key,
+        gathered,
+        kind,
+        step,
+        draft,
+    })
+}
+
+/// Takes a step, with what it does beside its record.
+///
+/// # Errors
+/// [`Code::FieldsRefused`] for a record that it would make; else the store cannot be written.
+pub fn take(
+    connection: &Connection,
+    journal: &mut Journal,
+    ready: Ready,
+    author: &Author,
+) -> Result<Saved> {
+    let numbered = ready.is_numbered();
+    let Ready {
+        key,
+        gathered,
+        kind,
+        step,
+        mut draft,
+    } = ready;
     let number = if numbered {
         Some(hub_number(connection, journal, author.now_ms)?)
     } else {
@@ -458,14 +473,15 @@ pub fn act(
         let text = Some(Fact::Str(number.text.clone()));
         draft.facts.insert(HUB_NO.to_owned(), text);
     }
-    let mut planned = vec![];
+    let mut planned = Vec::new();
     if step.makes.is_some() || !step.moves.is_empty() {
         let whole = super::rows(connection, &[key])?.pop();
-        let whole = whole.ok_or_else(|| refuse("this record is not merged yet".to_owned()))?;
-        planned = effects(connection, journal, &whole, step, &draft, author)?;
+        let message = "this record is not merged yet";
+        let whole = whole.ok_or_else(|| Error::new(Code::StepRefused, message))?;
+        planned = effects::of(connection, journal, (&whole, step), &draft, author)?;
     }
-    let mut save = Save::new(&content.kind, author, &draft)?;
-    save.become_event(journal, event, author);
+    let mut save = Save::new(&kind.code, author, &draft)?;
+    save.become_event(journal, &step.event, author);
     planned.insert(0, Planned { gathered, save });
     let saved = write_all(connection, journal, planned, author)?;
     if let Some(number) = &number {
@@ -473,185 +489,6 @@ pub fn act(
         number.take(connection)?;
     }
     Ok(saved)
-}
-
-/// Plans what a step does beside the record that it is taken on: steps of records that belong to it, where they
-/// are possible, and new ones.
-fn effects(
-    connection: &Connection,
-    journal: &mut Journal,
-    whole: &Listed,
-    step: &Transition,
-    draft: &Draft,
-    author: &Author,
-) -> Result<Vec<Planned>> {
-    let today = clock::Beijing::of(author.now_ms).iso_date();
-    let given = |key: &String| -> Option<Value> {
-        let text = draft.texts.values().find_map(|texts| texts.get(key));
-        let fact = draft.facts.get(key).and_then(Option::as_ref);
-        text.map(|text| json!(text))
-            .or_else(|| fact.map(|fact| json!(fact)))
-    };
-    let copied = |copies: &BTreeMap<String, String>, dated: &Option<String>| {
-        let mut input = Map::new();
-        if let Some(key) = dated {
-            nest(&mut input, key, json!(today));
-        }
-        for (theirs, ours) in copies {
-            if let Some(value) = given(ours) {
-                nest(&mut input, theirs, value);
-            }
-        }
-        input
-    };
-    let mut planned: Vec<Planned> = Vec::new();
-    for along in &step.moves {
-        let moved = known(&along.kind)?;
-        for child in belonging(connection, whole, moved)? {
-            let held = |(key, wanted): (&String, &BTreeSet<String>)| {
-                let value = child.facts.get(key).and_then(Value::as_str);
-                value.is_some_and(|value| wanted.contains(value))
-            };
-            let possible = moved.transition(&along.event);
-            let possible = possible.is_some_and(|event| {
-                event.applies_to(&child.status) && !event.who.is_disjoint(&acts_for(journal.role()))
-            });
-            // One step each: a second change made from the same state would stand beside the first.
-            let moved_already = planned.iter().any(|it| it.gathered.key == child.key);
-            if moved_already || !possible || !along.only.iter().all(held) {
-                continue;
-            }
-            let mut input = copied(&along.copies, &along.dated);
-            for (key, value) in &along.sets {
-                nest(&mut input, key, json!(value));
-            }
-            // What the step does not give, such as a new date, leaves the other record alone.
-            let Ok(draft) = moved.read_event(&along.event, &Value::Object(input)) else {
-                continue;
-            };
-            let gathered = writable(connection, journal, child.key)?;
-            let mut save = Save::new(&moved.code, author, &draft)?;
-            save.become_event(journal, &along.event, author);
-            planned.push(Planned { gathered, save });
-        }
-    }
-    let Some(make) = &step.makes else {
-        return Ok(planned);
-    };
-    let made = known(&make.kind)?;
-    let mut common = copied(&make.copies, &make.dated);
-    if let Some(parent) = &made.parent {
-        nest(&mut common, &parent.field, json!(whole.id.hyphenated()));
-    }
-    for (field, kind) in &make.cites {
-        let open = belonging(connection, whole, known(kind)?)?;
-        let is_open = |it: &&Listed| known(kind).is_ok_and(|kind| kind.is_open(&it.status));
-        if let Some(cited) = open.iter().find(is_open) {
-            nest(&mut common, field, json!(cited.id.hyphenated()));
-        }
-    }
-    let mut inputs = Vec::new();
-    match &make.each {
-        None => inputs.push(common),
-        Some(each) => {
-            for datum in &each.data {
-                for item in items(draft, datum) {
-                    let mut input = common.clone();
-                    nest(&mut input, &each.item, json!(item));
-                    nest(&mut input, &each.name, json!(datum));
-                    inputs.push(input);
-                }
-            }
-        }
-    }
-    let mut series = Series::default();
-    let place = Place {
-        space: whole.space,
-        parent: Some(whole.clone()),
-    };
-    for input in inputs {
-        let draft = made.read(&Value::Object(input));
-        let draft = draft.map_err(|refusals| fields_refused(&refusals))?;
-        planned.push(plan(
-            connection,
-            journal,
-            (made, &draft),
-            &place,
-            false,
-            author,
-            &mut series,
-        )?);
-    }
-    Ok(planned)
-}
-
-/// Records of a kind that belong to this one.
-fn belonging(connection: &Connection, whole: &Listed, kind: &Kind) -> Result<Vec<Listed>> {
-    /// Units of one matter, and rounds of handling, have never come near this.
-    const MOST: usize = 200;
-    let Some(parent) = &kind.parent else {
-        return Ok(Vec::new());
-    };
-    super::referring(connection, whole, (&kind.code, &parent.field), MOST)
-}
-
-/// What a datum names: its value, or the items of a set.
-fn items<'a>(draft: &'a Draft, datum: &'a str) -> impl Iterator<Item = &'a str> {
-    let set = move |(key, fact): (&'a String, &'a Option<Fact>)| match (key.split_once('/'), fact) {
-        (Some((set, item)), Some(Fact::Bool(true))) if set == datum => Some(item),
-        (None, Some(Fact::Str(text))) if key == datum => Some(text.as_str()),
-        _ => None,
-    };
-    draft.facts.iter().filter_map(set)
-}
-
-/// Puts a value under a flat key of nested JSON.
-fn nest(input: &mut Map<String, Value>, key: &str, value: Value) {
-    match key.split_once('.') {
-        None => {
-            input.insert(key.to_owned(), value);
-        }
-        Some((group, name)) => {
-            let group = input.entry(group).or_insert_with(|| json!({}));
-            if let Value::Object(members) = group {
-                members.insert(name.to_owned(), value);
-            }
-        }
-    }
-}
-
-/// Whether the hub numbers this step of a kind, so that it is taken there or asked for.
-#[must_use]
-pub fn is_numbered(kind: &Kind, event: &str) -> bool {
-    let step = kind.transition(event);
-    step.is_some_and(|step| step.data.iter().any(|field| field.key == HUB_NO))
-}
-
-/// What the hub is asked. A request cannot be erased, so it carries facts alone.
-fn step_to_ask(gathered: &mut Gathered, event: &str, draft: Draft) -> Result<Ask> {
-    if draft.texts.values().any(|texts| !texts.is_empty()) {
-        let message = "a step that carries texts cannot be asked for";
-        return Err(Error::new(Code::HubOnly, message));
-    }
-    let facts = draft.facts.into_iter().filter_map(|(key, fact)| {
-        let datum = match fact? {
-            Fact::Str(text) => Datum::Str(text),
-            Fact::Int(number) => Datum::Int(number),
-            Fact::Bool(yes) => Datum::Bool(yes),
-        };
-        Some((key, datum))
-    });
-    let facts = facts.collect();
-    let mut seen = gathered.document().heads();
-    seen.sort_unstable();
-    seen.truncate(limits::REQUEST_SEEN_MAX);
-    Ok(Ask::Act(Act {
-        record: gathered.id,
-        space: gathered.space,
-        event: event.to_owned(),
-        seen,
-        facts,
-    }))
 }
 
 /// Judges what a step carries. A step that the hub numbers is judged with a number in its place: one that is
@@ -747,123 +584,6 @@ fn event_key(journal: &mut Journal, now_ms: u64) -> String {
     let hlc = journal.tick(now_ms);
     let device = lianxin_protocol::identity::short(&journal.identity().key());
     format!("{hlc:016x}-{device}")
-}
-
-/// The next 受理编号 of a kind on this device. The counter moves in the same transaction.
-fn next_number(
-    connection: &Connection,
-    journal: &Journal,
-    prefix: &str,
-    now_ms: u64,
-) -> Result<String> {
-    let meta = |key| -> Result<Option<String>> {
-        Ok(store::meta(connection, key)?.and_then(|value| String::from_utf8(value).ok()))
-    };
-    let member = journal.authority().members().get(&journal.identity().key());
-    let device = match member {
-        Some(member) => Some(member.grant.device_code.clone()),
-        None => meta("device_code")?,
-    };
-    let (_, district) = journal.authority().names();
-    let district = if district.is_empty() {
-        meta("district")?
-    } else {
-        Some(district.to_owned())
-    };
-    let (Some(device), Some(district)) = (device, district) else {
-        return Err(Error::new(
-            Code::NotEnrolled,
-            "the hub has not told this device's code",
-        ));
-    };
-    let year = clock::beijing_year(now_ms);
-    let counter = count(connection, prefix, year)?;
-    let number = || {
-        let kind: KindCode = prefix.parse()?;
-        let device: DeviceCode = device.parse()?;
-        Number::new(kind, district.parse()?, device, year, counter)
-    };
-    let number = number();
-    number.map(|number| number.to_string()).map_err(|error| {
-        Error::because(
-            Code::Internal,
-            "a number cannot be made for this device",
-            error,
-        )
-    })
-}
-
-/// A 办理流水号 as the hub gives it.
-struct HubNumber {
-    text: String,
-    year: u16,
-    count: u32,
-}
-
-impl HubNumber {
-    fn new(journal: &Journal, year: u16, count: u32) -> Self {
-        let (name, _) = journal.authority().names();
-        let text = format!("{name}〔{year}〕第{count:04}号");
-        Self { text, year, count }
-    }
-
-    /// Reads one that this network's hub gave.
-    fn parse(journal: &Journal, text: &str) -> Option<Self> {
-        let (_, rest) = text.rsplit_once('〔')?;
-        let (year, count) = rest.strip_suffix('号')?.split_once("〕第")?;
-        let number = Self::new(journal, year.parse().ok()?, count.parse().ok()?);
-        (number.text == text).then_some(number)
-    }
-
-    /// Counts it as given.
-    fn take(&self, connection: &Connection) -> Result<()> {
-        let mut statement = connection.prepare_cached(
-            "INSERT INTO counters (kind, year, value) VALUES (?1, ?2, ?3)
-             ON CONFLICT (kind, year) DO UPDATE SET value = max(value, excluded.value)",
-        )?;
-        statement.execute(params![HUB_NO, self.year, self.count])?;
-        Ok(())
-    }
-}
-
-/// The next 办理流水号, gapless, given at the hub alone. It is not taken yet.
-fn hub_number(connection: &Connection, journal: &Journal, now_ms: u64) -> Result<HubNumber> {
-    let year = clock::beijing_year(now_ms);
-    let mut statement =
-        connection.prepare_cached("SELECT value FROM counters WHERE kind = ?1 AND year = ?2")?;
-    let last: Option<u32> = statement
-        .query_row(params![HUB_NO, year], |row| row.get(0))
-        .optional()?;
-    let next = last.unwrap_or_default().saturating_add(1);
-    Ok(HubNumber::new(journal, year, next))
-}
-
-/// At the hub: counts the case numbers of a record as given. Those that a restored hub gave after its
-/// backup come back with the records, and must not be given again.
-pub(super) fn take_numbers(
-    connection: &Connection,
-    journal: &Journal,
-    content: &Content,
-) -> Result<()> {
-    if journal.identity().authority.is_none() {
-        return Ok(());
-    }
-    let applied = |event: &&ShownEvent| matches!(event.outcome, Outcome::Applied { .. });
-    for event in content.events.iter().filter(applied) {
-        let text = event.data.get(HUB_NO).and_then(Value::as_str);
-        if let Some(number) = text.and_then(|text| HubNumber::parse(journal, text)) {
-            number.take(connection)?;
-        }
-    }
-    Ok(())
-}
-
-fn count(connection: &Connection, kind: &str, year: u16) -> Result<u32> {
-    let mut statement = connection.prepare_cached(
-        "INSERT INTO counters (kind, year, value) VALUES (?1, ?2, 1)
-         ON CONFLICT (kind, year) DO UPDATE SET value = value + 1 RETURNING value",
-    )?;
-    Ok(statement.query_row(params![kind, year], |row| row.get(0))?)
 }
 
 /// A save that has been planned and not written.

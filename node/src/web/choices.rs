@@ -80,7 +80,7 @@ impl Choices {
                 *value = match id(value) {
                     Some(id) => id,
                     None if set => {
-                        let items = super::fields::items(value);
+                        let items = items(value);
                         let items = items.map(|item| id(item).unwrap_or_else(|| item.to_owned()));
                         items.collect::<Vec<_>>().join("\n")
                     }
@@ -116,6 +116,12 @@ impl Choices {
         }
         Ok(typed)
     }
+}
+
+/// The items that were typed into one field, a line or a mark of enumeration apart.
+pub(super) fn items(text: &str) -> impl Iterator<Item = &str> {
+    let items = text.split(['\n', '\u{3001}', ',', '\u{ff0c}', ';', '\u{ff1b}']);
+    items.map(str::trim).filter(|item| !item.is_empty())
 }
 
 /// The name of a record in a form: its number if it has one, and the beginning of its title.

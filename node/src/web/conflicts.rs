@@ -11,8 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::App;
 use super::list::Row;
-use super::page::{Answer, Page, Session, go, html};
-use super::records::known;
+use super::page::{Answer, Page, Session, go, html, known};
 use super::shown;
 use super::words::Lang;
 use crate::clock;

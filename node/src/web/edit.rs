@@ -9,10 +9,9 @@ use lianxin_protocol::catalogue::{Field, FieldType, Kind, Refusal};
 use rusqlite::Connection;
 use serde_json::Value;
 
-use super::choices::Choices;
+use super::choices::{Choices, items};
 use super::fields::{self, Input};
-use super::page::{Answer, Page, Session, go, html};
-use super::records::known;
+use super::page::{Answer, Page, Session, go, html, known};
 use super::{App, Line, shown};
 use crate::clock;
 use crate::drafts::Typed;
@@ -141,10 +140,8 @@ fn difference(kind: &Kind, before: &Typed, typed: &Typed) -> Value {
         let normal = |values: Option<&Vec<String>>| {
             let values = values.into_iter().flatten();
             if matches!(field.kind, FieldType::Set { .. }) {
-                let mut items: Vec<_> = values
-                    .flat_map(|it| fields::items(it))
-                    .map(str::to_owned)
-                    .collect();
+                let mut items: Vec<_> =
+                    values.flat_map(|it| items(it)).map(str::to_owned).collect();
                 items.sort();
                 return items;
             }

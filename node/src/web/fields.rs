@@ -6,7 +6,7 @@
 use lianxin_protocol::catalogue::{Fact, Field, FieldType, Kind, Refusal};
 use serde_json::{Map, Value, json};
 
-use super::choices::Choices;
+use super::choices::{Choices, items};
 use super::words::Lang;
 use crate::drafts::Typed;
 
@@ -168,12 +168,6 @@ fn register(input: &mut Input, field: &Field, named: &Choices, values: Option<&V
     }
     input.control = "register";
     input.value = given.join("\n");
-}
-
-/// The items that were typed into one field, a line or a mark of enumeration apart.
-pub(super) fn items(text: &str) -> impl Iterator<Item = &str> {
-    let items = text.split(['\n', '\u{3001}', ',', '\u{ff0c}', ';', '\u{ff1b}']);
-    items.map(str::trim).filter(|item| !item.is_empty())
 }
 
 /// The id of a field's input in a page.

@@ -16,8 +16,8 @@ use crate::accounts::{self, Account};
 use crate::clock;
 use crate::error::{Code, Error, Kind, Result};
 use crate::journal::Journal;
-use crate::records;
 use crate::records::delivery::Delivery;
+use crate::records::{self, Content, gather_written};
 use crate::store;
 
 /// Beyond this age of the oldest record without a receipt the strip turns yellow, and red.
@@ -437,6 +437,18 @@ pub(super) fn kind_of(code: &str) -> Result<&'static lianxin_protocol::catalogue
     Catalogue::standard()
         .kind(code)
         .ok_or_else(|| Error::new(Code::NoKind, "there is no kind of record of that name"))
+}
+
+/// A record with what is shown of it, of a kind that this version knows.
+pub(super) fn known(
+    connection: &Connection,
+    journal: &mut Journal,
+    id: &str,
+) -> Result<(i64, Content, &'static lianxin_protocol::catalogue::Kind)> {
+    let key = records::find(connection, id)?;
+    let content = gather_written(connection, journal, key)?.content(journal.authority());
+    let kind = kind_of(&content.kind)?;
+    Ok((key, content, kind))
 }
 
 // ---- files ----

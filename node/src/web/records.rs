@@ -18,7 +18,7 @@ use super::choices::Choices;
 use super::conflicts::{self, Conflict};
 use super::fields::{self, Input};
 use super::list::{Due, due};
-use super::page::{Answer, Page, Session, go, html, kind_of};
+use super::page::{Answer, Page, Session, go, html, known};
 use super::related::{self, Begin, Related};
 use super::shown::{self, Shown};
 use super::sync::{self, Why};
@@ -587,18 +587,6 @@ fn offers(
     (next, others)
 }
 
-/// A record with what is shown of it, of a kind that this version knows.
-pub(super) fn known(
-    connection: &Connection,
-    journal: &mut Journal,
-    id: &str,
-) -> Result<(i64, Content, &'static Kind)> {
-    let key = records::find(connection, id)?;
-    let content = gather_written(connection, journal, key)?.content(journal.authority());
-    let kind = kind_of(&content.kind)?;
-    Ok((key, content, kind))
-}
-
 /// What became of a step.
 enum Taken {
     Done,
@@ -643,7 +631,7 @@ pub(super) async fn step(
                 let page = build(connection, journal, who, &id, &view, Some(&attempt))?;
                 return Ok(Taken::Wrong(Box::new(page)));
             }
-            save::act(connection, journal, key, &event, &input, &author)?;
+            requests::act(connection, journal, key, (&event, &input), &author)?;
             Ok(Taken::Done)
         })
         .await?;

@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 use super::{Device, LOOPBACK, Network, PATIENCE, Plan, field, is, samples};
 use crate::cli::{Output, complain, runtime, say};
 use crate::clock;
-use crate::command::{Command, Reply, with_schema};
+use crate::command::Command;
 use crate::error::{Code, Kind, Result};
+use crate::reply::{Reply, with_schema};
 
 /// Plays it, and says of every step whether it held.
 pub(super) fn play(dir: &Path, plan: &Plan<'_>, output: &Output) -> Result<u8> {

@@ -133,9 +133,12 @@ fn the_articles_of_a_draft_come_with_it_each_as_a_record_of_its_own() -> Tested 
     Ok(())
 }
 
+/// Events, each with who takes it.
+type Way<'a> = &'a [(&'a str, &'a str)];
+
 #[test]
 fn every_kind_goes_the_way_the_domain_names() -> Tested {
-    let ways: [(&str, &[(&str, &str)], &str); 8] = [
+    let ways: [(&str, Way<'_>, &str); 8] = [
         (
             "reception",
             &[

@@ -1,0 +1,447 @@
+//! Records as JSON: adding them, listing them, and one with all that belongs to it.
+
+use std::collections::BTreeMap;
+
+use lianxin_protocol::catalogue::{Catalogue, Field, Kind, Outcome};
+use lianxin_protocol::hash::Hex;
+use lianxin_protocol::identity::{DeviceKey, short};
+use lianxin_protocol::request::Outcome as Answer;
+use rusqlite::Connection;
+use serde_json::{Map, Value, json};
+
+use super::account_name;
+use super::orders::asked_for;
+use crate::accounts;
+use crate::clock;
+use crate::error::{Code, Error, Kind as ErrorKind, Result};
+use crate::journal::Journal;
+use crate::records::delivery::{self, Coverage};
+use crate::records::save::{self, Author};
+use crate::records::{self, Content, Filter, Listed, gather_written};
+use crate::reply::Reply;
+use crate::requests::{self, Asked, Wanted};
+
+/// Records of one kind that are told of beside the one they refer to.
+const RELATED_MAX: usize = 1_000;
+/// Longest submission id in bytes.
+const SUBMISSION_MAX: usize = 200;
+
+pub(super) fn kind_of(
+    journal: &mut Journal,
+    connection: &Connection,
+    key: i64,
+) -> Result<&'static Kind> {
+    let kind: Option<String> =
+        connection.query_row("SELECT kind FROM records WHERE id = ?1", [key], |row| {
+            row.get(0)
+        })?;
+    let kind = match kind {
+        Some(kind) => kind,
+        None => {
+            gather_written(connection, journal, key)?
+                .content(journal.authority())
+                .kind
+        }
+    };
+    known_kind(&kind)
+}
+
+pub(super) fn known_kind(code: &str) -> Result<&'static Kind> {
+    Catalogue::standard().kind(code).ok_or_else(|| {
+        let known: Vec<_> = Catalogue::standard()
+            .kinds()
+            .map(|kind| kind.code.as_str())
+            .collect();
+        let message = format!(
+            "there is no kind of record of that name; kinds: {}",
+            known.join(", ")
+        );
+        Error::new(Code::NoKind, message)
+    })
+}
+
+pub(super) fn record_add(
+    journal: &mut Journal,
+    connection: &Connection,
+    kind: &Kind,
+    rows: &[Value],
+    first_row: usize,
+    author: &Author,
+) -> Result<Reply> {
+    let mut added = Vec::with_capacity(rows.len());
+    let mut refused = Vec::new();
+    for (index, row) in rows.iter().enumerate() {
+        let submission = match row.get("submission_id") {
+            None | Some(Value::Null) => None,
+            Some(Value::String(id)) if (1..=SUBMISSION_MAX).contains(&id.len()) => Some(&**id),
+            // Taken as absent, it would let a retry record the same matter twice.
+            Some(_) => {
+                refused.push(json!({
+                    "row": first_row + index,
+                    "field": "submission_id",
+                    "code": "wrong_type",
+                    "message": format!("expected text of 1 to {SUBMISSION_MAX} bytes"),
+                }));
+                continue;
+            }
+        };
+        match Catalogue::standard().read(kind, row) {
+            Ok(draft) => {
+                let new = save::New {
+                    kind,
+                    draft: &draft,
+                    submission,
+                    told: false,
+                };
+                match save::add(connection, journal, &new, author) {
+                    Ok(saved) => added.push(saved),
+                    // The other rows count all the same; anything else concerns all of them and
+                    // shows at the first.
+                    Err(error) if error.code() == Code::TooLarge => refused.push(json!({
+                        "row": first_row + index,
+                        "field": "",
+                        "code": "too_large",
+                        "message": error.chain(),
+                    })),
+                    Err(error) => return Err(error),
+                }
+            }
+            Err(refusals) => {
+                for refusal in refusals {
+                    refused.push(json!({
+                        "row": first_row + index,
+                        "field": refusal.field,
+                        "code": refusal.code,
+                        "message": refusal.message,
+                    }));
+                }
+            }
+        }
+    }
+    let coverage = Coverage::read(connection, journal)?;
+    let added = added
+        .iter()
+        .map(|saved| brief(&coverage, connection, saved));
+    let added = added.collect::<Result<Vec<_>>>()?;
+    let exit = if refused.is_empty() {
+        0
+    } else {
+        ErrorKind::Partial.exit_code()
+    };
+    Ok(Reply {
+        value: json!({ "records": added, "refused": refused }),
+        exit,
+    })
+}
+
+pub(super) fn brief(
+    coverage: &Coverage,
+    connection: &Connection,
+    saved: &save::Saved,
+) -> Result<Value> {
+    let number: Option<String> = connection
+        .prepare_cached("SELECT number FROM records WHERE id = ?1")?
+        .query_row([saved.key], |row| row.get(0))?;
+    let reached = coverage.reached(connection, saved.key)?;
+    Ok(json!({ "id": saved.id.hyphenated(), "number": number, "state": reached.word() }))
+}
+
+pub(super) fn saved_reply(
+    journal: &mut Journal,
+    connection: &Connection,
+    saved: &save::Saved,
+) -> Result<Reply> {
+    let mut gathered = gather_written(connection, journal, saved.key)?;
+    let content = gathered.content(journal.authority());
+    let reached = Coverage::read(connection, journal)?.reached(connection, saved.key)?;
+    let (state, status) = delivery::shown(reached, &content.kind, &content.status);
+    let heads = gathered.document().heads();
+    let heads: Vec<_> = heads.iter().map(|head| Hex(head).to_string()).collect();
+    let value = json!({
+        "id": saved.id.hyphenated(),
+        "number": content.number,
+        "heads": heads,
+        "state": state.word(),
+        "status": status,
+    });
+    Ok(asked_for(saved.requested, value))
+}
+
+pub(super) fn record_list(
+    journal: &Journal,
+    connection: &Connection,
+    filter: &Filter,
+) -> Result<Reply> {
+    let rows = records::list(connection, filter)?;
+    let coverage = Coverage::read(connection, journal)?;
+    let mut listed = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let reached = coverage.reached(connection, row.key)?;
+        let (state, status) = delivery::shown(reached, &row.kind, &row.status);
+        // A status that follows from the receipt is stored as the one that it stands for.
+        if filter
+            .status
+            .as_ref()
+            .is_some_and(|wanted| *wanted != status)
+        {
+            continue;
+        }
+        listed.push(json!({
+            "id": row.id.hyphenated(),
+            "kind": row.kind,
+            "number": row.number,
+            "title": row.title,
+            "status": status,
+            "state": state.word(),
+            "conflicts": row.conflicts,
+        }));
+    }
+    let next = rows
+        .last()
+        .filter(|_| rows.len() == filter.limit)
+        .map(|row| row.id.hyphenated());
+    Ok(Reply::ok(json!({ "records": listed, "next": next })))
+}
+
+pub(super) fn device_name(journal: &Journal, device: &DeviceKey) -> String {
+    let member = journal.authority().members().get(device);
+    member.map_or_else(|| short(device), |member| member.grant.device_code.clone())
+}
+
+pub(super) fn record_json(
+    journal: &mut Journal,
+    connection: &Connection,
+    key: i64,
+) -> Result<Value> {
+    let gathered = gather_written(connection, journal, key)?;
+    let content = gathered.content(journal.authority());
+    let names = accounts::names(connection)?;
+    let coverage = Coverage::read(connection, journal)?;
+    let reached = coverage.reached(connection, key)?;
+    let (state, status) = delivery::shown(reached, &content.kind, &content.status);
+    let conflicts: Vec<_> = content
+        .conflicts
+        .iter()
+        .map(|(field, values)| {
+            let values: Vec<_> = values
+                .iter()
+                .map(|value| {
+                    json!({
+                        "value": value.value,
+                        "device": value.device.map(|device| device_name(journal, &device)),
+                        "at": clock::rfc3339(value.at_ms),
+                    })
+                })
+                .collect();
+            json!({ "field": field, "values": values })
+        })
+        .collect();
+    let events: Vec<_> = content
+        .events
+        .iter()
+        .map(|event| {
+            let (applied, from, to, reason) = match &event.outcome {
+                Outcome::Applied { from, to } => (true, Some(from), Some(to), None),
+                Outcome::Void { reason } => (false, None, None, Some(reason.as_str())),
+            };
+            json!({
+                "event": event.event,
+                "at": clock::rfc3339(u64::try_from(event.at_ms).unwrap_or_default()),
+                "account": account_name(&names, &event.by),
+                "device": event.device.map(|device| device_name(journal, &device)),
+                "data": event.data,
+                "applied": applied,
+                "from": from,
+                "to": to,
+                "reason": reason,
+            })
+        })
+        .collect();
+    let receipts: Vec<_> = coverage
+        .of_record(connection, key)?
+        .into_iter()
+        .map(|receipt| {
+            json!({
+                "log": receipt.log.to_string(),
+                "stored_len": receipt.stored.len,
+                "judged_len": receipt.judged_len,
+                "received_at": clock::rfc3339(receipt.received_at_ms),
+                "epoch": Hex(&receipt.epoch).to_string(),
+            })
+        })
+        .collect();
+    let requests = requests::of_record(connection, key)?;
+    let waits = |event: &str| {
+        let is_open = |it: &Asked| it.answer.is_none() && it.wanted.words().1 == event;
+        requests.iter().any(is_open)
+    };
+    let acts = records::acts_for(journal.role());
+    let steps: Vec<_> = Catalogue::standard()
+        .kind(&content.kind)
+        .map(|kind| {
+            kind.offered(&content.status, &acts)
+                .filter(|step| !waits(&step.event))
+                .map(|step| step.event.clone())
+                .collect()
+        })
+        .unwrap_or_default();
+    let requests = requests
+        .iter()
+        .map(|asked| request_json(journal, &names, asked));
+    let requests: Vec<_> = requests.collect();
+    let related = Related::read(connection, journal, key, &content)?;
+    let mut fields = content.fields;
+    fields.extend(related.nested);
+    Ok(json!({
+        "id": gathered.id.hyphenated(),
+        "kind": content.kind,
+        "number": content.number,
+        "title": records::called(connection, &content.kind, content.title)?,
+        "fields": fields,
+        "refers": related.refers,
+        "linked": related.linked,
+        "conflicts": conflicts,
+        "status": status,
+        "overlays": content.overlays,
+        "events": events,
+        "steps": steps,
+        "requests": requests,
+        "state": state.word(),
+        "receipts": receipts,
+        "waiting": content.waiting,
+        "unreadable": content.unreadable,
+    }))
+}
+
+/// Records beside one: those nested in it, those that refer to it, and those that it names.
+#[derive(Default)]
+struct Related {
+    nested: Map<String, Value>,
+    linked: Vec<Value>,
+    refers: Map<String, Value>,
+}
+
+impl Related {
+    fn read(
+        connection: &Connection,
+        journal: &mut Journal,
+        key: i64,
+        content: &Content,
+    ) -> Result<Self> {
+        let mut related = Self::default();
+        let Some(kind) = Catalogue::standard().kind(&content.kind) else {
+            return Ok(related);
+        };
+        let brief = |row: &Listed| {
+            json!({
+                "id": row.id.hyphenated(),
+                "kind": row.kind,
+                "number": row.number,
+                "title": row.title,
+            })
+        };
+        for (field, target) in &content.mentions {
+            let kinds = kind.field(field).map(Field::names).unwrap_or_default();
+            if let Some(row) = records::named(connection, target, kinds)? {
+                related.refers.insert(target.clone(), brief(&row));
+            }
+        }
+        let Some(row) = records::rows(connection, &[key])?.pop() else {
+            return Ok(related);
+        };
+        for gather in &kind.gathers {
+            let of = (gather.kind.as_str(), gather.by.as_str());
+            let found = records::referring(connection, &row, of, RELATED_MAX)?;
+            let Some(name) = &gather.field else {
+                related.linked.extend(found.iter().map(|row| {
+                    let mut brief = brief(row);
+                    if let Value::Object(brief) = &mut brief {
+                        brief.insert("field".to_owned(), json!(gather.by));
+                        brief.insert("status".to_owned(), json!(row.status));
+                    }
+                    brief
+                }));
+                continue;
+            };
+            let mut nested = Vec::with_capacity(found.len());
+            for child in &found {
+                let gathered = gather_written(connection, journal, child.key)?;
+                let mut fields = gathered.content(journal.authority()).fields;
+                fields.remove(&gather.by);
+                fields.insert("id".to_owned(), json!(child.id.hyphenated()));
+                nested.push(Value::Object(fields));
+            }
+            if !nested.is_empty() {
+                related.nested.insert(name.clone(), json!(nested));
+            }
+        }
+        Ok(related)
+    }
+}
+
+/// A request as JSON. What a step, a site and an invite are about has a key of its own each.
+pub(super) fn request_json(
+    journal: &Journal,
+    names: &BTreeMap<String, String>,
+    asked: &Asked,
+) -> Value {
+    let (outcome, code) = match &asked.answer {
+        None => (None, None),
+        Some((Answer::Done, _)) => (Some("done"), None),
+        Some((Answer::Refused(refusal), _)) => (Some("refused"), Some(refusal.word())),
+    };
+    let mut value = json!({
+        "id": asked.id.to_string(),
+        "account": account_name(names, &asked.account),
+        "device": device_name(journal, &asked.device),
+        "at": clock::rfc3339(asked.at_ms),
+        "outcome": outcome,
+        "code": code,
+        "answered_at": asked.answer.map(|(_, at_ms)| clock::rfc3339(at_ms)),
+    });
+    if let Value::Object(fields) = &mut value {
+        let about = match &asked.wanted {
+            Wanted::Act { record, event, .. } => {
+                fields.insert("record".to_owned(), json!(record.hyphenated()));
+                ("event", event)
+            }
+            Wanted::Site(code) => ("site", code),
+            Wanted::Invite(code) => ("device_code", code),
+        };
+        fields.insert(about.0.to_owned(), json!(about.1));
+    }
+    value
+}
+
+pub(super) fn export_page(
+    journal: &mut Journal,
+    connection: &Connection,
+    after: Option<&str>,
+    documents: bool,
+) -> Result<Reply> {
+    let after = after.and_then(lianxin_protocol::log::RecordId::parse);
+    let filter = Filter {
+        limit: 200,
+        after,
+        ..Filter::default()
+    };
+    let rows = records::list(connection, &filter)?;
+    let mut records = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let mut value = record_json(journal, connection, row.key)?;
+        if let (true, Value::Object(fields)) = (documents, &mut value) {
+            let gathered = gather_written(connection, journal, row.key)?;
+            fields.insert("texts".to_owned(), json!(gathered.texts()));
+            fields.insert(
+                "automerge".to_owned(),
+                json!(Hex(&gathered.automerge()?).to_string()),
+            );
+        }
+        records.push(value);
+    }
+    let next = rows
+        .last()
+        .filter(|_| rows.len() == filter.limit)
+        .map(|row| row.id.hyphenated());
+    Ok(Reply::ok(json!({ "records": records, "next": next })))
+}

@@ -1,0 +1,141 @@
+//! The store as a whole: what is where, its digests, and what an archive of it holds.
+
+use lianxin_protocol::archive::Item;
+use lianxin_protocol::authority::Membership;
+use lianxin_protocol::hash::Hex;
+use lianxin_protocol::log::{LogId, Position};
+use lianxin_protocol::message::space_digest;
+use lianxin_protocol::space::SiteId;
+use rusqlite::Connection;
+use serde_json::{Value, json};
+
+use super::record::device_name;
+use crate::clock;
+use crate::error::Result;
+use crate::journal::Journal;
+use crate::records::delivery::Delivery;
+use crate::reply::Reply;
+use crate::sync::enrol;
+use crate::{records, requests, store};
+
+pub(super) fn position_json(position: Position) -> Value {
+    json!({ "len": position.len, "head": Hex(&position.head).to_string() })
+}
+
+pub(super) fn archive_plan(journal: &Journal, connection: &Connection) -> Result<Reply> {
+    let head = journal.archive_head(clock::now_ms())?;
+    let logs = journal.archive_logs();
+    let spaces: Vec<_> = logs
+        .iter()
+        .map(|(space, logs)| {
+            let logs: Vec<_> = logs.iter().map(LogId::to_string).collect();
+            json!({ "space": Hex(&Item::Space(*space).encode()).to_string(), "logs": logs })
+        })
+        .collect();
+    Ok(Reply::ok(json!({
+        "head": Hex(&Item::Head(Box::new(head)).encode()).to_string(),
+        "spaces": spaces,
+        "records": record_count(connection)?,
+    })))
+}
+
+pub(super) fn record_count(connection: &Connection) -> Result<u64> {
+    let sql = "SELECT count(*) FROM records WHERE kind IS NOT NULL AND kind <> ''";
+    Ok(connection.query_row(sql, [], |row| row.get(0))?)
+}
+
+pub(super) fn status(
+    journal: &mut Journal,
+    connection: &Connection,
+    unreceipted_minutes: u64,
+) -> Result<Reply> {
+    let all = record_count(connection)?;
+    let delivery = Delivery::read(connection, journal)?;
+    let now = clock::now_ms();
+    let oldest_s = delivery
+        .oldest_ms
+        .map(|since| now.saturating_sub(since) / 1_000);
+    let me = journal.identity().key();
+    let member = journal.authority().members().get(&me).cloned();
+    let site_code = |site: Option<SiteId>| {
+        let site = site.and_then(|site| journal.authority().sites().get(&site));
+        site.map(|site| site.code.clone())
+    };
+    let role = match &member {
+        Some(member) => member.grant.role.word().to_owned(),
+        None => "pending".to_owned(),
+    };
+    let text = |key: &str| -> Result<Option<String>> {
+        Ok(store::meta(connection, key)?.and_then(|bytes| String::from_utf8(bytes).ok()))
+    };
+    let (device_code, site) = match &member {
+        Some(member) => (
+            Some(member.grant.device_code.clone()),
+            site_code(member.grant.site),
+        ),
+        None => (text("device_code")?, text("site_code")?),
+    };
+    let mut peers = Vec::new();
+    for (device, seen, path) in records::peers(connection)? {
+        let known = journal.authority().members().get(&device);
+        peers.push(json!({
+            "device": device_name(journal, &device),
+            "site": known.and_then(|member| site_code(member.grant.site)),
+            "role": known.map(|member| member.grant.role.word()),
+            "last_seen": clock::rfc3339(seen),
+            "path": path,
+            "words": enrol::kept_words(connection, &device)?,
+        }));
+    }
+    let blocked = member
+        .as_ref()
+        .is_some_and(|it| matches!(it.membership, Membership::Blocked { .. }));
+    let late = oldest_s.is_some_and(|age| age / 60 >= unreceipted_minutes);
+    let attention = late || delivery.conflicts > 0 || delivery.quarantined > 0 || blocked;
+    let (name, district) = journal.authority().names();
+    let value = json!({
+        "role": role,
+        "device": me.to_string(),
+        "device_code": device_code,
+        "site": site,
+        "network": journal.identity().network.to_string(),
+        "name": name,
+        "district": district,
+        "records": all,
+        "unreceipted": delivery.unreceipted,
+        "oldest_unreceipted_s": oldest_s,
+        "conflicts": delivery.conflicts,
+        "quarantined": delivery.quarantined,
+        "words": enrol::kept_words(connection, &me)?,
+        "requests": requests::open(connection)?.len(),
+        "sites": journal.authority().sites().len(),
+        "peers": peers,
+        "epoch": Hex(&journal.identity().epoch).to_string(),
+        "version": env!("CARGO_PKG_VERSION"),
+    });
+    Ok(Reply {
+        value,
+        exit: u8::from(attention),
+    })
+}
+
+pub(super) fn digest(journal: &Journal, connection: &Connection) -> Result<Reply> {
+    let mut spaces = Vec::new();
+    for (id, space) in journal.authority().spaces() {
+        let tips = journal.tips(id);
+        let held = journal
+            .authority()
+            .readable(&journal.identity().key())
+            .contains(id);
+        if !held && tips.is_empty() {
+            continue;
+        }
+        spaces.push(json!({
+            "space": id.to_string(),
+            "kind": space.kind(),
+            "log_digest": Hex(&space_digest(&tips)).to_string(),
+            "state_digest": Hex(&records::state_digest(connection, id)?).to_string(),
+        }));
+    }
+    Ok(Reply::ok(json!({ "spaces": spaces })))
+}

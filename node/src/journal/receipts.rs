@@ -1,0 +1,176 @@
+//! Receipts: the hub's statements of what it has, signed there, kept and compared elsewhere.
+
+use lianxin_protocol::limits;
+use lianxin_protocol::log::LogId;
+use lianxin_protocol::message::Receipt;
+use lianxin_protocol::space::SpaceId;
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::{Journal, OwnCoverage, exceptions};
+use crate::error::{Code, Error, Result};
+
+impl Journal {
+    /// Signs the receipts of all logs of others that moved.
+    pub(super) fn sign_receipts(&mut self, connection: &Connection, now_ms: u64) -> Result<()> {
+        let logs = std::mem::take(&mut self.unreceipted);
+        let Some(authority) = self.identity.authority.clone() else {
+            return Ok(());
+        };
+        for id in logs {
+            let Some(log) = self.logs.get(&id).filter(|log| !self.is_own(&log.author)) else {
+                continue;
+            };
+            let stored = log.tip().position();
+            let mut exceptions = exceptions(connection, log.key)?;
+            exceptions.retain(|exception| exception.range.start < stored.len);
+            if exceptions.len() > limits::EXCEPTIONS_MAX {
+                // Too many to name each: the last one named spans the rest, so that none is overstated.
+                let end = exceptions.last().map_or(0, |last| last.range.end);
+                exceptions.truncate(limits::EXCEPTIONS_MAX);
+                if let Some(last) = exceptions.last_mut() {
+                    last.range.end = end;
+                }
+            }
+            let receipt = Receipt {
+                space: log.author.space,
+                log: id,
+                epoch: self.identity.epoch,
+                stored,
+                judged_len: log.judged_len.min(stored.len),
+                exceptions,
+                received_at_ms: now_ms,
+                signature: [0; 64],
+            };
+            let receipt = receipt.signed(&authority);
+            write_receipt(connection, log.key, &receipt)?;
+            self.moved.receipts.push(receipt);
+        }
+        Ok(())
+    }
+
+    /// Keeps a receipt that a peer sent, if the authority key signed it and it does not fall behind
+    /// the one that is kept. Says whether it was kept.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub fn take_receipt(&mut self, connection: &Connection, receipt: &Receipt) -> Result<bool> {
+        // The hub's own words come back to it with every station that keeps them.
+        if self.identity.authority.is_some() {
+            return Ok(false);
+        }
+        let (Some(key), Some(log)) = (self.authority.key(), self.logs.get(&receipt.log)) else {
+            return Ok(false);
+        };
+        let of_this_log = log.author.space == receipt.space && receipt.stored.len <= log.end.len;
+        if !of_this_log || !receipt.verifies(&key) {
+            tracing::warn!("a receipt that does not verify was not kept");
+            return Ok(false);
+        }
+        // A receipt speaks of what the hub has: if it has something else there, the log forked.
+        if receipt.stored.len > 0 {
+            let (log, last) = (receipt.log, receipt.stored.len - 1);
+            if self.id_at(connection, &log, last)?.0 != receipt.stored.head {
+                tracing::warn!("a receipt for entries that this device does not have was not kept");
+                return Ok(false);
+            }
+        }
+        let key = self.logs.get(&receipt.log).map_or(0, |log| log.key);
+        if let Some(kept) = read_receipt(connection, key)? {
+            let behind = receipt.stored.len < kept.stored.len
+                || receipt.received_at_ms < kept.received_at_ms
+                || (receipt.stored == kept.stored && receipt.judged_len < kept.judged_len);
+            if behind && kept.epoch == receipt.epoch {
+                return Ok(false);
+            }
+        }
+        write_receipt(connection, key, receipt)?;
+        self.moved.receipts.push(receipt.clone());
+        self.moved.records = true;
+        Ok(true)
+    }
+
+    /// The newest receipts of a space.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn receipts(&self, connection: &Connection, space: &SpaceId) -> Result<Vec<Receipt>> {
+        let of_space = self.logs.values().filter(|log| log.author.space == *space);
+        let mut receipts = Vec::new();
+        for log in of_space {
+            receipts.extend(read_receipt(connection, log.key)?);
+        }
+        Ok(receipts)
+    }
+
+    /// The newest receipt of a log.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn receipt(&self, connection: &Connection, log: &LogId) -> Result<Option<Receipt>> {
+        let key = self.logs.get(log).map(|known| known.key);
+        key.map_or(Ok(None), |key| read_receipt(connection, key))
+    }
+
+    /// Whether some log of a space, other than the hub's own, is not covered by its newest receipt.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn lacks_receipts(&self, connection: &Connection, space: &SpaceId) -> Result<bool> {
+        if self.identity.authority.is_some() {
+            return Ok(false);
+        }
+        for log in self.logs.values().filter(|log| log.author.space == *space) {
+            if self.is_hubs(&log.author.device) {
+                continue;
+            }
+            let receipt = read_receipt(connection, log.key)?;
+            if receipt.is_none_or(|receipt| receipt.judged_len < log.tip().len) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// How much of this device's own logs verified receipts cover.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn own_coverage(&self, connection: &Connection) -> Result<OwnCoverage> {
+        let mut own = OwnCoverage::default();
+        for (_, log) in self
+            .own_logs()
+            .filter(|(_, log)| !self.is_hubs(&log.author.device))
+        {
+            own.entries += log.end.len;
+            if let Some(receipt) = read_receipt(connection, log.key)? {
+                own.receipted += receipt.stored.len;
+                let held = receipt
+                    .exceptions
+                    .iter()
+                    .map(|it| it.range.end - it.range.start);
+                own.quarantined += held.sum::<u64>();
+            }
+        }
+        Ok(own)
+    }
+}
+
+/// The newest receipt of a log.
+pub(crate) fn read_receipt(connection: &Connection, log: i64) -> Result<Option<Receipt>> {
+    let mut statement = connection.prepare_cached("SELECT receipt FROM receipts WHERE log = ?1")?;
+    let bytes: Option<Vec<u8>> = statement.query_row([log], |row| row.get(0)).optional()?;
+    let receipt = bytes.map(|bytes| Receipt::decode(&bytes)).transpose();
+    receipt
+        .map_err(|error| Error::because(Code::StoreCorrupt, "a stored receipt is damaged", error))
+}
+
+fn write_receipt(connection: &Connection, log: i64, receipt: &Receipt) -> Result<()> {
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO receipts (log, stored_len, judged_len, receipt) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (log) DO UPDATE SET stored_len = excluded.stored_len,
+             judged_len = excluded.judged_len, receipt = excluded.receipt",
+    )?;
+    let bytes = receipt.encode();
+    statement.execute(params![log, receipt.stored.len, receipt.judged_len, bytes])?;
+    Ok(())
+}

@@ -1,0 +1,189 @@
+//! Numbers that people see: the 受理编号 that a device gives without asking, those under another number, and the
+//! hub's gapless 办理流水号. None is ever given twice.
+
+use std::collections::BTreeMap;
+
+use lianxin_protocol::catalogue::Kind;
+use lianxin_protocol::number::{DeviceCode, KindCode, Number};
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::Listed;
+use crate::clock;
+use crate::error::{Code, Error, Result};
+use crate::journal::Journal;
+use crate::store;
+
+/// Field and counter of the hub's case numbers.
+pub(super) const HUB_NO: &str = "hub_no";
+
+/// What the records of one save share.
+#[derive(Default)]
+pub(super) struct Series {
+    /// Records planned.
+    pub(super) made: u16,
+    /// Numbers under other numbers that are given and not stored yet: the last of each.
+    under: BTreeMap<String, u32>,
+}
+
+/// Whether the hub numbers this step of a kind, so that it is taken there or asked for.
+#[must_use]
+pub fn is_numbered(kind: &Kind, event: &str) -> bool {
+    let step = kind.transition(event);
+    step.is_some_and(|step| step.data.iter().any(|field| field.key == HUB_NO))
+}
+
+/// The next number under another: `…-71/Z1`. Only the hub's are bare; another device adds its letter, so that
+/// two of the sub-district's computers do not give the same one while they are apart.
+pub(super) fn under_number(
+    connection: &Connection,
+    journal: &Journal,
+    parent: &Listed,
+    suffix: &str,
+    series: &mut Series,
+) -> Result<Option<String>> {
+    let Some(number) = &parent.number else {
+        return Ok(None);
+    };
+    let under = format!("{number}/{suffix}");
+    let mut statement = connection
+        .prepare_cached("SELECT number FROM records WHERE number >= ?1 AND number < ?2")?;
+    // ':' follows '9', and letters come behind it: everything under this suffix.
+    let given = statement.query_map([under.as_str(), &format!("{number}/{suffix}:")], |row| {
+        row.get::<_, String>(0)
+    })?;
+    let mut last = series.under.get(&under).copied().unwrap_or_default();
+    for given in given {
+        let given = given?;
+        let digits = given.strip_prefix(&under).unwrap_or_default();
+        let digits = digits.trim_end_matches(|c: char| c.is_ascii_uppercase());
+        last = last.max(digits.parse().unwrap_or_default());
+    }
+    let next = last.saturating_add(1);
+    series.under.insert(under.clone(), next);
+    let member = journal.authority().members().get(&journal.identity().key());
+    let letter = member.and_then(|member| member.grant.device_code.chars().last());
+    let letter = letter.filter(|_| journal.identity().authority.is_none());
+    Ok(Some(match letter {
+        Some(letter) => format!("{under}{next}{letter}"),
+        None => format!("{under}{next}"),
+    }))
+}
+
+/// The next 受理编号 of a kind on this device. The counter moves in the same transaction.
+pub(super) fn next_number(
+    connection: &Connection,
+    journal: &Journal,
+    prefix: &str,
+    now_ms: u64,
+) -> Result<String> {
+    let meta = |key| -> Result<Option<String>> {
+        Ok(store::meta(connection, key)?.and_then(|value| String::from_utf8(value).ok()))
+    };
+    let member = journal.authority().members().get(&journal.identity().key());
+    let device = match member {
+        Some(member) => Some(member.grant.device_code.clone()),
+        None => meta("device_code")?,
+    };
+    let (_, district) = journal.authority().names();
+    let district = if district.is_empty() {
+        meta("district")?
+    } else {
+        Some(district.to_owned())
+    };
+    let (Some(device), Some(district)) = (device, district) else {
+        return Err(Error::new(
+            Code::NotEnrolled,
+            "the hub has not told this device's code",
+        ));
+    };
+    let year = clock::beijing_year(now_ms);
+    let counter = count(connection, prefix, year)?;
+    let number = || {
+        let kind: KindCode = prefix.parse()?;
+        let device: DeviceCode = device.parse()?;
+        Number::new(kind, district.parse()?, device, year, counter)
+    };
+    let number = number();
+    number.map(|number| number.to_string()).map_err(|error| {
+        Error::because(
+            Code::Internal,
+            "a number cannot be made for this device",
+            error,
+        )
+    })
+}
+
+/// A 办理流水号 as the hub gives it.
+pub(super) struct HubNumber {
+    pub(super) text: String,
+    year: u16,
+    count: u32,
+}
+
+impl HubNumber {
+    fn new(journal: &Journal, year: u16, count: u32) -> Self {
+        let (name, _) = journal.authority().names();
+        let text = format!("{name}〔{year}〕第{count:04}号");
+        Self { text, year, count }
+    }
+
+    /// Reads one that this network's hub gave.
+    fn parse(journal: &Journal, text: &str) -> Option<Self> {
+        let (_, rest) = text.rsplit_once('〔')?;
+        let (year, count) = rest.strip_suffix('号')?.split_once("〕第")?;
+        let number = Self::new(journal, year.parse().ok()?, count.parse().ok()?);
+        (number.text == text).then_some(number)
+    }
+
+    /// Counts it as given.
+    pub(super) fn take(&self, connection: &Connection) -> Result<()> {
+        let mut statement = connection.prepare_cached(
+            "INSERT INTO counters (kind, year, value) VALUES (?1, ?2, ?3)
+             ON CONFLICT (kind, year) DO UPDATE SET value = max(value, excluded.value)",
+        )?;
+        statement.execute(params![HUB_NO, self.year, self.count])?;
+        Ok(())
+    }
+}
+
+/// The next 办理流水号, gapless, given at the hub alone. It is not taken yet.
+pub(super) fn hub_number(
+    connection: &Connection,
+    journal: &Journal,
+    now_ms: u64,
+) -> Result<HubNumber> {
+    let year = clock::beijing_year(now_ms);
+    let mut statement =
+        connection.prepare_cached("SELECT value FROM counters WHERE kind = ?1 AND year = ?2")?;
+    let last: Option<u32> = statement
+        .query_row(params![HUB_NO, year], |row| row.get(0))
+        .optional()?;
+    let next = last.unwrap_or_default().saturating_add(1);
+    Ok(HubNumber::new(journal, year, next))
+}
+
+/// At the hub: counts case numbers that stand in a record as given. Those that a restored hub gave after its
+/// backup come back with the records, and must not be given again.
+pub(super) fn take_numbers<'a>(
+    connection: &Connection,
+    journal: &Journal,
+    numbers: impl Iterator<Item = &'a str>,
+) -> Result<()> {
+    if journal.identity().authority.is_none() {
+        return Ok(());
+    }
+    for text in numbers {
+        if let Some(number) = HubNumber::parse(journal, text) {
+            number.take(connection)?;
+        }
+    }
+    Ok(())
+}
+
+fn count(connection: &Connection, kind: &str, year: u16) -> Result<u32> {
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO counters (kind, year, value) VALUES (?1, ?2, 1)
+         ON CONFLICT (kind, year) DO UPDATE SET value = value + 1 RETURNING value",
+    )?;
+    Ok(statement.query_row(params![kind, year], |row| row.get(0))?)
+}

@@ -1,0 +1,159 @@
+//! What a step does beside the record that it is taken on, as the catalogue has it: steps of the records that belong
+//! to it, and new ones.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use lianxin_protocol::catalogue::{Draft, Fact, Kind, Transition};
+use rusqlite::Connection;
+use serde_json::{Map, Value, json};
+
+use super::{Author, Place, Planned, Save, fields_refused, known, plan, writable};
+use crate::clock;
+use crate::error::Result;
+use crate::journal::Journal;
+use crate::records::numbers::Series;
+use crate::records::{Listed, acts_for, referring};
+
+/// Plans what a step does beside the record that it is taken on: steps of records that belong to it, where they
+/// are possible, and new ones.
+pub(super) fn of(
+    connection: &Connection,
+    journal: &mut Journal,
+    (whole, step): (&Listed, &Transition),
+    draft: &Draft,
+    author: &Author,
+) -> Result<Vec<Planned>> {
+    let today = clock::Beijing::of(author.now_ms).iso_date();
+    let given = |key: &String| -> Option<Value> {
+        let text = draft.texts.values().find_map(|texts| texts.get(key));
+        let fact = draft.facts.get(key).and_then(Option::as_ref);
+        text.map(|text| json!(text))
+            .or_else(|| fact.map(|fact| json!(fact)))
+    };
+    let copied = |copies: &BTreeMap<String, String>, dated: &Option<String>| {
+        let mut input = Map::new();
+        if let Some(key) = dated {
+            nest(&mut input, key, json!(today));
+        }
+        for (theirs, ours) in copies {
+            if let Some(value) = given(ours) {
+                nest(&mut input, theirs, value);
+            }
+        }
+        input
+    };
+    let mut planned: Vec<Planned> = Vec::new();
+    for along in &step.moves {
+        let moved = known(&along.kind)?;
+        for child in belonging(connection, whole, moved)? {
+            let held = |(key, wanted): (&String, &BTreeSet<String>)| {
+                let value = child.facts.get(key).and_then(Value::as_str);
+                value.is_some_and(|value| wanted.contains(value))
+            };
+            let possible = moved.transition(&along.event);
+            let possible = possible.is_some_and(|event| {
+                event.applies_to(&child.status) && !event.who.is_disjoint(&acts_for(journal.role()))
+            });
+            // One step each: a second change made from the same state would stand beside the first.
+            let moved_already = planned.iter().any(|it| it.gathered.key == child.key);
+            if moved_already || !possible || !along.only.iter().all(held) {
+                continue;
+            }
+            let mut input = copied(&along.copies, &along.dated);
+            for (key, value) in &along.sets {
+                nest(&mut input, key, json!(value));
+            }
+            // What the step does not give, such as a new date, leaves the other record alone.
+            let Ok(draft) = moved.read_event(&along.event, &Value::Object(input)) else {
+                continue;
+            };
+            let gathered = writable(connection, journal, child.key)?;
+            let mut save = Save::new(&moved.code, author, &draft)?;
+            save.become_event(journal, &along.event, author);
+            planned.push(Planned { gathered, save });
+        }
+    }
+    let Some(make) = &step.makes else {
+        return Ok(planned);
+    };
+    let made = known(&make.kind)?;
+    let mut common = copied(&make.copies, &make.dated);
+    if let Some(parent) = &made.parent {
+        nest(&mut common, &parent.field, json!(whole.id.hyphenated()));
+    }
+    for (field, kind) in &make.cites {
+        let open = belonging(connection, whole, known(kind)?)?;
+        let is_open = |it: &&Listed| known(kind).is_ok_and(|kind| kind.is_open(&it.status));
+        if let Some(cited) = open.iter().find(is_open) {
+            nest(&mut common, field, json!(cited.id.hyphenated()));
+        }
+    }
+    let mut inputs = Vec::new();
+    match &make.each {
+        None => inputs.push(common),
+        Some(each) => {
+            for datum in &each.data {
+                for item in items(draft, datum) {
+                    let mut input = common.clone();
+                    nest(&mut input, &each.item, json!(item));
+                    nest(&mut input, &each.name, json!(datum));
+                    inputs.push(input);
+                }
+            }
+        }
+    }
+    let mut series = Series::default();
+    let place = Place {
+        space: whole.space,
+        parent: Some(whole.clone()),
+    };
+    for input in inputs {
+        let draft = made.read(&Value::Object(input));
+        let draft = draft.map_err(|refusals| fields_refused(&refusals))?;
+        planned.push(plan(
+            connection,
+            journal,
+            (made, &draft),
+            &place,
+            false,
+            author,
+            &mut series,
+        )?);
+    }
+    Ok(planned)
+}
+
+/// Records of a kind that belong to this one.
+fn belonging(connection: &Connection, whole: &Listed, kind: &Kind) -> Result<Vec<Listed>> {
+    /// Units of one matter, and rounds of handling, have never come near this.
+    const MOST: usize = 200;
+    let Some(parent) = &kind.parent else {
+        return Ok(Vec::new());
+    };
+    referring(connection, whole, (&kind.code, &parent.field), MOST)
+}
+
+/// What a datum names: its value, or the items of a set.
+fn items<'a>(draft: &'a Draft, datum: &'a str) -> impl Iterator<Item = &'a str> {
+    let set = move |(key, fact): (&'a String, &'a Option<Fact>)| match (key.split_once('/'), fact) {
+        (Some((set, item)), Some(Fact::Bool(true))) if set == datum => Some(item),
+        (None, Some(Fact::Str(text))) if key == datum => Some(text.as_str()),
+        _ => None,
+    };
+    draft.facts.iter().filter_map(set)
+}
+
+/// Puts a value under a flat key of nested JSON.
+fn nest(input: &mut Map<String, Value>, key: &str, value: Value) {
+    match key.split_once('.') {
+        None => {
+            input.insert(key.to_owned(), value);
+        }
+        Some((group, name)) => {
+            let group = input.entry(group).or_insert_with(|| json!({}));
+            if let Value::Object(members) = group {
+                members.insert(name.to_owned(), value);
+            }
+        }
+    }
+}

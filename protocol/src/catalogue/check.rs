@@ -1,0 +1,537 @@
+//! The checks on a loaded kind, by itself and against the others, so that the rest of the catalogue may rely on
+//! names that exist and limits that fit.
+//!
+//! Every check says what is wrong in a sentence that names the field, status or event.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    Choice, Condition, Fact, Field, FieldType, Flag, Home, Kind, Label, Retention, Status,
+    Transition, find,
+};
+use crate::number::KindCode;
+
+/// The texts of one class of one save travel in one part; see the size of a part in the protocol.
+const PART_BYTES: usize = 64 * 1024;
+/// What encoding and salt may add to the texts of a part.
+const PART_OVERHEAD_BYTES: usize = 4 * 1024;
+/// Longest UTF-8 form of a Unicode scalar value.
+const CHAR_BYTES: usize = 4;
+
+/// What is wrong, or what was asked for.
+pub(super) type Checked<T = ()> = Result<T, String>;
+
+pub(super) fn kind(kind: &Kind) -> Checked {
+    ensure(is_code(&kind.code), || {
+        "its code is not in small letters".to_owned()
+    })?;
+    if let Some(prefix) = &kind.prefix {
+        let parsed = prefix
+            .parse::<KindCode>()
+            .map_err(|error| error.to_string())?;
+        ensure(parsed.to_string() == *prefix, || {
+            "its prefix is not in capitals".to_owned()
+        })?;
+    }
+    ensure(labelled(&kind.label), || "it has no label".to_owned())?;
+    for field in &kind.fields {
+        check_field(field, kind).map_err(|what| format!("field {}: {what}", field.key))?;
+    }
+    check_groups(&kind.fields)?;
+    check_part_size(&kind.fields)?;
+    check_sections(kind)?;
+    let texts = [
+        ("title", &kind.title),
+        ("title_from", &kind.title_from),
+        ("words", &kind.words),
+    ];
+    for (name, key) in texts {
+        let Some(key) = key else { continue };
+        let field = kind
+            .field(key)
+            .ok_or_else(|| format!("{name}: there is no field {key}"))?;
+        ensure(matches!(field.kind, FieldType::Text { .. }), || {
+            format!("{name} is not a text")
+        })?;
+    }
+    let about = kind.about.as_ref();
+    ensure(
+        about.map_or(kind.parent.is_some(), labelled) || kind.sections.is_empty(),
+        || "it does not say what it is about".to_owned(),
+    )?;
+    for key in &kind.named_by {
+        ensure(kind.fields.iter().any(|field| field.key == *key), || {
+            format!("named_by: there is no field {key}")
+        })?;
+    }
+    check_statuses(kind)?;
+    unique(
+        "event",
+        kind.transitions
+            .iter()
+            .map(|transition| transition.event.as_str()),
+    )?;
+    for transition in &kind.transitions {
+        check_transition(transition, kind)
+            .map_err(|what| format!("event {}: {what}", transition.event))?;
+    }
+    check_reachable(kind)
+}
+
+fn check_field(field: &Field, kind: &Kind) -> Checked {
+    ensure(
+        field.key.split('.').count() <= 2 && field.key.split('.').all(is_code),
+        || "its key is not in small letters, with one dot at most".to_owned(),
+    )?;
+    ensure(labelled(&field.label), || "it has no label".to_owned())?;
+    let names = [&field.key, &field.label.zh, &field.label.en];
+    ensure(!names.into_iter().any(|name| kind.forbids(name)), || {
+        "it asks for what must not be known of a person".to_owned()
+    })?;
+
+    let (string, opaque) = match &field.kind {
+        FieldType::Text { .. } => {
+            ensure(field.retention.is_some(), || {
+                "free text needs a retention class".to_owned()
+            })?;
+            (true, false)
+        }
+        FieldType::Enum { options } => {
+            check_options(options)?;
+            (true, false)
+        }
+        FieldType::Set { of, .. } => {
+            if let FieldType::Enum { options } = &**of {
+                check_options(options)?;
+            }
+            (false, false)
+        }
+        FieldType::Ref { .. }
+        | FieldType::Date
+        | FieldType::Month
+        | FieldType::Time
+        | FieldType::Clock => (true, false),
+        FieldType::Int { min, max } => {
+            ensure(min <= max, || "min is above max".to_owned())?;
+            (false, false)
+        }
+        FieldType::Bool => (false, false),
+        FieldType::ExternalRef => return Err("external references come in sets".to_owned()),
+        FieldType::Opaque => (false, true),
+    };
+    ensure(string || field.retention.is_none(), || {
+        "only strings are erasable".to_owned()
+    })?;
+    ensure(!opaque || field.read_only, || {
+        "what is opaque is read-only".to_owned()
+    })?;
+    let asked_for = field.required || field.default.is_some() || field.required_when.is_some();
+    ensure(!(field.read_only && asked_for), || {
+        "read-only, but asked for".to_owned()
+    })?;
+    if let Some(default) = &field.default {
+        ensure(field.accepts(default), || {
+            "its default is no value of it".to_owned()
+        })?;
+        ensure(field.retention.is_none(), || {
+            "an erasable value has no default".to_owned()
+        })?;
+    }
+    match &field.required_when {
+        None => Ok(()),
+        Some(Condition { field, is }) => {
+            let other = kind
+                .field(field)
+                .ok_or_else(|| format!("there is no field {field}"))?;
+            let known = is
+                .iter()
+                .all(|value| other.accepts(&Fact::Str(value.clone())));
+            ensure(known, || format!("{field} has no such value"))
+        }
+    }
+}
+
+fn check_options(options: &[Choice]) -> Checked {
+    ensure(!options.is_empty(), || "has no options".to_owned())?;
+    unique("option", options.iter().map(|option| option.code.as_str()))?;
+    for option in options {
+        ensure(is_code(&option.code), || {
+            "an option is not in small letters".to_owned()
+        })?;
+        ensure(labelled(&option.label), || {
+            format!("option {} has no label", option.code)
+        })?;
+    }
+    Ok(())
+}
+
+/// A form that lacks what a record must have could never be sent.
+fn check_sections(kind: &Kind) -> Checked {
+    unique(
+        "section",
+        kind.sections.iter().map(|section| section.code.as_str()),
+    )?;
+    for section in &kind.sections {
+        ensure(is_code(&section.code) && labelled(&section.label), || {
+            format!("section {} has no code or no label", section.code)
+        })?;
+    }
+    let placed = || kind.sections.iter().flat_map(|section| &section.fields);
+    unique("field in a section", placed().map(String::as_str))?;
+    for key in placed() {
+        let field = kind.fields.iter().find(|field| field.key == *key);
+        ensure(field.is_some_and(|field| !field.read_only), || {
+            format!("a section names {key}, which nobody can type in")
+        })?;
+    }
+    let missing = kind.fields.iter().find(|field| {
+        field.required && field.default.is_none() && !placed().any(|key| *key == field.key)
+    });
+    ensure(kind.sections.is_empty() || missing.is_none(), || {
+        "a required field is in no section".to_owned()
+    })
+}
+
+/// `place` cannot be a value and a group of values at once.
+fn check_groups(fields: &[Field]) -> Checked {
+    let groups = fields.iter().filter_map(|field| field.key.split_once('.'));
+    for (group, _) in groups {
+        ensure(find(fields, group).is_none(), || {
+            format!("{group} is a field and a group")
+        })?;
+    }
+    Ok(())
+}
+
+/// All texts of a class, each as long as it may be, must fit one part.
+fn check_part_size(fields: &[Field]) -> Checked {
+    for class in [Retention::Card, Retention::Text] {
+        let texts = fields.iter().filter(|field| field.retention == Some(class));
+        let chars: usize = texts
+            .map(|field| match &field.kind {
+                FieldType::Text { max_chars } | FieldType::Ref { max_chars, .. } => *max_chars,
+                FieldType::Enum { .. }
+                | FieldType::Int { .. }
+                | FieldType::Bool
+                | FieldType::Date
+                | FieldType::Month
+                | FieldType::Time
+                | FieldType::Clock
+                | FieldType::ExternalRef
+                | FieldType::Set { .. }
+                | FieldType::Opaque => 64,
+            })
+            .sum();
+        ensure(
+            chars * CHAR_BYTES + PART_OVERHEAD_BYTES <= PART_BYTES,
+            || {
+                format!(
+                    "the longest texts of class {} do not fit one part",
+                    class.as_str()
+                )
+            },
+        )?;
+    }
+    Ok(())
+}
+
+fn check_statuses(kind: &Kind) -> Checked {
+    unique(
+        "status",
+        kind.statuses.iter().map(|status| status.code.as_str()),
+    )?;
+    let real = |code: &str| {
+        kind.status(code)
+            .is_some_and(|status| status.stands_for.is_none())
+    };
+    for status in &kind.statuses {
+        let Status {
+            code,
+            label,
+            stands_for,
+            tells,
+            next,
+        } = status;
+        ensure(is_code(code), || {
+            format!("status {code} is not in small letters")
+        })?;
+        ensure(labelled(label), || format!("status {code} has no label"))?;
+        let known = ["answered", "refused"];
+        ensure(
+            tells.as_deref().is_none_or(|tells| known.contains(&tells)),
+            || format!("status {code} tells neither answered nor refused"),
+        )?;
+        if let Some(other) = stands_for {
+            ensure(real(other), || {
+                format!("status {code} stands for no status")
+            })?;
+        }
+        if let Some(next) = next {
+            let folded = stands_for.as_ref().unwrap_or(code);
+            let leads_on = kind.transition(next);
+            ensure(leads_on.is_some_and(|it| it.applies_to(folded)), || {
+                format!("no event {next} leads on from status {code}")
+            })?;
+        }
+    }
+    for overlay in &kind.overlays {
+        ensure(labelled(&overlay.label), || {
+            format!("overlay {} has no label", overlay.code)
+        })?;
+    }
+    let Some(initial) = &kind.initial else {
+        return ensure(kind.statuses.is_empty(), || {
+            "it has statuses, but no initial".to_owned()
+        });
+    };
+    ensure(real(initial), || {
+        "its initial status is none of its statuses".to_owned()
+    })?;
+    if let Some(event) = &kind.register_event {
+        let fits = kind
+            .transition(event)
+            .is_some_and(|event| event.applies_to(initial));
+        ensure(fits, || {
+            "its register_event does not apply to a new record".to_owned()
+        })?;
+    }
+    Ok(())
+}
+
+fn check_reachable(kind: &Kind) -> Checked {
+    let Some(initial) = &kind.initial else {
+        return Ok(());
+    };
+    let mut reached = BTreeSet::from([initial.as_str()]);
+    loop {
+        let next: BTreeSet<&str> = (kind.transitions.iter())
+            .filter(|transition| reached.iter().any(|status| transition.applies_to(status)))
+            .filter_map(|transition| transition.to.as_deref())
+            .filter(|to| !reached.contains(to))
+            .collect();
+        if next.is_empty() {
+            break;
+        }
+        reached.extend(next);
+    }
+    let lost = kind
+        .statuses
+        .iter()
+        .find(|s| s.stands_for.is_none() && !reached.contains(&*s.code));
+    lost.map_or(Ok(()), |status| {
+        Err(format!("no event leads to status {}", status.code))
+    })
+}
+
+fn check_transition(transition: &Transition, kind: &Kind) -> Checked {
+    let Transition {
+        event,
+        label,
+        to,
+        overlay,
+        who,
+        data,
+        one_of,
+        clears,
+        ..
+    } = transition;
+    ensure(is_code(event), || {
+        "its name is not in small letters".to_owned()
+    })?;
+    ensure(labelled(label), || "it has no label".to_owned())?;
+    ensure(!who.is_empty(), || "nobody may write it".to_owned())?;
+    if let Some(to) = to {
+        let real = kind
+            .status(to)
+            .is_some_and(|status| status.stands_for.is_none());
+        ensure(real, || format!("it leads to {to}, which is no status"))?;
+    }
+    if let Some(overlay) = overlay {
+        let known = kind.overlays.iter().any(|known| known.code == *overlay);
+        ensure(known, || format!("there is no overlay {overlay}"))?;
+    }
+    unique("datum", data.iter().map(|datum| datum.key.as_str()))?;
+    for datum in data.iter().filter(|datum| kind.field(&datum.key).is_none()) {
+        check_field(datum, kind).map_err(|what| format!("datum {}: {what}", datum.key))?;
+    }
+    check_groups(data)?;
+    check_part_size(data)?;
+    for key in one_of {
+        let optional = find(data, key).is_some_and(|datum| !datum.required);
+        ensure(optional, || {
+            format!("one_of names {key}, which it does not take")
+        })?;
+    }
+    for key in clears {
+        ensure(kind.field(key).is_some(), || {
+            format!("it clears {key}, which is no field")
+        })?;
+    }
+    Ok(())
+}
+
+/// What kinds say of each other: every name there exists, and means what the other takes it for.
+pub(super) fn relations(kind: &Kind, kinds: &BTreeMap<String, Kind>) -> Checked {
+    let other = |code: &str| {
+        let other = kinds.get(code);
+        other.ok_or_else(|| format!("there is no kind {code}"))
+    };
+    let has = |kind: &Kind, key: &str| {
+        ensure(kind.field(key).is_some(), || {
+            format!("{} has no field {key}", kind.code)
+        })
+    };
+    let data = kind.transitions.iter().flat_map(|step| &step.data);
+    for field in kind.fields.iter().chain(data) {
+        for code in field.names() {
+            other(code)?;
+        }
+    }
+    if let Some(parent) = &kind.parent {
+        let to = kind.field(&parent.field).map(Field::names);
+        ensure(to.is_some_and(|to| !to.is_empty()), || {
+            format!("{} names no record to belong to", parent.field)
+        })?;
+        if let Some(place) = &parent.place {
+            has(kind, place)?;
+        }
+        let suffix = parent.suffix.as_ref();
+        ensure(
+            suffix.is_none_or(|it| it.len() == 1 && it.bytes().all(|it| it.is_ascii_uppercase())),
+            || "the suffix of its numbers is no capital letter".to_owned(),
+        )?;
+        ensure(suffix.is_none() || kind.prefix.is_none(), || {
+            "it has two ways to be numbered".to_owned()
+        })?;
+    }
+    ensure(kind.home != Home::Parent || kind.parent.is_some(), || {
+        "it lives with a record that it does not name".to_owned()
+    })?;
+    for Flag { field, by, unless } in &kind.flags {
+        let flag = kind.field(field).map(|field| &field.kind);
+        ensure(flag == Some(&FieldType::Bool), || {
+            format!("{field} is no mark")
+        })?;
+        let named = kind.field(by).map(Field::names).unwrap_or_default();
+        for code in named {
+            let other = other(code)?;
+            let known = unless.iter().all(|status| other.status(status).is_some());
+            ensure(known, || {
+                format!("{code} has no such status as {field} names")
+            })?;
+        }
+        ensure(!named.is_empty(), || format!("{by} names no record"))?;
+    }
+    for gather in &kind.gathers {
+        let from = other(&gather.kind)?;
+        let by = from.field(&gather.by).map(Field::names).unwrap_or_default();
+        ensure(by.contains(&kind.code), || {
+            format!("{} of {} does not name it", gather.by, gather.kind)
+        })?;
+        let own = from.parent.as_ref();
+        ensure(
+            gather.field.is_none() || own.is_some_and(|it| it.field == gather.by),
+            || format!("{} is nested without belonging to it", gather.kind),
+        )?;
+        let clash = gather.field.as_ref();
+        ensure(
+            clash.is_none_or(|name| find(&kind.fields, name).is_none()),
+            || "a nested kind has the name of a field".to_owned(),
+        )?;
+        for (theirs, ours) in &gather.copies {
+            has(from, theirs)?;
+            has(kind, ours)?;
+        }
+        for theirs in gather.sets.keys() {
+            has(from, theirs)?;
+        }
+    }
+    for step in &kind.transitions {
+        check_effects(step, kind, &other)
+            .map_err(|what| format!("event {}: {what}", step.event))?;
+    }
+    Ok(())
+}
+
+fn check_effects<'a>(
+    step: &Transition,
+    kind: &Kind,
+    other: &impl Fn(&str) -> Checked<&'a Kind>,
+) -> Checked {
+    let takes = |key: &String| {
+        ensure(find(&step.data, key).is_some(), || {
+            format!("it does not take {key}")
+        })
+    };
+    let belongs = |child: &Kind| {
+        let parent = child.parent.as_ref().and_then(|it| child.field(&it.field));
+        let named = parent.map(Field::names).unwrap_or_default();
+        ensure(named.contains(&kind.code), || {
+            format!("{} does not belong to {}", child.code, kind.code)
+        })
+    };
+    if let Some(make) = &step.makes {
+        let made = other(&make.kind)?;
+        belongs(made)?;
+        let each = make.each.iter().flat_map(|each| [&each.item, &each.name]);
+        let named = make.copies.keys().chain(make.cites.keys());
+        for key in named.chain(&make.dated).chain(each) {
+            ensure(made.field(key).is_some(), || {
+                format!("{} has no field {key}", made.code)
+            })?;
+        }
+        if let Some(each) = &make.each {
+            each.data.iter().try_for_each(takes)?;
+        }
+        make.copies.values().try_for_each(takes)?;
+        for cited in make.cites.values() {
+            belongs(other(cited)?)?;
+        }
+    }
+    for along in &step.moves {
+        let moved = other(&along.kind)?;
+        belongs(moved)?;
+        let event = moved.transition(&along.event);
+        let event = event.ok_or_else(|| format!("{} has no event {}", moved.code, along.event))?;
+        let given = along
+            .copies
+            .keys()
+            .chain(along.sets.keys())
+            .chain(&along.dated);
+        for key in given {
+            ensure(find(&event.data, key).is_some(), || {
+                format!("{} of {} does not take {key}", along.event, moved.code)
+            })?;
+        }
+        along.copies.values().try_for_each(takes)?;
+        for field in along.only.keys() {
+            ensure(moved.field(field).is_some(), || {
+                format!("{} has no field {field}", moved.code)
+            })?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn ensure(holds: bool, what: impl FnOnce() -> String) -> Checked {
+    if holds { Ok(()) } else { Err(what()) }
+}
+
+pub(super) fn unique<'a>(what: &str, mut names: impl Iterator<Item = &'a str>) -> Checked {
+    let mut seen = BTreeSet::new();
+    names
+        .find(|name| !seen.insert(*name))
+        .map_or(Ok(()), |twice| {
+            Err(format!("{what} {twice} is there twice"))
+        })
+}
+
+fn is_code(text: &str) -> bool {
+    let mut bytes = text.bytes();
+    bytes.next().is_some_and(|first| first.is_ascii_lowercase())
+        && bytes.all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'))
+}
+
+fn labelled(label: &Label) -> bool {
+    !label.zh.trim().is_empty() && !label.en.trim().is_empty()
+}
