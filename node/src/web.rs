@@ -43,7 +43,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -248,7 +247,6 @@ fn routes() -> Router<App> {
         .route("/assets/{file}", get(page::asset))
         .route("/healthz", get(|| async { "ok\n" }))
         .fallback(page::nowhere)
-        .layer(DefaultBodyLimit::max(BODY_MAX))
 }
 
 /// Opens a socket that only this computer reaches.

@@ -47,8 +47,8 @@
 //! | HTTP: head, header lines | 32 KiB, as the buffer doubles 64 KiB; 64 | `a_request_has_a_bounded_head_and_one_length` |
 //! | HTTP: body | 512 KiB | `pages::what_is_no_request_of_these_pages_is_turned_away_and_changes_nothing` |
 //! | HTTP: one length, no smuggling | – | `a_request_has_a_bounded_head_and_one_length` |
-//! | HTTP: time of a head | 10 s | `who_sends_a_head_slowly_is_left_and_keeps_nobody_waiting` |
-//! | HTTP: time of a body | not bounded; 128 connections of this computer's own users are | – |
+//! | HTTP: time of a head | 10 s | `who_sends_a_head_or_a_form_slowly_is_left_and_keeps_nobody_waiting` |
+//! | HTTP: time of a body | 10 s | `who_sends_a_head_or_a_form_slowly_is_left_and_keeps_nobody_waiting` |
 //! | HTTP: event streams | 64 | `event_streams_are_bounded_and_pages_go_on` |
 //! | HTTP: passwords hashed at a time, wrong ones | 2; waits that double | `pages::wrong_passwords_are_slowed_down` |
 //! | HTTP: names of these pages | own ones | `pages::what_is_no_request_of_these_pages_is_turned_away_and_changes_nothing` |
@@ -636,7 +636,7 @@ fn a_request_has_a_bounded_head_and_one_length() -> Result<()> {
 }
 
 #[test]
-fn who_sends_a_head_slowly_is_left_and_keeps_nobody_waiting() -> Result<()> {
+fn who_sends_a_head_or_a_form_slowly_is_left_and_keeps_nobody_waiting() -> Result<()> {
     let mut network = Network::new()?;
     let daemon = network.station.run(LOOPBACK)?;
     let pages = Pages::open(&network)?;
@@ -656,17 +656,24 @@ fn who_sends_a_head_slowly_is_left_and_keeps_nobody_waiting() -> Result<()> {
         .collect::<Result<_>>()?;
     let begun = now();
     pages.works()?;
+    for mut stream in bodies {
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer)?;
+        ensure!(
+            answer == *b"HTTP/1.1 408",
+            "a form that did not come was answered otherwise"
+        );
+    }
     for mut stream in slow {
         let mut answer = Vec::new();
         drop(stream.read_to_end(&mut answer));
     }
     ensure!(
         begun.elapsed() < Duration::from_secs(19),
-        "slow heads are kept for {:?}",
+        "slow heads and forms are kept for {:?}",
         begun.elapsed()
     );
     pages.works()?;
-    drop(bodies);
     daemon.stop()?;
     network.hub_stops()
 }

@@ -2,13 +2,18 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode, Version, header};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
+use futures_util::StreamExt as _;
 use tower_http::csrf::CsrfLayer;
+
+use super::BODY_MAX;
 
 /// Names by which these pages may be asked for. Anything else is a page of another site that has pointed
 /// its name here (DNS rebinding).
@@ -42,11 +47,41 @@ impl Hosts {
     }
 }
 
-/// Puts the checks around pages: the host first, then the origin.
+/// Time for the body of a form: it comes from a browser on this computer.
+const BODY_TIME: Duration = Duration::from_secs(10);
+
+/// Puts the checks around pages: the host first, then the origin, then the body in bounded size and time.
 pub(super) fn around(router: Router, hosts: Hosts) -> Router {
     router
+        .layer(from_fn(whole))
         .layer(CsrfLayer::new())
         .layer(from_fn_with_state(hosts, check))
+}
+
+/// Waits for the whole body, so that no page waits for the rest of one.
+async fn whole(request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    match tokio::time::timeout(BODY_TIME, bounded(body)).await {
+        Ok(Ok(body)) => next.run(Request::from_parts(parts, Body::from(body))).await,
+        Ok(Err(status)) => status.into_response(),
+        Err(_) => {
+            let said = "408: the form did not come\n";
+            (StatusCode::REQUEST_TIMEOUT, said).into_response()
+        }
+    }
+}
+
+async fn bounded(body: Body) -> Result<Vec<u8>, StatusCode> {
+    let mut stream = body.into_data_stream();
+    let mut held = Vec::new();
+    while let Some(bytes) = stream.next().await {
+        let bytes = bytes.map_err(|_| StatusCode::BAD_REQUEST)?;
+        if held.len() + bytes.len() > BODY_MAX {
+            return Err(StatusCode::PAYLOAD_TOO_LARGE);
+        }
+        held.extend_from_slice(&bytes);
+    }
+    Ok(held)
 }
 
 async fn check(State(hosts): State<Hosts>, request: Request, next: Next) -> Response {
