@@ -379,7 +379,11 @@ pub fn create_private(path: &Path) -> Result<File> {
     options.write(true).create(true).truncate(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path).map_err(error::file(path))
+    let file = options.open(path).map_err(error::file(path))?;
+    // One that lay there before would keep its mode.
+    #[cfg(unix)]
+    restrict(path, 0o600)?;
+    Ok(file)
 }
 
 /// Writes a file that only its owner may read, durably and whole or not at all.

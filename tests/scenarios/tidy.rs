@@ -275,6 +275,7 @@ fn each_foreign_library_has_its_place() -> Result<()> {
         "node/src/web.rs",
         "node/src/web/",
         "node/src/command.rs",
+        "node/src/command/",
         "node/src/setup.rs",
         "node/src/sync/peer.rs",
         "node/src/sync/attend.rs",

@@ -622,7 +622,19 @@ impl World {
     /// It cannot be opened.
     pub fn start(&mut self, node: usize) -> Result<()> {
         let node = self.node_mut(node)?;
-        node.writer = Some(Writer::open(&Store::open(&node.directory)?)?);
+        // A process that another test of this program begins holds the lock that was just given up, until its
+        // own program runs: for moments.
+        let mut attempts = 0;
+        let writer = loop {
+            match Store::open(&node.directory).and_then(|store| Writer::open(&store)) {
+                Err(error) if error.code() == Code::InUse && attempts < 100 => {
+                    attempts += 1;
+                    std::thread::sleep(std::time::Duration::from_millis(10));
+                }
+                opened => break opened?,
+            }
+        };
+        node.writer = Some(writer);
         node.stale = true;
         node.lose_next = false;
         Ok(())
