@@ -176,6 +176,7 @@ async fn look(device: &Device, lang: Lang) -> Result<Shown> {
             let delivery = Delivery::read(connection, journal)?;
             let filter = Filter {
                 limit: ROWS,
+                whole: true,
                 ..Filter::default()
             };
             let mut rows = Vec::new();

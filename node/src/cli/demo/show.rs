@@ -73,15 +73,6 @@ async fn board(network: &mut Network, plan: &Plan<'_>) -> Result<()> {
         ("first", &network.station),
         ("second", &network.other),
     ];
-    // What the board begins with: some records that have arrived, of which one is being handled.
-    let mut fresh = samples::opinions();
-    let begun = fresh.split_off(1);
-    for (device, record) in [&network.station, &network.other]
-        .into_iter()
-        .zip(begun.clone())
-    {
-        device.add(record).await?;
-    }
     for record in samples::registers() {
         network.hub.add(record).await?;
     }
@@ -96,6 +87,15 @@ async fn board(network: &mut Network, plan: &Plan<'_>) -> Result<()> {
     network.station.add(comment).await?;
     network.other.add(samples::visit()).await?;
     network.office.add(samples::lawyers_comment(number)).await?;
+    // What the board begins with: some records that have arrived, of which one is being handled.
+    let mut fresh = samples::opinions();
+    let begun = fresh.split_off(1);
+    for (device, record) in [&network.station, &network.other]
+        .into_iter()
+        .zip(begun.clone())
+    {
+        device.add(record).await?;
+    }
     let (moved, follow_moved) = watch::channel(0_u64);
     let moved = Arc::new(moved);
     let cables: Vec<_> = all
