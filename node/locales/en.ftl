@@ -416,3 +416,6 @@ related-whole = On the draft as a whole
 words-of = Words: { $text }
 words = Words to compare
 words-how = Read them to the sub-district on the phone. Its page of sites shows the same four for this device; if not, record nothing and have the device blocked.
+articles-paste = Paste the whole draft
+articles-paste-how = An article begins a line with 第…条; they are taken apart and put behind those that are there. Headings of chapters belong to none.
+articles-paste-go = Take it apart

@@ -488,3 +488,6 @@ related-whole = 对整部草案的意见
 words-of = 核对词 { $text }
 words = 入网核对词
 words-how = 给街道打电话，念这四个词。中心「站点」页上这台设备的四个词应当一样；不一样就不要登记，请街道停用它。
+articles-paste = 粘贴草案全文
+articles-paste-how = 每条以“第…条”另起一行，会自动分开，接在已有条文后面；章、节标题不进条文。
+articles-paste-go = 拆成条文

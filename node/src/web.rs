@@ -12,6 +12,7 @@
 //! Rejected: a client-side application (nothing to build, nothing to load, an old browser is enough);
 //! sessions in memory (a restart would log everyone out in the middle of a form).
 
+mod articles;
 pub mod board;
 mod choices;
 mod conflicts;
@@ -228,6 +229,7 @@ fn routes() -> Router<App> {
         .route("/records", get(list::page).post(list::search))
         .route("/records/{id}", get(records::show))
         .route("/records/{id}/steps/{event}", post(records::step))
+        .route("/records/{id}/articles", post(articles::paste))
         .route("/records/{id}/edit", get(edit::form).post(edit::change))
         .route("/records/{id}/take", post(conflicts::take))
         .route("/records/{id}/slip", post(slip::print))

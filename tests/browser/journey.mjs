@@ -300,6 +300,12 @@ try {
   });
   check('beside what the law office says of another', (await operator.locator('.article').first().innerText()).includes('不能一个标准'));
   await seen(operator, 'law-office');
+  await operator.locator('summary', { hasText: '粘贴草案全文' }).click();
+  await operator.fill('#paste', '第三章 附则\n第十四条 本条例所称电梯，包括：\n（一）客梯；\n第十五条 本条例自2027年1月1日起施行。');
+  await seen(operator, 'law-paste');
+  await operator.locator('form[action$="/articles"] button').click();
+  await operator.waitForURL('**note=done**');
+  check('a pasted draft becomes articles behind those that are there', await operator.locator('.article').count() === 5 && /第十五条/.test(await operator.locator('.article').nth(4).innerText()));
   await operator.goto(`${office}${comment}`);
   await operator.locator('form[action$="/steps/word"] [name=legal_wording]').fill('通知后应当有人在现场安抚被困人员。');
   await operator.locator('form[action$="/steps/word"] button').click();

@@ -75,7 +75,8 @@ pub fn referring(
     let sql = format!(
         "SELECT DISTINCT {LISTED} FROM mentions CROSS JOIN records ON records.id = mentions.record
          WHERE mentions.target IN (?1, ?2, ?3) AND mentions.field = ?4 AND records.kind = ?5
-         ORDER BY json_extract(facts, '$.place'), records.record LIMIT ?6"
+         ORDER BY json_extract(facts, '$.place') IS NULL, json_extract(facts, '$.place'),
+             records.record LIMIT ?6"
     );
     let mut statement = connection.prepare_cached(&sql)?;
     let found = statement.query_map(

@@ -120,7 +120,60 @@ pub fn add(
         .first()
         .map(|first| first.gathered.id)
         .unwrap_or(RecordId::NONE);
-    for (code, nested) in &draft.nested {
+    let within = (id, place.space);
+    plan_nested(
+        connection,
+        journal,
+        within,
+        &draft.nested,
+        author,
+        (&mut series, &mut planned),
+    )?;
+    let saved = write_all(connection, journal, planned, author)?;
+    if let Some(submission) = submission {
+        let mut statement = connection
+            .prepare_cached("INSERT INTO submissions (submission, record) VALUES (?1, ?2)")?;
+        statement.execute(params![submission, id.0])?;
+    }
+    Ok(saved)
+}
+
+/// Adds records to the one that they belong to, in their order: the articles of a draft law.
+///
+/// # Errors
+/// As [`add`].
+pub fn add_nested(
+    connection: &Connection,
+    journal: &mut Journal,
+    whole: &Listed,
+    nested: &[(String, Draft)],
+    author: &Author,
+) -> Result<()> {
+    for (code, _) in nested {
+        may_create(journal, known(code)?)?;
+    }
+    let (mut series, mut planned) = (Series::default(), Vec::new());
+    let within = (whole.id, whole.space);
+    plan_nested(
+        connection,
+        journal,
+        within,
+        nested,
+        author,
+        (&mut series, &mut planned),
+    )?;
+    write_all(connection, journal, planned, author).map(|_| ())
+}
+
+fn plan_nested(
+    connection: &Connection,
+    journal: &mut Journal,
+    (id, space): (RecordId, SpaceId),
+    nested: &[(String, Draft)],
+    author: &Author,
+    (series, planned): (&mut Series, &mut Vec<Planned>),
+) -> Result<()> {
+    for (code, nested) in nested {
         let child = known(code)?;
         let mut nested = nested.clone();
         if let Some(parent) = &child.parent {
@@ -130,7 +183,7 @@ pub fn add(
         let place = Place {
             space: match child.home {
                 Home::Bulletin => bulletin(journal)?,
-                Home::Device | Home::Parent => place.space,
+                Home::Device | Home::Parent => space,
             },
             parent: None,
         };
@@ -141,16 +194,10 @@ pub fn add(
             &place,
             false,
             author,
-            &mut series,
+            series,
         )?);
     }
-    let saved = write_all(connection, journal, planned, author)?;
-    if let Some(submission) = submission {
-        let mut statement = connection
-            .prepare_cached("INSERT INTO submissions (submission, record) VALUES (?1, ?2)")?;
-        statement.execute(params![submission, id.0])?;
-    }
-    Ok(saved)
+    Ok(())
 }
 
 /// A save that can be written: nothing about it can be refused any more.

@@ -25,6 +25,8 @@ pub(super) struct Related {
     pub(super) rows: Vec<Row>,
     /// Where one more is begun, and what is said there.
     pub(super) add: Option<Begin>,
+    /// Its records come and go with this one.
+    pub(super) nested: bool,
     /// Some of its records stand under the articles; here are the others.
     pub(super) beside: bool,
     /// For the articles of a draft, instead of rows.
@@ -72,6 +74,7 @@ pub(super) fn of(
             code: of.code.clone(),
             label: page.label(&of.label).to_owned(),
             rows: Vec::new(),
+            nested: gather.field.is_some(),
             beside: related.iter().any(|it| !it.articles.is_empty()),
             add,
             articles: Vec::new(),

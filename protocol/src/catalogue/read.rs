@@ -90,12 +90,10 @@ impl Kind {
 
     /// Judges a new record that came nested in one of another kind, as the `place`th there: the field `by` that
     /// refers to that one is not asked for.
-    pub(super) fn read_under(
-        &self,
-        input: &Value,
-        by: &str,
-        place: i64,
-    ) -> Result<Draft, Vec<Refusal>> {
+    ///
+    /// # Errors
+    /// All refusals at once.
+    pub fn read_under(&self, input: &Value, by: &str, place: i64) -> Result<Draft, Vec<Refusal>> {
         let mut input = input.clone();
         if let Value::Object(members) = &mut input {
             members.insert(by.to_owned(), json!("-"));
