@@ -225,12 +225,12 @@ impl Command {
                 account,
             } => {
                 let kind = known_kind(&kind)?;
-                let author = author(connection, account.as_deref())?;
+                let author = author(journal, connection, account.as_deref())?;
                 record_add(journal, connection, kind, &rows, first_row, &author)
             }
             Self::RecordSet { id, input, account } => {
                 let key = records::find(connection, &id)?;
-                let author = author(connection, account.as_deref())?;
+                let author = author(journal, connection, account.as_deref())?;
                 let draft = kind_of(journal, connection, key)?.read_edit(&input);
                 let draft = draft.map_err(|refusals| save::fields_refused(&refusals))?;
                 let saved = save::set(connection, journal, key, &draft, &author)?;
@@ -243,7 +243,7 @@ impl Command {
                 account,
             } => {
                 let key = records::find(connection, &id)?;
-                let author = author(connection, account.as_deref())?;
+                let author = author(journal, connection, account.as_deref())?;
                 let saved = save::act(connection, journal, key, &event, &input, &author)?;
                 saved_reply(journal, connection, &saved)
             }
@@ -375,7 +375,7 @@ pub fn with_schema(schema: &str, value: Value) -> Value {
 // ---- accounts ----
 
 /// Who acts: the named account, made on first use since whoever calls owns the store, or the first.
-fn author(connection: &Connection, name: Option<&str>) -> Result<Author> {
+fn author(journal: &Journal, connection: &Connection, name: Option<&str>) -> Result<Author> {
     let account = match name {
         Some(name) => accounts::id_of(connection, name)?,
         None => connection.query_row(
@@ -386,7 +386,7 @@ fn author(connection: &Connection, name: Option<&str>) -> Result<Author> {
     };
     Ok(Author {
         account,
-        now_ms: clock::now_ms(),
+        now_ms: journal.wall.now_ms(),
     })
 }
 
@@ -481,7 +481,7 @@ fn site_create(
         name: name.to_owned(),
         kind,
     };
-    let author = author(connection, None)?;
+    let author = author(journal, connection, None)?;
     let requested = requests::give(connection, journal, Ask::Site { site, info }, &author)?;
     let value = json!({
         "site": uuid_text(&site.0),
@@ -552,7 +552,7 @@ fn invite_create(
             break code;
         }
     };
-    let expires_ms = clock::now_ms() + expires_hours * 3_600_000;
+    let expires_ms = journal.wall.now_ms() + expires_hours * 3_600_000;
     let invite = Invite {
         key: code.invite_key().public(),
         site,
@@ -561,7 +561,7 @@ fn invite_create(
         expires_ms,
     };
     let proof_key = code.hub_proof_key();
-    let author = author(connection, None)?;
+    let author = author(journal, connection, None)?;
     let ask = Ask::Invite { invite, proof_key };
     let requested = requests::give(connection, journal, ask, &author)?;
     let (name, district) = journal.authority().names();
@@ -1008,7 +1008,7 @@ fn position_json(position: Position) -> Value {
 }
 
 fn archive_plan(journal: &Journal, connection: &Connection) -> Result<Reply> {
-    let head = journal.archive_head(clock::now_ms())?;
+    let head = journal.archive_head(journal.wall.now_ms())?;
     let logs = journal.archive_logs();
     let spaces: Vec<_> = logs
         .iter()
@@ -1038,7 +1038,7 @@ fn status(
 ) -> Result<Reply> {
     let all = record_count(connection)?;
     let delivery = Delivery::read(connection, journal)?;
-    let now = clock::now_ms();
+    let now = journal.wall.now_ms();
     let oldest_s = delivery
         .oldest_ms
         .map(|since| now.saturating_sub(since) / 1_000);

@@ -18,3 +18,4 @@ mod supervised;
 mod tidy;
 mod unfinished;
 mod vectors;
+mod weeks;

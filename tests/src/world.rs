@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use lianxin_node::archive::assemble;
+use lianxin_node::clock::Wall;
 use lianxin_node::command::{Command, Reply};
 use lianxin_node::error::{Code, Error};
 use lianxin_node::journal::{Journal, Moved};
@@ -46,6 +47,14 @@ pub enum Cut {
     AfterFrames(u64),
     /// After this many bytes, both directions together.
     AfterBytes(u64),
+    /// After this many frames in one direction: what is sent to this end is lost from then on, and what it
+    /// sends goes on arriving.
+    OneWay {
+        /// The end that hears nothing more: 0 dialled, 1 listened.
+        deaf: usize,
+        /// Frames after which it does.
+        frames: u64,
+    },
 }
 
 /// In which pieces bytes arrive.
@@ -104,8 +113,25 @@ pub struct Node {
     /// Its device key.
     pub key: DeviceKey,
     writer: Option<Writer>,
+    wall: Wall,
     stale: bool,
     lose_next: bool,
+}
+
+impl Node {
+    fn open(&self) -> Result<Writer> {
+        let mut writer = Writer::open(&Store::open(&self.directory)?)?;
+        writer.journal.wall = self.wall;
+        Ok(writer)
+    }
+
+    /// What this node takes for the time: its clock, if it was set.
+    fn time(&self, otherwise: u64) -> u64 {
+        match self.wall {
+            Wall::System => otherwise,
+            Wall::Set(unix_ms) => unix_ms,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -290,6 +316,17 @@ impl World {
         Ok(station)
     }
 
+    /// Adds a laptop of the site `EM1` that the hub has granted its role.
+    ///
+    /// # Errors
+    /// The files cannot be made, or the hub refuses.
+    pub fn add_laptop(&mut self, device_code: &str) -> Result<usize> {
+        let laptop = self.add_station(device_code)?;
+        let site = self.site()?;
+        self.grant_role(laptop, Role::Laptop, Some(site))?;
+        Ok(laptop)
+    }
+
     /// Adds an operator's PC that the hub has granted its role.
     ///
     /// # Errors
@@ -340,6 +377,7 @@ impl World {
             directory,
             key: writer.journal.identity().key(),
             writer: Some(writer),
+            wall: Wall::System,
             stale: true,
             lose_next: false,
         });
@@ -382,7 +420,7 @@ impl World {
     /// # Errors
     /// The hub refuses.
     pub fn order(&mut self, order: &Order) -> Result<()> {
-        let now = self.now_ms;
+        let now = self.time_of(HUB)?;
         self.transact(HUB, |journal, connection| {
             journal.order(connection, std::slice::from_ref(order), now)
         })?;
@@ -421,7 +459,7 @@ impl World {
         node: usize,
         work: impl FnOnce(&mut Journal, &rusqlite::Connection) -> lianxin_node::error::Result<R>,
     ) -> Result<R> {
-        let now = self.now_ms;
+        let now = self.time_of(node)?;
         let (answer, moved) = self.writer(node)?.transact(now, work)?;
         self.follow(node, &moved)?;
         Ok(answer)
@@ -519,7 +557,7 @@ impl World {
     }
 
     fn edit(&mut self, node: usize, command: Command, fine: &[Code]) -> Result<Option<String>> {
-        let now = self.now_ms;
+        let now = self.time_of(node)?;
         let done = self.writer(node)?.transact(now, |journal, connection| {
             command.execute(journal, connection)
         });
@@ -592,6 +630,16 @@ impl World {
         Ok(self.writer(node)?.journal.tips(&space))
     }
 
+    /// All logs of all spaces that a node has, with their tips.
+    ///
+    /// # Errors
+    /// The node is off.
+    pub fn all_logs(&mut self, node: usize) -> Result<BTreeMap<LogId, Tip>> {
+        let journal = &self.writer(node)?.journal;
+        let spaces = journal.authority().spaces().keys();
+        Ok(spaces.flat_map(|space| journal.tips(space)).collect())
+    }
+
     /// The logs of the site that a device wrote, as a node has them.
     ///
     /// # Errors
@@ -601,6 +649,25 @@ impl World {
         let mut logs = self.site_logs(node)?;
         logs.retain(|log, _| authors.get(log).is_some_and(|it| it.device == *device));
         Ok(logs)
+    }
+
+    // ---- clocks ----
+
+    /// Sets a node's clock, which stands still until it is set again, also over a restart.
+    ///
+    /// # Errors
+    /// There is no such node.
+    pub fn set_clock(&mut self, node: usize, unix_ms: u64) -> Result<()> {
+        let node = self.node_mut(node)?;
+        node.wall = Wall::Set(unix_ms);
+        if let Some(writer) = &mut node.writer {
+            writer.journal.wall = node.wall;
+        }
+        Ok(())
+    }
+
+    fn time_of(&self, node: usize) -> Result<u64> {
+        Ok(self.node(node)?.time(self.now_ms))
     }
 
     // ---- faults ----
@@ -621,7 +688,7 @@ impl World {
     /// It cannot be opened.
     pub fn start(&mut self, node: usize) -> Result<()> {
         let node = self.node_mut(node)?;
-        node.writer = Some(Writer::open(&Store::open(&node.directory)?)?);
+        node.writer = Some(node.open()?);
         node.stale = true;
         node.lose_next = false;
         Ok(())
@@ -840,7 +907,8 @@ impl World {
             .iter()
             .all(|end| !end.session.has_outgoing() && end.inbox.is_empty());
         let broken = match link.wire.cut {
-            Cut::Never => false,
+            // Half a line stays open until someone takes it down.
+            Cut::Never | Cut::OneWay { .. } => false,
             Cut::AfterFrames(frames) => link.carried.frames >= frames,
             Cut::AfterBytes(bytes) => link.carried.bytes >= bytes,
         };
@@ -900,6 +968,11 @@ impl World {
             end.inbox.clear();
             return false;
         }
+        if matches!(wire.cut, Cut::OneWay { deaf, frames } if deaf == side && carried.frames >= frames) {
+            end.inbox.clear();
+            end.taken = 0;
+            return false;
+        }
         if !end.session.wants_input() {
             return false;
         }
@@ -940,7 +1013,6 @@ impl World {
 
     /// Does what a session's event asks of the store and gives the session its answers.
     fn attend(&mut self, at: usize, side: usize, event: Event) -> Result<()> {
-        let now = self.now_ms;
         let Some(end) = self
             .links
             .get_mut(at)
@@ -950,6 +1022,7 @@ impl World {
         };
         let (number, id) = (end.node, at);
         let node = self.nodes.get_mut(number).context("no such node")?;
+        let now = node.time(self.now_ms);
         let writer = node.writer.as_mut().context("a node is off")?;
         if matches!(event, Event::PeerAhead { .. }) {
             self.told_behind.insert(number);
@@ -1049,7 +1122,20 @@ impl World {
                 return Ok(());
             }
         }
-        bail!("the nodes never came to rest")
+        let last = self.links.iter().map(|link| {
+            let ends = link.ends.each_ref().map(|end| {
+                let waiting = end.inbox.iter().map(|frame| {
+                    let mut reader = FrameReader::default();
+                    reader.push(frame);
+                    format!("{:.300}", format!("{:?}", reader.next_frame()))
+                });
+                let waiting: Vec<_> = waiting.collect();
+                format!("node {} gets {waiting:?} {:?}", end.node, end.session.stats())
+            });
+            format!("{:?} {ends:#?}", link.wire)
+        });
+        let last: Vec<_> = last.collect();
+        bail!("the nodes never came to rest: {}", last.join("\n"))
     }
 
     /// Links every station with the hub, lets all come to rest, and ends the links. One time is enough
@@ -1266,7 +1352,7 @@ impl World {
     /// It is not.
     pub fn claims_hold(&mut self, stations: &[usize]) -> Result<()> {
         self.restart(HUB)?;
-        let at_hub = self.site_logs(HUB)?;
+        let at_hub = self.all_logs(HUB)?;
         let held = self.exceptions(HUB)?;
         for station in stations {
             for record in self.records(*station)? {
