@@ -827,8 +827,9 @@ impl Life<'_> {
         let mut numbers: Vec<_> = listed.iter().map(|it| text(it, "number")).collect();
         // The articles of a draft law have none.
         numbers.retain(|it| !it.is_empty());
-        let once: BTreeSet<_> = numbers.iter().collect();
-        ensure!(numbers.len() == once.len(), "a number was given twice");
+        let mut once = BTreeSet::new();
+        let twice = numbers.iter().find(|it| !once.insert(*it));
+        ensure!(twice.is_none(), "{twice:?} was given twice");
         let mut cases: BTreeMap<String, Vec<u64>> = BTreeMap::new();
         for record in self.records.iter().filter(|it| it.kind == "opinion") {
             let Ok(shown) = self.world.show(HUB, &record.id) else {
