@@ -5,6 +5,8 @@ mod archive;
 mod config;
 mod contract;
 mod exactly_once;
+mod full_disk;
+mod hub_dies;
 mod kinds;
 mod limits;
 mod pages;
