@@ -142,15 +142,17 @@ impl Writer {
             }
         }
         loop {
-            let (count, moved) = self.transact(self.journal.wall.now_ms(), |journal, connection| {
-                let stale = records::stale(connection, MERGE_SLICE)?;
-                for key in &stale {
-                    let gathered = records::gather_written(connection, journal, *key)?;
-                    Projection::of(&gathered, journal.authority()).write(connection, journal)?;
-                }
-                journal.judged(connection)?;
-                Ok(stale.len() as u64)
-            })?;
+            let (count, moved) =
+                self.transact(self.journal.wall.now_ms(), |journal, connection| {
+                    let stale = records::stale(connection, MERGE_SLICE)?;
+                    for key in &stale {
+                        let gathered = records::gather_written(connection, journal, *key)?;
+                        Projection::of(&gathered, journal.authority())
+                            .write(connection, journal)?;
+                    }
+                    journal.judged(connection)?;
+                    Ok(stale.len() as u64)
+                })?;
             all.join(moved);
             merged += count;
             progress(merged);

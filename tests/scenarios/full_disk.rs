@@ -33,7 +33,9 @@ fn expects(daemon: &mut Daemon) {
 fn add_until_full(device: &Device, tag: &str) -> Result<Vec<String>> {
     let mut acknowledged = Vec::new();
     for nth in 0..400 {
-        let rows: Vec<_> = (0..5).map(|row| opinion(&format!("{tag}-{nth}-{row}"))).collect();
+        let rows: Vec<_> = (0..5)
+            .map(|row| opinion(&format!("{tag}-{nth}-{row}")))
+            .collect();
         let outcome = device.feed(&ADD, json!(rows).to_string())?;
         if outcome.exit == 0 {
             acknowledged.extend(ids(&outcome.json));
@@ -81,7 +83,9 @@ fn a_station_whose_disk_is_full_acknowledges_nothing_reads_on_and_recovers_by_it
     expects(&mut daemon);
     let mut acknowledged = ids(&station.add(&[opinion("before")])?);
     let first = acknowledged.first().context("no record")?.clone();
-    station.until(&["record", "show", &first], |it| text(&it.json, "state") == "merged")?;
+    station.until(&["record", "show", &first], |it| {
+        text(&it.json, "state") == "merged"
+    })?;
     // Nothing arrives while the disk fills, so that what the hub has is known.
     network.hub_stops()?;
 
@@ -98,7 +102,11 @@ fn a_station_whose_disk_is_full_acknowledges_nothing_reads_on_and_recovers_by_it
     let edited = ["record", "act", &first, "accept", "--as", "测试操作员"];
     network.hub.ok(&edited)?;
     let synced = station.call(&["sync"])?;
-    ensure!(synced.exit != 0, "a sync that could store nothing: {}", synced.json);
+    ensure!(
+        synced.exit != 0,
+        "a sync that could store nothing: {}",
+        synced.json
+    );
     lists(&station, &acknowledged)?;
     is_sound(&station)?;
 
@@ -110,7 +118,9 @@ fn a_station_whose_disk_is_full_acknowledges_nothing_reads_on_and_recovers_by_it
             ["merged", "answered"].contains(&text(&it.json, "state").as_str())
         })?;
     }
-    station.until(&["record", "show", &first], |it| text(&it.json, "status") == "accepted")?;
+    station.until(&["record", "show", &first], |it| {
+        text(&it.json, "status") == "accepted"
+    })?;
     lists(&station, &acknowledged)?;
     lists(&network.hub, &acknowledged)?;
     for device in [&station, &network.hub] {
@@ -130,10 +140,26 @@ fn a_hub_whose_disk_is_full_confirms_nothing_that_it_has_not_stored() -> Result<
     let hub = Device::new(disk.path.join("hub"));
     let card = path_text(&scratch.join("card"))?;
     let init = [
-        "hub", "init", "--name", "示例街道", "--listen", LOOPBACK, "--recovery-out", &card,
+        "hub",
+        "init",
+        "--name",
+        "示例街道",
+        "--listen",
+        LOOPBACK,
+        "--recovery-out",
+        &card,
     ];
     hub.ok(&init)?;
-    let site = ["site", "create", "--name", "测试站", "--kind", "workstation", "--code", "EM1"];
+    let site = [
+        "site",
+        "create",
+        "--name",
+        "测试站",
+        "--kind",
+        "workstation",
+        "--code",
+        "EM1",
+    ];
     hub.ok(&site)?;
     let mut daemon = hub.run(LOOPBACK)?;
     expects(&mut daemon);
@@ -148,11 +174,17 @@ fn a_hub_whose_disk_is_full_confirms_nothing_that_it_has_not_stored() -> Result<
     let mut there = here.clone();
     let filler = disk.fill()?;
     there.extend(add_until_full(&hub, "hub")?);
-    let rows: Vec<_> = (0..200).map(|nth| opinion(&format!("many-{nth}"))).collect();
+    let rows: Vec<_> = (0..200)
+        .map(|nth| opinion(&format!("many-{nth}")))
+        .collect();
     let late = ids(&station.add(&rows)?);
     here.extend(late.iter().cloned());
     let synced = station.call(&["sync"])?;
-    ensure!(synced.exit != 0, "everything was confirmed: {}", synced.json);
+    ensure!(
+        synced.exit != 0,
+        "everything was confirmed: {}",
+        synced.json
+    );
     // Whatever the station shows as received, the hub has.
     let at_hub: BTreeSet<_> = hub.records()?.iter().map(|it| text(it, "id")).collect();
     let mut waiting = 0;
@@ -160,7 +192,10 @@ fn a_hub_whose_disk_is_full_confirms_nothing_that_it_has_not_stored() -> Result<
         let shown = station.ok(&["record", "show", id])?;
         let state = text(&shown, "state");
         let claimed = ["received", "merged", "answered"].contains(&state.as_str());
-        ensure!(!claimed || at_hub.contains(id), "{state}, and the hub lacks it");
+        ensure!(
+            !claimed || at_hub.contains(id),
+            "{state}, and the hub lacks it"
+        );
         waiting += usize::from(!claimed);
     }
     ensure!(waiting > 0, "the hub took everything");
@@ -171,7 +206,9 @@ fn a_hub_whose_disk_is_full_confirms_nothing_that_it_has_not_stored() -> Result<
     there.extend(late);
     lists(&hub, &there)?;
     for id in &here {
-        station.until(&["record", "show", id], |it| text(&it.json, "state") == "merged")?;
+        station.until(&["record", "show", id], |it| {
+            text(&it.json, "state") == "merged"
+        })?;
     }
     for device in [&station, &hub] {
         is_sound(device)?;
@@ -191,7 +228,10 @@ fn a_disk_that_cannot_be_written_is_named_and_loses_nothing() -> Result<()> {
     disk.writable(false)?;
     let rows = json!([opinion("read-only")]).to_string();
     let message = station.feed(&ADD, rows)?.fails(2, "LX-1001")?;
-    ensure!(message.contains("station"), "it does not say where: {message}");
+    ensure!(
+        message.contains("station"),
+        "it does not say where: {message}"
+    );
     station.call(&["sync"])?.fails(2, "LX-1001")?;
     disk.writable(true)?;
     acknowledged.extend(ids(&station.add(&[opinion("after")])?));

@@ -72,10 +72,12 @@ fn nothing_is_claimed_too_early(world: &mut World, node: usize) -> Result<()> {
             }
             let key = writer.journal.authority().key();
             let key = key.context("no authority key")?;
-            let receipt =
-                writer.read(|journal, connection| journal.receipt(connection, &log))?;
+            let receipt = writer.read(|journal, connection| journal.receipt(connection, &log))?;
             let proven = receipt.is_some_and(|it| it.verifies(&key) && it.covers(seq));
-            ensure!(proven, "a record is {state} and entry {seq} is not receipted");
+            ensure!(
+                proven,
+                "a record is {state} and entry {seq} is not receipted"
+            );
         }
     }
     Ok(())
@@ -83,7 +85,9 @@ fn nothing_is_claimed_too_early(world: &mut World, node: usize) -> Result<()> {
 
 impl Story {
     fn save(&mut self) -> Result<()> {
-        NODES.into_iter().try_for_each(|it| self.world.save(it, "begin"))
+        NODES
+            .into_iter()
+            .try_for_each(|it| self.world.save(it, "begin"))
     }
 
     /// Goes on from the beginning, and has the hub die at step `at`. Says whether the story was over by then.
@@ -183,7 +187,11 @@ fn arrived(world: &mut World, ids: &[String]) -> Result<()> {
             ensure!(text(&shown, "state") == "merged", "node {node}: {shown}");
             ensure!(changes.len() == 1, "node {node}: {changes:?}");
         }
-        ensure!(listed.len() == ids.len(), "node {node}: {} records", listed.len());
+        ensure!(
+            listed.len() == ids.len(),
+            "node {node}: {} records",
+            listed.len()
+        );
     }
     Ok(())
 }
@@ -201,7 +209,10 @@ fn accepted_once(world: &mut World, ids: &[String]) -> Result<()> {
         ensure!(accepted == 1, "accepted {accepted} times");
         for node in [STATION, OPERATOR] {
             let seen = world.show(node, id)?;
-            ensure!(seen.get("status") == shown.get("status"), "node {node}: {seen}");
+            ensure!(
+                seen.get("status") == shown.get("status"),
+                "node {node}: {seen}"
+            );
             ensure!(seen.pointer("/fields/hub_no") == shown.pointer("/fields/hub_no"));
         }
         let outcomes = world.show(OPERATOR, id)?;
@@ -264,7 +275,10 @@ fn a_hub_that_dies_at_any_step_of_a_dispatch_leaves_each_unit_one_sheet() -> Res
         };
         for node in NODES {
             let shown = world.show(node, id)?;
-            ensure!(text(&shown, "status") == "dispatched", "node {node}: {shown}");
+            ensure!(
+                text(&shown, "status") == "dispatched",
+                "node {node}: {shown}"
+            );
             let linked = shown.get("linked").and_then(Value::as_array);
             let linked = linked.into_iter().flatten();
             let mut units: Vec<_> = linked.map(|it| text(it, "title")).collect();

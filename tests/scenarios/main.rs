@@ -9,6 +9,7 @@ mod full_disk;
 mod hub_dies;
 mod kinds;
 mod limits;
+mod newer;
 mod pages;
 mod process;
 mod requests;

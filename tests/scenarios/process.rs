@@ -11,7 +11,9 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use lianxin_node::store::Store;
 use lianxin_node::writer::Writer;
-use lianxin_tests::process::{CANARY, Device, LOOPBACK, Network, PATIENCE, Random, Started, now, opinion};
+use lianxin_tests::process::{
+    CANARY, Device, LOOPBACK, Network, PATIENCE, Random, Started, now, opinion,
+};
 use serde_json::{Value, json};
 
 /// `id` and `number` of each record in a reply.

@@ -25,6 +25,7 @@ use lianxin_node::writer::Writer;
 use lianxin_protocol::archive::{Audit, Report};
 use lianxin_protocol::authority::{Grant, Order, Role};
 use lianxin_protocol::identity::{DeviceKey, InviteCode, Signer};
+use lianxin_protocol::limits;
 use lianxin_protocol::log::LogId;
 use lianxin_protocol::message::{FrameReader, Message, Tip, WireBatch};
 use lianxin_protocol::session::{Close, Event, Session};
@@ -184,6 +185,7 @@ pub struct World {
     /// What ended links carried.
     pub carried: BTreeMap<u64, Carried>,
     told_behind: BTreeSet<usize>,
+    newer: Option<usize>,
 }
 
 impl Drop for World {
@@ -234,6 +236,7 @@ impl World {
             violations: Vec::new(),
             carried: BTreeMap::new(),
             told_behind: BTreeSet::new(),
+            newer: None,
         };
         world.adopt_directory("hub", directory)?;
         world.call(
@@ -841,6 +844,11 @@ impl World {
             .unwrap_or_default()
     }
 
+    /// From now on a node sends its frames as a program of the next version might.
+    pub fn speaks_newer(&mut self, node: usize) {
+        self.newer = Some(node);
+    }
+
     /// Puts a frame on the way to one end of an open link, as a peer that says things twice would.
     pub fn inject(&mut self, link: usize, side: usize, frame: Vec<u8>) {
         let end = self
@@ -937,7 +945,11 @@ impl World {
         };
         let keys = (to.peer, from.peer);
         if to.closed.is_none() {
-            to.inbox.push_back(frame.clone());
+            if self.newer == Some(from.node) {
+                to.inbox.extend(as_newer(&frame));
+            } else {
+                to.inbox.push_back(frame.clone());
+            }
         }
         let mut reader = FrameReader::default();
         reader.push(&frame);
@@ -968,7 +980,8 @@ impl World {
             end.inbox.clear();
             return false;
         }
-        if matches!(wire.cut, Cut::OneWay { deaf, frames } if deaf == side && carried.frames >= frames) {
+        if matches!(wire.cut, Cut::OneWay { deaf, frames } if deaf == side && carried.frames >= frames)
+        {
             end.inbox.clear();
             end.taken = 0;
             return false;
@@ -1130,7 +1143,11 @@ impl World {
                     format!("{:.300}", format!("{:?}", reader.next_frame()))
                 });
                 let waiting: Vec<_> = waiting.collect();
-                format!("node {} gets {waiting:?} {:?}", end.node, end.session.stats())
+                format!(
+                    "node {} gets {waiting:?} {:?}",
+                    end.node,
+                    end.session.stats()
+                )
             });
             format!("{:?} {ends:#?}", link.wire)
         });
@@ -1391,6 +1408,35 @@ impl World {
         )?;
         let rows = statement.query_map([record.0], |row| Ok((LogId(row.get(0)?), row.get(1)?)))?;
         Ok(rows.collect::<std::result::Result<_, _>>()?)
+    }
+}
+
+/// A frame as the next version might send it: with fields behind those that are known, one more version and
+/// unknown abilities in its Hello, and frames of types to come around it.
+fn as_newer(frame: &[u8]) -> Vec<Vec<u8>> {
+    let mut reader = FrameReader::default();
+    reader.push(frame);
+    let mut frame = frame.to_vec();
+    let mut first = false;
+    if let Ok(Some(Message::Hello(mut hello))) = reader.next_frame() {
+        hello.max += 1;
+        hello.features = u32::MAX;
+        frame = Message::Hello(hello).encode();
+        first = true;
+    }
+    // The tail's length stands last, and is 0 today.
+    let tail = [0, 4, 9, 9, 9, 9];
+    frame.truncate(frame.len() - 2);
+    frame.extend_from_slice(&tail);
+    let body = u32::try_from(frame.len() - limits::FRAME_HEAD).unwrap_or_default();
+    if let Some(len) = frame.get_mut(2..limits::FRAME_HEAD) {
+        len.copy_from_slice(&body.to_be_bytes());
+    }
+    let unknown = [0x7f, 0x77, 0, 0, 0, 3, 1, 2, 3].to_vec();
+    if first {
+        vec![frame, unknown]
+    } else {
+        vec![unknown.clone(), frame, unknown]
     }
 }
 
