@@ -22,6 +22,27 @@ pub fn now_ms() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// The wall clock of a store: what commands take for the time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Wall {
+    /// The computer's.
+    #[default]
+    System,
+    /// It stands at this many milliseconds of Unix time until a simulation sets it anew.
+    Set(u64),
+}
+
+impl Wall {
+    /// Unix time in milliseconds.
+    #[must_use]
+    pub fn now_ms(self) -> u64 {
+        match self {
+            Self::System => now_ms(),
+            Self::Set(unix_ms) => unix_ms,
+        }
+    }
+}
+
 /// A clock that only goes forward, for timeouts.
 #[derive(Clone, Copy, Debug)]
 pub struct Monotonic {

@@ -208,12 +208,12 @@ impl Command {
                 account,
             } => {
                 let kind = known_kind(&kind)?;
-                let author = author(connection, account.as_deref())?;
+                let author = author(journal, connection, account.as_deref())?;
                 record_add(journal, connection, kind, &rows, first_row, &author)
             }
             Self::RecordSet { id, input, account } => {
                 let key = records::find(connection, &id)?;
-                let author = author(connection, account.as_deref())?;
+                let author = author(journal, connection, account.as_deref())?;
                 let draft = kind_of(journal, connection, key)?.read_edit(&input);
                 let draft = draft.map_err(|refusals| save::fields_refused(&refusals))?;
                 let saved = save::set(connection, journal, key, &draft, &author)?;
@@ -226,7 +226,7 @@ impl Command {
                 account,
             } => {
                 let key = records::find(connection, &id)?;
-                let author = author(connection, account.as_deref())?;
+                let author = author(journal, connection, account.as_deref())?;
                 let saved = requests::act(connection, journal, key, (&event, &input), &author)?;
                 saved_reply(journal, connection, &saved)
             }
@@ -346,7 +346,7 @@ fn digits(text: &str) -> Result<Vec<u8>> {
 // ---- accounts ----
 
 /// Who acts: the named account, made on first use since whoever calls owns the store, or the first.
-fn author(connection: &Connection, name: Option<&str>) -> Result<Author> {
+fn author(journal: &Journal, connection: &Connection, name: Option<&str>) -> Result<Author> {
     let account = match name {
         Some(name) => accounts::id_of(connection, name)?,
         None => connection.query_row(
@@ -357,7 +357,7 @@ fn author(connection: &Connection, name: Option<&str>) -> Result<Author> {
     };
     Ok(Author {
         account,
-        now_ms: clock::now_ms(),
+        now_ms: journal.wall.now_ms(),
     })
 }
 

@@ -38,6 +38,7 @@ use lianxin_protocol::message::{Exception, Receipt, Tip};
 use lianxin_protocol::space::{NetworkId, Space, SpaceId};
 use rusqlite::{Connection, params};
 
+use crate::clock::Wall;
 use crate::error::{Code, Error, Result};
 use crate::store;
 
@@ -193,6 +194,8 @@ pub struct Journal {
     in_flight: BTreeMap<LogId, u64>,
     pub(crate) segments: Segments,
     hlc: u64,
+    /// What commands on this store take for the time.
+    pub wall: Wall,
     touched: BTreeSet<LogId>,
     unreceipted: BTreeSet<LogId>,
     moved: Moved,
@@ -229,6 +232,7 @@ impl Journal {
             in_flight: BTreeMap::new(),
             segments: Segments::default(),
             hlc: 0,
+            wall: Wall::System,
             touched: BTreeSet::new(),
             unreceipted: BTreeSet::new(),
             moved: Moved::default(),
@@ -787,6 +791,18 @@ impl Journal {
         self.lacking.iter().any(|(log, len)| stored(log) < *len) || self.closed.keys().any(copied)
     }
 
+    /// How many entries of its own this store has lost since it was made, whether they came back or not: at
+    /// least as many as the records among them.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub(crate) fn fallen_behind(&self, connection: &Connection) -> Result<u64> {
+        let stored = |log| self.logs.get(log).map_or(0, |known| known.end.len);
+        let lacking = self.lacking.iter();
+        let lacking = lacking.map(|(log, len)| len.saturating_sub(stored(log)));
+        Ok(lacking.sum::<u64>().saturating_add(returned(connection)?))
+    }
+
     /// Ends an own log that this store had fallen behind in, for good.
     fn close(&mut self, log: LogId) -> Result<()> {
         if !self.closed.contains_key(&log) {
@@ -795,6 +811,21 @@ impl Journal {
         }
         Ok(())
     }
+}
+
+/// Key under which a store counts the own entries that others gave back to it.
+const RETURNED: &str = "own_entries_returned";
+
+fn returned(connection: &Connection) -> Result<u64> {
+    let value = store::meta(connection, RETURNED)?;
+    let bytes = value.and_then(|value| <[u8; 8]>::try_from(value).ok());
+    Ok(bytes.map_or(0, u64::from_be_bytes))
+}
+
+/// Counts own entries that others gave back.
+fn note_returned(connection: &Connection, count: u64) -> Result<()> {
+    let count = returned(connection)?.saturating_add(count);
+    store::set_meta(connection, RETURNED, &count.to_be_bytes())
 }
 
 /// How many entries of an open end make the next run: whole groups, up to the bounds of a batch.

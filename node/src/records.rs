@@ -12,6 +12,7 @@ pub mod save;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use lianxin_protocol::admit::is_known;
 use lianxin_protocol::authority::{Authority, Role};
 use lianxin_protocol::catalogue::{Actor, Catalogue, Fact, Facts, Kind, Outcome, Step};
 use lianxin_protocol::document::{
@@ -73,8 +74,13 @@ pub struct Gathered {
     built: Built,
     changes: Vec<Carried>,
     refused: Vec<i64>,
+    /// Some entries are of a kind that a newer version knows.
+    newer: bool,
     parts: BTreeMap<PartRef, Part>,
 }
+
+/// Stands among the unreadable keys of a record that has entries of kinds which a newer version knows.
+pub const NEWER_ENTRIES: &str = "entries";
 
 /// A log of the store as reading needs it.
 #[derive(Clone, Copy, Debug)]
@@ -195,6 +201,7 @@ fn gather(connection: &Connection, entries: &mut impl Entries, key: i64) -> Resu
     let mut changes = Vec::new();
     let mut guarded = Vec::new();
     let mut refused = Vec::new();
+    let mut newer = false;
     let mut held: BTreeMap<i64, Vec<_>> = BTreeMap::new();
     let mut actors: BTreeMap<i64, ActorId> = BTreeMap::new();
     let limits = Limits::default();
@@ -211,6 +218,7 @@ fn gather(connection: &Connection, entries: &mut impl Entries, key: i64) -> Resu
         }
         let (entry, log_id, device) = entries.entry(connection, entry_key)?;
         let (EntryKind::Change, Some(raw)) = (entry.header.kind, &entry.payload) else {
+            newer |= !is_known(entry.header.kind);
             continue;
         };
         let actor = *actors.entry(log).or_insert_with(|| log_id.actor());
@@ -245,6 +253,7 @@ fn gather(connection: &Connection, entries: &mut impl Entries, key: i64) -> Resu
         built,
         changes,
         refused,
+        newer,
         parts,
     })
 }
@@ -308,6 +317,7 @@ impl Gathered {
             built,
             changes: Vec::new(),
             refused: Vec::new(),
+            newer: false,
             parts: BTreeMap::new(),
         }
     }
@@ -440,7 +450,7 @@ pub struct Content {
     pub mentions: BTreeSet<(String, String)>,
     /// Changes that wait for others.
     pub waiting: usize,
-    /// Keys that this version cannot read.
+    /// Keys that this version cannot read; [`NEWER_ENTRIES`] for entries of unknown kinds.
     pub unreadable: Vec<String>,
 }
 
@@ -549,6 +559,8 @@ impl Content {
             .map(str::to_owned);
         let title = kind.and_then(|kind| title(kind, &facts, &texts));
         let mentions = kind.map(|kind| mentions(kind, &facts)).unwrap_or_default();
+        let mut unreadable = view.unreadable;
+        unreadable.extend(gathered.newer.then(|| NEWER_ENTRIES.to_owned()));
         let none = BTreeMap::new();
         let (fact_map, fields) = match kind {
             Some(kind) => (kind.nest(&facts, &none), kind.nest(&facts, &texts)),
@@ -576,7 +588,7 @@ impl Content {
             events,
             mentions,
             waiting: gathered.built.waiting.len(),
-            unreadable: view.unreadable,
+            unreadable,
         }
     }
 

@@ -132,7 +132,7 @@ impl Writer {
         let mut all = Moved::default();
         let mut merged = 0;
         loop {
-            let now = clock::now_ms();
+            let now = self.journal.wall.now_ms();
             let (more, moved) = self.transact(now, |journal, connection| {
                 journal.index(connection, INDEX_SLICE)
             })?;
@@ -142,15 +142,17 @@ impl Writer {
             }
         }
         loop {
-            let (count, moved) = self.transact(clock::now_ms(), |journal, connection| {
-                let stale = records::stale(connection, MERGE_SLICE)?;
-                for key in &stale {
-                    let gathered = records::gather_written(connection, journal, *key)?;
-                    Projection::of(&gathered, journal.authority()).write(connection, journal)?;
-                }
-                journal.judged(connection)?;
-                Ok(stale.len() as u64)
-            })?;
+            let (count, moved) =
+                self.transact(self.journal.wall.now_ms(), |journal, connection| {
+                    let stale = records::stale(connection, MERGE_SLICE)?;
+                    for key in &stale {
+                        let gathered = records::gather_written(connection, journal, *key)?;
+                        Projection::of(&gathered, journal.authority())
+                            .write(connection, journal)?;
+                    }
+                    journal.judged(connection)?;
+                    Ok(stale.len() as u64)
+                })?;
             all.join(moved);
             merged += count;
             progress(merged);
@@ -159,7 +161,7 @@ impl Writer {
             }
         }
         for key in requests::due(&self.connection, &self.journal)? {
-            let now = clock::now_ms();
+            let now = self.journal.wall.now_ms();
             let done = self.transact(now, |journal, connection| {
                 requests::carry_out(connection, journal, key, now)
             });

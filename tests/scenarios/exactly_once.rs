@@ -61,7 +61,7 @@ fn attempt(world: &mut World, stations: usize, cut: Cut, chunks: Chunks) -> Resu
     let carried = world.carried(link.unwrap_or_default());
     Ok(match cut {
         Cut::AfterBytes(_) => carried.bytes,
-        Cut::Never | Cut::AfterFrames(_) => carried.frames,
+        Cut::Never | Cut::AfterFrames(_) | Cut::OneWay { .. } => carried.frames,
     })
 }
 

@@ -9,7 +9,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use lianxin_tests::process::{CANARY, LOOPBACK, Network, PATIENCE, Random, Started, now, opinion};
+use lianxin_node::store::Store;
+use lianxin_node::writer::Writer;
+use lianxin_tests::process::{
+    CANARY, Device, LOOPBACK, Network, PATIENCE, Random, Started, now, opinion,
+};
 use serde_json::{Value, json};
 
 /// `id` and `number` of each record in a reply.
@@ -277,4 +281,144 @@ fn a_record_add_that_is_killed_leaves_whole_transactions_and_no_duplicates() -> 
     );
     ensure!(station.ok(&["status"])?["records"] == ROWS);
     Ok(())
+}
+
+/// Kills of one run, unless `LIANXIN_KILLS` says how many.
+const KILLS: u64 = 40;
+
+/// Every device of a store has written one log in each space: a kill is no restore.
+fn one_log_each(device: &Device) -> Result<()> {
+    let writer = Writer::open(&Store::open(&device.directory)?)?;
+    let mut logs: BTreeMap<_, usize> = BTreeMap::new();
+    for author in writer.journal.authors().values() {
+        *logs.entry((author.space, author.device)).or_default() += 1;
+    }
+    ensure!(logs.len() > 1, "{} logs", logs.len());
+    ensure!(
+        logs.values().all(|count| *count == 1),
+        "a kill began a new log: {logs:?}"
+    );
+    Ok(())
+}
+
+#[test]
+fn a_power_cut_every_evening_loses_nothing_and_begins_no_log() -> Result<()> {
+    let kills = match std::env::var("LIANXIN_KILLS") {
+        Ok(kills) => kills.parse().context("LIANXIN_KILLS is a number")?,
+        Err(_) => KILLS,
+    };
+    let seed = 0x5eed_0bad;
+    many_kills(seed, kills).with_context(|| format!("seed {seed:#x}"))
+}
+
+/// Kills station and hub by turns, while records are added and sent.
+fn many_kills(seed: u64, kills: u64) -> Result<()> {
+    const ROWS: usize = 3;
+    let mut random = Random(seed);
+    let mut network = Network::new()?;
+    let (hub, station) = (network.hub.clone(), network.station.clone());
+    let rows = |round: u64| -> Vec<_> {
+        let rows = (0..ROWS).map(|row| opinion(&format!("evening-{round}-{row}")));
+        rows.collect()
+    };
+    let add = ["record", "add", "--kind", "opinion", "--file", "-"];
+    let mut acknowledged: BTreeMap<u64, Vec<(String, String)>> = BTreeMap::new();
+    let mut daemon = Some(station.run(LOOPBACK)?);
+    for round in 0..kills {
+        let input = json!(rows(round)).to_string().into_bytes();
+        let adding = Started::new(station.command(&add)?, input)?;
+        std::thread::sleep(Duration::from_millis(random.below(120)));
+        if round % 2 == 0 {
+            daemon.take().context("no station")?.kill()?;
+        } else {
+            network.daemon.take().context("no hub")?.kill()?;
+        }
+        let outcome = adding.finish(PATIENCE);
+        let outcome = outcome.with_context(|| format!("round {round}"))?;
+        if outcome.exit == 0 {
+            acknowledged.insert(round, made(&outcome.json));
+        } else {
+            outcome.fails(7, "LX-1004")?;
+        }
+        if daemon.is_none() {
+            daemon = Some(station.run(LOOPBACK)?);
+        }
+        if network.daemon.is_none() {
+            network.hub_back()?;
+        }
+    }
+    ensure!(
+        acknowledged.len() as u64 > kills / 4,
+        "{} of {kills} rounds were acknowledged",
+        acknowledged.len()
+    );
+    let mut promised = BTreeSet::new();
+    for round in 0..kills {
+        let again = made(&station.add(&rows(round))?);
+        ensure!(
+            acknowledged.get(&round).is_none_or(|first| *first == again),
+            "round {round} was acknowledged as something else"
+        );
+        promised.extend(again);
+    }
+    for (id, _) in &promised {
+        station.until(&["record", "show", id], |it| it.json["state"] == "merged")?;
+    }
+    let listed = hub.records()?;
+    let there: BTreeSet<_> = made(&json!({ "records": listed })).into_iter().collect();
+    ensure!(
+        listed.len() == there.len() && there == promised,
+        "the hub lists {} of {}",
+        listed.len(),
+        promised.len()
+    );
+    let numbers: BTreeSet<_> = there.iter().map(|(_, number)| number).collect();
+    ensure!(numbers.len() == there.len(), "numbers were given twice");
+    for device in [&station, &hub] {
+        ensure!(device.ok(&["verify"])?["bad"] == json!([]));
+    }
+    station.equals(&hub)?;
+    daemon.take().context("no station")?.stop()?;
+    network.hub_stops()?;
+    one_log_each(&station)?;
+    one_log_each(&hub)
+}
+
+#[test]
+fn a_hub_that_is_killed_while_devices_join_lets_each_in_once() -> Result<()> {
+    /// Fewest, and most until a kill fell between question and answer.
+    const DEVICES: std::ops::Range<usize> = 5..40;
+    let mut random = Random(0x0010_10b5);
+    let mut network = Network::new()?;
+    let mut codes = BTreeSet::new();
+    let mut broken = 0;
+    while codes.len() < DEVICES.start || (broken == 0 && codes.len() < DEVICES.end) {
+        let nth = codes.len();
+        let code = network.invite("EM1", "station")?;
+        let device = Device::new(network.scratch.join(&format!("device-{nth}")));
+        let join = ["join", &code, "--hub", &network.address];
+        let joining = Started::new(device.command(&join)?, Vec::new())?;
+        std::thread::sleep(Duration::from_millis(random.below(60)));
+        network.daemon.take().context("no hub")?.kill()?;
+        network.hub_back()?;
+        let first = joining.finish(2 * PATIENCE)?;
+        // Whoever was not answered asks again, with the same code.
+        if first.exit != 0 {
+            ensure!(first.exit == 3, "exit {}: {}", first.exit, first.json);
+            broken += 1;
+            device.ok(&["join", &code, "--hub", &network.address])?;
+        }
+        device.add(&[opinion(&format!("joined-{nth}"))])?;
+        device.ok(&["sync"])?;
+        device.equals(&network.hub)?;
+        let status = device.ok(&["status"])?;
+        let given = status["device_code"].as_str().unwrap_or_default();
+        ensure!(!given.is_empty(), "{status}");
+        ensure!(codes.insert(given.to_owned()), "{given} was given twice");
+    }
+    ensure!(broken > 0, "no kill came before the answer");
+    ensure!(network.hub.records()?.len() == codes.len());
+    ensure!(network.hub.ok(&["verify"])?["bad"] == json!([]));
+    network.hub_stops()?;
+    one_log_each(&network.hub)
 }

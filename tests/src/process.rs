@@ -345,6 +345,7 @@ impl Device {
             log,
             threads: vec![reading, logging],
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            expected: Vec::new(),
             lines,
         };
         let line = daemon.lines.recv_timeout(START);
@@ -522,6 +523,7 @@ pub struct Daemon {
     log: Arc<Mutex<String>>,
     threads: Vec<JoinHandle<()>>,
     lines: Receiver<String>,
+    expected: Vec<String>,
     /// Where it listens for sync.
     pub address: SocketAddr,
 }
@@ -537,6 +539,11 @@ impl Daemon {
     #[must_use]
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Lines that say this are no fault of the daemon's: the test is one of what it complains of.
+    pub fn expects(&mut self, complaint: &str) {
+        self.expected.push(complaint.to_owned());
     }
 
     /// SIGTERM, and waits for a clean end.
@@ -577,7 +584,12 @@ impl Daemon {
         for thread in std::mem::take(&mut self.threads) {
             thread.join().map_err(|_| anyhow!("a reader panicked"))?;
         }
-        sound(&self.log())
+        let log = self.log();
+        let unexpected = log
+            .lines()
+            .filter(|line| !self.expected.iter().any(|it| line.contains(it.as_str())))
+            .map(|line| format!("{line}\n"));
+        sound(&unexpected.collect::<String>())
     }
 }
 
@@ -625,6 +637,67 @@ fn wait(child: &mut Child, limit: Duration) -> Result<ExitStatus> {
             bail!("did not end within {} s", limit.as_secs());
         }
         std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// A small file system of its own, unmounted with its owner.
+#[derive(Debug)]
+pub struct SmallDisk {
+    /// Where it is mounted.
+    pub path: PathBuf,
+}
+
+impl SmallDisk {
+    /// Mounts one of so many bytes.
+    ///
+    /// # Errors
+    /// It cannot be mounted, which only root may do: a disk that is not full proves nothing, so the test fails.
+    pub fn new(path: PathBuf, bytes: u64) -> Result<Self> {
+        std::fs::create_dir(&path)?;
+        let size = format!("size={bytes}");
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &size, "tmpfs"])
+            .arg(&path)
+            .status();
+        ensure!(
+            mounted.is_ok_and(|status| status.success()),
+            "a file system of {bytes} bytes cannot be mounted: run the tests of full disks as root"
+        );
+        Ok(Self { path })
+    }
+
+    /// Takes all the space that is left. Gives the file that has it.
+    ///
+    /// # Errors
+    /// The space does not end.
+    pub fn fill(&self) -> Result<PathBuf> {
+        let path = self.path.join("filler");
+        let mut filler = std::fs::File::create(&path)?;
+        for size in [64 * 1024, 4 * 1024, 512, 1] {
+            let block = vec![0_u8; size];
+            while filler.write_all(&block).is_ok() {}
+        }
+        Ok(path)
+    }
+
+    /// Makes it read-only, or writable again; no process may have it open for writing.
+    ///
+    /// # Errors
+    /// It cannot be mounted anew.
+    pub fn writable(&self, yes: bool) -> Result<()> {
+        let how = if yes { "remount,rw" } else { "remount,ro" };
+        let status = Command::new("mount")
+            .args(["-o", how])
+            .arg(&self.path)
+            .status()?;
+        ensure!(status.success(), "the file system cannot be made {how}");
+        Ok(())
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        drop(Command::new("umount").arg("-l").arg(&self.path).status());
     }
 }
 

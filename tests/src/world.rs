@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use lianxin_node::archive::assemble;
+use lianxin_node::clock::Wall;
 use lianxin_node::command::Command;
 use lianxin_node::error::{Code, Error};
 use lianxin_node::journal::{Journal, Moved};
@@ -25,6 +26,7 @@ use lianxin_node::writer::Writer;
 use lianxin_protocol::archive::{Audit, Report};
 use lianxin_protocol::authority::{Grant, Order, Role};
 use lianxin_protocol::identity::{DeviceKey, InviteCode, Signer};
+use lianxin_protocol::limits;
 use lianxin_protocol::log::LogId;
 use lianxin_protocol::message::{FrameReader, Message, Tip, WireBatch};
 use lianxin_protocol::session::{Close, Event, Session};
@@ -47,6 +49,14 @@ pub enum Cut {
     AfterFrames(u64),
     /// After this many bytes, both directions together.
     AfterBytes(u64),
+    /// After this many frames in one direction: what is sent to this end is lost from then on, and what it
+    /// sends goes on arriving.
+    OneWay {
+        /// The end that hears nothing more: 0 dialled, 1 listened.
+        deaf: usize,
+        /// Frames after which it does.
+        frames: u64,
+    },
 }
 
 /// In which pieces bytes arrive.
@@ -105,8 +115,38 @@ pub struct Node {
     /// Its device key.
     pub key: DeviceKey,
     writer: Option<Writer>,
+    wall: Wall,
     stale: bool,
     lose_next: bool,
+}
+
+impl Node {
+    fn open(&self) -> Result<Writer> {
+        // A process that another test of this program begins holds the lock that was just given up, until its
+        // own program runs: for moments.
+        let mut attempts = 0;
+        loop {
+            match Store::open(&self.directory).and_then(|store| Writer::open(&store)) {
+                Err(error) if error.code() == Code::InUse && attempts < 100 => {
+                    attempts += 1;
+                    std::thread::sleep(std::time::Duration::from_millis(10));
+                }
+                opened => {
+                    let mut writer = opened?;
+                    writer.journal.wall = self.wall;
+                    return Ok(writer);
+                }
+            }
+        }
+    }
+
+    /// What this node takes for the time: its clock, if it was set.
+    fn time(&self, otherwise: u64) -> u64 {
+        match self.wall {
+            Wall::System => otherwise,
+            Wall::Set(unix_ms) => unix_ms,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -159,6 +199,7 @@ pub struct World {
     /// What ended links carried.
     pub carried: BTreeMap<u64, Carried>,
     told_behind: BTreeSet<usize>,
+    newer: Option<usize>,
 }
 
 impl Drop for World {
@@ -209,6 +250,7 @@ impl World {
             violations: Vec::new(),
             carried: BTreeMap::new(),
             told_behind: BTreeSet::new(),
+            newer: None,
         };
         world.adopt_directory("hub", directory)?;
         world.call(
@@ -291,6 +333,17 @@ impl World {
         Ok(station)
     }
 
+    /// Adds a laptop of the site `EM1` that the hub has granted its role.
+    ///
+    /// # Errors
+    /// The files cannot be made, or the hub refuses.
+    pub fn add_laptop(&mut self, device_code: &str) -> Result<usize> {
+        let laptop = self.add_station(device_code)?;
+        let site = self.site()?;
+        self.grant_role(laptop, Role::Laptop, Some(site))?;
+        Ok(laptop)
+    }
+
     /// Adds an operator's PC that the hub has granted its role.
     ///
     /// # Errors
@@ -341,6 +394,7 @@ impl World {
             directory,
             key: writer.journal.identity().key(),
             writer: Some(writer),
+            wall: Wall::System,
             stale: true,
             lose_next: false,
         });
@@ -383,7 +437,7 @@ impl World {
     /// # Errors
     /// The hub refuses.
     pub fn order(&mut self, order: &Order) -> Result<()> {
-        let now = self.now_ms;
+        let now = self.time_of(HUB)?;
         self.transact(HUB, |journal, connection| {
             journal.order(connection, std::slice::from_ref(order), now)
         })?;
@@ -422,7 +476,7 @@ impl World {
         node: usize,
         work: impl FnOnce(&mut Journal, &rusqlite::Connection) -> lianxin_node::error::Result<R>,
     ) -> Result<R> {
-        let now = self.now_ms;
+        let now = self.time_of(node)?;
         let (answer, moved) = self.writer(node)?.transact(now, work)?;
         self.follow(node, &moved)?;
         Ok(answer)
@@ -520,7 +574,7 @@ impl World {
     }
 
     fn edit(&mut self, node: usize, command: Command, fine: &[Code]) -> Result<Option<String>> {
-        let now = self.now_ms;
+        let now = self.time_of(node)?;
         let done = self.writer(node)?.transact(now, |journal, connection| {
             command.execute(journal, connection)
         });
@@ -593,6 +647,16 @@ impl World {
         Ok(self.writer(node)?.journal.tips(&space))
     }
 
+    /// All logs of all spaces that a node has, with their tips.
+    ///
+    /// # Errors
+    /// The node is off.
+    pub fn all_logs(&mut self, node: usize) -> Result<BTreeMap<LogId, Tip>> {
+        let journal = &self.writer(node)?.journal;
+        let spaces = journal.authority().spaces().keys();
+        Ok(spaces.flat_map(|space| journal.tips(space)).collect())
+    }
+
     /// The logs of the site that a device wrote, as a node has them.
     ///
     /// # Errors
@@ -602,6 +666,25 @@ impl World {
         let mut logs = self.site_logs(node)?;
         logs.retain(|log, _| authors.get(log).is_some_and(|it| it.device == *device));
         Ok(logs)
+    }
+
+    // ---- clocks ----
+
+    /// Sets a node's clock, which stands still until it is set again, also over a restart.
+    ///
+    /// # Errors
+    /// There is no such node.
+    pub fn set_clock(&mut self, node: usize, unix_ms: u64) -> Result<()> {
+        let node = self.node_mut(node)?;
+        node.wall = Wall::Set(unix_ms);
+        if let Some(writer) = &mut node.writer {
+            writer.journal.wall = node.wall;
+        }
+        Ok(())
+    }
+
+    fn time_of(&self, node: usize) -> Result<u64> {
+        Ok(self.node(node)?.time(self.now_ms))
     }
 
     // ---- faults ----
@@ -622,19 +705,7 @@ impl World {
     /// It cannot be opened.
     pub fn start(&mut self, node: usize) -> Result<()> {
         let node = self.node_mut(node)?;
-        // A process that another test of this program begins holds the lock that was just given up, until its
-        // own program runs: for moments.
-        let mut attempts = 0;
-        let writer = loop {
-            match Store::open(&node.directory).and_then(|store| Writer::open(&store)) {
-                Err(error) if error.code() == Code::InUse && attempts < 100 => {
-                    attempts += 1;
-                    std::thread::sleep(std::time::Duration::from_millis(10));
-                }
-                opened => break opened?,
-            }
-        };
-        node.writer = Some(writer);
+        node.writer = Some(node.open()?);
         node.stale = true;
         node.lose_next = false;
         Ok(())
@@ -787,6 +858,11 @@ impl World {
             .unwrap_or_default()
     }
 
+    /// From now on a node sends its frames as a program of the next version might.
+    pub fn speaks_newer(&mut self, node: usize) {
+        self.newer = Some(node);
+    }
+
     /// Puts a frame on the way to one end of an open link, as a peer that says things twice would.
     pub fn inject(&mut self, link: usize, side: usize, frame: Vec<u8>) {
         let end = self
@@ -853,7 +929,8 @@ impl World {
             .iter()
             .all(|end| !end.session.has_outgoing() && end.inbox.is_empty());
         let broken = match link.wire.cut {
-            Cut::Never => false,
+            // Half a line stays open until someone takes it down.
+            Cut::Never | Cut::OneWay { .. } => false,
             Cut::AfterFrames(frames) => link.carried.frames >= frames,
             Cut::AfterBytes(bytes) => link.carried.bytes >= bytes,
         };
@@ -882,7 +959,11 @@ impl World {
         };
         let keys = (to.peer, from.peer);
         if to.closed.is_none() {
-            to.inbox.push_back(frame.clone());
+            if self.newer == Some(from.node) {
+                to.inbox.extend(as_newer(&frame));
+            } else {
+                to.inbox.push_back(frame.clone());
+            }
         }
         let mut reader = FrameReader::default();
         reader.push(&frame);
@@ -911,6 +992,12 @@ impl World {
         };
         if end.closed.is_some() {
             end.inbox.clear();
+            return false;
+        }
+        if matches!(wire.cut, Cut::OneWay { deaf, frames } if deaf == side && carried.frames >= frames)
+        {
+            end.inbox.clear();
+            end.taken = 0;
             return false;
         }
         if !end.session.wants_input() {
@@ -953,7 +1040,6 @@ impl World {
 
     /// Does what a session's event asks of the store and gives the session its answers.
     fn attend(&mut self, at: usize, side: usize, event: Event) -> Result<()> {
-        let now = self.now_ms;
         let Some(end) = self
             .links
             .get_mut(at)
@@ -963,6 +1049,7 @@ impl World {
         };
         let (number, id) = (end.node, at);
         let node = self.nodes.get_mut(number).context("no such node")?;
+        let now = node.time(self.now_ms);
         let writer = node.writer.as_mut().context("a node is off")?;
         if matches!(event, Event::PeerAhead { .. }) {
             self.told_behind.insert(number);
@@ -1062,7 +1149,24 @@ impl World {
                 return Ok(());
             }
         }
-        bail!("the nodes never came to rest")
+        let last = self.links.iter().map(|link| {
+            let ends = link.ends.each_ref().map(|end| {
+                let waiting = end.inbox.iter().map(|frame| {
+                    let mut reader = FrameReader::default();
+                    reader.push(frame);
+                    format!("{:.300}", format!("{:?}", reader.next_frame()))
+                });
+                let waiting: Vec<_> = waiting.collect();
+                format!(
+                    "node {} gets {waiting:?} {:?}",
+                    end.node,
+                    end.session.stats()
+                )
+            });
+            format!("{:?} {ends:#?}", link.wire)
+        });
+        let last: Vec<_> = last.collect();
+        bail!("the nodes never came to rest: {}", last.join("\n"))
     }
 
     /// Links every station with the hub, lets all come to rest, and ends the links. One time is enough
@@ -1279,7 +1383,7 @@ impl World {
     /// It is not.
     pub fn claims_hold(&mut self, stations: &[usize]) -> Result<()> {
         self.restart(HUB)?;
-        let at_hub = self.site_logs(HUB)?;
+        let at_hub = self.all_logs(HUB)?;
         let held = self.exceptions(HUB)?;
         for station in stations {
             for record in self.records(*station)? {
@@ -1318,6 +1422,35 @@ impl World {
         )?;
         let rows = statement.query_map([record.0], |row| Ok((LogId(row.get(0)?), row.get(1)?)))?;
         Ok(rows.collect::<std::result::Result<_, _>>()?)
+    }
+}
+
+/// A frame as the next version might send it: with fields behind those that are known, one more version and
+/// unknown abilities in its Hello, and frames of types to come around it.
+fn as_newer(frame: &[u8]) -> Vec<Vec<u8>> {
+    let mut reader = FrameReader::default();
+    reader.push(frame);
+    let mut frame = frame.to_vec();
+    let mut first = false;
+    if let Ok(Some(Message::Hello(mut hello))) = reader.next_frame() {
+        hello.max += 1;
+        hello.features = u32::MAX;
+        frame = Message::Hello(hello).encode();
+        first = true;
+    }
+    // The tail's length stands last, and is 0 today.
+    let tail = [0, 4, 9, 9, 9, 9];
+    frame.truncate(frame.len() - 2);
+    frame.extend_from_slice(&tail);
+    let body = u32::try_from(frame.len() - limits::FRAME_HEAD).unwrap_or_default();
+    if let Some(len) = frame.get_mut(2..limits::FRAME_HEAD) {
+        len.copy_from_slice(&body.to_be_bytes());
+    }
+    let unknown = [0x7f, 0x77, 0, 0, 0, 3, 1, 2, 3].to_vec();
+    if first {
+        vec![frame, unknown]
+    } else {
+        vec![unknown.clone(), frame, unknown]
     }
 }
 

@@ -82,7 +82,7 @@ pub(super) fn site_create(
         name: name.to_owned(),
         kind,
     };
-    let author = author(connection, None)?;
+    let author = author(journal, connection, None)?;
     let requested = requests::give(connection, journal, Ask::Site { site, info }, &author)?;
     let value = json!({
         "site": uuid_text(&site.0),
@@ -153,7 +153,7 @@ pub(super) fn invite_create(
             break code;
         }
     };
-    let expires_ms = clock::now_ms() + expires_hours * 3_600_000;
+    let expires_ms = journal.wall.now_ms() + expires_hours * 3_600_000;
     let invite = Invite {
         key: code.invite_key().public(),
         site,
@@ -162,7 +162,7 @@ pub(super) fn invite_create(
         expires_ms,
     };
     let proof_key = code.hub_proof_key();
-    let author = author(connection, None)?;
+    let author = author(journal, connection, None)?;
     let ask = Ask::Invite { invite, proof_key };
     let requested = requests::give(connection, journal, ask, &author)?;
     let (name, district) = journal.authority().names();

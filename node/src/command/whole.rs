@@ -23,7 +23,7 @@ pub(super) fn position_json(position: Position) -> Value {
 }
 
 pub(super) fn archive_plan(journal: &Journal, connection: &Connection) -> Result<Reply> {
-    let head = journal.archive_head(clock::now_ms())?;
+    let head = journal.archive_head(journal.wall.now_ms())?;
     let logs = journal.archive_logs();
     let spaces: Vec<_> = logs
         .iter()
@@ -51,7 +51,7 @@ pub(super) fn status(
 ) -> Result<Reply> {
     let all = record_count(connection)?;
     let delivery = Delivery::read(connection, journal)?;
-    let now = clock::now_ms();
+    let now = journal.wall.now_ms();
     let oldest_s = delivery
         .oldest_ms
         .map(|since| now.saturating_sub(since) / 1_000);

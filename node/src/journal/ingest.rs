@@ -17,7 +17,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::segments::{Segment, entry_key, part, split_key};
 use super::{Journal, exceptions, insert_exception, insert_part, insert_segment, mark_stale};
-use super::{merge_ranges, touch, touches_record};
+use super::{merge_ranges, note_returned, touch, touches_record};
 use crate::error::{Code, Error, Result};
 
 /// What became of a run.
@@ -109,6 +109,8 @@ impl Journal {
         self.store(connection, &run, packed, skip)?;
         if self.is_own(&run.author()) {
             // Someone had more of this device's log than this store: it came back, and ends here.
+            let now = self.logs.get(&id).map_or(0, |log| log.end.len);
+            note_returned(connection, now.saturating_sub(stored.len))?;
             self.close(id)?;
             self.tails.remove(&id);
             self.open_tail(connection, &id)?;

@@ -31,14 +31,21 @@ impl Journal {
                     last.range.end = end;
                 }
             }
+            let judged_len = log.judged_len.min(stored.len);
+            // Of two receipts for the same entries the later one counts, also where the clock stood still or
+            // was set back in between.
+            let before = read_receipt(connection, log.key)?;
+            let before =
+                before.filter(|it| (it.stored.len, it.judged_len) == (stored.len, judged_len));
+            let after = before.map_or(0, |it| it.received_at_ms.saturating_add(1));
             let receipt = Receipt {
                 space: log.author.space,
                 log: id,
                 epoch: self.identity.epoch,
                 stored,
-                judged_len: log.judged_len.min(stored.len),
+                judged_len,
                 exceptions,
-                received_at_ms: now_ms,
+                received_at_ms: now_ms.max(after),
                 signature: [0; 64],
             };
             let receipt = receipt.signed(&authority);
@@ -76,10 +83,7 @@ impl Journal {
         }
         let key = self.logs.get(&receipt.log).map_or(0, |log| log.key);
         if let Some(kept) = read_receipt(connection, key)? {
-            let behind = receipt.stored.len < kept.stored.len
-                || receipt.received_at_ms < kept.received_at_ms
-                || (receipt.stored == kept.stored && receipt.judged_len < kept.judged_len);
-            if behind && kept.epoch == receipt.epoch {
+            if !is_newer(receipt, &kept) {
                 return Ok(false);
             }
         }
@@ -152,6 +156,19 @@ impl Journal {
             }
         }
         Ok(own)
+    }
+}
+
+/// Whether a receipt takes the place of the one that is kept. This is a strict order: of two devices that
+/// hold different ones, one learns, and they do not exchange them for ever. The hub's clock decides only
+/// between receipts for the same entries, since it may have been set back.
+fn is_newer(receipt: &Receipt, kept: &Receipt) -> bool {
+    let rank = |it: &Receipt| (it.stored.len, it.judged_len, it.received_at_ms);
+    if receipt.epoch == kept.epoch {
+        rank(receipt) > rank(kept)
+    } else {
+        // A hub that was put back has less than it had.
+        receipt.received_at_ms > kept.received_at_ms
     }
 }
 

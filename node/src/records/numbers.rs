@@ -15,6 +15,8 @@ use crate::store;
 
 /// Field and counter of the hub's case numbers.
 pub(super) const HUB_NO: &str = "hub_no";
+/// Counter of the numbers that were left out, of every kind; no kind has this code.
+const SKIPPED: &str = "skipped";
 
 /// What the records of one save share.
 #[derive(Default)]
@@ -97,6 +99,7 @@ pub(super) fn next_number(
         ));
     };
     let year = clock::beijing_year(now_ms);
+    skip_numbers(connection, journal)?;
     let counter = count(connection, prefix, year)?;
     let number = || {
         let kind: KindCode = prefix.parse()?;
@@ -182,8 +185,33 @@ pub(super) fn take_numbers<'a>(
 
 fn count(connection: &Connection, kind: &str, year: u16) -> Result<u32> {
     let mut statement = connection.prepare_cached(
-        "INSERT INTO counters (kind, year, value) VALUES (?1, ?2, 1)
+        "INSERT INTO counters (kind, year, value)
+         SELECT ?1, ?2, 1 + coalesce((SELECT value FROM counters WHERE kind = ?3), 0) WHERE true
          ON CONFLICT (kind, year) DO UPDATE SET value = value + 1 RETURNING value",
     )?;
-    Ok(statement.query_row(params![kind, year], |row| row.get(0))?)
+    Ok(statement.query_row(params![kind, year, SKIPPED], |row| row.get(0))?)
+}
+
+/// A store that went back in time has forgotten which numbers it gave. It leaves out one for each entry that
+/// it lost, which no record had fewer than: a gap harms nobody, a number given twice sends a resident to
+/// somebody else's record. Case numbers are not concerned; see [`take_numbers`].
+fn skip_numbers(connection: &Connection, journal: &Journal) -> Result<()> {
+    let lost = journal.fallen_behind(connection)?;
+    let skipped: Option<u64> = connection
+        .prepare_cached("SELECT value FROM counters WHERE kind = ?1")?
+        .query_row([SKIPPED], |row| row.get(0))
+        .optional()?;
+    let more = lost.saturating_sub(skipped.unwrap_or_default());
+    if more == 0 {
+        return Ok(());
+    }
+    let mut statement = connection
+        .prepare_cached("UPDATE counters SET value = value + ?1 WHERE kind NOT IN (?2, ?3)")?;
+    statement.execute(params![more, HUB_NO, SKIPPED])?;
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO counters (kind, year, value) VALUES (?1, 0, ?2)
+         ON CONFLICT (kind, year) DO UPDATE SET value = excluded.value",
+    )?;
+    statement.execute(params![SKIPPED, lost])?;
+    Ok(())
 }

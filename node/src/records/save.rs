@@ -620,6 +620,11 @@ fn writable(connection: &Connection, journal: &mut Journal, key: i64) -> Result<
         let message = "some changes of this record have not arrived yet";
         return Err(Error::new(Code::RecordWaiting, message));
     }
+    if gathered.built.document.heads().is_empty() && gathered.refused.is_empty() {
+        // Its author was revoked a moment ago, and lists have not caught up.
+        let message = "no change of this record counts at present";
+        return Err(Error::new(Code::RecordWaiting, message));
+    }
     if let Some(space) = journal.authority().space(&gathered.space) {
         may_write(journal, space)?;
     }
