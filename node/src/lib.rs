@@ -23,6 +23,7 @@ pub mod config;
 pub mod daemon;
 pub mod drafts;
 pub mod error;
+pub mod invites;
 pub mod journal;
 pub mod records;
 pub mod reply;

@@ -30,11 +30,11 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use serde_json::Value;
 
 use crate::error::{Code, Error, Result};
+use crate::invites;
 use crate::journal::Journal;
 use crate::journal::segments::split_key;
 use crate::records;
 use crate::records::save::{self, Author, Saved};
-use crate::sync::enrol;
 
 /// Longest life of an invite, in hours.
 pub(crate) const INVITE_MAX_HOURS: u64 = 14 * 24;
@@ -529,7 +529,7 @@ fn order(
             };
             let key = invite.key;
             journal.order(connection, &[Order::Invite(invite)], now_ms)?;
-            enrol::keep_proof_key(connection, &key, proof_key)?;
+            invites::keep_proof_key(connection, &key, proof_key)?;
         }
     }
     Ok(None)

@@ -20,6 +20,7 @@ use zeroize::Zeroizing;
 use crate::accounts;
 use crate::clock;
 use crate::error::{self, Code, Error, Result};
+use crate::invites;
 use crate::journal::{Identity, Journal};
 use crate::reply::with_schema;
 use crate::store::{self, Making, Store};
@@ -337,7 +338,7 @@ pub async fn join(directory: &Path, ticket: &Ticket, line: Line<'_>) -> Result<V
     fill_member(making, member)?;
     let words = joined
         .as_ref()
-        .map(|joined| enrol::words(&joined.words))
+        .map(|joined| invites::four_words(&joined.words))
         .unwrap_or_default();
     let site = card
         .and_then(|card| card.site.as_ref())
@@ -406,7 +407,7 @@ fn fill_member(making: Making, member: Member<'_>) -> Result<()> {
     let (mut writer, _) = first_open(&store, &identity, "工作人员")?;
     writer.transact(clock::now_ms(), |_, connection| {
         if let Some(words) = member.words {
-            enrol::keep_words(connection, &key, words)?;
+            invites::keep_words(connection, &key, words)?;
         }
         store::set_meta(connection, "age_seed", &member.age_seed)?;
         store::set_meta(connection, "device_code", member.device_code.as_bytes())?;
@@ -529,7 +530,7 @@ pub async fn confirm(writer: &crate::writer::WriterThread) -> Result<bool> {
             Ok(joined) => {
                 let device = identity.key();
                 writer.write_wait(move |_, connection| {
-                    enrol::keep_words(connection, &device, &joined.words)?;
+                    invites::keep_words(connection, &device, &joined.words)?;
                     connection.execute("DELETE FROM meta WHERE key = 'pending_invite'", [])?;
                     Ok(())
                 })?;

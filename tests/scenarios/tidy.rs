@@ -270,6 +270,7 @@ fn each_foreign_library_has_its_place() -> Result<()> {
         "node/src/error.rs",
         "node/src/accounts.rs",
         "node/src/drafts.rs",
+        "node/src/invites.rs",
         "node/src/slips.rs",
         // These name the connection of a transaction; they would not have to.
         "node/src/web.rs",

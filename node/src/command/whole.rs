@@ -12,10 +12,10 @@ use serde_json::{Value, json};
 use super::record::device_name;
 use crate::clock;
 use crate::error::Result;
+use crate::invites;
 use crate::journal::Journal;
 use crate::records::delivery::Delivery;
 use crate::reply::Reply;
-use crate::sync::enrol;
 use crate::{records, requests, store};
 
 pub(super) fn position_json(position: Position) -> Value {
@@ -84,7 +84,7 @@ pub(super) fn status(
             "role": known.map(|member| member.grant.role.word()),
             "last_seen": clock::rfc3339(seen),
             "path": path,
-            "words": enrol::kept_words(connection, &device)?,
+            "words": invites::kept_words(connection, &device)?,
         }));
     }
     let blocked = member
@@ -106,7 +106,7 @@ pub(super) fn status(
         "oldest_unreceipted_s": oldest_s,
         "conflicts": delivery.conflicts,
         "quarantined": delivery.quarantined,
-        "words": enrol::kept_words(connection, &me)?,
+        "words": invites::kept_words(connection, &me)?,
         "requests": requests::open(connection)?.len(),
         "sites": journal.authority().sites().len(),
         "peers": peers,

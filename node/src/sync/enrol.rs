@@ -7,12 +7,13 @@ use lianxin_protocol::authority::{Certificate, Grant, Order};
 use lianxin_protocol::identity::{Channel, DeviceKey, InviteCode, Signer};
 use lianxin_protocol::message::{Enrol, Enrolled, ErrorCode, FrameReader, Message};
 use lianxin_protocol::space::NetworkId;
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::Connection;
 
 use super::Net;
 use super::endpoint::{Endpoint, Link};
 use crate::clock;
 use crate::error::{Code, Error, Result};
+use crate::invites;
 use crate::journal::Journal;
 use crate::store;
 
@@ -170,7 +171,7 @@ pub async fn admit(net: &Arc<Net>, link: &Link, enrol: Enrol) -> Result<Enrolled
     let (sender, receiver) = tokio::sync::oneshot::channel();
     net.writer.write(
         move |journal, connection| {
-            let proof = proof_key(connection, &enrol.invite)?.ok_or_else(refused)?;
+            let proof = invites::proof_key(connection, &enrol.invite)?.ok_or_else(refused)?;
             grant(journal, connection, &enrol, device)?;
             let answer = answer(journal, connection, &device)?;
             let channel = Channel {
@@ -178,7 +179,7 @@ pub async fn admit(net: &Arc<Net>, link: &Link, enrol: Enrol) -> Result<Enrolled
                 device: &device,
                 hub: &hub,
             };
-            keep_words(connection, &device, &channel.words_digest())?;
+            invites::keep_words(connection, &device, &channel.words_digest())?;
             Ok(Enrolled {
                 proof: channel.hub_proof(&proof, &answer.network),
                 ..answer
@@ -255,60 +256,4 @@ pub(super) fn answer(
         device_code: member.grant.device_code.clone(),
         proof: [0; 32],
     })
-}
-
-/// Keeps the key with which the hub proves that it made an invite.
-///
-/// # Errors
-/// The store cannot be written.
-pub fn keep_proof_key(connection: &Connection, invite: &DeviceKey, proof: &[u8; 32]) -> Result<()> {
-    let mut statement = connection.prepare_cached(
-        "INSERT INTO invites (key, proof) VALUES (?1, ?2)
-         ON CONFLICT (key) DO UPDATE SET proof = excluded.proof",
-    )?;
-    statement.execute(params![invite.0, proof])?;
-    Ok(())
-}
-
-/// The key that [`keep_proof_key`] kept.
-pub(super) fn proof_key(connection: &Connection, invite: &DeviceKey) -> Result<Option<[u8; 32]>> {
-    let mut statement = connection.prepare_cached("SELECT proof FROM invites WHERE key = ?1")?;
-    Ok(statement
-        .query_row([invite.0], |row| row.get(0))
-        .optional()?)
-}
-
-/// Keeps what the four words of a device are taken from: the hub for every device that it let in, a device for
-/// itself.
-///
-/// # Errors
-/// The store cannot be written.
-pub fn keep_words(connection: &Connection, device: &DeviceKey, digest: &[u8; 32]) -> Result<()> {
-    let mut statement = connection.prepare_cached(
-        "INSERT INTO words (device, digest) VALUES (?1, ?2)
-         ON CONFLICT (device) DO UPDATE SET digest = excluded.digest",
-    )?;
-    statement.execute(params![device.0, digest])?;
-    Ok(())
-}
-
-/// The four words of a device, if this store was there when it joined.
-///
-/// # Errors
-/// The store cannot be read.
-pub fn kept_words(
-    connection: &Connection,
-    device: &DeviceKey,
-) -> Result<Option<Vec<&'static str>>> {
-    let mut statement = connection.prepare_cached("SELECT digest FROM words WHERE device = ?1")?;
-    let digest: Option<[u8; 32]> = statement
-        .query_row([device.0], |row| row.get(0))
-        .optional()?;
-    Ok(digest.map(|digest| words(&digest)))
-}
-
-/// What two people read to each other.
-#[must_use]
-pub fn words(digest: &[u8; 32]) -> Vec<&'static str> {
-    lianxin_protocol::words::phrase(digest).to_vec()
 }

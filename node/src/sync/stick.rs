@@ -16,6 +16,7 @@ use super::attend::{Answer, Attendant, Prepared};
 use super::enrol;
 use crate::clock;
 use crate::error::{Code, Error, Result};
+use crate::invites;
 use crate::journal::Journal;
 use crate::store;
 
@@ -57,16 +58,16 @@ pub fn request(journal: &Journal, connection: &Connection) -> Result<Vec<u8>> {
 pub fn admit(journal: &mut Journal, connection: &Connection, bytes: &[u8]) -> Result<Value> {
     let request = own(journal, bytes)?;
     let refused = || Error::new(Code::InviteRefused, "an invite was refused");
-    enrol::proof_key(connection, &request.enrol.invite)?.ok_or_else(refused)?;
+    invites::proof_key(connection, &request.enrol.invite)?.ok_or_else(refused)?;
     enrol::grant(journal, connection, &request.enrol, request.device)?;
     let exporter = request.binding();
     let words = request.channel(&exporter).words_digest();
-    enrol::keep_words(connection, &request.device, &words)?;
+    invites::keep_words(connection, &request.device, &words)?;
     let member = journal.authority().members().get(&request.device);
     Ok(json!({
         "device": request.device.to_string(),
         "device_code": member.map(|member| member.grant.device_code.clone()),
-        "words": enrol::words(&words),
+        "words": invites::four_words(&words),
     }))
 }
 
@@ -80,7 +81,7 @@ pub fn grant(journal: &mut Journal, connection: &Connection, bytes: &[u8]) -> Re
     if journal.authority().invite_user(&request.enrol.invite) != Some(request.device) {
         return Err(refused());
     }
-    let proof = enrol::proof_key(connection, &request.enrol.invite)?.ok_or_else(refused)?;
+    let proof = invites::proof_key(connection, &request.enrol.invite)?.ok_or_else(refused)?;
     let enrolled = enrol::answer(journal, connection, &request.device)?;
     let space = Space::Authority.id(&journal.identity().network);
     let mut authority = Vec::new();
@@ -165,7 +166,7 @@ pub fn finish(journal: &mut Journal, connection: &Connection, bytes: &[u8]) -> R
 fn confirmed(connection: &Connection, request: &Request) -> Result<Value> {
     let exporter = request.binding();
     let words = request.channel(&exporter).words_digest();
-    enrol::keep_words(connection, &request.device, &words)?;
+    invites::keep_words(connection, &request.device, &words)?;
     connection.execute(
         "DELETE FROM meta WHERE key IN ('pending_invite', ?1)",
         [KEPT],
@@ -178,7 +179,7 @@ fn confirmed(connection: &Connection, request: &Request) -> Result<Value> {
         "device": request.device.to_string(),
         "device_code": text("device_code")?,
         "site": text("site_code")?,
-        "words": enrol::words(&words),
+        "words": invites::four_words(&words),
         "confirmed": true,
     }))
 }
@@ -191,7 +192,9 @@ pub fn words_of(bytes: &[u8]) -> Result<Vec<&'static str>> {
     let request = Request::decode(bytes)
         .map_err(|error| Error::because(Code::BadFile, "this is no request to join", error))?;
     let exporter = request.binding();
-    Ok(enrol::words(&request.channel(&exporter).words_digest()))
+    Ok(invites::four_words(
+        &request.channel(&exporter).words_digest(),
+    ))
 }
 
 fn bad_batch() -> Error {

@@ -20,9 +20,9 @@ use super::{App, Line, slip, sync};
 use crate::clock;
 use crate::command::Command;
 use crate::error::{Code, Error, Result};
+use crate::invites;
 use crate::journal::Journal;
 use crate::records;
-use crate::sync::enrol;
 
 /// A device of a site.
 struct Device {
@@ -69,7 +69,7 @@ fn build(connection: &Connection, journal: &Journal, line: &Line, page: Page) ->
         .collect();
     let mut words = BTreeMap::new();
     for key in journal.authority().members().keys() {
-        let kept = enrol::kept_words(connection, key)?;
+        let kept = invites::kept_words(connection, key)?;
         words.extend(kept.map(|kept| (*key, kept.join(" "))));
     }
     let device = |site: Option<SiteId>| {

@@ -15,10 +15,10 @@ use super::words::Lang;
 use super::{App, Line};
 use crate::clock;
 use crate::error::{Code, Result};
+use crate::invites;
 use crate::journal::Journal;
 use crate::records;
 use crate::records::delivery::{self, Coverage, State as Reached};
-use crate::sync::enrol;
 
 /// Rows of the list of what waits.
 const ROWS: usize = 200;
@@ -164,7 +164,7 @@ async fn shown_page(app: &App, session: Session, log: Vec<String>) -> Answer {
             Ok(SyncPage {
                 peers: peers(connection, journal, &line, lang)?,
                 hub: journal.identity().authority.is_some(),
-                words: enrol::kept_words(connection, &journal.identity().key())?
+                words: invites::kept_words(connection, &journal.identity().key())?
                     .unwrap_or_default()
                     .join(" "),
                 more: waits.len() > ROWS,
