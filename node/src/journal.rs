@@ -994,10 +994,9 @@ impl Journal {
             }
         }
         let key = self.logs.get(&receipt.log).map_or(0, |log| log.key);
-        if let Some(kept) = read_receipt(connection, key)? {
-            if !is_newer(receipt, &kept) {
-                return Ok(false);
-            }
+        let kept = read_receipt(connection, key)?;
+        if kept.is_some_and(|kept| !is_newer(receipt, &kept)) {
+            return Ok(false);
         }
         write_receipt(connection, key, receipt)?;
         self.moved.receipts.push(receipt.clone());
