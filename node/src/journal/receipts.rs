@@ -82,10 +82,10 @@ impl Journal {
             }
         }
         let key = self.logs.get(&receipt.log).map_or(0, |log| log.key);
-        if let Some(kept) = read_receipt(connection, key)? {
-            if !is_newer(receipt, &kept) {
-                return Ok(false);
-            }
+        if let Some(kept) = read_receipt(connection, key)?
+            && !is_newer(receipt, &kept)
+        {
+            return Ok(false);
         }
         write_receipt(connection, key, receipt)?;
         self.moved.receipts.push(receipt.clone());
