@@ -54,11 +54,13 @@ impl Admission {
     }
 
     /// Counts a connection of a device; beyond [`limits::CONNECTIONS_PER_DEVICE`] its oldest one is closed.
+    /// One that is over already makes room, even while its session still says goodbye.
     pub(super) fn device(&self, device: DeviceKey, line: &Line) -> Place {
         let mut state = self.state();
         state.taken += 1;
         let number = state.taken;
         let lines = state.devices.entry(device).or_default();
+        lines.retain(|(_, line)| !line.is_closed());
         lines.push_back((number, line.clone()));
         let surplus = lines.len() > limits::CONNECTIONS_PER_DEVICE;
         let oldest = surplus.then(|| lines.pop_front()).flatten();

@@ -447,6 +447,12 @@ impl Line {
         }
     }
 
+    /// Whether the connection is over, whoever ended it.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.0.close_reason().is_some()
+    }
+
     /// What the connection has carried so far.
     #[must_use]
     pub fn traffic(&self) -> Traffic {
