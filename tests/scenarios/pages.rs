@@ -382,3 +382,46 @@ fn wrong_passwords_are_slowed_down() -> Result<()> {
     );
     daemon.stop()
 }
+
+fn register(device: &Device, kind: &str, rows: &serde_json::Value) -> Result<Vec<String>> {
+    let add = ["record", "add", "--kind", kind, "--file", "-"];
+    let added = device.feed(&add, rows.to_string())?.exits(0)?;
+    let ids = added["records"].as_array().into_iter().flatten();
+    Ok(ids
+        .filter_map(|it| it["id"].as_str().map(str::to_owned))
+        .collect())
+}
+
+#[test]
+fn a_row_that_belongs_to_nothing_is_refused_and_named_beside_those_that_count() -> Result<()> {
+    let network = Network::new()?;
+    let hub = &network.hub;
+    let letters = register(
+        hub,
+        "legis_consultation",
+        &json!([{"draft_title": "测试条例"}]),
+    )?;
+    let letter = letters.first().context("no letter")?;
+    let nowhere = "01900000-0000-7000-8000-000000000000";
+    let rows = json!([
+        {"consultation": letter, "path": "第一条", "text": "测试。"},
+        {"consultation": nowhere, "path": "第二条", "text": "测试。"},
+    ]);
+    let add = ["record", "add", "--kind", "draft_article", "--file", "-"];
+    // Whoever is told that all was refused sends all of it again.
+    let reply = hub.feed(&add, rows.to_string())?.exits(3)?;
+    let (added, refused) = (&reply["records"], &reply["refused"]);
+    ensure!(
+        added.as_array().is_some_and(|it| it.len() == 1)
+            && refused[0]["row"] == 2
+            && refused[0]["code"] == "no_record",
+        "{reply}"
+    );
+    let shown = hub.ok(&["record", "show", letter])?;
+    let articles = &shown["fields"]["articles"];
+    ensure!(
+        articles.as_array().is_some_and(|it| it.len() == 1),
+        "{articles}"
+    );
+    Ok(())
+}
