@@ -429,6 +429,48 @@ fn a_store_of_the_first_schema_learns_what_its_records_refer_to() -> Result<()> 
     Ok(())
 }
 
+#[test]
+fn a_correction_after_a_step_is_what_is_shown() -> Result<()> {
+    let mut world = world()?;
+    let (letter, _) = world.record(HUB, "legis_consultation", consultation())?;
+    step(
+        &mut world,
+        HUB,
+        &letter,
+        "open",
+        json!({"site_due_on": "2026-04-20"}),
+    )?;
+    let changed = world.set(HUB, &letter, json!({"site_due_on": "2026-04-25"}))?;
+    let shown = world.show(HUB, &letter)?;
+    let due = shown.pointer("/fields/site_due_on").cloned();
+    ensure!(
+        due == Some(json!("2026-04-25")),
+        "changed {changed:?}, shown {due:?}"
+    );
+    Ok(())
+}
+
+#[test]
+fn corrected_legal_wording_is_what_is_shown() -> Result<()> {
+    let mut world = world()?;
+    let (id, _) = world.record(HUB, "legis_comment", json!({"original_words": "太久了。"}))?;
+    step(
+        &mut world,
+        HUB,
+        &id,
+        "word",
+        json!({"legal_wording": "三十分钟。"}),
+    )?;
+    let changed = world.set(HUB, &id, json!({"legal_wording": "十五分钟。"}))?;
+    let shown = world.show(HUB, &id)?;
+    let said = shown.pointer("/fields/legal_wording").cloned();
+    ensure!(
+        said == Some(json!("十五分钟。")),
+        "changed {changed:?}, shown {said:?}"
+    );
+    Ok(())
+}
+
 /// Writes a record as a device would that keeps to no rule, in the space of its own site.
 fn forged(world: &mut World, node: usize, kind: &str, fields: &[(&str, &str)]) -> Result<()> {
     let space = world.site_space()?;
