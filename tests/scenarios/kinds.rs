@@ -7,6 +7,8 @@ use anyhow::{Context as _, Result, ensure};
 use lianxin_node::command::Command;
 use lianxin_node::error::{Code, Error};
 use lianxin_node::store::Store;
+use lianxin_protocol::document::{Document, Edit, Scalar};
+use lianxin_protocol::log::{DigestMode, EntryKind, NewEntry, RecordId};
 use lianxin_tests::World;
 use lianxin_tests::world::{HUB, opinion, text};
 use rusqlite::Connection;
@@ -424,5 +426,124 @@ fn a_store_of_the_first_schema_learns_what_its_records_refer_to() -> Result<()> 
     while world.merge(STATION)? {}
     let after = linked(&world.show(STATION, &id)?);
     ensure!(before.len() == 1 && after == before, "{after:?}");
+    Ok(())
+}
+
+#[test]
+fn a_correction_after_a_step_is_what_is_shown() -> Result<()> {
+    let mut world = world()?;
+    let (letter, _) = world.record(HUB, "legis_consultation", consultation())?;
+    step(
+        &mut world,
+        HUB,
+        &letter,
+        "open",
+        json!({"site_due_on": "2026-04-20"}),
+    )?;
+    let changed = world.set(HUB, &letter, json!({"site_due_on": "2026-04-25"}))?;
+    let shown = world.show(HUB, &letter)?;
+    let due = shown.pointer("/fields/site_due_on").cloned();
+    ensure!(
+        due == Some(json!("2026-04-25")),
+        "changed {changed:?}, shown {due:?}"
+    );
+    Ok(())
+}
+
+#[test]
+fn corrected_legal_wording_is_what_is_shown() -> Result<()> {
+    let mut world = world()?;
+    let (id, _) = world.record(HUB, "legis_comment", json!({"original_words": "太久了。"}))?;
+    step(
+        &mut world,
+        HUB,
+        &id,
+        "word",
+        json!({"legal_wording": "三十分钟。"}),
+    )?;
+    let changed = world.set(HUB, &id, json!({"legal_wording": "十五分钟。"}))?;
+    let shown = world.show(HUB, &id)?;
+    let said = shown.pointer("/fields/legal_wording").cloned();
+    ensure!(
+        said == Some(json!("十五分钟。")),
+        "changed {changed:?}, shown {said:?}"
+    );
+    Ok(())
+}
+
+/// Writes a record as a device would that keeps to no rule, in the space of its own site.
+fn forged(world: &mut World, node: usize, kind: &str, fields: &[(&str, &str)]) -> Result<()> {
+    let space = world.site_space()?;
+    let fields = fields.iter().map(|(key, value)| {
+        let value = Scalar::Str((*value).to_owned());
+        ((*key).to_owned(), Some(value))
+    });
+    let edit = Edit {
+        kind: Some(kind.to_owned()),
+        by: "a".to_owned(),
+        fields: fields.collect(),
+        events: Vec::new(),
+    };
+    world.transact(node, |journal, connection| {
+        let now = lianxin_node::clock::now_ms();
+        let log = journal.prepare(connection, space, now)?;
+        let change = Document::new().edit(&log.actor(), &edit);
+        let change = change.map_err(|error| Error::because(Code::Internal, "no change", error))?;
+        let entry = NewEntry {
+            kind: EntryKind::Change,
+            digest: DigestMode::Change,
+            erasable: false,
+            record: RecordId::new(1_000, &[7; 10]),
+            payload: change.bytes,
+        };
+        journal.append(connection, space, vec![entry], now)
+    })?;
+    Ok(())
+}
+
+#[test]
+fn what_a_station_forges_is_no_article_of_a_draft() -> Result<()> {
+    let mut world = world()?;
+    let (letter, number) = world.record(HUB, "legis_consultation", consultation())?;
+    step(&mut world, HUB, &letter, "open", json!({}))?;
+    world.heal()?;
+    let facts = [("consultation", number.as_str()), ("path", "第九十九条")];
+    forged(&mut world, STATION, "draft_article", &facts)?;
+    world.heal()?;
+    let shown = world.show(HUB, &letter)?;
+    let articles = shown.pointer("/fields/articles").and_then(Value::as_array);
+    let paths: Vec<_> = articles
+        .into_iter()
+        .flatten()
+        .map(|it| text(it, "path"))
+        .collect();
+    ensure!(paths == ["第十二条第一款", "第十三条"], "{paths:?}");
+    Ok(())
+}
+
+#[test]
+fn what_one_station_forges_does_not_hinder_another_sites_matter() -> Result<()> {
+    let mut world = world()?;
+    let (id, number) = world.record(LAW_OFFICE, "opinion", opinion("测试"))?;
+    world.heal()?;
+    step(&mut world, HUB, &id, "accept", json!({}))?;
+    let to = json!({"authority": "hub_dispatch", "lead": "测试单位", "due_on": "2026-05-01"});
+    step(&mut world, HUB, &id, "dispatch", to)?;
+    world.heal()?;
+    let facts = [("parent", number.as_str()), ("unit", "x"), ("role", "lead")];
+    forged(&mut world, STATION, "assignment", &facts)?;
+    world.heal()?;
+    step(&mut world, HUB, &id, "sign", json!({}))?;
+    world.heal()?;
+    let listed = world.records(HUB)?;
+    let sheets: Vec<_> = listed
+        .iter()
+        .filter(|it| text(it, "kind") == "assignment")
+        .collect();
+    let signed = sheets
+        .iter()
+        .filter(|it| text(it, "status") == "signed")
+        .count();
+    ensure!(sheets.len() == 2 && signed == 1, "{sheets:?}");
     Ok(())
 }

@@ -382,3 +382,149 @@ fn wrong_passwords_are_slowed_down() -> Result<()> {
     );
     daemon.stop()
 }
+
+/// A form's body: names and values as a browser sends them.
+fn encoded(pairs: &[(&str, &str)]) -> String {
+    let value = |text: &str| -> String { text.bytes().map(|it| format!("%{it:02X}")).collect() };
+    let pairs = pairs
+        .iter()
+        .map(|(name, text)| format!("{name}={}", value(text)));
+    pairs.collect::<Vec<_>>().join("&")
+}
+
+/// What the page of a form has in a text field of this name.
+fn typed_in<'a>(page: &'a str, name: &str) -> Result<&'a str> {
+    let start = page
+        .find(&format!("name=\"{name}\" rows="))
+        .context("no such field")?;
+    let rest = page.get(start..).context("no such field")?;
+    let (_, rest) = rest.split_once('>').context("no field")?;
+    Ok(rest.split_once("</textarea>").context("no field")?.0)
+}
+
+fn register(device: &Device, kind: &str, rows: &serde_json::Value) -> Result<Vec<String>> {
+    let add = ["record", "add", "--kind", kind, "--file", "-"];
+    let added = device.feed(&add, rows.to_string())?.exits(0)?;
+    let ids = added["records"].as_array().into_iter().flatten();
+    Ok(ids
+        .filter_map(|it| it["id"].as_str().map(str::to_owned))
+        .collect())
+}
+
+#[test]
+fn a_correction_keeps_the_deputies_who_have_left_office_since() -> Result<()> {
+    let network = Network::new()?;
+    let hub = &network.hub;
+    let names = json!([{"name": "测试代表甲"}, {"name": "测试代表乙"}]);
+    let deputies = register(hub, "deputy", &names)?;
+    let first = deputies.first().context("no deputy")?;
+    let day = json!([{"date": "2026-03-14", "deputies_present": [first]}]);
+    let days = register(hub, "reception", &day)?;
+    let day = days.first().context("no reception day")?;
+    let left = json!({"active": false}).to_string();
+    hub.feed(&["record", "set", first, "--file", "-"], left)?
+        .exits(0)?;
+    let (browser, _) = Browser::through(&link(hub)?)?;
+    let form = browser.get(&format!("/records/{day}/edit"))?;
+    let shown = typed_in(&form.body, "deputies_present")?;
+    let sent = encoded(&[
+        ("date", "2026-03-14"),
+        ("deputies_present", shown),
+        ("visitors_times", "3"),
+    ]);
+    let answer = browser.post(&format!("/records/{day}/edit"), &sent)?;
+    ensure!(answer.status == 303, "{}", answer.status);
+    let shown = hub.ok(&["record", "show", day])?;
+    ensure!(
+        shown["fields"]["deputies_present"] == json!([first])
+            && shown["fields"]["visitors_times"] == 3,
+        "{}",
+        shown["fields"]
+    );
+    Ok(())
+}
+
+#[test]
+fn a_correction_never_makes_one_person_another_of_the_same_name() -> Result<()> {
+    let network = Network::new()?;
+    let hub = &network.hub;
+    let names = json!([{"name": "测试代表甲"}]);
+    let first = register(hub, "deputy", &names)?;
+    let first = first.first().context("no deputy")?;
+    let day = json!([{"date": "2026-03-14", "deputies_present": [first]}]);
+    let days = register(hub, "reception", &day)?;
+    let day = days.first().context("no reception day")?;
+    let (browser, _) = Browser::through(&link(hub)?)?;
+    browser.get(&format!("/records/{day}/edit"))?;
+    // While the form is open, somebody of the same name comes into the register.
+    register(hub, "deputy", &names)?;
+    let sent = encoded(&[("deputies_present", "测试代表甲"), ("visitors_times", "3")]);
+    browser.post(&format!("/records/{day}/edit"), &sent)?;
+    let shown = hub.ok(&["record", "show", day])?;
+    ensure!(
+        shown["fields"]["deputies_present"] == json!([first]),
+        "{}",
+        shown["fields"]
+    );
+    Ok(())
+}
+
+#[test]
+fn a_correction_keeps_a_site_whose_name_has_a_mark_of_enumeration() -> Result<()> {
+    let network = Network::new()?;
+    let hub = &network.hub;
+    let sites = register(
+        hub,
+        "site",
+        &json!([{"name": "测试一、二居委会联络站", "type": "workstation"}]),
+    )?;
+    let site = sites.first().context("no site")?;
+    let letter = json!([{"draft_title": "测试条例", "sites": [site]}]);
+    let letters = register(hub, "legis_consultation", &letter)?;
+    let letter = letters.first().context("no letter")?;
+    let (browser, _) = Browser::through(&link(hub)?)?;
+    let form = browser.get(&format!("/records/{letter}/edit"))?;
+    let left = typed_in(&form.body, "sites")?;
+    let ticked = form
+        .body
+        .contains("value=\"测试一、二居委会联络站\" checked");
+    ensure!(
+        ticked && left.is_empty(),
+        "ticked: {ticked}, left: {left:?}"
+    );
+    Ok(())
+}
+
+#[test]
+fn a_row_that_belongs_to_nothing_is_refused_and_named_beside_those_that_count() -> Result<()> {
+    let network = Network::new()?;
+    let hub = &network.hub;
+    let letters = register(
+        hub,
+        "legis_consultation",
+        &json!([{"draft_title": "测试条例"}]),
+    )?;
+    let letter = letters.first().context("no letter")?;
+    let nowhere = "01900000-0000-7000-8000-000000000000";
+    let rows = json!([
+        {"consultation": letter, "path": "第一条", "text": "测试。"},
+        {"consultation": nowhere, "path": "第二条", "text": "测试。"},
+    ]);
+    let add = ["record", "add", "--kind", "draft_article", "--file", "-"];
+    // Whoever is told that all was refused sends all of it again.
+    let reply = hub.feed(&add, rows.to_string())?.exits(3)?;
+    let (added, refused) = (&reply["records"], &reply["refused"]);
+    ensure!(
+        added.as_array().is_some_and(|it| it.len() == 1)
+            && refused[0]["row"] == 2
+            && refused[0]["code"] == "no_record",
+        "{reply}"
+    );
+    let shown = hub.ok(&["record", "show", letter])?;
+    let articles = &shown["fields"]["articles"];
+    ensure!(
+        articles.as_array().is_some_and(|it| it.len() == 1),
+        "{articles}"
+    );
+    Ok(())
+}

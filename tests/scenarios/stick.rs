@@ -214,3 +214,24 @@ fn who_waits_is_confirmed_over_a_line_when_that_comes_first() -> Result<()> {
     ensure!(listed["records"][0]["state"] != json!("saved") && LOOPBACK.ends_with(":0"));
     network.hub_stops()
 }
+
+#[test]
+fn an_answer_without_the_order_that_lets_the_device_in_confirms_nothing() -> Result<()> {
+    let (network, card) = network()?;
+    let grant = text(&network.scratch.join("grant"))?;
+    let (device, request, _) = waiting(&network, &card, "far")?;
+    network
+        .hub
+        .ok(&["invite", "admit", &request, "--out", &grant])?;
+    let whole = std::fs::read(&grant)?;
+    let mut cut = lianxin_protocol::invite::Grant::decode(&whole)?;
+    cut.authority.clear();
+    let short = network.scratch.write("short", cut.encode())?;
+    let taken = device.ok(&["join", "--grant", &short])?;
+    ensure!(taken["confirmed"] == false, "{taken}");
+    ensure!(device.ok(&["status"])?["role"] == "pending");
+    // The whole one still does.
+    device.ok(&["join", "--grant", &grant])?;
+    ensure!(device.ok(&["status"])?["role"] == "station");
+    Ok(())
+}

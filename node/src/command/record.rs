@@ -95,14 +95,25 @@ pub(super) fn record_add(
                 };
                 match save::add(connection, journal, &new, author) {
                     Ok(saved) => added.push(saved),
-                    // The other rows count all the same; anything else concerns all of them and
-                    // shows at the first.
-                    Err(error) if error.code() == Code::TooLarge => refused.push(json!({
-                        "row": first_row + index,
-                        "field": "",
-                        "code": "too_large",
-                        "message": error.chain(),
-                    })),
+                    // The other rows count all the same. What concerns all rows shows at the first, before
+                    // anything is written; later it is said of its row, or those before it would stand
+                    // although all seem refused.
+                    Err(error)
+                        if error.code() == Code::TooLarge
+                            || (error.leaves_nothing() && !added.is_empty()) =>
+                    {
+                        let code = match error.code() {
+                            Code::TooLarge => "too_large",
+                            Code::NoRecord => "no_record",
+                            _ => "not_possible",
+                        };
+                        refused.push(json!({
+                            "row": first_row + index,
+                            "field": "",
+                            "code": code,
+                            "message": error.chain(),
+                        }));
+                    }
                     Err(error) => return Err(error),
                 }
             }

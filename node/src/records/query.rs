@@ -61,7 +61,8 @@ pub fn named(connection: &Connection, text: &str, kinds: &[String]) -> Result<Op
 }
 
 /// Records of a kind that refer to this one by a field: by its id, its number or, if it has none, its title.
-/// In the order in which they came together, then oldest first.
+/// In the order in which they came together, then oldest first. What belongs to it stands in its space: from
+/// elsewhere anybody can name it.
 ///
 /// # Errors
 /// The store cannot be read.
@@ -72,15 +73,30 @@ pub fn referring(
     most: usize,
 ) -> Result<Vec<Listed>> {
     let title = to.title.as_ref().filter(|_| to.number.is_none());
+    let parent = Catalogue::standard()
+        .kind(kind)
+        .and_then(|kind| kind.parent.as_ref());
+    let within = parent
+        .filter(|parent| parent.field == by)
+        .map(|_| to.space.0);
     let sql = format!(
         "SELECT DISTINCT {LISTED} FROM mentions CROSS JOIN records ON records.id = mentions.record
          WHERE mentions.target IN (?1, ?2, ?3) AND mentions.field = ?4 AND records.kind = ?5
+             AND (?7 IS NULL OR records.space = ?7)
          ORDER BY json_extract(facts, '$.place') IS NULL, json_extract(facts, '$.place'),
              records.record LIMIT ?6"
     );
     let mut statement = connection.prepare_cached(&sql)?;
     let found = statement.query_map(
-        params![to.id.hyphenated(), to.number, title, by, kind, most as u64],
+        params![
+            to.id.hyphenated(),
+            to.number,
+            title,
+            by,
+            kind,
+            most as u64,
+            within
+        ],
         listed,
     )?;
     collect(connection, found)

@@ -113,7 +113,7 @@ fn own(journal: &Journal, bytes: &[u8]) -> Result<Request> {
     Ok(request)
 }
 
-/// Takes the hub's answer: the device is a member from now on.
+/// Takes the hub's answer: the device is a member from now on, unless the answer lacks the order that says so.
 ///
 /// # Errors
 /// [`Code::BadFile`] for what is no grant; [`Code::HubUnproven`] for one that answers another request or was not
@@ -159,6 +159,16 @@ pub fn finish(journal: &mut Journal, connection: &Connection, bytes: &[u8]) -> R
                 tracing::warn!("a part of the authority log on the stick was not taken");
             }
         }
+    }
+    // The logs prove themselves, and not that they are whole: without the order that lets this device in, it
+    // goes on waiting.
+    let member = journal.authority().members().get(&request.device);
+    if member.is_none_or(|member| member.grant.recipient != request.enrol.recipient) {
+        return Ok(json!({
+            "network": request.network.to_string(),
+            "device": request.device.to_string(),
+            "confirmed": false,
+        }));
     }
     confirmed(connection, &request)
 }
