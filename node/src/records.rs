@@ -14,7 +14,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lianxin_protocol::admit::is_known;
 use lianxin_protocol::authority::{Authority, Role};
-use lianxin_protocol::catalogue::{Actor, Catalogue, Fact, Facts, Kind, Outcome, Step};
+use lianxin_protocol::catalogue::{
+    Actor, Catalogue, Draft, Fact, Facts, Kind, Outcome, Refusal, Step,
+};
 use lianxin_protocol::document::{
     ActorId, Built, ChangeHash, Document, GuardedChange, Limits, Scalar, View,
 };
@@ -518,6 +520,10 @@ impl Content {
             })
             .collect();
         let folded = kind.map(|kind| kind.fold(&steps));
+        let corrected = match (kind, &folded) {
+            (Some(kind), Some(folded)) => corrected(kind, &view, &folded.outcomes),
+            _ => BTreeSet::new(),
+        };
         let mut events = Vec::with_capacity(view.events.len());
         for (index, event) in view.events.iter().enumerate() {
             let outcome = folded
@@ -530,12 +536,15 @@ impl Content {
             let mut data = Map::new();
             for (key, value) in &event.data {
                 let value = gathered.json(key, value);
-                // A text that an event carries for a field of the record is that field's text.
+                // A text that an event carries for a field of the record is that field's text, until it is
+                // corrected.
                 if let (Outcome::Applied { .. }, Some(text), Some(kind)) =
                     (&outcome, value.as_str(), kind)
+                    && sets(kind, &event.event, key)
                     && kind
                         .field(key)
                         .is_some_and(|field| field.retention.is_some())
+                    && !corrected.contains(key)
                 {
                     texts.insert(key.clone(), text.to_owned());
                 }
@@ -551,7 +560,9 @@ impl Content {
             });
         }
         if let Some(folded) = &folded {
-            facts.extend(folded.facts.clone());
+            let set = folded.facts.iter();
+            let set = set.filter(|(key, _)| !corrected.contains(*key));
+            facts.extend(set.map(|(key, fact)| (key.clone(), fact.clone())));
         }
         let number = facts
             .get("number")
@@ -599,6 +610,28 @@ impl Content {
         given.filter_map(|event| event.data.get(numbers::HUB_NO)?.as_str())
     }
 
+    /// Refusals for what an edit would empty although a step set it: the step stays, so it can be put right and
+    /// not undone.
+    #[must_use]
+    pub fn keeps(&self, kind: &Kind, draft: &Draft) -> Vec<Refusal> {
+        let is_set = |key: &str| {
+            self.events.iter().any(|event| {
+                matches!(event.outcome, Outcome::Applied { .. })
+                    && event.data.contains_key(key)
+                    && sets(kind, &event.event, key)
+            })
+        };
+        let cleared = draft.facts.iter().filter(|(_, fact)| fact.is_none());
+        cleared
+            .filter(|(key, _)| is_set(key))
+            .map(|(key, _)| Refusal {
+                field: key.clone(),
+                code: "required",
+                message: "a step set this: it can be corrected, and not left empty".to_owned(),
+            })
+            .collect()
+    }
+
     /// Digest of all that is shown: equal on two nodes exactly when they show the same.
     #[must_use]
     pub fn state_digest(&self) -> [u8; 32] {
@@ -635,6 +668,34 @@ impl Content {
         ]);
         hash::STATE_DIGEST.hash(&[shown.to_string().as_bytes()])
     }
+}
+
+/// Whether a step of this name sets a field.
+fn sets(kind: &Kind, event: &str, key: &str) -> bool {
+    let step = kind.transition(event);
+    step.is_some_and(|step| step.data.iter().any(|datum| datum.key == key))
+}
+
+/// Fields that people may correct and did, knowing all that the steps which count had set there.
+fn corrected(kind: &Kind, view: &View, outcomes: &[Outcome]) -> BTreeSet<String> {
+    let counts = |place: usize| matches!(outcomes.get(place), Some(Outcome::Applied { .. }));
+    let is_corrected = |key: &String, knows: &[usize]| {
+        let setting = view.events.iter().enumerate();
+        let mut setting = setting
+            .filter(|(place, event)| event.data.contains_key(key) && counts(*place))
+            .filter(|(_, event)| sets(kind, &event.event, key))
+            .peekable();
+        setting.peek().is_some() && setting.all(|(place, _)| knows.binary_search(&place).is_ok())
+    };
+    let open = |key: &str| {
+        let field = kind.field(key);
+        field.is_some_and(|field| !field.read_only && !field.fixed)
+    };
+    let fields = view.fields.iter();
+    fields
+        .filter(|(key, field)| open(key) && is_corrected(key, &field.knows))
+        .map(|(key, _)| key.clone())
+        .collect()
 }
 
 /// What a record is called: its title, the beginning of its words, or the facts that name it.

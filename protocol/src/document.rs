@@ -41,7 +41,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use automerge::transaction::{CommitOptions, Transactable};
-use automerge::{Automerge, AutomergeError, Change, ObjId, ObjType, ROOT, ReadDoc, ScalarValue};
+use automerge::{
+    Automerge, AutomergeError, Change, ObjId, ObjType, ROOT, ReadDoc, ScalarValue, Value,
+};
 use thiserror::Error;
 
 use crate::limits;
@@ -387,6 +389,13 @@ fn write(automerge: &mut Automerge, nodes: &[Node], edit: &Edit) -> Result<Chang
     };
     for (key, value) in &edit.fields {
         match value {
+            Some(value) if settled(&tx, &fields, key)? == Settled::One(value.clone()) => {
+                // It was so before an event said otherwise: said anew, it comes after that event.
+                if carried(&tx, &events, key)? {
+                    tx.delete(&fields, key.as_str())?;
+                    tx.put(&fields, key.as_str(), value)?;
+                }
+            }
             Some(value) => put(&mut tx, &fields, key, value)?,
             None if settled(&tx, &fields, key)? == Settled::Absent => {}
             None => tx.delete(&fields, key.as_str())?,
@@ -411,6 +420,18 @@ fn write(automerge: &mut Automerge, nodes: &[Node], edit: &Edit) -> Result<Chang
     let (hash, _) = tx.commit_with(CommitOptions::default());
     let change = hash.and_then(|hash| automerge.get_change_by_hash(&hash));
     change.ok_or_else(|| EditError::Failed("the change was not kept".to_owned()))
+}
+
+/// Whether an event carries a datum under this key.
+fn carried(doc: &impl ReadDoc, events: &ObjId, key: &str) -> Result<bool, AutomergeError> {
+    for event in doc.keys(events) {
+        if let Some((Value::Object(ObjType::Map), id)) = doc.get(events, event.as_str())?
+            && doc.get(&id, key)?.is_some()
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Sets a key unless it has the value already, undisputed.

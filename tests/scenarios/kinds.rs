@@ -447,6 +447,22 @@ fn a_correction_after_a_step_is_what_is_shown() -> Result<()> {
         due == Some(json!("2026-04-25")),
         "changed {changed:?}, shown {due:?}"
     );
+    // Back to what was typed before the step: said again, it counts again.
+    world.set(HUB, &letter, json!({"site_due_on": "2026-04-10"}))?;
+    let shown = world.show(HUB, &letter)?;
+    ensure!(shown.pointer("/fields/site_due_on") == Some(&json!("2026-04-10")));
+    // The step stays, so it cannot be undone by emptying the field.
+    let emptied = world.set(HUB, &letter, json!({"site_due_on": null}));
+    ensure!(emptied.is_err_and(|error| {
+        let error = error.downcast_ref::<Error>();
+        error.is_some_and(|error| error.code() == Code::FieldsRefused)
+    }));
+    // And a step that comes later says what counts from then on.
+    let again = json!({"site_due_on": "2026-04-30"});
+    step(&mut world, HUB, &letter, "close_sites", json!({}))?;
+    step(&mut world, HUB, &letter, "reopen", again)?;
+    let shown = world.show(HUB, &letter)?;
+    ensure!(shown.pointer("/fields/site_due_on") == Some(&json!("2026-04-30")));
     Ok(())
 }
 

@@ -392,14 +392,22 @@ fn encoded(pairs: &[(&str, &str)]) -> String {
     pairs.collect::<Vec<_>>().join("&")
 }
 
-/// What the page of a form has in a text field of this name.
-fn typed_in<'a>(page: &'a str, name: &str) -> Result<&'a str> {
-    let start = page
-        .find(&format!("name=\"{name}\" rows="))
-        .context("no such field")?;
-    let rest = page.get(start..).context("no such field")?;
-    let (_, rest) = rest.split_once('>').context("no field")?;
-    Ok(rest.split_once("</textarea>").context("no field")?.0)
+/// What a browser sends of a field that shows a register: the boxes that are ticked, and the lines below them.
+fn of_register<'a>(page: &'a str, name: &str) -> Result<Vec<&'a str>> {
+    let boxes = page.split("<input type=\"checkbox\"").skip(1);
+    let ticked = boxes.filter_map(|it| {
+        let tag = it.split_once('>')?.0;
+        let (_, rest) = tag.split_once("value=\"")?;
+        let value = rest.split_once('"')?.0;
+        let ours = tag.contains(&format!("name=\"{name}\""));
+        (ours && tag.ends_with(" checked")).then_some(value)
+    });
+    let mut sent: Vec<_> = ticked.collect();
+    let start = page.find(&format!("name=\"{name}\" rows="));
+    let rest = page.get(start.context("no such field")?..);
+    let (_, rest) = rest.and_then(|it| it.split_once('>')).context("no field")?;
+    sent.push(rest.split_once("</textarea>").context("no field")?.0);
+    Ok(sent)
 }
 
 fn register(device: &Device, kind: &str, rows: &serde_json::Value) -> Result<Vec<String>> {
@@ -426,12 +434,11 @@ fn a_correction_keeps_the_deputies_who_have_left_office_since() -> Result<()> {
         .exits(0)?;
     let (browser, _) = Browser::through(&link(hub)?)?;
     let form = browser.get(&format!("/records/{day}/edit"))?;
-    let shown = typed_in(&form.body, "deputies_present")?;
-    let sent = encoded(&[
-        ("date", "2026-03-14"),
-        ("deputies_present", shown),
-        ("visitors_times", "3"),
-    ]);
+    let mut sent = vec![("date", "2026-03-14"), ("visitors_times", "3")];
+    let shown = of_register(&form.body, "deputies_present")?;
+    ensure!(shown == [first, ""], "{shown:?}");
+    sent.extend(shown.into_iter().map(|it| ("deputies_present", it)));
+    let sent = encoded(&sent);
     let answer = browser.post(&format!("/records/{day}/edit"), &sent)?;
     ensure!(answer.status == 303, "{}", answer.status);
     let shown = hub.ok(&["record", "show", day])?;
@@ -457,12 +464,25 @@ fn a_correction_never_makes_one_person_another_of_the_same_name() -> Result<()> 
     let (browser, _) = Browser::through(&link(hub)?)?;
     browser.get(&format!("/records/{day}/edit"))?;
     // While the form is open, somebody of the same name comes into the register.
-    register(hub, "deputy", &names)?;
+    let second = register(hub, "deputy", &names)?;
+    let second = second.first().context("no deputy")?;
     let sent = encoded(&[("deputies_present", "测试代表甲"), ("visitors_times", "3")]);
     browser.post(&format!("/records/{day}/edit"), &sent)?;
     let shown = hub.ok(&["record", "show", day])?;
     ensure!(
         shown["fields"]["deputies_present"] == json!([first]),
+        "{}",
+        shown["fields"]
+    );
+    // From now on both are told apart, and each can be named.
+    let form = browser.get(&format!("/records/{day}/edit"))?;
+    let end = |id: &str| format!("测试代表甲 #{}", &id[id.len() - 6..]);
+    ensure!(form.body.contains(&end(first)) && form.body.contains(&end(second)));
+    let sent = encoded(&[("deputies_present", &end(second)), ("visitors_times", "3")]);
+    browser.post(&format!("/records/{day}/edit"), &sent)?;
+    let shown = hub.ok(&["record", "show", day])?;
+    ensure!(
+        shown["fields"]["deputies_present"] == json!([second]),
         "{}",
         shown["fields"]
     );
@@ -484,13 +504,20 @@ fn a_correction_keeps_a_site_whose_name_has_a_mark_of_enumeration() -> Result<()
     let letter = letters.first().context("no letter")?;
     let (browser, _) = Browser::through(&link(hub)?)?;
     let form = browser.get(&format!("/records/{letter}/edit"))?;
-    let left = typed_in(&form.body, "sites")?;
-    let ticked = form
-        .body
-        .contains("value=\"测试一、二居委会联络站\" checked");
+    let sent = of_register(&form.body, "sites")?;
+    ensure!(sent == [site, ""], "{sent:?}");
+    ensure!(form.body.contains("测试一、二居委会联络站"));
+    // Its name in the lines below is that one as well, and not two of others.
+    let sent = encoded(&[
+        ("sites", "测试一、二居委会联络站"),
+        ("draft_title", "测试条例二"),
+    ]);
+    browser.post(&format!("/records/{letter}/edit"), &sent)?;
+    let shown = hub.ok(&["record", "show", letter])?;
     ensure!(
-        ticked && left.is_empty(),
-        "ticked: {ticked}, left: {left:?}"
+        shown["fields"]["sites"] == json!([site]) && shown["fields"]["draft_title"] == "测试条例二",
+        "{}",
+        shown["fields"]
     );
     Ok(())
 }

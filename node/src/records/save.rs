@@ -357,7 +357,8 @@ fn plan(
 /// Changes fields of a record.
 ///
 /// # Errors
-/// [`Code::NothingToDo`] when the record has these values already, [`Code::NotPermitted`].
+/// [`Code::NothingToDo`] when the record has these values already, [`Code::NotPermitted`],
+/// [`Code::FieldsRefused`] for emptying what a step has set.
 pub fn set(
     connection: &Connection,
     journal: &mut Journal,
@@ -367,7 +368,15 @@ pub fn set(
 ) -> Result<Saved> {
     let mut gathered = writable(connection, journal, key)?;
     let view = gathered.document().view();
-    let mut save = Save::new(view.kind.as_deref().unwrap_or_default(), author, draft)?;
+    let kind = view.kind.as_deref().unwrap_or_default();
+    let clears = draft.facts.values().any(Option::is_none);
+    if let Some(kind) = Catalogue::standard().kind(kind).filter(|_| clears) {
+        let refusals = gathered.content(journal.authority()).keeps(kind, draft);
+        if !refusals.is_empty() {
+            return Err(fields_refused(&refusals));
+        }
+    }
+    let mut save = Save::new(kind, author, draft)?;
     // Clearing a field clears every key under it as well: the items of a set, the parts of a group.
     let cleared: Vec<_> = draft
         .facts

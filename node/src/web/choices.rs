@@ -1,8 +1,9 @@
 //! What references may name: the records that a form offers, under names that people read.
 //!
 //! A form shows and takes names; a record keeps ids, so that a name can be corrected or erased and two people of
-//! one name stay two. What is typed and names nothing here is kept as it was typed: the register may not have
-//! arrived yet.
+//! one name stay two. What is typed and names nothing here, or more than one, is kept as it was typed: the
+//! register may not have arrived yet. What a record refers to already stays what it is, even if it would no
+//! longer be offered, and whoever else has come to bear the same name while its form was open.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,11 +23,35 @@ const REGISTER: usize = 300;
 const NEWEST: usize = 30;
 /// Characters of a name: with a number it still fits a reference.
 const NAME_CHARS: usize = 30;
+/// Hexadecimal digits of an id that tell records of one name apart.
+const END_CHARS: usize = 6;
 
 /// A record on offer.
 pub(super) struct Named {
     pub(super) id: String,
+    /// Its name, told apart from others of the same name.
     pub(super) label: String,
+    name: String,
+    /// Whether the record in the form refers to it already.
+    held: bool,
+}
+
+impl Named {
+    fn of(row: &Listed, held: bool) -> Self {
+        let name = label(row);
+        Self {
+            id: row.id.hyphenated(),
+            label: name.clone(),
+            name,
+            held,
+        }
+    }
+
+    /// The name with the end of the id, as those of one name are told apart.
+    fn full(&self) -> String {
+        let end = self.id.len().saturating_sub(END_CHARS);
+        format!("{} #{}", self.name, self.id.get(end..).unwrap_or_default())
+    }
 }
 
 /// Records on offer, by kind.
@@ -47,7 +72,64 @@ impl Choices {
                 choices.insert(code.clone(), offered(connection, journal, kind)?);
             }
         }
-        Ok(Self(choices))
+        let mut choices = Self(choices);
+        choices.tell_apart();
+        Ok(choices)
+    }
+
+    /// And what a record refers to already, on offer or not.
+    pub(super) fn holding<'a>(
+        mut self,
+        connection: &Connection,
+        fields: impl Iterator<Item = &'a Field>,
+        held: &Typed,
+    ) -> Result<Self> {
+        for field in fields.filter(|field| !field.names().is_empty()) {
+            let values = held.get(&field.key).into_iter().flatten();
+            for item in values.flat_map(|value| value.lines()) {
+                let offered = self.0.values_mut().flatten();
+                if let Some(named) = offered.into_iter().find(|it| it.id == item) {
+                    named.held = true;
+                } else if let Some(row) = records::named(connection, item, field.names())?
+                    && row.id.hyphenated() == item
+                    && row.title.is_some()
+                {
+                    let kind = self.0.entry(row.kind.clone()).or_default();
+                    kind.push(Named::of(&row, true));
+                }
+            }
+        }
+        self.tell_apart();
+        Ok(self)
+    }
+
+    /// Those of one name get the ends of their ids behind it, all of them.
+    fn tell_apart(&mut self) {
+        let mut bearers: BTreeMap<String, usize> = BTreeMap::new();
+        for named in self.0.values().flatten() {
+            *bearers.entry(named.name.clone()).or_default() += 1;
+        }
+        for named in self.0.values_mut().flatten() {
+            let alone = bearers.get(&named.name) == Some(&1);
+            named.label = if alone {
+                named.name.clone()
+            } else {
+                named.full()
+            };
+        }
+    }
+
+    /// The one record that a text names: by its label, or by the name alone if the record in the form refers
+    /// to it already.
+    fn id(&self, field: &Field, text: &str) -> Option<String> {
+        let text = text.trim();
+        let only = |is: &dyn Fn(&Named) -> bool| {
+            let mut found = self.named(field).filter(|named| is(named));
+            let first = found.next().filter(|_| found.next().is_none());
+            first.map(|named| named.id.clone())
+        };
+        only(&|named| named.label == text || named.full() == text)
+            .or_else(|| only(&|named| named.held && named.name == text))
     }
 
     /// What a field may name.
@@ -68,24 +150,21 @@ impl Choices {
     pub(super) fn ids<'a>(&self, fields: impl Iterator<Item = &'a Field>, typed: &Typed) -> Typed {
         let mut typed = typed.clone();
         for field in fields.filter(|field| !field.names().is_empty()) {
-            let Some(values) = typed.get_mut(&field.key) else {
-                continue;
-            };
-            let id = |label: &str| {
-                let mut same = self.named(field).filter(|it| it.label == label.trim());
-                same.next().map(|it| it.id.clone())
-            };
             let set = matches!(field.kind, FieldType::Set { .. });
-            for value in values.iter_mut() {
-                *value = match id(value) {
-                    Some(id) => id,
-                    None if set => {
-                        let items = items(value);
-                        let items = items.map(|item| id(item).unwrap_or_else(|| item.to_owned()));
-                        items.collect::<Vec<_>>().join("\n")
+            for value in typed.get_mut(&field.key).into_iter().flatten() {
+                let mut found = Vec::new();
+                // A name may have marks in it that separate others: a line that is one is not divided.
+                for line in value.lines() {
+                    match self.id(field, line) {
+                        Some(id) => found.push(id),
+                        None if set => found.extend(items(line).map(|item| {
+                            let id = self.id(field, item);
+                            id.unwrap_or_else(|| item.to_owned())
+                        })),
+                        None => found.push(line.to_owned()),
                     }
-                    None => continue,
-                };
+                }
+                *value = found.join("\n");
             }
         }
         typed
@@ -94,27 +173,19 @@ impl Choices {
     /// What a record holds as a form shows it: names for ids.
     pub(super) fn labels<'a>(
         &self,
-        connection: &Connection,
         fields: impl Iterator<Item = &'a Field>,
         mut typed: Typed,
-    ) -> Result<Typed> {
+    ) -> Typed {
         for field in fields.filter(|field| !field.names().is_empty()) {
             for value in typed.get_mut(&field.key).into_iter().flatten() {
-                let mut lines = Vec::new();
-                for item in value.lines() {
-                    let offered = self.named(field).find(|it| it.id == item);
-                    lines.push(match offered {
-                        Some(named) => named.label.clone(),
-                        None => match records::named(connection, item, field.names())? {
-                            Some(row) if row.id.hyphenated() == item => label(&row),
-                            _ => item.to_owned(),
-                        },
-                    });
-                }
-                *value = lines.join("\n");
+                let lines = value.lines().map(|item| {
+                    let named = self.named(field).find(|named| named.id == item);
+                    named.map_or(item, |named| named.label.as_str())
+                });
+                *value = lines.collect::<Vec<_>>().join("\n");
             }
         }
-        Ok(typed)
+        typed
     }
 }
 
@@ -155,25 +226,10 @@ fn offered(connection: &Connection, journal: &Journal, kind: &Kind) -> Result<Ve
         current && (goes_on || kind.statuses.is_empty()) && (!register || row.space == bulletin)
     };
     let rows = records::list(connection, &filter)?;
-    let mut offered: Vec<Named> = Vec::new();
-    let mut seen = BTreeSet::new();
-    for row in rows.iter().filter(|row| lives(row) && row.title.is_some()) {
-        let (mut label, id) = (label(row), row.id.hyphenated());
-        if !seen.insert(label.clone()) {
-            let end: String = id
-                .chars()
-                .rev()
-                .take(4)
-                .collect::<Vec<_>>()
-                .into_iter()
-                .rev()
-                .collect();
-            label = format!("{label} #{end}");
-        }
-        offered.push(Named { id, label });
-    }
+    let rows = rows.iter().filter(|row| lives(row) && row.title.is_some());
+    let mut offered: Vec<_> = rows.map(|row| Named::of(row, false)).collect();
     if register {
-        offered.sort_by(|a, b| a.label.cmp(&b.label));
+        offered.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
     }
     Ok(offered)
 }

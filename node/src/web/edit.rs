@@ -53,9 +53,10 @@ fn edit_page(
         line,
         ("/records", number.clone()),
     )?;
-    let named = Choices::of(connection, journal, correctable(kind))?;
     let now = fields::typed(correctable(kind), &content.fields);
-    let now = named.labels(connection, correctable(kind), now)?;
+    let named = Choices::of(connection, journal, correctable(kind))?;
+    let named = named.holding(connection, correctable(kind), &now)?;
+    let now = named.labels(correctable(kind), now);
     let (typed, refusals) = attempt.unwrap_or((&now, &[]));
     let input = |field| fields::input(field, &named, typed, refusals, page.lang);
     let inputs = correctable(kind).map(input);
@@ -108,8 +109,16 @@ pub(super) async fn change(
             let (key, content, kind) = known(connection, journal, &id)?;
             let before = fields::typed(correctable(kind), &content.fields);
             let named = Choices::of(connection, journal, correctable(kind))?;
+            let named = named.holding(connection, correctable(kind), &before)?;
             let input = difference(kind, &before, &named.ids(correctable(kind), &typed));
-            let judged = kind.read_edit(&input);
+            let judged = kind.read_edit(&input).and_then(|draft| {
+                let refusals = content.keeps(kind, &draft);
+                if refusals.is_empty() {
+                    Ok(draft)
+                } else {
+                    Err(refusals)
+                }
+            });
             match judged {
                 Ok(draft) if draft.facts.is_empty() && draft.texts.is_empty() => Ok(None),
                 Ok(draft) => {

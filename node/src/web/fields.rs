@@ -147,21 +147,20 @@ pub(super) fn input(
 
 /// Shows a set of references to a short register as boxes to tick, and what is not in it as lines.
 fn register(input: &mut Input, field: &Field, named: &Choices, values: Option<&Vec<String>>) {
-    let mut given: Vec<&str> = values
-        .into_iter()
-        .flatten()
-        .flat_map(|it| items(it))
-        .collect();
+    let values = values.into_iter().flatten();
+    let mut given: Vec<&str> = values.flat_map(|value| value.lines()).collect();
     let offered: Vec<_> = named.named(field).collect();
     if !Choices::is_register(field) || offered.is_empty() || offered.len() > REGISTER_MAX {
         input.value = given.join("\n");
         return;
     }
     for it in offered {
-        let on = given.contains(&it.label.as_str());
-        given.retain(|given| *given != it.label);
+        let is_it = |given: &str| given == it.id || given == it.label;
+        let on = given.iter().any(|given| is_it(given));
+        given.retain(|given| !is_it(given));
+        // The box stands for the record, whatever others are called.
         input.options.push(Opt {
-            code: it.label.clone(),
+            code: it.id.clone(),
             label: it.label.clone(),
             on,
         });

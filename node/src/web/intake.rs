@@ -273,7 +273,8 @@ pub(super) async fn blank(
             if let Some(from) = from {
                 let start = begun(connection, journal, kind, &from)?;
                 let named = Choices::of(connection, journal, fields::of_form(kind))?;
-                typed = named.labels(connection, fields::of_form(kind), start)?;
+                let named = named.holding(connection, fields::of_form(kind), &start)?;
+                typed = named.labels(fields::of_form(kind), start);
             }
             let around = around(connection, journal, (&session, &line), kind, &typed)?;
             Ok((around, typed))

@@ -58,6 +58,8 @@ pub struct Field {
     pub others: Vec<Candidate>,
     /// The change that wrote `value`.
     pub change: ChangeHash,
+    /// Indices, in [`View::events`], of the events that its author had before writing it, ascending.
+    pub knows: Vec<usize>,
 }
 
 /// A value that lost in a conflict, until somebody chooses.
@@ -261,13 +263,14 @@ fn read(document: &Document) -> View {
         }
     }
     let mut events = Vec::new();
+    let mut written = BTreeMap::new();
     for (key, map) in maps {
         if standing.get(key) != map.as_ref() {
             view.unreadable.push(format!("/{key}"));
         }
         let Some(map) = map else { continue };
         if key == FIELDS {
-            read_fields(document, &authors, &map, &mut view);
+            written = read_fields(document, &authors, &map, &mut view);
         } else {
             read_events(document, &authors, &map, &mut events, &mut view.unreadable);
         }
@@ -277,22 +280,37 @@ fn read(document: &Document) -> View {
         view.unreadable
             .push(format!("/{EVENTS}/{}", beyond.view.key));
     }
-    link(&document.nodes, &mut events);
+    let knowing = link(&document.nodes, &mut events, &written);
+    for (key, field) in &mut view.fields {
+        let knows = written.get(key).and_then(|node| knowing.get(node));
+        field.knows = knows.cloned().unwrap_or_default();
+    }
     view.events = events.into_iter().map(|found| found.view).collect();
     view.unreadable.sort_unstable();
     view.unreadable.dedup();
     view
 }
 
-fn read_fields(document: &Document, authors: &Authors<'_>, map: &ObjId, view: &mut View) {
+/// Reads the fields, and gives the places of the changes that wrote their values.
+fn read_fields(
+    document: &Document,
+    authors: &Authors<'_>,
+    map: &ObjId,
+    view: &mut View,
+) -> BTreeMap<String, usize> {
+    let mut written = BTreeMap::new();
     for item in document.automerge.map_range(map, ..) {
         let mut candidates = Vec::new();
         let mut readable = true;
+        let mut last = None;
         let mut add = |value: Option<Scalar>, id: &ObjId| match value.zip(authors.find(id)) {
-            Some((value, (_, node))) => candidates.push(Candidate {
-                value,
-                change: node.hash,
-            }),
+            Some((value, (place, node))) => {
+                last = Some(place);
+                candidates.push(Candidate {
+                    value,
+                    change: node.hash,
+                });
+            }
             None => readable = false,
         };
         if item.conflict {
@@ -315,16 +333,19 @@ fn read_fields(document: &Document, authors: &Authors<'_>, map: &ObjId, view: &m
             candidates.retain(|candidate| candidate.value != value);
             candidates.sort_unstable();
             candidates.dedup_by(|later, first| later.value == first.value);
+            written.extend(last.map(|place| (key.clone(), place)));
             view.fields.insert(
                 key,
                 Field {
                     value,
                     others: candidates,
                     change,
+                    knows: Vec::new(),
                 },
             );
         }
     }
+    written
 }
 
 /// An event and where it stands in the graph.
@@ -423,18 +444,28 @@ impl Node {
     }
 }
 
-/// Fills in which events precede which. `events` are in causal order.
-fn link(nodes: &[Node], events: &mut [FoundEvent]) {
+/// Fills in which events precede which, and gives which precede the changes that wrote fields. `events` are in
+/// causal order.
+fn link(
+    nodes: &[Node],
+    events: &mut [FoundEvent],
+    written: &BTreeMap<String, usize>,
+) -> BTreeMap<usize, Vec<usize>> {
+    let mut knowing: BTreeMap<usize, Vec<usize>> =
+        written.values().map(|node| (*node, Vec::new())).collect();
     let linear = nodes
         .iter()
         .enumerate()
         .skip(1)
         .all(|(index, node)| node.deps.contains(&(index - 1)));
     if linear {
+        for (node, knows) in &mut knowing {
+            *knows = (0..events.partition_point(|event| event.node < *node)).collect();
+        }
         for (index, event) in events.iter_mut().enumerate() {
             event.view.preds = (0..index).collect();
         }
-        return;
+        return knowing;
     }
     let mut before: Vec<EventSet> = Vec::with_capacity(nodes.len());
     let mut rest = events.iter_mut().enumerate().peekable();
@@ -445,12 +476,16 @@ fn link(nodes: &[Node], events: &mut [FoundEvent]) {
                 known.add_all(set);
             }
         }
+        if let Some(knows) = knowing.get_mut(&index) {
+            *knows = known.to_vec();
+        }
         while let Some((number, event)) = rest.next_if(|(_, event)| event.node == index) {
             event.view.preds = known.to_vec();
             known.add(number);
         }
         before.push(known);
     }
+    knowing
 }
 
 /// A set of indices below [`MAX_EVENTS`], one bit each.
