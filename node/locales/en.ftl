@@ -410,6 +410,7 @@ register-more = Not in the list, one a line
 home-new-other = Record something else
 related-add = Record: { $text }
 related-none = None yet
+related-more = Only the first { $text } are shown here.
 article-comment = Comment on this article
 home-laws = Draft laws open for comments
 related-whole = On the draft as a whole

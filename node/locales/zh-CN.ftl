@@ -482,6 +482,7 @@ register-more = 名单里没有的，一行一个
 home-new-other = 登记其他
 related-add = 登记{ $text }
 related-none = 还没有
+related-more = 这里只显示前 { $text } 条。
 article-comment = 对这一条提意见
 home-laws = 正在征集意见的草案
 related-whole = 对整部草案的意见

@@ -54,6 +54,8 @@ async function seen(page, name) {
   if (shots) await page.screenshot({ path: join(shots, `${name}-1280.png`), fullPage: true });
 }
 const text = (page, query) => page.locator(query).first().innerText();
+// The box of a register that stands for the record of this name.
+const box = (page, name, label) => page.locator('label', { hasText: label }).locator(`[name=${name}]`);
 async function until(what, truth) {
   const end = Date.now() + 15000;
   while (Date.now() < end) {
@@ -319,7 +321,7 @@ try {
   await clerk.click('a[href="/new/reception"]');
   await clerk.fill('#f-date', '2026-03-17');
   await clerk.fill('#f-start', '09:00');
-  await clerk.check('[name=deputies_present][value=测试代表乙]', { force: true });
+  await box(clerk, 'deputies_present', '测试代表乙').check({ force: true });
   await clerk.fill('#f-deputies_present-more', '测试代表丁');
   await seen(clerk, 'new-reception');
   await clerk.click('button[value=register]');
@@ -329,7 +331,7 @@ try {
   const day = new URL(clerk.url()).pathname;
   await clerk.click('#r-opinion .btn');
   await clerk.waitForURL('**/new/opinion**');
-  check('what is said there begins with its channel and deputies', (await clerk.inputValue('#f-channel')) === 'reception' && await clerk.isChecked('[name=deputies][value=测试代表乙]'));
+  check('what is said there begins with its channel and deputies', (await clerk.inputValue('#f-channel')) === 'reception' && await box(clerk, 'deputies', '测试代表乙').isChecked());
   await clerk.fill('#f-body', '单元门禁坏了半个月。');
   await clerk.check('[name=category][value=help]', { force: true });
   await clerk.click('button[value=register]');
@@ -338,7 +340,7 @@ try {
   check('the reception has gathered it', /单元门禁坏了半个月/.test(await text(clerk, '#r-opinion')));
   await seen(clerk, 'reception');
   await clerk.goto(`${station}${day}/edit`);
-  check('its correction form shows names, not ids', await clerk.isChecked('[name=deputies_present][value=测试代表乙]') && (await clerk.inputValue('#f-deputies_present-more')) === '测试代表丁');
+  check('its correction form shows names, not ids', await box(clerk, 'deputies_present', '测试代表乙').isChecked() && (await clerk.inputValue('#f-deputies_present-more')) === '测试代表丁');
   await clerk.fill('#f-visitors_times', '6');
   await clerk.click('#edit .btn-main');
   await clerk.waitForURL('**note=done**');

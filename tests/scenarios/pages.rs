@@ -555,3 +555,37 @@ fn a_row_that_belongs_to_nothing_is_refused_and_named_beside_those_that_count() 
     );
     Ok(())
 }
+
+#[test]
+fn a_draft_that_is_pasted_again_is_not_there_twice() -> Result<()> {
+    let network = Network::new()?;
+    let hub = &network.hub;
+    let letter = json!([{"draft_title": "测试条例"}]);
+    let letters = register(hub, "legis_consultation", &letter)?;
+    let letter = letters.first().context("no letter")?;
+    let (browser, _) = Browser::through(&link(hub)?)?;
+    let page = format!("/records/{letter}");
+    browser.get(&page)?;
+    let paste = |text: &str| browser.post(&format!("{page}/articles"), &encoded(&[("text", text)]));
+    ensure!(paste("第一条 测试。\n第二条 测试。")?.status == 303);
+    let twice = paste("第一条 测试。\n第二条 测试。")?;
+    ensure!(twice.status == 400 && twice.body.contains("LX-3007"));
+    ensure!(paste("第1条 测试。\n第三条 测试。")?.status == 422);
+    ensure!(paste("第三条 测试。")?.status == 303);
+    let shown = hub.ok(&["record", "show", letter])?;
+    let articles = shown["fields"]["articles"].as_array();
+    let paths = articles.into_iter().flatten().map(|it| it["path"].clone());
+    let paths: Vec<_> = paths.collect();
+    ensure!(paths == ["第一条", "第二条", "第三条"], "{paths:?}");
+    // A comment on a paragraph stands under its article.
+    let comment = json!([{
+        "consultation": letter, "article_path": "第2条第一款", "original_words": "测试。",
+    }]);
+    let comments = register(hub, "legis_comment", &comment)?;
+    let comment = comments.first().context("no comment")?;
+    let shown = browser.get(&page)?.body;
+    let place = |text: &str| shown.find(text).context("not on the page");
+    let comment = place(&format!("/records/{comment}"))?;
+    ensure!(place(">第二条<")? < comment && comment < place(">第三条<")?);
+    Ok(())
+}

@@ -1,7 +1,7 @@
 //! Numbers that people see: the 受理编号 that a device gives without asking, those under another number, and the
 //! hub's gapless 办理流水号. None is ever given twice.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lianxin_protocol::catalogue::Kind;
 use lianxin_protocol::number::{DeviceCode, KindCode, Number};
@@ -23,8 +23,8 @@ const SKIPPED: &str = "skipped";
 pub(super) struct Series {
     /// Records planned.
     pub(super) made: u16,
-    /// Numbers under other numbers that are given and not stored yet: the last of each.
-    under: BTreeMap<String, u32>,
+    /// Numbers under other numbers: all that are given, stored or not.
+    under: BTreeMap<String, BTreeSet<u32>>,
 }
 
 /// Whether the hub numbers this step of a kind, so that it is taken there or asked for.
@@ -47,21 +47,25 @@ pub(super) fn under_number(
         return Ok(None);
     };
     let under = format!("{number}/{suffix}");
-    let mut statement = connection
-        .prepare_cached("SELECT number FROM records WHERE number >= ?1 AND number < ?2")?;
-    // ':' follows '9', and letters come behind it: everything under this suffix.
-    let given = statement.query_map([under.as_str(), &format!("{number}/{suffix}:")], |row| {
-        row.get::<_, String>(0)
-    })?;
-    let mut last = series.under.get(&under).copied().unwrap_or_default();
-    for given in given {
-        let given = given?;
-        let digits = given.strip_prefix(&under).unwrap_or_default();
-        let digits = digits.trim_end_matches(|c: char| c.is_ascii_uppercase());
-        last = last.max(digits.parse().unwrap_or_default());
+    if !series.under.contains_key(&under) {
+        // ':' follows '9', and letters come behind it: everything under this suffix.
+        let mut statement = connection.prepare_cached(
+            "SELECT number FROM records WHERE number >= ?1 AND number < ?2 AND space = ?3",
+        )?;
+        let range = params![under, format!("{under}:"), parent.space.0];
+        let given = statement.query_map(range, |row| row.get::<_, String>(0))?;
+        let mut taken = BTreeSet::new();
+        for given in given {
+            let given = given?;
+            let digits = given.strip_prefix(&under).unwrap_or_default();
+            let digits = digits.trim_end_matches(|c: char| c.is_ascii_uppercase());
+            taken.extend(digits.parse::<u32>());
+        }
+        series.under.insert(under.clone(), taken);
     }
-    let next = last.saturating_add(1);
-    series.under.insert(under.clone(), next);
+    let taken = series.under.entry(under.clone()).or_default();
+    let next = next_of(taken);
+    taken.insert(next);
     let member = journal.authority().members().get(&journal.identity().key());
     let letter = member.and_then(|member| member.grant.device_code.chars().last());
     let letter = letter.filter(|_| journal.identity().authority.is_none());
@@ -69,6 +73,13 @@ pub(super) fn under_number(
         Some(letter) => format!("{under}{next}{letter}"),
         None => format!("{under}{next}"),
     }))
+}
+
+/// The number after the last; if a forged one leaves none, the first that nobody has.
+fn next_of(taken: &BTreeSet<u32>) -> u32 {
+    let last = taken.last().copied().unwrap_or_default();
+    let free = || (1..=u32::MAX).find(|number| !taken.contains(number));
+    last.checked_add(1).or_else(free).unwrap_or(u32::MAX)
 }
 
 /// The next 受理编号 of a kind on this device. The counter moves in the same transaction.
@@ -214,4 +225,20 @@ fn skip_numbers(connection: &Connection, journal: &Journal) -> Result<()> {
     )?;
     statement.execute(params![SKIPPED, lost])?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_follows_the_last_and_a_forged_one_takes_none_away() {
+        assert_eq!(next_of(&BTreeSet::new()), 1);
+        assert_eq!(next_of(&[1, 3].into()), 4);
+        let mut taken: BTreeSet<_> = [1, 2, u32::MAX].into();
+        for next in [3, 4] {
+            assert_eq!(next_of(&taken), next);
+            taken.insert(next);
+        }
+    }
 }

@@ -83,7 +83,7 @@ pub fn referring(
         "SELECT DISTINCT {LISTED} FROM mentions CROSS JOIN records ON records.id = mentions.record
          WHERE mentions.target IN (?1, ?2, ?3) AND mentions.field = ?4 AND records.kind = ?5
              AND (?7 IS NULL OR records.space = ?7)
-         ORDER BY json_extract(facts, '$.place') IS NULL, json_extract(facts, '$.place'),
+         ORDER BY CASE WHEN ?8 THEN json_extract(facts, '$.place') END NULLS LAST,
              records.record LIMIT ?6"
     );
     let mut statement = connection.prepare_cached(&sql)?;
@@ -95,7 +95,8 @@ pub fn referring(
             by,
             kind,
             most as u64,
-            within
+            within,
+            parent.is_some_and(|parent| parent.place.is_some()),
         ],
         listed,
     )?;

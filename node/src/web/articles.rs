@@ -1,10 +1,13 @@
-//! A whole draft law, pasted: it is taken apart into its articles, each of which becomes a record of its own.
+//! Articles of a draft law. A whole draft that is pasted is taken apart into them, each of which becomes a record
+//! of its own; and an article is found however its number is written.
+
+use std::collections::BTreeSet;
 
 use axum::Form;
 use axum::extract::{Path, State};
 use lianxin_protocol::catalogue::NESTED_MAX;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::App;
 use super::page::{Answer, Session, go, kind_of, known};
@@ -12,6 +15,10 @@ use crate::clock;
 use crate::error::{Code, Error};
 use crate::records;
 use crate::records::save::{self, Author};
+
+/// Articles that a draft has at most.
+pub(super) const ARTICLES_MAX: usize = NESTED_MAX * 2;
+const NUMERALS: &str = "零〇一二三四五六七八九十百千两0123456789";
 
 /// What was pasted.
 #[derive(Deserialize)]
@@ -43,11 +50,34 @@ pub(super) async fn paste(
         let whole = whole.ok_or_else(|| Error::new(Code::RecordWaiting, "it is not merged yet"))?;
         let child = kind_of(&gather.kind)?;
         let of = (child.code.as_str(), gather.by.as_str());
-        let there = records::referring(connection, &whole, of, NESTED_MAX * 2)?.len();
-        if there + articles.len() > NESTED_MAX * 2 {
+        if !kind.is_open(&whole.status) {
+            let message = "this consultation is at its end: no article is added any more";
+            return Err(Error::new(Code::StepRefused, message));
+        }
+        let there = records::referring(connection, &whole, of, ARTICLES_MAX)?;
+        if there.len() + articles.len() > ARTICLES_MAX {
             let message = "a draft has a thousand articles at most";
             return Err(Error::new(Code::FieldsRefused, message));
         }
+        // A form that was sent twice, or a draft that was pasted again.
+        let paths = there
+            .iter()
+            .filter_map(|it| it.facts.get("path").and_then(Value::as_str));
+        let known: BTreeSet<_> = paths.map(canonical).collect();
+        let mut again = articles
+            .iter()
+            .filter(|it| known.contains(&canonical(&it.0)));
+        if let Some((path, _)) = again.next() {
+            let all = again.count() + 1 == articles.len();
+            let code = if all {
+                Code::NothingToDo
+            } else {
+                Code::FieldsRefused
+            };
+            let message = format!("this draft has {path} already; nothing was added");
+            return Err(Error::new(code, message));
+        }
+        let there = there.len();
         let mut nested = Vec::with_capacity(articles.len());
         for (place, (path, text)) in (there + 1..).zip(articles) {
             let input = json!({ "path": path, "text": text });
@@ -89,7 +119,6 @@ fn articles(text: &str) -> Vec<(String, String)> {
 
 /// 第十二条, 第三章 and what follows on the line.
 fn heading(line: &str) -> Option<(&str, &str)> {
-    const NUMERALS: &str = "零〇一二三四五六七八九十百千两0123456789";
     let rest = line.strip_prefix('第')?;
     let end = rest.find(|c: char| !NUMERALS.contains(c))?;
     let unit = rest.get(end..)?.chars().next()?;
@@ -98,9 +127,93 @@ fn heading(line: &str) -> Option<(&str, &str)> {
     of.then(|| line.split_at_checked(len)).flatten()
 }
 
+/// A path with neither spaces nor two ways to write a number: 第 十二 条 and 第12条 are one.
+pub(super) fn canonical(path: &str) -> String {
+    let mut plain = String::with_capacity(path.len());
+    let mut numeral = String::new();
+    let arabic = |c: char| match c {
+        '０'..='９' => char::from_digit(u32::from(c) - u32::from('０'), 10).unwrap_or(c),
+        c => c,
+    };
+    for c in path.chars().filter(|c| !c.is_whitespace()).map(arabic) {
+        if NUMERALS.contains(c) {
+            numeral.push(c);
+            continue;
+        }
+        plain.push_str(&number(&std::mem::take(&mut numeral)));
+        plain.push(c);
+    }
+    plain.push_str(&number(&numeral));
+    plain
+}
+
+/// 二十三, 二三 and 23 as 23.
+fn number(numeral: &str) -> String {
+    if numeral.is_empty() || numeral.len() > 30 {
+        return numeral.to_owned();
+    }
+    let value = |c: char| match "零一二三四五六七八九".chars().position(|it| it == c) {
+        Some(digit) => digit,
+        None if c == '两' => 2,
+        None => c.to_digit(10).map_or(0, |digit| digit as usize),
+    };
+    let (mut sum, mut digit) = (0_usize, None);
+    for c in numeral.chars() {
+        let unit = match c {
+            '十' => 10,
+            '百' => 100,
+            '千' => 1_000,
+            c => {
+                digit = Some(digit.unwrap_or(0) * 10 + value(c));
+                continue;
+            }
+        };
+        sum += digit.take().unwrap_or(1) * unit;
+    }
+    (sum + digit.unwrap_or(0)).to_string()
+}
+
+/// The article of these, given in their canonical form, that a path is in: 第十二条第一款 is in 第十二条, unless it
+/// is an article of its own. 第十二条之一 is another one.
+pub(super) fn within<'a>(
+    path: &str,
+    articles: impl Iterator<Item = &'a String>,
+) -> Option<&'a String> {
+    let path = canonical(path);
+    let holds = |article: &&String| {
+        let rest = path.strip_prefix(article.as_str());
+        !article.is_empty() && rest.is_some_and(|rest| !rest.starts_with('之'))
+    };
+    articles.filter(holds).max_by_key(|article| article.len())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_article_is_found_however_its_number_is_written() {
+        for (one, other) in [
+            ("第十二条", "第12条"),
+            ("第 十二 条", "第１２条"),
+            ("第一百零三条", "第103条"),
+            ("第一百一十条", "第110条"),
+            ("第二〇条", "第20条"),
+            ("第一千零二十条第三款", "第1020条第3款"),
+        ] {
+            assert_eq!(canonical(one), canonical(other));
+        }
+        let known = ["第十二条", "第十二条第一款", "第一条", "第十二条之一"].map(canonical);
+        let place =
+            |path| within(path, known.iter()).and_then(|it| known.iter().position(|k| k == it));
+        assert_eq!(place("第12条"), Some(0));
+        assert_eq!(place("第十二条 第二款"), Some(0));
+        assert_eq!(place("第十二条第一款第（二）项"), Some(1));
+        assert_eq!(place("第十二条之一第一款"), Some(3));
+        assert_eq!(place("第十一条"), None);
+        assert_eq!(place("第十二条之二"), None);
+        assert_eq!(place(""), None);
+    }
 
     #[test]
     fn a_draft_is_taken_apart_at_its_articles() {

@@ -6,13 +6,14 @@ use axum::Form;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
-use lianxin_protocol::catalogue::{Catalogue, Kind, NESTED_MAX, Refusal};
+use lianxin_protocol::catalogue::{Catalogue, Kind, Refusal};
 use lianxin_protocol::hash::Hex;
 use rusqlite::Connection;
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::App;
+use super::articles::{ARTICLES_MAX, canonical, within};
 use super::choices::{self, Choices};
 use super::fields::{self, Fault, Input};
 use super::page::{Answer, Page, Session, go, html, kind_of, known};
@@ -227,10 +228,18 @@ fn about(
         return Ok(None);
     };
     let of = ("draft_article", "consultation");
-    for article in records::referring(connection, &whole, of, NESTED_MAX)? {
-        if article.facts.get("path").and_then(Value::as_str) != Some(path.trim()) {
-            continue;
-        }
+    let articles = records::referring(connection, &whole, of, ARTICLES_MAX)?;
+    let paths = articles.iter().map(|article| {
+        let path = article.facts.get("path").and_then(Value::as_str);
+        canonical(path.unwrap_or_default())
+    });
+    let paths: Vec<_> = paths.collect();
+    let place = within(path, paths.iter()).cloned();
+    let article = articles
+        .iter()
+        .zip(&paths)
+        .find(|(_, it)| Some(*it) == place.as_ref());
+    if let Some((article, _)) = article {
         let content =
             gather_written(connection, journal, article.key)?.content(journal.authority());
         let text = content.fields.get("text").and_then(Value::as_str);

@@ -1,10 +1,13 @@
 //! Records that belong together, on the page of one: what refers to it, what is begun from there, and the
 //! articles of a draft law with what was said of each.
 
+use std::collections::BTreeMap;
+
 use lianxin_protocol::catalogue::{Catalogue, Kind};
 use rusqlite::Connection;
 use serde_json::Value;
 
+use super::articles::{ARTICLES_MAX, canonical, within};
 use super::list::Row;
 use super::page::Page;
 use crate::error::Result;
@@ -13,7 +16,7 @@ use crate::records::delivery::Coverage;
 use crate::records::save;
 use crate::records::{self, Listed, gather_written};
 
-/// Records of one kind that are shown on the page of another.
+/// Records of one kind that are shown on the page of another; of a draft's articles all are.
 const ROWS: usize = 200;
 /// The field by which a comment names the article that it is on.
 const ARTICLE: &str = "article_path";
@@ -23,6 +26,8 @@ pub(super) struct Related {
     pub(super) code: String,
     pub(super) label: String,
     pub(super) rows: Vec<Row>,
+    /// How many there are, if not all of them are shown.
+    pub(super) more: Option<String>,
     /// Where one more is begun, and what is said there.
     pub(super) add: Option<Begin>,
     /// Its records come and go with this one.
@@ -62,8 +67,18 @@ pub(super) fn of(
         let Some(of) = Catalogue::standard().kind(&gather.kind) else {
             continue;
         };
-        let found = records::referring(connection, whole, (&of.code, &gather.by), ROWS)?;
-        let add = (gather.adds && save::creates(journal, of)).then(|| Begin {
+        let nested = gather.field.is_some();
+        let most = if nested || kind.gathers.iter().any(|it| it.field.is_some()) {
+            ARTICLES_MAX
+        } else {
+            ROWS
+        };
+        let mut found = records::referring(connection, whole, (&of.code, &gather.by), most + 1)?;
+        let more = (found.len() > most).then(|| page.with("related-more", &most.to_string()));
+        found.truncate(most);
+        // A draft that nobody may comment on any more stays as it is.
+        let grows = !nested || kind.is_open(&whole.status);
+        let add = (gather.adds && grows && save::creates(journal, of)).then(|| Begin {
             href: format!("/new/{}?from={}", of.code, whole.id.hyphenated()),
             said: page.with("related-add", page.label(&of.label)),
         });
@@ -74,12 +89,13 @@ pub(super) fn of(
             code: of.code.clone(),
             label: page.label(&of.label).to_owned(),
             rows: Vec::new(),
-            nested: gather.field.is_some(),
+            more,
+            nested,
             beside: related.iter().any(|it| !it.articles.is_empty()),
             add,
             articles: Vec::new(),
         };
-        if gather.field.is_some() {
+        if nested {
             entry.articles = articles(connection, journal, &found, page)?;
         } else {
             sort(
@@ -108,11 +124,16 @@ fn sort(
     (related, entry): (&mut [Related], &mut Related),
     page: &Page,
 ) -> Result<()> {
+    let mut articles: BTreeMap<String, &mut Article> = related
+        .iter_mut()
+        .flat_map(|it| &mut it.articles)
+        .map(|article| (canonical(&article.path), article))
+        .collect();
     for row in found {
         let shown = Row::new(connection, journal, coverage, row, page)?;
         let path = row.facts.get(ARTICLE).and_then(Value::as_str);
-        let mut articles = related.iter_mut().flat_map(|it| &mut it.articles);
-        match articles.find(|article| Some(article.path.as_str()) == path) {
+        let place = path.and_then(|path| within(path, articles.keys()).cloned());
+        match place.and_then(|place| articles.get_mut(&place)) {
             Some(article) => article.comments.push(shown),
             None => entry.rows.push(shown),
         }

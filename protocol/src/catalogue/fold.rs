@@ -37,7 +37,8 @@ pub struct Folded {
     pub status: String,
     /// Codes of the overlays.
     pub overlays: BTreeSet<String>,
-    /// Fields of the record set by the events that applied; they go over what was typed.
+    /// Fields of the record set by the events that applied; they go over what was typed without knowing of
+    /// them.
     pub facts: Facts,
     /// What became of each step, at the place the step has.
     pub outcomes: Vec<Outcome>,

@@ -616,6 +616,51 @@ fn events_come_in_causal_order_with_all_that_precedes_them() -> TestResult {
 }
 
 #[test]
+fn a_field_says_which_events_its_author_had_before() -> TestResult {
+    let (mut here, mut there, first) = parted()?;
+    let sets = |value: i64| Edit {
+        fields: [("due".to_owned(), Some(Scalar::Int(value)))].into(),
+        ..Edit::default()
+    };
+    let mut step = event("a1", "noted", 0);
+    step.data.insert("due".to_owned(), Scalar::Int(2));
+    let step = Edit {
+        events: vec![step],
+        ..Edit::default()
+    };
+    let typed = there.edit(&BEN, &sets(1))?;
+    let stepped = here.edit(&ANNA, &step)?;
+    let all = [(&first, ANNA), (&stepped, ANNA), (&typed, BEN)];
+    let mut merged = build(&all)?.document;
+    let knows = |document: &Document| {
+        let view = document.view();
+        view.fields.get("due").map(|field| field.knows.clone())
+    };
+    assert_eq!(knows(&merged), Some(vec![]), "written apart");
+
+    // Said again by somebody who knows of the step, the same value is a change.
+    merged.edit(&CARL, &sets(1))?;
+    assert_eq!(knows(&merged), Some(vec![0]));
+
+    let mut linear = Document::new();
+    linear.edit(&ANNA, &start("opinion"))?;
+    linear.edit(&ANNA, &sets(1))?;
+    linear.edit(&ANNA, &step)?;
+    assert_eq!(knows(&linear), Some(vec![]));
+    linear.edit(&ANNA, &sets(3))?;
+    assert_eq!(knows(&linear), Some(vec![0]));
+    // What no event says is not said twice.
+    let other = |value: i64| Edit {
+        fields: [("other".to_owned(), Some(Scalar::Int(value)))].into(),
+        ..Edit::default()
+    };
+    linear.edit(&ANNA, &other(1))?;
+    let again = linear.edit(&ANNA, &other(1));
+    assert!(matches!(again, Err(EditError::NothingToDo)), "{again:?}");
+    Ok(())
+}
+
+#[test]
 fn a_view_shows_a_bounded_number_of_events_and_names_the_rest() -> TestResult {
     let mut document = Document::new();
     document.edit(&ANNA, &start("opinion"))?;

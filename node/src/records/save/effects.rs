@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Author, Place, Planned, Save, fields_refused, known, plan, writable};
 use crate::clock;
-use crate::error::Result;
+use crate::error::{Code, Result};
 use crate::journal::Journal;
 use crate::records::numbers::Series;
 use crate::records::{Listed, acts_for, referring};
@@ -67,7 +67,12 @@ pub(super) fn of(
             let Ok(draft) = moved.read_event(&along.event, &Value::Object(input)) else {
                 continue;
             };
-            let gathered = writable(connection, journal, child.key)?;
+            let gathered = match writable(connection, journal, child.key) {
+                Ok(gathered) => gathered,
+                // It follows by a step of its own when the rest of it has arrived.
+                Err(error) if error.code() == Code::RecordWaiting => continue,
+                Err(error) => return Err(error),
+            };
             let mut save = Save::new(&moved.code, author, &draft)?;
             save.become_event(journal, &along.event, author);
             planned.push(Planned { gathered, save });
