@@ -219,17 +219,24 @@ impl Document {
         }
     }
 
+    /// Whether it has as many changes as a record may have, so that every edit is refused.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.nodes.len() >= limits::RECORD_CHANGES_MAX
+    }
+
     /// Writes `edit` as one change of `actor` on top of all that the document holds.
     ///
     /// A field that has its value already is not written again, unless it is in conflict: then
-    /// setting it, even to one of its values, settles the conflict. The change is applied to this
+    /// setting it, even to one of its values, settles the conflict; or an event carries a value for
+    /// it: then the field is said again, after that event. The change is applied to this
     /// document; on an error the document stays as it was. Do not call while changes of the same
     /// actor are waiting or not loaded: the sequence number would be given twice.
     ///
     /// # Errors
     /// See [`EditError`].
     pub fn edit(&mut self, actor: &ActorId, edit: &Edit) -> Result<RawChange, EditError> {
-        if self.nodes.len() >= limits::RECORD_CHANGES_MAX {
+        if self.is_full() {
             return Err(EditError::RecordFull);
         }
         let least: usize = edit

@@ -147,9 +147,10 @@ pub(super) fn canonical(path: &str) -> String {
     plain
 }
 
-/// 二十三, 二三 and 23 as 23.
+/// 二十三, 二三 and 23 as 23. What is longer than any number of an article stays as it is.
 fn number(numeral: &str) -> String {
-    if numeral.is_empty() || numeral.len() > 30 {
+    const CHARS_MAX: usize = 10;
+    if numeral.is_empty() || numeral.chars().count() > CHARS_MAX {
         return numeral.to_owned();
     }
     let value = |c: char| match "零一二三四五六七八九".chars().position(|it| it == c) {
@@ -203,6 +204,9 @@ mod tests {
         ] {
             assert_eq!(canonical(one), canonical(other));
         }
+        let endless = format!("第{}条", "9".repeat(40));
+        assert_eq!(canonical(&endless), endless);
+        assert_eq!(canonical("第9999999999千条"), "第9999999999千条");
         let known = ["第十二条", "第十二条第一款", "第一条", "第十二条之一"].map(canonical);
         let place =
             |path| within(path, known.iter()).and_then(|it| known.iter().position(|k| k == it));

@@ -722,7 +722,9 @@ fn a_record_has_as_many_changes_as_one_may_have_and_then_takes_no_more() -> Test
     }
     let (all, most) = (changes.len(), limits::RECORD_CHANGES_MAX);
     let mut nearly = Document::build(changes.iter().take(most - 1).cloned().collect()).document;
+    assert!(!nearly.is_full());
     nearly.edit(&ANNA, &set("title", "the last one"))?;
+    assert!(nearly.is_full());
     let refused = nearly.edit(&ANNA, &set("title", "one more"));
     assert_eq!(refused, Err(EditError::RecordFull));
 

@@ -67,12 +67,15 @@ pub(super) fn of(
             let Ok(draft) = moved.read_event(&along.event, &Value::Object(input)) else {
                 continue;
             };
-            let gathered = match writable(connection, journal, child.key) {
+            // Neither a sheet that lacks something nor a full one holds back the matter itself.
+            let mut gathered = match writable(connection, journal, child.key) {
                 Ok(gathered) => gathered,
-                // It follows by a step of its own when the rest of it has arrived.
                 Err(error) if error.code() == Code::RecordWaiting => continue,
                 Err(error) => return Err(error),
             };
+            if gathered.document().is_full() {
+                continue;
+            }
             let mut save = Save::new(&moved.code, author, &draft)?;
             save.become_event(journal, &along.event, author);
             planned.push(Planned { gathered, save });
