@@ -8,8 +8,8 @@
 
 use crate::identity::Signer;
 use crate::log::{
-    CHANGE_MAGIC, DigestMode, EntryKind, Genesis, GenesisReason, NewEntry, RecordId, Tail,
-    VerifiedRun, digest,
+    Branch, CHANGE_MAGIC, DigestMode, EntryKind, Genesis, GenesisReason, NewEntry, RecordId, Run,
+    Tail, VerifiedRun, digest,
 };
 use crate::space::{NetworkId, SiteId, Space, SpaceId};
 
@@ -97,6 +97,14 @@ pub(crate) fn part_entry(payload: &[u8]) -> NewEntry {
 /// A save of a part and the change that refers to it.
 pub(crate) fn save(n: u8) -> Vec<NewEntry> {
     vec![part_entry(&[n; 40]), change_entry(&[n, 1, 2, 3])]
+}
+
+/// What a proof of a fork shows of a run.
+pub(crate) fn branch(run: &Run) -> Branch {
+    Branch {
+        headers: run.entries.iter().map(|it| it.header.clone()).collect(),
+        checkpoint: run.checkpoint.clone(),
+    }
 }
 
 /// One's own log, cut into runs.

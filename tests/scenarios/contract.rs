@@ -8,7 +8,9 @@
 
 use anyhow::{Context as _, Result, ensure};
 use automerge::{Automerge, ObjType, ReadDoc as _, ScalarValue};
-use lianxin_tests::process::{CANARY, Device, LOOPBACK, Network, Scratch, Started, opinion, text};
+use lianxin_tests::process::{
+    CANARY, CREATE_SITE, Device, LOOPBACK, Network, Scratch, Started, opinion, text,
+};
 use serde_json::{Value, json};
 
 /// The reply has this schema and these keys.
@@ -73,18 +75,8 @@ fn making_and_joining_a_network_say_what_the_contract_names() -> Result<()> {
 
     let daemon = hub.run(LOOPBACK)?;
     let address = daemon.address.to_string();
-    let site = [
-        "site",
-        "create",
-        "--name",
-        "测试站",
-        "--kind",
-        "workstation",
-        "--code",
-        "EM1",
-    ];
-    has(&hub.ok(&site)?, "site-create", &["site", "code"])?;
-    hub.call(&site)?.fails(4, "LX-2008")?;
+    has(&hub.ok(&CREATE_SITE)?, "site-create", &["site", "code"])?;
+    hub.call(&CREATE_SITE)?.fails(4, "LX-2008")?;
     let point = hub.ok(&[
         "site",
         "create",
@@ -180,7 +172,7 @@ fn making_and_joining_a_network_say_what_the_contract_names() -> Result<()> {
         .fails(6, "LX-2003")?;
     late.call(&["join", "--file", &file])?.fails(6, "LX-2003")?;
     ensure!(!late.directory.exists(), "a refused join left something");
-    for refused in [&site[..], &create[..]] {
+    for refused in [&CREATE_SITE[..], &create[..]] {
         station.call(refused)?.fails(6, "LX-2006")?;
     }
     daemon.stop()

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result, ensure};
 use lianxin_tests::process::{
-    Daemon, Device, LOOPBACK, Network, Scratch, SmallDisk, opinion, text as path_text,
+    CREATE_SITE, Daemon, Device, LOOPBACK, Network, Scratch, SmallDisk, opinion, text as path_text,
 };
 use lianxin_tests::world::text;
 use serde_json::{Value, json};
@@ -150,17 +150,7 @@ fn a_hub_whose_disk_is_full_confirms_nothing_that_it_has_not_stored() -> Result<
         &card,
     ];
     hub.ok(&init)?;
-    let site = [
-        "site",
-        "create",
-        "--name",
-        "测试站",
-        "--kind",
-        "workstation",
-        "--code",
-        "EM1",
-    ];
-    hub.ok(&site)?;
+    hub.ok(&CREATE_SITE)?;
     let mut daemon = hub.run(LOOPBACK)?;
     expects(&mut daemon);
     let address = daemon.address.to_string();

@@ -198,6 +198,10 @@ fn accepted(world: &mut World) -> Result<(String, String)> {
     Ok((id, number))
 }
 
+fn dispatch(world: &mut World, node: usize, id: &str, lead: &str) -> Result<Value> {
+    step(world, node, id, "dispatch", json!({ "lead": lead }))
+}
+
 #[test]
 fn a_dispatch_makes_a_sheet_for_each_unit_and_the_matter_moves_them_along() -> Result<()> {
     let mut world = world()?;
@@ -276,13 +280,7 @@ fn a_dispatch_makes_a_sheet_for_each_unit_and_the_matter_moves_them_along() -> R
 fn a_return_and_a_reassignment_close_the_old_sheet_and_number_on() -> Result<()> {
     let mut world = world()?;
     let (id, number) = accepted(&mut world)?;
-    step(
-        &mut world,
-        HUB,
-        &id,
-        "dispatch",
-        json!({"lead": "示例甲办"}),
-    )?;
+    dispatch(&mut world, HUB, &id, "示例甲办")?;
     step(
         &mut world,
         HUB,
@@ -316,20 +314,8 @@ fn a_return_and_a_reassignment_close_the_old_sheet_and_number_on() -> Result<()>
 fn two_desks_that_are_apart_never_give_one_number_under_another() -> Result<()> {
     let mut world = world()?;
     let (id, number) = accepted(&mut world)?;
-    step(
-        &mut world,
-        HUB,
-        &id,
-        "dispatch",
-        json!({"lead": "示例甲办"}),
-    )?;
-    step(
-        &mut world,
-        OPERATOR,
-        &id,
-        "dispatch",
-        json!({"lead": "示例乙办"}),
-    )?;
+    dispatch(&mut world, HUB, &id, "示例甲办")?;
+    dispatch(&mut world, OPERATOR, &id, "示例乙办")?;
     world.heal()?;
     let shown = world.show(HUB, &id)?;
     let numbers = shown

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use lianxin_tests::process::{Device, Network, PATIENCE, Scratch, Started, now, text};
+use lianxin_tests::process::{CREATE_SITE, Device, Network, PATIENCE, Scratch, Started, now, text};
 
 /// Between a station and the hub: lets handshakes through, and keeps back what the hub says in long packets,
 /// which is its answer to an enrolment and nothing before it.
@@ -134,16 +134,7 @@ fn a_crash_anywhere_while_a_store_is_made_is_made_good_by_the_same_command() -> 
             whole += 1;
         }
         hub.ok(&["verify"])?;
-        hub.ok(&[
-            "site",
-            "create",
-            "--name",
-            "测试站",
-            "--kind",
-            "workstation",
-            "--code",
-            "EM1",
-        ])?;
+        hub.ok(&CREATE_SITE)?;
     }
     ensure!(cut > 0, "no attempt was cut, {whole} were whole");
     Ok(())

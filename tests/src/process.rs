@@ -31,6 +31,17 @@ const START: Duration = Duration::from_secs(20);
 pub const PATIENCE: Duration = Duration::from_secs(30);
 /// Loopback, and a port that the system chooses.
 pub const LOOPBACK: &str = "127.0.0.1:0";
+/// The command that makes a site of code EM1.
+pub const CREATE_SITE: [&str; 8] = [
+    "site",
+    "create",
+    "--name",
+    "测试站",
+    "--kind",
+    "workstation",
+    "--code",
+    "EM1",
+];
 /// Stands in the texts of every record that scenarios write. It may appear in no log line and no
 /// error: residents' words do not.
 pub const CANARY: &str = "金丝雀甲乙丙";
@@ -739,17 +750,7 @@ impl Network {
             &card,
         ])?;
         let daemon = hub.run(LOOPBACK)?;
-        let site = [
-            "site",
-            "create",
-            "--name",
-            "测试站",
-            "--kind",
-            "workstation",
-            "--code",
-            "EM1",
-        ];
-        let site = hub.ok(&site)?["site"]
+        let site = hub.ok(&CREATE_SITE)?["site"]
             .as_str()
             .unwrap_or_default()
             .to_owned();

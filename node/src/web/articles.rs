@@ -11,10 +11,9 @@ use serde_json::{Value, json};
 
 use super::App;
 use super::page::{Answer, Session, go, kind_of, known};
-use crate::clock;
 use crate::error::{Code, Error};
 use crate::records;
-use crate::records::save::{self, Author};
+use crate::records::save;
 
 /// Articles that a draft has at most.
 pub(super) const ARTICLES_MAX: usize = NESTED_MAX * 2;
@@ -33,10 +32,7 @@ pub(super) async fn paste(
     Path(id): Path<String>,
     Form(Pasted { text }): Form<Pasted>,
 ) -> Answer {
-    let author = Author {
-        account: session.account.id.clone(),
-        now_ms: clock::now_ms(),
-    };
+    let author = session.author();
     let back = format!("/records/{id}?note=done");
     app.write(move |journal, connection| {
         let articles = articles(&text);
@@ -63,10 +59,10 @@ pub(super) async fn paste(
         let paths = there
             .iter()
             .filter_map(|it| it.facts.get("path").and_then(Value::as_str));
-        let known: BTreeSet<_> = paths.map(canonical).collect();
+        let present: BTreeSet<_> = paths.map(canonical).collect();
         let mut again = articles
             .iter()
-            .filter(|it| known.contains(&canonical(&it.0)));
+            .filter(|it| present.contains(&canonical(&it.0)));
         if let Some((path, _)) = again.next() {
             let all = again.count() + 1 == articles.len();
             let code = if all {

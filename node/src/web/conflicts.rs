@@ -14,11 +14,10 @@ use super::list::Row;
 use super::page::{Answer, Page, Session, go, html, known};
 use super::shown;
 use super::words::Lang;
-use crate::clock;
 use crate::error::{Code, Error};
 use crate::journal::Journal;
 use crate::records::delivery::Coverage;
-use crate::records::save::{self, Author};
+use crate::records::save;
 use crate::records::{self, Content, Filter};
 
 /// Marks by which the sides of a conflict are called.
@@ -118,10 +117,7 @@ pub(super) async fn take(
     Path(id): Path<String>,
     Form(choice): Form<Choice>,
 ) -> Answer {
-    let author = Author {
-        account: session.account.id.clone(),
-        now_ms: clock::now_ms(),
-    };
+    let author = session.author();
     let back = format!("/records/{id}?note=done");
     app.write(move |journal, connection| {
         let (key, content, kind) = known(connection, journal, &id)?;

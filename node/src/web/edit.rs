@@ -13,11 +13,10 @@ use super::choices::{Choices, items};
 use super::fields::{self, Input};
 use super::page::{Answer, Page, Session, go, html, known};
 use super::{App, Line, shown};
-use crate::clock;
 use crate::drafts::Typed;
 use crate::error::Result;
 use crate::journal::Journal;
-use crate::records::save::{self, Author};
+use crate::records::save;
 
 #[derive(Template)]
 #[template(path = "edit.html")]
@@ -99,10 +98,7 @@ pub(super) async fn change(
 ) -> Answer {
     let line = (app.doors.line)();
     let typed = fields::from_pairs(pairs);
-    let author = Author {
-        account: session.account.id.clone(),
-        now_ms: clock::now_ms(),
-    };
+    let author = session.author();
     let back = format!("/records/{id}?note=done");
     let wrong = app
         .write(move |journal, connection| {

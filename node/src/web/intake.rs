@@ -22,7 +22,7 @@ use crate::clock;
 use crate::drafts::{self, Draft, Typed};
 use crate::error::{Code, Error, Result};
 use crate::journal::Journal;
-use crate::records::save::{self, Author};
+use crate::records::save;
 use crate::records::{self, gather_written};
 
 /// Name in the form of what is done with it, and of the draft's id.
@@ -401,10 +401,7 @@ pub(super) async fn register(
     let (mut typed, id, as_draft) = taken_apart(pairs)?;
     typed.remove("kind");
     let line = (app.doors.line)();
-    let author = Author {
-        account: session.account.id.clone(),
-        now_ms: clock::now_ms(),
-    };
+    let author = session.author();
     let sent = app
         .write(move |journal, connection| {
             let account = author.account.as_str();

@@ -17,6 +17,7 @@ use crate::clock;
 use crate::error::{Code, Error, Kind, Result};
 use crate::journal::Journal;
 use crate::records::delivery::Delivery;
+use crate::records::save::Author;
 use crate::records::{self, Content, gather_written};
 use crate::store;
 
@@ -48,6 +49,14 @@ impl Session {
             Lang::En
         } else {
             Lang::Zh
+        }
+    }
+
+    /// As whom it writes, now.
+    pub(super) fn author(&self) -> Author {
+        Author {
+            account: self.account.id.clone(),
+            now_ms: clock::now_ms(),
         }
     }
 }

@@ -30,7 +30,7 @@ use crate::drafts::Typed;
 use crate::error::{Code, Error, Result};
 use crate::journal::Journal;
 use crate::records::delivery::{self, Coverage};
-use crate::records::save::{self, Author};
+use crate::records::save;
 use crate::records::{self, Content, acts_for, gather_written};
 use crate::requests;
 
@@ -602,10 +602,7 @@ pub(super) async fn step(
 ) -> Answer {
     let line = (app.doors.line)();
     let typed = fields::from_pairs(pairs);
-    let author = Author {
-        account: session.account.id.clone(),
-        now_ms: clock::now_ms(),
-    };
+    let author = session.author();
     let back = format!("/records/{id}?note=done");
     let taken = app
         .write(move |journal, connection| {

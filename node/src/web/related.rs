@@ -68,7 +68,7 @@ pub(super) fn of(
             continue;
         };
         let nested = gather.field.is_some();
-        let most = if nested || kind.gathers.iter().any(|it| it.field.is_some()) {
+        let most = if kind.gathers.iter().any(|it| it.field.is_some()) {
             ARTICLES_MAX
         } else {
             ROWS

@@ -9,7 +9,7 @@
 
 use super::*;
 use crate::authority::Certificate;
-use crate::log::{Branch, EntryId};
+use crate::log::EntryId;
 use crate::space::SiteId;
 use crate::testing::{self, Random, network, save, signer, site_space, space_id};
 
@@ -565,15 +565,7 @@ fn forked() -> (VerifiedRun, ForkProof) {
     let first = author.cut();
     let branch = |author: &mut testing::Author, n| {
         let run = author.push(save(n)).cut();
-        Branch {
-            headers: run
-                .run()
-                .entries
-                .iter()
-                .map(|it| it.header.clone())
-                .collect(),
-            checkpoint: run.run().checkpoint.clone(),
-        }
+        testing::branch(run.run())
     };
     let mut branches = [branch(&mut author.clone(), 1), branch(&mut author, 2)];
     branches.sort_by_key(|branch| branch.headers.first().map_or(EntryId([0; 32]), Header::id));

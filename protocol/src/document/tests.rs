@@ -688,20 +688,21 @@ fn a_view_shows_a_bounded_number_of_events_and_names_the_rest() -> TestResult {
     Ok(())
 }
 
-/// Changes by hand, each of one operation and after the one before it, and the first of them after `first`.
-fn chain(first: &GuardedChange, count: u64, value: usize) -> Vec<RawChange> {
-    let mut columns = one_put();
-    columns.retain(|(spec, _)| *spec != 86);
-    let text = [vec![0x7f], unsigned((value as u64) << 4 | 6)].concat();
-    columns.insert(3, (86, text));
-    columns.insert(4, (87, vec![b'x'; value]));
+/// Changes by hand with these columns of `ops` operations, each after the one before it, and the first of them
+/// after `first`.
+fn after(
+    first: &GuardedChange,
+    count: u64,
+    ops: u64,
+    columns: &[(u64, Vec<u8>)],
+) -> Vec<RawChange> {
     let mut before = first.hash();
     let changes = (0..count).map(|n| {
         let change = HandMade {
             deps: vec![before],
             seq: first.seq() + 1 + n,
-            start_op: first.max_op() + 1 + n,
-            columns: columns.clone(),
+            start_op: first.max_op() + 1 + n * ops,
+            columns: columns.to_vec(),
             ..HandMade::default()
         };
         let raw = change.raw();
@@ -709,6 +710,16 @@ fn chain(first: &GuardedChange, count: u64, value: usize) -> Vec<RawChange> {
         raw
     });
     changes.collect()
+}
+
+/// Changes of one operation each.
+fn chain(first: &GuardedChange, count: u64, value: usize) -> Vec<RawChange> {
+    let mut columns = one_put();
+    columns.retain(|(spec, _)| *spec != 86);
+    let text = [vec![0x7f], unsigned((value as u64) << 4 | 6)].concat();
+    columns.insert(3, (86, text));
+    columns.insert(4, (87, vec![b'x'; value]));
+    after(first, count, 1, &columns)
 }
 
 #[test]
@@ -764,20 +775,7 @@ fn crowd(first: &GuardedChange, count: u64) -> Vec<RawChange> {
         (87, vec![b'x'; MAX_OPS]),
         (112, run(0)),
     ];
-    let mut before = first.hash();
-    let changes = (0..count).map(|n| {
-        let change = HandMade {
-            deps: vec![before],
-            seq: first.seq() + 1 + n,
-            start_op: first.max_op() + 1 + n * ops,
-            columns: columns.clone(),
-            ..HandMade::default()
-        };
-        let raw = change.raw();
-        before = raw.hash;
-        raw
-    });
-    changes.collect()
+    after(first, count, ops, &columns)
 }
 
 #[test]

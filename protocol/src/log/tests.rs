@@ -451,15 +451,7 @@ fn fork() -> ForkProof {
     let first = author.push(save(5)).cut();
     let branch = |author: &mut testing::Author, n| {
         let run = author.push(save(n)).push(save(n)).cut();
-        Branch {
-            headers: run
-                .run()
-                .entries
-                .iter()
-                .map(|entry| entry.header.clone())
-                .collect(),
-            checkpoint: run.run().checkpoint.clone(),
-        }
+        testing::branch(run.run())
     };
     let mut branches = [branch(&mut author.clone(), 6), branch(&mut author, 7)];
     branches.sort_by_key(|branch| branch.headers[0].id());
@@ -537,15 +529,7 @@ fn branches_at_different_places_prove_nothing() {
     let first = author.cut();
     let mut branches = [4, 5].map(|n| {
         let run = author.push(save(n)).cut();
-        Branch {
-            headers: run
-                .run()
-                .entries
-                .iter()
-                .map(|entry| entry.header.clone())
-                .collect(),
-            checkpoint: run.run().checkpoint.clone(),
-        }
+        testing::branch(run.run())
     });
     branches.sort_by_key(|branch| branch.headers[0].id());
     let proof = ForkProof {
@@ -569,11 +553,7 @@ fn a_fork_at_the_very_beginning_is_one() {
     };
     let (left, right) = (run(GenesisReason::New), run(GenesisReason::Clone));
     assert_eq!(left.log, right.log);
-    let branch = |run: &Run| Branch {
-        headers: vec![run.entries[0].header.clone()],
-        checkpoint: run.checkpoint.clone(),
-    };
-    let mut branches = [branch(&left), branch(&right)];
+    let mut branches = [&left, &right].map(testing::branch);
     branches.sort_by_key(|branch| branch.headers[0].id());
     let Ok(author) = left.author() else {
         panic!("a genesis that names its log")

@@ -8,7 +8,6 @@
 
 use super::*;
 use crate::batch::pack;
-use crate::log::{Branch, Header};
 use crate::testing::{self, Random, network, save, signer, site_space, space_id};
 
 type Tested = Result<(), Box<dyn std::error::Error>>;
@@ -39,16 +38,7 @@ fn proof() -> ForkProof {
     let first = author.cut();
     let branch = |author: &mut testing::Author, n| {
         let run = author.push(save(n)).cut();
-        let headers: Vec<Header> = run
-            .run()
-            .entries
-            .iter()
-            .map(|it| it.header.clone())
-            .collect();
-        Branch {
-            headers,
-            checkpoint: run.run().checkpoint.clone(),
-        }
+        testing::branch(run.run())
     };
     let branches = [branch(&mut author.clone(), 1), branch(&mut author, 2)];
     ForkProof {
