@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, ensure};
 use lianxin_node::store::Store;
 use lianxin_node::writer::Writer;
 use lianxin_tests::process::{
-    CANARY, Device, LOOPBACK, Network, PATIENCE, Random, Started, now, opinion,
+    CANARY, CREATE_SITE, Device, LOOPBACK, Network, PATIENCE, Random, Started, now, opinion,
 };
 use serde_json::{Value, json};
 
@@ -387,14 +387,22 @@ fn many_kills(seed: u64, kills: u64) -> Result<()> {
 #[test]
 fn a_hub_that_is_killed_while_devices_join_lets_each_in_once() -> Result<()> {
     /// Fewest, and most until a kill fell between question and answer.
-    const DEVICES: std::ops::Range<usize> = 5..40;
+    const DEVICES: std::ops::Range<usize> = 5..100;
+    /// A site gives 24 codes at most.
+    const OF_A_SITE: usize = 20;
     let mut random = Random(0x0010_10b5);
     let mut network = Network::new()?;
     let mut codes = BTreeSet::new();
     let mut broken = 0;
     while codes.len() < DEVICES.start || (broken == 0 && codes.len() < DEVICES.end) {
         let nth = codes.len();
-        let code = network.invite("EM1", "station")?;
+        let site = format!("EM{}", 1 + nth / OF_A_SITE);
+        if nth > 0 && nth.is_multiple_of(OF_A_SITE) {
+            let mut create = CREATE_SITE;
+            create[7] = &site;
+            network.hub.ok(&create)?;
+        }
+        let code = network.invite(&site, "station")?;
         let device = Device::new(network.scratch.join(&format!("device-{nth}")));
         let join = ["join", &code, "--hub", &network.address];
         let joining = Started::new(device.command(&join)?, Vec::new())?;
