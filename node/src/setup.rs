@@ -1,7 +1,8 @@
 //! Making a network, and joining one: what happens once in the life of a data directory.
 //!
 //! Both can be cut off anywhere and begun again: a store counts as one when it is whole ([`Making`]), and a join
-//! goes on as the same device. Rejected: to have the hub take an invite back, which would make it usable twice.
+//! goes on as the same device. Rejected: to have the hub take an invite back, which would make it usable twice; and to
+//! say the site in the hub's answer, which would be a second place beside the order that lets the device in.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -26,7 +27,7 @@ use crate::reply::with_schema;
 use crate::store::{self, Making, Store};
 use crate::sync::enrol::{self, Joined};
 pub use crate::sync::resolve;
-use crate::writer::Writer;
+use crate::writer::{Writer, WriterThread};
 
 /// Where a hub listens unless told otherwise.
 pub const DEFAULT_LISTEN: &str = "0.0.0.0:7443";
@@ -265,13 +266,39 @@ impl<'a> Line<'a> {
     }
 }
 
-/// Joins a network with an invite. With a code the hub must answer, or nothing is made; with a file the
-/// store is made at once, and the hub confirms it later 待入网.
+/// A join whose store is filled and is not yet one: it counts when it is finished. Whoever begins again with the
+/// same invite before that is the same device.
+#[derive(Debug)]
+pub struct Joining {
+    making: Making,
+    /// The store, for a first session.
+    pub store: Store,
+    /// What `join` says when it ends well.
+    pub value: Value,
+    /// The hub has let the device in.
+    pub confirmed: bool,
+    /// The invite itself said where the device stands, so it can record before it has the authority log.
+    pub placed: bool,
+}
+
+impl Joining {
+    /// The store is one from now on.
+    ///
+    /// # Errors
+    /// [`Code::File`].
+    pub fn finish(self) -> Result<Value> {
+        self.making.finish()?;
+        Ok(self.value)
+    }
+}
+
+/// Joins a network with an invite. With a code the hub must answer, or nothing is made; with a card the
+/// store is filled at once, and the hub confirms it later 待入网.
 ///
 /// # Errors
 /// [`Code::HubUnreachable`] with a code alone, [`Code::InviteRefused`], [`Code::HubUnproven`],
 /// [`Code::AlreadySetUp`].
-pub async fn join(directory: &Path, ticket: &Ticket, line: Line<'_>) -> Result<Value> {
+pub async fn join(directory: &Path, ticket: &Ticket, line: Line<'_>) -> Result<Joining> {
     let card = ticket.card.as_ref();
     let hub = match line {
         Line::Hub(address) => Some(address),
@@ -335,7 +362,7 @@ pub async fn join(directory: &Path, ticket: &Ticket, line: Line<'_>) -> Result<V
         pending_invite: pending.as_deref(),
         words: joined.as_ref().map(|joined| &joined.words),
     };
-    fill_member(making, member)?;
+    let store = fill_member(&making, member)?;
     let words = joined
         .as_ref()
         .map(|joined| invites::four_words(&joined.words))
@@ -345,17 +372,22 @@ pub async fn join(directory: &Path, ticket: &Ticket, line: Line<'_>) -> Result<V
         .map(|(_, code)| code.clone());
     // A device code is its site's code and a letter.
     let site = site.or_else(|| device_code.get(..3).map(str::to_owned));
-    Ok(with_schema(
-        "lianxin.join/1",
-        json!({
-            "network": network.to_string(),
-            "device": key.to_string(),
-            "device_code": device_code,
-            "site": site,
-            "words": words,
-            "confirmed": joined.is_some(),
-        }),
-    ))
+    let confirmed = joined.is_some();
+    let value = json!({
+        "network": network.to_string(),
+        "device": key.to_string(),
+        "device_code": device_code,
+        "site": site,
+        "words": words,
+        "confirmed": confirmed,
+    });
+    Ok(Joining {
+        making,
+        store,
+        value: with_schema("lianxin.join/1", value),
+        confirmed,
+        placed: card.is_some(),
+    })
 }
 
 /// What is known of a device when its store is made.
@@ -392,10 +424,12 @@ impl std::fmt::Debug for Member<'_> {
 /// # Errors
 /// [`Code::AlreadySetUp`] when the directory has a store; [`Code::File`] when it cannot be made.
 pub fn create_member(directory: &Path, member: Member<'_>) -> Result<()> {
-    fill_member(Making::begin(directory)?, member)
+    let making = Making::begin(directory)?;
+    fill_member(&making, member)?;
+    making.finish()
 }
 
-fn fill_member(making: Making, member: Member<'_>) -> Result<()> {
+fn fill_member(making: &Making, member: Member<'_>) -> Result<Store> {
     let identity = Identity {
         network: member.network,
         device: member.device,
@@ -428,7 +462,7 @@ fn fill_member(making: Making, member: Member<'_>) -> Result<()> {
         }
         Ok(())
     })?;
-    making.finish()
+    Ok(store)
 }
 
 /// What a joining device is known by. Kept from before the hub is asked, so that who asks again with the same
@@ -490,13 +524,13 @@ async fn ask_hub(
     Err(last)
 }
 
-/// Confirms a device that was set up from an invite file while the hub was out of reach. Says whether
-/// it is confirmed now.
+/// Confirms a device that was set up from an invite card while the hub was out of reach. Says whether
+/// the hub has let it in.
 ///
 /// # Errors
 /// [`Code::InviteRefused`] or [`Code::HubUnproven`]: the invite does not count any more; what was recorded
 /// stays, and a new invite is needed.
-pub async fn confirm(writer: &crate::writer::WriterThread) -> Result<bool> {
+pub async fn confirm(writer: &WriterThread) -> Result<bool> {
     let pending = writer.after_wait(|journal, connection| {
         let text = |key: &str| -> Result<Option<String>> {
             Ok(store::meta(connection, key)?.and_then(|bytes| String::from_utf8(bytes).ok()))

@@ -252,7 +252,8 @@ async fn measure(scratch: &Path, size: usize) -> Result<Measured> {
     let hub = Hub::start(&hub_dir)?;
     let address = hub.address.to_string();
     let ticket = Ticket::typed(invite["invite"].as_str().context("no invite")?)?;
-    setup::join(&station_dir, &ticket, setup::Line::Hub(&address)).await?;
+    let joining = setup::join(&station_dir, &ticket, setup::Line::Hub(&address)).await?;
+    joining.finish()?;
     let store = Store::open(&station_dir)?;
     let node = Node::start(&store, "127.0.0.1:0".parse()?)?;
     session(&node, &hub, false).await?;

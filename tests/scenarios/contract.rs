@@ -186,6 +186,11 @@ fn an_invite_alone_needs_the_hub_and_its_file_does_not() -> Result<()> {
         "invite", "create", "--site", "EM1", "--role", "station", "--out", &file,
     ];
     let code = string(&network.hub.ok(&create)?["invite"])?;
+    let desk = text(&network.scratch.join("desk.json"))?;
+    let create = [
+        "invite", "create", "--site", "HUB", "--role", "operator", "--out", &desk,
+    ];
+    network.hub.ok(&create)?;
     network.hub_stops()?;
 
     let typed = Device::new(network.scratch.join("typed"));
@@ -197,22 +202,34 @@ fn an_invite_alone_needs_the_hub_and_its_file_does_not() -> Result<()> {
         "something was made without the hub"
     );
 
-    let waiting = Device::new(network.scratch.join("waiting"));
-    let joined = waiting.ok(&["join", "--file", &file])?;
-    ensure!(
-        joined["confirmed"] == false && joined["site"] == "EM1",
-        "{joined}"
-    );
-    let (id, number) = one(&waiting, opinion("early"))?;
-    ensure!(number.starts_with("YJ-SLJD-EM1B-"), "{number}");
-    ensure!(waiting.ok(&["status"])?["role"] == "pending");
-    waiting.ok(&["verify"])?;
+    let mut waiting = Vec::new();
+    for (site, file, prefix) in [
+        ("EM1", &file, "YJ-SLJD-EM1B-"),
+        ("HUB", &desk, "YJ-SLJD-HUBB-"),
+    ] {
+        let device = Device::new(network.scratch.join(&format!("waiting-{site}")));
+        let joined = device.ok(&["join", "--file", file])?;
+        ensure!(
+            joined["confirmed"] == false && joined["site"] == site,
+            "{joined}"
+        );
+        let (id, number) = one(&device, opinion("early"))?;
+        ensure!(number.starts_with(prefix), "{number}");
+        ensure!(device.ok(&["status"])?["role"] == "pending");
+        device.ok(&["verify"])?;
+        waiting.push((device, id, number));
+    }
 
     network.hub_back()?;
-    waiting.ok(&["sync"])?;
-    ensure!(waiting.ok(&["status"])?["role"] == "station");
-    ensure!(network.hub.ok(&["record", "show", &id])?["number"] == *number);
-    waiting.equals(&network.hub)?;
+    for ((device, id, number), role) in waiting.iter().zip(["station", "operator"]) {
+        device.ok(&["sync"])?;
+        ensure!(device.ok(&["status"])?["role"] == role);
+        ensure!(network.hub.ok(&["record", "show", id])?["number"] == *number);
+    }
+    for (device, ..) in &waiting {
+        device.ok(&["sync"])?;
+        device.equals(&network.hub)?;
+    }
     network.hub_stops()
 }
 

@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use lianxin_tests::process::{CREATE_SITE, Device, Network, PATIENCE, Scratch, Started, now, text};
+use lianxin_tests::process::{
+    CREATE_SITE, Device, Network, PATIENCE, Scratch, Started, now, opinion, text,
+};
 
-/// Between a station and the hub: lets handshakes through, and keeps back what the hub says in long packets,
-/// which is its answer to an enrolment and nothing before it.
+/// Between a station and the hub: keeps back some of what the hub says.
 struct Line {
     address: String,
     stop: Arc<AtomicBool>,
@@ -20,8 +21,21 @@ struct Line {
 /// Longer than every packet of the hub that carries no answer, after the handshake.
 const SHORT: usize = 150;
 
+/// Lets handshakes through, and keeps back long packets: the hub's answer to an enrolment and nothing before it.
+fn no_answer(_connection: usize, packet: &[u8]) -> bool {
+    let handshake = packet.first().is_some_and(|first| first & 0x80 != 0);
+    handshake || packet.len() < SHORT
+}
+
+/// Lets the enrolment through, and nothing of the session behind it.
+fn no_session(connection: usize, _packet: &[u8]) -> bool {
+    connection == 1
+}
+
 impl Line {
-    fn to(hub: &str) -> Result<Self> {
+    /// A line to the hub that lets its packets through as `passes` says of the number of the connection, from 1
+    /// on, and the packet.
+    fn to(hub: &str, passes: fn(usize, &[u8]) -> bool) -> Result<Self> {
         let (near, far) = (
             UdpSocket::bind("127.0.0.1:0")?,
             UdpSocket::bind("127.0.0.1:0")?,
@@ -35,16 +49,19 @@ impl Line {
         let stopped = Arc::clone(&stop);
         let thread = std::thread::spawn(move || {
             let mut bytes = [0; 2_000];
-            let mut station = None;
+            // Where each connection of the station comes from; the newest is answered.
+            let mut stations = Vec::new();
             while !stopped.load(Ordering::Relaxed) {
                 if let Ok((count, from)) = near.recv_from(&mut bytes) {
-                    station = Some(from);
+                    if !stations.contains(&from) {
+                        stations.push(from);
+                    }
                     far.send(bytes.get(..count).unwrap_or_default())?;
                 }
-                if let (Ok(count), Some(station)) = (far.recv(&mut bytes), station) {
-                    let handshake = bytes.first().is_some_and(|first| first & 0x80 != 0);
-                    if handshake || count < SHORT {
-                        near.send_to(bytes.get(..count).unwrap_or_default(), station)?;
+                if let (Ok(count), Some(station)) = (far.recv(&mut bytes), stations.last()) {
+                    let packet = bytes.get(..count).unwrap_or_default();
+                    if passes(stations.len(), packet) {
+                        near.send_to(packet, station)?;
                     }
                 }
             }
@@ -80,7 +97,7 @@ fn an_answer_that_is_lost_burns_no_invite_and_makes_no_second_device() -> Result
     let code = network.invite("EM1", "laptop")?;
     let before = members(&network)?;
     let laptop = Device::new(network.scratch.join("laptop"));
-    let line = Line::to(&network.address)?;
+    let line = Line::to(&network.address, no_answer)?;
     let arguments = ["join", &code, "--hub", &line.address];
     let joining = Started::new(laptop.command(&arguments)?, Vec::new())?;
     let begun = now();
@@ -111,6 +128,32 @@ fn an_answer_that_is_lost_burns_no_invite_and_makes_no_second_device() -> Result
         !laptop.directory.join("unfinished").exists(),
         "seeds are left behind"
     );
+    network.hub_stops()
+}
+
+#[test]
+fn a_device_that_is_let_in_and_not_told_where_it_stands_goes_on_with_the_same_invite() -> Result<()>
+{
+    let mut network = Network::new()?;
+    let code = network.invite("EM1", "laptop")?;
+    let laptop = Device::new(network.scratch.join("laptop"));
+    let line = Line::to(&network.address, no_session)?;
+    let before = members(&network)?;
+    laptop
+        .call(&["join", &code, "--hub", &line.address])?
+        .fails(3, "LX-2005")?;
+    let after = members(&network)?;
+    ensure!(after != before, "the hub let nobody in");
+    // It has not joined, says so, and keeps what it is known by.
+    laptop.call(&["status"])?.fails(5, "LX-2001")?;
+    laptop.ok(&["join", &code, "--hub", &network.address])?;
+    network.hub_stops()?;
+    // Whoever has joined can record without a line.
+    laptop.add(&[opinion("joined")])?;
+    network.hub_back()?;
+    laptop.ok(&["sync"])?;
+    ensure!(members(&network)? == after, "a second device was made");
+    laptop.equals(&network.hub)?;
     network.hub_stops()
 }
 

@@ -21,29 +21,42 @@ use crate::sync::Net;
 use crate::writer::WriterThread;
 
 /// Joins, and fetches what intake needs: authority, catalogue and bulletin.
+///
+/// # Errors
+/// As [`setup::join`]; [`Code::HubUnreachable`] when the hub has let this device in, the line broke before it had
+/// said where, and no card says it. The store is not finished then, and the same invite goes on.
 pub(super) async fn join(directory: &Path, ticket: &Ticket, line: Line<'_>) -> Result<Value> {
-    let mut value = setup::join(directory, ticket, line).await?;
-    let confirmed = value.get("confirmed") == Some(&json!(true));
-    if confirmed {
-        let node = Node::start(&Store::open(directory)?, ANY)?;
-        let first = sync_once(&node.net, &node.writer, None).await;
-        let site = node.writer.after_wait(|journal, _| {
-            let member = journal.authority().members().get(&journal.identity().key());
-            let site = member.and_then(|member| member.grant.site);
-            Ok(site
-                .and_then(|site| journal.authority().sites().get(&site))
-                .map(|it| it.code.clone()))
-        });
-        node.stop().await;
-        // The device is enrolled whatever becomes of its first session, which is tried again.
-        if let Err(error) = first {
-            tracing::warn!(error = %error.chain(), "the first session did not end well");
-        }
-        if let (Ok(Some(site)), Value::Object(fields)) = (site, &mut value) {
-            fields.insert("site".to_owned(), json!(site));
-        }
+    let mut joining = setup::join(directory, ticket, line).await?;
+    if !joining.confirmed {
+        return joining.finish();
     }
-    Ok(value)
+    let node = Node::start(&joining.store, ANY)?;
+    let first = sync_once(&node.net, &node.writer, None).await;
+    let told = node.writer.after_wait(|journal, _| {
+        let member = journal.authority().members().get(&journal.identity().key());
+        Ok(member.map(|member| {
+            let site = member.grant.site;
+            let site = site.and_then(|site| journal.authority().sites().get(&site));
+            site.map(|site| site.code.clone())
+        }))
+    });
+    node.stop().await;
+    let told = told?;
+    if told.is_none() && !joining.placed {
+        let message = "the line broke before the hub had said where this device stands";
+        return Err(match first {
+            Err(error) => Error::because(Code::HubUnreachable, message, error),
+            Ok(_) => Error::new(Code::HubUnreachable, message),
+        });
+    }
+    if let Err(error) = first {
+        // It has what it needs; a session is tried again.
+        tracing::warn!(error = %error.chain(), "the first session did not end well");
+    }
+    if let (Some(Some(site)), Value::Object(fields)) = (told, &mut joining.value) {
+        fields.insert("site".to_owned(), json!(site));
+    }
+    joining.finish()
 }
 
 /// One session with the hub on a store that no daemon has.

@@ -10,6 +10,7 @@ use lianxin_protocol::catalogue::{Catalogue, Draft, Fact, Field, Home, Kind, Ref
 use lianxin_protocol::document::{self, Edit, EditError, NewEvent, Scalar};
 use lianxin_protocol::limits;
 use lianxin_protocol::log::{DigestMode, EntryKind, NewEntry, RecordId};
+use lianxin_protocol::number::SiteCode;
 use lianxin_protocol::part::{Part, PartRef, reference};
 use lianxin_protocol::request::{Act, Ask, Datum};
 use lianxin_protocol::space::{Space, SpaceId};
@@ -584,6 +585,10 @@ fn home(connection: &Connection, journal: &Journal) -> Result<SpaceId> {
         }
         None => {
             // Not confirmed yet 待入网: the invite said where.
+            let code = store::meta(connection, "device_code")?.unwrap_or_default();
+            if code.starts_with(SiteCode::HUB.to_string().as_bytes()) {
+                return Ok(Space::Hub.id(&network));
+            }
             let site = store::meta(connection, "site")?;
             let site = site.and_then(|site| <[u8; 16]>::try_from(site).ok());
             let unknown =
