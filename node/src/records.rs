@@ -5,6 +5,7 @@
 //! derived cannot disagree with the log. A projection is a pure function of (entries that count, parts,
 //! authority, catalogue); `lianxin reproject` makes identical rows from the same logs.
 
+mod content;
 pub mod delivery;
 mod numbers;
 mod query;
@@ -14,25 +15,22 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lianxin_protocol::admit::is_known;
 use lianxin_protocol::authority::{Authority, Role};
-use lianxin_protocol::catalogue::{
-    Actor, Catalogue, Draft, Fact, Facts, Kind, Outcome, Refusal, Step,
-};
-use lianxin_protocol::document::{
-    ActorId, Built, ChangeHash, Document, GuardedChange, Limits, Scalar, View,
-};
+use lianxin_protocol::catalogue::Actor;
+use lianxin_protocol::document::{ActorId, Built, ChangeHash, Document, GuardedChange, Limits};
 use lianxin_protocol::hash::{self, Hex};
 use lianxin_protocol::identity::{DeviceKey, short};
 use lianxin_protocol::log::{Entry, EntryKind, LogId, RecordId};
 use lianxin_protocol::part::{Part, PartRef, reference};
 use lianxin_protocol::space::SpaceId;
 use rusqlite::{Connection, params};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::clock;
 use crate::error::{Code, Error, Result};
 use crate::journal::segments::{Segments, split_key};
 use crate::journal::{Journal, exceptions};
 
+pub use content::{ConflictValue, Conflicts, Content, NEWER_ENTRIES, ShownEvent};
 pub use numbers::is_numbered;
 pub use query::{
     Filter, Listed, called, count, find, list, named, peer_seen, peers, queue, referring, rows,
@@ -80,9 +78,6 @@ pub struct Gathered {
     newer: bool,
     parts: BTreeMap<PartRef, Part>,
 }
-
-/// Stands among the unreadable keys of a record that has entries of kinds which a newer version knows.
-pub const NEWER_ENTRIES: &str = "entries";
 
 /// A log of the store as reading needs it.
 #[derive(Clone, Copy, Debug)]
@@ -354,19 +349,7 @@ impl Gathered {
     /// What is shown of it.
     #[must_use]
     pub fn content(&self, authority: &Authority) -> Content {
-        let view = self.built.document.view();
-        let kind = view
-            .kind
-            .as_deref()
-            .and_then(|kind| Catalogue::standard().kind(kind));
-        Content::new(self, view, kind, authority)
-    }
-
-    fn text(&self, key: &str, reference: &PartRef) -> Option<String> {
-        self.parts
-            .get(reference)
-            .and_then(|part| part.texts.get(key))
-            .cloned()
+        Content::of(self, authority)
     }
 
     /// All texts by the reference that the document holds in their place, for an export.
@@ -394,385 +377,6 @@ impl Gathered {
                 error,
             )
         })
-    }
-}
-
-/// One value of a conflict.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConflictValue {
-    /// The value, texts in place.
-    pub value: Value,
-    /// Who wrote it.
-    pub device: Option<DeviceKey>,
-    /// Its change.
-    pub change: ChangeHash,
-    /// When, by the writer's clock, in Unix milliseconds.
-    pub at_ms: u64,
-}
-
-/// An event and what became of it.
-#[derive(Clone, Debug)]
-pub struct ShownEvent {
-    /// Its code.
-    pub event: String,
-    /// When, by the writer's clock, in Unix milliseconds.
-    pub at_ms: i64,
-    /// Account of the person.
-    pub by: String,
-    /// The device that signed it.
-    pub device: Option<DeviceKey>,
-    /// What it carries, texts in place.
-    pub data: Map<String, Value>,
-    /// The statuses before and after, or why it has no effect.
-    pub outcome: Outcome,
-}
-
-/// What is shown of a record.
-#[derive(Clone, Debug)]
-pub struct Content {
-    /// Code of its kind; empty if its first change has not arrived.
-    pub kind: String,
-    /// 受理编号.
-    pub number: Option<String>,
-    /// Title, where the kind has one.
-    pub title: Option<String>,
-    /// Status as folded; see [`Kind::shown_status`].
-    pub status: String,
-    /// Overlays such as 封存.
-    pub overlays: BTreeSet<String>,
-    /// Facts as nested JSON.
-    pub facts: Map<String, Value>,
-    /// Facts and texts as nested JSON.
-    pub fields: Map<String, Value>,
-    /// Fields with more than one value.
-    pub conflicts: BTreeMap<String, Vec<ConflictValue>>,
-    /// Events in causal order.
-    pub events: Vec<ShownEvent>,
-    /// What it refers to: field, and what was given there.
-    pub mentions: BTreeSet<(String, String)>,
-    /// Changes that wait for others.
-    pub waiting: usize,
-    /// Keys that this version cannot read; [`NEWER_ENTRIES`] for entries of unknown kinds.
-    pub unreadable: Vec<String>,
-}
-
-impl Content {
-    fn new(gathered: &Gathered, view: View, kind: Option<&Kind>, authority: &Authority) -> Self {
-        let mut facts: Facts = BTreeMap::new();
-        let mut texts: BTreeMap<String, String> = BTreeMap::new();
-        let mut conflicts = BTreeMap::new();
-        for (key, field) in &view.fields {
-            match &field.value {
-                Scalar::Part(reference) => {
-                    texts.extend(
-                        gathered
-                            .text(key, reference)
-                            .map(|text| (key.clone(), text)),
-                    );
-                }
-                value @ (Scalar::Str(_) | Scalar::Int(_) | Scalar::Bool(_)) => {
-                    facts.extend(fact(value).map(|fact| (key.clone(), fact)));
-                }
-            }
-            if !field.others.is_empty() {
-                let winner = (&field.value, &field.change);
-                let others = field
-                    .others
-                    .iter()
-                    .map(|other| (&other.value, &other.change));
-                let values = [winner].into_iter().chain(others).map(|(value, change)| {
-                    let carried = gathered.device_of(change);
-                    ConflictValue {
-                        value: gathered.json(key, value),
-                        device: carried.map(|carried| carried.device),
-                        change: *change,
-                        at_ms: carried.map_or(0, |carried| carried.hlc >> 16),
-                    }
-                });
-                conflicts.insert(key.clone(), values.collect());
-            }
-        }
-        let devices: BTreeMap<ActorId, DeviceKey> = gathered
-            .changes
-            .iter()
-            .map(|change| (change.actor, change.device))
-            .collect();
-        let steps: Vec<Step> = view
-            .events
-            .iter()
-            .map(|event| {
-                let device = devices.get(&event.actor);
-                let role = device.and_then(|device| authority.role(device));
-                // An operator's PC may do all that the hub may, but give numbers.
-                let numbered = kind.is_some_and(|kind| is_numbered(kind, &event.event));
-                let role = role.filter(|role| !numbered || *role == Role::Hub);
-                Step {
-                    event: event.event.clone(),
-                    actors: acts_for(role),
-                    id: event.change,
-                    preds: event.preds.clone(),
-                    facts: event
-                        .data
-                        .iter()
-                        .filter_map(|(key, value)| Some((key.clone(), fact(value)?)))
-                        .collect(),
-                }
-            })
-            .collect();
-        let folded = kind.map(|kind| kind.fold(&steps));
-        let corrected = match (kind, &folded) {
-            (Some(kind), Some(folded)) => corrected(kind, &view, &folded.outcomes),
-            _ => BTreeSet::new(),
-        };
-        let mut events = Vec::with_capacity(view.events.len());
-        for (index, event) in view.events.iter().enumerate() {
-            let outcome = folded
-                .as_ref()
-                .and_then(|folded| folded.outcomes.get(index))
-                .cloned();
-            let outcome = outcome.unwrap_or(Outcome::Void {
-                reason: lianxin_protocol::catalogue::VoidReason::UnknownEvent,
-            });
-            let mut data = Map::new();
-            for (key, value) in &event.data {
-                let value = gathered.json(key, value);
-                // A text that an event carries for a field of the record is that field's text, until it is
-                // corrected.
-                if let (Outcome::Applied { .. }, Some(text), Some(kind)) =
-                    (&outcome, value.as_str(), kind)
-                    && sets(kind, &event.event, key)
-                    && kind
-                        .field(key)
-                        .is_some_and(|field| field.retention.is_some())
-                    && !corrected.contains(key)
-                {
-                    texts.insert(key.clone(), text.to_owned());
-                }
-                data.insert(key.clone(), value);
-            }
-            events.push(ShownEvent {
-                event: event.event.clone(),
-                at_ms: event.at_ms,
-                by: event.by.clone(),
-                device: devices.get(&event.actor).copied(),
-                data,
-                outcome,
-            });
-        }
-        if let Some(folded) = &folded {
-            let set = folded.facts.iter();
-            let set = set.filter(|(key, _)| !corrected.contains(*key));
-            facts.extend(set.map(|(key, fact)| (key.clone(), fact.clone())));
-        }
-        let number = facts
-            .get("number")
-            .and_then(Fact::as_str)
-            .map(str::to_owned);
-        let title = kind.and_then(|kind| title(kind, &facts, &texts));
-        let mentions = kind.map(|kind| mentions(kind, &facts)).unwrap_or_default();
-        let mut unreadable = view.unreadable;
-        unreadable.extend(gathered.newer.then(|| NEWER_ENTRIES.to_owned()));
-        let none = BTreeMap::new();
-        let (fact_map, fields) = match kind {
-            Some(kind) => (kind.nest(&facts, &none), kind.nest(&facts, &texts)),
-            // A kind of a newer version is shown as it is.
-            None => {
-                let flat = |(key, fact): (&String, &Fact)| (key.clone(), json!(fact));
-                let facts: Map<_, _> = facts.iter().map(flat).collect();
-                let mut fields = facts.clone();
-                fields.extend(texts.iter().map(|(key, text)| (key.clone(), json!(text))));
-                (facts, fields)
-            }
-        };
-        Self {
-            kind: view.kind.unwrap_or_default(),
-            number,
-            title,
-            status: folded
-                .as_ref()
-                .map(|folded| folded.status.clone())
-                .unwrap_or_default(),
-            overlays: folded.map(|folded| folded.overlays).unwrap_or_default(),
-            facts: fact_map,
-            fields,
-            conflicts,
-            events,
-            mentions,
-            waiting: gathered.built.waiting.len(),
-            unreadable,
-        }
-    }
-
-    /// Case numbers that the hub gave with steps which count.
-    fn case_numbers(&self) -> impl Iterator<Item = &str> {
-        let applied = |event: &&ShownEvent| matches!(event.outcome, Outcome::Applied { .. });
-        let given = self.events.iter().filter(applied);
-        given.filter_map(|event| event.data.get(numbers::HUB_NO)?.as_str())
-    }
-
-    /// Refusals for what an edit would empty although a step set it: the step stays, so it can be put right and
-    /// not undone.
-    #[must_use]
-    pub fn keeps(&self, kind: &Kind, draft: &Draft) -> Vec<Refusal> {
-        let is_set = |key: &str| {
-            self.events.iter().any(|event| {
-                matches!(event.outcome, Outcome::Applied { .. })
-                    && event.data.contains_key(key)
-                    && sets(kind, &event.event, key)
-            })
-        };
-        let cleared = draft.facts.iter().filter(|(_, fact)| fact.is_none());
-        cleared
-            .filter(|(key, _)| is_set(key))
-            .map(|(key, _)| Refusal {
-                field: key.clone(),
-                code: "required",
-                message: "a step set this: it can be corrected, and not left empty".to_owned(),
-            })
-            .collect()
-    }
-
-    /// Digest of all that is shown: equal on two nodes exactly when they show the same.
-    #[must_use]
-    pub fn state_digest(&self) -> [u8; 32] {
-        let conflicts: BTreeMap<_, Vec<_>> = self
-            .conflicts
-            .iter()
-            .map(|(key, values)| {
-                let shown = values
-                    .iter()
-                    .map(|it| json!([it.value, Hex(&it.change).to_string()]));
-                (key, shown.collect())
-            })
-            .collect();
-        let events: Vec<_> = self
-            .events
-            .iter()
-            .map(|event| {
-                let outcome = match &event.outcome {
-                    Outcome::Applied { from, to } => json!([from, to]),
-                    Outcome::Void { reason } => json!(reason.as_str()),
-                };
-                json!([event.event, event.at_ms, event.by, event.data, outcome])
-            })
-            .collect();
-        let shown = json!([
-            self.kind,
-            self.status,
-            self.overlays,
-            self.fields,
-            conflicts,
-            events,
-            self.waiting,
-            self.unreadable,
-        ]);
-        hash::STATE_DIGEST.hash(&[shown.to_string().as_bytes()])
-    }
-}
-
-/// Whether a step of this name sets a field.
-fn sets(kind: &Kind, event: &str, key: &str) -> bool {
-    let step = kind.transition(event);
-    step.is_some_and(|step| step.data.iter().any(|datum| datum.key == key))
-}
-
-/// Fields that people may correct and did, knowing all that the steps which count had set there.
-fn corrected(kind: &Kind, view: &View, outcomes: &[Outcome]) -> BTreeSet<String> {
-    let counts = |place: usize| matches!(outcomes.get(place), Some(Outcome::Applied { .. }));
-    let is_corrected = |key: &String, knows: &[usize]| {
-        let setting = view.events.iter().enumerate();
-        let mut setting = setting
-            .filter(|(place, event)| event.data.contains_key(key) && counts(*place))
-            .filter(|(_, event)| sets(kind, &event.event, key))
-            .peekable();
-        setting.peek().is_some() && setting.all(|(place, _)| knows.binary_search(&place).is_ok())
-    };
-    let open = |key: &str| {
-        let field = kind.field(key);
-        field.is_some_and(|field| !field.read_only && !field.fixed)
-    };
-    let fields = view.fields.iter();
-    fields
-        .filter(|(key, field)| open(key) && is_corrected(key, &field.knows))
-        .map(|(key, _)| key.clone())
-        .collect()
-}
-
-/// What a record is called: its title, the beginning of its words, or the facts that name it.
-fn title(kind: &Kind, facts: &Facts, texts: &BTreeMap<String, String>) -> Option<String> {
-    /// Characters of a title that is the beginning of a text.
-    const TITLE_CHARS: usize = 40;
-    let text = |key: &Option<String>| texts.get(key.as_deref()?);
-    if let Some(title) = text(&kind.title) {
-        return Some(title.clone());
-    }
-    if let Some(words) = text(&kind.title_from) {
-        let words = words.trim();
-        let line = words.lines().next().unwrap_or_default();
-        let mut title: String = line.chars().take(TITLE_CHARS).collect();
-        if title.len() < words.len() {
-            title.push('…');
-        }
-        return Some(title);
-    }
-    let named = kind.named_by.iter().filter_map(|key| {
-        let text = facts.get(key).and_then(Fact::as_str);
-        text.or_else(|| texts.get(key).map(String::as_str))
-    });
-    let named: Vec<_> = named.collect();
-    (!named.is_empty()).then(|| named.join(" "))
-}
-
-fn mentions(kind: &Kind, facts: &Facts) -> BTreeSet<(String, String)> {
-    let mut mentions = BTreeSet::new();
-    for field in kind.fields.iter().filter(|field| !field.names().is_empty()) {
-        let given = facts.get(&field.key).and_then(Fact::as_str);
-        let under = format!("{}/", field.key);
-        let items = facts
-            .range(under.clone()..)
-            .take_while(|(key, _)| key.starts_with(&under))
-            .filter(|(_, fact)| **fact == Fact::Bool(true))
-            .filter_map(|(key, _)| key.get(under.len()..));
-        for target in given.into_iter().chain(items) {
-            mentions.insert((field.key.clone(), same_number(target)));
-        }
-    }
-    mentions
-}
-
-/// A number as it is stored, however it was typed; any other reference as it is.
-fn same_number(text: &str) -> String {
-    numbered(text).unwrap_or_else(|| text.to_owned())
-}
-
-/// Reads a number, or one under it: `…-71/Z1`.
-fn numbered(text: &str) -> Option<String> {
-    let (number, under) = match text.trim().split_once('/') {
-        Some((number, under)) => (number, Some(under.trim().to_uppercase())),
-        None => (text, None),
-    };
-    let number = lianxin_protocol::number::Number::parse(number).ok()?;
-    Some(match under {
-        Some(under) => format!("{number}/{under}"),
-        None => number.to_string(),
-    })
-}
-
-impl Gathered {
-    fn json(&self, key: &str, value: &Scalar) -> Value {
-        match value {
-            Scalar::Part(reference) => json!(self.text(key, reference)),
-            Scalar::Str(_) | Scalar::Int(_) | Scalar::Bool(_) => json!(fact(value)),
-        }
-    }
-}
-
-fn fact(value: &Scalar) -> Option<Fact> {
-    match value {
-        Scalar::Str(text) => Some(Fact::Str(text.clone())),
-        Scalar::Int(number) => Some(Fact::Int(*number)),
-        Scalar::Bool(yes) => Some(Fact::Bool(*yes)),
-        Scalar::Part(_) => None,
     }
 }
 
@@ -838,9 +442,7 @@ impl Projection {
         journal.records_changed();
         Ok(true)
     }
-}
 
-impl Projection {
     fn write_mentions(&self, connection: &Connection) -> Result<()> {
         connection
             .prepare_cached("DELETE FROM mentions WHERE record = ?1")?

@@ -3,7 +3,7 @@
 //!
 //! Each bound stands once, in `protocol/src/limits.rs` or, for the transport, in `sync/endpoint.rs`, and for
 //! pages in `web.rs` and its files. The table says where it is reached: `s` = `protocol/src/session/tests.rs`,
-//! `m` = `message/tests.rs`, `b` = `batch/tests.rs`, `l` = `log/tests.rs`, `d` = `document/tests.rs`,
+//! `m` = `message/tests.rs`, `b` = `batch/tests.rs`, `l` = `log/tests.rs`, `d` = `document/tests.rs` with `tests/guard.rs`,
 //! `e` = `node/src/sync/endpoint/tests.rs`, `t` = `tls.rs`, `a` = `admission.rs`, no letter = this file.
 //!
 //! | bound | value | test |

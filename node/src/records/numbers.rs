@@ -227,6 +227,24 @@ fn skip_numbers(connection: &Connection, journal: &Journal) -> Result<()> {
     Ok(())
 }
 
+/// A number as it is stored, however it was typed; any other reference as it is.
+pub(super) fn same_number(text: &str) -> String {
+    numbered(text).unwrap_or_else(|| text.to_owned())
+}
+
+/// Reads a number, or one under it: `…-71/Z1`.
+pub(super) fn numbered(text: &str) -> Option<String> {
+    let (number, under) = match text.trim().split_once('/') {
+        Some((number, under)) => (number, Some(under.trim().to_uppercase())),
+        None => (text, None),
+    };
+    let number = Number::parse(number).ok()?;
+    Some(match under {
+        Some(under) => format!("{number}/{under}"),
+        None => number.to_string(),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,7 +7,8 @@ use lianxin_protocol::space::SpaceId;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use serde_json::{Map, Value};
 
-use super::{numbered, parts};
+use super::numbers::numbered;
+use super::parts;
 use crate::error::{Code, Error, Result};
 
 /// The number in this store of a record, by id or 受理编号.

@@ -31,7 +31,7 @@ pub struct Step {
 }
 
 /// What the events of a record come to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Folded {
     /// Code of the status; empty for kinds without a process.
     pub status: String,

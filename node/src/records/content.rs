@@ -1,0 +1,397 @@
+//! What is shown of a record: its fields with the texts in place, what became of its steps, and what two people wrote
+//! without knowing of each other. A pure function of what was gathered.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use lianxin_protocol::authority::{Authority, Role};
+use lianxin_protocol::catalogue::{
+    Catalogue, Draft, Fact, Facts, Folded, Kind, Outcome, Refusal, Step, VoidReason,
+};
+use lianxin_protocol::document::{ActorId, ChangeHash, EventView, Scalar, View};
+use lianxin_protocol::hash::{self, Hex};
+use lianxin_protocol::identity::DeviceKey;
+use lianxin_protocol::part::PartRef;
+use serde_json::{Map, Value, json};
+
+use super::numbers::{HUB_NO, is_numbered, same_number};
+use super::{Gathered, acts_for};
+
+/// Stands among the unreadable keys of a record that has entries of kinds which a newer version knows.
+pub const NEWER_ENTRIES: &str = "entries";
+
+/// One value of a conflict.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConflictValue {
+    /// The value, texts in place.
+    pub value: Value,
+    /// Who wrote it.
+    pub device: Option<DeviceKey>,
+    /// Its change.
+    pub change: ChangeHash,
+    /// When, by the writer's clock, in Unix milliseconds.
+    pub at_ms: u64,
+}
+
+/// Fields with more than one value.
+pub type Conflicts = BTreeMap<String, Vec<ConflictValue>>;
+
+/// An event and what became of it.
+#[derive(Clone, Debug)]
+pub struct ShownEvent {
+    /// Its code.
+    pub event: String,
+    /// When, by the writer's clock, in Unix milliseconds.
+    pub at_ms: i64,
+    /// Account of the person.
+    pub by: String,
+    /// The device that signed it.
+    pub device: Option<DeviceKey>,
+    /// What it carries, texts in place.
+    pub data: Map<String, Value>,
+    /// The statuses before and after, or why it has no effect.
+    pub outcome: Outcome,
+}
+
+/// What is shown of a record.
+#[derive(Clone, Debug)]
+pub struct Content {
+    /// Code of its kind; empty if its first change has not arrived.
+    pub kind: String,
+    /// 受理编号.
+    pub number: Option<String>,
+    /// Title, where the kind has one.
+    pub title: Option<String>,
+    /// Status as folded; see [`Kind::shown_status`].
+    pub status: String,
+    /// Overlays such as 封存.
+    pub overlays: BTreeSet<String>,
+    /// Facts as nested JSON.
+    pub facts: Map<String, Value>,
+    /// Facts and texts as nested JSON.
+    pub fields: Map<String, Value>,
+    /// Fields with more than one value.
+    pub conflicts: Conflicts,
+    /// Events in causal order.
+    pub events: Vec<ShownEvent>,
+    /// What it refers to: field, and what was given there.
+    pub mentions: BTreeSet<(String, String)>,
+    /// Changes that wait for others.
+    pub waiting: usize,
+    /// Keys that this version cannot read; [`NEWER_ENTRIES`] for entries of unknown kinds.
+    pub unreadable: Vec<String>,
+}
+
+impl Content {
+    /// What is shown of a record.
+    pub(super) fn of(gathered: &Gathered, authority: &Authority) -> Self {
+        let view = gathered.built.document.view();
+        let kind = view.kind.as_deref();
+        let kind = kind.and_then(|kind| Catalogue::standard().kind(kind));
+        let (mut facts, mut texts, conflicts) = gathered.typed(&view);
+        let devices: BTreeMap<ActorId, DeviceKey> = gathered
+            .changes
+            .iter()
+            .map(|change| (change.actor, change.device))
+            .collect();
+        let Folded {
+            status,
+            overlays,
+            facts: set,
+            outcomes,
+        } = kind
+            .map(|kind| kind.fold(&steps(kind, &view, &devices, authority)))
+            .unwrap_or_default();
+        let corrected = kind.map(|kind| corrected(kind, &view, &outcomes));
+        let corrected = corrected.unwrap_or_default();
+        let mut events = Vec::with_capacity(view.events.len());
+        for (place, event) in view.events.iter().enumerate() {
+            let unknown = Outcome::Void {
+                reason: VoidReason::UnknownEvent,
+            };
+            let outcome = outcomes.get(place).cloned().unwrap_or(unknown);
+            let data = event.data.iter();
+            let data: Map<_, _> = data
+                .map(|(key, value)| (key.clone(), gathered.json(key, value)))
+                .collect();
+            if let (Outcome::Applied { .. }, Some(kind)) = (&outcome, kind) {
+                // A text that an event carries for a field of the record is that field's text, until it is
+                // corrected.
+                let own = data.iter().filter_map(|(key, value)| {
+                    let is_text = kind.field(key)?.retention.is_some();
+                    let open = is_text && sets(kind, &event.event, key) && !corrected.contains(key);
+                    Some((key.clone(), value.as_str().filter(|_| open)?.to_owned()))
+                });
+                texts.extend(own);
+            }
+            events.push(ShownEvent {
+                event: event.event.clone(),
+                at_ms: event.at_ms,
+                by: event.by.clone(),
+                device: devices.get(&event.actor).copied(),
+                data,
+                outcome,
+            });
+        }
+        facts.extend(set.into_iter().filter(|(key, _)| !corrected.contains(key)));
+        let number = facts.get("number").and_then(Fact::as_str);
+        let number = number.map(str::to_owned);
+        let title = kind.and_then(|kind| title(kind, &facts, &texts));
+        let mentions = kind.map(|kind| mentions(kind, &facts)).unwrap_or_default();
+        let mut unreadable = view.unreadable;
+        unreadable.extend(gathered.newer.then(|| NEWER_ENTRIES.to_owned()));
+        let (facts, fields) = nested(kind, &facts, &texts);
+        Self {
+            kind: view.kind.unwrap_or_default(),
+            number,
+            title,
+            status,
+            overlays,
+            facts,
+            fields,
+            conflicts,
+            events,
+            mentions,
+            waiting: gathered.built.waiting.len(),
+            unreadable,
+        }
+    }
+
+    /// Case numbers that the hub gave with steps which count.
+    pub(super) fn case_numbers(&self) -> impl Iterator<Item = &str> {
+        let applied = |event: &&ShownEvent| matches!(event.outcome, Outcome::Applied { .. });
+        let given = self.events.iter().filter(applied);
+        given.filter_map(|event| event.data.get(HUB_NO)?.as_str())
+    }
+
+    /// Refusals for what an edit would empty although a step set it: the step stays, so it can be put right and
+    /// not undone.
+    #[must_use]
+    pub fn keeps(&self, kind: &Kind, draft: &Draft) -> Vec<Refusal> {
+        let is_set = |key: &str| {
+            self.events.iter().any(|event| {
+                matches!(event.outcome, Outcome::Applied { .. })
+                    && event.data.contains_key(key)
+                    && sets(kind, &event.event, key)
+            })
+        };
+        let cleared = draft.facts.iter().filter(|(_, fact)| fact.is_none());
+        cleared
+            .filter(|(key, _)| is_set(key))
+            .map(|(key, _)| Refusal {
+                field: key.clone(),
+                code: "required",
+                message: "a step set this: it can be corrected, and not left empty".to_owned(),
+            })
+            .collect()
+    }
+
+    /// Digest of all that is shown: equal on two nodes exactly when they show the same.
+    #[must_use]
+    pub fn state_digest(&self) -> [u8; 32] {
+        let conflicts: BTreeMap<_, Vec<_>> = self
+            .conflicts
+            .iter()
+            .map(|(key, values)| {
+                let shown = values
+                    .iter()
+                    .map(|it| json!([it.value, Hex(&it.change).to_string()]));
+                (key, shown.collect())
+            })
+            .collect();
+        let events: Vec<_> = self
+            .events
+            .iter()
+            .map(|event| {
+                let outcome = match &event.outcome {
+                    Outcome::Applied { from, to } => json!([from, to]),
+                    Outcome::Void { reason } => json!(reason.as_str()),
+                };
+                json!([event.event, event.at_ms, event.by, event.data, outcome])
+            })
+            .collect();
+        let shown = json!([
+            self.kind,
+            self.status,
+            self.overlays,
+            self.fields,
+            conflicts,
+            events,
+            self.waiting,
+            self.unreadable,
+        ]);
+        hash::STATE_DIGEST.hash(&[shown.to_string().as_bytes()])
+    }
+}
+
+/// The events of a document as its workflow judges them: who may have done what.
+fn steps(
+    kind: &Kind,
+    view: &View,
+    devices: &BTreeMap<ActorId, DeviceKey>,
+    authority: &Authority,
+) -> Vec<Step> {
+    let step = |event: &EventView| {
+        let device = devices.get(&event.actor);
+        let role = device.and_then(|device| authority.role(device));
+        // An operator's PC may do all that the hub may, but give numbers.
+        let numbered = is_numbered(kind, &event.event);
+        let role = role.filter(|role| !numbered || *role == Role::Hub);
+        let facts = event.data.iter();
+        Step {
+            event: event.event.clone(),
+            actors: acts_for(role),
+            id: event.change,
+            preds: event.preds.clone(),
+            facts: facts
+                .filter_map(|(key, value)| Some((key.clone(), fact(value)?)))
+                .collect(),
+        }
+    };
+    view.events.iter().map(step).collect()
+}
+
+/// Facts alone, and facts with texts, as nested JSON.
+fn nested(
+    kind: Option<&Kind>,
+    facts: &Facts,
+    texts: &BTreeMap<String, String>,
+) -> (Map<String, Value>, Map<String, Value>) {
+    let Some(kind) = kind else {
+        // A kind of a newer version is shown as it is.
+        let facts = facts.iter().map(|(key, fact)| (key.clone(), json!(fact)));
+        let facts: Map<_, _> = facts.collect();
+        let mut fields = facts.clone();
+        fields.extend(texts.iter().map(|(key, text)| (key.clone(), json!(text))));
+        return (facts, fields);
+    };
+    (kind.nest(facts, &BTreeMap::new()), kind.nest(facts, texts))
+}
+
+/// Whether a step of this name sets a field.
+fn sets(kind: &Kind, event: &str, key: &str) -> bool {
+    let step = kind.transition(event);
+    step.is_some_and(|step| step.data.iter().any(|datum| datum.key == key))
+}
+
+/// Fields that people may correct and did, knowing all that the steps which count had set there.
+fn corrected(kind: &Kind, view: &View, outcomes: &[Outcome]) -> BTreeSet<String> {
+    let counts = |place: usize| matches!(outcomes.get(place), Some(Outcome::Applied { .. }));
+    let is_corrected = |key: &String, knows: &[usize]| {
+        let setting = view.events.iter().enumerate();
+        let mut setting = setting
+            .filter(|(place, event)| event.data.contains_key(key) && counts(*place))
+            .filter(|(_, event)| sets(kind, &event.event, key))
+            .peekable();
+        setting.peek().is_some() && setting.all(|(place, _)| knows.binary_search(&place).is_ok())
+    };
+    let open = |key: &str| {
+        let field = kind.field(key);
+        field.is_some_and(|field| !field.read_only && !field.fixed)
+    };
+    let fields = view.fields.iter();
+    fields
+        .filter(|(key, field)| open(key) && is_corrected(key, &field.knows))
+        .map(|(key, _)| key.clone())
+        .collect()
+}
+
+/// What a record is called: its title, the beginning of its words, or the facts that name it.
+fn title(kind: &Kind, facts: &Facts, texts: &BTreeMap<String, String>) -> Option<String> {
+    /// Characters of a title that is the beginning of a text.
+    const TITLE_CHARS: usize = 40;
+    let text = |key: &Option<String>| texts.get(key.as_deref()?);
+    if let Some(title) = text(&kind.title) {
+        return Some(title.clone());
+    }
+    if let Some(words) = text(&kind.title_from) {
+        let words = words.trim();
+        let line = words.lines().next().unwrap_or_default();
+        let mut title: String = line.chars().take(TITLE_CHARS).collect();
+        if title.len() < words.len() {
+            title.push('…');
+        }
+        return Some(title);
+    }
+    let named = kind.named_by.iter().filter_map(|key| {
+        let text = facts.get(key).and_then(Fact::as_str);
+        text.or_else(|| texts.get(key).map(String::as_str))
+    });
+    let named: Vec<_> = named.collect();
+    (!named.is_empty()).then(|| named.join(" "))
+}
+
+fn mentions(kind: &Kind, facts: &Facts) -> BTreeSet<(String, String)> {
+    let mut mentions = BTreeSet::new();
+    for field in kind.fields.iter().filter(|field| !field.names().is_empty()) {
+        let given = facts.get(&field.key).and_then(Fact::as_str);
+        let under = format!("{}/", field.key);
+        let items = facts
+            .range(under.clone()..)
+            .take_while(|(key, _)| key.starts_with(&under))
+            .filter(|(_, fact)| **fact == Fact::Bool(true))
+            .filter_map(|(key, _)| key.get(under.len()..));
+        for target in given.into_iter().chain(items) {
+            mentions.insert((field.key.clone(), same_number(target)));
+        }
+    }
+    mentions
+}
+
+impl Gathered {
+    /// What people typed, the winner where they differ: facts, texts, and the fields with more than one value.
+    fn typed(&self, view: &View) -> (Facts, BTreeMap<String, String>, Conflicts) {
+        let mut facts = Facts::new();
+        let mut texts = BTreeMap::new();
+        let mut conflicts = Conflicts::new();
+        for (key, field) in &view.fields {
+            match &field.value {
+                Scalar::Part(reference) => {
+                    let text = self.text(key, reference);
+                    texts.extend(text.map(|text| (key.clone(), text)));
+                }
+                value @ (Scalar::Str(_) | Scalar::Int(_) | Scalar::Bool(_)) => {
+                    facts.extend(fact(value).map(|fact| (key.clone(), fact)));
+                }
+            }
+            if !field.others.is_empty() {
+                let winner = (&field.value, &field.change);
+                let others = field.others.iter();
+                let others = others.map(|other| (&other.value, &other.change));
+                let values = [winner].into_iter().chain(others).map(|(value, change)| {
+                    let carried = self.device_of(change);
+                    ConflictValue {
+                        value: self.json(key, value),
+                        device: carried.map(|carried| carried.device),
+                        change: *change,
+                        at_ms: carried.map_or(0, |carried| carried.hlc >> 16),
+                    }
+                });
+                conflicts.insert(key.clone(), values.collect());
+            }
+        }
+        (facts, texts, conflicts)
+    }
+
+    fn text(&self, key: &str, reference: &PartRef) -> Option<String> {
+        self.parts
+            .get(reference)
+            .and_then(|part| part.texts.get(key))
+            .cloned()
+    }
+
+    fn json(&self, key: &str, value: &Scalar) -> Value {
+        match value {
+            Scalar::Part(reference) => json!(self.text(key, reference)),
+            Scalar::Str(_) | Scalar::Int(_) | Scalar::Bool(_) => json!(fact(value)),
+        }
+    }
+}
+
+fn fact(value: &Scalar) -> Option<Fact> {
+    match value {
+        Scalar::Str(text) => Some(Fact::Str(text.clone())),
+        Scalar::Int(number) => Some(Fact::Int(*number)),
+        Scalar::Bool(yes) => Some(Fact::Bool(*yes)),
+        Scalar::Part(_) => None,
+    }
+}
