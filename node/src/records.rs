@@ -34,7 +34,7 @@ pub use content::{ConflictValue, Conflicts, Content, NEWER_ENTRIES, ShownEvent};
 pub use numbers::is_numbered;
 pub use query::{
     Filter, Listed, called, count, find, list, named, peer_seen, peers, queue, referring, rows,
-    tally,
+    tally, with_number,
 };
 
 /// What a device may do in a record's workflow, by its role.

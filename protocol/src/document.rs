@@ -219,10 +219,21 @@ impl Document {
         }
     }
 
-    /// Whether it has as many changes as a record may have, so that every edit is refused.
+    /// Whether it surely takes one more change, however large. Without room a short one may still fit.
     #[must_use]
-    pub fn is_full(&self) -> bool {
-        self.nodes.len() >= limits::RECORD_CHANGES_MAX
+    pub fn has_room(&self) -> bool {
+        let (bytes, ops) = self.held();
+        self.nodes.len() < limits::RECORD_CHANGES_MAX
+            && bytes + DEFAULT_CHANGE_BYTES <= limits::RECORD_BYTES_MAX
+            && ops + limits::CHANGE_OPS_MAX as u64 <= limits::RECORD_OPS_MAX
+    }
+
+    /// Bytes and operations of its changes.
+    fn held(&self) -> (usize, u64) {
+        let sizes = self.nodes.iter().map(|node| &node.change);
+        sizes.fold((0, 0), |(bytes, ops), change| {
+            (bytes + change.raw_bytes().len(), ops + change.len() as u64)
+        })
     }
 
     /// Writes `edit` as one change of `actor` on top of all that the document holds.
@@ -236,7 +247,7 @@ impl Document {
     /// # Errors
     /// See [`EditError`].
     pub fn edit(&mut self, actor: &ActorId, edit: &Edit) -> Result<RawChange, EditError> {
-        if self.is_full() {
+        if self.nodes.len() >= limits::RECORD_CHANGES_MAX {
             return Err(EditError::RecordFull);
         }
         let least: usize = edit
@@ -268,11 +279,9 @@ impl Document {
         if bytes.len() > DEFAULT_CHANGE_BYTES {
             return Err(EditError::TooLarge { bytes: bytes.len() });
         }
-        let held = self.nodes.iter().map(|node| node.change.raw_bytes().len());
-        let ops = |change: &Change| change.len() as u64;
-        let held_ops = self.nodes.iter().map(|node| ops(&node.change));
-        if held.sum::<usize>() + bytes.len() > limits::RECORD_BYTES_MAX
-            || held_ops.sum::<u64>() + ops(&change) > limits::RECORD_OPS_MAX
+        let (held_bytes, held_ops) = self.held();
+        if held_bytes + bytes.len() > limits::RECORD_BYTES_MAX
+            || held_ops + change.len() as u64 > limits::RECORD_OPS_MAX
         {
             return Err(EditError::RecordFull);
         }

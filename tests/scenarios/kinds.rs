@@ -549,3 +549,35 @@ fn what_one_station_forges_does_not_hinder_another_sites_matter() -> Result<()> 
     ensure!(sheets.len() == 2 && signed == 1, "{sheets:?}");
     Ok(())
 }
+
+#[test]
+fn a_number_that_a_station_copies_names_neither_record_and_both_can_be_opened() -> Result<()> {
+    let mut world = world()?;
+    let (id, number) = world.record(LAW_OFFICE, "opinion", opinion("测试"))?;
+    let facts = [("number", number.as_str()), ("category", "other")];
+    forged(&mut world, STATION, "opinion", &facts)?;
+    world.heal()?;
+    let copies = world.records(HUB)?;
+    let copies = copies.iter().filter(|it| text(it, "number") == number);
+    let ids: Vec<_> = copies.map(|it| text(it, "id")).collect();
+    ensure!(ids.len() == 2 && ids.contains(&id), "{ids:?}");
+    let refused = world.show(HUB, &number).map(drop);
+    ensure!(
+        refused.is_err_and(|error| {
+            let error = error.downcast_ref::<Error>();
+            error.is_some_and(|error| error.code() == Code::SameNumber)
+        }),
+        "one of two was chosen"
+    );
+    for id in &ids {
+        world.show(HUB, id)?;
+    }
+    // A reply to the number is given to neither; a reply to the record goes where it should.
+    let reply =
+        |parent: &str| json!({"parent": parent, "text": "已处理。", "submitted_on": "2026-04-20"});
+    ensure!(world.record(HUB, "reply", reply(&number)).is_err());
+    world.record(HUB, "reply", reply(&id))?;
+    // Where the copy is not, the number still names the record.
+    world.show(LAW_OFFICE, &number)?;
+    Ok(())
+}

@@ -14,7 +14,7 @@ use crate::error::{Code, Error, Result};
 /// The number in this store of a record, by id or 受理编号.
 ///
 /// # Errors
-/// [`Code::NoRecord`] when there is none.
+/// [`Code::NoRecord`] when there is none, [`Code::SameNumber`] when a device has copied the number of another.
 pub fn find(connection: &Connection, id: &str) -> Result<i64> {
     let found: Option<i64> = match RecordId::parse(id.trim()) {
         Some(record) => {
@@ -25,19 +25,37 @@ pub fn find(connection: &Connection, id: &str) -> Result<i64> {
                 .optional()?
         }
         None => {
-            let number = numbered(id).ok_or_else(|| {
-                Error::new(Code::NoRecord, "this is neither a record id nor a number")
-            })?;
-            let mut statement =
-                connection.prepare_cached("SELECT id FROM records WHERE number = ?1")?;
-            statement.query_row([number], |row| row.get(0)).optional()?
+            let found = with_number(connection, id)?;
+            if found.len() > 1 {
+                let ids = rows(connection, &found)?;
+                let ids: Vec<_> = ids.iter().map(|row| row.id.hyphenated()).collect();
+                let message = format!("records with this number: {}", ids.join(", "));
+                return Err(Error::new(Code::SameNumber, message));
+            }
+            found.first().copied()
         }
     };
     found.ok_or_else(|| Error::new(Code::NoRecord, "this device has no such record"))
 }
 
-/// The record that a reference names, if this device has it: by id, by number, or as the only one of these
-/// kinds with that title.
+/// The records with this number, oldest first. Devices give no number twice, so that more than one means that
+/// somebody copied it.
+///
+/// # Errors
+/// [`Code::NoRecord`] for what is no number.
+pub fn with_number(connection: &Connection, text: &str) -> Result<Vec<i64>> {
+    /// Copies that are told apart.
+    const MOST: u32 = 16;
+    let number = numbered(text)
+        .ok_or_else(|| Error::new(Code::NoRecord, "this is neither a record id nor a number"))?;
+    let mut statement = connection
+        .prepare_cached("SELECT id FROM records WHERE number = ?1 ORDER BY record LIMIT ?2")?;
+    let found = statement.query_map(params![number, MOST], |row| row.get(0))?;
+    Ok(found.collect::<Result<_, _>>()?)
+}
+
+/// The record that a reference names, if this device has it: by id, by a number that no other has, or as the only
+/// one of these kinds with that title.
 ///
 /// # Errors
 /// The store cannot be read.
@@ -55,6 +73,7 @@ pub fn named(connection: &Connection, text: &str, kinds: &[String]) -> Result<Op
             }
             same.pop().filter(|_| same.is_empty())
         }
+        Err(error) if error.code() == Code::SameNumber => None,
         Err(error) => return Err(error),
     };
     let row = rows(connection, found.as_slice())?.pop();

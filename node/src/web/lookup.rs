@@ -15,6 +15,7 @@ use super::App;
 use super::page::{Answer, Page, Session, html};
 use super::shown;
 use crate::clock::Monotonic;
+use crate::error::Code;
 use crate::records;
 use crate::records::delivery::{self, Coverage};
 use crate::slips;
@@ -125,16 +126,20 @@ pub(super) async fn ask(
     let asked = number.clone();
     let standing = app
         .read(move |journal, connection| {
-            let Ok(key) = records::find(connection, &asked) else {
-                return Ok(None);
+            let asked = match records::with_number(connection, &asked) {
+                Err(error) if error.code() == Code::NoRecord => return Ok(None),
+                asked => asked?,
             };
-            let Some(row) = records::rows(connection, &[key])?.pop() else {
-                return Ok(None);
-            };
-            if !slips::fits(connection, &row.id, &typed.code)? {
-                return Ok(None);
+            let mut fitting = None;
+            for row in records::rows(connection, &asked)? {
+                if slips::fits(connection, &row.id, &typed.code)? {
+                    fitting = Some(row);
+                }
             }
-            let reached = Coverage::read(connection, journal)?.reached(connection, key)?;
+            let Some(row) = fitting else {
+                return Ok(None);
+            };
+            let reached = Coverage::read(connection, journal)?.reached(connection, row.key)?;
             let (_, status) = delivery::shown(reached, &row.kind, &row.status);
             let kind = Catalogue::standard().kind(&row.kind);
             let due = row.facts.get("due_on");

@@ -736,9 +736,9 @@ fn a_record_has_as_many_changes_as_one_may_have_and_then_takes_no_more() -> Test
     }
     let (all, most) = (changes.len(), limits::RECORD_CHANGES_MAX);
     let mut nearly = Document::build(changes.iter().take(most - 1).cloned().collect()).document;
-    assert!(!nearly.is_full());
+    assert!(nearly.has_room());
     nearly.edit(&ANNA, &set("title", "the last one"))?;
-    assert!(nearly.is_full());
+    assert!(!nearly.has_room());
     let refused = nearly.edit(&ANNA, &set("title", "one more"));
     assert_eq!(refused, Err(EditError::RecordFull));
 
@@ -808,6 +808,7 @@ fn a_record_has_as_many_operations_as_one_may_have() -> TestResult {
         values.for_each(|value| *value = Scalar::Int(n));
     }
     assert_eq!(document.edit(&BEN, &edit), Err(EditError::RecordFull));
+    assert!(!document.has_room());
     document.edit(&BEN, &set("title", "short"))?;
     Ok(())
 }
@@ -827,7 +828,10 @@ fn a_record_has_as_many_bytes_as_one_may_have() -> TestResult {
     let full = |it: &Rejected| it.reason == RejectReason::RecordFull;
     assert!(!built.rejected.is_empty() && built.rejected.iter().all(full));
     changes.truncate(kept);
+    let roomy = Document::build(changes.iter().take(kept - 2).cloned().collect()).document;
+    assert!(roomy.has_room());
     let mut whole = Document::build(changes).document;
+    assert!(!whole.has_room());
     let long = Scalar::Str("y".repeat(60_000));
     let edit = Edit {
         fields: BTreeMap::from([("title".to_owned(), Some(long))]),

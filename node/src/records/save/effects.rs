@@ -73,7 +73,7 @@ pub(super) fn of(
                 Err(error) if error.code() == Code::RecordWaiting => continue,
                 Err(error) => return Err(error),
             };
-            if gathered.document().is_full() {
+            if !gathered.document().has_room() {
                 continue;
             }
             let mut save = Save::new(&moved.code, author, &draft)?;
