@@ -139,6 +139,8 @@ codes! {
     Protocol = "LX-4002", Failed, "both ends must run versions that go together; see `lianxin status`";
     /// The address cannot be used.
     Address = "LX-4003", Usage, "give HOST:PORT of an address that this computer has and that is free";
+    /// The hub takes no more of this device today.
+    Quota = "LX-4004", Partial, "it is kept here and sent again tomorrow; tell the hub, which may allow more";
     /// A check found something bad.
     Unsound = "LX-5001", Failed, "keep the file or directory as it is and show the report to the hub";
     /// Not an archive, or one of a newer version.

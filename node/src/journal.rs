@@ -17,6 +17,7 @@ mod claims;
 mod ingest;
 mod judge;
 mod offered;
+mod quota;
 mod receipts;
 pub(crate) mod segments;
 mod verify;
@@ -199,6 +200,7 @@ pub struct Journal {
     touched: BTreeSet<LogId>,
     unreceipted: BTreeSet<LogId>,
     moved: Moved,
+    quota: quota::Quota,
 }
 
 impl Journal {
@@ -236,6 +238,7 @@ impl Journal {
             touched: BTreeSet::new(),
             unreceipted: BTreeSet::new(),
             moved: Moved::default(),
+            quota: quota::Quota::default(),
         };
         journal.reload(connection)?;
         let own: Vec<_> = journal
@@ -274,6 +277,7 @@ impl Journal {
         self.unreceipted.clear();
         self.segments.clear();
         self.moved = Moved::default();
+        self.quota.roll_back();
         let mut statement = connection.prepare_cached(
             "SELECT id, log, space, device, len, head, authority_len, last_first,
                     forked_at, indexed_len, judged_len
@@ -382,6 +386,11 @@ impl Journal {
 
     fn own_logs(&self) -> impl Iterator<Item = (&LogId, &Log)> {
         self.logs.iter().filter(|(_, log)| self.is_own(&log.author))
+    }
+
+    /// The transaction is durable.
+    pub(crate) fn committed(&mut self) {
+        self.quota.commit();
     }
 
     // ---- appending ----

@@ -314,7 +314,7 @@ pub async fn join(directory: &Path, ticket: &Ticket, line: Line<'_>) -> Result<J
         ));
     }
     let mut making = Making::begin(directory)?;
-    let (seeds, resumed) = Seeds::of(&mut making, &ticket.code)?;
+    let (seeds, begun) = Seeds::of(&mut making, &ticket.code)?;
     let device = Signer::from_seed(&seeds.device);
     let age = StaticSecret::from(seeds.age);
     let recipient = PublicKey::from(&age).to_bytes();
@@ -327,10 +327,15 @@ pub async fn join(directory: &Path, ticket: &Ticket, line: Line<'_>) -> Result<J
     let joined = match (joined, card) {
         (Ok(joined), _) => Some(joined),
         (Err(error), Some(_)) if not_now(&error) => None,
-        (Err(error), _) => {
+        (Err(error), None) if error.code() == Code::Connection => {
             // The hub may have used up the invite for this very key, and only its answer was lost.
-            let asked = error.code() == Code::Connection || resumed;
-            if !asked || error.code() == Code::InviteRefused {
+            let message = "the line broke before the hub's answer";
+            return Err(Error::because(Code::HubUnreachable, message, error));
+        }
+        (Err(error), _) => {
+            // Whoever answered may be another hub: what was begun with this invite or another goes on when it is
+            // repeated.
+            if !begun {
                 making.abandon()?;
             }
             return Err(error);
@@ -473,31 +478,42 @@ struct Seeds {
 }
 
 impl Seeds {
-    /// Those that were kept for this invite, or fresh ones. Says whether they were kept.
+    /// Those that were kept for this invite, or fresh ones. Says whether any were kept, for this or for another:
+    /// the hub may have let that device in.
     fn of(making: &mut Making, code: &InviteCode) -> Result<(Self, bool)> {
         let invite = code.invite_key().public();
         let kept = making.kept()?;
-        if let Some((of, seeds)) = kept.split_first_chunk::<32>()
-            && *of == invite.0
-            && let Some((device, age)) = seeds.split_first_chunk::<32>()
-            && let Ok(age) = <[u8; 32]>::try_from(age)
-        {
-            let device = *device;
-            return Ok((Self { device, age }, true));
+        let halves = |bytes: &[u8]| -> Option<Self> {
+            let (device, age) = bytes.strip_prefix(&invite.0)?.split_first_chunk::<32>()?;
+            let (device, age) = (*device, age.try_into().ok()?);
+            Some(Self { device, age })
+        };
+        if let Some(seeds) = kept.iter().find_map(|bytes| halves(&**bytes)) {
+            return Ok((seeds, true));
         }
         let seeds = Self {
             device: clock::random()?,
             age: clock::random()?,
         };
-        let bytes = Zeroizing::new([invite.0, seeds.device, seeds.age].concat());
+        let mut bytes = Zeroizing::new([0; 96]);
+        for (place, part) in bytes
+            .chunks_exact_mut(32)
+            .zip([&invite.0, &seeds.device, &seeds.age])
+        {
+            place.copy_from_slice(part);
+        }
         making.keep(&bytes)?;
-        Ok((seeds, false))
+        Ok((seeds, !kept.is_empty()))
     }
 }
 
-/// Whether it is worth asking again with the same invite.
+/// Whether it is worth asking again with the same invite. The hub may have let this device in already, if only its
+/// answer was lost.
 const fn not_now(error: &Error) -> bool {
-    matches!(error.code(), Code::HubUnreachable | Code::EnrolPaused)
+    matches!(
+        error.code(),
+        Code::HubUnreachable | Code::EnrolPaused | Code::Connection
+    )
 }
 
 async fn ask_hub(

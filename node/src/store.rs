@@ -32,8 +32,12 @@ const REMAINS: [&str; 6] = [
     "offered",
     "offered.new",
 ];
-/// Most bytes of what is kept beside a store that is being made.
-const KEPT_MAX: usize = 4096;
+/// Begins the mark. An empty one was made over a store that somebody finished meanwhile.
+const MARK: &[u8] = b"a store is being made here\n";
+/// Bytes of one thing that is kept beside a store that is being made.
+const KEPT: usize = 96;
+/// How many are kept at most.
+const KEPT_MAX: usize = 64;
 /// Attempts to take a lock that another process holds, and the pause between them: 100 ms in all.
 const LOCK_ATTEMPTS: u32 = 10;
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
@@ -126,60 +130,87 @@ impl Making {
         std::fs::create_dir_all(directory).map_err(error::file(directory))?;
         restrict(directory, 0o700)?;
         let path = directory.join(UNFINISHED);
-        // Without the mark they are somebody's, a key without its database above all, and stay.
-        let found = REMAINS.iter().any(|name| directory.join(name).exists());
-        if found && !path.exists() {
+        let is_store = || {
             let message = format!(
                 "{} has a store already, or parts of one",
                 directory.display()
             );
-            return Err(Error::new(Code::AlreadySetUp, message));
+            Error::new(Code::AlreadySetUp, message)
+        };
+        // Without the mark they are somebody's, a key without its database above all, and stay.
+        let found = || REMAINS.iter().any(|name| directory.join(name).exists());
+        if found() && !path.exists() {
+            return Err(is_store());
         }
         let mut options = OpenOptions::new();
         options.create(true).truncate(false).read(true).write(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mark = options.open(&path).map_err(error::file(&path))?;
-        match mark.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let message = format!("another process makes a store in {}", directory.display());
-                return Err(Error::new(Code::InUse, message));
+        for _ in 0..LOCK_ATTEMPTS {
+            let mut mark = options.open(&path).map_err(error::file(&path))?;
+            match mark.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => break,
+                Err(TryLockError::Error(error)) => return Err(error::file(&path)(error)),
             }
-            Err(TryLockError::Error(error)) => return Err(error::file(&path)(error)),
+            // Whoever held it may have finished, and the name may be that of another file by now.
+            if !is_at(&mark, &path)? {
+                continue;
+            }
+            let empty = mark.metadata().map_err(error::file(&path))?.len() == 0;
+            if empty && found() {
+                remove(&path)?;
+                return Err(is_store());
+            }
+            if empty {
+                let written = mark.write_all(MARK).and_then(|()| mark.sync_all());
+                written.map_err(error::file(&path))?;
+            }
+            sync_directory(directory)?;
+            return Ok(Self {
+                directory: directory.to_owned(),
+                mark,
+                fresh,
+            });
         }
-        sync_directory(directory)?;
-        Ok(Self {
-            directory: directory.to_owned(),
-            mark,
-            fresh,
-        })
+        let message = format!("another process makes a store in {}", directory.display());
+        Err(Error::new(Code::InUse, message))
     }
 
-    /// What an attempt before this one has kept; empty if there was none.
+    /// What attempts before this one have kept, oldest first.
     ///
     /// # Errors
     /// It cannot be read.
-    pub fn kept(&mut self) -> Result<Zeroizing<Vec<u8>>> {
-        let mut bytes = Zeroizing::new(Vec::with_capacity(KEPT_MAX));
-        let limit = u64::try_from(KEPT_MAX).unwrap_or(u64::MAX);
+    pub fn kept(&mut self) -> Result<Vec<Zeroizing<[u8; KEPT]>>> {
+        let most = MARK.len() + KEPT_MAX * KEPT;
+        let mut bytes = Zeroizing::new(Vec::with_capacity(most));
+        let limit = u64::try_from(most).unwrap_or(u64::MAX);
         let read = self
             .mark
             .rewind()
             .and_then(|()| (&self.mark).take(limit).read_to_end(&mut bytes));
         read.map_err(error::file(&self.directory))?;
-        Ok(bytes)
+        let kept = bytes.get(MARK.len()..).unwrap_or_default();
+        // The last one may be cut; then nobody has made use of it.
+        let (kept, _) = kept.as_chunks::<KEPT>();
+        Ok(kept.iter().map(|one| Zeroizing::new(*one)).collect())
     }
 
-    /// Keeps bytes for the next attempt, durably, until the store is finished.
+    /// Keeps one thing more for the next attempt, durably, until the store is finished. What was kept before stays.
     ///
     /// # Errors
-    /// They cannot be written.
-    pub fn keep(&mut self, bytes: &[u8]) -> Result<()> {
+    /// It cannot be written, or too many are kept.
+    pub fn keep(&mut self, bytes: &[u8; KEPT]) -> Result<()> {
+        let count = self.kept()?.len();
+        if count == KEPT_MAX {
+            let message = format!("too many joins were begun in {}", self.directory.display());
+            return Err(Error::new(Code::InUse, message));
+        }
+        let end = (MARK.len() + count * KEPT) as u64;
         self.mark
-            .set_len(0)
-            .and_then(|()| self.mark.rewind())
-            .and_then(|()| self.mark.write_all(bytes))
+            .set_len(end)
+            .and_then(|()| self.mark.seek(std::io::SeekFrom::Start(end)))
+            .and_then(|_| self.mark.write_all(bytes))
             .and_then(|()| self.mark.sync_all())
             .map_err(error::file(&self.directory))
     }
@@ -234,6 +265,24 @@ impl Making {
         }
         Ok(())
     }
+}
+
+/// Whether an open file is the one that has this name.
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> Result<bool> {
+    use std::os::unix::fs::MetadataExt as _;
+    let held = file.metadata().map_err(error::file(path))?;
+    match std::fs::metadata(path) {
+        Ok(named) => Ok(named.dev() == held.dev() && named.ino() == held.ino()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error::file(path)(error)),
+    }
+}
+
+/// Whether an open file is the one that has this name: no open file can be removed here.
+#[cfg(not(unix))]
+fn is_at(_: &File, path: &Path) -> Result<bool> {
+    Ok(path.exists())
 }
 
 /// Removes a file, if there is one.
@@ -410,7 +459,10 @@ pub fn replace_private(path: &Path, bytes: &[u8]) -> Result<()> {
     remove(&fresh)?;
     write_private(&fresh, bytes)?;
     std::fs::rename(&fresh, path).map_err(error::file(path))?;
-    path.parent().map_or(Ok(()), sync_directory)
+    // A bare name has an empty parent, which is the working directory.
+    let parent = path.parent().unwrap_or(Path::new(""));
+    let here = parent.as_os_str().is_empty();
+    sync_directory(if here { Path::new(".") } else { parent })
 }
 
 fn sync_directory(directory: &Path) -> Result<()> {

@@ -106,8 +106,9 @@ impl Writer {
             self.connection.execute_batch("COMMIT")?;
             Ok((answer, moved))
         });
-        if done.is_err() {
-            self.roll_back()?;
+        match done {
+            Ok(_) => self.journal.committed(),
+            Err(_) => self.roll_back()?,
         }
         done
     }

@@ -259,7 +259,7 @@ pub struct Grant {
     pub device_code: String,
     /// What it may read and write.
     pub scopes: Vec<Scope>,
-    /// Bytes that it may send in a day; 0 for no limit.
+    /// Bytes of its logs that a hub stores in a day; 0 for [`limits::DEVICE_BYTES_A_DAY`].
     pub bytes_per_day: u64,
 }
 

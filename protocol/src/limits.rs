@@ -50,6 +50,12 @@ pub const HEADER_EXTENSION_MAX: usize = 256;
 pub const SPACES_MAX: usize = 256;
 /// Logs of one space in one vector, before ranges would be worth their code.
 pub const LOGS_MAX: usize = 5_000;
+/// Logs that one device may begin in one space in a day. A device begins one in its life; a restored or copied disk
+/// begins another, and one that is put back at each start a few a day.
+pub const LOGS_A_DAY: u32 = 32;
+/// Bytes that a hub stores of one device in a day, unless its grant says another number: a site's records of some
+/// years at once, and a day's work is a thousandth of it.
+pub const DEVICE_BYTES_A_DAY: u64 = 1024 * 1024 * 1024;
 /// Exceptions in one receipt; more ranges than this are reported as one that spans them.
 pub const EXCEPTIONS_MAX: usize = 256;
 /// Length of a name or label in an authority entry, in bytes of UTF-8.

@@ -4,7 +4,8 @@
 //! Each bound stands once, in `protocol/src/limits.rs` or, for the transport, in `sync/endpoint.rs`, and for
 //! pages in `web.rs` and its files. The table says where it is reached: `s` = `protocol/src/session/tests.rs`,
 //! `m` = `message/tests.rs`, `b` = `batch/tests.rs`, `l` = `log/tests.rs`, `d` = `document/tests.rs` with `tests/guard.rs`,
-//! `e` = `node/src/sync/endpoint/tests.rs`, `t` = `tls.rs`, `a` = `admission.rs`, no letter = this file.
+//! `e` = `node/src/sync/endpoint/tests.rs`, `t` = `tls.rs`, `a` = `admission.rs`,
+//! `q` = `node/src/journal/quota.rs`, no letter = this file.
 //!
 //! | bound | value | test |
 //! |---|---|---|
@@ -43,7 +44,8 @@
 //! | exceptions of a receipt | 256, the last of which spans the rest | `more_exceptions_than_a_receipt_names_are_spanned_by_its_last` |
 //! | frames that carry nothing new | 10,000, one a second given back | s `a_million_empty_frames_are_cut_off`, `abuse::nothing_on_the_wire_changes_the_hub_or_stops_it` (the code) |
 //! | offers of one space | 16 | s `a_space_that_is_offered_again_and_again_is_cut_off` |
-//! | quarantine, bytes a day, incarnations a day | not bounded: who is let in may write in its site, and what it may not write is kept, since dropping it would lose the proof | – |
+//! | bytes of a device in a day; one count for all who are unknown | 1 GiB, or what its grant says; what may not count is stored like the rest and counted like it | `a_hub_takes_of_a_device_what_it_may_send_in_a_day_and_the_rest_another_day`, q |
+//! | logs that a device begins in a space in a day | 32 | `of_a_device_that_begins_log_after_log_no_more_is_taken_that_day`, q |
 //! | HTTP: head, header lines | 32 KiB, as the buffer doubles 64 KiB; 64 | `a_request_has_a_bounded_head_and_one_length` |
 //! | HTTP: body | 512 KiB | `pages::what_is_no_request_of_these_pages_is_turned_away_and_changes_nothing` |
 //! | HTTP: one length, no smuggling | – | `a_request_has_a_bounded_head_and_one_length` |
@@ -76,8 +78,10 @@ use lianxin_protocol::message::{
 };
 use lianxin_protocol::part::Part;
 use lianxin_protocol::space::{Space, SpaceId};
+use lianxin_tests::World;
 use lianxin_tests::fuzz;
 use lianxin_tests::process::{LOOPBACK, Network, now};
+use lianxin_tests::world::HUB;
 
 use super::abuse::{Attacker, Line, Witness};
 
@@ -783,5 +787,90 @@ fn what_made_automerge_fall_is_judged_in_little_memory() -> Result<()> {
         single == 5,
         "{single} files are single uncompressed changes"
     );
+    Ok(())
+}
+
+// ---- a day ----
+
+const DAY_MS: u64 = 86_400_000;
+
+/// Records of a device that the hub has.
+fn arrived(world: &mut World, ids: &[String]) -> Result<usize> {
+    let mut arrived = 0;
+    for id in ids {
+        arrived += usize::from(world.has(HUB, id)?);
+    }
+    Ok(arrived)
+}
+
+#[test]
+fn a_hub_takes_of_a_device_what_it_may_send_in_a_day_and_the_rest_another_day() -> Result<()> {
+    const LOUD: usize = 1;
+    const QUIET: usize = 2;
+    let mut world = World::with_stations(3, 2)?;
+    world.heal()?;
+    let device = world.node(LOUD)?.key;
+    let members = world.writer(HUB)?.journal.authority();
+    let member = members.members().get(&device).context("no member")?;
+    let grant = Grant {
+        serial: members.next_serial(),
+        bytes_per_day: 1,
+        ..member.grant.clone()
+    };
+    world.order(&Order::Grant(grant))?;
+    let mut today = 20_000 * DAY_MS;
+    world.set_clock(HUB, today)?;
+    world.heal()?;
+    let (mut loud, mut quiet) = (Vec::new(), Vec::new());
+    for nth in 0..60 {
+        loud.push(world.add(LOUD, &format!("loud-{nth}"))?.0);
+        quiet.push(world.add(QUIET, &format!("quiet-{nth}"))?.0);
+    }
+    // It rests: what is refused is not sent again and again. One batch a day passes a bound of one byte.
+    world.heal()?;
+    let first = arrived(&mut world, &loud)?;
+    ensure!(first > 0 && first < loud.len(), "{first} arrived");
+    ensure!(arrived(&mut world, &quiet)? == quiet.len());
+    // Nor does asking again help, on that day.
+    world.heal()?;
+    ensure!(arrived(&mut world, &loud)? == first);
+    world.claims_hold(&[LOUD, QUIET])?;
+    for _ in 0..loud.len() {
+        if arrived(&mut world, &loud)? == loud.len() {
+            break;
+        }
+        today += DAY_MS;
+        world.set_clock(HUB, today)?;
+        world.heal()?;
+    }
+    ensure!(arrived(&mut world, &loud)? == loud.len());
+    world.heal()?;
+    world.agree(&[HUB, LOUD, QUIET])
+}
+
+#[test]
+fn of_a_device_that_begins_log_after_log_no_more_is_taken_that_day() -> Result<()> {
+    const LOUD: usize = 1;
+    let mut world = World::with_stations(4, 1)?;
+    world.set_clock(HUB, 20_000 * DAY_MS)?;
+    world.heal()?;
+    let key = world.node(LOUD)?.key;
+    let before = world.logs_of(HUB, &key)?.len();
+    for _ in 0..limits::LOGS_A_DAY + 8 {
+        // A disk that is put back at each start.
+        world.save(LOUD, "as it was")?;
+        world.add(LOUD, "again")?;
+        world.heal()?;
+        world.load(LOUD, "as it was", |name| name != "offered")?;
+    }
+    let begun = world.logs_of(HUB, &key)?.len() - before;
+    ensure!(
+        begun > 0 && begun <= usize::try_from(limits::LOGS_A_DAY)?,
+        "{begun} logs"
+    );
+    world.set_clock(HUB, 20_001 * DAY_MS)?;
+    world.add(LOUD, "tomorrow")?;
+    world.heal()?;
+    ensure!(world.logs_of(HUB, &key)?.len() > before + begun);
     Ok(())
 }

@@ -7,7 +7,7 @@
 )]
 
 use anyhow::{Context as _, Result, ensure};
-use lianxin_tests::process::{Device, LOOPBACK, Network, opinion, text};
+use lianxin_tests::process::{Device, LOOPBACK, Network, PATIENCE, Started, opinion, text};
 use serde_json::{Value, json};
 
 /// A network whose hub is off, and a card of it for a second station.
@@ -233,5 +233,27 @@ fn an_answer_without_the_order_that_lets_the_device_in_confirms_nothing() -> Res
     // The whole one still does.
     device.ok(&["join", "--grant", &grant])?;
     ensure!(device.ok(&["status"])?["role"] == "station");
+    Ok(())
+}
+
+#[test]
+fn a_request_can_be_asked_for_again_with_the_same_card_and_not_with_another() -> Result<()> {
+    let mut network = Network::new()?;
+    let (card, other) = (card(&network)?, card(&network)?);
+    network.hub_stops()?;
+    let (device, request, words) = waiting(&network, &card, "far")?;
+    let before = std::fs::read(&request)?;
+    // Into the directory where one stands, and over the file that is there.
+    let joined = ["join", &card, "--request-out", "far.request"];
+    let mut again = device.command(&joined)?;
+    again.current_dir(network.scratch.join(""));
+    let again = Started::new(again, Vec::new())?.finish(PATIENCE)?;
+    let again = again.exits(0)?;
+    ensure!(again["words"] == words, "{again}");
+    ensure!(std::fs::read(&request)? == before, "another request");
+    device
+        .call(&["join", &other, "--request-out", &request])?
+        .fails(4, "LX-1008")?;
+    ensure!(std::fs::read(&request)? == before, "another request");
     Ok(())
 }

@@ -142,10 +142,19 @@ fn a_device_that_is_let_in_and_not_told_where_it_stands_goes_on_with_the_same_in
     laptop
         .call(&["join", &code, "--hub", &line.address])?
         .fails(3, "LX-2005")?;
-    let after = members(&network)?;
-    ensure!(after != before, "the hub let nobody in");
-    // It has not joined, says so, and keeps what it is known by.
+    ensure!(members(&network)? != before, "the hub let nobody in");
+    // It has not joined, says so, and keeps what it is known by, whatever else is tried there meanwhile.
     laptop.call(&["status"])?.fails(5, "LX-2001")?;
+    let mut elsewhere = Network::new()?;
+    laptop
+        .call(&["join", &code, "--hub", &elsewhere.address])?
+        .fails(6, "LX-2003")?;
+    elsewhere.hub_stops()?;
+    let other = network.invite("EM1", "laptop")?;
+    laptop
+        .call(&["join", &other, "--hub", "127.0.0.1:9"])?
+        .fails(3, "LX-2005")?;
+    let after = members(&network)?;
     laptop.ok(&["join", &code, "--hub", &network.address])?;
     network.hub_stops()?;
     // Whoever has joined can record without a line.
@@ -189,13 +198,20 @@ fn what_was_not_finished_is_no_store_and_a_lone_key_is_left_alone() -> Result<()
     let init = ["hub", "init", "--name", "示例街道"];
     let half = Device::new(scratch.join("half"));
     half.ok(&init)?;
-    std::fs::write(half.directory.join("unfinished"), "")?;
+    let mark = half.directory.join("unfinished");
+    std::fs::write(&mark, "a store is being made here\n")?;
     for command in [&["status"][..], &["verify"], &["run"]] {
         half.call(command)?.fails(5, "LX-2001")?;
     }
     half.ok(&init)?;
     half.ok(&["verify"])?;
     half.call(&init)?.fails(4, "LX-1008")?;
+
+    // The mark of somebody who began while another finished means nothing.
+    std::fs::write(&mark, "")?;
+    half.call(&init)?.fails(4, "LX-1008")?;
+    ensure!(!mark.exists(), "the mark is left");
+    half.ok(&["verify"])?;
 
     let lone = Device::new(scratch.join("lone"));
     std::fs::create_dir(&lone.directory)?;

@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use lianxin_protocol::hash::{Hex, parse_hex_bytes};
+use lianxin_protocol::invite::Request;
 use lianxin_protocol::limits;
 use serde_json::{Value, json};
 
@@ -34,19 +35,43 @@ pub(super) fn run(directory: &Path, join: &Join, output: &Output) -> Result<u8> 
                 (None, Some(_)) => Line::None,
                 (hub, _) => Line::to(hub.as_deref()),
             };
-            runtime()?.block_on(service::join(directory, ticket, line))?
+            match runtime()?.block_on(service::join(directory, ticket, line)) {
+                // The store was made, and its request was not written or is wanted again.
+                Err(error) if error.code() == Code::AlreadySetUp && join.request_out.is_some() => {
+                    waiting()
+                }
+                joined => joined?,
+            }
         }
-        None => with_schema("lianxin.join/1", json!({ "confirmed": false })),
+        None => waiting(),
     };
     let waits = value.get("confirmed") == Some(&Value::Bool(false));
     if let (Some(out), Value::Object(fields), true) = (&join.request_out, &mut value, waits) {
         let reply = Door::open(directory)?.call(Command::JoinRequest)?;
+        if let Some(ticket) = &ticket {
+            is_of(ticket, &reply, directory)?;
+        }
         write(out, &reply, "request")?;
         let words = reply.value.get("words").cloned().unwrap_or_default();
         fields.insert("words".to_owned(), words);
         fields.insert("request".to_owned(), json!(out.display().to_string()));
     }
     Ok(output.print(&Reply { value, exit: 0 }))
+}
+
+/// What is said of a device that waits for its confirmation.
+fn waiting() -> Value {
+    with_schema("lianxin.join/1", json!({ "confirmed": false }))
+}
+
+/// Whether a store that was there before waits with this very invite.
+fn is_of(ticket: &Ticket, reply: &Reply, directory: &Path) -> Result<()> {
+    let bytes = file_of(reply, "request")?;
+    let asks = Request::decode(&bytes)
+        .is_ok_and(|request| request.enrol.invite == ticket.code.invite_key().public());
+    let message = || format!("{} waits with another invite", directory.display());
+    asks.then_some(())
+        .ok_or_else(|| Error::new(Code::AlreadySetUp, message()))
 }
 
 /// Answers a request at the hub.
@@ -75,9 +100,12 @@ fn read(path: &Path) -> Result<Vec<u8>> {
     std::fs::read(path).map_err(error::file(path))
 }
 
-fn write(path: &Path, reply: &Reply, key: &str) -> Result<()> {
+fn file_of(reply: &Reply, key: &str) -> Result<Vec<u8>> {
     let text = reply.value.get(key).and_then(Value::as_str);
     let bytes = text.and_then(parse_hex_bytes);
-    let bytes = bytes.ok_or_else(|| Error::new(Code::Internal, "a reply without its file"))?;
-    store::replace_private(path, &bytes)
+    bytes.ok_or_else(|| Error::new(Code::Internal, "a reply without its file"))
+}
+
+fn write(path: &Path, reply: &Reply, key: &str) -> Result<()> {
+    store::replace_private(path, &file_of(reply, key)?)
 }

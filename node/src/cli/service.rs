@@ -45,7 +45,10 @@ pub(super) async fn join(directory: &Path, ticket: &Ticket, line: Line<'_>) -> R
     if told.is_none() && !joining.placed {
         let message = "the line broke before the hub had said where this device stands";
         return Err(match first {
-            Err(error) => Error::because(Code::HubUnreachable, message, error),
+            Err(error) if matches!(error.code(), Code::HubUnreachable | Code::Connection) => {
+                Error::because(Code::HubUnreachable, message, error)
+            }
+            Err(error) => error,
             Ok(_) => Error::new(Code::HubUnreachable, message),
         });
     }

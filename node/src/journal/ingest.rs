@@ -16,7 +16,9 @@ use lianxin_protocol::space::{Space, SpaceId};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::segments::{Segment, entry_key, part, split_key};
-use super::{Journal, exceptions, insert_exception, insert_part, insert_segment, mark_stale};
+use super::{
+    Journal, exceptions, insert_exception, insert_part, insert_segment, mark_stale, quota,
+};
 use super::{merge_ranges, note_returned, touch, touches_record};
 use crate::error::{Code, Error, Result};
 
@@ -42,6 +44,8 @@ pub enum Ingested {
     NotHeld,
     /// Payloads were left out; another peer may have them.
     Incomplete,
+    /// The hub has taken as much of its author as it takes in a day.
+    OverQuota,
 }
 
 impl Journal {
@@ -91,6 +95,15 @@ impl Journal {
             .get(&id)
             .map_or(Position::start(&id), |log| log.end);
         let found = place(&run, stored, |seq| self.id_at(connection, &id, seq))?;
+        let over = match found {
+            Place::Append { .. } => !self.takes(&run, Some(packed)),
+            // Otherwise the rest of a log that was refused would be asked for without end.
+            Place::Gap { .. } => !self.takes(&run, None),
+            Place::Duplicate | Place::Fork { .. } => false,
+        };
+        if over {
+            return Ok(Ingested::OverQuota);
+        }
         let skip = match found {
             Place::Append { skip } => skip,
             Place::Duplicate => return Ok(Ingested::Stored),
@@ -119,6 +132,28 @@ impl Journal {
             self.catch_up_authority(connection)?;
         }
         Ok(Ingested::Stored)
+    }
+
+    /// Whether this hub takes a run of its author's today, or anything at all. Nobody else counts, and nothing of
+    /// its own is counted.
+    fn takes(&mut self, run: &VerifiedRun, stored: Option<&Packed>) -> bool {
+        let author = run.author();
+        if self.identity.authority.is_none() || self.is_own(&author) {
+            return true;
+        }
+        let member = self.authority.members().get(&author.device);
+        let granted = member.map_or(0, |member| member.grant.bytes_per_day);
+        let load = quota::Load {
+            who: member.map(|_| author.device),
+            space: author.space,
+            begins: stored.is_some() && !self.logs.contains_key(&run.run().log),
+            bytes: stored.map_or(0, |packed| (packed.main.len() + packed.parts.len()) as u64),
+            most: match granted {
+                0 => limits::DEVICE_BYTES_A_DAY,
+                granted => granted,
+            },
+        };
+        self.quota.takes(load, self.wall.now_ms())
     }
 
     fn store(

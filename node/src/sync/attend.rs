@@ -219,6 +219,9 @@ impl Prepared {
                     Ingested::Incomplete => {
                         answers.push(Answer::Refuse(ErrorCode::NeedSnapshot, ErrorScope::Log));
                     }
+                    Ingested::OverQuota => {
+                        answers.push(Answer::Refuse(ErrorCode::QuotaExceeded, ErrorScope::Log));
+                    }
                     Ingested::NotHeld => {
                         answers.push(Answer::Refuse(ErrorCode::NotAuthorised, ErrorScope::Space));
                     }

@@ -113,7 +113,15 @@ pub async fn run(
                     net.peer_connected(&peer, &address);
                 }
                 Event::Closed(why) => close = Some(why),
-                event => dispatch(net, &mut attendant, event, &session.shared(), &done),
+                Event::Refused {
+                    code: ErrorCode::QuotaExceeded,
+                } => net.failed(Some(Code::Quota)),
+                event => {
+                    if matches!(event, Event::Receipt(_)) && net.failure() == Some(Code::Quota) {
+                        net.failed(None);
+                    }
+                    dispatch(net, &mut attendant, event, &session.shared(), &done);
+                }
             }
         }
         if close.is_some() {

@@ -50,6 +50,7 @@ pub(super) fn why(
             (None, _) => "unconfirmed",
             (Some(member), _) if member.membership != Membership::Active => "permission",
             (_, Some(Code::DiskFull)) => "disk",
+            (_, Some(Code::Quota)) => "quota",
             (_, Some(Code::Protocol)) => "version",
             (_, Some(Code::NotPermitted)) => "permission",
             _ if !line.connected => "offline",
@@ -217,6 +218,7 @@ mod tests {
         for cause in [
             "offline",
             "disk",
+            "quota",
             "refused",
             "attachments",
             "permission",

@@ -1,0 +1,145 @@
+//! How much a hub takes of one device in a day, so that nobody who was let in can fill its disk or its list of logs.
+//!
+//! Counted is what is stored, by who wrote it, whoever brought it. Devices that the network does not know share one
+//! count: a key costs nothing. Once a device is over, nothing more of it is taken until the day ends, or the rest of
+//! a log would be asked for again and again. What is not taken has no receipt and stays with its author, who offers
+//! it again; nothing is lost.
+//!
+//! Rejected: counts in the store. They would be written with every batch, to outlive a restart that only the
+//! hub's own people can bring about.
+
+use std::collections::BTreeMap;
+
+use lianxin_protocol::identity::{DeviceKey, short};
+use lianxin_protocol::limits;
+use lianxin_protocol::space::SpaceId;
+
+/// Milliseconds of a day of UTC.
+const DAY_MS: u64 = 86_400_000;
+
+/// Who wrote something; nobody for all who are unknown.
+type Who = Option<DeviceKey>;
+
+/// What was taken on one day.
+#[derive(Clone, Debug, Default)]
+struct Day {
+    number: u64,
+    bytes: BTreeMap<Who, u64>,
+    logs: BTreeMap<(Who, SpaceId), u32>,
+}
+
+/// The counts of the day, with those of the transaction that is open.
+#[derive(Debug, Default)]
+pub(super) struct Quota {
+    durable: Day,
+    open: Option<Day>,
+}
+
+/// What is about to be stored.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Load {
+    pub(super) who: Who,
+    pub(super) space: SpaceId,
+    /// It begins a log.
+    pub(super) begins: bool,
+    pub(super) bytes: u64,
+    /// Bytes of this device in a day.
+    pub(super) most: u64,
+}
+
+impl Quota {
+    /// Counts a load, and says whether it is taken: whoever is below its bound may pass it by one batch, or a bound
+    /// that is smaller than a batch would let nothing through.
+    pub(super) fn takes(&mut self, load: Load, now_ms: u64) -> bool {
+        let number = now_ms / DAY_MS;
+        let durable = &self.durable;
+        let day = self.open.get_or_insert_with(|| durable.clone());
+        if day.number != number {
+            *day = Day {
+                number,
+                ..Day::default()
+            };
+        }
+        let bytes = day.bytes.entry(load.who).or_default();
+        let logs = day.logs.entry((load.who, load.space)).or_default();
+        *logs = logs.saturating_add(u32::from(load.begins));
+        let fits = *bytes < load.most && *logs <= limits::LOGS_A_DAY;
+        if fits {
+            *bytes = bytes.saturating_add(load.bytes);
+        } else if *bytes < u64::MAX {
+            *bytes = u64::MAX;
+            let device = load.who.as_ref().map(short);
+            tracing::warn!(device, "no more is taken of this device today");
+        }
+        fits
+    }
+
+    /// What was counted is durable.
+    pub(super) fn commit(&mut self) {
+        self.durable = self
+            .open
+            .take()
+            .unwrap_or_else(|| std::mem::take(&mut self.durable));
+    }
+
+    /// What was counted was not stored after all.
+    pub(super) fn roll_back(&mut self) {
+        self.open = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: Who = Some(DeviceKey([1; 32]));
+    const B: Who = Some(DeviceKey([2; 32]));
+
+    fn load(who: Who, bytes: u64, begins: bool) -> Load {
+        let space = SpaceId([7; 32]);
+        Load {
+            who,
+            space,
+            begins,
+            bytes,
+            most: 100,
+        }
+    }
+
+    #[test]
+    fn a_device_that_is_over_is_refused_until_the_day_ends_and_no_other_is() {
+        let mut quota = Quota::default();
+        assert!(quota.takes(load(A, 99, false), 5));
+        assert!(quota.takes(load(A, 99, false), 5));
+        assert!(!quota.takes(load(A, 1, false), 6));
+        assert!(!quota.takes(load(A, 0, false), 7));
+        assert!(quota.takes(load(B, 100, false), 8));
+        assert!(quota.takes(load(A, 100, false), DAY_MS));
+    }
+
+    #[test]
+    fn what_is_not_stored_is_not_counted() {
+        let mut quota = Quota::default();
+        assert!(quota.takes(load(A, 60, false), 5));
+        quota.roll_back();
+        assert!(quota.takes(load(A, 60, false), 5));
+        quota.commit();
+        assert!(quota.takes(load(A, 60, false), 5));
+        assert!(!quota.takes(load(A, 60, false), 5));
+        quota.roll_back();
+        assert!(quota.takes(load(A, 60, false), 5));
+        quota.commit();
+        quota.commit();
+        assert!(!quota.takes(load(A, 1, false), 5));
+    }
+
+    #[test]
+    fn logs_are_counted_by_device_and_space() {
+        let mut quota = Quota::default();
+        for _ in 0..limits::LOGS_A_DAY {
+            assert!(quota.takes(load(A, 1, true), 5));
+        }
+        assert!(!quota.takes(load(A, 1, true), 5));
+        assert!(quota.takes(load(B, 1, true), 5));
+    }
+}
