@@ -35,6 +35,9 @@ pub const DEFAULT_LISTEN: &str = "0.0.0.0:7443";
 /// Key under which a store keeps where its pages were meant to be.
 pub const WEB_KEPT: &str = "web_listen";
 
+/// Stands in a store whose pending invite the hub has answered: it is asked no more, or the four words would change.
+const ANSWERED: &str = "invite_answered";
+
 /// Largest invite file in bytes.
 const CARD_MAX: u64 = 64 * 1024;
 
@@ -355,7 +358,7 @@ pub async fn join(directory: &Path, ticket: &Ticket, line: Line<'_>) -> Result<J
         .or_else(|| card.map(|card| card.device_code.clone()))
         .unwrap_or_default();
     let key = device.public();
-    let pending = joined.is_none().then(|| ticket.code.to_string());
+    let pending = card.is_some().then(|| ticket.code.to_string());
     let member = Member {
         network,
         device,
@@ -411,7 +414,7 @@ pub struct Member<'a> {
     pub addresses: &'a [String],
     /// What an invite's file said beside the code.
     pub card: Option<&'a Card>,
-    /// The invite with which the hub still has to be asked 待入网.
+    /// The invite with which the hub still has to be asked 待入网, if [`Member::words`] do not say that it was.
     pub pending_invite: Option<&'a str>,
     /// What the four words are taken from.
     pub words: Option<&'a [u8; 32]>,
@@ -447,6 +450,7 @@ fn fill_member(making: &Making, member: Member<'_>) -> Result<Store> {
     writer.transact(clock::now_ms(), |_, connection| {
         if let Some(words) = member.words {
             invites::keep_words(connection, &key, words)?;
+            store::set_meta(connection, ANSWERED, &[])?;
         }
         store::set_meta(connection, "age_seed", &member.age_seed)?;
         store::set_meta(connection, "device_code", member.device_code.as_bytes())?;
@@ -551,7 +555,8 @@ pub async fn confirm(writer: &WriterThread) -> Result<bool> {
         let text = |key: &str| -> Result<Option<String>> {
             Ok(store::meta(connection, key)?.and_then(|bytes| String::from_utf8(bytes).ok()))
         };
-        let Some(code) = text("pending_invite")? else {
+        let answered = store::meta(connection, ANSWERED)?.is_some() || journal.role().is_some();
+        let Some(code) = text("pending_invite")?.filter(|_| !answered) else {
             return Ok(None);
         };
         let hub = store::meta(connection, "hub_key")?;
@@ -581,8 +586,8 @@ pub async fn confirm(writer: &WriterThread) -> Result<bool> {
                 let device = identity.key();
                 writer.write_wait(move |_, connection| {
                     invites::keep_words(connection, &device, &joined.words)?;
-                    connection.execute("DELETE FROM meta WHERE key = 'pending_invite'", [])?;
-                    Ok(())
+                    // The invite stays: its order may still have to come on a stick.
+                    store::set_meta(connection, ANSWERED, &[])
                 })?;
                 return Ok(true);
             }

@@ -191,6 +191,11 @@ fn an_invite_alone_needs_the_hub_and_its_file_does_not() -> Result<()> {
         "invite", "create", "--site", "HUB", "--role", "operator", "--out", &desk,
     ];
     network.hub.ok(&create)?;
+    let carried = text(&network.scratch.join("courier.json"))?;
+    let create = [
+        "invite", "create", "--site", "EM1", "--role", "courier", "--out", &carried,
+    ];
+    network.hub.ok(&create)?;
     network.hub_stops()?;
 
     let typed = Device::new(network.scratch.join("typed"));
@@ -201,6 +206,16 @@ fn an_invite_alone_needs_the_hub_and_its_file_does_not() -> Result<()> {
         !typed.directory.exists(),
         "something was made without the hub"
     );
+
+    // Whoever will write nothing is not told where records belong, and records none that would stay behind.
+    let courier = Device::new(network.scratch.join("courier"));
+    courier.ok(&["join", "--file", &carried])?;
+    courier
+        .feed(
+            &["record", "add", "--kind", "opinion", "--file", "-"],
+            opinion("early").to_string(),
+        )?
+        .fails(5, "LX-2001")?;
 
     let mut waiting = Vec::new();
     for (site, file, prefix) in [

@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use lianxin_tests::process::{
     CREATE_SITE, Device, Network, PATIENCE, Scratch, Started, now, opinion, text,
 };
+use serde_json::{Value, json};
 
 /// Between a station and the hub: keeps back some of what the hub says.
 struct Line {
@@ -162,6 +163,49 @@ fn a_device_that_is_let_in_and_not_told_where_it_stands_goes_on_with_the_same_in
     network.hub_back()?;
     laptop.ok(&["sync"])?;
     ensure!(members(&network)? == after, "a second device was made");
+    laptop.equals(&network.hub)?;
+    network.hub_stops()
+}
+
+#[test]
+fn a_card_that_was_answered_and_no_more_goes_on_recording_and_is_told_the_rest_on_a_stick()
+-> Result<()> {
+    let mut network = Network::new()?;
+    let line = Line::to(&network.address, no_session)?;
+    let path = |name: &str| text(&network.scratch.join(name));
+    let (file, request, grant) = (path("invite.json")?, path("request")?, path("grant")?);
+    let create = [
+        "invite", "create", "--site", "EM1", "--role", "laptop", "--out", &file,
+    ];
+    network.hub.ok(&create)?;
+    let mut card: Value = serde_json::from_slice(&std::fs::read(&file)?)?;
+    if let Some(addresses) = card.get_mut("hub_addresses") {
+        *addresses = json!([line.address]);
+    }
+    std::fs::write(&file, card.to_string())?;
+    let laptop = Device::new(network.scratch.join("laptop"));
+    let joined = laptop.ok(&["join", "--file", &file])?;
+    let words = joined.get("words").cloned();
+    ensure!(joined.get("confirmed") == Some(&json!(true)), "{joined}");
+    laptop.add(&[opinion("joined")])?;
+    laptop.ok(&["verify"])?;
+    let status = laptop.ok(&["status"])?;
+    ensure!(status.get("role") == Some(&json!("pending")), "{status}");
+    // It has its answer and does not ask again: the words that were compared stay.
+    laptop.call(&["sync"])?.fails(3, "LX-2005")?;
+    ensure!(laptop.ok(&["status"])?.get("words") == words.as_ref());
+    drop(line);
+    laptop.ok(&["join", "--request-out", &request])?;
+    network
+        .hub
+        .ok(&["invite", "admit", &request, "--out", &grant])?;
+    laptop.ok(&["join", "--grant", &grant])?;
+    let status = laptop.ok(&["status"])?;
+    ensure!(status.get("role") == Some(&json!("laptop")), "{status}");
+    laptop
+        .call(&["join", "--request-out", &request])?
+        .fails(4, "LX-3007")?;
+    laptop.ok(&["sync", "--peer", &network.address])?;
     laptop.equals(&network.hub)?;
     network.hub_stops()
 }

@@ -176,12 +176,14 @@ pub(super) fn invite_create(
         }
     };
     let addresses: Vec<String> = addresses;
+    // A card says where new records belong; whoever writes none is told nothing.
+    let home = site.filter(|_| !matches!(role, Role::Courier | Role::Reader));
     let card = Card {
         code: code.clone(),
         network: journal.identity().network,
         hub,
         addresses: addresses.clone(),
-        site: site.map(|site| (site, site_code.to_string())),
+        site: home.map(|site| (site, site_code.to_string())),
         device_code: device_code.to_string(),
         district: district.to_owned(),
     };
@@ -193,7 +195,7 @@ pub(super) fn invite_create(
         "hub_addresses": addresses,
         "network": journal.identity().network.to_string(),
         "hub": hub.to_string(),
-        "site": site.map(|site| uuid_text(&site.0)),
+        "site": home.map(|site| uuid_text(&site.0)),
         "site_code": site_code.to_string(),
         "role": role.word(),
         "district": district,

@@ -29,13 +29,17 @@ const KEPT: &str = "join_request";
 /// # Errors
 /// [`Code::NothingToDo`] for a device that the hub has confirmed.
 pub fn request(journal: &Journal, connection: &Connection) -> Result<Vec<u8>> {
-    if let Some(kept) = store::meta(connection, KEPT)? {
-        return Ok(kept);
-    }
-    let Some(code) = pending(connection)? else {
+    let (kept, code) = (
+        store::meta(connection, KEPT)?,
+        pending(journal, connection)?,
+    );
+    let Some(code) = code else {
         let message = "this device is confirmed and needs no request";
         return Err(Error::new(Code::NothingToDo, message));
     };
+    if let Some(kept) = kept {
+        return Ok(kept);
+    }
     let array = |key: &str| -> Result<[u8; 32]> {
         let bytes = store::meta(connection, key)?.and_then(|bytes| bytes.try_into().ok());
         bytes.ok_or_else(|| Error::new(Code::StoreCorrupt, format!("the store lacks its {key}")))
@@ -127,7 +131,10 @@ pub fn finish(journal: &mut Journal, connection: &Connection, bytes: &[u8]) -> R
         )
     };
     let grant = Grant::decode(bytes).map_err(bad)?;
-    let (kept, code) = (store::meta(connection, KEPT)?, pending(connection)?);
+    let (kept, code) = (
+        store::meta(connection, KEPT)?,
+        pending(journal, connection)?,
+    );
     let (Some(kept), Some(code)) = (kept, code) else {
         let message = "this device waits for no answer";
         return Err(Error::new(Code::NothingToDo, message));
@@ -214,9 +221,11 @@ fn bad_batch() -> Error {
     )
 }
 
-fn pending(connection: &Connection) -> Result<Option<InviteCode>> {
+/// The invite of a device that has not been told yet that it is let in.
+fn pending(journal: &Journal, connection: &Connection) -> Result<Option<InviteCode>> {
     let code = store::meta(connection, "pending_invite")?;
-    let Some(code) = code.and_then(|bytes| String::from_utf8(bytes).ok()) else {
+    let code = code.and_then(|bytes| String::from_utf8(bytes).ok());
+    let Some(code) = code.filter(|_| journal.role().is_none()) else {
         return Ok(None);
     };
     let damaged = |error| Error::because(Code::StoreCorrupt, "the kept invite is damaged", error);
