@@ -115,7 +115,12 @@ pub async fn run(
                 Event::Closed(why) => close = Some(why),
                 Event::Refused {
                     code: ErrorCode::QuotaExceeded,
-                } => net.failed(Some(Code::Quota)),
+                } => {
+                    if net.failure() != Some(Code::Quota) {
+                        tracing::warn!("the hub takes no more of this device today");
+                    }
+                    net.failed(Some(Code::Quota));
+                }
                 event => {
                     if matches!(event, Event::Receipt(_)) && net.failure() == Some(Code::Quota) {
                         net.failed(None);
