@@ -46,6 +46,7 @@ use crate::store;
 pub use archive::Page;
 pub use ingest::Ingested;
 use offered::{Found, Offered};
+pub use quota::Unusual;
 pub(crate) use receipts::read_receipt;
 use segments::{Segments, entry_key};
 pub use verify::Report;
@@ -386,6 +387,12 @@ impl Journal {
 
     fn own_logs(&self) -> impl Iterator<Item = (&LogId, &Log)> {
         self.logs.iter().filter(|(_, log)| self.is_own(&log.author))
+    }
+
+    /// Devices that the people at this hub should look at, and why; elsewhere none.
+    #[must_use]
+    pub fn unusual(&self) -> BTreeMap<DeviceKey, Unusual> {
+        self.quota.unusual(self.wall.now_ms())
     }
 
     /// The transaction is durable.

@@ -53,6 +53,8 @@ pub const LOGS_MAX: usize = 5_000;
 /// Logs that one device may begin in one space in a day. A device begins one in its life; a restored or copied disk
 /// begins another, and one that is put back at each start a few a day.
 pub const LOGS_A_DAY: u32 = 32;
+/// Logs begun in one space in a day, above which the hub's people are told to look at the device.
+pub const LOGS_UNUSUAL: u32 = 5;
 /// Bytes that a hub stores of one device in a day, unless its grant says another number: a site's records of some
 /// years at once, and a day's work is a thousandth of it.
 pub const DEVICE_BYTES_A_DAY: u64 = 1024 * 1024 * 1024;

@@ -45,7 +45,7 @@
 //! | frames that carry nothing new | 10,000, one a second given back | s `a_million_empty_frames_are_cut_off`, `abuse::nothing_on_the_wire_changes_the_hub_or_stops_it` (the code) |
 //! | offers of one space | 16 | s `a_space_that_is_offered_again_and_again_is_cut_off` |
 //! | bytes of a device in a day; one count for all who are unknown | 1 GiB, or what its grant says; what may not count is stored like the rest and counted like it | `a_hub_takes_of_a_device_what_it_may_send_in_a_day_and_the_rest_another_day`, q |
-//! | logs that a device begins in a space in a day | 32 | `of_a_device_that_begins_log_after_log_no_more_is_taken_that_day`, q |
+//! | logs that a device begins in a space in a day, before somebody is told; before no more is taken | 5; 32 | `of_a_device_that_begins_log_after_log_no_more_is_taken_that_day`, q |
 //! | HTTP: head, header lines | 32 KiB, as the buffer doubles 64 KiB; 64 | `a_request_has_a_bounded_head_and_one_length` |
 //! | HTTP: body | 512 KiB | `pages::what_is_no_request_of_these_pages_is_turned_away_and_changes_nothing` |
 //! | HTTP: one length, no smuggling | – | `a_request_has_a_bounded_head_and_one_length` |
@@ -60,6 +60,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use lianxin_node::command::Command;
 use lianxin_node::error::Code;
 use lianxin_node::sync::endpoint::Endpoint;
 use lianxin_node::sync::{enrol, resolve};
@@ -82,6 +83,7 @@ use lianxin_tests::World;
 use lianxin_tests::fuzz;
 use lianxin_tests::process::{LOOPBACK, Network, now};
 use lianxin_tests::world::HUB;
+use serde_json::json;
 
 use super::abuse::{Attacker, Line, Witness};
 
@@ -868,7 +870,19 @@ fn of_a_device_that_begins_log_after_log_no_more_is_taken_that_day() -> Result<(
         begun > 0 && begun <= usize::try_from(limits::LOGS_A_DAY)?,
         "{begun} logs"
     );
+    let code = world.node(LOUD)?.name.clone();
+    let status = Command::Status {
+        unreceipted_minutes: 60,
+    };
+    let told = world.reply(HUB, status.clone())?;
+    let look = json!([{ "device": code, "reason": "over_quota" }]);
+    ensure!(
+        told.value.get("unusual") == Some(&look) && told.exit == 1,
+        "{}",
+        told.value
+    );
     world.set_clock(HUB, 20_001 * DAY_MS)?;
+    ensure!(world.reply(HUB, status)?.value.get("unusual") == Some(&json!([])));
     world.add(LOUD, "tomorrow")?;
     world.heal()?;
     ensure!(world.logs_of(HUB, &key)?.len() > before + begun);

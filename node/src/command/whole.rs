@@ -91,7 +91,18 @@ pub(super) fn status(
         .as_ref()
         .is_some_and(|it| matches!(it.membership, Membership::Blocked { .. }));
     let late = oldest_s.is_some_and(|age| age / 60 >= unreceipted_minutes);
-    let attention = late || delivery.conflicts > 0 || delivery.quarantined > 0 || blocked;
+    let unusual: Vec<_> = journal
+        .unusual()
+        .iter()
+        .map(
+            |(device, why)| json!({ "device": device_name(journal, device), "reason": why.word() }),
+        )
+        .collect();
+    let attention = late
+        || delivery.conflicts > 0
+        || delivery.quarantined > 0
+        || blocked
+        || !unusual.is_empty();
     let (name, district) = journal.authority().names();
     let value = json!({
         "role": role,
@@ -110,6 +121,7 @@ pub(super) fn status(
         "requests": requests::open(connection)?.len(),
         "sites": journal.authority().sites().len(),
         "peers": peers,
+        "unusual": unusual,
         "epoch": Hex(&journal.identity().epoch).to_string(),
         "version": env!("CARGO_PKG_VERSION"),
     });

@@ -20,6 +20,26 @@ const DAY_MS: u64 = 86_400_000;
 /// Who wrote something; nobody for all who are unknown.
 type Who = Option<DeviceKey>;
 
+/// What the hub's people should look at a device for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unusual {
+    /// It began log after log today: its disk is put back or copied.
+    ManyLogs,
+    /// Nothing more of it is taken today.
+    OverQuota,
+}
+
+impl Unusual {
+    /// The word for it in JSON.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::ManyLogs => "many_logs",
+            Self::OverQuota => "over_quota",
+        }
+    }
+}
+
 /// What was taken on one day.
 #[derive(Clone, Debug, Default)]
 struct Day {
@@ -72,6 +92,21 @@ impl Quota {
             tracing::warn!(device, "no more is taken of this device today");
         }
         fits
+    }
+
+    /// Known devices that did something unusual on the day of this moment.
+    pub(super) fn unusual(&self, now_ms: u64) -> BTreeMap<DeviceKey, Unusual> {
+        let today = Some(&self.durable).filter(|day| day.number == now_ms / DAY_MS);
+        let Some(day) = today else {
+            return BTreeMap::new();
+        };
+        let many = day.logs.iter();
+        let many = many
+            .filter(|(_, count)| **count > limits::LOGS_UNUSUAL)
+            .filter_map(|((who, _), _)| Some(((*who)?, Unusual::ManyLogs)));
+        let over = day.bytes.iter().filter(|(_, bytes)| **bytes == u64::MAX);
+        let over = over.filter_map(|(who, _)| Some(((*who)?, Unusual::OverQuota)));
+        many.chain(over).collect()
     }
 
     /// What was counted is durable.
@@ -136,10 +171,17 @@ mod tests {
     #[test]
     fn logs_are_counted_by_device_and_space() {
         let mut quota = Quota::default();
-        for _ in 0..limits::LOGS_A_DAY {
+        let a = DeviceKey([1; 32]);
+        for nth in 1..=limits::LOGS_A_DAY {
             assert!(quota.takes(load(A, 1, true), 5));
+            quota.commit();
+            let many = quota.unusual(6).get(&a) == Some(&Unusual::ManyLogs);
+            assert_eq!(many, nth > limits::LOGS_UNUSUAL);
         }
         assert!(!quota.takes(load(A, 1, true), 5));
         assert!(quota.takes(load(B, 1, true), 5));
+        quota.commit();
+        assert_eq!(quota.unusual(6), BTreeMap::from([(a, Unusual::OverQuota)]));
+        assert!(quota.unusual(DAY_MS).is_empty());
     }
 }

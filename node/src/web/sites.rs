@@ -21,7 +21,7 @@ use crate::clock;
 use crate::command::Command;
 use crate::error::{Code, Error, Result};
 use crate::invites;
-use crate::journal::Journal;
+use crate::journal::{Journal, Unusual};
 use crate::records;
 
 /// A device of a site.
@@ -35,6 +35,8 @@ struct Device {
     ended: bool,
     /// The four words that two people compare; only the hub saw it join.
     words: String,
+    /// Why somebody should look at it; empty if there is nothing.
+    unusual: String,
 }
 
 /// A site.
@@ -72,6 +74,7 @@ fn build(connection: &Connection, journal: &Journal, line: &Line, page: Page) ->
         let kept = invites::kept_words(connection, key)?;
         words.extend(kept.map(|kept| (*key, kept.join(" "))));
     }
+    let unusual = journal.unusual();
     let device = |site: Option<SiteId>| {
         let members = journal.authority().members().iter();
         let mut devices: Vec<_> = members
@@ -89,6 +92,11 @@ fn build(connection: &Connection, journal: &Journal, line: &Line, page: Page) ->
                     online: is_hub.then(|| sync::is_online(line, key, journal)),
                     ended: member.membership != Membership::Active,
                     words: words.get(key).cloned().unwrap_or_default(),
+                    unusual: match unusual.get(key) {
+                        Some(Unusual::ManyLogs) => lang.say("device-many-logs", &[]),
+                        Some(Unusual::OverQuota) => lang.say("device-over-quota", &[]),
+                        None => String::new(),
+                    },
                 }
             })
             .collect();
