@@ -138,6 +138,43 @@ fn every_file_says_what_it_is_and_keeps_the_manners() -> Result<()> {
 }
 
 #[test]
+fn the_table_of_bounds_names_tests_that_are_there() -> Result<()> {
+    let all = [sources("protocol")?, sources("node")?, sources("tests")?];
+    let is_there = |name: &str| {
+        let test = format!("fn {name}(");
+        all.iter()
+            .flat_map(BTreeMap::values)
+            .any(|text| text.contains(&test))
+    };
+    let limits = all
+        .iter()
+        .find_map(|all| all.get("tests/scenarios/limits.rs"));
+    let rows = limits.context("no table")?.lines();
+    let rows = rows.filter_map(|line| line.strip_prefix("//! | "));
+    let mut named = 0;
+    for row in rows {
+        let cell = row
+            .trim_end_matches(" |")
+            .rsplit(" | ")
+            .next()
+            .unwrap_or_default();
+        // What stands between backticks with a low line is a test; the rest is a word of the sentence.
+        for quoted in cell
+            .split('`')
+            .skip(1)
+            .step_by(2)
+            .filter(|it| it.contains('_'))
+        {
+            let name = quoted.rsplit("::").next().unwrap_or_default();
+            ensure!(is_there(name), "{name} is no test: {row}");
+            named += 1;
+        }
+    }
+    ensure!(named > 50, "{named} tests are named");
+    Ok(())
+}
+
+#[test]
 fn the_protocol_is_pure() -> Result<()> {
     let impure = [
         "std::fs",
