@@ -140,7 +140,7 @@ codes! {
     /// The address cannot be used.
     Address = "LX-4003", Usage, "give HOST:PORT of an address that this computer has and that is free";
     /// The hub takes no more of this device today.
-    Quota = "LX-4004", Partial, "it is kept here and sent again tomorrow; tell the hub, which may allow more";
+    Quota = "LX-4004", Partial, "it is kept here and sent again with the next record or connection of another day; tell the hub, which may allow more";
     /// A check found something bad.
     Unsound = "LX-5001", Failed, "keep the file or directory as it is and show the report to the hub";
     /// Not an archive, or one of a newer version.

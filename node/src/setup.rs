@@ -499,7 +499,7 @@ impl Seeds {
             device: clock::random()?,
             age: clock::random()?,
         };
-        let mut bytes = Zeroizing::new([0; 96]);
+        let mut bytes = Zeroizing::new([0; store::KEPT]);
         for (place, part) in bytes
             .chunks_exact_mut(32)
             .zip([&invite.0, &seeds.device, &seeds.age])

@@ -35,7 +35,7 @@ const REMAINS: [&str; 6] = [
 /// Begins the mark. An empty one was made over a store that somebody finished meanwhile.
 const MARK: &[u8] = b"a store is being made here\n";
 /// Bytes of one thing that is kept beside a store that is being made.
-const KEPT: usize = 96;
+pub const KEPT: usize = 96;
 /// How many are kept at most.
 const KEPT_MAX: usize = 64;
 /// Attempts to take a lock that another process holds, and the pause between them: 100 ms in all.

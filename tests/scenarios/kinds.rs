@@ -10,7 +10,7 @@ use lianxin_node::store::Store;
 use lianxin_protocol::document::{Document, Edit, Scalar};
 use lianxin_protocol::log::{DigestMode, EntryKind, NewEntry, RecordId};
 use lianxin_tests::World;
-use lianxin_tests::world::{HUB, opinion, text};
+use lianxin_tests::world::{HUB, code_of, opinion, text};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
@@ -439,10 +439,7 @@ fn a_correction_after_a_step_is_what_is_shown() -> Result<()> {
     ensure!(shown.pointer("/fields/site_due_on") == Some(&json!("2026-04-10")));
     // The step stays, so it cannot be undone by emptying the field.
     let emptied = world.set(HUB, &letter, json!({"site_due_on": null}));
-    ensure!(emptied.is_err_and(|error| {
-        let error = error.downcast_ref::<Error>();
-        error.is_some_and(|error| error.code() == Code::FieldsRefused)
-    }));
+    ensure!(emptied.is_err_and(|error| code_of(&error) == Some(Code::FieldsRefused)));
     // And a step that comes later says what counts from then on.
     let again = json!({"site_due_on": "2026-04-30"});
     step(&mut world, HUB, &letter, "close_sites", json!({}))?;
@@ -561,12 +558,9 @@ fn a_number_that_a_station_copies_names_neither_record_and_both_can_be_opened() 
     let copies = copies.iter().filter(|it| text(it, "number") == number);
     let ids: Vec<_> = copies.map(|it| text(it, "id")).collect();
     ensure!(ids.len() == 2 && ids.contains(&id), "{ids:?}");
-    let refused = world.show(HUB, &number).map(drop);
+    let refused = world.show(HUB, &number);
     ensure!(
-        refused.is_err_and(|error| {
-            let error = error.downcast_ref::<Error>();
-            error.is_some_and(|error| error.code() == Code::SameNumber)
-        }),
+        refused.is_err_and(|error| code_of(&error) == Some(Code::SameNumber)),
         "one of two was chosen"
     );
     for id in &ids {

@@ -79,10 +79,10 @@ use lianxin_protocol::message::{
 };
 use lianxin_protocol::part::Part;
 use lianxin_protocol::space::{Space, SpaceId};
-use lianxin_tests::World;
 use lianxin_tests::fuzz;
 use lianxin_tests::process::{LOOPBACK, Network, now};
 use lianxin_tests::world::HUB;
+use lianxin_tests::{Wire, World};
 use serde_json::json;
 
 use super::abuse::{Attacker, Line, Witness};
@@ -836,6 +836,15 @@ fn a_hub_takes_of_a_device_what_it_may_send_in_a_day_and_the_rest_another_day() 
     // Nor does asking again help, on that day.
     world.heal()?;
     ensure!(arrived(&mut world, &loud)? == first);
+    // Over a line that stays open the next record of another day brings the rest along.
+    world.link(LOUD, HUB, Wire::GOOD)?;
+    world.run()?;
+    ensure!(arrived(&mut world, &loud)? == first);
+    today += DAY_MS;
+    world.set_clock(HUB, today)?;
+    loud.push(world.add(LOUD, "loud-tomorrow")?.0);
+    world.run()?;
+    ensure!(arrived(&mut world, &loud)? > first, "nothing more came");
     world.claims_hold(&[LOUD, QUIET])?;
     for _ in 0..loud.len() {
         if arrived(&mut world, &loud)? == loud.len() {

@@ -15,7 +15,7 @@ use lianxin_protocol::message::Tip;
 use lianxin_protocol::request::{Act, Ask, Outcome, Request};
 use lianxin_protocol::space::{Space, SpaceId};
 use lianxin_tests::process::{Device, LOOPBACK, Network, Scratch};
-use lianxin_tests::world::{HUB, text};
+use lianxin_tests::world::{HUB, code_of, text};
 use lianxin_tests::{Chunks, Cut as WireCut, Rng, Wire, World};
 use serde_json::{Value, json};
 
@@ -65,10 +65,7 @@ fn accept(world: &mut World, operator: usize, id: &str) -> Result<Value> {
 fn refused(world: &mut World, node: usize, command: Command) -> Result<Code> {
     match world.reply(node, command) {
         Ok(reply) => bail!("not refused: {}", reply.value),
-        Err(error) => {
-            let error = error.downcast_ref::<Error>().context("another error")?;
-            Ok(error.code())
-        }
+        Err(error) => code_of(&error).context("another error"),
     }
 }
 
@@ -272,7 +269,7 @@ fn a_hub_that_stops_anywhere_between_receiving_and_answering_does_it_once() -> R
         })
     });
     let lost = lost.err().context("committed")?;
-    let lost = lost.downcast_ref::<Error>().map(Error::code);
+    let lost = code_of(&lost);
     ensure!(lost == Some(Code::Store), "{lost:?}");
     ensure!(
         acceptances(&mut world, HUB, &id)?.is_empty(),
@@ -695,7 +692,7 @@ fn work(world: &mut World, ids: &mut Vec<String>, rng: &mut Rng) -> Result<()> {
     // Late, early or asked for already: each is refused at once.
     let done = world.reply(node, step(&id, "accept", json!({})));
     if let Err(error) = done {
-        let code = error.downcast_ref::<Error>().map(Error::code);
+        let code = code_of(&error);
         let fine = [Code::StepRefused, Code::NothingToDo, Code::RecordWaiting];
         ensure!(code.is_some_and(|it| fine.contains(&it)), "{error:#}");
     }

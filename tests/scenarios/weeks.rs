@@ -12,11 +12,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use lianxin_node::command::Command;
-use lianxin_node::error::{Code, Error};
+use lianxin_node::error::Code;
 use lianxin_protocol::authority::{Cut as LogCut, Order};
 use lianxin_protocol::hash;
 use lianxin_protocol::log::LogId;
-use lianxin_tests::world::{HUB, opinion, text};
+use lianxin_tests::world::{HUB, code_of, opinion, text};
 use lianxin_tests::{Chunks, Cut, Rng, Wire, World};
 use serde_json::{Value, json};
 
@@ -369,10 +369,6 @@ fn held(node: usize) -> &'static [usize] {
         HUB | OPERATOR => &[A, B, LAW_OFFICE, LAPTOP],
         _ => &[A, B, LAPTOP],
     }
-}
-
-fn code_of(error: &anyhow::Error) -> Option<Code> {
-    error.downcast_ref::<Error>().map(Error::code)
 }
 
 impl Life<'_> {

@@ -1475,6 +1475,12 @@ pub fn text(value: &Value, key: &str) -> String {
     text.unwrap_or_default().to_owned()
 }
 
+/// The code of a failure that came out of the node.
+#[must_use]
+pub fn code_of(error: &anyhow::Error) -> Option<Code> {
+    error.downcast_ref::<Error>().map(Error::code)
+}
+
 /// Copies the files of a directory whose names are wanted.
 ///
 /// # Errors

@@ -69,9 +69,11 @@ fn is_of(ticket: &Ticket, reply: &Reply, directory: &Path) -> Result<()> {
     let bytes = file_of(reply, "request")?;
     let asks = Request::decode(&bytes)
         .is_ok_and(|request| request.enrol.invite == ticket.code.invite_key().public());
-    let message = || format!("{} waits with another invite", directory.display());
-    asks.then_some(())
-        .ok_or_else(|| Error::new(Code::AlreadySetUp, message()))
+    if asks {
+        return Ok(());
+    }
+    let message = format!("{} waits with another invite", directory.display());
+    Err(Error::new(Code::AlreadySetUp, message))
 }
 
 /// Answers a request at the hub.

@@ -2,8 +2,8 @@
 //!
 //! Counted is what is stored, by who wrote it, whoever brought it. Devices that the network does not know share one
 //! count: a key costs nothing. Once a device is over, nothing more of it is taken until the day ends, or the rest of
-//! a log would be asked for again and again. What is not taken has no receipt and stays with its author, who offers
-//! it again; nothing is lost.
+//! a log would be asked for again and again. What is not taken has no receipt and stays with its author, who sends it
+//! again with the first record or connection of another day; nothing is lost. A day is one of UTC.
 //!
 //! Rejected: counts in the store. They would be written with every batch, to outlive a restart that only the
 //! hub's own people can bring about.
@@ -81,9 +81,12 @@ impl Quota {
             };
         }
         let bytes = day.bytes.entry(load.who).or_default();
-        let logs = day.logs.entry((load.who, load.space)).or_default();
-        *logs = logs.saturating_add(u32::from(load.begins));
-        let fits = *bytes < load.most && *logs <= limits::LOGS_A_DAY;
+        let mut fits = *bytes < load.most;
+        if load.begins {
+            let logs = day.logs.entry((load.who, load.space)).or_default();
+            *logs = logs.saturating_add(1);
+            fits &= *logs <= limits::LOGS_A_DAY;
+        }
         if fits {
             *bytes = bytes.saturating_add(load.bytes);
         } else if *bytes < u64::MAX {
@@ -111,10 +114,9 @@ impl Quota {
 
     /// What was counted is durable.
     pub(super) fn commit(&mut self) {
-        self.durable = self
-            .open
-            .take()
-            .unwrap_or_else(|| std::mem::take(&mut self.durable));
+        if let Some(day) = self.open.take() {
+            self.durable = day;
+        }
     }
 
     /// What was counted was not stored after all.
