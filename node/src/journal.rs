@@ -487,7 +487,7 @@ impl Journal {
                 insert_part(connection, key, &payload)?;
             }
             if touches_record(kind, &record) {
-                touch(connection, key, &record, &space)?;
+                touch(connection, key, &record, &log, &space)?;
             }
         }
         for entry in &requests {
@@ -532,6 +532,17 @@ impl Journal {
             self.catch_up_authority(connection)?;
         }
         Ok(())
+    }
+
+    /// This device's newest log of a space, if it has one.
+    #[must_use]
+    pub fn own_log(&self, space: SpaceId) -> Option<LogId> {
+        let device = self.identity.key();
+        let own = self
+            .logs
+            .iter()
+            .filter(|(_, log)| log.author == Author { space, device });
+        own.max_by_key(|(_, log)| log.key).map(|(id, _)| *id)
     }
 
     /// This device's newest log of a space that may be continued, begun if there is none.
@@ -642,6 +653,21 @@ impl Journal {
         }
         self.tails.insert(*log, tail);
         Ok(())
+    }
+
+    /// Ends this device's log of a space, so that the next save begins another: what it wrote there does not count
+    /// in some record, or it has written as much there as one log may.
+    ///
+    /// # Errors
+    /// The file of offered positions cannot be written.
+    pub fn begin_anew(&mut self, log: &LogId) -> Result<()> {
+        self.close(*log, GenesisReason::New)
+    }
+
+    /// Entries of a log that are stored.
+    #[must_use]
+    pub fn len_of(&self, log: &LogId) -> u64 {
+        self.logs.get(log).map_or(0, |known| known.end.len)
     }
 
     // ---- before the commit ----
@@ -819,11 +845,11 @@ impl Journal {
         Ok(lacking.sum::<u64>().saturating_add(returned(connection)?))
     }
 
-    /// Ends an own log that this store had fallen behind in, for good.
-    fn close(&mut self, log: LogId) -> Result<()> {
+    /// Ends an own log for good; its successor says why.
+    fn close(&mut self, log: LogId, why: GenesisReason) -> Result<()> {
         if !self.closed.contains_key(&log) {
             self.offered.seal([log])?;
-            self.closed.insert(log, GenesisReason::Restore);
+            self.closed.insert(log, why);
         }
         Ok(())
     }
@@ -896,13 +922,25 @@ fn touches_record(kind: EntryKind, record: &RecordId) -> bool {
 
 /// Notes that an entry belongs to a record, whose row is made if there is none, and gives the
 /// record's number in this store. Noting it twice changes nothing.
-fn touch(connection: &Connection, key: i64, record: &RecordId, space: &SpaceId) -> Result<i64> {
+fn touch(
+    connection: &Connection,
+    key: i64,
+    record: &RecordId,
+    log: &LogId,
+    space: &SpaceId,
+) -> Result<i64> {
+    let (_, seq) = segments::split_key(key);
+    let founded = record.is_founded_at(log, seq);
+    // Whoever named the id before its founder came may stand in another space.
     let mut statement = connection.prepare_cached(
-        "INSERT INTO records (record, space, version) VALUES (?1, ?2, 1)
-         ON CONFLICT (record, space) DO UPDATE SET version = version + 1
+        "INSERT INTO records (record, space, founded, version) VALUES (?1, ?2, ?3, 1)
+         ON CONFLICT (record) DO UPDATE SET version = version + 1,
+             space = CASE WHEN ?3 THEN excluded.space ELSE space END,
+             founded = max(founded, ?3)
          RETURNING id",
     )?;
-    let id: i64 = statement.query_row(params![record.0, space.0], |row| row.get(0))?;
+    let row = params![record.0, space.0, founded];
+    let id: i64 = statement.query_row(row, |row| row.get(0))?;
     let mut statement = connection
         .prepare_cached("INSERT OR IGNORE INTO touches (entry, record) VALUES (?1, ?2)")?;
     if statement.execute(params![key, id])? == 0 {
@@ -930,7 +968,36 @@ fn mark_stale(connection: &Connection, log: i64, range: &Range<u64>) -> Result<(
     Ok(())
 }
 
-/// What of a log does not count.
+/// What of a log does not count: by rights, cuts and forks, and by the gate.
+///
+/// # Errors
+/// The store cannot be read.
+pub(crate) fn withheld(connection: &Connection, log: i64) -> Result<Vec<Exception>> {
+    let mut all = exceptions(connection, log)?;
+    let mut statement = connection.prepare_cached(
+        "SELECT entry, reason FROM held WHERE entry >= ?1 AND entry < ?2 ORDER BY entry",
+    )?;
+    let range = (entry_key(log, 0)?, entry_key(log, (1 << 40) - 1)?);
+    let rows = statement.query_map(range, |row| Ok((row.get(0)?, row.get::<_, u8>(1)?)))?;
+    let by_rights = all.len();
+    for row in rows {
+        let (key, reason) = row?;
+        let (_, seq) = segments::split_key(key);
+        let known = all.get(..by_rights).unwrap_or_default();
+        if !known.iter().any(|exception| exception.range.contains(&seq)) {
+            let reason = Reason::of(reason).unwrap_or(Reason::NewerVersion);
+            all.push(Exception {
+                range: seq..seq + 1,
+                reason,
+            });
+        }
+    }
+    all.sort_by_key(|exception| exception.range.start);
+    merge_ranges(&mut all);
+    Ok(all)
+}
+
+/// What of a log does not count by rights, cuts and forks.
 pub(crate) fn exceptions(connection: &Connection, log: i64) -> Result<Vec<Exception>> {
     let mut statement = connection.prepare_cached(
         "SELECT first, after, reason FROM exceptions WHERE log = ?1 ORDER BY first",

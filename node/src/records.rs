@@ -14,12 +14,14 @@ pub mod save;
 use std::collections::{BTreeMap, BTreeSet};
 
 use lianxin_protocol::admit::is_known;
-use lianxin_protocol::authority::{Authority, Role};
+use lianxin_protocol::authority::{Authority, Reason, Role};
 use lianxin_protocol::catalogue::Actor;
-use lianxin_protocol::document::{ActorId, Built, ChangeHash, Document, GuardedChange, Limits};
+use lianxin_protocol::document::{
+    ActorId, ChangeHash, Document, Fate, GuardedChange, Limits, Offered, Refusal, Scalar,
+};
 use lianxin_protocol::hash::{self, Hex};
 use lianxin_protocol::identity::{DeviceKey, short};
-use lianxin_protocol::log::{Entry, EntryKind, LogId, RecordId};
+use lianxin_protocol::log::{Author, Entry, EntryKind, LogId, RecordId};
 use lianxin_protocol::part::{Part, PartRef, reference};
 use lianxin_protocol::space::SpaceId;
 use rusqlite::{Connection, params};
@@ -50,6 +52,9 @@ pub fn acts_for(role: Option<Role>) -> BTreeSet<Actor> {
     }
 }
 
+/// Reason of an entry that waits for what it builds on: no verdict, and no receipt either.
+pub(crate) const WAITING: Reason = Reason::Other(8);
+
 /// A change with the entry that carries it.
 #[derive(Clone, Debug)]
 struct Carried {
@@ -71,9 +76,12 @@ pub struct Gathered {
     pub space: SpaceId,
     /// Its id.
     pub id: RecordId,
-    built: Built,
+    document: Document,
     changes: Vec<Carried>,
-    refused: Vec<i64>,
+    /// Entries that the gate does not let count, and why; those without rights are not among them.
+    held: BTreeMap<i64, Reason>,
+    /// Changes that are not here and that others build on.
+    missing: BTreeSet<ChangeHash>,
     /// Some entries are of a kind that a newer version knows.
     newer: bool,
     parts: BTreeMap<PartRef, Part>,
@@ -83,20 +91,20 @@ pub struct Gathered {
 #[derive(Clone, Copy, Debug)]
 struct KnownLog {
     id: LogId,
-    device: DeviceKey,
+    author: Author,
 }
 
 /// Gives entries by their keys: the journal, which knows what is not written yet, or a reader.
 trait Entries {
-    fn entry(&mut self, connection: &Connection, key: i64) -> Result<(Entry, LogId, DeviceKey)>;
+    fn entry(&mut self, connection: &Connection, key: i64) -> Result<(Entry, LogId, Author)>;
 }
 
 impl Entries for Journal {
-    fn entry(&mut self, connection: &Connection, key: i64) -> Result<(Entry, LogId, DeviceKey)> {
+    fn entry(&mut self, connection: &Connection, key: i64) -> Result<(Entry, LogId, Author)> {
         let (log, seq) = split_key(key);
-        let known = self.log_id(log).map(|(id, log)| (id, log.author.device));
-        let (id, device) = known.ok_or_else(unknown_log)?;
-        Ok((Self::entry(self, connection, &id, seq)?, id, device))
+        let known = self.log_id(log).map(|(id, log)| (id, log.author));
+        let (id, author) = known.ok_or_else(unknown_log)?;
+        Ok((Self::entry(self, connection, &id, seq)?, id, author))
     }
 }
 
@@ -118,17 +126,20 @@ struct FromStore<'a> {
 }
 
 impl Entries for FromStore<'_> {
-    fn entry(&mut self, connection: &Connection, key: i64) -> Result<(Entry, LogId, DeviceKey)> {
+    fn entry(&mut self, connection: &Connection, key: i64) -> Result<(Entry, LogId, Author)> {
         let (log, seq) = split_key(key);
         let known = match self.logs.get(&log) {
             Some(known) => *known,
             None => {
-                let mut statement =
-                    connection.prepare_cached("SELECT log, device FROM logs WHERE id = ?1")?;
+                let mut statement = connection
+                    .prepare_cached("SELECT log, space, device FROM logs WHERE id = ?1")?;
                 let known = statement.query_row([log], |row| {
                     Ok(KnownLog {
                         id: LogId(row.get(0)?),
-                        device: DeviceKey(row.get(1)?),
+                        author: Author {
+                            space: SpaceId(row.get(1)?),
+                            device: DeviceKey(row.get(2)?),
+                        },
                     })
                 })?;
                 self.logs.insert(log, known);
@@ -139,7 +150,7 @@ impl Entries for FromStore<'_> {
             .segments
             .containing(connection, (log, &known.id), seq)?;
         let entry = segment.get(seq).cloned().ok_or_else(unknown_log)?;
-        Ok((entry, known.id, known.device))
+        Ok((entry, known.id, known.author))
     }
 }
 
@@ -196,60 +207,78 @@ fn gather(connection: &Connection, entries: &mut impl Entries, key: i64) -> Resu
         Ok((RecordId(row.get(0)?), SpaceId(row.get(1)?), row.get(2)?))
     })?;
     let mut changes = Vec::new();
-    let mut guarded = Vec::new();
-    let mut refused = Vec::new();
+    let mut offered = Vec::new();
     let mut newer = false;
-    let mut held: BTreeMap<i64, Vec<_>> = BTreeMap::new();
-    let mut actors: BTreeMap<i64, ActorId> = BTreeMap::new();
+    let mut rights: BTreeMap<i64, Vec<_>> = BTreeMap::new();
     let limits = Limits::default();
     for entry_key in touches(connection, key)? {
         let (log, seq) = split_key(entry_key);
-        let held = match held.entry(log) {
+        let without = match rights.entry(log) {
             std::collections::btree_map::Entry::Occupied(known) => known.into_mut(),
             std::collections::btree_map::Entry::Vacant(new) => {
                 new.insert(exceptions(connection, log)?)
             }
         };
-        if held.iter().any(|exception| exception.range.contains(&seq)) {
-            continue;
-        }
-        let (entry, log_id, device) = entries.entry(connection, entry_key)?;
+        let permitted = !without
+            .iter()
+            .any(|exception| exception.range.contains(&seq));
+        let (entry, log_id, author) = entries.entry(connection, entry_key)?;
         let (EntryKind::Change, Some(raw)) = (entry.header.kind, &entry.payload) else {
-            newer |= !is_known(entry.header.kind);
+            newer |= permitted && !is_known(entry.header.kind);
             continue;
         };
-        let actor = *actors.entry(log).or_insert_with(|| log_id.actor());
-        match GuardedChange::open(raw, &entry.header.digest, &actor, &limits) {
-            Ok(change) => guarded.push(change),
-            Err(error) => {
-                tracing::warn!(%error, "a change was held back by the guard");
-                refused.push(entry_key);
-                continue;
-            }
-        }
-        let hash = entry.header.digest;
+        let actor = log_id.actor();
+        offered.push(Offered {
+            actor,
+            place: seq,
+            // An id that this place gives is of another record where another space says so.
+            founds: id.is_founded_at(&log_id, seq) && author.space == space,
+            permitted,
+            change: GuardedChange::open(raw, &entry.header.digest, &actor, &limits),
+        });
         changes.push(Carried {
             key: entry_key,
-            hash,
-            device,
+            hash: entry.header.digest,
+            device: author.device,
             actor,
             hlc: entry.header.hlc,
         });
     }
-    let built = Document::build(guarded);
-    for rejected in &built.rejected {
-        let carried = changes.iter().filter(|change| change.hash == rejected.hash);
-        refused.extend(carried.map(|change| change.key));
+    let built = Document::build(offered);
+    if built.defect {
+        tracing::error!("Automerge refused a change that counts; the record is shown without it");
     }
+    let mut held = BTreeMap::new();
+    let mut missing = BTreeSet::new();
+    for (carried, fate) in changes.iter().zip(&built.fates) {
+        match fate {
+            Fate::Counts | Fate::Refused(Refusal::NotPermitted) => {}
+            Fate::Refused(refusal) => {
+                tracing::warn!(%refusal, "a change does not count");
+                held.insert(carried.key, Reason::Guard);
+            }
+            Fate::Waits { missing: lacks } => {
+                missing.extend(lacks.iter().copied());
+                held.insert(carried.key, WAITING);
+            }
+        }
+    }
+    // By fate and not by hash: another log may hold a copy of a change that counts.
+    let fates = changes.into_iter().zip(&built.fates);
+    let changes = fates
+        .filter(|(_, fate)| **fate == Fate::Counts)
+        .map(|(it, _)| it)
+        .collect();
     let parts = parts(connection, key)?;
     Ok(Gathered {
         key,
         version,
         space,
         id,
-        built,
+        document: built.document,
         changes,
-        refused,
+        held,
+        missing,
         newer,
         parts,
     })
@@ -301,19 +330,15 @@ impl Gathered {
     /// A record that this save begins.
     #[must_use]
     pub fn new(id: RecordId, space: SpaceId) -> Self {
-        let built = Built {
-            document: Document::new(),
-            waiting: Vec::new(),
-            rejected: Vec::new(),
-        };
         Self {
             key: 0,
             version: 0,
             space,
             id,
-            built,
+            document: Document::new(),
             changes: Vec::new(),
-            refused: Vec::new(),
+            held: BTreeMap::new(),
+            missing: BTreeSet::new(),
             newer: false,
             parts: BTreeMap::new(),
         }
@@ -321,7 +346,7 @@ impl Gathered {
 
     /// Its document, to be edited.
     pub const fn document(&mut self) -> &mut Document {
-        &mut self.built.document
+        &mut self.document
     }
 
     /// Takes in what a save has just written, so that the row can be made without reading it back.
@@ -344,6 +369,11 @@ impl Gathered {
             actor: log.0.actor(),
             hlc,
         });
+    }
+
+    /// Digests of the changes that others of this record build on and that are not here.
+    pub fn missing(&self) -> impl Iterator<Item = &ChangeHash> {
+        self.missing.iter()
     }
 
     /// What is shown of it.
@@ -370,7 +400,7 @@ impl Gathered {
     /// # Errors
     /// A change was manipulated so that Automerge cannot write it again.
     pub fn automerge(&self) -> Result<Vec<u8>> {
-        self.built.document.save().map_err(|error| {
+        self.document.save().map_err(|error| {
             Error::because(
                 Code::Unsound,
                 "a record cannot be written as a document",
@@ -385,7 +415,7 @@ impl Gathered {
 pub struct Projection {
     key: i64,
     version: i64,
-    refused: Vec<i64>,
+    held: BTreeMap<i64, Reason>,
     content: Content,
     state: [u8; 32],
 }
@@ -399,7 +429,7 @@ impl Projection {
         Self {
             key: gathered.key,
             version: gathered.version,
-            refused: gathered.refused.clone(),
+            held: gathered.held.clone(),
             content,
             state,
         }
@@ -435,9 +465,7 @@ impl Projection {
             .prepare_cached("DELETE FROM stale WHERE record = ?1")?
             .execute([self.key])?;
         self.write_mentions(connection)?;
-        if !self.refused.is_empty() {
-            journal.hold_back(connection, &self.refused)?;
-        }
+        journal.hold(connection, self.key, &self.held)?;
         numbers::take_numbers(connection, journal, content.case_numbers())?;
         journal.records_changed();
         Ok(true)
@@ -469,13 +497,13 @@ pub fn stale(connection: &Connection, most: usize) -> Result<Vec<i64>> {
 }
 
 /// Digest of what a space shows: records in id order with the digests of their content. A record of
-/// which nothing counts is not shown, and after a fork not even held by everyone.
+/// which nothing counts is not shown.
 ///
 /// # Errors
 /// The store cannot be read.
 pub fn state_digest(connection: &Connection, space: &SpaceId) -> Result<[u8; 32]> {
     let mut statement = connection.prepare_cached(
-        "SELECT record, state FROM records WHERE space = ?1 AND state IS NOT NULL AND version > 0 AND (kind <> '' OR waiting > 0)
+        "SELECT record, state FROM records WHERE space = ?1 AND state IS NOT NULL AND version > 0 AND kind <> ''
          ORDER BY record",
     )?;
     let mut rows = statement.query([space.0])?;
@@ -487,20 +515,33 @@ pub fn state_digest(connection: &Connection, space: &SpaceId) -> Result<[u8; 32]
     Ok(hash::STATE_DIGEST.hash(&[&bytes]))
 }
 
-/// A record's history as JSON: every change with its author and what it touched.
+/// A record's history as JSON: every change with its author, and the values of the fields that it touched before and
+/// after, texts in place.
 #[must_use]
 pub fn history(gathered: &Gathered, account: impl Fn(&str) -> String) -> Vec<Value> {
-    let entries = gathered.built.document.history();
+    let entries = gathered.document.history();
     entries
         .iter()
         .map(|change| {
             let carried = gathered.device_of(&change.hash);
+            let shown = |key: &str, value: &Scalar| gathered.json(key, value);
+            let values = change.fields.iter().map(|field| {
+                let mut old: Vec<_> = field.old.iter().map(|it| shown(&field.key, it)).collect();
+                let old = match old.len() {
+                    0 | 1 => old.pop().unwrap_or(Value::Null),
+                    _ => Value::Array(old),
+                };
+                let new = field.new.as_ref().map(|it| shown(&field.key, it));
+                json!({ "field": field.key, "old": old, "new": new })
+            });
+            let fields: Vec<_> = change.fields.iter().map(|field| &field.key).collect();
             json!({
                 "hash": Hex(&change.hash).to_string(),
                 "device": carried.map(|carried| short(&carried.device)),
                 "account": change.by.as_deref().map(&account),
                 "at": carried.map(|carried| clock::rfc3339(carried.hlc >> 16)),
-                "fields": change.fields,
+                "fields": fields,
+                "values": values.collect::<Vec<_>>(),
                 "events": change.events.len(),
                 // Entries are stored only after their checkpoint held; the guard compared the hash.
                 "verified": carried.is_some(),

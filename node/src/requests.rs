@@ -141,8 +141,7 @@ macro_rules! counts {
 
 const OPEN: &str = concat!("requests.answer IS NULL AND ", counts!());
 const SHOWN: &str = concat!("(requests.answer IS NOT NULL OR ", counts!(), ")");
-const OF_RECORD: &str = "JOIN records ON records.record = requests.record
-    AND records.space = requests.space WHERE records.id = ?1";
+const OF_RECORD: &str = "JOIN records ON records.record = requests.record WHERE records.id = ?1";
 
 /// Requests of a record, oldest first: those that are answered, and those that count. Only a device that
 /// holds the space `hub` has any.

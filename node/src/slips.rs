@@ -4,14 +4,13 @@
 //! once and kept salted and hashed; printing again makes another code, and all of a record's codes work.
 //! Codes are checked on the device that printed them; attempts are counted by whoever takes them in.
 
-use lianxin_protocol::hash;
 use lianxin_protocol::log::RecordId;
+use lianxin_protocol::{base32, hash};
 use rusqlite::{Connection, params};
 
 use crate::clock;
 use crate::error::Result;
 
-const LETTERS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 /// Codes kept for one record; the oldest row by its salt gives way, which is any of them.
 const CODES_MAX: u32 = 20;
 
@@ -20,13 +19,7 @@ const CODES_MAX: u32 = 20;
 /// # Errors
 /// The store cannot be written.
 pub fn new_code(connection: &Connection, record: &RecordId) -> Result<String> {
-    let mut bits = u64::from_be_bytes(clock::random()?);
-    let mut code = String::with_capacity(8);
-    for _ in 0..8 {
-        let letter = LETTERS.get((bits & 31) as usize).copied();
-        code.push(letter.map_or('0', char::from));
-        bits >>= 5;
-    }
+    let code = base32::encode(&clock::random::<5>()?);
     let salt = clock::random::<16>()?;
     connection
         .prepare_cached(

@@ -10,19 +10,17 @@
 //! ROOT    kind: str      set by the first change
 //!         by:   str      account of the writer; written only when it changes
 //!         fields: map    flat keys -> str | int | bool | 16 bytes (reference to an erasable part)
-//!         events: map    key -> map { event: str, at: int (ms), by: str, data keys: as in fields }
+//!         events: map    actor in base 32, -, number -> map { event: str, at: int (ms), by: str, data keys: as in fields }
 //! ```
 //!
 //! Invariants:
+//! - What of a record's changes counts is decided in one place, the `gate`, and only that reaches Automerge.
 //! - The maps `fields` and `events` are made by a record's first change and by no other. Two
-//!   devices that each put an object at one key hide one of the two, with all that is in it. A
-//!   later change that removes or replaces a map is reported and has no effect.
+//!   devices that each put an object at one key hide one of the two, with all that is in it.
 //! - Values are scalars, never Text objects: a concurrent edit is then a visible conflict, not a
 //!   blend of two sentences, and a document costs a third.
-//! - An event is written once, by one change. What another change writes into it afterwards is not
-//!   believed.
-//! - Foreign bytes come in through [`GuardedChange`] only. Reading is total: a document may hold
-//!   anything that Automerge allows, and what does not fit is listed, not hidden.
+//! - An event is written once, whole, by one change, under a key that begins with its writer's actor.
+//! - Foreign bytes come in through [`GuardedChange`] only. Reading is total.
 //! - No clock, no randomness: time stamps are 0, and actors are given by the caller.
 //!
 //! Calls into Automerge that foreign content can bring to panic run under `catch_unwind`; the
@@ -31,8 +29,10 @@
 //! Rejected: keeping documents between saves. One costs 20 to 32 KB, and building it anew some ten
 //! microseconds per change.
 
-mod build;
+mod columns;
+mod gate;
 mod guard;
+mod ops;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -46,14 +46,14 @@ use automerge::{
 };
 use thiserror::Error;
 
-use crate::limits;
-pub use build::{Built, RejectReason, Rejected, Waiting};
+use gate::Graph;
+pub use gate::{Fate, Offered, Refusal, event_prefix};
 pub use guard::{
     DEFAULT_CHANGE_BYTES, GuardError, GuardedChange, HARD_CHANGE_BYTES, Limits, MAX_DEPS,
     MAX_KEY_BYTES, MAX_OPS, digest_of_change,
 };
-pub use view::{Candidate, EventView, Field, HistoryEntry, MAX_EVENTS, View};
-use view::{Settled, record_map, settled};
+pub use view::{Candidate, EventView, Field, FieldChange, HistoryEntry, View};
+use view::{Settled, settled};
 
 /// Digest of a change: Automerge's SHA-256 change hash.
 pub type ChangeHash = [u8; 32];
@@ -109,9 +109,6 @@ pub struct Edit {
 /// An event to be added to a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewEvent {
-    /// Identity within the record; chosen by the caller so that no other device can choose the
-    /// same.
-    pub key: String,
     /// What happened, a name from the catalogue.
     pub event: String,
     /// When, by the clock of the device that says so: milliseconds since 1970.
@@ -143,10 +140,11 @@ pub enum EditError {
         /// Its length, or a lower bound of it.
         bytes: usize,
     },
-    /// The record has as many changes, operations or bytes of them as one may have
-    /// ([`limits::RECORD_CHANGES_MAX`], [`limits::RECORD_OPS_MAX`], [`limits::RECORD_BYTES_MAX`]).
-    #[error("the record is full")]
-    RecordFull,
+    /// The log that the actor belongs to can write no more in this record: something that it wrote here does not
+    /// count, or it has written as much as one log may ([`RECORD_CHANGES_MAX`](crate::limits::RECORD_CHANGES_MAX) and its like). Begin a new log
+    /// and write under its actor.
+    #[error("this log can write no more in this record")]
+    LogClosed,
     /// More than [`MAX_DEPS`] changes stand side by side, so that many devices wrote while apart. No
     /// other device would accept a change on top of them; one of those devices has to save first.
     #[error("too many devices have written side by side")]
@@ -157,16 +155,10 @@ pub enum EditError {
     /// The record is of another kind already.
     #[error("the kind of a record cannot be changed")]
     KindFixed,
-    /// The record has an event with this key, or the edit has two. An event is never overwritten.
-    #[error("there is an event with the key {0:?} already")]
-    EventExists(String),
     /// A key is empty, or the key of a datum is one of those every event has.
     #[error("the key {0:?} cannot be used")]
     BadKey(String),
-    /// The record lacks one of its two maps: its first change was not written by this software.
-    #[error("the record has no map {0:?}")]
-    BadShape(&'static str),
-    /// Automerge refused or panicked. Worth a report with the record's changes.
+    /// Automerge refused or panicked, or wrote what would not count. Worth a report with the record's changes.
     #[error("writing the change failed: {0}")]
     Failed(String),
 }
@@ -180,27 +172,23 @@ pub enum SaveError {
     NotReproducible,
 }
 
+/// What became of a set of changes.
+#[derive(Debug)]
+pub struct Built {
+    /// Everything that counts.
+    pub document: Document,
+    /// What became of each change, in the order in which they were given.
+    pub fates: Vec<Fate>,
+    /// Automerge refused changes that the gate had let in: a defect of this software. They are treated as waiting, with
+    /// all that builds on them, so that a mended version shows them.
+    pub defect: bool,
+}
+
 /// One record's document.
 #[derive(Clone, Debug)]
 pub struct Document {
     automerge: Automerge,
-    /// The applied changes in causal order; where that leaves a choice, the smaller hash first.
-    nodes: Vec<Node>,
-}
-
-/// An applied change and its place in the graph.
-#[derive(Clone, Debug)]
-struct Node {
-    /// As it was received. Automerge forgets it and would have to write it anew, which fails for
-    /// changes that were manipulated.
-    change: Change,
-    hash: ChangeHash,
-    actor: ActorId,
-    /// Counters of its operations, from `start_op` to `max_op`; none where `max_op` is smaller.
-    start_op: u64,
-    max_op: u64,
-    /// Indices of its dependencies in [`Document::nodes`], all smaller than its own.
-    deps: Vec<usize>,
+    graph: Graph,
 }
 
 impl Default for Document {
@@ -215,25 +203,79 @@ impl Document {
     pub fn new() -> Self {
         Self {
             automerge: blank(),
-            nodes: Vec::new(),
+            graph: Graph::default(),
         }
     }
 
-    /// Whether it surely takes one more change, however large. Without room a short one may still fit.
+    /// Builds the document of one record from its changes in any order: what counts is decided by the gate, and that is
+    /// what Automerge merges.
     #[must_use]
-    pub fn has_room(&self) -> bool {
-        let (bytes, ops) = self.held();
-        self.nodes.len() < limits::RECORD_CHANGES_MAX
-            && bytes + DEFAULT_CHANGE_BYTES <= limits::RECORD_BYTES_MAX
-            && ops + limits::CHANGE_OPS_MAX as u64 <= limits::RECORD_OPS_MAX
+    pub fn build(mut offered: Vec<Offered>) -> Built {
+        let hashes: Vec<Option<ChangeHash>> = offered
+            .iter()
+            .map(|it| it.change.as_ref().ok().map(GuardedChange::hash))
+            .collect();
+        let (graph, mut fates) = gate::decide(&mut offered);
+        let all = graph.nodes.iter().map(|node| node.change.change.clone());
+        if let Some(automerge) = applied(all) {
+            let document = Self { automerge, graph };
+            let defect = false;
+            return Built {
+                document,
+                fates,
+                defect,
+            };
+        }
+        let document = Self::without_defects(graph);
+        for (fate, hash) in fates.iter_mut().zip(hashes) {
+            let kept = hash.is_some_and(|hash| document.graph.has(&hash));
+            if *fate == Fate::Counts && !kept {
+                *fate = Fate::Waits {
+                    missing: Vec::new(),
+                };
+            }
+        }
+        Built {
+            document,
+            fates,
+            defect: true,
+        }
     }
 
-    /// Bytes and operations of its changes.
-    fn held(&self) -> (usize, u64) {
-        let sizes = self.nodes.iter().map(|node| &node.change);
-        sizes.fold((0, 0), |(bytes, ops), change| {
-            (bytes + change.raw_bytes().len(), ops + change.len() as u64)
-        })
+    /// The slow way, after Automerge refused what the gate let in: each change is tried on what was taken before it, and
+    /// what builds on one that is refused is left out with it.
+    fn without_defects(graph: Graph) -> Self {
+        let mut document = Self::new();
+        let mut taken: Vec<Change> = Vec::new();
+        for node in graph.nodes {
+            let next = node.change.change.clone();
+            let tried = applied(taken.iter().cloned().chain([next.clone()]));
+            let Some(automerge) = tried else { continue };
+            if document.graph.extend(node.change).is_ok() {
+                document.automerge = automerge;
+                taken.push(next);
+            }
+        }
+        document
+    }
+
+    /// Whether a change counts.
+    #[must_use]
+    pub fn has(&self, change: &ChangeHash) -> bool {
+        self.graph.has(change)
+    }
+
+    /// Whether an edit under this actor can count: all that its log wrote here does, and there is room for a save of
+    /// a usual size. If not, begin a new log.
+    #[must_use]
+    pub fn is_open(&self, actor: &ActorId) -> bool {
+        self.graph.is_open(actor)
+    }
+
+    /// Whether nothing of it counts yet.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.graph.nodes.is_empty()
     }
 
     /// Writes `edit` as one change of `actor` on top of all that the document holds.
@@ -241,27 +283,18 @@ impl Document {
     /// A field that has its value already is not written again, unless it is in conflict: then
     /// setting it, even to one of its values, settles the conflict; or an event carries a value for
     /// it: then the field is said again, after that event. The change is applied to this
-    /// document; on an error the document stays as it was. Do not call while changes of the same
-    /// actor are waiting or not loaded: the sequence number would be given twice.
+    /// document; on an error the document stays as it was. What is written passes the gate as any other change does,
+    /// so that it counts at once.
     ///
     /// # Errors
     /// See [`EditError`].
     pub fn edit(&mut self, actor: &ActorId, edit: &Edit) -> Result<RawChange, EditError> {
-        if self.nodes.len() >= limits::RECORD_CHANGES_MAX {
-            return Err(EditError::RecordFull);
+        if !self.graph.is_open(actor) {
+            return Err(EditError::LogClosed);
         }
-        let least: usize = edit
-            .fields
-            .values()
-            .flatten()
-            .map(least_bytes)
-            .sum::<usize>()
-            + edit
-                .events
-                .iter()
-                .flat_map(|event| event.data.values())
-                .map(least_bytes)
-                .sum::<usize>();
+        let fields = edit.fields.values().flatten();
+        let data = edit.events.iter().flat_map(|event| event.data.values());
+        let least: usize = fields.chain(data).map(least_bytes).sum();
         if least > DEFAULT_CHANGE_BYTES {
             return Err(EditError::TooLarge { bytes: least });
         }
@@ -270,7 +303,7 @@ impl Document {
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             let mut copy = self.automerge.clone();
             copy.set_actor(actor.as_slice().into());
-            let raw = write(&mut copy, &self.nodes, edit)?;
+            let raw = write(&mut copy, actor, self.graph.events_of(actor), edit)?;
             Ok((copy, raw))
         }));
         let (automerge, change) =
@@ -279,28 +312,17 @@ impl Document {
         if bytes.len() > DEFAULT_CHANGE_BYTES {
             return Err(EditError::TooLarge { bytes: bytes.len() });
         }
-        let (held_bytes, held_ops) = self.held();
-        if held_bytes + bytes.len() > limits::RECORD_BYTES_MAX
-            || held_ops + change.len() as u64 > limits::RECORD_OPS_MAX
-        {
-            return Err(EditError::RecordFull);
-        }
         if change.deps().len() > MAX_DEPS {
             return Err(EditError::TooManyHeads);
         }
         let hash = change.hash().0;
-        let deps = change.deps().iter();
-        let node = Node {
-            hash,
-            actor: *actor,
-            start_op: change.start_op().get(),
-            max_op: change.max_op(),
-            deps: deps
-                .filter_map(|dep| self.nodes.iter().position(|node| node.hash == dep.0))
-                .collect(),
-            change,
-        };
-        self.nodes.push(node);
+        let guarded = GuardedChange::open(&bytes, &hash, actor, &Limits::default());
+        let guarded = guarded.map_err(|error| EditError::Failed(error.to_string()))?;
+        match self.graph.extend(guarded) {
+            Ok(()) => {}
+            Err(Refusal::Full) => return Err(EditError::LogClosed),
+            Err(refusal) => return Err(EditError::Failed(refusal.to_string())),
+        }
         self.automerge = automerge;
         Ok(RawChange { bytes, hash })
     }
@@ -308,17 +330,16 @@ impl Document {
     /// Hashes of the changes that no other change depends on, sorted.
     #[must_use]
     pub fn heads(&self) -> Vec<ChangeHash> {
-        let inner: BTreeSet<usize> = self
-            .nodes
+        let nodes = &self.graph.nodes;
+        let inner: BTreeSet<usize> = nodes
             .iter()
             .flat_map(|node| node.deps.iter().copied())
             .collect();
-        let heads = self
-            .nodes
+        let heads = nodes
             .iter()
             .enumerate()
             .filter(|(index, _)| !inner.contains(index));
-        let mut heads: Vec<_> = heads.map(|(_, node)| node.hash).collect();
+        let mut heads: Vec<_> = heads.map(|(_, node)| node.change.hash()).collect();
         heads.sort_unstable();
         heads
     }
@@ -350,6 +371,17 @@ fn blank() -> Automerge {
     Automerge::new().with_actor([0; 16].into())
 }
 
+/// Applies changes in one call to a new document; `None` if Automerge refuses or panics.
+fn applied(changes: impl Iterator<Item = Change> + Clone) -> Option<Automerge> {
+    // The document is dropped when its construction panics.
+    let made = catch_unwind(AssertUnwindSafe(|| {
+        let mut automerge = blank();
+        automerge.apply_changes(changes).ok()?;
+        Some(automerge)
+    }));
+    made.ok().flatten()
+}
+
 /// What a value takes at the least in a change.
 fn least_bytes(value: &Scalar) -> usize {
     match value {
@@ -360,34 +392,27 @@ fn least_bytes(value: &Scalar) -> usize {
 }
 
 fn check_keys(edit: &Edit) -> Result<(), EditError> {
-    let mut keys = BTreeSet::new();
-    for event in &edit.events {
-        if !keys.insert(&event.key) {
-            return Err(EditError::EventExists(event.key.clone()));
-        }
-        if let Some(taken) = [EVENT, AT, BY]
-            .into_iter()
-            .find(|key| event.data.contains_key(*key))
-        {
-            return Err(EditError::BadKey(taken.to_owned()));
-        }
+    let data_keys = || edit.events.iter().flat_map(|event| event.data.keys());
+    let is_taken = |key: &&String| [EVENT, AT, BY].contains(&key.as_str());
+    if let Some(taken) = data_keys().find(is_taken) {
+        return Err(EditError::BadKey(taken.clone()));
     }
-    let data_keys = edit.events.iter().flat_map(|event| event.data.keys());
-    if keys
-        .into_iter()
-        .chain(edit.fields.keys())
-        .chain(data_keys)
-        .any(String::is_empty)
-    {
+    if edit.fields.keys().chain(data_keys()).any(String::is_empty) {
         return Err(EditError::BadKey(String::new()));
     }
     Ok(())
 }
 
-/// Writes and commits the edit with the document's present actor.
-fn write(automerge: &mut Automerge, nodes: &[Node], edit: &Edit) -> Result<Change, EditError> {
+/// Writes and commits the edit with the document's present actor, who has put `known` events into the record.
+fn write(
+    automerge: &mut Automerge,
+    actor: &ActorId,
+    known: usize,
+    edit: &Edit,
+) -> Result<Change, EditError> {
+    let is_new = automerge.get_heads().is_empty();
     let mut tx = automerge.transaction();
-    let (fields, events) = if nodes.is_empty() {
+    let (fields, events) = if is_new {
         let kind = edit.kind.as_deref().ok_or(EditError::KindMissing)?;
         tx.put(ROOT, KIND, text(kind))?;
         (
@@ -400,7 +425,10 @@ fn write(automerge: &mut Automerge, nodes: &[Node], edit: &Edit) -> Result<Chang
         {
             return Err(EditError::KindFixed);
         }
-        let map = |key| record_map(&tx, nodes, key).ok_or(EditError::BadShape(key));
+        let map = |key| match tx.get(ROOT, key) {
+            Ok(Some((Value::Object(ObjType::Map), id))) => Ok(id),
+            _ => Err(EditError::Failed("a record without its maps".to_owned())),
+        };
         (map(FIELDS)?, map(EVENTS)?)
     };
     for (key, value) in &edit.fields {
@@ -417,11 +445,9 @@ fn write(automerge: &mut Automerge, nodes: &[Node], edit: &Edit) -> Result<Chang
             None => tx.delete(&fields, key.as_str())?,
         }
     }
-    for event in &edit.events {
-        if settled(&tx, &events, &event.key)? != Settled::Absent {
-            return Err(EditError::EventExists(event.key.clone()));
-        }
-        let map = tx.put_object(&events, event.key.as_str(), ObjType::Map)?;
+    for (number, event) in (known..).zip(&edit.events) {
+        let key = format!("{}-{number}", event_prefix(actor));
+        let map = tx.put_object(&events, key, ObjType::Map)?;
         tx.put(&map, EVENT, text(&event.event))?;
         tx.put(&map, AT, event.at_ms)?;
         tx.put(&map, BY, text(&edit.by))?;

@@ -81,6 +81,8 @@ contexts! {
     LOG = "lianxin 1 log id";
     /// ActorId from LogId.
     ACTOR = "lianxin 1 automerge actor";
+    /// The random bits of a record's id from the place of its founding change.
+    RECORD = "lianxin 1 record id";
     /// Entry id from the header bytes.
     ENTRY = "lianxin 1 entry id";
     /// Digest of a plain payload.

@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use thiserror::Error;
 
+use crate::base32;
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::hash;
 use crate::identity::{Channel, DeviceKey, InviteCode, Signature, Signer};
@@ -30,8 +31,6 @@ const REQUEST: &[u8; 8] = b"LXJOIN\x01\n";
 const GRANT: &[u8; 8] = b"LXGRANT\x01";
 /// Bytes of a card's check sum.
 const CHECK: usize = 4;
-/// Crockford's base 32, which a QR code packs well and people can read out.
-const SYMBOLS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
 /// What an invite says beside its code, so that a device can begin without the hub.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,7 +92,7 @@ impl Card {
         writer.str(&self.device_code).str(&self.district);
         let mut bytes = writer.into_bytes();
         bytes.extend_from_slice(&check(&bytes));
-        format!("{CARD}{}", base32(&bytes))
+        format!("{CARD}{}", base32::encode(&bytes))
     }
 
     /// Reads a card's text. Case, spaces, line ends and hyphens do not matter.
@@ -105,7 +104,8 @@ impl Card {
             return Err(CardError::NotOne);
         }
         let symbols = text.trim_start().chars().skip(CARD.len());
-        let bytes = from_base32(symbols).ok_or(CardError::Damaged)?;
+        let symbols = symbols.filter(|it| !it.is_whitespace() && *it != '-');
+        let bytes = base32::decode(symbols).ok_or(CardError::Damaged)?;
         let (body, sum) = bytes
             .split_last_chunk::<CHECK>()
             .ok_or(CardError::Damaged)?;
@@ -393,48 +393,6 @@ impl Grant {
 fn check(bytes: &[u8]) -> [u8; CHECK] {
     let digest = hash::CARD.hash(&[bytes]);
     *digest.first_chunk().unwrap_or(&[0; CHECK])
-}
-
-fn base32(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len() * 8 / 5 + 1);
-    let (mut held, mut bits) = (0_u32, 0);
-    let mut push = |value: u32| {
-        let symbol = usize::try_from(value & 31)
-            .ok()
-            .and_then(|at| SYMBOLS.get(at));
-        text.extend(symbol.map(|it| char::from(*it)));
-    };
-    for byte in bytes {
-        held = held << 8 | u32::from(*byte);
-        bits += 8;
-        while bits >= 5 {
-            bits -= 5;
-            push(held >> bits);
-        }
-        held &= (1 << bits) - 1;
-    }
-    if bits > 0 {
-        push(held << (5 - bits));
-    }
-    text
-}
-
-fn from_base32(symbols: impl Iterator<Item = char>) -> Option<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let (mut held, mut bits) = (0_u32, 0);
-    for symbol in symbols.filter(|it| !it.is_whitespace() && *it != '-') {
-        let upper = symbol.to_ascii_uppercase();
-        let value = SYMBOLS.iter().position(|it| char::from(*it) == upper)?;
-        held = held << 5 | u32::try_from(value).ok()?;
-        bits += 5;
-        if bits >= 8 {
-            bits -= 8;
-            bytes.push(u8::try_from(held >> bits & 0xff).ok()?);
-            held &= (1 << bits) - 1;
-        }
-    }
-    // What is left over of the last symbol is nothing: one text for one card.
-    (held == 0 && bits < 5).then_some(bytes)
 }
 
 #[cfg(test)]

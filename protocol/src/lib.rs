@@ -43,6 +43,7 @@
 pub mod admit;
 pub mod archive;
 pub mod authority;
+pub mod base32;
 pub mod batch;
 pub mod catalogue;
 pub mod codec;

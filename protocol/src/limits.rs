@@ -21,9 +21,9 @@ pub const FRAME_HEAD: usize = 6;
 pub const CHANGE_DEFAULT_MAX: usize = 64 * 1024;
 /// One Automerge change that is accepted at all: a checkpoint interval cannot be larger.
 pub const CHANGE_MAX: usize = 256 * 1024;
-/// Operations of all changes of one record. A save has a dozen; each costs 300 bytes and a microsecond and a
-/// half when the record is built, and without this bound 3 MB of changes would cost a gigabyte and five seconds.
-pub const RECORD_OPS_MAX: u64 = 100_000;
+/// Operations of all changes of one log in one record. A save has a dozen; each costs 300 bytes and a microsecond and a
+/// half when the record is built. What one log writes too much is not taken from what another may write.
+pub const RECORD_OPS_MAX: u64 = 25_000;
 /// Dependencies of one change. A change depends on the heads its author saw, and a record has rarely more
 /// heads than devices that wrote it while apart.
 pub const CHANGE_DEPS_MAX: usize = 64;
@@ -33,11 +33,12 @@ pub const CHANGE_DEPS_MAX: usize = 64;
 pub const CHANGE_OPS_MAX: usize = 20_000;
 /// Bytes of map keys in one change once its runs are expanded.
 pub const CHANGE_KEY_BYTES_MAX: usize = 1024 * 1024;
-/// Changes that one record may have: a save a day for ten years. A record is built from all of them each
-/// time, in a tenth of a second at most.
-pub const RECORD_CHANGES_MAX: usize = 4_000;
-/// Bytes of all changes of one record. Texts travel beside them, so that a thousand saves take a quarter of it.
-pub const RECORD_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Changes of one log in one record: a save a day for three years. Whoever has written as many goes on in a new log.
+pub const RECORD_CHANGES_MAX: usize = 1_000;
+/// Bytes of all changes of one log in one record. Texts travel beside them, so that a thousand saves take a third of it.
+pub const RECORD_BYTES_MAX: usize = 1024 * 1024;
+/// Events of one log in one record: what precedes each of them is kept for each, so that the cost grows with the square.
+pub const RECORD_EVENTS_MAX: usize = 256;
 /// One part: the texts or the card of one save, salt included.
 pub const PART_MAX: usize = 64 * 1024;
 /// Fields of one part; a form has a few dozen at most.
@@ -125,7 +126,7 @@ const _: () = assert!(BATCH_TARGET_BYTES + CHANGE_MAX + 2 * PART_MAX <= BATCH_DE
 const _: () = assert!(CHANGE_DEFAULT_MAX <= CHANGE_MAX && CHANGE_MAX <= BATCH_TARGET_BYTES);
 // A record that is full has been written with changes of a usual size.
 const _: () = assert!(RECORD_BYTES_MAX / RECORD_CHANGES_MAX >= 1024);
-const _: () = assert!(RECORD_OPS_MAX >= 5 * CHANGE_OPS_MAX as u64);
+const _: () = assert!(RECORD_OPS_MAX > CHANGE_OPS_MAX as u64 && RECORD_BYTES_MAX > CHANGE_MAX);
 // A revocation with every cut, and a grant with every scope, are payloads that a log can carry.
 const _: () = assert!(CUTS_MAX * 72 + 64 <= PAYLOAD_MAX);
 const _: () = assert!(SCOPES_MAX * 18 + 512 <= PAYLOAD_MAX);

@@ -56,14 +56,32 @@ impl RecordId {
     /// No record: entries that belong to none.
     pub const NONE: Self = Self([0; 16]);
 
-    /// A UUIDv7 (RFC 9562, section 5.7) of a time in Unix milliseconds and 10 random bytes.
+    /// The id of a record whose founding change stands at place `seq` of `log`: a UUIDv7 (RFC 9562, section 5.7) of a
+    /// time in Unix milliseconds, whose 74 random bits are the first of the place's hash. So an id names one log, and
+    /// with it one space: nobody else can found a record of this id.
+    ///
+    /// ```
+    /// use lianxin_protocol::log::{LogId, RecordId};
+    /// let id = RecordId::founded(1_700_000_000_000, &LogId([7; 32]), 3);
+    /// assert!(id.is_founded_at(&LogId([7; 32]), 3));
+    /// assert!(!id.is_founded_at(&LogId([7; 32]), 4));
+    /// ```
     #[must_use]
-    pub fn new(unix_ms: u64, random: &[u8; 10]) -> Self {
-        Self(
-            *uuid::Builder::from_unix_timestamp_millis(unix_ms, random)
-                .as_uuid()
-                .as_bytes(),
-        )
+    pub fn founded(unix_ms: u64, log: &LogId, seq: u64) -> Self {
+        let digest = hash::RECORD.hash(&[&log.0, &seq.to_be_bytes()]);
+        let mut first = [0; 16];
+        first.copy_from_slice(digest.first_chunk::<16>().unwrap_or(&[0; 16]));
+        let bits = u128::from_be_bytes(first);
+        let (high, low) = (bits >> 116, (bits << 12) >> 66);
+        let time = u128::from(unix_ms & ((1 << 48) - 1)) << 80;
+        Self((time | 7 << 76 | high << 64 | 2 << 62 | low).to_be_bytes())
+    }
+
+    /// Whether a founding change at this place gives this id, whatever its time.
+    #[must_use]
+    pub fn is_founded_at(&self, log: &LogId, seq: u64) -> bool {
+        let [a, b, c, d, e, f, ..] = self.0;
+        *self == Self::founded(u64::from_be_bytes([0, 0, a, b, c, d, e, f]), log, seq)
     }
 
     /// The UUID's usual text.

@@ -320,6 +320,7 @@ pub(super) fn record_json(
         "state": state.word(),
         "receipts": receipts,
         "waiting": content.waiting,
+        "missing": gathered.missing().map(|it| Hex(it).to_string()).collect::<Vec<_>>(),
         "unreadable": content.unreadable,
     }))
 }

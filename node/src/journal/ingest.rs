@@ -9,17 +9,15 @@ use lianxin_protocol::codec::{Reader, Writer};
 use lianxin_protocol::hash;
 use lianxin_protocol::limits;
 use lianxin_protocol::log::{
-    Branch, Entry, EntryId, EntryKind, ForkProof, Header, LogId, Position, Run, VerifiedRun,
+    Branch, Entry, EntryId, EntryKind, ForkProof, GenesisReason, Header, LogId, Position, Run,
+    VerifiedRun,
 };
-use lianxin_protocol::message::{Exception, WireBatch};
+use lianxin_protocol::message::WireBatch;
 use lianxin_protocol::space::{Space, SpaceId};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::segments::{Segment, entry_key, part, split_key};
-use super::{
-    Journal, exceptions, insert_exception, insert_part, insert_segment, mark_stale, quota,
-};
-use super::{merge_ranges, note_returned, touch, touches_record};
+use super::{Journal, insert_part, insert_segment, note_returned, quota, touch, touches_record};
 use crate::error::{Code, Error, Result};
 
 /// What became of a run.
@@ -124,7 +122,7 @@ impl Journal {
             // Someone had more of this device's log than this store: it came back, and ends here.
             let now = self.logs.get(&id).map_or(0, |log| log.end.len);
             note_returned(connection, now.saturating_sub(stored.len))?;
-            self.close(id)?;
+            self.close(id, GenesisReason::Restore)?;
             self.tails.remove(&id);
             self.open_tail(connection, &id)?;
         }
@@ -314,8 +312,8 @@ impl Journal {
                     }
                     if touches_record(entry.header.kind, &entry.header.record) {
                         let key = entry_key(log.key, seq)?;
-                        let record =
-                            touch(connection, key, &entry.header.record, &log.author.space)?;
+                        let of = (&entry.header.record, &id, &log.author.space);
+                        let record = touch(connection, key, of.0, of.1, of.2)?;
                         let mut statement = connection
                             .prepare_cached("INSERT OR IGNORE INTO stale (record) VALUES (?1)")?;
                         statement.execute([record])?;
@@ -363,35 +361,49 @@ impl Journal {
         Ok(())
     }
 
-    /// Holds back changes that the guard in front of Automerge refused.
+    /// Notes what the gate said of a record's entries, in the place of what it said before: those that do not count,
+    /// each with its reason.
     ///
     /// # Errors
     /// The store cannot be written; the transaction must be rolled back.
-    pub fn hold_back(&mut self, connection: &Connection, entries: &[i64]) -> Result<()> {
-        for key in entries {
-            let (log, seq) = split_key(*key);
-            let Some((id, _)) = self.log_id(log) else {
-                continue;
-            };
-            let mut all = exceptions(connection, log)?;
-            if all.iter().any(|exception| exception.range.contains(&seq)) {
-                continue;
+    pub fn hold(
+        &mut self,
+        connection: &Connection,
+        record: i64,
+        held: &BTreeMap<i64, Reason>,
+    ) -> Result<()> {
+        let mut statement =
+            connection.prepare_cached("SELECT entry, reason FROM held WHERE record = ?1")?;
+        let before = statement.query_map([record], |row| {
+            Ok((
+                row.get(0)?,
+                Reason::of(row.get(1)?).unwrap_or(Reason::NewerVersion),
+            ))
+        })?;
+        let before = before.collect::<Result<BTreeMap<i64, Reason>, _>>()?;
+        if before == *held {
+            return Ok(());
+        }
+        connection
+            .prepare_cached("DELETE FROM held WHERE record = ?1")?
+            .execute([record])?;
+        let mut insert = connection
+            .prepare_cached("INSERT INTO held (entry, record, reason) VALUES (?1, ?2, ?3)")?;
+        for (entry, reason) in held {
+            insert.execute(params![entry, record, reason.code()])?;
+        }
+        let differs = |(entry, reason): &(&i64, &Reason)| before.get(*entry) != Some(*reason);
+        let changed = held.iter().filter(differs).map(|(entry, _)| *entry);
+        let gone = before
+            .keys()
+            .filter(|entry| !held.contains_key(*entry))
+            .copied();
+        let logs: BTreeSet<i64> = changed.chain(gone).map(|key| split_key(key).0).collect();
+        for log in logs {
+            if let Some((id, _)) = self.log_id(log) {
+                self.touched.insert(id);
+                self.unreceipted.insert(id);
             }
-            all.push(Exception {
-                range: seq..seq + 1,
-                reason: Reason::Guard,
-            });
-            all.sort_by_key(|exception| exception.range.start);
-            merge_ranges(&mut all);
-            connection
-                .prepare_cached("DELETE FROM exceptions WHERE log = ?1")?
-                .execute([log])?;
-            for exception in &all {
-                insert_exception(connection, log, exception)?;
-            }
-            mark_stale(connection, log, &(seq..seq + 1))?;
-            self.touched.insert(id);
-            self.unreceipted.insert(id);
         }
         Ok(())
     }
@@ -615,9 +627,9 @@ impl Journal {
     /// The store cannot be written; the transaction must be rolled back.
     pub fn reproject(&mut self, connection: &Connection) -> Result<()> {
         connection.execute_batch(
-            "DELETE FROM exceptions; DELETE FROM touches; DELETE FROM stale;
+            "DELETE FROM exceptions; DELETE FROM held; DELETE FROM touches; DELETE FROM stale;
              DELETE FROM mentions; DELETE FROM requests; DELETE FROM answers;
-             UPDATE records SET version = 0, kind = NULL, number = NULL, title = NULL,
+             UPDATE records SET version = 0, founded = 0, kind = NULL, number = NULL, title = NULL,
                  status = NULL, facts = NULL, conflicts = 0, waiting = 0, state = NULL;",
         )?;
         for log in self.logs.values_mut() {

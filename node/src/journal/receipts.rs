@@ -6,7 +6,7 @@ use lianxin_protocol::message::Receipt;
 use lianxin_protocol::space::SpaceId;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::{Journal, OwnCoverage, exceptions};
+use super::{Journal, OwnCoverage, withheld};
 use crate::error::{Code, Error, Result};
 
 impl Journal {
@@ -21,7 +21,7 @@ impl Journal {
                 continue;
             };
             let stored = log.tip().position();
-            let mut exceptions = exceptions(connection, log.key)?;
+            let mut exceptions = withheld(connection, log.key)?;
             exceptions.retain(|exception| exception.range.start < stored.len);
             if exceptions.len() > limits::EXCEPTIONS_MAX {
                 // Too many to name each: the last one named spans the rest, so that none is overstated.

@@ -14,7 +14,7 @@ use lianxin_protocol::part::PartRef;
 use serde_json::{Map, Value, json};
 
 use super::numbers::{HUB_NO, is_numbered, same_number};
-use super::{Gathered, acts_for};
+use super::{Gathered, WAITING, acts_for};
 
 /// Stands among the unreadable keys of a record that has entries of kinds which a newer version knows.
 pub const NEWER_ENTRIES: &str = "entries";
@@ -84,7 +84,7 @@ pub struct Content {
 impl Content {
     /// What is shown of a record.
     pub(super) fn of(gathered: &Gathered, authority: &Authority) -> Self {
-        let view = gathered.built.document.view();
+        let view = gathered.document.view();
         let kind = view.kind.as_deref();
         let kind = kind.and_then(|kind| Catalogue::standard().kind(kind));
         let (mut facts, mut texts, conflicts) = gathered.typed(&view);
@@ -151,7 +151,7 @@ impl Content {
             conflicts,
             events,
             mentions,
-            waiting: gathered.built.waiting.len(),
+            waiting: gathered.held.values().filter(|it| **it == WAITING).count(),
             unreadable,
         }
     }
@@ -379,7 +379,7 @@ impl Gathered {
             .cloned()
     }
 
-    fn json(&self, key: &str, value: &Scalar) -> Value {
+    pub(super) fn json(&self, key: &str, value: &Scalar) -> Value {
         match value {
             Scalar::Part(reference) => json!(self.text(key, reference)),
             Scalar::Str(_) | Scalar::Int(_) | Scalar::Bool(_) => json!(fact(value)),

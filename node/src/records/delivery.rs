@@ -9,10 +9,10 @@ use lianxin_protocol::log::LogId;
 use lianxin_protocol::message::Receipt;
 use rusqlite::{Connection, params};
 
-use super::touches;
+use super::{WAITING, touches};
 use crate::error::Result;
 use crate::journal::segments::{entry_key, split_key};
-use crate::journal::{Journal, exceptions, read_receipt};
+use crate::journal::{Journal, read_receipt, withheld};
 
 /// How far a record has come, the same words everywhere 状态.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,19 +103,28 @@ impl Coverage {
             let (log, seq) = split_key(key);
             // A fork or a revocation is known here as well as at the hub, whose last word may be older
             // or out of this device's reach. Of its own rights a device may know less than the hub.
-            let held = exceptions(connection, log)?;
+            let held = withheld(connection, log)?;
             let reason = held.iter().find(|held| held.range.contains(&seq));
             let final_here =
                 |reason| matches!(reason, Reason::Forked | Reason::Revoked | Reason::Guard);
             if let Some(held) = reason
+                && held.reason != WAITING
                 && (self.hub || final_here(held.reason))
             {
                 return Ok((State::Quarantined, Some(held.reason)));
+            }
+            if self.hub && reason.is_some_and(|held| held.reason == WAITING) {
+                state = State::Sending;
             }
             if self.hub || self.hubs.contains(&log) {
                 continue;
             }
             match self.receipts.get(&log) {
+                Some(receipt) if receipt.reason(seq) == Some(WAITING) => {
+                    if state != State::Saved {
+                        state = State::Sending;
+                    }
+                }
                 Some(receipt) if receipt.reason(seq).is_some() => {
                     return Ok((State::Quarantined, receipt.reason(seq)));
                 }
@@ -305,10 +314,12 @@ pub fn waiting(
 /// Records with an entry that does not count: by this device's own judgement, or by the hub's.
 fn quarantined(connection: &Connection, journal: &Journal) -> Result<u64> {
     let own: u64 = connection.query_row(
-        "SELECT count(DISTINCT touches.record) FROM exceptions JOIN touches
-             ON touches.entry >= (exceptions.log << 40) + exceptions.first
-            AND touches.entry < (exceptions.log << 40) + min(exceptions.after, 1 << 39)",
-        [],
+        "SELECT count(*) FROM (
+             SELECT touches.record FROM exceptions JOIN touches
+                 ON touches.entry >= (exceptions.log << 40) + exceptions.first
+                AND touches.entry < (exceptions.log << 40) + min(exceptions.after, 1 << 39)
+             UNION SELECT record FROM held WHERE reason <> ?1)",
+        [WAITING.code()],
         |row| row.get(0),
     )?;
     if own > 0 || journal.identity().authority.is_some() {

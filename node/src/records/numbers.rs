@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lianxin_protocol::catalogue::Kind;
 use lianxin_protocol::number::{DeviceCode, KindCode, Number};
+use lianxin_protocol::space::SpaceId;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::Listed;
@@ -25,6 +26,18 @@ pub(super) struct Series {
     pub(super) made: u16,
     /// Numbers under other numbers: all that are given, stored or not.
     under: BTreeMap<String, BTreeSet<u32>>,
+    /// Entries that the planned saves will write, by space, in the order of planning.
+    entries: BTreeMap<SpaceId, u64>,
+}
+
+impl Series {
+    /// Plans a save of so many entries in a space, and gives how many are planned there before it.
+    pub(super) fn planned(&mut self, space: SpaceId, entries: u64) -> u64 {
+        let planned = self.entries.entry(space).or_default();
+        let before = *planned;
+        *planned += entries;
+        before
+    }
 }
 
 /// Whether the hub numbers this step of a kind, so that it is taken there or asked for.

@@ -315,13 +315,14 @@ fn plan(
     author: &Author,
     series: &mut Series,
 ) -> Result<Planned> {
-    // Ids of one save keep the order in which it makes them: they are what lists are sorted by.
-    let mut random: [u8; 10] = clock::random()?;
-    let [high, low] = series.made.to_be_bytes();
-    (random[0], random[1]) = (high, low);
-    series.made = series.made.saturating_add(1);
-    let id = RecordId::new(author.now_ms, &random);
     let mut save = Save::new(kind.code.as_str(), author, draft)?;
+    // The id names the place that the founding change will have: behind what this save writes before it.
+    let log = journal.prepare(connection, place.space, author.now_ms)?;
+    let before = series.planned(place.space, save.entries());
+    let seq = journal.len_of(&log) + before + save.parts.len() as u64;
+    // Ids of one save keep the order in which it makes them: they are what lists are sorted by.
+    let id = RecordId::founded(author.now_ms + u64::from(series.made), &log, seq);
+    series.made = series.made.saturating_add(1);
     let suffix = kind.parent.as_ref().and_then(|it| it.suffix.as_deref());
     let number = match (&kind.prefix, suffix, &place.parent) {
         (Some(prefix), _, _) => Some(next_number(connection, journal, prefix, author.now_ms)?),
@@ -347,7 +348,7 @@ fn plan(
     if let Some(event) = &kind.register_event {
         let told =
             (told && asks_notice(kind)).then(|| (NOTICE_SHOWN.to_owned(), Scalar::Bool(true)));
-        save.add_event(journal, event, told.into_iter().collect(), author);
+        save.add_event(event, told.into_iter().collect(), author);
     }
     Ok(Planned {
         gathered: Gathered::new(id, place.space),
@@ -530,15 +531,24 @@ pub fn take(
         let text = Some(Fact::Str(number.text.clone()));
         draft.facts.insert(HUB_NO.to_owned(), text);
     }
+    let mut save = Save::new(&kind.code, author, &draft)?;
+    save.become_event(&step.event, author);
+    let mut series = Series::default();
+    series.planned(gathered.space, save.entries());
     let mut planned = Vec::new();
     if step.makes.is_some() || !step.moves.is_empty() {
         let whole = super::rows(connection, &[key])?.pop();
         let message = "this record is not merged yet";
         let whole = whole.ok_or_else(|| Error::new(Code::StepRefused, message))?;
-        planned = effects::of(connection, journal, (&whole, step), &draft, author)?;
+        planned = effects::of(
+            connection,
+            journal,
+            (&whole, step),
+            &draft,
+            author,
+            &mut series,
+        )?;
     }
-    let mut save = Save::new(&kind.code, author, &draft)?;
-    save.become_event(journal, &step.event, author);
     planned.insert(0, Planned { gathered, save });
     let saved = write_all(connection, journal, planned, author)?;
     if let Some(number) = &number {
@@ -628,28 +638,23 @@ pub fn may_edit(journal: &Journal, gathered: &Gathered) -> bool {
     space.is_none_or(|space| may_write(journal, space).is_ok())
 }
 
+/// Gathers a record to write on it. A log that can write no more there ends, so that the save begins another.
 fn writable(connection: &Connection, journal: &mut Journal, key: i64) -> Result<Gathered> {
     let gathered = gather_written(connection, journal, key)?;
-    if !gathered.built.waiting.is_empty() {
-        let message = "some changes of this record have not arrived yet";
-        return Err(Error::new(Code::RecordWaiting, message));
-    }
-    if gathered.built.document.heads().is_empty() && gathered.refused.is_empty() {
-        // Its author was revoked a moment ago, and lists have not caught up.
+    if gathered.document.is_empty() {
+        // Its founder has not come, or was revoked a moment ago, and lists have not caught up.
         let message = "no change of this record counts at present";
         return Err(Error::new(Code::RecordWaiting, message));
     }
     if let Some(space) = journal.authority().space(&gathered.space) {
         may_write(journal, space)?;
     }
+    if let Some(log) = journal.own_log(gathered.space)
+        && !gathered.document.is_open(&log.actor())
+    {
+        journal.begin_anew(&log)?;
+    }
     Ok(gathered)
-}
-
-/// A key that no other device and no other save can choose: the hybrid clock and the device.
-fn event_key(journal: &mut Journal, now_ms: u64) -> String {
-    let hlc = journal.tick(now_ms);
-    let device = lianxin_protocol::identity::short(&journal.identity().key());
-    format!("{hlc:016x}-{device}")
 }
 
 /// A save that has been planned and not written.
@@ -695,16 +700,14 @@ impl Save {
         Ok(Self { edit, parts })
     }
 
+    /// Entries that it will write: its parts and the change.
+    fn entries(&self) -> u64 {
+        self.parts.len() as u64 + 1
+    }
+
     /// Adds an event.
-    fn add_event(
-        &mut self,
-        journal: &mut Journal,
-        event: &str,
-        data: BTreeMap<String, Scalar>,
-        author: &Author,
-    ) {
+    fn add_event(&mut self, event: &str, data: BTreeMap<String, Scalar>, author: &Author) {
         self.edit.events.push(NewEvent {
-            key: event_key(journal, author.now_ms),
             event: event.to_owned(),
             at_ms: i64::try_from(author.now_ms).unwrap_or(i64::MAX),
             data,
@@ -712,11 +715,11 @@ impl Save {
     }
 
     /// Makes what it holds the data of an event.
-    fn become_event(&mut self, journal: &mut Journal, event: &str, author: &Author) {
+    fn become_event(&mut self, event: &str, author: &Author) {
         let data = std::mem::take(&mut self.edit.fields);
         let given = |(key, value): (String, Option<Scalar>)| Some((key, value?));
         let data = data.into_iter().filter_map(given).collect();
-        self.add_event(journal, event, data, author);
+        self.add_event(event, data, author);
     }
 
     /// Writes the save: parts first, then the change that refers to them, as one group.
@@ -728,6 +731,11 @@ impl Save {
         author: &Author,
     ) -> Result<Saved> {
         let log = journal.prepare(connection, gathered.space, author.now_ms)?;
+        let place = journal.len_of(&log) + self.parts.len() as u64;
+        if gathered.document.is_empty() && !gathered.id.is_founded_at(&log, place) {
+            let message = "a record was planned for another place in this device's log";
+            return Err(Error::new(Code::Internal, message));
+        }
         let change = gathered
             .document()
             .edit(&log.actor(), &self.edit)
@@ -753,12 +761,10 @@ impl Save {
             payload: change.bytes,
         });
         let entries = journal.append(connection, gathered.space, group, author.now_ms)?;
-        let mut statement = connection
-            .prepare_cached("SELECT id, version FROM records WHERE record = ?1 AND space = ?2")?;
-        let (key, version): (i64, i64) = statement
-            .query_row(params![record.0, gathered.space.0], |row| {
-                Ok((row.get(0)?, row.get(1)?))
-            })?;
+        let mut statement =
+            connection.prepare_cached("SELECT id, version FROM records WHERE record = ?1")?;
+        let (key, version): (i64, i64) =
+            statement.query_row([record.0], |row| Ok((row.get(0)?, row.get(1)?)))?;
         drop(statement);
         let device = journal.identity().key();
         let hlc = journal.now();
@@ -780,8 +786,8 @@ fn refused(error: EditError) -> Error {
         EditError::TooLarge { .. } => {
             Error::because(Code::TooLarge, "the save is too large", error)
         }
-        EditError::RecordFull => {
-            let message = "this record has as many changes as one may have";
+        EditError::LogClosed => {
+            let message = "this save is larger than what this device may still write here";
             Error::new(Code::RecordFull, message)
         }
         error => Error::because(

@@ -137,7 +137,7 @@ CREATE TABLE receipts (
 
 ------------------------------------------------------------------------------------------------------
 
--- What does not count, and why: from rights, cuts, forks and the guard in front of Automerge.
+-- What does not count by rights, cuts and forks, and why.
 CREATE TABLE exceptions (
     log    INTEGER NOT NULL,
     first  INTEGER NOT NULL,
@@ -146,6 +146,14 @@ CREATE TABLE exceptions (
     PRIMARY KEY (log, first)
 ) STRICT, WITHOUT ROWID;
 
+-- Entries of records that the gate does not let count, each with its reason: made anew with the record's row.
+CREATE TABLE held (
+    entry  INTEGER PRIMARY KEY,
+    record INTEGER NOT NULL,
+    reason INTEGER NOT NULL
+) STRICT;
+CREATE INDEX held_record ON held (record);
+
 -- Which entries belong to a record.
 CREATE TABLE touches (
     entry  INTEGER PRIMARY KEY,
@@ -153,13 +161,14 @@ CREATE TABLE touches (
 ) STRICT;
 CREATE INDEX touches_record ON touches (record, entry);
 
--- One row a record of a space: a device of another space that uses the same id makes a record of its
--- own there. version moves with its touches and with what of them counts, so that a merge made from less
--- is not written back; it is bookkeeping of this store and shown nowhere.
+-- One row a record: its id names the log that founded it, and with it one space. founded is 0 until that log's entry
+-- is here, and space that of whoever named the id first. version moves with its touches and with what of them
+-- counts, so that a merge made from less is not written back; it is bookkeeping of this store and shown nowhere.
 CREATE TABLE records (
     id        INTEGER PRIMARY KEY,
-    record    BLOB NOT NULL,
+    record    BLOB NOT NULL UNIQUE,
     space     BLOB NOT NULL,
+    founded   INTEGER NOT NULL DEFAULT 0,
     version   INTEGER NOT NULL DEFAULT 0,
     kind      TEXT,
     number    TEXT,
@@ -168,8 +177,7 @@ CREATE TABLE records (
     facts     TEXT,
     conflicts INTEGER NOT NULL DEFAULT 0,
     waiting   INTEGER NOT NULL DEFAULT 0,
-    state     BLOB,
-    UNIQUE (record, space)
+    state     BLOB
 ) STRICT;
 CREATE INDEX records_number ON records (number) WHERE number IS NOT NULL;
 CREATE INDEX records_status ON records (kind, status, record);

@@ -1,8 +1,8 @@
-//! The gate in front of Automerge: decides whether a foreign change may be decoded at all.
+//! The guard in front of Automerge: decides whether a foreign change may be decoded at all.
 //!
 //! Owns the byte-level checks of one change chunk and their limits. Must not know what a record
 //! means, and must not look at any other change: whatever needs more than these bytes belongs to
-//! `build`.
+//! the [`gate`](super::gate).
 //!
 //! Invariants:
 //! - Automerge sees only an uncompressed change chunk (type 1) whose checksum, digest, author and
@@ -27,6 +27,8 @@ use automerge::Change;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
+use super::columns::{Bounds, Columns, MAX_COUNTER, Reader};
+use super::ops::{self, Misshapen, Op};
 use super::{ActorId, ChangeHash};
 use crate::limits;
 
@@ -50,30 +52,6 @@ const MAGIC: [u8; 4] = [0x85, 0x6f, 0x4a, 0x83];
 const CHUNK_TYPE_CHANGE: u8 = 1;
 /// Where the hashed part of a chunk begins: after the magic and the checksum.
 const HASHED_FROM: usize = 8;
-/// Automerge keeps operation counters and sequence numbers in 32 bits and panics beyond.
-const MAX_COUNTER: u64 = u32::MAX as u64;
-
-/// Column specifications of the change format: column id, four bits to the left, and the type of
-/// the column. Bit 3, which none of them has, would say that the column is deflated.
-/// <https://automerge.org/automerge-binary-format-spec/>
-mod column {
-    pub(super) const OBJECT_ACTOR: u64 = 1;
-    pub(super) const OBJECT_COUNTER: u64 = 2;
-    pub(super) const KEY_ACTOR: u64 = 17;
-    pub(super) const KEY_COUNTER: u64 = 19;
-    pub(super) const KEY_STRING: u64 = 21;
-    pub(super) const INSERT: u64 = 52;
-    pub(super) const ACTION: u64 = 66;
-    pub(super) const VALUE_META: u64 = 86;
-    pub(super) const VALUE: u64 = 87;
-    pub(super) const PRED_COUNT: u64 = 112;
-    pub(super) const PRED_ACTOR: u64 = 113;
-    pub(super) const PRED_COUNTER: u64 = 115;
-    pub(super) const EXPAND: u64 = 148;
-    pub(super) const MARK_NAME: u64 = 165;
-    pub(super) const DEFLATED: u64 = 0b1000;
-}
-
 /// What one change may cost. [`Limits::default`] is what the protocol prescribes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -187,7 +165,9 @@ pub struct GuardedChange {
     pub(super) change: Change,
     pub(super) other_actors: Vec<ActorId>,
     pub(super) start_op: u64,
-    pub(super) ops: u64,
+    pub(super) op_count: u64,
+    /// What it does, or why that is not of the closed shape.
+    pub(super) ops: Result<Vec<Op>, Misshapen>,
     hash: ChangeHash,
     actor: ActorId,
     seq: u64,
@@ -225,7 +205,7 @@ impl GuardedChange {
             && change.seq() == header.seq
             && change.start_op().get() == header.start_op
             && change.deps().len() == header.deps.len()
-            && u64::try_from(change.len()) == Ok(header.ops);
+            && u64::try_from(change.len()) == Ok(header.op_count);
         if !agrees {
             return Err(GuardError::Malformed("decoded otherwise than read"));
         }
@@ -233,6 +213,7 @@ impl GuardedChange {
             change,
             other_actors: header.other_actors,
             start_op: header.start_op,
+            op_count: header.op_count,
             ops: header.ops,
             hash,
             actor: *actor,
@@ -266,10 +247,16 @@ impl GuardedChange {
         &self.deps
     }
 
+    /// The chunk.
+    #[must_use]
+    pub fn raw_bytes(&self) -> &[u8] {
+        self.change.raw_bytes()
+    }
+
     /// Highest operation counter in use after this change; a change that depends on it begins one above.
     #[must_use]
     pub fn max_op(&self) -> u64 {
-        (self.start_op + self.ops).saturating_sub(1)
+        (self.start_op + self.op_count).saturating_sub(1)
     }
 }
 
@@ -279,7 +266,8 @@ struct Header {
     seq: u64,
     start_op: u64,
     other_actors: Vec<ActorId>,
-    ops: u64,
+    op_count: u64,
+    ops: Result<Vec<Op>, Misshapen>,
 }
 
 impl Header {
@@ -323,325 +311,23 @@ impl Header {
         if !reader.0.is_empty() {
             return Err(GuardError::Malformed("bytes after the columns"));
         }
-        let actors = other_actors.len() as u64 + 1;
-        let ops = columns.count_ops(&Bounds {
-            actors,
+        let actors: Vec<ActorId> = [*actor].into_iter().chain(other_actors.clone()).collect();
+        let op_count = columns.count_ops(&Bounds {
+            actors: actors.len() as u64,
             ops: limits.ops.min(raw.len()),
             key_bytes: limits.key_bytes,
         })?;
-        if start_op + ops > MAX_COUNTER {
+        if start_op + op_count > MAX_COUNTER {
             return Err(GuardError::Malformed("operation numbers run out"));
         }
+        let ops = ops::read(&columns, &actors, op_count);
         Ok(Self {
             deps,
             seq,
             start_op,
             other_actors,
+            op_count,
             ops,
         })
-    }
-}
-
-/// The bytes of each known column; empty where the change has none.
-#[derive(Default)]
-struct Columns<'a> {
-    object_actor: &'a [u8],
-    object_counter: &'a [u8],
-    key_actor: &'a [u8],
-    key_counter: &'a [u8],
-    key_string: &'a [u8],
-    insert: &'a [u8],
-    action: &'a [u8],
-    value_meta: &'a [u8],
-    value: &'a [u8],
-    pred_count: &'a [u8],
-    pred_actor: &'a [u8],
-    pred_counter: &'a [u8],
-    expand: &'a [u8],
-    mark_name: &'a [u8],
-}
-
-/// What the columns of one change are measured against.
-struct Bounds {
-    /// Actors that the change may refer to: its own and the others it lists.
-    actors: u64,
-    ops: usize,
-    key_bytes: usize,
-}
-
-impl<'a> Columns<'a> {
-    fn read(reader: &mut Reader<'a>) -> Result<Self, GuardError> {
-        let column_count = reader.count()?;
-        let mut specs = Vec::new();
-        let mut last = None;
-        for _ in 0..column_count {
-            let spec = reader.unsigned()?;
-            let len = reader.count()?;
-            if spec & column::DEFLATED != 0 {
-                return Err(GuardError::Malformed("deflated column"));
-            }
-            if last.is_some_and(|last| spec <= last) {
-                return Err(GuardError::Malformed("columns out of order"));
-            }
-            last = Some(spec);
-            specs.push((spec, len));
-        }
-        let mut columns = Self::default();
-        for (spec, len) in specs {
-            let slot = match spec {
-                column::OBJECT_ACTOR => &mut columns.object_actor,
-                column::OBJECT_COUNTER => &mut columns.object_counter,
-                column::KEY_ACTOR => &mut columns.key_actor,
-                column::KEY_COUNTER => &mut columns.key_counter,
-                column::KEY_STRING => &mut columns.key_string,
-                column::INSERT => &mut columns.insert,
-                column::ACTION => &mut columns.action,
-                column::VALUE_META => &mut columns.value_meta,
-                column::VALUE => &mut columns.value,
-                column::PRED_COUNT => &mut columns.pred_count,
-                column::PRED_ACTOR => &mut columns.pred_actor,
-                column::PRED_COUNTER => &mut columns.pred_counter,
-                column::EXPAND => &mut columns.expand,
-                column::MARK_NAME => &mut columns.mark_name,
-                _ => return Err(GuardError::Malformed("unknown column")),
-            };
-            *slot = reader.take(len)?;
-        }
-        Ok(columns)
-    }
-
-    /// The number of operations, once every column is known to have one row for each of them.
-    fn count_ops(&self, bounds: &Bounds) -> Result<u64, GuardError> {
-        let max = bounds.ops as u64;
-        let ops = unsigned_rows(self.action, max, |_, _| Ok(()))?;
-        let one_each = |rows: u64| {
-            if rows == ops || rows == 0 {
-                Ok(())
-            } else {
-                Err(GuardError::Malformed("rows of a column"))
-            }
-        };
-        let actor_index = |value: u64, _| at_most(value, bounds.actors - 1, "actor index");
-        let counter = |value: u64, _| at_most(value, MAX_COUNTER, "operation number");
-
-        one_each(unsigned_rows(self.object_actor, max, actor_index)?)?;
-        one_each(unsigned_rows(self.object_counter, max, counter)?)?;
-        one_each(unsigned_rows(self.key_actor, max, actor_index)?)?;
-        one_each(counter_rows(self.key_counter, max)?)?;
-        let mut key_bytes = bounds.key_bytes as u64;
-        one_each(string_rows(self.key_string, max, &mut key_bytes)?)?;
-        one_each(string_rows(self.mark_name, max, &mut key_bytes)?)?;
-        one_each(boolean_rows(self.insert, max)?)?;
-        one_each(boolean_rows(self.expand, max)?)?;
-
-        let mut value_bytes = 0_u64;
-        one_each(unsigned_rows(self.value_meta, max, |meta, count| {
-            // The low four bits name the type; null, false and true (0 to 2) have no bytes of their
-            // own.
-            let len = if meta & 0b1111 > 2 { meta >> 4 } else { 0 };
-            value_bytes = value_bytes.saturating_add(len.saturating_mul(count));
-            Ok(())
-        })?)?;
-        if value_bytes != self.value.len() as u64 {
-            return Err(GuardError::Malformed("length of the values"));
-        }
-
-        let mut preds = 0_u64;
-        one_each(unsigned_rows(self.pred_count, max, |in_op, count| {
-            preds = preds.saturating_add(in_op.saturating_mul(count));
-            Ok(())
-        })?)?;
-        // Both columns are bounded like all others, hence their sum is.
-        let pred_actors = unsigned_rows(self.pred_actor, max, actor_index)?;
-        let pred_counters = counter_rows(self.pred_counter, max)?;
-        if pred_actors != preds || pred_counters != preds {
-            return Err(GuardError::Malformed("rows of the predecessors"));
-        }
-        Ok(ops)
-    }
-}
-
-fn at_most(value: u64, max: u64, what: &'static str) -> Result<(), GuardError> {
-    if value <= max {
-        Ok(())
-    } else {
-        Err(GuardError::Malformed(what))
-    }
-}
-
-/// Rows of a run-length encoded column of unsigned numbers. `visit` gets each value with its
-/// repetitions.
-fn unsigned_rows(
-    column: &[u8],
-    max: u64,
-    mut visit: impl FnMut(u64, u64) -> Result<(), GuardError>,
-) -> Result<u64, GuardError> {
-    runs(column, max, |reader, count| {
-        let value = reader.unsigned()?;
-        visit(value, count)
-    })
-}
-
-/// Rows of a run-length encoded column of differences between operation counters.
-fn counter_rows(column: &[u8], max: u64) -> Result<u64, GuardError> {
-    let mut counter = 0_i128;
-    runs(column, max, |reader, count| {
-        // Within a run the counter only rises or only falls, so its end bounds all of it.
-        counter += i128::from(reader.signed()?) * i128::from(count);
-        if (0..=i128::from(MAX_COUNTER)).contains(&counter) {
-            Ok(())
-        } else {
-            Err(GuardError::Malformed("operation number"))
-        }
-    })
-}
-
-/// Rows of a run-length encoded column of strings; what they take once expanded is deducted from
-/// `budget`.
-fn string_rows(column: &[u8], max: u64, budget: &mut u64) -> Result<u64, GuardError> {
-    runs(column, max, |reader, count| {
-        let len = reader.count()?;
-        reader.take(len)?;
-        let expanded = (len as u64).saturating_mul(count);
-        *budget = budget.checked_sub(expanded).ok_or(GuardError::TooManyOps)?;
-        Ok(())
-    })
-}
-
-/// Rows of a run-length encoded column: a positive count repeats the value that follows, a negative
-/// count announces so many single values, and zero announces a number of absent ones.
-fn runs(
-    column: &[u8],
-    max: u64,
-    mut value: impl FnMut(&mut Reader<'_>, u64) -> Result<(), GuardError>,
-) -> Result<u64, GuardError> {
-    let mut reader = Reader(column);
-    let mut rows = 0_u64;
-    while !reader.0.is_empty() {
-        let count = reader.signed()?;
-        let len = if count == 0 {
-            reader.unsigned()?
-        } else {
-            count.unsigned_abs()
-        };
-        if len == 0 {
-            return Err(GuardError::Malformed("empty run"));
-        }
-        rows = add_rows(rows, len, max)?;
-        if count > 0 {
-            value(&mut reader, len)?;
-        } else if count < 0 {
-            for _ in 0..len {
-                value(&mut reader, 1)?;
-            }
-        }
-    }
-    Ok(rows)
-}
-
-/// Rows of a column of booleans: lengths of the runs of false and true in turn, beginning with
-/// false.
-fn boolean_rows(column: &[u8], max: u64) -> Result<u64, GuardError> {
-    let mut reader = Reader(column);
-    let mut rows = 0_u64;
-    while !reader.0.is_empty() {
-        rows = add_rows(rows, reader.unsigned()?, max)?;
-    }
-    Ok(rows)
-}
-
-fn add_rows(rows: u64, more: u64, max: u64) -> Result<u64, GuardError> {
-    let rows = rows.saturating_add(more);
-    if rows <= max {
-        Ok(rows)
-    } else {
-        Err(GuardError::TooManyOps)
-    }
-}
-
-/// What is left to read. Numbers are LEB128 in their shortest form; any other form is refused.
-struct Reader<'a>(&'a [u8]);
-
-impl<'a> Reader<'a> {
-    const ENDED: GuardError = GuardError::Malformed("ends too early");
-    const NUMBER: GuardError = GuardError::Malformed("number");
-
-    fn take(&mut self, len: usize) -> Result<&'a [u8], GuardError> {
-        let (taken, rest) = self.0.split_at_checked(len).ok_or(Self::ENDED)?;
-        self.0 = rest;
-        Ok(taken)
-    }
-
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], GuardError> {
-        self.take(N)?.try_into().map_err(|_| Self::ENDED)
-    }
-
-    fn byte(&mut self) -> Result<u8, GuardError> {
-        let (first, rest) = self.0.split_first().ok_or(Self::ENDED)?;
-        self.0 = rest;
-        Ok(*first)
-    }
-
-    /// An actor: always sixteen bytes, being cut from a log's identity.
-    fn actor(&mut self) -> Result<ActorId, GuardError> {
-        if self.unsigned()? == 16 {
-            self.array()
-        } else {
-            Err(GuardError::Malformed("actor"))
-        }
-    }
-
-    /// A number of things of at least one byte each, hence no more than there are bytes left.
-    fn count(&mut self) -> Result<usize, GuardError> {
-        let count = usize::try_from(self.unsigned()?).map_err(|_| Self::ENDED)?;
-        if count <= self.0.len() {
-            Ok(count)
-        } else {
-            Err(Self::ENDED)
-        }
-    }
-
-    fn unsigned(&mut self) -> Result<u64, GuardError> {
-        let mut value = 0_u64;
-        for shift in (0..u64::BITS).step_by(7) {
-            let byte = self.byte()?;
-            let low = u64::from(byte & 0x7f);
-            if (low << shift) >> shift != low {
-                return Err(Self::NUMBER);
-            }
-            value |= low << shift;
-            if byte & 0x80 == 0 {
-                return if byte == 0 && shift > 0 {
-                    Err(Self::NUMBER)
-                } else {
-                    Ok(value)
-                };
-            }
-        }
-        Err(Self::NUMBER)
-    }
-
-    fn signed(&mut self) -> Result<i64, GuardError> {
-        let mut value = 0_i128;
-        let mut previous = 0_u8;
-        for shift in (0..u64::BITS).step_by(7) {
-            let byte = self.byte()?;
-            value |= i128::from(byte & 0x7f) << shift;
-            if byte & 0x80 == 0 {
-                let negative = byte & 0x40 != 0;
-                let sign_only = byte == if negative { 0x7f } else { 0 };
-                if shift > 0 && sign_only && (previous & 0x40 != 0) == negative {
-                    return Err(Self::NUMBER);
-                }
-                let value = if negative {
-                    value - (1_i128 << (shift + 7))
-                } else {
-                    value
-                };
-                return i64::try_from(value).map_err(|_| Self::NUMBER);
-            }
-            previous = byte;
-        }
-        Err(Self::NUMBER)
     }
 }

@@ -7,8 +7,8 @@
 //! Invariants:
 //! - Total and deterministic: any document gives a view, and equal sets of changes give equal
 //!   views.
-//! - Nothing is hidden: what has no place in the model is named in [`View::unreadable`].
-//! - An event's values count only if the change that made the event wrote them.
+//! - The gate lets in nothing that has no place in the model. Should Automerge show something else all the same, it
+//!   is named in [`View::unreadable`], not hidden.
 //!
 //! Rejected: to hydrate the document into nested values and read those. It allocates every value
 //! twice and loses both conflicts and authorship.
@@ -16,18 +16,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use automerge::iter::MapRangeItem;
-use automerge::legacy::{Key, ObjectId, OpType};
 use automerge::{
     AutomergeError, ObjId, ObjType, ROOT, ReadDoc, ScalarValue, ScalarValueRef, Value, ValueRef,
 };
 
-use super::{AT, ActorId, BY, ChangeHash, Document, EVENT, EVENTS, FIELDS, KIND, Node, Scalar};
-
-/// Most events of one record that a view shows: 1,024. A case that is contested for years has about
-/// a hundred; the closure of [`EventView::preds`] grows with the square. Those beyond, in causal
-/// order, are listed in [`View::unreadable`].
-pub const MAX_EVENTS: usize = 1024;
+use super::gate::Node;
+use super::ops::{Object, OpId};
+use super::{AT, ActorId, BY, ChangeHash, Document, EVENT, EVENTS, FIELDS, KIND, Scalar};
 
 /// The present state of a record.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,8 +38,8 @@ pub struct View {
     /// of the change, and within one change as they were written.
     pub events: Vec<EventView>,
     /// What is there but does not fit the model, sorted: the key of a field, `/key` for a key of
-    /// the root, `/events/key` for an event. A field is named if any of its values does not fit,
-    /// and shown with those that do. `/` alone: the document could not be read at all.
+    /// the root, `/events/key` for an event; `/` alone: the document could not be read at all.
+    /// Empty, unless this software has a defect.
     pub unreadable: Vec<String>,
 }
 
@@ -74,7 +69,7 @@ pub struct Candidate {
 /// An event of a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventView {
-    /// Its key in the record. Two events share one only if a device broke the rules.
+    /// Its key in the record.
     pub key: String,
     /// What happened.
     pub event: String,
@@ -106,10 +101,21 @@ pub struct HistoryEntry {
     pub deps: Vec<ChangeHash>,
     /// Account of the writer.
     pub by: Option<String>,
-    /// Keys of the fields it set or cleared, sorted.
-    pub fields: Vec<String>,
+    /// What it did to fields, by key, sorted.
+    pub fields: Vec<FieldChange>,
     /// Keys of the events it added, sorted.
     pub events: Vec<String>,
+}
+
+/// What one change did to one field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldChange {
+    /// The field.
+    pub key: String,
+    /// The values that it took the place of, sorted: several if it settled a conflict, none if there was nothing.
+    pub old: Vec<Scalar>,
+    /// The value that it set; none if it cleared the field.
+    pub new: Option<Scalar>,
 }
 
 impl Document {
@@ -123,36 +129,64 @@ impl Document {
     }
 
     /// The changes in causal order; where that leaves a choice, by hash.
-    ///
-    /// Costs more than a view, for it decodes every change. A change whose operations cannot be
-    /// read is listed without fields and events.
     #[must_use]
     pub fn history(&self) -> Vec<HistoryEntry> {
-        let map = |key| record_map(&self.automerge, &self.nodes, key);
-        let maps =
-            catch_unwind(AssertUnwindSafe(|| (map(FIELDS), map(EVENTS)))).unwrap_or_default();
-        self.nodes
-            .iter()
-            .map(|node| {
-                let mut entry = HistoryEntry {
-                    hash: node.hash,
-                    actor: node.actor,
-                    seq: node.change.seq(),
-                    deps: self.hashes(&node.deps),
-                    by: None,
-                    fields: Vec::new(),
-                    events: Vec::new(),
-                };
-                let told = catch_unwind(AssertUnwindSafe(|| tell(self, node, &maps)));
-                (entry.by, entry.fields, entry.events) = told.unwrap_or_default();
-                entry
-            })
-            .collect()
+        let mut writers: Vec<Option<String>> = Vec::with_capacity(self.graph.nodes.len());
+        let mut entries = Vec::with_capacity(self.graph.nodes.len());
+        for node in &self.graph.nodes {
+            let (own, fields, events) = self.told(node);
+            // Who does not say who writes is whoever the newest change under this one says.
+            let newest = node.deps.iter().max().and_then(|dep| writers.get(*dep));
+            let by = own.or_else(|| newest.cloned().flatten());
+            writers.push(by.clone());
+            entries.push(HistoryEntry {
+                hash: node.change.hash(),
+                actor: node.change.actor(),
+                seq: node.change.seq(),
+                deps: self.hashes(&node.deps),
+                by,
+                fields,
+                events,
+            });
+        }
+        entries
+    }
+
+    /// The account that a change names, what it did to fields, and the events it added.
+    fn told(&self, node: &Node) -> (Option<String>, Vec<FieldChange>, Vec<String>) {
+        let (mut by, mut events) = (None, Vec::new());
+        let mut fields: BTreeMap<&str, (BTreeSet<&Scalar>, Option<&Scalar>)> = BTreeMap::new();
+        for op in node.change.ops.as_deref().unwrap_or_default() {
+            if let Some(key) = self.graph.field_of(op) {
+                let (old, new) = fields.entry(key).or_default();
+                let replaced = op
+                    .preds
+                    .iter()
+                    .filter_map(|pred| self.graph.operation(pred));
+                old.extend(replaced.filter_map(|(_, op)| op.value()));
+                *new = op.value().or(*new);
+            } else if let Some(key) = self.graph.event_of(op) {
+                events.push(key.to_owned());
+            } else if let (Object::Root, BY, Some(Scalar::Str(account))) =
+                (op.object, op.key.as_str(), op.value())
+            {
+                by = Some(account.clone());
+            }
+        }
+        events.sort_unstable();
+        let fields = fields.into_iter().map(|(key, (old, new))| FieldChange {
+            key: key.to_owned(),
+            old: old.into_iter().cloned().collect(),
+            new: new.cloned(),
+        });
+        (by, fields.collect(), events)
     }
 
     fn hashes(&self, indices: &[usize]) -> Vec<ChangeHash> {
-        let nodes = indices.iter().filter_map(|index| self.nodes.get(*index));
-        let mut hashes: Vec<_> = nodes.map(|node| node.hash).collect();
+        let nodes = indices
+            .iter()
+            .filter_map(|index| self.graph.nodes.get(*index));
+        let mut hashes: Vec<_> = nodes.map(|node| node.change.hash()).collect();
         hashes.sort_unstable();
         hashes
     }
@@ -186,101 +220,27 @@ pub(super) fn settled(
     Ok(found)
 }
 
-/// The map that the record's first change made at a key of the root, whatever stands there now.
-pub(super) fn record_map(doc: &impl ReadDoc, nodes: &[Node], key: &str) -> Option<ObjId> {
-    let first = nodes.first()?;
-    if let [(Value::Object(ObjType::Map), id @ ObjId::Id(counter, actor, _))] =
-        doc.get_all(ROOT, key).ok()?.as_slice()
-        && first.wrote(*counter, actor)
-    {
-        return Some(id.clone());
-    }
-    let made = first
-        .change
-        .decode()
-        .operations
-        .into_iter()
-        .zip(first.start_op..)
-        .find(|(op, _)| {
-            op.obj == ObjectId::Root
-                && matches!(&op.key, Key::Map(made) if made.as_str() == key)
-                && op.action == OpType::Make(ObjType::Map)
-        });
-    // The last number is a hint where the actor is found; Automerge looks further if it is wrong.
-    made.map(|(_, counter)| ObjId::Id(counter, first.actor.into(), 0))
-}
-
-/// Account, field keys and event keys of one change.
-type Told = (Option<String>, Vec<String>, Vec<String>);
-
-fn tell(document: &Document, node: &Node, maps: &(Option<ObjId>, Option<ObjId>)) -> Told {
-    let head = automerge::ChangeHash(node.hash);
-    let by = match document.automerge.get_at(ROOT, BY, &[head]) {
-        Ok(Some((Value::Scalar(value), _))) => value.as_str().map(str::to_owned),
-        _ => None,
-    };
-    let (mut fields, mut events) = (BTreeSet::new(), BTreeSet::new());
-    for op in node.change.decode().operations {
-        let Key::Map(key) = op.key else { continue };
-        if is_object(maps.0.as_ref(), &op.obj) {
-            fields.insert(key.to_string());
-        } else if is_object(maps.1.as_ref(), &op.obj) && matches!(op.action, OpType::Make(_)) {
-            events.insert(key.to_string());
-        }
-    }
-    (
-        by,
-        fields.into_iter().collect(),
-        events.into_iter().collect(),
-    )
-}
-
-fn is_object(object: Option<&ObjId>, named: &ObjectId) -> bool {
-    match (object, named) {
-        (Some(ObjId::Id(counter, actor, _)), ObjectId::Id(id)) => {
-            *counter == id.counter() && actor == id.actor()
-        }
-        _ => false,
-    }
-}
-
 fn read(document: &Document) -> View {
     let doc = &document.automerge;
-    let authors = Authors::of(&document.nodes);
     let mut view = View::default();
-    let maps = [FIELDS, EVENTS].map(|key| (key, record_map(doc, &document.nodes, key)));
-    let mut standing = BTreeMap::new();
+    let (mut events, mut written) = (Vec::new(), BTreeMap::new());
     for item in doc.map_range(ROOT, ..) {
         match (item.key.as_ref(), &item.value) {
             (KIND, ValueRef::Scalar(ScalarValueRef::Str(kind))) => {
                 view.kind = Some(kind.to_string());
             }
             (BY, ValueRef::Scalar(ScalarValueRef::Str(by))) => view.by = Some(by.to_string()),
-            (key @ (FIELDS | EVENTS), ValueRef::Object(ObjType::Map)) if !item.conflict => {
-                standing.insert(key.to_owned(), item.id());
+            (FIELDS, ValueRef::Object(ObjType::Map)) => {
+                written = read_fields(document, &item.id(), &mut view);
+            }
+            (EVENTS, ValueRef::Object(ObjType::Map)) => {
+                read_events(document, &item.id(), &mut events, &mut view.unreadable);
             }
             _ => view.unreadable.push(format!("/{}", item.key)),
         }
     }
-    let mut events = Vec::new();
-    let mut written = BTreeMap::new();
-    for (key, map) in maps {
-        if standing.get(key) != map.as_ref() {
-            view.unreadable.push(format!("/{key}"));
-        }
-        let Some(map) = map else { continue };
-        if key == FIELDS {
-            written = read_fields(document, &authors, &map, &mut view);
-        } else {
-            read_events(document, &authors, &map, &mut events, &mut view.unreadable);
-        }
-    }
     events.sort_unstable_by_key(|found: &FoundEvent| (found.node, found.counter));
-    for beyond in events.drain(MAX_EVENTS.min(events.len())..) {
-        view.unreadable
-            .push(format!("/{EVENTS}/{}", beyond.view.key));
-    }
-    let knowing = link(&document.nodes, &mut events, &written);
+    let knowing = link(&document.graph.nodes, &mut events, &written);
     for (key, field) in &mut view.fields {
         let knows = written.get(key).and_then(|node| knowing.get(node));
         field.knows = knows.cloned().unwrap_or_default();
@@ -292,23 +252,18 @@ fn read(document: &Document) -> View {
 }
 
 /// Reads the fields, and gives the places of the changes that wrote their values.
-fn read_fields(
-    document: &Document,
-    authors: &Authors<'_>,
-    map: &ObjId,
-    view: &mut View,
-) -> BTreeMap<String, usize> {
+fn read_fields(document: &Document, map: &ObjId, view: &mut View) -> BTreeMap<String, usize> {
     let mut written = BTreeMap::new();
     for item in document.automerge.map_range(map, ..) {
         let mut candidates = Vec::new();
         let mut readable = true;
         let mut last = None;
-        let mut add = |value: Option<Scalar>, id: &ObjId| match value.zip(authors.find(id)) {
+        let mut add = |value: Option<Scalar>, id: &ObjId| match value.zip(document.author(id)) {
             Some((value, (place, node))) => {
                 last = Some(place);
                 candidates.push(Candidate {
                     value,
-                    change: node.hash,
+                    change: node.change.hash(),
                 });
             }
             None => readable = false,
@@ -357,58 +312,36 @@ struct FoundEvent {
 
 fn read_events(
     document: &Document,
-    authors: &Authors<'_>,
     map: &ObjId,
     events: &mut Vec<FoundEvent>,
     unreadable: &mut Vec<String>,
 ) {
-    let doc = &document.automerge;
-    for item in doc.map_range(map, ..) {
+    for item in document.automerge.map_range(map, ..) {
         let key = item.key.as_ref();
-        if item.conflict {
-            for (value, id) in doc.get_all(map, key).unwrap_or_default() {
-                let found = (value == Value::Object(ObjType::Map))
-                    .then(|| read_event(document, authors, key, &id))
-                    .flatten();
-                match found {
-                    Some(event) => events.push(event),
-                    None => unreadable.push(format!("/{EVENTS}/{key}")),
-                }
-            }
-        } else {
-            let found = (item.value == ValueRef::Object(ObjType::Map))
-                .then(|| read_event(document, authors, key, &item.id()))
-                .flatten();
-            match found {
-                Some(event) => events.push(event),
-                None => unreadable.push(format!("/{EVENTS}/{key}")),
-            }
+        let is_map = item.value == ValueRef::Object(ObjType::Map) && !item.conflict;
+        let found = is_map
+            .then(|| read_event(document, key, &item.id()))
+            .flatten();
+        match found {
+            Some(event) => events.push(event),
+            None => unreadable.push(format!("/{EVENTS}/{key}")),
         }
     }
 }
 
-/// The event in the map `id`, or nothing if it is incomplete, or not all of one change.
-fn read_event(
-    document: &Document,
-    authors: &Authors<'_>,
-    key: &str,
-    id: &ObjId,
-) -> Option<FoundEvent> {
-    let (index, node) = authors.find(id)?;
+/// The event in the map `id`, or nothing if it is not whole.
+fn read_event(document: &Document, key: &str, id: &ObjId) -> Option<FoundEvent> {
+    let (index, node) = document.author(id)?;
     let ObjId::Id(counter, ..) = id else {
         return None;
     };
     let (mut event, mut at_ms, mut by) = (None, None, None);
     let mut data = BTreeMap::new();
     for item in document.automerge.map_range(id, ..) {
-        if item.conflict || !written_by(&item, node) {
-            return None;
-        }
         match (item.key.as_ref(), scalar_of_ref(&item.value)?) {
             (EVENT, Scalar::Str(name)) => event = Some(name),
             (AT, Scalar::Int(ms)) => at_ms = Some(ms),
             (BY, Scalar::Str(account)) => by = Some(account),
-            (EVENT | AT | BY, _) => return None,
             (other, value) => {
                 data.insert(other.to_owned(), value);
             }
@@ -420,8 +353,8 @@ fn read_event(
         at_ms: at_ms?,
         by: by?,
         data,
-        change: node.hash,
-        actor: node.actor,
+        change: node.change.hash(),
+        actor: node.change.actor(),
         preds: Vec::new(),
     };
     Some(FoundEvent {
@@ -431,16 +364,18 @@ fn read_event(
     })
 }
 
-fn written_by(item: &MapRangeItem<'_>, node: &Node) -> bool {
-    match item.id() {
-        ObjId::Root => false,
-        ObjId::Id(counter, actor, _) => node.wrote(counter, &actor),
-    }
-}
-
-impl Node {
-    fn wrote(&self, counter: u64, actor: &automerge::ActorId) -> bool {
-        (self.start_op..=self.max_op).contains(&counter) && actor.to_bytes() == self.actor
+impl Document {
+    /// The change that an operation belongs to, and its place.
+    fn author(&self, operation: &ObjId) -> Option<(usize, &Node)> {
+        let ObjId::Id(counter, actor, _) = operation else {
+            return None;
+        };
+        let actor = actor.to_bytes().try_into().ok()?;
+        let (at, _) = self.graph.operation(&OpId {
+            counter: *counter,
+            actor,
+        })?;
+        Some((at, self.graph.nodes.get(at)?))
     }
 }
 
@@ -488,7 +423,7 @@ fn link(
     knowing
 }
 
-/// A set of indices below [`MAX_EVENTS`], one bit each.
+/// A set of indices of events, one bit each.
 #[derive(Default)]
 struct EventSet(Vec<u64>);
 
@@ -521,29 +456,6 @@ impl EventSet {
                     .map(move |bit| word * 64 + bit)
             })
             .collect()
-    }
-}
-
-/// Finds the change an operation belongs to.
-struct Authors<'a>(Vec<(usize, &'a Node)>);
-
-impl<'a> Authors<'a> {
-    fn of(nodes: &'a [Node]) -> Self {
-        let mut sorted: Vec<_> = nodes.iter().enumerate().collect();
-        sorted.sort_unstable_by_key(|(_, node)| (node.actor, node.start_op));
-        Self(sorted)
-    }
-
-    fn find(&self, operation: &ObjId) -> Option<(usize, &'a Node)> {
-        let ObjId::Id(counter, actor, _) = operation else {
-            return None;
-        };
-        let bytes = actor.to_bytes();
-        let past = self.0.partition_point(|(_, node)| {
-            (node.actor.as_slice(), node.start_op) <= (bytes, *counter)
-        });
-        let found = self.0.get(past.checked_sub(1)?)?;
-        found.1.wrote(*counter, actor).then_some(*found)
     }
 }
 

@@ -568,10 +568,22 @@ fn a_fork_at_the_very_beginning_is_one() {
 
 #[test]
 fn record_ids_are_uuids_of_version_7() {
-    let id = RecordId::new(1_700_000_000_000, &[0xff; 10]);
+    let log = |n: u8| LogId([n; 32]);
+    let id = RecordId::founded(1_700_000_000_000, &log(1), 0);
     assert_eq!(RecordId::parse(&id.hyphenated()), Some(id));
-    assert_eq!(id.0[6] >> 4, 7);
+    assert_eq!((id.0[6] >> 4, id.0[8] >> 6), (7, 2));
     assert_eq!(RecordId::parse("not one"), None);
-    let later = RecordId::new(1_700_000_000_001, &[0; 10]);
-    assert!(id < later, "by time, whatever was drawn");
+    let later = RecordId::founded(1_700_000_000_001, &log(2), 9);
+    assert!(id < later, "by time, whatever the place");
+    // The random bits are the place's, whatever the time.
+    assert!(later.is_founded_at(&log(2), 9) && !later.is_founded_at(&log(2), 8));
+    assert!(!later.is_founded_at(&log(1), 9));
+    let again = RecordId::founded(5, &log(2), 9);
+    assert_eq!(
+        (again.0[6..].to_vec(), again.is_founded_at(&log(2), 9)),
+        (later.0[6..].to_vec(), true)
+    );
+    let mut other = later;
+    other.0[15] ^= 1;
+    assert!(!other.is_founded_at(&log(2), 9));
 }

@@ -22,6 +22,7 @@ pub(super) fn of(
     (whole, step): (&Listed, &Transition),
     draft: &Draft,
     author: &Author,
+    series: &mut Series,
 ) -> Result<Vec<Planned>> {
     let today = clock::Beijing::of(author.now_ms).iso_date();
     let given = |key: &String| -> Option<Value> {
@@ -67,17 +68,15 @@ pub(super) fn of(
             let Ok(draft) = moved.read_event(&along.event, &Value::Object(input)) else {
                 continue;
             };
-            // Neither a sheet that lacks something nor a full one holds back the matter itself.
-            let mut gathered = match writable(connection, journal, child.key) {
+            // A sheet that lacks something does not hold back the matter itself.
+            let gathered = match writable(connection, journal, child.key) {
                 Ok(gathered) => gathered,
                 Err(error) if error.code() == Code::RecordWaiting => continue,
                 Err(error) => return Err(error),
             };
-            if !gathered.document().has_room() {
-                continue;
-            }
             let mut save = Save::new(&moved.code, author, &draft)?;
-            save.become_event(journal, &along.event, author);
+            save.become_event(&along.event, author);
+            series.planned(gathered.space, save.entries());
             planned.push(Planned { gathered, save });
         }
     }
@@ -110,7 +109,6 @@ pub(super) fn of(
             }
         }
     }
-    let mut series = Series::default();
     let place = Place {
         space: whole.space,
         parent: Some(whole.clone()),
@@ -125,7 +123,7 @@ pub(super) fn of(
             &place,
             false,
             author,
-            &mut series,
+            series,
         )?);
     }
     Ok(planned)
