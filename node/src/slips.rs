@@ -75,7 +75,7 @@ mod tests {
         let (record, other) = (RecordId([1; 16]), RecordId([2; 16]));
         let first = new_code(&connection, &record)?;
         let second = new_code(&connection, &record)?;
-        assert!(first.len() == 8 && first.bytes().all(|it| LETTERS.contains(&it)));
+        assert!(first.len() == 8 && first.bytes().all(|it| base32::SYMBOLS.contains(&it)));
         let spaced = format!(
             " {}-{} ",
             first.get(..4).unwrap_or(""),

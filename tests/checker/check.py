@@ -573,6 +573,10 @@ def vectors(folder):
             got = derive("log id", raw(into["space"]), raw(into["device"]), raw(into["incarnation"])).hex()
         elif name == "actor":
             got = derive("automerge actor", raw(into["log"]))[:16].hex()
+        elif name == "record":
+            bits = int.from_bytes(derive("record id", raw(into["log"]), into["seq"].to_bytes(8, "big"))[:10], "big") >> 6
+            number = into["unix_ms"] << 80 | 7 << 76 | bits >> 62 << 64 | 2 << 62 | bits & (1 << 62) - 1
+            got = number.to_bytes(16, "big").hex()
         elif name == "invite-key":
             got = public(Ed25519PrivateKey.from_private_bytes(derive("invite key", raw(into["bits"])))).hex()
         elif name == "invite-code":

@@ -492,7 +492,7 @@ fn forged(world: &mut World, node: usize, kind: &str, fields: &[(&str, &str)]) -
             kind: EntryKind::Change,
             digest: DigestMode::Change,
             erasable: false,
-            record: RecordId::new(1_000, &[7; 10]),
+            record: RecordId::founded(1_000, &log, journal.len_of(&log)),
             payload: change.bytes,
         };
         journal.append(connection, space, vec![entry], now)

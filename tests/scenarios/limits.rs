@@ -3,7 +3,7 @@
 //!
 //! Each bound stands once, in `protocol/src/limits.rs` or, for the transport, in `sync/endpoint.rs`, and for
 //! pages in `web.rs` and its files. The table says where it is reached: `s` = `protocol/src/session/tests.rs`,
-//! `m` = `message/tests.rs`, `b` = `batch/tests.rs`, `l` = `log/tests.rs`, `d` = `document/tests.rs` with `tests/guard.rs`,
+//! `m` = `message/tests.rs`, `b` = `batch/tests.rs`, `l` = `log/tests.rs`, `d` = `document/tests.rs` with `tests/guard.rs` and `tests/gate.rs`,
 //! `e` = `node/src/sync/endpoint/tests.rs`, `t` = `tls.rs`, `a` = `admission.rs`,
 //! `q` = `node/src/journal/quota.rs`, no letter = this file.
 //!
@@ -38,8 +38,7 @@
 //! | batch: decompressed | 1 MiB a section, checked first | b `a_bomb_is_refused_before_it_goes_off`, `a_batch_ends_at_its_bounds` |
 //! | unsigned tail | none at all: what no checkpoint covers is not taken, so nothing is staged | l `a_run_never_ends_inside_a_save` |
 //! | batches not committed | 8 | s `a_store_that_takes_long_is_not_a_silent_peer` |
-//! | record | 4,000 changes, 100,000 operations, 4 MiB; no softer bound, because nothing would be done at it | d `a_record_has_as_many_changes_as_one_may_have_and_then_takes_no_more`, `a_record_has_as_many_operations_as_one_may_have`, `a_record_has_as_many_bytes_as_one_may_have` |
-//! | events of a record that are shown | 1,024 | d `a_view_shows_a_bounded_number_of_events_and_names_the_rest` |
+//! | one log in one record | 1,000 changes, 25,000 operations, 1 MiB, 256 events; then its device goes on in a new log | d `a_flood_fills_its_own_share_and_nobody_elses`, `one_log_puts_so_many_changes_events_and_operations_into_a_record_and_then_a_new_log_goes_on` |
 //! | memory of whatever stands in a change | – | `what_made_automerge_fall_is_judged_in_little_memory`, the fuzz target `change` |
 //! | exceptions of a receipt | 256, the last of which spans the rest | `more_exceptions_than_a_receipt_names_are_spanned_by_its_last` |
 //! | frames that carry nothing new | 10,000, one a second given back | s `a_million_empty_frames_are_cut_off`, `abuse::nothing_on_the_wire_changes_the_hub_or_stops_it` (the code) |

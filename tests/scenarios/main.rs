@@ -4,6 +4,7 @@ mod abuse;
 mod archive;
 mod config;
 mod contract;
+mod counts;
 mod exactly_once;
 mod full_disk;
 mod hub_dies;

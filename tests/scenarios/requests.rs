@@ -611,7 +611,6 @@ fn a_number_that_an_operators_pc_gives_by_itself_does_not_count() -> Result<()> 
         let log = journal.prepare(connection, gathered.space, now)?;
         let number = Scalar::Str("示例街〔2026〕第0077号".to_owned());
         let event = NewEvent {
-            key: "a".to_owned(),
             event: "accept".to_owned(),
             at_ms: 1,
             data: [("hub_no".to_owned(), number)].into(),

@@ -21,7 +21,9 @@ use lianxin_protocol::authority::{
 };
 use lianxin_protocol::batch::Packed;
 use lianxin_protocol::codec::{Reader, Writer};
-use lianxin_protocol::document::{self, Document, Edit, GuardedChange, Limits, NewEvent, Scalar};
+use lianxin_protocol::document::{
+    self, Document, Edit, Fate, GuardedChange, Limits, NewEvent, Offered, Scalar,
+};
 use lianxin_protocol::hash::{self, Hex};
 use lianxin_protocol::identity::{Channel, DeviceKey, InviteCode, Signer};
 use lianxin_protocol::invite;
@@ -65,9 +67,6 @@ fn network() -> NetworkId {
 }
 
 const SITE: SiteId = SiteId([0x51; 16]);
-const RECORD: RecordId = RecordId([
-    0x01, 0x93, 0x5f, 0x00, 0, 0, 0x70, 0, 0x80, 0, 0, 0, 0, 0, 0, 1,
-]);
 /// 2026-11-25T00:00:00Z, counter 1.
 const HLC: u64 = 1_795_564_800_000 << 16 | 1;
 
@@ -194,6 +193,7 @@ fn hash_area() -> Area {
         ("lianxin 1 space id", &hash::SPACE),
         ("lianxin 1 log id", &hash::LOG),
         ("lianxin 1 automerge actor", &hash::ACTOR),
+        ("lianxin 1 record id", &hash::RECORD),
         ("lianxin 1 entry id", &hash::ENTRY),
         ("lianxin 1 payload digest", &hash::PAYLOAD),
         ("lianxin 1 salted part digest", &hash::PART),
@@ -265,6 +265,9 @@ fn identity_area() -> Result<Area> {
     });
     area.vector("log-id", &input, &log.0);
     area.vector("actor", &json!({ "log": log.to_string() }), &log.actor());
+    let id = RecordId::founded(1_795_564_800_000, &log, 2);
+    let input = json!({ "unix_ms": 1_795_564_800_000_u64, "log": log.to_string(), "seq": 2 });
+    area.vector("record", &input, &id.0);
 
     let bits = [0x7a, 1, 2, 3, 4, 5, 6, 7, 8, 10];
     let code = InviteCode::from_random(bits).context("another check character")?;
@@ -465,7 +468,6 @@ fn first_change() -> Result<(Document, document::RawChange)> {
         by: "a1".to_owned(),
         fields: BTreeMap::from(fields),
         events: vec![NewEvent {
-            key: "0001935f00000001-f9da09a4".to_owned(),
             event: "register".to_owned(),
             at_ms: 1_795_564_800_000,
             data: BTreeMap::new(),
@@ -475,19 +477,24 @@ fn first_change() -> Result<(Document, document::RawChange)> {
     Ok((document, raw))
 }
 
+/// The record that change 2 of that log founds: the genesis and a part stand before it.
+fn record() -> RecordId {
+    RecordId::founded(1_795_564_800_000, &genesis().log(), 2)
+}
+
 fn save_group() -> Result<Vec<NewEntry>> {
     let part = NewEntry {
         kind: EntryKind::Part,
         digest: DigestMode::Salted,
         erasable: true,
-        record: RECORD,
+        record: record(),
         payload: some_part().encode(),
     };
     let change = NewEntry {
         kind: EntryKind::Change,
         digest: DigestMode::Change,
         erasable: false,
-        record: RECORD,
+        record: record(),
         payload: first_change()?.1.bytes,
     };
     Ok(vec![part, change])
@@ -854,8 +861,17 @@ fn document_area() -> Result<Area> {
     let open = |raw: &document::RawChange| {
         GuardedChange::open(&raw.bytes, &raw.hash, &actor, &Limits::default())
     };
-    let built = Document::build(vec![open(&second)?, open(&first)?]);
-    ensure!(built.waiting.is_empty() && built.rejected.is_empty());
+    let offer = |place, raw: &document::RawChange| -> Result<Offered> {
+        Ok(Offered {
+            actor,
+            place,
+            founds: record().is_founded_at(&genesis().log(), place),
+            permitted: true,
+            change: Ok(open(raw)?),
+        })
+    };
+    let built = Document::build(vec![offer(4, &second)?, offer(2, &first)?]);
+    ensure!(built.fates == [Fate::Counts, Fate::Counts] && !built.defect);
     let view = built.document.view();
     ensure!(view.kind.as_deref() == Some("opinion") && view.by.as_deref() == Some("a2"));
     ensure!(view.fields.len() == 3 && view.events.len() == 1 && view.unreadable.is_empty());
@@ -863,7 +879,7 @@ fn document_area() -> Result<Area> {
     let input = json!({
         "actor": hex(&actor), "seq": 1, "deps": [], "kind": "opinion", "by": "a1",
         "fields": { "body": { "part": reference }, "category": "help", "people_count": 3, "test_data": true },
-        "events": [{ "key": "0001935f00000001-f9da09a4", "event": "register", "at": 1_795_564_800_000_i64, "by": "a1" }],
+        "events": [{ "key": format!("{}-0", document::event_prefix(&actor)), "event": "register", "at": 1_795_564_800_000_i64, "by": "a1" }],
         "hash": hex(&first.hash),
     });
     area.vector("first-change", &input, &first.bytes);
@@ -1156,7 +1172,7 @@ fn request_area() -> Result<Area> {
         "what operators' PCs ask of the hub, and its answers",
     );
     let act = Act {
-        record: RECORD,
+        record: record(),
         space: site_space(),
         event: "accept".to_owned(),
         seen: vec![[1; 32], [2; 32]],
@@ -1174,7 +1190,7 @@ fn request_area() -> Result<Area> {
         (
             "act",
             json!({
-                "tag": 1, "account": "a1", "record": hex(&RECORD.0), "space": site_space().to_string(),
+                "tag": 1, "account": "a1", "record": hex(&record().0), "space": site_space().to_string(),
                 "event": "accept", "seen": [hex(&[1; 32]), hex(&[2; 32])],
                 "facts": { "case_kind": "letter", "people": -3, "urgent": true },
             }),
@@ -1790,20 +1806,28 @@ fn grouped(number: usize) -> String {
 fn the_specification_states_the_limits_of_the_program() -> Result<()> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../protocol/SPEC.md");
     let spec = std::fs::read_to_string(path)?;
-    let rows: [(&str, &[usize]); 14] = [
+    let rows: [(&str, &[usize]); 15] = [
         ("BATCH_ENTRIES", &[limits::BATCH_ENTRIES]),
         (
             "CHANGE_MAX, PART_MAX, PAYLOAD_MAX",
             &[limits::CHANGE_MAX, limits::PART_MAX, limits::PAYLOAD_MAX],
         ),
         (
-            "DEFAULT_CHANGE_BYTES, MAX_DEPS, MAX_OPS, MAX_KEY_BYTES, MAX_EVENTS",
+            "RECORD_CHANGES_MAX, RECORD_OPS_MAX, RECORD_BYTES_MAX, RECORD_EVENTS_MAX",
+            &[
+                limits::RECORD_CHANGES_MAX,
+                usize::try_from(limits::RECORD_OPS_MAX)?,
+                limits::RECORD_BYTES_MAX,
+                limits::RECORD_EVENTS_MAX,
+            ],
+        ),
+        (
+            "DEFAULT_CHANGE_BYTES, MAX_DEPS, MAX_OPS, MAX_KEY_BYTES",
             &[
                 document::DEFAULT_CHANGE_BYTES,
                 document::MAX_DEPS,
                 document::MAX_OPS,
                 document::MAX_KEY_BYTES,
-                document::MAX_EVENTS,
             ],
         ),
         ("HEADER_EXTENSION_MAX", &[limits::HEADER_EXTENSION_MAX]),

@@ -17,7 +17,7 @@ use lianxin_protocol::authority::{
 use lianxin_protocol::batch::{self, Parts};
 use lianxin_protocol::codec::{DecodeError, Reader, Writer};
 use lianxin_protocol::document::{
-    Document, Edit, GuardedChange, Limits, NewEvent, Scalar, digest_of_change,
+    Document, Edit, Fate, GuardedChange, Limits, NewEvent, Offered, Scalar, digest_of_change,
 };
 use lianxin_protocol::hash;
 use lianxin_protocol::identity::{DeviceKey, Signer};
@@ -568,20 +568,28 @@ fn built(opened: Vec<GuardedChange>) {
     let mut hashes: Vec<_> = opened.iter().map(GuardedChange::hash).collect();
     hashes.sort_unstable();
     hashes.dedup();
-    let backwards: Vec<_> = opened.iter().rev().cloned().collect();
-    let one = Document::build(opened);
-    let other = Document::build(backwards);
+    let offer = |(place, change): (u64, GuardedChange)| Offered {
+        actor: change.actor(),
+        place,
+        founds: change.deps().is_empty(),
+        permitted: true,
+        change: Ok(change),
+    };
+    let mut backwards: Vec<_> = (0..).zip(opened.iter().cloned()).map(offer).collect();
+    backwards.reverse();
+    let one = Document::build((0..).zip(opened).map(offer).collect());
+    let mut other = Document::build(backwards);
+    other.fates.reverse();
+    assert!(!one.defect, "Automerge refuses what the gate let in");
     assert_eq!(one.document.heads(), other.document.heads());
-    assert_eq!(
-        (&one.waiting, &one.rejected),
-        (&other.waiting, &other.rejected)
-    );
-    assert_eq!(one.document.view(), other.document.view());
+    assert_eq!(one.fates, other.fates);
+    let view = one.document.view();
+    assert_eq!(view, other.document.view());
+    assert!(view.unreadable.is_empty(), "shown otherwise than decided");
     let history = one.document.history();
-    assert_eq!(
-        history.len() + one.waiting.len() + one.rejected.len(),
-        hashes.len()
-    );
+    let counted = one.fates.iter().filter(|fate| **fate == Fate::Counts);
+    assert_eq!(history.len(), counted.count());
+    assert!(history.len() <= hashes.len());
     // Anything may stand in the record, and a clerk's save on top of it is refused or can be read back.
     let mut document = one.document;
     let edit = Edit {
@@ -701,7 +709,6 @@ fn change_seeds() -> Vec<Vec<u8>> {
         ])
     };
     let event = NewEvent {
-        key: "e1".to_owned(),
         event: "opinion.deliver".to_owned(),
         at_ms: 1,
         data: BTreeMap::from([("to".to_owned(), Scalar::Str("d1".to_owned()))]),
@@ -1020,6 +1027,14 @@ mod tests {
             let change = GuardedChange::open(&raw, &hash, &piece.actor(), &Limits::default());
             opened.extend(change);
         }
-        assert_eq!(Document::build(opened).document.history().len(), 4);
+        let offered = (0..).zip(opened).map(|(place, change)| Offered {
+            actor: change.actor(),
+            place,
+            founds: place == 0,
+            permitted: true,
+            change: Ok(change),
+        });
+        let built = Document::build(offered.collect());
+        assert_eq!(built.document.history().len(), 4, "{:?}", built.fates);
     }
 }

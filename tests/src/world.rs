@@ -1287,7 +1287,9 @@ impl World {
         let connection = self.writer(node)?.connection();
         let mut statement = connection.prepare(
             "SELECT logs.log, first, after, reason FROM exceptions
-             JOIN logs ON logs.id = exceptions.log",
+             JOIN logs ON logs.id = exceptions.log
+             UNION SELECT logs.log, entry & 0xffffffffff, (entry & 0xffffffffff) + 1, reason FROM held
+             JOIN logs ON logs.id = held.entry >> 40",
         )?;
         let rows = statement.query_map([], |row| {
             Ok((LogId(row.get(0)?), row.get(1)?, row.get(2)?, row.get(3)?))

@@ -1,0 +1,305 @@
+//! What counts of a record, attacked by an enrolled device that signs whatever it likes: on the hub and on every
+//! station an acknowledged record stays as it was, and equal logs show equal states.
+
+use anyhow::{Context as _, Result, ensure};
+use automerge::transaction::Transactable as _;
+use automerge::{AutoCommit, ObjType, ROOT, ReadDoc as _};
+use lianxin_node::command::Command;
+use lianxin_node::error::{Code, Error};
+use lianxin_node::records;
+use lianxin_protocol::authority::Reason;
+use lianxin_protocol::document::{Document, Edit, Scalar};
+use lianxin_protocol::log::{DigestMode, EntryKind, NewEntry, RecordId, digest};
+use lianxin_protocol::space::{Space, SpaceId};
+use lianxin_tests::World;
+use lianxin_tests::world::{HUB, text};
+use serde_json::{Value, json};
+
+const VICTIM: usize = 1;
+const HOSTILE: usize = 2;
+
+/// What hub and station show of a record.
+type Shown = [Value; 2];
+
+fn shown(world: &mut World, id: &str) -> Result<Shown> {
+    Ok([world.show(HUB, id)?, world.show(VICTIM, id)?])
+}
+
+/// An opinion that the hub has accepted and every node shows.
+fn accepted(world: &mut World) -> Result<(String, Shown)> {
+    let (id, ..) = world.add(VICTIM, "路灯不亮")?;
+    world.heal()?;
+    world.act(HUB, &id, "accept")?.context("not accepted")?;
+    world.heal()?;
+    let before = shown(world, &id)?;
+    for shown in &before {
+        ensure!(text(shown, "status") == "accepted", "{shown}");
+    }
+    Ok((id, before))
+}
+
+/// Appends a change to the hostile device's log of a space, whatever it is.
+fn forge(
+    world: &mut World,
+    space: SpaceId,
+    record: RecordId,
+    make: impl FnOnce(&mut AutoCommit, [u8; 16]) -> Result<(), automerge::AutomergeError>,
+) -> Result<()> {
+    world.transact(HOSTILE, |journal, connection| {
+        let now = lianxin_node::clock::now_ms();
+        let log = journal.prepare(connection, space, now)?;
+        let mut document = AutoCommit::new();
+        let failed =
+            |error: automerge::AutomergeError| Error::because(Code::Internal, "no change", error);
+        let known = records::find(connection, &record.hyphenated());
+        if let Ok(key) = known {
+            let gathered = records::gather_written(connection, journal, key)?;
+            document = AutoCommit::load(&gathered.automerge()?).map_err(failed)?;
+        }
+        document.set_actor(log.actor().as_slice().into());
+        make(&mut document, log.actor()).map_err(failed)?;
+        document.commit_with(automerge::transaction::CommitOptions::default().with_time(0));
+        let mut change = document.get_last_local_change();
+        let payload = change
+            .as_mut()
+            .map(|it| it.raw_bytes().to_vec())
+            .unwrap_or_default();
+        append(journal, connection, space, record, payload)
+    })?;
+    world.merge(HOSTILE)?;
+    Ok(())
+}
+
+fn append(
+    journal: &mut lianxin_node::journal::Journal,
+    connection: &rusqlite::Connection,
+    space: SpaceId,
+    record: RecordId,
+    payload: Vec<u8>,
+) -> lianxin_node::error::Result<()> {
+    let entry = NewEntry {
+        kind: EntryKind::Change,
+        digest: DigestMode::Change,
+        erasable: false,
+        record,
+        payload,
+    };
+    let now = lianxin_node::clock::now_ms();
+    journal
+        .append(connection, space, vec![entry], now)
+        .map(drop)
+}
+
+/// What people see of a record has not changed.
+fn same(world: &mut World, id: &str, before: &Shown) -> Result<()> {
+    const KEYS: [&str; 7] = [
+        "kind",
+        "number",
+        "title",
+        "fields",
+        "status",
+        "events",
+        "conflicts",
+    ];
+    for (now, before) in shown(world, id)?.iter().zip(before) {
+        for key in KEYS {
+            ensure!(
+                now.get(key) == before.get(key),
+                "{key} of {now}\nwas {before}"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// After everything has been exchanged, and after everything has been derived anew, each node shows the record as it was.
+fn unharmed(world: &mut World, id: &str, before: &Shown) -> Result<()> {
+    for again in ["at first", "derived anew"] {
+        world.heal()?;
+        same(world, id, before).context(again)?;
+        for node in [HUB, VICTIM] {
+            world.sound(node)?;
+            world.call(node, Command::Reproject)?;
+        }
+    }
+    world.agree(&[VICTIM, HOSTILE])
+}
+
+#[test]
+fn whoever_founds_a_record_again_has_founded_nothing() -> Result<()> {
+    let mut world = World::with_stations(1, 2)?;
+    let (id, before) = accepted(&mut world)?;
+    let record = RecordId::parse(&id).context("no id")?;
+    let space = world.site_space()?;
+    // Among so many one has a smaller hash than the first change.
+    for number in 0..24 {
+        world.transact(HOSTILE, |journal, connection| {
+            let log = journal.prepare(connection, space, 1_000)?;
+            let title = Scalar::Str(format!("没有这回事 {number}"));
+            let edit = Edit {
+                kind: Some("opinion".to_owned()),
+                by: "a".to_owned(),
+                fields: [("title".to_owned(), Some(title))].into(),
+                events: Vec::new(),
+            };
+            let change = Document::new().edit(&log.actor(), &edit);
+            let change = change.map_err(|error| Error::because(Code::Internal, "no", error))?;
+            append(journal, connection, space, record, change.bytes)
+        })?;
+    }
+    unharmed(&mut world, &id, &before)?;
+    let held = world.exceptions(HUB)?;
+    let guarded = held.iter().filter(|it| it.3 == Reason::Guard.code());
+    ensure!(guarded.map(|it| it.2 - it.1).sum::<u64>() == 24, "{held:?}");
+    // And the owner works on.
+    world
+        .set(VICTIM, &id, json!({"urgency": "urgent"}))?
+        .context("not set")?;
+    world.heal()?;
+    ensure!(world.show(HUB, &id)?.pointer("/fields/urgency") == Some(&json!("urgent")));
+    Ok(())
+}
+
+#[test]
+fn an_id_names_one_space_and_a_device_of_another_site_changes_nothing_under_it() -> Result<()> {
+    let mut world = World::with_stations(1, 1)?;
+    let hostile = world.add_site("LS2", "LS2A")?;
+    ensure!(hostile == HOSTILE);
+    let (id, before) = accepted(&mut world)?;
+    let record = RecordId::parse(&id).context("no id")?;
+    let site = world
+        .writer(HOSTILE)?
+        .journal
+        .authority()
+        .site_by_code("LS2");
+    let space = Space::Site(site.context("no site")?).id(&world.network()?);
+    forge(&mut world, space, record, |document, _| {
+        document.put(ROOT, "kind", "opinion")?;
+        let fields = document.put_object(ROOT, "fields", ObjType::Map)?;
+        document.put(&fields, "title", "另一件事")?;
+        document.put_object(ROOT, "events", ObjType::Map).map(drop)
+    })?;
+    world.heal()?;
+    same(&mut world, &id, &before)?;
+    // Also where the forged entry comes first: the founder's space is the record's.
+    let late = world.add_operator("HUBB")?;
+    world.heal()?;
+    same(&mut world, &id, &before)?;
+    for node in [HUB, VICTIM, late] {
+        ensure!(text(&world.show(node, &id)?, "status") == "accepted");
+        ensure!(world.records(node)?.len() == 1, "node {node} lists another");
+        world.sound(node)?;
+    }
+    world.agree(&[late])
+}
+
+#[test]
+fn events_maps_and_kind_of_an_accepted_record_cannot_be_taken_away() -> Result<()> {
+    type Attack = fn(&mut AutoCommit) -> Result<(), automerge::AutomergeError>;
+    let attacks: [(&str, Attack); 6] = [
+        ("events deleted", |document| {
+            let (_, events) = document
+                .get(ROOT, "events")?
+                .unwrap_or_else(|| unreachable!());
+            let keys: Vec<_> = document.keys(&events).collect();
+            keys.iter()
+                .try_for_each(|key| document.delete(&events, key.as_str()))
+        }),
+        ("an event written into", |document| {
+            let (_, events) = document
+                .get(ROOT, "events")?
+                .unwrap_or_else(|| unreachable!());
+            let key = document.keys(&events).last().unwrap_or_default();
+            let (_, event) = document
+                .get(&events, key)?
+                .unwrap_or_else(|| unreachable!());
+            document.put(&event, "by", "nobody")
+        }),
+        ("the events replaced", |document| {
+            document.put_object(ROOT, "events", ObjType::Map).map(drop)
+        }),
+        ("the fields deleted", |document| {
+            document.delete(ROOT, "fields")
+        }),
+        ("the kind set anew", |document| {
+            document.put(ROOT, "kind", "visit")
+        }),
+        ("a text for the title", |document| {
+            let (_, fields) = document
+                .get(ROOT, "fields")?
+                .unwrap_or_else(|| unreachable!());
+            document
+                .put_object(&fields, "title", ObjType::Text)
+                .map(drop)
+        }),
+    ];
+    for (name, attack) in attacks {
+        let mut world = World::with_stations(1, 2)?;
+        let (id, before) = accepted(&mut world)?;
+        let record = RecordId::parse(&id).context("no id")?;
+        let space = world.site_space()?;
+        forge(&mut world, space, record, |document, _| attack(document))?;
+        unharmed(&mut world, &id, &before).with_context(|| name.to_owned())?;
+        let held = world.exceptions(HUB)?;
+        ensure!(
+            held.iter().any(|it| it.3 == Reason::Guard.code()),
+            "{name}: {held:?}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn what_waits_for_ever_stops_nobody_and_is_said_to_wait() -> Result<()> {
+    let mut world = World::with_stations(1, 2)?;
+    let (id, ..) = accepted(&mut world)?;
+    let record = RecordId::parse(&id).context("no id")?;
+    let space = world.site_space()?;
+    forge(&mut world, space, record, |document, _| {
+        let (_, fields) = document
+            .get(ROOT, "fields")?
+            .unwrap_or_else(|| unreachable!());
+        document.put(&fields, "urgency", "urgent")
+    })?;
+    // The same change, building on one that nobody will ever see.
+    world.transact(HOSTILE, |journal, connection| {
+        let log = journal.prepare(connection, space, 1_000)?;
+        let payload = waiting_for_ever(log.actor());
+        append(journal, connection, space, record, payload)
+    })?;
+    world.heal()?;
+    for node in [HUB, VICTIM] {
+        let shown = world.show(node, &id)?;
+        ensure!(shown.get("waiting") == Some(&json!(1)), "{shown}");
+        let missing = shown.get("missing").and_then(Value::as_array).map(Vec::len);
+        ensure!(missing == Some(1), "{shown}");
+        // It is not said to have been received, and not to be held back either.
+        ensure!(text(&shown, "state") == "sending", "{shown}");
+    }
+    let held = world.exceptions(HUB)?;
+    ensure!(held.iter().any(|it| it.3 == 8), "{held:?}");
+    for node in [VICTIM, HUB] {
+        world
+            .set(node, &id, json!({"people_count": node + 5}))?
+            .context("not set")?;
+        world.heal()?;
+    }
+    ensure!(world.show(VICTIM, &id)?.pointer("/fields/people_count") == Some(&json!(5)));
+    world.agree(&[VICTIM, HOSTILE])
+}
+
+/// A change whose second number names it as the next of its log, on top of what is nowhere.
+fn waiting_for_ever(actor: [u8; 16]) -> Vec<u8> {
+    let mut content = vec![1];
+    content.extend([0xab; 32]);
+    content.push(16);
+    content.extend(actor);
+    // Number, first operation, time, message, other actors, columns.
+    content.extend([2, 99, 0, 0, 0, 0]);
+    let len = u8::try_from(content.len()).unwrap_or_default();
+    let mut chunk = vec![0x85, 0x6f, 0x4a, 0x83, 0, 0, 0, 0, 1, len];
+    chunk.extend(content);
+    let hash = digest(DigestMode::Change, &chunk);
+    chunk.splice(4..8, hash.into_iter().take(4));
+    chunk
+}
