@@ -131,6 +131,8 @@ codes! {
     RecordUnsound = "LX-3011", Failed, "show it to the hub; the other records are not concerned";
     /// A record with as many changes as one may have.
     RecordFull = "LX-3012", Refused, "close this record and go on in a new one that names it";
+    /// Words that stay as they were registered.
+    Fixed = "LX-3014", Usage, "nothing was changed: add to the words with the step `supplement`";
     /// Several records have one number: a device has copied it.
     SameNumber = "LX-3013", Usage, "name the record by its id, and show both to the hub";
     /// The connection broke.

@@ -12,6 +12,7 @@
 //! ingest a tenth of the work and the file half the size; erasable payloads are rows of their own.
 
 mod archive;
+mod arrivals;
 mod asked;
 mod claims;
 mod ingest;
@@ -200,6 +201,10 @@ pub struct Journal {
     pub wall: Wall,
     touched: BTreeSet<LogId>,
     unreceipted: BTreeSet<LogId>,
+    /// Logs of which this transaction stores something that came from elsewhere.
+    arrived: BTreeSet<LogId>,
+    /// The newest time of arrival that was given, in Unix milliseconds.
+    arrival_ms: u64,
     moved: Moved,
     quota: quota::Quota,
 }
@@ -238,6 +243,8 @@ impl Journal {
             wall: Wall::System,
             touched: BTreeSet::new(),
             unreceipted: BTreeSet::new(),
+            arrived: BTreeSet::new(),
+            arrival_ms: 0,
             moved: Moved::default(),
             quota: quota::Quota::default(),
         };
@@ -276,6 +283,7 @@ impl Journal {
         self.dirty.clear();
         self.touched.clear();
         self.unreceipted.clear();
+        self.arrived.clear();
         self.segments.clear();
         self.moved = Moved::default();
         self.quota.roll_back();
@@ -313,6 +321,7 @@ impl Journal {
         drop(statement);
         self.fold_authority(connection)?;
         self.claims = claims::read(connection)?;
+        self.read_last_arrival(connection)?;
         let own: Vec<_> = self.own_logs().map(|(log, _)| *log).collect();
         for log in own {
             self.open_tail(connection, &log)?;
@@ -472,10 +481,11 @@ impl Journal {
             known.indexed_len = tail.end.len;
         }
         let log_key = known.key;
-        let requests: Vec<_> = tail
+        let indexed = |kind| matches!(kind, EntryKind::Request | EntryKind::Arrival);
+        let indexed: Vec<_> = tail
             .entries
             .iter()
-            .filter(|it| it.header.seq >= first && it.header.kind == EntryKind::Request)
+            .filter(|it| it.header.seq >= first && indexed(it.header.kind))
             .cloned()
             .collect();
         self.dirty.insert(log);
@@ -490,9 +500,8 @@ impl Journal {
                 touch(connection, key, &record, &log, &space)?;
             }
         }
-        for entry in &requests {
-            self.note_request(connection, &space, log_key, entry)?;
-            self.moved.records = true;
+        for entry in &indexed {
+            self.index_entry(connection, &space, log_key, entry)?;
         }
         Ok(keys)
     }
@@ -678,6 +687,7 @@ impl Journal {
     /// # Errors
     /// The store cannot be written; the transaction must be rolled back and the journal reloaded.
     pub fn flush(&mut self, connection: &Connection, now_ms: u64) -> Result<Moved> {
+        self.write_arrivals(connection, now_ms)?;
         for log in std::mem::take(&mut self.dirty) {
             // A revoked device goes on recording; what it records is held back here as everywhere.
             let known = self

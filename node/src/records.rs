@@ -376,6 +376,13 @@ impl Gathered {
         self.missing.iter()
     }
 
+    /// The entry of the change that founded it, if that counts.
+    #[must_use]
+    pub fn founding_entry(&self) -> Option<i64> {
+        let first = self.document.founder()?;
+        self.device_of(&first).map(|carried| carried.key)
+    }
+
     /// What is shown of it.
     #[must_use]
     pub fn content(&self, authority: &Authority) -> Content {

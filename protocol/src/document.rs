@@ -272,6 +272,12 @@ impl Document {
         self.graph.is_open(actor)
     }
 
+    /// The change that founded the record.
+    #[must_use]
+    pub fn founder(&self) -> Option<ChangeHash> {
+        self.graph.nodes.first().map(|node| node.change.hash())
+    }
+
     /// Whether nothing of it counts yet.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -31,6 +31,7 @@
 //! | checkpoint | 检查点 | a signature over a log's length and head |
 //! | record | 记录 | one Automerge document |
 //! | part | 附部 | erasable texts or a person's card beside the document |
+//! | arrival | 到达记录 | the hub's entry that says when it stored what of which log |
 //! | receipt | 中心回执 | the hub's signed statement of what it has of a log |
 //! | slip | 受理单 | what is printed for the resident |
 //! | authority log | 授权日志 | the log that says who may do what |
@@ -42,6 +43,7 @@
 
 pub mod admit;
 pub mod archive;
+pub mod arrival;
 pub mod authority;
 pub mod base32;
 pub mod batch;

@@ -59,6 +59,8 @@ pub const LOGS_UNUSUAL: u32 = 5;
 /// Bytes that a hub stores of one device in a day, unless its grant says another number: a site's records of some
 /// years at once, and a day's work is a thousandth of it.
 pub const DEVICE_BYTES_A_DAY: u64 = 1024 * 1024 * 1024;
+/// Logs that one arrival names: as many as fit an entry. A commit that stored more writes a second.
+pub const ARRIVALS_MAX: usize = 800;
 /// Exceptions in one receipt; more ranges than this are reported as one that spans them.
 pub const EXCEPTIONS_MAX: usize = 256;
 /// Length of a name or label in an authority entry, in bytes of UTF-8.
@@ -129,6 +131,7 @@ const _: () = assert!(RECORD_BYTES_MAX / RECORD_CHANGES_MAX >= 1024);
 const _: () = assert!(RECORD_OPS_MAX > CHANGE_OPS_MAX as u64 && RECORD_BYTES_MAX > CHANGE_MAX);
 // A revocation with every cut, and a grant with every scope, are payloads that a log can carry.
 const _: () = assert!(CUTS_MAX * 72 + 64 <= PAYLOAD_MAX);
+const _: () = assert!(ARRIVALS_MAX * 80 + 4 <= PAYLOAD_MAX);
 const _: () = assert!(SCOPES_MAX * 18 + 512 <= PAYLOAD_MAX);
 // Who sends a frame at the slowest pace is not taken for silent.
 const _: () = assert!(PROGRESS_MS < IDLE_TIMEOUT_MS && ENROL_WRONG_PER_IP < ENROL_WRONG_MAX);

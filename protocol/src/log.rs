@@ -116,6 +116,8 @@ pub enum EntryKind {
     Request,
     /// An authority order (module `authority`).
     Authority,
+    /// What of which logs arrived at the hub, and when (module `arrival`).
+    Arrival,
     /// A kind of a newer version: kept and forwarded, shown as "needs a newer version".
     Other(u8),
 }
@@ -130,6 +132,7 @@ impl EntryKind {
             Self::Erased => 5,
             Self::Request => 6,
             Self::Authority => 7,
+            Self::Arrival => 8,
             Self::Other(code) => code,
         }
     }
@@ -143,6 +146,7 @@ impl EntryKind {
             5 => Self::Erased,
             6 => Self::Request,
             7 => Self::Authority,
+            8 => Self::Arrival,
             other => Self::Other(other),
         }
     }
@@ -355,6 +359,7 @@ pub const fn payload_max(kind: EntryKind) -> usize {
         | EntryKind::Erased
         | EntryKind::Request
         | EntryKind::Authority
+        | EntryKind::Arrival
         | EntryKind::Other(_) => limits::PAYLOAD_MAX,
     }
 }

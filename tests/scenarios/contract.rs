@@ -434,7 +434,10 @@ fn records_are_added_listed_shown_changed_and_explained() -> Result<()> {
         "{shown}"
     );
     edit(json!({ "urgency": "urgent" }))?.fails(4, "LX-3007")?;
-    edit(json!({ "body": null }))?.fails(3, "LX-3002")?;
+    edit(json!({ "body": null }))?.fails(4, "LX-3014")?;
+    edit(json!({ "body": "别的话", "urgency": "normal" }))?.fails(4, "LX-3014")?;
+    let shown = station.ok(&["record", "show", &id])?;
+    ensure!(shown["fields"]["body"] == record["body"] && shown["fields"]["urgency"] == "urgent");
     edit(json!({ "nothing": CANARY }))?.fails(3, "LX-3002")?;
     edit(json!([]))?.fails(4, "LX-3003")?;
 

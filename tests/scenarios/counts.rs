@@ -7,12 +7,13 @@ use automerge::{AutoCommit, ObjType, ROOT, ReadDoc as _};
 use lianxin_node::command::Command;
 use lianxin_node::error::{Code, Error};
 use lianxin_node::records;
+use lianxin_protocol::arrival::{self, Arrival};
 use lianxin_protocol::authority::Reason;
 use lianxin_protocol::document::{Document, Edit, Scalar};
-use lianxin_protocol::log::{DigestMode, EntryKind, NewEntry, RecordId, digest};
+use lianxin_protocol::log::{DigestMode, EntryKind, NewEntry, Position, RecordId, digest};
 use lianxin_protocol::space::{Space, SpaceId};
 use lianxin_tests::World;
-use lianxin_tests::world::{HUB, text};
+use lianxin_tests::world::{HUB, code_of, text};
 use serde_json::{Value, json};
 
 const VICTIM: usize = 1;
@@ -302,4 +303,121 @@ fn waiting_for_ever(actor: [u8; 16]) -> Vec<u8> {
     let hash = digest(DigestMode::Change, &chunk);
     chunk.splice(4..8, hash.into_iter().take(4));
     chunk
+}
+
+#[test]
+fn the_words_of_a_registered_opinion_stay_as_they_were_said() -> Result<()> {
+    let mut world = World::with_stations(1, 2)?;
+    let (id, before) = accepted(&mut world)?;
+    let record = RecordId::parse(&id).context("no id")?;
+    let space = world.site_space()?;
+    for node in [HUB, VICTIM] {
+        let refused = world.set(node, &id, json!({"body": "没有这回事"}));
+        ensure!(refused.is_err_and(|error| code_of(&error) == Some(Code::Fixed)));
+    }
+    // Nor does a device that writes past its own program replace or clear them.
+    forge(&mut world, space, record, |document, _| {
+        let (_, fields) = document
+            .get(ROOT, "fields")?
+            .unwrap_or_else(|| unreachable!());
+        document.put(&fields, "body", "没有这回事")
+    })?;
+    world.heal()?;
+    same(&mut world, &id, &before)?;
+    forge(&mut world, space, record, |document, _| {
+        let (_, fields) = document
+            .get(ROOT, "fields")?
+            .unwrap_or_else(|| unreachable!());
+        document.delete(&fields, "body")
+    })?;
+    unharmed(&mut world, &id, &before)?;
+    // What was tried is told by the history, with the values.
+    let history = world.call(HUB, Command::RecordHistory { id: id.clone() })?;
+    let last = history
+        .pointer("/changes")
+        .and_then(Value::as_array)
+        .and_then(|it| it.last());
+    let last = last
+        .and_then(|change| change.pointer("/values/0"))
+        .context("no values")?;
+    ensure!(
+        text(last, "field") == "body" && last.get("new") == Some(&Value::Null),
+        "{last}"
+    );
+    ensure!(text(last, "old") == "没有这回事", "{last}");
+    Ok(())
+}
+
+#[test]
+fn a_record_has_arrived_when_the_hub_first_stored_it_and_everyone_says_so_for_ever() -> Result<()> {
+    let mut world = World::with_stations(1, 2)?;
+    let operator = world.add_operator("HUBB")?;
+    let arrived = |world: &mut World, node, id: &str| -> Result<Value> {
+        Ok(world
+            .show(node, id)?
+            .get("received_at")
+            .cloned()
+            .unwrap_or_default())
+    };
+    let (first, ..) = world.add(VICTIM, "路灯不亮")?;
+    ensure!(
+        arrived(&mut world, VICTIM, &first)? == Value::Null,
+        "before anybody has it"
+    );
+    world.set_clock(HUB, 1_800_000_000_000)?;
+    world.heal()?;
+    let said = json!("2027-01-15T08:00:00.000Z");
+    // The next record of the device and an edit of the first come later, with a clock that was set back in between.
+    world.set_clock(HUB, 1_790_000_000_000)?;
+    let (second, ..) = world.add(VICTIM, "井盖松动")?;
+    world
+        .set(VICTIM, &first, json!({"urgency": "urgent"}))?
+        .context("not set")?;
+    world.heal()?;
+    let own = world.add(HUB, "街道自己登记的")?.0;
+    world.heal()?;
+    for again in ["at first", "derived anew"] {
+        for node in [HUB, VICTIM, HOSTILE, operator] {
+            let shown = arrived(&mut world, node, &first)?;
+            ensure!(shown == said, "{again}, node {node}: {shown}");
+            // Not before what had arrived by then.
+            let later = arrived(&mut world, node, &second)?;
+            ensure!(later == said, "{again}, node {node}: {later}");
+            world.sound(node)?;
+        }
+        ensure!(
+            arrived(&mut world, HUB, &own)? != Value::Null,
+            "the hub's own arrive as they are written"
+        );
+        for node in [HUB, VICTIM, HOSTILE, operator] {
+            world.call(node, Command::Reproject)?;
+        }
+    }
+    // Whoever is no hub says nothing by it.
+    let space = world.site_space()?;
+    let victim = world.node(VICTIM)?.key;
+    let log = *world
+        .logs_of(HUB, &victim)?
+        .keys()
+        .next()
+        .context("no log")?;
+    world.transact(HOSTILE, |journal, connection| {
+        let arrival = Arrival {
+            log,
+            position: Position {
+                len: 1,
+                head: log.0,
+            },
+            received_at_ms: 5,
+        };
+        let entry = NewEntry::plain(EntryKind::Arrival, arrival::encode(&[arrival]));
+        journal
+            .append(connection, space, vec![entry], 1_000)
+            .map(drop)
+    })?;
+    world.heal()?;
+    for node in [HUB, VICTIM, HOSTILE, operator] {
+        ensure!(arrived(&mut world, node, &first)? == said, "node {node}");
+    }
+    world.agree(&[VICTIM, HOSTILE, operator])
 }

@@ -121,7 +121,7 @@ fn a_consultation_reaches_every_site_and_comments_on_its_articles_come_back() ->
         .err()
         .and_then(|it| it.downcast::<Error>().ok())
         .map(|it| it.code());
-    ensure!(code == Some(Code::FieldsRefused), "{code:?}");
+    ensure!(code == Some(Code::Fixed), "{code:?}");
     world.heal()?;
     let at_site = world.show(LAW_OFFICE, &theirs)?;
     let held = |key: &str| at_site.pointer(&format!("/fields/{key}")).cloned();

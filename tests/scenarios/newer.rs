@@ -127,7 +127,7 @@ fn entries_of_a_newer_version_go_through_an_old_hub_byte_for_byte_and_are_named(
         vec![
             from_the_future(200, record, b"what nobody can read", 0),
             from_the_future(255, record, b"", limits::HEADER_EXTENSION_MAX),
-            from_the_future(8, alone, &largest, 3),
+            from_the_future(9, alone, &largest, 3),
             from_the_future(99, RecordId::NONE, b"of no record", 200),
         ],
     )?;

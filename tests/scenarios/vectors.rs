@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use lianxin_protocol::archive::{self, Audit, Item};
+use lianxin_protocol::arrival::{self, Arrival};
 use lianxin_protocol::authority::{
     Certificate, Cut, Grant, Invite, Order, Reason, Role, SiteInfo, SiteKind,
 };
@@ -1301,6 +1302,41 @@ fn receipt_area() -> Result<Area> {
         });
         area.vector(name, &input, &bytes);
     }
+    let log = station_run()?.run().log;
+    let arrival = |log, len, head| Arrival {
+        log,
+        position: Position { len, head },
+        received_at_ms: 1_795_564_801_000,
+    };
+    let list = [
+        arrival(log, 3, [0xaa; 32]),
+        arrival(LogId([0xff; 32]), 1, [0xbb; 32]),
+    ];
+    let bytes = arrival::encode(&list);
+    ensure!(arrival::decode(&bytes)? == list);
+    let input = list.iter().map(|it| {
+        json!({
+            "log": it.log.to_string(), "len": it.position.len, "head": hex(&it.position.head),
+            "received_at_ms": it.received_at_ms,
+        })
+    });
+    area.vector("arrivals", &json!(input.collect::<Vec<_>>()), &bytes);
+    let turned = arrival::encode(&[list[1], list[0]]);
+    let why = "logs ascend";
+    area.refuse(
+        "arrivals-out-of-order",
+        why,
+        &turned,
+        arrival::decode(&turned),
+    )?;
+    let nothing = arrival::encode(&[]);
+    let why = "an arrival names a log";
+    area.refuse(
+        "arrival-of-nothing",
+        why,
+        &nothing,
+        arrival::decode(&nothing),
+    )?;
     let mut judged = receipt(Vec::new())?;
     judged.judged_len = 4;
     let bytes = judged.signed(&hub_authority()).encode();
@@ -1846,7 +1882,10 @@ fn the_specification_states_the_limits_of_the_program() -> Result<()> {
                 limits::REQUEST_TEXT_MAX,
             ],
         ),
-        ("EXCEPTIONS_MAX", &[limits::EXCEPTIONS_MAX]),
+        (
+            "EXCEPTIONS_MAX, ARRIVALS_MAX",
+            &[limits::EXCEPTIONS_MAX, limits::ARRIVALS_MAX],
+        ),
         ("FORK_HEADERS_MAX", &[limits::FORK_HEADERS_MAX]),
         (
             "FRAME_MAX, BATCH_COMPRESSED_MAX, BATCH_DECOMPRESSED_MAX",

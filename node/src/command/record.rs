@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use lianxin_protocol::authority::Reason;
 use lianxin_protocol::catalogue::{Catalogue, Field, Kind, Outcome};
 use lianxin_protocol::hash::Hex;
 use lianxin_protocol::identity::{DeviceKey, short};
@@ -228,7 +229,11 @@ pub(super) fn record_json(
     let content = gathered.content(journal.authority());
     let names = accounts::names(connection)?;
     let coverage = Coverage::read(connection, journal)?;
-    let reached = coverage.reached(connection, key)?;
+    let (reached, held) = coverage.judged(connection, key)?;
+    let received_at = match gathered.founding_entry() {
+        Some(entry) => journal.arrived_at(connection, entry)?,
+        None => None,
+    };
     let (state, status) = delivery::shown(reached, &content.kind, &content.status);
     let conflicts: Vec<_> = content
         .conflicts
@@ -318,6 +323,8 @@ pub(super) fn record_json(
         "steps": steps,
         "requests": requests,
         "state": state.word(),
+        "received_at": received_at.map(clock::rfc3339),
+        "held": held.map(Reason::word),
         "receipts": receipts,
         "waiting": content.waiting,
         "missing": gathered.missing().map(|it| Hex(it).to_string()).collect::<Vec<_>>(),

@@ -215,6 +215,7 @@ impl Journal {
         }
         self.touched.insert(id);
         self.unreceipted.insert(id);
+        self.note_arrived(&id);
         self.judge_log(connection, &id, range)
     }
 
@@ -306,10 +307,7 @@ impl Journal {
             while seq < log.end.len && left > 0 {
                 let segment = self.segments.containing(connection, (log.key, &id), seq)?;
                 while let Some(entry) = segment.get(seq).filter(|_| left > 0) {
-                    if entry.header.kind == EntryKind::Request {
-                        self.note_request(connection, &log.author.space, log.key, entry)?;
-                        self.moved.records = true;
-                    }
+                    self.index_entry(connection, &log.author.space, log.key, entry)?;
                     if touches_record(entry.header.kind, &entry.header.record) {
                         let key = entry_key(log.key, seq)?;
                         let of = (&entry.header.record, &id, &log.author.space);
@@ -329,6 +327,23 @@ impl Journal {
         }
         self.judged(connection)?;
         Ok(self.logs.values().any(behind))
+    }
+
+    /// Makes the rows of an entry that has some beside its record's.
+    pub(super) fn index_entry(
+        &mut self,
+        connection: &Connection,
+        space: &SpaceId,
+        log: i64,
+        entry: &Entry,
+    ) -> Result<()> {
+        match entry.header.kind {
+            EntryKind::Request => self.note_request(connection, space, log, entry)?,
+            EntryKind::Arrival => self.index_arrival(connection, log, entry)?,
+            _ => return Ok(()),
+        }
+        self.moved.records = true;
+        Ok(())
     }
 
     /// Moves the judged length of logs whose space has no stale record left.
@@ -628,7 +643,7 @@ impl Journal {
     pub fn reproject(&mut self, connection: &Connection) -> Result<()> {
         connection.execute_batch(
             "DELETE FROM exceptions; DELETE FROM held; DELETE FROM touches; DELETE FROM stale;
-             DELETE FROM mentions; DELETE FROM requests; DELETE FROM answers;
+             DELETE FROM mentions; DELETE FROM requests; DELETE FROM answers; DELETE FROM arrivals;
              UPDATE records SET version = 0, founded = 0, kind = NULL, number = NULL, title = NULL,
                  status = NULL, facts = NULL, conflicts = 0, waiting = 0, state = NULL;",
         )?;

@@ -87,7 +87,7 @@ impl Content {
         let view = gathered.document.view();
         let kind = view.kind.as_deref();
         let kind = kind.and_then(|kind| Catalogue::standard().kind(kind));
-        let (mut facts, mut texts, conflicts) = gathered.typed(&view);
+        let (mut facts, mut texts, conflicts) = gathered.typed(&view, kind);
         let devices: BTreeMap<ActorId, DeviceKey> = gathered
             .changes
             .iter()
@@ -338,21 +338,34 @@ fn mentions(kind: &Kind, facts: &Facts) -> BTreeSet<(String, String)> {
 }
 
 impl Gathered {
-    /// What people typed, the winner where they differ: facts, texts, and the fields with more than one value.
-    fn typed(&self, view: &View) -> (Facts, BTreeMap<String, String>, Conflicts) {
+    /// What people typed, the winner where they differ: facts, texts, and the fields with more than one value. What
+    /// the kind calls fixed is as it was registered, whatever was written there since.
+    fn typed(
+        &self,
+        view: &View,
+        kind: Option<&Kind>,
+    ) -> (Facts, BTreeMap<String, String>, Conflicts) {
         let mut facts = Facts::new();
         let mut texts = BTreeMap::new();
         let mut conflicts = Conflicts::new();
-        for (key, field) in &view.fields {
-            match &field.value {
-                Scalar::Part(reference) => {
-                    let text = self.text(key, reference);
-                    texts.extend(text.map(|text| (key.clone(), text)));
-                }
-                value @ (Scalar::Str(_) | Scalar::Int(_) | Scalar::Bool(_)) => {
-                    facts.extend(fact(value).map(|fact| (key.clone(), fact)));
-                }
+        let is_fixed = |key: &str| {
+            let field = kind.and_then(|kind| kind.field(key));
+            field.is_some_and(|field| field.fixed)
+        };
+        let mut take = |key: &String, value: &Scalar| match value {
+            Scalar::Part(reference) => {
+                let text = self.text(key, reference);
+                texts.extend(text.map(|text| (key.clone(), text)));
             }
+            Scalar::Str(_) | Scalar::Int(_) | Scalar::Bool(_) => {
+                facts.extend(fact(value).map(|fact| (key.clone(), fact)));
+            }
+        };
+        for (key, value) in view.founding.iter().filter(|(key, _)| is_fixed(key)) {
+            take(key, value);
+        }
+        for (key, field) in view.fields.iter().filter(|(key, _)| !is_fixed(key)) {
+            take(key, &field.value);
             if !field.others.is_empty() {
                 let winner = (&field.value, &field.change);
                 let others = field.others.iter();

@@ -580,7 +580,13 @@ pub fn fields_refused(refusals: &[Refusal]) -> Error {
         .iter()
         .map(|refusal| format!("{}: {}", refusal.field, refusal.message))
         .collect();
-    Error::new(Code::FieldsRefused, named.join("; "))
+    let fixed = refusals.iter().any(|refusal| refusal.code == "fixed");
+    let code = if fixed {
+        Code::Fixed
+    } else {
+        Code::FieldsRefused
+    };
+    Error::new(code, named.join("; "))
 }
 
 /// The space of this device's new records: its site's, or the hub's.

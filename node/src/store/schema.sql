@@ -137,6 +137,18 @@ CREATE TABLE receipts (
 
 ------------------------------------------------------------------------------------------------------
 
+-- When what of which log arrived at the hub, as entries of kind `arrival` say. log is its id, since an arrival may come
+-- before its log; hub the log that says so, and place the entry there.
+CREATE TABLE arrivals (
+    log   BLOB NOT NULL,
+    hub   INTEGER NOT NULL,
+    len   INTEGER NOT NULL,
+    place INTEGER NOT NULL,
+    head  BLOB NOT NULL,
+    at_ms INTEGER NOT NULL,
+    PRIMARY KEY (log, hub, len, place)
+) STRICT, WITHOUT ROWID;
+
 -- What does not count by rights, cuts and forks, and why.
 CREATE TABLE exceptions (
     log    INTEGER NOT NULL,

@@ -33,7 +33,7 @@ struct EditPage {
 /// The fields that can be corrected: the form's, but for the resident's own words. Those stay as they were
 /// registered; what is to be added is added as a step.
 fn correctable(kind: &Kind) -> impl Iterator<Item = &Field> {
-    fields::of_form(kind).filter(|field| kind.title_from.as_ref() != Some(&field.key))
+    fields::of_form(kind).filter(|field| !field.fixed)
 }
 
 fn edit_page(
@@ -59,10 +59,8 @@ fn edit_page(
     let (typed, refusals) = attempt.unwrap_or((&now, &[]));
     let input = |field| fields::input(field, &named, typed, refusals, page.lang);
     let inputs = correctable(kind).map(input);
-    let words = kind.title_from.as_ref();
-    let words = words
-        .and_then(|key| content.fields.get(key))
-        .and_then(Value::as_str);
+    let words = fields::of_form(kind).find(|field| field.fixed);
+    let words = words.and_then(|field| content.fields.get(&field.key)?.as_str());
     Ok(EditPage {
         id: id.to_owned(),
         number,

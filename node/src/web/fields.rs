@@ -416,6 +416,7 @@ mod tests {
             "unknown_field",
             "forbidden_field",
             "read_only",
+            "fixed",
             "required",
             "wrong_type",
             "not_text",

@@ -415,7 +415,7 @@ impl IntoResponse for Failure {
                 StatusCode::NOT_FOUND
             }
             (Code::TooLarge, _) => StatusCode::PAYLOAD_TOO_LARGE,
-            (Code::FieldsRefused, _) => StatusCode::UNPROCESSABLE_ENTITY,
+            (Code::FieldsRefused | Code::Fixed, _) => StatusCode::UNPROCESSABLE_ENTITY,
             (_, Kind::Usage) => StatusCode::BAD_REQUEST,
             (_, Kind::Refused) => StatusCode::FORBIDDEN,
             (_, Kind::Partial | Kind::Busy | Kind::NotEnrolled) => StatusCode::SERVICE_UNAVAILABLE,

@@ -272,7 +272,7 @@ impl<'a> Reader<'a> {
         }
         if field.fixed && self.mode == Mode::Edit {
             let message = "this stays as it was registered; add to it with a step";
-            return self.refuse(&field.key, Fault::new("read_only", message));
+            return self.refuse(&field.key, Fault::new("fixed", message));
         }
         if is_blank(value) {
             return self.clear(field);

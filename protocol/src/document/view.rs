@@ -34,6 +34,8 @@ pub struct View {
     pub by: Option<String>,
     /// Fields by key.
     pub fields: BTreeMap<String, Field>,
+    /// What the founding change put into fields: it stays so, whatever they hold now.
+    pub founding: BTreeMap<String, Scalar>,
     /// Events, each after those that precede it causally; where that leaves a choice, by the hash
     /// of the change, and within one change as they were written.
     pub events: Vec<EventView>,
@@ -240,6 +242,15 @@ fn read(document: &Document) -> View {
         }
     }
     events.sort_unstable_by_key(|found: &FoundEvent| (found.node, found.counter));
+    if let Some(first) = document.graph.nodes.first() {
+        let ops = first.change.ops.as_deref().unwrap_or_default();
+        let put = ops
+            .iter()
+            .filter_map(|op| Some((document.graph.field_of(op)?, op.value()?)));
+        view.founding = put
+            .map(|(key, value)| (key.to_owned(), value.clone()))
+            .collect();
+    }
     let knowing = link(&document.graph.nodes, &mut events, &written);
     for (key, field) in &mut view.fields {
         let knows = written.get(key).and_then(|node| knowing.get(node));

@@ -253,7 +253,7 @@ fn the_original_words_and_the_legal_wording_are_two_texts() -> Tested {
     );
     assert_eq!(text(&draft, Retention::Text, "legal_wording"), None);
     let edit = kind("legis_comment")?.read_edit(&json!({"original_words": "太久了。"}));
-    assert_eq!(refused(edit), one("original_words", "read_only"));
+    assert_eq!(refused(edit), one("original_words", "fixed"));
     let worded = kind("legis_comment")?
         .read_event("word", &json!({"legal_wording": "应当在十五分钟内到达。"}));
     let worded = worded.map_err(|refusals| format!("{refusals:?}"))?;

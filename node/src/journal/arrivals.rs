@@ -1,0 +1,144 @@
+//! When entries arrived at the hub: written there in the transaction that stores them, read everywhere alike.
+//!
+//! The rows are a projection of the entries of kind `arrival`, made when those are indexed. Whether one counts is asked
+//! when it is looked up: who may write arrivals is a matter of the authority log, and an arrival may come before the
+//! entries that it covers.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use lianxin_protocol::arrival::{self, Arrival};
+use lianxin_protocol::authority::Role;
+use lianxin_protocol::limits;
+use lianxin_protocol::log::{Entry, EntryKind, LogId, NewEntry, Position};
+use lianxin_protocol::space::{Space, SpaceId};
+use rusqlite::{Connection, params};
+
+use super::segments::split_key;
+use super::{Journal, exceptions};
+use crate::error::Result;
+
+impl Journal {
+    /// Notes that entries of a log were stored that came from elsewhere: the hub will say when.
+    pub(super) fn note_arrived(&mut self, id: &LogId) {
+        let Some(log) = self.logs.get(id) else { return };
+        let space = self.authority.space(&log.author.space);
+        let is_hub = self.identity.authority.is_some();
+        if is_hub && matches!(space, Some(Space::Site(_))) && !self.is_hubs(&log.author.device) {
+            self.arrived.insert(*id);
+        }
+    }
+
+    /// At the hub, appends the arrivals of this transaction, one entry for each space that something was stored in.
+    pub(super) fn write_arrivals(&mut self, connection: &Connection, now_ms: u64) -> Result<()> {
+        let mut spaces: BTreeMap<SpaceId, Vec<Arrival>> = BTreeMap::new();
+        // The clock may have been set back; what arrived later is not said to have been here earlier.
+        self.arrival_ms = self.arrival_ms.max(now_ms);
+        for id in std::mem::take(&mut self.arrived) {
+            if let Some(log) = self.logs.get(&id) {
+                spaces.entry(log.author.space).or_default().push(Arrival {
+                    log: id,
+                    position: log.tip().position(),
+                    received_at_ms: self.arrival_ms,
+                });
+            }
+        }
+        for (space, arrivals) in spaces {
+            for list in arrivals.chunks(limits::ARRIVALS_MAX) {
+                let entry = NewEntry::plain(EntryKind::Arrival, arrival::encode(list));
+                self.append(connection, space, vec![entry], now_ms)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads on which time the next arrival must not fall behind.
+    pub(super) fn read_last_arrival(&mut self, connection: &Connection) -> Result<()> {
+        let last: Option<u64> =
+            connection.query_row("SELECT max(at_ms) FROM arrivals", [], |row| row.get(0))?;
+        self.arrival_ms = last.unwrap_or_default();
+        Ok(())
+    }
+
+    /// Makes the rows of an entry of kind `arrival`, whoever wrote it.
+    pub(super) fn index_arrival(
+        &self,
+        connection: &Connection,
+        hub: i64,
+        entry: &Entry,
+    ) -> Result<()> {
+        let list = entry.payload.as_deref().map(arrival::decode);
+        // What cannot be read says nothing; it is kept and passed on like every entry.
+        let Some(Ok(list)) = list else { return Ok(()) };
+        let mut insert = connection.prepare_cached(
+            "INSERT OR REPLACE INTO arrivals (log, hub, len, place, head, at_ms)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        )?;
+        for arrival in list {
+            insert.execute(params![
+                arrival.log.0,
+                hub,
+                arrival.position.len,
+                entry.header.seq,
+                arrival.position.head,
+                arrival.received_at_ms,
+            ])?;
+        }
+        Ok(())
+    }
+
+    /// When an entry arrived at the hub, in Unix milliseconds by the hub's clock: the first arrival that covers it. What a
+    /// device with the role hub wrote arrived when it was written.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn arrived_at(&mut self, connection: &Connection, entry: i64) -> Result<Option<u64>> {
+        let (key, seq) = split_key(entry);
+        let Some((id, log)) = self.log_id(key) else {
+            return Ok(None);
+        };
+        let (space, device) = (log.author.space, log.author.device);
+        if self.is_hubs(&device) {
+            let entry = self.entry(connection, &id, seq)?;
+            return Ok(Some(entry.header.hlc >> 16));
+        }
+        for hub in self.hub_logs_of(&space) {
+            let held = exceptions(connection, hub)?;
+            let mut statement = connection.prepare_cached(
+                "SELECT len, place, head, at_ms FROM arrivals
+                 WHERE log = ?1 AND hub = ?2 AND len > ?3 ORDER BY len, place",
+            )?;
+            let mut rows = statement.query(params![id.0, hub, seq])?;
+            while let Some(row) = rows.next()? {
+                let (place, at_ms): (u64, u64) = (row.get(1)?, row.get(3)?);
+                let position = Position {
+                    len: row.get(0)?,
+                    head: row.get(2)?,
+                };
+                let counts = !held.iter().any(|it| it.range.contains(&place));
+                if counts && self.stands(connection, &id, position)? {
+                    return Ok(Some(at_ms));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether a log has this head there.
+    fn stands(&mut self, connection: &Connection, log: &LogId, at: Position) -> Result<bool> {
+        let held = self.logs.get(log).map_or(0, |known| known.end.len);
+        match at.len.checked_sub(1) {
+            Some(last) if at.len <= held => Ok(self.id_at(connection, log, last)?.0 == at.head),
+            _ => Ok(false),
+        }
+    }
+
+    /// The hub's logs of a space by their numbers in this store, in the order in which they were begun.
+    fn hub_logs_of(&self, space: &SpaceId) -> Vec<i64> {
+        let hubs = self.logs.iter().filter(|(_, log)| {
+            let role = self.authority.role(&log.author.device);
+            log.author.space == *space && role == Some(Role::Hub)
+        });
+        let hubs: BTreeSet<_> = hubs.map(|(id, log)| (*id, log.key)).collect();
+        hubs.into_iter().map(|(_, key)| key).collect()
+    }
+}
