@@ -27,7 +27,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use lianxin_protocol::authority::{Authority, Order, Reason, Role, Standing};
+use lianxin_protocol::authority::{Authority, Cut, Order, Reason, Role};
 use lianxin_protocol::batch;
 use lianxin_protocol::identity::{DeviceKey, Signer};
 use lianxin_protocol::limits;
@@ -111,6 +111,8 @@ pub(crate) struct Log {
     pub(crate) end: Position,
     /// What its last entry cites.
     pub(crate) authority_len: u32,
+    /// Length and head of the authority log that its genesis cites.
+    pub(crate) first: (u32, [u8; 32]),
     /// First entry of its last segment.
     pub(crate) last_first: u64,
     /// The earliest proven fork: position before it.
@@ -181,6 +183,8 @@ pub struct OwnCoverage {
 pub struct Journal {
     identity: Identity,
     authority: Arc<Authority>,
+    /// How far each authority log was folded, in order.
+    folded: Vec<(LogId, u64)>,
     pub(crate) logs: BTreeMap<LogId, Log>,
     /// Open ends of own logs: entries since the last full segment.
     tails: BTreeMap<LogId, Tail>,
@@ -224,6 +228,7 @@ impl Journal {
         let (offered, found) = Offered::open(directory);
         let mut journal = Self {
             authority: Arc::new(Authority::new(identity.network)),
+            folded: Vec::new(),
             identity,
             logs: BTreeMap::new(),
             tails: BTreeMap::new(),
@@ -281,7 +286,7 @@ impl Journal {
         self.quota.roll_back();
         let mut statement = connection.prepare_cached(
             "SELECT id, log, space, device, len, head, authority_len, last_first,
-                    forked_at, indexed_len, judged_len
+                    forked_at, indexed_len, judged_len, first_len, first_head
              FROM logs",
         )?;
         let mut rows = statement.query([])?;
@@ -299,6 +304,7 @@ impl Journal {
                     head: row.get(5)?,
                 },
                 authority_len: row.get(6)?,
+                first: (row.get(11)?, row.get(12)?),
                 last_first: row.get(7)?,
                 forked: None,
                 indexed_len: row.get(9)?,
@@ -383,6 +389,26 @@ impl Journal {
     pub fn is_own(&self, author: &Author) -> bool {
         let authority = self.identity.authority.as_ref().map(Signer::public);
         author.device == self.identity.key() || Some(author.device) == authority
+    }
+
+    /// The ends of all logs of a device that are stored, as orders name them: a run ends with a save group. Of
+    /// more than an order can name, those that came first.
+    #[must_use]
+    pub fn places_of(&self, device: &DeviceKey) -> Vec<Cut> {
+        let mut logs: Vec<_> = self
+            .logs
+            .iter()
+            .filter(|(_, log)| log.author.device == *device)
+            .collect();
+        logs.sort_by_key(|(_, log)| log.key);
+        logs.truncate(limits::CUTS_MAX);
+        let place = |(id, log): (&LogId, &Log)| Cut {
+            log: *id,
+            position: log.tip().position(),
+        };
+        let mut places: Vec<_> = logs.into_iter().map(place).collect();
+        places.sort_by_key(|place| place.log);
+        places
     }
 
     fn own_logs(&self) -> impl Iterator<Item = (&LogId, &Log)> {
@@ -566,14 +592,16 @@ impl Journal {
             },
         };
         let incarnation = crate::clock::random()?;
+        let first = self.authority.cited();
         let genesis = Genesis {
             space,
             device: *device,
             incarnation,
             previous,
             reason,
+            authority_head: first.1,
         };
-        let tail = Tail::begin(&genesis, hlc, self.authority.cited().0);
+        let tail = Tail::begin(&genesis, hlc, first.0);
         let log = tail.log;
         if reason != GenesisReason::New {
             tracing::warn!(
@@ -581,7 +609,7 @@ impl Journal {
                 "this store was restored, copied or overtaken: a new log begins"
             );
         }
-        self.insert_log(connection, &log, &tail.author, tail.end)?;
+        self.insert_log(connection, &log, &tail.author, tail.end, first)?;
         self.tails.insert(log, tail);
         self.dirty.insert(log);
         Ok(log)
@@ -593,12 +621,20 @@ impl Journal {
         log: &LogId,
         author: &Author,
         end: Position,
+        first: (u32, [u8; 32]),
     ) -> Result<i64> {
         let mut statement = connection.prepare_cached(
-            "INSERT INTO logs (log, space, device, len, head, authority_len, last_first)
-             VALUES (?1, ?2, ?3, 0, ?1, 0, 0)",
+            "INSERT INTO logs
+                 (log, space, device, len, head, authority_len, first_len, first_head, last_first)
+             VALUES (?1, ?2, ?3, 0, ?1, 0, ?4, ?5, 0)",
         )?;
-        statement.execute(params![log.0, author.space.0, author.device.0])?;
+        statement.execute(params![
+            log.0,
+            author.space.0,
+            author.device.0,
+            first.0,
+            first.1
+        ])?;
         let key = connection.last_insert_rowid();
         // The genesis belongs to no record, so it is indexed as soon as it is there.
         let indexed_len = end.len;
@@ -607,6 +643,7 @@ impl Journal {
             author: *author,
             end,
             authority_len: 0,
+            first,
             last_first: 0,
             forked: None,
             indexed_len,
@@ -654,12 +691,9 @@ impl Journal {
     pub fn flush(&mut self, connection: &Connection, now_ms: u64) -> Result<Moved> {
         for log in std::mem::take(&mut self.dirty) {
             // A revoked device goes on recording; what it records is held back here as everywhere.
-            let known = self
-                .logs
-                .get(&log)
-                .map(|known| (known.author, known.end.len));
-            if let Some((author, len)) = known
-                && self.authority.standing(&log, &author) != Standing::Full
+            let known = self.logs.get(&log).map(|known| known.end.len);
+            if let Some(len) = known
+                && !self.all_counts(&log)
             {
                 self.judge_log(connection, &log, 0..len)?;
             }

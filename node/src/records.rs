@@ -13,7 +13,7 @@ pub mod save;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lianxin_protocol::admit::is_known;
+use lianxin_protocol::verdict::is_known;
 use lianxin_protocol::authority::{Authority, Role};
 use lianxin_protocol::catalogue::Actor;
 use lianxin_protocol::document::{ActorId, Built, ChangeHash, Document, GuardedChange, Limits};
@@ -46,7 +46,7 @@ pub fn acts_for(role: Option<Role>) -> BTreeSet<Actor> {
         Some(Role::Operator | Role::Hub) => {
             [Clerk, Deputy, Hub, Supervisor, Unit, Privacy, Resident].into()
         }
-        Some(Role::Courier | Role::Reader) | None => BTreeSet::new(),
+        Some(Role::Courier | Role::Reader | Role::Other(_)) | None => BTreeSet::new(),
     }
 }
 

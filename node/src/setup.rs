@@ -111,6 +111,9 @@ pub fn hub_init(directory: &Path, init: &HubInit<'_>) -> Result<Value> {
             name: name.to_owned(),
             district: district.clone(),
         },
+        Order::Epoch {
+            epoch: identity.epoch,
+        },
         Order::Policy {
             name: "recovery_recipient".to_owned(),
             value: Hex(&recovery).to_string(),
@@ -124,6 +127,7 @@ pub fn hub_init(directory: &Path, init: &HubInit<'_>) -> Result<Value> {
             device_code: format!("{}A", SiteCode::HUB),
             scopes: Role::Hub.scopes(None),
             bytes_per_day: 0,
+            places: Vec::new(),
         }),
     ];
     let listen = init.listen.map(|address| address.to_string());

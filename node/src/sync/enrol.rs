@@ -216,6 +216,12 @@ pub(super) fn grant(
         key: enrol.invite,
         device,
     };
+    // What it wrote under an earlier grant goes on counting as it did.
+    let places = if journal.authority().members().contains_key(&device) {
+        journal.places_of(&device)
+    } else {
+        Vec::new()
+    };
     let grant = Order::Grant(Grant {
         serial: journal.authority().next_serial(),
         device,
@@ -225,6 +231,7 @@ pub(super) fn grant(
         device_code: invite.device_code,
         scopes: invite.role.scopes(invite.site),
         bytes_per_day: 0,
+        places,
     });
     journal.order(connection, &[used, grant], now_ms)
 }
