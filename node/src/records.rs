@@ -13,7 +13,6 @@ pub mod save;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lianxin_protocol::verdict::is_known;
 use lianxin_protocol::authority::{Authority, Role};
 use lianxin_protocol::catalogue::Actor;
 use lianxin_protocol::document::{ActorId, Built, ChangeHash, Document, GuardedChange, Limits};
@@ -22,6 +21,7 @@ use lianxin_protocol::identity::{DeviceKey, short};
 use lianxin_protocol::log::{Entry, EntryKind, LogId, RecordId};
 use lianxin_protocol::part::{Part, PartRef, reference};
 use lianxin_protocol::space::SpaceId;
+use lianxin_protocol::verdict::is_known;
 use rusqlite::{Connection, params};
 use serde_json::{Value, json};
 

@@ -419,7 +419,10 @@ impl World {
     fn grant_role(&mut self, node: usize, role: Role, site: Option<SiteId>) -> Result<()> {
         let node = self.node(node)?;
         let (device, device_code) = (node.key, node.name.clone());
-        let serial = self.writer(HUB)?.journal.authority().next_serial();
+        let hub = &self.writer(HUB)?.journal;
+        let serial = hub.authority().next_serial();
+        let known = hub.authority().members().contains_key(&device);
+        let places = known.then(|| hub.places_of(&device)).unwrap_or_default();
         self.order(&Order::Grant(Grant {
             serial,
             device,
@@ -429,6 +432,7 @@ impl World {
             device_code,
             scopes: role.scopes(site),
             bytes_per_day: 0,
+            places,
         }))
     }
 

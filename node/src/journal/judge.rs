@@ -219,7 +219,10 @@ impl Journal {
         let Some((log, len)) = self.folded.last().filter(|(log, _)| contests(log)) else {
             return Ok(None);
         };
-        tracing::error!(version, "two authority logs of one version: no order is followed");
+        tracing::error!(
+            version,
+            "two authority logs of one version: no order is followed"
+        );
         let bytes = [&log.0[..], &len.to_be_bytes()].concat();
         store::set_meta(connection, STAYS, &bytes)?;
         Ok(Some((*log, *len)))
