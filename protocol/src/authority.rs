@@ -5,18 +5,19 @@
 //! order that does not fit is counted and has no effect. Persons do not appear here, only keys, sites and codes.
 //!
 //! [`role`] has the words in which rights are given, [`order`] the payloads, [`certificate`] which logs are folded,
-//! [`fold`] what they come to. What of a log counts by it is module [`crate::verdict`]'s to say.
+//! [`fold`] what they come to, [`reason`] why something does not count. What of a log counts by it is module [`crate::verdict`]'s to say.
 
 pub mod certificate;
 pub mod fold;
 pub mod order;
+pub mod reason;
 pub mod role;
 
 pub use self::certificate::{Certificate, Succession, Unsettled};
 pub use self::fold::{Authority, Member, Membership, OrderError};
 pub use self::order::{Cut, Grant, Invite, Order, Rotation, SiteInfo};
+pub use self::reason::Reason;
 pub use self::role::{Role, Scope, SiteKind, Spaces, Verb};
-pub use crate::verdict::Reason;
 
 #[cfg(test)]
 mod tests;
