@@ -563,6 +563,9 @@ impl Journal {
         self.touched.insert(proof.log);
         tracing::error!(log = %hash::Hex(&proof.log.prefix()), seq, "a log forked and was frozen");
         self.judge_log(connection, &proof.log, 0..log.end.len)?;
+        if log.author.space == Space::Authority.id(&self.identity.network) {
+            self.catch_up_authority(connection)?;
+        }
         Ok(true)
     }
 
