@@ -55,6 +55,7 @@ pub fn acts_for(role: Option<Role>) -> BTreeSet<Actor> {
 struct Carried {
     key: i64,
     hash: ChangeHash,
+    log: LogId,
     device: DeviceKey,
     actor: ActorId,
     hlc: u64,
@@ -231,6 +232,7 @@ fn gather(connection: &Connection, entries: &mut impl Entries, key: i64) -> Resu
         changes.push(Carried {
             key: entry_key,
             hash,
+            log: log_id,
             device,
             actor,
             hlc: entry.header.hlc,
@@ -340,6 +342,7 @@ impl Gathered {
         self.changes.push(Carried {
             key: entries.last().copied().unwrap_or_default(),
             hash: change,
+            log: *log.0,
             device: log.1,
             actor: log.0.actor(),
             hlc,

@@ -428,7 +428,11 @@ impl World {
         let hub = &self.writer(HUB)?.journal;
         let serial = hub.authority().next_serial();
         let known = hub.authority().members().contains_key(&device);
-        let places = known.then(|| hub.places_of(&device)).unwrap_or_default();
+        let places = if known {
+            hub.places_of(&device)
+        } else {
+            Vec::new()
+        };
         self.order(&Order::Grant(Grant {
             serial,
             device,
