@@ -27,7 +27,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use lianxin_protocol::authority::{Authority, Cut, Order, Reason, Role};
+use lianxin_protocol::authority::{Authority, Cut, Order, Reason, Role, Unsettled};
 use lianxin_protocol::batch;
 use lianxin_protocol::identity::{DeviceKey, Signer};
 use lianxin_protocol::limits;
@@ -531,8 +531,12 @@ impl Journal {
         let mut trial = Authority::clone(&self.authority);
         let signer = self.identity.authority.as_ref().map(Signer::public);
         let key = signer.ok_or_else(|| Error::new(Code::HubOnly, "orders are given at the hub"))?;
-        let is_closed = |log: &LogId| self.logs.get(log).is_some_and(|it| it.author.device == key);
-        if self.closed.keys().any(is_closed) {
+        let mut own = self.logs.iter().filter(|(_, it)| it.author.device == key);
+        let ended = own.any(|(log, it)| {
+            self.closed.contains_key(log) || it.forked.is_some() || self.is_paused(log)
+        });
+        let contested = matches!(self.authority.unsettled(), Some(Unsettled::Contested(_)));
+        if ended || contested {
             // A second authority log would have no effect, and nobody would notice.
             let message = "this hub was restored or copied: its authority log cannot go on here";
             return Err(Error::new(Code::NotPermitted, message));
@@ -585,6 +589,10 @@ impl Journal {
                     (Some((id, log.tip().position())), GenesisReason::Fork)
                 }
                 None if self.is_paused(&id) => {
+                    (Some((id, log.tip().position())), GenesisReason::Restore)
+                }
+                // A successor's log is shorter than what this one cites; what a log cites never shrinks.
+                None if log.authority_len > self.authority.cited().0 => {
                     (Some((id, log.tip().position())), GenesisReason::Restore)
                 }
                 None => return Ok(id),

@@ -11,6 +11,7 @@ use lianxin_protocol::message::WireBatch;
 use lianxin_protocol::space::{SiteId, Space};
 use lianxin_tests::World;
 use lianxin_tests::world::HUB;
+use serde_json::json;
 
 const A: usize = 1;
 const B: usize = 2;
@@ -119,6 +120,37 @@ fn a_successor_is_followed_by_whoever_hears_of_it_and_the_old_log_to_its_trusted
 }
 
 #[test]
+fn a_device_that_cited_more_than_the_successor_has_goes_on_in_a_new_log() -> Result<()> {
+    let mut world = World::with_stations(1, 2)?;
+    let trusted = first_log(&mut world)?;
+    for n in 4..9 {
+        world.order(&site(n))?;
+    }
+    world.heal()?;
+    let before = world.add(A, "一")?.0;
+    world.heal()?;
+    let next = successor(&mut world, 3, 4, trusted)?;
+    give(&mut world, A, &next)?;
+    let after = world.add(A, "二")?.0;
+    let edit = world.set(A, &before, json!({ "urgency": "urgent" }))?;
+    ensure!(edit.is_some(), "nothing was edited");
+    world.heal()?;
+    for node in [HUB, A, B] {
+        let (_, sites) = follows(&mut world, node)?;
+        ensure!(sites == ["EM1", "EM3"], "node {node}: {sites:?}");
+        let shown = world.show(node, &before)?;
+        ensure!(shown.to_string().contains("urgent"), "node {node}: {shown}");
+        ensure!(world.has(node, &after)?, "node {node} lacks the record");
+        world.sound(node)?;
+    }
+    let device = world.node(A)?.key;
+    ensure!(world.logs_of(B, &device)?.len() == 2);
+    // The hub that was replaced gives no order.
+    ensure!(world.order(&site(9)).is_err());
+    Ok(())
+}
+
+#[test]
 fn a_successor_whose_predecessor_has_not_come_waits_for_it() -> Result<()> {
     let mut world = World::with_stations(1, 1)?;
     let trusted = first_log(&mut world)?;
@@ -202,6 +234,9 @@ fn a_fork_of_the_authority_log_stops_the_fold_there_until_a_successor() -> Resul
     ensure!(u64::from(len) == fork.len);
     world.restart(A)?;
     ensure!(follows(&mut world, A)? == (len, sites));
+    // A hub that sees it gives no more orders.
+    give(&mut world, HUB, &branch)?;
+    ensure!(world.order(&site(8)).is_err());
     // What the root key trusts is held beyond the fork.
     let next = successor(&mut world, 4, 2, (log, end))?;
     give(&mut world, A, &next)?;
