@@ -115,6 +115,8 @@ reason-forked = One computer's records exist in two versions (copied or restored
 reason-guard = It is malformed and does not count.
 reason-not_authority = The hub did not sign it.
 reason-newer_version = A newer version wrote it; upgrade to read it.
+reason-waiting = It builds on something that has not arrived yet.
+reason-missing = A part of it has not arrived; another computer may have it.
 
 home-recorded = { $count } recorded today, { $received } received by the hub.
 home-recorded-many = More than { $count } recorded today; the latest are below.
@@ -306,6 +308,7 @@ role-operator = Operator's PC
 role-hub = Hub
 role-courier = Courier
 role-reader = Reader
+role-newer_version = Of a newer version
 site-new = Add a site
 site-name = Name
 site-kind = Kind

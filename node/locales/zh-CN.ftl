@@ -123,6 +123,8 @@ reason-forked = 同一台电脑的记录出现了两个版本（可能被复制�
 reason-guard = 内容不合格式，没有采用。
 reason-not_authority = 不是街道中心签发的。
 reason-newer_version = 由更新版本的程序写下，升级后才能读。
+reason-waiting = 它所依据的内容还没有到。
+reason-missing = 其中一部分还没有到，别的电脑上可能有。
 
 ## 首页
 
@@ -328,6 +330,7 @@ role-operator = 操作员电脑
 role-hub = 街道中心
 role-courier = 传递员
 role-reader = 只读电脑
+role-newer_version = 新版本的角色
 site-new = 添加站点
 site-name = 站点名称
 site-kind = 类型

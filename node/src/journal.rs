@@ -28,7 +28,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use lianxin_protocol::authority::{Authority, Order, Reason, Role, Standing};
+use lianxin_protocol::authority::{Authority, Cut, Order, Reason, Role, Unsettled};
 use lianxin_protocol::batch;
 use lianxin_protocol::identity::{DeviceKey, Signer};
 use lianxin_protocol::limits;
@@ -112,6 +112,8 @@ pub(crate) struct Log {
     pub(crate) end: Position,
     /// What its last entry cites.
     pub(crate) authority_len: u32,
+    /// Length and head of the authority log that its genesis cites.
+    pub(crate) first: (u32, [u8; 32]),
     /// First entry of its last segment.
     pub(crate) last_first: u64,
     /// The earliest proven fork: position before it.
@@ -182,6 +184,8 @@ pub struct OwnCoverage {
 pub struct Journal {
     identity: Identity,
     authority: Arc<Authority>,
+    /// How far each authority log was folded, in order.
+    folded: Vec<(LogId, u64)>,
     pub(crate) logs: BTreeMap<LogId, Log>,
     /// Open ends of own logs: entries since the last full segment.
     tails: BTreeMap<LogId, Tail>,
@@ -229,6 +233,7 @@ impl Journal {
         let (offered, found) = Offered::open(directory);
         let mut journal = Self {
             authority: Arc::new(Authority::new(identity.network)),
+            folded: Vec::new(),
             identity,
             logs: BTreeMap::new(),
             tails: BTreeMap::new(),
@@ -289,7 +294,7 @@ impl Journal {
         self.quota.roll_back();
         let mut statement = connection.prepare_cached(
             "SELECT id, log, space, device, len, head, authority_len, last_first,
-                    forked_at, indexed_len, judged_len
+                    forked_at, indexed_len, judged_len, first_len, first_head
              FROM logs",
         )?;
         let mut rows = statement.query([])?;
@@ -307,6 +312,7 @@ impl Journal {
                     head: row.get(5)?,
                 },
                 authority_len: row.get(6)?,
+                first: (row.get(11)?, row.get(12)?),
                 last_first: row.get(7)?,
                 forked: None,
                 indexed_len: row.get(9)?,
@@ -392,6 +398,26 @@ impl Journal {
     pub fn is_own(&self, author: &Author) -> bool {
         let authority = self.identity.authority.as_ref().map(Signer::public);
         author.device == self.identity.key() || Some(author.device) == authority
+    }
+
+    /// The ends of all logs of a device that are stored, as orders name them: a run ends with a save group. Of
+    /// more than an order can name, those that came first.
+    #[must_use]
+    pub fn places_of(&self, device: &DeviceKey) -> Vec<Cut> {
+        let mut logs: Vec<_> = self
+            .logs
+            .iter()
+            .filter(|(_, log)| log.author.device == *device)
+            .collect();
+        logs.sort_by_key(|(_, log)| log.key);
+        logs.truncate(limits::CUTS_MAX);
+        let place = |(id, log): (&LogId, &Log)| Cut {
+            log: *id,
+            position: log.tip().position(),
+        };
+        let mut places: Vec<_> = logs.into_iter().map(place).collect();
+        places.sort_by_key(|place| place.log);
+        places
     }
 
     fn own_logs(&self) -> impl Iterator<Item = (&LogId, &Log)> {
@@ -514,8 +540,12 @@ impl Journal {
         let mut trial = Authority::clone(&self.authority);
         let signer = self.identity.authority.as_ref().map(Signer::public);
         let key = signer.ok_or_else(|| Error::new(Code::HubOnly, "orders are given at the hub"))?;
-        let is_closed = |log: &LogId| self.logs.get(log).is_some_and(|it| it.author.device == key);
-        if self.closed.keys().any(is_closed) {
+        let mut own = self.logs.iter().filter(|(_, it)| it.author.device == key);
+        let ended = own.any(|(log, it)| {
+            self.closed.contains_key(log) || it.forked.is_some() || self.is_paused(log)
+        });
+        let contested = matches!(self.authority.unsettled(), Some(Unsettled::Contested(_)));
+        if ended || contested {
             // A second authority log would have no effect, and nobody would notice.
             let message = "this hub was restored or copied: its authority log cannot go on here";
             return Err(Error::new(Code::NotPermitted, message));
@@ -581,19 +611,25 @@ impl Journal {
                 None if self.is_paused(&id) => {
                     (Some((id, log.tip().position())), GenesisReason::Restore)
                 }
+                // A successor's log is shorter than what this one cites; what a log cites never shrinks.
+                None if log.authority_len > self.authority.cited().0 => {
+                    (Some((id, log.tip().position())), GenesisReason::Restore)
+                }
                 None => return Ok(id),
                 Some(reason) => (Some((id, log.tip().position())), *reason),
             },
         };
         let incarnation = crate::clock::random()?;
+        let first = self.authority.cited();
         let genesis = Genesis {
             space,
             device: *device,
             incarnation,
             previous,
             reason,
+            authority_head: first.1,
         };
-        let tail = Tail::begin(&genesis, hlc, self.authority.cited().0);
+        let tail = Tail::begin(&genesis, hlc, first.0);
         let log = tail.log;
         if reason != GenesisReason::New {
             tracing::warn!(
@@ -601,7 +637,7 @@ impl Journal {
                 "this store was restored, copied or overtaken: a new log begins"
             );
         }
-        self.insert_log(connection, &log, &tail.author, tail.end)?;
+        self.insert_log(connection, &log, &tail.author, tail.end, first)?;
         self.tails.insert(log, tail);
         self.dirty.insert(log);
         Ok(log)
@@ -613,12 +649,20 @@ impl Journal {
         log: &LogId,
         author: &Author,
         end: Position,
+        first: (u32, [u8; 32]),
     ) -> Result<i64> {
         let mut statement = connection.prepare_cached(
-            "INSERT INTO logs (log, space, device, len, head, authority_len, last_first)
-             VALUES (?1, ?2, ?3, 0, ?1, 0, 0)",
+            "INSERT INTO logs
+                 (log, space, device, len, head, authority_len, first_len, first_head, last_first)
+             VALUES (?1, ?2, ?3, 0, ?1, 0, ?4, ?5, 0)",
         )?;
-        statement.execute(params![log.0, author.space.0, author.device.0])?;
+        statement.execute(params![
+            log.0,
+            author.space.0,
+            author.device.0,
+            first.0,
+            first.1
+        ])?;
         let key = connection.last_insert_rowid();
         // The genesis belongs to no record, so it is indexed as soon as it is there.
         let indexed_len = end.len;
@@ -627,6 +671,7 @@ impl Journal {
             author: *author,
             end,
             authority_len: 0,
+            first,
             last_first: 0,
             forked: None,
             indexed_len,
@@ -690,12 +735,9 @@ impl Journal {
         self.write_arrivals(connection, now_ms)?;
         for log in std::mem::take(&mut self.dirty) {
             // A revoked device goes on recording; what it records is held back here as everywhere.
-            let known = self
-                .logs
-                .get(&log)
-                .map(|known| (known.author, known.end.len));
-            if let Some((author, len)) = known
-                && self.authority.standing(&log, &author) != Standing::Full
+            let known = self.logs.get(&log).map(|known| known.end.len);
+            if let Some(len) = known
+                && !self.all_counts(&log)
             {
                 self.judge_log(connection, &log, 0..len)?;
             }

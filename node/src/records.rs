@@ -13,7 +13,6 @@ pub mod save;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lianxin_protocol::admit::is_known;
 use lianxin_protocol::authority::{Authority, Reason, Role};
 use lianxin_protocol::catalogue::Actor;
 use lianxin_protocol::document::{
@@ -24,6 +23,7 @@ use lianxin_protocol::identity::{DeviceKey, short};
 use lianxin_protocol::log::{Author, Entry, EntryKind, LogId, RecordId};
 use lianxin_protocol::part::{Part, PartRef, reference};
 use lianxin_protocol::space::SpaceId;
+use lianxin_protocol::verdict::is_known;
 use rusqlite::{Connection, params};
 use serde_json::{Value, json};
 
@@ -48,18 +48,16 @@ pub fn acts_for(role: Option<Role>) -> BTreeSet<Actor> {
         Some(Role::Operator | Role::Hub) => {
             [Clerk, Deputy, Hub, Supervisor, Unit, Privacy, Resident].into()
         }
-        Some(Role::Courier | Role::Reader) | None => BTreeSet::new(),
+        Some(Role::Courier | Role::Reader | Role::Other(_)) | None => BTreeSet::new(),
     }
 }
-
-/// Reason of an entry that waits for what it builds on: no verdict, and no receipt either.
-pub(crate) const WAITING: Reason = Reason::Other(8);
 
 /// A change with the entry that carries it.
 #[derive(Clone, Debug)]
 struct Carried {
     key: i64,
     hash: ChangeHash,
+    log: LogId,
     device: DeviceKey,
     actor: ActorId,
     hlc: u64,
@@ -239,6 +237,7 @@ fn gather(connection: &Connection, entries: &mut impl Entries, key: i64) -> Resu
         changes.push(Carried {
             key: entry_key,
             hash: entry.header.digest,
+            log: log_id,
             device: author.device,
             actor,
             hlc: entry.header.hlc,
@@ -259,7 +258,7 @@ fn gather(connection: &Connection, entries: &mut impl Entries, key: i64) -> Resu
             }
             Fate::Waits { missing: lacks } => {
                 missing.extend(lacks.iter().copied());
-                held.insert(carried.key, WAITING);
+                held.insert(carried.key, Reason::Waiting);
             }
         }
     }
@@ -365,6 +364,7 @@ impl Gathered {
         self.changes.push(Carried {
             key: entries.last().copied().unwrap_or_default(),
             hash: change,
+            log: *log.0,
             device: log.1,
             actor: log.0.actor(),
             hlc,

@@ -18,7 +18,7 @@
 
 use std::collections::BTreeMap;
 
-use lianxin_protocol::authority::{Authority, Invite, Membership, Order, Role, SiteInfo};
+use lianxin_protocol::authority::{Authority, Invite, Membership, Order, Role, SiteInfo, SiteKind};
 use lianxin_protocol::catalogue::{Catalogue, Fact};
 use lianxin_protocol::identity::DeviceKey;
 use lianxin_protocol::limits;
@@ -42,7 +42,7 @@ pub(crate) const INVITE_MAX_HOURS: u64 = 14 * 24;
 const ACCOUNT_MAX: usize = 64;
 
 /// Refusals, the code of the same failure without a request, and what it says.
-const FAILURES: [(Refusal, Code, &str); 11] = [
+const FAILURES: [(Refusal, Code, &str); 12] = [
     (
         Refusal::NotPermitted,
         Code::NotPermitted,
@@ -78,6 +78,11 @@ const FAILURES: [(Refusal, Code, &str); 11] = [
     (Refusal::NoSite, Code::NoSite, "there is no such site"),
     (Refusal::Exists, Code::BadCode, "it is there already"),
     (Refusal::Expired, Code::Usage, "the invite's time is over"),
+    (
+        Refusal::NotSupported,
+        Code::HubOnly,
+        "this is not carried out on request",
+    ),
 ];
 
 // ---- queries ----
@@ -98,7 +103,17 @@ pub enum Wanted {
     Site(String),
     /// An invite for a device of this code.
     Invite(String),
+    /// Another order.
+    Order {
+        /// The word for it.
+        order: &'static str,
+        /// The device, log, record, request or setting that it is about.
+        about: String,
+    },
 }
+
+/// Words of the orders that no hub carries out yet.
+const ORDERS: [&str; 6] = ["revoke", "adopt", "erase", "approve", "rotate", "policy"];
 
 impl Wanted {
     /// Words of JSON for the kind of request and for what it is about.
@@ -108,7 +123,29 @@ impl Wanted {
             Self::Act { event, .. } => ("act", event),
             Self::Site(code) => ("site", code),
             Self::Invite(code) => ("invite", code),
+            Self::Order { order, about } => (order, about),
         }
+    }
+
+    fn of(ask: &Ask) -> Self {
+        let (order, about) = match ask {
+            Ask::Act(act) => {
+                return Self::Act {
+                    record: act.record,
+                    space: act.space,
+                    event: act.event.clone(),
+                };
+            }
+            Ask::Site { info, .. } => return Self::Site(info.code.clone()),
+            Ask::Invite { invite, .. } => return Self::Invite(invite.device_code.clone()),
+            Ask::Revoke { device, .. } => ("revoke", device.to_string()),
+            Ask::Adopt { log, .. } => ("adopt", log.to_string()),
+            Ask::Erase { record, .. } => ("erase", record.hyphenated()),
+            Ask::Approve { request } => ("approve", request.to_string()),
+            Ask::Rotate(rotation) => ("rotate", rotation.old.to_string()),
+            Ask::Policy { name, .. } => ("policy", name.clone()),
+        };
+        Self::Order { order, about }
     }
 }
 
@@ -190,10 +227,15 @@ fn select(connection: &Connection, only: &str, parameters: &[i64]) -> Result<Vec
 
 fn asked(row: &Row<'_>) -> rusqlite::Result<Asked> {
     let (kind, subject): (String, String) = (row.get(2)?, row.get(3)?);
-    let wanted = match kind.as_str() {
-        "site" => Wanted::Site(subject),
-        "invite" => Wanted::Invite(subject),
-        _ => Wanted::Act {
+    let order = ORDERS.into_iter().find(|order| *order == kind);
+    let wanted = match (kind.as_str(), order) {
+        ("site", _) => Wanted::Site(subject),
+        ("invite", _) => Wanted::Invite(subject),
+        (_, Some(order)) => Wanted::Order {
+            order,
+            about: subject,
+        },
+        (_, None) => Wanted::Act {
             record: RecordId(row.get(4)?),
             space: SpaceId(row.get(5)?),
             event: subject,
@@ -285,15 +327,7 @@ pub fn ask(
     author: &Author,
 ) -> Result<()> {
     may_ask(journal)?;
-    let wanted = match &ask {
-        Ask::Act(act) => Wanted::Act {
-            record: act.record,
-            space: act.space,
-            event: act.event.clone(),
-        },
-        Ask::Site { info, .. } => Wanted::Site(info.code.clone()),
-        Ask::Invite { invite, .. } => Wanted::Invite(invite.device_code.clone()),
-    };
+    let wanted = Wanted::of(&ask);
     if open(connection)?.iter().any(|asked| asked.wanted == wanted) {
         let message = "the hub has been asked already and has not answered yet";
         return Err(Error::new(Code::NothingToDo, message));
@@ -508,6 +542,13 @@ fn order(
     }
     match ask {
         Ask::Act(_) => return Ok(Some(Refusal::NotPermitted)),
+        // Refused by the check above.
+        Ask::Revoke { .. }
+        | Ask::Adopt { .. }
+        | Ask::Erase { .. }
+        | Ask::Approve { .. }
+        | Ask::Rotate(_)
+        | Ask::Policy { .. } => return Ok(Some(Refusal::NotSupported)),
         Ask::Site { site, info } => {
             let SiteInfo { code, name, kind } = info.clone();
             let site = *site;
@@ -540,6 +581,12 @@ fn check(authority: &Authority, ask: &Ask, now_ms: u64) -> Result<(), Refusal> {
         Ask::Act(_) => Ok(()),
         Ask::Site { site, info } => check_site(authority, site, info),
         Ask::Invite { invite, .. } => check_invite(authority, invite, now_ms),
+        Ask::Revoke { .. }
+        | Ask::Adopt { .. }
+        | Ask::Erase { .. }
+        | Ask::Approve { .. }
+        | Ask::Rotate(_)
+        | Ask::Policy { .. } => Err(Refusal::NotSupported),
     }
 }
 
@@ -548,7 +595,8 @@ fn check_site(authority: &Authority, site: &SiteId, info: &SiteInfo) -> Result<(
     let named = !name.is_empty() && name == info.name && name.len() <= limits::NAME_MAX;
     let code = info.code.parse().ok();
     let code = code.filter(|code: &SiteCode| code.to_string() == info.code);
-    if !named || name.chars().any(char::is_control) || code.is_none() {
+    let known = !matches!(info.kind, SiteKind::Other(_));
+    if !named || !known || name.chars().any(char::is_control) || code.is_none() {
         Err(Refusal::BadCode)
     } else if code == Some(SiteCode::HUB) || authority.site_by_code(&info.code).is_some() {
         Err(Refusal::CodeTaken)
@@ -570,7 +618,8 @@ fn check_invite(authority: &Authority, invite: &Invite, now_ms: u64) -> Result<(
     let code = invite.device_code.parse().ok().filter(|code: &DeviceCode| {
         code.to_string() == invite.device_code && code.site().to_string() == site_code
     });
-    if code.is_none() || invite.role == Role::Hub || !invite.key.is_sound() {
+    let given = !matches!(invite.role, Role::Hub | Role::Other(_));
+    if code.is_none() || !given || !invite.key.is_sound() {
         Err(Refusal::BadCode)
     } else if authority.knows_invite(&invite.key) {
         Err(Refusal::Exists)

@@ -8,7 +8,6 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use lianxin_protocol::authority::{Certificate, Grant, Order, Role};
-use lianxin_protocol::codec::Writer as Encoder;
 use lianxin_protocol::hash::{Hex, parse_hex};
 use lianxin_protocol::identity::{DeviceKey, InviteCode, Signer};
 pub use lianxin_protocol::invite::Card;
@@ -106,10 +105,13 @@ pub fn hub_init(directory: &Path, init: &HubInit<'_>) -> Result<Value> {
     let hub = identity.key();
     let recovery = PublicKey::from(&StaticSecret::from(recovery_age)).to_bytes();
     let orders = [
-        Order::Certificate(certificate.clone()),
+        Order::Certificate(certificate),
         Order::Network {
             name: name.to_owned(),
             district: district.clone(),
+        },
+        Order::Epoch {
+            epoch: identity.epoch,
         },
         Order::Policy {
             name: "recovery_recipient".to_owned(),
@@ -124,14 +126,12 @@ pub fn hub_init(directory: &Path, init: &HubInit<'_>) -> Result<Value> {
             device_code: format!("{}A", SiteCode::HUB),
             scopes: Role::Hub.scopes(None),
             bytes_per_day: 0,
+            places: Vec::new(),
         }),
     ];
     let listen = init.listen.map(|address| address.to_string());
     let web = init.web.map(|address| address.to_string());
     writer.transact(now_ms, |journal, connection| {
-        let mut encoder = Encoder::new();
-        certificate.write(&mut encoder);
-        store::set_meta(connection, "certificate", &encoder.into_bytes())?;
         if let Some(web) = &web {
             store::set_meta(connection, WEB_KEPT, web.as_bytes())?;
         }

@@ -1,13 +1,9 @@
-//! Verdicts: where a verified run belongs in a log, and which of its entries count.
+//! Where a verified run belongs in a log.
 //!
-//! Both answers are data; only the journal acts on them. The place depends on the stored log alone,
-//! the judgement on (entry, authority log, fork proofs) alone, never on a clock or on the peer that
-//! brought the entries, so that honest devices agree.
+//! An answer as data, from the stored log alone; only the journal acts on it. Whether the entries count is another
+//! question (module [`crate::verdict`]): what is out of place is never stored, what does not count is.
 
-use std::ops::Range;
-
-use crate::authority::{Authority, Reason, Standing};
-use crate::log::{EntryId, EntryKind, LogId, Position, VerifiedRun};
+use crate::log::{EntryId, Position, VerifiedRun};
 
 /// Where a verified run belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,91 +64,6 @@ pub fn place<E>(
     } else {
         Place::Append { skip }
     })
-}
-
-/// Whether one entry counts, as far as rights and forks decide it. The guard in front of Automerge
-/// adds [`Reason::Guard`] when the change is first merged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// It counts.
-    Accepted,
-    /// It is kept and does not count, for this reason.
-    Quarantined(Reason),
-}
-
-/// What is known of a log beyond its entries.
-#[derive(Clone, Copy, Debug)]
-pub struct LogFacts {
-    /// The log.
-    pub log: LogId,
-    /// Its author.
-    pub author: crate::log::Author,
-    /// The earliest proven fork.
-    pub forked_at: Option<u64>,
-}
-
-/// Judges the entries `range` of a log at once, as ranges of equal verdict. `id_at` gives the id of
-/// an entry that is stored, for cuts and adoptions that name a head; one that is not stored yet is
-/// believed, so a log is judged anew from 0 when the entry that a cut or an adoption names comes.
-///
-/// A fork weighs more than an adoption: what lies beyond it differs from branch to branch, and a
-/// device that holds another branch could not follow. It is written anew instead.
-pub fn judge<E>(
-    authority: &Authority,
-    facts: &LogFacts,
-    range: Range<u64>,
-    mut id_at: impl FnMut(u64) -> Result<Option<EntryId>, E>,
-) -> Result<Vec<(Range<u64>, Verdict)>, E> {
-    let mut heads_at = |position: Position| -> Result<bool, E> {
-        match position.len.checked_sub(1) {
-            None => Ok(true),
-            Some(last) => Ok(id_at(last)?.is_none_or(|id| id.0 == position.head)),
-        }
-    };
-    // Boundaries where the verdict can change; each piece between two of them is judged once.
-    let standing = authority.standing(&facts.log, &facts.author);
-    let (trusted, beyond) = match standing {
-        Standing::Full => (u64::MAX, Reason::Revoked),
-        Standing::UpTo(position) if heads_at(position)? => (position.len, Reason::Revoked),
-        Standing::UpTo(_) => (0, Reason::Revoked),
-        Standing::None(reason) => (0, reason),
-    };
-    let forked = facts.forked_at.unwrap_or(u64::MAX);
-    let mut adopted = Vec::new();
-    for (from, to) in authority.adopted(&facts.log) {
-        if heads_at(to)? {
-            adopted.push(from..to.len);
-        }
-    }
-    let mut bounds: Vec<u64> = vec![range.start, range.end, trusted, forked];
-    bounds.extend(adopted.iter().flat_map(|range| [range.start, range.end]));
-    bounds.retain(|bound| range.start <= *bound && *bound <= range.end);
-    bounds.sort_unstable();
-    bounds.dedup();
-    let mut verdicts: Vec<(Range<u64>, Verdict)> = Vec::new();
-    for pair in bounds.windows(2) {
-        let [from, to] = pair else { continue };
-        let verdict = if *from >= forked {
-            Verdict::Quarantined(Reason::Forked)
-        } else if adopted.iter().any(|range| range.contains(from)) {
-            Verdict::Accepted
-        } else if *from >= trusted {
-            Verdict::Quarantined(beyond)
-        } else {
-            Verdict::Accepted
-        };
-        match verdicts.last_mut() {
-            Some((last, same)) if *same == verdict => last.end = *to,
-            _ => verdicts.push((*from..*to, verdict)),
-        }
-    }
-    Ok(verdicts)
-}
-
-/// Whether this program knows what to do with an accepted entry of this kind.
-#[must_use]
-pub const fn is_known(kind: EntryKind) -> bool {
-    !matches!(kind, EntryKind::Other(_))
 }
 
 #[cfg(test)]

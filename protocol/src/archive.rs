@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 
 use thiserror::Error;
 
-use crate::authority::{Certificate, Order};
+use crate::authority::{Certificate, Order, Succession, Unsettled};
 use crate::codec::{self, DecodeError};
 use crate::hash::{self, Hasher, Hex};
 use crate::identity::DeviceKey;
@@ -443,9 +443,10 @@ pub struct Audit {
     stopped: bool,
     /// Signs receipts, if the root key certified it.
     authority: Option<DeviceKey>,
-    /// Ids of the authority log, to compare with what checkpoints cite.
-    cited: Vec<[u8; 32]>,
-    authority_log: Option<LogId>,
+    /// The certified authority logs so far.
+    stories: BTreeMap<LogId, Story>,
+    /// Their ids in the order of the fold, each log from the count at which it begins there: what checkpoints cite.
+    cited: Vec<(usize, Vec<[u8; 32]>)>,
     spaces: usize,
     last_space: Option<Space>,
     space: Option<OpenSpace>,
@@ -459,10 +460,19 @@ struct OpenSpace {
     log: Option<OpenLog>,
 }
 
+/// A log of the authority space, as far as others cite it.
+#[derive(Debug, Default)]
+struct Story {
+    certificate: Option<Certificate>,
+    ids: Vec<[u8; 32]>,
+}
+
 #[derive(Debug)]
 struct OpenLog {
     id: LogId,
     author: Author,
+    /// What others cite of it, in the authority space.
+    story: Option<Story>,
     end: Position,
     floor: u32,
     /// Entries that no checkpoint covers yet.
@@ -508,8 +518,8 @@ impl Audit {
             unsaid: 0,
             stopped: false,
             authority: None,
+            stories: BTreeMap::new(),
             cited: Vec::new(),
-            authority_log: None,
             spaces: 0,
             last_space: None,
             space: None,
@@ -693,6 +703,7 @@ impl Audit {
                 space: space.id,
                 device,
             },
+            story: (space.space == Space::Authority).then(Story::default),
             end: Position::start(&id),
             floor: 0,
             open: Vec::new(),
@@ -702,13 +713,6 @@ impl Audit {
             fork: None,
         });
         self.report.logs += 1;
-        if space.space == Space::Authority && self.authority == Some(device) {
-            if self.authority_log.is_some() {
-                self.bad("the network has two authority logs".to_owned());
-            } else {
-                self.authority_log = Some(id);
-            }
-        }
         Ok(())
     }
 
@@ -807,42 +811,98 @@ impl Audit {
         let [receipt, fork] = met;
         self.report.receipts += u64::from(receipt);
         self.report.forks += u64::from(fork);
-        if self.authority_log == Some(run.run().log) {
-            self.take_authority(run);
-        }
+        self.take_story(run);
         self.compare_cited(&run.run().checkpoint);
     }
 
-    /// Entries of the authority log: its second is the certificate, and all are what others cite.
-    fn take_authority(&mut self, run: &VerifiedRun) {
+    /// Entries of an authority log: its second is the certificate, and all are what others cite.
+    fn take_story(&mut self, run: &VerifiedRun) {
+        let told = self.stories.values().map(|story| story.ids.len());
+        let room = limits::ARCHIVE_CITED_MAX.saturating_sub(told.sum());
+        let head = self.report.head.as_ref();
+        let stated = head.map(|head| (head.network, head.certificate.clone()));
+        let Some((network, newest)) = stated else {
+            return;
+        };
+        let device = run.author().device;
+        let Some(story) = self.log().and_then(|log| log.story.as_mut()) else {
+            return;
+        };
         let second = run.run().entries.iter().find(|entry| entry.header.seq == 1);
-        let certificate = self.report.head.as_ref().map(|head| &head.certificate);
-        let certified = second.is_none_or(|entry| {
-            let order = entry.payload.as_deref().map(Order::decode);
-            entry.header.kind == EntryKind::Authority
-                && match order {
-                    None => true,
-                    Some(Ok(Order::Certificate(stated))) => Some(&stated) == certificate,
-                    Some(_) => false,
-                }
-        });
-        let room = limits::ARCHIVE_CITED_MAX.saturating_sub(self.cited.len());
-        self.cited
-            .extend(run.ids().iter().take(room).map(|id| id.0));
-        if !certified {
-            self.bad_log("its second entry is not the certificate");
+        let second = second.filter(|entry| entry.header.kind == EntryKind::Authority);
+        if let Some(entry) = second {
+            let certificate = match entry.payload.as_deref().map(Order::decode) {
+                None => Some(newest),
+                Some(Ok(Order::Certificate(certificate))) => Some(certificate),
+                Some(_) => None,
+            };
+            story.certificate =
+                certificate.filter(|it| it.authority == device && it.holds(&network));
+        }
+        let room = room.saturating_sub(story.ids.len());
+        let ids = run.ids().iter().take(room);
+        story.ids.extend(ids.map(|id| id.0));
+    }
+
+    /// The authority logs have been told: what they come to, in the order of the fold.
+    fn settle_stories(&mut self) {
+        let mut stories = std::mem::take(&mut self.stories);
+        let certified = stories.iter();
+        let certified = certified
+            .filter_map(|(log, story)| Some((*log, story.certificate.clone()?)))
+            .collect();
+        let succession = match Succession::of(&certified) {
+            Ok(succession) => succession,
+            Err(Unsettled::Nothing) => return,
+            Err(Unsettled::Contested(_)) => {
+                self.bad("the network has two authority logs of one version".to_owned());
+                return;
+            }
+            Err(Unsettled::Missing(log)) => {
+                self.bad(format!(
+                    "authority log {log}, which is trusted, is not here"
+                ));
+                return;
+            }
+        };
+        let newest = self.report.head.as_ref().map(|head| &head.certificate);
+        if newest != Some(&succession.certificate) {
+            self.bad("the newest authority log does not have the certificate".to_owned());
+        }
+        let mut from = 0_usize;
+        for (log, trusted) in succession.logs() {
+            let ids = stories.remove(&log).unwrap_or_default().ids;
+            let len = trusted.map_or(0, |end| usize::try_from(end.len).unwrap_or(usize::MAX));
+            let reached = len.checked_sub(1).map(|last| ids.get(last).copied());
+            if reached.is_some_and(|id| id != trusted.map(|end| end.head)) {
+                self.bad(format!(
+                    "authority log {log} does not reach its trusted end"
+                ));
+            }
+            self.cited.push((from, ids));
+            from = from.saturating_add(len);
         }
     }
 
     /// A checkpoint says which authority log its author saw: another one than this would show that the
-    /// hub has told two stories.
+    /// hub has told two stories. What an earlier log of the hub says beyond its trusted end was seen too.
     fn compare_cited(&mut self, checkpoint: &Checkpoint) {
-        let at = usize::try_from(checkpoint.authority_len).unwrap_or(usize::MAX);
-        let seen = match at.checked_sub(1) {
-            None => Some([0; 32]),
-            Some(last) => self.cited.get(last).copied(),
+        let Some(space) = self.space.as_ref() else {
+            return;
         };
-        if seen.is_some_and(|seen| seen != checkpoint.authority_head) {
+        if space.space == Space::Authority {
+            return;
+        }
+        let at = usize::try_from(checkpoint.authority_len).unwrap_or(usize::MAX);
+        let seen: Vec<[u8; 32]> = match at.checked_sub(1) {
+            None => vec![[0; 32]],
+            Some(last) => {
+                let told = self.cited.iter();
+                let told = told.filter_map(|(from, ids)| ids.get(last.checked_sub(*from)?));
+                told.copied().collect()
+            }
+        };
+        if !seen.is_empty() && !seen.contains(&checkpoint.authority_head) {
             let len = checkpoint.len;
             self.bad_log(&format!(
                 "the checkpoint at {len} cites another authority log"
@@ -864,11 +924,25 @@ impl Audit {
         if fork {
             self.bad_log("its fork proof is for entries that are not here");
         }
-        if let Some(space) = &mut self.space
-            && let Some(log) = space.log.take()
-        {
+        let key = self.authority;
+        let Some(log) = self.space.as_mut().and_then(|space| space.log.take()) else {
+            return;
+        };
+        if let Some(space) = &mut self.space {
             space.tips.insert(log.id, log.tip());
         }
+        let Some(story) = log.story.as_ref() else {
+            return;
+        };
+        if story.certificate.is_none() && log.end.len > 1 && key == Some(log.author.device) {
+            let name = log.name();
+            self.bad(format!(
+                "log {name}: its second entry is not the certificate"
+            ));
+        }
+        // What is not certified is folded by nobody.
+        let certified = log.story.filter(|story| story.certificate.is_some());
+        self.stories.extend(certified.map(|story| (log.id, story)));
     }
 
     fn take_digest(&mut self, digest: &[u8; 32]) {
@@ -879,6 +953,9 @@ impl Audit {
         if space_digest(&space.tips) != *digest {
             let kind = space.space.kind();
             self.bad(format!("space {kind}: its digest does not fit its logs"));
+        }
+        if space.space == Space::Authority {
+            self.settle_stories();
         }
     }
 }

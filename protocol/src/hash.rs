@@ -121,10 +121,8 @@ contexts! {
     WORDS = "lianxin 1 four words";
     /// Short fingerprint of a key, for people.
     FINGERPRINT = "lianxin 1 fingerprint";
-    /// Signature of a rotated device key by its successor, in one network.
+    /// Signatures of a device key and of its successor, each that the one takes the place of the other.
     ROTATION = "lianxin 1 key rotation";
-    /// Digest of a proof that a log forked.
-    FORK_PROOF = "lianxin 1 fork proof";
     /// Digest over the bytes of an archive.
     ARCHIVE = "lianxin 1 archive";
     /// Content address of an attachment.

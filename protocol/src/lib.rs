@@ -10,7 +10,7 @@
 //! 3. [`log`]: entries, save groups, checkpoints; [`log::Run`] is foreign, [`log::VerifiedRun`] has been
 //!    checked. [`batch`] packs a run for wire and store.
 //! 4. [`authority`]: who may do what, folded from one log. [`request`]: what operators ask the hub for.
-//!    [`admit`]: where a run belongs and whether its entries count, as data.
+//!    [`admit`]: where a run belongs. [`verdict`]: what counts.
 //! 5. [`message`], [`session`]: frames, and the machine that moves what the other side lacks.
 //! 6. [`archive`]: logs, receipts and texts as one file, and its check without a store. [`invite`]: joining where
 //!    there is no line to the hub, by card and stick.
@@ -63,4 +63,5 @@ pub mod session;
 pub mod space;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod verdict;
 pub mod words;

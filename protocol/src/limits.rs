@@ -71,8 +71,8 @@ pub const CARD_ADDRESSES_MAX: usize = 8;
 pub const CARD_TEXT_MAX: usize = 8 * 1024;
 /// A grant on a stick: the authority log of a thousand stations has about half a megabyte.
 pub const GRANT_MAX: usize = 16 * 1024 * 1024;
-/// Cuts in one revocation: incarnations of one device in all its spaces.
-pub const CUTS_MAX: usize = 900;
+/// Places in one order: incarnations of one device in all its spaces. A grant with as many fits a payload.
+pub const CUTS_MAX: usize = 880;
 /// Facts of one requested step: as many as a part has texts.
 pub const REQUEST_FACTS_MAX: usize = PART_FIELDS_MAX;
 /// Key or value of a fact of a requested step, in bytes: the longest reference has 200 characters.
@@ -129,10 +129,9 @@ const _: () = assert!(CHANGE_DEFAULT_MAX <= CHANGE_MAX && CHANGE_MAX <= BATCH_TA
 // A record that is full has been written with changes of a usual size.
 const _: () = assert!(RECORD_BYTES_MAX / RECORD_CHANGES_MAX >= 1024);
 const _: () = assert!(RECORD_OPS_MAX > CHANGE_OPS_MAX as u64 && RECORD_BYTES_MAX > CHANGE_MAX);
-// A revocation with every cut, and a grant with every scope, are payloads that a log can carry.
-const _: () = assert!(CUTS_MAX * 72 + 64 <= PAYLOAD_MAX);
 const _: () = assert!(ARRIVALS_MAX * 80 + 4 <= PAYLOAD_MAX);
-const _: () = assert!(SCOPES_MAX * 18 + 512 <= PAYLOAD_MAX);
+// A grant with every place and scope, the largest order, is a payload that a log can carry.
+const _: () = assert!(CUTS_MAX * 72 + SCOPES_MAX * 18 + NAME_MAX + 256 <= PAYLOAD_MAX);
 // Who sends a frame at the slowest pace is not taken for silent.
 const _: () = assert!(PROGRESS_MS < IDLE_TIMEOUT_MS && ENROL_WRONG_PER_IP < ENROL_WRONG_MAX);
 const _: () = assert!(KEEP_ALIVE_MS * 2 <= IDLE_TIMEOUT_MS);

@@ -406,6 +406,8 @@ pub enum GenesisReason {
     Fork,
     /// The device's key was changed.
     Rotate,
+    /// A reason of a newer version, by its number: the log is one like any other.
+    Other(u8),
 }
 
 impl GenesisReason {
@@ -420,14 +422,18 @@ impl GenesisReason {
     /// The number on the wire and in the store: for ever.
     #[must_use]
     pub fn code(self) -> u8 {
+        if let Self::Other(code) = self {
+            return code;
+        }
         let at = Self::ALL.iter().position(|reason| *reason == self);
         u8::try_from(at.unwrap_or_default()).unwrap_or_default()
     }
 
     /// The reason of a number.
     #[must_use]
-    pub fn of(code: u8) -> Option<Self> {
-        Self::ALL.get(usize::from(code)).copied()
+    pub fn of(code: u8) -> Self {
+        let known = Self::ALL.get(usize::from(code)).copied();
+        known.unwrap_or(Self::Other(code))
     }
 }
 
@@ -444,6 +450,10 @@ pub struct Genesis {
     pub previous: Option<(LogId, Position)>,
     /// Why this log began.
     pub reason: GenesisReason,
+    /// Id of the last entry of the authority log that the author knew, whose length the header has; zeros at 0.
+    /// With it a log proves which orders it was begun under, the same to every device, whichever of its
+    /// checkpoints a device happens to hold.
+    pub authority_head: [u8; 32],
 }
 
 impl Genesis {
@@ -462,7 +472,7 @@ impl Genesis {
             .fixed(&self.device.0)
             .fixed(&self.incarnation);
         write_place(&mut writer, self.previous.as_ref());
-        writer.u8(self.reason.code());
+        writer.u8(self.reason.code()).fixed(&self.authority_head);
         writer.into_bytes()
     }
 
@@ -476,9 +486,8 @@ impl Genesis {
         let device = DeviceKey(reader.fixed()?);
         let incarnation = reader.fixed()?;
         let previous = read_place(&mut reader)?;
-        let Some(reason) = GenesisReason::of(reader.u8()?) else {
-            return reader.fail("an unknown reason");
-        };
+        let reason = GenesisReason::of(reader.u8()?);
+        let authority_head = reader.fixed()?;
         reader.finish()?;
         Ok(Self {
             space,
@@ -486,6 +495,7 @@ impl Genesis {
             incarnation,
             previous,
             reason,
+            authority_head,
         })
     }
 }
@@ -802,6 +812,15 @@ impl VerifiedRun {
         self.authority_len
     }
 
+    /// Length and head of the authority log that the log's genesis cites, if this run has it: which orders the log
+    /// was begun under.
+    #[must_use]
+    pub fn first(&self) -> Option<(u32, [u8; 32])> {
+        let first = self.run.entries.first().filter(|it| it.header.seq == 0)?;
+        let genesis = Genesis::decode(first.payload.as_deref()?).ok()?;
+        Some((first.header.authority_len, genesis.authority_head))
+    }
+
     /// Position after the last entry.
     #[must_use]
     pub const fn end(&self) -> Position {
@@ -1005,14 +1024,6 @@ impl ForkProof {
             && branch
                 .checkpoint
                 .verifies(&self.author.space, &self.log, &self.author.device)
-    }
-
-    /// What a decision of the authority log names this proof by.
-    #[must_use]
-    pub fn digest(&self) -> [u8; 32] {
-        let mut writer = Writer::new();
-        self.write(&mut writer);
-        hash::FORK_PROOF.hash(&[&writer.into_bytes()])
     }
 
     /// Appends the encoding.

@@ -104,13 +104,7 @@ impl EraseOrder {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut writer = Writer::new();
-        writer.u8(self.reason).length(self.targets.len());
-        for target in &self.targets {
-            writer
-                .fixed(&target.log.0)
-                .u64(target.seq)
-                .fixed(&target.id.0);
-        }
+        self.write(&mut writer);
         writer.into_bytes()
     }
 
@@ -120,6 +114,22 @@ impl EraseOrder {
     /// The bytes are not an order, or its targets are not in strictly ascending order.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(bytes);
+        let order = Self::read(&mut reader)?;
+        reader.finish()?;
+        Ok(order)
+    }
+
+    pub(crate) fn write(&self, writer: &mut Writer) {
+        writer.u8(self.reason).length(self.targets.len());
+        for target in &self.targets {
+            writer
+                .fixed(&target.log.0)
+                .u64(target.seq)
+                .fixed(&target.id.0);
+        }
+    }
+
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let reason = reader.u8()?;
         let count = reader.count(TARGETS_MAX, 72)?;
         let mut targets: Vec<ErasureTarget> = Vec::with_capacity(count);
@@ -134,7 +144,6 @@ impl EraseOrder {
             }
             targets.push(target);
         }
-        reader.finish()?;
         Ok(Self { reason, targets })
     }
 }

@@ -22,10 +22,13 @@
 
 use std::collections::BTreeMap;
 
-use crate::authority::{Invite, SiteInfo};
+use crate::authority::order::{read_cuts, read_flag, read_position, write_cuts, write_position};
+use crate::authority::{Cut, Invite, Rotation, SiteInfo};
 use crate::codec::{DecodeError, Reader, Writer};
+use crate::identity::DeviceKey;
 use crate::limits;
-use crate::log::{EntryId, RecordId};
+use crate::log::{EntryId, LogId, Position, RecordId};
+use crate::part::EraseOrder;
 use crate::space::{SiteId, SpaceId};
 
 /// Payload of an entry of kind `request`.
@@ -67,6 +70,46 @@ pub enum Ask {
         invite: Invite,
         /// The key with which the hub proves that it knows the code.
         proof_key: [u8; 32],
+    },
+    /// A revocation.
+    Revoke {
+        /// The device.
+        device: DeviceKey,
+        /// Whether it was lost or stolen.
+        lost: bool,
+        /// Trusted ends of its logs, ascending by log; where none is named the hub takes what it has receipted.
+        cuts: Vec<Cut>,
+    },
+    /// An adoption of what is held back.
+    Adopt {
+        /// The log.
+        log: LogId,
+        /// First entry.
+        from: u64,
+        /// Position after the last, as the asker reviewed it.
+        to: Position,
+    },
+    /// That payloads of a record must go.
+    Erase {
+        /// The record.
+        record: RecordId,
+        /// Why, and which entries' payloads; none of them for the whole record, which a second person must
+        /// approve.
+        order: EraseOrder,
+    },
+    /// A second person's approval of what another asked for.
+    Approve {
+        /// The entry that asked.
+        request: EntryId,
+    },
+    /// That a device's key is replaced. The hub adds the places.
+    Rotate(Rotation),
+    /// A setting that all devices follow.
+    Policy {
+        /// Its name.
+        name: String,
+        /// Its value.
+        value: String,
     },
 }
 
@@ -128,13 +171,15 @@ pub enum Refusal {
     Exists,
     /// The invite's time is over, or longer than an invite's may be.
     Expired,
+    /// The hub's program does not carry out such requests.
+    NotSupported,
     /// A reason of a newer version, by its number.
     Other(u8),
 }
 
 impl Refusal {
     /// All reasons with the words of JSON, in the order of their numbers.
-    pub const ALL: [(Self, &'static str); 10] = [
+    pub const ALL: [(Self, &'static str); 11] = [
         (Self::NotPermitted, "not_permitted"),
         (Self::StepRefused, "step_refused"),
         (Self::FieldsRefused, "fields_refused"),
@@ -145,6 +190,7 @@ impl Refusal {
         (Self::NoSite, "no_site"),
         (Self::Exists, "exists"),
         (Self::Expired, "expired"),
+        (Self::NotSupported, "not_supported"),
     ];
 
     /// The word for this reason.
@@ -177,6 +223,12 @@ const ACT: u8 = 1;
 const SITE: u8 = 2;
 const INVITE: u8 = 3;
 const ANSWER: u8 = 4;
+const REVOKE: u8 = 5;
+const ADOPT: u8 = 6;
+const ERASE: u8 = 7;
+const APPROVE: u8 = 8;
+const ROTATE: u8 = 9;
+const POLICY: u8 = 10;
 
 impl Request {
     /// The payload's bytes.
@@ -184,16 +236,7 @@ impl Request {
     pub fn encode(&self) -> Vec<u8> {
         let mut writer = Writer::new();
         match self {
-            Self::Ask { account, ask } => match ask {
-                Ask::Act(act) => act.write(writer.u8(ACT).str(account)),
-                Ask::Site { site, info } => {
-                    info.write(writer.u8(SITE).str(account).fixed(&site.0));
-                }
-                Ask::Invite { invite, proof_key } => {
-                    invite.write(writer.u8(INVITE).str(account));
-                    writer.fixed(proof_key);
-                }
-            },
+            Self::Ask { account, ask } => ask.write(writer.u8(ask.tag()).str(account)),
             Self::Answer { to, outcome } => {
                 let refusal = match outcome {
                     Outcome::Done => 0,
@@ -221,25 +264,95 @@ impl Request {
                 let outcome = Refusal::of(reader.u8()?).map_or(Outcome::Done, Outcome::Refused);
                 Self::Answer { to, outcome }
             }
-            ACT | SITE | INVITE => {
+            ACT..=POLICY => {
                 let account = reader.str(limits::NAME_MAX)?.to_owned();
-                let ask = match tag {
-                    ACT => Ask::Act(Act::read(&mut reader)?),
-                    SITE => Ask::Site {
-                        site: SiteId(reader.fixed()?),
-                        info: SiteInfo::read(&mut reader)?,
-                    },
-                    _ => Ask::Invite {
-                        invite: Invite::read(&mut reader)?,
-                        proof_key: reader.fixed()?,
-                    },
-                };
+                let ask = Ask::read(tag, &mut reader)?;
                 Self::Ask { account, ask }
             }
             newer => return Ok(Self::Unknown(newer)),
         };
         reader.finish()?;
         Ok(request)
+    }
+}
+
+impl Ask {
+    const fn tag(&self) -> u8 {
+        match self {
+            Self::Act(_) => ACT,
+            Self::Site { .. } => SITE,
+            Self::Invite { .. } => INVITE,
+            Self::Revoke { .. } => REVOKE,
+            Self::Adopt { .. } => ADOPT,
+            Self::Erase { .. } => ERASE,
+            Self::Approve { .. } => APPROVE,
+            Self::Rotate(_) => ROTATE,
+            Self::Policy { .. } => POLICY,
+        }
+    }
+
+    fn write(&self, writer: &mut Writer) {
+        match self {
+            Self::Act(act) => act.write(writer),
+            Self::Site { site, info } => info.write(writer.fixed(&site.0)),
+            Self::Invite { invite, proof_key } => {
+                invite.write(writer);
+                writer.fixed(proof_key);
+            }
+            Self::Revoke { device, lost, cuts } => {
+                writer.fixed(&device.0).u8(u8::from(*lost));
+                write_cuts(writer, cuts);
+            }
+            Self::Adopt { log, from, to } => {
+                writer.fixed(&log.0).u64(*from);
+                write_position(writer, to);
+            }
+            Self::Erase { record, order } => order.write(writer.fixed(&record.0)),
+            Self::Approve { request } => {
+                writer.fixed(&request.0);
+            }
+            Self::Rotate(rotation) => rotation.write(writer),
+            Self::Policy { name, value } => {
+                writer.str(name).str(value);
+            }
+        }
+    }
+
+    fn read(tag: u8, reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(match tag {
+            ACT => Self::Act(Act::read(reader)?),
+            SITE => Self::Site {
+                site: SiteId(reader.fixed()?),
+                info: SiteInfo::read(reader)?,
+            },
+            INVITE => Self::Invite {
+                invite: Invite::read(reader)?,
+                proof_key: reader.fixed()?,
+            },
+            REVOKE => Self::Revoke {
+                device: DeviceKey(reader.fixed()?),
+                lost: read_flag(reader)?,
+                cuts: read_cuts(reader)?,
+            },
+            ADOPT => Self::Adopt {
+                log: LogId(reader.fixed()?),
+                from: reader.u64()?,
+                to: read_position(reader)?,
+            },
+            ERASE => Self::Erase {
+                record: RecordId(reader.fixed()?),
+                order: EraseOrder::read(reader)?,
+            },
+            APPROVE => Self::Approve {
+                request: EntryId(reader.fixed()?),
+            },
+            ROTATE => Self::Rotate(Rotation::read(reader)?),
+            POLICY => Self::Policy {
+                name: reader.str(limits::NAME_MAX)?.to_owned(),
+                value: reader.str(limits::NAME_MAX)?.to_owned(),
+            },
+            _ => return reader.fail("an unknown request"),
+        })
     }
 }
 

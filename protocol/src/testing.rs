@@ -63,6 +63,7 @@ pub(crate) fn genesis(space: SpaceId, writer: &Signer, incarnation: u8) -> Genes
         incarnation: [incarnation; 16],
         previous: None,
         reason: GenesisReason::New,
+        authority_head: [9; 32],
     }
 }
 

@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 RUN_MAX, CHANGE_MAX, PAYLOAD_MAX = 64, 262_144, 65_536
 HEADER_LEN, EXTENSION_MAX = 109, 256
 EXCEPTIONS_MAX, FORK_HEADERS_MAX = 256, 64
+NAME_MAX, SCOPES_MAX, PLACES_MAX = 200, 64, 880
 SPACES_MAX, LOGS_MAX = 256, 5_000
 ITEM_MAX, CITED_MAX = 263_168, 1 << 20
 BAD_MAX = 1_000
@@ -234,17 +235,100 @@ class Fork:
         return (left.seq, left.prev)
 
 
+class Order:
+    """SPEC, section 11: the orders whose bytes others must agree on to fold alike."""
+
+    def __init__(self, data):
+        reader = Bytes(data)
+        self.tag = reader.number(1)
+        if self.tag == 1:
+            self.certificate = Certificate(reader)
+            self.version, self.root = self.certificate.version, self.certificate.root
+            self.authority = self.certificate.authority
+        elif self.tag == 2:
+            self.name, self.district = name(reader), name(reader)
+        elif self.tag == 3:
+            self.site, self.code, self.name, self.kind = reader.take(16), name(reader), name(reader), reader.number(1)
+        elif self.tag == 4:
+            self.serial, self.device, self.recipient = reader.number(4), reader.take(32), reader.take(32)
+            self.site = reader.take(16) if reader.flag() else None
+            self.role, self.device_code = reader.number(1), name(reader)
+            self.scopes = [scope(reader) for _ in range(reader.count(SCOPES_MAX, 18))]
+            self.bytes_per_day, self.places = reader.number(8), places(reader)
+        elif self.tag == 5:
+            self.device, self.lost, self.cuts = reader.take(32), bool(reader.flag()), places(reader)
+        elif self.tag == 6:
+            self.device = reader.take(32)
+        elif self.tag == 7:
+            self.log = reader.take(32)
+            setattr(self, "from", reader.number(8))
+            self.to = {"len": reader.number(8), "head": reader.take(32)}
+        elif self.tag == 8:
+            self.log, self.seq = reader.take(32), reader.number(8)
+        elif self.tag == 9:
+            self.old, self.new, self.by_old, self.by_new = (reader.take(size) for size in (32, 32, 64, 64))
+            self.places = places(reader)
+        elif self.tag == 10:
+            self.name, self.value = name(reader), name(reader)
+        elif self.tag == 11:
+            self.key, self.site = reader.take(32), reader.take(16) if reader.flag() else None
+            self.role, self.device_code, self.expires_ms = reader.number(1), name(reader), reader.number(8)
+        elif self.tag == 12:
+            self.key, self.device = reader.take(32), reader.take(32)
+        elif self.tag == 13:
+            self.log, self.at = reader.take(32), {"len": reader.number(8), "head": reader.take(32)}
+        elif self.tag == 14:
+            self.epoch = reader.take(16)
+        else:
+            return
+        reader.end()
+
+
+def name(reader):
+    data = reader.take(reader.count(NAME_MAX, 1))
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise Broken("text that is not UTF-8") from None
+
+
+def scope(reader):
+    space, argument, verbs = reader.number(1), reader.take(16), reader.number(1)
+    if space in (0, 1, 3, 4) and any(argument):
+        raise Broken("a scope with an argument that it does not take")
+    return {"space": space, "verbs": verbs} | ({"argument": argument} if any(argument) else {})
+
+
+def places(reader):
+    found = []
+    for _ in range(reader.count(PLACES_MAX, 72)):
+        log = reader.take(32)
+        if found and found[-1]["log"] >= log:
+            raise Broken("logs out of order")
+        found.append({"log": log, "at": {"len": reader.number(8), "head": reader.take(32)}})
+    return found
+
+
+def as_shown(value):
+    """As the vectors' inputs show it."""
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, dict):
+        return {key: as_shown(it) for key, it in value.items()}
+    return [as_shown(it) for it in value] if isinstance(value, list) else value
+
+
 def genesis_fits(payload, space, device, incarnation):
     """SPEC, section 6."""
     try:
         reader = Bytes(payload)
         stated = (reader.take(32), reader.take(32), reader.take(16))
         reader.place()
-        reason = reader.number(1)
+        reader.take(1 + 32)
         reader.end()
     except Broken:
         return False
-    return stated == (space, device, incarnation) and reason <= 4 and not small_order(device)
+    return stated == (space, device, incarnation) and not small_order(device)
 
 
 class Log:
@@ -257,7 +341,7 @@ class Log:
         self.open, self.broken, self.begun = [], False, False
         self.receipt = self.fork = None  # [position, whether the entries have confirmed it]
         self.seen_receipt = self.seen_fork = False
-        self.is_authority = False
+        self.story = None  # of the authority space: [its certificate or None, ids of its entries]
 
     def run(self, checkpoint):
         """Why the open entries are no run, or None; then also where each ends."""
@@ -304,7 +388,7 @@ class Audit:
         self.pinned, self.network, self.key, self.certificate = network, None, None, None
         self.found = {name: 0 for name in ("logs", "entries", "absent", "checkpoints", "receipts", "forks")}
         self.bad, self.unsaid = [], 0
-        self.cited, self.authority_log = [], None
+        self.stories, self.cited = {}, []
         self.spaces, self.last_space, self.space, self.tips, self.log = 0, None, None, {}, None
 
     def say(self, what):
@@ -376,11 +460,8 @@ class Audit:
             raise Broken("more logs than a space has")
         self.log = log
         self.found["logs"] += 1
-        if self.last_space[0] == 0 and self.key == log.device:
-            if self.authority_log is not None:
-                self.say("the network has two authority logs")
-            else:
-                self.authority_log, log.is_authority = log.id, True
+        if self.last_space[0] == 0:
+            log.story = [None, []]
 
     read_receipt = staticmethod(Receipt)
 
@@ -446,18 +527,68 @@ class Audit:
         self.found["entries"] += len(log.open)
         self.found["absent"] += sum(payload is None for _, payload in log.open)
         self.meet(ends)
-        if log.is_authority:
-            room = max(0, CITED_MAX - len(self.cited))
-            self.cited.extend(head for _, head in ends[:room])
-            for header, payload in log.open:
-                certificate = b"\x01" + self.certificate.body + self.certificate.signature
-                if header.seq == 1 and (header.kind != 7 or payload not in (None, certificate)):
-                    self.say_log("its second entry is not the certificate")
+        if log.story is not None:
+            self.tell(log, ends)
         log.open = []
+        if self.last_space[0] == 0:
+            return
         at = checkpoint.authority_len
-        seen = bytes(32) if at == 0 else self.cited[at - 1] if at <= len(self.cited) else None
-        if seen not in (None, checkpoint.authority_head):
+        seen = [ids[at - 1 - begin] for begin, ids in self.cited if begin < at <= begin + len(ids)]
+        if at == 0:
+            seen = [bytes(32)]
+        if seen and checkpoint.authority_head not in seen:
             self.say_log(f"the checkpoint at {checkpoint.len} cites another authority log")
+
+    def tell(self, log, ends):
+        """Entries of an authority log: its second is the certificate, and all are what others cite."""
+        for header, payload in log.open:
+            if header.seq == 1 and header.kind == 7:
+                log.story[0] = self.certified(log.device, payload)
+        told = sum(len(ids) for _, ids in self.stories.values()) + len(log.story[1])
+        log.story[1].extend(head for _, head in ends[: max(0, CITED_MAX - told)])
+
+    def certified(self, device, payload):
+        """SPEC, section 11: the certificate in a log's second entry, if it holds and names the device."""
+        certificate = self.certificate
+        if payload is not None:
+            try:
+                reader = Bytes(payload)
+                if reader.number(1) != 1:
+                    return None
+                certificate = Certificate(reader)
+                reader.end()
+            except Broken:
+                return None
+        return certificate if certificate.authority == device and certificate.holds(self.network) else None
+
+    def settle(self):
+        """SPEC, section 11, succession: in which order the authority logs are folded, and from which counts on."""
+        if not self.stories:
+            return
+        highest = max(certificate.version for certificate, _ in self.stories.values())
+        newest = [log for log, (certificate, _) in self.stories.items() if certificate.version == highest]
+        if len(newest) > 1:
+            return self.say("the network has two authority logs of one version")
+        order, last = [(newest[0], None)], self.stories[newest[0]][0]
+        stated = (self.certificate.body, self.certificate.signature)
+        wrong = (last.body, last.signature) != stated
+        while last.trusted is not None:
+            named, length, head = last.trusted
+            before = self.stories.get(named)
+            if before is None or before[0].version >= last.version:
+                return self.say(f"authority log {named.hex()}, which is trusted, is not here")
+            order.insert(0, (named, (length, head)))
+            last = before[0]
+        if wrong:
+            self.say("the newest authority log does not have the certificate")
+        begin = 0
+        for log, trusted in order:
+            ids = self.stories[log][1]
+            length, head = trusted or (0, None)
+            if length > 0 and ids[length - 1 : length] != [head]:
+                self.say(f"authority log {log.hex()} does not reach its trusted end")
+            self.cited.append((begin, ids))
+            begin += length
 
     def close_log(self):
         log = self.log
@@ -469,6 +600,12 @@ class Audit:
             if stated is not None and not stated[1]:
                 self.say_log(f"its {name} is for entries that are not here")
         self.tips[log.id], self.log = log.tip(), None
+        if log.story is None:
+            return
+        if log.story[0] is not None:
+            self.stories[log.id] = log.story
+        elif log.end[0] > 1 and log.device == self.key:
+            self.say(f"log {log.id[:8].hex()}: its second entry is not the certificate")
 
     def read_digest(self, reader):
         return reader.take(32)
@@ -477,6 +614,8 @@ class Audit:
         self.close_log()
         if space_digest(self.tips) != stated:
             self.say(f"space {self.space[:8].hex()}: its digest does not fit its logs")
+        if self.last_space[0] == 0:
+            self.settle()
         self.space = None
 
     def read(self, file):
@@ -538,7 +677,7 @@ def check_digits(text):
 
 
 def vectors(folder):
-    """Compares the vectors of hash, identity, log, receipt and number with what SPEC says; gives the differences."""
+    """Compares the vectors of hash, identity, log, authority, receipt and number with what SPEC says; gives the differences."""
     bad, compared = [], 0
     area = lambda name: json.loads((folder / f"{name}.json").read_text())["vectors"]
     find = lambda name, vector: next(it for it in area(name) if it["name"] == vector)
@@ -609,7 +748,6 @@ def vectors(folder):
             expect("log/checkpoint holds", holds, True)
         elif name == "fork-proof":
             expect("log/fork-proof holds", Fork(Bytes(data)).position()[0], into["seq"])
-            expect("log/fork-proof digest", derive("fork proof", data).hex(), into["digest"])
     for vector in area("receipt"):
         if vector["name"] == "arrivals":
             reader = Bytes(raw(vector["bytes"]))
@@ -625,8 +763,24 @@ def vectors(folder):
     into = find("message", "space-digest")
     tips = {raw(it["log"]): (it["len"], raw(it["head"]), it["frozen"]) for it in into["input"]["logs"]}
     expect("message/space-digest", space_digest(tips).hex(), into["bytes"])
-    certificate = Certificate(Bytes(raw(find("authority", "certificate")["bytes"])[1:]))
-    expect("authority/certificate", certificate.holds(derive("network id", certificate.root)), True)
+    for vector in area("authority"):
+        name, data = "authority/" + vector["name"], raw(vector["bytes"])
+        order = Order(data)
+        for field, value in vector["input"].items():
+            if hasattr(order, field):
+                expect(f"{name} {field}", as_shown(getattr(order, field)), value)
+        if order.tag == 1:
+            expect(name, order.certificate.holds(derive("network id", order.certificate.root)), True)
+        if order.tag == 9:
+            signed_bytes = raw(vector["input"]["signed"])
+            for key, signature in ((order.old, order.by_old), (order.new, order.by_new)):
+                expect(name + " signature", signed(key, "key rotation", signed_bytes, signature), True)
+    for vector in json.loads((folder / "authority.json").read_text())["refused"]:
+        try:
+            Order(raw(vector["bytes"]))
+            expect("authority/" + vector["name"], "taken", "refused")
+        except Broken:
+            pass
     for vector in area("number"):
         text = vector["input"]["text"]
         expect("number/" + vector["name"], check_digits(text[:-3]), text[-2:])

@@ -39,7 +39,7 @@ class Log:
         self.front, self.items = [], []
 
     def genesis(self, payload=None, **wrong):
-        usual = self.space + self.device + self.incarnation + b"\x00\x00"
+        usual = self.space + self.device + self.incarnation + bytes(2 + 32)
         return self.entry(1, usual if payload is None else payload, **wrong)
 
     def entry(self, kind, payload, mode=0, flags=0, version=1, extension=b"", **wrong):
@@ -94,13 +94,14 @@ class Log:
         return [(3, self.device + self.incarnation)] + self.front + self.items
 
 
-def certificate(root=ROOT, version=1):
-    body = u(4, version) + ROOT.public + AUTHORITY.public + b"\x00"
+def certificate(root=ROOT, version=1, key=AUTHORITY, trusted=None):
+    place = b"\x00" if trusted is None else b"\x01" + trusted[0] + u(8, trusted[1]) + trusted[2]
+    body = u(4, version) + ROOT.public + key.public + place
     return body + root.sign("root certificate", body)
 
 
-def authority(incarnation=7, second=None):
-    log = Log(0, bytes(16), AUTHORITY, incarnation).genesis()
+def authority(incarnation=7, second=None, key=AUTHORITY):
+    log = Log(0, bytes(16), key, incarnation).genesis()
     log.entry(7, b"\x01" + certificate() if second is None else second)
     return log.entry(7, b"\x02" + u(4, 6) + "示例".encode() + u(4, 4) + b"SLJD").checkpoint()
 
@@ -176,12 +177,14 @@ def cases():
     yield "no genesis", items([Log(2, b"\x51" * 16, STATION).entry(6, b"").checkpoint()]), False
     yield "genesis again", items([station().genesis().checkpoint()]), False
     empty = Log(2, b"\x51" * 16, STATION)
-    yield "genesis of another", items([empty.genesis(bytes(32) + STATION.public + b"\x09" * 16 + bytes(2)).checkpoint()]), False
+    yield "genesis of another", items([empty.genesis(bytes(32) + STATION.public + b"\x09" * 16 + bytes(34)).checkpoint()]), False
     longer = Log(2, b"\x51" * 16, STATION)
     usual = longer.space + longer.device + longer.incarnation
-    yield "genesis with more", items([longer.genesis(usual + bytes(3)).checkpoint()]), False
+    yield "genesis with more", items([longer.genesis(usual + bytes(35)).checkpoint()]), False
     reason = Log(2, b"\x51" * 16, STATION)
-    yield "genesis for no reason", items([reason.genesis(usual + b"\x00\x05").checkpoint()]), False
+    yield "genesis for a newer reason", items([reason.genesis(usual + b"\x00\x05" + bytes(32)).checkpoint()]), True
+    headless = Log(2, b"\x51" * 16, STATION)
+    yield "genesis without a head", items([headless.genesis(usual + bytes(2)).checkpoint()]), False
     shrunk = station()
     shrunk.cites = 2
     yield "cites less", items([shrunk.part().change(authority_len=1).checkpoint((2, first_ids()[1]))]), False
@@ -213,7 +216,30 @@ def cases():
     yield "certificate missing", items([full().checkpoint()], [authority(second=b"\x06" + bytes(32))]), False
     yield "another certificate", items([full().checkpoint()], [authority(second=b"\x01" + certificate(version=2))]), False
     yield "another root", items([full().checkpoint().receipt()], made=certificate(root=HUB)), False
+    yield from successors(full, ends)
     assert first.head == ends.head
+
+
+def successors(full, first):
+    """What follows the first authority log, which is trusted to its second entry."""
+    second = first_ids()[1]
+    made = certificate(version=4, key=HUB, trusted=(first.id, 2, second))
+    next_one = lambda made, incarnation=8: authority(incarnation, b"\x01" + made, HUB)
+    both, after = [authority(), next_one(made)], next_one(made)
+    told = lambda heads, cited, made=made: items([full().checkpoint(cited)], heads, made)
+    yield "a successor", told(both, (5, after.head)), True
+    yield "cites the first beyond its trusted end", told(both, (3, first.head)), True
+    yield "cites neither", told(both, (3, b"\x07" * 32)), False
+    yield "cites a genesis out of its count", told(both, (2, after.id)), False
+    yield "a successor without the first", told([next_one(made)], (0, bytes(32))), False
+    yield "two successors", told(both + [next_one(made, 9)], (0, bytes(32))), False
+    yield "the head has the first certificate", told(both, (0, bytes(32)), certificate()), False
+    short = certificate(version=4, key=HUB, trusted=(first.id, 4, second))
+    yield "trusted beyond its end", told([authority(), next_one(short)], (0, bytes(32)), short), False
+    other = certificate(version=4, key=HUB, trusted=(first.id, 2, first.head))
+    yield "trusted at another head", told([authority(), next_one(other)], (0, bytes(32)), other), False
+    low = certificate(version=1, key=HUB, trusted=(first.id, 2, second))
+    yield "no greater version", told([authority(), next_one(low)], (0, bytes(32)), low), False
 
 
 def crowd(count):

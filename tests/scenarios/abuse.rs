@@ -96,6 +96,7 @@ impl Attacker {
             incarnation: [3; 16],
             previous: None,
             reason: GenesisReason::New,
+            authority_head: [0; 32],
         };
         let mut tail = Tail::begin(&genesis, 1 << 16, 1);
         let entry = NewEntry::plain(EntryKind::Other(200), CANARY.as_bytes().to_vec());

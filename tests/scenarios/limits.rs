@@ -224,11 +224,7 @@ fn lists_end_at_their_bounds() -> Result<()> {
         })
     })?;
     at_bound("scopes", limits::SCOPES_MAX, |count| {
-        let scope = Scope {
-            spaces: Spaces::EverySite,
-            read: true,
-            write: false,
-        };
+        let scope = Scope::new(Spaces::EverySite, true, false);
         let order = Order::Grant(Grant {
             serial: 1,
             device: DeviceKey([1; 32]),
@@ -238,16 +234,21 @@ fn lists_end_at_their_bounds() -> Result<()> {
             device_code: "EM1A".to_owned(),
             scopes: vec![scope; count],
             bytes_per_day: 0,
+            places: Vec::new(),
         });
         Order::decode(&order.encode()).is_ok_and(|read| read == order)
     })?;
     at_bound("cuts", limits::CUTS_MAX, |count| {
-        let log = LogId([1; 32]);
-        let position = Position::start(&log);
+        let cuts = (0..count).map(|n| {
+            let mut log = LogId([0; 32]);
+            log.0[..8].copy_from_slice(&n.to_be_bytes());
+            let position = Position::start(&log);
+            Cut { log, position }
+        });
         let order = Order::Revoke {
             device: DeviceKey([1; 32]),
             lost: false,
-            cuts: vec![Cut { log, position }; count],
+            cuts: cuts.collect(),
         };
         Order::decode(&order.encode()).is_ok_and(|read| read == order)
     })?;
@@ -328,6 +329,7 @@ fn log_of(space: SpaceId, writer: &Signer, runs: Vec<Vec<NewEntry>>) -> (Row, Ve
         incarnation: [5; 16],
         previous: None,
         reason: GenesisReason::New,
+        authority_head: [0; 32],
     };
     let mut tail = Tail::begin(&genesis, 1 << 16, 1);
     let log = tail.log;
@@ -811,11 +813,13 @@ fn a_hub_takes_of_a_device_what_it_may_send_in_a_day_and_the_rest_another_day() 
     let mut world = World::with_stations(3, 2)?;
     world.heal()?;
     let device = world.node(LOUD)?.key;
-    let members = world.writer(HUB)?.journal.authority();
+    let hub = &world.writer(HUB)?.journal;
+    let members = hub.authority();
     let member = members.members().get(&device).context("no member")?;
     let grant = Grant {
         serial: members.next_serial(),
         bytes_per_day: 1,
+        places: hub.places_of(&device),
         ..member.grant.clone()
     };
     world.order(&Order::Grant(grant))?;

@@ -18,6 +18,7 @@ mod restore;
 mod revoke;
 mod seeds;
 mod stick;
+mod succession;
 mod supervised;
 mod tidy;
 mod unfinished;

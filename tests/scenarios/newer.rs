@@ -73,6 +73,7 @@ fn log_of(world: &mut World, node: usize, entries: Vec<Entry>) -> Result<(LogId,
         incarnation: [5; 16],
         previous: None,
         reason: GenesisReason::New,
+        authority_head: [0; 32],
     };
     let mut tail = Tail::begin(&genesis, 6, cited.0);
     for mut entry in entries {

@@ -3,9 +3,8 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result, ensure};
-use lianxin_protocol::authority::{Cut, Order, Reason};
-use lianxin_protocol::log::LogId;
-use lianxin_protocol::log::Position;
+use lianxin_protocol::authority::{Cut, Order, Reason, Role};
+use lianxin_protocol::log::{Author, LogId, Position};
 use lianxin_tests::World;
 use lianxin_tests::world::{HUB, text};
 use serde_json::json;
@@ -145,7 +144,7 @@ fn a_revoked_device_without_a_cut_counts_with_nothing() -> Result<()> {
 }
 
 #[test]
-fn a_cut_that_names_an_entry_which_comes_later_is_judged_when_it_comes() -> Result<()> {
+fn a_cut_counts_by_its_length_before_and_after_its_entry_comes() -> Result<()> {
     // The node that learns of the cut first has less of the log than the cut names, or another head.
     for forged in [false, true] {
         let mut world = World::with_stations(1, 2)?;
@@ -168,12 +167,78 @@ fn a_cut_that_names_an_entry_which_comes_later_is_judged_when_it_comes() -> Resu
         let batch = world.batch(A, &log, 0)?.context("no batch")?;
         world.hand_over(B, log, batch)?;
         world.heal()?;
-        shows(&mut world, &[HUB, B], &first, !forged)?;
+        shows(&mut world, &[HUB, B], &first, true)?;
         shows(&mut world, &[HUB, B], &second, false)?;
         world.agree(&[B])?;
         world.sound(B)?;
         world.sound(HUB)?;
     }
+    Ok(())
+}
+
+#[test]
+fn a_new_role_leaves_what_was_accepted_as_it_was() -> Result<()> {
+    let mut world = World::with_stations(1, 2)?;
+    let before = world.add(A, "一")?.0;
+    world.act(A, &before, "submit")?;
+    world.heal()?;
+    let was = world.show(HUB, &before)?;
+    world.narrow(A)?;
+    let late = world.add(A, "二")?.0;
+    world.heal()?;
+    for node in [HUB, A, B] {
+        let now = world.show(node, &before)?;
+        ensure!(
+            text(&now, "status") == text(&was, "status"),
+            "node {node}: {} became {}",
+            text(&was, "status"),
+            text(&now, "status")
+        );
+    }
+    shows(&mut world, &[HUB, B], &late, false)?;
+    let (log, _) = log_of(&mut world, A)?;
+    let (space, device) = (world.site_space()?, world.node(A)?.key);
+    let author = Author { space, device };
+    let authority = world.writer(B)?.journal.authority();
+    let role = |seq| authority.role_at(&log, &author, seq);
+    ensure!(role(0) == Some(Role::Station), "below its place, for ever");
+    ensure!(role(u64::MAX) == Some(Role::Reader));
+    world.agree(&[A, B])?;
+    world.sound(B)
+}
+
+#[test]
+fn no_grant_after_a_theft_makes_count_what_the_thief_wrote() -> Result<()> {
+    let mut world = World::with_stations(1, 2)?;
+    let device = world.node(A)?.key;
+    let before = world.add(A, "一")?.0;
+    world.heal()?;
+    let (log, position) = log_of(&mut world, A)?;
+    let stolen = world.add(A, "二")?.0;
+    world.order(&Order::Revoke {
+        device,
+        lost: false,
+        cuts: vec![Cut { log, position }],
+    })?;
+    world.heal()?;
+    shows(&mut world, &[HUB, B], &stolen, false)?;
+    world.grant(A)?;
+    world.heal()?;
+    shows(&mut world, &[HUB, B], &before, true)?;
+    shows(&mut world, &[HUB, B], &stolen, false)?;
+    let (_, end) = log_of(&mut world, A)?;
+    let from = position.len;
+    world.order(&Order::Adopt { log, from, to: end })?;
+    world.heal()?;
+    shows(&mut world, &[HUB, A, B], &stolen, true)?;
+    world.agree(&[A, B])?;
+    // A key that was lost is granted nothing again.
+    world.order(&Order::Revoke {
+        device,
+        lost: true,
+        cuts: vec![Cut { log, position: end }],
+    })?;
+    ensure!(world.grant(A).is_err(), "a lost device came back");
     Ok(())
 }
 

@@ -213,8 +213,8 @@ fn the_protocol_is_pure() -> Result<()> {
 #[test]
 fn inside_the_protocol_arrows_run_one_way() -> Result<()> {
     // A module may use those before it. `space` names its ids before keys exist, so it stands in front of
-    // `identity`; `part` and `batch` need logs; `authority` and `admit` need them too.
-    const ORDER: [&str; 18] = [
+    // `identity`; `part` and `batch` need logs; `authority`, `admit` and `verdict` need them too.
+    const ORDER: [&str; 19] = [
         "limits",
         "base32",
         "codec",
@@ -228,6 +228,7 @@ fn inside_the_protocol_arrows_run_one_way() -> Result<()> {
         "authority",
         "request",
         "admit",
+        "verdict",
         "message",
         "archive",
         "invite",

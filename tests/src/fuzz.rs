@@ -12,14 +12,14 @@
 use std::collections::BTreeMap;
 
 use lianxin_protocol::authority::{
-    Authority, Certificate, Cut, Grant, Invite, Order, Reason, Role, SiteInfo, SiteKind, Verb,
+    Authority, Certificate, Cut, Grant, Invite, Order, Reason, Role, Rotation, SiteInfo, SiteKind,
+    Verb,
 };
 use lianxin_protocol::batch::{self, Parts};
 use lianxin_protocol::codec::{DecodeError, Reader, Writer};
 use lianxin_protocol::document::{
     Document, Edit, Fate, GuardedChange, Limits, NewEvent, Offered, Scalar, digest_of_change,
 };
-use lianxin_protocol::hash;
 use lianxin_protocol::identity::{DeviceKey, Signer};
 use lianxin_protocol::limits;
 use lianxin_protocol::log::{
@@ -34,6 +34,7 @@ use lianxin_protocol::part::{EraseOrder, Erased, ErasureTarget, Part};
 use lianxin_protocol::request::{Act, Ask, Datum, Outcome, Refusal, Request};
 use lianxin_protocol::session::{Event, Session, Share};
 use lianxin_protocol::space::{NetworkId, SiteId, Space, SpaceId};
+use lianxin_protocol::verdict::{self, LogFacts};
 
 /// A target: its name, its function, and the real bytes that its corpus began with.
 pub type Target = (&'static str, fn(&[u8]), fn() -> Vec<Vec<u8>>);
@@ -434,7 +435,18 @@ fn orders(bytes: &[u8]) {
             space: site(),
             device: *device,
         };
-        let _standing = authority.standing(&log, &author);
+        let facts = LogFacts {
+            log,
+            author,
+            first: authority.cited(),
+            held_to: u64::MAX,
+        };
+        let unknown = |_| Ok::<_, std::convert::Infallible>(None);
+        let Ok(verdicts) = verdict::judge(&authority, &facts, 0..u64::MAX, unknown);
+        let end = verdicts.iter().try_fold(0, |from, (range, _)| {
+            (range.start == from).then_some(range.end)
+        });
+        assert_eq!(end, Some(u64::MAX), "every entry has one verdict");
         let readable = authority.readable(device);
         let may = |space: &Space| authority.permits(device, *space, Verb::Read);
         let allowed = authority.spaces().values().filter(|space| may(space));
@@ -793,6 +805,7 @@ fn genesis(space: SpaceId, writer: u8) -> Genesis {
         incarnation: [3; 16],
         previous: None,
         reason: GenesisReason::New,
+        authority_head: [8; 32],
     }
 }
 
@@ -895,6 +908,7 @@ fn some_orders() -> Vec<Order> {
             device_code: code.to_owned(),
             scopes: Role::Station.scopes(Some(site)),
             bytes_per_day: 0,
+            places: vec![Cut { log, position: to }],
         })
     };
     vec![
@@ -917,9 +931,8 @@ fn some_orders() -> Vec<Order> {
         },
         grant(2, old.public(), "EM1B"),
         Order::Rotate {
-            old: old.public(),
-            new: new.public(),
-            signature: new.sign(&hash::ROTATION, &[&old.public().0]),
+            rotation: Rotation::sign(&network(), &old, &new),
+            places: vec![Cut { log, position: to }],
         },
         Order::Policy {
             name: "测试".to_owned(),
@@ -930,12 +943,10 @@ fn some_orders() -> Vec<Order> {
             lost: true,
             cuts: vec![Cut { log, position: to }],
         },
-        Order::Adopt { log, from: 9, to },
-        Order::Resolve {
-            log,
-            seq: 3,
-            proof: [4; 32],
-        },
+        Order::Adopt { log, from: 3, to },
+        Order::Resolve { log, seq: 3 },
+        Order::Pin { log, position: to },
+        Order::Epoch { epoch: [4; 16] },
         Order::Left {
             device: new.public(),
         },
@@ -979,6 +990,11 @@ fn some_requests() -> Vec<Request> {
         Ask::Invite {
             invite: invite(),
             proof_key: [3; 32],
+        },
+        Ask::Rotate(Rotation::sign(&network(), &signer(5), &signer(6))),
+        Ask::Policy {
+            name: "测试".to_owned(),
+            value: "1".to_owned(),
         },
     ];
     let asked = asks.map(|ask| Request::Ask {

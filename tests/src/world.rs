@@ -25,6 +25,7 @@ use lianxin_node::sync::attend::{self, Attendant, Prepared};
 use lianxin_node::writer::Writer;
 use lianxin_protocol::archive::{Audit, Report};
 use lianxin_protocol::authority::{Grant, Order, Role};
+use lianxin_protocol::hash;
 use lianxin_protocol::identity::{DeviceKey, InviteCode, Signer};
 use lianxin_protocol::limits;
 use lianxin_protocol::log::LogId;
@@ -200,6 +201,8 @@ pub struct World {
     pub carried: BTreeMap<u64, Carried>,
     told_behind: BTreeSet<usize>,
     newer: Option<usize>,
+    /// The network's root key, as on its recovery card.
+    pub root: Signer,
 }
 
 impl Drop for World {
@@ -220,7 +223,7 @@ impl World {
     /// The files cannot be made.
     pub fn new(seed: u64) -> Result<Self> {
         let tag = lianxin_node::clock::random::<8>()?;
-        let name = format!("lianxin-world-{}", lianxin_protocol::hash::Hex(&tag));
+        let name = format!("lianxin-world-{}", hash::Hex(&tag));
         // In memory where there is such a thing: what a disk may lose is not the subject here.
         let memory = Path::new("/dev/shm");
         let base = if memory.is_dir() {
@@ -238,7 +241,9 @@ impl World {
             listen: None,
             recovery_out: None,
         };
-        setup::hub_init(&directory, &init)?;
+        let made = setup::hub_init(&directory, &init)?;
+        let root = made.pointer("/recovery/root_key").and_then(Value::as_str);
+        let root = root.and_then(hash::parse_hex).context("no root key")?;
         let mut world = Self {
             base,
             nodes: Vec::new(),
@@ -251,6 +256,7 @@ impl World {
             carried: BTreeMap::new(),
             told_behind: BTreeSet::new(),
             newer: None,
+            root: Signer::from_seed(&root),
         };
         world.adopt_directory("hub", directory)?;
         world.call(
@@ -419,7 +425,14 @@ impl World {
     fn grant_role(&mut self, node: usize, role: Role, site: Option<SiteId>) -> Result<()> {
         let node = self.node(node)?;
         let (device, device_code) = (node.key, node.name.clone());
-        let serial = self.writer(HUB)?.journal.authority().next_serial();
+        let hub = &self.writer(HUB)?.journal;
+        let serial = hub.authority().next_serial();
+        let known = hub.authority().members().contains_key(&device);
+        let places = if known {
+            hub.places_of(&device)
+        } else {
+            Vec::new()
+        };
         self.order(&Order::Grant(Grant {
             serial,
             device,
@@ -429,7 +442,17 @@ impl World {
             device_code,
             scopes: role.scopes(site),
             bytes_per_day: 0,
+            places,
         }))
+    }
+
+    /// Grants a station the role of a reader from here on.
+    ///
+    /// # Errors
+    /// The hub refuses.
+    pub fn narrow(&mut self, station: usize) -> Result<()> {
+        let site = self.site()?;
+        self.grant_role(station, Role::Reader, Some(site))
     }
 
     /// Gives an order at the hub.

@@ -141,7 +141,7 @@ pub(super) fn invite_create(
     let open = requests::open(connection)?;
     let asked = open.iter().filter_map(|it| match &it.wanted {
         Wanted::Invite(code) => Some(code),
-        Wanted::Act { .. } | Wanted::Site(_) => None,
+        Wanted::Act { .. } | Wanted::Site(_) | Wanted::Order { .. } => None,
     });
     let given = journal.authority().codes().iter().chain(asked);
     let given = given.filter_map(|code| code.parse().ok()).collect();

@@ -426,6 +426,7 @@ pub(super) fn request_json(
             }
             Wanted::Site(code) => ("site", code),
             Wanted::Invite(code) => ("device_code", code),
+            Wanted::Order { order, about } => (*order, about),
         };
         fields.insert(about.0.to_owned(), json!(about.1));
     }

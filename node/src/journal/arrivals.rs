@@ -138,7 +138,7 @@ impl Journal {
             let role = self.authority.role(&log.author.device);
             log.author.space == *space && role == Some(Role::Hub)
         });
-        let hubs: BTreeSet<_> = hubs.map(|(id, log)| (*id, log.key)).collect();
-        hubs.into_iter().map(|(_, key)| key).collect()
+        let hubs: BTreeSet<_> = hubs.map(|(id, log)| (log.first.0, *id, log.key)).collect();
+        hubs.into_iter().map(|(_, _, key)| key).collect()
     }
 }

@@ -2,16 +2,16 @@
 //!
 //! A row is a function of its entry alone; `answer` is one of (entries, authority log, verdicts) and is
 //! settled anew whenever one of those moves. So a row can be made as soon as its entry is indexed, before
-//! or after its answer, and any number of times. Only a log of the hub answers: an operator's PC may
-//! write in the same space. Should a hub that was restored have answered twice, *done* weighs more, since
+//! or after its answer, and any number of times. Only a log of a device whose role is hub at that place answers: an
+//! operator's PC may write in the same space. Should a hub that was restored have answered twice, *done* weighs more, since
 //! it was done; then the smaller id decides, alike on every device.
 //!
 //! What cannot be read here asks nothing. It is kept and passed on like every entry.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use lianxin_protocol::authority::Role;
-use lianxin_protocol::log::{Entry, EntryId};
+use lianxin_protocol::log::{Author, Entry, EntryId, LogId};
 use lianxin_protocol::request::{Ask, Outcome, Request};
 use lianxin_protocol::space::{Space, SpaceId};
 use rusqlite::{Connection, params};
@@ -43,6 +43,12 @@ impl Journal {
                 Ask::Act(act) => ("act", act.event, Some((act.record, act.space)), account),
                 Ask::Site { info, .. } => ("site", info.code, None, account),
                 Ask::Invite { invite, .. } => ("invite", invite.device_code, None, account),
+                Ask::Revoke { device, .. } => ("revoke", device.to_string(), None, account),
+                Ask::Adopt { log, .. } => ("adopt", log.to_string(), None, account),
+                Ask::Erase { record, .. } => ("erase", record.hyphenated(), None, account),
+                Ask::Approve { request } => ("approve", request.to_string(), None, account),
+                Ask::Rotate(rotation) => ("rotate", rotation.old.to_string(), None, account),
+                Ask::Policy { name, .. } => ("policy", name, None, account),
             },
             Ok(Request::Answer { to, outcome }) => {
                 let refusal = match outcome {
@@ -55,7 +61,7 @@ impl Journal {
                 )?;
                 let at_ms = entry.header.hlc >> 16;
                 statement.execute(params![key, id.0, to.0, refusal, at_ms])?;
-                return self.settle_request(connection, &to, &self.hub_logs());
+                return self.settle_request(connection, &to, &self.request_logs());
             }
             Ok(Request::Unknown(_)) => return Ok(()),
             Err(error) => {
@@ -72,16 +78,16 @@ impl Journal {
         statement.execute(params![
             key, id.0, kind, subject, record, space, account, at_ms
         ])?;
-        self.settle_request(connection, &id, &self.hub_logs())
+        self.settle_request(connection, &id, &self.request_logs())
     }
 
     /// Finds the answers of all requests anew: roles or verdicts in the space `hub` have changed.
     pub(super) fn settle_requests(&self, connection: &Connection) -> Result<()> {
-        let hubs = self.hub_logs();
+        let logs = self.request_logs();
         let mut statement = connection.prepare("SELECT id FROM requests")?;
         let ids = statement.query_map([], |row| row.get(0).map(EntryId))?;
         for id in ids.collect::<Result<Vec<_>, _>>()? {
-            self.settle_request(connection, &id, &hubs)?;
+            self.settle_request(connection, &id, &logs)?;
         }
         Ok(())
     }
@@ -90,7 +96,7 @@ impl Journal {
         &self,
         connection: &Connection,
         request: &EntryId,
-        hubs: &BTreeSet<i64>,
+        logs: &BTreeMap<i64, (LogId, Author)>,
     ) -> Result<()> {
         let mut statement = connection.prepare_cached(
             "SELECT entry FROM answers WHERE request = ?1 ORDER BY refusal IS NOT NULL, id",
@@ -100,7 +106,10 @@ impl Journal {
         for key in answers.collect::<Result<Vec<i64>, _>>()? {
             let (log, seq) = split_key(key);
             let held = exceptions(connection, log)?;
-            let counts = hubs.contains(&log) && !held.iter().any(|it| it.range.contains(&seq));
+            let by_hub = logs.get(&log).is_some_and(|(log, author)| {
+                self.authority.role_at(log, author, seq) == Some(Role::Hub)
+            });
+            let counts = by_hub && !held.iter().any(|it| it.range.contains(&seq));
             counting = counting.or(counts.then_some(key));
         }
         connection
@@ -109,14 +118,11 @@ impl Journal {
         Ok(())
     }
 
-    /// The hub's logs, by their numbers in this store.
-    fn hub_logs(&self) -> BTreeSet<i64> {
-        let role = |device| self.authority.role(device);
-        let hubs = self
-            .logs
-            .values()
-            .filter(|log| role(&log.author.device) == Some(Role::Hub));
-        hubs.map(|log| log.key).collect()
+    /// The logs in which requests are answered, by their numbers in this store.
+    fn request_logs(&self) -> BTreeMap<i64, (LogId, Author)> {
+        let logs = self.logs.iter();
+        let logs = logs.filter(|(_, log)| self.is_hub_space(&log.author.space));
+        logs.map(|(id, log)| (log.key, (*id, log.author))).collect()
     }
 
     /// Whether this is the space in which requests are made.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use lianxin_protocol::admit::{Place, place};
-use lianxin_protocol::authority::{Reason, Standing};
+use lianxin_protocol::authority::Reason;
 use lianxin_protocol::batch::{self, Packed, Parts};
 use lianxin_protocol::codec::{Reader, Writer};
 use lianxin_protocol::hash;
@@ -64,14 +64,8 @@ impl Journal {
             .readable(&self.identity.key())
             .contains(&space);
         let authority_space = Space::Authority.id(&self.identity.network);
-        // Once the authority key is known, only its log is one of the authority space; before, a device
-        // takes what it is given and folds what the root key certifies.
-        let foreign = self
-            .authority
-            .key()
-            .is_some_and(|key| key != run.author().device);
         let refused = if space == authority_space {
-            foreign
+            !self.is_certified(&run)
         } else {
             !holds
         };
@@ -163,7 +157,9 @@ impl Journal {
     ) -> Result<()> {
         let id = run.run().log;
         if !self.logs.contains_key(&id) {
-            self.insert_log(connection, &id, &run.author(), Position::start(&id))?;
+            let first = run.first().unwrap_or_default();
+            let start = Position::start(&id);
+            self.insert_log(connection, &id, &run.author(), start, first)?;
         }
         let Some(log) = self.logs.get(&id).cloned() else {
             return Ok(());
@@ -204,9 +200,8 @@ impl Journal {
             self.write_run(connection, &id, log.key, log.end, new.to_vec(), run)?;
             log.end.len
         };
-        // A cut or an adoption names an entry: until that entry is here, it was believed.
-        let marked = matches!(self.authority.standing(&id, &log.author), Standing::UpTo(_))
-            || self.authority.adopted(&id).next().is_some();
+        // An adoption names an entry: until that entry is here, it was believed.
+        let marked = self.authority.adopted(&id).next().is_some();
         let range = if marked { 0 } else { log.end.len }..run.end().len;
         if let Some(log) = self.logs.get_mut(&id) {
             log.end = run.end();
@@ -595,6 +590,9 @@ impl Journal {
         self.touched.insert(proof.log);
         tracing::error!(log = %hash::Hex(&proof.log.prefix()), seq, "a log forked and was frozen");
         self.judge_log(connection, &proof.log, 0..log.end.len)?;
+        if log.author.space == Space::Authority.id(&self.identity.network) {
+            self.catch_up_authority(connection)?;
+        }
         Ok(true)
     }
 

@@ -1,24 +1,39 @@
-//! The authority log folded into who may do what, and every log judged by it. Nothing is dropped: what does not
+//! The authority logs folded into who may do what, and every log judged by it. Nothing is dropped: what does not
 //! count is an exception with its reason, and may count again.
+//!
+//! Which authority logs are folded, and how far, is a plan made anew each time from what is stored; the fold goes on
+//! where the plan only grew, and begins again where it changed: a successor came, or a fork was proven.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use lianxin_protocol::admit::{LogFacts, Verdict, judge};
-use lianxin_protocol::authority::{Authority, Order, OrderError, Reason, Role};
-use lianxin_protocol::log::{EntryKind, LogId};
+use lianxin_protocol::authority::{
+    Authority, Certificate, Order, OrderError, Reason, Role, Succession, Unsettled,
+};
+use lianxin_protocol::log::{EntryId, EntryKind, LogId, VerifiedRun};
 use lianxin_protocol::message::Exception;
 use lianxin_protocol::space::Space;
+use lianxin_protocol::verdict::{LogFacts, Verdict, judge};
 use rusqlite::{Connection, params};
 
-use super::{Journal, exceptions, insert_exception, mark_stale, merge_ranges};
+use super::{Journal, Log, exceptions, insert_exception, mark_stale, merge_ranges};
 use crate::error::Result;
+use crate::store;
+
+/// Key under which a store keeps the authority log that it followed when another of the same version came, and how
+/// far: log [32], length u64.
+const STAYS: &str = "authority_stays";
 
 impl Journal {
     pub(super) fn fold_authority(&mut self, connection: &Connection) -> Result<()> {
-        self.authority = Arc::new(Authority::new(self.identity.network));
+        self.begin_fold();
         self.fold_orders(connection)
+    }
+
+    fn begin_fold(&mut self) {
+        self.authority = Arc::new(Authority::new(self.identity.network));
+        self.folded.clear();
     }
 
     /// Folds what has come to the authority log. Whether a workflow step counts depends on the role of
@@ -46,51 +61,189 @@ impl Journal {
         Ok(())
     }
 
-    /// Folds what the authority log holds beyond what was folded, and judges all logs again when
+    /// Folds what the authority logs hold beyond what was folded, and judges all logs again when
     /// that changed something.
     pub(super) fn fold_orders(&mut self, connection: &Connection) -> Result<()> {
-        let space = Space::Authority.id(&self.identity.network);
-        let log = self
-            .logs
+        let unsettled = self.authority.unsettled();
+        let plan = self.plan(connection)?;
+        let goes_on = self
+            .folded
             .iter()
-            .filter(|(_, log)| log.author.space == space);
-        // Version 1 has one authority log: the one in which the root's certificate stands second.
-        let candidates: Vec<_> = log.map(|(id, log)| (*id, log.clone())).collect();
-        let mut certified = None;
-        for (id, log) in candidates.into_iter().filter(|(_, log)| log.end.len > 1) {
-            let second = self.entry(connection, &id, 1)?;
-            let order = second.payload.as_deref().map(Order::decode);
-            if let Some(Ok(Order::Certificate(certificate))) = order
-                && certificate.authority == log.author.device
-                && certificate.holds(&self.identity.network)
-            {
-                certified = Some((id, log));
+            .enumerate()
+            .all(|(at, (log, len))| match plan.get(at) {
+                // Only the last that was begun may have grown.
+                Some((planned, to)) if at + 1 == self.folded.len() => planned == log && to >= len,
+                Some(planned) => *planned == (*log, *len),
+                None => false,
+            });
+        if !goes_on {
+            tracing::warn!("other authority logs are followed: all orders are folded anew");
+            let succession = self.authority.succession().cloned();
+            let unsettled = self.authority.unsettled();
+            self.begin_fold();
+            let authority = Arc::make_mut(&mut self.authority);
+            if let Some(succession) = succession {
+                authority.follow(Ok(succession));
+            }
+            if let Some(unsettled) = unsettled {
+                authority.follow(Err(unsettled));
             }
         }
-        let Some((id, log)) = certified else {
-            return Ok(());
-        };
-        let mut next = u64::from(self.authority.cited().0);
-        let changed = next < log.end.len;
-        while next < log.end.len {
-            let entry = self.entry(connection, &id, next)?;
-            let is_order = entry.header.kind == EntryKind::Authority;
-            let payload = entry.payload.as_deref().filter(|_| is_order);
-            match Arc::make_mut(&mut self.authority).apply(
-                &entry.header.id(),
-                &log.author.device,
-                payload,
-            ) {
-                Ok(()) | Err(OrderError::Newer) => {}
-                Err(error) => tracing::warn!(%error, entry = next, "an order without effect"),
+        let mut changed = !goes_on || unsettled != self.authority.unsettled();
+        for (at, (log, to)) in plan.into_iter().enumerate() {
+            let from = self.folded.get(at).map_or(0, |(_, len)| *len);
+            changed |= from < to;
+            self.fold_log(connection, &log, from..to)?;
+            if at == self.folded.len() {
+                self.folded.push((log, to));
+            } else if let Some(folded) = self.folded.get_mut(at) {
+                folded.1 = to;
             }
-            next += 1;
         }
         if changed {
             self.moved.authority = true;
             self.judge_all(connection)?;
         }
         Ok(())
+    }
+
+    fn fold_log(&mut self, connection: &Connection, id: &LogId, range: Range<u64>) -> Result<()> {
+        let Some(device) = self.logs.get(id).map(|log| log.author.device) else {
+            return Ok(());
+        };
+        for seq in range {
+            let entry = self.entry(connection, id, seq)?;
+            let is_order = entry.header.kind == EntryKind::Authority;
+            let payload = entry.payload.as_deref().filter(|_| is_order);
+            let authority = Arc::make_mut(&mut self.authority);
+            match authority.apply(&entry.header.id(), &device, payload) {
+                Ok(()) | Err(OrderError::Newer) => {}
+                Err(error) => tracing::warn!(%error, entry = seq, "an order without effect"),
+            }
+        }
+        Ok(())
+    }
+
+    /// Which authority logs are to be folded, each with its length.
+    fn plan(&mut self, connection: &Connection) -> Result<Vec<(LogId, u64)>> {
+        let mut certified = self.certified(connection)?;
+        let mut stays = None;
+        let mut found = Succession::of(&certified);
+        if let Err(Unsettled::Contested(version)) = found {
+            let authority = Arc::make_mut(&mut self.authority);
+            authority.follow(Err(Unsettled::Contested(version)));
+            // None of them goes on: this store stays with the one that it followed, as far as it did.
+            stays = self.stays(connection, &certified, version)?;
+            let kept = stays.map(|(log, _)| log);
+            certified.retain(|log, it| it.version < version || Some(*log) == kept);
+            if let Ok(succession) = Succession::of(&certified) {
+                let authority = Arc::make_mut(&mut self.authority);
+                authority.follow(Ok(succession));
+                authority.follow(Err(Unsettled::Contested(version)));
+            }
+        } else {
+            let unsettled = found.as_ref().err().copied();
+            if self.authority.unsettled() != unsettled
+                || found.as_ref().ok() != self.authority.succession()
+            {
+                let found = std::mem::replace(&mut found, Err(Unsettled::Nothing));
+                Arc::make_mut(&mut self.authority).follow(found);
+            }
+        }
+        let Some(succession) = self.authority.succession().cloned() else {
+            return Ok(Vec::new());
+        };
+        let mut plan = Vec::new();
+        for (log, trusted) in succession.logs() {
+            let Some(known) = self.logs.get(&log).cloned() else {
+                break;
+            };
+            // A fork stops the fold, but for what the root key trusts.
+            let held = known.forked.map_or(known.end.len, |fork| fork.len);
+            let Some(end) = trusted else {
+                let most = stays.filter(|(it, _)| *it == log);
+                plan.push((log, most.map_or(held, |(_, len)| held.min(len))));
+                break;
+            };
+            let reached = match end.len.checked_sub(1) {
+                Some(last) if last < known.end.len => {
+                    self.id_at(connection, &log, last)?.0 == end.head
+                }
+                Some(_) => false,
+                None => true,
+            };
+            if !reached {
+                plan.push((log, held.min(end.len)));
+                break;
+            }
+            plan.push((log, end.len));
+        }
+        Ok(plan)
+    }
+
+    /// The authority logs that the root key certified, with their certificates.
+    fn certified(&mut self, connection: &Connection) -> Result<BTreeMap<LogId, Certificate>> {
+        let space = Space::Authority.id(&self.identity.network);
+        let logs = self.logs.iter();
+        let logs = logs.filter(|(_, log)| log.author.space == space && log.end.len > 1);
+        let logs: Vec<_> = logs.map(|(id, log)| (*id, log.author.device)).collect();
+        let mut certified = BTreeMap::new();
+        for (id, device) in logs {
+            let second = self.entry(connection, &id, 1)?;
+            let order = second.payload.as_deref().map(Order::decode);
+            if let Some(Ok(Order::Certificate(certificate))) = order
+                && certificate.authority == device
+                && certificate.holds(&self.identity.network)
+            {
+                certified.insert(id, certificate);
+            }
+        }
+        Ok(certified)
+    }
+
+    /// With which of several logs of one version this store stays, and how far.
+    fn stays(
+        &self,
+        connection: &Connection,
+        certified: &BTreeMap<LogId, Certificate>,
+        version: u32,
+    ) -> Result<Option<(LogId, u64)>> {
+        let contests = |log: &LogId| certified.get(log).is_some_and(|it| it.version == version);
+        if let Some(bytes) = store::meta(connection, STAYS)?
+            && let Some((log, len)) = bytes.split_first_chunk::<32>()
+            && let Ok(len) = <[u8; 8]>::try_from(len)
+            && contests(&LogId(*log))
+        {
+            return Ok(Some((LogId(*log), u64::from_be_bytes(len))));
+        }
+        let Some((log, len)) = self.folded.last().filter(|(log, _)| contests(log)) else {
+            return Ok(None);
+        };
+        tracing::error!(
+            version,
+            "two authority logs of one version: no order is followed"
+        );
+        let bytes = [&log.0[..], &len.to_be_bytes()].concat();
+        store::set_meta(connection, STAYS, &bytes)?;
+        Ok(Some((*log, *len)))
+    }
+
+    /// Whether a run is of an authority log that the root key certified. Such a log begins with genesis and
+    /// certificate in its first run, so nobody else can put anything into this space.
+    pub(super) fn is_certified(&self, run: &VerifiedRun) -> bool {
+        if self.logs.contains_key(&run.run().log) || run.run().start.len > 0 {
+            // What is known was certified; what begins later is asked for from its beginning.
+            return true;
+        }
+        let second = run.run().entries.get(1);
+        let second = second.filter(|entry| entry.header.kind == EntryKind::Authority);
+        let payload = second.and_then(|entry| entry.payload.as_deref());
+        matches!(
+            payload.map(Order::decode),
+            Some(Ok(Order::Certificate(certificate)))
+                if certificate.authority == run.author().device
+                    && certificate.holds(&self.identity.network)
+        )
     }
 
     /// Judges every log by the present authority; records whose entries change sides become stale.
@@ -113,11 +266,7 @@ impl Journal {
         let Some(log) = self.logs.get(id).cloned() else {
             return Ok(());
         };
-        let facts = LogFacts {
-            log: *id,
-            author: log.author,
-            forked_at: log.forked.map(|position| position.len),
-        };
+        let facts = facts(id, &log);
         let authority = Arc::clone(&self.authority);
         // A device that waits for its grant 待入网 shows what it records; everywhere else that waits.
         let waits = self.is_own(&log.author) && self.role().is_none();
@@ -194,5 +343,25 @@ impl Journal {
         self.unreceipted.insert(*id);
         self.moved.stale = true;
         Ok(())
+    }
+    /// Whether no order holds back anything of a log.
+    pub(super) fn all_counts(&self, id: &LogId) -> bool {
+        let Some(log) = self.logs.get(id) else {
+            return true;
+        };
+        let unknown = |_| Ok::<Option<EntryId>, std::convert::Infallible>(None);
+        let Ok(verdicts) = judge(&self.authority, &facts(id, log), 0..u64::MAX, unknown);
+        verdicts
+            .iter()
+            .all(|(_, verdict)| *verdict == Verdict::Accepted)
+    }
+}
+
+fn facts(id: &LogId, log: &Log) -> LogFacts {
+    LogFacts {
+        log: *id,
+        author: log.author,
+        first: log.first,
+        held_to: log.forked.map_or(u64::MAX, |position| position.len),
     }
 }

@@ -3,18 +3,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lianxin_protocol::authority::{Authority, Role};
+use lianxin_protocol::authority::{Authority, Reason, Role};
 use lianxin_protocol::catalogue::{
     Catalogue, Draft, Fact, Facts, Folded, Kind, Outcome, Refusal, Step, VoidReason,
 };
 use lianxin_protocol::document::{ActorId, ChangeHash, EventView, Scalar, View};
 use lianxin_protocol::hash::{self, Hex};
 use lianxin_protocol::identity::DeviceKey;
+use lianxin_protocol::log::Author;
 use lianxin_protocol::part::PartRef;
 use serde_json::{Map, Value, json};
 
 use super::numbers::{HUB_NO, is_numbered, same_number};
-use super::{Gathered, WAITING, acts_for};
+use super::{Carried, Gathered, acts_for};
+use crate::journal::segments::split_key;
 
 /// Stands among the unreadable keys of a record that has entries of kinds which a newer version knows.
 pub const NEWER_ENTRIES: &str = "entries";
@@ -99,7 +101,7 @@ impl Content {
             facts: set,
             outcomes,
         } = kind
-            .map(|kind| kind.fold(&steps(kind, &view, &devices, authority)))
+            .map(|kind| kind.fold(&steps(kind, &view, &roles(gathered, authority))))
             .unwrap_or_default();
         let corrected = kind.map(|kind| corrected(kind, &view, &outcomes));
         let corrected = corrected.unwrap_or_default();
@@ -151,7 +153,11 @@ impl Content {
             conflicts,
             events,
             mentions,
-            waiting: gathered.held.values().filter(|it| **it == WAITING).count(),
+            waiting: gathered
+                .held
+                .values()
+                .filter(|it| **it == Reason::Waiting)
+                .count(),
             unreadable,
         }
     }
@@ -223,16 +229,23 @@ impl Content {
     }
 }
 
+/// The role of the device of each change, at the place of the change: a grant that came later takes nothing back.
+fn roles(gathered: &Gathered, authority: &Authority) -> BTreeMap<ChangeHash, Role> {
+    let role = |change: &Carried| {
+        let author = Author {
+            space: gathered.space,
+            device: change.device,
+        };
+        let (_, seq) = split_key(change.key);
+        Some((change.hash, authority.role_at(&change.log, &author, seq)?))
+    };
+    gathered.changes.iter().filter_map(role).collect()
+}
+
 /// The events of a document as its workflow judges them: who may have done what.
-fn steps(
-    kind: &Kind,
-    view: &View,
-    devices: &BTreeMap<ActorId, DeviceKey>,
-    authority: &Authority,
-) -> Vec<Step> {
+fn steps(kind: &Kind, view: &View, roles: &BTreeMap<ChangeHash, Role>) -> Vec<Step> {
     let step = |event: &EventView| {
-        let device = devices.get(&event.actor);
-        let role = device.and_then(|device| authority.role(device));
+        let role = roles.get(&event.change).copied();
         // An operator's PC may do all that the hub may, but give numbers.
         let numbered = is_numbered(kind, &event.event);
         let role = role.filter(|role| !numbered || *role == Role::Hub);

@@ -9,7 +9,7 @@ use lianxin_protocol::log::LogId;
 use lianxin_protocol::message::Receipt;
 use rusqlite::{Connection, params};
 
-use super::{WAITING, touches};
+use super::touches;
 use crate::error::Result;
 use crate::journal::segments::{entry_key, split_key};
 use crate::journal::{Journal, read_receipt, withheld};
@@ -108,19 +108,19 @@ impl Coverage {
             let final_here =
                 |reason| matches!(reason, Reason::Forked | Reason::Revoked | Reason::Guard);
             if let Some(held) = reason
-                && held.reason != WAITING
+                && held.reason != Reason::Waiting
                 && (self.hub || final_here(held.reason))
             {
                 return Ok((State::Quarantined, Some(held.reason)));
             }
-            if self.hub && reason.is_some_and(|held| held.reason == WAITING) {
+            if self.hub && reason.is_some_and(|held| held.reason == Reason::Waiting) {
                 state = State::Sending;
             }
             if self.hub || self.hubs.contains(&log) {
                 continue;
             }
             match self.receipts.get(&log) {
-                Some(receipt) if receipt.reason(seq) == Some(WAITING) => {
+                Some(receipt) if receipt.reason(seq) == Some(Reason::Waiting) => {
                     if state != State::Saved {
                         state = State::Sending;
                     }
@@ -319,7 +319,7 @@ fn quarantined(connection: &Connection, journal: &Journal) -> Result<u64> {
                  ON touches.entry >= (exceptions.log << 40) + exceptions.first
                 AND touches.entry < (exceptions.log << 40) + min(exceptions.after, 1 << 39)
              UNION SELECT record FROM held WHERE reason <> ?1)",
-        [WAITING.code()],
+        [Reason::Waiting.code()],
         |row| row.get(0),
     )?;
     if own > 0 || journal.identity().authority.is_some() {

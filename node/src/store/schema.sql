@@ -81,7 +81,8 @@ CREATE TABLE peers (
     path         TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- One row a log. len and head are what is stored; indexed_len is how far touches know it; judged_len how
+-- One row a log. len and head are what is stored; first_len and first_head what its genesis cites of the
+-- authority log, authority_len what its last entry cites; indexed_len is how far touches know it; judged_len how
 -- far its records have been merged since.
 CREATE TABLE logs (
     id            INTEGER PRIMARY KEY,
@@ -91,6 +92,8 @@ CREATE TABLE logs (
     len           INTEGER NOT NULL,
     head          BLOB NOT NULL,
     authority_len INTEGER NOT NULL,
+    first_len     INTEGER NOT NULL,
+    first_head    BLOB NOT NULL,
     last_first    INTEGER NOT NULL,
     forked_at     INTEGER,
     indexed_len   INTEGER NOT NULL DEFAULT 0,
@@ -209,8 +212,9 @@ CREATE TABLE stale (
     record INTEGER PRIMARY KEY
 ) STRICT;
 
--- What operators' PCs ask of the hub, in the order in which this store came upon it. kind is act, site or
--- invite; subject the event, the site's code or the device's. answer is the entry of the answer that counts.
+-- What operators' PCs ask of the hub, in the order in which this store came upon it. kind is act, site, invite or
+-- another order's word; subject the event, the site's code, the device's, or what the order is about. answer is
+-- the entry of the answer that counts.
 CREATE TABLE requests (
     arrival INTEGER PRIMARY KEY,
     entry   INTEGER NOT NULL UNIQUE,

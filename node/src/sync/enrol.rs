@@ -15,7 +15,6 @@ use crate::clock;
 use crate::error::{Code, Error, Result};
 use crate::invites;
 use crate::journal::Journal;
-use crate::store;
 
 /// What a joining device has learned and verified.
 #[derive(Clone, Debug)]
@@ -173,7 +172,7 @@ pub async fn admit(net: &Arc<Net>, link: &Link, enrol: Enrol) -> Result<Enrolled
         move |journal, connection| {
             let proof = invites::proof_key(connection, &enrol.invite)?.ok_or_else(refused)?;
             grant(journal, connection, &enrol, device)?;
-            let answer = answer(journal, connection, &device)?;
+            let answer = answer(journal, &device)?;
             let channel = Channel {
                 exporter: &exporter,
                 device: &device,
@@ -216,6 +215,12 @@ pub(super) fn grant(
         key: enrol.invite,
         device,
     };
+    // What it wrote under an earlier grant goes on counting as it did.
+    let places = if journal.authority().members().contains_key(&device) {
+        journal.places_of(&device)
+    } else {
+        Vec::new()
+    };
     let grant = Order::Grant(Grant {
         serial: journal.authority().next_serial(),
         device,
@@ -225,34 +230,23 @@ pub(super) fn grant(
         device_code: invite.device_code,
         scopes: invite.role.scopes(invite.site),
         bytes_per_day: 0,
+        places,
     });
     journal.order(connection, &[used, grant], now_ms)
 }
 
 /// What the hub tells a device that it has let in; all but the proof.
-pub(super) fn answer(
-    journal: &Journal,
-    connection: &Connection,
-    device: &DeviceKey,
-) -> Result<Enrolled> {
+pub(super) fn answer(journal: &Journal, device: &DeviceKey) -> Result<Enrolled> {
     let refused = || Error::new(Code::InviteRefused, "an invite was refused");
     let member = journal
         .authority()
         .members()
         .get(device)
         .ok_or_else(refused)?;
-    let certificate = store::meta(connection, "certificate")?.ok_or_else(refused)?;
-    let mut reader = lianxin_protocol::codec::Reader::new(&certificate);
-    let certificate = Certificate::read(&mut reader).map_err(|error| {
-        Error::because(
-            Code::StoreCorrupt,
-            "the stored certificate is damaged",
-            error,
-        )
-    })?;
+    let certificate = journal.authority().certificate().cloned();
     Ok(Enrolled {
         network: journal.identity().network,
-        certificate,
+        certificate: certificate.ok_or_else(refused)?,
         device_code: member.grant.device_code.clone(),
         proof: [0; 32],
     })

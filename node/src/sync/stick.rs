@@ -86,7 +86,7 @@ pub fn grant(journal: &mut Journal, connection: &Connection, bytes: &[u8]) -> Re
         return Err(refused());
     }
     let proof = invites::proof_key(connection, &request.enrol.invite)?.ok_or_else(refused)?;
-    let enrolled = enrol::answer(journal, connection, &request.device)?;
+    let enrolled = enrol::answer(journal, &request.device)?;
     let space = Space::Authority.id(&journal.identity().network);
     let mut authority = Vec::new();
     for (log, tip) in journal.tips(&space) {

@@ -529,33 +529,117 @@ fn a_checkpoint_that_cites_another_authority_log_shows_a_second_story() -> Teste
     let another = Certificate::sign(&signer(200), 2, signer(AUTHORITY).public(), None);
     let bad = said(&with_authority(&another, &station((5, [7; 32]))))?;
     assert!(
-        bad.iter().any(|line| line.contains("not the certificate")),
+        bad.iter()
+            .any(|line| line.contains("does not have the certificate")),
+        "{bad:?}"
+    );
+    Ok(())
+}
+
+/// An authority log of a key with this certificate and one more order, in one run.
+fn story(key: u8, incarnation: u8, certificate: &Certificate) -> VerifiedRun {
+    let mut author = testing::Author::new(space_id(Space::Authority), key, incarnation);
+    let policy = Order::Policy {
+        name: "示例".to_owned(),
+        value: String::new(),
+    };
+    for order in [Order::Certificate(certificate.clone()), policy] {
+        let entry = crate::log::NewEntry::plain(EntryKind::Authority, order.encode());
+        author.push(vec![entry]);
+    }
+    author.cut()
+}
+
+/// What is said of an archive with these authority logs, whose head has this certificate, and a station's log
+/// that cites this of them.
+fn told(
+    certificate: &Certificate,
+    stories: &[(u8, u8, &VerifiedRun)],
+    cited: (u32, [u8; 32]),
+) -> Result<Vec<String>, ReadError> {
+    let head = Head {
+        certificate: certificate.clone(),
+        ..head()
+    };
+    let mut stories = stories.to_vec();
+    stories.sort_by_key(|(.., run)| run.run().log);
+    let mut items = vec![Item::Head(Box::new(head)), Item::Space(Space::Authority)];
+    for (key, incarnation, run) in &stories {
+        items.push(log_item(*key, *incarnation));
+        items.extend(run_items(run));
+    }
+    let tips = stories.iter().map(|(.., run)| tip_of(run)).collect();
+    items.push(Item::Digest(space_digest(&tips)));
+    let author = testing::Author::new(space_id(site_space()), 1, 1);
+    let station = author.tail.sign(&signer(1), cited, 3 << 16);
+    items.extend([Item::Space(site_space()), log_item(1, 1)]);
+    items.extend(run_items(&station));
+    let tips = BTreeMap::from([tip_of(&station)]);
+    items.push(Item::Digest(space_digest(&tips)));
+    said(&items)
+}
+
+#[test]
+fn two_authority_logs_of_one_version_are_one_too_many() -> Tested {
+    let certificate = head().certificate;
+    let (one, two) = (
+        story(AUTHORITY, 1, &certificate),
+        story(AUTHORITY, 2, &certificate),
+    );
+    let logs = [(AUTHORITY, 1, &one), (AUTHORITY, 2, &two)];
+    assert_eq!(
+        told(&certificate, &logs[..1], (1, one.ids()[0].0))?,
+        [""; 0]
+    );
+    let bad = told(&certificate, &logs, (1, [7; 32]))?;
+    assert!(
+        bad.iter().any(|line| line.contains("two authority logs")),
         "{bad:?}"
     );
     Ok(())
 }
 
 #[test]
-fn two_authority_logs_are_one_too_many() -> Tested {
-    let mut tips = BTreeMap::new();
-    let mut logs = Vec::new();
-    for incarnation in [1, 2] {
-        let run = testing::Author::new(space_id(Space::Authority), AUTHORITY, incarnation).cut();
-        tips.extend([tip_of(&run)]);
-        logs.push((run.run().log, incarnation, run));
+fn a_successor_is_counted_on_from_what_is_trusted_before_it() -> Tested {
+    const NEXT: u8 = 99;
+    let first = story(AUTHORITY, 1, &head().certificate);
+    let (log, ids) = (first.run().log, first.ids());
+    let trusting = |version, len: u64, head| {
+        let trusted = Some((log, Position { len, head }));
+        Certificate::sign(&signer(200), version, signer(NEXT).public(), trusted)
+    };
+    let certificate = trusting(5, 2, ids[1].0);
+    let next = story(NEXT, 2, &certificate);
+    let logs = [(AUTHORITY, 1, &first), (NEXT, 2, &next)];
+    for (len, cited, good) in [
+        (2, ids[1].0, true),
+        (3, next.ids()[0].0, true),
+        (5, next.ids()[2].0, true),
+        (6, [7; 32], true),
+        // Seen before the successor came.
+        (3, ids[2].0, true),
+        (3, [7; 32], false),
+        (1, next.ids()[0].0, false),
+        (4, ids[2].0, false),
+    ] {
+        let bad = told(&certificate, &logs, (len, cited))?;
+        assert_eq!(bad.is_empty(), good, "{len}: {bad:?}");
     }
-    logs.sort_by_key(|(id, ..)| *id);
-    let mut items = vec![Item::Head(Box::new(head())), Item::Space(Space::Authority)];
-    for (_, incarnation, run) in &logs {
-        items.push(log_item(AUTHORITY, *incarnation));
-        items.extend(run_items(run));
+    let none = (1, ids[0].0);
+    for (wrong, what) in [
+        (trusting(5, 2, ids[0].0), "trusted end"),
+        (trusting(5, 4, ids[2].0), "trusted end"),
+        (trusting(1, 2, ids[1].0), "two authority logs"),
+    ] {
+        let next = story(NEXT, 2, &wrong);
+        let bad = told(&wrong, &[(AUTHORITY, 1, &first), (NEXT, 2, &next)], none)?;
+        assert!(bad.iter().any(|line| line.contains(what)), "{bad:?}");
     }
-    items.push(Item::Digest(space_digest(&tips)));
-    let bad = said(&items)?;
-    assert!(
-        bad.iter().any(|line| line.contains("two authority logs")),
-        "{bad:?}"
-    );
+    let bad = told(&certificate, &logs[1..], (6, [7; 32]))?;
+    assert!(bad.iter().any(|line| line.contains("not here")), "{bad:?}");
+    let bad = told(&head().certificate, &logs, none)?;
+    let line = "does not have the certificate";
+    assert!(bad.iter().any(|it| it.contains(line)), "{bad:?}");
     Ok(())
 }
 

@@ -7,8 +7,18 @@
     reason = "a test that reaches beyond its own data should fail"
 )]
 
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+
 use super::*;
+use crate::codec::{Reader, Writer};
+use crate::hash;
+use crate::identity::DeviceKey;
+use crate::limits;
+use crate::log::{Author, EntryId, LogId, Position};
+use crate::space::{SiteId, Space};
 use crate::testing::{Random, network, signer, site_space, space_id};
+use crate::verdict::{LogFacts, Verdict, judge};
 
 type Tested = Result<(), Box<dyn std::error::Error>>;
 type Folded = Result<(), OrderError>;
@@ -61,7 +71,23 @@ fn grant(serial: u32, n: u8, role: Role, code: &str) -> Grant {
         device_code: code.to_owned(),
         scopes: role.scopes(site),
         bytes_per_day: 5,
+        places: Vec::new(),
     }
+}
+
+fn cut(n: u8, len: u64) -> Cut {
+    Cut {
+        log: log(n),
+        position: position(len),
+    }
+}
+
+/// How much of the first hundred entries of a log counts.
+#[derive(Debug, PartialEq)]
+enum Standing {
+    Full,
+    UpTo(u64),
+    None(Reason),
 }
 
 fn invite(n: u8, code: &str) -> Order {
@@ -75,11 +101,9 @@ fn invite(n: u8, code: &str) -> Order {
 }
 
 fn rotate(old: u8, new: u8) -> Order {
-    let signature = signer(new).sign(&hash::ROTATION, &[&network().0, &device(old).0]);
     Order::Rotate {
-        old: device(old),
-        new: device(new),
-        signature,
+        rotation: Rotation::sign(&network(), &signer(old), &signer(new)),
+        places: vec![cut(1, 4), cut(2, 5)],
     }
 }
 
@@ -94,11 +118,22 @@ fn revoke(n: u8, cuts: Vec<Cut>) -> Order {
 fn every_order() -> Vec<Order> {
     let mut everything = grant(3, 1, Role::Operator, "EM1A");
     everything.scopes.extend(Role::Reader.scopes(Some(SITE)));
+    let hub = Spaces::One(Space::Hub);
+    everything.scopes.push(Scope::new(hub, false, true));
     everything.scopes.push(Scope {
-        spaces: Spaces::One(Space::Hub),
-        read: false,
-        write: true,
+        newer: 0b1000_0100,
+        ..Scope::new(hub, false, false)
     });
+    let newer = Spaces::Other {
+        kind: 9,
+        argument: [3; 16],
+    };
+    everything.scopes.push(Scope::new(newer, true, true));
+    everything.places = vec![cut(1, 0), cut(2, 9)];
+    let newer = Grant {
+        role: Role::Other(77),
+        ..grant(5, 3, Role::Reader, "EM1D")
+    };
     vec![
         certificate(1, 100),
         certificate(2, 100),
@@ -108,17 +143,15 @@ fn every_order() -> Vec<Order> {
         },
         site(SITE, "EM1"),
         Order::Grant(everything),
+        Order::Grant(newer),
+        Order::Site {
+            site: OTHER,
+            code: "EM3".to_owned(),
+            name: String::new(),
+            kind: SiteKind::Other(200),
+        },
         Order::Grant(grant(4, 2, Role::Courier, "EM1B")),
-        revoke(
-            1,
-            vec![
-                Cut {
-                    log: log(1),
-                    position: position(3)
-                };
-                3
-            ],
-        ),
+        revoke(1, vec![cut(1, 3), cut(4, 0), cut(5, 8)]),
         revoke(1, Vec::new()),
         Order::Left { device: device(1) },
         Order::Adopt {
@@ -129,7 +162,6 @@ fn every_order() -> Vec<Order> {
         Order::Resolve {
             log: log(1),
             seq: 4,
-            proof: [5; 32],
         },
         rotate(1, 2),
         Order::Policy {
@@ -141,6 +173,11 @@ fn every_order() -> Vec<Order> {
             key: device(50),
             device: device(1),
         },
+        Order::Pin {
+            log: log(3),
+            position: position(8),
+        },
+        Order::Epoch { epoch: [4; 16] },
     ]
 }
 
@@ -160,7 +197,7 @@ fn every_order_comes_back_and_no_part_of_one_does() -> Tested {
             "{order:?}"
         );
     }
-    assert_eq!(Order::decode(&[13, 1, 2, 3])?, Order::Unknown(13));
+    assert_eq!(Order::decode(&[99, 1, 2, 3])?, Order::Unknown(99));
     Ok(())
 }
 
@@ -182,16 +219,45 @@ fn no_mutation_of_an_order_panics_and_what_is_read_is_written_alike() {
 }
 
 #[test]
-fn the_largest_revocation_fits_a_payload() -> Tested {
-    let cut = Cut {
-        log: log(1),
-        position: position(3),
+fn the_largest_orders_fit_a_payload_and_name_each_log_once() -> Tested {
+    let many = |count: usize| -> Vec<Cut> {
+        let logs = (0..count).map(|n| {
+            let mut log = [0; 32];
+            log[..8].copy_from_slice(&n.to_be_bytes());
+            LogId(log)
+        });
+        let position = position(3);
+        logs.map(|log| Cut { log, position }).collect()
     };
-    let bytes = revoke(1, vec![cut; limits::CUTS_MAX]).encode();
-    assert!(bytes.len() <= limits::PAYLOAD_MAX);
-    assert!(Order::decode(&bytes).is_ok());
-    let bytes = revoke(1, vec![cut; limits::CUTS_MAX + 1]).encode();
-    assert!(Order::decode(&bytes).is_err());
+    let orders = |places: Vec<Cut>| {
+        let mut largest = grant(3, 1, Role::Station, &"x".repeat(limits::NAME_MAX));
+        let scope = Scope::new(Spaces::EverySite, true, true);
+        largest.scopes = vec![scope; limits::SCOPES_MAX];
+        largest.places.clone_from(&places);
+        let Order::Rotate { rotation, .. } = rotate(1, 2) else {
+            return Vec::new();
+        };
+        let revoke = revoke(1, places.clone());
+        vec![
+            Order::Grant(largest),
+            revoke,
+            Order::Rotate { rotation, places },
+        ]
+    };
+    for order in orders(many(limits::CUTS_MAX)) {
+        let bytes = order.encode();
+        assert!(bytes.len() <= limits::PAYLOAD_MAX);
+        assert_eq!(Order::decode(&bytes)?, order);
+    }
+    for order in orders(many(limits::CUTS_MAX + 1)) {
+        assert!(Order::decode(&order.encode()).is_err());
+    }
+    for order in orders(vec![cut(1, 3), cut(1, 4)]) {
+        assert!(Order::decode(&order.encode()).is_err(), "a log twice");
+    }
+    for order in orders(vec![cut(2, 3), cut(1, 4)]) {
+        assert!(Order::decode(&order.encode()).is_err(), "turned round");
+    }
     Ok(())
 }
 
@@ -227,10 +293,15 @@ fn words_and_codes_of_enumerations_come_back() {
         assert_eq!(Reason::of(reason.code()), Some(reason));
     }
     assert_eq!((Reason::of(0), Role::parse("x")), (None, None));
-    let newer = Reason::Other(8);
+    let newer = Reason::Other(10);
     assert_eq!(
-        (Reason::of(8), newer.code(), newer.word()),
-        (Some(newer), 8, "newer_version")
+        (Reason::of(10), newer.code(), newer.word()),
+        (Some(newer), 10, "newer_version")
+    );
+    assert_eq!((Reason::Waiting.code(), Reason::Missing.code()), (8, 9));
+    assert_eq!(
+        (Role::of(6), SiteKind::of(3)),
+        (Role::Other(6), SiteKind::Other(3))
     );
 }
 
@@ -275,14 +346,29 @@ impl Fold {
         );
     }
 
+    /// What counts of a log that was begun before anything was ordered.
     fn standing(&self, n: u8, space: Space, log: LogId) -> Standing {
-        self.0.standing(
-            &log,
-            &Author {
-                space: space_id(space),
-                device: device(n),
-            },
-        )
+        self.begun_at((0, [0; 32]), n, space, log)
+    }
+
+    fn begun_at(&self, first: (u32, [u8; 32]), n: u8, space: Space, log: LogId) -> Standing {
+        let author = Author {
+            space: space_id(space),
+            device: device(n),
+        };
+        let facts = LogFacts {
+            log,
+            author,
+            first,
+            held_to: u64::MAX,
+        };
+        let Ok(verdicts) = judge(&self.0, &facts, 0..100, |_| Ok::<_, Infallible>(None));
+        match verdicts.as_slice() {
+            [(_, Verdict::Accepted)] => Standing::Full,
+            [(_, Verdict::Quarantined(reason))] => Standing::None(*reason),
+            [(some, Verdict::Accepted), _] => Standing::UpTo(some.end),
+            _ => Standing::UpTo(0),
+        }
     }
 }
 
@@ -301,9 +387,12 @@ fn nothing_counts_before_the_root_key_has_spoken() -> Folded {
         "not his"
     );
     assert_eq!(
-        fold.add(&certificate(2, 100)),
-        Err(OrderError::NotCertified)
+        fold.add(&certificate(1, 100)),
+        Err(OrderError::NotCertified),
+        "not the second entry"
     );
+    let id = EntryId([3; 32]);
+    fold.0.apply(&id, &device(100), None)?;
     fold.add(&certificate(1, 100))?;
     fold.add(&site(SITE, "EM1"))?;
     assert_eq!(
@@ -312,7 +401,7 @@ fn nothing_counts_before_the_root_key_has_spoken() -> Folded {
     );
     assert_eq!(
         fold.0.cited().0,
-        7,
+        8,
         "what has no effect is counted all the same"
     );
     assert_eq!(fold.0.without_effect(), 5);
@@ -321,14 +410,16 @@ fn nothing_counts_before_the_root_key_has_spoken() -> Folded {
 }
 
 #[test]
-fn certificates_follow_one_by_one_and_the_old_log_keeps_what_is_trusted() -> Folded {
+fn a_successor_has_a_greater_version_and_its_key_alone_gives_orders() -> Folded {
     let mut fold = Fold::new()?;
-    assert_eq!(fold.standing(100, Space::Authority, log(1)), Standing::Full);
-    for version in [0, 1, 3] {
+    let genesis = |fold: &mut Fold| fold.0.apply(&EntryId([3; 32]), &device(101), None);
+    for version in [0, 1] {
+        genesis(&mut fold)?;
         let refused = fold.by(101, &certificate(version, 101));
         assert_eq!(refused, Err(OrderError::NotCertified), "{version} after 1");
     }
-    fold.by(101, &certificate(2, 101))?;
+    genesis(&mut fold)?;
+    fold.by(101, &certificate(3, 101))?;
     assert_eq!(
         fold.add(&site(OTHER, "EM2")),
         Err(OrderError::NotCertified),
@@ -336,21 +427,88 @@ fn certificates_follow_one_by_one_and_the_old_log_keeps_what_is_trusted() -> Fol
     );
     fold.by(101, &site(OTHER, "EM2"))?;
     assert_eq!(fold.0.key(), Some(device(101)));
-    assert_eq!(fold.standing(101, Space::Authority, log(2)), Standing::Full);
+    genesis(&mut fold)?;
     assert_eq!(
-        fold.standing(100, Space::Authority, log(1)),
-        Standing::UpTo(position(9))
-    );
-    let none = Standing::None(Reason::NotAuthority);
-    assert_eq!(
-        fold.standing(100, Space::Authority, log(3)),
-        none,
-        "another log of the old key"
-    );
-    assert_eq!(
-        fold.by(100, &certificate(1, 100)),
+        fold.by(100, &certificate(2, 100)),
         Err(OrderError::NotCertified),
         "rolled back"
+    );
+    Ok(())
+}
+
+fn certified(version: u32, trusted: Option<(u8, u64)>) -> Certificate {
+    let trusted = trusted.map(|(n, len)| (log(n), position(len)));
+    Certificate::sign(&signer(200), version, device(100), trusted)
+}
+
+#[test]
+fn the_highest_certificate_leads_back_through_what_is_trusted() {
+    let logs = [
+        (1, certified(1, None)),
+        (2, certified(2, Some((1, 9)))),
+        (3, certified(7, Some((2, 5)))),
+        (4, certified(4, Some((1, 6)))),
+    ];
+    let some = |numbers: &[u8]| -> Result<Succession, Unsettled> {
+        let logs = logs.iter().filter(|(n, _)| numbers.contains(n));
+        Succession::of(&logs.map(|(n, it)| (log(*n), it.clone())).collect())
+    };
+    let places = |numbers: &[u8]| -> Vec<(LogId, Option<u64>)> {
+        let found = some(numbers).map(|it| it.logs().collect::<Vec<_>>());
+        let found = found.unwrap_or_default().into_iter();
+        found
+            .map(|(log, end)| (log, end.map(|it| it.len)))
+            .collect()
+    };
+    assert_eq!(some(&[]), Err(Unsettled::Nothing));
+    assert_eq!(places(&[1]), [(log(1), None)]);
+    assert_eq!(places(&[1, 2]), [(log(1), Some(9)), (log(2), None)]);
+    assert_eq!(
+        places(&[1, 2, 3, 4]),
+        [(log(1), Some(9)), (log(2), Some(5)), (log(3), None)]
+    );
+    assert_eq!(places(&[1, 2, 4]), [(log(1), Some(6)), (log(4), None)]);
+    assert_eq!(some(&[1, 3]), Err(Unsettled::Missing(log(2))));
+}
+
+#[test]
+fn of_two_logs_with_one_version_none_goes_on_until_a_higher_one_comes() -> Folded {
+    let mut logs = BTreeMap::from([
+        (log(1), certified(1, None)),
+        (log(2), certified(2, Some((1, 3)))),
+        (log(3), certified(2, Some((1, 3)))),
+    ]);
+    assert_eq!(Succession::of(&logs), Err(Unsettled::Contested(2)));
+    let mut fold = Fold::new()?;
+    let before = Succession::of(&BTreeMap::from([(log(1), certified(1, None))]));
+    fold.0.follow(before.clone());
+    fold.0.follow(Succession::of(&logs));
+    assert_eq!(fold.0.unsettled(), Some(Unsettled::Contested(2)));
+    assert_eq!(
+        fold.0.succession().cloned().ok_or(Unsettled::Nothing),
+        before
+    );
+    // A certificate that trusts itself, or a higher one, leads nowhere.
+    logs.insert(log(4), certified(3, Some((4, 1))));
+    assert_eq!(Succession::of(&logs), Err(Unsettled::Missing(log(4))));
+    logs.insert(log(5), certified(4, Some((2, 8))));
+    fold.0.follow(Succession::of(&logs));
+    assert_eq!(fold.0.unsettled(), None);
+    assert_eq!(
+        fold.standing(100, Space::Authority, log(2)),
+        Standing::UpTo(8)
+    );
+    assert_eq!(
+        fold.standing(100, Space::Authority, log(1)),
+        Standing::UpTo(3)
+    );
+    assert_eq!(fold.standing(100, Space::Authority, log(5)), Standing::Full);
+    let none = Standing::None(Reason::NotAuthority);
+    assert_eq!(fold.standing(100, Space::Authority, log(3)), none);
+    assert_eq!(
+        fold.0.pins(&log(2)),
+        [position(8)],
+        "its branch is asked for"
     );
     Ok(())
 }
@@ -438,17 +596,8 @@ fn revocation_names_cuts_and_all_else_of_the_device_counts_for_nothing() -> Fold
     fold.contradicts(&revoke(1, Vec::new()));
     fold.grant(1, Role::Station)?;
     assert_eq!(fold.standing(1, site_space(), log(1)), Standing::Full);
-    fold.add(&revoke(
-        1,
-        vec![Cut {
-            log: log(1),
-            position: position(3),
-        }],
-    ))?;
-    assert_eq!(
-        fold.standing(1, site_space(), log(1)),
-        Standing::UpTo(position(3))
-    );
+    fold.add(&revoke(1, vec![cut(1, 3)]))?;
+    assert_eq!(fold.standing(1, site_space(), log(1)), Standing::UpTo(3));
     assert_eq!(
         fold.standing(1, site_space(), log(2)),
         Standing::None(Reason::Revoked)
@@ -488,6 +637,7 @@ fn a_narrower_grant_is_no_revocation() -> Folded {
     let moved = Grant {
         site: Some(OTHER),
         scopes: Role::Station.scopes(Some(OTHER)),
+        places: vec![cut(1, 12)],
         ..grant(2, 1, Role::Station, "EM11")
     };
     fold.add(&Order::Grant(moved))?;
@@ -500,7 +650,7 @@ fn a_narrower_grant_is_no_revocation() -> Folded {
     );
     assert_eq!(
         fold.standing(1, site_space(), log(1)),
-        Standing::Full,
+        Standing::UpTo(12),
         "the old site's records"
     );
     assert_eq!(fold.standing(1, Space::Site(OTHER), log(2)), Standing::Full);
@@ -513,22 +663,36 @@ fn a_narrower_grant_is_no_revocation() -> Folded {
 }
 
 #[test]
-fn a_rotated_key_is_followed_by_its_successor() -> Folded {
+fn a_rotated_key_is_followed_by_its_successor_and_writes_nothing_more() -> Folded {
     let mut fold = Fold::new()?;
     fold.grant(1, Role::Station)?;
     fold.grant(2, Role::Operator)?;
-    let forged = Order::Rotate {
-        old: device(1),
-        new: device(3),
-        signature: [1; 64],
+    let forged = |rotation| Order::Rotate {
+        rotation,
+        places: Vec::new(),
     };
-    fold.contradicts(&forged);
-    let of_another_network = Order::Rotate {
-        old: device(1),
-        new: device(3),
-        signature: signer(3).sign(&hash::ROTATION, &[&[0; 32], &device(1).0]),
-    };
-    fold.contradicts(&of_another_network);
+    let whole = Rotation::sign(&network(), &signer(1), &signer(3));
+    for rotation in [
+        Rotation {
+            by_old: [1; 64],
+            ..whole
+        },
+        Rotation {
+            by_new: [1; 64],
+            ..whole
+        },
+        Rotation {
+            by_old: whole.by_new,
+            ..whole
+        },
+        Rotation {
+            new: device(4),
+            ..whole
+        },
+        Rotation::sign(&crate::space::NetworkId([0; 32]), &signer(1), &signer(3)),
+    ] {
+        fold.contradicts(&forged(rotation));
+    }
     fold.contradicts(&rotate(9, 3));
     fold.contradicts(&rotate(1, 2));
     fold.add(&rotate(1, 3))?;
@@ -539,9 +703,18 @@ fn a_rotated_key_is_followed_by_its_successor() -> Folded {
     );
     assert_eq!(
         fold.standing(1, site_space(), log(1)),
-        Standing::Full,
+        Standing::UpTo(4),
         "what it wrote counts"
     );
+    let revoked = Standing::None(Reason::Revoked);
+    assert_eq!(fold.standing(1, site_space(), log(9)), revoked);
+    assert_eq!(
+        fold.begun_at(fold.0.cited(), 1, site_space(), log(9)),
+        revoked,
+        "it begins no other log"
+    );
+    assert_eq!(fold.standing(3, site_space(), log(3)), Standing::Full);
+    assert_eq!(fold.0.pins(&log(2)), [position(5)]);
     fold.contradicts(&rotate(1, 4));
     let renewed = Grant {
         bytes_per_day: 9,
@@ -550,6 +723,128 @@ fn a_rotated_key_is_followed_by_its_successor() -> Folded {
     fold.add(&Order::Grant(renewed))?;
     fold.add(&revoke(3, Vec::new()))?;
     fold.contradicts(&rotate(3, 5));
+    Ok(())
+}
+
+#[test]
+fn a_device_that_left_is_closed_by_a_later_revocation() -> Folded {
+    let mut fold = Fold::new()?;
+    fold.grant(1, Role::Station)?;
+    fold.add(&Order::Left { device: device(1) })?;
+    fold.add(&revoke(1, vec![cut(1, 6)]))?;
+    assert_eq!(fold.standing(1, site_space(), log(1)), Standing::UpTo(6));
+    let late = fold.begun_at(fold.0.cited(), 1, site_space(), log(2));
+    assert_eq!(late, Standing::None(Reason::Revoked));
+    Ok(())
+}
+
+#[test]
+fn who_was_lost_is_never_granted_anything_again() -> Folded {
+    let mut fold = Fold::new()?;
+    fold.grant(1, Role::Station)?;
+    let lost = Order::Revoke {
+        device: device(1),
+        lost: true,
+        cuts: vec![cut(1, 3)],
+    };
+    fold.add(&lost)?;
+    fold.contradicts(&Order::Grant(grant(2, 1, Role::Station, "EM11")));
+    // Neither does a later revocation make it found.
+    fold.add(&revoke(1, Vec::new()))?;
+    fold.contradicts(&Order::Grant(grant(2, 1, Role::Operator, "EM11")));
+    assert!(fold.0.is_lost(&device(1)));
+    Ok(())
+}
+
+#[test]
+fn a_role_goes_by_place() -> Folded {
+    let mut fold = Fold::new()?;
+    fold.grant(1, Role::Station)?;
+    let author = Author {
+        space: space_id(site_space()),
+        device: device(1),
+    };
+    let reader = Grant {
+        places: vec![cut(1, 7)],
+        ..grant(2, 1, Role::Reader, "EM11")
+    };
+    fold.add(&Order::Grant(reader))?;
+    let role = |fold: &Fold, n, seq| fold.0.role_at(&log(n), &author, seq);
+    assert_eq!(role(&fold, 1, 6), Some(Role::Station), "below, for ever");
+    assert_eq!(role(&fold, 1, 7), Some(Role::Reader));
+    assert_eq!(role(&fold, 2, 0), Some(Role::Reader), "not named");
+    assert_eq!(fold.0.role(&device(1)), Some(Role::Reader), "now");
+    let laptop = Grant {
+        places: vec![cut(1, 9), cut(2, 3)],
+        ..grant(3, 1, Role::Laptop, "EM11")
+    };
+    fold.add(&Order::Grant(laptop))?;
+    let all: Vec<_> = [6, 7, 8, 9].map(|seq| role(&fold, 1, seq)).into();
+    let expected = [Role::Station, Role::Reader, Role::Reader, Role::Laptop];
+    assert_eq!(all, expected.map(Some));
+    assert_eq!(role(&fold, 2, 2), Some(Role::Reader));
+    let stranger = Author {
+        device: device(9),
+        ..author
+    };
+    assert_eq!(fold.0.role_at(&log(1), &stranger, 0), None);
+    Ok(())
+}
+
+#[test]
+fn what_is_of_a_newer_version_gives_no_right() -> Folded {
+    let mut fold = Fold::new()?;
+    let spaces = Spaces::Other {
+        kind: 5,
+        argument: SITE.0,
+    };
+    let mut newer = grant(1, 1, Role::Other(9), "EM1A");
+    newer.scopes = vec![
+        Scope::new(spaces, true, true),
+        Scope {
+            newer: 0xfc,
+            ..Scope::new(Spaces::EverySite, false, false)
+        },
+    ];
+    fold.add(&Order::Grant(newer))?;
+    assert_eq!(fold.0.role(&device(1)), Some(Role::Other(9)));
+    let readable = fold.0.readable(&device(1));
+    assert_eq!(readable, [space_id(Space::Authority)]);
+    let refused = Standing::None(Reason::NotPermitted);
+    assert_eq!(fold.standing(1, site_space(), log(1)), refused);
+    Ok(())
+}
+
+#[test]
+fn pins_stand_in_the_order_in_which_they_were_given_and_epochs_begin_once() -> Folded {
+    let mut fold = Fold::new()?;
+    fold.grant(1, Role::Station)?;
+    let pin = |n, len| Order::Pin {
+        log: log(n),
+        position: position(len),
+    };
+    fold.add(&pin(1, 5))?;
+    fold.add(&pin(2, 1))?;
+    fold.contradicts(&pin(1, 0));
+    fold.add(&revoke(1, vec![cut(1, 4), cut(3, 0)]))?;
+    let adopt = |from, to| Order::Adopt {
+        log: log(1),
+        from,
+        to: position(to),
+    };
+    fold.add(&adopt(4, 9))?;
+    fold.contradicts(&adopt(9, 9));
+    assert_eq!(
+        fold.0.pins(&log(1)),
+        [position(5), position(4), position(9)]
+    );
+    assert_eq!(fold.0.pins(&log(3)), [], "a cut at 0 keeps nothing");
+    let epoch = |n| Order::Epoch { epoch: [n; 16] };
+    fold.add(&epoch(7))?;
+    fold.add(&epoch(3))?;
+    fold.contradicts(&epoch(7));
+    let ranks = [7, 3, 1].map(|n| fold.0.epoch_rank(&[n; 16]));
+    assert_eq!(ranks, [Some(0), Some(1), None]);
     Ok(())
 }
 

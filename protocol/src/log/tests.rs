@@ -347,6 +347,8 @@ fn a_genesis_comes_back_and_its_truncations_do_not() -> Tested {
         GenesisReason::Clone,
         GenesisReason::Fork,
         GenesisReason::Rotate,
+        GenesisReason::Other(5),
+        GenesisReason::Other(255),
     ];
     for reason in reasons {
         let position = Position {

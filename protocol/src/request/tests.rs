@@ -9,6 +9,8 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::authority::{Role, SiteKind};
+use crate::part::ErasureTarget;
+use crate::space::NetworkId;
 use crate::testing::{Random, signer};
 
 fn act() -> Act {
@@ -67,6 +69,52 @@ fn answer(outcome: Outcome) -> Request {
     }
 }
 
+/// What is asked of the authority log and of records.
+fn orders() -> Vec<Request> {
+    let position = Position {
+        len: 4,
+        head: [2; 32],
+    };
+    let cut = |n| Cut {
+        log: LogId([n; 32]),
+        position,
+    };
+    let target = ErasureTarget {
+        log: LogId([1; 32]),
+        seq: 3,
+        id: EntryId([2; 32]),
+    };
+    let erase = |targets| Ask::Erase {
+        record: RecordId([1; 16]),
+        order: EraseOrder { reason: 2, targets },
+    };
+    let revoke = |lost, cuts| Ask::Revoke {
+        device: signer(4).public(),
+        lost,
+        cuts,
+    };
+    let all = [
+        revoke(false, Vec::new()),
+        revoke(true, vec![cut(1), cut(2)]),
+        Ask::Adopt {
+            log: LogId([1; 32]),
+            from: 2,
+            to: position,
+        },
+        erase(Vec::new()),
+        erase(vec![target]),
+        Ask::Approve {
+            request: EntryId([7; 32]),
+        },
+        Ask::Rotate(Rotation::sign(&NetworkId([1; 32]), &signer(1), &signer(2))),
+        Ask::Policy {
+            name: "erase_after_days".to_owned(),
+            value: "365".to_owned(),
+        },
+    ];
+    all.map(ask).into()
+}
+
 /// One of everything that has a number of its own.
 fn everything() -> Vec<Request> {
     let empty = Act {
@@ -80,6 +128,9 @@ fn everything() -> Vec<Request> {
         answer(Outcome::Done),
         answer(Outcome::Refused(Refusal::Other(200))),
     ];
+    all.extend(orders());
+    all.push(site(SiteKind::Other(9)));
+    all.push(invite(Role::Other(9), None));
     all.extend(SiteKind::ALL.map(|(kind, _)| site(kind)));
     all.extend(Role::ALL.map(|(role, _)| invite(role, Some(SiteId([5; 16])))));
     all.push(invite(Role::Operator, None));
