@@ -35,7 +35,8 @@ use lianxin_protocol::log::{
     Author, Entry, EntryId, EntryKind, Genesis, GenesisReason, LogId, NewEntry, Position, RecordId,
     Tail,
 };
-use lianxin_protocol::message::{Exception, Receipt, Tip};
+use lianxin_protocol::message::Tip;
+use lianxin_protocol::receipt::{Exception, Receipt};
 use lianxin_protocol::space::{NetworkId, Space, SpaceId};
 use rusqlite::{Connection, params};
 

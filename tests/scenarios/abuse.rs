@@ -10,7 +10,7 @@ use lianxin_protocol::batch;
 use lianxin_protocol::identity::{DeviceKey, InviteCode, Signer};
 use lianxin_protocol::log::{EntryKind, Genesis, GenesisReason, NewEntry, Position, Tail};
 use lianxin_protocol::message::{
-    ErrorCode, ErrorScope, FrameReader, Hello, Message, Offer, Row, WireBatch, space_prefix,
+    ErrorCode, ErrorScope, FrameReader, Hello, Message, Offer, Offers, Row, Vector, WireBatch, space_prefix,
 };
 use lianxin_protocol::space::{NetworkId, SiteId, Space, SpaceId};
 use lianxin_tests::process::{CANARY, Device, Network, PATIENCE, Scratch, Started, opinion, text};
@@ -75,7 +75,10 @@ impl Attacker {
             max: 1,
             features: 0,
             epoch: [7; 16],
-            spaces: spaces.map(offer).to_vec(),
+            offers: Offers {
+                spaces: spaces.map(offer).to_vec(),
+                complete: true,
+            },
         }
     }
 
@@ -341,11 +344,11 @@ async fn nothing_on_the_wire_changes_the_hub_or_stops_it() -> Result<()> {
     for ((row, batch), signature) in damaged {
         let mut line = attacker.greeted().await?;
         let space = space_prefix(&site);
-        line.send(&Message::Vector {
+        line.send(&Message::Vector(Vector {
             space,
             complete: true,
             rows: vec![row],
-        })
+        }))
         .await?;
         line.send(&Message::Batch(batch)).await?;
         if signature {
@@ -366,11 +369,11 @@ async fn nothing_on_the_wire_changes_the_hub_or_stops_it() -> Result<()> {
     let (row, batch) = Attacker::log(hubs, &attacker.device, &attacker.device);
     let mut line = attacker.greeted().await?;
     let space = space_prefix(&site);
-    line.send(&Message::Vector {
+    line.send(&Message::Vector(Vector {
         space,
         complete: true,
         rows: vec![row],
-    })
+    }))
     .await?;
     line.send(&Message::Batch(batch)).await?;
     line.send(&Message::Ping(6)).await?;
@@ -447,11 +450,11 @@ async fn a_stranger_gets_nothing_and_a_reader_of_a_space_cannot_write_it() -> Re
     let log = row.log;
     let mut line = attacker.greeted().await?;
     let space = space_prefix(&bulletin);
-    line.send(&Message::Vector {
+    line.send(&Message::Vector(Vector {
         space,
         complete: true,
         rows: vec![row],
-    })
+    }))
     .await?;
     line.send(&Message::Batch(batch)).await?;
     let answer = line

@@ -75,7 +75,7 @@ use lianxin_protocol::log::{
     digest,
 };
 use lianxin_protocol::message::{
-    ErrorCode, FrameReader, Message, Offer, Row, WireBatch, space_prefix,
+    ErrorCode, FrameReader, Message, Offer, Offers, Row, Vector, WireBatch, space_prefix,
 };
 use lianxin_protocol::part::Part;
 use lianxin_protocol::space::{Space, SpaceId};
@@ -208,21 +208,24 @@ fn message_reads(message: &Message) -> bool {
 
 #[test]
 fn lists_end_at_their_bounds() -> Result<()> {
-    at_bound("spaces", limits::SPACES_MAX, |count| {
+    at_bound("offers", limits::OFFERS_MAX, |count| {
         let offer = Offer {
             space: [1; 8],
             digest: [0; 32],
             lacks_receipts: false,
         };
-        message_reads(&Message::Offers(vec![offer; count]))
+        message_reads(&Message::Offers(Offers {
+            spaces: vec![offer; count],
+            complete: true,
+        }))
     })?;
-    at_bound("logs", limits::LOGS_MAX, |count| {
+    at_bound("rows", limits::ROWS_MAX, |count| {
         let rows = rows(count, 1);
-        message_reads(&Message::Vector {
+        message_reads(&Message::Vector(Vector {
             space: [1; 8],
             complete: true,
             rows,
-        })
+        }))
     })?;
     at_bound("scopes", limits::SCOPES_MAX, |count| {
         let scope = Scope {
@@ -306,11 +309,11 @@ async fn a_peer_cannot_name_logs_without_end() -> Result<()> {
     let space = space_prefix(&attacker.space(Space::Site(attacker.site)));
     for part in 0..8 {
         let first = part * u32::try_from(limits::LOGS_MAX)?;
-        let vector = Message::Vector {
+        let vector = Message::Vector(Vector {
             space,
             complete: false,
             rows: rows(limits::LOGS_MAX, first),
-        };
+        });
         if line.send(&vector).await.is_err() {
             break;
         }
@@ -417,11 +420,11 @@ async fn a_batch_ends_at_its_bounds() -> Result<()> {
     let space = space_prefix(&site);
     let (row, batches) = log_of(site, &attacker.device, vec![vec![part(0)]]);
     let whole = batches.first().context("no batch")?;
-    let vector = Message::Vector {
+    let vector = Message::Vector(Vector {
         space,
         complete: true,
         rows: vec![row],
-    };
+    });
     let changed = |change: &dyn Fn(&mut WireBatch)| {
         let mut batch = whole.clone();
         change(&mut batch);
@@ -483,11 +486,11 @@ async fn more_exceptions_than_a_receipt_names_are_spanned_by_its_last() -> Resul
     let (row, batches) = log_of(site, &attacker.device, runs);
     let mut line = attacker.greeted().await?;
     let space = space_prefix(&site);
-    line.send(&Message::Vector {
+    line.send(&Message::Vector(Vector {
         space,
         complete: true,
         rows: vec![row],
-    })
+    }))
     .await?;
     for batch in batches {
         line.send(&Message::Batch(batch)).await?;

@@ -31,11 +31,12 @@ use lianxin_protocol::log::{
     Header, LogId, NewEntry, Position, RecordId, Tail, VerifiedRun, digest,
 };
 use lianxin_protocol::message::{
-    Enrol, Enrolled, ErrorCode, ErrorScope, Exception, FrameReader, Hello, Message, Offer, Receipt,
+    Enrol, Enrolled, ErrorCode, ErrorScope, FrameReader, Hello, Message, Offer, Offers, Vector,
     Row, Tip, WireBatch, space_digest, space_prefix,
 };
 use lianxin_protocol::number::Number;
 use lianxin_protocol::part::{self, EraseOrder, Erased, ErasureTarget, Part};
+use lianxin_protocol::receipt::{Exception, Receipt};
 use lianxin_protocol::request::{Act, Ask, Datum, Outcome, Refusal, Request};
 use lianxin_protocol::space::{NetworkId, SiteId, Space, SpaceId};
 use lianxin_protocol::words;
@@ -1375,28 +1376,34 @@ fn message_area() -> Result<Area> {
     let frames = [
         (
             "hello",
-            json!({ "type": 1, "min": 1, "max": 1, "features": 0, "epoch": hex(&[0xe1; 16]), "spaces": [offer_json] }),
+            json!({ "type": 1, "min": 1, "max": 1, "features": 0, "epoch": hex(&[0xe1; 16]), "spaces": [offer_json], "complete": false }),
             Message::Hello(Hello {
                 min: 1,
                 max: 1,
                 features: 0,
                 epoch: [0xe1; 16],
-                spaces: vec![offer.clone()],
+                offers: Offers {
+                    spaces: vec![offer.clone()],
+                    complete: false,
+                },
             }),
         ),
         (
             "offers",
-            json!({ "type": 2, "spaces": [offer_json] }),
-            Message::Offers(vec![offer]),
+            json!({ "type": 2, "spaces": [offer_json], "complete": true }),
+            Message::Offers(Offers {
+                spaces: vec![offer],
+                complete: true,
+            }),
         ),
         (
             "vector",
             json!({ "type": 3, "space": hex(&prefix), "complete": true, "rows": [row_json(&plain), row_json(&full)] }),
-            Message::Vector {
+            Message::Vector(Vector {
                 space: prefix,
                 complete: true,
                 rows: vec![plain, full],
-            },
+            }),
         ),
         (
             "want",
@@ -1503,11 +1510,11 @@ fn message_area() -> Result<Area> {
         read(&long),
     )?;
     let rows = vec![full, plain];
-    let disordered = Message::Vector {
+    let disordered = Message::Vector(Vector {
         space: prefix,
         complete: true,
         rows,
-    }
+    })
     .encode();
     let outcome = read(&disordered);
     area.refuse(
@@ -1831,6 +1838,10 @@ fn the_specification_states_the_limits_of_the_program() -> Result<()> {
                 limits::BATCH_COMPRESSED_MAX,
                 limits::BATCH_DECOMPRESSED_MAX,
             ],
+        ),
+        (
+            "OFFERS_MAX, ROWS_MAX",
+            &[limits::OFFERS_MAX, limits::ROWS_MAX],
         ),
         (
             "SPACES_MAX, LOGS_MAX",

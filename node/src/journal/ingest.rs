@@ -11,7 +11,8 @@ use lianxin_protocol::limits;
 use lianxin_protocol::log::{
     Branch, Entry, EntryId, EntryKind, ForkProof, Header, LogId, Position, Run, VerifiedRun,
 };
-use lianxin_protocol::message::{Exception, WireBatch};
+use lianxin_protocol::message::WireBatch;
+use lianxin_protocol::receipt::Exception;
 use lianxin_protocol::space::{Space, SpaceId};
 use rusqlite::{Connection, OptionalExtension as _, params};
 

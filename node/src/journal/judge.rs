@@ -8,7 +8,7 @@ use std::sync::Arc;
 use lianxin_protocol::admit::{LogFacts, Verdict, judge};
 use lianxin_protocol::authority::{Authority, Order, OrderError, Reason, Role};
 use lianxin_protocol::log::{EntryKind, LogId};
-use lianxin_protocol::message::Exception;
+use lianxin_protocol::receipt::Exception;
 use lianxin_protocol::space::Space;
 use rusqlite::{Connection, params};
 

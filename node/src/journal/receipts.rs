@@ -2,7 +2,7 @@
 
 use lianxin_protocol::limits;
 use lianxin_protocol::log::LogId;
-use lianxin_protocol::message::Receipt;
+use lianxin_protocol::receipt::Receipt;
 use lianxin_protocol::space::SpaceId;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
