@@ -183,6 +183,8 @@ pub struct Journal {
     identity: Identity,
     authority: Arc<Authority>,
     pub(crate) logs: BTreeMap<LogId, Log>,
+    /// The logs of each space.
+    by_space: BTreeMap<SpaceId, BTreeSet<LogId>>,
     /// Open ends of own logs: entries since the last full segment.
     tails: BTreeMap<LogId, Tail>,
     dirty: BTreeSet<LogId>,
@@ -227,6 +229,7 @@ impl Journal {
             authority: Arc::new(Authority::new(identity.network)),
             identity,
             logs: BTreeMap::new(),
+            by_space: BTreeMap::new(),
             tails: BTreeMap::new(),
             dirty: BTreeSet::new(),
             closed: BTreeMap::new(),
@@ -273,6 +276,7 @@ impl Journal {
     /// The store cannot be read.
     pub fn reload(&mut self, connection: &Connection) -> Result<()> {
         self.logs.clear();
+        self.by_space.clear();
         self.tails.clear();
         self.dirty.clear();
         self.touched.clear();
@@ -305,6 +309,8 @@ impl Journal {
                 indexed_len: row.get(9)?,
                 judged_len: row.get(10)?,
             };
+            let of_space = self.by_space.entry(known.author.space).or_default();
+            of_space.insert(log);
             self.logs.insert(log, known);
             if let Some(seq) = forked_at {
                 self.freeze_at(connection, &log, seq)?;
@@ -350,11 +356,21 @@ impl Journal {
     /// The logs of a space as peers compare them.
     #[must_use]
     pub fn tips(&self, space: &SpaceId) -> BTreeMap<LogId, Tip> {
-        let of_space = self
-            .logs
-            .iter()
-            .filter(|(_, log)| log.author.space == *space);
-        of_space.map(|(id, log)| (*id, log.tip())).collect()
+        self.logs_of(space)
+            .map(|(id, log)| (*id, log.tip()))
+            .collect()
+    }
+
+    /// A log as peers compare it.
+    #[must_use]
+    pub fn tip(&self, log: &LogId) -> Option<Tip> {
+        self.logs.get(log).map(Log::tip)
+    }
+
+    /// The logs of a space: a session costs what its spaces hold, not what the store holds.
+    fn logs_of(&self, space: &SpaceId) -> impl Iterator<Item = (&LogId, &Log)> {
+        let ids = self.by_space.get(space).into_iter().flatten();
+        ids.filter_map(|id| self.logs.get_key_value(id))
     }
 
     /// Notes that something which pages show has changed.
@@ -613,6 +629,8 @@ impl Journal {
             indexed_len,
             judged_len: 0,
         };
+        let of_space = self.by_space.entry(known.author.space).or_default();
+        of_space.insert(*log);
         self.logs.insert(*log, known);
         Ok(key)
     }

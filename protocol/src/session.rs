@@ -138,6 +138,14 @@ pub enum Taken {
     Nothing,
 }
 
+impl Taken {
+    /// Of something that was kept or not.
+    #[must_use]
+    pub const fn if_kept(kept: bool) -> Self {
+        if kept { Self::New } else { Self::Nothing }
+    }
+}
+
 /// Counters of a session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {

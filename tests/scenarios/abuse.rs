@@ -273,7 +273,7 @@ async fn nothing_on_the_wire_changes_the_hub_or_stops_it() -> Result<()> {
 
     let mut line = attacker.dial().await?;
     let mut hello = attacker.hello();
-    for offer in &mut hello.spaces {
+    for offer in &mut hello.offers.spaces {
         offer.space = [0xee; 8];
     }
     line.send(&Message::Hello(hello)).await?;

@@ -1797,7 +1797,7 @@ fn grouped(number: usize) -> String {
 fn the_specification_states_the_limits_of_the_program() -> Result<()> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../protocol/SPEC.md");
     let spec = std::fs::read_to_string(path)?;
-    let rows: [(&str, &[usize]); 14] = [
+    let rows: [(&str, &[usize]); 15] = [
         ("BATCH_ENTRIES", &[limits::BATCH_ENTRIES]),
         (
             "CHANGE_MAX, PART_MAX, PAYLOAD_MAX",

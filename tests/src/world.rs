@@ -1055,7 +1055,7 @@ impl World {
             self.told_behind.insert(number);
         }
         let authors = writer.journal.authors();
-        let prepared = end.attendant.prepare(event, &end.session.shared(), |log| {
+        let prepared = end.attendant.prepare(event, |log| {
             authors.get(log).copied()
         });
         let Some(prepared) = prepared else {
@@ -1203,14 +1203,15 @@ impl World {
     /// # Errors
     /// It does not verify, or the store failed.
     pub fn hand_over(&mut self, node: usize, log: LogId, batch: WireBatch) -> Result<()> {
+        let writers = self.nodes.iter().filter_map(|node| node.writer.as_ref());
+        let mut authors = writers.filter_map(|writer| writer.journal.authors().get(&log).copied());
+        let space = authors.next().context("nobody has this log")?.space;
         let journal = &self.writer(node)?.journal;
         let authors = journal.authors();
-        let shared: Vec<_> = journal.authority().spaces().keys().copied().collect();
         let bearer = journal.identity().key();
+        let received = Event::Received { space, log, batch };
         let prepared = Attendant::new(bearer)
-            .prepare(Event::Received { log, batch }, &shared, |log| {
-                authors.get(log).copied()
-            })
+            .prepare(received, |log| authors.get(log).copied())
             .context("nothing to do")?;
         if let Prepared::Bad(code) = &prepared {
             return Err(anyhow!("a batch does not verify: {code:?}"));

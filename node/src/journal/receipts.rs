@@ -98,9 +98,8 @@ impl Journal {
     /// # Errors
     /// The store cannot be read.
     pub fn receipts(&self, connection: &Connection, space: &SpaceId) -> Result<Vec<Receipt>> {
-        let of_space = self.logs.values().filter(|log| log.author.space == *space);
         let mut receipts = Vec::new();
-        for log in of_space {
+        for (_, log) in self.logs_of(space) {
             receipts.extend(read_receipt(connection, log.key)?);
         }
         Ok(receipts)
@@ -123,7 +122,7 @@ impl Journal {
         if self.identity.authority.is_some() {
             return Ok(false);
         }
-        for log in self.logs.values().filter(|log| log.author.space == *space) {
+        for (_, log) in self.logs_of(space) {
             if self.is_hubs(&log.author.device) {
                 continue;
             }
