@@ -369,7 +369,8 @@ impl Session {
             return self.load_more();
         };
         // The peer may have asked for an earlier place, or said that it has more, in the meantime.
-        let still = matches!(exchange.step(&load.log), Step::Load { from, .. } if from == load.from);
+        let still =
+            matches!(exchange.step(&load.log), Step::Load { from, .. } if from == load.from);
         if !still {
             return self.load_more();
         }
@@ -697,7 +698,10 @@ impl Session {
         }
         // The authority space's id is that of the network, and it is offered first: a peer of another network
         // offers none that this side has.
-        let authority = self.spaces.iter().find(|(_, it)| it.space() == Space::Authority);
+        let authority = self
+            .spaces
+            .iter()
+            .find(|(_, it)| it.space() == Space::Authority);
         let offered = &hello.offers.spaces;
         let known = authority.is_none_or(|(id, _)| {
             let prefix = space_prefix(id);

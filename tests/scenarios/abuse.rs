@@ -10,7 +10,8 @@ use lianxin_protocol::batch;
 use lianxin_protocol::identity::{DeviceKey, InviteCode, Signer};
 use lianxin_protocol::log::{EntryKind, Genesis, GenesisReason, NewEntry, Position, Tail};
 use lianxin_protocol::message::{
-    ErrorCode, ErrorScope, FrameReader, Hello, Message, Offer, Offers, Row, Vector, WireBatch, space_prefix,
+    ErrorCode, ErrorScope, FrameReader, Hello, Message, Offer, Offers, Row, Vector, WireBatch,
+    space_prefix,
 };
 use lianxin_protocol::space::{NetworkId, SiteId, Space, SpaceId};
 use lianxin_tests::process::{CANARY, Device, Network, PATIENCE, Scratch, Started, opinion, text};

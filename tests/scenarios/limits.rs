@@ -438,6 +438,7 @@ async fn a_batch_ends_at_its_bounds() -> Result<()> {
     line.refused(ErrorCode::BadFrame).await?;
     // What becomes longer than it may, and what has more entries: signed and sound but for that. It is dropped,
     // and the line goes on.
+    let squeezed = |bytes: Vec<u8>| zstd::bulk::compress(&bytes, 3);
     let bomb = zstd::bulk::compress(&vec![0; limits::BATCH_DECOMPRESSED_MAX + 1], 3)?;
     let packed = |run: Vec<NewEntry>| -> Result<_> {
         let (_, batches) = log_of(site, &attacker.device, vec![run]);

@@ -31,8 +31,8 @@ use lianxin_protocol::log::{
     Header, LogId, NewEntry, Position, RecordId, Tail, VerifiedRun, digest,
 };
 use lianxin_protocol::message::{
-    Enrol, Enrolled, ErrorCode, ErrorScope, FrameReader, Hello, Message, Offer, Offers, Vector,
-    Row, Tip, WireBatch, space_digest, space_prefix,
+    Enrol, Enrolled, ErrorCode, ErrorScope, FrameReader, Hello, Message, Offer, Offers, Row, Tip,
+    Vector, WireBatch, space_digest, space_prefix,
 };
 use lianxin_protocol::number::Number;
 use lianxin_protocol::part::{self, EraseOrder, Erased, ErasureTarget, Part};

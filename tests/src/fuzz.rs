@@ -27,8 +27,8 @@ use lianxin_protocol::log::{
     Header, LogId, NewEntry, Position, RecordId, Run, Tail, VerifiedRun, digest,
 };
 use lianxin_protocol::message::{
-    ErrorCode, ErrorScope, FrameReader, Hello, Message, Offer, Offers, Row, Tip, Vector,
-    WireBatch, space_digest, space_prefix,
+    ErrorCode, ErrorScope, FrameReader, Hello, Message, Offer, Offers, Row, Tip, Vector, WireBatch,
+    space_digest, space_prefix,
 };
 use lianxin_protocol::part::{EraseOrder, Erased, ErasureTarget, Part};
 use lianxin_protocol::receipt::{Exception, Receipt};
@@ -220,18 +220,20 @@ fn frame_seeds() -> Vec<Vec<u8>> {
         })
     };
     let theirs = run(site(), 3, &[part_entry(), change_entry()]);
-    let vector = |run: &VerifiedRun, len| Message::Vector(Vector {
-        space: space_prefix(&run.author().space),
-        complete: true,
-        rows: vec![Row {
-            log: run.run().log,
-            len,
-            head: run.end().head.first_chunk().copied().unwrap_or_default(),
-            frozen: false,
-            first: 0,
-            missing: 0,
-        }],
-    });
+    let vector = |run: &VerifiedRun, len| {
+        Message::Vector(Vector {
+            space: space_prefix(&run.author().space),
+            complete: true,
+            rows: vec![Row {
+                log: run.run().log,
+                len,
+                head: run.end().head.first_chunk().copied().unwrap_or_default(),
+                frozen: false,
+                first: 0,
+                missing: 0,
+            }],
+        })
+    };
     let mine = &store.site.1;
     let receipt = Receipt {
         space: mine.author().space,

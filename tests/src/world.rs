@@ -1055,9 +1055,9 @@ impl World {
             self.told_behind.insert(number);
         }
         let authors = writer.journal.authors();
-        let prepared = end.attendant.prepare(event, |log| {
-            authors.get(log).copied()
-        });
+        let prepared = end
+            .attendant
+            .prepare(event, |log| authors.get(log).copied());
         let Some(prepared) = prepared else {
             return Ok(());
         };

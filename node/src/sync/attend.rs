@@ -150,7 +150,9 @@ impl Attendant {
                 };
                 match run.verify(author, 0) {
                     Ok(run) if run.author().space != space => {
-                        tracing::warn!("a batch of another space than its log was named in was dropped");
+                        tracing::warn!(
+                            "a batch of another space than its log was named in was dropped"
+                        );
                         Some(Prepared::Bad(ErrorCode::NotAuthorised))
                     }
                     Ok(run) => {

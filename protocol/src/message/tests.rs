@@ -294,11 +294,13 @@ fn a_reader_does_not_keep_what_it_has_read() -> Tested {
 
 #[test]
 fn vectors_are_sorted_and_flags_say_something() {
-    let vector = |rows| Message::Vector(Vector {
-        space: [1; 8],
-        complete: true,
-        rows,
-    });
+    let vector = |rows| {
+        Message::Vector(Vector {
+            space: [1; 8],
+            complete: true,
+            rows,
+        })
+    };
     for rows in [vec![row(2), row(1)], vec![row(1), row(1)]] {
         let frame = vector(rows).encode();
         let (code, body) = parts(&frame);

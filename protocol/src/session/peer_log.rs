@@ -16,10 +16,7 @@ use crate::message::{Row, Tip};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Has {
     /// Entries up to here; the head only where the peer named it.
-    Upto {
-        len: u64,
-        head: Option<[u8; 16]>,
-    },
+    Upto { len: u64, head: Option<[u8; 16]> },
     /// Another log than this side's from some place on. It was sent this side's entries before the difference; what
     /// can settle it is a proof.
     Parted { len: u64 },
@@ -34,7 +31,9 @@ pub(super) enum Has {
 enum Proof {
     Unsent,
     /// The owner was asked for it when the log was frozen here.
-    Asked { frozen_len: u64 },
+    Asked {
+        frozen_len: u64,
+    },
 }
 
 /// A log of the peer.

@@ -17,6 +17,9 @@ use crate::receipt::Exception;
 use crate::space::NetworkId;
 use crate::testing::{self, Author, save, signer, site_space, space_id};
 
+mod hostile;
+mod scale;
+
 /// A log as stored: its runs in order.
 #[derive(Clone, Debug, Default)]
 struct Log {
@@ -62,6 +65,8 @@ struct Node {
     duplicates: usize,
     /// Do not answer loads and do not commit: a store that is busy.
     busy: bool,
+    /// Act on no proof.
+    stubborn: bool,
 }
 
 fn site() -> SpaceId {
@@ -94,6 +99,7 @@ impl Node {
             frames: Vec::new(),
             duplicates: 0,
             busy: false,
+            stubborn: false,
         }
     }
 
@@ -199,7 +205,7 @@ impl Node {
 
     /// Closes a log at the earliest fork that is proven.
     fn freeze(&mut self, proof: &ForkProof) -> Taken {
-        let Some(seq) = proof.seq() else {
+        let Some(seq) = proof.seq().filter(|_| !self.stubborn) else {
             return Taken::Nothing;
         };
         let log = self.logs.get_mut(&proof.log);
