@@ -46,8 +46,8 @@ mod exchange;
 mod peer_log;
 
 use budget::{Budget, Charge};
+use exchange::Exchange;
 pub use exchange::Share;
-use exchange::{Exchange, Worth};
 use peer_log::Step;
 
 /// A piece of a log that the session wants to send.
@@ -656,20 +656,23 @@ impl Session {
         }
         match message {
             Message::Offers(offers) => {
-                self.charge(charge);
-                self.handle_offers(&offers);
+                if self.charge(charge) {
+                    self.handle_offers(&offers);
+                }
             }
             Message::Vector(vector) => self.handle_vector(&vector, charge),
             Message::Want { log, from } => {
-                self.charge(charge);
-                self.handle_want(log, from);
+                if self.charge(charge) {
+                    self.handle_want(log, from);
+                }
             }
             Message::Batch(batch) => self.handle_batch(batch, charge),
             Message::Receipt(receipt) => self.handle_receipt(receipt, charge),
             Message::Fork(proof) => self.handle_fork(proof, charge),
             Message::Ping(token) => {
-                self.send(&Message::Pong(token));
-                self.charge(charge);
+                if self.charge(charge) {
+                    self.send(&Message::Pong(token));
+                }
             }
             Message::Error {
                 code,
@@ -677,11 +680,14 @@ impl Session {
                 ..
             } => self.close(Close::Peer(code)),
             Message::Error { code, .. } => {
-                self.charge(charge);
-                self.events.push_back(Event::Refused { code });
+                if self.charge(charge) {
+                    self.events.push_back(Event::Refused { code });
+                }
             }
             Message::Bye(_) => self.close(Close::PeerBye),
-            Message::Pong(_) | Message::Unknown(_) => self.charge(charge),
+            Message::Pong(_) | Message::Unknown(_) => {
+                self.charge(charge);
+            }
             Message::Hello(_) | Message::Enrol(_) | Message::Enrolled(_) => {
                 self.violation(ErrorCode::BadFrame, None);
             }
@@ -721,7 +727,9 @@ impl Session {
 
     fn handle_offers(&mut self, offers: &Offers) {
         for offer in &offers.spaces {
-            self.peer_offered(offer);
+            if self.phase == Phase::Live {
+                self.peer_offered(offer);
+            }
         }
         self.offers_complete |= offers.complete;
         self.load_more();
@@ -778,7 +786,8 @@ impl Session {
         let id = self.prefixes.get(&vector.space).copied();
         let found = id.and_then(|id| Some((id, self.spaces.get_mut(&id)?)));
         let Some((id, exchange)) = found else {
-            return self.charge(charge);
+            self.charge(charge);
+            return;
         };
         let mut news = false;
         let mut moved = Vec::new();
@@ -804,8 +813,8 @@ impl Session {
         if self.foreign_names > limits::LOGS_MAX {
             return self.violation(ErrorCode::TooLarge, None);
         }
-        if !news && !known {
-            self.charge(charge);
+        if !news && !known && !self.charge(charge) {
+            return;
         }
         if known {
             self.send_vector(&id);
@@ -835,7 +844,8 @@ impl Session {
         let found = self.names.get(&batch.log).copied();
         let found = found.and_then(|(space, log)| Some((log, space, self.spaces.get_mut(&space)?)));
         let Some((log, space, exchange)) = found else {
-            return self.charge(charge);
+            self.charge(charge);
+            return;
         };
         let count = u64::from(batch.packed.count);
         let end = batch.start.len.saturating_add(count);
@@ -850,13 +860,14 @@ impl Session {
         let name = (receipt.space, receipt.log);
         let named = self.names.get(&receipt.log.prefix()) == Some(&name);
         let exchange = self.spaces.get_mut(&receipt.space).filter(|_| named);
-        let worth = exchange.map_or(Worth::Nothing, |it| it.hear_receipt(&receipt));
-        let charge = match worth {
-            Worth::First => Charge::FREE,
-            Worth::Newer | Worth::Nothing => charge,
+        let Some(exchange) = exchange else {
+            self.charge(charge);
+            return;
         };
-        self.charge(charge);
-        if worth != Worth::Nothing {
+        // One that came before its entries comes again behind them, so none is dropped here for what it says.
+        let first = exchange.hear_receipt(&receipt);
+        let charge = if first { Charge::FREE } else { charge };
+        if self.charge(charge) {
             self.stats.receipts_in += 1;
             self.unjudged.push_back(charge);
             self.events.push_back(Event::Receipt(receipt));
@@ -865,8 +876,8 @@ impl Session {
 
     fn handle_fork(&mut self, proof: Box<ForkProof>, charge: Charge) {
         let name = (proof.author.space, proof.log);
-        self.charge(charge);
-        if self.names.get(&proof.log.prefix()) == Some(&name) {
+        let named = self.names.get(&proof.log.prefix()) == Some(&name);
+        if self.charge(charge) && named {
             self.unjudged.push_back(charge);
             self.events.push_back(Event::Fork(proof));
         }
@@ -975,11 +986,13 @@ impl Session {
         self.outgoing.push_back(frame);
     }
 
-    /// Counts a frame that carries nothing new.
-    fn charge(&mut self, charge: Charge) {
-        if !self.budget.charge(charge) {
+    /// Counts a frame that carries nothing new. Says whether the session goes on.
+    fn charge(&mut self, charge: Charge) -> bool {
+        let within = self.budget.charge(charge);
+        if !within {
             self.violation(ErrorCode::Busy, None);
         }
+        within
     }
 
     /// Whether this side's Hello is out and the session goes on, so that other frames may follow.

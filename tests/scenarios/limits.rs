@@ -307,12 +307,12 @@ async fn a_peer_cannot_name_logs_without_end() -> Result<()> {
     let mut witness = Witness::new(&network)?;
     let mut line = attacker.greeted().await?;
     let space = space_prefix(&attacker.space(Space::Site(attacker.site)));
-    for part in 0..8 {
-        let first = part * u32::try_from(limits::LOGS_MAX)?;
+    for part in 0..130 {
+        let first = part * u32::try_from(limits::ROWS_MAX)?;
         let vector = Message::Vector(Vector {
             space,
             complete: false,
-            rows: rows(limits::LOGS_MAX, first),
+            rows: rows(limits::ROWS_MAX, first),
         });
         if line.send(&vector).await.is_err() {
             break;
@@ -438,18 +438,26 @@ async fn a_batch_ends_at_its_bounds() -> Result<()> {
     line.refused(ErrorCode::BadFrame).await?;
     // What becomes longer than it may, and what has more entries: signed and sound but for that. It is dropped,
     // and the line goes on.
-    let squeezed = |bytes: Vec<u8>| zstd::bulk::compress(&bytes, 3);
+    // Packed as well as it can be, which nobody who is honest does.
+    let squeezed = |section: &[u8]| -> Result<_> {
+        let plain = zstd::bulk::decompress(section, 2 * limits::BATCH_DECOMPRESSED_MAX)?;
+        Ok(zstd::bulk::compress(&plain, 3)?)
+    };
     let bomb = zstd::bulk::compress(&vec![0; limits::BATCH_DECOMPRESSED_MAX + 1], 3)?;
     let packed = |run: Vec<NewEntry>| -> Result<_> {
         let (_, batches) = log_of(site, &attacker.device, vec![run]);
         Ok(batches.first().context("no batch")?.packed.clone())
     };
-    let heavy = packed((0..18).map(long_part).collect())?;
+    let mut heavy = packed((0..18).map(long_part).collect())?;
+    heavy.parts = squeezed(&heavy.parts)?;
     ensure!(heavy.parts.len() < 64 * 1024, "it does not compress");
+    let mut dear = packed(vec![long_part(0)])?;
+    dear.parts = squeezed(&dear.parts)?;
     let crowded = packed((0..limits::BATCH_ENTRIES).map(part).collect())?;
     let bombs = [
         changed(&|batch| batch.packed.main.clone_from(&bomb)),
         changed(&|batch| batch.packed = heavy.clone()),
+        changed(&|batch| batch.packed = dear.clone()),
         changed(&|batch| batch.packed = crowded.clone()),
     ];
     for (number, message) in bombs.into_iter().enumerate() {

@@ -214,7 +214,7 @@ fn the_protocol_is_pure() -> Result<()> {
 fn inside_the_protocol_arrows_run_one_way() -> Result<()> {
     // A module may use those before it. `space` names its ids before keys exist, so it stands in front of
     // `identity`; `part` and `batch` need logs; `authority` and `admit` need them too.
-    const ORDER: [&str; 16] = [
+    const ORDER: [&str; 17] = [
         "limits",
         "codec",
         "hash",
@@ -226,6 +226,7 @@ fn inside_the_protocol_arrows_run_one_way() -> Result<()> {
         "authority",
         "request",
         "admit",
+        "receipt",
         "message",
         "archive",
         "invite",

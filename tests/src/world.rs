@@ -25,6 +25,7 @@ use lianxin_node::sync::attend::{self, Attendant, Prepared};
 use lianxin_node::writer::Writer;
 use lianxin_protocol::archive::{Audit, Report};
 use lianxin_protocol::authority::{Grant, Order, Role};
+use lianxin_protocol::batch::{self, Parts};
 use lianxin_protocol::identity::{DeviceKey, InviteCode, Signer};
 use lianxin_protocol::limits;
 use lianxin_protocol::log::LogId;
@@ -1183,6 +1184,14 @@ impl World {
             }
         }
         self.run()?;
+        for end in self.links.iter().flat_map(|link| &link.ends) {
+            ensure!(
+                end.session.is_in_sync(),
+                "node {} is at rest and not in sync: {:.2000}",
+                end.node,
+                format!("{:?}", end.session)
+            );
+        }
         self.unlink_all();
         Ok(())
     }
@@ -1203,19 +1212,22 @@ impl World {
     /// # Errors
     /// It does not verify, or the store failed.
     pub fn hand_over(&mut self, node: usize, log: LogId, batch: WireBatch) -> Result<()> {
-        let writers = self.nodes.iter().filter_map(|node| node.writer.as_ref());
-        let mut authors = writers.filter_map(|writer| writer.journal.authors().get(&log).copied());
-        let space = authors.next().context("nobody has this log")?.space;
         let journal = &self.writer(node)?.journal;
         let authors = journal.authors();
         let bearer = journal.identity().key();
+        // Whoever brings it says where it belongs.
+        let section = Parts::Section(&batch.packed.parts);
+        let run = batch::unpack(&log, batch.start, &batch.packed.main, section)?;
+        let author = run
+            .verify(authors.get(&log).copied(), 0)
+            .map(|run| run.author());
+        let space = author
+            .map_err(|error| anyhow!("a batch does not verify: {error}"))?
+            .space;
         let received = Event::Received { space, log, batch };
         let prepared = Attendant::new(bearer)
             .prepare(received, |log| authors.get(log).copied())
             .context("nothing to do")?;
-        if let Prepared::Bad(code) = &prepared {
-            return Err(anyhow!("a batch does not verify: {code:?}"));
-        }
         self.transact(node, |journal, connection| {
             prepared.attend(journal, connection)
         })?;

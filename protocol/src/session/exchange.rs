@@ -65,17 +65,6 @@ struct Heard {
     received_at_ms: u64,
 }
 
-/// What a receipt is worth before it is judged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Worth {
-    /// The first of its log: the peer cannot know which one is held here.
-    First,
-    /// It says more than the one before.
-    Newer,
-    /// The peer has said as much.
-    Nothing,
-}
-
 /// What became of a log when it was looked at.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Reviewed {
@@ -414,17 +403,15 @@ impl Exchange {
         true
     }
 
-    /// What a receipt of the peer is worth. Of one store the later of two is the newer one, whatever it says.
-    pub(super) fn hear_receipt(&mut self, receipt: &Receipt) -> Worth {
+    /// Notes what the peer says. Says whether it is the first receipt of its log: the peer cannot know which one is
+    /// held here.
+    pub(super) fn hear_receipt(&mut self, receipt: &Receipt) -> bool {
         let heard = Heard::of(receipt);
-        match self.heard.insert(receipt.log, heard) {
-            None => Worth::First,
-            Some(before) if before.says(&heard) => {
-                self.heard.insert(receipt.log, before);
-                Worth::Nothing
-            }
-            Some(_) => Worth::Newer,
+        let before = self.heard.get(&receipt.log).copied();
+        if before.is_none_or(|before| !before.says(&heard)) {
+            self.heard.insert(receipt.log, heard);
         }
+        before.is_none()
     }
 
     /// Whether the peer has itself said what this receipt says.
