@@ -2,7 +2,7 @@
 //! one function, which that function's own tests say; and abuse that breaks no bound (`abuse`).
 //!
 //! Each bound stands once, in `protocol/src/limits.rs` or, for the transport, in `sync/endpoint.rs`, and for
-//! pages in `web.rs` and its files. The table says where it is reached: `s` = `protocol/src/session/tests.rs`,
+//! pages in `web.rs` and its files. The table says where it is reached: `s` = `protocol/src/session/tests.rs`, `S` = `tests/scale.rs` and `h` = `tests/hostile.rs` beside it,
 //! `m` = `message/tests.rs`, `b` = `batch/tests.rs`, `l` = `log/tests.rs`, `d` = `document/tests.rs` with `tests/guard.rs`,
 //! `e` = `node/src/sync/endpoint/tests.rs`, `t` = `tls.rs`, `a` = `admission.rs`,
 //! `q` = `node/src/journal/quota.rs`, no letter = this file.
@@ -29,20 +29,25 @@
 //! | connections in all | 2,000 | e `above_the_most_connections_callers_are_turned_away` |
 //! | wrong enrolments | 5 a minute and address, 50 an hour, then none until the hour has passed or a new invite is made | `wrong_invites_are_paused_noted_without_their_code_and_a_new_one_ends_the_pause`, a |
 //! | frame, before allocation | 1 MiB | m `frame_lengths_are_bounded_before_anything_is_allocated` |
-//! | counts: spaces, logs, exceptions, fork headers, scopes, cuts, fields | 256, 5,000, 256, 64, 64, 900, 256 | `lists_end_at_their_bounds`, and of logs in vectors `a_peer_cannot_name_logs_without_end` |
+//! | counts of a frame: offers, rows; of a receipt, proof, grant, revocation, part | 64, 1,024; 256, 64, 64, 900, 256 | `lists_end_at_their_bounds` |
+//! | counts of a session: spaces offered, logs named that are not stored | 16,384, 131,072 | S `a_peer_cannot_offer_spaces_without_end`, `a_peer_cannot_name_logs_without_end`; what must work below them S `a_hub_and_an_operator_of_two_thousand_sites_share_all_of_their_spaces`, `twenty_thousand_logs_of_one_space_come_whole_from_either_side` |
 //! | change: written, accepted | 64 KiB both; 256 KiB can be carried by a log, for a later version | d `headers_that_ask_for_too_much_are_refused`, `edits_that_break_the_model_are_refused_and_leave_no_trace`, l `a_payload_beyond_the_limit_of_its_kind_is_refused_whole_or_absent` |
 //! | operations, dependencies, keys of a change | 20,000 and no more than bytes, 64, 1 MiB | d `run_lengths_are_counted_before_anything_is_expanded`, `headers_that_ask_for_too_much_are_refused` |
 //! | part, other payloads | 64 KiB | l `a_payload_beyond_the_limit_of_its_kind_is_refused_whole_or_absent` |
 //! | batch: entries | 64 | l `a_run_has_1_to_64_entries`, b `unknown_layouts_forms_and_counts_are_refused` |
 //! | batch: compressed | 512 KiB, not 256: two sections, and a save group that has begun is finished | `a_batch_ends_at_its_bounds` |
-//! | batch: decompressed | 1 MiB a section, checked first | b `a_bomb_is_refused_before_it_goes_off`, `a_batch_ends_at_its_bounds` |
+//! | batch: decompressed | 1 MiB a section and 32 times its packed bytes, checked first | b `a_bomb_is_refused_before_it_goes_off`, `a_section_that_unpacks_to_much_more_than_it_is_worth_is_refused_before_it_is_hashed`, `whatever_an_honest_device_writes_can_be_sent_and_read`, `a_batch_ends_at_its_bounds` |
+//! | batches that do not verify or have no business here | 8 | h `the_eighth_bad_batch_ends_the_session_and_each_before_it_is_answered` |
 //! | unsigned tail | none at all: what no checkpoint covers is not taken, so nothing is staged | l `a_run_never_ends_inside_a_save` |
 //! | batches not committed | 8 | s `a_store_that_takes_long_is_not_a_silent_peer` |
 //! | record | 4,000 changes, 100,000 operations, 4 MiB; no softer bound, because nothing would be done at it | d `a_record_has_as_many_changes_as_one_may_have_and_then_takes_no_more`, `a_record_has_as_many_operations_as_one_may_have`, `a_record_has_as_many_bytes_as_one_may_have` |
 //! | events of a record that are shown | 1,024 | d `a_view_shows_a_bounded_number_of_events_and_names_the_rest` |
 //! | memory of whatever stands in a change | – | `what_made_automerge_fall_is_judged_in_little_memory`, the fuzz target `change` |
 //! | exceptions of a receipt | 256, the last of which spans the rest | `more_exceptions_than_a_receipt_names_are_spanned_by_its_last` |
-//! | frames that carry nothing new | 10,000, one a second given back | s `a_million_empty_frames_are_cut_off`, `abuse::nothing_on_the_wire_changes_the_hub_or_stops_it` (the code) |
+//! | frames that carry nothing new | 10,000, sixteen a second given back | s `a_million_empty_frames_are_cut_off`, h `what_is_held_already_may_not_be_sent_without_end`, `receipts_that_were_said_may_not_be_said_without_end`, `receipts_that_are_never_kept_are_counted_and_those_that_are_kept_are_not`, `rows_that_grow_without_an_entry_are_counted`, `abuse::nothing_on_the_wire_changes_the_hub_or_stops_it` (the code) |
+//! | bytes of them | 16 MiB, 16 KiB a second given back | h `large_frames_that_mean_nothing_are_cut_off_sooner` |
+//! | receipts and proofs not judged | 256 | h `no_more_is_read_while_too_many_statements_wait` |
+//! | times that a log is asked for again | 64 in a session | h `a_log_is_asked_for_again_only_from_an_earlier_place_and_not_without_end` |
 //! | offers of one space | 16 | s `a_space_that_is_offered_again_and_again_is_cut_off` |
 //! | bytes of a device in a day; one count for all who are unknown | 1 GiB, or what its grant says; what may not count is stored like the rest and counted like it | `a_hub_takes_of_a_device_what_it_may_send_in_a_day_and_the_rest_another_day`, q |
 //! | logs that a device begins in a space in a day, before somebody is told; before no more is taken | 5; 32 | `of_a_device_that_begins_log_after_log_no_more_is_taken_that_day`, q |

@@ -1392,7 +1392,7 @@ fn message_area() -> Result<Area> {
             "offers",
             json!({ "type": 2, "spaces": [offer_json], "complete": true }),
             Message::Offers(Offers {
-                spaces: vec![offer],
+                spaces: vec![offer.clone()],
                 complete: true,
             }),
         ),
@@ -1403,6 +1403,15 @@ fn message_area() -> Result<Area> {
                 space: prefix,
                 complete: true,
                 rows: vec![plain, full],
+            }),
+        ),
+        (
+            "vector-that-goes-on",
+            json!({ "type": 3, "space": hex(&prefix), "complete": false, "rows": [row_json(&plain)] }),
+            Message::Vector(Vector {
+                space: prefix,
+                complete: false,
+                rows: vec![plain],
             }),
         ),
         (
@@ -1522,6 +1531,17 @@ fn message_area() -> Result<Area> {
         "rows ascend by log",
         &disordered,
         outcome,
+    )?;
+    let many = Message::Offers(Offers {
+        spaces: vec![offer; limits::OFFERS_MAX + 1],
+        complete: true,
+    })
+    .encode();
+    area.refuse(
+        "offers-too-many",
+        "a frame has at most 64 offers",
+        &many,
+        read(&many),
     )?;
     let mut odd = Message::Ping(5).encode();
     odd.truncate(odd.len() - 2);
@@ -1797,7 +1817,7 @@ fn grouped(number: usize) -> String {
 fn the_specification_states_the_limits_of_the_program() -> Result<()> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../protocol/SPEC.md");
     let spec = std::fs::read_to_string(path)?;
-    let rows: [(&str, &[usize]); 15] = [
+    let rows: [(&str, &[usize]); 16] = [
         ("BATCH_ENTRIES", &[limits::BATCH_ENTRIES]),
         (
             "CHANGE_MAX, PART_MAX, PAYLOAD_MAX",
@@ -1842,6 +1862,10 @@ fn the_specification_states_the_limits_of_the_program() -> Result<()> {
         (
             "OFFERS_MAX, ROWS_MAX",
             &[limits::OFFERS_MAX, limits::ROWS_MAX],
+        ),
+        (
+            "BATCH_RATIO_MAX, WANTS_MAX",
+            &[limits::BATCH_RATIO_MAX, usize::from(limits::WANTS_MAX)],
         ),
         (
             "SPACES_MAX, LOGS_MAX",
