@@ -190,6 +190,13 @@ impl Line {
             while let Ok(Some(_)) = self.link.receive.read().await {}
         });
         closed.await.context("the connection stays open")?;
+        // The stream may end a moment before the connection that carried it.
+        for _ in 0..100 {
+            if self.link.line.closed_with().is_some() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
         Ok(self.link.line.closed_with())
     }
 

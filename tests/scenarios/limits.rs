@@ -30,7 +30,7 @@
 //! | wrong enrolments | 5 a minute and address, 50 an hour, then none until the hour has passed or a new invite is made | `wrong_invites_are_paused_noted_without_their_code_and_a_new_one_ends_the_pause`, a |
 //! | frame, before allocation | 1 MiB | m `frame_lengths_are_bounded_before_anything_is_allocated` |
 //! | counts of a frame: offers, rows; of a receipt, proof, grant, revocation, part | 64, 1,024; 256, 64, 64, 900, 256 | `lists_end_at_their_bounds` |
-//! | counts of a session: spaces offered, logs named that are not stored | 16,384, 131,072 | S `a_peer_cannot_offer_spaces_without_end`, `a_peer_cannot_name_logs_without_end`; what must work below them S `a_hub_and_an_operator_of_two_thousand_sites_share_all_of_their_spaces`, `twenty_thousand_logs_of_one_space_come_whole_from_either_side` |
+//! | counts of a session: spaces offered, logs named that are not stored | 16,384, 131,072 | S `a_peer_cannot_offer_spaces_without_end`, `a_peer_cannot_name_logs_without_end`; what must work below them S `a_hub_and_an_operator_of_two_thousand_sites_share_all_of_their_spaces`, `twenty_thousand_logs_of_one_space_come_whole_from_either_side`, and `two_thousand_sites_are_offered_to_an_operator_and_heard_of` |
 //! | change: written, accepted | 64 KiB both; 256 KiB can be carried by a log, for a later version | d `headers_that_ask_for_too_much_are_refused`, `edits_that_break_the_model_are_refused_and_leave_no_trace`, l `a_payload_beyond_the_limit_of_its_kind_is_refused_whole_or_absent` |
 //! | operations, dependencies, keys of a change | 20,000 and no more than bytes, 64, 1 MiB | d `run_lengths_are_counted_before_anything_is_expanded`, `headers_that_ask_for_too_much_are_refused` |
 //! | part, other payloads | 64 KiB | l `a_payload_beyond_the_limit_of_its_kind_is_refused_whole_or_absent` |
@@ -69,7 +69,7 @@ use lianxin_node::command::Command;
 use lianxin_node::error::Code;
 use lianxin_node::sync::endpoint::Endpoint;
 use lianxin_node::sync::{enrol, resolve};
-use lianxin_protocol::authority::{Cut, Grant, Order, Role, Scope, Spaces};
+use lianxin_protocol::authority::{Cut, Grant, Order, Role, Scope, SiteKind, Spaces};
 use lianxin_protocol::batch;
 use lianxin_protocol::codec::Writer;
 use lianxin_protocol::document::digest_of_change;
@@ -83,7 +83,7 @@ use lianxin_protocol::message::{
     ErrorCode, FrameReader, Message, Offer, Offers, Row, Vector, WireBatch, space_prefix,
 };
 use lianxin_protocol::part::Part;
-use lianxin_protocol::space::{Space, SpaceId};
+use lianxin_protocol::space::{SiteId, Space, SpaceId};
 use lianxin_tests::fuzz;
 use lianxin_tests::process::{LOOPBACK, Network, now};
 use lianxin_tests::world::HUB;
@@ -327,6 +327,44 @@ async fn a_peer_cannot_name_logs_without_end() -> Result<()> {
     witness.unharmed("logs without end")?;
     attacker.endpoint.close().await;
     network.hub_stops()
+}
+
+#[test]
+fn two_thousand_sites_are_offered_to_an_operator_and_heard_of() -> Result<()> {
+    let mut world = World::with_stations(1, 1)?;
+    let operator = world.add_operator("HUBB")?;
+    let sites: Vec<_> = (0..2_000_u32)
+        .map(|n| {
+            let letters = [n / 260, n / 10 % 26].map(|n| char::from_u32(u32::from(b'A') + n));
+            let letters = letters.into_iter().flatten().collect::<String>();
+            let mut site = [9; 16];
+            for (to, from) in site.iter_mut().zip(n.to_be_bytes()) {
+                *to = from;
+            }
+            Order::Site {
+                site: SiteId(site),
+                code: format!("{letters}{}", n % 10),
+                name: "示例站".to_owned(),
+                kind: SiteKind::Workstation,
+            }
+        })
+        .filter(|order| !matches!(order, Order::Site { code, .. } if code.starts_with("HU") || code == "EM1"))
+        .collect();
+    for some in sites.chunks(50) {
+        world.transact(HUB, |journal, connection| {
+            journal.order(connection, some, 1 << 41)
+        })?;
+    }
+    let (id, ..) = world.add(1, "路灯不亮")?;
+    // The first session brings the orders, and with them the spaces; the second begins with all of them.
+    world.heal()?;
+    world.heal()?;
+    let authority = world.writer(operator)?.journal.authority();
+    let spaces = authority.spaces().len();
+    ensure!(spaces > sites.len(), "{spaces} spaces at the operator's");
+    ensure!(world.has(operator, &id)?, "the record has not come");
+    ensure!(world.violations.is_empty(), "{:?}", world.violations);
+    world.agree(&[operator])
 }
 
 /// Runs of one log in a space, each of as many entries as these.

@@ -197,6 +197,8 @@ pub struct World {
     pub overheard: Vec<Overheard>,
     /// Sessions that ended because a peer was said to break the protocol. Honest peers never do.
     pub violations: Vec<Close>,
+    /// Whether both ends of every link said that they hold the same when [`World::heal`] had come to rest.
+    pub in_sync: bool,
     /// What ended links carried.
     pub carried: BTreeMap<u64, Carried>,
     told_behind: BTreeSet<usize>,
@@ -249,6 +251,7 @@ impl World {
             rng: Rng::new(seed),
             overheard: Vec::new(),
             violations: Vec::new(),
+            in_sync: false,
             carried: BTreeMap::new(),
             told_behind: BTreeSet::new(),
             newer: None,
@@ -1184,14 +1187,8 @@ impl World {
             }
         }
         self.run()?;
-        for end in self.links.iter().flat_map(|link| &link.ends) {
-            ensure!(
-                end.session.is_in_sync(),
-                "node {} is at rest and not in sync: {:.2000}",
-                end.node,
-                format!("{:?}", end.session)
-            );
-        }
+        let mut ends = self.links.iter().flat_map(|link| &link.ends);
+        self.in_sync = ends.all(|end| end.session.is_in_sync());
         self.unlink_all();
         Ok(())
     }

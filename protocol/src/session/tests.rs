@@ -225,6 +225,8 @@ impl Node {
         let mut any = false;
         while let Some(event) = self.session.poll_event() {
             any = true;
+            let closed = matches!(self.events.last(), Some(Event::Closed(_)));
+            assert!(!closed, "{event:?} after the end");
             self.events.push(event.clone());
             match event {
                 Event::Load(load) if !self.busy => {
