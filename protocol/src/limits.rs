@@ -89,8 +89,8 @@ pub const SCOPES_MAX: usize = 64;
 pub const OUTGOING_BUFFER: usize = 1024 * 1024;
 /// Batches received and not yet committed before a receiver stops reading.
 pub const UNCOMMITTED_BATCHES: usize = 8;
-/// Unpacked bytes of a section of a batch for each packed one. Records and texts have 2 to 8; a section that would have
-/// more is sent as it is. So the work that a batch asks for is bounded by what it costs to send.
+/// Unpacked bytes of a section of a batch for each packed one. Records and texts have fewer than ten; a section that would
+/// have more is sent as it is. So the work that a batch asks for is bounded by what it costs to send.
 pub const BATCH_RATIO_MAX: usize = 32;
 /// Receipts and fork proofs received and not yet judged before a receiver stops reading: a few commits of a hub.
 pub const UNJUDGED_STATEMENTS: usize = 256;

@@ -21,7 +21,7 @@ use lianxin_node::journal::{Journal, Moved};
 use lianxin_node::reply::Reply;
 use lianxin_node::setup::{self, Card, HubInit, Member};
 use lianxin_node::store::Store;
-use lianxin_node::sync::attend::{self, Attendant, Prepared};
+use lianxin_node::sync::attend::{self, Attendant};
 use lianxin_node::writer::Writer;
 use lianxin_protocol::archive::{Audit, Report};
 use lianxin_protocol::authority::{Grant, Order, Role};

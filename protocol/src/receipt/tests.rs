@@ -1,5 +1,10 @@
 //! Receipts, honest and hostile. All fictional data.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "a test that reaches beyond its own data should fail"
+)]
+
 use super::*;
 use crate::testing::{signer, site_space, space_id};
 
