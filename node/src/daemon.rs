@@ -280,6 +280,7 @@ fn report(writer: &WriterThread, hub: &DeviceKey, summary: &Summary) -> Result<R
         "receipted": own.receipted,
         "entries": own.entries,
         "quarantined": own.quarantined,
+        "in_sync": summary.in_sync,
         "rounds": summary.stats.rounds,
         "frame_bytes_out": summary.stats.frame_bytes_out,
         "frame_bytes_in": summary.stats.frame_bytes_in,

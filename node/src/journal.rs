@@ -36,7 +36,8 @@ use lianxin_protocol::log::{
     Author, Entry, EntryId, EntryKind, Genesis, GenesisReason, LogId, NewEntry, Position, RecordId,
     Tail,
 };
-use lianxin_protocol::message::{Exception, Receipt, Tip};
+use lianxin_protocol::message::Tip;
+use lianxin_protocol::receipt::{Exception, Receipt};
 use lianxin_protocol::space::{NetworkId, Space, SpaceId};
 use rusqlite::{Connection, params};
 
@@ -187,6 +188,8 @@ pub struct Journal {
     /// How far each authority log was folded, in order.
     folded: Vec<(LogId, u64)>,
     pub(crate) logs: BTreeMap<LogId, Log>,
+    /// The logs of each space.
+    by_space: BTreeMap<SpaceId, BTreeSet<LogId>>,
     /// Open ends of own logs: entries since the last full segment.
     tails: BTreeMap<LogId, Tail>,
     dirty: BTreeSet<LogId>,
@@ -236,6 +239,7 @@ impl Journal {
             folded: Vec::new(),
             identity,
             logs: BTreeMap::new(),
+            by_space: BTreeMap::new(),
             tails: BTreeMap::new(),
             dirty: BTreeSet::new(),
             closed: BTreeMap::new(),
@@ -284,6 +288,7 @@ impl Journal {
     /// The store cannot be read.
     pub fn reload(&mut self, connection: &Connection) -> Result<()> {
         self.logs.clear();
+        self.by_space.clear();
         self.tails.clear();
         self.dirty.clear();
         self.touched.clear();
@@ -318,6 +323,8 @@ impl Journal {
                 indexed_len: row.get(9)?,
                 judged_len: row.get(10)?,
             };
+            let of_space = self.by_space.entry(known.author.space).or_default();
+            of_space.insert(log);
             self.logs.insert(log, known);
             if let Some(seq) = forked_at {
                 self.freeze_at(connection, &log, seq)?;
@@ -364,11 +371,21 @@ impl Journal {
     /// The logs of a space as peers compare them.
     #[must_use]
     pub fn tips(&self, space: &SpaceId) -> BTreeMap<LogId, Tip> {
-        let of_space = self
-            .logs
-            .iter()
-            .filter(|(_, log)| log.author.space == *space);
-        of_space.map(|(id, log)| (*id, log.tip())).collect()
+        self.logs_of(space)
+            .map(|(id, log)| (*id, log.tip()))
+            .collect()
+    }
+
+    /// A log as peers compare it.
+    #[must_use]
+    pub fn tip(&self, log: &LogId) -> Option<Tip> {
+        self.logs.get(log).map(Log::tip)
+    }
+
+    /// The logs of a space: a session costs what its spaces hold, not what the store holds.
+    fn logs_of(&self, space: &SpaceId) -> impl Iterator<Item = (&LogId, &Log)> {
+        let ids = self.by_space.get(space).into_iter().flatten();
+        ids.filter_map(|id| self.logs.get_key_value(id))
     }
 
     /// Notes that something which pages show has changed.
@@ -677,6 +694,8 @@ impl Journal {
             indexed_len,
             judged_len: 0,
         };
+        let of_space = self.by_space.entry(known.author.space).or_default();
+        of_space.insert(*log);
         self.logs.insert(*log, known);
         Ok(key)
     }

@@ -25,7 +25,8 @@ use crate::log::{
     Author, ChainError, Checkpoint, Entry, EntryKind, ForkProof, Header, LogId, Position, Run,
     VerifiedRun,
 };
-use crate::message::{Receipt, Tip, space_digest};
+use crate::message::{Tip, space_digest};
+use crate::receipt::Receipt;
 use crate::space::{NetworkId, Space, SpaceId};
 
 /// The first bytes of every archive.

@@ -75,18 +75,47 @@ thread_local! {
 }
 
 /// Compresses from memory to memory, which fails only when memory cannot be had; the empty result
-/// is then refused by every reader.
+/// is then refused by every reader. What would pack better than a reader believes, a letter that somebody held down
+/// for a page, goes out as it is.
 fn compress(bytes: &[u8]) -> Vec<u8> {
-    COMPRESSOR.with_borrow_mut(|compressor| {
+    let packed = COMPRESSOR.with_borrow_mut(|compressor| {
         compressor
             .as_mut()
             .and_then(|it| it.compress(bytes).ok())
             .unwrap_or_default()
-    })
+    });
+    if bytes.len() > packed.len().saturating_mul(limits::BATCH_RATIO_MAX) {
+        stored_frame(bytes)
+    } else {
+        packed
+    }
 }
 
-/// Decompresses one frame that says its size, which is checked before anything is allocated. Nothing
-/// may follow it: zstd itself would skip further empty or skippable frames, which could carry
+/// A zstd frame that states its size and has its content uncompressed (RFC 8878, 3.1.1).
+fn stored_frame(bytes: &[u8]) -> Vec<u8> {
+    /// The most that one block may have.
+    const BLOCK: usize = 128 * 1024;
+    let Ok(size) = u32::try_from(bytes.len()) else {
+        return Vec::new();
+    };
+    let mut frame = Vec::with_capacity(bytes.len() + 32);
+    frame.extend([0x28, 0xb5, 0x2f, 0xfd]);
+    // One segment, no checksum, no dictionary, a size of four bytes.
+    frame.push(0xa0);
+    frame.extend(size.to_le_bytes());
+    let mut blocks = bytes.chunks(BLOCK).peekable();
+    while let Some(block) = blocks.next() {
+        let last = u32::from(blocks.peek().is_none());
+        let len = u32::try_from(block.len()).unwrap_or(0);
+        frame.extend((len << 3 | last).to_le_bytes().into_iter().take(3));
+        frame.extend(block);
+    }
+    frame
+}
+
+/// Decompresses one frame that says its size, which is checked before anything is allocated: it is bounded, and so
+/// is what it is of the bytes that were sent, so that nobody makes a reader hash much for little. Nothing
+/// may follow the frame: zstd itself would skip further empty or skippable frames, which could carry
 /// anything past every check.
 fn decompress(bytes: &[u8]) -> Result<Vec<u8>, UnpackError> {
     if find_frame_compressed_size(bytes) != Ok(bytes.len()) {
@@ -94,7 +123,8 @@ fn decompress(bytes: &[u8]) -> Result<Vec<u8>, UnpackError> {
     }
     let size = get_frame_content_size(bytes).ok().flatten();
     let size = size.and_then(|size| usize::try_from(size).ok());
-    let size = size.filter(|size| *size <= limits::BATCH_DECOMPRESSED_MAX);
+    let most = bytes.len().saturating_mul(limits::BATCH_RATIO_MAX);
+    let size = size.filter(|size| *size <= limits::BATCH_DECOMPRESSED_MAX.min(most));
     let size = size.ok_or(UnpackError::Compression)?;
     let plain = DECOMPRESSOR.with_borrow_mut(|decompressor| {
         decompressor

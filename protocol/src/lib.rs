@@ -11,7 +11,7 @@
 //!    checked. [`batch`] packs a run for wire and store.
 //! 4. [`authority`]: who may do what, folded from one log. [`request`]: what operators ask the hub for.
 //!    [`admit`]: where a run belongs. [`verdict`]: what counts.
-//! 5. [`message`], [`session`]: frames, and the machine that moves what the other side lacks.
+//! 5. [`message`], [`receipt`], [`session`]: frames, the hub's statements, and the machine that moves what the other side lacks.
 //! 6. [`archive`]: logs, receipts and texts as one file, and its check without a store. [`invite`]: joining where
 //!    there is no line to the hub, by card and stick.
 //! 7. Beside them: [`document`] (the only code that knows Automerge), [`part`] (erasable texts),
@@ -58,6 +58,7 @@ pub mod log;
 pub mod message;
 pub mod number;
 pub mod part;
+pub mod receipt;
 pub mod request;
 pub mod session;
 pub mod space;

@@ -47,10 +47,17 @@ pub const PART_FIELDS_MAX: usize = 256;
 pub const PAYLOAD_MAX: usize = 64 * 1024;
 /// Extension bytes behind the known header fields of an entry that a newer version wrote.
 pub const HEADER_EXTENSION_MAX: usize = 256;
-/// Spaces that one peer may name: one per site of the largest district, and three.
-pub const SPACES_MAX: usize = 256;
-/// Logs of one space in one vector, before ranges would be worth their code.
-pub const LOGS_MAX: usize = 5_000;
+/// Offers in one frame, no bound of a network: further frames carry the rest. A Hello with so many passes the slowest
+/// line, 9.6 kbit/s, in half of [`HELLO_TIMEOUT_MS`].
+pub const OFFERS_MAX: usize = 64;
+/// Rows in one frame of a vector, no bound of a space: further frames carry the rest. A frame of them takes a slow line
+/// a minute, so that other frames are not held up for longer.
+pub const ROWS_MAX: usize = 1_024;
+/// Spaces of one session, or of one archive: a district has 2,000 sites at most, and each one of these costs 100 bytes.
+pub const SPACES_MAX: usize = 16_384;
+/// Logs of one space in an archive, and logs that a peer may name in one session beyond those that are stored here: 65
+/// for each of 2,000 sites, to a device that has none yet. Each costs 300 bytes, so that a peer can fill 40 MB.
+pub const LOGS_MAX: usize = 131_072;
 /// Logs that one device may begin in one space in a day. A device begins one in its life; a restored or copied disk
 /// begins another, and one that is put back at each start a few a day.
 pub const LOGS_A_DAY: u32 = 32;
@@ -85,8 +92,25 @@ pub const SCOPES_MAX: usize = 64;
 pub const OUTGOING_BUFFER: usize = 1024 * 1024;
 /// Batches received and not yet committed before a receiver stops reading.
 pub const UNCOMMITTED_BATCHES: usize = 8;
+/// Unpacked bytes of a section of a batch for each packed one. Records and texts have fewer than ten; a section that would
+/// have more is sent as it is. So the work that a batch asks for is bounded by what it costs to send.
+pub const BATCH_RATIO_MAX: usize = 32;
+/// Receipts and fork proofs received and not yet judged before a receiver stops reading: a few commits of a hub.
+pub const UNJUDGED_STATEMENTS: usize = 256;
+/// Batches that do not verify, or that the peer may not send, before it is told to go away. An honest peer verified
+/// what it sends; a damaged disk shows with the first.
+pub const BAD_BATCHES_MAX: u32 = 8;
 /// Frames that carry nothing new which a peer may send before it is told to go away.
 pub const IDLE_FRAMES_MAX: u32 = 10_000;
+/// Of them, so many a second cost nothing: replicas that hear the same from several peers, and keep-alive.
+pub const IDLE_FRAMES_A_SECOND: u32 = 16;
+/// Bytes of frames that carry nothing new, counted like [`IDLE_FRAMES_MAX`].
+pub const IDLE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// Of them, so many a second cost nothing.
+pub const IDLE_BYTES_A_SECOND: u64 = 16 * 1024;
+/// Times that a log is asked for from an earlier place in one session. The search for a fork doubles its step, so that
+/// forty find any; the rest is for gaps.
+pub const WANTS_MAX: u8 = 64;
 /// Bytes of a frame that has begun, or of frames that are owed, which must move in [`PROGRESS_MS`]: an old
 /// mobile line does a hundred times as much, and whoever does less holds memory and a place for nothing.
 pub const PROGRESS_BYTES: u64 = 4 * 1024;
@@ -139,5 +163,11 @@ const _: () = assert!(KEEP_ALIVE_MS * 2 <= IDLE_TIMEOUT_MS);
 const _: () = assert!(1 + 109 + HEADER_EXTENSION_MAX <= 1024 && PAYLOAD_MAX <= CHANGE_MAX);
 const _: () =
     assert!(2 * FORK_HEADERS_MAX * (109 + HEADER_EXTENSION_MAX) + 512 <= ARCHIVE_ITEM_MAX);
-// A full vector fits one frame: 32 log + 8 len + 16 head + 1 flags a row.
-const _: () = assert!(LOGS_MAX * 57 + 64 <= FRAME_MAX);
+// A frame of rows with every field: 32 log + 8 len + 16 head + 1 flags + 8 first + 4 missing a row.
+const _: () = assert!(ROWS_MAX * 69 + 64 <= FRAME_MAX);
+// Hello passes the slowest line in time: 41 bytes an offer, 1,200 bytes a second.
+const _: () = assert!((OFFERS_MAX * 41 + 64) as u64 * 1_000 / 1_200 * 2 <= HELLO_TIMEOUT_MS);
+// A section that does not pack can still be sent.
+const _: () = assert!(
+    BATCH_TARGET_BYTES + CHANGE_DEFAULT_MAX + 2 * PART_MAX + 16 * 1024 <= BATCH_COMPRESSED_MAX
+);

@@ -5,15 +5,15 @@
 //! is allocated. What a message means for a session is in `session`.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 
-use crate::authority::{Certificate, Reason};
+use crate::authority::Certificate;
 use crate::batch::Packed;
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::hash;
-use crate::identity::{DeviceKey, Signature, Signer};
+use crate::identity::{DeviceKey, Signature};
 use crate::limits;
 use crate::log::{ForkProof, LogId, Position};
+use crate::receipt::Receipt;
 use crate::space::{NetworkId, SpaceId};
 
 /// Oldest protocol version that this program accepts.
@@ -95,8 +95,17 @@ pub struct Hello {
     pub features: u32,
     /// Random id of the sender's store.
     pub epoch: [u8; 16],
-    /// The spaces that the sender shares with the receiver.
+    /// The first of the spaces that the sender shares with the receiver, authority first.
+    pub offers: Offers,
+}
+
+/// Spaces that the sender shares with the receiver, as many as one frame takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Offers {
+    /// The spaces, at most [`limits::OFFERS_MAX`].
     pub spaces: Vec<Offer>,
+    /// With these every space that is shared at present has been offered; otherwise more follow.
+    pub complete: bool,
 }
 
 /// One log in a vector.
@@ -116,6 +125,18 @@ pub struct Row {
     pub missing: u32,
 }
 
+/// Logs of a space, as many as one frame takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vector {
+    /// First 8 bytes of the space's id.
+    pub space: [u8; 8],
+    /// With these every log of the space has been named; otherwise more follow, or these are added to what was
+    /// named before.
+    pub complete: bool,
+    /// The logs in id order, at most [`limits::ROWS_MAX`].
+    pub rows: Vec<Row>,
+}
+
 /// A batch on the wire.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WireBatch {
@@ -125,145 +146,6 @@ pub struct WireBatch {
     pub start: Position,
     /// The entries.
     pub packed: Packed,
-}
-
-/// Entries that a receipt holds back, and why.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Exception {
-    /// Sequence numbers.
-    pub range: Range<u64>,
-    /// Why they do not count.
-    pub reason: Reason,
-}
-
-/// Hub-signed statement of what of a log it has stored, judged and held back 中心回执.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Receipt {
-    /// The space.
-    pub space: SpaceId,
-    /// The log.
-    pub log: LogId,
-    /// The hub's store.
-    pub epoch: [u8; 16],
-    /// Stored durably up to here.
-    pub stored: Position,
-    /// Judged, merged and visible at the hub up to here.
-    pub judged_len: u64,
-    /// Held back, in ascending order, not overlapping.
-    pub exceptions: Vec<Exception>,
-    /// The hub's clock when it committed, in Unix milliseconds: the legal time of receipt.
-    pub received_at_ms: u64,
-    /// By the authority key.
-    pub signature: Signature,
-}
-
-impl Receipt {
-    /// Signs a receipt; the signature passed in is replaced.
-    #[must_use]
-    pub fn signed(mut self, authority: &Signer) -> Self {
-        self.signature = authority.sign(&hash::RECEIPT, &[&self.body()]);
-        self
-    }
-
-    /// Whether the authority key signed this.
-    #[must_use]
-    pub fn verifies(&self, authority: &DeviceKey) -> bool {
-        authority.verifies(&hash::RECEIPT, &[&self.body()], &self.signature)
-    }
-
-    /// Whether entry `seq` is stored and not held back.
-    #[must_use]
-    pub fn covers(&self, seq: u64) -> bool {
-        seq < self.stored.len && self.reason(seq).is_none()
-    }
-
-    /// Why entry `seq` is held back, if it is.
-    #[must_use]
-    pub fn reason(&self, seq: u64) -> Option<Reason> {
-        let exception = self
-            .exceptions
-            .iter()
-            .find(|exception| exception.range.contains(&seq));
-        exception.map(|exception| exception.reason)
-    }
-
-    fn body(&self) -> Vec<u8> {
-        let mut writer = Writer::new();
-        writer
-            .fixed(&self.space.0)
-            .fixed(&self.log.0)
-            .fixed(&self.epoch)
-            .u64(self.stored.len)
-            .fixed(&self.stored.head)
-            .u64(self.judged_len)
-            .length(self.exceptions.len());
-        for exception in &self.exceptions {
-            writer
-                .u64(exception.range.start)
-                .u64(exception.range.end)
-                .u8(exception.reason.code());
-        }
-        writer.u64(self.received_at_ms);
-        writer.into_bytes()
-    }
-
-    /// The bytes that are stored, sent and verified.
-    #[must_use]
-    pub fn encode(&self) -> Vec<u8> {
-        let mut bytes = self.body();
-        bytes.extend_from_slice(&self.signature);
-        bytes
-    }
-
-    /// Reads [`Receipt::encode`]; the signature still has to be checked.
-    ///
-    /// # Errors
-    /// The bytes are not a receipt, or its ranges are not ascending.
-    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let mut reader = Reader::new(bytes);
-        let receipt = Self::read(&mut reader)?;
-        reader.finish()?;
-        Ok(receipt)
-    }
-
-    fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let space = SpaceId(reader.fixed()?);
-        let log = LogId(reader.fixed()?);
-        let epoch = reader.fixed()?;
-        let stored = Position {
-            len: reader.u64()?,
-            head: reader.fixed()?,
-        };
-        let judged_len = reader.u64()?;
-        let count = reader.count(limits::EXCEPTIONS_MAX, 17)?;
-        let mut exceptions: Vec<Exception> = Vec::with_capacity(count);
-        for _ in 0..count {
-            let range = reader.u64()?..reader.u64()?;
-            let floor = exceptions.last().map_or(0, |last| last.range.end);
-            if range.is_empty() || range.start < floor {
-                return reader.fail("ranges out of order");
-            }
-            match Reason::of(reader.u8()?) {
-                Some(reason) => exceptions.push(Exception { range, reason }),
-                None => return reader.fail("an unknown reason"),
-            }
-        }
-        if judged_len > stored.len {
-            return reader.fail("more judged than stored");
-        }
-        let received_at_ms = reader.u64()?;
-        let signature = reader.fixed()?;
-        Ok(Self {
-            space,
-            log,
-            epoch,
-            stored,
-            judged_len,
-            exceptions,
-            received_at_ms,
-            signature,
-        })
-    }
 }
 
 /// What an error is about.
@@ -277,6 +159,30 @@ pub enum ErrorScope {
     Log,
     /// One entry.
     Entry,
+    /// A scope of a newer version: the connection goes on.
+    Other(u8),
+}
+
+impl ErrorScope {
+    const fn number(self) -> u8 {
+        match self {
+            Self::Connection => 0,
+            Self::Space => 1,
+            Self::Log => 2,
+            Self::Entry => 3,
+            Self::Other(number) => number,
+        }
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(match reader.u8()? {
+            0 => Self::Connection,
+            1 => Self::Space,
+            2 => Self::Log,
+            3 => Self::Entry,
+            other => Self::Other(other),
+        })
+    }
 }
 
 /// Error codes: append-only.
@@ -383,16 +289,9 @@ pub enum Message {
     /// Opens a session.
     Hello(Hello),
     /// More spaces, or spaces again, after Hello.
-    Offers(Vec<Offer>),
-    /// Logs of a space: all of them, or those that changed.
-    Vector {
-        /// First 8 bytes of the space's id.
-        space: [u8; 8],
-        /// All logs of the space, in id order.
-        complete: bool,
-        /// The logs.
-        rows: Vec<Row>,
-    },
+    Offers(Offers),
+    /// Logs of a space.
+    Vector(Vector),
     /// Send this log from here on, whatever you believe I have.
     Want {
         /// First 8 bytes of the log's id.
@@ -456,6 +355,19 @@ impl Message {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut writer = Writer::new();
+        self.write_body(&mut writer);
+        let body = writer.into_bytes();
+        let mut frame = Writer::new();
+        // The tail for newer versions is empty in this one.
+        frame
+            .u16(self.type_code())
+            .length(body.len() + 2)
+            .fixed(&body)
+            .u16(0);
+        frame.into_bytes()
+    }
+
+    fn write_body(&self, writer: &mut Writer) {
         match self {
             Self::Hello(hello) => {
                 writer
@@ -463,22 +375,10 @@ impl Message {
                     .u16(hello.max)
                     .u32(hello.features)
                     .fixed(&hello.epoch);
-                write_offers(&mut writer, &hello.spaces);
+                write_offers(writer, &hello.offers);
             }
-            Self::Offers(offers) => write_offers(&mut writer, offers),
-            Self::Vector {
-                space,
-                complete,
-                rows,
-            } => {
-                writer
-                    .fixed(space)
-                    .u8(u8::from(*complete))
-                    .length(rows.len());
-                for row in rows {
-                    write_row(&mut writer, row);
-                }
-            }
+            Self::Offers(offers) => write_offers(writer, offers),
+            Self::Vector(vector) => write_vector(writer, vector),
             Self::Want { log, from } => {
                 writer.fixed(log).u64(*from);
             }
@@ -494,7 +394,7 @@ impl Message {
             Self::Receipt(receipt) => {
                 writer.fixed(&receipt.encode());
             }
-            Self::Fork(proof) => proof.write(&mut writer),
+            Self::Fork(proof) => proof.write(writer),
             Self::Ping(token) | Self::Pong(token) => {
                 writer.u64(*token);
             }
@@ -503,13 +403,10 @@ impl Message {
                 scope,
                 retry_after_s,
             } => {
-                let scope = match scope {
-                    ErrorScope::Connection => 0,
-                    ErrorScope::Space => 1,
-                    ErrorScope::Log => 2,
-                    ErrorScope::Entry => 3,
-                };
-                writer.u16(code.number()).u8(scope).u32(*retry_after_s);
+                writer
+                    .u16(code.number())
+                    .u8(scope.number())
+                    .u32(*retry_after_s);
             }
             Self::Bye(code) => {
                 writer.u16(*code);
@@ -522,20 +419,11 @@ impl Message {
             }
             Self::Enrolled(enrolled) => {
                 writer.fixed(&enrolled.network.0);
-                enrolled.certificate.write(&mut writer);
+                enrolled.certificate.write(writer);
                 writer.str(&enrolled.device_code).fixed(&enrolled.proof);
             }
             Self::Unknown(_) => {}
         }
-        let body = writer.into_bytes();
-        let mut frame = Writer::new();
-        // The tail for newer versions is empty in this one.
-        frame
-            .u16(self.type_code())
-            .length(body.len() + 2)
-            .fixed(&body)
-            .u16(0);
-        frame.into_bytes()
     }
 
     /// Reads the body of a frame of type `code`.
@@ -550,61 +438,22 @@ impl Message {
                 max: reader.u16()?,
                 features: reader.u32()?,
                 epoch: reader.fixed()?,
-                spaces: read_offers(&mut reader)?,
+                offers: read_offers(&mut reader)?,
             }),
             2 => Self::Offers(read_offers(&mut reader)?),
-            3 => {
-                let space = reader.fixed()?;
-                let complete = match reader.u8()? {
-                    0 => false,
-                    1 => true,
-                    _ => return reader.fail("a flag that is neither 0 nor 1"),
-                };
-                let count = reader.count(limits::LOGS_MAX, 57)?;
-                let rows = (0..count)
-                    .map(|_| read_row(&mut reader))
-                    .collect::<Result<Vec<_>, _>>()?;
-                if !rows.is_sorted_by(|left, right| left.log < right.log) {
-                    return reader.fail("logs out of order");
-                }
-                Self::Vector {
-                    space,
-                    complete,
-                    rows,
-                }
-            }
+            3 => Self::Vector(read_vector(&mut reader)?),
             4 => Self::Want {
                 log: reader.fixed()?,
                 from: reader.u64()?,
             },
-            5 => {
-                let log = reader.fixed()?;
-                let start = Position {
-                    len: reader.u64()?,
-                    head: reader.fixed()?,
-                };
-                let count = reader.u16()?;
-                let main = reader.bytes(limits::BATCH_COMPRESSED_MAX)?.to_vec();
-                let parts = reader.bytes(limits::BATCH_COMPRESSED_MAX)?.to_vec();
-                Self::Batch(WireBatch {
-                    log,
-                    start,
-                    packed: Packed { count, main, parts },
-                })
-            }
+            5 => Self::Batch(read_batch(&mut reader)?),
             6 => Self::Receipt(Receipt::read(&mut reader)?),
             7 => Self::Fork(Box::new(ForkProof::read(&mut reader)?)),
             8 => Self::Ping(reader.u64()?),
             9 => Self::Pong(reader.u64()?),
             10 => Self::Error {
                 code: ErrorCode::of(reader.u16()?),
-                scope: match reader.u8()? {
-                    0 => ErrorScope::Connection,
-                    1 => ErrorScope::Space,
-                    2 => ErrorScope::Log,
-                    3 => ErrorScope::Entry,
-                    _ => return reader.fail("an unknown scope"),
-                },
+                scope: ErrorScope::read(&mut reader)?,
                 retry_after_s: reader.u32()?,
             },
             11 => Self::Bye(reader.u16()?),
@@ -628,34 +477,80 @@ impl Message {
     }
 }
 
-fn write_offers(writer: &mut Writer, offers: &[Offer]) {
-    writer.length(offers.len());
-    for offer in offers {
+fn read_flag(reader: &mut Reader<'_>) -> Result<bool, DecodeError> {
+    match reader.u8()? {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => reader.fail("a flag that is neither 0 nor 1"),
+    }
+}
+
+fn write_offers(writer: &mut Writer, offers: &Offers) {
+    writer.length(offers.spaces.len());
+    for offer in &offers.spaces {
         writer
             .fixed(&offer.space)
             .fixed(&offer.digest)
             .u8(u8::from(offer.lacks_receipts));
     }
+    writer.u8(u8::from(offers.complete));
 }
 
-fn read_offers(reader: &mut Reader<'_>) -> Result<Vec<Offer>, DecodeError> {
-    let count = reader.count(limits::SPACES_MAX, 41)?;
-    let mut offers = Vec::with_capacity(count);
+fn read_offers(reader: &mut Reader<'_>) -> Result<Offers, DecodeError> {
+    let count = reader.count(limits::OFFERS_MAX, 41)?;
+    let mut spaces = Vec::with_capacity(count);
     for _ in 0..count {
-        let space = reader.fixed()?;
-        let digest = reader.fixed()?;
-        let lacks_receipts = match reader.u8()? {
-            0 => false,
-            1 => true,
-            _ => return reader.fail("a flag that is neither 0 nor 1"),
-        };
-        offers.push(Offer {
-            space,
-            digest,
-            lacks_receipts,
+        spaces.push(Offer {
+            space: reader.fixed()?,
+            digest: reader.fixed()?,
+            lacks_receipts: read_flag(reader)?,
         });
     }
-    Ok(offers)
+    let complete = read_flag(reader)?;
+    Ok(Offers { spaces, complete })
+}
+
+fn write_vector(writer: &mut Writer, vector: &Vector) {
+    writer
+        .fixed(&vector.space)
+        .u8(u8::from(vector.complete))
+        .length(vector.rows.len());
+    for row in &vector.rows {
+        write_row(writer, row);
+    }
+}
+
+fn read_vector(reader: &mut Reader<'_>) -> Result<Vector, DecodeError> {
+    let space = reader.fixed()?;
+    let complete = read_flag(reader)?;
+    let count = reader.count(limits::ROWS_MAX, 57)?;
+    let rows = (0..count)
+        .map(|_| read_row(reader))
+        .collect::<Result<Vec<_>, _>>()?;
+    if !rows.is_sorted_by(|left, right| left.log < right.log) {
+        return reader.fail("logs out of order");
+    }
+    Ok(Vector {
+        space,
+        complete,
+        rows,
+    })
+}
+
+fn read_batch(reader: &mut Reader<'_>) -> Result<WireBatch, DecodeError> {
+    let log = reader.fixed()?;
+    let start = Position {
+        len: reader.u64()?,
+        head: reader.fixed()?,
+    };
+    let count = reader.u16()?;
+    let main = reader.bytes(limits::BATCH_COMPRESSED_MAX)?.to_vec();
+    let parts = reader.bytes(limits::BATCH_COMPRESSED_MAX)?.to_vec();
+    Ok(WireBatch {
+        log,
+        start,
+        packed: Packed { count, main, parts },
+    })
 }
 
 const FROZEN: u8 = 1;
@@ -744,6 +639,14 @@ impl FrameReader {
     /// The frame is longer than [`limits::FRAME_MAX`] or the body of a known type is malformed; the
     /// stream cannot be read on after that.
     pub fn next_frame(&mut self) -> Result<Option<Message>, DecodeError> {
+        Ok(self.next_sized()?.map(|(message, _)| message))
+    }
+
+    /// The next whole frame and how many bytes it has.
+    ///
+    /// # Errors
+    /// As [`FrameReader::next_frame`].
+    pub fn next_sized(&mut self) -> Result<Option<(Message, usize)>, DecodeError> {
         let rest = self.buffer.get(self.read..).unwrap_or_default();
         let mut head = Reader::new(rest);
         let (Ok(code), Ok(len)) = (head.u16(), head.u32()) else {
@@ -759,7 +662,7 @@ impl FrameReader {
         let body = head.take(len)?;
         let message = Message::decode(code, body)?;
         self.read += limits::FRAME_HEAD + len;
-        Ok(Some(message))
+        Ok(Some((message, limits::FRAME_HEAD + len)))
     }
 }
 

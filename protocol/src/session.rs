@@ -1,16 +1,33 @@
 //! The sync state machine of one connection: bytes and commands in, events and bytes out.
 //!
 //! It does no I/O, holds no store and reads no clock; the glue around it does, in production over QUIC
-//! and in the simulator over a pipe. Methods come in four families: commands of the owner (`share`,
-//! `start`, `tip_moved`, `loaded`, `committed`, `push_receipt` …), `handle_*` for what comes in, `poll_*`
-//! for what must go out, and getters. After any call, poll events until there are none, then bytes.
+//! and in the simulator over a pipe. The flow: both sides say Hello with the first offers, one digest per shared
+//! space, and the rest in further frames. Equal digests end the matter. Otherwise both send vectors, and each side
+//! streams what the other lacks, authority first, cut at checkpoints. The hub's receipts come back as it commits.
+//! The same session then stays open and carries live changes.
 //!
-//! The flow: both sides say Hello with one digest per shared space. Equal digests end the matter.
-//! Otherwise both send vectors, and each side streams what the other lacks, authority first, cut at
-//! checkpoints. The hub's receipts come back as it commits. The same session then stays open and
-//! carries live changes. A session never decides whether an entry counts; it only moves them.
+//! # The contract
 //!
-//! What a peer says it has is a hint for this connection and is forgotten with it.
+//! 1. Methods come in four families: commands of the owner ([`Session::share`], [`Session::start`],
+//!    [`Session::tip_moved`], [`Session::loaded`] …), `handle_*` for what comes in, `poll_*` for what must go out,
+//!    and getters, which change nothing.
+//! 2. After any command or `handle_*`, poll in this order: [`Session::poll_event`] until it gives none,
+//!    [`Session::poll_transmit`] as long as the line takes frames, [`Session::poll_timeout`] for the next time at
+//!    which [`Session::handle_timeout`] is due. A frame that has gone out makes room, so events may follow it.
+//! 3. Each [`Event::Load`] is answered once by `loaded`, each [`Event::Received`] by `committed` or `batch_refused`,
+//!    each [`Event::Receipt`] and [`Event::Fork`] by `statement_judged`, in any order and at any time. While too many
+//!    are unanswered, [`Session::wants_input`] is false and the owner reads no more: the line holds the peer up.
+//! 4. [`Event::Closed`] comes once and last. What is queued by then, a goodbye or the reason, still goes out.
+//!
+//! # Invariants
+//!
+//! A session never decides whether an entry counts, nor what is taken of a frozen log; it only moves them. What a
+//! peer says it has is a hint for this connection and is forgotten with it. What the peer lacks stands in a queue of
+//! logs, ordered authority first; a frame, a tip or an answer moves the logs that it names and looks at no other, so
+//! that a session costs what it moves. What a peer may make this side do for nothing is bounded (`budget`).
+//!
+//! Rejected: to look for the next log that the peer lacks by walking over all of them. It cost the square of the
+//! number of logs, seven seconds for 4,000.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -18,21 +35,20 @@ use crate::codec::DecodeError;
 use crate::limits;
 use crate::log::{ForkProof, LogId};
 use crate::message::{
-    ErrorCode, ErrorScope, FrameReader, Hello, Message, Offer, PROTOCOL_MIN, PROTOCOL_NOW, Receipt,
-    Row, Tip, WireBatch, space_digest, space_prefix,
+    ErrorCode, ErrorScope, FrameReader, Hello, Message, Offer, Offers, PROTOCOL_MIN, PROTOCOL_NOW,
+    Tip, Vector, WireBatch, space_prefix,
 };
+use crate::receipt::Receipt;
 use crate::space::{Space, SpaceId};
 
-/// A space as the owner's store holds it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Share {
-    /// Which kind: decides the order of sending.
-    pub space: Space,
-    /// Its logs.
-    pub logs: BTreeMap<LogId, Tip>,
-    /// The store lacks receipts that cover all it holds there, and wants them again.
-    pub lacks_receipts: bool,
-}
+mod budget;
+mod exchange;
+mod peer_log;
+
+use budget::{Budget, Charge};
+use exchange::Exchange;
+pub use exchange::Share;
+use peer_log::Step;
 
 /// A piece of a log that the session wants to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,17 +70,21 @@ pub enum Event {
     Connected {
         /// Random id of the peer's store.
         epoch: [u8; 16],
+        /// The protocol version that both sides speak from now on: the smaller of their newest.
+        version: u16,
     },
     /// Read this from the store and call [`Session::loaded`].
     Load(Load),
-    /// Verify and store this, then call [`Session::committed`].
+    /// Verify and store this, then call [`Session::committed`] or [`Session::batch_refused`].
     Received {
+        /// The space in which the log was named: a run that says another one was never asked for.
+        space: SpaceId,
         /// The log.
         log: LogId,
         /// The entries, unverified.
         batch: WireBatch,
     },
-    /// Verify and keep this receipt.
+    /// Verify and keep this receipt, then call [`Session::statement_judged`].
     Receipt(Receipt),
     /// The peer lacks receipts of this space: call [`Session::push_receipt`] with the newest of each log.
     ReceiptsWanted(SpaceId),
@@ -79,7 +99,7 @@ pub enum Event {
     /// The peer does not know that this log is frozen where this store froze it: call
     /// [`Session::push_fork`] with the proof.
     ForkWanted(LogId),
-    /// Check and keep this proof.
+    /// Check and keep this proof, then call [`Session::statement_judged`].
     Fork(Box<ForkProof>),
     /// The peer refused something; nothing is lost, the connection goes on.
     Refused {
@@ -109,29 +129,21 @@ pub enum Close {
     Peer(ErrorCode),
 }
 
-/// What the peer is known to have of a log.
-#[derive(Clone, Copy, Debug)]
-struct PeerTip {
-    len: u64,
-    head: Option<[u8; 16]>,
-    frozen: bool,
-    /// The owner was asked for the proof that this log forked.
-    told_of_fork: bool,
+/// What came of something that the peer sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// It was stored or kept.
+    New,
+    /// It said nothing new, or cannot be taken now; the peer may have meant well.
+    Nothing,
 }
 
-#[derive(Debug)]
-struct Shared {
-    share: Share,
-    /// Digest and logs as last told to the peer.
-    told: Option<([u8; 32], BTreeMap<LogId, Tip>)>,
-    peer_digest: Option<[u8; 32]>,
-    /// How often the peer offered this space.
-    offers: u8,
-    /// The peer's logs, once known.
-    peer: Option<BTreeMap<LogId, PeerTip>>,
-    vector_sent: bool,
-    /// Logs that the peer can name by their prefix: it has them, or was told of them.
-    named: BTreeSet<LogId>,
+impl Taken {
+    /// Of something that was kept or not.
+    #[must_use]
+    pub const fn if_kept(kept: bool) -> Self {
+        if kept { Self::New } else { Self::Nothing }
+    }
 }
 
 /// Counters of a session.
@@ -149,16 +161,41 @@ pub struct Stats {
     pub receipts_in: u64,
     /// Times that this side had to wait for an answer before it could go on: 1 when nothing changed.
     pub rounds: u32,
+    /// Times that a log was looked at: what the session's own work grows with.
+    pub logs_examined: u64,
 }
 
 /// Times that a peer may offer a space in one session: each costs a vector.
-const OFFERS_MAX: u8 = 16;
+const OFFERS_OF_A_SPACE: u8 = 16;
 /// Bytes of a batch frame around its two sections, generously.
 const BATCH_FRAME_REST: usize = 128;
 
+/// From which place on to ask for a log again, when a batch that begins at `begins` and the `stored` entries
+/// part before it. The distance from the end doubles each time, so that a fork that lies n entries back is found in
+/// log n rounds, for which no more than 4 n entries travel.
+///
+/// ```
+/// use lianxin_protocol::session::search_from;
+/// let mut begins = 10_000;
+/// let mut rounds = 0;
+/// while begins > 7_000 {
+///     begins = search_from(begins, 10_001);
+///     rounds += 1;
+/// }
+/// assert_eq!((begins, rounds), (5_905, 7));
+/// ```
+#[must_use]
+pub const fn search_from(begins: u64, stored: u64) -> u64 {
+    let distance = stored.saturating_sub(begins);
+    let least = limits::BATCH_ENTRIES as u64 - 1;
+    begins.saturating_sub(if distance > least { distance } else { least })
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
+    /// Nothing was said.
     Made,
+    /// This side's Hello is out, the peer's has not come.
     Greeting,
     Live,
     Closed,
@@ -169,20 +206,29 @@ enum Phase {
 pub struct Session {
     epoch: [u8; 16],
     phase: Phase,
-    greeted: bool,
-    spaces: BTreeMap<SpaceId, Shared>,
+    version: Option<u16>,
+    spaces: BTreeMap<SpaceId, Exchange>,
+    prefixes: BTreeMap<[u8; 8], SpaceId>,
     /// What the peer offered and this side does not share (yet).
     unshared: BTreeMap<[u8; 8], Offer>,
+    offers_complete: bool,
     names: BTreeMap<[u8; 8], (SpaceId, LogId)>,
+    /// Logs that the peer named and this store did not have.
+    foreign_names: usize,
+    /// Logs of which the peer lacks something, in the order of sending.
+    lacking: BTreeSet<(Space, SpaceId, LogId)>,
+    /// Spaces of which something differs, or may.
+    unsettled: BTreeSet<SpaceId>,
     loading: Option<Load>,
     uncommitted: usize,
+    /// Receipts and proofs that the owner has not judged, as they were charged.
+    unjudged: VecDeque<Charge>,
     receipts: BTreeMap<LogId, Receipt>,
     events: VecDeque<Event>,
     outgoing: VecDeque<Vec<u8>>,
     outgoing_bytes: usize,
     reader: FrameReader,
-    idle_frames: u32,
-    idle_since_ms: u64,
+    budget: Budget,
     started_ms: u64,
     heard_ms: u64,
     said_ms: u64,
@@ -198,19 +244,24 @@ impl Session {
         Self {
             epoch,
             phase: Phase::Made,
-            greeted: false,
+            version: None,
             spaces: BTreeMap::new(),
+            prefixes: BTreeMap::new(),
             unshared: BTreeMap::new(),
+            offers_complete: false,
             names: BTreeMap::new(),
+            foreign_names: 0,
+            lacking: BTreeSet::new(),
+            unsettled: BTreeSet::new(),
             loading: None,
             uncommitted: 0,
+            unjudged: VecDeque::new(),
             receipts: BTreeMap::new(),
             events: VecDeque::new(),
             outgoing: VecDeque::new(),
             outgoing_bytes: 0,
             reader: FrameReader::default(),
-            idle_frames: 0,
-            idle_since_ms: now_ms,
+            budget: Budget::new(now_ms),
             started_ms: now_ms,
             heard_ms: now_ms,
             said_ms: now_ms,
@@ -229,31 +280,32 @@ impl Session {
         for log in share.logs.keys() {
             self.names.entry(log.prefix()).or_insert((id, *log));
         }
-        let shared = Shared {
-            share,
-            told: None,
-            peer_digest: None,
-            offers: 0,
-            peer: None,
-            vector_sent: false,
-            named: BTreeSet::new(),
-        };
-        self.spaces.insert(id, shared);
-        if self.phase == Phase::Greeting || self.phase == Phase::Live {
-            let offer = self.offer(&id);
-            self.send(&Message::Offers(offer.into_iter().collect()));
+        self.spaces.insert(id, Exchange::new(id, share));
+        self.prefixes.entry(space_prefix(&id)).or_insert(id);
+        if self.speaks() {
+            self.offer_again(&id);
             if let Some(theirs) = self.unshared.remove(&space_prefix(&id)) {
                 self.peer_offered(&theirs);
+                self.load_more();
             }
         }
     }
 
     /// Stops sharing a space: nothing more of it is sent or taken.
     pub fn withdraw(&mut self, id: &SpaceId) {
-        self.spaces.remove(id);
-        self.names.retain(|_, (space, _)| space != id);
+        let Some(exchange) = self.spaces.remove(id) else {
+            return;
+        };
+        self.prefixes.remove(&space_prefix(id));
+        self.unsettled.remove(id);
+        for log in exchange.logs() {
+            self.lacking.remove(&(exchange.space(), *id, log));
+            if self.names.get(&log.prefix()) == Some(&(*id, log)) {
+                self.names.remove(&log.prefix());
+            }
+            self.receipts.remove(&log);
+        }
         self.loading = self.loading.filter(|load| load.space != *id);
-        self.receipts.retain(|_, receipt| receipt.space != *id);
         self.load_more();
     }
 
@@ -265,42 +317,60 @@ impl Session {
         self.phase = Phase::Greeting;
         // The peer answers in this order, so that authority is known and sent before all else.
         let mut ids: Vec<_> = self.spaces.keys().copied().collect();
-        ids.sort_by_key(|id| self.spaces.get(id).map(|shared| shared.share.space));
-        let spaces = ids.iter().filter_map(|id| self.offer(id)).collect();
+        ids.sort_by_key(|id| self.spaces.get(id).map(Exchange::space));
+        let spaces: Vec<_> = ids.iter().filter_map(|id| self.offer(id)).collect();
+        let mut frames: Vec<_> = spaces
+            .chunks(limits::OFFERS_MAX)
+            .map(|spaces| Offers {
+                spaces: spaces.to_vec(),
+                complete: false,
+            })
+            .collect();
+        if frames.is_empty() {
+            frames.push(Offers::default());
+        }
+        if let Some(last) = frames.last_mut() {
+            last.complete = true;
+        }
+        let mut frames = frames.into_iter();
         self.send(&Message::Hello(Hello {
             min: PROTOCOL_MIN,
             max: PROTOCOL_NOW,
             features: 0,
             epoch: self.epoch,
-            spaces,
+            offers: frames.next().unwrap_or_default(),
         }));
+        for offers in frames {
+            self.send(&Message::Offers(offers));
+        }
         self.stats.rounds = 1;
     }
 
     /// The owner's store has this much of a log now, whoever wrote it.
     pub fn tip_moved(&mut self, space: &SpaceId, log: LogId, tip: Tip) {
-        if let Some(shared) = self.spaces.get_mut(space) {
-            shared.share.logs.insert(log, tip);
+        let Some(exchange) = self.spaces.get_mut(space) else {
+            return;
+        };
+        if exchange.moved(log, tip) {
             self.names.entry(log.prefix()).or_insert((*space, log));
+            self.review(space, &log);
             self.load_more();
         }
     }
 
     /// Answers [`Event::Load`]: the entries from where the peer ends, or `None` if the store cannot
-    /// give them; the log is then left alone for this session.
+    /// give them. A log that the peer asked for ends there; any other is then left alone for this session.
     pub fn loaded(&mut self, load: &Load, batch: Option<WireBatch>) {
         if self.loading != Some(*load) {
             return;
         }
         self.loading = None;
-        let Some(shared) = self.spaces.get_mut(&load.space) else {
-            return;
-        };
-        // The peer may have asked for an earlier place, or said that it has more, in the meantime.
-        let Some(peer) = shared.peer.as_mut() else {
+        let Some(exchange) = self.spaces.get_mut(&load.space) else {
             return self.load_more();
         };
-        let still = peer.get(&load.log).map_or(0, |theirs| theirs.len) == load.from;
+        // The peer may have asked for an earlier place, or said that it has more, in the meantime.
+        let still =
+            matches!(exchange.step(&load.log), Step::Load { from, .. } if from == load.from);
         if !still {
             return self.load_more();
         }
@@ -310,64 +380,90 @@ impl Session {
             main.max(parts) <= limits::BATCH_COMPRESSED_MAX
                 && main + parts + BATCH_FRAME_REST <= limits::FRAME_MAX
         });
-        let end = batch.as_ref().map_or(u64::MAX, |batch| {
-            batch
-                .start
-                .len
-                .saturating_add(u64::from(batch.packed.count))
-        });
-        let tip = PeerTip {
-            len: end.max(load.from),
-            head: None,
-            frozen: false,
-            told_of_fork: false,
-        };
-        peer.insert(load.log, tip);
         if let Some(batch) = batch {
-            let mine = shared.share.logs.get(&load.log).copied();
-            if let Some(tip) = mine.filter(|_| shared.named.insert(load.log)) {
-                let rows = vec![row(&load.log, &tip)];
-                let space = space_prefix(&load.space);
-                self.send(&Message::Vector {
-                    space,
-                    complete: false,
-                    rows,
-                });
+            let count = u64::from(batch.packed.count);
+            let end = batch.start.len.saturating_add(count);
+            exchange.sent(&load.log, load.from, batch.start.len, end);
+            let named = exchange.name(&load.log);
+            let named = named.map(|row| exchange.frame(vec![row]));
+            if let Some(vector) = named {
+                self.send(&Message::Vector(vector));
             }
-            self.stats.entries_out += u64::from(batch.packed.count);
+            self.stats.entries_out += count;
             self.send(&Message::Batch(batch));
+        } else {
+            exchange.not_sent(&load.log);
         }
+        self.review(&load.space, &load.log);
         self.load_more();
     }
 
-    /// One received batch is durable, or was refused and dropped.
-    pub fn committed(&mut self) {
+    /// Answers [`Event::Received`]: the batch is durable, or was dropped without its being the peer's fault.
+    pub fn committed(&mut self, taken: Taken) {
         self.uncommitted = self.uncommitted.saturating_sub(1);
+        if taken == Taken::Nothing {
+            self.charge(Charge::FRAME);
+        }
     }
 
-    /// Sends a receipt; only the newest of a log goes out.
+    /// Answers [`Event::Received`]: the batch does not verify, or the peer may not send it. It is told; the
+    /// [`limits::BAD_BATCHES_MAX`]th ends the session.
+    pub fn batch_refused(&mut self, code: ErrorCode) {
+        self.uncommitted = self.uncommitted.saturating_sub(1);
+        if self.phase == Phase::Closed {
+            return;
+        }
+        if self.budget.bad_batch() {
+            self.refuse(code, ErrorScope::Log);
+        } else {
+            self.violation(code, None);
+        }
+    }
+
+    /// Answers [`Event::Receipt`] or [`Event::Fork`].
+    pub fn statement_judged(&mut self, taken: Taken) {
+        let charge = self.unjudged.pop_front().unwrap_or_default();
+        if taken == Taken::New {
+            self.budget.refund(charge);
+        }
+    }
+
+    /// Sends a receipt; only the newest of a log goes out, and none that the peer has sent itself.
     pub fn push_receipt(&mut self, receipt: Receipt) {
-        if self.phase == Phase::Live && self.spaces.contains_key(&receipt.space) {
+        let exchange = self.spaces.get(&receipt.space);
+        let news = exchange.is_some_and(|exchange| !exchange.knows_receipt(&receipt));
+        if self.phase == Phase::Live && news {
             self.receipts.insert(receipt.log, receipt);
         }
     }
 
-    /// Sends a proof that a log forked.
+    /// Sends a proof that a log forked, once for each place and not for a later place than before.
     pub fn push_fork(&mut self, proof: Box<ForkProof>) {
-        if self.speaks() && self.spaces.contains_key(&proof.author.space) {
+        let [branch, _] = &proof.branches;
+        let Some(seq) = branch.headers.first().map(|header| header.seq) else {
+            return;
+        };
+        let exchange = self.spaces.get_mut(&proof.author.space);
+        let fresh = exchange.is_some_and(|exchange| exchange.prove(&proof.log, seq));
+        if self.speaks() && fresh {
             self.send(&Message::Fork(proof));
         }
     }
 
-    /// Asks for a log from an earlier place: what came does not follow what is stored.
+    /// Asks for a log from an earlier place, or for a branch of one that is closed, whatever this side has. Not
+    /// asked again while the answer is awaited, and [`limits::WANTS_MAX`] times in a session.
     pub fn want(&mut self, log: &LogId, from: u64) {
-        if !self.speaks() {
+        let named = self.names.get(&log.prefix()).filter(|(_, it)| it == log);
+        let exchange = named.and_then(|(space, _)| self.spaces.get_mut(space));
+        let Some(exchange) = exchange.filter(|_| self.phase == Phase::Live) else {
             return;
+        };
+        if exchange.ask(log, from) {
+            self.send(&Message::Want {
+                log: log.prefix(),
+                from,
+            });
         }
-        self.send(&Message::Want {
-            log: log.prefix(),
-            from,
-        });
     }
 
     /// Tells the peer that something was refused; the connection goes on.
@@ -404,17 +500,13 @@ impl Session {
             return;
         }
         self.heard_ms = now_ms;
-        // A frame a second costs nothing, or a quiet session that lives for days would end itself.
-        let quiet_s = now_ms.saturating_sub(self.idle_since_ms) / 1_000;
-        self.idle_since_ms += quiet_s * 1_000;
-        let quiet_s = u32::try_from(quiet_s).unwrap_or(u32::MAX);
-        self.idle_frames = self.idle_frames.saturating_sub(quiet_s);
+        self.budget.refill(now_ms);
         self.stats.frame_bytes_in += bytes.len() as u64;
         self.reader.push(bytes);
         while self.phase != Phase::Closed {
-            match self.reader.next_frame() {
+            match self.reader.next_sized() {
                 Ok(None) => break,
-                Ok(Some(message)) => self.handle_message(message),
+                Ok(Some((message, bytes))) => self.handle_message(message, Charge::of(bytes)),
                 Err(error) => self.violation(ErrorCode::BadFrame, Some(error)),
             }
         }
@@ -437,7 +529,7 @@ impl Session {
             self.heard_ms = now_ms;
             self.owed = self.owed.map(|(_, bytes)| (now_ms, bytes));
         }
-        if !self.greeted && now_ms >= self.started_ms + limits::HELLO_TIMEOUT_MS {
+        if self.phase != Phase::Live && now_ms >= self.started_ms + limits::HELLO_TIMEOUT_MS {
             self.close(Close::NoHello);
         } else if now_ms >= self.heard_ms + limits::IDLE_TIMEOUT_MS {
             self.close(Close::Silent);
@@ -476,7 +568,7 @@ impl Session {
         let silence = self.heard_ms + limits::IDLE_TIMEOUT_MS;
         let next = silence.min(self.said_ms + limits::KEEP_ALIVE_MS);
         let next = self.owed_until().map_or(next, |until| until.min(next));
-        Some(if self.greeted {
+        Some(if self.phase == Phase::Live {
             next
         } else {
             next.min(self.started_ms + limits::HELLO_TIMEOUT_MS)
@@ -486,16 +578,17 @@ impl Session {
     // ---- getters ----
 
     /// Whether the owner should go on reading from the peer: no more than
-    /// [`limits::UNCOMMITTED_BATCHES`] wait for the store.
+    /// [`limits::UNCOMMITTED_BATCHES`] and [`limits::UNJUDGED_STATEMENTS`] wait for the store.
     #[must_use]
-    pub const fn wants_input(&self) -> bool {
+    pub fn wants_input(&self) -> bool {
         self.uncommitted < limits::UNCOMMITTED_BATCHES
+            && self.unjudged.len() < limits::UNJUDGED_STATEMENTS
     }
 
     /// Whether the peer's Hello came.
     #[must_use]
     pub const fn is_connected(&self) -> bool {
-        self.greeted && !matches!(self.phase, Phase::Closed)
+        matches!(self.phase, Phase::Live)
     }
 
     /// Whether the session is over.
@@ -504,13 +597,20 @@ impl Session {
         matches!(self.phase, Phase::Closed)
     }
 
-    /// Whether both sides are known to have the same of every space that both share, and nothing is
-    /// on its way.
+    /// The protocol version that both sides speak, once the peer's Hello came.
+    #[must_use]
+    pub const fn version(&self) -> Option<u16> {
+        self.version
+    }
+
+    /// Whether both sides are known to have the same of every space that both share, closed logs included, and
+    /// nothing is on its way. Two devices that closed one log at different places are not in sync.
     #[must_use]
     pub fn is_in_sync(&self) -> bool {
-        let quiet = self.loading.is_none() && self.uncommitted == 0 && self.outgoing.is_empty();
-        let quiet = quiet && self.receipts.is_empty();
-        quiet && self.is_connected() && self.spaces.values().all(Shared::is_in_sync)
+        let quiet = self.loading.is_none() && self.uncommitted == 0 && self.unjudged.is_empty();
+        let quiet = quiet && self.outgoing.is_empty() && self.receipts.is_empty();
+        let settled = self.lacking.is_empty() && self.unsettled.is_empty();
+        self.is_connected() && self.offers_complete && quiet && settled
     }
 
     /// The spaces shared at present.
@@ -538,7 +638,7 @@ impl Session {
         self.owed.map(|(since, _)| since + limits::PROGRESS_MS)
     }
 
-    fn handle_message(&mut self, message: Message) {
+    fn handle_message(&mut self, message: Message, charge: Charge) {
         if let Message::Hello(hello) = message {
             return self.handle_hello(&hello);
         }
@@ -551,54 +651,43 @@ impl Session {
                     ..
                 }
         );
-        if !self.greeted && !refusal {
+        if self.phase != Phase::Live && !refusal {
             return self.violation(ErrorCode::BadFrame, None);
         }
         match message {
             Message::Offers(offers) => {
-                self.idle_frame();
-                for offer in &offers {
-                    self.peer_offered(offer);
+                if self.charge(charge) {
+                    self.handle_offers(&offers);
                 }
             }
-            Message::Vector {
-                space,
-                complete,
-                rows,
-            } => self.handle_vector(space, complete, &rows),
-            Message::Want { log, from } => self.handle_want(log, from),
-            Message::Batch(batch) => self.handle_batch(batch),
-            Message::Receipt(receipt) => {
-                if self.spaces.contains_key(&receipt.space) {
-                    self.stats.receipts_in += 1;
-                    self.events.push_back(Event::Receipt(receipt));
-                } else {
-                    self.idle_frame();
+            Message::Vector(vector) => self.handle_vector(&vector, charge),
+            Message::Want { log, from } => {
+                if self.charge(charge) {
+                    self.handle_want(log, from);
                 }
             }
-            Message::Fork(proof) => {
-                self.idle_frame();
-                if self.spaces.contains_key(&proof.author.space) {
-                    self.events.push_back(Event::Fork(proof));
-                }
-            }
+            Message::Batch(batch) => self.handle_batch(batch, charge),
+            Message::Receipt(receipt) => self.handle_receipt(receipt, charge),
+            Message::Fork(proof) => self.handle_fork(proof, charge),
             Message::Ping(token) => {
-                self.send(&Message::Pong(token));
-                self.idle_frame();
+                if self.charge(charge) {
+                    self.send(&Message::Pong(token));
+                }
             }
             Message::Error {
                 code,
                 scope: ErrorScope::Connection,
                 ..
-            } => {
-                self.close(Close::Peer(code));
-            }
+            } => self.close(Close::Peer(code)),
             Message::Error { code, .. } => {
-                self.idle_frame();
-                self.events.push_back(Event::Refused { code });
+                if self.charge(charge) {
+                    self.events.push_back(Event::Refused { code });
+                }
             }
             Message::Bye(_) => self.close(Close::PeerBye),
-            Message::Pong(_) | Message::Unknown(_) => self.idle_frame(),
+            Message::Pong(_) | Message::Unknown(_) => {
+                self.charge(charge);
+            }
             Message::Hello(_) | Message::Enrol(_) | Message::Enrolled(_) => {
                 self.violation(ErrorCode::BadFrame, None);
             }
@@ -606,240 +695,281 @@ impl Session {
     }
 
     fn handle_hello(&mut self, hello: &Hello) {
-        if self.greeted {
+        if self.phase == Phase::Live {
             return self.violation(ErrorCode::BadFrame, None);
         }
         let speaks = hello.min <= hello.max;
         if !speaks || hello.max < PROTOCOL_MIN || hello.min > PROTOCOL_NOW {
             return self.violation(ErrorCode::VersionUnsupported, None);
         }
-        // The authority space's id is that of the network: a peer of another network shares none.
+        // The authority space's id is that of the network, and it is offered first: a peer of another network
+        // offers none that this side has.
         let authority = self
             .spaces
             .iter()
-            .find(|(_, shared)| shared.share.space == Space::Authority);
+            .find(|(_, it)| it.space() == Space::Authority);
+        let offered = &hello.offers.spaces;
         let known = authority.is_none_or(|(id, _)| {
-            hello
-                .spaces
-                .iter()
-                .any(|offer| offer.space == space_prefix(id))
+            let prefix = space_prefix(id);
+            offered.iter().any(|offer| offer.space == prefix)
         });
         if !known {
             return self.violation(ErrorCode::UnknownSpace, None);
         }
-        self.greeted = true;
         self.start();
         self.phase = Phase::Live;
-        self.events
-            .push_back(Event::Connected { epoch: hello.epoch });
-        for offer in &hello.spaces {
-            self.peer_offered(offer);
+        let version = hello.max.min(PROTOCOL_NOW);
+        self.version = Some(version);
+        let epoch = hello.epoch;
+        self.events.push_back(Event::Connected { epoch, version });
+        self.handle_offers(&hello.offers);
+    }
+
+    fn handle_offers(&mut self, offers: &Offers) {
+        for offer in &offers.spaces {
+            if self.phase == Phase::Live {
+                self.peer_offered(offer);
+            }
         }
+        self.offers_complete |= offers.complete;
         self.load_more();
     }
 
     /// The peer's offer of a space meets this side's.
     fn peer_offered(&mut self, offer: &Offer) {
-        let found = self
-            .spaces
-            .iter()
-            .find(|(id, _)| space_prefix(id) == offer.space);
-        let Some(id) = found.map(|(id, _)| *id) else {
-            if self.unshared.len() < limits::SPACES_MAX {
-                self.unshared.insert(offer.space, offer.clone());
+        let Some(id) = self.prefixes.get(&offer.space).copied() else {
+            self.unshared.insert(offer.space, offer.clone());
+            if self.unshared.len() + self.spaces.len() > limits::SPACES_MAX {
+                self.violation(ErrorCode::TooLarge, None);
             }
             return;
         };
-        let Some(shared) = self.spaces.get_mut(&id) else {
+        let Some(exchange) = self.spaces.get_mut(&id) else {
             return;
         };
-        shared.peer_digest = Some(offer.digest);
-        shared.offers = shared.offers.saturating_add(1);
-        if shared.offers > OFFERS_MAX {
+        let offers = exchange.count_offer();
+        if offers > OFFERS_OF_A_SPACE {
             return self.violation(ErrorCode::Busy, None);
         }
         if offer.lacks_receipts {
             self.events.push_back(Event::ReceiptsWanted(id));
         }
-        if shared.offers > 1 {
+        if offers > 1 {
             // The peer had withdrawn the space and has forgotten what it was told.
-            shared.peer = None;
-            shared.vector_sent = false;
-            shared.named.clear();
-            let again = self.offer(&id);
-            self.send(&Message::Offers(again.into_iter().collect()));
+            let space = exchange.space();
+            for log in exchange.logs() {
+                self.lacking.remove(&(space, id, log));
+            }
+            exchange.forget();
+            self.offer_again(&id);
         }
-        let Some(shared) = self.spaces.get_mut(&id) else {
+        let Some(exchange) = self.spaces.get_mut(&id) else {
             return;
         };
-        match &shared.told {
-            Some((digest, logs)) if *digest == offer.digest => {
-                let same = logs.iter().filter(|(_, tip)| tip.counts());
-                let same = same.map(|(log, tip)| (*log, PeerTip::of(tip)));
-                let same: BTreeMap<_, _> = same.collect();
-                shared.named.extend(same.keys().copied());
-                shared.peer = Some(same);
-                self.load_more();
-            }
-            _ => self.send_vector(&id),
+        if exchange.meet(&offer.digest) {
+            self.review_all(&id);
+        } else {
+            self.settle(&id);
+            self.send_vector(&id);
         }
     }
 
     fn send_vector(&mut self, id: &SpaceId) {
-        let Some(shared) = self.spaces.get_mut(id).filter(|shared| !shared.vector_sent) else {
-            return;
-        };
-        shared.vector_sent = true;
-        let rows = shared.share.logs.iter().filter(|(_, tip)| tip.counts());
-        let rows: Vec<_> = rows
-            .map(|(log, tip)| row(log, tip))
-            .take(limits::LOGS_MAX)
-            .collect();
-        shared.named.extend(rows.iter().map(|row| row.log));
-        self.stats.rounds = self.stats.rounds.max(2);
-        self.send(&Message::Vector {
-            space: space_prefix(id),
-            complete: true,
-            rows,
-        });
+        let frames = self.spaces.get_mut(id).map(Exchange::vector);
+        for vector in frames.unwrap_or_default() {
+            self.stats.rounds = self.stats.rounds.max(2);
+            self.send(&Message::Vector(vector));
+        }
     }
 
-    fn handle_vector(&mut self, prefix: [u8; 8], complete: bool, rows: &[Row]) {
-        let found = self
-            .spaces
-            .iter()
-            .find(|(id, _)| space_prefix(id) == prefix);
-        let Some(id) = found.map(|(id, _)| *id) else {
-            return self.idle_frame();
-        };
-        if self.names.len() > limits::LOGS_MAX * self.spaces.len().max(4) {
-            return self.violation(ErrorCode::TooLarge, None);
-        }
-        let Some(shared) = self.spaces.get_mut(&id) else {
+    fn handle_vector(&mut self, vector: &Vector, charge: Charge) {
+        let id = self.prefixes.get(&vector.space).copied();
+        let found = id.and_then(|id| Some((id, self.spaces.get_mut(&id)?)));
+        let Some((id, exchange)) = found else {
+            self.charge(charge);
             return;
         };
-        if complete && shared.peer.is_none() {
-            shared.peer = Some(BTreeMap::new());
-        }
         let mut news = false;
-        for row in rows {
+        let mut moved = Vec::new();
+        for row in &vector.rows {
             // Two logs of one prefix can be made on purpose: the later is left alone, and no other
             // log is held up by it.
-            let named = self.names.entry(row.log.prefix()).or_insert((id, row.log));
+            let names = &mut self.names;
+            let named = names.entry(row.log.prefix()).or_insert_with(|| {
+                self.foreign_names += 1;
+                (id, row.log)
+            });
             if *named != (id, row.log) {
                 continue;
             }
-            let mine = shared.share.logs.get(&row.log);
-            if mine.is_some_and(|tip| row.len > tip.len) {
+            if exchange.is_ahead(row) {
                 let (log, len) = (row.log, row.len);
                 self.events.push_back(Event::PeerAhead { log, len });
             }
-            shared.named.insert(row.log);
-            // Before all of the peer's logs are known, one of them would make it look empty.
-            let Some(peer) = &mut shared.peer else {
-                continue;
-            };
-            let tip = PeerTip {
-                len: row.len,
-                head: Some(row.head),
-                frozen: row.frozen,
-                told_of_fork: false,
-            };
-            news |= peer.get(&row.log).is_none_or(|known| known.len < row.len);
-            peer.entry(row.log)
-                .and_modify(|known| known.advance(&tip))
-                .or_insert(tip);
+            news |= exchange.hear_row(row);
+            moved.push(row.log);
         }
-        if complete {
+        let known = vector.complete && exchange.complete();
+        if self.foreign_names > limits::LOGS_MAX {
+            return self.violation(ErrorCode::TooLarge, None);
+        }
+        if !news && !known && !self.charge(charge) {
+            return;
+        }
+        if known {
             self.send_vector(&id);
-        }
-        if !news {
-            self.idle_frame();
+            self.review_all(&id);
+        } else {
+            for log in &moved {
+                self.review(&id, log);
+            }
+            self.settle(&id);
         }
         self.load_more();
     }
 
     fn handle_want(&mut self, prefix: [u8; 8], from: u64) {
         let Some((space, log)) = self.names.get(&prefix).copied() else {
-            return self.idle_frame();
+            return;
         };
-        // A want means something only to a side that knows what the peer has.
-        let known = self.spaces.get_mut(&space);
-        if let Some(peer) = known.and_then(|shared| shared.peer.as_mut()) {
-            let tip = PeerTip {
-                len: from,
-                head: None,
-                frozen: false,
-                told_of_fork: false,
-            };
-            peer.insert(log, tip);
-            self.idle_frame();
+        if let Some(exchange) = self.spaces.get_mut(&space) {
+            exchange.want(&log, from);
+            self.review(&space, &log);
             self.load_more();
         }
     }
 
-    fn handle_batch(&mut self, batch: WireBatch) {
+    fn handle_batch(&mut self, batch: WireBatch, charge: Charge) {
         // Of a log that was never named, or of a space that has just been withdrawn.
-        let Some((space, log)) = self.names.get(&batch.log).copied() else {
-            return self.idle_frame();
+        let found = self.names.get(&batch.log).copied();
+        let found = found.and_then(|(space, log)| Some((log, space, self.spaces.get_mut(&space)?)));
+        let Some((log, space, exchange)) = found else {
+            self.charge(charge);
+            return;
         };
         let count = u64::from(batch.packed.count);
         let end = batch.start.len.saturating_add(count);
-        let Some(shared) = self.spaces.get_mut(&space) else {
-            return;
-        };
-        let tip = PeerTip {
-            len: end,
-            head: None,
-            frozen: false,
-            told_of_fork: false,
-        };
-        if let Some(peer) = &mut shared.peer {
-            peer.entry(log)
-                .and_modify(|known| known.advance(&tip))
-                .or_insert(tip);
-        }
+        exchange.received(&log, batch.start.len, end);
         self.stats.entries_in += count;
         self.uncommitted += 1;
-        self.events.push_back(Event::Received { log, batch });
+        self.events.push_back(Event::Received { space, log, batch });
+        self.review(&space, &log);
+    }
+
+    fn handle_receipt(&mut self, receipt: Receipt, charge: Charge) {
+        let name = (receipt.space, receipt.log);
+        let named = self.names.get(&receipt.log.prefix()) == Some(&name);
+        let exchange = self.spaces.get_mut(&receipt.space).filter(|_| named);
+        let Some(exchange) = exchange else {
+            self.charge(charge);
+            return;
+        };
+        // One that came before its entries comes again behind them, so none is dropped here for what it says.
+        let first = exchange.hear_receipt(&receipt);
+        let charge = if first { Charge::FREE } else { charge };
+        if self.charge(charge) {
+            self.stats.receipts_in += 1;
+            self.unjudged.push_back(charge);
+            self.events.push_back(Event::Receipt(receipt));
+        }
+    }
+
+    fn handle_fork(&mut self, proof: Box<ForkProof>, charge: Charge) {
+        let name = (proof.author.space, proof.log);
+        let named = self.names.get(&proof.log.prefix()) == Some(&name);
+        if self.charge(charge) && named {
+            self.unjudged.push_back(charge);
+            self.events.push_back(Event::Fork(proof));
+        }
     }
 
     fn offer(&mut self, id: &SpaceId) -> Option<Offer> {
-        let shared = self.spaces.get_mut(id)?;
-        let digest = space_digest(&shared.share.logs);
-        shared.told = Some((digest, shared.share.logs.clone()));
-        let lacks_receipts = shared.share.lacks_receipts;
+        let exchange = self.spaces.get_mut(id)?;
         Some(Offer {
             space: space_prefix(id),
-            digest,
-            lacks_receipts,
+            digest: exchange.offer(),
+            lacks_receipts: exchange.lacks_receipts(),
         })
     }
 
-    /// Asks the owner for the next piece, if there is room to send it.
-    fn load_more(&mut self) {
-        let room = self.loading.is_none() && self.outgoing_bytes < limits::OUTGOING_BUFFER;
-        if self.phase != Phase::Live || !room {
-            return;
+    /// Offers one space in mid-session; all others have been offered.
+    fn offer_again(&mut self, id: &SpaceId) {
+        let spaces = self.offer(id).into_iter().collect();
+        let complete = true;
+        self.send(&Message::Offers(Offers { spaces, complete }));
+    }
+
+    // ---- what differs ----
+
+    /// Looks at every log of a space, when the peer's logs have become known.
+    fn review_all(&mut self, id: &SpaceId) {
+        let logs = self.spaces.get(id).map(Exchange::logs);
+        for log in logs.unwrap_or_default() {
+            self.review(id, &log);
         }
-        let mut order: Vec<_> = self.spaces.iter().collect();
-        order.sort_by_key(|(_, shared)| shared.share.space);
-        let next = order
-            .into_iter()
-            .find_map(|(id, shared)| shared.next(id, &self.names));
-        match next {
-            None => {}
-            Some(Next::Load(load)) => {
-                self.loading = Some(load);
-                self.events.push_back(Event::Load(load));
-            }
-            Some(Next::Prove(space, log)) => {
-                let shared = self.spaces.get_mut(&space);
-                if let Some(theirs) = shared.and_then(|it| it.peer.as_mut()?.get_mut(&log)) {
-                    theirs.told_of_fork = true;
+        self.settle(id);
+    }
+
+    /// Looks at one log: whether the peer lacks something of it, or must be told that it is closed.
+    fn review(&mut self, id: &SpaceId, log: &LogId) {
+        self.stats.logs_examined += 1;
+        let named = self.names.get(&log.prefix()) == Some(&(*id, *log));
+        let Some(exchange) = self.spaces.get_mut(id) else {
+            return;
+        };
+        let reviewed = exchange.review(log, named);
+        let key = (exchange.space(), *id, *log);
+        if reviewed.lacks {
+            self.lacking.insert(key);
+        } else {
+            self.lacking.remove(&key);
+        }
+        let told = reviewed.tell.map(|row| exchange.frame(vec![row]));
+        if let Some(vector) = told.filter(|_| self.phase == Phase::Live) {
+            self.send(&Message::Vector(vector));
+        }
+        self.settle(id);
+    }
+
+    /// Notes whether a space differs.
+    fn settle(&mut self, id: &SpaceId) {
+        let settled = self.spaces.get(id).is_none_or(Exchange::is_settled);
+        if settled {
+            self.unsettled.remove(id);
+        } else {
+            self.unsettled.insert(*id);
+        }
+    }
+
+    /// Asks the owner for the next piece, if there is room to send it, and for the proofs that come before it.
+    fn load_more(&mut self) {
+        while self.phase == Phase::Live
+            && self.loading.is_none()
+            && self.outgoing_bytes < limits::OUTGOING_BUFFER
+            && let Some((_, space, log)) = self.lacking.first().copied()
+        {
+            let exchange = self.spaces.get_mut(&space);
+            match exchange.map_or(Step::Nothing, |it| it.step(&log)) {
+                Step::Load { from, head } => {
+                    let load = Load {
+                        space,
+                        log,
+                        from,
+                        head,
+                    };
+                    self.loading = Some(load);
+                    self.events.push_back(Event::Load(load));
                 }
-                self.events.push_back(Event::ForkWanted(log));
-                self.load_more();
+                Step::Prove => {
+                    if let Some(exchange) = self.spaces.get_mut(&space) {
+                        exchange.ask_proof(&log);
+                    }
+                    self.events.push_back(Event::ForkWanted(log));
+                    self.review(&space, &log);
+                }
+                Step::Nothing => {
+                    self.lacking.pop_first();
+                }
             }
         }
     }
@@ -856,11 +986,13 @@ impl Session {
         self.outgoing.push_back(frame);
     }
 
-    fn idle_frame(&mut self) {
-        self.idle_frames += 1;
-        if self.idle_frames > limits::IDLE_FRAMES_MAX {
+    /// Counts a frame that carries nothing new. Says whether the session goes on.
+    fn charge(&mut self, charge: Charge) -> bool {
+        let within = self.budget.charge(charge);
+        if !within {
             self.violation(ErrorCode::Busy, None);
         }
+        within
     }
 
     /// Whether this side's Hello is out and the session goes on, so that other frames may follow.
@@ -885,97 +1017,6 @@ impl Session {
             self.phase = Phase::Closed;
             self.events.push_back(Event::Closed(why));
         }
-    }
-}
-
-impl PeerTip {
-    fn of(tip: &Tip) -> Self {
-        Self {
-            len: tip.len,
-            head: tip.head.first_chunk().copied(),
-            frozen: tip.frozen,
-            told_of_fork: false,
-        }
-    }
-
-    fn advance(&mut self, other: &Self) {
-        let says_more = other.len == self.len && self.head.is_none();
-        if other.len > self.len || says_more {
-            *self = Self {
-                told_of_fork: self.told_of_fork,
-                ..*other
-            };
-        }
-    }
-}
-
-/// What a space wants to be done next for the peer.
-enum Next {
-    Load(Load),
-    Prove(SpaceId, LogId),
-}
-
-impl Shared {
-    /// The first log of which the peer lacks something. Of a log that is frozen here it gets what
-    /// precedes the fork, as every device does, and then the proof; of one that it has frozen itself,
-    /// only the proof of an earlier fork.
-    fn next(&self, id: &SpaceId, names: &BTreeMap<[u8; 8], (SpaceId, LogId)>) -> Option<Next> {
-        let peer = self.peer.as_ref()?;
-        self.share.logs.iter().find_map(|(log, tip)| {
-            if names.get(&log.prefix()) != Some(&(*id, *log)) {
-                return None;
-            }
-            let theirs = peer.get(log);
-            let frozen = theirs.is_some_and(|theirs| theirs.frozen);
-            let from = theirs.map_or(0, |theirs| theirs.len);
-            let head = theirs.and_then(|theirs| theirs.head);
-            let differs = head.is_some_and(|head| tip.head.first_chunk() != Some(&head));
-            let forked = !tip.frozen && from == tip.len && differs;
-            if !frozen && (from < tip.len || forked) {
-                return Some(Next::Load(Load {
-                    space: *id,
-                    log: *log,
-                    from,
-                    head,
-                }));
-            }
-            let told = theirs.is_none_or(|theirs| theirs.told_of_fork);
-            let unknown = tip.frozen && (!frozen || from > tip.len) && !told;
-            unknown.then_some(Next::Prove(*id, *log))
-        })
-    }
-
-    fn is_in_sync(&self) -> bool {
-        let Some(peer) = &self.peer else {
-            // A space that the peer has not offered does not count: it does not share it.
-            return self.peer_digest.is_none();
-        };
-        let mine = self.share.logs.iter().all(|(log, tip)| {
-            let theirs = peer
-                .get(log)
-                .map_or((0, false), |theirs| (theirs.len, theirs.frozen));
-            theirs.1 || theirs.0 >= tip.len
-        });
-        mine && peer.iter().all(|(log, theirs)| {
-            let mine = self
-                .share
-                .logs
-                .get(log)
-                .map_or((0, false), |tip| (tip.len, tip.frozen));
-            mine.1 || theirs.len == u64::MAX || mine.0 >= theirs.len
-        })
-    }
-}
-
-fn row(log: &LogId, tip: &Tip) -> Row {
-    let head = tip.head.first_chunk().copied().unwrap_or_default();
-    Row {
-        log: *log,
-        len: tip.len,
-        head,
-        frozen: tip.frozen,
-        first: 0,
-        missing: 0,
     }
 }
 

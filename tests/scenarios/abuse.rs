@@ -10,7 +10,8 @@ use lianxin_protocol::batch;
 use lianxin_protocol::identity::{DeviceKey, InviteCode, Signer};
 use lianxin_protocol::log::{EntryKind, Genesis, GenesisReason, NewEntry, Position, Tail};
 use lianxin_protocol::message::{
-    ErrorCode, ErrorScope, FrameReader, Hello, Message, Offer, Row, WireBatch, space_prefix,
+    ErrorCode, ErrorScope, FrameReader, Hello, Message, Offer, Offers, Row, Vector, WireBatch,
+    space_prefix,
 };
 use lianxin_protocol::space::{NetworkId, SiteId, Space, SpaceId};
 use lianxin_tests::process::{CANARY, Device, Network, PATIENCE, Scratch, Started, opinion, text};
@@ -75,7 +76,10 @@ impl Attacker {
             max: 1,
             features: 0,
             epoch: [7; 16],
-            spaces: spaces.map(offer).to_vec(),
+            offers: Offers {
+                spaces: spaces.map(offer).to_vec(),
+                complete: true,
+            },
         }
     }
 
@@ -187,6 +191,13 @@ impl Line {
             while let Ok(Some(_)) = self.link.receive.read().await {}
         });
         closed.await.context("the connection stays open")?;
+        // The stream may end a moment before the connection that carried it.
+        for _ in 0..100 {
+            if self.link.line.closed_with().is_some() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
         Ok(self.link.line.closed_with())
     }
 
@@ -271,7 +282,7 @@ async fn nothing_on_the_wire_changes_the_hub_or_stops_it() -> Result<()> {
 
     let mut line = attacker.dial().await?;
     let mut hello = attacker.hello();
-    for offer in &mut hello.spaces {
+    for offer in &mut hello.offers.spaces {
         offer.space = [0xee; 8];
     }
     line.send(&Message::Hello(hello)).await?;
@@ -342,11 +353,11 @@ async fn nothing_on_the_wire_changes_the_hub_or_stops_it() -> Result<()> {
     for ((row, batch), signature) in damaged {
         let mut line = attacker.greeted().await?;
         let space = space_prefix(&site);
-        line.send(&Message::Vector {
+        line.send(&Message::Vector(Vector {
             space,
             complete: true,
             rows: vec![row],
-        })
+        }))
         .await?;
         line.send(&Message::Batch(batch)).await?;
         if signature {
@@ -367,11 +378,11 @@ async fn nothing_on_the_wire_changes_the_hub_or_stops_it() -> Result<()> {
     let (row, batch) = Attacker::log(hubs, &attacker.device, &attacker.device);
     let mut line = attacker.greeted().await?;
     let space = space_prefix(&site);
-    line.send(&Message::Vector {
+    line.send(&Message::Vector(Vector {
         space,
         complete: true,
         rows: vec![row],
-    })
+    }))
     .await?;
     line.send(&Message::Batch(batch)).await?;
     line.send(&Message::Ping(6)).await?;
@@ -448,11 +459,11 @@ async fn a_stranger_gets_nothing_and_a_reader_of_a_space_cannot_write_it() -> Re
     let log = row.log;
     let mut line = attacker.greeted().await?;
     let space = space_prefix(&bulletin);
-    line.send(&Message::Vector {
+    line.send(&Message::Vector(Vector {
         space,
         complete: true,
         rows: vec![row],
-    })
+    }))
     .await?;
     line.send(&Message::Batch(batch)).await?;
     let answer = line

@@ -2,7 +2,7 @@
 //! one function, which that function's own tests say; and abuse that breaks no bound (`abuse`).
 //!
 //! Each bound stands once, in `protocol/src/limits.rs` or, for the transport, in `sync/endpoint.rs`, and for
-//! pages in `web.rs` and its files. The table says where it is reached: `s` = `protocol/src/session/tests.rs`,
+//! pages in `web.rs` and its files. The table says where it is reached: `s` = `protocol/src/session/tests.rs`, `S` = `tests/scale.rs` and `h` = `tests/hostile.rs` beside it,
 //! `m` = `message/tests.rs`, `b` = `batch/tests.rs`, `l` = `log/tests.rs`, `d` = `document/tests.rs` with `tests/guard.rs` and `tests/gate.rs`,
 //! `e` = `node/src/sync/endpoint/tests.rs`, `t` = `tls.rs`, `a` = `admission.rs`,
 //! `q` = `node/src/journal/quota.rs`, no letter = this file.
@@ -29,19 +29,24 @@
 //! | connections in all | 2,000 | e `above_the_most_connections_callers_are_turned_away` |
 //! | wrong enrolments | 5 a minute and address, 50 an hour, then none until the hour has passed or a new invite is made | `wrong_invites_are_paused_noted_without_their_code_and_a_new_one_ends_the_pause`, a |
 //! | frame, before allocation | 1 MiB | m `frame_lengths_are_bounded_before_anything_is_allocated` |
-//! | counts: spaces, logs, exceptions, fork headers, scopes, cuts, fields | 256, 5,000, 256, 64, 64, 900, 256 | `lists_end_at_their_bounds`, and of logs in vectors `a_peer_cannot_name_logs_without_end` |
+//! | counts of a frame: offers, rows; of a receipt, proof, grant, revocation, part | 64, 1,024; 256, 64, 64, 900, 256 | `lists_end_at_their_bounds` |
+//! | counts of a session: spaces offered, logs named that are not stored | 16,384, 131,072 | S `a_peer_cannot_offer_spaces_without_end`, `a_peer_cannot_name_logs_without_end`; what must work below them S `a_hub_and_an_operator_of_two_thousand_sites_share_all_of_their_spaces`, `twenty_thousand_logs_of_one_space_come_whole_from_either_side`, and `two_thousand_sites_are_offered_to_an_operator_and_heard_of` |
 //! | change: written, accepted | 64 KiB both; 256 KiB can be carried by a log, for a later version | d `headers_that_ask_for_too_much_are_refused`, `edits_that_break_the_model_are_refused_and_leave_no_trace`, l `a_payload_beyond_the_limit_of_its_kind_is_refused_whole_or_absent` |
 //! | operations, dependencies, keys of a change | 20,000 and no more than bytes, 64, 1 MiB | d `run_lengths_are_counted_before_anything_is_expanded`, `headers_that_ask_for_too_much_are_refused` |
 //! | part, other payloads | 64 KiB | l `a_payload_beyond_the_limit_of_its_kind_is_refused_whole_or_absent` |
 //! | batch: entries | 64 | l `a_run_has_1_to_64_entries`, b `unknown_layouts_forms_and_counts_are_refused` |
 //! | batch: compressed | 512 KiB, not 256: two sections, and a save group that has begun is finished | `a_batch_ends_at_its_bounds` |
-//! | batch: decompressed | 1 MiB a section, checked first | b `a_bomb_is_refused_before_it_goes_off`, `a_batch_ends_at_its_bounds` |
+//! | batch: decompressed | 1 MiB a section and 32 times its packed bytes, checked first | b `a_bomb_is_refused_before_it_goes_off`, `a_section_that_unpacks_to_much_more_than_it_is_worth_is_refused_before_it_is_hashed`, `whatever_an_honest_device_writes_can_be_sent_and_read`, `a_batch_ends_at_its_bounds` |
+//! | batches that do not verify or have no business here | 8 | h `the_eighth_bad_batch_ends_the_session_and_each_before_it_is_answered` |
 //! | unsigned tail | none at all: what no checkpoint covers is not taken, so nothing is staged | l `a_run_never_ends_inside_a_save` |
 //! | batches not committed | 8 | s `a_store_that_takes_long_is_not_a_silent_peer` |
 //! | one log in one record | 1,000 changes, 25,000 operations, 1 MiB, 256 events; then its device goes on in a new log | d `a_flood_fills_its_own_share_and_nobody_elses`, `one_log_puts_so_many_changes_events_and_operations_into_a_record_and_then_a_new_log_goes_on` |
 //! | memory of whatever stands in a change | – | `what_made_automerge_fall_is_judged_in_little_memory`, the fuzz target `change` |
 //! | exceptions of a receipt | 256, the last of which spans the rest | `more_exceptions_than_a_receipt_names_are_spanned_by_its_last` |
-//! | frames that carry nothing new | 10,000, one a second given back | s `a_million_empty_frames_are_cut_off`, `abuse::nothing_on_the_wire_changes_the_hub_or_stops_it` (the code) |
+//! | frames that carry nothing new | 10,000, sixteen a second given back | s `a_million_empty_frames_are_cut_off`, h `what_is_held_already_may_not_be_sent_without_end`, `receipts_that_were_said_may_not_be_said_without_end`, `receipts_that_are_never_kept_are_counted_and_those_that_are_kept_are_not`, `rows_that_grow_without_an_entry_are_counted`, `abuse::nothing_on_the_wire_changes_the_hub_or_stops_it` (the code) |
+//! | bytes of them | 16 MiB, 16 KiB a second given back | h `large_frames_that_mean_nothing_are_cut_off_sooner` |
+//! | receipts and proofs not judged | 256 | h `no_more_is_read_while_too_many_statements_wait` |
+//! | times that a log is asked for again | 64 in a session | h `a_log_is_asked_for_again_only_from_an_earlier_place_and_not_without_end` |
 //! | offers of one space | 16 | s `a_space_that_is_offered_again_and_again_is_cut_off` |
 //! | bytes of a device in a day; one count for all who are unknown | 1 GiB, or what its grant says; what may not count is stored like the rest and counted like it | `a_hub_takes_of_a_device_what_it_may_send_in_a_day_and_the_rest_another_day`, q |
 //! | logs that a device begins in a space in a day, before somebody is told; before no more is taken | 5; 32 | `of_a_device_that_begins_log_after_log_no_more_is_taken_that_day`, q |
@@ -63,7 +68,7 @@ use lianxin_node::command::Command;
 use lianxin_node::error::Code;
 use lianxin_node::sync::endpoint::Endpoint;
 use lianxin_node::sync::{enrol, resolve};
-use lianxin_protocol::authority::{Cut, Grant, Order, Role, Scope, Spaces};
+use lianxin_protocol::authority::{Cut, Grant, Order, Role, Scope, SiteKind, Spaces};
 use lianxin_protocol::batch;
 use lianxin_protocol::codec::Writer;
 use lianxin_protocol::document::digest_of_change;
@@ -74,10 +79,10 @@ use lianxin_protocol::log::{
     digest,
 };
 use lianxin_protocol::message::{
-    ErrorCode, FrameReader, Message, Offer, Row, WireBatch, space_prefix,
+    ErrorCode, FrameReader, Message, Offer, Offers, Row, Vector, WireBatch, space_prefix,
 };
 use lianxin_protocol::part::Part;
-use lianxin_protocol::space::{Space, SpaceId};
+use lianxin_protocol::space::{SiteId, Space, SpaceId};
 use lianxin_tests::fuzz;
 use lianxin_tests::process::{LOOPBACK, Network, now};
 use lianxin_tests::world::HUB;
@@ -207,21 +212,24 @@ fn message_reads(message: &Message) -> bool {
 
 #[test]
 fn lists_end_at_their_bounds() -> Result<()> {
-    at_bound("spaces", limits::SPACES_MAX, |count| {
+    at_bound("offers", limits::OFFERS_MAX, |count| {
         let offer = Offer {
             space: [1; 8],
             digest: [0; 32],
             lacks_receipts: false,
         };
-        message_reads(&Message::Offers(vec![offer; count]))
+        message_reads(&Message::Offers(Offers {
+            spaces: vec![offer; count],
+            complete: true,
+        }))
     })?;
-    at_bound("logs", limits::LOGS_MAX, |count| {
+    at_bound("rows", limits::ROWS_MAX, |count| {
         let rows = rows(count, 1);
-        message_reads(&Message::Vector {
+        message_reads(&Message::Vector(Vector {
             space: [1; 8],
             complete: true,
             rows,
-        })
+        }))
     })?;
     at_bound("scopes", limits::SCOPES_MAX, |count| {
         let scope = Scope::new(Spaces::EverySite, true, false);
@@ -304,13 +312,13 @@ async fn a_peer_cannot_name_logs_without_end() -> Result<()> {
     let mut witness = Witness::new(&network)?;
     let mut line = attacker.greeted().await?;
     let space = space_prefix(&attacker.space(Space::Site(attacker.site)));
-    for part in 0..8 {
-        let first = part * u32::try_from(limits::LOGS_MAX)?;
-        let vector = Message::Vector {
+    for part in 0..130 {
+        let first = part * u32::try_from(limits::ROWS_MAX)?;
+        let vector = Message::Vector(Vector {
             space,
             complete: false,
-            rows: rows(limits::LOGS_MAX, first),
-        };
+            rows: rows(limits::ROWS_MAX, first),
+        });
         if line.send(&vector).await.is_err() {
             break;
         }
@@ -319,6 +327,44 @@ async fn a_peer_cannot_name_logs_without_end() -> Result<()> {
     witness.unharmed("logs without end")?;
     attacker.endpoint.close().await;
     network.hub_stops()
+}
+
+#[test]
+fn two_thousand_sites_are_offered_to_an_operator_and_heard_of() -> Result<()> {
+    let mut world = World::with_stations(1, 1)?;
+    let operator = world.add_operator("HUBB")?;
+    let sites: Vec<_> = (0..2_000_u32)
+        .map(|n| {
+            let letters = [n / 260, n / 10 % 26].map(|n| char::from_u32(u32::from(b'A') + n));
+            let letters = letters.into_iter().flatten().collect::<String>();
+            let mut site = [9; 16];
+            for (to, from) in site.iter_mut().zip(n.to_be_bytes()) {
+                *to = from;
+            }
+            Order::Site {
+                site: SiteId(site),
+                code: format!("{letters}{}", n % 10),
+                name: "示例站".to_owned(),
+                kind: SiteKind::Workstation,
+            }
+        })
+        .filter(|order| !matches!(order, Order::Site { code, .. } if code.starts_with("HU") || code == "EM1"))
+        .collect();
+    for some in sites.chunks(50) {
+        world.transact(HUB, |journal, connection| {
+            journal.order(connection, some, 1 << 41)
+        })?;
+    }
+    let (id, ..) = world.add(1, "路灯不亮")?;
+    // The first session brings the orders, and with them the spaces; the second begins with all of them.
+    world.heal()?;
+    world.heal()?;
+    let authority = world.writer(operator)?.journal.authority();
+    let spaces = authority.spaces().len();
+    ensure!(spaces > sites.len(), "{spaces} spaces at the operator's");
+    ensure!(world.has(operator, &id)?, "the record has not come");
+    ensure!(world.violations.is_empty(), "{:?}", world.violations);
+    world.agree(&[operator])
 }
 
 /// Runs of one log in a space, each of as many entries as these.
@@ -418,11 +464,11 @@ async fn a_batch_ends_at_its_bounds() -> Result<()> {
     let space = space_prefix(&site);
     let (row, batches) = log_of(site, &attacker.device, vec![vec![part(0)]]);
     let whole = batches.first().context("no batch")?;
-    let vector = Message::Vector {
+    let vector = Message::Vector(Vector {
         space,
         complete: true,
         rows: vec![row],
-    };
+    });
     let changed = |change: &dyn Fn(&mut WireBatch)| {
         let mut batch = whole.clone();
         change(&mut batch);
@@ -436,17 +482,26 @@ async fn a_batch_ends_at_its_bounds() -> Result<()> {
     line.refused(ErrorCode::BadFrame).await?;
     // What becomes longer than it may, and what has more entries: signed and sound but for that. It is dropped,
     // and the line goes on.
+    // Packed as well as it can be, which nobody who is honest does.
+    let squeezed = |section: &[u8]| -> Result<_> {
+        let plain = zstd::bulk::decompress(section, 2 * limits::BATCH_DECOMPRESSED_MAX)?;
+        Ok(zstd::bulk::compress(&plain, 3)?)
+    };
     let bomb = zstd::bulk::compress(&vec![0; limits::BATCH_DECOMPRESSED_MAX + 1], 3)?;
     let packed = |run: Vec<NewEntry>| -> Result<_> {
         let (_, batches) = log_of(site, &attacker.device, vec![run]);
         Ok(batches.first().context("no batch")?.packed.clone())
     };
-    let heavy = packed((0..18).map(long_part).collect())?;
+    let mut heavy = packed((0..18).map(long_part).collect())?;
+    heavy.parts = squeezed(&heavy.parts)?;
     ensure!(heavy.parts.len() < 64 * 1024, "it does not compress");
+    let mut dear = packed(vec![long_part(0)])?;
+    dear.parts = squeezed(&dear.parts)?;
     let crowded = packed((0..limits::BATCH_ENTRIES).map(part).collect())?;
     let bombs = [
         changed(&|batch| batch.packed.main.clone_from(&bomb)),
         changed(&|batch| batch.packed = heavy.clone()),
+        changed(&|batch| batch.packed = dear.clone()),
         changed(&|batch| batch.packed = crowded.clone()),
     ];
     for (number, message) in bombs.into_iter().enumerate() {
@@ -484,11 +539,11 @@ async fn more_exceptions_than_a_receipt_names_are_spanned_by_its_last() -> Resul
     let (row, batches) = log_of(site, &attacker.device, runs);
     let mut line = attacker.greeted().await?;
     let space = space_prefix(&site);
-    line.send(&Message::Vector {
+    line.send(&Message::Vector(Vector {
         space,
         complete: true,
         rows: vec![row],
-    })
+    }))
     .await?;
     for batch in batches {
         line.send(&Message::Batch(batch)).await?;

@@ -17,7 +17,7 @@ use lianxin_protocol::log::{
     Run, Tail, digest,
 };
 use lianxin_protocol::message::{
-    ErrorCode, FrameReader, Hello, Message, Offer, PROTOCOL_NOW, WireBatch,
+    ErrorCode, FrameReader, Hello, Message, Offer, Offers, PROTOCOL_NOW, WireBatch,
 };
 use lianxin_protocol::session::{Close, Session, Share};
 use lianxin_protocol::space::{NetworkId, SiteId, Space, SpaceId};
@@ -385,7 +385,10 @@ fn greeted(min: u16, max: u16) -> (Option<Close>, Vec<Message>) {
         max,
         features: 0,
         epoch: [3; 16],
-        spaces: vec![offer],
+        offers: Offers {
+            spaces: vec![offer],
+            complete: true,
+        },
     };
     session.handle_bytes(&Message::Hello(hello).encode(), 1);
     let mut closed = None;

@@ -355,8 +355,8 @@ fn quarantined(world: &mut World, node: usize) -> Result<u64> {
 
 #[test]
 fn a_fork_is_proven_and_frozen_at_one_place_everywhere() -> Result<()> {
-    // A branch as long as the other, a longer one, and one of more than a batch.
-    for more in [0, 1, 40] {
+    // A branch as long as the other, a longer one, one of more than a batch, and one that takes a search.
+    for more in [0, 1, 40, 500] {
         let mut world = World::with_stations(1, 2)?;
         let (before, beyond) = forced_fork(&mut world, more)?;
         world.heal()?;
@@ -371,6 +371,7 @@ fn a_fork_is_proven_and_frozen_at_one_place_everywhere() -> Result<()> {
         world.heal()?;
         let nodes = [HUB, A, B, first];
         let at = frozen_alike(&mut world, &nodes)?;
+        ensure!(world.in_sync, "frozen alike and not in sync");
         ensure!(at == 7, "frozen at {at}, not behind the two records before");
         all_there(&mut world, &nodes, &before)?;
         for node in nodes {

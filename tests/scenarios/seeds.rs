@@ -261,6 +261,7 @@ fn schedule(world: &mut World, seed: u64) -> Result<()> {
     }
     world.claims_hold(&STATIONS)?;
     world.heal()?;
+    ensure!(world.in_sync, "at rest and not in sync");
     ensure!(
         world.violations.is_empty(),
         "sessions ended: {:?}",

@@ -214,7 +214,7 @@ fn the_protocol_is_pure() -> Result<()> {
 fn inside_the_protocol_arrows_run_one_way() -> Result<()> {
     // A module may use those before it. `space` names its ids before keys exist, so it stands in front of
     // `identity`; `part` and `batch` need logs; `authority`, `admit` and `verdict` need them too.
-    const ORDER: [&str; 19] = [
+    const ORDER: [&str; 20] = [
         "limits",
         "base32",
         "codec",
@@ -229,6 +229,7 @@ fn inside_the_protocol_arrows_run_one_way() -> Result<()> {
         "request",
         "admit",
         "verdict",
+        "receipt",
         "message",
         "archive",
         "invite",

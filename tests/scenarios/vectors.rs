@@ -35,11 +35,12 @@ use lianxin_protocol::log::{
     Header, LogId, NewEntry, Position, RecordId, Tail, VerifiedRun, digest,
 };
 use lianxin_protocol::message::{
-    Enrol, Enrolled, ErrorCode, ErrorScope, Exception, FrameReader, Hello, Message, Offer, Receipt,
-    Row, Tip, WireBatch, space_digest, space_prefix,
+    Enrol, Enrolled, ErrorCode, ErrorScope, FrameReader, Hello, Message, Offer, Offers, Row, Tip,
+    Vector, WireBatch, space_digest, space_prefix,
 };
 use lianxin_protocol::number::Number;
 use lianxin_protocol::part::{self, EraseOrder, Erased, ErasureTarget, Part};
+use lianxin_protocol::receipt::{Exception, Receipt};
 use lianxin_protocol::request::{Act, Ask, Datum, Outcome, Refusal, Request};
 use lianxin_protocol::space::{NetworkId, SiteId, Space, SpaceId};
 use lianxin_protocol::words;
@@ -1578,28 +1579,43 @@ fn message_area() -> Result<Area> {
     let frames = [
         (
             "hello",
-            json!({ "type": 1, "min": 1, "max": 1, "features": 0, "epoch": hex(&[0xe1; 16]), "spaces": [offer_json] }),
+            json!({ "type": 1, "min": 1, "max": 1, "features": 0, "epoch": hex(&[0xe1; 16]), "spaces": [offer_json], "complete": false }),
             Message::Hello(Hello {
                 min: 1,
                 max: 1,
                 features: 0,
                 epoch: [0xe1; 16],
-                spaces: vec![offer.clone()],
+                offers: Offers {
+                    spaces: vec![offer.clone()],
+                    complete: false,
+                },
             }),
         ),
         (
             "offers",
-            json!({ "type": 2, "spaces": [offer_json] }),
-            Message::Offers(vec![offer]),
+            json!({ "type": 2, "spaces": [offer_json], "complete": true }),
+            Message::Offers(Offers {
+                spaces: vec![offer.clone()],
+                complete: true,
+            }),
         ),
         (
             "vector",
             json!({ "type": 3, "space": hex(&prefix), "complete": true, "rows": [row_json(&plain), row_json(&full)] }),
-            Message::Vector {
+            Message::Vector(Vector {
                 space: prefix,
                 complete: true,
                 rows: vec![plain, full],
-            },
+            }),
+        ),
+        (
+            "vector-that-goes-on",
+            json!({ "type": 3, "space": hex(&prefix), "complete": false, "rows": [row_json(&plain)] }),
+            Message::Vector(Vector {
+                space: prefix,
+                complete: false,
+                rows: vec![plain],
+            }),
         ),
         (
             "want",
@@ -1706,11 +1722,11 @@ fn message_area() -> Result<Area> {
         read(&long),
     )?;
     let rows = vec![full, plain];
-    let disordered = Message::Vector {
+    let disordered = Message::Vector(Vector {
         space: prefix,
         complete: true,
         rows,
-    }
+    })
     .encode();
     let outcome = read(&disordered);
     area.refuse(
@@ -1718,6 +1734,17 @@ fn message_area() -> Result<Area> {
         "rows ascend by log",
         &disordered,
         outcome,
+    )?;
+    let many = Message::Offers(Offers {
+        spaces: vec![offer; limits::OFFERS_MAX + 1],
+        complete: true,
+    })
+    .encode();
+    area.refuse(
+        "offers-too-many",
+        "a frame has at most 64 offers",
+        &many,
+        read(&many),
     )?;
     let mut odd = Message::Ping(5).encode();
     odd.truncate(odd.len() - 2);
@@ -1993,7 +2020,7 @@ fn grouped(number: usize) -> String {
 fn the_specification_states_the_limits_of_the_program() -> Result<()> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../protocol/SPEC.md");
     let spec = std::fs::read_to_string(path)?;
-    let rows: [(&str, &[usize]); 15] = [
+    let rows: [(&str, &[usize]); 17] = [
         ("BATCH_ENTRIES", &[limits::BATCH_ENTRIES]),
         (
             "CHANGE_MAX, PART_MAX, PAYLOAD_MAX",
@@ -2045,6 +2072,14 @@ fn the_specification_states_the_limits_of_the_program() -> Result<()> {
                 limits::BATCH_COMPRESSED_MAX,
                 limits::BATCH_DECOMPRESSED_MAX,
             ],
+        ),
+        (
+            "OFFERS_MAX, ROWS_MAX",
+            &[limits::OFFERS_MAX, limits::ROWS_MAX],
+        ),
+        (
+            "BATCH_RATIO_MAX, WANTS_MAX",
+            &[limits::BATCH_RATIO_MAX, usize::from(limits::WANTS_MAX)],
         ),
         (
             "SPACES_MAX, LOGS_MAX",

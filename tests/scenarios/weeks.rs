@@ -810,6 +810,7 @@ impl Life<'_> {
         self.receipts_grow(&honest)?;
         self.down.clear();
         self.world.heal()?;
+        ensure!(self.world.in_sync, "at rest and not in sync");
         ensure!(
             self.world.violations.is_empty(),
             "sessions ended: {:?}",

@@ -27,12 +27,13 @@ use lianxin_protocol::log::{
     Header, LogId, NewEntry, Position, RecordId, Run, Tail, VerifiedRun, digest,
 };
 use lianxin_protocol::message::{
-    ErrorCode, ErrorScope, Exception, FrameReader, Hello, Message, Offer, Receipt, Row, Tip,
-    WireBatch, space_digest, space_prefix,
+    ErrorCode, ErrorScope, FrameReader, Hello, Message, Offer, Offers, Row, Tip, Vector, WireBatch,
+    space_digest, space_prefix,
 };
 use lianxin_protocol::part::{EraseOrder, Erased, ErasureTarget, Part};
+use lianxin_protocol::receipt::{Exception, Receipt};
 use lianxin_protocol::request::{Act, Ask, Datum, Outcome, Refusal, Request};
-use lianxin_protocol::session::{Event, Session, Share};
+use lianxin_protocol::session::{Event, Session, Share, Taken};
 use lianxin_protocol::space::{NetworkId, SiteId, Space, SpaceId};
 use lianxin_protocol::verdict::{self, LogFacts};
 
@@ -157,22 +158,30 @@ impl Store {
 
     fn attend(&self, session: &mut Session, event: Event) {
         match event {
-            Event::Received { log, batch } => {
+            Event::Received { log, batch, .. } => {
                 let parts = Parts::Section(&batch.packed.parts);
                 let run = batch::unpack(&log, batch.start, &batch.packed.main, parts);
                 let verified = run.ok().and_then(|run| run.verify(None, 0).ok());
                 if let Some(run) = verified {
                     session.tip_moved(&run.author().space, log, tip(&run));
+                    session.committed(Taken::New);
+                } else {
+                    session.batch_refused(ErrorCode::BadFrame);
                 }
-                session.committed();
             }
             Event::Load(load) => {
                 let mut held = [&self.authority, &self.site].into_iter();
                 let held = held.find(|(_, run)| run.run().log == load.log && load.from == 0);
                 session.loaded(&load, held.map(|(_, run)| wire(run)));
             }
-            Event::Receipt(receipt) => assert!(!receipt.covers(receipt.stored.len)),
-            Event::Fork(proof) => assert!(proof.seq().is_none_or(|seq| seq < u64::MAX)),
+            Event::Receipt(receipt) => {
+                assert!(!receipt.covers(receipt.stored.len));
+                session.statement_judged(Taken::Nothing);
+            }
+            Event::Fork(proof) => {
+                assert!(proof.seq().is_none_or(|seq| seq < u64::MAX));
+                session.statement_judged(Taken::Nothing);
+            }
             Event::ReceiptsWanted(_)
             | Event::PeerAhead { .. }
             | Event::ForkWanted(_)
@@ -185,7 +194,7 @@ impl Store {
 
 fn frame_seeds() -> Vec<Vec<u8>> {
     let store = Store::new();
-    let offers = |known: bool| -> Vec<Offer> {
+    let offers = |known: bool| -> Offers {
         let shares = store.shares();
         let offer = |(id, share): &(SpaceId, Share)| Offer {
             space: space_prefix(id),
@@ -196,30 +205,35 @@ fn frame_seeds() -> Vec<Vec<u8>> {
             },
             lacks_receipts: !known,
         };
-        shares.iter().map(offer).collect()
+        Offers {
+            spaces: shares.iter().map(offer).collect(),
+            complete: true,
+        }
     };
     let hello = |known| {
-        let spaces = offers(known);
+        let offers = offers(known);
         Message::Hello(Hello {
             min: 1,
             max: 1,
             features: 0,
             epoch: [2; 16],
-            spaces,
+            offers,
         })
     };
     let theirs = run(site(), 3, &[part_entry(), change_entry()]);
-    let vector = |run: &VerifiedRun, len| Message::Vector {
-        space: space_prefix(&run.author().space),
-        complete: true,
-        rows: vec![Row {
-            log: run.run().log,
-            len,
-            head: run.end().head.first_chunk().copied().unwrap_or_default(),
-            frozen: false,
-            first: 0,
-            missing: 0,
-        }],
+    let vector = |run: &VerifiedRun, len| {
+        Message::Vector(Vector {
+            space: space_prefix(&run.author().space),
+            complete: true,
+            rows: vec![Row {
+                log: run.run().log,
+                len,
+                head: run.end().head.first_chunk().copied().unwrap_or_default(),
+                frozen: false,
+                first: 0,
+                missing: 0,
+            }],
+        })
     };
     let mine = &store.site.1;
     let receipt = Receipt {

@@ -21,10 +21,11 @@ use lianxin_node::journal::{Journal, Moved};
 use lianxin_node::reply::Reply;
 use lianxin_node::setup::{self, Card, HubInit, Member};
 use lianxin_node::store::Store;
-use lianxin_node::sync::attend::{self, Attendant, Prepared};
+use lianxin_node::sync::attend::{self, Attendant};
 use lianxin_node::writer::Writer;
 use lianxin_protocol::archive::{Audit, Report};
 use lianxin_protocol::authority::{Grant, Order, Role};
+use lianxin_protocol::batch::{self, Parts};
 use lianxin_protocol::hash;
 use lianxin_protocol::identity::{DeviceKey, InviteCode, Signer};
 use lianxin_protocol::limits;
@@ -197,6 +198,8 @@ pub struct World {
     pub overheard: Vec<Overheard>,
     /// Sessions that ended because a peer was said to break the protocol. Honest peers never do.
     pub violations: Vec<Close>,
+    /// Whether both ends of every link said that they hold the same when [`World::heal`] had come to rest.
+    pub in_sync: bool,
     /// What ended links carried.
     pub carried: BTreeMap<u64, Carried>,
     told_behind: BTreeSet<usize>,
@@ -253,6 +256,7 @@ impl World {
             rng: Rng::new(seed),
             overheard: Vec::new(),
             violations: Vec::new(),
+            in_sync: false,
             carried: BTreeMap::new(),
             told_behind: BTreeSet::new(),
             newer: None,
@@ -1078,9 +1082,9 @@ impl World {
             self.told_behind.insert(number);
         }
         let authors = writer.journal.authors();
-        let prepared = end.attendant.prepare(event, &end.session.shared(), |log| {
-            authors.get(log).copied()
-        });
+        let prepared = end
+            .attendant
+            .prepare(event, |log| authors.get(log).copied());
         let Some(prepared) = prepared else {
             return Ok(());
         };
@@ -1206,6 +1210,8 @@ impl World {
             }
         }
         self.run()?;
+        let mut ends = self.links.iter().flat_map(|link| &link.ends);
+        self.in_sync = ends.all(|end| end.session.is_in_sync());
         self.unlink_all();
         Ok(())
     }
@@ -1228,16 +1234,20 @@ impl World {
     pub fn hand_over(&mut self, node: usize, log: LogId, batch: WireBatch) -> Result<()> {
         let journal = &self.writer(node)?.journal;
         let authors = journal.authors();
-        let shared: Vec<_> = journal.authority().spaces().keys().copied().collect();
         let bearer = journal.identity().key();
+        // Whoever brings it says where it belongs.
+        let section = Parts::Section(&batch.packed.parts);
+        let run = batch::unpack(&log, batch.start, &batch.packed.main, section)?;
+        let author = run
+            .verify(authors.get(&log).copied(), 0)
+            .map(|run| run.author());
+        let space = author
+            .map_err(|error| anyhow!("a batch does not verify: {error}"))?
+            .space;
+        let received = Event::Received { space, log, batch };
         let prepared = Attendant::new(bearer)
-            .prepare(Event::Received { log, batch }, &shared, |log| {
-                authors.get(log).copied()
-            })
+            .prepare(received, |log| authors.get(log).copied())
             .context("nothing to do")?;
-        if let Prepared::Bad(code) = &prepared {
-            return Err(anyhow!("a batch does not verify: {code:?}"));
-        }
         self.transact(node, |journal, connection| {
             prepared.attend(journal, connection)
         })?;

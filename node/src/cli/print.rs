@@ -351,6 +351,11 @@ fn sync(value: &Value) -> String {
             number(session, "frame_bytes_out"),
             number(session, "frame_bytes_in"),
         ));
+        if session.get("in_sync") == Some(&Value::Bool(false)) {
+            out.push_str(
+                "the two do not hold the same: a log that forked, or the line broke too early\n",
+            );
+        }
     }
     if out.is_empty() {
         out.push_str("this device follows no hub\n");

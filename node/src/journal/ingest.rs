@@ -13,6 +13,7 @@ use lianxin_protocol::log::{
     VerifiedRun,
 };
 use lianxin_protocol::message::WireBatch;
+use lianxin_protocol::session::search_from;
 use lianxin_protocol::space::{Space, SpaceId};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
@@ -23,8 +24,10 @@ use crate::error::{Code, Error, Result};
 /// What became of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ingested {
-    /// It is in its log, or was there before.
+    /// It is in its log now.
     Stored,
+    /// It was there before, or stands on a branch that is known to contradict what is stored.
+    Known,
     /// Entries before it are missing; ask for the log from here.
     Gap {
         /// Length of the stored log.
@@ -98,13 +101,13 @@ impl Journal {
         }
         let skip = match found {
             Place::Append { skip } => skip,
-            Place::Duplicate => return Ok(Ingested::Stored),
+            Place::Duplicate => return Ok(Ingested::Known),
             Place::Gap { have } => return Ok(Ingested::Gap { have }),
             Place::Fork { seq } => return self.fork(connection, &run, packed, seq),
         };
         if self.logs.get(&id).is_some_and(|log| log.forked.is_some()) {
             // A frozen log takes nothing more: what follows a fork belongs to no agreed history.
-            return Ok(Ingested::Stored);
+            return Ok(Ingested::Known);
         }
         let floor = self.logs.get(&id).map_or(0, |log| log.authority_len);
         let first_new = run.run().entries.get(skip);
@@ -517,10 +520,11 @@ impl Journal {
         let frozen = self.logs.get(&id).and_then(|log| log.forked);
         if frozen.is_some_and(|frozen| frozen.len <= seq) {
             // Proven already; more branches of it would prove nothing more.
-            return Ok(Ingested::Stored);
+            return Ok(Ingested::Known);
         }
         if seq < begins {
-            let from = seq.saturating_sub(limits::BATCH_ENTRIES as u64 - 1);
+            let stored = self.logs.get(&id).map_or(0, |log| log.end.len);
+            let from = search_from(begins, stored);
             return Ok(Ingested::Forked { proof: None, from });
         }
         let key = self.logs.get(&id).map_or(0, |log| log.key);

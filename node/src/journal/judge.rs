@@ -12,7 +12,7 @@ use lianxin_protocol::authority::{
     Authority, Certificate, Order, OrderError, Reason, Role, Succession, Unsettled,
 };
 use lianxin_protocol::log::{EntryId, EntryKind, LogId, VerifiedRun};
-use lianxin_protocol::message::Exception;
+use lianxin_protocol::receipt::Exception;
 use lianxin_protocol::space::Space;
 use lianxin_protocol::verdict::{LogFacts, Verdict, judge};
 use rusqlite::{Connection, params};

@@ -2,7 +2,7 @@
 
 use lianxin_protocol::limits;
 use lianxin_protocol::log::LogId;
-use lianxin_protocol::message::Receipt;
+use lianxin_protocol::receipt::Receipt;
 use lianxin_protocol::space::SpaceId;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
@@ -98,9 +98,8 @@ impl Journal {
     /// # Errors
     /// The store cannot be read.
     pub fn receipts(&self, connection: &Connection, space: &SpaceId) -> Result<Vec<Receipt>> {
-        let of_space = self.logs.values().filter(|log| log.author.space == *space);
         let mut receipts = Vec::new();
-        for log in of_space {
+        for (_, log) in self.logs_of(space) {
             receipts.extend(read_receipt(connection, log.key)?);
         }
         Ok(receipts)
@@ -123,7 +122,7 @@ impl Journal {
         if self.identity.authority.is_some() {
             return Ok(false);
         }
-        for log in self.logs.values().filter(|log| log.author.space == *space) {
+        for (_, log) in self.logs_of(space) {
             if self.is_hubs(&log.author.device) {
                 continue;
             }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use lianxin_protocol::authority::Reason;
 use lianxin_protocol::catalogue::Catalogue;
 use lianxin_protocol::log::LogId;
-use lianxin_protocol::message::Receipt;
+use lianxin_protocol::receipt::Receipt;
 use rusqlite::{Connection, params};
 
 use super::touches;

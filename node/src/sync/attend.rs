@@ -10,8 +10,9 @@ use lianxin_protocol::authority::{Membership, Verb};
 use lianxin_protocol::batch::{self, Packed, Parts};
 use lianxin_protocol::identity::DeviceKey;
 use lianxin_protocol::log::{Author, ForkProof, LogId, VerifiedRun};
-use lianxin_protocol::message::{ErrorCode, ErrorScope, Receipt, WireBatch};
-use lianxin_protocol::session::{Event, Load, Session, Share};
+use lianxin_protocol::message::{ErrorCode, ErrorScope, WireBatch};
+use lianxin_protocol::receipt::Receipt;
+use lianxin_protocol::session::{Event, Load, Session, Share, Taken};
 use lianxin_protocol::space::{Space, SpaceId};
 use rusqlite::Connection;
 
@@ -67,7 +68,7 @@ pub fn shares(
 pub enum Prepared {
     /// A run that verified.
     Run(Box<VerifiedRun>, Packed),
-    /// A batch that did not; it is dropped.
+    /// A batch that did not, or that has no business here; it is dropped.
     Bad(ErrorCode),
     /// To be read and sent.
     Load(Load),
@@ -86,8 +87,12 @@ pub enum Prepared {
 /// What goes back to the session.
 #[derive(Debug)]
 pub enum Answer {
-    /// One received batch is durable, or was dropped.
-    Committed,
+    /// One received batch is durable, or could not be taken.
+    Committed(Taken),
+    /// One received batch was dropped, which is the peer's fault.
+    Bad(ErrorCode),
+    /// One receipt or proof was kept, or was not.
+    Judged(Taken),
     /// What a load gave.
     Loaded(Load, Option<WireBatch>),
     /// Something was refused.
@@ -128,16 +133,15 @@ impl Attendant {
         settles
     }
 
-    /// Unpacks and verifies. `shared` are the spaces of this session: entries of another one have no
-    /// business here, whatever the peer called their log. `known` gives the author of a log that is stored.
+    /// Unpacks and verifies. Entries of another space than the one in which the peer named their log have no
+    /// business here. `known` gives the author of a log that is stored.
     pub fn prepare(
         &mut self,
         event: Event,
-        shared: &[SpaceId],
         known: impl FnOnce(&LogId) -> Option<Author>,
     ) -> Option<Prepared> {
         match event {
-            Event::Received { log, batch } => {
+            Event::Received { space, log, batch } => {
                 let author = self.authors.get(&log).copied().or_else(|| known(&log));
                 let parts = Parts::Section(&batch.packed.parts);
                 let run = batch::unpack(&log, batch.start, &batch.packed.main, parts);
@@ -145,8 +149,10 @@ impl Attendant {
                     return Some(Prepared::Bad(ErrorCode::BadFrame));
                 };
                 match run.verify(author, 0) {
-                    Ok(run) if !shared.contains(&run.author().space) => {
-                        tracing::warn!("a batch of a space that is not shared was dropped");
+                    Ok(run) if run.author().space != space => {
+                        tracing::warn!(
+                            "a batch of another space than its log was named in was dropped"
+                        );
                         Some(Prepared::Bad(ErrorCode::NotAuthorised))
                     }
                     Ok(run) => {
@@ -200,13 +206,22 @@ impl Prepared {
     /// The store failed; the transaction must be rolled back, and nothing was acknowledged.
     pub fn attend(self, journal: &mut Journal, connection: &Connection) -> Result<Vec<Answer>> {
         Ok(match self {
-            Self::Bad(code) => vec![Answer::Committed, Answer::Refuse(code, ErrorScope::Log)],
+            Self::Bad(code) => vec![Answer::Bad(code)],
             Self::Run(run, packed) => {
                 let log = run.run().log;
                 let ingested = journal.ingest(connection, *run, &packed)?;
-                let mut answers = vec![Answer::Committed];
+                let taken = match &ingested {
+                    Ingested::Stored | Ingested::Forked { proof: Some(_), .. } => Taken::New,
+                    Ingested::Known
+                    | Ingested::Gap { .. }
+                    | Ingested::Forked { proof: None, .. }
+                    | Ingested::Incomplete
+                    | Ingested::OverQuota
+                    | Ingested::NotHeld => Taken::Nothing,
+                };
+                let mut answers = vec![Answer::Committed(taken)];
                 match ingested {
-                    Ingested::Stored => {}
+                    Ingested::Stored | Ingested::Known => {}
                     Ingested::Gap { have } => answers.push(Answer::Want(log, have)),
                     Ingested::Forked {
                         proof: Some(proof), ..
@@ -233,12 +248,8 @@ impl Prepared {
                 let mut receipts = Vec::new();
                 if let Some((batch, end)) = &loaded {
                     // One fsync for all that is about to be sent of this log, not one a batch.
-                    let tip = journal
-                        .tips(&load.space)
-                        .get(&load.log)
-                        .map(|tip| tip.position());
-                    if let Some(tip) = tip {
-                        journal.offer(&load.log, tip)?;
+                    if let Some(tip) = journal.tip(&load.log) {
+                        journal.offer(&load.log, tip.position())?;
                     }
                     // A receipt is of use only to who has the entries, so it follows the last of them:
                     // whoever lacks them cannot have asked for it.
@@ -251,15 +262,15 @@ impl Prepared {
                 vec![Answer::Loaded(load, batch), Answer::Receipts(receipts)]
             }
             Self::Receipt(receipt) => {
-                journal.take_receipt(connection, &receipt)?;
-                Vec::new()
+                let kept = journal.take_receipt(connection, &receipt)?;
+                vec![Answer::Judged(Taken::if_kept(kept))]
             }
             Self::Receipts(space) => {
                 vec![Answer::Receipts(journal.receipts(connection, &space)?)]
             }
             Self::Fork(proof) => {
-                journal.take_fork(connection, &proof)?;
-                Vec::new()
+                let kept = journal.take_fork(connection, &proof)?;
+                vec![Answer::Judged(Taken::if_kept(kept))]
             }
             Self::ForkWanted(log) => {
                 let proof = journal.fork_proof(connection, &log)?;
@@ -280,7 +291,9 @@ impl Answer {
     /// Gives it to the session.
     pub fn apply(self, session: &mut Session) {
         match self {
-            Self::Committed => session.committed(),
+            Self::Committed(taken) => session.committed(taken),
+            Self::Bad(code) => session.batch_refused(code),
+            Self::Judged(taken) => session.statement_judged(taken),
             Self::Loaded(load, batch) => session.loaded(&load, batch),
             Self::Refuse(code, scope) => session.refuse(code, scope),
             Self::Want(log, from) => session.want(&log, from),

@@ -4,6 +4,7 @@
 //! side by side: frames are written by a task of their own, so that two peers that both write never
 //! wait for each other, and work for the store is queued and answered over a channel.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use lianxin_protocol::authority::Role;
@@ -82,58 +83,166 @@ pub async fn run(
         line,
         ..
     } = link;
-    let started_ms = net.clock.ms();
     let mut changes = net.changes.subscribe();
-    let mut session = Session::new(net.epoch, started_ms);
-    let shares = ask(net, move |journal, connection| {
-        attend::shares(journal, connection, &peer)
-    })
-    .await?;
-    for (id, share) in shares {
-        session.share(id, share);
-    }
-    session.start();
-    let (frames, writing) = spawn_writer(send);
     let (done, mut answers) = mpsc::unbounded_channel();
-    let mut attendant = Attendant::new(peer);
-    session.handle_bytes(&first, net.clock.ms());
-    let mut close = None;
-    let mut connected = false;
-    let mut was_in_sync = false;
-    let mut asked_lacking = false;
-    let mut progress_ms = started_ms;
-    let mut broken = false;
-    let mut failure = None;
-    while close.is_none() && !broken && failure.is_none() {
-        while let Some(event) = session.poll_event() {
-            progress_ms = net.clock.ms();
-            match event {
-                Event::Connected { .. } => {
-                    connected = true;
-                    net.peer_connected(&peer, &address);
+    let mut talk = Talk::begin(net, (peer, address), until, done).await?;
+    let (frames, writing) = spawn_writer(send);
+    talk.session.handle_bytes(&first, net.clock.ms());
+    while talk.goes_on() {
+        talk.events();
+        if !talk.goes_on() {
+            break;
+        }
+        let Some(wake) = talk.tend() else {
+            continue;
+        };
+        tokio::select! {
+            biased;
+            _ = stop.changed() => talk.session.bye(),
+            Some(answer) = answers.recv() => talk.answered(answer),
+            change = changes.recv() => talk.changed(change),
+            permit = frames.reserve(), if talk.session.has_outgoing() => match permit {
+                Ok(permit) => {
+                    if let Some(frame) = talk.session.poll_transmit(net.clock.ms()) {
+                        permit.send(frame);
+                    }
                 }
-                Event::Closed(why) => close = Some(why),
+                Err(_) => talk.broken = true,
+            },
+            // The writing task ends by itself only when the peer no longer takes what it is owed.
+            () = frames.closed() => talk.broken = true,
+            bytes = receive.read(), if talk.session.wants_input() => talk.heard(bytes),
+            () = sleep(wake) => talk.session.handle_timeout(net.clock.ms()),
+        }
+    }
+    talk.part(frames, writing).await;
+    let traffic = line.traffic();
+    line.close(u32::from(talk.close.as_ref().map_or(0, close_code)));
+    net.peer_gone(&peer);
+    net.writer.after(|journal, _| journal.line_ended());
+    talk.summary((traffic.sent_bytes, traffic.received_bytes))
+}
+
+/// A session with what its loop has to remember.
+struct Talk<'a> {
+    net: &'a Arc<Net>,
+    peer: DeviceKey,
+    address: SocketAddr,
+    until: Until,
+    session: Session,
+    attendant: Attendant,
+    done: mpsc::UnboundedSender<Done>,
+    started_ms: u64,
+    /// When something last moved.
+    progress_ms: u64,
+    connected: bool,
+    in_sync: bool,
+    /// Both sides have held the same at some time.
+    settled: bool,
+    /// The store was asked whether something is missing, and nothing has moved since.
+    asked_lacking: bool,
+    close: Option<Close>,
+    broken: bool,
+    failure: Option<Error>,
+}
+
+impl<'a> Talk<'a> {
+    /// Says Hello with what both devices may hold.
+    async fn begin(
+        net: &'a Arc<Net>,
+        (peer, address): (DeviceKey, SocketAddr),
+        until: Until,
+        done: mpsc::UnboundedSender<Done>,
+    ) -> Result<Self> {
+        let started_ms = net.clock.ms();
+        let mut session = Session::new(net.epoch, started_ms);
+        let shares = ask(net, move |journal, connection| {
+            attend::shares(journal, connection, &peer)
+        });
+        for (id, share) in shares.await? {
+            session.share(id, share);
+        }
+        session.start();
+        Ok(Self {
+            net,
+            peer,
+            address,
+            until,
+            session,
+            attendant: Attendant::new(peer),
+            done,
+            started_ms,
+            progress_ms: started_ms,
+            connected: false,
+            in_sync: false,
+            settled: false,
+            asked_lacking: false,
+            close: None,
+            broken: false,
+            failure: None,
+        })
+    }
+
+    const fn goes_on(&self) -> bool {
+        self.close.is_none() && !self.broken && self.failure.is_none()
+    }
+
+    /// Gives all events to the store.
+    fn events(&mut self) {
+        while let Some(event) = self.session.poll_event() {
+            self.progress_ms = self.net.clock.ms();
+            match event {
+                Event::Connected { version, .. } => {
+                    self.connected = true;
+                    tracing::debug!(version, "the protocol version is settled");
+                    self.net.peer_connected(&self.peer, &self.address);
+                }
+                Event::Closed(why) => self.close = Some(why),
                 Event::Refused {
                     code: ErrorCode::QuotaExceeded,
                 } => {
-                    if net.failure() != Some(Code::Quota) {
+                    if self.net.failure() != Some(Code::Quota) {
                         tracing::warn!("the hub takes no more of this device today");
                     }
-                    net.failed(Some(Code::Quota));
+                    self.net.failed(Some(Code::Quota));
                 }
                 event => {
-                    if matches!(event, Event::Receipt(_)) && net.failure() == Some(Code::Quota) {
-                        net.failed(None);
+                    let receipt = matches!(event, Event::Receipt(_));
+                    if receipt && self.net.failure() == Some(Code::Quota) {
+                        self.net.failed(None);
                     }
-                    dispatch(net, &mut attendant, event, &session.shared(), &done);
+                    self.dispatch(event);
                 }
             }
         }
-        if close.is_some() {
-            break;
+    }
+
+    /// Gives an event to the store; the answer comes over the channel.
+    fn dispatch(&mut self, event: Event) {
+        let prepared = self.attendant.prepare(event, |log| self.net.author(log));
+        let Some(prepared) = prepared else { return };
+        let reply = self.done.clone();
+        if prepared.writes() {
+            self.net.writer.write(
+                move |journal, connection| prepared.attend(journal, connection),
+                move |result| {
+                    drop(reply.send(result.map_or_else(Done::Failed, Done::Answers)));
+                },
+            );
+        } else {
+            self.net.writer.after(move |journal, connection| {
+                let result = prepared.attend(journal, connection);
+                drop(reply.send(result.map_or_else(Done::Failed, Done::Answers)));
+            });
         }
-        if attendant.settles(&session) {
-            net.writer.write(
+    }
+
+    /// Looks at where both sides stand. Says how long to wait for something; `None` if the session has just
+    /// been ended for want of progress.
+    fn tend(&mut self) -> Option<Duration> {
+        let peer = self.peer;
+        if self.attendant.settles(&self.session) {
+            self.net.writer.write(
                 move |journal, connection| journal.peer_agrees(connection, &peer),
                 |result| {
                     if let Err(error) = result {
@@ -142,108 +251,115 @@ pub async fn run(
                 },
             );
         }
-        if session.is_in_sync() && until == Until::InSync && !asked_lacking {
-            asked_lacking = true;
-            was_in_sync = true;
-            let reply = done.clone();
-            net.writer.after(move |journal, connection| {
+        self.in_sync = self.session.is_in_sync();
+        self.settled |= self.in_sync;
+        let ends = self.until == Until::InSync;
+        if self.in_sync && ends && !self.asked_lacking {
+            self.asked_lacking = true;
+            let reply = self.done.clone();
+            self.net.writer.after(move |journal, connection| {
                 let lacking = attend::lacks_any(journal, connection);
                 drop(reply.send(lacking.map_or_else(Done::Failed, Done::Lacking)));
             });
         }
-        let now = net.clock.ms();
-        let stalled = Duration::from_millis(now.saturating_sub(progress_ms));
-        let patience = if was_in_sync { RECEIPT_WAIT } else { STALL };
-        if until == Until::InSync && stalled > patience {
-            session.bye();
-            continue;
+        let now = self.net.clock.ms();
+        let stalled = Duration::from_millis(now.saturating_sub(self.progress_ms));
+        let patience = if self.settled { RECEIPT_WAIT } else { STALL };
+        if ends && stalled > patience {
+            self.session.bye();
+            return None;
         }
-        let wake = session
-            .poll_timeout()
-            .map_or(1_000, |at| at.saturating_sub(now).max(1));
-        let wake = if until == Until::InSync {
+        let next = self.session.poll_timeout();
+        let wake = next.map_or(1_000, |at| at.saturating_sub(now).max(1));
+        Some(Duration::from_millis(if ends {
             wake.min(500)
         } else {
             wake
+        }))
+    }
+
+    /// The store has answered.
+    fn answered(&mut self, answer: Done) {
+        if !matches!(answer, Done::Lacking(_)) {
+            self.progress_ms = self.net.clock.ms();
+        }
+        match answer {
+            Done::Answers(all) => all.into_iter().for_each(|it| it.apply(&mut self.session)),
+            Done::Shares(shares) => attend::apply_shares(&mut self.session, shares),
+            // Nothing is missing: this session has done what it was for.
+            Done::Lacking(false) if self.session.is_in_sync() => self.session.bye(),
+            // Asked again when a commit has moved something.
+            Done::Lacking(_) => self.asked_lacking = self.session.is_in_sync(),
+            Done::Failed(error) => self.failure = Some(error),
+        }
+    }
+
+    /// A commit has moved something; a loop that fell behind looks at everything again.
+    fn changed(&mut self, change: Result<Arc<Moved>, broadcast::error::RecvError>) {
+        let change = match change {
+            Ok(change) => Some(change),
+            Err(broadcast::error::RecvError::Lagged(_)) => None,
+            Err(broadcast::error::RecvError::Closed) => return self.session.bye(),
         };
-        tokio::select! {
-            biased;
-            _ = stop.changed() => session.bye(),
-            Some(answer) = answers.recv() => {
-                if !matches!(answer, Done::Lacking(_)) {
-                    progress_ms = net.clock.ms();
-                }
-                match answer {
-                    Done::Answers(all) => all.into_iter().for_each(|it| it.apply(&mut session)),
-                    Done::Shares(shares) => attend::apply_shares(&mut session, shares),
-                    // Nothing is missing: this session has done what it was for.
-                    Done::Lacking(false) if session.is_in_sync() => session.bye(),
-                    // Asked again when a commit has moved something.
-                    Done::Lacking(_) => asked_lacking = session.is_in_sync(),
-                    Done::Failed(error) => failure = Some(error),
-                }
-            }
-            change = changes.recv() => {
-                let change = change.map(Some).or_else(|error| match error {
-                    broadcast::error::RecvError::Lagged(_) => Ok(None),
-                    broadcast::error::RecvError::Closed => Err(()),
-                });
-                match change {
-                    Ok(change) => {
-                        asked_lacking = false;
-                        follow(net, &mut session, &peer, change.as_deref(), &done);
-                    }
-                    Err(()) => session.bye(),
-                }
-            }
-            permit = frames.reserve(), if session.has_outgoing() => match permit {
-                Ok(permit) => {
-                    if let Some(frame) = session.poll_transmit(net.clock.ms()) {
-                        permit.send(frame);
-                    }
-                }
-                Err(_) => broken = true,
-            },
-            // The writing task ends by itself only when the peer no longer takes what it is owed.
-            () = frames.closed() => broken = true,
-            bytes = receive.read(), if session.wants_input() => match bytes {
-                Ok(Some(bytes)) => session.handle_bytes(&bytes, net.clock.ms()),
-                Ok(None) => broken = true,
-                Err(error) => {
-                    tracing::debug!(error = %error.chain(), "the connection broke");
-                    broken = true;
-                }
-            },
-            () = sleep(Duration::from_millis(wake)) => session.handle_timeout(net.clock.ms()),
+        self.asked_lacking = false;
+        if let Some(moved) = &change {
+            let authority = self.net.writer.authority();
+            let role = authority.and_then(|authority| authority.role(&self.peer));
+            attend::moved(&mut self.session, moved, role == Some(Role::Hub));
+        }
+        if change.is_none_or(|moved| moved.authority) {
+            let (peer, reply) = (self.peer, self.done.clone());
+            self.net.writer.after(move |journal, connection| {
+                let shares = attend::shares(journal, connection, &peer);
+                drop(reply.send(shares.map_or_else(Done::Failed, Done::Shares)));
+            });
         }
     }
-    // What is queued, an error or a goodbye above all, still goes out, unless the peer does not read.
-    // A line that broke has nothing more to tell; what was not confirmed is sent again next time.
-    let goodbye = async {
-        while let Some(frame) = session.poll_transmit(net.clock.ms()).filter(|_| !broken) {
-            if frames.send(frame).await.is_err() {
-                break;
+
+    /// The line has given bytes, or has ended.
+    fn heard(&mut self, bytes: Result<Option<Vec<u8>>>) {
+        match bytes {
+            Ok(Some(bytes)) => self.session.handle_bytes(&bytes, self.net.clock.ms()),
+            Ok(None) => self.broken = true,
+            Err(error) => {
+                tracing::debug!(error = %error.chain(), "the connection broke");
+                self.broken = true;
             }
         }
-        drop(frames);
-        drop(writing.await);
-    };
-    drop(tokio::time::timeout(GOODBYE, goodbye).await);
-    let traffic = line.traffic();
-    line.close(u32::from(close.as_ref().map_or(0, close_code)));
-    net.peer_gone(&peer);
-    net.writer.after(|journal, _| journal.line_ended());
-    if let Some(error) = failure {
-        return Err(error);
     }
-    Ok(Summary {
-        stats: session.stats(),
-        close,
-        connected,
-        in_sync: was_in_sync,
-        elapsed_ms: net.clock.ms().saturating_sub(started_ms),
-        udp_bytes: (traffic.sent_bytes, traffic.received_bytes),
-    })
+
+    /// What is queued, an error or a goodbye above all, still goes out, unless the peer does not read.
+    /// A line that broke has nothing more to tell; what was not confirmed is sent again next time.
+    async fn part(&mut self, frames: mpsc::Sender<Vec<u8>>, writing: Writing) {
+        let goodbye = async {
+            while let Some(frame) = self.next_frame().filter(|_| !self.broken) {
+                if frames.send(frame).await.is_err() {
+                    break;
+                }
+            }
+            drop(frames);
+            drop(writing.await);
+        };
+        drop(tokio::time::timeout(GOODBYE, goodbye).await);
+    }
+
+    fn next_frame(&mut self) -> Option<Vec<u8>> {
+        self.session.poll_transmit(self.net.clock.ms())
+    }
+
+    fn summary(self, udp_bytes: (u64, u64)) -> Result<Summary> {
+        if let Some(error) = self.failure {
+            return Err(error);
+        }
+        Ok(Summary {
+            stats: self.session.stats(),
+            close: self.close,
+            connected: self.connected,
+            in_sync: self.in_sync,
+            elapsed_ms: self.net.clock.ms().saturating_sub(self.started_ms),
+            udp_bytes,
+        })
+    }
 }
 
 fn close_code(close: &Close) -> u16 {
@@ -265,56 +381,6 @@ fn spawn_writer(mut send: SendHalf) -> (mpsc::Sender<Vec<u8>>, Writing) {
         send.finish().await
     });
     (frames, writing)
-}
-
-/// Gives an event to the store; the answer comes over the channel.
-fn dispatch(
-    net: &Arc<Net>,
-    attendant: &mut Attendant,
-    event: Event,
-    shared: &[SpaceId],
-    done: &mpsc::UnboundedSender<Done>,
-) {
-    let prepared = attendant.prepare(event, shared, |log| net.author(log));
-    let Some(prepared) = prepared else { return };
-    let reply = done.clone();
-    if prepared.writes() {
-        net.writer.write(
-            move |journal, connection| prepared.attend(journal, connection),
-            move |result| {
-                drop(reply.send(result.map_or_else(Done::Failed, Done::Answers)));
-            },
-        );
-    } else {
-        net.writer.after(move |journal, connection| {
-            let result = prepared.attend(journal, connection);
-            drop(reply.send(result.map_or_else(Done::Failed, Done::Answers)));
-        });
-    }
-}
-
-/// Tells the session what a commit moved; `None` after falling behind: look at everything again.
-fn follow(
-    net: &Arc<Net>,
-    session: &mut Session,
-    peer: &DeviceKey,
-    change: Option<&Moved>,
-    done: &mpsc::UnboundedSender<Done>,
-) {
-    if let Some(moved) = change {
-        let role = net
-            .writer
-            .authority()
-            .and_then(|authority| authority.role(peer));
-        attend::moved(session, moved, role == Some(Role::Hub));
-    }
-    if change.is_none_or(|moved| moved.authority) {
-        let (peer, reply) = (*peer, done.clone());
-        net.writer.after(move |journal, connection| {
-            let shares = attend::shares(journal, connection, &peer);
-            drop(reply.send(shares.map_or_else(Done::Failed, Done::Shares)));
-        });
-    }
 }
 
 /// Asks the journal something between transactions.

@@ -147,14 +147,13 @@ pub fn finish(journal: &mut Journal, connection: &Connection, bytes: &[u8]) -> R
         return Err(Error::new(Code::HubUnproven, message));
     }
     // All of it is checked before any of it is stored.
-    let shared = [Space::Authority.id(&request.network)];
+    let space = Space::Authority.id(&request.network);
     let mut attendant = Attendant::new(request.hub);
     let mut runs = Vec::new();
     for (log, batch) in grant.authority {
         let known = journal.authors();
-        let prepared = attendant.prepare(Event::Received { log, batch }, &shared, |log| {
-            known.get(log).copied()
-        });
+        let received = Event::Received { space, log, batch };
+        let prepared = attendant.prepare(received, |log| known.get(log).copied());
         match prepared {
             Some(Prepared::Run(run, packed)) => runs.push(Prepared::Run(run, packed)),
             _ => return Err(bad_batch()),
@@ -162,7 +161,7 @@ pub fn finish(journal: &mut Journal, connection: &Connection, bytes: &[u8]) -> R
     }
     for run in runs {
         for answer in run.attend(journal, connection)? {
-            if !matches!(answer, Answer::Committed) {
+            if !matches!(answer, Answer::Committed(_)) {
                 tracing::warn!("a part of the authority log on the stick was not taken");
             }
         }

@@ -9,7 +9,7 @@
 use super::*;
 use crate::identity::Signer;
 use crate::log::{Author, DigestMode, NewEntry, Tail};
-use crate::testing::{self, Random, change, part_entry, save, site_space, space_id};
+use crate::testing::{self, Random, change, change_entry, part_entry, save, site_space, space_id};
 
 type Tested = Result<(), Box<dyn std::error::Error>>;
 
@@ -223,11 +223,7 @@ fn every_truncation_and_every_trailing_byte_is_refused() {
         assert!(refused(&main, &packed.parts), "behind main: {tail:?}");
         assert!(refused(&packed.main, &parts), "behind the parts: {tail:?}");
     }
-    let without = author
-        .push(vec![testing::change_entry(&[1])])
-        .cut()
-        .run()
-        .clone();
+    let without = author.push(vec![change_entry(&[1])]).cut().run().clone();
     let packed = pack(&without);
     for parts in [&empty_frame, &skippable, &compress(&[7])] {
         let parts = Parts::Section(parts);
@@ -285,6 +281,58 @@ fn no_mutation_of_the_bytes_or_of_what_they_compress_does_harm() {
     }
 }
 
+/// As small as zstd makes it.
+fn squeezed(bytes: &[u8]) -> Vec<u8> {
+    let compressor = Compressor::new(LEVEL).ok();
+    let packed = compressor.and_then(|mut it| it.compress(bytes).ok());
+    packed.unwrap_or_default()
+}
+
+#[test]
+fn a_section_that_unpacks_to_much_more_than_it_is_worth_is_refused_before_it_is_hashed() {
+    let run = testing::Author::new(space_id(site_space()), 1, 1)
+        .push(vec![change_entry(&[7; 60_000])])
+        .cut();
+    let (log, start) = (run.run().log, run.run().start);
+    let main = squeezed(&main_section(run.run(), false));
+    assert!(
+        main.len() * limits::BATCH_RATIO_MAX < 60_000,
+        "{}",
+        main.len()
+    );
+    let refused = unpack(&log, start, &main, Parts::Section(&[]));
+    assert_eq!(refused.err(), Some(UnpackError::Compression));
+    let main = pack(run.run()).main;
+    assert!(unpack(&log, start, &main, Parts::Section(&[])).is_ok());
+}
+
+#[test]
+fn whatever_an_honest_device_writes_can_be_sent_and_read() -> Tested {
+    let empty: Vec<_> = (0..62).map(|_| change_entry(&[1])).collect();
+    let letter: Vec<_> = (0..5).map(|n| part_entry(&[n; limits::PART_MAX])).collect();
+    let table = "　　　　　　　　\n".repeat(2_000);
+    let blank = vec![part_entry(table.as_bytes()), change_entry(&[2; 9])];
+    let long = vec![change_entry(&[0; limits::CHANGE_DEFAULT_MAX - 8])];
+    for group in [empty, letter, blank, long] {
+        let mut author = testing::Author::new(space_id(site_space()), 1, 1);
+        let run = author.push(group).cut();
+        let packed = pack(run.run());
+        for section in [&packed.main, &packed.parts] {
+            assert!(section.len() <= limits::BATCH_COMPRESSED_MAX);
+        }
+        let author = author.tail.author;
+        let back = unpack(
+            &run.run().log,
+            run.run().start,
+            &packed.main,
+            section(&packed),
+        )?;
+        assert_eq!(&back, run.run());
+        assert!(verified(back, author));
+    }
+    Ok(())
+}
+
 #[test]
 fn a_bomb_is_refused_before_it_goes_off() {
     let log = testing::Author::new(space_id(site_space()), 1, 1).tail.log;
@@ -296,7 +344,7 @@ fn a_bomb_is_refused_before_it_goes_off() {
     // Does not say its size: no single segment, no size field.
     let silent = [0x28, 0xb5, 0x2f, 0xfd, 0, 0x58, 1, 0, 0];
     // Says little and is much: the size of a real bomb, rewritten.
-    let bomb = compress(&vec![0; limits::BATCH_DECOMPRESSED_MAX + 1]);
+    let bomb = squeezed(&vec![0; limits::BATCH_DECOMPRESSED_MAX + 1]);
     assert!(bomb.len() < 1024);
     let fits = compress(&vec![0; limits::BATCH_DECOMPRESSED_MAX]);
     let mut lies = bomb.clone();
@@ -386,7 +434,7 @@ fn changes_travel_without_what_the_reader_can_compute() {
     author.cut();
     let mut random = Random(5);
     for _ in 0..60 {
-        author.push(vec![testing::change_entry(&random.bytes(100))]);
+        author.push(vec![change_entry(&random.bytes(100))]);
     }
     let packed = pack(author.cut().run());
     assert!(

@@ -12,9 +12,13 @@ use crate::admit::{Place, place};
 use crate::authority::Reason;
 use crate::batch::{Parts, pack, unpack};
 use crate::log::{Branch, EntryId, Position, Run, VerifiedRun};
-use crate::message::{Exception, Message};
+use crate::message::{Message, PROTOCOL_MIN, Row, Vector};
+use crate::receipt::Exception;
 use crate::space::NetworkId;
 use crate::testing::{self, Author, save, signer, site_space, space_id};
+
+mod hostile;
+mod scale;
 
 /// A log as stored: its runs in order.
 #[derive(Clone, Debug, Default)]
@@ -61,6 +65,8 @@ struct Node {
     duplicates: usize,
     /// Do not answer loads and do not commit: a store that is busy.
     busy: bool,
+    /// Act on no proof.
+    stubborn: bool,
 }
 
 fn site() -> SpaceId {
@@ -93,6 +99,7 @@ impl Node {
             frames: Vec::new(),
             duplicates: 0,
             busy: false,
+            stubborn: false,
         }
     }
 
@@ -165,39 +172,52 @@ impl Node {
             .map(VerifiedRun::author);
         let verified = unpacked.and_then(|run| run.verify(known, 0).ok());
         let Some(run) = verified else {
-            self.session
-                .refuse(ErrorCode::BadSignature, ErrorScope::Log);
-            return;
+            return self.session.batch_refused(ErrorCode::BadSignature);
         };
         let log = self.logs.entry(id).or_default();
         let (ids, end) = (log.ids(), log.end(&id));
+        let begins = run.run().start.len;
         let found = place(&run, end, |seq| Ok::<_, Infallible>(ids[at(seq)]));
+        let mut taken = Taken::Nothing;
         match found {
+            Ok(Place::Append { .. }) if log.forked.is_some() => {}
             Ok(Place::Append { skip }) => {
                 self.duplicates += skip;
                 let kept = if skip == 0 { run } else { rest_of(run, skip) };
                 self.store(kept);
+                taken = Taken::New;
             }
             Ok(Place::Duplicate) => self.duplicates += run.ids().len(),
             Ok(Place::Gap { have }) => self.session.want(&id, have),
+            Ok(Place::Fork { .. }) if log.forked.is_some() => {}
+            Ok(Place::Fork { seq }) if seq < begins => {
+                self.session.want(&id, search_from(begins, end.len));
+            }
             Ok(Place::Fork { seq }) => {
                 let proof = prove(log, &run, seq);
-                self.freeze(&proof);
+                taken = self.freeze(&proof);
                 self.session.push_fork(proof);
             }
             Err(never) => match never {},
         }
+        self.session.committed(taken);
     }
 
-    fn freeze(&mut self, proof: &ForkProof) {
-        let Some(seq) = proof.seq() else { return };
-        let Some(log) = self.logs.get_mut(&proof.log) else {
-            return;
+    /// Closes a log at the earliest fork that is proven.
+    fn freeze(&mut self, proof: &ForkProof) -> Taken {
+        let Some(seq) = proof.seq().filter(|_| !self.stubborn) else {
+            return Taken::Nothing;
+        };
+        let log = self.logs.get_mut(&proof.log);
+        let log = log.filter(|log| log.forked.as_ref().is_none_or(|(at, _)| seq < at.len));
+        let Some(log) = log.filter(|log| at(seq) <= log.ids().len()) else {
+            return Taken::Nothing;
         };
         let head = log.ids()[at(seq) - 1].0;
         log.forked = Some((Position { len: seq, head }, Box::new(proof.clone())));
         let tip = log.tip(&proof.log);
         self.session.tip_moved(&proof.author.space, proof.log, tip);
+        Taken::New
     }
 
     /// Acts on events until there are none.
@@ -205,23 +225,28 @@ impl Node {
         let mut any = false;
         while let Some(event) = self.session.poll_event() {
             any = true;
+            let closed = matches!(self.events.last(), Some(Event::Closed(_)));
+            assert!(!closed, "{event:?} after the end");
             self.events.push(event.clone());
             match event {
                 Event::Load(load) if !self.busy => {
                     let batch = self.load(&load);
                     self.session.loaded(&load, batch);
                 }
-                Event::Received { log, batch } if !self.busy => {
-                    self.receive(log, &batch);
-                    self.session.committed();
-                }
+                Event::Received { log, batch, .. } if !self.busy => self.receive(log, &batch),
                 Event::ReceiptsWanted(space) => {
                     for receipt in self.receipts.values().filter(|it| it.space == space) {
                         self.session.push_receipt(receipt.clone());
                     }
                 }
-                Event::Receipt(receipt) => self.receipted.push(receipt),
-                Event::Fork(proof) => self.freeze(&proof),
+                Event::Receipt(receipt) => {
+                    self.receipted.push(receipt);
+                    self.session.statement_judged(Taken::New);
+                }
+                Event::Fork(proof) => {
+                    let taken = self.freeze(&proof);
+                    self.session.statement_judged(taken);
+                }
                 Event::ForkWanted(log) => {
                     let forked = self.logs.get(&log).and_then(|log| log.forked.clone());
                     if let Some((_, proof)) = forked {
@@ -372,7 +397,10 @@ fn hello() -> Hello {
         max: PROTOCOL_NOW,
         features: 0,
         epoch: [1; 16],
-        spaces: vec![offer(authority()), offer(site())],
+        offers: Offers {
+            spaces: vec![offer(authority()), offer(site())],
+            complete: true,
+        },
     }
 }
 
@@ -385,12 +413,17 @@ fn greeted() -> (Node, Author) {
     (node, author)
 }
 
+fn offers(spaces: Vec<Offer>) -> Vec<u8> {
+    let complete = true;
+    Message::Offers(Offers { spaces, complete }).encode()
+}
+
 fn vector(space: SpaceId, rows: Vec<Row>) -> Vec<u8> {
-    Message::Vector {
+    Message::Vector(Vector {
         space: space_prefix(&space),
         complete: true,
         rows,
-    }
+    })
     .encode()
 }
 
@@ -406,9 +439,9 @@ fn when_nothing_changed_one_hello_each_way_is_all() {
     for node in [&a, &b] {
         assert_eq!(node.types(), [1], "Hello and nothing else");
         assert_eq!(node.session.stats().rounds, 1);
-        // Head 6, versions 4, features 4, epoch 16, count 4, tail 2, and 41 for each of two spaces.
-        assert_eq!(node.session.stats().frame_bytes_out, 36 + 2 * 41);
-        assert_eq!(node.session.stats().frame_bytes_in, 36 + 2 * 41);
+        // Head 6, versions 4, features 4, epoch 16, count 4, complete 1, tail 2, and 41 for each of two spaces.
+        assert_eq!(node.session.stats().frame_bytes_out, 37 + 2 * 41);
+        assert_eq!(node.session.stats().frame_bytes_in, 37 + 2 * 41);
     }
 }
 
@@ -1043,7 +1076,7 @@ fn a_device_that_is_turned_away_before_hello_learns_why() {
 fn frames_at_the_wrong_time_and_garbage_close_the_connection() {
     let log = [1; 8];
     let early = [
-        Message::Offers(Vec::new()),
+        Message::Offers(Offers::default()),
         Message::Want { log, from: 0 },
         Message::Ping(1),
         Message::Unknown(999),
@@ -1148,7 +1181,7 @@ fn a_million_empty_frames_are_cut_off() {
         .encode(),
         vector(site(), vec![row]),
         vector(space_id(Space::Hub), Vec::new()),
-        Message::Offers(vec![offer]).encode(),
+        offers(vec![offer]),
         Message::Batch(unknown).encode(),
         Message::Error {
             code: ErrorCode::Busy,
@@ -1181,7 +1214,7 @@ fn a_space_that_is_offered_again_and_again_is_cut_off() {
         lacks_receipts: true,
     };
     for _ in 0..10 {
-        node.hear(&Message::Offers(vec![offer.clone(); 200]).encode(), 1);
+        node.hear(&offers(vec![offer.clone(); 64]), 1);
     }
     assert_eq!(node.closed(), Some(violation(ErrorCode::Busy)));
     assert!(node.events.len() < 50);
@@ -1299,7 +1332,7 @@ fn who_is_not_listened_to_owes_nothing() {
     b.settle();
     assert_eq!(b.closed(), None);
     for _ in 0..9 {
-        b.session.committed();
+        b.session.committed(Taken::New);
     }
     b.session.handle_timeout(30_000);
     b.settle();
@@ -1323,7 +1356,7 @@ fn a_store_that_takes_long_is_not_a_silent_peer() {
     b.settle();
     assert_eq!(b.closed(), None);
     for _ in 0..9 {
-        b.session.committed();
+        b.session.committed(Taken::New);
     }
     assert!(b.session.wants_input());
     b.session.handle_timeout(75_000);

@@ -402,7 +402,7 @@ fn a_missing_title_is_made_of_whole_sentences_of_the_body() -> Tested {
 fn an_edit_sets_and_clears_only_what_it_names() -> Tested {
     let kind = opinion()?;
     let edit = json!({
-        "body": "改后", "topic": null, "title": "", "place": null, "people_count": 3,
+        "title": "改后", "topic": null, "place": null, "people_count": 3,
         "deputies": { "add": ["测试代表乙"], "remove": ["测试代表甲"] },
         "campaign": ["T-C1"],
     });
@@ -420,14 +420,13 @@ fn an_edit_sets_and_clears_only_what_it_names() -> Tested {
         ("place.community", None),
         ("place.grid", None),
         ("place.text", None),
-        ("title", None),
         ("topic", None),
     ];
     assert_eq!(
         draft.facts,
         expected.map(|(key, fact)| (key.to_owned(), fact)).into()
     );
-    assert_eq!(text(&draft, Retention::Text, "body"), Some("改后"));
+    assert_eq!(text(&draft, Retention::Text, "title"), Some("改后"));
     assert_eq!(draft.texts.len(), 1);
     assert_eq!(
         refused(kind.read_edit(&json!({ "category": null }))),
@@ -435,7 +434,7 @@ fn an_edit_sets_and_clears_only_what_it_names() -> Tested {
     );
     assert_eq!(
         refused(kind.read_edit(&json!({ "body": "" }))),
-        one("body", "required")
+        one("body", "fixed")
     );
     let topic = kind
         .read_edit(&json!({ "topic": "health" }))
