@@ -861,7 +861,8 @@ impl Journal {
     /// Whether a key is the hub's: what it wrote needs no receipt.
     #[must_use]
     pub fn is_hubs(&self, device: &DeviceKey) -> bool {
-        self.authority.role(device) == Some(Role::Hub) || self.authority.key() == Some(*device)
+        self.authority.role(device) == Some(Role::Hub)
+            || self.authority.keys().any(|key| key == *device)
     }
 
     // ---- offering ----

@@ -442,8 +442,10 @@ pub struct Audit {
     unsaid: u64,
     /// The file cannot be read on.
     stopped: bool,
-    /// Signs receipts, if the root key certified it.
+    /// The head's key, if the root key certified it.
     authority: Option<DeviceKey>,
+    /// Keys of the logs before the newest, whose receipts hold too.
+    earlier: Vec<DeviceKey>,
     /// The certified authority logs so far.
     stories: BTreeMap<LogId, Story>,
     /// Their ids in the order of the fold, each log from the count at which it begins there: what checkpoints cite.
@@ -519,6 +521,7 @@ impl Audit {
             unsaid: 0,
             stopped: false,
             authority: None,
+            earlier: Vec::new(),
             stories: BTreeMap::new(),
             cited: Vec::new(),
             spaces: 0,
@@ -737,10 +740,10 @@ impl Audit {
     }
 
     fn take_receipt(&mut self, receipt: &Receipt) {
-        let key = self.authority;
+        let mut keys = self.authority.iter().chain(&self.earlier);
+        let signed = keys.any(|key| receipt.verifies(key));
         let Some(log) = self.log() else { return };
-        let holds = key.is_some_and(|key| receipt.verifies(&key))
-            && (receipt.space, receipt.log) == (log.author.space, log.id);
+        let holds = signed && (receipt.space, receipt.log) == (log.author.space, log.id);
         if holds {
             let met = receipt.stored == log.end;
             log.receipt = Some(Stated {
@@ -872,7 +875,11 @@ impl Audit {
         }
         let mut from = 0_usize;
         for (log, trusted) in succession.logs() {
-            let ids = stories.remove(&log).unwrap_or_default().ids;
+            let Story { certificate, ids } = stories.remove(&log).unwrap_or_default();
+            // Without a key that the root certified no receipt holds.
+            let key = certificate.map(|it| it.authority);
+            self.earlier
+                .extend(key.filter(|_| self.authority.is_some()));
             let len = trusted.map_or(0, |end| usize::try_from(end.len).unwrap_or(usize::MAX));
             let reached = len.checked_sub(1).map(|last| ids.get(last).copied());
             if reached.is_some_and(|id| id != trusted.map(|end| end.head)) {

@@ -388,7 +388,7 @@ class Audit:
         self.pinned, self.network, self.key, self.certificate = network, None, None, None
         self.found = {name: 0 for name in ("logs", "entries", "absent", "checkpoints", "receipts", "forks")}
         self.bad, self.unsaid = [], 0
-        self.stories, self.cited = {}, []
+        self.stories, self.cited, self.earlier = {}, [], []
         self.spaces, self.last_space, self.space, self.tips, self.log = 0, None, None, {}, None
 
     def say(self, what):
@@ -470,7 +470,8 @@ class Audit:
         if log.begun or log.seen_receipt or log.seen_fork:
             raise Broken("a receipt at the wrong place")
         log.seen_receipt = True
-        holds = self.key is not None and signed(self.key, "receipt signature", receipt.body, receipt.signature)
+        keys = [self.key, *self.earlier] if self.key is not None else []
+        holds = any(signed(key, "receipt signature", receipt.body, receipt.signature) for key in keys)
         if not holds or (receipt.space, receipt.log) != (log.space, log.id):
             return self.say_log("its receipt does not hold")
         log.receipt = [receipt.stored, False]
@@ -584,6 +585,7 @@ class Audit:
         begin = 0
         for log, trusted in order:
             ids = self.stories[log][1]
+            self.earlier.append(self.stories[log][0].authority)
             length, head = trusted or (0, None)
             if length > 0 and ids[length - 1 : length] != [head]:
                 self.say(f"authority log {log.hex()} does not reach its trusted end")

@@ -229,6 +229,8 @@ def successors(full, first):
     told = lambda heads, cited, made=made: items([full().checkpoint(cited)], heads, made)
     yield "a successor", told(both, (5, after.head)), True
     yield "cites the first beyond its trusted end", told(both, (3, first.head)), True
+    yield "a receipt of the first key", items([full().checkpoint((0, bytes(32))).receipt()], both, made), True
+    yield "a receipt of another key", items([full().checkpoint((0, bytes(32))).receipt(key=STATION)], both, made), False
     yield "cites neither", told(both, (3, b"\x07" * 32)), False
     yield "cites a genesis out of its count", told(both, (2, after.id)), False
     yield "a successor without the first", told([next_one(made)], (0, bytes(32))), False

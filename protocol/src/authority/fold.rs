@@ -88,6 +88,8 @@ pub struct Authority {
     unsettled: Option<Unsettled>,
     /// Of the log that is being folded.
     certificate: Option<Certificate>,
+    /// Keys of all logs folded.
+    keys: Vec<DeviceKey>,
     /// The entry before was a genesis, after which alone a certificate may stand.
     begun: bool,
     name: String,
@@ -123,6 +125,7 @@ impl Authority {
             succession: None,
             unsettled: None,
             certificate: None,
+            keys: Vec::new(),
             begun: true,
             name: String::new(),
             district: String::new(),
@@ -196,6 +199,7 @@ impl Authority {
         if !fits || !certificate.holds(&self.network) {
             return Err(OrderError::NotCertified);
         }
+        self.keys.push(certificate.authority);
         self.certificate = Some(certificate);
         Ok(())
     }
@@ -402,6 +406,13 @@ impl Authority {
     #[must_use]
     pub fn key(&self) -> Option<DeviceKey> {
         self.certificate().map(|known| known.authority)
+    }
+
+    /// The keys whose receipts hold: the newest, and those before it, which signed what was received in their time.
+    /// Only the newest gives new ones.
+    pub fn keys(&self) -> impl Iterator<Item = DeviceKey> {
+        let newest = self.key().filter(|key| !self.keys.contains(key));
+        self.keys.iter().copied().chain(newest)
     }
 
     /// The root key's newest certificate, also where the fold has not reached its log.
