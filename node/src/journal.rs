@@ -15,6 +15,7 @@ mod archive;
 mod arrivals;
 mod asked;
 mod claims;
+mod forks;
 mod ingest;
 mod judge;
 mod offered;
@@ -46,6 +47,8 @@ use crate::error::{Code, Error, Result};
 use crate::store;
 
 pub use archive::Page;
+pub(crate) use forks::Frozen;
+pub use forks::Proven;
 pub use ingest::Ingested;
 use offered::{Found, Offered};
 pub use quota::Unusual;
@@ -117,8 +120,8 @@ pub(crate) struct Log {
     pub(crate) first: (u32, [u8; 32]),
     /// First entry of its last segment.
     pub(crate) last_first: u64,
-    /// The earliest proven fork: position before it.
-    pub(crate) forked: Option<Position>,
+    /// What follows from the earliest proven fork.
+    pub(crate) forked: Option<Frozen>,
     /// Known to touches up to here.
     pub(crate) indexed_len: u64,
     /// Merged up to here.
@@ -128,7 +131,7 @@ pub(crate) struct Log {
 impl Log {
     /// As peers compare it.
     pub(crate) fn tip(&self) -> Tip {
-        let position = self.forked.unwrap_or(self.end);
+        let position = self.forked.map_or(self.end, |frozen| frozen.tip);
         Tip {
             len: position.len,
             head: position.head,
@@ -299,13 +302,23 @@ impl Journal {
         self.quota.roll_back();
         let mut statement = connection.prepare_cached(
             "SELECT id, log, space, device, len, head, authority_len, last_first,
-                    forked_at, indexed_len, judged_len, first_len, first_head
+                    forked_at, indexed_len, judged_len, first_len, first_head, tip_len, tip_head
              FROM logs",
         )?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let log = LogId(row.get(1)?);
-            let forked_at: Option<u64> = row.get(8)?;
+            let forked: Option<u64> = row.get(8)?;
+            let forked = match forked {
+                None => None,
+                Some(at) => {
+                    let (len, head) = (row.get(13)?, row.get(14)?);
+                    Some(Frozen {
+                        at,
+                        tip: Position { len, head },
+                    })
+                }
+            };
             let known = Log {
                 key: row.get(0)?,
                 author: Author {
@@ -319,16 +332,13 @@ impl Journal {
                 authority_len: row.get(6)?,
                 first: (row.get(11)?, row.get(12)?),
                 last_first: row.get(7)?,
-                forked: None,
+                forked,
                 indexed_len: row.get(9)?,
                 judged_len: row.get(10)?,
             };
             let of_space = self.by_space.entry(known.author.space).or_default();
             of_space.insert(log);
             self.logs.insert(log, known);
-            if let Some(seq) = forked_at {
-                self.freeze_at(connection, &log, seq)?;
-            }
         }
         drop(rows);
         drop(statement);
@@ -770,7 +780,8 @@ impl Journal {
             };
             let mut statement = connection.prepare_cached(
                 "UPDATE logs SET len = ?2, head = ?3, authority_len = ?4, last_first = ?5,
-                                 indexed_len = ?6, judged_len = ?7, forked_at = ?8
+                                 indexed_len = ?6, judged_len = ?7, forked_at = ?8,
+                                 tip_len = ?9, tip_head = ?10
                  WHERE id = ?1",
             )?;
             statement.execute(params![
@@ -781,7 +792,9 @@ impl Journal {
                 known.last_first,
                 known.indexed_len,
                 known.judged_len,
-                known.forked.map(|position| position.len),
+                known.forked.map(|frozen| frozen.at),
+                known.forked.map(|frozen| frozen.tip.len),
+                known.forked.map(|frozen| frozen.tip.head),
             ])?;
             self.moved
                 .tips

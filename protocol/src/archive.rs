@@ -71,8 +71,8 @@ pub enum Item {
     },
     /// The newest receipt of the log, before its entries.
     Receipt(Receipt),
-    /// The proof that the log forked, before its entries.
-    Fork(Box<ForkProof>),
+    /// The proof that the log forked, before its entries, and how far it counts in the store.
+    Fork(Box<ForkProof>, Position),
     /// The next entry of the log.
     Entry(Entry),
     /// Covers the entries since the checkpoint before it.
@@ -88,7 +88,7 @@ impl Item {
             Self::Space(_) => 2,
             Self::Log { .. } => 3,
             Self::Receipt(_) => 4,
-            Self::Fork(_) => 5,
+            Self::Fork(..) => 5,
             Self::Entry(_) => 6,
             Self::Checkpoint(_) => 7,
             Self::Digest(_) => 8,
@@ -120,7 +120,10 @@ impl Item {
             Self::Receipt(receipt) => {
                 body.fixed(&receipt.encode());
             }
-            Self::Fork(proof) => proof.write(&mut body),
+            Self::Fork(proof, tip) => {
+                proof.write(&mut body);
+                body.u64(tip.len).fixed(&tip.head);
+            }
             Self::Entry(entry) => {
                 body.u8(u8::from(entry.payload.is_some()));
                 entry.header.write(&mut body);
@@ -159,7 +162,11 @@ impl Item {
                 incarnation: reader.fixed()?,
             },
             4 => return Ok(Self::Receipt(Receipt::decode(body)?)),
-            5 => Self::Fork(Box::new(ForkProof::read(&mut reader)?)),
+            5 => {
+                let proof = Box::new(ForkProof::read(&mut reader)?);
+                let (len, head) = (reader.u64()?, reader.fixed()?);
+                Self::Fork(proof, Position { len, head })
+            }
             6 => {
                 let present = match reader.u8()? {
                     0 => false,
@@ -485,6 +492,8 @@ struct OpenLog {
     begun: bool,
     receipt: Option<Stated>,
     fork: Option<Stated>,
+    /// Of a forked log: how far it counts.
+    frozen: Option<Stated>,
 }
 
 /// A position that a receipt or a proof states, and whether the entries have confirmed it.
@@ -500,12 +509,13 @@ impl OpenLog {
     }
 
     fn tip(&self) -> Tip {
-        let forked = self.fork.filter(|fork| fork.met);
-        let position = forked.map_or(self.end, |fork| fork.position);
+        let forked = self.fork.is_some_and(|fork| fork.met);
+        let frozen = self.frozen.filter(|frozen| forked && frozen.met);
+        let position = frozen.map_or(self.end, |frozen| frozen.position);
         Tip {
             len: position.len,
             head: position.head,
-            frozen: forked.is_some(),
+            frozen: forked,
         }
     }
 }
@@ -622,15 +632,15 @@ impl Audit {
                     {
                         Err("a receipt at the wrong place")
                     }
-                    Item::Fork(_) if log.begun || log.fork.is_some() => {
+                    Item::Fork(..) if log.begun || log.fork.is_some() => {
                         Err("a fork proof at the wrong place")
                     }
                     Item::Receipt(receipt) => {
                         self.take_receipt(&receipt);
                         Ok(())
                     }
-                    Item::Fork(proof) => {
-                        self.take_fork(&proof);
+                    Item::Fork(proof, tip) => {
+                        self.take_fork(&proof, tip);
                         Ok(())
                     }
                     Item::Entry(entry) => {
@@ -715,6 +725,7 @@ impl Audit {
             begun: false,
             receipt: None,
             fork: None,
+            frozen: None,
         });
         self.report.logs += 1;
         Ok(())
@@ -756,18 +767,23 @@ impl Audit {
         }
     }
 
-    fn take_fork(&mut self, proof: &ForkProof) {
+    fn take_fork(&mut self, proof: &ForkProof, tip: Position) {
         let Some(log) = self.log() else { return };
         let first = proof.branches.first().and_then(|it| it.headers.first());
         let of_this_log = (proof.author, proof.log) == (log.author, log.id);
         match (proof.seq().filter(|_| of_this_log), first) {
-            (Some(seq), Some(first)) => {
+            (Some(seq), Some(first)) if tip.len >= seq => {
                 let position = Position {
                     len: seq,
                     head: first.prev,
                 };
                 let met = position == log.end;
                 log.fork = Some(Stated { position, met });
+                let met_tip = tip == log.end;
+                log.frozen = Some(Stated {
+                    position: tip,
+                    met: met_tip,
+                });
                 self.report.forks += u64::from(met);
             }
             _ => self.bad_log("its fork proof does not hold"),
@@ -799,8 +815,9 @@ impl Audit {
         let Some(log) = self.log() else { return };
         log.end = run.end();
         log.floor = run.authority_len();
-        let mut met = [false; 2];
-        for (stated, met) in [&mut log.receipt, &mut log.fork].into_iter().zip(&mut met) {
+        let mut met = [false; 3];
+        let stated = [&mut log.receipt, &mut log.fork, &mut log.frozen];
+        for (stated, met) in stated.into_iter().zip(&mut met) {
             for (entry, id) in entries.iter().zip(run.ids()) {
                 let here = Position {
                     len: entry.header.seq.saturating_add(1),
@@ -812,7 +829,7 @@ impl Audit {
                 }
             }
         }
-        let [receipt, fork] = met;
+        let [receipt, fork, _] = met;
         self.report.receipts += u64::from(receipt);
         self.report.forks += u64::from(fork);
         self.take_story(run);
@@ -923,6 +940,7 @@ impl Audit {
         let open = !log.open.is_empty();
         let lacks = |stated: Option<Stated>| stated.is_some_and(|stated| !stated.met);
         let (receipt, fork) = (lacks(log.receipt), lacks(log.fork));
+        let frozen = lacks(log.frozen) && !fork;
         if open {
             self.bad_log("entries without a checkpoint");
         }
@@ -931,6 +949,9 @@ impl Audit {
         }
         if fork {
             self.bad_log("its fork proof is for entries that are not here");
+        }
+        if frozen {
+            self.bad_log("it is said to count further than its entries here");
         }
         let key = self.authority;
         let Some(log) = self.space.as_mut().and_then(|space| space.log.take()) else {

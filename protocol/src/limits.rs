@@ -63,6 +63,8 @@ pub const LOGS_MAX: usize = 131_072;
 pub const LOGS_A_DAY: u32 = 32;
 /// Logs begun in one space in a day, above which the hub's people are told to look at the device.
 pub const LOGS_UNUSUAL: u32 = 5;
+/// Runs of one log's branches that are kept beside it: a pinned branch parts from what is here by as many at most.
+pub const BRANCH_RUNS_MAX: usize = 1_024;
 /// Bytes that a hub stores of one device in a day, unless its grant says another number: a site's records of some
 /// years at once, and a day's work is a thousandth of it.
 pub const DEVICE_BYTES_A_DAY: u64 = 1024 * 1024 * 1024;

@@ -339,7 +339,7 @@ class Log:
         self.id = derive("log id", space, device, incarnation)
         self.end, self.floor = (0, self.id), 0
         self.open, self.broken, self.begun = [], False, False
-        self.receipt = self.fork = None  # [position, whether the entries have confirmed it]
+        self.receipt = self.fork = self.frozen = None  # [position, whether the entries have confirmed it]
         self.seen_receipt = self.seen_fork = False
         self.story = None  # of the authority space: [its certificate or None, ids of its entries]
 
@@ -377,8 +377,9 @@ class Log:
         return None, ends
 
     def tip(self):
-        frozen = self.fork is not None and self.fork[1]
-        return (self.fork[0] if frozen else self.end) + (frozen,)
+        forked = self.fork is not None and self.fork[1]
+        stated = forked and self.frozen[1]
+        return (self.frozen[0] if stated else self.end) + (forked,)
 
 
 class Audit:
@@ -477,25 +478,31 @@ class Audit:
         log.receipt = [receipt.stored, False]
         self.meet([log.end])
 
-    read_fork = staticmethod(Fork)
+    @staticmethod
+    def read_fork(reader):
+        """The proof, and how far the log counts."""
+        body = Bytes(reader.rest())
+        proof = Fork(Bytes(body.take(max(0, len(body.data) - 40))))
+        return proof, (body.number(8), body.take(32))
 
-    def take_fork(self, proof):
-        log = self.log
+    def take_fork(self, item):
+        (proof, tip), log = item, self.log
         if log.begun or log.seen_fork:
             raise Broken("a fork proof at the wrong place")
         log.seen_fork = True
         position = proof.position()
-        if position is None or (proof.space, proof.device, proof.log) != (log.space, log.device, log.id):
+        if position is None or tip[0] < position[0] or (proof.space, proof.device, proof.log) != (log.space, log.device, log.id):
             return self.say_log("its fork proof does not hold")
-        log.fork = [position, False]
+        log.fork, log.frozen = [position, False], [tip, False]
         self.meet([log.end])
 
     def meet(self, ends):
         """Entries end here: what receipt and proof state of these places is confirmed."""
-        for stated, name in ((self.log.receipt, "receipts"), (self.log.fork, "forks")):
+        for stated, name in ((self.log.receipt, "receipts"), (self.log.fork, "forks"), (self.log.frozen, None)):
             if stated is not None and not stated[1] and stated[0] in ends:
                 stated[1] = True
-                self.found[name] += 1
+                if name is not None:
+                    self.found[name] += 1
 
     def read_entry(self, reader):
         present = reader.flag()
@@ -601,6 +608,8 @@ class Audit:
         for stated, name in ((log.receipt, "receipt"), (log.fork, "fork proof")):
             if stated is not None and not stated[1]:
                 self.say_log(f"its {name} is for entries that are not here")
+        if log.frozen is not None and log.fork[1] and not log.frozen[1]:
+            self.say_log("it is said to count further than its entries here")
         self.tips[log.id], self.log = log.tip(), None
         if log.story is None:
             return

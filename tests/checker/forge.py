@@ -74,7 +74,7 @@ class Log:
         self.front.append((4, body + key.sign("receipt signature", body)))
         return self
 
-    def fork(self, at_seq, before, same=False, gap=0, key=None):
+    def fork(self, at_seq, before, same=False, gap=0, key=None, tip=None):
         """A proof that two branches of two entries each leave this log."""
         branches, device = [], key.public if key else self.device
         for n in (1, 1 if same else 2):
@@ -87,7 +87,8 @@ class Log:
         proof = self.space + device + self.id
         for _, headers, checkpoint in branches:
             proof += u(4, len(headers)) + b"".join(headers) + checkpoint
-        self.front.append((5, proof))
+        length, head = tip or (at_seq, before)
+        self.front.append((5, proof + u(8, length) + head))
         return self
 
     def all(self):
@@ -207,6 +208,11 @@ def cases():
     yield "reason zero", items([full().checkpoint().receipt(ranges=other[:16] + b"\x00")]), False
     yield "empty range", items([full().checkpoint().receipt(ranges=bytes(16) + b"\x01")]), False
     yield "ranges overlap", items([full().checkpoint().receipt(ranges=other + other)]), False
+    whole = full().checkpoint()
+    yield "frozen at a pin", items([full().fork(1, genesis_id, tip=(whole.len, whole.head)).checkpoint()]), True
+    yield "frozen beyond its end", items([full().fork(1, genesis_id, tip=(9, whole.head)).checkpoint()]), False
+    yield "frozen before its fork", items([full().fork(1, genesis_id, tip=(0, whole.id)).checkpoint()]), False
+    yield "frozen elsewhere", items([full().fork(1, genesis_id, tip=(whole.len, genesis_id)).checkpoint()]), False
     yield "fork elsewhere", items([full().fork(2, genesis_id).checkpoint()]), False
     yield "fork beyond", items([full().fork(9, genesis_id).checkpoint()]), False
     yield "fork of one branch", items([full().fork(1, genesis_id, same=True).checkpoint()]), False

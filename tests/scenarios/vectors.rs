@@ -1877,7 +1877,11 @@ fn archive_bytes(fork: Option<ForkProof>) -> Result<Vec<u8>> {
                 head: first.prev,
                 frozen: true,
             };
-            put(&Item::Fork(Box::new(proof)));
+            let end = Position {
+                len: tip.len,
+                head: tip.head,
+            };
+            put(&Item::Fork(Box::new(proof), end));
         }
         for entry in &run.run().entries {
             put(&Item::Entry(entry.clone()));

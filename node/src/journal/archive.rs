@@ -94,8 +94,9 @@ impl Journal {
                 page.put(&Item::Receipt(receipt));
             }
             if let Some(proof) = self.fork_proof(connection, id)? {
-                page.put(&Item::Fork(Box::new(proof)));
-                page.frozen = log.forked;
+                let tip = log.tip().position();
+                page.put(&Item::Fork(Box::new(proof), tip));
+                page.frozen = log.forked.map(|_| tip);
             }
         }
         let mut next = from;

@@ -5,17 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use lianxin_protocol::admit::{Place, place};
 use lianxin_protocol::authority::Reason;
 use lianxin_protocol::batch::{self, Packed, Parts};
-use lianxin_protocol::codec::{Reader, Writer};
-use lianxin_protocol::hash;
 use lianxin_protocol::limits;
 use lianxin_protocol::log::{
-    Branch, Entry, EntryId, EntryKind, ForkProof, GenesisReason, Header, LogId, Position, Run,
-    VerifiedRun,
+    Entry, EntryId, EntryKind, ForkProof, GenesisReason, LogId, Position, Run, VerifiedRun,
 };
 use lianxin_protocol::message::WireBatch;
-use lianxin_protocol::session::search_from;
 use lianxin_protocol::space::{Space, SpaceId};
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, params};
 
 use super::segments::{Segment, entry_key, part, split_key};
 use super::{Journal, insert_part, insert_segment, note_returned, quota, touch, touches_record};
@@ -99,16 +95,18 @@ impl Journal {
         if over {
             return Ok(Ingested::OverQuota);
         }
-        let skip = match found {
-            Place::Append { skip } => skip,
-            Place::Duplicate => return Ok(Ingested::Known),
-            Place::Gap { have } => return Ok(Ingested::Gap { have }),
-            Place::Fork { seq } => return self.fork(connection, &run, packed, seq),
+        let frozen = self.logs.get(&id).and_then(|log| log.forked);
+        let skip = match (found, frozen) {
+            (Place::Duplicate, _) => return Ok(Ingested::Known),
+            (Place::Fork { seq }, frozen) if frozen.is_none_or(|frozen| seq < frozen.at) => {
+                return self.fork(connection, &run, packed, seq);
+            }
+            // A frozen log takes nothing more but what a pin names.
+            (_, Some(_)) => return self.take_branch(connection, &run, packed),
+            (Place::Append { skip }, None) => skip,
+            (Place::Gap { have }, None) => return Ok(Ingested::Gap { have }),
+            (Place::Fork { seq }, None) => return self.fork(connection, &run, packed, seq),
         };
-        if self.logs.get(&id).is_some_and(|log| log.forked.is_some()) {
-            // A frozen log takes nothing more: what follows a fork belongs to no agreed history.
-            return Ok(Ingested::Known);
-        }
         let floor = self.logs.get(&id).map_or(0, |log| log.authority_len);
         let first_new = run.run().entries.get(skip);
         if first_new.is_some_and(|entry| entry.header.authority_len < floor) {
@@ -504,137 +502,6 @@ impl Journal {
         cut_run(log, &segment, parts, segment.start.len)
     }
 
-    // ---- forks ----
-
-    /// Two entries at one place: proves it if the run reaches back to where they part, freezes the
-    /// log there and keeps the other branch.
-    fn fork(
-        &mut self,
-        connection: &Connection,
-        run: &VerifiedRun,
-        packed: &Packed,
-        seq: u64,
-    ) -> Result<Ingested> {
-        let id = run.run().log;
-        let begins = run.run().start.len;
-        let frozen = self.logs.get(&id).and_then(|log| log.forked);
-        if frozen.is_some_and(|frozen| frozen.len <= seq) {
-            // Proven already; more branches of it would prove nothing more.
-            return Ok(Ingested::Known);
-        }
-        if seq < begins {
-            let stored = self.logs.get(&id).map_or(0, |log| log.end.len);
-            let from = search_from(begins, stored);
-            return Ok(Ingested::Forked { proof: None, from });
-        }
-        let key = self.logs.get(&id).map_or(0, |log| log.key);
-        let segment = self.segments.containing(connection, (key, &id), seq)?;
-        let headers = |entries: &[Entry]| -> Vec<Header> {
-            let from = entries.iter().filter(|entry| entry.header.seq >= seq);
-            from.map(|entry| entry.header.clone()).collect()
-        };
-        let mut branches = [
-            Branch {
-                headers: headers(&segment.entries),
-                checkpoint: segment.checkpoint.clone(),
-            },
-            Branch {
-                headers: headers(&run.run().entries),
-                checkpoint: run.run().checkpoint.clone(),
-            },
-        ];
-        branches.sort_by_key(|branch| branch.headers.first().map(Header::id));
-        let proof = ForkProof {
-            author: run.author(),
-            log: id,
-            branches,
-        };
-        let mut statement = connection.prepare_cached(
-            "INSERT OR IGNORE INTO branches (log, head, start, main, parts)
-             VALUES (?1, ?2, ?3, ?4, ?5)",
-        )?;
-        let start = run.run().start.head;
-        statement.execute(params![
-            key,
-            run.end().head,
-            start,
-            packed.main,
-            packed.parts
-        ])?;
-        self.take_fork(connection, &proof)?;
-        Ok(Ingested::Forked {
-            proof: Some(Box::new(proof)),
-            from: seq,
-        })
-    }
-
-    /// Keeps a proof that a log forked, if it holds and is the earliest, and freezes the log there.
-    /// Says whether it was kept.
-    ///
-    /// # Errors
-    /// The store cannot be written; the transaction must be rolled back.
-    pub fn take_fork(&mut self, connection: &Connection, proof: &ForkProof) -> Result<bool> {
-        let Some(log) = self.logs.get(&proof.log).cloned() else {
-            return Ok(false);
-        };
-        let Some(seq) = proof.seq().filter(|_| proof.author == log.author) else {
-            return Ok(false);
-        };
-        let earlier = log.forked.is_some_and(|frozen| frozen.len <= seq);
-        // A device that holds exactly what precedes the fork freezes there as well.
-        if earlier || seq > log.end.len {
-            return Ok(false);
-        }
-        let mut writer = Writer::new();
-        proof.write(&mut writer);
-        let mut statement = connection
-            .prepare_cached("INSERT OR REPLACE INTO forks (log, seq, proof) VALUES (?1, ?2, ?3)")?;
-        statement.execute(params![log.key, seq, writer.into_bytes()])?;
-        self.freeze_at(connection, &proof.log, seq)?;
-        self.touched.insert(proof.log);
-        tracing::error!(log = %hash::Hex(&proof.log.prefix()), seq, "a log forked and was frozen");
-        self.judge_log(connection, &proof.log, 0..log.end.len)?;
-        if log.author.space == Space::Authority.id(&self.identity.network) {
-            self.catch_up_authority(connection)?;
-        }
-        Ok(true)
-    }
-
-    /// The proof that a log forked, for a peer that does not know it.
-    ///
-    /// # Errors
-    /// The store cannot be read.
-    pub fn fork_proof(&self, connection: &Connection, log: &LogId) -> Result<Option<ForkProof>> {
-        let Some(key) = self.logs.get(log).map(|log| log.key) else {
-            return Ok(None);
-        };
-        let mut statement = connection.prepare_cached("SELECT proof FROM forks WHERE log = ?1")?;
-        let bytes: Option<Vec<u8>> = statement.query_row([key], |row| row.get(0)).optional()?;
-        let proof = bytes
-            .map(|bytes| ForkProof::read(&mut Reader::new(&bytes)))
-            .transpose();
-        proof.map_err(|error| {
-            Error::because(Code::StoreCorrupt, "a stored fork proof is damaged", error)
-        })
-    }
-
-    /// Sets the frozen position of a log in memory: what precedes the forked place.
-    pub(super) fn freeze_at(
-        &mut self,
-        connection: &Connection,
-        log: &LogId,
-        seq: u64,
-    ) -> Result<()> {
-        let head = match seq.checked_sub(1) {
-            None => log.0,
-            Some(before) => self.id_at(connection, log, before)?.0,
-        };
-        if let Some(known) = self.logs.get_mut(log) {
-            known.forked = Some(Position { len: seq, head });
-        }
-        Ok(())
-    }
-
     // ---- projections ----
 
     /// Empties touches, exceptions and every projection, and indexes and judges all logs anew. The
@@ -659,27 +526,33 @@ impl Journal {
     }
 }
 
-/// The part of a segment from `from` on, with the payloads of its parts where they are held.
+/// The part of a segment from `at` on, with the payloads of its parts where they are held.
 pub(super) fn cut_run(
     log: &LogId,
     segment: &Segment,
     parts: Vec<Option<Vec<u8>>>,
-    from: u64,
+    at: u64,
 ) -> Result<Run> {
     let run = batch::unpack(log, segment.start, &segment.main, Parts::Rows(parts));
-    let mut run = run.map_err(|error| {
+    let run = run.map_err(|error| {
         Error::because(Code::StoreCorrupt, "a stored segment cannot be read", error)
     })?;
-    let skip = usize::try_from(from - segment.start.len).unwrap_or(usize::MAX);
+    Ok(from(run, at))
+}
+
+/// A run without its entries before `at`.
+pub(super) fn from(mut run: Run, at: u64) -> Run {
+    let skip = at.saturating_sub(run.start.len);
+    let skip = usize::try_from(skip).unwrap_or(usize::MAX);
     if skip > 0 {
         let rest = run.entries.split_off(skip.min(run.entries.len()));
         if let Some(first) = rest.first() {
             run.start = Position {
-                len: from,
+                len: at,
                 head: first.header.prev,
             };
         }
         run.entries = rest;
     }
-    Ok(run)
+    run
 }

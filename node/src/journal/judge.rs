@@ -102,6 +102,7 @@ impl Journal {
         }
         if changed {
             self.moved.authority = true;
+            self.settle_forks(connection)?;
             self.judge_all(connection)?;
         }
         Ok(())
@@ -159,7 +160,7 @@ impl Journal {
                 break;
             };
             // A fork stops the fold, but for what the root key trusts.
-            let held = known.forked.map_or(known.end.len, |fork| fork.len);
+            let held = known.forked.map_or(known.end.len, |frozen| frozen.at);
             let Some(end) = trusted else {
                 let most = stays.filter(|(it, _)| *it == log);
                 plan.push((log, most.map_or(held, |(_, len)| held.min(len))));
@@ -362,6 +363,6 @@ fn facts(id: &LogId, log: &Log) -> LogFacts {
         log: *id,
         author: log.author,
         first: log.first,
-        held_to: log.forked.map_or(u64::MAX, |position| position.len),
+        held_to: log.forked.map_or(u64::MAX, |frozen| frozen.tip.len),
     }
 }

@@ -40,11 +40,9 @@ impl Journal {
                 }
             }
             let judged_len = log.judged_len.min(stored.len);
-            // Of two receipts for the same entries the later one counts, also where the clock stood still or
-            // was set back in between.
+            // Within an epoch the later one counts, also where the clock stood still or was set back in between.
             let before = read_receipt(connection, log.key)?;
-            let before =
-                before.filter(|it| (it.stored.len, it.judged_len) == (stored.len, judged_len));
+            let before = before.filter(|it| it.epoch == self.identity.epoch);
             let after = before.map_or(0, |it| it.received_at_ms.saturating_add(1));
             let receipt = Receipt {
                 space: log.author.space,
@@ -90,15 +88,28 @@ impl Journal {
             }
         }
         let key = self.logs.get(&receipt.log).map_or(0, |log| log.key);
-        if let Some(kept) = read_receipt(connection, key)?
-            && !is_newer(receipt, &kept)
-        {
+        if !self.is_newer(receipt, read_receipt(connection, key)?.as_ref()) {
             return Ok(false);
         }
         write_receipt(connection, key, receipt)?;
+        self.settle_fork(connection, &receipt.log)?;
         self.moved.receipts.push(receipt.clone());
         self.moved.records = true;
         Ok(true)
+    }
+
+    /// Whether a receipt takes the place of the one that is kept: epochs in the order in which orders began them, within
+    /// one the later time. So a hub that was put back can say that it has less than it had. One of an epoch that no order
+    /// names is set aside. This is a strict order: of two devices that hold different ones, one learns, and they do
+    /// not exchange them for ever.
+    fn is_newer(&self, receipt: &Receipt, kept: Option<&Receipt>) -> bool {
+        let rank = |it: &Receipt| self.authority.epoch_rank(&it.epoch);
+        let Some(epoch) = rank(receipt) else {
+            return false;
+        };
+        kept.is_none_or(|kept| {
+            (Some(epoch), receipt.received_at_ms) > (rank(kept), kept.received_at_ms)
+        })
     }
 
     /// The newest receipts of a space.
@@ -163,19 +174,6 @@ impl Journal {
             }
         }
         Ok(own)
-    }
-}
-
-/// Whether a receipt takes the place of the one that is kept. This is a strict order: of two devices that
-/// hold different ones, one learns, and they do not exchange them for ever. The hub's clock decides only
-/// between receipts for the same entries, since it may have been set back.
-fn is_newer(receipt: &Receipt, kept: &Receipt) -> bool {
-    let rank = |it: &Receipt| (it.stored.len, it.judged_len, it.received_at_ms);
-    if receipt.epoch == kept.epoch {
-        rank(receipt) > rank(kept)
-    } else {
-        // A hub that was put back has less than it had.
-        receipt.received_at_ms > kept.received_at_ms
     }
 }
 

@@ -132,8 +132,13 @@ impl Journal {
     }
 
     /// A frozen log has a proof, and the proof says that it is frozen there.
-    fn verify_fork(&self, connection: &Connection, id: &LogId, report: &mut Report) -> Result<()> {
-        let Some(log) = self.logs.get(id) else {
+    fn verify_fork(
+        &mut self,
+        connection: &Connection,
+        id: &LogId,
+        report: &mut Report,
+    ) -> Result<()> {
+        let Some(log) = self.logs.get(id).cloned() else {
             return Ok(());
         };
         let proof = self.fork_proof(connection, id)?;
@@ -148,7 +153,17 @@ impl Journal {
         };
         let holds = match (&proof, log.forked) {
             (None, None) => true,
-            (Some(proof), Some(frozen)) => first(proof) == Some(frozen),
+            (Some(proof), Some(frozen)) => {
+                let head = match frozen.at.checked_sub(1) {
+                    None => id.0,
+                    Some(last) => self.id_at(connection, id, last)?.0,
+                };
+                let before = Position {
+                    len: frozen.at,
+                    head,
+                };
+                first(proof) == Some(before)
+            }
             (None, Some(_)) | (Some(_), None) => false,
         };
         if !holds {

@@ -81,7 +81,7 @@ CREATE TABLE peers (
     path         TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- One row a log. len and head are what is stored; first_len and first_head what its genesis cites of the
+-- One row a log. len and head are what is stored; of a log that forked, tip_len and tip_head are how far it counts; first_len and first_head what its genesis cites of the
 -- authority log, authority_len what its last entry cites; indexed_len is how far touches know it; judged_len how
 -- far its records have been merged since.
 CREATE TABLE logs (
@@ -96,6 +96,8 @@ CREATE TABLE logs (
     first_head    BLOB NOT NULL,
     last_first    INTEGER NOT NULL,
     forked_at     INTEGER,
+    tip_len       INTEGER,
+    tip_head      BLOB,
     indexed_len   INTEGER NOT NULL DEFAULT 0,
     judged_len    INTEGER NOT NULL DEFAULT 0
 ) STRICT;
@@ -124,6 +126,7 @@ CREATE TABLE forks (
 CREATE TABLE branches (
     log   INTEGER NOT NULL,
     head  BLOB NOT NULL,
+    first INTEGER NOT NULL,
     start BLOB NOT NULL,
     main  BLOB NOT NULL,
     parts BLOB NOT NULL,

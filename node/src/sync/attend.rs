@@ -17,7 +17,7 @@ use lianxin_protocol::space::{Space, SpaceId};
 use rusqlite::Connection;
 
 use crate::error::Result;
-use crate::journal::{Ingested, Journal, Moved};
+use crate::journal::{Ingested, Journal, Moved, Proven};
 use crate::requests;
 
 /// What both devices may hold, as it stands in the store: the spaces of a session.
@@ -209,6 +209,7 @@ impl Prepared {
             Self::Bad(code) => vec![Answer::Bad(code)],
             Self::Run(run, packed) => {
                 let log = run.run().log;
+                let before = journal.authority().cited();
                 let ingested = journal.ingest(connection, *run, &packed)?;
                 let taken = match &ingested {
                     Ingested::Stored | Ingested::Forked { proof: Some(_), .. } => Taken::New,
@@ -220,6 +221,15 @@ impl Prepared {
                     | Ingested::NotHeld => Taken::Nothing,
                 };
                 let mut answers = vec![Answer::Committed(taken)];
+                if journal.authority().cited() != before {
+                    // A pin may have come whose branch is not here.
+                    let wanted = journal.branches_wanted(connection)?;
+                    answers.extend(
+                        wanted
+                            .into_iter()
+                            .map(|(log, from)| Answer::Want(log, from)),
+                    );
+                }
                 match ingested {
                     Ingested::Stored | Ingested::Known => {}
                     Ingested::Gap { have } => answers.push(Answer::Want(log, have)),
@@ -269,8 +279,16 @@ impl Prepared {
                 vec![Answer::Receipts(journal.receipts(connection, &space)?)]
             }
             Self::Fork(proof) => {
-                let kept = journal.take_fork(connection, &proof)?;
-                vec![Answer::Judged(Taken::if_kept(kept))]
+                let proven = journal.take_fork(connection, &proof)?;
+                let mut answers = vec![Answer::Judged(Taken::if_kept(proven == Proven::Kept))];
+                if let Proven::Elsewhere { from } = proven {
+                    answers.push(Answer::Want(proof.log, from));
+                }
+                // Who sends a proof holds something else: perhaps the branch that a pin names.
+                let wanted = journal.branches_wanted(connection)?;
+                let wanted = wanted.into_iter().filter(|(log, _)| *log == proof.log);
+                answers.extend(wanted.map(|(log, from)| Answer::Want(log, from)));
+                answers
             }
             Self::ForkWanted(log) => {
                 let proof = journal.fork_proof(connection, &log)?;

@@ -670,9 +670,9 @@ fn a_frozen_log_ends_before_its_fork() -> Tested {
             Item::Space(site_space()),
             log_item(1, 1),
         ];
-        items.push(Item::Fork(Box::new(proof)));
-        items.extend(run_items(&first));
         let (id, mut tip) = tip_of(&first);
+        items.push(Item::Fork(Box::new(proof), first.end()));
+        items.extend(run_items(&first));
         tip.frozen = frozen;
         items.push(Item::Digest(space_digest(&BTreeMap::from([(id, tip)]))));
         items

@@ -1,0 +1,576 @@
+//! Forks: two entries of one log at one place. Proofs freeze, pins decide (SPEC, section 9).
+//!
+//! A proof only stops a log: nothing more is taken of it, and what counted goes on counting. The hub answers every fork, in
+//! the transaction in which it learns of it, with a pin: the place up to which it has stored the log. Every device then
+//! follows the pin's branch, which it fetches if it holds another. So no fork, innocent or hostile, withdraws what a
+//! receipt covers.
+//!
+//! Owns the tables `forks` and `branches`: the earliest proof of each log, and runs of branches that are not in place. When a
+//! pin's branch is whole here, it takes its place in the log, and what stood there becomes a branch. What is in place stays
+//! readable by sequence number, whatever of it counts.
+//!
+//! Rejected: to let the proof itself take back what lies beyond it. A thief who forks below his cut, or a disk that was put
+//! back, would make acknowledged records vanish.
+
+use std::collections::BTreeMap;
+
+use lianxin_protocol::authority::Order;
+use lianxin_protocol::batch::{self, Packed, Parts};
+use lianxin_protocol::codec::{Reader, Writer};
+use lianxin_protocol::hash;
+use lianxin_protocol::limits;
+use lianxin_protocol::log::{
+    Branch, Entry, EntryKind, ForkProof, Header, LogId, Position, Run, VerifiedRun,
+};
+use lianxin_protocol::session::search_from;
+use lianxin_protocol::space::Space;
+use lianxin_protocol::verdict::{self, Held};
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::ingest::Ingested;
+use super::segments::entry_key;
+use super::{Journal, insert_part, insert_segment, mark_stale, read_receipt};
+use crate::error::{Code, Error, Result};
+
+/// A log that is known to have forked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Frozen {
+    /// Place of the earliest proven fork: the first entry of which there are two.
+    pub(crate) at: u64,
+    /// How far it counts, and what peers are told.
+    pub(crate) tip: Position,
+}
+
+/// What became of a proof.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proven {
+    /// It was kept: the log is frozen at an earlier place than before.
+    Kept,
+    /// It says nothing new, or nothing that can be acted on.
+    Nothing,
+    /// This store has another entry before the fork: the log is asked for from there.
+    Elsewhere {
+        /// The first entry to ask for.
+        from: u64,
+    },
+}
+
+/// A run of a branch, as it came.
+struct Row {
+    start: Position,
+    main: Vec<u8>,
+    parts: Vec<u8>,
+}
+
+/// The entries of a log's branches that are not in place, and the log itself.
+struct Branches<'a> {
+    journal: &'a mut Journal,
+    connection: &'a Connection,
+    log: LogId,
+    end: Position,
+    /// By id: place, the id before it, and which row has it.
+    entries: BTreeMap<[u8; 32], (u64, [u8; 32], usize)>,
+    rows: Vec<Row>,
+}
+
+impl<'a> Branches<'a> {
+    fn read(journal: &'a mut Journal, connection: &'a Connection, log: &LogId) -> Result<Self> {
+        let known = journal.logs.get(log);
+        let (key, end) = known.map_or((0, Position::start(log)), |it| (it.key, it.end));
+        let mut statement = connection.prepare_cached(
+            "SELECT first, start, main, parts FROM branches WHERE log = ?1 ORDER BY first, head",
+        )?;
+        let rows = statement.query_map([key], |row| {
+            Ok(Row {
+                start: Position {
+                    len: row.get(0)?,
+                    head: row.get(1)?,
+                },
+                main: row.get(2)?,
+                parts: row.get(3)?,
+            })
+        })?;
+        let rows = rows.collect::<Result<Vec<_>, _>>()?;
+        drop(statement);
+        let mut entries = BTreeMap::new();
+        for (at, row) in rows.iter().enumerate() {
+            for entry in unpacked(log, row, Parts::LeftOut)?.entries {
+                let id = entry.header.id().0;
+                entries
+                    .entry(id)
+                    .or_insert((entry.header.seq, entry.header.prev, at));
+            }
+        }
+        Ok(Self {
+            journal,
+            connection,
+            log: *log,
+            end,
+            entries,
+            rows,
+        })
+    }
+
+    /// Whether the chain in place has this position.
+    fn is_in_place(&mut self, at: Position) -> Result<bool> {
+        Ok(match at.len.checked_sub(1) {
+            None => at.head == self.log.0,
+            Some(_) if at.len > self.end.len => false,
+            Some(last) => self.journal.id_at(self.connection, &self.log, last)?.0 == at.head,
+        })
+    }
+
+    /// The position before this one on its branch.
+    fn before(&self, at: Position) -> Option<Position> {
+        let (seq, prev, _) = self.entries.get(&at.head)?;
+        (seq.saturating_add(1) == at.len).then_some(Position {
+            len: *seq,
+            head: *prev,
+        })
+    }
+
+    /// The rows of the branch that ends with `pin`, from the chain in place on: where it parts, and rows in order.
+    fn path(&mut self, pin: Position) -> Result<Option<(u64, Vec<usize>)>> {
+        let (mut at, mut rows) = (pin, Vec::new());
+        while !self.is_in_place(at)? {
+            let Some((_, _, row)) = self.entries.get(&at.head).copied() else {
+                return Ok(None);
+            };
+            if rows.last() != Some(&row) {
+                rows.push(row);
+            }
+            let Some(before) = self.before(at) else {
+                return Ok(None);
+            };
+            at = before;
+        }
+        rows.reverse();
+        Ok(Some((at.len, rows)))
+    }
+}
+
+impl Held for Branches<'_> {
+    type Error = Error;
+
+    fn end(&self) -> Position {
+        self.end
+    }
+
+    fn head_at(&mut self, end: Position, len: u64) -> Result<Option<[u8; 32]>> {
+        let mut at = end;
+        loop {
+            if len > at.len {
+                return Ok(None);
+            }
+            if self.is_in_place(at)? {
+                return Ok(Some(match len.checked_sub(1) {
+                    None => self.log.0,
+                    Some(last) => self.journal.id_at(self.connection, &self.log, last)?.0,
+                }));
+            }
+            let Some(before) = self.before(at) else {
+                return Ok(None);
+            };
+            if at.len == len {
+                return Ok(Some(at.head));
+            }
+            at = before;
+        }
+    }
+}
+
+fn unpacked(log: &LogId, row: &Row, parts: Parts<'_>) -> Result<Run> {
+    batch::unpack(log, row.start, &row.main, parts)
+        .map_err(|error| Error::because(Code::StoreCorrupt, "a stored branch is damaged", error))
+}
+
+impl Journal {
+    /// Two entries at one place: proves it if the run reaches back to where they part, freezes the
+    /// log and keeps the other branch.
+    pub(super) fn fork(
+        &mut self,
+        connection: &Connection,
+        run: &VerifiedRun,
+        packed: &Packed,
+        seq: u64,
+    ) -> Result<Ingested> {
+        let id = run.run().log;
+        let begins = run.run().start.len;
+        if seq < begins {
+            let stored = self.len_of(&id);
+            let from = search_from(begins, stored);
+            return Ok(Ingested::Forked { proof: None, from });
+        }
+        let key = self.logs.get(&id).map_or(0, |log| log.key);
+        let segment = self.segments.containing(connection, (key, &id), seq)?;
+        let headers = |entries: &[Entry]| -> Vec<Header> {
+            let from = entries.iter().filter(|entry| entry.header.seq >= seq);
+            from.map(|entry| entry.header.clone()).collect()
+        };
+        let mut branches = [
+            Branch {
+                headers: headers(&segment.entries),
+                checkpoint: segment.checkpoint.clone(),
+            },
+            Branch {
+                headers: headers(&run.run().entries),
+                checkpoint: run.run().checkpoint.clone(),
+            },
+        ];
+        branches.sort_by_key(|branch| branch.headers.first().map(Header::id));
+        let proof = ForkProof {
+            author: run.author(),
+            log: id,
+            branches,
+        };
+        keep_branch(connection, key, run, packed)?;
+        self.take_fork(connection, &proof)?;
+        Ok(Ingested::Forked {
+            proof: Some(Box::new(proof)),
+            from: seq,
+        })
+    }
+
+    /// Takes a run of a frozen log if it can lead to a pinned place that is not here, and follows the pin once its
+    /// branch is whole.
+    pub(super) fn take_branch(
+        &mut self,
+        connection: &Connection,
+        run: &VerifiedRun,
+        packed: &Packed,
+    ) -> Result<Ingested> {
+        let id = run.run().log;
+        let pins = self.authority.pins(&id);
+        let lacks = {
+            let mut branches = Branches::read(self, connection, &id)?;
+            let full = branches.rows.len() >= limits::BRANCH_RUNS_MAX;
+            !full && !verdict::pins_to_fetch(&pins, &mut branches)?.is_empty()
+        };
+        if !lacks {
+            return Ok(Ingested::Known);
+        }
+        let key = self.logs.get(&id).map_or(0, |log| log.key);
+        keep_branch(connection, key, run, packed)?;
+        self.settle_fork(connection, &id)?;
+        if run.author().space == Space::Authority.id(&self.identity.network) {
+            self.fold_authority(connection)?;
+        }
+        Ok(Ingested::Stored)
+    }
+
+    /// Keeps a proof that a log forked, if it holds, is the earliest, and speaks of this store's chain, and freezes the log. It
+    /// is passed on only then: who holds another chain before the fork asks for that first.
+    ///
+    /// # Errors
+    /// The store cannot be written; the transaction must be rolled back.
+    pub fn take_fork(&mut self, connection: &Connection, proof: &ForkProof) -> Result<Proven> {
+        let Some(log) = self.logs.get(&proof.log).cloned() else {
+            return Ok(Proven::Nothing);
+        };
+        let Some(seq) = proof.seq().filter(|_| proof.author == log.author) else {
+            return Ok(Proven::Nothing);
+        };
+        let earlier = log.forked.is_some_and(|frozen| frozen.at <= seq);
+        // A device that holds exactly what precedes the fork freezes there as well.
+        if earlier || seq > log.end.len {
+            return Ok(Proven::Nothing);
+        }
+        let [branch, _] = &proof.branches;
+        let prev = branch.headers.first().map(|header| header.prev);
+        let mine = match seq.checked_sub(1) {
+            None => proof.log.0,
+            Some(before) => self.id_at(connection, &proof.log, before)?.0,
+        };
+        if prev != Some(mine) {
+            let from = search_from(seq, log.end.len);
+            return Ok(Proven::Elsewhere { from });
+        }
+        let mut writer = Writer::new();
+        proof.write(&mut writer);
+        let mut statement = connection
+            .prepare_cached("INSERT OR REPLACE INTO forks (log, seq, proof) VALUES (?1, ?2, ?3)")?;
+        statement.execute(params![log.key, seq, writer.into_bytes()])?;
+        if let Some(known) = self.logs.get_mut(&proof.log) {
+            let tip = known.tip().position();
+            known.forked = Some(Frozen { at: seq, tip });
+        }
+        self.touched.insert(proof.log);
+        tracing::error!(log = %hash::Hex(&proof.log.prefix()), seq, "a log forked and was frozen");
+        self.pin(connection, &proof.log, log.end)?;
+        self.settle_fork(connection, &proof.log)?;
+        if log.author.space == Space::Authority.id(&self.identity.network) {
+            self.catch_up_authority(connection)?;
+        }
+        Ok(Proven::Kept)
+    }
+
+    /// The hub's answer to a fork: what it has stored counts, if no pin says so already.
+    fn pin(&mut self, connection: &Connection, log: &LogId, stored: Position) -> Result<()> {
+        let space = self.logs.get(log).map(|known| known.author.space);
+        let is_authority = space == Some(Space::Authority.id(&self.identity.network));
+        let longest = self.authority.pins(log).iter().map(|pin| pin.len).max();
+        let is_hub = self.identity.authority.is_some() && !is_authority;
+        if !is_hub || stored.len == 0 || longest.is_some_and(|longest| longest >= stored.len) {
+            return Ok(());
+        }
+        let order = Order::Pin {
+            log: *log,
+            position: stored,
+        };
+        match self.order(connection, &[order], self.wall.now_ms()) {
+            // A hub that was put back gives no orders. Until it does again the log stays frozen, and counts.
+            Err(error) if error.leaves_nothing() => {
+                tracing::error!(error = %error.chain(), "the hub cannot answer a fork");
+                Ok(())
+            }
+            pinned => pinned,
+        }
+    }
+
+    /// Orders have come that may say more of the logs that are frozen. Of authority logs certificates decide, before they
+    /// are folded.
+    pub(super) fn settle_forks(&mut self, connection: &Connection) -> Result<()> {
+        let authority = Space::Authority.id(&self.identity.network);
+        let frozen = self.logs.iter();
+        let frozen = frozen.filter(|(_, log)| log.forked.is_some() && log.author.space != authority);
+        let frozen: Vec<_> = frozen.map(|(id, _)| *id).collect();
+        for id in frozen {
+            self.settle_fork(connection, &id)?;
+        }
+        Ok(())
+    }
+
+    /// Follows the pin of a frozen log if its branch is whole here, and says how far the log counts.
+    pub(super) fn settle_fork(&mut self, connection: &Connection, id: &LogId) -> Result<()> {
+        let Some(frozen) = self.logs.get(id).and_then(|log| log.forked) else {
+            return Ok(());
+        };
+        let pins = self.authority.pins(id);
+        let key = self.logs.get(id).map_or(0, |log| log.key);
+        let receipt = read_receipt(connection, key)?.map(|receipt| receipt.stored);
+        let path = {
+            let mut branches = Branches::read(self, connection, id)?;
+            match verdict::branch_to_follow(&pins, receipt, &mut branches)? {
+                None => None,
+                Some(pin) => {
+                    let path = branches.path(pin)?;
+                    path.map(|(parts_at, rows)| (pin, parts_at, rows, branches.rows))
+                }
+            }
+        };
+        if let Some((pin, parts_at, order, rows)) = path {
+            self.follow(connection, id, (pin, parts_at), &order, &rows)?;
+        }
+        let mut branches = Branches::read(self, connection, id)?;
+        let end = branches.end;
+        let tip = verdict::frozen_tip(frozen.at, &pins, receipt, &mut branches)?;
+        if let Some(known) = self.logs.get_mut(id) {
+            known.forked = Some(Frozen {
+                at: frozen.at.min(end.len),
+                tip,
+            });
+        }
+        self.touched.insert(*id);
+        self.unreceipted.insert(*id);
+        self.judge_log(connection, id, 0..end.len)
+    }
+
+    /// Puts the branch of a pin in place of what stands in a log from where they part on, and keeps that as a branch. Of
+    /// a segment in which they part the branch must have all: it is asked for from there.
+    fn follow(
+        &mut self,
+        connection: &Connection,
+        id: &LogId,
+        (pin, parts_at): (Position, u64),
+        order: &[usize],
+        rows: &[Row],
+    ) -> Result<()> {
+        let Some(log) = self.logs.get(id).cloned() else {
+            return Ok(());
+        };
+        let from = self.boundary(connection, id, parts_at)?;
+        // Runs that follow each other from there to the pin, each cut to begin where the one before ends.
+        let (mut at, mut runs) = (from, Vec::new());
+        for row in order.iter().filter_map(|row| rows.get(*row)) {
+            if at >= pin.len {
+                break;
+            }
+            let run = unpacked(id, row, Parts::Section(&row.parts))?;
+            if run.checkpoint.len <= at {
+                continue;
+            }
+            if run.start.len > at {
+                return Ok(());
+            }
+            let run = super::ingest::from(run, at);
+            at = run.checkpoint.len;
+            runs.push(run);
+        }
+        if at < pin.len {
+            return Ok(());
+        }
+        tracing::warn!(log = %hash::Hex(&id.prefix()), parts_at, "another branch of a log is followed");
+        self.set_aside(connection, id, from)?;
+        for run in &runs {
+            let first = entry_key(log.key, run.start.len)?;
+            let count = u16::try_from(run.entries.len()).unwrap_or(u16::MAX);
+            insert_segment(
+                connection,
+                first,
+                count,
+                &run.start.head,
+                &batch::pack_main(run),
+            )?;
+            for entry in run
+                .entries
+                .iter()
+                .filter(|it| it.header.kind == EntryKind::Part)
+            {
+                if let Some(payload) = &entry.payload {
+                    insert_part(connection, entry_key(log.key, entry.header.seq)?, payload)?;
+                }
+            }
+            connection
+                .prepare_cached("DELETE FROM branches WHERE log = ?1 AND head = ?2")?
+                .execute(params![log.key, run.checkpoint.head])?;
+        }
+        let last = runs.last();
+        if let (Some(known), Some(last)) = (self.logs.get_mut(id), last) {
+            known.end = Position {
+                len: last.checkpoint.len,
+                head: last.checkpoint.head,
+            };
+            known.last_first = last.start.len;
+            known.authority_len = last.entries.last().map_or(0, |it| it.header.authority_len);
+            known.indexed_len = known.indexed_len.min(from);
+            known.judged_len = known.judged_len.min(from);
+        }
+        self.segments.clear();
+        self.tails.remove(id);
+        if self.is_own(&log.author) {
+            self.open_tail(connection, id)?;
+        }
+        self.note_arrived(id);
+        self.moved.stale = true;
+        Ok(())
+    }
+
+    /// Where a branch that parts from the chain in place there must begin to take its place: a segment is kept whole.
+    fn boundary(&mut self, connection: &Connection, id: &LogId, parts_at: u64) -> Result<u64> {
+        let Some(log) = self.logs.get(id).cloned() else {
+            return Ok(0);
+        };
+        if parts_at >= log.end.len {
+            return Ok(log.end.len);
+        }
+        let segment = self
+            .segments
+            .containing(connection, (log.key, id), parts_at)?;
+        Ok(segment.start.len)
+    }
+
+    /// Makes a branch of what stands in a log from a segment's beginning on, with nothing left of it in projections.
+    fn set_aside(&mut self, connection: &Connection, id: &LogId, from: u64) -> Result<()> {
+        let Some(log) = self.logs.get(id).cloned() else {
+            return Ok(());
+        };
+        let mut at = from;
+        while at < log.end.len {
+            let run = self.run_at(connection, id, at)?;
+            let packed = batch::pack(&run);
+            let mut statement = connection.prepare_cached(INSERT_BRANCH)?;
+            statement.execute(params![
+                log.key,
+                run.checkpoint.head,
+                run.start.len,
+                run.start.head,
+                packed.main,
+                packed.parts
+            ])?;
+            at = run.checkpoint.len;
+        }
+        mark_stale(connection, log.key, &(from..log.end.len))?;
+        let (first, after) = (entry_key(log.key, from)?, entry_key(log.key, log.end.len)?);
+        for table in [
+            "segments", "parts", "touches", "held", "requests", "answers",
+        ] {
+            let sql = format!("DELETE FROM {table} WHERE entry >= ?1 AND entry < ?2");
+            connection.execute(&sql, [first, after])?;
+        }
+        let sql = "DELETE FROM arrivals WHERE hub = ?1 AND place >= ?2";
+        connection.execute(sql, params![log.key, from])?;
+        Ok(())
+    }
+
+    /// The logs of which a pinned branch is not here, and from where each is to be asked for.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn branches_wanted(&mut self, connection: &Connection) -> Result<Vec<(LogId, u64)>> {
+        let frozen = self.logs.iter();
+        let frozen = frozen.filter_map(|(id, log)| Some((*id, log.forked?.at)));
+        let frozen: Vec<_> = frozen.collect();
+        let mut wanted = Vec::new();
+        for (id, at) in frozen {
+            wanted.extend(self.branch_wanted(connection, &id, at)?);
+        }
+        Ok(wanted)
+    }
+
+    fn branch_wanted(
+        &mut self,
+        connection: &Connection,
+        id: &LogId,
+        at: u64,
+    ) -> Result<Option<(LogId, u64)>> {
+        let pins = self.authority.pins(id);
+        let lacks = {
+            let mut branches = Branches::read(self, connection, id)?;
+            !verdict::pins_to_fetch(&pins, &mut branches)?.is_empty()
+        };
+        if !lacks {
+            return Ok(None);
+        }
+        Ok(Some((*id, self.boundary(connection, id, at)?)))
+    }
+
+    /// The proof that a log forked, for a peer that does not know it.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn fork_proof(&self, connection: &Connection, log: &LogId) -> Result<Option<ForkProof>> {
+        let Some(key) = self.logs.get(log).map(|log| log.key) else {
+            return Ok(None);
+        };
+        let mut statement = connection.prepare_cached("SELECT proof FROM forks WHERE log = ?1")?;
+        let bytes: Option<Vec<u8>> = statement.query_row([key], |row| row.get(0)).optional()?;
+        let proof = bytes
+            .map(|bytes| ForkProof::read(&mut Reader::new(&bytes)))
+            .transpose();
+        proof.map_err(|error| {
+            Error::because(Code::StoreCorrupt, "a stored fork proof is damaged", error)
+        })
+    }
+}
+
+const INSERT_BRANCH: &str = "INSERT OR REPLACE INTO branches (log, head, first, start, main, parts)
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+
+fn keep_branch(
+    connection: &Connection,
+    log: i64,
+    run: &VerifiedRun,
+    packed: &Packed,
+) -> Result<()> {
+    let start = run.run().start;
+    let mut statement = connection.prepare_cached(INSERT_BRANCH)?;
+    statement.execute(params![
+        log,
+        run.end().head,
+        start.len,
+        start.head,
+        packed.main,
+        packed.parts
+    ])?;
+    Ok(())
+}
