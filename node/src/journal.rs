@@ -19,6 +19,7 @@ mod forks;
 mod ingest;
 mod judge;
 mod offered;
+mod payloads;
 mod quota;
 mod receipts;
 pub(crate) mod segments;
@@ -534,7 +535,12 @@ impl Journal {
             known.indexed_len = tail.end.len;
         }
         let log_key = known.key;
-        let indexed = |kind| matches!(kind, EntryKind::Request | EntryKind::Arrival);
+        let indexed = |kind| {
+            matches!(
+                kind,
+                EntryKind::Request | EntryKind::Arrival | EntryKind::Erase
+            )
+        };
         let indexed: Vec<_> = tail
             .entries
             .iter()
@@ -1053,7 +1059,7 @@ fn mark_stale(connection: &Connection, log: i64, range: &Range<u64>) -> Result<(
     Ok(())
 }
 
-/// What of a log does not count: by rights, cuts and forks, and by the gate.
+/// What of a log does not count, by rights, cuts and forks and by the gate, and the parts that are missing.
 ///
 /// # Errors
 /// The store cannot be read.
@@ -1077,6 +1083,7 @@ pub(crate) fn withheld(connection: &Connection, log: i64) -> Result<Vec<Exceptio
             });
         }
     }
+    all.extend(payloads::missing(connection, log)?);
     all.sort_by_key(|exception| exception.range.start);
     merge_ranges(&mut all);
     Ok(all)

@@ -9,8 +9,10 @@ use lianxin_node::error::{Code, Error};
 use lianxin_node::records;
 use lianxin_protocol::arrival::{self, Arrival};
 use lianxin_protocol::authority::Reason;
+use lianxin_protocol::batch::{self, Parts};
 use lianxin_protocol::document::{Document, Edit, Scalar};
 use lianxin_protocol::log::{DigestMode, EntryKind, NewEntry, Position, RecordId, digest};
+use lianxin_protocol::message::WireBatch;
 use lianxin_protocol::space::{Space, SpaceId};
 use lianxin_tests::World;
 use lianxin_tests::world::{HUB, code_of, text};
@@ -420,4 +422,67 @@ fn a_record_has_arrived_when_the_hub_first_stored_it_and_everyone_says_so_for_ev
         ensure!(arrived(&mut world, node, &first)? == said, "node {node}");
     }
     world.agree(&[VICTIM, HOSTILE, operator])
+}
+
+#[test]
+fn a_part_that_a_relay_strips_is_missed_by_the_hub_and_comes_from_whoever_has_it() -> Result<()> {
+    let mut world = World::with_stations(1, 2)?;
+    let (id, ..) = world.add(VICTIM, "路灯不亮")?;
+    let victim = world.node(VICTIM)?.key;
+    let log = *world
+        .logs_of(VICTIM, &victim)?
+        .keys()
+        .next()
+        .context("no log")?;
+    // The other station relays the log, without its texts.
+    let batch = world.batch(VICTIM, &log, 0)?.context("no batch")?;
+    let run = batch::unpack(&log, batch.start, &batch.packed.main, Parts::LeftOut)?;
+    let packed = batch::pack(&run);
+    ensure!(packed.parts.is_empty(), "texts are in it");
+    world.hand_over(
+        HUB,
+        log,
+        WireBatch {
+            packed,
+            ..batch.clone()
+        },
+    )?;
+    world.merge(HUB)?;
+    let shown = world.show(HUB, &id)?;
+    ensure!(text(&shown, "state") == "sending", "{shown}");
+    ensure!(
+        shown.pointer("/fields/body").is_none_or(Value::is_null),
+        "{shown}"
+    );
+    // Digests are equal, and the texts are asked for and come all the same; only then does a receipt cover the record. The
+    // third device was given the log while the hub lacked them: it asks when it meets the hub again.
+    world.heal()?;
+    world.unlink_all();
+    world.heal()?;
+    for node in [HUB, VICTIM, HOSTILE] {
+        let shown = world.show(node, &id)?;
+        ensure!(
+            shown.pointer("/fields/body").is_some_and(Value::is_string),
+            "{node}: {shown}"
+        );
+        ensure!(text(&shown, "state") == "merged", "{node}: {shown}");
+        world.sound(node)?;
+    }
+    world.agree(&[VICTIM, HOSTILE])?;
+    // What no order may erase cannot be left out.
+    let run = batch::unpack(&log, batch.start, &batch.packed.main, Parts::LeftOut)?;
+    let mut bare = run.clone();
+    for entry in &mut bare.entries {
+        entry.payload = None;
+    }
+    let refused = world.hand_over(
+        HUB,
+        log,
+        WireBatch {
+            packed: batch::pack(&bare),
+            ..batch
+        },
+    );
+    ensure!(refused.is_ok(), "it is dropped, and nothing stops");
+    world.agree(&[VICTIM])
 }

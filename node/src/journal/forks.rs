@@ -12,7 +12,7 @@
 //! Rejected: to let the proof itself take back what lies beyond it. A thief who forks below his cut, or a disk that was put
 //! back, would make acknowledged records vanish.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lianxin_protocol::authority::Order;
 use lianxin_protocol::batch::{self, Packed, Parts};
@@ -20,7 +20,7 @@ use lianxin_protocol::codec::{Reader, Writer};
 use lianxin_protocol::hash;
 use lianxin_protocol::limits;
 use lianxin_protocol::log::{
-    Branch, Entry, EntryKind, ForkProof, Header, LogId, Position, Run, VerifiedRun,
+    Branch, Entry, EntryKind, ForkProof, Header, LogId, Position, RecordId, Run, VerifiedRun,
 };
 use lianxin_protocol::session::search_from;
 use lianxin_protocol::space::Space;
@@ -332,7 +332,8 @@ impl Journal {
     pub(super) fn settle_forks(&mut self, connection: &Connection) -> Result<()> {
         let authority = Space::Authority.id(&self.identity.network);
         let frozen = self.logs.iter();
-        let frozen = frozen.filter(|(_, log)| log.forked.is_some() && log.author.space != authority);
+        let frozen =
+            frozen.filter(|(_, log)| log.forked.is_some() && log.author.space != authority);
         let frozen: Vec<_> = frozen.map(|(id, _)| *id).collect();
         for id in frozen {
             self.settle_fork(connection, &id)?;
@@ -430,6 +431,7 @@ impl Journal {
                     insert_part(connection, entry_key(log.key, entry.header.seq)?, payload)?;
                 }
             }
+            super::payloads::note_missing(connection, log.key, &run.entries)?;
             connection
                 .prepare_cached("DELETE FROM branches WHERE log = ?1 AND head = ?2")?
                 .execute(params![log.key, run.checkpoint.head])?;
@@ -491,15 +493,45 @@ impl Journal {
         }
         mark_stale(connection, log.key, &(from..log.end.len))?;
         let (first, after) = (entry_key(log.key, from)?, entry_key(log.key, log.end.len)?);
+        let mut statement = connection.prepare_cached(
+            "SELECT DISTINCT record FROM touches WHERE entry >= ?1 AND entry < ?2",
+        )?;
+        let records = statement.query_map([first, after], |row| row.get(0))?;
+        let records = records.collect::<Result<Vec<i64>, _>>()?;
         for table in [
-            "segments", "parts", "touches", "held", "requests", "answers",
+            "segments", "parts", "touches", "held", "requests", "answers", "missing",
         ] {
             let sql = format!("DELETE FROM {table} WHERE entry >= ?1 AND entry < ?2");
             connection.execute(&sql, [first, after])?;
         }
         let sql = "DELETE FROM arrivals WHERE hub = ?1 AND place >= ?2";
         connection.execute(sql, params![log.key, from])?;
-        Ok(())
+        records
+            .into_iter()
+            .try_for_each(|record| forget(connection, record))
+    }
+
+    /// The records of which something stands on a branch that is not in place: kept, and not counting.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn set_aside_records(&mut self, connection: &Connection) -> Result<BTreeSet<RecordId>> {
+        let frozen = self.logs.iter().filter(|(_, log)| log.forked.is_some());
+        let frozen: Vec<_> = frozen.map(|(id, log)| (*id, log.end)).collect();
+        let mut records = BTreeSet::new();
+        for (id, end) in frozen {
+            for row in Branches::read(self, connection, &id)?.rows {
+                for entry in unpacked(&id, &row, Parts::LeftOut)?.entries {
+                    let seq = entry.header.seq;
+                    let in_place =
+                        seq < end.len && self.id_at(connection, &id, seq)? == entry.header.id();
+                    if entry.header.kind == EntryKind::Change && !in_place {
+                        records.insert(entry.header.record);
+                    }
+                }
+            }
+        }
+        Ok(records)
     }
 
     /// The logs of which a pinned branch is not here, and from where each is to be asked for.
@@ -551,6 +583,23 @@ impl Journal {
             Error::because(Code::StoreCorrupt, "a stored fork proof is damaged", error)
         })
     }
+}
+
+/// Empties the row of a record of which no entry is in place any more.
+fn forget(connection: &Connection, record: i64) -> Result<()> {
+    let emptied = connection
+        .prepare_cached(
+            "UPDATE records SET version = 0, founded = 0, kind = NULL, number = NULL, title = NULL,
+                 status = NULL, facts = NULL, conflicts = 0, waiting = 0, state = NULL
+             WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM touches WHERE record = ?1)",
+        )?
+        .execute([record])?;
+    if emptied > 0 {
+        for table in ["stale", "mentions"] {
+            connection.execute(&format!("DELETE FROM {table} WHERE record = ?1"), [record])?;
+        }
+    }
+    Ok(())
 }
 
 const INSERT_BRANCH: &str = "INSERT OR REPLACE INTO branches (log, head, first, start, main, parts)

@@ -13,6 +13,7 @@ use lianxin_protocol::message::WireBatch;
 use lianxin_protocol::space::{Space, SpaceId};
 use rusqlite::{Connection, params};
 
+use super::payloads::{lacks_more_than_parts, note_missing};
 use super::segments::{Segment, entry_key, part, split_key};
 use super::{Journal, insert_part, insert_segment, note_returned, quota, touch, touches_record};
 use crate::error::{Code, Error, Result};
@@ -39,7 +40,7 @@ pub enum Ingested {
     },
     /// The space is not one that this device may hold.
     NotHeld,
-    /// Payloads were left out; another peer may have them.
+    /// Payloads were left out that nobody may erase; another peer may have them.
     Incomplete,
     /// The hub has taken as much of its author as it takes in a day.
     OverQuota,
@@ -71,14 +72,7 @@ impl Journal {
         if refused {
             return Ok(Ingested::NotHeld);
         }
-        // Headers alone would make this store look complete: nothing here is erased yet, so a run comes
-        // with its payloads or not at all.
-        if run
-            .run()
-            .entries
-            .iter()
-            .any(|entry| entry.payload.is_none())
-        {
+        if lacks_more_than_parts(&run) {
             return Ok(Ingested::Incomplete);
         }
         let stored = self
@@ -97,7 +91,14 @@ impl Journal {
         }
         let frozen = self.logs.get(&id).and_then(|log| log.forked);
         let skip = match (found, frozen) {
-            (Place::Duplicate, _) => return Ok(Ingested::Known),
+            (Place::Duplicate, _) => {
+                let filled = self.fill(connection, &run)?;
+                return Ok(if filled {
+                    Ingested::Stored
+                } else {
+                    Ingested::Known
+                });
+            }
             (Place::Fork { seq }, frozen) if frozen.is_none_or(|frozen| seq < frozen.at) => {
                 return self.fork(connection, &run, packed, seq);
             }
@@ -174,6 +175,7 @@ impl Journal {
                 insert_part(connection, entry_key(log.key, entry.header.seq)?, payload)?;
             }
         }
+        note_missing(connection, log.key, new)?;
         // A short run is joined to the short segment before it, so that live changes that came one by
         // one do not leave a row each.
         let before = usize::try_from(log.end.len - log.last_first).unwrap_or(usize::MAX);
@@ -336,6 +338,7 @@ impl Journal {
         match entry.header.kind {
             EntryKind::Request => self.note_request(connection, space, log, entry)?,
             EntryKind::Arrival => self.index_arrival(connection, log, entry)?,
+            EntryKind::Erase => self.index_erasure(connection, log, entry)?,
             _ => return Ok(()),
         }
         self.moved.records = true;
@@ -513,6 +516,7 @@ impl Journal {
         connection.execute_batch(
             "DELETE FROM exceptions; DELETE FROM held; DELETE FROM touches; DELETE FROM stale;
              DELETE FROM mentions; DELETE FROM requests; DELETE FROM answers; DELETE FROM arrivals;
+             DELETE FROM erasures;
              UPDATE records SET version = 0, founded = 0, kind = NULL, number = NULL, title = NULL,
                  status = NULL, facts = NULL, conflicts = 0, waiting = 0, state = NULL;",
         )?;

@@ -108,19 +108,19 @@ impl Coverage {
             let final_here =
                 |reason| matches!(reason, Reason::Forked | Reason::Revoked | Reason::Guard);
             if let Some(held) = reason
-                && held.reason != Reason::Waiting
+                && !lacks(held.reason)
                 && (self.hub || final_here(held.reason))
             {
                 return Ok((State::Quarantined, Some(held.reason)));
             }
-            if self.hub && reason.is_some_and(|held| held.reason == Reason::Waiting) {
+            if self.hub && reason.is_some_and(|held| lacks(held.reason)) {
                 state = State::Sending;
             }
             if self.hub || self.hubs.contains(&log) {
                 continue;
             }
             match self.receipts.get(&log) {
-                Some(receipt) if receipt.reason(seq) == Some(Reason::Waiting) => {
+                Some(receipt) if receipt.reason(seq).is_some_and(lacks) => {
                     if state != State::Saved {
                         state = State::Sending;
                     }
@@ -165,6 +165,11 @@ impl Coverage {
             .filter_map(|log| self.receipts.get(log))
             .collect())
     }
+}
+
+/// Whether an entry is not held back, and not whole at the hub either: what it builds on, or its payload, has not come.
+const fn lacks(reason: Reason) -> bool {
+    matches!(reason, Reason::Waiting | Reason::Missing)
 }
 
 /// State and shown status of a record together.
@@ -312,7 +317,8 @@ pub fn waiting(
 }
 
 /// Records with an entry that does not count: by this device's own judgement, or by the hub's.
-fn quarantined(connection: &Connection, journal: &Journal) -> Result<u64> {
+fn quarantined(connection: &Connection, journal: &mut Journal) -> Result<u64> {
+    let aside = journal.set_aside_records(connection)?.len() as u64;
     let own: u64 = connection.query_row(
         "SELECT count(*) FROM (
              SELECT touches.record FROM exceptions JOIN touches
@@ -322,6 +328,7 @@ fn quarantined(connection: &Connection, journal: &Journal) -> Result<u64> {
         [Reason::Waiting.code()],
         |row| row.get(0),
     )?;
+    let own = own.saturating_add(aside);
     if own > 0 || journal.identity().authority.is_some() {
         return Ok(own);
     }

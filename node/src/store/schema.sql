@@ -116,6 +116,11 @@ CREATE TABLE parts (
     payload BLOB NOT NULL
 ) STRICT;
 
+-- Parts whose payload is absent: left out by a relay, or erased.
+CREATE TABLE missing (
+    entry INTEGER PRIMARY KEY
+) STRICT;
+
 -- Proofs of forks, and the branches that were not stored in place.
 CREATE TABLE forks (
     log   INTEGER PRIMARY KEY,
@@ -153,6 +158,14 @@ CREATE TABLE arrivals (
     head  BLOB NOT NULL,
     at_ms INTEGER NOT NULL,
     PRIMARY KEY (log, hub, len, place)
+) STRICT, WITHOUT ROWID;
+
+-- Parts that an order of the hub says must go. log is its id, since an order may come before its targets.
+CREATE TABLE erasures (
+    log BLOB NOT NULL,
+    seq INTEGER NOT NULL,
+    id  BLOB NOT NULL,
+    PRIMARY KEY (log, seq, id)
 ) STRICT, WITHOUT ROWID;
 
 -- What does not count by rights, cuts and forks, and why.

@@ -80,6 +80,8 @@ pub enum Prepared {
     Fork(Box<ForkProof>),
     /// A peer says that it has more of a log.
     Ahead(LogId, DeviceKey),
+    /// The peer said Hello: what is not whole here is asked for.
+    Greeted,
     /// The peer needs the proof that a log forked.
     ForkWanted(LogId),
 }
@@ -184,7 +186,8 @@ impl Attendant {
                 tracing::warn!(?code, "the peer refused something");
                 None
             }
-            Event::Connected { .. } | Event::Closed(_) => None,
+            Event::Connected { .. } => Some(Prepared::Greeted),
+            Event::Closed(_) => None,
         }
     }
 }
@@ -296,6 +299,14 @@ impl Prepared {
                     .into_iter()
                     .map(|proof| Answer::Fork(Box::new(proof)))
                     .collect()
+            }
+            Self::Greeted => {
+                let mut wanted = journal.branches_wanted(connection)?;
+                wanted.extend(journal.payloads_wanted(connection)?);
+                let wants = wanted
+                    .into_iter()
+                    .map(|(log, from)| Answer::Want(log, from));
+                wants.collect()
             }
             Self::Ahead(log, peer) => {
                 journal.peer_is_ahead(connection, &log, &peer)?;

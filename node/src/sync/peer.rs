@@ -196,6 +196,7 @@ impl<'a> Talk<'a> {
                     self.connected = true;
                     tracing::debug!(version, "the protocol version is settled");
                     self.net.peer_connected(&self.peer, &self.address);
+                    self.dispatch(event);
                 }
                 Event::Closed(why) => self.close = Some(why),
                 Event::Refused {
