@@ -444,7 +444,7 @@ fn a_part_that_a_relay_strips_is_missed_by_the_hub_and_comes_from_whoever_has_it
         log,
         WireBatch {
             packed,
-            ..batch.clone()
+            ..batch
         },
     )?;
     world.merge(HUB)?;
@@ -471,7 +471,7 @@ fn a_part_that_a_relay_strips_is_missed_by_the_hub_and_comes_from_whoever_has_it
     world.agree(&[VICTIM, HOSTILE])?;
     // What no order may erase cannot be left out.
     let run = batch::unpack(&log, batch.start, &batch.packed.main, Parts::LeftOut)?;
-    let mut bare = run.clone();
+    let mut bare = run;
     for entry in &mut bare.entries {
         entry.payload = None;
     }

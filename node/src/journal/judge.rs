@@ -22,7 +22,7 @@ use crate::error::Result;
 use crate::store;
 
 /// Key under which a store keeps the authority log that it followed when another of the same version came, and how
-/// far: log [32], length u64.
+/// far: the id of the log, then its length as u64.
 const STAYS: &str = "authority_stays";
 
 impl Journal {

@@ -1,5 +1,11 @@
 //! The rules of the gate, attacked: each test is a writer of the space who chooses bytes, places and order.
 
+#![expect(
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "a test that reaches beyond its own data should fail"
+)]
+
 use super::hand_made::{HandMade, HandOp, columns};
 use super::*;
 use crate::limits;
@@ -427,7 +433,7 @@ fn one_log_puts_so_many_changes_events_and_operations_into_a_record_and_then_a_n
     events.edit(&CARL, &note(0))?;
     assert_eq!(events.view().events.len() as u64, written + 2);
 
-    let mut wide = document.clone();
+    let mut wide = document;
     let keys = (0..4_000).map(|n| (format!("{n:04}"), Some(s("x"))));
     let mut edit = Edit {
         fields: keys.collect(),
