@@ -214,6 +214,8 @@ pub struct Journal {
     unreceipted: BTreeSet<LogId>,
     /// Logs of which this transaction stores something that came from elsewhere.
     arrived: BTreeSet<LogId>,
+    /// Forked logs that this hub has not answered with a pin.
+    unanswered: BTreeSet<LogId>,
     /// The newest time of arrival that was given, in Unix milliseconds.
     arrival_ms: u64,
     moved: Moved,
@@ -257,6 +259,7 @@ impl Journal {
             touched: BTreeSet::new(),
             unreceipted: BTreeSet::new(),
             arrived: BTreeSet::new(),
+            unanswered: BTreeSet::new(),
             arrival_ms: 0,
             moved: Moved::default(),
             quota: quota::Quota::default(),
@@ -346,6 +349,11 @@ impl Journal {
         self.fold_authority(connection)?;
         self.claims = claims::read(connection)?;
         self.read_last_arrival(connection)?;
+        let unanswered = self
+            .logs
+            .iter()
+            .filter(|(id, log)| log.forked.is_some() && self.authority.pins(id).is_empty());
+        self.unanswered = unanswered.map(|(id, _)| *id).collect();
         let own: Vec<_> = self.own_logs().map(|(log, _)| *log).collect();
         for log in own {
             self.open_tail(connection, &log)?;
@@ -565,6 +573,18 @@ impl Journal {
         Ok(keys)
     }
 
+    /// Whether this hub gives orders at present: its authority log can go on, and is the one that is followed.
+    fn gives_orders(&self) -> bool {
+        let Some(key) = self.identity.authority.as_ref().map(Signer::public) else {
+            return false;
+        };
+        let mut own = self.logs.iter().filter(|(_, it)| it.author.device == key);
+        let ended = own.any(|(log, it)| {
+            self.closed.contains_key(log) || it.forked.is_some() || self.is_paused(log)
+        });
+        !ended && !matches!(self.authority.unsettled(), Some(Unsettled::Contested(_)))
+    }
+
     /// Appends orders to the authority log, all or none; the hub alone can.
     ///
     /// # Errors
@@ -573,12 +593,7 @@ impl Journal {
         let mut trial = Authority::clone(&self.authority);
         let signer = self.identity.authority.as_ref().map(Signer::public);
         let key = signer.ok_or_else(|| Error::new(Code::HubOnly, "orders are given at the hub"))?;
-        let mut own = self.logs.iter().filter(|(_, it)| it.author.device == key);
-        let ended = own.any(|(log, it)| {
-            self.closed.contains_key(log) || it.forked.is_some() || self.is_paused(log)
-        });
-        let contested = matches!(self.authority.unsettled(), Some(Unsettled::Contested(_)));
-        if ended || contested {
+        if !self.gives_orders() {
             // A second authority log would have no effect, and nobody would notice.
             let message = "this hub was restored or copied: its authority log cannot go on here";
             return Err(Error::new(Code::NotPermitted, message));
@@ -767,6 +782,7 @@ impl Journal {
     /// # Errors
     /// The store cannot be written; the transaction must be rolled back and the journal reloaded.
     pub fn flush(&mut self, connection: &Connection, now_ms: u64) -> Result<Moved> {
+        self.answer_forks(connection)?;
         self.write_arrivals(connection, now_ms)?;
         for log in std::mem::take(&mut self.dirty) {
             // A revoked device goes on recording; what it records is held back here as everywhere.

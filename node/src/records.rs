@@ -199,13 +199,20 @@ pub fn gather_written(
 }
 
 fn gather(connection: &Connection, entries: &mut impl Entries, key: i64) -> Result<Gathered> {
-    let mut statement =
-        connection.prepare_cached("SELECT record, space, version FROM records WHERE id = ?1")?;
-    let (id, space, version) = statement.query_row([key], |row| {
-        Ok((RecordId(row.get(0)?), SpaceId(row.get(1)?), row.get(2)?))
+    let mut statement = connection
+        .prepare_cached("SELECT record, space, version, founded FROM records WHERE id = ?1")?;
+    let (id, space, version, founded) = statement.query_row([key], |row| {
+        let founded: bool = row.get(3)?;
+        Ok((
+            RecordId(row.get(0)?),
+            SpaceId(row.get(1)?),
+            row.get(2)?,
+            founded,
+        ))
     })?;
     let mut changes = Vec::new();
     let mut offered = Vec::new();
+    let mut held = BTreeMap::new();
     let mut newer = false;
     let mut rights: BTreeMap<i64, Vec<_>> = BTreeMap::new();
     let limits = Limits::default();
@@ -221,6 +228,18 @@ fn gather(connection: &Connection, entries: &mut impl Entries, key: i64) -> Resu
             .iter()
             .any(|exception| exception.range.contains(&seq));
         let (entry, log_id, author) = entries.entry(connection, entry_key)?;
+        if author.space != space {
+            // Of no record, once it is known which space is the record's.
+            if entry.header.kind == EntryKind::Change && permitted {
+                let why = if founded {
+                    Reason::Guard
+                } else {
+                    Reason::Waiting
+                };
+                held.insert(entry_key, why);
+            }
+            continue;
+        }
         let (EntryKind::Change, Some(raw)) = (entry.header.kind, &entry.payload) else {
             newer |= permitted && !is_known(entry.header.kind);
             continue;
@@ -229,8 +248,7 @@ fn gather(connection: &Connection, entries: &mut impl Entries, key: i64) -> Resu
         offered.push(Offered {
             actor,
             place: seq,
-            // An id that this place gives is of another record where another space says so.
-            founds: id.is_founded_at(&log_id, seq) && author.space == space,
+            founds: id.is_founded_at(&log_id, seq),
             permitted,
             change: GuardedChange::open(raw, &entry.header.digest, &actor, &limits),
         });
@@ -247,7 +265,6 @@ fn gather(connection: &Connection, entries: &mut impl Entries, key: i64) -> Resu
     if built.defect {
         tracing::error!("Automerge refused a change that counts; the record is shown without it");
     }
-    let mut held = BTreeMap::new();
     let mut missing = BTreeSet::new();
     for (carried, fate) in changes.iter().zip(&built.fates) {
         match fate {
@@ -510,7 +527,7 @@ pub fn stale(connection: &Connection, most: usize) -> Result<Vec<i64>> {
 /// The store cannot be read.
 pub fn state_digest(connection: &Connection, space: &SpaceId) -> Result<[u8; 32]> {
     let mut statement = connection.prepare_cached(
-        "SELECT record, state FROM records WHERE space = ?1 AND state IS NOT NULL AND version > 0 AND kind <> ''
+        "SELECT record, state FROM records WHERE space = ?1 AND state IS NOT NULL AND kind <> ''
          ORDER BY record",
     )?;
     let mut rows = statement.query([space.0])?;

@@ -489,7 +489,7 @@ fn take_step(
     author: &Author,
 ) -> Result<Step> {
     let mut statement = connection.prepare_cached(
-        "SELECT id, kind FROM records WHERE record = ?1 AND space = ?2 AND version > 0",
+        "SELECT id, kind FROM records WHERE record = ?1 AND space = ?2 AND state IS NOT NULL",
     )?;
     let found = statement
         .query_row(params![act.record.0, act.space.0], |row| {

@@ -56,10 +56,14 @@ pub fn decode(bytes: &[u8]) -> Result<Vec<Arrival>, DecodeError> {
         if position.len == 0 || arrivals.last().is_some_and(|last| last.log >= log) {
             return reader.fail("arrivals out of order, or of nothing");
         }
+        let received_at_ms = reader.u64()?;
+        if position.len > limits::STORED_MAX || received_at_ms > limits::STORED_MAX {
+            return reader.fail("a place or a time beyond what can be stored");
+        }
         arrivals.push(Arrival {
             log,
             position,
-            received_at_ms: reader.u64()?,
+            received_at_ms,
         });
     }
     reader.finish()?;
@@ -93,6 +97,15 @@ mod tests {
             vec![arrival(1, 0)],
         ] {
             assert!(decode(&encode(&wrong)).is_err(), "{wrong:?}");
+        }
+        for (len, received_at_ms) in [(u64::MAX, 5), (1 << 63, 5), (5, u64::MAX), (5, 1 << 63)] {
+            let position = Position { len, head: [7; 32] };
+            let wild = Arrival {
+                position,
+                received_at_ms,
+                ..arrival(1, 4)
+            };
+            assert!(decode(&encode(&[wild])).is_err(), "{wild:?}");
         }
         let log = |n: usize| LogId(crate::hash::LOG.hash(&[&n.to_be_bytes()]));
         let many = (0..=limits::ARRIVALS_MAX).map(|n| Arrival {

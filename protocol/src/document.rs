@@ -145,10 +145,6 @@ pub enum EditError {
     /// and write under its actor.
     #[error("this log can write no more in this record")]
     LogClosed,
-    /// More than [`MAX_DEPS`] changes stand side by side, so that many devices wrote while apart. No
-    /// other device would accept a change on top of them; one of those devices has to save first.
-    #[error("too many devices have written side by side")]
-    TooManyHeads,
     /// The first change of a record must say its kind.
     #[error("the first change of a record must name its kind")]
     KindMissing,
@@ -307,9 +303,21 @@ impl Document {
         check_keys(edit)?;
         // A commit cannot be taken back, and a panic may leave any state behind: work on a copy.
         let outcome = catch_unwind(AssertUnwindSafe(|| {
-            let mut copy = self.automerge.clone();
+            let known = self.graph.events_of(actor);
+            let crowded = self.graph.crowded(actor);
+            let is_crowded = crowded.is_some();
+            let mut copy = match crowded {
+                None => self.automerge.clone(),
+                // On as many as one change can name; what else there is stands beside it.
+                Some(changes) => applied(changes.into_iter())
+                    .ok_or_else(|| EditError::Failed("a part of the record".to_owned()))?,
+            };
             copy.set_actor(actor.as_slice().into());
-            let raw = write(&mut copy, actor, self.graph.events_of(actor), edit)?;
+            let raw = write(&mut copy, actor, known, edit)?;
+            if is_crowded {
+                copy = self.automerge.clone();
+                copy.apply_changes([raw.clone()])?;
+            }
             Ok((copy, raw))
         }));
         let (automerge, change) =
@@ -317,9 +325,6 @@ impl Document {
         let bytes = change.raw_bytes().to_vec();
         if bytes.len() > DEFAULT_CHANGE_BYTES {
             return Err(EditError::TooLarge { bytes: bytes.len() });
-        }
-        if change.deps().len() > MAX_DEPS {
-            return Err(EditError::TooManyHeads);
         }
         let hash = change.hash().0;
         let guarded = GuardedChange::open(&bytes, &hash, actor, &Limits::default());

@@ -21,7 +21,7 @@ pub const FRAME_HEAD: usize = 6;
 pub const CHANGE_DEFAULT_MAX: usize = 64 * 1024;
 /// One Automerge change that is accepted at all: a checkpoint interval cannot be larger.
 pub const CHANGE_MAX: usize = 256 * 1024;
-/// Operations of all changes of one log in one record. A save has a dozen; each costs 300 bytes and a microsecond and a
+/// Operations of all changes of one log in one record, and values that they take the place of. A save has a dozen; each costs 300 bytes and a microsecond and a
 /// half when the record is built. What one log writes too much is not taken from what another may write.
 pub const RECORD_OPS_MAX: u64 = 25_000;
 /// Dependencies of one change. A change depends on the heads its author saw, and a record has rarely more
@@ -38,7 +38,7 @@ pub const RECORD_CHANGES_MAX: usize = 1_000;
 /// Bytes of all changes of one log in one record. Texts travel beside them, so that a thousand saves take a third of it.
 pub const RECORD_BYTES_MAX: usize = 1024 * 1024;
 /// Events of one log in one record: what precedes each of them is kept for each, so that the cost grows with the square.
-pub const RECORD_EVENTS_MAX: usize = 256;
+pub const RECORD_EVENTS_MAX: usize = 64;
 /// One part: the texts or the card of one save, salt included.
 pub const PART_MAX: usize = 64 * 1024;
 /// Fields of one part; a form has a few dozen at most.
@@ -68,6 +68,8 @@ pub const BRANCH_RUNS_MAX: usize = 1_024;
 /// Bytes that a hub stores of one device in a day, unless its grant says another number: a site's records of some
 /// years at once, and a day's work is a thousandth of it.
 pub const DEVICE_BYTES_A_DAY: u64 = 1024 * 1024 * 1024;
+/// Largest number that a store keeps, in 64 bits with a sign: what others sign may say more, and is then not read.
+pub const STORED_MAX: u64 = i64::MAX as u64;
 /// Logs that one arrival names: as many as fit an entry. A commit that stored more writes a second.
 pub const ARRIVALS_MAX: usize = 800;
 /// Exceptions in one receipt; more ranges than this are reported as one that spans them.

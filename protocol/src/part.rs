@@ -139,7 +139,8 @@ impl EraseOrder {
                 seq: reader.u64()?,
                 id: EntryId(reader.fixed()?),
             };
-            if targets.last().is_some_and(|last| *last >= target) {
+            if target.seq > limits::STORED_MAX || targets.last().is_some_and(|last| *last >= target)
+            {
                 return reader.fail("targets out of order");
             }
             targets.push(target);

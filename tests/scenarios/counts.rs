@@ -184,6 +184,35 @@ fn an_id_names_one_space_and_a_device_of_another_site_changes_nothing_under_it()
     })?;
     world.heal()?;
     same(&mut world, &id, &before)?;
+    // Nor one that builds on the record, by whoever has come to know its changes.
+    let known = world.transact(HUB, |journal, connection| {
+        let key = records::find(connection, &id)?;
+        Ok(records::gather_written(connection, journal, key)?.automerge()?)
+    })?;
+    world.transact(HOSTILE, |journal, connection| {
+        let log = journal.prepare(connection, space, 1_000)?;
+        let failed =
+            |error: automerge::AutomergeError| Error::because(Code::Internal, "no change", error);
+        let mut document = AutoCommit::load(&known).map_err(failed)?;
+        document.set_actor(log.actor().as_slice().into());
+        let (_, fields) = document
+            .get(ROOT, "fields")
+            .map_err(failed)?
+            .unwrap_or_else(|| unreachable!());
+        document.put(&fields, "title", "另一件事").map_err(failed)?;
+        document.commit_with(automerge::transaction::CommitOptions::default().with_time(0));
+        let mut change = document.get_last_local_change();
+        let payload = change.as_mut().map(|it| it.raw_bytes().to_vec());
+        append(
+            journal,
+            connection,
+            space,
+            record,
+            payload.unwrap_or_default(),
+        )
+    })?;
+    world.heal()?;
+    same(&mut world, &id, &before)?;
     // Also where the forged entry comes first: the founder's space is the record's.
     let late = world.add_operator("HUBB")?;
     world.heal()?;
@@ -395,7 +424,7 @@ fn a_record_has_arrived_when_the_hub_first_stored_it_and_everyone_says_so_for_ev
             world.call(node, Command::Reproject)?;
         }
     }
-    // Whoever is no hub says nothing by it.
+    // Whoever is no hub says nothing by it, whatever numbers it signs, and does not move the hub's clock.
     let space = world.site_space()?;
     let victim = world.node(VICTIM)?.key;
     let log = *world
@@ -403,21 +432,28 @@ fn a_record_has_arrived_when_the_hub_first_stored_it_and_everyone_says_so_for_ev
         .keys()
         .next()
         .context("no log")?;
-    world.transact(HOSTILE, |journal, connection| {
-        let arrival = Arrival {
-            log,
-            position: Position {
-                len: 1,
-                head: log.0,
-            },
-            received_at_ms: 5,
-        };
-        let entry = NewEntry::plain(EntryKind::Arrival, arrival::encode(&[arrival]));
-        journal
-            .append(connection, space, vec![entry], 1_000)
-            .map(drop)
-    })?;
+    for (len, received_at_ms) in [(1, 5), (1 << 63, 5), (5, u64::MAX), (5, i64::MAX as u64)] {
+        world.transact(HOSTILE, |journal, connection| {
+            let head = log.0;
+            let arrival = Arrival {
+                log,
+                position: Position { len, head },
+                received_at_ms,
+            };
+            let entry = NewEntry::plain(EntryKind::Arrival, arrival::encode(&[arrival]));
+            journal
+                .append(connection, space, vec![entry], 1_000)
+                .map(drop)
+        })?;
+    }
     world.heal()?;
+    world.restart(HUB)?;
+    let (third, ..) = world.add(VICTIM, "三")?;
+    world.heal()?;
+    ensure!(
+        arrived(&mut world, HUB, &third)? == said,
+        "the hub's clock was moved"
+    );
     for node in [HUB, VICTIM, HOSTILE, operator] {
         ensure!(arrived(&mut world, node, &first)? == said, "node {node}");
     }
@@ -439,14 +475,7 @@ fn a_part_that_a_relay_strips_is_missed_by_the_hub_and_comes_from_whoever_has_it
     let run = batch::unpack(&log, batch.start, &batch.packed.main, Parts::LeftOut)?;
     let packed = batch::pack(&run);
     ensure!(packed.parts.is_empty(), "texts are in it");
-    world.hand_over(
-        HUB,
-        log,
-        WireBatch {
-            packed,
-            ..batch
-        },
-    )?;
+    world.hand_over(HUB, log, WireBatch { packed, ..batch })?;
     world.merge(HUB)?;
     let shown = world.show(HUB, &id)?;
     ensure!(text(&shown, "state") == "sending", "{shown}");

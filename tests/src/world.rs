@@ -1338,7 +1338,7 @@ impl World {
                     ifnull(number, '-') || '|' || ifnull(title, '-') || '|' ||
                     ifnull(status, '-') || '|' || ifnull(facts, '-') || '|' || conflicts ||
                     '|' || waiting || '|' || ifnull(hex(state), '-')
-             FROM records WHERE version > 0 ORDER BY record",
+             FROM records WHERE state IS NOT NULL ORDER BY record",
         )?;
         let rows = statement.query_map([], |row| row.get(0))?;
         Ok(rows.collect::<std::result::Result<_, _>>()?)

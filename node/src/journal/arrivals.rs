@@ -4,12 +4,12 @@
 //! when it is looked up: who may write arrivals is a matter of the authority log, and an arrival may come before the
 //! entries that it covers.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use lianxin_protocol::arrival::{self, Arrival};
 use lianxin_protocol::authority::Role;
 use lianxin_protocol::limits;
-use lianxin_protocol::log::{Entry, EntryKind, LogId, NewEntry, Position};
+use lianxin_protocol::log::{Author, Entry, EntryKind, LogId, NewEntry, Position};
 use lianxin_protocol::space::{Space, SpaceId};
 use rusqlite::{Connection, params};
 
@@ -53,9 +53,14 @@ impl Journal {
 
     /// Reads on which time the next arrival must not fall behind.
     pub(super) fn read_last_arrival(&mut self, connection: &Connection) -> Result<()> {
-        let last: Option<u64> =
-            connection.query_row("SELECT max(at_ms) FROM arrivals", [], |row| row.get(0))?;
-        self.arrival_ms = last.unwrap_or_default();
+        // Its own alone: whatever others sign must not move this clock.
+        let mut statement =
+            connection.prepare_cached("SELECT max(at_ms) FROM arrivals WHERE hub = ?1")?;
+        let device = self.identity.key();
+        for log in self.logs.values().filter(|log| log.author.device == device) {
+            let last: Option<u64> = statement.query_row([log.key], |row| row.get(0))?;
+            self.arrival_ms = self.arrival_ms.max(last.unwrap_or_default());
+        }
         Ok(())
     }
 
@@ -96,16 +101,16 @@ impl Journal {
         let Some((id, log)) = self.log_id(key) else {
             return Ok(None);
         };
-        let (space, device) = (log.author.space, log.author.device);
-        if self.is_hubs(&device) {
+        let author = log.author;
+        if self.authority.role_at(&id, &author, seq) == Some(Role::Hub) {
             let entry = self.entry(connection, &id, seq)?;
             return Ok(Some(entry.header.hlc >> 16));
         }
-        for hub in self.hub_logs_of(&space) {
+        for (hub_id, hub_author, hub) in self.told_by(connection, &id, &author.space)? {
             let held = exceptions(connection, hub)?;
             let mut statement = connection.prepare_cached(
                 "SELECT len, place, head, at_ms FROM arrivals
-                 WHERE log = ?1 AND hub = ?2 AND len > ?3 ORDER BY len, place",
+                 WHERE log = ?1 AND hub = ?2 AND len > ?3 ORDER BY place",
             )?;
             let mut rows = statement.query(params![id.0, hub, seq])?;
             while let Some(row) = rows.next()? {
@@ -114,7 +119,9 @@ impl Journal {
                     len: row.get(0)?,
                     head: row.get(2)?,
                 };
-                let counts = !held.iter().any(|it| it.range.contains(&place));
+                let role = self.authority.role_at(&hub_id, &hub_author, place);
+                let held = held.iter().any(|it| it.range.contains(&place));
+                let counts = role == Some(Role::Hub) && !held;
                 if counts && self.stands(connection, &id, position)? {
                     return Ok(Some(at_ms));
                 }
@@ -132,13 +139,24 @@ impl Journal {
         }
     }
 
-    /// The hub's logs of a space by their numbers in this store, in the order in which they were begun.
-    fn hub_logs_of(&self, space: &SpaceId) -> Vec<i64> {
-        let hubs = self.logs.iter().filter(|(_, log)| {
-            let role = self.authority.role(&log.author.device);
-            log.author.space == *space && role == Some(Role::Hub)
-        });
-        let hubs: BTreeSet<_> = hubs.map(|(id, log)| (log.first.0, *id, log.key)).collect();
-        hubs.into_iter().map(|(_, _, key)| key).collect()
+    /// The logs of its space that speak of the arrival of a log, in the order in which they were begun.
+    fn told_by(
+        &self,
+        connection: &Connection,
+        log: &LogId,
+        space: &SpaceId,
+    ) -> Result<Vec<(LogId, Author, i64)>> {
+        let mut statement =
+            connection.prepare_cached("SELECT DISTINCT hub FROM arrivals WHERE log = ?1")?;
+        let hubs = statement.query_map([log.0], |row| row.get::<_, i64>(0))?;
+        let mut found = BTreeMap::new();
+        for key in hubs {
+            if let Some((id, hub)) = self.log_id(key?)
+                && hub.author.space == *space
+            {
+                found.insert((hub.first.0, id), (id, hub.author, hub.key));
+            }
+        }
+        Ok(found.into_values().collect())
     }
 }

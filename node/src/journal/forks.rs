@@ -41,6 +41,9 @@ pub(crate) struct Frozen {
     pub(crate) tip: Position,
 }
 
+/// Runs of branches that are kept of forks alone: they show what was lost, and prove nothing more.
+const FORKS_KEPT: usize = 64;
+
 /// What became of a proof.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Proven {
@@ -57,6 +60,7 @@ pub enum Proven {
 
 /// A run of a branch, as it came.
 struct Row {
+    head: [u8; 32],
     start: Position,
     main: Vec<u8>,
     parts: Vec<u8>,
@@ -78,7 +82,8 @@ impl<'a> Branches<'a> {
         let known = journal.logs.get(log);
         let (key, end) = known.map_or((0, Position::start(log)), |it| (it.key, it.end));
         let mut statement = connection.prepare_cached(
-            "SELECT first, start, main, parts FROM branches WHERE log = ?1 ORDER BY first, head",
+            "SELECT first, start, main, parts, head FROM branches WHERE log = ?1
+             ORDER BY first, head",
         )?;
         let rows = statement.query_map([key], |row| {
             Ok(Row {
@@ -88,17 +93,30 @@ impl<'a> Branches<'a> {
                 },
                 main: row.get(2)?,
                 parts: row.get(3)?,
+                head: row.get(4)?,
             })
         })?;
         let rows = rows.collect::<Result<Vec<_>, _>>()?;
         drop(statement);
-        let mut entries = BTreeMap::new();
+        let mut found = Vec::new();
         for (at, row) in rows.iter().enumerate() {
             for entry in unpacked(log, row, Parts::LeftOut)?.entries {
                 let id = entry.header.id().0;
-                entries
-                    .entry(id)
-                    .or_insert((entry.header.seq, entry.header.prev, at));
+                found.push((entry.header.seq, entry.header.prev, id, at));
+            }
+        }
+        // A run that came before those that link it to the log is not held yet.
+        found.sort_unstable();
+        let mut entries: BTreeMap<[u8; 32], (u64, [u8; 32], usize)> = BTreeMap::new();
+        for (seq, prev, id, at) in found {
+            let linked = entries.contains_key(&prev)
+                || match seq.checked_sub(1) {
+                    None => prev == log.0,
+                    Some(last) if seq <= end.len => journal.id_at(connection, log, last)?.0 == prev,
+                    Some(_) => false,
+                };
+            if linked {
+                entries.entry(id).or_insert((seq, prev, at));
             }
         }
         Ok(Self {
@@ -223,7 +241,11 @@ impl Journal {
             log: id,
             branches,
         };
-        keep_branch(connection, key, run, packed)?;
+        let mut kept = connection.prepare_cached("SELECT count(*) FROM branches WHERE log = ?1")?;
+        let kept: usize = kept.query_row([key], |row| row.get(0))?;
+        if kept < FORKS_KEPT {
+            keep_branch(connection, key, run, packed)?;
+        }
         self.take_fork(connection, &proof)?;
         Ok(Ingested::Forked {
             proof: Some(Box::new(proof)),
@@ -241,15 +263,28 @@ impl Journal {
     ) -> Result<Ingested> {
         let id = run.run().log;
         let pins = self.authority.pins(&id);
-        let lacks = {
+        let (lacks, full, loose) = {
             let mut branches = Branches::read(self, connection, &id)?;
             let full = branches.rows.len() >= limits::BRANCH_RUNS_MAX;
-            !full && !verdict::pins_to_fetch(&pins, &mut branches)?.is_empty()
+            let linked: BTreeSet<usize> = branches.entries.values().map(|it| it.2).collect();
+            let rows = branches.rows.iter().enumerate();
+            let loose = rows.filter(|(at, _)| !linked.contains(at));
+            let loose: Vec<[u8; 32]> = loose.map(|(_, row)| row.head).collect();
+            let lacks = !verdict::pins_to_fetch(&pins, &mut branches)?.is_empty();
+            (lacks, full, loose)
         };
-        if !lacks {
+        let key = self.logs.get(&id).map_or(0, |log| log.key);
+        if !lacks || (full && loose.is_empty()) {
             return Ok(Ingested::Known);
         }
-        let key = self.logs.get(&id).map_or(0, |log| log.key);
+        if full {
+            // What hangs in the air makes room for what may be the pinned branch.
+            for head in loose {
+                connection
+                    .prepare_cached("DELETE FROM branches WHERE log = ?1 AND head = ?2")?
+                    .execute(params![key, head])?;
+            }
+        }
         keep_branch(connection, key, run, packed)?;
         self.settle_fork(connection, &id)?;
         if run.author().space == Space::Authority.id(&self.identity.network) {
@@ -299,7 +334,8 @@ impl Journal {
         self.pin(connection, &proof.log, log.end)?;
         self.settle_fork(connection, &proof.log)?;
         if log.author.space == Space::Authority.id(&self.identity.network) {
-            self.catch_up_authority(connection)?;
+            // Its chain may be another now.
+            self.fold_authority(connection)?;
         }
         Ok(Proven::Kept)
     }
@@ -317,14 +353,28 @@ impl Journal {
             log: *log,
             position: stored,
         };
-        match self.order(connection, &[order], self.wall.now_ms()) {
-            // A hub that was put back gives no orders. Until it does again the log stays frozen, and counts.
-            Err(error) if error.leaves_nothing() => {
-                tracing::error!(error = %error.chain(), "the hub cannot answer a fork");
-                Ok(())
-            }
-            pinned => pinned,
+        if !self.gives_orders() {
+            // A hub that was put back. Until it gives orders again the log stays frozen, and counts.
+            tracing::error!("the hub cannot answer a fork");
+            self.unanswered.insert(*log);
+            return Ok(());
         }
+        self.unanswered.remove(log);
+        self.order(connection, &[order], self.wall.now_ms())
+    }
+
+    /// Answers the forks that this hub could not answer when it learned of them.
+    pub(super) fn answer_forks(&mut self, connection: &Connection) -> Result<()> {
+        if self.unanswered.is_empty() || !self.gives_orders() {
+            return Ok(());
+        }
+        for log in std::mem::take(&mut self.unanswered) {
+            if let Some(end) = self.logs.get(&log).map(|known| known.end) {
+                self.pin(connection, &log, end)?;
+                self.settle_fork(connection, &log)?;
+            }
+        }
+        Ok(())
     }
 
     /// Orders have come that may say more of the logs that are frozen. Of authority logs certificates decide, before they
@@ -452,6 +502,20 @@ impl Journal {
         if self.is_own(&log.author) {
             self.open_tail(connection, id)?;
         }
+        // A receipt for what no longer stands here says nothing; the hub gives another.
+        if let Some(receipt) = read_receipt(connection, log.key)? {
+            let stored = receipt.stored;
+            let stands = match stored.len.checked_sub(1) {
+                None => true,
+                Some(last) if stored.len <= self.len_of(id) => {
+                    self.id_at(connection, id, last)?.0 == stored.head
+                }
+                Some(_) => false,
+            };
+            if !stands {
+                connection.execute("DELETE FROM receipts WHERE log = ?1", [log.key])?;
+            }
+        }
         self.note_arrived(id);
         self.moved.stale = true;
         Ok(())
@@ -504,6 +568,8 @@ impl Journal {
             let sql = format!("DELETE FROM {table} WHERE entry >= ?1 AND entry < ?2");
             connection.execute(&sql, [first, after])?;
         }
+        let sql = "DELETE FROM erasures WHERE by >= ?1 AND by < ?2";
+        connection.execute(sql, [first, after])?;
         let sql = "DELETE FROM arrivals WHERE hub = ?1 AND place >= ?2";
         connection.execute(sql, params![log.key, from])?;
         records
@@ -589,8 +655,8 @@ impl Journal {
 fn forget(connection: &Connection, record: i64) -> Result<()> {
     let emptied = connection
         .prepare_cached(
-            "UPDATE records SET version = 0, founded = 0, kind = NULL, number = NULL, title = NULL,
-                 status = NULL, facts = NULL, conflicts = 0, waiting = 0, state = NULL
+            "UPDATE records SET version = version + 1, founded = 0, kind = NULL, number = NULL,
+                 title = NULL, status = NULL, facts = NULL, conflicts = 0, waiting = 0, state = NULL
              WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM touches WHERE record = ?1)",
         )?
         .execute([record])?;

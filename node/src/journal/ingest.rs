@@ -81,10 +81,10 @@ impl Journal {
             .map_or(Position::start(&id), |log| log.end);
         let found = place(&run, stored, |seq| self.id_at(connection, &id, seq))?;
         let over = match found {
-            Place::Append { .. } => !self.takes(&run, Some(packed)),
+            Place::Append { .. } | Place::Fork { .. } => !self.takes(&run, Some(packed)),
             // Otherwise the rest of a log that was refused would be asked for without end.
             Place::Gap { .. } => !self.takes(&run, None),
-            Place::Duplicate | Place::Fork { .. } => false,
+            Place::Duplicate => false,
         };
         if over {
             return Ok(Ingested::OverQuota);
@@ -517,8 +517,8 @@ impl Journal {
             "DELETE FROM exceptions; DELETE FROM held; DELETE FROM touches; DELETE FROM stale;
              DELETE FROM mentions; DELETE FROM requests; DELETE FROM answers; DELETE FROM arrivals;
              DELETE FROM erasures;
-             UPDATE records SET version = 0, founded = 0, kind = NULL, number = NULL, title = NULL,
-                 status = NULL, facts = NULL, conflicts = 0, waiting = 0, state = NULL;",
+             UPDATE records SET version = version + 1, founded = 0, kind = NULL, number = NULL,
+                 title = NULL, status = NULL, facts = NULL, conflicts = 0, waiting = 0, state = NULL;",
         )?;
         for log in self.logs.values_mut() {
             log.indexed_len = 0;

@@ -25,7 +25,11 @@ use crate::error::Result;
 const MISSING: &str =
     "SELECT missing.entry FROM missing WHERE missing.entry >= ?1 AND missing.entry < ?2
      AND NOT EXISTS (SELECT 1 FROM logs JOIN erasures ON erasures.log = logs.log
-         AND erasures.seq = missing.entry & 1099511627775 WHERE logs.id = missing.entry >> 40)
+         AND erasures.seq = missing.entry & 1099511627775
+         JOIN logs hub ON hub.id = erasures.by >> 40 AND hub.space = logs.space
+         WHERE logs.id = missing.entry >> 40 AND NOT EXISTS (SELECT 1 FROM exceptions
+             WHERE exceptions.log = hub.id AND exceptions.first <= erasures.by & 1099511627775
+             AND exceptions.after > erasures.by & 1099511627775))
      ORDER BY missing.entry";
 
 /// Whether a run lacks a payload that no order may erase.
@@ -79,9 +83,13 @@ impl Journal {
                 continue;
             };
             let entry_key = entry_key(key, entry.header.seq)?;
-            let mut statement =
-                connection.prepare_cached("DELETE FROM missing WHERE entry = ?1")?;
-            if entry.header.kind == EntryKind::Part && statement.execute([entry_key])? > 0 {
+            let mut wanted = connection.prepare_cached(MISSING)?;
+            let is_part = entry.header.kind == EntryKind::Part;
+            // What an order says must go is not put back.
+            if is_part && wanted.exists([entry_key, entry_key + 1])? {
+                connection
+                    .prepare_cached("DELETE FROM missing WHERE entry = ?1")?
+                    .execute([entry_key])?;
                 insert_part(connection, entry_key, payload)?;
                 mark_stale(connection, key, &(entry.header.seq..entry.header.seq + 1))?;
                 filled = true;
@@ -130,13 +138,14 @@ impl Journal {
         if self.authority.role_at(&id, &author, entry.header.seq) != Some(Role::Hub) {
             return Ok(());
         }
+        let by_entry = entry_key(log, entry.header.seq)?;
         // An order may come before the log that it speaks of, so its targets are kept by name.
         for target in &order.targets {
             connection
                 .prepare_cached(
-                    "INSERT OR IGNORE INTO erasures (log, seq, id) VALUES (?1, ?2, ?3)",
+                    "INSERT OR IGNORE INTO erasures (log, seq, by) VALUES (?1, ?2, ?3)",
                 )?
-                .execute(params![target.log.0, target.seq, target.id.0])?;
+                .execute(params![target.log.0, target.seq, by_entry])?;
             self.unreceipted.insert(target.log);
         }
         Ok(())

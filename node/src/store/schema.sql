@@ -160,12 +160,13 @@ CREATE TABLE arrivals (
     PRIMARY KEY (log, hub, len, place)
 ) STRICT, WITHOUT ROWID;
 
--- Parts that an order of the hub says must go. log is its id, since an order may come before its targets.
+-- Parts that an order of the hub says must go. log is its id, since an order may come before its targets; by the entry
+-- of the order.
 CREATE TABLE erasures (
     log BLOB NOT NULL,
     seq INTEGER NOT NULL,
-    id  BLOB NOT NULL,
-    PRIMARY KEY (log, seq, id)
+    by  INTEGER NOT NULL,
+    PRIMARY KEY (log, seq, by)
 ) STRICT, WITHOUT ROWID;
 
 -- What does not count by rights, cuts and forks, and why.

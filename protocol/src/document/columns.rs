@@ -55,6 +55,7 @@ pub(super) struct Bounds {
     /// Actors that the change may refer to: its own and the others it lists.
     pub(super) actors: u64,
     pub(super) ops: usize,
+    pub(super) preds: usize,
     pub(super) key_bytes: usize,
 }
 
@@ -141,6 +142,7 @@ impl<'a> Columns<'a> {
             Ok(())
         })?)?;
         // Both columns are bounded like all others, hence their sum is.
+        let max = bounds.preds as u64;
         let pred_actors = unsigned_rows(self.pred_actor, max, actor_index)?;
         let pred_counters = counter_rows(self.pred_counter, max)?;
         if pred_actors != preds || pred_counters != preds {

@@ -20,6 +20,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use automerge::Change;
 use thiserror::Error;
 
 use super::guard::{GuardError, GuardedChange};
@@ -103,6 +104,8 @@ pub(super) struct Graph {
     logs: BTreeMap<ActorId, Share>,
     by_hash: BTreeMap<ChangeHash, usize>,
     maps: Option<Maps>,
+    /// Which changes took the place of a value.
+    replaced: BTreeMap<OpId, Vec<usize>>,
     /// Logs that can write no more in this record.
     closed: BTreeSet<ActorId>,
 }
@@ -126,6 +129,8 @@ struct Share {
     ops: u64,
     bytes: usize,
     events: BTreeSet<String>,
+    /// The value that it put last at each key of the root and of the fields, unless it deleted that.
+    last: BTreeMap<(bool, String), OpId>,
 }
 
 /// The maps that the founding change made.
@@ -240,6 +245,35 @@ impl Graph {
                 && share.events.len() + USUAL.1 <= limits::RECORD_EVENTS_MAX
         };
         !self.closed.contains(actor) && self.logs.get(actor).is_none_or(has_room)
+    }
+
+    /// Where more changes stand side by side than one change can name: those under as many heads as it can, the writer's
+    /// own among them, in causal order. `None` where all can be named.
+    pub(super) fn crowded(&self, actor: &ActorId) -> Option<Vec<Change>> {
+        let inner: BTreeSet<usize> = self
+            .nodes
+            .iter()
+            .flat_map(|node| node.deps.clone())
+            .collect();
+        let heads = (0..self.nodes.len()).filter(|at| !inner.contains(at));
+        let heads: Vec<usize> = heads.collect();
+        if heads.len() < limits::CHANGE_DEPS_MAX {
+            return None;
+        }
+        let own = self
+            .logs
+            .get(actor)
+            .and_then(|share| share.nodes.last().copied());
+        let most = limits::CHANGE_DEPS_MAX - 1;
+        let mut open: Vec<usize> = own.into_iter().chain(heads).take(most).collect();
+        let mut under = BTreeSet::new();
+        while let Some(at) = open.pop() {
+            if under.insert(at) {
+                open.extend(self.nodes.get(at).into_iter().flat_map(|node| &node.deps));
+            }
+        }
+        let nodes = under.into_iter().filter_map(|at| self.nodes.get(at));
+        Some(nodes.map(|node| node.change.change.clone()).collect())
     }
 
     /// Whether a change counts.
@@ -382,7 +416,7 @@ impl Graph {
         let empty = Share::default();
         let share = share.unwrap_or(&empty);
         share.nodes.len() >= limits::RECORD_CHANGES_MAX
-            || share.ops + change.op_count > limits::RECORD_OPS_MAX
+            || share.ops + change.cost() > limits::RECORD_OPS_MAX
             || share.bytes + change.raw_bytes().len() > limits::RECORD_BYTES_MAX
             || share.events.len() + events > limits::RECORD_EVENTS_MAX
     }
@@ -396,21 +430,38 @@ impl Graph {
         } = admitted;
         let at = self.nodes.len();
         let next = self.logs.len();
+        self.maps = self.maps.or(maps);
+        let fields = self.maps.map(|maps| Object::Made(maps.fields));
         let share = self.logs.entry(change.actor()).or_insert_with(|| Share {
             index: next,
             ..Share::default()
         });
         share.nodes.push(at);
-        share.ops += change.op_count;
+        share.ops += change.cost();
         share.bytes += change.raw_bytes().len();
         share.events.extend(events);
+        let actor = change.actor();
+        for (counter, op) in (change.start_op..).zip(change.ops.iter().flatten()) {
+            for pred in &op.preds {
+                self.replaced.entry(*pred).or_default().push(at);
+            }
+            let key = (op.object != Object::Root, op.key.clone());
+            match op.action {
+                Action::Put(_) if op.object == Object::Root || Some(op.object) == fields => {
+                    share.last.insert(key, OpId { counter, actor });
+                }
+                Action::Delete if share.last.get(&key).is_some_and(|it| op.preds.contains(it)) => {
+                    share.last.remove(&key);
+                }
+                Action::Put(_) | Action::MakeMap | Action::Delete => {}
+            }
+        }
         if clock.len() <= share.index {
             clock.resize(share.index + 1, 0);
         }
         if let Some(own) = clock.get_mut(share.index) {
             *own = u32::try_from(share.nodes.len()).unwrap_or(u32::MAX);
         }
-        self.maps = self.maps.or(maps);
         self.by_hash.insert(change.hash(), at);
         self.nodes.push(Node {
             change,
@@ -465,6 +516,9 @@ impl Graph {
             share.nodes.iter_mut().for_each(|at| *at = place(at));
         }
         self.by_hash.values_mut().for_each(|at| *at = place(at));
+        for replaced in self.replaced.values_mut() {
+            replaced.iter_mut().for_each(|at| *at = place(at));
+        }
     }
 }
 
@@ -531,6 +585,9 @@ impl Shape<'_> {
                 }
             }
         }
+        for (is_field, key) in &put {
+            self.replaces_own(*is_field, key)?;
+        }
         let mut keys = BTreeSet::new();
         for (key, data) in events.values() {
             let whole = matches!(data.get(EVENT), Some(Action::Put(Scalar::Str(_))))
@@ -563,17 +620,8 @@ impl Shape<'_> {
             return Err("a delete of nothing");
         }
         for pred in &op.preds {
-            let share = self.graph.logs.get(&pred.actor);
-            let known = share.and_then(|share| Some((share, *self.clock.get(share.index)?)));
-            let found = known.and_then(|(share, count)| {
-                let (at, replaced) = self.graph.operation(pred)?;
-                // The ancestors of one log are its first changes.
-                let last = share
-                    .nodes
-                    .get(usize::try_from(count).ok()?.checked_sub(1)?)?;
-                let last = self.graph.nodes.get(*last)?.change.seq();
-                (self.graph.nodes.get(at)?.change.seq() <= last).then_some(replaced)
-            });
+            let known = self.graph.operation(pred);
+            let found = known.and_then(|(at, replaced)| self.is_ancestor(at).then_some(replaced));
             let fits = found.is_some_and(|it| {
                 it.object == op.object && it.key == op.key && matches!(it.action, Action::Put(_))
             });
@@ -582,6 +630,32 @@ impl Shape<'_> {
             }
         }
         Ok(())
+    }
+
+    /// A log has one value at a key: whoever puts another takes the place of his own, if nobody has done so. Otherwise
+    /// one log could leave a thousand values that every later writer has to name.
+    fn replaces_own(&self, is_field: bool, key: &str) -> Result<(), Misshapen> {
+        let share = self.graph.logs.get(&self.change.actor());
+        let last = share.and_then(|share| share.last.get(&(is_field, key.to_owned())));
+        let Some(last) = last else { return Ok(()) };
+        let replaced = self.graph.replaced.get(last).into_iter().flatten();
+        let mut by_ancestor = replaced.filter(|at| self.is_ancestor(**at));
+        let here = self.ops.iter().any(|op| op.preds.contains(last));
+        if here || by_ancestor.next().is_some() {
+            Ok(())
+        } else {
+            Err("a value beside another of the same log")
+        }
+    }
+
+    /// Whether a change that counts is an ancestor: of one log these are its first changes.
+    fn is_ancestor(&self, at: usize) -> bool {
+        let Some(node) = self.graph.nodes.get(at) else {
+            return false;
+        };
+        let share = self.graph.logs.get(&node.change.actor());
+        let known = share.and_then(|share| self.clock.get(share.index).copied());
+        known.is_some_and(|count| node.change.seq() <= u64::from(count))
     }
 
     fn begins_event(&self, op: &Op) -> Result<(), Misshapen> {

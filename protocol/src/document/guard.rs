@@ -247,6 +247,13 @@ impl GuardedChange {
         &self.deps
     }
 
+    /// What it costs when the record is built: its operations, and the values that they take the place of.
+    pub(super) fn cost(&self) -> u64 {
+        let ops = self.ops.as_deref().unwrap_or_default();
+        let replaced = ops.iter().map(|op| op.preds.len() as u64);
+        self.op_count + replaced.sum::<u64>()
+    }
+
     /// The chunk.
     #[must_use]
     pub fn raw_bytes(&self) -> &[u8] {
@@ -315,6 +322,7 @@ impl Header {
         let op_count = columns.count_ops(&Bounds {
             actors: actors.len() as u64,
             ops: limits.ops.min(raw.len()),
+            preds: limits.ops,
             key_bytes: limits.key_bytes,
         })?;
         if start_op + op_count > MAX_COUNTER {

@@ -369,13 +369,16 @@ fn a_flood_fills_its_own_share_and_nobody_elses() -> TestResult {
     let mut before = (first.hash, open(&first, &ANNA)?.max_op());
     let text = "x".repeat(60_000);
     for seq in 1..=20 {
+        let own = [(before.1, 0)];
+        let put = HandOp::put(Some((at.fields, 1)), "title", &text);
+        let put = put.over(if seq > 1 { &own } else { &[] });
         let made = HandMade {
             deps: vec![before.0],
             actor: EVE,
             seq,
             start_op: before.1 + 1,
             others: vec![ANNA],
-            columns: columns(&[HandOp::put(Some((at.fields, 1)), "title", &text)]),
+            columns: columns(&[put]),
             ..HandMade::default()
         };
         let raw = made.raw();
@@ -425,7 +428,7 @@ fn one_log_puts_so_many_changes_events_and_operations_into_a_record_and_then_a_n
     while events.edit(&BEN, &note(written)).is_ok() {
         written += 1;
     }
-    assert!(written as usize <= limits::RECORD_EVENTS_MAX && written > 200);
+    assert!(written as usize <= limits::RECORD_EVENTS_MAX && written > 40);
     assert_eq!(
         events.edit(&BEN, &set("title", "x")),
         Err(EditError::LogClosed)
@@ -447,7 +450,10 @@ fn one_log_puts_so_many_changes_events_and_operations_into_a_record_and_then_a_n
             .flatten()
             .for_each(|value| *value = Scalar::Int(saves));
     }
-    assert_eq!(saves, 6, "of 4,000 operations each");
+    assert_eq!(
+        saves, 3,
+        "of 4,000 operations each, and as many values replaced"
+    );
     wide.edit(&CARL, &edit)?;
     Ok(())
 }
@@ -727,5 +733,71 @@ fn what_counted_goes_on_counting_and_equal_logs_give_equal_states_whoever_writes
         hostile_counted > 100 && refused > 200 && waited > 5,
         "{hostile_counted} {refused} {waited}"
     );
+    Ok(())
+}
+
+#[test]
+fn one_log_leaves_one_value_at_a_key_however_often_it_writes() -> TestResult {
+    let (mut document, first) = opinion()?;
+    let at = places(&first)?;
+    let put = |value: &str| HandOp::put(Some((at.fields, 1)), "phone", value);
+    let top = open(&first, &ANNA)?.max_op();
+    let change = |seq: u64, dep: ChangeHash, ops: &[HandOp]| {
+        let made = HandMade {
+            deps: vec![dep],
+            actor: EVE,
+            seq,
+            start_op: top + seq,
+            others: vec![ANNA],
+            columns: columns(ops),
+            ..HandMade::default()
+        };
+        made.raw()
+    };
+    let one = change(1, first.hash, &[put("1")]);
+    let beside = change(2, one.hash, &[put("2")]);
+    let instead = change(2, one.hash, &[put("2").over(&[(top + 1, 0)])]);
+    let refused = Fate::Refused(Refusal::Shape("a value beside another of the same log"));
+    let built = build(&[(&first, ANNA), (&one, EVE), (&beside, EVE)])?;
+    assert_eq!(built.fates, [Fate::Counts, Fate::Counts, refused]);
+    let built = build(&[(&first, ANNA), (&one, EVE), (&instead, EVE)])?;
+    assert!(all_count(&built));
+    // Who took the place of the value knew it; the log may then write beside what it does not know.
+    let taken = document.edit(&BEN, &set("phone", "3"))?;
+    assert!(open(&taken, &BEN).is_ok());
+    Ok(())
+}
+
+#[test]
+fn more_heads_than_a_change_can_name_stop_nobody() -> TestResult {
+    let (_, first) = opinion()?;
+    let top = open(&first, &ANNA)?.max_op();
+    let mut offered = vec![offer(1, open(&first, &ANNA)?)];
+    for n in 0..150_u8 {
+        let actor = [
+            n, 0xe5, 0xe5, 0xe5, 0xe5, 0xe5, 0xe5, 0xe5, 0xe5, 0xe5, 0xe5, 0xe5, 0xe5, 0xe5, 0xe5,
+            0xe5,
+        ];
+        let made = HandMade {
+            deps: vec![first.hash],
+            actor,
+            start_op: top + 1,
+            ..HandMade::default()
+        };
+        offered.push(offer(1, open(&made.raw(), &actor)?));
+    }
+    let built = Document::build(offered);
+    assert!(all_count(&built));
+    let mut document = built.document;
+    assert_eq!(document.heads().len(), 150);
+    for (writer, value) in [(ANNA, "1"), (BEN, "2"), (ANNA, "3")] {
+        let raw = document.edit(&writer, &set("phone", value))?;
+        assert!(open(&raw, &writer)?.deps().len() <= MAX_DEPS);
+        let view = document.view();
+        let phone = view.fields.get("phone").ok_or("no phone")?;
+        let shown = std::iter::once(&phone.value).chain(phone.others.iter().map(|it| &it.value));
+        assert!(shown.into_iter().any(|it| *it == s(value)), "{phone:?}");
+    }
+    assert!(document.heads().len() < 150);
     Ok(())
 }
