@@ -9,15 +9,15 @@ use lianxin_protocol::codec::{Reader, Writer};
 use lianxin_protocol::hash;
 use lianxin_protocol::limits;
 use lianxin_protocol::log::{
-    Branch, Entry, EntryId, EntryKind, ForkProof, GenesisReason, Header, LogId, Position, Run,
-    VerifiedRun,
+    Branch, Entry, EntryId, EntryKind, ForkProof, GenesisReason, Header, LogId, Position, RecordId,
+    Run, VerifiedRun,
 };
 use lianxin_protocol::message::WireBatch;
 use lianxin_protocol::session::search_from;
 use lianxin_protocol::space::{Space, SpaceId};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::segments::{Segment, entry_key, part, split_key};
+use super::segments::{Segment, entry_key, founded, part, split_key};
 use super::{Journal, insert_part, insert_segment, note_returned, quota, touch, touches_record};
 use crate::error::{Code, Error, Result};
 
@@ -197,7 +197,8 @@ impl Journal {
         } else if skip == 0 {
             let start = run.run().start;
             let key = entry_key(log.key, start.len)?;
-            insert_segment(connection, key, packed.count, &start.head, &packed.main)?;
+            let main = batch::stored(run.run(), &packed.main);
+            insert_segment(connection, key, packed.count, &start.head, &main)?;
             start.len
         } else {
             self.write_run(connection, &id, log.key, log.end, new.to_vec(), run)?;
@@ -233,7 +234,8 @@ impl Journal {
             checkpoint: run.run().checkpoint.clone(),
         };
         let count = u16::try_from(joined.entries.len()).unwrap_or(u16::MAX);
-        let main = batch::pack_main(&joined);
+        let places = |record: &RecordId| founded(connection, key, record);
+        let main = batch::stored(&joined, &batch::pack_main(&joined, &places));
         insert_segment(
             connection,
             entry_key(key, start.len)?,
@@ -465,9 +467,12 @@ impl Journal {
             // As it came, so it goes.
             let count = u16::try_from(segment.entries.len()).unwrap_or(u16::MAX);
             let payloads = parts.iter().filter_map(Option::as_deref);
+            let (_, main) = batch::split_stored(&segment.main).map_err(|error| {
+                Error::because(Code::StoreCorrupt, "a stored segment cannot be read", error)
+            })?;
             let packed = Packed {
                 count,
-                main: segment.main.clone(),
+                main: main.to_vec(),
                 parts: batch::pack_parts(payloads),
             };
             (segment.start, packed)

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use lianxin_protocol::batch::{self, Parts};
-use lianxin_protocol::log::{Checkpoint, Entry, EntryKind, LogId, Position};
-use rusqlite::{Connection, OptionalExtension as _};
+use lianxin_protocol::log::{Checkpoint, Entry, EntryKind, LogId, Position, RecordId};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::error::{Code, Error, Result};
 
@@ -48,7 +48,7 @@ pub(crate) struct Segment {
     pub(crate) entries: Vec<Entry>,
     /// Covers the last of them.
     pub(crate) checkpoint: Checkpoint,
-    /// The packed main section, as stored.
+    /// The parts' digests and the packed first section, as stored.
     pub(crate) main: Vec<u8>,
 }
 
@@ -152,4 +152,21 @@ impl Segments {
 pub(crate) fn part(connection: &Connection, key: i64) -> Result<Option<Vec<u8>>> {
     let mut statement = connection.prepare_cached("SELECT payload FROM parts WHERE entry = ?1")?;
     Ok(statement.query_row([key], |row| row.get(0)).optional()?)
+}
+
+/// Where a record was founded in the log of this key, as far as this store has indexed: a hint, which packs better.
+pub(crate) fn founded(connection: &Connection, log: i64, record: &RecordId) -> Option<u64> {
+    let range = (
+        entry_key(log, 0).ok()?,
+        entry_key(log, (1 << SEQ_BITS) - 1).ok()?,
+    );
+    let mut statement = connection
+        .prepare_cached(
+            "SELECT touches.entry FROM records JOIN touches ON touches.record = records.id
+             WHERE records.record = ?1 AND touches.entry BETWEEN ?2 AND ?3 AND records.founded
+             ORDER BY touches.entry LIMIT 1",
+        )
+        .ok()?;
+    let row = statement.query_row(params![record.0, range.0, range.1], |row| row.get(0));
+    row.ok().map(|key| split_key(key).1)
 }
