@@ -824,7 +824,7 @@ impl Journal {
             let run = Tail { end, ..tail }.sign(&signer, authority, hlc);
             let first = run.run().start;
             let count = u16::try_from(run.ids().len()).unwrap_or(u16::MAX);
-            let places = |record: &RecordId| segments::founded(connection, key, record);
+            let places = |record: &RecordId| segments::founded(connection, (key, log), record);
             let main = batch::stored(run.run(), &batch::pack_main(run.run(), &places));
             insert_segment(
                 connection,

@@ -234,7 +234,7 @@ impl Journal {
             checkpoint: run.run().checkpoint.clone(),
         };
         let count = u16::try_from(joined.entries.len()).unwrap_or(u16::MAX);
-        let places = |record: &RecordId| founded(connection, key, record);
+        let places = |record: &RecordId| founded(connection, (key, id), record);
         let main = batch::stored(&joined, &batch::pack_main(&joined, &places));
         insert_segment(
             connection,

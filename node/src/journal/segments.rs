@@ -154,19 +154,26 @@ pub(crate) fn part(connection: &Connection, key: i64) -> Result<Option<Vec<u8>>>
     Ok(statement.query_row([key], |row| row.get(0)).optional()?)
 }
 
-/// Where a record was founded in the log of this key, as far as this store has indexed: a hint, which packs better.
-pub(crate) fn founded(connection: &Connection, log: i64, record: &RecordId) -> Option<u64> {
+/// Where a record was founded in a log, as far as this store has indexed: a hint, which packs better.
+pub(crate) fn founded(
+    connection: &Connection,
+    (key, log): (i64, &LogId),
+    record: &RecordId,
+) -> Option<u64> {
     let range = (
-        entry_key(log, 0).ok()?,
-        entry_key(log, (1 << SEQ_BITS) - 1).ok()?,
+        entry_key(key, 0).ok()?,
+        entry_key(key, (1 << SEQ_BITS) - 1).ok()?,
     );
+    // The founding change follows the parts of its save.
     let mut statement = connection
         .prepare_cached(
             "SELECT touches.entry FROM records JOIN touches ON touches.record = records.id
              WHERE records.record = ?1 AND touches.entry BETWEEN ?2 AND ?3 AND records.founded
-             ORDER BY touches.entry LIMIT 1",
+             ORDER BY touches.entry LIMIT 8",
         )
         .ok()?;
-    let row = statement.query_row(params![record.0, range.0, range.1], |row| row.get(0));
-    row.ok().map(|key| split_key(key).1)
+    let row = params![record.0, range.0, range.1];
+    let rows = statement.query_map(row, |row| row.get(0)).ok()?;
+    let mut places = rows.filter_map(|key| Some(split_key(key.ok()?).1));
+    places.find(|seq| record.is_founded_at(log, *seq))
 }
