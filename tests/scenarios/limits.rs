@@ -36,7 +36,7 @@
 //! | part, other payloads | 64 KiB | l `a_payload_beyond_the_limit_of_its_kind_is_refused_whole_or_absent` |
 //! | batch: entries | 64 | l `a_run_has_1_to_64_entries`, b `unknown_layouts_forms_and_counts_are_refused` |
 //! | batch: compressed | 512 KiB, not 256: two sections, and a save group that has begun is finished | `a_batch_ends_at_its_bounds` |
-//! | batch: decompressed | 1 MiB a section and 32 times its packed bytes, checked first | b `a_bomb_is_refused_before_it_goes_off`, `a_section_that_unpacks_to_much_more_than_it_is_worth_is_refused_before_it_is_hashed`, `whatever_an_honest_device_writes_can_be_sent_and_read`, `a_batch_ends_at_its_bounds` |
+//! | batch: decompressed | 1 MiB a section and 32 times its packed bytes, checked first | b `a_bomb_is_refused_before_it_goes_off`, `a_section_that_unpacks_to_much_more_than_it_is_worth_is_refused_before_it_is_hashed`, `names_that_become_much_more_than_they_are_worth_are_refused`, `whatever_an_honest_device_writes_can_be_sent_and_read`, `a_batch_ends_at_its_bounds` |
 //! | batches that do not verify or have no business here | 8 | h `the_eighth_bad_batch_ends_the_session_and_each_before_it_is_answered` |
 //! | unsigned tail | none at all: what no checkpoint covers is not taken, so nothing is staged | l `a_run_never_ends_inside_a_save` |
 //! | batches not committed | 8 | s `a_store_that_takes_long_is_not_a_silent_peer` |
@@ -70,7 +70,7 @@ use lianxin_node::sync::endpoint::Endpoint;
 use lianxin_node::sync::{enrol, resolve};
 use lianxin_protocol::authority::{Cut, Grant, Order, Role, Scope, SiteKind, Spaces};
 use lianxin_protocol::batch;
-use lianxin_protocol::codec::Writer;
+use lianxin_protocol::codec::{Reader, Writer};
 use lianxin_protocol::document::digest_of_change;
 use lianxin_protocol::identity::{DeviceKey, InviteCode, Signer};
 use lianxin_protocol::limits;
@@ -484,10 +484,16 @@ async fn a_batch_ends_at_its_bounds() -> Result<()> {
     // and the line goes on.
     // Packed as well as it can be, which nobody who is honest does.
     let squeezed = |section: &[u8]| -> Result<_> {
-        let plain = zstd::bulk::decompress(section, 2 * limits::BATCH_DECOMPRESSED_MAX)?;
-        Ok(zstd::bulk::compress(&plain, 3)?)
+        let mut reader = Reader::new(section);
+        let raw = usize::try_from(reader.varint()?)?;
+        reader.take(raw)?;
+        let plain = zstd::bulk::decompress(reader.rest(), 2 * limits::BATCH_DECOMPRESSED_MAX)?;
+        let before = section.len() - reader.remaining();
+        let before = section.get(..before).context("raw bytes")?;
+        Ok([before, &zstd::bulk::compress(&plain, 3)?].concat())
     };
     let bomb = zstd::bulk::compress(&vec![0; limits::BATCH_DECOMPRESSED_MAX + 1], 3)?;
+    let bomb = [&[0], bomb.as_slice()].concat();
     let packed = |run: Vec<NewEntry>| -> Result<_> {
         let (_, batches) = log_of(site, &attacker.device, vec![run]);
         Ok(batches.first().context("no batch")?.packed.clone())

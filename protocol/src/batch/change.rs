@@ -5,8 +5,8 @@
 //! mean. A chunk that does not have the usual form stands as it is. Rejected: laying the columns of many changes side by
 //! side, which gains nothing.
 
+use crate::base32;
 use crate::codec::{DecodeError, Reader, Writer};
-use crate::document::{ChangeHash, event_prefix};
 use crate::limits;
 use crate::log::{CHANGE_MAGIC, DigestMode, LogId, digest};
 use crate::part::{PartRef, reference_of};
@@ -20,6 +20,7 @@ const NAMED: usize = 8;
 /// What a change may name of the entries before it in its batch, and of its log.
 pub(super) struct Context {
     actor: [u8; 16],
+    /// How the keys of the log's events begin.
     prefix: String,
     /// Digests of all entries so far.
     digests: Vec<[u8; 32]>,
@@ -33,7 +34,7 @@ impl Context {
         let actor = log.actor();
         Self {
             actor,
-            prefix: event_prefix(&actor),
+            prefix: base32::encode(&actor),
             digests: Vec::new(),
             parts: Vec::new(),
             before: (0, 0),
@@ -79,7 +80,7 @@ pub(super) struct Laid {
 
 /// A chunk of the usual form, from its type byte on.
 struct Chunk<'a> {
-    deps: Vec<ChangeHash>,
+    deps: Vec<[u8; 32]>,
     seq: u64,
     start_op: u64,
     others: Vec<[u8; 16]>,
