@@ -58,12 +58,10 @@ impl Context {
         Some(part.as_slice())
     }
 
-    /// The name that `bytes` begin with.
-    fn name_of(&self, bytes: &[u8]) -> Option<(u64, usize)> {
-        (0..=NAMED as u64).find_map(|name| {
-            let found = self.named(name)?;
-            bytes.starts_with(found).then_some((name, found.len()))
-        })
+    /// All names and what they stand for.
+    fn names(&self) -> Vec<(u64, &[u8])> {
+        let names = (0..=NAMED as u64).map_while(|name| Some((name, self.named(name)?)));
+        names.collect()
     }
 }
 
@@ -116,54 +114,49 @@ impl<'a> Chunk<'a> {
         })
     }
 
-    fn write(&self, actor: &[u8; 16], body: &[u8]) -> Vec<u8> {
-        let mut content = Writer::new();
-        content.varint(self.deps.len() as u64);
+    fn write(&self, actor: &[u8; 16], body: &[u8]) -> Hashed {
+        let mut head = Writer::new();
+        head.varint(self.deps.len() as u64);
         for dep in &self.deps {
-            content.fixed(dep);
+            head.fixed(dep);
         }
-        content.varint(16).fixed(actor);
-        content
-            .varint(self.seq)
-            .varint(self.start_op)
-            .fixed(&[0, 0]);
-        content.varint(self.others.len() as u64);
+        head.varint(16).fixed(actor);
+        head.varint(self.seq).varint(self.start_op).fixed(&[0, 0]);
+        head.varint(self.others.len() as u64);
         for other in &self.others {
-            content.varint(16).fixed(other);
+            head.varint(16).fixed(other);
         }
-        content.fixed(body);
-        let content = content.into_bytes();
-        let mut payload = Writer::new();
-        payload.fixed(&CHANGE_MAGIC).fixed(&[0; 4]);
-        payload.u8(CHANGE).varint(content.len() as u64);
-        payload.fixed(&content);
-        with_checksum(payload.into_bytes())
+        let len = head.len() + body.len();
+        let mut chunk = Writer::new();
+        chunk.u8(CHANGE).varint(len as u64);
+        with_head(&[&chunk.into_bytes(), &head.into_bytes(), body])
     }
 }
 
-/// A change given from its type byte on, with magic and checksum before it.
-pub(super) fn with_head(rest: &[u8]) -> Vec<u8> {
-    let mut payload = Vec::with_capacity(rest.len() + 8);
+/// A change and its digest.
+pub(super) type Hashed = (Vec<u8>, [u8; 32]);
+
+/// A change given from its type byte on, in pieces, with magic and checksum before it.
+pub(super) fn with_head(pieces: &[&[u8]]) -> Hashed {
+    let len: usize = pieces.iter().map(|piece| piece.len()).sum();
+    let mut payload = Vec::with_capacity(len + 8);
     payload.extend_from_slice(&CHANGE_MAGIC);
     payload.extend_from_slice(&[0; 4]);
-    payload.extend_from_slice(rest);
-    with_checksum(payload)
-}
-
-/// The chunk with its checksum in bytes 4 to 7.
-fn with_checksum(mut payload: Vec<u8>) -> Vec<u8> {
+    for piece in pieces {
+        payload.extend_from_slice(piece);
+    }
     let hash = digest(DigestMode::Change, &payload);
     if let (Some(place), Some(sum)) = (payload.get_mut(4..8), hash.get(..4)) {
         place.copy_from_slice(sum);
     }
-    payload
+    (payload, hash)
 }
 
 /// Lays a change out, given from its type byte on, and says how long its body has become; `None`, and nothing is written,
 /// if it is not of the usual form.
 pub(super) fn lay_out(bytes: &[u8], context: &mut Context, laid: &mut Laid) -> Option<usize> {
     let chunk = Chunk::read(bytes, &context.actor)?;
-    if chunk.write(&context.actor, chunk.body).get(8..) != Some(bytes) {
+    if chunk.write(&context.actor, chunk.body).0.get(8..) != Some(bytes) {
         return None;
     }
     let heads = &mut laid.heads;
@@ -182,18 +175,23 @@ pub(super) fn lay_out(bytes: &[u8], context: &mut Context, laid: &mut Laid) -> O
     for other in &chunk.others {
         heads.fixed(other);
     }
+    let known = context.names();
     let (mut names, mut count) = (Writer::new(), 0_u64);
-    let (mut rest, mut gap, before) = (chunk.body, 0_u64, laid.bodies.len());
-    while let [first, others @ ..] = rest {
-        if let Some((name, len)) = context.name_of(rest) {
-            names.varint(gap).varint(name);
-            (count, gap) = (count + 1, 0);
-            rest = rest.get(len..).unwrap_or_default();
+    let (mut rest, mut from, before) = (chunk.body, 0, laid.bodies.len());
+    while let Some(first) = rest.get(from) {
+        let at = rest.get(from..).unwrap_or_default();
+        let begins =
+            |(_, name): &&(u64, &[u8])| name.first() == Some(first) && at.starts_with(name);
+        if let Some((name, found)) = known.iter().find(begins) {
+            laid.bodies.fixed(rest.get(..from).unwrap_or_default());
+            names.varint(from as u64).varint(*name);
+            count += 1;
+            (rest, from) = (at.get(found.len()..).unwrap_or_default(), 0);
         } else {
-            laid.bodies.u8(*first);
-            (rest, gap) = (others, gap + 1);
+            from += 1;
         }
     }
+    laid.bodies.fixed(rest);
     heads.varint(count).fixed(&names.into_bytes());
     Some(laid.bodies.len() - before)
 }
@@ -254,7 +252,7 @@ impl Head {
         raw: &mut Reader<'_>,
         context: &Context,
         budget: &mut usize,
-    ) -> Result<Vec<u8>, DecodeError> {
+    ) -> Result<Hashed, DecodeError> {
         let mut deps = Vec::with_capacity(self.deps.len());
         for dep in &self.deps {
             deps.push(match dep {
@@ -268,7 +266,7 @@ impl Head {
                 }
             });
         }
-        let mut written = Vec::with_capacity(body.remaining());
+        let mut written = Vec::with_capacity(body.remaining() + 32 * self.names.len().min(8));
         for (gap, name) in &self.names {
             written.extend_from_slice(body.take(*gap)?);
             let Some(named) = context.named(*name) else {
@@ -287,11 +285,11 @@ impl Head {
             others: self.others.clone(),
             body: &[],
         };
-        let payload = chunk.write(&context.actor, &written);
-        match budget.checked_sub(payload.len()) {
+        let hashed = chunk.write(&context.actor, &written);
+        match budget.checked_sub(hashed.0.len()) {
             Some(left) => *budget = left,
             None => return body.fail("changes that become too long"),
         }
-        Ok(payload)
+        Ok(hashed)
     }
 }

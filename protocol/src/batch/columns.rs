@@ -454,16 +454,16 @@ impl<S: PartSource> Rebuilding<'_, S> {
             }
             WHOLE => (Some(self.bodies.take(row.len)?.to_vec()), None),
             STRIPPED if mode == Some(DigestMode::Change) => {
-                let rest = self.bodies.take(row.len)?;
-                (Some(change::with_head(rest)), None)
+                let (payload, hash) = change::with_head(&[self.bodies.take(row.len)?]);
+                (Some(payload), Some(hash))
             }
             COMPACT if mode == Some(DigestMode::Change) => {
                 let mut body = Reader::new(self.bodies.take(row.len)?);
                 let head = row.head.as_ref();
-                let payload = head.map(|head| {
+                let rebuilt = head.map(|head| {
                     head.rebuild(&mut body, &mut self.raw, &self.context, &mut self.budget)
                 });
-                (payload.transpose()?, None)
+                rebuilt.transpose()?.unzip()
             }
             _ => return self.bodies.fail("an unknown form of payload"),
         };

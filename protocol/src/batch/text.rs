@@ -177,10 +177,13 @@ impl Laid<'_> {
             let lower = planes.lower.take(units)?;
             let pairs = upper.iter().zip(lower);
             let units = pairs.map(|(high, low)| u16::from_be_bytes([*high, *low]));
-            let text: Result<String, _> = char::decode_utf16(units).collect();
-            let Ok(text) = text else {
-                return planes.upper.fail("half a character");
-            };
+            let mut text = String::with_capacity(upper.len() * 3);
+            for unit in char::decode_utf16(units) {
+                match unit {
+                    Ok(char) => text.push(char),
+                    Err(_) => return planes.upper.fail("half a character"),
+                }
+            }
             writer.bytes(key).str(&text);
             if writer.len() > len {
                 return planes.upper.fail("a part of another length");
