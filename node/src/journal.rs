@@ -859,7 +859,8 @@ impl Journal {
             let run = Tail { end, ..tail }.sign(&signer, authority, hlc);
             let first = run.run().start;
             let count = u16::try_from(run.ids().len()).unwrap_or(u16::MAX);
-            let main = batch::pack_main(run.run());
+            let places = |record: &RecordId| segments::founded(connection, (key, log), record);
+            let main = batch::stored(run.run(), &batch::pack_main(run.run(), &places));
             insert_segment(
                 connection,
                 entry_key(key, first.len)?,

@@ -82,6 +82,12 @@ impl Writer {
         }
     }
 
+    /// A difference, modulo 2⁶⁴, as minimal LEB128 of its zigzag form: 0, −1, 1, −2 … become 0, 1, 2, 3 ….
+    pub fn difference(&mut self, value: u64, before: u64) -> &mut Self {
+        let signed = value.wrapping_sub(before) as i64;
+        self.varint(((signed << 1) ^ (signed >> 63)) as u64)
+    }
+
     /// Bytes whose length the reader knows.
     pub fn fixed(&mut self, bytes: &[u8]) -> &mut Self {
         self.bytes.extend_from_slice(bytes);
@@ -127,6 +133,12 @@ impl<'a> Reader<'a> {
     #[must_use]
     pub const fn remaining(&self) -> usize {
         self.rest.len()
+    }
+
+    /// The bytes not read yet.
+    #[must_use]
+    pub const fn rest(&self) -> &'a [u8] {
+        self.rest
     }
 
     /// An error at the present offset.
@@ -225,6 +237,15 @@ impl<'a> Reader<'a> {
         self.fail("an integer of more than 64 bits")
     }
 
+    /// What [`Writer::difference`] wrote, added to the value before it.
+    ///
+    /// # Errors
+    /// See [`varint`](Self::varint).
+    pub fn difference(&mut self, before: u64) -> Result<u64, DecodeError> {
+        let folded = self.varint()?;
+        Ok(before.wrapping_add((folded >> 1) ^ (folded & 1).wrapping_neg()))
+    }
+
     /// A length of at most `max`.
     ///
     /// # Errors
@@ -309,7 +330,7 @@ mod tests {
             u64::MAX,
         ];
         for value in values {
-            writer.varint(value);
+            writer.varint(value).difference(value, 5);
         }
         let bytes = writer.into_bytes();
         let mut reader = Reader::new(&bytes);
@@ -321,6 +342,7 @@ mod tests {
         assert_eq!(reader.str(6)?, "连心");
         for value in values {
             assert_eq!(reader.varint()?, value);
+            assert_eq!(reader.difference(5)?, value);
         }
         reader.finish()
     }

@@ -27,7 +27,7 @@ pub const RECORD_OPS_MAX: u64 = 25_000;
 /// Dependencies of one change. A change depends on the heads its author saw, and a record has rarely more
 /// heads than devices that wrote it while apart.
 pub const CHANGE_DEPS_MAX: usize = 64;
-/// Operations, and predecessors, in one change; nor may it have more of them than bytes. A save of every field
+/// Operations, and predecessors, in one change; nor may it have more operations than bytes. A save of every field
 /// of the largest form is below 500, each with a key of its own. Without the second bound a change of 115 bytes
 /// could cost 50 ms.
 pub const CHANGE_OPS_MAX: usize = 20_000;

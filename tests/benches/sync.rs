@@ -394,7 +394,8 @@ fn weigh(store: &Store) -> Result<(u64, u64, u64, f64)> {
             while from < len {
                 let loaded = writer.read(|journal, it| journal.load(it, &log, from, None))?;
                 let Some((batch, end)) = loaded else { break };
-                let run = batch::unpack(&log, batch.start, &batch.packed.main, Parts::LeftOut)?;
+                let parts = Parts::Section(&batch.packed.parts);
+                let run = batch::unpack(&log, batch.start, &batch.packed.main, parts)?;
                 let mut before = EntryKind::Genesis;
                 for entry in &run.entries {
                     entries += 1;

@@ -32,15 +32,15 @@
 //! | counts of a frame: offers, rows; of a receipt, proof, grant, revocation, part | 64, 1,024; 256, 64, 64, 900, 256 | `lists_end_at_their_bounds` |
 //! | counts of a session: spaces offered, logs named that are not stored | 16,384, 131,072 | S `a_peer_cannot_offer_spaces_without_end`, `a_peer_cannot_name_logs_without_end`; what must work below them S `a_hub_and_an_operator_of_two_thousand_sites_share_all_of_their_spaces`, `twenty_thousand_logs_of_one_space_come_whole_from_either_side`, and `two_thousand_sites_are_offered_to_an_operator_and_heard_of` |
 //! | change: written, accepted | 64 KiB both; 256 KiB can be carried by a log, for a later version | d `headers_that_ask_for_too_much_are_refused`, `edits_that_break_the_model_are_refused_and_leave_no_trace`, l `a_payload_beyond_the_limit_of_its_kind_is_refused_whole_or_absent` |
-//! | operations, dependencies, keys of a change | 20,000 and no more than bytes, 64, 1 MiB | d `run_lengths_are_counted_before_anything_is_expanded`, `headers_that_ask_for_too_much_are_refused` |
+//! | operations, dependencies, keys of a change | 20,000 and of operations no more than bytes, 64, 1 MiB | d `run_lengths_are_counted_before_anything_is_expanded`, `headers_that_ask_for_too_much_are_refused` |
 //! | part, other payloads | 64 KiB | l `a_payload_beyond_the_limit_of_its_kind_is_refused_whole_or_absent` |
 //! | batch: entries | 64 | l `a_run_has_1_to_64_entries`, b `unknown_layouts_forms_and_counts_are_refused` |
 //! | batch: compressed | 512 KiB, not 256: two sections, and a save group that has begun is finished | `a_batch_ends_at_its_bounds` |
-//! | batch: decompressed | 1 MiB a section and 32 times its packed bytes, checked first | b `a_bomb_is_refused_before_it_goes_off`, `a_section_that_unpacks_to_much_more_than_it_is_worth_is_refused_before_it_is_hashed`, `whatever_an_honest_device_writes_can_be_sent_and_read`, `a_batch_ends_at_its_bounds` |
+//! | batch: decompressed | 1 MiB a section and 32 times its packed bytes, checked first | b `a_bomb_is_refused_before_it_goes_off`, `a_section_that_unpacks_to_much_more_than_it_is_worth_is_refused_before_it_is_hashed`, `names_that_become_much_more_than_they_are_worth_are_refused`, `whatever_an_honest_device_writes_can_be_sent_and_read`, `a_batch_ends_at_its_bounds` |
 //! | batches that do not verify or have no business here | 8 | h `the_eighth_bad_batch_ends_the_session_and_each_before_it_is_answered` |
 //! | unsigned tail | none at all: what no checkpoint covers is not taken, so nothing is staged | l `a_run_never_ends_inside_a_save` |
 //! | batches not committed | 8 | s `a_store_that_takes_long_is_not_a_silent_peer` |
-//! | one log in one record | 1,000 changes, 25,000 operations, 1 MiB, 256 events; then its device goes on in a new log | d `a_flood_fills_its_own_share_and_nobody_elses`, `one_log_puts_so_many_changes_events_and_operations_into_a_record_and_then_a_new_log_goes_on` |
+//! | one log in one record | 1,000 changes, 25,000 operations and values they replace, 1 MiB, 64 events; then its device goes on in a new log | d `a_flood_fills_its_own_share_and_nobody_elses`, `one_log_puts_so_many_changes_events_and_operations_into_a_record_and_then_a_new_log_goes_on` |
 //! | memory of whatever stands in a change | – | `what_made_automerge_fall_is_judged_in_little_memory`, the fuzz target `change` |
 //! | exceptions of a receipt | 256, the last of which spans the rest | `more_exceptions_than_a_receipt_names_are_spanned_by_its_last` |
 //! | frames that carry nothing new | 10,000, sixteen a second given back | s `a_million_empty_frames_are_cut_off`, h `what_is_held_already_may_not_be_sent_without_end`, `receipts_that_were_said_may_not_be_said_without_end`, `receipts_that_are_never_kept_are_counted_and_those_that_are_kept_are_not`, `rows_that_grow_without_an_entry_are_counted`, `abuse::nothing_on_the_wire_changes_the_hub_or_stops_it` (the code) |
@@ -70,7 +70,7 @@ use lianxin_node::sync::endpoint::Endpoint;
 use lianxin_node::sync::{enrol, resolve};
 use lianxin_protocol::authority::{Cut, Grant, Order, Role, Scope, SiteKind, Spaces};
 use lianxin_protocol::batch;
-use lianxin_protocol::codec::Writer;
+use lianxin_protocol::codec::{Reader, Writer};
 use lianxin_protocol::document::digest_of_change;
 use lianxin_protocol::identity::{DeviceKey, InviteCode, Signer};
 use lianxin_protocol::limits;
@@ -484,10 +484,16 @@ async fn a_batch_ends_at_its_bounds() -> Result<()> {
     // and the line goes on.
     // Packed as well as it can be, which nobody who is honest does.
     let squeezed = |section: &[u8]| -> Result<_> {
-        let plain = zstd::bulk::decompress(section, 2 * limits::BATCH_DECOMPRESSED_MAX)?;
-        Ok(zstd::bulk::compress(&plain, 3)?)
+        let mut reader = Reader::new(section);
+        let raw = usize::try_from(reader.varint()?)?;
+        reader.take(raw)?;
+        let plain = zstd::bulk::decompress(reader.rest(), 2 * limits::BATCH_DECOMPRESSED_MAX)?;
+        let before = section.len() - reader.remaining();
+        let before = section.get(..before).context("raw bytes")?;
+        Ok([before, &zstd::bulk::compress(&plain, 3)?].concat())
     };
     let bomb = zstd::bulk::compress(&vec![0; limits::BATCH_DECOMPRESSED_MAX + 1], 3)?;
+    let bomb = [&[0], bomb.as_slice()].concat();
     let packed = |run: Vec<NewEntry>| -> Result<_> {
         let (_, batches) = log_of(site, &attacker.device, vec![run]);
         Ok(batches.first().context("no batch")?.packed.clone())

@@ -238,7 +238,7 @@ fn inside_the_protocol_arrows_run_one_way() -> Result<()> {
     ];
     // These stand beside the line and may use nothing of it but what is named.
     const BESIDE: [(&str, &[&str]); 4] = [
-        ("document", &["base32", "limits"]),
+        ("document", &["base32", "codec", "limits"]),
         ("catalogue", &["number"]),
         ("number", &[]),
         ("words", &[]),

@@ -333,12 +333,7 @@ pub fn entry(data: &[u8]) {
         }
         11 => {
             let (main, parts) = halves(bytes);
-            let parts = if parts.is_empty() {
-                Vec::new()
-            } else {
-                zstd_of(parts)
-            };
-            unpacked(&zstd_of(main), &parts);
+            unpacked(&closed(main), &closed(parts));
         }
         _ => orders(bytes),
     }
@@ -373,8 +368,38 @@ fn halves(bytes: &[u8]) -> (&[u8], &[u8]) {
     (first, rest)
 }
 
-fn zstd_of(plain: &[u8]) -> Vec<u8> {
-    zstd::bulk::compress(plain, 1).unwrap_or_default()
+/// A section of a batch from what it holds: raw bytes, and what one or two frames hold, each with its length before it.
+fn closed(bytes: &[u8]) -> Vec<u8> {
+    if bytes.is_empty() {
+        return Vec::new();
+    }
+    let (raw, mut rest) = halves(bytes);
+    let mut writer = Writer::new();
+    writer.varint(raw.len() as u64).fixed(raw);
+    while !rest.is_empty() {
+        let (plain, after) = halves(rest);
+        writer.fixed(&zstd::bulk::compress(plain, 1).unwrap_or_default());
+        rest = after;
+    }
+    writer.into_bytes()
+}
+
+/// What [`closed`] closes.
+fn opened(section: &[u8]) -> Vec<u8> {
+    let mut reader = Reader::new(section);
+    let mut writer = Writer::new();
+    let mut put = |bytes: &[u8]| {
+        let len = u16::try_from(bytes.len()).unwrap_or(0);
+        writer.u16(len).fixed(bytes);
+    };
+    let len = usize::try_from(reader.varint().unwrap_or(0)).unwrap_or(0);
+    put(reader.take(len).unwrap_or_default());
+    while reader.remaining() > 0 {
+        let len = zstd::zstd_safe::find_frame_compressed_size(reader.rest()).unwrap_or(usize::MAX);
+        let Ok(frame) = reader.take(len) else { break };
+        put(&zstd::bulk::decompress(frame, limits::BATCH_DECOMPRESSED_MAX).unwrap_or_default());
+    }
+    writer.into_bytes()
 }
 
 /// What can be unpacked is packed to the same again, and a signature makes of it a run that keeps its
@@ -397,7 +422,7 @@ fn unpacked(main: &[u8], parts: &[u8]) {
         .iter()
         .filter(|it| it.header.kind == EntryKind::Part);
     let rows = rows.map(|it| it.payload.clone()).collect();
-    let main = batch::pack_main(&run);
+    let main = batch::stored(&run, &batch::pack_main(&run, &|_| None));
     let stored = batch::unpack(&log, start, &main, Parts::Rows(rows));
     assert_eq!(stored, Ok(run.clone()));
     assert!(batch::unpack(&log, start, &main, Parts::LeftOut).is_ok());
@@ -539,10 +564,7 @@ fn entry_seeds() -> Vec<Vec<u8>> {
         [&len.to_be_bytes()[..], main, parts].concat()
     };
     seed(10, sections(&packed.main, &packed.parts));
-    let plain = |section: &[u8]| {
-        zstd::bulk::decompress(section, limits::BATCH_DECOMPRESSED_MAX).unwrap_or_default()
-    };
-    seed(11, sections(&plain(&packed.main), &plain(&packed.parts)));
+    seed(11, sections(&opened(&packed.main), &opened(&packed.parts)));
     let fold = orders.iter().flat_map(|order| {
         let payload = order.encode();
         let len = u16::try_from(payload.len()).unwrap_or(0);

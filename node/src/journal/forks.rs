@@ -28,7 +28,7 @@ use lianxin_protocol::verdict::{self, Held};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::ingest::Ingested;
-use super::segments::entry_key;
+use super::segments::{entry_key, founded};
 use super::{Journal, insert_part, insert_segment, mark_stale, read_receipt};
 use crate::error::{Code, Error, Result};
 
@@ -100,7 +100,7 @@ impl<'a> Branches<'a> {
         drop(statement);
         let mut found = Vec::new();
         for (at, row) in rows.iter().enumerate() {
-            for entry in unpacked(log, row, Parts::LeftOut)?.entries {
+            for entry in unpacked(log, row)?.entries {
                 let id = entry.header.id().0;
                 found.push((entry.header.seq, entry.header.prev, id, at));
             }
@@ -197,8 +197,8 @@ impl Held for Branches<'_> {
     }
 }
 
-fn unpacked(log: &LogId, row: &Row, parts: Parts<'_>) -> Result<Run> {
-    batch::unpack(log, row.start, &row.main, parts)
+fn unpacked(log: &LogId, row: &Row) -> Result<Run> {
+    batch::unpack(log, row.start, &row.main, Parts::Section(&row.parts))
         .map_err(|error| Error::because(Code::StoreCorrupt, "a stored branch is damaged", error))
 }
 
@@ -446,7 +446,7 @@ impl Journal {
             if at >= pin.len {
                 break;
             }
-            let run = unpacked(id, row, Parts::Section(&row.parts))?;
+            let run = unpacked(id, row)?;
             if run.checkpoint.len <= at {
                 continue;
             }
@@ -465,13 +465,9 @@ impl Journal {
         for run in &runs {
             let first = entry_key(log.key, run.start.len)?;
             let count = u16::try_from(run.entries.len()).unwrap_or(u16::MAX);
-            insert_segment(
-                connection,
-                first,
-                count,
-                &run.start.head,
-                &batch::pack_main(run),
-            )?;
+            let places = |record: &RecordId| founded(connection, (log.key, id), record);
+            let main = batch::stored(run, &batch::pack_main(run, &places));
+            insert_segment(connection, first, count, &run.start.head, &main)?;
             for entry in run
                 .entries
                 .iter()
@@ -587,7 +583,7 @@ impl Journal {
         let mut records = BTreeSet::new();
         for (id, end) in frozen {
             for row in Branches::read(self, connection, &id)?.rows {
-                for entry in unpacked(&id, &row, Parts::LeftOut)?.entries {
+                for entry in unpacked(&id, &row)?.entries {
                     let seq = entry.header.seq;
                     let in_place =
                         seq < end.len && self.id_at(connection, &id, seq)? == entry.header.id();

@@ -7,14 +7,15 @@ use lianxin_protocol::authority::Reason;
 use lianxin_protocol::batch::{self, Packed, Parts};
 use lianxin_protocol::limits;
 use lianxin_protocol::log::{
-    Entry, EntryId, EntryKind, ForkProof, GenesisReason, LogId, Position, Run, VerifiedRun,
+    Entry, EntryId, EntryKind, ForkProof, GenesisReason, LogId, Position, RecordId, Run,
+    VerifiedRun,
 };
 use lianxin_protocol::message::WireBatch;
 use lianxin_protocol::space::{Space, SpaceId};
 use rusqlite::{Connection, params};
 
 use super::payloads::{lacks_more_than_parts, note_missing};
-use super::segments::{Segment, entry_key, part, split_key};
+use super::segments::{Segment, entry_key, founded, part, split_key};
 use super::{Journal, insert_part, insert_segment, note_returned, quota, touch, touches_record};
 use crate::error::{Code, Error, Result};
 
@@ -197,7 +198,8 @@ impl Journal {
         } else if skip == 0 {
             let start = run.run().start;
             let key = entry_key(log.key, start.len)?;
-            insert_segment(connection, key, packed.count, &start.head, &packed.main)?;
+            let main = batch::stored(run.run(), &packed.main);
+            insert_segment(connection, key, packed.count, &start.head, &main)?;
             start.len
         } else {
             self.write_run(connection, &id, log.key, log.end, new.to_vec(), run)?;
@@ -233,7 +235,8 @@ impl Journal {
             checkpoint: run.run().checkpoint.clone(),
         };
         let count = u16::try_from(joined.entries.len()).unwrap_or(u16::MAX);
-        let main = batch::pack_main(&joined);
+        let places = |record: &RecordId| founded(connection, (key, id), record);
+        let main = batch::stored(&joined, &batch::pack_main(&joined, &places));
         insert_segment(
             connection,
             entry_key(key, start.len)?,
@@ -466,9 +469,12 @@ impl Journal {
             // As it came, so it goes.
             let count = u16::try_from(segment.entries.len()).unwrap_or(u16::MAX);
             let payloads = parts.iter().filter_map(Option::as_deref);
+            let (_, main) = batch::split_stored(&segment.main).map_err(|error| {
+                Error::because(Code::StoreCorrupt, "a stored segment cannot be read", error)
+            })?;
             let packed = Packed {
                 count,
-                main: segment.main.clone(),
+                main: main.to_vec(),
                 parts: batch::pack_parts(payloads),
             };
             (segment.start, packed)

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use lianxin_protocol::batch::{self, Parts};
-use lianxin_protocol::log::{Checkpoint, Entry, EntryKind, LogId, Position};
-use rusqlite::{Connection, OptionalExtension as _};
+use lianxin_protocol::log::{Checkpoint, Entry, EntryKind, LogId, Position, RecordId};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::error::{Code, Error, Result};
 
@@ -48,7 +48,7 @@ pub(crate) struct Segment {
     pub(crate) entries: Vec<Entry>,
     /// Covers the last of them.
     pub(crate) checkpoint: Checkpoint,
-    /// The packed main section, as stored.
+    /// The parts' digests and the packed first section, as stored.
     pub(crate) main: Vec<u8>,
 }
 
@@ -152,4 +152,28 @@ impl Segments {
 pub(crate) fn part(connection: &Connection, key: i64) -> Result<Option<Vec<u8>>> {
     let mut statement = connection.prepare_cached("SELECT payload FROM parts WHERE entry = ?1")?;
     Ok(statement.query_row([key], |row| row.get(0)).optional()?)
+}
+
+/// Where a record was founded in a log, as far as this store has indexed: a hint, which packs better.
+pub(crate) fn founded(
+    connection: &Connection,
+    (key, log): (i64, &LogId),
+    record: &RecordId,
+) -> Option<u64> {
+    let range = (
+        entry_key(key, 0).ok()?,
+        entry_key(key, (1 << SEQ_BITS) - 1).ok()?,
+    );
+    // The founding change follows the parts of its save.
+    let mut statement = connection
+        .prepare_cached(
+            "SELECT touches.entry FROM records JOIN touches ON touches.record = records.id
+             WHERE records.record = ?1 AND touches.entry BETWEEN ?2 AND ?3 AND records.founded
+             ORDER BY touches.entry LIMIT 8",
+        )
+        .ok()?;
+    let row = params![record.0, range.0, range.1];
+    let rows = statement.query_map(row, |row| row.get(0)).ok()?;
+    let mut places = rows.filter_map(|key| Some(split_key(key.ok()?).1));
+    places.find(|seq| record.is_founded_at(log, *seq))
 }

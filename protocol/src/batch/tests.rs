@@ -6,9 +6,16 @@
     reason = "a test that reaches beyond its own data should fail"
 )]
 
+use zstd::bulk::Compressor;
+
+use super::columns::{BESIDE, FOREIGN, Section, WHOLE, lay_out};
+use super::frame::{LEVEL, close, compress};
 use super::*;
+use crate::document::{Document, Edit, NewEvent, Scalar};
 use crate::identity::Signer;
-use crate::log::{Author, DigestMode, NewEntry, Tail};
+use crate::limits;
+use crate::log::{Author, DigestMode, Entry, Flags, NewEntry, Tail};
+use crate::part::{Part, reference};
 use crate::testing::{self, Random, change, change_entry, part_entry, save, site_space, space_id};
 
 type Tested = Result<(), Box<dyn std::error::Error>>;
@@ -22,7 +29,7 @@ fn random_run(random: &mut Random) -> (Run, Author) {
     }
     for _ in 0..=random.below(20) {
         let len = random.below(300);
-        let payload = random.bytes(len);
+        let noise = random.bytes(len);
         let (kind, mode) = match random.below(6) {
             0 | 1 => (EntryKind::Part, DigestMode::Salted),
             2 | 3 => (EntryKind::Change, DigestMode::Change),
@@ -32,12 +39,20 @@ fn random_run(random: &mut Random) -> (Run, Author) {
                 DigestMode::Salted,
             ),
         };
-        let payload = if mode == DigestMode::Change {
-            change(&payload)
-        } else {
-            payload
+        let payload = match mode {
+            DigestMode::Change if random.one_in(3) || author.tail.entries.is_empty() => {
+                change(&noise)
+            }
+            DigestMode::Change => change(&chunk(random, &author.tail)),
+            DigestMode::Salted if random.one_in(2) => texts(random).encode(),
+            DigestMode::Salted | DigestMode::Plain => noise,
         };
-        let record = RecordId([random.below(4) as u8; 16]);
+        let place = random.below(9) as u64;
+        let record = match random.below(4) {
+            0 => RecordId::founded(random.next(), &author.tail.log, author.tail.end.len),
+            1 => RecordId::founded(random.next(), &author.tail.log, place),
+            _ => RecordId([random.below(4) as u8; 16]),
+        };
         let erasable = random.one_in(2);
         let entry = NewEntry {
             kind,
@@ -70,6 +85,80 @@ fn random_run(random: &mut Random) -> (Run, Author) {
     )
 }
 
+/// A chunk from its type byte on, as a hostile writer may choose it: of the usual form, or short of it in one place.
+fn chunk(random: &mut Random, tail: &Tail) -> Vec<u8> {
+    let mut content = Writer::new();
+    let deps = match random.below(20) {
+        0 => 60 + random.below(10),
+        _ => random.below(3),
+    };
+    content.varint(deps as u64);
+    for _ in 0..deps {
+        let known = &tail.entries[random.below(tail.entries.len())].header;
+        let unknown = random.bytes(32);
+        content.fixed(if random.one_in(2) {
+            &known.digest
+        } else {
+            &unknown
+        });
+    }
+    let actor = tail.log.actor();
+    let another = [1; 16];
+    let odd = |random: &mut Random| random.one_in(12);
+    content
+        .varint(16)
+        .fixed(if odd(random) { &another } else { &actor });
+    content.varint(random.next() >> random.below(64));
+    content.varint(random.next() >> random.below(64));
+    content.u8(u8::from(odd(random)));
+    content.u8(u8::from(odd(random)));
+    let others = if odd(random) { 70 } else { random.below(3) };
+    content.varint(others as u64);
+    for _ in 0..others {
+        content.varint(16).fixed(&random.bytes(16));
+    }
+    for _ in 0..random.below(6) {
+        let len = random.below(20);
+        content.fixed(&random.bytes(len));
+        let entry = &tail.entries[random.below(tail.entries.len())].header;
+        match random.below(3) {
+            0 => content.fixed(crate::document::event_prefix(&actor).as_bytes()),
+            1 => content.fixed(&entry.digest[..16]),
+            _ => content.fixed(&entry.digest[..15]),
+        };
+    }
+    let content = content.into_bytes();
+    let mut whole = Writer::new();
+    whole.u8(if odd(random) { 2 } else { 1 });
+    if odd(random) {
+        // More than the shortest form of the length.
+        whole.u8(content.len() as u8 | 0x80).u8(0);
+    } else {
+        whole.varint(content.len() as u64);
+    }
+    whole.fixed(&content);
+    whole.into_bytes()
+}
+
+/// Texts of any characters.
+fn texts(random: &mut Random) -> Part {
+    let mut text = |most: usize| -> String {
+        let len = random.below(most);
+        let any = (0..len).map(|_| match random.below(4) {
+            0 => char::from_u32(random.below(0x11_0000) as u32).unwrap_or('\u{10ffff}'),
+            1 => char::from(b'0' + random.below(10) as u8),
+            _ => char::from_u32(0x4e00 + random.below(3_000) as u32).unwrap_or('人'),
+        });
+        any.collect()
+    };
+    let mut texts: Vec<_> = (0..3).map(|_| (text(6), text(40))).collect();
+    texts.truncate(random.below(4));
+    Part {
+        salt: [random.next() as u8; 16],
+        texts: texts.into_iter().collect(),
+    }
+}
+
 /// Signs the entries anew, links repaired, authority in ascending order.
 fn signed(tail: &Tail, mut entries: Vec<Entry>, signer: &Signer) -> Run {
     let mut end = tail.start;
@@ -93,6 +182,21 @@ fn signed(tail: &Tail, mut entries: Vec<Entry>, signer: &Signer) -> Run {
 
 fn verified(run: Run, author: Author) -> bool {
     run.verify(Some(author), 0).is_ok()
+}
+
+/// As a store keeps it.
+fn kept(run: &Run) -> Vec<u8> {
+    stored(run, &pack_main(run, &|_| None))
+}
+
+/// The first section before it is packed.
+fn laid_out(run: &Run) -> Section {
+    lay_out(run, Options::default())
+}
+
+/// A first section with these plain bytes.
+fn with_plain(section: &Section, plain: &[u8]) -> Vec<u8> {
+    close(&section.raw, &[plain])
 }
 
 fn section(packed: &Packed) -> Parts<'_> {
@@ -119,9 +223,9 @@ fn parts_can_be_left_out_erased_or_come_from_rows() -> Tested {
     for round in 0..300 {
         let (run, author) = random_run(&mut random);
         let stored = if random.one_in(2) {
-            pack(&run).main
+            stored(&run, &pack(&run).main)
         } else {
-            pack_main(&run)
+            kept(&run)
         };
         let is_part = |entry: &&Entry| entry.header.kind == EntryKind::Part;
         let rows: Vec<_> = run
@@ -168,7 +272,7 @@ fn parts_can_be_left_out_erased_or_come_from_rows() -> Tested {
 fn a_row_of_another_part_does_not_verify() -> Tested {
     let mut author = testing::Author::new(space_id(site_space()), 1, 1);
     let run = author.push(save(1)).push(save(2)).cut();
-    let main = pack_main(run.run());
+    let main = kept(run.run());
     let rows = vec![Some(vec![2; 40]), Some(vec![1; 40])];
     let back = unpack(&run.run().log, run.run().start, &main, Parts::Rows(rows))?;
     assert!(!verified(back, run.author()));
@@ -214,6 +318,7 @@ fn every_truncation_and_every_trailing_byte_is_refused() {
         );
     }
     let empty_frame = compress(&[]);
+    let empty_section = close(&[], &[&[]]);
     let skippable = [&[0x50, 0x2a, 0x4d, 0x18, 3, 0, 0, 0][..], b"abc"].concat();
     for tail in [&[0][..], &empty_frame, &skippable] {
         let (main, parts) = (
@@ -225,21 +330,34 @@ fn every_truncation_and_every_trailing_byte_is_refused() {
     }
     let without = author.push(vec![change_entry(&[1])]).cut().run().clone();
     let packed = pack(&without);
-    for parts in [&empty_frame, &skippable, &compress(&[7])] {
+    for parts in [
+        &empty_frame,
+        &skippable,
+        &compress(&[7]),
+        &empty_section,
+        &close(&[], &[&[7]]),
+    ] {
         let parts = Parts::Section(parts);
         assert!(unpack(&without.log, without.start, &packed.main, parts).is_err());
     }
     // The same, inside the frames.
-    let plain = main_section(run, false);
-    for cut in 0..plain.len() {
-        assert!(
-            refused(&compress(&plain[..cut]), &pack(run).parts),
-            "plain cut at {cut}"
-        );
+    let laid = laid_out(run);
+    let parts = pack(run).parts;
+    for cut in 0..laid.plain.len() {
+        let main = with_plain(&laid, &laid.plain[..cut]);
+        assert!(refused(&main, &parts), "plain cut at {cut}");
     }
+    let longer = [laid.plain.as_slice(), &[0]].concat();
+    assert!(refused(&with_plain(&laid, &longer), &parts));
+    for cut in 0..laid.raw.len() {
+        let main = close(&laid.raw[..cut], &[&laid.plain]);
+        assert!(refused(&main, &parts), "raw cut at {cut}");
+    }
+    let longer = [laid.raw.as_slice(), &[0]].concat();
+    assert!(refused(&close(&longer, &[&laid.plain]), &parts));
     assert!(refused(
-        &compress(&[plain.as_slice(), &[0]].concat()),
-        &pack(run).parts
+        &close(&laid.raw, &[&laid.plain, &laid.plain]),
+        &parts
     ));
 }
 
@@ -272,9 +390,14 @@ fn no_mutation_of_the_bytes_or_of_what_they_compress_does_harm() {
             0 => mutate(&mut random, &mut main),
             1 if !parts.is_empty() => mutate(&mut random, &mut parts),
             _ => {
-                let mut plain = main_section(run, false);
-                mutate(&mut random, &mut plain);
-                main = compress(&plain);
+                let mut laid = laid_out(run);
+                let spoilt = if random.one_in(4) {
+                    &mut laid.raw
+                } else {
+                    &mut laid.plain
+                };
+                mutate(&mut random, spoilt);
+                main = laid.close();
             }
         }
         harmless(run, *author, &main, &parts, &format!("round {round}"));
@@ -294,7 +417,9 @@ fn a_section_that_unpacks_to_much_more_than_it_is_worth_is_refused_before_it_is_
         .push(vec![change_entry(&[7; 60_000])])
         .cut();
     let (log, start) = (run.run().log, run.run().start);
-    let main = squeezed(&main_section(run.run(), false));
+    let laid = laid_out(run.run());
+    let mut main = close(&laid.raw, &[]);
+    main.extend(squeezed(&laid.plain));
     assert!(
         main.len() * limits::BATCH_RATIO_MAX < 60_000,
         "{}",
@@ -354,14 +479,17 @@ fn a_bomb_is_refused_before_it_goes_off() {
         "a size of four bytes, single segment"
     );
     lies[5..9].copy_from_slice(&1_000_u32.to_le_bytes());
+    let section = |frame: &[u8]| [&[0], frame].concat();
+    let (claims, silent) = (section(&claims), section(&silent));
+    let (bomb, fits, lies) = (section(&bomb), section(&fits), section(&lies));
     for bytes in [&claims[..], &silent, &bomb, &lies] {
         assert_eq!(
-            unpack(&log, start, bytes, Parts::LeftOut).err(),
+            unpack(&log, start, bytes, Parts::Section(&[])).err(),
             Some(UnpackError::Compression)
         );
     }
     assert!(matches!(
-        unpack(&log, start, &fits, Parts::LeftOut).err(),
+        unpack(&log, start, &fits, Parts::Section(&[])).err(),
         Some(UnpackError::Layout(_))
     ));
     let run = testing::Author::new(space_id(site_space()), 1, 1)
@@ -376,12 +504,12 @@ fn a_bomb_is_refused_before_it_goes_off() {
     }
 }
 
-/// The plain first section of a run, with the form of entry 1 replaced and bytes put in its place.
+/// The first section of a run, with the form of entry 1 replaced.
 fn with_form(run: &Run, form: u8) -> Vec<u8> {
-    let mut plain = main_section(run, false);
+    let mut laid = laid_out(run);
     let count = run.entries.len();
-    plain[2 + 2 * count + 1] = form;
-    plain
+    laid.plain[2 + 2 * count + 1] = form;
+    laid.close()
 }
 
 #[test]
@@ -389,17 +517,11 @@ fn a_part_never_hides_in_the_section_that_a_store_keeps() {
     let mut author = testing::Author::new(space_id(site_space()), 1, 1);
     let verified_run = author.push(vec![part_entry(&[4; 30])]).cut();
     let run = verified_run.run();
-    let plain = with_form(run, WHOLE);
-    // Take the digest out that stands there for a part beside, put the payload before the checkpoint.
-    let digest = run.entries[1].header.digest;
-    let at = plain
-        .windows(32)
-        .position(|window| window == digest)
-        .unwrap_or(0);
-    let mut hidden = [&plain[..at], &plain[at + 32..]].concat();
-    let before_checkpoint = hidden.len() - (4 + 8 + 32 + 64);
-    hidden.splice(before_checkpoint..before_checkpoint, [4; 30]);
-    let got = unpack(&run.log, run.start, &compress(&hidden), Parts::LeftOut);
+    assert_eq!(laid_out(run).plain[2 + 2 * 2 + 1], BESIDE);
+    let mut hidden = laid_out(run);
+    hidden.plain[2 + 2 * 2 + 1] = WHOLE;
+    hidden.plain.extend([4; 30]);
+    let got = unpack(&run.log, run.start, &hidden.close(), Parts::Section(&[]));
     let error = got.err().map(|error| error.to_string()).unwrap_or_default();
     assert!(error.contains("does not stand beside"), "{error}");
 }
@@ -409,23 +531,39 @@ fn unknown_layouts_forms_and_counts_are_refused() {
     let mut author = testing::Author::new(space_id(site_space()), 1, 1);
     let verified_run = author.push(save(1)).cut();
     let run = verified_run.run();
-    let refused = |plain: &[u8]| {
-        let got = unpack(&run.log, run.start, &compress(plain), Parts::LeftOut);
+    let parts = pack(run).parts;
+    let refused = |main: &[u8]| {
+        let got = unpack(&run.log, run.start, main, Parts::Section(&parts));
         matches!(got, Err(UnpackError::Layout(_)))
     };
-    let plain = main_section(run, false);
-    for (at, value) in [(0, 2), (1, 0), (1, 65), (1, 0x80)] {
-        let mut other = plain.clone();
+    let laid = laid_out(run);
+    for (at, value) in [(0, 1), (0, 3), (1, 0), (1, 65), (1, 0x80)] {
+        let mut other = laid.plain.clone();
         other[at] = value;
-        assert!(refused(&other), "{value} at {at}");
+        assert!(refused(&with_plain(&laid, &other)), "{value} at {at}");
     }
-    for form in [4, 5, 0x7f, FOREIGN | 9] {
-        assert!(refused(&with_form(run, form)), "form {form}");
+    for form in [5, 6, 0x7f, FOREIGN | 9] {
+        let got = unpack(
+            &run.log,
+            run.start,
+            &with_form(run, form),
+            Parts::Section(&[]),
+        );
+        assert!(matches!(got, Err(UnpackError::Layout(_))), "form {form}");
     }
-    let mut early = plain;
-    let first_index = 2 + 3 * run.entries.len();
-    early[first_index] = 1;
-    assert!(refused(&early), "a record index before its record");
+    let mut early = laid.plain.clone();
+    let mut reader = Reader::new(&laid.plain);
+    let count = run.entries.len();
+    assert!(reader.take(2 + 3 * count).is_ok());
+    for _ in 0..2 * count {
+        assert!(reader.varint().is_ok(), "clocks and authority lengths");
+    }
+    let first_record = early.len() - reader.remaining();
+    early[first_record] = 1;
+    assert!(
+        refused(&with_plain(&laid, &early)),
+        "a record before its first entry"
+    );
 }
 
 #[test]
@@ -442,4 +580,189 @@ fn changes_travel_without_what_the_reader_can_compute() {
         "{} bytes",
         packed.main.len()
     );
+}
+
+/// A record as a clerk writes it: texts and a card beside, the record, and edits of it, each a save.
+fn saves(author: &mut testing::Author, random: &mut Random, edits: i64) -> Tested {
+    let actor = author.tail.log.actor();
+    let record = RecordId::founded(1_800_000_000_000, &author.tail.log, author.tail.end.len);
+    let entry = |kind, digest, payload| NewEntry {
+        kind,
+        digest,
+        erasable: kind == EntryKind::Part,
+        record,
+        payload,
+    };
+    let mut salt = [0; 16];
+    salt.copy_from_slice(&random.bytes(16));
+    let text: String = (0..200)
+        .filter_map(|_| char::from_u32(0x4e00 + random.below(2_000) as u32))
+        .collect();
+    let part = Part {
+        salt,
+        texts: [("body".to_owned(), text)].into(),
+    };
+    let named = Scalar::Part(reference(&part.encode()));
+    let field = |key: &str, value| (key.to_owned(), Some(value));
+    let mut document = Document::new();
+    let mut edit = Edit {
+        kind: Some("opinion".to_owned()),
+        by: "a1".to_owned(),
+        fields: [
+            field("body", named),
+            field("topic", Scalar::Str("traffic".to_owned())),
+        ]
+        .into(),
+        events: vec![NewEvent {
+            event: "registered".to_owned(),
+            at_ms: 1_800_000_000_000,
+            data: [].into(),
+        }],
+    };
+    let mut group = vec![entry(EntryKind::Part, DigestMode::Salted, part.encode())];
+    for number in 0..=edits {
+        let raw = document.edit(&actor, &edit)?;
+        group.push(entry(EntryKind::Change, DigestMode::Change, raw.bytes));
+        author.push(std::mem::take(&mut group));
+        edit = Edit {
+            fields: [field("people_count", Scalar::Int(number))].into(),
+            ..Edit::default()
+        };
+    }
+    Ok(())
+}
+
+/// Of what a reader can compute nothing is sent: digests, ids of records, heads of changes, references to parts, and the prefix of event keys.
+#[test]
+fn a_batch_holds_nothing_that_its_reader_can_compute() -> Tested {
+    let mut author = testing::Author::new(space_id(site_space()), 1, 1);
+    author.cut();
+    let mut random = Random(6);
+    for _ in 0..10 {
+        saves(&mut author, &mut random, 4)?;
+    }
+    let run = author.cut().run().clone();
+    let laid = laid_out(&run);
+    let all = [laid.raw.as_slice(), &laid.plain].concat();
+    let holds = |bytes: &[u8]| all.windows(bytes.len()).any(|window| window == bytes);
+    for entry in &run.entries {
+        let header = &entry.header;
+        assert!(!holds(&header.digest[..8]), "the digest of {}", header.seq);
+        assert!(
+            !holds(&header.record.0[8..]),
+            "the record of {}",
+            header.seq
+        );
+        assert!(!holds(&header.prev[..8]), "the link of {}", header.seq);
+    }
+    let actor = run.log.actor();
+    assert!(!holds(&actor));
+    assert!(!holds(crate::document::event_prefix(&actor).as_bytes()));
+    let packed = pack(&run);
+    let bytes = packed.main.len() + packed.parts.len();
+    assert!(bytes < 10 * 550 + 300, "{packed:?}");
+    let back = unpack(&run.log, run.start, &packed.main, section(&packed))?;
+    assert_eq!(back, run);
+    Ok(())
+}
+
+/// A record of this log whose founding is not in the run is named by its place, if the packer is told of it; one who
+/// tells wrongly harms nothing.
+#[test]
+fn an_older_record_is_named_by_its_place() -> Tested {
+    let mut author = testing::Author::new(space_id(site_space()), 1, 1);
+    let mut random = Random(7);
+    saves(&mut author, &mut random, 0)?;
+    let first = author.tail.entries[1].header.seq;
+    author.cut();
+    saves(&mut author, &mut random, 0)?;
+    let mut run = author.cut().run().clone();
+    let older = RecordId::founded(1_900_000_000_000, &run.log, first);
+    for entry in &mut run.entries {
+        entry.header.record = older;
+    }
+    let tail = Tail {
+        start: run.start,
+        ..author.tail.clone()
+    };
+    let run = signed(&tail, run.entries, &author.signer);
+    let told = pack_main(&run, &|_| Some(first));
+    let untold = pack_main(&run, &|_| None);
+    let wrongly = pack_main(&run, &|_| Some(first + 1));
+    assert!(
+        told.len() + 6 < untold.len(),
+        "{} of {}",
+        told.len(),
+        untold.len()
+    );
+    assert_eq!(wrongly, untold);
+    let parts = pack(&run).parts;
+    for main in [told, untold] {
+        let back = unpack(&run.log, run.start, &main, Parts::Section(&parts))?;
+        assert_eq!(back.entries, run.entries);
+    }
+    Ok(())
+}
+
+/// What is rebuilt is bounded as what is decompressed is, so that names of two bytes each do not make a reader hash much
+/// for little; a writer who has such a change sends it as it is.
+#[test]
+fn names_that_become_much_more_than_they_are_worth_are_refused() -> Tested {
+    let mut author = testing::Author::new(space_id(site_space()), 1, 1);
+    let actor = author.tail.log.actor();
+    let mut random = Random(9);
+    let names = crate::document::event_prefix(&actor).repeat(40);
+    let body: String = (0..50)
+        .map(|_| format!("{names}{}", random.below(1_000)))
+        .collect();
+    let mut content = Writer::new();
+    content.varint(0).varint(16).fixed(&actor);
+    content
+        .varint(1)
+        .varint(1)
+        .fixed(&[0, 0, 0])
+        .fixed(body.as_bytes());
+    let content = content.into_bytes();
+    let mut whole = Writer::new();
+    whole.u8(1).varint(content.len() as u64).fixed(&content);
+    let run = author.push(vec![change_entry(&whole.into_bytes())]).cut();
+    let run = run.run();
+    let main = laid_out(run).close();
+    assert!(
+        main.len() * limits::BATCH_RATIO_MAX < body.len(),
+        "{}",
+        main.len()
+    );
+    let refused = unpack(&run.log, run.start, &main, Parts::Section(&[]));
+    assert!(matches!(refused, Err(UnpackError::Layout(_))));
+    let main = pack(run).main;
+    assert_eq!(
+        &unpack(&run.log, run.start, &main, Parts::Section(&[]))?,
+        run
+    );
+    Ok(())
+}
+
+/// Salts do not compress and stand alone; texts are in two planes.
+#[test]
+fn texts_take_less_than_two_bytes_a_character() {
+    let mut random = Random(8);
+    let parts: Vec<_> = (0..20)
+        .map(|_| {
+            let mut salt = [0; 16];
+            salt.copy_from_slice(&random.bytes(16));
+            let text = (0..200).filter_map(|_| char::from_u32(0x4e00 + random.below(500) as u32));
+            let texts = [("body".to_owned(), text.collect())].into();
+            Part { salt, texts }.encode()
+        })
+        .collect();
+    let packed = pack_parts(parts.iter().map(Vec::as_slice));
+    assert!(packed.len() < 20 * (16 + 200 * 8 / 5), "{}", packed.len());
+    let lens: Vec<_> = parts.iter().map(Vec::len).collect();
+    assert_eq!(text::unpack(&packed, &lens), Ok(parts));
+    let mut other = lens;
+    other[3] -= 1;
+    assert!(text::unpack(&packed, &other).is_err());
+    let whole = pack_parts([&b"as it is"[..]].into_iter());
+    assert_eq!(text::unpack(&whole, &[8]), Ok(vec![b"as it is".to_vec()]));
 }

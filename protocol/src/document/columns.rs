@@ -6,6 +6,7 @@
 
 use super::ActorId;
 use super::guard::GuardError;
+use crate::codec;
 
 /// Automerge keeps operation counters and sequence numbers in 32 bits and panics beyond.
 pub(super) const MAX_COUNTER: u64 = u32::MAX as u64;
@@ -317,23 +318,10 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn unsigned(&mut self) -> Result<u64, GuardError> {
-        let mut value = 0_u64;
-        for shift in (0..u64::BITS).step_by(7) {
-            let byte = self.byte()?;
-            let low = u64::from(byte & 0x7f);
-            if (low << shift) >> shift != low {
-                return Err(Self::NUMBER);
-            }
-            value |= low << shift;
-            if byte & 0x80 == 0 {
-                return if byte == 0 && shift > 0 {
-                    Err(Self::NUMBER)
-                } else {
-                    Ok(value)
-                };
-            }
-        }
-        Err(Self::NUMBER)
+        let mut reader = codec::Reader::new(self.0);
+        let value = reader.varint().map_err(|_| Self::NUMBER)?;
+        self.0 = reader.rest();
+        Ok(value)
     }
 
     pub(super) fn signed(&mut self) -> Result<i64, GuardError> {
