@@ -129,8 +129,8 @@ codes! {
     RecordWaiting = "LX-3010", Partial, "run `lianxin sync` and try again";
     /// A record that another device has made so that nothing can be added to it.
     RecordUnsound = "LX-3011", Failed, "show it to the hub; the other records are not concerned";
-    /// A record with as many changes as one may have.
-    RecordFull = "LX-3012", Refused, "close this record and go on in a new one that names it";
+    /// A save that is larger than what this device may still write into the record.
+    RecordFull = "LX-3012", Refused, "save it in smaller pieces";
     /// Words that stay as they were registered.
     Fixed = "LX-3014", Usage, "nothing was changed: add to the words with the step `supplement`";
     /// Several records have one number: a device has copied it.

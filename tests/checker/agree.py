@@ -67,9 +67,9 @@ def with_digests(items):
             log = check.Log(space, body[:32], body[32:])
             tips[log.id] = (0, log.id, False)
         elif kind == 5 and log:
-            position = check.Fork(check.Bytes(body)).position()
-            if position is not None:
-                tips[log.id] = position + (True,)
+            proof, tip = check.Audit.read_fork(check.Bytes(body))
+            if proof.position() is not None:
+                tips[log.id] = tip + (True,)
         elif kind == 7 and log and not tips[log.id][2]:
             tips[log.id] = (int.from_bytes(body[:8], "big"), body[8:40], False)
         elif kind == 8:
