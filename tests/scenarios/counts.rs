@@ -176,15 +176,7 @@ fn an_id_names_one_space_and_a_device_of_another_site_changes_nothing_under_it()
         .authority()
         .site_by_code("LS2");
     let space = Space::Site(site.context("no site")?).id(&world.network()?);
-    forge(&mut world, space, record, |document, _| {
-        document.put(ROOT, "kind", "opinion")?;
-        let fields = document.put_object(ROOT, "fields", ObjType::Map)?;
-        document.put(&fields, "title", "另一件事")?;
-        document.put_object(ROOT, "events", ObjType::Map).map(drop)
-    })?;
-    world.heal()?;
-    same(&mut world, &id, &before)?;
-    // Nor one that builds on the record, by whoever has come to know its changes.
+    // One that builds on the record, by whoever has come to know its changes.
     let known = world.transact(HUB, |journal, connection| {
         let key = records::find(connection, &id)?;
         records::gather_written(connection, journal, key)?.automerge()
@@ -210,6 +202,15 @@ fn an_id_names_one_space_and_a_device_of_another_site_changes_nothing_under_it()
             record,
             payload.unwrap_or_default(),
         )
+    })?;
+    world.heal()?;
+    same(&mut world, &id, &before)?;
+    // And one that founds it again.
+    forge(&mut world, space, record, |document, _| {
+        document.put(ROOT, "kind", "opinion")?;
+        let fields = document.put_object(ROOT, "fields", ObjType::Map)?;
+        document.put(&fields, "title", "另一件事")?;
+        document.put_object(ROOT, "events", ObjType::Map).map(drop)
     })?;
     world.heal()?;
     same(&mut world, &id, &before)?;
