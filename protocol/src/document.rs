@@ -37,7 +37,7 @@ mod ops;
 mod tests;
 mod view;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use automerge::transaction::{CommitOptions, Transactable};
@@ -255,12 +255,6 @@ impl Document {
         document
     }
 
-    /// Whether a change counts.
-    #[must_use]
-    pub fn has(&self, change: &ChangeHash) -> bool {
-        self.graph.has(change)
-    }
-
     /// Whether an edit under this actor can count: all that its log wrote here does, and there is room for a save of
     /// a usual size. If not, begin a new log.
     #[must_use]
@@ -341,16 +335,9 @@ impl Document {
     /// Hashes of the changes that no other change depends on, sorted.
     #[must_use]
     pub fn heads(&self) -> Vec<ChangeHash> {
-        let nodes = &self.graph.nodes;
-        let inner: BTreeSet<usize> = nodes
-            .iter()
-            .flat_map(|node| node.deps.iter().copied())
-            .collect();
-        let heads = nodes
-            .iter()
-            .enumerate()
-            .filter(|(index, _)| !inner.contains(index));
-        let mut heads: Vec<_> = heads.map(|(_, node)| node.change.hash()).collect();
+        let heads = self.graph.heads();
+        let heads = heads.iter().filter_map(|at| self.graph.nodes.get(*at));
+        let mut heads: Vec<_> = heads.map(|node| node.change.hash()).collect();
         heads.sort_unstable();
         heads
     }

@@ -8,9 +8,10 @@
 
 use crate::identity::Signer;
 use crate::log::{
-    Branch, CHANGE_MAGIC, DigestMode, EntryKind, Genesis, GenesisReason, NewEntry, RecordId, Run,
-    Tail, VerifiedRun, digest,
+    Branch, CHANGE_MAGIC, DigestMode, EntryKind, Genesis, GenesisReason, LogId, NewEntry, Position,
+    RecordId, Run, Tail, VerifiedRun, digest,
 };
+use crate::receipt::{Exception, Receipt};
 use crate::space::{NetworkId, SiteId, Space, SpaceId};
 
 /// SplitMix64 (Steele, Lea and Flood 2014): one seed, one sequence.
@@ -54,6 +55,24 @@ pub(crate) fn site_space() -> Space {
 
 pub(crate) fn space_id(space: Space) -> SpaceId {
     space.id(&network())
+}
+
+/// A receipt that the authority key of these tests signed.
+pub(crate) fn receipt(exceptions: Vec<Exception>) -> Receipt {
+    Receipt {
+        space: space_id(site_space()),
+        log: LogId([3; 32]),
+        epoch: [4; 16],
+        stored: Position {
+            len: 20,
+            head: [5; 32],
+        },
+        judged_len: 18,
+        exceptions,
+        received_at_ms: 1_700_000_000_000,
+        signature: [0; 64],
+    }
+    .signed(&signer(100))
 }
 
 pub(crate) fn genesis(space: SpaceId, writer: &Signer, incarnation: u8) -> Genesis {

@@ -130,15 +130,6 @@ impl Journal {
         Ok(None)
     }
 
-    /// Whether a log has this head there.
-    fn stands(&mut self, connection: &Connection, log: &LogId, at: Position) -> Result<bool> {
-        let held = self.logs.get(log).map_or(0, |known| known.end.len);
-        match at.len.checked_sub(1) {
-            Some(last) if at.len <= held => Ok(self.id_at(connection, log, last)?.0 == at.head),
-            _ => Ok(false),
-        }
-    }
-
     /// The logs of its space that speak of the arrival of a log, in the order in which they were begun.
     fn told_by(
         &self,

@@ -66,27 +66,23 @@ struct Row {
     parts: Vec<u8>,
 }
 
-/// The entries of a log's branches that are not in place, and the log itself.
-struct Branches<'a> {
-    journal: &'a mut Journal,
-    connection: &'a Connection,
-    log: LogId,
-    end: Position,
-    /// By id: place, the id before it, and which row has it.
-    entries: BTreeMap<[u8; 32], (u64, [u8; 32], usize)>,
-    rows: Vec<Row>,
-}
+impl Row {
+    fn of(run: &VerifiedRun, packed: &Packed) -> Self {
+        Self {
+            head: run.end().head,
+            start: run.run().start,
+            main: packed.main.clone(),
+            parts: packed.parts.clone(),
+        }
+    }
 
-impl<'a> Branches<'a> {
-    fn read(journal: &'a mut Journal, connection: &'a Connection, log: &LogId) -> Result<Self> {
-        let known = journal.logs.get(log);
-        let (key, end) = known.map_or((0, Position::start(log)), |it| (it.key, it.end));
+    fn all(connection: &Connection, log: i64) -> Result<Vec<Self>> {
         let mut statement = connection.prepare_cached(
             "SELECT first, start, main, parts, head FROM branches WHERE log = ?1
              ORDER BY first, head",
         )?;
-        let rows = statement.query_map([key], |row| {
-            Ok(Row {
+        let rows = statement.query_map([log], |row| {
+            Ok(Self {
                 start: Position {
                     len: row.get(0)?,
                     head: row.get(1)?,
@@ -96,27 +92,74 @@ impl<'a> Branches<'a> {
                 head: row.get(4)?,
             })
         })?;
-        let rows = rows.collect::<Result<Vec<_>, _>>()?;
-        drop(statement);
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    fn keep(&self, connection: &Connection, log: i64) -> Result<()> {
+        let mut statement = connection.prepare_cached(
+            "INSERT OR REPLACE INTO branches (log, head, first, start, main, parts)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        )?;
+        let Self { head, start, .. } = self;
+        let row = params![log, head, start.len, start.head, self.main, self.parts];
+        statement.execute(row)?;
+        Ok(())
+    }
+
+    fn drop(connection: &Connection, log: i64, head: &[u8; 32]) -> Result<()> {
+        connection
+            .prepare_cached("DELETE FROM branches WHERE log = ?1 AND head = ?2")?
+            .execute(params![log, head])?;
+        Ok(())
+    }
+
+    fn unpacked(&self, log: &LogId) -> Result<Run> {
+        let parts = Parts::Section(&self.parts);
+        batch::unpack(log, self.start, &self.main, parts).map_err(|error| {
+            Error::because(Code::StoreCorrupt, "a stored branch is damaged", error)
+        })
+    }
+}
+
+/// The entries of a log's branches that are not in place, and the log itself.
+struct Branches<'a> {
+    journal: &'a mut Journal,
+    connection: &'a Connection,
+    log: LogId,
+    end: Position,
+    /// By id.
+    entries: BTreeMap<[u8; 32], Linked>,
+    rows: Vec<Row>,
+}
+
+/// An entry of a branch that leads back to the log: the position before it, and which row has it.
+struct Linked {
+    before: Position,
+    row: usize,
+}
+
+impl<'a> Branches<'a> {
+    fn read(journal: &'a mut Journal, connection: &'a Connection, log: &LogId) -> Result<Self> {
+        let known = journal.logs.get(log);
+        let (key, end) = known.map_or((0, Position::start(log)), |it| (it.key, it.end));
+        let rows = Row::all(connection, key)?;
         let mut found = Vec::new();
         for (at, row) in rows.iter().enumerate() {
-            for entry in unpacked(log, row)?.entries {
+            for entry in row.unpacked(log)?.entries {
                 let id = entry.header.id().0;
                 found.push((entry.header.seq, entry.header.prev, id, at));
             }
         }
         // A run that came before those that link it to the log is not held yet.
         found.sort_unstable();
-        let mut entries: BTreeMap<[u8; 32], (u64, [u8; 32], usize)> = BTreeMap::new();
+        let mut entries: BTreeMap<[u8; 32], Linked> = BTreeMap::new();
         for (seq, prev, id, at) in found {
-            let linked = entries.contains_key(&prev)
-                || match seq.checked_sub(1) {
-                    None => prev == log.0,
-                    Some(last) if seq <= end.len => journal.id_at(connection, log, last)?.0 == prev,
-                    Some(_) => false,
-                };
-            if linked {
-                entries.entry(id).or_insert((seq, prev, at));
+            let before = Position {
+                len: seq,
+                head: prev,
+            };
+            if entries.contains_key(&prev) || journal.stands(connection, log, before)? {
+                entries.entry(id).or_insert(Linked { before, row: at });
             }
         }
         Ok(Self {
@@ -131,31 +174,24 @@ impl<'a> Branches<'a> {
 
     /// Whether the chain in place has this position.
     fn is_in_place(&mut self, at: Position) -> Result<bool> {
-        Ok(match at.len.checked_sub(1) {
-            None => at.head == self.log.0,
-            Some(_) if at.len > self.end.len => false,
-            Some(last) => self.journal.id_at(self.connection, &self.log, last)?.0 == at.head,
-        })
+        self.journal.stands(self.connection, &self.log, at)
     }
 
     /// The position before this one on its branch.
     fn before(&self, at: Position) -> Option<Position> {
-        let (seq, prev, _) = self.entries.get(&at.head)?;
-        (seq.saturating_add(1) == at.len).then_some(Position {
-            len: *seq,
-            head: *prev,
-        })
+        let before = self.entries.get(&at.head)?.before;
+        (before.len.saturating_add(1) == at.len).then_some(before)
     }
 
     /// The rows of the branch that ends with `pin`, from the chain in place on: where it parts, and rows in order.
     fn path(&mut self, pin: Position) -> Result<Option<(u64, Vec<usize>)>> {
         let (mut at, mut rows) = (pin, Vec::new());
         while !self.is_in_place(at)? {
-            let Some((_, _, row)) = self.entries.get(&at.head).copied() else {
+            let Some(entry) = self.entries.get(&at.head) else {
                 return Ok(None);
             };
-            if rows.last() != Some(&row) {
-                rows.push(row);
+            if rows.last() != Some(&entry.row) {
+                rows.push(entry.row);
             }
             let Some(before) = self.before(at) else {
                 return Ok(None);
@@ -181,10 +217,8 @@ impl Held for Branches<'_> {
                 return Ok(None);
             }
             if self.is_in_place(at)? {
-                return Ok(Some(match len.checked_sub(1) {
-                    None => self.log.0,
-                    Some(last) => self.journal.id_at(self.connection, &self.log, last)?.0,
-                }));
+                let (journal, connection) = (&mut *self.journal, self.connection);
+                return journal.head_at(connection, &self.log, len).map(Some);
             }
             let Some(before) = self.before(at) else {
                 return Ok(None);
@@ -195,11 +229,6 @@ impl Held for Branches<'_> {
             at = before;
         }
     }
-}
-
-fn unpacked(log: &LogId, row: &Row) -> Result<Run> {
-    batch::unpack(log, row.start, &row.main, Parts::Section(&row.parts))
-        .map_err(|error| Error::because(Code::StoreCorrupt, "a stored branch is damaged", error))
 }
 
 impl Journal {
@@ -244,7 +273,7 @@ impl Journal {
         let mut kept = connection.prepare_cached("SELECT count(*) FROM branches WHERE log = ?1")?;
         let kept: usize = kept.query_row([key], |row| row.get(0))?;
         if kept < FORKS_KEPT {
-            keep_branch(connection, key, run, packed)?;
+            Row::of(run, packed).keep(connection, key)?;
         }
         self.take_fork(connection, &proof)?;
         Ok(Ingested::Forked {
@@ -266,7 +295,7 @@ impl Journal {
         let (lacks, full, loose) = {
             let mut branches = Branches::read(self, connection, &id)?;
             let full = branches.rows.len() >= limits::BRANCH_RUNS_MAX;
-            let linked: BTreeSet<usize> = branches.entries.values().map(|it| it.2).collect();
+            let linked: BTreeSet<usize> = branches.entries.values().map(|it| it.row).collect();
             let rows = branches.rows.iter().enumerate();
             let loose = rows.filter(|(at, _)| !linked.contains(at));
             let loose: Vec<[u8; 32]> = loose.map(|(_, row)| row.head).collect();
@@ -280,12 +309,10 @@ impl Journal {
         if full {
             // What hangs in the air makes room for what may be the pinned branch.
             for head in loose {
-                connection
-                    .prepare_cached("DELETE FROM branches WHERE log = ?1 AND head = ?2")?
-                    .execute(params![key, head])?;
+                Row::drop(connection, key, &head)?;
             }
         }
-        keep_branch(connection, key, run, packed)?;
+        Row::of(run, packed).keep(connection, key)?;
         self.settle_fork(connection, &id)?;
         if run.author().space == Space::Authority.id(&self.identity.network) {
             self.fold_authority(connection)?;
@@ -312,11 +339,7 @@ impl Journal {
         }
         let [branch, _] = &proof.branches;
         let prev = branch.headers.first().map(|header| header.prev);
-        let mine = match seq.checked_sub(1) {
-            None => proof.log.0,
-            Some(before) => self.id_at(connection, &proof.log, before)?.0,
-        };
-        if prev != Some(mine) {
+        if prev != Some(self.head_at(connection, &proof.log, seq)?) {
             let from = search_from(seq, log.end.len);
             return Ok(Proven::Elsewhere { from });
         }
@@ -355,7 +378,9 @@ impl Journal {
         };
         if !self.gives_orders() {
             // A hub that was put back. Until it gives orders again the log stays frozen, and counts.
-            tracing::error!("the hub cannot answer a fork");
+            tracing::error!(
+                "a fork waits for an answer until this hub gives orders again: see `lianxin status`"
+            );
             self.unanswered.insert(*log);
             return Ok(());
         }
@@ -446,14 +471,14 @@ impl Journal {
             if at >= pin.len {
                 break;
             }
-            let run = unpacked(id, row)?;
+            let run = row.unpacked(id)?;
             if run.checkpoint.len <= at {
                 continue;
             }
             if run.start.len > at {
                 return Ok(());
             }
-            let run = super::ingest::from(run, at);
+            let run = super::ingest::run_from(run, at);
             at = run.checkpoint.len;
             runs.push(run);
         }
@@ -478,9 +503,7 @@ impl Journal {
                 }
             }
             super::payloads::note_missing(connection, log.key, &run.entries)?;
-            connection
-                .prepare_cached("DELETE FROM branches WHERE log = ?1 AND head = ?2")?
-                .execute(params![log.key, run.checkpoint.head])?;
+            Row::drop(connection, log.key, &run.checkpoint.head)?;
         }
         let last = runs.last();
         if let (Some(known), Some(last)) = (self.logs.get_mut(id), last) {
@@ -501,14 +524,7 @@ impl Journal {
         // A receipt for what no longer stands here says nothing; the hub gives another.
         if let Some(receipt) = read_receipt(connection, log.key)? {
             let stored = receipt.stored;
-            let stands = match stored.len.checked_sub(1) {
-                None => true,
-                Some(last) if stored.len <= self.len_of(id) => {
-                    self.id_at(connection, id, last)?.0 == stored.head
-                }
-                Some(_) => false,
-            };
-            if !stands {
+            if stored.len > 0 && !self.stands(connection, id, stored)? {
                 connection.execute("DELETE FROM receipts WHERE log = ?1", [log.key])?;
             }
         }
@@ -540,15 +556,13 @@ impl Journal {
         while at < log.end.len {
             let run = self.run_at(connection, id, at)?;
             let packed = batch::pack(&run);
-            let mut statement = connection.prepare_cached(INSERT_BRANCH)?;
-            statement.execute(params![
-                log.key,
-                run.checkpoint.head,
-                run.start.len,
-                run.start.head,
-                packed.main,
-                packed.parts
-            ])?;
+            let row = Row {
+                head: run.checkpoint.head,
+                start: run.start,
+                main: packed.main,
+                parts: packed.parts,
+            };
+            row.keep(connection, log.key)?;
             at = run.checkpoint.len;
         }
         mark_stale(connection, log.key, &(from..log.end.len))?;
@@ -579,16 +593,17 @@ impl Journal {
     /// The store cannot be read.
     pub fn set_aside_records(&mut self, connection: &Connection) -> Result<BTreeSet<RecordId>> {
         let frozen = self.logs.iter().filter(|(_, log)| log.forked.is_some());
-        let frozen: Vec<_> = frozen.map(|(id, log)| (*id, log.end)).collect();
+        let frozen: Vec<_> = frozen.map(|(id, log)| (*id, log.key)).collect();
         let mut records = BTreeSet::new();
-        for (id, end) in frozen {
-            for row in Branches::read(self, connection, &id)?.rows {
-                for entry in unpacked(&id, &row)?.entries {
-                    let seq = entry.header.seq;
-                    let in_place =
-                        seq < end.len && self.id_at(connection, &id, seq)? == entry.header.id();
-                    if entry.header.kind == EntryKind::Change && !in_place {
-                        records.insert(entry.header.record);
+        for (id, key) in frozen {
+            for row in Row::all(connection, key)? {
+                for Entry { header, .. } in row.unpacked(&id)?.entries {
+                    let end = Position {
+                        len: header.seq.saturating_add(1),
+                        head: header.id().0,
+                    };
+                    if header.kind == EntryKind::Change && !self.stands(connection, &id, end)? {
+                        records.insert(header.record);
                     }
                 }
             }
@@ -661,27 +676,5 @@ fn forget(connection: &Connection, record: i64) -> Result<()> {
             connection.execute(&format!("DELETE FROM {table} WHERE record = ?1"), [record])?;
         }
     }
-    Ok(())
-}
-
-const INSERT_BRANCH: &str = "INSERT OR REPLACE INTO branches (log, head, first, start, main, parts)
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-
-fn keep_branch(
-    connection: &Connection,
-    log: i64,
-    run: &VerifiedRun,
-    packed: &Packed,
-) -> Result<()> {
-    let start = run.run().start;
-    let mut statement = connection.prepare_cached(INSERT_BRANCH)?;
-    statement.execute(params![
-        log,
-        run.end().head,
-        start.len,
-        start.head,
-        packed.main,
-        packed.parts
-    ])?;
     Ok(())
 }

@@ -283,6 +283,27 @@ impl Journal {
         Ok(self.entry(connection, log, seq)?.header.id())
     }
 
+    /// The head of a log's first `len` entries, of which there are as many: before the first it is the log's own id.
+    pub(super) fn head_at(
+        &mut self,
+        connection: &Connection,
+        log: &LogId,
+        len: u64,
+    ) -> Result<[u8; 32]> {
+        len.checked_sub(1)
+            .map_or(Ok(log.0), |last| Ok(self.id_at(connection, log, last)?.0))
+    }
+
+    /// Whether this store's chain of a log, the one in place, goes through this position.
+    pub(super) fn stands(
+        &mut self,
+        connection: &Connection,
+        log: &LogId,
+        at: Position,
+    ) -> Result<bool> {
+        Ok(at.len <= self.len_of(log) && self.head_at(connection, log, at.len)? == at.head)
+    }
+
     // ---- indexing ----
 
     /// Lets touches know what was stored and not indexed yet, at most `most` entries, and marks the
@@ -547,11 +568,11 @@ pub(super) fn cut_run(
     let run = run.map_err(|error| {
         Error::because(Code::StoreCorrupt, "a stored segment cannot be read", error)
     })?;
-    Ok(from(run, at))
+    Ok(run_from(run, at))
 }
 
 /// A run without its entries before `at`.
-pub(super) fn from(mut run: Run, at: u64) -> Run {
+pub(super) fn run_from(mut run: Run, at: u64) -> Run {
     let skip = at.saturating_sub(run.start.len);
     let skip = usize::try_from(skip).unwrap_or(usize::MAX);
     if skip > 0 {

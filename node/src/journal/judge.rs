@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use lianxin_protocol::authority::{
-    Authority, Certificate, Order, OrderError, Reason, Role, Succession, Unsettled,
+    Authority, Certificate, Order, OrderError, Role, Succession, Unsettled,
 };
 use lianxin_protocol::log::{EntryId, EntryKind, LogId, VerifiedRun};
 use lianxin_protocol::receipt::Exception;
@@ -166,14 +166,7 @@ impl Journal {
                 plan.push((log, most.map_or(held, |(_, len)| held.min(len))));
                 break;
             };
-            let reached = match end.len.checked_sub(1) {
-                Some(last) if last < known.end.len => {
-                    self.id_at(connection, &log, last)?.0 == end.head
-                }
-                Some(_) => false,
-                None => true,
-            };
-            if !reached {
+            if end.len > 0 && !self.stands(connection, &log, end)? {
                 plan.push((log, held.min(end.len)));
                 break;
             }
@@ -293,14 +286,6 @@ impl Journal {
             exception.range.start < range.end && range.start < exception.range.end
         };
         let before: Vec<_> = known.iter().filter(overlaps).cloned().collect();
-        let guard = before
-            .iter()
-            .filter(|exception| exception.reason == Reason::Guard)
-            .cloned();
-        wanted.extend(guard.filter(|exception| {
-            let inside = |seq| range.contains(&seq);
-            inside(exception.range.start)
-        }));
         wanted.sort_by_key(|exception| exception.range.start);
         merge_ranges(&mut wanted);
         if wanted == before {

@@ -80,12 +80,9 @@ impl Journal {
             return Ok(false);
         }
         // A receipt speaks of what the hub has: if it has something else there, the log forked.
-        if receipt.stored.len > 0 {
-            let (log, last) = (receipt.log, receipt.stored.len - 1);
-            if self.id_at(connection, &log, last)?.0 != receipt.stored.head {
-                tracing::warn!("a receipt for entries that this device does not have was not kept");
-                return Ok(false);
-            }
+        if receipt.stored.len > 0 && !self.stands(connection, &receipt.log, receipt.stored)? {
+            tracing::warn!("a receipt for entries that this device does not have was not kept");
+            return Ok(false);
         }
         let key = self.logs.get(&receipt.log).map_or(0, |log| log.key);
         if !self.is_newer(receipt, read_receipt(connection, key)?.as_ref()) {

@@ -115,12 +115,8 @@ impl Journal {
         };
         let name = Hex(&id.prefix()).to_string();
         let signed = self.authority.keys().any(|key| receipt.verifies(&key));
-        let fits = match receipt.stored.len.checked_sub(1) {
-            None => true,
-            Some(last) => self
-                .id_at(connection, id, last)
-                .is_ok_and(|entry| entry.0 == receipt.stored.head),
-        };
+        let fits = receipt.stored.len == 0
+            || matches!(self.stands(connection, id, receipt.stored), Ok(true));
         if signed && fits && receipt.log == *id {
             report.receipts += 1;
         } else {
@@ -154,13 +150,9 @@ impl Journal {
         let holds = match (&proof, log.forked) {
             (None, None) => true,
             (Some(proof), Some(frozen)) => {
-                let head = match frozen.at.checked_sub(1) {
-                    None => id.0,
-                    Some(last) => self.id_at(connection, id, last)?.0,
-                };
                 let before = Position {
                     len: frozen.at,
-                    head,
+                    head: self.head_at(connection, id, frozen.at)?,
                 };
                 first(proof) == Some(before)
             }

@@ -247,16 +247,18 @@ impl Graph {
         !self.closed.contains(actor) && self.logs.get(actor).is_none_or(has_room)
     }
 
+    /// The changes on which no other builds, in causal order.
+    pub(super) fn heads(&self) -> Vec<usize> {
+        let deps = self.nodes.iter().flat_map(|node| &node.deps);
+        let inner: BTreeSet<usize> = deps.copied().collect();
+        let heads = (0..self.nodes.len()).filter(|at| !inner.contains(at));
+        heads.collect()
+    }
+
     /// Where more changes stand side by side than one change can name: those under as many heads as it can, the writer's
     /// own among them, in causal order. `None` where all can be named.
     pub(super) fn crowded(&self, actor: &ActorId) -> Option<Vec<Change>> {
-        let inner: BTreeSet<usize> = self
-            .nodes
-            .iter()
-            .flat_map(|node| node.deps.clone())
-            .collect();
-        let heads = (0..self.nodes.len()).filter(|at| !inner.contains(at));
-        let heads: Vec<usize> = heads.collect();
+        let heads = self.heads();
         if heads.len() < limits::CHANGE_DEPS_MAX {
             return None;
         }

@@ -12,23 +12,6 @@ use crate::testing::{self, Random, network, save, signer, site_space, space_id};
 
 type Tested = Result<(), Box<dyn std::error::Error>>;
 
-fn receipt() -> Receipt {
-    Receipt {
-        space: space_id(site_space()),
-        log: LogId([3; 32]),
-        epoch: [4; 16],
-        stored: Position {
-            len: 20,
-            head: [5; 32],
-        },
-        judged_len: 18,
-        exceptions: Vec::new(),
-        received_at_ms: 1_700_000_000_000,
-        signature: [0; 64],
-    }
-    .signed(&signer(100))
-}
-
 fn proof() -> ForkProof {
     let mut author = testing::Author::new(space_id(site_space()), 1, 1);
     let first = author.cut();
@@ -111,7 +94,7 @@ fn every_message() -> Vec<Message> {
             from: 9,
         },
         Message::Batch(batch),
-        Message::Receipt(receipt()),
+        Message::Receipt(testing::receipt(Vec::new())),
         Message::Fork(Box::new(proof())),
         Message::Ping(1),
         Message::Pong(2),

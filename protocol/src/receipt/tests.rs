@@ -6,29 +6,16 @@
 )]
 
 use super::*;
-use crate::testing::{signer, site_space, space_id};
+use crate::testing::{self, signer};
 
 type Tested = Result<(), Box<dyn std::error::Error>>;
 
 fn receipt() -> Receipt {
     let exception = |range, reason| Exception { range, reason };
-    Receipt {
-        space: space_id(site_space()),
-        log: LogId([3; 32]),
-        epoch: [4; 16],
-        stored: Position {
-            len: 20,
-            head: [5; 32],
-        },
-        judged_len: 18,
-        exceptions: vec![
-            exception(2..4, Reason::Revoked),
-            exception(4..9, Reason::Guard),
-        ],
-        received_at_ms: 1_700_000_000_000,
-        signature: [0; 64],
-    }
-    .signed(&signer(100))
+    testing::receipt(vec![
+        exception(2..4, Reason::Revoked),
+        exception(4..9, Reason::Guard),
+    ])
 }
 
 #[test]
