@@ -471,21 +471,32 @@ fn a_part_that_a_relay_strips_is_missed_by_the_hub_and_comes_from_whoever_has_it
         .keys()
         .next()
         .context("no log")?;
-    // The other station relays the log, without its texts.
     let batch = world.batch(VICTIM, &log, 0)?.context("no batch")?;
-    let mut run = batch::unpack(
-        &log,
-        batch.start,
-        &batch.packed.main,
-        Parts::Section(&batch.packed.parts),
-    )?;
-    let parts = run.entries.iter_mut();
-    for part in parts.filter(|it| it.header.kind == EntryKind::Part) {
-        part.payload = None;
-    }
-    let packed = batch::pack(&run);
-    ensure!(packed.parts.is_empty(), "texts are in it");
-    world.hand_over(HUB, log, WireBatch { packed, ..batch })?;
+    let without = |stripped: fn(EntryKind) -> bool| -> Result<WireBatch> {
+        let mut run = batch::unpack(
+            &log,
+            batch.start,
+            &batch.packed.main,
+            Parts::Section(&batch.packed.parts),
+        )?;
+        let entries = run.entries.iter_mut();
+        for entry in entries.filter(|it| stripped(it.header.kind)) {
+            entry.payload = None;
+        }
+        let packed = batch::pack(&run);
+        ensure!(packed.parts.is_empty(), "texts are in it");
+        Ok(WireBatch {
+            packed,
+            ..batch.clone()
+        })
+    };
+    // What no order may erase cannot be left out: such a run is dropped whole, and nothing stops.
+    let bare = without(|kind| kind != EntryKind::Genesis)?;
+    world.hand_over(HOSTILE, log, bare)?;
+    let kept = world.logs_of(HOSTILE, &victim)?;
+    ensure!(kept.is_empty(), "a run without its changes was stored");
+    // The other station relays the log, without its texts.
+    world.hand_over(HUB, log, without(|kind| kind == EntryKind::Part)?)?;
     world.merge(HUB)?;
     let shown = world.show(HUB, &id)?;
     ensure!(text(&shown, "state") == "sending", "{shown}");
@@ -507,25 +518,5 @@ fn a_part_that_a_relay_strips_is_missed_by_the_hub_and_comes_from_whoever_has_it
         ensure!(text(&shown, "state") == "merged", "{node}: {shown}");
         world.sound(node)?;
     }
-    world.agree(&[VICTIM, HOSTILE])?;
-    // What no order may erase cannot be left out.
-    let mut bare = batch::unpack(
-        &log,
-        batch.start,
-        &batch.packed.main,
-        Parts::Section(&batch.packed.parts),
-    )?;
-    for entry in &mut bare.entries {
-        entry.payload = None;
-    }
-    let refused = world.hand_over(
-        HUB,
-        log,
-        WireBatch {
-            packed: batch::pack(&bare),
-            ..batch
-        },
-    );
-    ensure!(refused.is_ok(), "it is dropped, and nothing stops");
-    world.agree(&[VICTIM])
+    world.agree(&[VICTIM, HOSTILE])
 }
