@@ -3,8 +3,11 @@
 use anyhow::{Context as _, Result, ensure};
 use lianxin_node::command::Command;
 use lianxin_protocol::authority::Order;
+use lianxin_protocol::batch::{self, Parts};
 use lianxin_protocol::limits;
 use lianxin_protocol::log::LogId;
+use lianxin_protocol::message::WireBatch;
+use lianxin_protocol::space::Space;
 use lianxin_tests::world::{HUB, copy_files, text};
 use lianxin_tests::{Cut, Wire, World};
 use serde_json::{Value, json};
@@ -465,6 +468,73 @@ fn a_store_that_lost_or_changed_its_proof_of_a_fork_does_not_verify() -> Result<
         .execute("DELETE FROM forks", [])?;
     ensure!(verified(&mut world)? == 2, "a frozen log needs no proof");
     Ok(())
+}
+
+/// All that a node has of a log, in pieces as they go on the wire.
+fn pieces(world: &mut World, node: usize, log: &LogId) -> Result<Vec<WireBatch>> {
+    let (mut at, mut pieces) = (0, Vec::new());
+    while let Some(piece) = world.batch(node, log, at)? {
+        let section = Parts::Section(&piece.packed.parts);
+        let run = batch::unpack(log, piece.start, &piece.packed.main, section)?;
+        at = run.checkpoint.len;
+        pieces.push(piece);
+    }
+    Ok(pieces)
+}
+
+#[test]
+fn a_pinned_branch_is_followed_in_whatever_order_its_runs_come() -> Result<()> {
+    let mut world = World::with_stations(1, 1)?;
+    let (received, lost) = forced_fork(&mut world, 150)?;
+    let logs = logs_of(&mut world, A)?;
+    let mut forked = None;
+    for log in logs {
+        let [there, here] = [HUB, A].map(|node| pieces(&mut world, node, &log));
+        let (there, here) = (there?, here?);
+        let same = there
+            .iter()
+            .zip(&here)
+            .take_while(|(there, here)| there == here);
+        let parts_at = same.count();
+        if parts_at < here.len() && parts_at < there.len() {
+            forked = Some((log, there, here, parts_at));
+        }
+    }
+    let (log, mut there, here, parts_at) = forked.context("no log forked")?;
+    ensure!(
+        there.len() - parts_at > 5,
+        "{} runs from {parts_at}",
+        there.len()
+    );
+    for piece in here {
+        world.hand_over(HUB, log, piece)?;
+    }
+    let pinned = *world.all_logs(HUB)?.get(&log).context("no log")?;
+    ensure!(pinned.frozen, "the hub was not shown the other branch");
+    let space = Space::Authority.id(&world.writer(A)?.journal.identity().network);
+    let orders: Vec<LogId> = world
+        .writer(HUB)?
+        .journal
+        .tips(&space)
+        .into_keys()
+        .collect();
+    for orders in orders {
+        for piece in pieces(&mut world, HUB, &orders)? {
+            world.hand_over(A, orders, piece)?;
+        }
+    }
+    // The last of the branch comes first, and all of it hangs in the air until the run that links it comes.
+    let rest = there.split_off(parts_at + 1);
+    for piece in there.into_iter().chain(rest.into_iter().rev()) {
+        world.hand_over(A, log, piece)?;
+    }
+    let tip = *world.all_logs(A)?.get(&log).context("no log")?;
+    ensure!(tip == pinned, "{tip:?} is followed, not {pinned:?}");
+    all_there(&mut world, &[HUB, A], &received)?;
+    ensure!(!world.has(A, &lost)?, "an entry of the lost branch counts");
+    world.sound(A)?;
+    world.heal()?;
+    world.agree(&[A])
 }
 
 #[test]
