@@ -41,7 +41,7 @@ use lianxin_protocol::log::{
 use lianxin_protocol::message::Tip;
 use lianxin_protocol::receipt::{Exception, Receipt};
 use lianxin_protocol::space::{NetworkId, Space, SpaceId};
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::clock::Wall;
 use crate::error::{Code, Error, Result};
@@ -1104,6 +1104,31 @@ pub(crate) fn withheld(connection: &Connection, log: i64) -> Result<Vec<Exceptio
     all.sort_by_key(|exception| exception.range.start);
     merge_ranges(&mut all);
     Ok(all)
+}
+
+/// Why an entry does not count, as [`withheld`] says of its log: one look-up, however much is withheld there.
+///
+/// # Errors
+/// The store cannot be read.
+pub(crate) fn withheld_at(connection: &Connection, entry: i64) -> Result<Option<Reason>> {
+    let (log, seq) = segments::split_key(entry);
+    let mut by_rights = connection.prepare_cached(
+        "SELECT reason FROM exceptions WHERE log = ?1 AND first <= ?2 AND after > ?2",
+    )?;
+    let code: Option<u8> = by_rights
+        .query_row(params![log, seq], |row| row.get(0))
+        .optional()?;
+    let code = match code {
+        Some(code) => Some(code),
+        None => connection
+            .prepare_cached("SELECT reason FROM held WHERE entry = ?1")?
+            .query_row([entry], |row| row.get(0))
+            .optional()?,
+    };
+    if let Some(code) = code {
+        return Ok(Some(Reason::of(code).unwrap_or(Reason::NewerVersion)));
+    }
+    Ok(payloads::is_missing(connection, entry)?.then_some(Reason::Missing))
 }
 
 /// What of a log does not count by rights, cuts and forks.

@@ -6,6 +6,7 @@ use lianxin_protocol::authority::Reason;
 use lianxin_protocol::catalogue::{Catalogue, Field, Kind, Outcome};
 use lianxin_protocol::hash::Hex;
 use lianxin_protocol::identity::{DeviceKey, short};
+use lianxin_protocol::receipt::Receipt;
 use lianxin_protocol::request::Outcome as Answer;
 use rusqlite::Connection;
 use serde_json::{Map, Value, json};
@@ -18,7 +19,7 @@ use crate::error::{Code, Error, Kind as ErrorKind, Result};
 use crate::journal::Journal;
 use crate::records::delivery::{self, Coverage};
 use crate::records::save::{self, Author};
-use crate::records::{self, Content, Filter, Listed, gather_written};
+use crate::records::{self, ConflictValue, Content, Filter, Listed, ShownEvent, gather_written};
 use crate::reply::Reply;
 use crate::requests::{self, Asked, Wanted};
 
@@ -235,57 +236,16 @@ pub(super) fn record_json(
         None => None,
     };
     let (state, status) = delivery::shown(reached, &content.kind, &content.status);
-    let conflicts: Vec<_> = content
-        .conflicts
-        .iter()
-        .map(|(field, values)| {
-            let values: Vec<_> = values
-                .iter()
-                .map(|value| {
-                    json!({
-                        "value": value.value,
-                        "device": value.device.map(|device| device_name(journal, &device)),
-                        "at": clock::rfc3339(value.at_ms),
-                    })
-                })
-                .collect();
-            json!({ "field": field, "values": values })
-        })
+    let conflicts = content.conflicts.iter();
+    let conflicts: Vec<_> = conflicts
+        .map(|(field, values)| conflict_json(journal, field, values))
         .collect();
-    let events: Vec<_> = content
-        .events
-        .iter()
-        .map(|event| {
-            let (applied, from, to, reason) = match &event.outcome {
-                Outcome::Applied { from, to } => (true, Some(from), Some(to), None),
-                Outcome::Void { reason } => (false, None, None, Some(reason.as_str())),
-            };
-            json!({
-                "event": event.event,
-                "at": clock::rfc3339(u64::try_from(event.at_ms).unwrap_or_default()),
-                "account": account_name(&names, &event.by),
-                "device": event.device.map(|device| device_name(journal, &device)),
-                "data": event.data,
-                "applied": applied,
-                "from": from,
-                "to": to,
-                "reason": reason,
-            })
-        })
+    let events = content.events.iter();
+    let events: Vec<_> = events
+        .map(|event| event_json(journal, &names, event))
         .collect();
-    let receipts: Vec<_> = coverage
-        .of_record(connection, key)?
-        .into_iter()
-        .map(|receipt| {
-            json!({
-                "log": receipt.log.to_string(),
-                "stored_len": receipt.stored.len,
-                "judged_len": receipt.judged_len,
-                "received_at": clock::rfc3339(receipt.received_at_ms),
-                "epoch": Hex(&receipt.epoch).to_string(),
-            })
-        })
-        .collect();
+    let receipts = coverage.of_record(connection, key)?;
+    let receipts: Vec<_> = receipts.into_iter().map(receipt_json).collect();
     let requests = requests::of_record(connection, key)?;
     let waits = |event: &str| {
         let is_open = |it: &Asked| it.answer.is_none() && it.wanted.words().1 == event;
@@ -396,6 +356,45 @@ impl Related {
         }
         Ok(related)
     }
+}
+
+fn conflict_json(journal: &Journal, field: &str, values: &[ConflictValue]) -> Value {
+    let values = values.iter().map(|value| {
+        json!({
+            "value": value.value,
+            "device": value.device.map(|device| device_name(journal, &device)),
+            "at": clock::rfc3339(value.at_ms),
+        })
+    });
+    json!({ "field": field, "values": values.collect::<Vec<_>>() })
+}
+
+fn event_json(journal: &Journal, names: &BTreeMap<String, String>, event: &ShownEvent) -> Value {
+    let (applied, from, to, reason) = match &event.outcome {
+        Outcome::Applied { from, to } => (true, Some(from), Some(to), None),
+        Outcome::Void { reason } => (false, None, None, Some(reason.as_str())),
+    };
+    json!({
+        "event": event.event,
+        "at": clock::rfc3339(u64::try_from(event.at_ms).unwrap_or_default()),
+        "account": account_name(names, &event.by),
+        "device": event.device.map(|device| device_name(journal, &device)),
+        "data": event.data,
+        "applied": applied,
+        "from": from,
+        "to": to,
+        "reason": reason,
+    })
+}
+
+fn receipt_json(receipt: &Receipt) -> Value {
+    json!({
+        "log": receipt.log.to_string(),
+        "stored_len": receipt.stored.len,
+        "judged_len": receipt.judged_len,
+        "received_at": clock::rfc3339(receipt.received_at_ms),
+        "epoch": Hex(&receipt.epoch).to_string(),
+    })
 }
 
 /// A request as JSON. What a step, a site and an invite are about has a key of its own each.

@@ -69,6 +69,12 @@ pub(super) fn missing(connection: &Connection, log: i64) -> Result<Vec<Exception
     Ok(exceptions)
 }
 
+/// Whether an entry is a part that is missing.
+pub(super) fn is_missing(connection: &Connection, entry: i64) -> Result<bool> {
+    let mut statement = connection.prepare_cached(MISSING)?;
+    Ok(statement.exists([entry, entry + 1])?)
+}
+
 impl Journal {
     /// Puts the parts of a run that was stored before in their place, where they were missing. The run verified, so
     /// they are the ones that its headers name. Says whether there were any.
@@ -83,10 +89,8 @@ impl Journal {
                 continue;
             };
             let entry_key = entry_key(key, entry.header.seq)?;
-            let mut wanted = connection.prepare_cached(MISSING)?;
-            let is_part = entry.header.kind == EntryKind::Part;
             // What an order says must go is not put back.
-            if is_part && wanted.exists([entry_key, entry_key + 1])? {
+            if entry.header.kind == EntryKind::Part && is_missing(connection, entry_key)? {
                 connection
                     .prepare_cached("DELETE FROM missing WHERE entry = ?1")?
                     .execute([entry_key])?;

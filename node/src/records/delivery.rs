@@ -12,7 +12,7 @@ use rusqlite::{Connection, params};
 use super::touches;
 use crate::error::Result;
 use crate::journal::segments::{entry_key, split_key};
-use crate::journal::{Journal, read_receipt, withheld};
+use crate::journal::{Journal, read_receipt, withheld_at};
 
 /// How far a record has come, the same words everywhere 状态.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,17 +103,16 @@ impl Coverage {
             let (log, seq) = split_key(key);
             // A fork or a revocation is known here as well as at the hub, whose last word may be older
             // or out of this device's reach. Of its own rights a device may know less than the hub.
-            let held = withheld(connection, log)?;
-            let reason = held.iter().find(|held| held.range.contains(&seq));
+            let held = withheld_at(connection, key)?;
             let final_here =
                 |reason| matches!(reason, Reason::Forked | Reason::Revoked | Reason::Guard);
-            if let Some(held) = reason
-                && !lacks(held.reason)
-                && (self.hub || final_here(held.reason))
+            if let Some(reason) = held
+                && !lacks(reason)
+                && (self.hub || final_here(reason))
             {
-                return Ok((State::Quarantined, Some(held.reason)));
+                return Ok((State::Quarantined, held));
             }
-            if self.hub && reason.is_some_and(|held| lacks(held.reason)) {
+            if self.hub && held.is_some_and(lacks) {
                 state = State::Sending;
             }
             if self.hub || self.hubs.contains(&log) {
