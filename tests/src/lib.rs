@@ -1,8 +1,8 @@
 //! The harness of the scenarios: a small world of nodes that no runtime drives.
 //!
 //! Stores, journals, sessions and the glue between them are the real ones; only the wire, its faults and
-//! the order in which things happen are the world's. A seed fixes that order. Keys, record ids and salts
-//! are drawn by the nodes themselves, so a seed repeats a schedule, not its bytes.
+//! the order in which things happen are the world's. A seed fixes that order, and keys, ids, salts and times with it: it
+//! repeats a run byte for byte.
 
 pub mod fuzz;
 pub mod process;

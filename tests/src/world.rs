@@ -11,10 +11,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use lianxin_node::archive::assemble;
-use lianxin_node::clock::Wall;
+use lianxin_node::clock::{Played, Wall};
 use lianxin_node::command::Command;
 use lianxin_node::error::{Code, Error};
 use lianxin_node::journal::{Journal, Moved};
@@ -39,6 +40,10 @@ use crate::Rng;
 
 /// Steps of all links together after which a world that has not come to rest never will.
 const STEPS_MAX: u64 = 200_000;
+/// Unix time at which worlds begin, in milliseconds.
+const BEGINS_MS: u64 = 1_790_000_000_000;
+/// Worlds that this process has made.
+static WORLDS: AtomicU32 = AtomicU32::new(0);
 /// Frames on their way in one direction.
 const IN_FLIGHT: usize = 4;
 
@@ -173,7 +178,7 @@ struct Link {
 }
 
 /// Frames that one device sent to another, for a peer that says things twice.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Overheard {
     /// Who sent it.
     pub from: DeviceKey,
@@ -187,6 +192,7 @@ pub struct Overheard {
 #[derive(Debug)]
 pub struct World {
     base: PathBuf,
+    played: Played,
     /// The nodes; the first is the hub.
     pub nodes: Vec<Node>,
     links: Vec<Link>,
@@ -225,8 +231,8 @@ impl World {
     /// # Errors
     /// The files cannot be made.
     pub fn new(seed: u64) -> Result<Self> {
-        let tag = lianxin_node::clock::random::<8>()?;
-        let name = format!("lianxin-world-{}", hash::Hex(&tag));
+        let number = WORLDS.fetch_add(1, Ordering::Relaxed);
+        let name = format!("lianxin-world-{}-{number}", std::process::id());
         // In memory where there is such a thing: what a disk may lose is not the subject here.
         let memory = Path::new("/dev/shm");
         let base = if memory.is_dir() {
@@ -235,7 +241,12 @@ impl World {
             std::env::temp_dir()
         };
         let base = base.join(name);
-        std::fs::create_dir_all(&base)?;
+        // What a process of this number left that was killed.
+        if base.exists() {
+            std::fs::remove_dir_all(&base)?;
+        }
+        std::fs::create_dir(&base)?;
+        let played = Played::begin(seed, BEGINS_MS);
         let directory = base.join("hub");
         let init = HubInit {
             web: None,
@@ -249,6 +260,7 @@ impl World {
         let root = root.and_then(hash::parse_hex).context("no root key")?;
         let mut world = Self {
             base,
+            played,
             nodes: Vec::new(),
             links: Vec::new(),
             next_link: 0,
@@ -272,6 +284,19 @@ impl World {
             },
         )?;
         Ok(world)
+    }
+
+    /// Begins a schedule on nodes that are not linked: whatever this world did before, the same happens as often as
+    /// this seed is played on the same stores.
+    pub fn replay(&mut self, seed: u64) {
+        self.unlink_all();
+        self.rng = Rng::new(seed);
+        self.played = Played::begin(seed, BEGINS_MS);
+        (self.now_ms, self.next_link) = (1_000, 0);
+        self.carried.clear();
+        self.overheard.clear();
+        self.violations.clear();
+        self.told_behind.clear();
     }
 
     /// A network whose hub has granted `stations` stations of one site, all in sync.
