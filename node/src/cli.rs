@@ -23,7 +23,7 @@ use crate::error::{Code, Error, Kind, Result};
 use crate::reply::Reply;
 use crate::setup::{self, HubInit};
 use crate::socket::{self, Request};
-use crate::store::Store;
+use crate::store::{self, Store};
 use crate::writer::Writer;
 
 /// Deputies' stations and collection points: records that reach the hub, and prove it.
@@ -410,6 +410,9 @@ fn carry_out(cli: Cli) -> Result<u8> {
         return archive::check(file, network.as_deref(), output);
     }
     let data = data.map_or_else(default_directory, Ok)?;
+    if !matches!(verb, Verb::Run(_)) {
+        keep_offered();
+    }
     let command = match verb {
         Verb::Hub(Hub::Init {
             name,
@@ -444,6 +447,7 @@ fn carry_out(cli: Cli) -> Result<u8> {
             };
             let config = Config::load(Some(&data), &overrides)?;
             start_logging(config.log.level);
+            keep_offered();
             return service::run(&data, &config, json);
         }
         Verb::Open => return open(&data, &output),
@@ -481,7 +485,7 @@ fn carry_out(cli: Cli) -> Result<u8> {
             let mut reply = Door::open(&data)?.call(command)?;
             if let Some(out) = out {
                 let card = crate::reply::with_schema("lianxin.invite/1", reply.value.clone());
-                crate::store::write_private(&out, format!("{card:#}\n").as_bytes())?;
+                store::write_private(&out, format!("{card:#}\n").as_bytes())?;
             }
             if let Value::Object(fields) = &mut reply.value {
                 fields.retain(|key, _| !["district", "name"].contains(&key.as_str()));
@@ -702,6 +706,31 @@ fn default_directory() -> Result<PathBuf> {
     let home = std::env::var_os("HOME").filter(|it| !it.is_empty());
     let home = home.ok_or_else(|| Error::new(Code::Usage, "no HOME is set: give --data"))?;
     Ok(PathBuf::from(home).join(".local/share/lianxin"))
+}
+
+/// Keeps what devices have offered outside their data directories as well: where `LIANXIN_STATE` says, nowhere if it is
+/// set and empty, else in the user's state directory (XDG Base Directory Specification 0.8).
+fn keep_offered() {
+    let base = |name| {
+        std::env::var_os(name)
+            .filter(|it| !it.is_empty())
+            .map(PathBuf::from)
+    };
+    let directory = match std::env::var_os("LIANXIN_STATE") {
+        Some(directory) if directory.is_empty() => None,
+        Some(directory) => Some(PathBuf::from(directory)),
+        None => base("XDG_STATE_HOME")
+            .or_else(|| Some(base("HOME")?.join(".local/state")))
+            .map(|base| base.join("lianxin")),
+    };
+    if let Some(directory) = directory
+        && let Err(error) = store::keep_offered_in(&directory)
+    {
+        tracing::warn!(
+            error = error.chain(),
+            "positions are kept in the data directory alone: a disk that is put back as a whole is not noticed"
+        );
+    }
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime> {

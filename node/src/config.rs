@@ -9,7 +9,7 @@
 //! never repeated in a message. Files are read at boot, before there may be a name server: addresses in
 //! them are numbers (or `localhost`), while flags may name hosts. Of the environment only names with `__`, and
 //! those that begin with a section, are ours: container platforms add `LIANXIN_SERVICE_HOST` and the like for a
-//! service of our name. `LIANXIN_DATA` names the data directory and is no setting.
+//! service of our name. `LIANXIN_DATA` names the data directory, `LIANXIN_STATE` what is kept outside it; they are no settings.
 //!
 //! Rejected: the crate `config`. It merges layers into one untyped tree before types are known, which loses
 //! line and column, passes over unknown names, and is two libraries more; over `toml`, which reads the

@@ -89,6 +89,8 @@ codes! {
     StoreCorrupt = "LX-1007", Failed, "stop, copy the data directory aside, then restore a backup or join again";
     /// The data directory is already part of a network.
     AlreadySetUp = "LX-1008", Usage, "choose another directory with --data";
+    /// What was shown to others is noted in a file that cannot be read.
+    Offered = "LX-1009", Failed, "look after the disk and start again; if the file is lost for good, remove it: the device then goes on in new logs";
     /// No network in this data directory.
     NotEnrolled = "LX-2001", NotEnrolled, "run `lianxin hub init` or `lianxin join` first, or name the right --data";
     /// Not an invite code.
@@ -216,6 +218,7 @@ impl Error {
                 | Code::InUse
                 | Code::StoreKey
                 | Code::StoreCorrupt
+                | Code::Offered
                 | Code::Internal
         )
     }

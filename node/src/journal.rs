@@ -223,23 +223,23 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Makes the tables' first rows and the offered-position file of a new store.
+    /// Makes the tables' first rows and the files of what was offered of a new store.
     ///
     /// # Errors
-    /// The store or the file cannot be written.
+    /// The store or the files cannot be written.
     pub fn create(connection: &Connection, directory: &Path, identity: &Identity) -> Result<()> {
         identity.create(connection)?;
-        Offered::create(directory).map(|_| ())
+        Offered::create(directory, &identity.key())
     }
 
     /// Reads what a store holds. A store that fell behind what it had offered, or was copied, will
     /// begin new logs when it writes next.
     ///
     /// # Errors
-    /// The store cannot be read.
+    /// The store cannot be read; [`Code::Offered`] when what it offered cannot.
     pub fn open(connection: &Connection, directory: &Path) -> Result<Self> {
         let identity = Identity::open(connection)?;
-        let (offered, found) = Offered::open(directory);
+        let (offered, found) = Offered::open(directory, &identity.key())?;
         let mut journal = Self {
             authority: Arc::new(Authority::new(identity.network)),
             folded: Vec::new(),
@@ -304,6 +304,7 @@ impl Journal {
         self.segments.clear();
         self.moved = Moved::default();
         self.quota.roll_back();
+        self.offered.take_back();
         let mut statement = connection.prepare_cached(
             "SELECT id, log, space, device, len, head, authority_len, last_first,
                     forked_at, indexed_len, judged_len, first_len, first_head, tip_len, tip_head
@@ -823,6 +824,7 @@ impl Journal {
                 .push((known.author.space, *log, known.tip()));
         }
         self.sign_receipts(connection, now_ms)?;
+        self.offered.keep_given()?;
         self.moved.stale |= self.logs.values().any(|log| log.indexed_len < log.end.len);
         Ok(std::mem::take(&mut self.moved))
     }
@@ -917,6 +919,16 @@ impl Journal {
             self.in_flight.insert(*log, position.len);
         }
         Ok(())
+    }
+
+    /// The last number of a series that this device has given, whatever its store says.
+    pub(crate) fn last_number(&self, series: &str, year: u16) -> u32 {
+        self.offered.last_number(series, year)
+    }
+
+    /// Notes a number that this transaction gives: durable before the transaction is.
+    pub(crate) fn give_number(&mut self, series: &str, year: u16, number: u32) {
+        self.offered.give(series, year, number);
     }
 
     /// A session ended: what it was sending and no receipt covers is not on its way any more.

@@ -7,8 +7,11 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Duration;
 
+use lianxin_protocol::hash::Hex;
+use lianxin_protocol::identity::DeviceKey;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use zeroize::Zeroizing;
@@ -223,7 +226,7 @@ impl Making {
     pub fn create(&self) -> Result<Store> {
         self.clear()?;
         let key = Zeroizing::new(clock::random::<32>()?);
-        let key = Zeroizing::new(lianxin_protocol::hash::Hex(&*key).to_string());
+        let key = Zeroizing::new(Hex(&*key).to_string());
         write_private(&self.directory.join(KEY), key.as_bytes())?;
         let store = Store {
             directory: self.directory.clone(),
@@ -448,6 +451,28 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
     file.write_all(bytes)
         .and_then(|()| file.sync_all())
         .map_err(error::file(path))
+}
+
+/// Where positions are kept outside the data directories.
+static OFFERED: OnceLock<PathBuf> = OnceLock::new();
+
+/// Says, once for this process, in which directory what devices have offered is kept as well, so that a data directory
+/// that was put back as a whole is found to be. It is made if there is none. Without it there is one file alone.
+///
+/// # Errors
+/// [`Code::File`] when the directory cannot be made.
+pub fn keep_offered_in(directory: &Path) -> Result<()> {
+    std::fs::create_dir_all(directory).map_err(error::file(directory))?;
+    restrict(directory, 0o700)?;
+    OFFERED.get_or_init(|| directory.to_owned());
+    Ok(())
+}
+
+/// The file there of one device, if there is such a directory.
+pub(crate) fn offered_outside(device: &DeviceKey) -> Option<PathBuf> {
+    OFFERED
+        .get()
+        .map(|directory| directory.join(Hex(&device.0).to_string()))
 }
 
 /// Replaces a private file: the new content is durable before it takes the old one's name.

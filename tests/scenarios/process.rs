@@ -6,6 +6,7 @@
 )]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -14,6 +15,7 @@ use lianxin_node::writer::Writer;
 use lianxin_tests::process::{
     CANARY, Device, LOOPBACK, Network, PATIENCE, Random, Started, now, opinion,
 };
+use lianxin_tests::world::copy_files;
 use serde_json::{Value, json};
 
 /// `id` and `number` of each record in a reply.
@@ -420,4 +422,113 @@ fn a_hub_that_is_killed_while_devices_join_lets_each_in_once() -> Result<()> {
     ensure!(network.hub.ok(&["verify"])?["bad"] == json!([]));
     network.hub_stops()?;
     one_log_each(&network.hub)
+}
+
+/// Numbers of records that are made one after the other.
+fn numbers(station: &Device, submissions: &[&str]) -> Result<Vec<String>> {
+    let rows: Vec<_> = submissions.iter().map(|it| opinion(it)).collect();
+    Ok(made(&station.add(&rows)?)
+        .into_iter()
+        .map(|(_, number)| number)
+        .collect())
+}
+
+/// Puts a directory in the place of another, as a disk image is put back.
+fn put_back(image: &Path, directory: &Path) -> Result<()> {
+    std::fs::remove_dir_all(directory)?;
+    copy_files(image, directory, |_| true)
+}
+
+#[test]
+fn a_disk_that_is_put_back_each_night_gives_no_number_twice() -> Result<()> {
+    let mut network = Network::new()?;
+    let station = network.station.clone();
+    station.call(&["sync"])?.exits(0)?;
+    let image = network.scratch.join("image");
+    copy_files(&station.directory, &image, |_| true)?;
+    let mut given = BTreeSet::new();
+    for day in ["first", "second", "third"] {
+        let numbers = numbers(&station, &[day, &format!("{day} again")])?;
+        for number in numbers {
+            ensure!(given.insert(number.clone()), "{number} was given twice");
+        }
+        station.call(&["sync"])?.exits(0)?;
+        put_back(&image, &station.directory)?;
+    }
+    // Nor where the files of the directory keep their places, so that nothing in it says that it was put back.
+    for day in ["fourth", "fifth"] {
+        for number in numbers(&station, &[day])? {
+            ensure!(given.insert(number.clone()), "{number} was given twice");
+        }
+        for name in ["lianxin.db-wal", "lianxin.db-shm"] {
+            drop(std::fs::remove_file(station.directory.join(name)));
+        }
+        copy_files(&image, &station.directory, |_| true)?;
+    }
+    station.call(&["sync"])?.exits(0)?;
+    let all = network.hub.records()?;
+    let numbers: BTreeSet<_> = all.iter().map(|it| it["number"].to_string()).collect();
+    ensure!(numbers.len() == all.len(), "a number stands twice: {all:?}");
+    network.hub_stops()
+}
+
+#[test]
+fn a_lost_write_ahead_log_gives_no_number_twice() -> Result<()> {
+    let mut network = Network::new()?;
+    network.hub_stops()?;
+    let station = network.station.clone();
+    let daemon = station.run(LOOPBACK)?;
+    let given = numbers(&station, &["one", "two", "three"])?;
+    daemon.kill()?;
+    for name in ["lianxin.db-wal", "lianxin.db-shm"] {
+        std::fs::remove_file(station.directory.join(name))?;
+    }
+    let again = numbers(&station, &["four"])?;
+    ensure!(
+        !again.iter().any(|it| given.contains(it)),
+        "{given:?} and {again:?}"
+    );
+    Ok(())
+}
+
+#[test]
+fn what_was_shown_and_cannot_be_read_ends_the_program_and_closes_nothing() -> Result<()> {
+    let mut network = Network::new()?;
+    let station = network.station.clone();
+    numbers(&station, &["before"])?;
+    station.call(&["sync"])?.exits(0)?;
+    let logs = |digests: Vec<Value>| -> Vec<_> {
+        digests.iter().map(|it| it["log_digest"].clone()).collect()
+    };
+    let before = logs(station.digests()?);
+    let offered = station.directory.join("offered");
+    let aside = network.scratch.join("aside");
+    std::fs::rename(&offered, &aside)?;
+    for damage in ["a folder", "nothing in it"] {
+        if damage == "a folder" {
+            std::fs::create_dir(&offered)?;
+        } else {
+            std::fs::write(&offered, "")?;
+        }
+        for command in [&["status"][..], &["record", "list"], &["sync"]] {
+            let said = station.call(command)?.fails(2, "LX-1009")?;
+            ensure!(said.contains("offered"), "{said}");
+        }
+        if damage == "a folder" {
+            std::fs::remove_dir(&offered)?;
+        }
+    }
+    std::fs::rename(&aside, &offered)?;
+    ensure!(logs(station.digests()?) == before, "a log was closed");
+    station.call(&["status"])?.exits(0)?;
+    // A hub goes on giving orders as well.
+    network.hub.ok(&[
+        "site",
+        "create",
+        "--name",
+        "第二站",
+        "--kind",
+        "workstation",
+    ])?;
+    network.hub_stops()
 }

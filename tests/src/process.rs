@@ -280,6 +280,9 @@ impl Device {
                 command.env_remove(name);
             }
         }
+        if let Some(parent) = self.directory.parent() {
+            command.env("LIANXIN_STATE", parent.join("state"));
+        }
         Ok(command)
     }
 

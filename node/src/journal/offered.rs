@@ -1,107 +1,167 @@
-//! The offered-position file: how far this device has shown each of its own logs to anyone.
+//! What this device has shown: how far each of its own logs was offered to a peer, and which numbers it gave to
+//! people. It is durable before it is shown.
 //!
-//! It lies beside the database and outside every backup, names the machine, and is durable before a
-//! position is sent. A store that is behind it, or whose file is missing or of another machine, was
-//! restored or copied: writing on in its logs would fork them, so new ones are begun. An ordinary
-//! crash leaves the store at or ahead of the file and changes nothing.
+//! It stands in two files: one beside the database and outside every backup, which names machine and directory, and one
+//! outside the data directory for whatever directory of this computer holds the device ([`store::keep_offered_in`]). Of
+//! each position and number the higher counts, so that a disk image or a folder that was put back, or a write-ahead log
+//! that was lost, never gives a number to a second resident. A store that is behind, or whose own file is missing or
+//! of another place, was restored or copied: writing on in its logs would fork them, so new ones are begun. An ordinary
+//! crash leaves the store at or ahead of the positions and changes nothing. A file that is there and cannot be read
+//! says nothing of the kind: the program ends with the cause, and nothing is closed.
 //!
 //! A log that must not be written on is sealed here: its position is one that no store ever reaches.
 //! What was found once, by a missing file or from a peer, holds after the next start as well.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use lianxin_protocol::codec::{DecodeError, Reader, Writer};
+use lianxin_protocol::hash::PAYLOAD;
+use lianxin_protocol::identity::DeviceKey;
 use lianxin_protocol::log::{LogId, Position};
 
-use crate::error::Result;
+use crate::error::{Code, Error, Result};
 use crate::store;
 
 const FILE: &str = "offered";
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// A position beyond every log.
 const SEALED: Position = Position {
     len: u64::MAX,
     head: [0; 32],
 };
+/// Longest name of a series of numbers in bytes.
+const SERIES_MAX: usize = 16;
 
-/// What the file says.
+/// A series of numbers: its name, and the Beijing year.
+type Series = (String, u16);
+
+/// What was shown.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Shown {
+    positions: BTreeMap<LogId, Position>,
+    /// The last number of each series.
+    numbers: BTreeMap<Series, u32>,
+}
+
+impl Shown {
+    /// Of each position and number the higher.
+    fn join(&mut self, other: Self) {
+        for (log, position) in other.positions {
+            let known = self.positions.entry(log).or_insert(position);
+            if known.len < position.len {
+                *known = position;
+            }
+        }
+        for (series, number) in other.numbers {
+            let known = self.numbers.entry(series).or_default();
+            *known = (*known).max(number);
+        }
+    }
+}
+
+/// What the files say.
 #[derive(Debug)]
 pub(crate) struct Offered {
     path: PathBuf,
+    /// The file outside the data directory, where there is one.
+    outside: Option<PathBuf>,
     place: [u8; 32],
-    positions: BTreeMap<LogId, Position>,
+    shown: Shown,
+    /// Numbers that the transaction under way gives.
+    given: BTreeMap<Series, u32>,
 }
 
 /// What was found when a store was opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Found {
-    /// The file is whole and belongs here.
+    /// The store's own file belongs here.
     Whole,
     /// There is none.
     Missing,
-    /// It was written on another machine or volume, or is damaged.
+    /// It was written on another machine or volume.
     Foreign,
 }
 
 impl Offered {
-    /// Makes the file for a new store.
+    /// Makes the files for a new store.
     ///
     /// # Errors
-    /// The file cannot be written.
-    pub(crate) fn create(directory: &Path) -> Result<Self> {
-        let offered = Self::empty(directory);
-        offered.write()?;
-        Ok(offered)
+    /// They cannot be written.
+    pub(crate) fn create(directory: &Path, device: &DeviceKey) -> Result<()> {
+        Self::empty(directory, store::offered_outside(device)).write()
     }
 
-    fn empty(directory: &Path) -> Self {
+    fn empty(directory: &Path, outside: Option<PathBuf>) -> Self {
         Self {
             path: directory.join(FILE),
+            outside,
             place: place(directory),
-            positions: BTreeMap::new(),
+            shown: Shown::default(),
+            given: BTreeMap::new(),
         }
     }
 
-    /// Reads the file. What is not found or foreign starts anew, and the finding says so; nothing is
-    /// written before [`Offered::seal`], or a crash in between would make a copy look like the original.
-    pub(crate) fn open(directory: &Path) -> (Self, Found) {
-        let empty = Self::empty(directory);
-        let Ok(bytes) = std::fs::read(&empty.path) else {
-            return (empty, Found::Missing);
-        };
-        match decode(&bytes) {
-            Ok((of, positions)) if of == empty.place => (Self { positions, ..empty }, Found::Whole),
-            _ => (empty, Found::Foreign),
+    /// Reads the files. Nothing is written before [`Offered::seal`], or a crash in between would make a copy look like
+    /// the original.
+    ///
+    /// # Errors
+    /// [`Code::Offered`] when a file is there and cannot be read.
+    pub(crate) fn open(directory: &Path, device: &DeviceKey) -> Result<(Self, Found)> {
+        Self::open_at(directory, store::offered_outside(device))
+    }
+
+    fn open_at(directory: &Path, outside: Option<PathBuf>) -> Result<(Self, Found)> {
+        let mut offered = Self::empty(directory, outside);
+        if let Some(outside) = &offered.outside
+            && let Some((_, shown)) = read(outside)?
+        {
+            offered.shown = shown;
         }
+        let found = match read(&offered.path)? {
+            None => Found::Missing,
+            Some((of, shown)) => {
+                if of == offered.place {
+                    offered.shown.join(shown);
+                    Found::Whole
+                } else {
+                    // Another store's positions say nothing here; what it gave to people is given.
+                    let positions = BTreeMap::new();
+                    offered.shown.join(Shown { positions, ..shown });
+                    Found::Foreign
+                }
+            }
+        };
+        Ok((offered, found))
     }
 
     /// Closes logs for good and makes that durable.
     ///
     /// # Errors
-    /// The file cannot be written.
+    /// The files cannot be written.
     pub(crate) fn seal(&mut self, logs: impl IntoIterator<Item = LogId>) -> Result<()> {
         for log in logs {
-            self.positions.insert(log, SEALED);
+            self.shown.positions.insert(log, SEALED);
         }
         self.write()
     }
 
     /// How far a log was offered.
     pub(crate) fn position(&self, log: &LogId) -> Option<Position> {
-        self.positions.get(log).copied()
+        self.shown.positions.get(log).copied()
     }
 
     /// How many entries of each log were offered, as far as they are not sealed.
     pub(crate) fn lengths(&self) -> impl Iterator<Item = (LogId, u64)> {
-        let open = self.positions.iter().filter(|(_, at)| **at != SEALED);
+        let open = self.shown.positions.iter().filter(|(_, at)| **at != SEALED);
         open.map(|(log, at)| (*log, at.len))
     }
 
     /// Raises a position and makes that durable, before anything up to it is sent.
     ///
     /// # Errors
-    /// The file cannot be written; nothing may be sent then.
+    /// The files cannot be written; nothing may be sent then.
     pub(crate) fn raise(&mut self, log: LogId, position: Position) -> Result<()> {
         if self
             .position(&log)
@@ -109,32 +169,103 @@ impl Offered {
         {
             return Ok(());
         }
-        let before = self.positions.insert(log, position);
+        let before = self.shown.positions.insert(log, position);
         let written = self.write();
         if written.is_err() {
             match before {
-                Some(before) => self.positions.insert(log, before),
-                None => self.positions.remove(&log),
+                Some(before) => self.shown.positions.insert(log, before),
+                None => self.shown.positions.remove(&log),
             };
         }
         written
     }
 
-    fn write(&self) -> Result<()> {
-        let mut writer = Writer::new();
-        writer
-            .u8(VERSION)
-            .fixed(&self.place)
-            .length(self.positions.len());
-        for (log, position) in &self.positions {
-            writer.fixed(&log.0).u64(position.len).fixed(&position.head);
+    /// The last number of a series that was given.
+    pub(crate) fn last_number(&self, series: &str, year: u16) -> u32 {
+        let series = (series.to_owned(), year);
+        let last = |numbers: &BTreeMap<Series, u32>| numbers.get(&series).copied();
+        let (given, shown) = (last(&self.given), last(&self.shown.numbers));
+        given.max(shown).unwrap_or_default()
+    }
+
+    /// Notes a number that the transaction under way gives.
+    pub(crate) fn give(&mut self, series: &str, year: u16, number: u32) {
+        let last = self.given.entry((series.to_owned(), year)).or_default();
+        *last = (*last).max(number);
+    }
+
+    /// The transaction is undone: nobody has seen its numbers.
+    pub(crate) fn take_back(&mut self) {
+        self.given.clear();
+    }
+
+    /// Makes durable what the transaction under way gives, before it is.
+    ///
+    /// # Errors
+    /// The files cannot be written; the transaction must be rolled back.
+    pub(crate) fn keep_given(&mut self) -> Result<()> {
+        if self.given.is_empty() {
+            return Ok(());
         }
-        store::replace_private(&self.path, &writer.into_bytes())
+        let numbers = std::mem::take(&mut self.given);
+        let positions = BTreeMap::new();
+        self.shown.join(Shown { positions, numbers });
+        self.write()
+    }
+
+    fn write(&self) -> Result<()> {
+        if let Some(outside) = &self.outside {
+            // A copy of this device in another directory may have shown more.
+            let mut shown = self.shown.clone();
+            if let Some((_, there)) = read(outside)? {
+                shown.join(there);
+            }
+            store::replace_private(outside, &encode(&self.place, &shown))?;
+        }
+        store::replace_private(&self.path, &encode(&self.place, &self.shown))
     }
 }
 
-fn decode(bytes: &[u8]) -> Result<([u8; 32], BTreeMap<LogId, Position>), DecodeError> {
-    let mut reader = Reader::new(bytes);
+/// Reads a file, if there is one.
+fn read(path: &Path) -> Result<Option<([u8; 32], Shown)>> {
+    let unreadable = |cause: Box<dyn std::error::Error + Send + Sync>| {
+        let message = format!("{} is there and cannot be read", path.display());
+        Error::because(Code::Offered, message, cause)
+    };
+    match std::fs::read(path) {
+        Ok(bytes) => decode(&bytes)
+            .map(Some)
+            .map_err(|error| unreadable(error.into())),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(unreadable(error.into())),
+    }
+}
+
+fn encode(place: &[u8; 32], shown: &Shown) -> Vec<u8> {
+    let mut writer = Writer::new();
+    writer
+        .u8(VERSION)
+        .fixed(place)
+        .length(shown.positions.len());
+    for (log, position) in &shown.positions {
+        writer.fixed(&log.0).u64(position.len).fixed(&position.head);
+    }
+    writer.length(shown.numbers.len());
+    for ((series, year), number) in &shown.numbers {
+        writer.str(series).u16(*year).u32(*number);
+    }
+    let mut bytes = writer.into_bytes();
+    let sum = PAYLOAD.hash(&[&bytes]);
+    bytes.extend_from_slice(&sum);
+    bytes
+}
+
+fn decode(bytes: &[u8]) -> Result<([u8; 32], Shown), DecodeError> {
+    let (body, sum) = bytes.split_at(bytes.len().saturating_sub(32));
+    let mut reader = Reader::new(body);
+    if PAYLOAD.hash(&[body]) != *sum {
+        return reader.fail("a sum that does not fit");
+    }
     if reader.u8()? != VERSION {
         return reader.fail("an unknown version");
     }
@@ -151,8 +282,14 @@ fn decode(bytes: &[u8]) -> Result<([u8; 32], BTreeMap<LogId, Position>), DecodeE
             },
         );
     }
+    let count = reader.count(100_000, 10)?;
+    let mut numbers = BTreeMap::new();
+    for _ in 0..count {
+        let series = (reader.str(SERIES_MAX)?.to_owned(), reader.u16()?);
+        numbers.insert(series, reader.u32()?);
+    }
     reader.finish()?;
-    Ok((place, positions))
+    Ok((place, Shown { positions, numbers }))
 }
 
 /// Names machine and directory: a copied directory has another inode, a disk that was moved another
@@ -163,59 +300,130 @@ fn place(directory: &Path) -> [u8; 32] {
     let inode = std::fs::metadata(directory).map_or(0, |meta| meta.ino());
     let mut writer = Writer::new();
     writer.bytes(&machine).u64(inode);
-    lianxin_protocol::hash::PAYLOAD.hash(&[&writer.into_bytes()])
+    PAYLOAD.hash(&[&writer.into_bytes()])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_copied_file_is_foreign_and_a_kept_one_remembers() -> Result<()> {
-        let base = std::env::temp_dir().join(format!("lianxin-offered-{}", std::process::id()));
-        let (here, copy) = (base.join("here"), base.join("copy"));
-        for directory in [&here, &copy] {
+    const DEVICE: DeviceKey = DeviceKey([9; 32]);
+    const LOG: LogId = LogId([1; 32]);
+
+    fn at(len: u64) -> Position {
+        Position { len, head: [2; 32] }
+    }
+
+    /// Two directories, and one outside both.
+    fn directories(name: &str) -> Result<[PathBuf; 3]> {
+        let base = format!("lianxin-offered-{name}-{}", std::process::id());
+        let base = std::env::temp_dir().join(base);
+        let made = ["here", "copy", "outside"].map(|name| base.join(name));
+        for directory in &made {
             std::fs::create_dir_all(directory).map_err(crate::error::file(directory))?;
         }
-        let log = LogId([1; 32]);
-        let mut offered = Offered::create(&here)?;
-        offered.raise(
-            log,
-            Position {
-                len: 5,
-                head: [2; 32],
-            },
-        )?;
-        offered.raise(
-            log,
-            Position {
-                len: 3,
-                head: [3; 32],
-            },
-        )?;
-        let (mut again, found) = Offered::open(&here);
-        assert_eq!(
-            (found, again.position(&log).map(|at| at.len)),
-            (Found::Whole, Some(5))
-        );
+        Ok(made)
+    }
+
+    fn open(directory: &Path, outside: Option<&Path>) -> Result<(Offered, Found)> {
+        let outside = outside.map(|directory| directory.join("device"));
+        Offered::open_at(directory, outside)
+    }
+
+    #[test]
+    fn a_copied_file_is_foreign_and_a_kept_one_remembers() -> Result<()> {
+        let [here, copy, _] = directories("copied")?;
+        Offered::create(&here, &DEVICE)?;
+        let (mut offered, _) = open(&here, None)?;
+        offered.raise(LOG, at(5))?;
+        offered.raise(LOG, at(3))?;
+        let (mut again, found) = open(&here, None)?;
+        assert_eq!((found, again.position(&LOG)), (Found::Whole, Some(at(5))));
         std::fs::copy(here.join(FILE), copy.join(FILE)).map_err(crate::error::file(&copy))?;
-        let (mut copied, found) = Offered::open(&copy);
+        let (mut copied, found) = open(&copy, None)?;
         assert_eq!(found, Found::Foreign);
         // It stays foreign until the logs are sealed, and then they stay sealed.
-        assert_eq!(Offered::open(&copy).1, Found::Foreign);
-        copied.seal([log])?;
-        copied.raise(
-            log,
-            Position {
-                len: 9,
-                head: [4; 32],
-            },
-        )?;
-        let (copied, found) = Offered::open(&copy);
-        assert_eq!((found, copied.position(&log)), (Found::Whole, Some(SEALED)));
+        assert_eq!(open(&copy, None)?.1, Found::Foreign);
+        copied.seal([LOG])?;
+        copied.raise(LOG, at(9))?;
+        let (copied, found) = open(&copy, None)?;
+        assert_eq!((found, copied.position(&LOG)), (Found::Whole, Some(SEALED)));
         again.seal([])?;
         std::fs::remove_file(here.join(FILE)).map_err(crate::error::file(&here))?;
-        assert_eq!(Offered::open(&here).1, Found::Missing);
-        std::fs::remove_dir_all(&base).map_err(crate::error::file(&base))
+        assert_eq!(open(&here, None)?.1, Found::Missing);
+        let base = here.parent().unwrap_or(&here);
+        std::fs::remove_dir_all(base).map_err(crate::error::file(base))
+    }
+
+    #[test]
+    fn of_the_two_files_the_higher_counts_whichever_was_put_back() -> Result<()> {
+        let [here, copy, outside] = directories("two")?;
+        let kept = |name: &str| std::fs::read(here.join(name)).map_err(crate::error::file(&here));
+        let put = |bytes: &[u8]| {
+            std::fs::write(here.join(FILE), bytes).map_err(crate::error::file(&here))
+        };
+        let (mut offered, found) = open(&here, Some(&outside))?;
+        assert_eq!(found, Found::Missing);
+        offered.raise(LOG, at(2))?;
+        let early = kept(FILE)?;
+        offered.give("YJ", 2026, 7);
+        assert_eq!(offered.last_number("YJ", 2026), 7);
+        offered.take_back();
+        assert_eq!(offered.last_number("YJ", 2026), 0);
+        offered.give("YJ", 2026, 7);
+        offered.keep_given()?;
+        offered.raise(LOG, at(6))?;
+        // The folder is put back in its place; then it is another folder; then the file outside is lost.
+        put(&early)?;
+        let (back, found) = open(&here, Some(&outside))?;
+        assert_eq!((found, back.position(&LOG)), (Found::Whole, Some(at(6))));
+        assert_eq!(back.last_number("YJ", 2026), 7);
+        std::fs::copy(here.join(FILE), copy.join(FILE)).map_err(crate::error::file(&copy))?;
+        let (mut copied, found) = open(&copy, Some(&outside))?;
+        assert_eq!((found, copied.last_number("YJ", 2026)), (Found::Foreign, 7));
+        assert_eq!(copied.last_number("YJ", 2027), 0);
+        copied.give("YJ", 2026, 8);
+        copied.keep_given()?;
+        assert_eq!(open(&here, Some(&outside))?.0.last_number("YJ", 2026), 8);
+        // What was in memory before the copy gave its number does not lower it.
+        offered.raise(LOG, at(9))?;
+        assert_eq!(open(&here, Some(&outside))?.0.last_number("YJ", 2026), 8);
+        std::fs::remove_file(outside.join("device")).map_err(crate::error::file(&outside))?;
+        let (alone, _) = open(&here, Some(&outside))?;
+        assert_eq!(
+            (alone.position(&LOG), alone.last_number("YJ", 2026)),
+            (Some(at(9)), 7)
+        );
+        let base = here.parent().unwrap_or(&here);
+        std::fs::remove_dir_all(base).map_err(crate::error::file(base))
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_says_nothing_of_the_store() -> Result<()> {
+        let [here, _, outside] = directories("unreadable")?;
+        let (mut offered, _) = open(&here, Some(&outside))?;
+        offered.raise(LOG, at(2))?;
+        for path in [here.join(FILE), outside.join("device")] {
+            let whole = std::fs::read(&path).map_err(crate::error::file(&path))?;
+            let mut damaged = whole.clone();
+            if let Some(byte) = damaged.get_mut(40) {
+                *byte ^= 1;
+            }
+            let cut = whole.get(..20).unwrap_or_default().to_vec();
+            for bytes in [damaged, cut, Vec::new()] {
+                std::fs::write(&path, bytes).map_err(crate::error::file(&path))?;
+                let refused = open(&here, Some(&outside)).map(|_| ());
+                assert_eq!(refused.map_err(|error| error.code()), Err(Code::Offered));
+            }
+            std::fs::remove_file(&path).map_err(crate::error::file(&path))?;
+            std::fs::create_dir(&path).map_err(crate::error::file(&path))?;
+            let refused = open(&here, Some(&outside)).map(|_| ());
+            assert_eq!(refused.map_err(|error| error.code()), Err(Code::Offered));
+            std::fs::remove_dir(&path).map_err(crate::error::file(&path))?;
+            std::fs::write(&path, whole).map_err(crate::error::file(&path))?;
+        }
+        assert_eq!(open(&here, Some(&outside))?.0.position(&LOG), Some(at(2)));
+        let base = here.parent().unwrap_or(&here);
+        std::fs::remove_dir_all(base).map_err(crate::error::file(base))
     }
 }

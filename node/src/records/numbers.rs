@@ -98,7 +98,7 @@ fn next_of(taken: &BTreeSet<u32>) -> u32 {
 /// The next 受理编号 of a kind on this device. The counter moves in the same transaction.
 pub(super) fn next_number(
     connection: &Connection,
-    journal: &Journal,
+    journal: &mut Journal,
     prefix: &str,
     now_ms: u64,
 ) -> Result<String> {
@@ -124,7 +124,7 @@ pub(super) fn next_number(
     };
     let year = clock::beijing_year(now_ms);
     skip_numbers(connection, journal)?;
-    let counter = count(connection, prefix, year)?;
+    let counter = count(connection, journal, prefix, year)?;
     let number = || {
         let kind: KindCode = prefix.parse()?;
         let device: DeviceCode = device.parse()?;
@@ -162,8 +162,14 @@ impl HubNumber {
         (number.text == text).then_some(number)
     }
 
+    /// Gives it.
+    pub(super) fn give(&self, connection: &Connection, journal: &mut Journal) -> Result<()> {
+        journal.give_number(HUB_NO, self.year, self.count);
+        self.take(connection)
+    }
+
     /// Counts it as given.
-    pub(super) fn take(&self, connection: &Connection) -> Result<()> {
+    fn take(&self, connection: &Connection) -> Result<()> {
         let mut statement = connection.prepare_cached(
             "INSERT INTO counters (kind, year, value) VALUES (?1, ?2, ?3)
              ON CONFLICT (kind, year) DO UPDATE SET value = max(value, excluded.value)",
@@ -185,7 +191,10 @@ pub(super) fn hub_number(
     let last: Option<u32> = statement
         .query_row(params![HUB_NO, year], |row| row.get(0))
         .optional()?;
-    let next = last.unwrap_or_default().saturating_add(1);
+    let last = last
+        .unwrap_or_default()
+        .max(journal.last_number(HUB_NO, year));
+    let next = last.saturating_add(1);
     Ok(HubNumber::new(journal, year, next))
 }
 
@@ -207,13 +216,16 @@ pub(super) fn take_numbers<'a>(
     Ok(())
 }
 
-fn count(connection: &Connection, kind: &str, year: u16) -> Result<u32> {
+fn count(connection: &Connection, journal: &mut Journal, kind: &str, year: u16) -> Result<u32> {
     let mut statement = connection.prepare_cached(
         "INSERT INTO counters (kind, year, value)
-         SELECT ?1, ?2, 1 + coalesce((SELECT value FROM counters WHERE kind = ?3), 0) WHERE true
-         ON CONFLICT (kind, year) DO UPDATE SET value = value + 1 RETURNING value",
+         SELECT ?1, ?2, 1 + max(?4, coalesce((SELECT value FROM counters WHERE kind = ?3), 0)) WHERE true
+         ON CONFLICT (kind, year) DO UPDATE SET value = 1 + max(value, ?4) RETURNING value",
     )?;
-    Ok(statement.query_row(params![kind, year, SKIPPED], |row| row.get(0))?)
+    let last = journal.last_number(kind, year);
+    let number = statement.query_row(params![kind, year, SKIPPED, last], |row| row.get(0))?;
+    journal.give_number(kind, year, number);
+    Ok(number)
 }
 
 /// A store that went back in time has forgotten which numbers it gave. It leaves out one for each entry that

@@ -553,7 +553,7 @@ pub fn take(
     let saved = write_all(connection, journal, planned, author)?;
     if let Some(number) = &number {
         // Given only now that it stands in a record: a write that is refused must not leave a gap either.
-        number.take(connection)?;
+        number.give(connection, journal)?;
     }
     Ok(saved)
 }
