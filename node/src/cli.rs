@@ -17,7 +17,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use serde_json::{Value, json};
 
-use crate::command::Command;
+use crate::command::{Command, Secret};
 use crate::config::{Config, Overrides};
 use crate::error::{Code, Error, Kind, Result};
 use crate::reply::Reply;
@@ -139,6 +139,15 @@ enum Hub {
         /// File for the recovery card (default: printed once)
         #[arg(long, value_name = "FILE")]
         recovery_out: Option<PathBuf>,
+    },
+    /// Give orders again on a hub that was restored, copied or moved
+    Resume {
+        /// File of the recovery card
+        #[arg(long, value_name = "FILE")]
+        card: PathBuf,
+        /// There is no device left that could be heard first
+        #[arg(long)]
+        alone: bool,
     },
 }
 
@@ -495,6 +504,10 @@ fn carry_out(cli: Cli) -> Result<u8> {
         Verb::Invite(InviteVerb::Admit { request, out }) => {
             return join::admit(&data, &request, &out, &output);
         }
+        Verb::Hub(Hub::Resume { card, alone }) => Command::HubResume {
+            root: Secret::new(&setup::root_of_card(&card)?),
+            alone,
+        },
         Verb::Site(Site::Create { name, kind, code }) => Command::SiteCreate { name, kind, code },
         Verb::Record(Record::Set { id, file }) => Command::RecordSet {
             id,

@@ -16,6 +16,7 @@ use lianxin_protocol::log::LogId;
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use zeroize::Zeroize as _;
 
 use crate::accounts;
 use crate::clock;
@@ -28,7 +29,7 @@ use crate::requests;
 use crate::store;
 use crate::sync::stick;
 
-use orders::{invite_create, site_create};
+use orders::{hub_resume, invite_create, site_create};
 use record::{
     export_page, kind_of, known_kind, record_add, record_json, record_list, request_json,
     saved_reply,
@@ -38,6 +39,31 @@ use whole::{archive_plan, digest, position_json, status};
 /// Rows of a list when the caller names no number, and at most.
 const LIST_DEFAULT: usize = 50;
 const LIST_MAX: usize = 500;
+
+/// A secret key in hexadecimal digits, on its way to the process that has the store. It is never printed.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    /// From the digits.
+    #[must_use]
+    pub fn new(digits: &str) -> Self {
+        Self(digits.to_owned())
+    }
+}
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("Secret")
+    }
+}
 
 /// A command on a store.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -59,6 +85,8 @@ pub enum Command {
         role: String,
         expires_hours: u64,
     },
+    /// Hub: orders are given again after it was restored or copied.
+    HubResume { root: Secret, alone: bool },
     /// The request with which a device that waits 待入网 asks the hub on a stick.
     JoinRequest,
     /// Takes the hub's answer to it, in hexadecimal digits.
@@ -129,6 +157,7 @@ impl Command {
         match self {
             Self::SiteCreate { .. } => "site-create",
             Self::InviteCreate { .. } => "invite-create",
+            Self::HubResume { .. } => "hub-resume",
             Self::JoinRequest => "join-request",
             Self::JoinFinish { .. } => "join",
             Self::InviteAdmit { .. } => "invite-admit",
@@ -158,6 +187,7 @@ impl Command {
             self,
             Self::SiteCreate { .. }
                 | Self::InviteCreate { .. }
+                | Self::HubResume { .. }
                 | Self::JoinRequest
                 | Self::JoinFinish { .. }
                 | Self::InviteAdmit { .. }
@@ -184,6 +214,7 @@ impl Command {
                 role,
                 expires_hours,
             } => invite_create(journal, connection, &site, &role, expires_hours),
+            Self::HubResume { root, alone } => hub_resume(journal, connection, &root, alone),
             Self::JoinRequest => {
                 let request = stick::request(journal, connection)?;
                 let words = stick::words_of(&request)?;

@@ -91,6 +91,8 @@ codes! {
     AlreadySetUp = "LX-1008", Usage, "choose another directory with --data";
     /// What was shown to others is noted in a file that cannot be read.
     Offered = "LX-1009", Failed, "look after the disk and start again; if the file is lost for good, remove it: the device then goes on in new logs";
+    /// A store that was put back.
+    StoreBehind = "LX-1010", Partial, "go on working and leave the line connected: what the hub has of it comes back by itself";
     /// No network in this data directory.
     NotEnrolled = "LX-2001", NotEnrolled, "run `lianxin hub init` or `lianxin join` first, or name the right --data";
     /// Not an invite code.
@@ -111,6 +113,16 @@ codes! {
     BadFile = "LX-2009", Usage, "check the path; the file must be the one that `--out` wrote";
     /// The hub judges no invites at present, because too many were wrong.
     EnrolPaused = "LX-2010", Partial, "wait as long as is said; a new invite of the hub or of an operator ends the pause";
+    /// Not the recovery card of this network.
+    Card = "LX-2011", Usage, "give the card that `hub init` made for this network";
+    /// A hub that came back has heard no device yet.
+    NotHeard = "LX-2012", Partial, "start `lianxin run`, wait until a device has connected, and repeat; with --alone if there is none left";
+    /// A hub that came back gives no orders yet.
+    NotResumed = "LX-2013", Refused, "run `lianxin hub resume --card FILE` with the recovery card once a device has connected; everything else goes on";
+    /// Two hubs of one network.
+    TwoHubs = "LX-2014", Failed, "stop the one that is a copy, then run `lianxin hub resume --card FILE` on the other";
+    /// A device that begins its logs anew again and again.
+    DeviceAnew = "LX-2015", Partial, "look at the computer: a disk that is put back at each start loses what was not sent";
     /// No such record.
     NoRecord = "LX-3001", Usage, "`lianxin record list` shows what this device has";
     /// Some fields or rows were refused.

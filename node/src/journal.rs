@@ -22,6 +22,7 @@ mod offered;
 mod payloads;
 mod quota;
 mod receipts;
+mod resume;
 pub(crate) mod segments;
 mod verify;
 
@@ -30,7 +31,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use lianxin_protocol::authority::{Authority, Cut, Order, Reason, Role, Unsettled};
+use lianxin_protocol::authority::{Authority, Cut, Order, Reason, Role};
 use lianxin_protocol::batch;
 use lianxin_protocol::identity::{DeviceKey, Signer};
 use lianxin_protocol::limits;
@@ -51,9 +52,10 @@ pub use archive::Page;
 pub(crate) use forks::Frozen;
 pub use forks::Proven;
 pub use ingest::Ingested;
-use offered::{Found, Offered};
+use offered::{Found, Mark, Offered, Seal};
 pub use quota::Unusual;
 pub(crate) use receipts::read_receipt;
+pub use resume::Resumed;
 use segments::{Segments, entry_key};
 pub use verify::Report;
 
@@ -70,6 +72,9 @@ pub struct Identity {
     pub epoch: [u8; 16],
 }
 
+/// Key of the `meta` table.
+const EPOCH: &str = "epoch";
+
 impl Identity {
     /// The device's public key.
     #[must_use]
@@ -84,7 +89,7 @@ impl Identity {
     pub fn create(&self, connection: &Connection) -> Result<()> {
         store::set_meta(connection, "network", &self.network.0)?;
         store::set_meta(connection, "device_seed", &self.device.seed())?;
-        store::set_meta(connection, "epoch", &self.epoch)?;
+        store::set_meta(connection, EPOCH, &self.epoch)?;
         if let Some(authority) = &self.authority {
             store::set_meta(connection, "authority_seed", &authority.seed())?;
         }
@@ -101,7 +106,7 @@ impl Identity {
             network: NetworkId(array(connection, "network")?.ok_or_else(missing)?),
             device: Signer::from_seed(&array(connection, "device_seed")?.ok_or_else(missing)?),
             authority: array(connection, "authority_seed")?.map(|seed| Signer::from_seed(&seed)),
-            epoch: array(connection, "epoch")?.ok_or_else(missing)?,
+            epoch: array(connection, EPOCH)?.ok_or_else(missing)?,
         })
     }
 }
@@ -270,21 +275,28 @@ impl Journal {
             .map(|(log, known)| (*log, known.end))
             .collect();
         if found != Found::Whole {
-            let logs: Vec<_> = own.iter().map(|(log, _)| *log).collect();
-            journal.offered.seal(logs.iter().copied())?;
-            let closed = logs.into_iter().map(|log| (log, GenesisReason::Clone));
+            journal.offered.seal(Seal::Sealed, own.iter().copied())?;
+            let closed = own.iter().map(|(log, _)| (*log, GenesisReason::Clone));
             journal.closed.extend(closed);
         }
         let stored = |log: &LogId| journal.logs.get(log).map_or(0, |known| known.end.len);
         let lengths = journal.offered.lengths();
         journal.lacking = lengths.filter(|(log, len)| stored(log) < *len).collect();
+        let mut behind = Vec::new();
         for (log, end) in own {
-            let behind = journal.offered.position(&log).is_some_and(|offered| {
-                offered.len > end.len || (offered.len == end.len && offered.head != end.head)
-            });
-            if behind {
+            let Some(Mark { at, seal }) = journal.offered.mark(&log) else {
+                continue;
+            };
+            let is_behind = at.len > end.len || (at.len == end.len && at.head != end.head);
+            if is_behind && seal == Seal::Open {
+                behind.push((log, end));
+            }
+            if is_behind || seal != Seal::Open {
                 journal.closed.entry(log).or_insert(GenesisReason::Restore);
             }
+        }
+        if !behind.is_empty() {
+            journal.offered.seal(Seal::Sealed, behind)?;
         }
         Ok(journal)
     }
@@ -294,6 +306,7 @@ impl Journal {
     /// # Errors
     /// The store cannot be read.
     pub fn reload(&mut self, connection: &Connection) -> Result<()> {
+        self.identity = Identity::open(connection)?;
         self.logs.clear();
         self.by_space.clear();
         self.tails.clear();
@@ -574,18 +587,6 @@ impl Journal {
         Ok(keys)
     }
 
-    /// Whether this hub gives orders at present: its authority log can go on, and is the one that is followed.
-    fn gives_orders(&self) -> bool {
-        let Some(key) = self.identity.authority.as_ref().map(Signer::public) else {
-            return false;
-        };
-        let mut own = self.logs.iter().filter(|(_, it)| it.author.device == key);
-        let ended = own.any(|(log, it)| {
-            self.closed.contains_key(log) || it.forked.is_some() || self.is_paused(log)
-        });
-        !ended && !matches!(self.authority.unsettled(), Some(Unsettled::Contested(_)))
-    }
-
     /// Appends orders to the authority log, all or none; the hub alone can.
     ///
     /// # Errors
@@ -597,7 +598,7 @@ impl Journal {
         if !self.gives_orders() {
             // A second authority log would have no effect, and nobody would notice.
             let message = "this hub was restored or copied: its authority log cannot go on here";
-            return Err(Error::new(Code::NotPermitted, message));
+            return Err(Error::new(Code::NotResumed, message));
         }
         let payloads: Vec<_> = orders.iter().map(Order::encode).collect();
         for payload in &payloads {
@@ -611,15 +612,24 @@ impl Journal {
                     )
                 })?;
         }
-        let space = Space::Authority.id(&self.identity.network);
         for payload in payloads {
-            let entry = NewEntry::plain(EntryKind::Authority, payload);
-            self.append(connection, space, vec![entry], now_ms)?;
-            // Entries cite the state before them, so the fold follows the append; a new log's
-            // genesis counts as an entry as well.
-            self.catch_up_authority(connection)?;
+            self.write_order(connection, payload, now_ms)?;
         }
         Ok(())
+    }
+
+    fn write_order(
+        &mut self,
+        connection: &Connection,
+        payload: Vec<u8>,
+        now_ms: u64,
+    ) -> Result<()> {
+        let space = Space::Authority.id(&self.identity.network);
+        let entry = NewEntry::plain(EntryKind::Authority, payload);
+        self.append(connection, space, vec![entry], now_ms)?;
+        // Entries cite the state before them, so the fold follows the append; a new log's
+        // genesis counts as an entry as well.
+        self.catch_up_authority(connection)
     }
 
     /// This device's newest log of a space, if it has one.
@@ -783,6 +793,7 @@ impl Journal {
     /// # Errors
     /// The store cannot be written; the transaction must be rolled back and the journal reloaded.
     pub fn flush(&mut self, connection: &Connection, now_ms: u64) -> Result<Moved> {
+        self.give_again(connection, now_ms)?;
         self.answer_forks(connection)?;
         self.write_arrivals(connection, now_ms)?;
         for log in std::mem::take(&mut self.dirty) {
@@ -946,11 +957,17 @@ impl Journal {
     /// have come back.
     #[must_use]
     pub fn lacks_own(&self) -> bool {
+        self.lacking() > 0 || self.awaits_card()
+    }
+
+    /// How many entries of its own this store has shown and lacks at present.
+    #[must_use]
+    pub fn lacking(&self) -> u64 {
         let stored = |log| self.logs.get(log).map_or(0, |known| known.end.len);
-        let authority = self.identity.authority.as_ref().map(Signer::public);
-        let device = |log| self.logs.get(log).map(|known| known.author.device);
-        let copied = |log| authority.is_some() && device(log) == authority;
-        self.lacking.iter().any(|(log, len)| stored(log) < *len) || self.closed.keys().any(copied)
+        let lacking = self.lacking.iter();
+        lacking
+            .map(|(log, len)| len.saturating_sub(stored(log)))
+            .sum()
     }
 
     /// How many entries of its own this store has lost since it was made, whether they came back or not: at
@@ -959,16 +976,15 @@ impl Journal {
     /// # Errors
     /// The store cannot be read.
     pub(crate) fn fallen_behind(&self, connection: &Connection) -> Result<u64> {
-        let stored = |log| self.logs.get(log).map_or(0, |known| known.end.len);
-        let lacking = self.lacking.iter();
-        let lacking = lacking.map(|(log, len)| len.saturating_sub(stored(log)));
-        Ok(lacking.sum::<u64>().saturating_add(returned(connection)?))
+        Ok(self.lacking().saturating_add(returned(connection)?))
     }
 
     /// Ends an own log for good; its successor says why.
     fn close(&mut self, log: LogId, why: GenesisReason) -> Result<()> {
         if !self.closed.contains_key(&log) {
-            self.offered.seal([log])?;
+            let end = self.logs.get(&log).map(|known| known.end);
+            let end = end.ok_or_else(|| Error::new(Code::Internal, "a log that is not stored"))?;
+            self.offered.seal(Seal::Sealed, [(log, end)])?;
             self.closed.insert(log, why);
         }
         Ok(())

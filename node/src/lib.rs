@@ -34,5 +34,6 @@ pub mod socket;
 pub mod store;
 pub mod supervisor;
 pub mod sync;
+pub mod warnings;
 pub mod web;
 pub mod writer;

@@ -37,8 +37,11 @@ pub const WEB_KEPT: &str = "web_listen";
 /// Stands in a store whose pending invite the hub has answered: it is asked no more, or the four words would change.
 const ANSWERED: &str = "invite_answered";
 
-/// Largest invite file in bytes.
+/// Largest file of an invite or a recovery card in bytes.
 const CARD_MAX: u64 = 64 * 1024;
+
+/// Schema of the card that holds a network's root key.
+const RECOVERY_CARD: &str = "lianxin.recovery-card/1";
 
 /// What makes a network.
 #[derive(Clone, Debug)]
@@ -53,6 +56,34 @@ pub struct HubInit<'a> {
     pub web: Option<SocketAddr>,
     /// File for the recovery card; without it the card is in the reply, once.
     pub recovery_out: Option<&'a Path>,
+}
+
+/// What stands in the file of a card; nothing if no card can be in it.
+fn card_text(path: &Path) -> Result<Option<Zeroizing<String>>> {
+    // Asked first: opening a pipe would wait, and a device may never end.
+    let about = std::fs::metadata(path).map_err(error::file(path))?;
+    if !about.is_file() || about.len() > CARD_MAX {
+        return Ok(None);
+    }
+    let bytes = std::fs::read(path).map_err(error::file(path))?;
+    Ok(String::from_utf8(bytes).ok().map(Zeroizing::new))
+}
+
+/// The root key on a recovery card, in hexadecimal digits.
+///
+/// # Errors
+/// [`Code::Card`] when the file is no recovery card, [`Code::File`] when it cannot be read.
+pub fn root_of_card(path: &Path) -> Result<Zeroizing<String>> {
+    let card = card_text(path)?.and_then(|text| serde_json::from_str::<Value>(&text).ok());
+    let root = card.and_then(|card| {
+        let text = |key: &str| card.get(key).and_then(Value::as_str);
+        let root = text("root_key").filter(|_| text("schema") == Some(RECOVERY_CARD));
+        root.map(|root| Zeroizing::new(root.to_owned()))
+    });
+    root.ok_or_else(|| {
+        let message = format!("{} is no recovery card", path.display());
+        Error::new(Code::Card, message)
+    })
 }
 
 /// Makes a network with its hub in an empty data directory. The root key is drawn in memory, given out
@@ -79,7 +110,7 @@ pub fn hub_init(directory: &Path, init: &HubInit<'_>) -> Result<Value> {
     let certificate = Certificate::sign(&root, 1, authority.public(), None);
     let recovery_age: [u8; 32] = clock::random()?;
     let card = json!({
-        "schema": "lianxin.recovery-card/1",
+        "schema": RECOVERY_CARD,
         "name": name,
         "network": network.to_string(),
         "root_key": Hex(&root.seed()).to_string(),
@@ -206,18 +237,11 @@ impl Ticket {
     /// # Errors
     /// [`Code::BadFile`] when it is not that file.
     pub fn file(path: &Path) -> Result<Self> {
-        let not_one = || {
+        let card = card_text(path)?.and_then(|text| Self::parse_card(&text));
+        card.ok_or_else(|| {
             let message = format!("{} is not an invite file", path.display());
             Error::new(Code::BadFile, message)
-        };
-        // Asked first: opening a pipe would wait, and a device may never end.
-        let about = std::fs::metadata(path).map_err(error::file(path))?;
-        if !about.is_file() || about.len() > CARD_MAX {
-            return Err(not_one());
-        }
-        let bytes = std::fs::read(path).map_err(error::file(path))?;
-        let text = String::from_utf8(bytes).map_err(|_| not_one())?;
-        Self::parse_card(&text).ok_or_else(not_one)
+        })
     }
 
     fn parse_card(text: &str) -> Option<Self> {

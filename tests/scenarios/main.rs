@@ -15,6 +15,7 @@ mod pages;
 mod process;
 mod requests;
 mod restore;
+mod resume;
 mod revoke;
 mod seeds;
 mod stick;

@@ -496,6 +496,18 @@ impl World {
         Ok(())
     }
 
+    /// Shows a hub the recovery card; `alone` if it has heard nobody. Gives the version that it certified.
+    ///
+    /// # Errors
+    /// It refuses.
+    pub fn resume(&mut self, hub: usize, alone: bool) -> Result<u32> {
+        let (root, now) = (self.root.clone(), self.time_of(hub)?);
+        let resumed = self.transact(hub, |journal, connection| {
+            journal.resume(connection, &root, alone, now)
+        })?;
+        Ok(resumed.version)
+    }
+
     /// A node.
     ///
     /// # Errors

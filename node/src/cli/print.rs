@@ -207,12 +207,13 @@ fn status(value: &Value) -> String {
     }
     out.push_str(&format!("conflicts    {}\n", number(value, "conflicts")));
     out.push_str(&format!("quarantined  {}\n", number(value, "quarantined")));
-    for device in items(value, "unusual") {
-        let why = match str(device, "reason") {
-            "many_logs" => "began log after log today: is its disk put back or copied?",
-            _ => "has sent so much today that no more is taken until tomorrow",
-        };
-        out.push_str(&format!("look at      {} {why}\n", str(device, "device")));
+    for warning in items(value, "warnings") {
+        out.push_str(&format!(
+            "look at      {} {}\n             {}\n",
+            str(warning, "code"),
+            str(warning, "message"),
+            str(warning, "hint"),
+        ));
     }
     for peer in items(value, "peers") {
         out.push_str(&format!(

@@ -1,15 +1,17 @@
 //! Orders for the authority log: given at the hub, asked for at an operator's PC.
 
 use lianxin_protocol::authority::{Invite, Role, SiteInfo, SiteKind};
-use lianxin_protocol::identity::InviteCode;
+use lianxin_protocol::hash;
+use lianxin_protocol::identity::{InviteCode, Signer};
 use lianxin_protocol::invite::Card;
 use lianxin_protocol::number::{DeviceCode, SiteCode};
 use lianxin_protocol::request::Ask;
 use lianxin_protocol::space::SiteId;
 use rusqlite::Connection;
 use serde_json::{Value, json};
+use zeroize::Zeroizing;
 
-use super::author;
+use super::{Secret, author};
 use crate::clock;
 use crate::error::{Code, Error, Kind as ErrorKind, Result};
 use crate::journal::Journal;
@@ -90,6 +92,22 @@ pub(super) fn site_create(
         "name": name,
     });
     Ok(asked_for(requested, value))
+}
+
+pub(super) fn hub_resume(
+    journal: &mut Journal,
+    connection: &Connection,
+    root: &Secret,
+    alone: bool,
+) -> Result<Reply> {
+    let seed = hash::parse_hex(&root.0).map(Zeroizing::new);
+    let seed = seed.ok_or_else(|| Error::new(Code::Card, "the card holds no root key"))?;
+    let now_ms = journal.wall.now_ms();
+    let resumed = journal.resume(connection, &Signer::from_seed(&seed), alone, now_ms)?;
+    Ok(Reply::ok(json!({
+        "certificate": resumed.version,
+        "trusted": resumed.trusted,
+    })))
 }
 
 pub(super) fn letter(n: u32) -> char {

@@ -1,7 +1,6 @@
 //! The store as a whole: what is where, its digests, and what an archive of it holds.
 
 use lianxin_protocol::archive::Item;
-use lianxin_protocol::authority::Membership;
 use lianxin_protocol::hash::Hex;
 use lianxin_protocol::log::{LogId, Position};
 use lianxin_protocol::message::space_digest;
@@ -16,6 +15,7 @@ use crate::invites;
 use crate::journal::Journal;
 use crate::records::delivery::Delivery;
 use crate::reply::Reply;
+use crate::warnings::Warning;
 use crate::{records, requests, store};
 
 pub(super) fn position_json(position: Position) -> Value {
@@ -87,9 +87,6 @@ pub(super) fn status(
             "words": invites::kept_words(connection, &device)?,
         }));
     }
-    let blocked = member
-        .as_ref()
-        .is_some_and(|it| matches!(it.membership, Membership::Blocked { .. }));
     let late = oldest_s.is_some_and(|age| age / 60 >= unreceipted_minutes);
     let unusual: Vec<_> = journal
         .unusual()
@@ -98,11 +95,12 @@ pub(super) fn status(
             |(device, why)| json!({ "device": device_name(journal, device), "reason": why.word() }),
         )
         .collect();
-    let attention = late
-        || delivery.conflicts > 0
-        || delivery.quarantined > 0
-        || blocked
-        || !unusual.is_empty();
+    let warnings = Warning::all(journal).into_iter();
+    let warnings: Vec<_> = warnings
+        .map(|warning| warning.json(|device| device_name(journal, device)))
+        .collect();
+    let attention =
+        late || delivery.conflicts > 0 || delivery.quarantined > 0 || !warnings.is_empty();
     let (name, district) = journal.authority().names();
     let value = json!({
         "role": role,
@@ -122,6 +120,7 @@ pub(super) fn status(
         "sites": journal.authority().sites().len(),
         "peers": peers,
         "unusual": unusual,
+        "warnings": warnings,
         "epoch": Hex(&journal.identity().epoch).to_string(),
         "version": env!("CARGO_PKG_VERSION"),
     });

@@ -62,7 +62,7 @@ impl Journal {
         log: &LogId,
         peer: &DeviceKey,
     ) -> Result<()> {
-        // A claim never holds up the authority log, which has no successor.
+        // A claim never holds up the authority log, which goes on only by the root key.
         let own = |log: &LogId| {
             let known = self.logs.get(log).map(|known| known.author);
             known.filter(|author| author.device == self.identity.key())
@@ -96,7 +96,7 @@ impl Journal {
         if changed {
             self.write_claims(connection)?;
         }
-        Ok(())
+        self.note_heard(connection)
     }
 
     /// Whether a log waits for what a peer has claimed.

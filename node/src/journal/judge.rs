@@ -176,7 +176,10 @@ impl Journal {
     }
 
     /// The authority logs that the root key certified, with their certificates.
-    fn certified(&mut self, connection: &Connection) -> Result<BTreeMap<LogId, Certificate>> {
+    pub(super) fn certified(
+        &mut self,
+        connection: &Connection,
+    ) -> Result<BTreeMap<LogId, Certificate>> {
         let space = Space::Authority.id(&self.identity.network);
         let logs = self.logs.iter();
         let logs = logs.filter(|(_, log)| log.author.space == space && log.end.len > 1);

@@ -9,8 +9,8 @@
 //! crash leaves the store at or ahead of the positions and changes nothing. A file that is there and cannot be read
 //! says nothing of the kind: the program ends with the cause, and nothing is closed.
 //!
-//! A log that must not be written on is sealed here: its position is one that no store ever reaches.
-//! What was found once, by a missing file or from a peer, holds after the next start as well.
+//! A log that must not be written on is sealed here: what was found once, by a missing file or from a peer, holds after
+//! the next start as well.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -26,21 +26,36 @@ use crate::store;
 
 const FILE: &str = "offered";
 const VERSION: u8 = 2;
-/// A position beyond every log.
-const SEALED: Position = Position {
-    len: u64::MAX,
-    head: [0; 32],
-};
 /// Longest name of a series of numbers in bytes.
 const SERIES_MAX: usize = 16;
 
 /// A series of numbers: its name, and the Beijing year.
 type Series = (String, u16);
 
+/// Whether a log goes on. It never goes back to an earlier one of these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Seal {
+    /// It does.
+    Open,
+    /// It must not be written on; entries that were offered and are not here may come back.
+    Sealed,
+    /// Nor are they waited for.
+    GivenUp,
+}
+
+/// How far a log was offered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Mark {
+    /// To here.
+    pub(crate) at: Position,
+    /// Whether it goes on.
+    pub(crate) seal: Seal,
+}
+
 /// What was shown.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Shown {
-    positions: BTreeMap<LogId, Position>,
+    marks: BTreeMap<LogId, Mark>,
     /// The last number of each series.
     numbers: BTreeMap<Series, u32>,
 }
@@ -48,10 +63,11 @@ struct Shown {
 impl Shown {
     /// Of each position and number the higher.
     fn join(&mut self, other: Self) {
-        for (log, position) in other.positions {
-            let known = self.positions.entry(log).or_insert(position);
-            if known.len < position.len {
-                *known = position;
+        for (log, mark) in other.marks {
+            let known = self.marks.entry(log).or_insert(mark);
+            known.seal = known.seal.max(mark.seal);
+            if known.at.len < mark.at.len {
+                known.at = mark.at;
             }
         }
         for (series, number) in other.numbers {
@@ -127,8 +143,8 @@ impl Offered {
                     Found::Whole
                 } else {
                     // Another store's positions say nothing here; what it gave to people is given.
-                    let positions = BTreeMap::new();
-                    offered.shown.join(Shown { positions, ..shown });
+                    let marks = BTreeMap::new();
+                    offered.shown.join(Shown { marks, ..shown });
                     Found::Foreign
                 }
             }
@@ -136,26 +152,32 @@ impl Offered {
         Ok((offered, found))
     }
 
-    /// Closes logs for good and makes that durable.
+    /// Closes logs for good, each with where it ends here, and makes that durable.
     ///
     /// # Errors
     /// The files cannot be written.
-    pub(crate) fn seal(&mut self, logs: impl IntoIterator<Item = LogId>) -> Result<()> {
-        for log in logs {
-            self.shown.positions.insert(log, SEALED);
+    pub(crate) fn seal(
+        &mut self,
+        seal: Seal,
+        logs: impl IntoIterator<Item = (LogId, Position)>,
+    ) -> Result<()> {
+        for (log, at) in logs {
+            let mark = self.shown.marks.entry(log).or_insert(Mark { at, seal });
+            mark.seal = mark.seal.max(seal);
         }
         self.write()
     }
 
     /// How far a log was offered.
-    pub(crate) fn position(&self, log: &LogId) -> Option<Position> {
-        self.shown.positions.get(log).copied()
+    pub(crate) fn mark(&self, log: &LogId) -> Option<Mark> {
+        self.shown.marks.get(log).copied()
     }
 
-    /// How many entries of each log were offered, as far as they are not sealed.
+    /// How many entries of each log were offered, as far as they are not given up.
     pub(crate) fn lengths(&self) -> impl Iterator<Item = (LogId, u64)> {
-        let open = self.shown.positions.iter().filter(|(_, at)| **at != SEALED);
-        open.map(|(log, at)| (*log, at.len))
+        let marks = self.shown.marks.iter();
+        let marks = marks.filter(|(_, mark)| mark.seal != Seal::GivenUp);
+        marks.map(|(log, mark)| (*log, mark.at.len))
     }
 
     /// Raises a position and makes that durable, before anything up to it is sent.
@@ -163,18 +185,20 @@ impl Offered {
     /// # Errors
     /// The files cannot be written; nothing may be sent then.
     pub(crate) fn raise(&mut self, log: LogId, position: Position) -> Result<()> {
-        if self
-            .position(&log)
-            .is_some_and(|known| known.len >= position.len)
-        {
+        let before = self.mark(&log);
+        if before.is_some_and(|before| before.at.len >= position.len) {
             return Ok(());
         }
-        let before = self.shown.positions.insert(log, position);
+        let mark = Mark {
+            at: position,
+            seal: before.map_or(Seal::Open, |before| before.seal),
+        };
+        self.shown.marks.insert(log, mark);
         let written = self.write();
         if written.is_err() {
             match before {
-                Some(before) => self.shown.positions.insert(log, before),
-                None => self.shown.positions.remove(&log),
+                Some(before) => self.shown.marks.insert(log, before),
+                None => self.shown.marks.remove(&log),
             };
         }
         written
@@ -208,8 +232,8 @@ impl Offered {
             return Ok(());
         }
         let numbers = std::mem::take(&mut self.given);
-        let positions = BTreeMap::new();
-        self.shown.join(Shown { positions, numbers });
+        let marks = BTreeMap::new();
+        self.shown.join(Shown { marks, numbers });
         self.write()
     }
 
@@ -243,12 +267,14 @@ fn read(path: &Path) -> Result<Option<([u8; 32], Shown)>> {
 
 fn encode(place: &[u8; 32], shown: &Shown) -> Vec<u8> {
     let mut writer = Writer::new();
-    writer
-        .u8(VERSION)
-        .fixed(place)
-        .length(shown.positions.len());
-    for (log, position) in &shown.positions {
-        writer.fixed(&log.0).u64(position.len).fixed(&position.head);
+    writer.u8(VERSION).fixed(place).length(shown.marks.len());
+    for (log, mark) in &shown.marks {
+        writer.fixed(&log.0).u64(mark.at.len).fixed(&mark.at.head);
+        writer.u8(match mark.seal {
+            Seal::Open => 0,
+            Seal::Sealed => 1,
+            Seal::GivenUp => 2,
+        });
     }
     writer.length(shown.numbers.len());
     for ((series, year), number) in &shown.numbers {
@@ -270,17 +296,21 @@ fn decode(bytes: &[u8]) -> Result<([u8; 32], Shown), DecodeError> {
         return reader.fail("an unknown version");
     }
     let place = reader.fixed()?;
-    let count = reader.count(100_000, 72)?;
-    let mut positions = BTreeMap::new();
+    let count = reader.count(100_000, 73)?;
+    let mut marks = BTreeMap::new();
     for _ in 0..count {
         let log = LogId(reader.fixed()?);
-        positions.insert(
-            log,
-            Position {
-                len: reader.u64()?,
-                head: reader.fixed()?,
-            },
-        );
+        let at = Position {
+            len: reader.u64()?,
+            head: reader.fixed()?,
+        };
+        let seal = match reader.u8()? {
+            0 => Seal::Open,
+            1 => Seal::Sealed,
+            2 => Seal::GivenUp,
+            _ => return reader.fail("an unknown seal"),
+        };
+        marks.insert(log, Mark { at, seal });
     }
     let count = reader.count(100_000, 10)?;
     let mut numbers = BTreeMap::new();
@@ -289,7 +319,7 @@ fn decode(bytes: &[u8]) -> Result<([u8; 32], Shown), DecodeError> {
         numbers.insert(series, reader.u32()?);
     }
     reader.finish()?;
-    Ok((place, Shown { positions, numbers }))
+    Ok((place, Shown { marks, numbers }))
 }
 
 /// Names machine and directory: a copied directory has another inode, a disk that was moved another
@@ -312,6 +342,11 @@ mod tests {
 
     fn at(len: u64) -> Position {
         Position { len, head: [2; 32] }
+    }
+
+    fn to(offered: &Offered) -> Option<(u64, Seal)> {
+        let mark = offered.mark(&LOG)?;
+        Some((mark.at.len, mark.seal))
     }
 
     /// Two directories, and one outside both.
@@ -338,17 +373,20 @@ mod tests {
         offered.raise(LOG, at(5))?;
         offered.raise(LOG, at(3))?;
         let (mut again, found) = open(&here, None)?;
-        assert_eq!((found, again.position(&LOG)), (Found::Whole, Some(at(5))));
+        assert_eq!((found, to(&again)), (Found::Whole, Some((5, Seal::Open))));
         std::fs::copy(here.join(FILE), copy.join(FILE)).map_err(crate::error::file(&copy))?;
         let (mut copied, found) = open(&copy, None)?;
         assert_eq!(found, Found::Foreign);
         // It stays foreign until the logs are sealed, and then they stay sealed.
         assert_eq!(open(&copy, None)?.1, Found::Foreign);
-        copied.seal([LOG])?;
+        copied.seal(Seal::Sealed, [(LOG, at(5))])?;
         copied.raise(LOG, at(9))?;
         let (copied, found) = open(&copy, None)?;
-        assert_eq!((found, copied.position(&LOG)), (Found::Whole, Some(SEALED)));
-        again.seal([])?;
+        assert_eq!(
+            (found, to(&copied)),
+            (Found::Whole, Some((9, Seal::Sealed)))
+        );
+        again.seal(Seal::Sealed, [])?;
         std::fs::remove_file(here.join(FILE)).map_err(crate::error::file(&here))?;
         assert_eq!(open(&here, None)?.1, Found::Missing);
         let base = here.parent().unwrap_or(&here);
@@ -376,7 +414,7 @@ mod tests {
         // The folder is put back in its place; then it is another folder; then the file outside is lost.
         put(&early)?;
         let (back, found) = open(&here, Some(&outside))?;
-        assert_eq!((found, back.position(&LOG)), (Found::Whole, Some(at(6))));
+        assert_eq!((found, to(&back)), (Found::Whole, Some((6, Seal::Open))));
         assert_eq!(back.last_number("YJ", 2026), 7);
         std::fs::copy(here.join(FILE), copy.join(FILE)).map_err(crate::error::file(&copy))?;
         let (mut copied, found) = open(&copy, Some(&outside))?;
@@ -385,14 +423,25 @@ mod tests {
         copied.give("YJ", 2026, 8);
         copied.keep_given()?;
         assert_eq!(open(&here, Some(&outside))?.0.last_number("YJ", 2026), 8);
+        // What a hub gave up it does not wait for again, in whichever file it is read.
+        let mut given_up = open(&here, Some(&outside))?.0;
+        given_up.seal(Seal::GivenUp, [(LOG, at(1))])?;
+        assert_eq!(given_up.lengths().count(), 0);
+        given_up.seal(Seal::Sealed, [(LOG, at(1))])?;
+        put(&early)?;
+        let again = open(&here, Some(&outside))?.0;
+        assert_eq!(
+            (to(&again), again.lengths().count()),
+            (Some((6, Seal::GivenUp)), 0)
+        );
         // What was in memory before the copy gave its number does not lower it.
         offered.raise(LOG, at(9))?;
         assert_eq!(open(&here, Some(&outside))?.0.last_number("YJ", 2026), 8);
         std::fs::remove_file(outside.join("device")).map_err(crate::error::file(&outside))?;
         let (alone, _) = open(&here, Some(&outside))?;
         assert_eq!(
-            (alone.position(&LOG), alone.last_number("YJ", 2026)),
-            (Some(at(9)), 7)
+            (to(&alone), alone.last_number("YJ", 2026)),
+            (Some((9, Seal::Open)), 7)
         );
         let base = here.parent().unwrap_or(&here);
         std::fs::remove_dir_all(base).map_err(crate::error::file(base))
@@ -422,7 +471,7 @@ mod tests {
             std::fs::remove_dir(&path).map_err(crate::error::file(&path))?;
             std::fs::write(&path, whole).map_err(crate::error::file(&path))?;
         }
-        assert_eq!(open(&here, Some(&outside))?.0.position(&LOG), Some(at(2)));
+        assert_eq!(to(&open(&here, Some(&outside))?.0), Some((2, Seal::Open)));
         let base = here.parent().unwrap_or(&here);
         std::fs::remove_dir_all(base).map_err(crate::error::file(base))
     }

@@ -20,6 +20,7 @@ use crate::records::delivery::Delivery;
 use crate::records::save::Author;
 use crate::records::{self, Content, gather_written};
 use crate::store;
+use crate::warnings::Warning;
 
 /// Beyond this age of the oldest record without a receipt the strip turns yellow, and red.
 const WARN_MS: u64 = 2 * 60 * 60 * 1_000;
@@ -152,8 +153,8 @@ pub(super) struct Page {
     pub(super) menu: Vec<Item>,
     pub(super) strip: Strip,
     pub(super) now_ms: u64,
-    /// The station waits for the hub to confirm it 待入网.
-    pub(super) unconfirmed: bool,
+    /// What somebody should know before anything else.
+    pub(super) notes: Vec<String>,
     pub(super) role: Option<Role>,
 }
 
@@ -226,6 +227,11 @@ impl Page {
                 },
             })
             .collect();
+        // The station may wait for the hub to confirm it 待入网.
+        let unconfirmed = role.is_none().then(|| lang.say("unconfirmed-note", &[]));
+        let warnings = Warning::all(journal).into_iter().filter_map(Warning::words);
+        let warnings = warnings.map(|(id, count)| lang.say(id, &[("count", count.into())]));
+        let notes = warnings.chain(unconfirmed).collect();
         Ok(Self {
             lang,
             large: session.account.taste.large,
@@ -237,7 +243,7 @@ impl Page {
             menu,
             strip,
             now_ms,
-            unconfirmed: role.is_none(),
+            notes,
             role,
         })
     }

@@ -1,0 +1,286 @@
+//! A hub that was restored, copied or replaced gives orders again (SPEC, section 11, *Succession*).
+//!
+//! Its authority log cannot go on: peers may have seen more of it, and two entries at one place would stop every device at
+//! that place. The root key certifies a log that follows it, from the place up to which this store has folded orders.
+//! Until then orders are refused, pins included, and everything else works. The hub must have heard a device first, which
+//! brings back what the store lost and says which versions are followed; without that the new log could be as old as
+//! one that was given up.
+//!
+//! Orders beyond the trusted place are no orders any more. What of them peers show then is given again, by the state that it
+//! led to: who has a right already is granted nothing, places are those that this store holds, invites and epochs stay
+//! lost. Rejected: to trust the longest log that any peer shows at any time. Certificates are versions of one line, and a
+//! second one for each peer that comes late would set all devices folding anew again and again.
+
+use lianxin_protocol::authority::{
+    Certificate, Cut, Grant, Membership, Order, SiteInfo, Unsettled,
+};
+use lianxin_protocol::identity::Signer;
+use lianxin_protocol::log::{EntryKind, GenesisReason, LogId, Position};
+use lianxin_protocol::space::{NetworkId, Space};
+use rusqlite::Connection;
+
+use super::Journal;
+use super::offered::Seal;
+use crate::clock;
+use crate::error::{Code, Error, Result};
+use crate::store;
+
+/// Key of the `meta` table: since it came back this hub has heard a device that holds what it holds.
+const HEARD: &str = "heard_since_it_came_back";
+/// Begins the keys of the `meta` table that say how far a log was gone through for orders to be given again.
+const GIVEN_AGAIN: &str = "given_again:";
+
+/// What [`Journal::resume`] has certified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Resumed {
+    /// Version of the certificate.
+    pub version: u32,
+    /// How many entries of the logs before go on to hold.
+    pub trusted: u32,
+}
+
+impl Journal {
+    /// Whether this is a hub that may give no orders until [`Journal::resume`].
+    #[must_use]
+    pub fn awaits_card(&self) -> bool {
+        self.identity.authority.is_some() && !self.gives_orders()
+    }
+
+    /// Whether this hub gives orders at present: the newest authority log is its own and can go on.
+    pub(super) fn gives_orders(&self) -> bool {
+        let Some(key) = self.identity.authority.as_ref().map(Signer::public) else {
+            return false;
+        };
+        match self.authority.succession() {
+            None => !self.logs.values().any(|log| log.author.device == key),
+            Some(succession) => {
+                let newest = self.logs.get(&succession.newest);
+                self.authority.unsettled().is_none()
+                    && newest.is_some_and(|log| log.author.device == key && log.forked.is_none())
+                    && !self.closed.contains_key(&succession.newest)
+                    && !self.is_paused(&succession.newest)
+            }
+        }
+    }
+
+    /// Whether this hub has heard a device since it came back. With one that holds another branch of its orders it is never
+    /// in sync; the proof of that came from somebody.
+    fn has_heard(&self, connection: &Connection) -> Result<bool> {
+        let newest = self
+            .authority
+            .succession()
+            .and_then(|it| self.logs.get(&it.newest));
+        let kept = store::meta(connection, HEARD)?;
+        Ok(newest.is_some_and(|log| log.forked.is_some()) || kept.is_some_and(|it| !it.is_empty()))
+    }
+
+    /// A device holds what this hub holds.
+    pub(super) fn note_heard(&self, connection: &Connection) -> Result<()> {
+        if self.awaits_card() && !self.has_heard(connection)? {
+            store::set_meta(connection, HEARD, &[1])?;
+        }
+        Ok(())
+    }
+
+    /// Certifies a new authority log with the network's root key, which goes on from what this store has folded, and
+    /// begins a new epoch of its receipts. `alone` says that there is no device left that could be heard.
+    ///
+    /// # Errors
+    /// [`Code::HubOnly`] elsewhere; [`Code::Card`] for the root key of another network; [`Code::NothingToDo`] when
+    /// orders are given already; [`Code::NotHeard`] when no device was heard yet, or when the log that the newest certificate
+    /// goes on from has not come.
+    pub fn resume(
+        &mut self,
+        connection: &Connection,
+        root: &Signer,
+        alone: bool,
+        now_ms: u64,
+    ) -> Result<Resumed> {
+        let Some(authority) = self.identity.authority.clone() else {
+            return Err(Error::new(Code::HubOnly, "a hub alone gives orders"));
+        };
+        if NetworkId::of_root(&root.public().0) != self.identity.network {
+            let message = "this recovery card is of another network";
+            return Err(Error::new(Code::Card, message));
+        }
+        if self.gives_orders() {
+            let message = "this hub gives orders: there is nothing to resume";
+            return Err(Error::new(Code::NothingToDo, message));
+        }
+        if !alone && !self.has_heard(connection)? {
+            let message = "no device has been heard since this hub came back";
+            return Err(Error::new(Code::NotHeard, message));
+        }
+        if let Some(Unsettled::Missing(_)) = self.authority.unsettled() {
+            let message =
+                "orders of a successor of this hub are known, and not the log that they go on from";
+            return Err(Error::new(Code::NotHeard, message));
+        }
+        let nothing = || Error::new(Code::StoreCorrupt, "this store has folded no orders");
+        let (log, len) = self.folded.last().copied().ok_or_else(nothing)?;
+        let head = self.head_at(connection, &log, len)?;
+        let certified = self.certified(connection)?;
+        let highest = certified
+            .values()
+            .map(|it| it.version)
+            .max()
+            .unwrap_or_default();
+        let version = highest.checked_add(1).ok_or_else(nothing)?;
+        self.end_what_was()?;
+        let trusted = Some((log, Position { len, head }));
+        let certificate = Certificate::sign(root, version, authority.public(), trusted);
+        let trusted = self.authority.cited().0;
+        let epoch = clock::random()?;
+        for order in [Order::Certificate(certificate), Order::Epoch { epoch }] {
+            self.write_order(connection, order.encode(), now_ms)?;
+        }
+        self.identity.epoch = epoch;
+        store::set_meta(connection, super::EPOCH, &epoch)?;
+        store::set_meta(connection, HEARD, &[])?;
+        // Each log has a receipt of the new epoch, whatever the old ones said.
+        self.unreceipted.extend(self.logs.keys().copied());
+        tracing::warn!(version, "this hub gives orders again");
+        self.give_again(connection, now_ms)?;
+        Ok(Resumed { version, trusted })
+    }
+
+    /// Closes what peers may know more of: the authority logs, and own logs whose entries have not come back.
+    fn end_what_was(&mut self) -> Result<()> {
+        let space = Space::Authority.id(&self.identity.network);
+        let own = self.own_logs().filter(|(_, log)| log.author.space == space);
+        let own: Vec<LogId> = own.map(|(id, _)| *id).collect();
+        for log in own {
+            self.close(log, GenesisReason::Restore)?;
+        }
+        // What has not come back by now is not waited for any longer.
+        let lacking = std::mem::take(&mut self.lacking).into_keys();
+        let none = |log: LogId| (log, Position::start(&log));
+        self.offered.seal(Seal::GivenUp, lacking.map(none))
+    }
+
+    /// Gives again what peers have shown of orders beyond the trusted places.
+    pub(super) fn give_again(&mut self, connection: &Connection, now_ms: u64) -> Result<()> {
+        let Some(succession) = self.authority.succession() else {
+            return Ok(());
+        };
+        if succession.before.is_empty() || !self.gives_orders() {
+            return Ok(());
+        }
+        for (log, trusted) in succession.before.clone() {
+            let key = format!("{GIVEN_AGAIN}{log}");
+            let kept = store::meta(connection, &key)?;
+            let kept = kept.and_then(|kept| <[u8; 8]>::try_from(kept).ok());
+            let from = kept.map_or(0, u64::from_be_bytes).max(trusted.len);
+            let to = self.logs.get(&log).map_or(0, |known| known.end.len);
+            if from >= to {
+                continue;
+            }
+            for seq in from..to {
+                let entry = self.entry(connection, &log, seq)?;
+                let payload = entry
+                    .payload
+                    .filter(|_| entry.header.kind == EntryKind::Authority);
+                let Some(Ok(order)) = payload.as_deref().map(Order::decode) else {
+                    continue;
+                };
+                let Some(order) = self.anew(connection, order)? else {
+                    continue;
+                };
+                match self.order(connection, &[order], now_ms) {
+                    Ok(()) => {}
+                    // The code of a site, say, that was given to another one meanwhile.
+                    Err(error) if error.code() == Code::NotPermitted => {
+                        tracing::warn!(error = error.chain(), seq, "an order is not given again");
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+            store::set_meta(connection, &key, &to.to_be_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// The order that leads to what one led to that is no order any more; `None` where nothing is to be done.
+    fn anew(&mut self, connection: &Connection, order: Order) -> Result<Option<Order>> {
+        let places = |journal: &mut Self, cuts: Vec<Cut>| -> Result<Vec<Cut>> {
+            let mut held = Vec::new();
+            for cut in cuts {
+                let stands = journal.stands(connection, &cut.log, cut.position)?;
+                let position = match journal.logs.get(&cut.log) {
+                    _ if stands => cut.position,
+                    Some(log) => log.tip().position(),
+                    None => continue,
+                };
+                held.push(Cut { position, ..cut });
+            }
+            Ok(held)
+        };
+        Ok(match order {
+            Order::Grant(grant) => {
+                let same = |had: &Grant| {
+                    (had.role, had.site, &had.device_code)
+                        == (grant.role, grant.site, &grant.device_code)
+                };
+                let member = self.authority.members().get(&grant.device);
+                let has =
+                    member.is_some_and(|it| it.membership == Membership::Active && same(&it.grant));
+                (!has).then(|| {
+                    let (serial, places) =
+                        (self.authority.next_serial(), self.places_of(&grant.device));
+                    Order::Grant(Grant {
+                        serial,
+                        places,
+                        ..grant
+                    })
+                })
+            }
+            Order::Site {
+                site,
+                code,
+                name,
+                kind,
+            } => {
+                let info = SiteInfo { code, name, kind };
+                let known = self.authority.sites().get(&site) == Some(&info);
+                let SiteInfo { code, name, kind } = info;
+                (!known).then_some(Order::Site {
+                    site,
+                    code,
+                    name,
+                    kind,
+                })
+            }
+            Order::Revoke { device, lost, cuts } => {
+                let member = self.authority.members().get(&device);
+                let blocked = |it: &_| matches!(it, Membership::Blocked { .. });
+                if member.is_none_or(|it| blocked(&it.membership)) {
+                    return Ok(None);
+                }
+                let cuts = places(self, cuts)?;
+                Some(Order::Revoke { device, lost, cuts })
+            }
+            Order::Rotate {
+                rotation,
+                places: cuts,
+            } => {
+                let places = places(self, cuts)?;
+                Some(Order::Rotate { rotation, places })
+            }
+            Order::Adopt { log, from, to } => self
+                .stands(connection, &log, to)?
+                .then_some(Order::Adopt { log, from, to }),
+            Order::Pin { log, position } => self
+                .stands(connection, &log, position)?
+                .then_some(Order::Pin { log, position }),
+            Order::Left { .. } | Order::Resolve { .. } => Some(order),
+            // What is a setting was perhaps set anew since. What enrols, and what receipts are counted by, is lost.
+            Order::Policy { .. }
+            | Order::Network { .. }
+            | Order::Certificate(_)
+            | Order::Invite(_)
+            | Order::InviteUsed { .. }
+            | Order::Epoch { .. }
+            | Order::Unknown(_) => None,
+        })
+    }
+}

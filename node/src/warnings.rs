@@ -1,0 +1,118 @@
+//! What is wrong with a device and its store: one list for `status`, the first line of every page, and whoever
+//! watches. Each is found by looking at what is there, never remembered, and says what to do next.
+
+use lianxin_protocol::authority::{Membership, Unsettled};
+use lianxin_protocol::identity::DeviceKey;
+use serde_json::{Value, json};
+
+use crate::error::Code;
+use crate::journal::{Journal, Unusual};
+
+/// Something that needs a person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Warning {
+    /// This hub was restored or copied, and gives no orders until its recovery card is shown.
+    AwaitsCard,
+    /// Two hubs give orders for this network, or orders are known and not those that they go on from.
+    Unsettled,
+    /// So many entries that this device has shown are not in its store.
+    Lacks(u64),
+    /// The hub has blocked this device.
+    Blocked,
+    /// A device of the network should be looked at.
+    Device(DeviceKey, Unusual),
+}
+
+impl Warning {
+    /// Everything that is wrong at present, worst first.
+    #[must_use]
+    pub fn all(journal: &Journal) -> Vec<Self> {
+        let authority = journal.authority();
+        let mut all = Vec::new();
+        if journal.awaits_card() {
+            all.push(Self::AwaitsCard);
+        }
+        let settled = match authority.unsettled() {
+            // Nobody has told a device that waits for its grant anything yet.
+            None | Some(Unsettled::Nothing) => true,
+            Some(Unsettled::Missing(_) | Unsettled::Contested(_)) => false,
+        };
+        if !settled {
+            all.push(Self::Unsettled);
+        }
+        let lacking = journal.lacking();
+        if lacking > 0 {
+            all.push(Self::Lacks(lacking));
+        }
+        let me = authority.members().get(&journal.identity().key());
+        if me.is_some_and(|me| matches!(me.membership, Membership::Blocked { .. })) {
+            all.push(Self::Blocked);
+        }
+        let unusual = journal.unusual();
+        all.extend(
+            unusual
+                .into_iter()
+                .map(|(device, why)| Self::Device(device, why)),
+        );
+        all
+    }
+
+    /// The stable code.
+    #[must_use]
+    pub const fn code(self) -> Code {
+        match self {
+            Self::AwaitsCard => Code::NotResumed,
+            Self::Unsettled => Code::TwoHubs,
+            Self::Lacks(_) => Code::StoreBehind,
+            Self::Blocked => Code::NotPermitted,
+            Self::Device(_, Unusual::ManyLogs) => Code::DeviceAnew,
+            Self::Device(_, Unusual::OverQuota) => Code::Quota,
+        }
+    }
+
+    /// For `status`: code, message and the next step, as errors have them. `name` names a device.
+    #[must_use]
+    pub fn json(self, name: impl Fn(&DeviceKey) -> String) -> Value {
+        let message = match self {
+            Self::AwaitsCard => {
+                "this hub was restored or copied: it gives no orders until it is resumed".to_owned()
+            }
+            Self::Unsettled => {
+                "two hubs give orders for this network: none of them is followed any further"
+                    .to_owned()
+            }
+            Self::Lacks(count) => {
+                format!("this store was put back: {count} entries that it has shown are missing")
+            }
+            Self::Blocked => {
+                "the hub has blocked this device: what it records does not count".to_owned()
+            }
+            Self::Device(device, Unusual::ManyLogs) => {
+                format!(
+                    "{} began log after log today: is its disk put back or copied?",
+                    name(&device)
+                )
+            }
+            Self::Device(device, Unusual::OverQuota) => {
+                format!(
+                    "{} has sent so much today that no more is taken until tomorrow",
+                    name(&device)
+                )
+            }
+        };
+        let code = self.code();
+        json!({ "code": code.text(), "message": message, "hint": code.hint() })
+    }
+
+    /// For pages: the id of the words, and the number in them. What concerns another device stands beside that device.
+    #[must_use]
+    pub const fn words(self) -> Option<(&'static str, u64)> {
+        match self {
+            Self::AwaitsCard => Some(("warning-awaits-card", 0)),
+            Self::Unsettled => Some(("warning-two-hubs", 0)),
+            Self::Lacks(count) => Some(("warning-lacks", count)),
+            Self::Blocked => Some(("warning-blocked", 0)),
+            Self::Device(..) => None,
+        }
+    }
+}
