@@ -1,33 +1,38 @@
 //! The archive 存档: logs, receipts and texts of one store as one file that anyone can check offline.
 //!
-//! Owns the file's bytes ([`Item`], [`Writer`], [`Reader`]) and its check ([`Audit`]). Must not open
-//! files, nor decide whether an entry counts: it says whether what stands there is what was signed.
+//! Owns the file's bytes ([`Item`], [`Writer`], [`Reader`]) and its check: [`Audit`] says whether what stands there is
+//! what was signed, [`Judging`] what of it counts. Must not open files.
 //!
 //! Entries stand as header and payload, not packed as in a batch, so that a checker needs a hash and a
-//! signature library and nothing else. There is one order of items, so one content has one file. What
-//! is read is bounded by [`limits`], however long the file is: at most one run of entries, the tips of
-//! one space and the ids of the authority log are in memory.
+//! signature library and nothing else. There is one order of items, so one content has one file. Of what
+//! is read, one run of entries, the tips of one space and the orders are in memory, and of each log and each
+//! change where it stands; all but the last are bounded by [`limits`], however long the file is.
 //!
 //! The file is not signed. Each log proves itself; that a whole log, or the end of one beyond its
 //! receipt, was left out cannot be seen, and exporter, epoch and time are claims. Rejected: the packed
 //! runs of the store, which bind the archive to a layout that may change; and JSON, three times as long.
 
+mod judging;
+
 use std::collections::BTreeMap;
 
 use thiserror::Error;
 
-use crate::authority::{Certificate, Order, Succession, Unsettled};
+use crate::authority::{Authority, Certificate, Order, Succession, Unsettled};
 use crate::codec::{self, DecodeError};
 use crate::hash::{self, Hasher, Hex};
 use crate::identity::DeviceKey;
 use crate::limits;
 use crate::log::{
-    Author, ChainError, Checkpoint, Entry, EntryKind, ForkProof, Header, LogId, Position, Run,
-    VerifiedRun,
+    Author, ChainError, Checkpoint, Entry, EntryId, EntryKind, ForkProof, Header, LogId, Position,
+    Run, VerifiedRun,
 };
 use crate::message::{Tip, space_digest};
 use crate::receipt::Receipt;
 use crate::space::{NetworkId, Space, SpaceId};
+use crate::verdict::LogFacts;
+
+pub use judging::{Counts, Judging, Withheld};
 
 /// The first bytes of every archive.
 pub const MAGIC: [u8; 16] = *b"lianxin archive\n";
@@ -195,6 +200,13 @@ impl Item {
         reader.finish()?;
         Ok(item)
     }
+}
+
+/// Type of an item and length of its body, from the bytes before that.
+fn item_head(bytes: &[u8]) -> Option<(u8, usize)> {
+    let mut head = codec::Reader::new(bytes);
+    let (code, len) = (head.u8().ok()?, usize::try_from(head.u32().ok()?).ok()?);
+    (len <= limits::ARCHIVE_ITEM_MAX).then_some((code, len))
 }
 
 fn framed(code: u8, body: &[u8]) -> Vec<u8> {
@@ -445,6 +457,9 @@ pub struct Audit {
     reader: Reader,
     pinned: Option<NetworkId>,
     report: Report,
+    judging: Judging,
+    /// Offset of the item that is being taken.
+    at: u64,
     /// Lines that did not fit the report.
     unsaid: u64,
     /// The file cannot be read on.
@@ -475,6 +490,10 @@ struct OpenSpace {
 struct Story {
     certificate: Option<Certificate>,
     ids: Vec<[u8; 32]>,
+    /// Kinds of these entries, and payloads of the orders.
+    orders: Vec<(EntryKind, Option<Vec<u8>>)>,
+    /// Where it forked.
+    forked: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -487,6 +506,8 @@ struct OpenLog {
     floor: u32,
     /// Entries that no checkpoint covers yet.
     open: Vec<Entry>,
+    /// Where in the file these stand.
+    offsets: Vec<u64>,
     /// A run did not hold: what follows is passed over.
     broken: bool,
     begun: bool,
@@ -518,6 +539,12 @@ impl OpenLog {
             frozen: forked,
         }
     }
+
+    /// Entries at or beyond this length do not count.
+    fn held_to(&self) -> u64 {
+        let tip = self.tip();
+        if tip.frozen { tip.len } else { u64::MAX }
+    }
 }
 
 impl Audit {
@@ -528,6 +555,8 @@ impl Audit {
             reader: Reader::default(),
             pinned,
             report: Report::default(),
+            judging: Judging::default(),
+            at: 0,
             unsaid: 0,
             stopped: false,
             authority: None,
@@ -554,6 +583,7 @@ impl Audit {
             let step = self.reader.next_item().and_then(|item| match item {
                 None => Ok(false),
                 Some(item) => {
+                    self.at = offset;
                     let what = |what| ReadError::Broken { offset, what };
                     self.take(item).map_err(what).map(|()| true)
                 }
@@ -575,7 +605,18 @@ impl Audit {
     ///
     /// # Errors
     /// [`ReadError::NotAnArchive`] and [`ReadError::Newer`].
-    pub fn finish(mut self) -> Result<Report, ReadError> {
+    pub fn finish(self) -> Result<Report, ReadError> {
+        self.end().map(|(report, _)| report)
+    }
+
+    /// As [`Audit::finish`], and with it what is needed to judge what counts.
+    ///
+    /// # Errors
+    /// [`ReadError::NotAnArchive`] and [`ReadError::Newer`].
+    pub fn end(mut self) -> Result<(Report, Judging), ReadError> {
+        if let Some(held_to) = self.log().map(|log| log.held_to()) {
+            self.judging.frozen(held_to);
+        }
         if !self.stopped {
             match self.reader.finish() {
                 Ok(()) if self.report.head.is_none() => self.bad("the archive is empty".to_owned()),
@@ -590,7 +631,7 @@ impl Audit {
         if self.unsaid > 0 {
             self.report.bad.push(format!("and {} more", self.unsaid));
         }
-        Ok(self.report)
+        Ok((self.report, self.judging))
     }
 
     fn bad(&mut self, what: String) {
@@ -647,6 +688,7 @@ impl Audit {
                         log.begun = true;
                         if !log.broken {
                             log.open.push(entry);
+                            log.offsets.push(self.at);
                         }
                         if log.open.len() > limits::BATCH_ENTRIES {
                             self.break_log(ChainError::Count);
@@ -673,6 +715,7 @@ impl Audit {
         } else {
             self.bad("the hub's key is not certified by the network's root".to_owned());
         }
+        self.judging.authority = Some(Authority::new(head.network));
         self.report.head = Some(head);
     }
 
@@ -721,11 +764,21 @@ impl Audit {
             end: Position::start(&id),
             floor: 0,
             open: Vec::new(),
+            offsets: Vec::new(),
             broken: false,
             begun: false,
             receipt: None,
             fork: None,
             frozen: None,
+        });
+        self.judging.begin(LogFacts {
+            log: id,
+            author: Author {
+                space: space.id,
+                device,
+            },
+            first: (0, [0; 32]),
+            held_to: u64::MAX,
         });
         self.report.logs += 1;
         Ok(())
@@ -746,6 +799,7 @@ impl Audit {
         let Some(log) = self.log() else { return };
         log.broken = true;
         log.open = Vec::new();
+        log.offsets = Vec::new();
         let line = format!("log {} from entry {}: {error}", log.name(), log.end.len);
         self.bad(line);
     }
@@ -794,6 +848,7 @@ impl Audit {
         let Some(log) = self.log().filter(|log| !log.broken) else {
             return;
         };
+        let offsets = std::mem::take(&mut log.offsets);
         let run = Run {
             log: log.id,
             start: log.end,
@@ -801,7 +856,10 @@ impl Audit {
             checkpoint,
         };
         match run.verify(Some(log.author), log.floor) {
-            Ok(run) => self.take_run(&run),
+            Ok(run) => {
+                self.judging.take(&run, &offsets);
+                self.take_run(&run);
+            }
             Err(error) => self.break_log(error),
         }
     }
@@ -863,6 +921,20 @@ impl Audit {
         let room = room.saturating_sub(story.ids.len());
         let ids = run.ids().iter().take(room);
         story.ids.extend(ids.map(|id| id.0));
+        let certificate = story.certificate.clone();
+        let orders = run.run().entries.iter().take(room).map(|entry| {
+            let kind = entry.header.kind;
+            let is_order = kind == EntryKind::Authority;
+            let order = match &certificate {
+                // Absent, it is taken for the head's.
+                Some(it) if entry.header.seq == 1 && is_order => {
+                    Some(Order::Certificate(it.clone()).encode())
+                }
+                _ => entry.payload.clone().filter(|_| is_order),
+            };
+            (kind, order)
+        });
+        story.orders.extend(orders);
     }
 
     /// The authority logs have been told: what they come to, in the order of the fold.
@@ -890,9 +962,14 @@ impl Audit {
         if newest != Some(&succession.certificate) {
             self.bad("the newest authority log does not have the certificate".to_owned());
         }
+        if let Some(authority) = &mut self.judging.authority {
+            fold(authority, &succession, &stories);
+        }
         let mut from = 0_usize;
         for (log, trusted) in succession.logs() {
-            let Story { certificate, ids } = stories.remove(&log).unwrap_or_default();
+            let Story {
+                certificate, ids, ..
+            } = stories.remove(&log).unwrap_or_default();
             // Without a key that the root certified no receipt holds.
             let key = certificate.map(|it| it.authority);
             self.earlier
@@ -953,8 +1030,11 @@ impl Audit {
         if frozen {
             self.bad_log("it is said to count further than its entries here");
         }
+        if let Some(held_to) = self.log().map(|log| log.held_to()) {
+            self.judging.frozen(held_to);
+        }
         let key = self.authority;
-        let Some(log) = self.space.as_mut().and_then(|space| space.log.take()) else {
+        let Some(mut log) = self.space.as_mut().and_then(|space| space.log.take()) else {
             return;
         };
         if let Some(space) = &mut self.space {
@@ -968,6 +1048,10 @@ impl Audit {
             self.bad(format!(
                 "log {name}: its second entry is not the certificate"
             ));
+        }
+        let forked = log.fork.filter(|fork| fork.met);
+        if let Some(story) = log.story.as_mut() {
+            story.forked = forked.map(|fork| fork.position.len);
         }
         // What is not certified is folded by nobody.
         let certified = log.story.filter(|story| story.certificate.is_some());
@@ -985,6 +1069,39 @@ impl Audit {
         }
         if space.space == Space::Authority {
             self.settle_stories();
+        }
+    }
+}
+
+/// Folds the orders of the authority logs, as far as a store would that has what the archive has.
+fn fold(authority: &mut Authority, succession: &Succession, stories: &BTreeMap<LogId, Story>) {
+    authority.follow(Ok(succession.clone()));
+    for (log, trusted) in succession.logs() {
+        let Some(story) = stories.get(&log) else {
+            return;
+        };
+        let Some(certificate) = &story.certificate else {
+            return;
+        };
+        let index = |len: u64| usize::try_from(len).unwrap_or(usize::MAX);
+        // A fork stops the fold, but for what the root key trusts.
+        let held = story.forked.map_or(usize::MAX, index);
+        let stands = |end: Position| {
+            let last = end.len.checked_sub(1).map(index);
+            last.is_none_or(|last| story.ids.get(last) == Some(&end.head))
+        };
+        let (to, goes_on) = match trusted {
+            None => (held, false),
+            Some(end) if stands(end) => (index(end.len), true),
+            Some(end) => (held.min(index(end.len)), false),
+        };
+        let key = certificate.authority;
+        for (id, (kind, order)) in story.ids.iter().zip(&story.orders).take(to) {
+            // Without effect it counts towards the length all the same.
+            let _effect = authority.take(&EntryId(*id), &key, *kind, order.as_deref());
+        }
+        if !goes_on {
+            return;
         }
     }
 }

@@ -180,6 +180,12 @@ pub struct Built {
     pub defect: bool,
 }
 
+/// What becomes of the changes of one record, in their order, without a document.
+#[must_use]
+pub fn decide(mut offered: Vec<Offered>) -> Vec<Fate> {
+    gate::decide(&mut offered).1
+}
+
 /// One record's document.
 #[derive(Clone, Debug)]
 pub struct Document {
@@ -212,7 +218,8 @@ impl Document {
             .map(|it| it.change.as_ref().ok().map(GuardedChange::hash))
             .collect();
         let (graph, mut fates) = gate::decide(&mut offered);
-        let all = graph.nodes.iter().map(|node| node.change.change.clone());
+        let all = graph.nodes.iter();
+        let all = all.filter_map(|node| node.change.change.clone());
         if let Some(automerge) = applied(all) {
             let document = Self { automerge, graph };
             let defect = false;
@@ -244,7 +251,9 @@ impl Document {
         let mut document = Self::new();
         let mut taken: Vec<Change> = Vec::new();
         for node in graph.nodes {
-            let next = node.change.change.clone();
+            let Some(next) = node.change.change.clone() else {
+                continue;
+            };
             let tried = applied(taken.iter().cloned().chain([next.clone()]));
             let Some(automerge) = tried else { continue };
             if document.graph.extend(node.change).is_ok() {

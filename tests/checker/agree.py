@@ -3,8 +3,8 @@
 
     agree.py LIANXIN VECTORS ARCHIVE... [--seed N] [--rounds N]
 
-It also makes some with forge.py, where whoever breaks a rule has the keys. Two programs that share no code agree on good or bad, and on what they counted. A damage whose outcome is known states it,
-so that two checkers that accept everything do not agree their way through. Harmless changes are among them.
+It also makes some with forge.py and hostile.py, where whoever breaks a rule has the keys. Two programs that share no code agree on good or bad, on what they counted, and on which changes count
+and why the others do not. A damage whose outcome is known states it, so that two checkers that accept everything do not agree their way through. Harmless changes are among them.
 """
 
 import argparse
@@ -17,9 +17,13 @@ import sys
 import tempfile
 
 import check
+import counts
 import forge
+import hostile
 
-COUNTS = ("network", "logs", "entries", "absent", "checkpoints", "receipts", "forks")
+COUNTS = ("network", "logs", "entries", "absent", "checkpoints", "receipts", "forks", "changes", "counted", "reasons", "withheld")
+# Archives of many records in which one change each is bent, and of networks whose orders are given at random.
+CROWDS, TURMOILS = 12, 60
 # Fields of an item's body by kind: what a flipped byte hits, and how many bytes.
 FIELDS = {
     1: [("network", 32), ("version", 4), ("root", 32), ("authority", 32), ("trusted", 1), ("signature", 64),
@@ -166,6 +170,60 @@ def ends(data, chance):
     yield "noise", data[:18] + bytes(chance.randrange(256) for _ in range(2_000)), False
 
 
+def made(sources, honest, chance, rounds):
+    """Source, name, archive, whether it is good, and which entries do not count, where that is known. In `honest` ones all do."""
+    for name, items, good in forge.cases():
+        yield "forged", name, build(with_digests(items)), good, None
+    for name, items, withheld in hostile.cases():
+        yield "hostile", name, build(with_digests(items)), True, withheld
+    for _ in range(CROWDS):
+        yield "hostile", "bent changes", build(with_digests(hostile.crowd(chance))), True, None
+    for _ in range(TURMOILS):
+        yield "hostile", "orders at random", build(with_digests(hostile.turmoil(chance))), True, None
+    for source, data in sources.items():
+        items = parse(data)
+        if build(items) != data or build(with_digests(items)) != data:
+            sys.exit(f"{source}: this driver does not build what it has read")
+        yield source, "as it is", data, True, set() if source in honest else None
+        for _ in range(rounds):
+            for damages in (flips(items, chance), moves(items, chance), ends(data, chance)):
+                for case in damages:
+                    yield source, *case, None
+
+
+def asked(lianxin, file):
+    """What the two say of a file: exit code and reply of the one, what the other would have said, and what it found bad."""
+    ran = subprocess.run([lianxin, "verify", str(file), "--json"], capture_output=True, text=True, timeout=60)
+    audit, counted, readable = check.Audit(None), {}, True
+    try:
+        with open(file, "rb") as opened:
+            audit.read(opened)
+            counted = counts.judge(audit, opened)
+    except check.NoArchive:
+        readable = False
+    network = audit.network.hex() if audit.network else None
+    bad = audit.bad if readable else ["no archive"]
+    schema = f"lianxin.{'verify' if readable else 'error'}/1"
+    found = {"schema": schema, "network": network, **audit.found, **counted}
+    return (ran.returncode, json.loads(ran.stdout)), found, bad
+
+
+def difference(told, found, bad, good, withheld):
+    """What they do not agree on, or what is not as the case states it; empty if all is well."""
+    code, reply = told
+    keys = ("schema", *COUNTS) if found["schema"] == "lianxin.verify/1" else ("schema",)
+    differs = [key for key in keys if reply.get(key) != found[key]]
+    if code != (2 if bad else 0):
+        differs.append("exit")
+    if good not in (None, not bad):
+        differs.append(f"expected good: {good}")
+    if withheld is not None:
+        ranges = found["withheld"]
+        named = {(it["log"], at, it["reason"]) for it in ranges for at in range(it["from"], it["to"])}
+        differs += [f"expected otherwise: {it}" for it in sorted(named ^ withheld)]
+    return differs
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("lianxin")
@@ -174,48 +232,30 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
-    chance = random.Random(given.seed)
     sources = {path.name: path.read_bytes() for path in given.archives}
+    honest = set(sources)
     for vector in json.loads((given.vectors / "archive.json").read_text())["vectors"]:
         sources[vector["name"]] = bytes.fromhex(vector["bytes"])
-    tried, outcomes = collections.Counter(), collections.Counter()
+    sources["three writers"] = build(with_digests(next(hostile.cases())[1]))
+    tried, outcomes, changes = collections.Counter(), collections.Counter(), collections.Counter()
     with tempfile.TemporaryDirectory() as folder:
         file = pathlib.Path(folder) / "damaged"
-        cases = [("forged", name, build(with_digests(items)), good) for name, items, good in forge.cases()]
-        for source, data in sources.items():
-            items = parse(data)
-            if build(items) != data or build(with_digests(items)) != data:
-                sys.exit(f"{source}: this driver does not build what it has read")
-            cases.append((source, "as it is", data, True))
-            for _ in range(given.rounds):
-                for made in (flips(items, chance), moves(items, chance), ends(data, chance)):
-                    cases += [(source, *case) for case in made]
-        for source, name, damaged, expected in cases:
-            file.write_bytes(damaged)
-            command = [given.lianxin, "verify", str(file), "--json"]
-            ran = subprocess.run(command, capture_output=True, text=True, timeout=60)
-            reply = json.loads(ran.stdout)
-            audit, readable = check.Audit(None), True
-            try:
-                with open(file, "rb") as opened:
-                    audit.read(opened)
-            except check.NoArchive:
-                readable = False
-            found = {"network": audit.network.hex() if audit.network else None, **audit.found}
-            bad = bool(audit.bad) or not readable
-            told = (ran.returncode, reply["schema"])
-            wanted = (2 if bad else 0, f"lianxin.{'verify' if readable else 'error'}/1")
-            agreed = told == wanted and (not readable or all(reply[key] == found[key] for key in COUNTS))
-            if not agreed or expected not in (None, not bad):
+        for source, name, archive, good, withheld in made(sources, honest, random.Random(given.seed), given.rounds):
+            file.write_bytes(archive)
+            told, found, bad = asked(given.lianxin, file)
+            differs = difference(told, found, bad, good, withheld)
+            if differs:
                 kept = pathlib.Path(tempfile.gettempdir()) / "lianxin-disagreement"
-                kept.write_bytes(damaged)
+                kept.write_bytes(archive)
                 sys.exit(
-                    f"{source}, {name} (seed {given.seed}), kept as {kept}:\n  expected good: {expected}\n"
-                    f"  lianxin: exit {ran.returncode} {ran.stdout}  check.py: {found} {audit.bad} {readable}"
+                    f"{source}, {name} (seed {given.seed}), kept as {kept}: {differs}\n"
+                    f"  lianxin: {told}\n  check.py: {found} {bad}"
                 )
             tried[name] += 1
             outcomes["bad" if bad else "good"] += 1
+            changes.update({"all": found.get("changes", 0), "counted": found.get("counted", 0)})
     print(f"{sum(tried.values())} archives in {len(tried)} ways, {outcomes['good']} good and {outcomes['bad']} bad: agreed")
+    print(f"{changes['all']} changes in them, {changes['counted']} of which count: agreed")
 
 
 if __name__ == "__main__":

@@ -7,8 +7,8 @@ two libraries: `pip install cryptography blake3`.
     check.py ARCHIVE [--network ID]    prints one JSON object as `lianxin verify` does; exit 0 good, 2 bad
     check.py --vectors DIRECTORY       compares tests/vectors with what SPEC says they are
 
-It must not judge whether an entry counts: it says whether what is there was signed, and by whom.
-Memory does not grow with the archive, but for the ids of the authority log.
+Here stands whether what is there was signed, and by whom; counts.py judges what of it counts.
+Memory does not grow with the archive, but for the orders, and for where each log and each change stands.
 """
 
 import argparse
@@ -338,10 +338,12 @@ class Log:
         self.space, self.device, self.incarnation = space, device, incarnation
         self.id = derive("log id", space, device, incarnation)
         self.end, self.floor = (0, self.id), 0
-        self.open, self.broken, self.begun = [], False, False
+        self.open, self.offsets, self.broken, self.begun = [], [], False, False
         self.receipt = self.fork = self.frozen = None  # [position, whether the entries have confirmed it]
         self.seen_receipt = self.seen_fork = False
-        self.story = None  # of the authority space: [its certificate or None, ids of its entries]
+        self.story = None  # of the authority space
+        # For counts.py: where its first entry stands, and what its genesis cites of the authority log.
+        self.offset, self.cites = 0, (0, bytes(32))
 
     def run(self, checkpoint):
         """Why the open entries are no run, or None; then also where each ends."""
@@ -382,6 +384,13 @@ class Log:
         return (self.frozen[0] if stated else self.end) + (forked,)
 
 
+class Story:
+    """What a log of the authority space says: its certificate, and ids, kinds and orders of its entries."""
+
+    def __init__(self):
+        self.certificate, self.ids, self.entries, self.forked = None, [], [], None
+
+
 class Audit:
     """SPEC, section 19."""
 
@@ -390,6 +399,8 @@ class Audit:
         self.found = {name: 0 for name in ("logs", "entries", "absent", "checkpoints", "receipts", "forks")}
         self.bad, self.unsaid = [], 0
         self.stories, self.cited, self.earlier = {}, [], []
+        # For counts.py: the logs, (record, index of the log, seq, offset) of each change, and the orders to be folded.
+        self.known, self.changes, self.orders, self.succession, self.at = [], [], [], [], 0
         self.spaces, self.last_space, self.space, self.tips, self.log = 0, None, None, {}, None
 
     def say(self, what):
@@ -460,9 +471,10 @@ class Audit:
         if len(self.tips) >= LOGS_MAX:
             raise Broken("more logs than a space has")
         self.log = log
+        self.known.append(log)
         self.found["logs"] += 1
         if self.last_space[0] == 0:
-            log.story = [None, []]
+            log.story = Story()
 
     read_receipt = staticmethod(Receipt)
 
@@ -514,11 +526,12 @@ class Audit:
         if self.log.broken:
             return
         self.log.open.append(entry)
+        self.log.offsets.append(self.at)
         if len(self.log.open) > RUN_MAX:
             self.break_log("a run has 1 to 64 entries")
 
     def break_log(self, why):
-        self.log.broken, self.log.open = True, []
+        self.log.broken, self.log.open, self.log.offsets = True, [], []
         self.say(f"log {self.log.id[:8].hex()} from entry {self.log.end[0]}: {why}")
 
     read_checkpoint = staticmethod(Checkpoint)
@@ -537,7 +550,8 @@ class Audit:
         self.meet(ends)
         if log.story is not None:
             self.tell(log, ends)
-        log.open = []
+        self.note(log)
+        log.open, log.offsets = [], []
         if self.last_space[0] == 0:
             return
         at = checkpoint.authority_len
@@ -547,13 +561,28 @@ class Audit:
         if seen and checkpoint.authority_head not in seen:
             self.say_log(f"the checkpoint at {checkpoint.len} cites another authority log")
 
+    def note(self, log):
+        """Where the changes of a run stand, and at its start under which orders the log was begun."""
+        (first, genesis), index = log.open[0], len(self.known) - 1
+        if first.seq == 0:
+            log.offset = log.offsets[0]
+            if genesis is not None:
+                log.cites = (first.authority_len, genesis[-32:])
+        for (header, _), offset in zip(log.open, log.offsets):
+            if header.kind == 2:
+                self.changes.append((header.record, index, header.seq, offset))
+
     def tell(self, log, ends):
         """Entries of an authority log: its second is the certificate, and all are what others cite."""
         for header, payload in log.open:
             if header.seq == 1 and header.kind == 7:
-                log.story[0] = self.certified(log.device, payload)
-        told = sum(len(ids) for _, ids in self.stories.values()) + len(log.story[1])
-        log.story[1].extend(head for _, head in ends[: max(0, CITED_MAX - told)])
+                log.story.certificate = self.certified(log.device, payload)
+        told = sum(len(story.ids) for story in self.stories.values()) + len(log.story.ids)
+        for (header, payload), (_, head) in list(zip(log.open, ends))[: max(0, CITED_MAX - told)]:
+            if header.seq == 1 and payload is None and log.story.certificate is not None:
+                payload = b"\x01" + log.story.certificate.body + log.story.certificate.signature
+            log.story.ids.append(head)
+            log.story.entries.append((log.device, head, header.kind, payload if header.kind == 7 else None))
 
     def certified(self, device, payload):
         """SPEC, section 11: the certificate in a log's second entry, if it holds and names the device."""
@@ -573,31 +602,35 @@ class Audit:
         """SPEC, section 11, succession: in which order the authority logs are folded, and from which counts on."""
         if not self.stories:
             return
-        highest = max(certificate.version for certificate, _ in self.stories.values())
-        newest = [log for log, (certificate, _) in self.stories.items() if certificate.version == highest]
+        versions = {log: story.certificate.version for log, story in self.stories.items()}
+        newest = [log for log, version in versions.items() if version == max(versions.values())]
         if len(newest) > 1:
             return self.say("the network has two authority logs of one version")
-        order, last = [(newest[0], None)], self.stories[newest[0]][0]
+        order, last = [(newest[0], None)], self.stories[newest[0]].certificate
         stated = (self.certificate.body, self.certificate.signature)
         wrong = (last.body, last.signature) != stated
         while last.trusted is not None:
             named, length, head = last.trusted
-            before = self.stories.get(named)
-            if before is None or before[0].version >= last.version:
+            if versions.get(named, last.version) >= last.version:
                 return self.say(f"authority log {named.hex()}, which is trusted, is not here")
             order.insert(0, (named, (length, head)))
-            last = before[0]
+            last = self.stories[named].certificate
         if wrong:
             self.say("the newest authority log does not have the certificate")
-        begin = 0
+        begin, self.succession, unbroken = 0, order, True
         for log, trusted in order:
-            ids = self.stories[log][1]
-            self.earlier.append(self.stories[log][0].authority)
-            length, head = trusted or (0, None)
-            if length > 0 and ids[length - 1 : length] != [head]:
+            story, (length, head) = self.stories[log], trusted or (0, None)
+            self.earlier.append(story.certificate.authority)
+            reached = length == 0 or story.ids[length - 1 : length] == [head]
+            if not reached:
                 self.say(f"authority log {log.hex()} does not reach its trusted end")
-            self.cited.append((begin, ids))
+            self.cited.append((begin, story.ids))
             begin += length
+            # A fork stops the fold, but for what the root key trusts; so does an end that is not here.
+            held = len(story.ids) if story.forked is None else story.forked
+            if unbroken:
+                self.orders += story.entries[: (length if reached else min(held, length)) if trusted else held]
+            unbroken = unbroken and reached
 
     def close_log(self):
         log = self.log
@@ -613,7 +646,8 @@ class Audit:
         self.tips[log.id], self.log = log.tip(), None
         if log.story is None:
             return
-        if log.story[0] is not None:
+        log.story.forked = log.fork[0][0] if log.fork is not None and log.fork[1] else None
+        if log.story.certificate is not None:
             self.stories[log.id] = log.story
         elif log.end[0] > 1 and log.device == self.key:
             self.say(f"log {log.id[:8].hex()}: its second entry is not the certificate")
@@ -656,6 +690,7 @@ class Audit:
                     if file.read(1):
                         raise Broken("bytes after the end")
                     break
+                self.at = at
                 self.item(head[0], body)
                 hasher.update(head).update(body)
                 items, at = items + 1, at + 5 + length
@@ -810,15 +845,19 @@ def main():
         return 2 if bad else 0
     if not given.archive:
         parser.error("name an archive, or --vectors")
+    # It reads with what stands here.
+    import counts
+
     audit = Audit(bytes.fromhex(given.network) if given.network else None)
     try:
         with open(given.archive, "rb") as file:
             audit.read(file)
+            counted = counts.judge(audit, file)
     except (NoArchive, OSError) as error:
         print(json.dumps({"schema": "lianxin.error/1", "code": "LX-5002", "message": str(error)}))
         return 2
     network = audit.network.hex() if audit.network else None
-    reply = {"schema": "lianxin.verify/1", "network": network, **audit.found, "bad": audit.bad}
+    reply = {"schema": "lianxin.verify/1", "network": network, **audit.found, **counted, "bad": audit.bad}
     print(json.dumps(reply, ensure_ascii=False))
     return 2 if audit.bad else 0
 

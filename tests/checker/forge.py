@@ -35,7 +35,7 @@ class Log:
         self.space = check.derive("space id", NETWORK, bytes([kind]), site)
         self.key, self.device, self.incarnation = key, key.public, bytes([incarnation]) * 16
         self.id = check.derive("log id", self.space, self.device, self.incarnation)
-        self.len, self.head, self.cites = 0, self.id, 0
+        self.len, self.head, self.cites, self.record = 0, self.id, 0, RECORD
         self.front, self.items = [], []
 
     def genesis(self, payload=None, **wrong):
@@ -47,7 +47,7 @@ class Log:
         fields["digest"] = check.digest(mode, payload) if mode < 3 else bytes(32)
         fields.update(wrong)
         header = u(1, version) + u(2, 109 + len(extension)) + bytes([kind, mode | flags])
-        header += u(8, fields["seq"]) + fields["prev"] + (RECORD if kind in (2, 3) else bytes(16)) + u(8, TIME)
+        header += u(8, fields["seq"]) + fields["prev"] + (self.record if kind in (2, 3) else bytes(16)) + u(8, TIME)
         header += u(4, fields["authority_len"]) + u(4, fields["payload_len"]) + fields["digest"] + extension
         self.items.append((6, b"\x01" + header + payload))
         self.len, self.head = self.len + 1, check.derive("entry id", header)

@@ -1,13 +1,15 @@
 //! Archives: `export --format archive` writes one, `verify FILE` checks one without any store. The format and
 //! the check are `lianxin_protocol::archive`'s; here is the file.
 
+use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufWriter, Read as _, Write as _};
+use std::io::{BufWriter, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 
-use lianxin_protocol::archive::{Audit, ReadError, Report};
+use lianxin_protocol::archive::{Audit, Counts, ReadError, Report};
 use lianxin_protocol::hash::parse_hex;
 use lianxin_protocol::identity::short;
+use lianxin_protocol::limits;
 use lianxin_protocol::space::NetworkId;
 use serde_json::json;
 
@@ -51,9 +53,16 @@ pub(super) fn check(path: &Path, network: Option<&str>, output: Output) -> Resul
         let id = parse_hex(text).map(NetworkId);
         id.ok_or_else(|| Error::new(Code::Usage, "--network takes the 64 digits of a network"))
     });
-    let report = audit(path, pinned.transpose()?)?;
+    let (report, counts) = audit(path, pinned.transpose()?)?;
     let exit = if report.bad.is_empty() { 0 } else { 2 };
     let head = report.head.as_ref();
+    let reasons = counts.reasons.iter();
+    let reasons: BTreeMap<_, _> = reasons.map(|(it, count)| (it.word(), count)).collect();
+    let named = counts.withheld.iter().take(limits::ARCHIVE_BAD_MAX);
+    let withheld = named.map(|it| {
+        let (log, range) = (it.log.to_string(), &it.range);
+        json!({"log": log, "from": range.start, "to": range.end, "reason": it.reason.word()})
+    });
     let value = json!({
         "network": head.map(|head| head.network.to_string()),
         "device": head.map(|head| short(&head.device)),
@@ -64,13 +73,17 @@ pub(super) fn check(path: &Path, network: Option<&str>, output: Output) -> Resul
         "checkpoints": report.checkpoints,
         "receipts": report.receipts,
         "forks": report.forks,
+        "changes": counts.changes,
+        "counted": counts.counted,
+        "reasons": reasons,
+        "withheld": withheld.collect::<Vec<_>>(),
         "bad": report.bad,
     });
     let value = with_schema("lianxin.verify/1", value);
     Ok(output.print(&Reply { value, exit }))
 }
 
-fn audit(path: &Path, pinned: Option<NetworkId>) -> Result<Report> {
+fn audit(path: &Path, pinned: Option<NetworkId>) -> Result<(Report, Counts)> {
     let unreadable = |error: ReadError| {
         let message = format!("{} cannot be checked", path.display());
         Error::because(Code::Archive, message, error)
@@ -81,9 +94,18 @@ fn audit(path: &Path, pinned: Option<NetworkId>) -> Result<Report> {
     loop {
         let len = file.read(&mut chunk).map_err(error::file(path))?;
         if len == 0 {
-            return audit.finish().map_err(unreadable);
+            break;
         }
         let read = chunk.get(..len).unwrap_or_default();
         audit.push(read).map_err(unreadable)?;
     }
+    let (report, judging) = audit.end().map_err(unreadable)?;
+    let counts = judging.judge(|offset, len| -> Result<Vec<u8>> {
+        let mut bytes = vec![0; len];
+        let at = file.seek(SeekFrom::Start(offset));
+        let read = at.and_then(|_| file.read_exact(&mut bytes));
+        read.map_err(error::file(path))?;
+        Ok(bytes)
+    })?;
+    Ok((report, counts))
 }

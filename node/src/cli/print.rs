@@ -316,6 +316,19 @@ fn verify(value: &Value) -> String {
             str(value, "taken_at"),
         ));
     }
+    if value.get("changes").is_some() {
+        let (counted, changes) = (number(value, "counted"), number(value, "changes"));
+        out.push_str(&format!("{counted} of {changes} changes count\n"));
+    }
+    for range in items(value, "withheld") {
+        out.push_str(&format!(
+            "does not count: log {:.16} from entry {} to before {}: {}\n",
+            str(range, "log"),
+            number(range, "from"),
+            number(range, "to"),
+            str(range, "reason"),
+        ));
+    }
     for bad in items(value, "bad").filter_map(Value::as_str) {
         out.push_str(&format!("BAD {bad}\n"));
     }

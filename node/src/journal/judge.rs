@@ -114,10 +114,9 @@ impl Journal {
         };
         for seq in range {
             let entry = self.entry(connection, id, seq)?;
-            let is_order = entry.header.kind == EntryKind::Authority;
-            let payload = entry.payload.as_deref().filter(|_| is_order);
+            let (id, kind) = (entry.header.id(), entry.header.kind);
             let authority = Arc::make_mut(&mut self.authority);
-            match authority.apply(&entry.header.id(), &device, payload) {
+            match authority.take(&id, &device, kind, entry.payload.as_deref()) {
                 Ok(()) | Err(OrderError::Newer) => {}
                 Err(error) => tracing::warn!(%error, entry = seq, "an order without effect"),
             }

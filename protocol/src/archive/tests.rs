@@ -8,8 +8,9 @@
 )]
 
 use super::*;
-use crate::authority::Certificate;
-use crate::log::EntryId;
+use crate::authority::{Certificate, Grant, Reason, Role, Scope, SiteKind, Spaces};
+use crate::document::{Document, Edit, EditError, Scalar};
+use crate::log::{DigestMode, EntryId, NewEntry, RecordId};
 use crate::space::SiteId;
 use crate::testing::{self, Random, network, save, signer, site_space, space_id};
 
@@ -454,12 +455,7 @@ fn a_log_without_its_genesis_is_that_of_its_item_only() -> Tested {
 
 /// An authority log with the certificate in its second entry, one run an order.
 fn authority_runs(certificate: &Certificate) -> [VerifiedRun; 2] {
-    let order = |order: Order| {
-        vec![crate::log::NewEntry::plain(
-            EntryKind::Authority,
-            order.encode(),
-        )]
-    };
+    let order = |order: Order| vec![NewEntry::plain(EntryKind::Authority, order.encode())];
     let mut author = testing::Author::new(space_id(Space::Authority), AUTHORITY, 1);
     author.push(order(Order::Certificate(certificate.clone())));
     let mut runs = Vec::new();
@@ -544,7 +540,7 @@ fn story(key: u8, incarnation: u8, certificate: &Certificate) -> VerifiedRun {
         value: String::new(),
     };
     for order in [Order::Certificate(certificate.clone()), policy] {
-        let entry = crate::log::NewEntry::plain(EntryKind::Authority, order.encode());
+        let entry = NewEntry::plain(EntryKind::Authority, order.encode());
         author.push(vec![entry]);
     }
     author.cut()
@@ -750,5 +746,134 @@ fn what_is_said_has_a_bound() -> Tested {
     let bad = said(&items)?;
     assert_eq!(bad.len(), limits::ARCHIVE_BAD_MAX + 1);
     assert_eq!(bad.last().map(String::as_str), Some("and 5 more"));
+    Ok(())
+}
+
+// ---- what counts ----
+
+/// A log of one entry each for these payloads.
+fn log_of(space: Space, key: u8, payloads: Vec<NewEntry>) -> VerifiedRun {
+    let mut author = testing::Author::new(space_id(space), key, 1);
+    for payload in payloads {
+        author.push(vec![payload]);
+    }
+    author.cut()
+}
+
+fn order(order: &Order) -> NewEntry {
+    NewEntry::plain(EntryKind::Authority, order.encode())
+}
+
+/// Certificate, site, and a grant for the device of key 1 alone.
+fn orders() -> VerifiedRun {
+    let grant = Grant {
+        serial: 1,
+        device: signer(1).public(),
+        recipient: [0; 32],
+        site: None,
+        role: Role::Station,
+        device_code: "EM1A".to_owned(),
+        scopes: vec![Scope::new(Spaces::One(site_space()), true, true)],
+        bytes_per_day: 0,
+        places: Vec::new(),
+    };
+    let site = Order::Site {
+        site: SiteId([7; 16]),
+        code: "EM1".to_owned(),
+        name: "测试站".to_owned(),
+        kind: SiteKind::Workstation,
+    };
+    let all = [
+        Order::Certificate(head().certificate),
+        site,
+        Order::Grant(grant),
+    ];
+    log_of(Space::Authority, AUTHORITY, all.iter().map(order).collect())
+}
+
+/// Changes of one record: its founder and two edits by the device of key 1, then one by that of key 2.
+fn changes() -> Result<[Vec<NewEntry>; 2], EditError> {
+    let log = |key: u8| {
+        testing::Author::new(space_id(site_space()), key, 1)
+            .tail
+            .log
+    };
+    let entry = |payload: Vec<u8>| NewEntry {
+        kind: EntryKind::Change,
+        digest: DigestMode::Change,
+        erasable: false,
+        record: RecordId::founded(1, &log(1), 1),
+        payload,
+    };
+    let mut document = Document::new();
+    let mut edit = |key: u8, kind: Option<&str>, title: &str| {
+        let fields = [("title".to_owned(), Some(Scalar::Str(title.to_owned())))];
+        let edit = Edit {
+            kind: kind.map(str::to_owned),
+            by: "a1".to_owned(),
+            fields: fields.into(),
+            events: Vec::new(),
+        };
+        let raw = document.edit(&log(key).actor(), &edit)?;
+        Ok::<_, EditError>(entry(raw.bytes))
+    };
+    let own = vec![
+        edit(1, Some("opinion"), "a")?,
+        edit(1, None, "b")?,
+        edit(1, None, "c")?,
+    ];
+    Ok([own, vec![edit(2, None, "d")?]])
+}
+
+#[test]
+fn what_counts_is_said_by_rights_and_by_the_gate_and_what_is_not_here_waits()
+-> Result<(), Box<dyn std::error::Error>> {
+    let [own, other] = changes()?;
+    let mut logs =
+        [(1, own), (2, other)].map(|(key, changes)| (key, log_of(site_space(), key, changes)));
+    logs.sort_by_key(|(_, run)| run.run().log);
+    let mut items = vec![
+        Item::Head(Box::new(head())),
+        Item::Space(Space::Authority),
+        log_item(AUTHORITY, 1),
+    ];
+    items.extend(run_items(&orders()));
+    items.extend([Item::Digest([0; 32]), Item::Space(site_space())]);
+    for (key, run) in &logs {
+        items.push(log_item(*key, 1));
+        items.extend(run_items(run));
+    }
+    items.push(Item::Digest([0; 32]));
+    let counts = |items: &[Item]| -> Result<Counts, ReadError> {
+        let bytes = archive(items);
+        let mut audit = Audit::new(None);
+        audit.push(&bytes)?;
+        let (_, judging) = audit.end()?;
+        judging.judge(|offset, len| {
+            let offset = offset as usize;
+            Ok(bytes[offset..offset + len].to_vec())
+        })
+    };
+    let found = counts(&items)?;
+    assert_eq!((found.changes, found.counted), (4, 3));
+    let ranges = found.withheld.iter();
+    let ranges: Vec<_> = ranges.map(|it| (it.range.clone(), it.reason)).collect();
+    assert_eq!(ranges, [(0..2, Reason::UnknownDevice)]);
+
+    // Without the founder's bytes nobody knows what builds on it.
+    let begin = place(&items, |item| *item == log_item(1, 1));
+    let is_change =
+        |item: &Item| matches!(item, Item::Entry(it) if it.header.kind == EntryKind::Change);
+    let founder = begin + place(&items[begin..], is_change);
+    if let Item::Entry(entry) = &mut items[founder] {
+        entry.payload = None;
+    }
+    let found = counts(&items)?;
+    let reasons = BTreeMap::from([
+        (Reason::UnknownDevice, 1),
+        (Reason::Waiting, 2),
+        (Reason::Missing, 1),
+    ]);
+    assert_eq!((found.counted, found.reasons), (0, reasons));
     Ok(())
 }

@@ -15,7 +15,7 @@ use super::order::{Cut, Grant, Invite, Order, Rotation, SiteInfo};
 use super::role::{Role, Scope, Verb};
 use crate::codec::DecodeError;
 use crate::identity::DeviceKey;
-use crate::log::{Author, EntryId, LogId, Position};
+use crate::log::{Author, EntryId, EntryKind, LogId, Position};
 use crate::space::{NetworkId, SiteId, Space, SpaceId};
 
 /// Where a device stands.
@@ -164,8 +164,31 @@ impl Authority {
         }
     }
 
+    /// Folds the next entry of the authority logs, of whatever kind.
+    ///
+    /// # Errors
+    /// As [`Authority::apply`].
+    pub fn take(
+        &mut self,
+        id: &EntryId,
+        writer: &DeviceKey,
+        kind: EntryKind,
+        payload: Option<&[u8]>,
+    ) -> Result<(), OrderError> {
+        match (kind, payload) {
+            (EntryKind::Genesis, _) => self.apply(id, writer, None),
+            (EntryKind::Authority, Some(payload)) => self.apply(id, writer, Some(payload)),
+            _ => {
+                // It is counted, and no certificate may stand after it.
+                self.begun = false;
+                self.heads.push(id.0);
+                Ok(())
+            }
+        }
+    }
+
     /// Folds the next entry of the authority logs: its id, who signed the log, and its payload if it is an order
-    /// (`None` for the genesis and for what is no order).
+    /// (`None` for the genesis).
     ///
     /// # Errors
     /// The order has no effect, for the reason given; the length counts it all the same, so that all

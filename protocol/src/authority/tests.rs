@@ -15,7 +15,7 @@ use crate::codec::{Reader, Writer};
 use crate::hash;
 use crate::identity::DeviceKey;
 use crate::limits;
-use crate::log::{Author, EntryId, LogId, Position};
+use crate::log::{Author, EntryId, EntryKind, LogId, Position};
 use crate::space::{SiteId, Space};
 use crate::testing::{Random, network, signer, site_space, space_id};
 use crate::verdict::{LogFacts, Verdict, judge};
@@ -511,6 +511,21 @@ fn of_two_logs_with_one_version_none_goes_on_until_a_higher_one_comes() -> Folde
         "its branch is asked for"
     );
     Ok(())
+}
+
+#[test]
+fn a_certificate_stands_after_a_genesis_and_after_nothing_else() -> Folded {
+    let mut fold = Fold::new()?;
+    let (id, key) = (EntryId([3; 32]), device(100));
+    let certified = |fold: &mut Fold, kind| {
+        fold.0.take(&id, &key, kind, None)?;
+        fold.add(&certificate(9, 100))
+    };
+    for kind in [EntryKind::Other(200), EntryKind::Authority] {
+        assert_eq!(certified(&mut fold, kind), Err(OrderError::NotCertified));
+    }
+    assert_eq!(fold.0.cited().0, 6);
+    certified(&mut fold, EntryKind::Genesis)
 }
 
 #[test]

@@ -101,10 +101,15 @@ impl<'a> Columns<'a> {
         Ok(columns)
     }
 
-    /// The number of operations, once every column is known to have one row for each of them.
+    /// The number of operations, once every column is known to have one row for each of them. Four say something of
+    /// each; Automerge decodes no change in which one of these says nothing.
     pub(super) fn count_ops(&self, bounds: &Bounds) -> Result<u64, GuardError> {
         let max = bounds.ops as u64;
-        let ops = unsigned_rows(self.action, max, |_, _| Ok(()))?;
+        let mut actions = 0_u64;
+        let ops = unsigned_rows(self.action, max, |_, count| {
+            actions = actions.saturating_add(count);
+            Ok(())
+        })?;
         let one_each = |rows: u64| {
             if rows == ops || rows == 0 {
                 Ok(())
@@ -112,6 +117,14 @@ impl<'a> Columns<'a> {
                 Err(GuardError::Malformed("rows of a column"))
             }
         };
+        let every = |rows: u64| {
+            if rows == ops {
+                Ok(())
+            } else {
+                Err(GuardError::Malformed("rows of a column"))
+            }
+        };
+        every(actions)?;
         let actor_index = |value: u64, _| at_most(value, bounds.actors - 1, "actor index");
         let counter = |value: u64, _| at_most(value, MAX_COUNTER, "operation number");
 
@@ -122,26 +135,30 @@ impl<'a> Columns<'a> {
         let mut key_bytes = bounds.key_bytes as u64;
         one_each(string_rows(self.key_string, max, &mut key_bytes)?)?;
         one_each(string_rows(self.mark_name, max, &mut key_bytes)?)?;
-        one_each(boolean_rows(self.insert, max)?)?;
+        every(boolean_rows(self.insert, max)?)?;
         one_each(boolean_rows(self.expand, max)?)?;
 
-        let mut value_bytes = 0_u64;
+        let (mut values, mut value_bytes) = (0_u64, 0_u64);
         one_each(unsigned_rows(self.value_meta, max, |meta, count| {
             // The low four bits name the type; null, false and true (0 to 2) have no bytes of their
             // own.
             let len = if meta & 0b1111 > 2 { meta >> 4 } else { 0 };
+            values = values.saturating_add(count);
             value_bytes = value_bytes.saturating_add(len.saturating_mul(count));
             Ok(())
         })?)?;
+        every(values)?;
         if value_bytes != self.value.len() as u64 {
             return Err(GuardError::Malformed("length of the values"));
         }
 
-        let mut preds = 0_u64;
+        let (mut counted, mut preds) = (0_u64, 0_u64);
         one_each(unsigned_rows(self.pred_count, max, |in_op, count| {
+            counted = counted.saturating_add(count);
             preds = preds.saturating_add(in_op.saturating_mul(count));
             Ok(())
         })?)?;
+        every(counted)?;
         // Both columns are bounded like all others, hence their sum is.
         let max = bounds.preds as u64;
         let pred_actors = unsigned_rows(self.pred_actor, max, actor_index)?;
@@ -261,7 +278,13 @@ fn boolean_rows(column: &[u8], max: u64) -> Result<u64, GuardError> {
     let mut reader = Reader(column);
     let mut rows = 0_u64;
     while !reader.0.is_empty() {
-        rows = add_rows(rows, reader.unsigned()?, max)?;
+        let begins = reader.0.len() == column.len();
+        let len = reader.unsigned()?;
+        // A column that begins with true has no false before it.
+        if len == 0 && (!begins || reader.0.is_empty()) {
+            return Err(GuardError::Malformed("empty run"));
+        }
+        rows = add_rows(rows, len, max)?;
     }
     Ok(rows)
 }

@@ -275,7 +275,11 @@ impl Graph {
             }
         }
         let nodes = under.into_iter().filter_map(|at| self.nodes.get(at));
-        Some(nodes.map(|node| node.change.change.clone()).collect())
+        Some(
+            nodes
+                .filter_map(|node| node.change.change.clone())
+                .collect(),
+        )
     }
 
     /// Whether a change counts.
@@ -338,12 +342,17 @@ impl Graph {
 
     fn judge(&self, change: &GuardedChange, founds: bool, refused: &BTreeSet<ChangeHash>) -> Look {
         let mut deps = Vec::with_capacity(change.deps().len());
+        let mut on_refused = false;
         for dep in change.deps() {
             match self.by_hash.get(dep) {
                 Some(at) => deps.push(*at),
-                None if refused.contains(dep) => return Look::Refuse(Refusal::BuildsOnRefused),
+                None if refused.contains(dep) => on_refused = true,
+                // In whatever order it names them: it waits until all are judged.
                 None => return Look::Wait(*dep),
             }
+        }
+        if on_refused {
+            return Look::Refuse(Refusal::BuildsOnRefused);
         }
         match self.admits(change, founds, deps) {
             Ok(admitted) => Look::Admit(admitted),
@@ -419,7 +428,7 @@ impl Graph {
         let share = share.unwrap_or(&empty);
         share.nodes.len() >= limits::RECORD_CHANGES_MAX
             || share.ops + change.cost() > limits::RECORD_OPS_MAX
-            || share.bytes + change.raw_bytes().len() > limits::RECORD_BYTES_MAX
+            || share.bytes + change.bytes > limits::RECORD_BYTES_MAX
             || share.events.len() + events > limits::RECORD_EVENTS_MAX
     }
 
@@ -440,7 +449,7 @@ impl Graph {
         });
         share.nodes.push(at);
         share.ops += change.cost();
-        share.bytes += change.raw_bytes().len();
+        share.bytes += change.bytes;
         share.events.extend(events);
         let actor = change.actor();
         for (counter, op) in (change.start_op..).zip(change.ops.iter().flatten()) {
@@ -564,6 +573,9 @@ impl Shape<'_> {
         let mut put: BTreeSet<(bool, &str)> = BTreeSet::new();
         for (counter, op) in (self.change.start_op..).zip(self.ops) {
             match op.object {
+                Object::Made(map) if map.counter >= counter => {
+                    return Err("an object before it is made");
+                }
                 Object::Root => self.root(op, &mut put)?,
                 Object::Made(map) if map == self.maps.fields => {
                     let twice = matches!(op.action, Action::Put(_)) && !put.insert((true, &op.key));

@@ -162,12 +162,15 @@ fn content_of_chunk(hashed: &[u8]) -> Option<&[u8]> {
 /// The only way to make one is [`GuardedChange::open`], so unchecked bytes cannot reach Automerge.
 #[derive(Clone, Debug)]
 pub struct GuardedChange {
-    pub(super) change: Change,
+    /// As Automerge has it; none where `ops` is not of the closed shape, for the gate refuses that unseen.
+    pub(super) change: Option<Change>,
     pub(super) other_actors: Vec<ActorId>,
     pub(super) start_op: u64,
     pub(super) op_count: u64,
     /// What it does, or why that is not of the closed shape.
     pub(super) ops: Result<Vec<Op>, Misshapen>,
+    /// Its length.
+    pub(super) bytes: usize,
     hash: ChangeHash,
     actor: ActorId,
     seq: u64,
@@ -196,21 +199,14 @@ impl GuardedChange {
             return Err(GuardError::WrongHash);
         }
         let header = Header::read(raw, actor, limits)?;
-        // A panic unwinds through nothing but the decoder's own values.
-        let change = catch_unwind(AssertUnwindSafe(|| Change::try_from(raw)))
-            .map_err(|_| GuardError::Panicked)?
-            .map_err(|_| GuardError::Malformed("operations"))?;
-        let agrees = change.hash().0 == hash
-            && change.actor_id().to_bytes() == actor
-            && change.seq() == header.seq
-            && change.start_op().get() == header.start_op
-            && change.deps().len() == header.deps.len()
-            && u64::try_from(change.len()) == Ok(header.op_count);
-        if !agrees {
-            return Err(GuardError::Malformed("decoded otherwise than read"));
-        }
+        // Whether these bytes are a change must not depend on what Automerge makes of operations that no record has.
+        let change = match &header.ops {
+            Ok(_) => Some(header.decoded(raw, &hash, actor)?),
+            Err(_) => None,
+        };
         Ok(Self {
             change,
+            bytes: raw.len(),
             other_actors: header.other_actors,
             start_op: header.start_op,
             op_count: header.op_count,
@@ -254,12 +250,6 @@ impl GuardedChange {
         self.op_count + replaced.sum::<u64>()
     }
 
-    /// The chunk.
-    #[must_use]
-    pub fn raw_bytes(&self) -> &[u8] {
-        self.change.raw_bytes()
-    }
-
     /// Highest operation counter in use after this change; a change that depends on it begins one above.
     #[must_use]
     pub fn max_op(&self) -> u64 {
@@ -278,6 +268,30 @@ struct Header {
 }
 
 impl Header {
+    /// The change as Automerge decodes it, which must be what was read here.
+    fn decoded(
+        &self,
+        raw: &[u8],
+        hash: &ChangeHash,
+        actor: &ActorId,
+    ) -> Result<Change, GuardError> {
+        // A panic unwinds through nothing but the decoder's own values.
+        let change = catch_unwind(AssertUnwindSafe(|| Change::try_from(raw)))
+            .map_err(|_| GuardError::Panicked)?
+            .map_err(|_| GuardError::Malformed("operations"))?;
+        let agrees = change.hash().0 == *hash
+            && change.actor_id().to_bytes() == actor
+            && change.seq() == self.seq
+            && change.start_op().get() == self.start_op
+            && change.deps().len() == self.deps.len()
+            && u64::try_from(change.len()) == Ok(self.op_count);
+        if agrees {
+            Ok(change)
+        } else {
+            Err(GuardError::Malformed("decoded otherwise than read"))
+        }
+    }
+
     fn read(raw: &[u8], actor: &ActorId, limits: &Limits) -> Result<Self, GuardError> {
         let content = raw.get(HASHED_FROM..).and_then(content_of_chunk);
         let mut reader = Reader(content.ok_or(GuardError::NotAChange)?);

@@ -504,6 +504,95 @@ fn what_has_no_rights_does_not_count_nor_does_what_builds_on_it_until_it_is_adop
     Ok(())
 }
 
+#[test]
+fn what_automerge_does_not_decode_is_a_change_all_the_same_if_its_bytes_are_in_order() -> TestResult
+{
+    let (_, first) = opinion()?;
+    let at = places(&first)?;
+    let unknown = HandOp {
+        action: 9,
+        ..HandOp::put(Some((at.fields, 1)), "title", "x")
+    };
+    let one = eves(&first, &[unknown])?;
+    let on_it = HandMade {
+        deps: vec![one.hash()],
+        actor: MALLORY,
+        start_op: one.max_op() + 1,
+        ..HandMade::default()
+    };
+    let built = Document::build(vec![
+        offer(1, open(&first, &ANNA)?),
+        offer(1, one),
+        offer(1, open(&on_it.raw(), &MALLORY)?),
+    ]);
+    assert!(matches!(
+        built.fates.as_slice(),
+        [
+            Fate::Counts,
+            Fate::Refused(Refusal::Shape(_)),
+            Fate::Refused(Refusal::BuildsOnRefused)
+        ]
+    ));
+    Ok(())
+}
+
+#[test]
+fn a_change_waits_until_all_that_it_names_are_judged_in_whatever_order_it_names_them() -> TestResult
+{
+    let (_, first) = opinion()?;
+    let refused = eves(&first, &[])?;
+    let unknown = [7; 32];
+    for deps in [
+        vec![first.hash, refused.hash(), unknown],
+        vec![first.hash, unknown, refused.hash()],
+    ] {
+        let made = HandMade {
+            deps,
+            actor: MALLORY,
+            start_op: refused.max_op() + 1,
+            ..HandMade::default()
+        };
+        let built = Document::build(vec![
+            offer(1, open(&first, &ANNA)?),
+            Offered {
+                permitted: false,
+                ..offer(1, refused.clone())
+            },
+            offer(1, open(&made.raw(), &MALLORY)?),
+        ]);
+        let Some(Fate::Waits { missing }) = built.fates.get(2) else {
+            return Err("it is judged before what it builds on".into());
+        };
+        assert!(missing.contains(&unknown));
+    }
+    Ok(())
+}
+
+#[test]
+fn a_founder_makes_its_maps_before_it_writes_in_them() -> TestResult {
+    let founder = |fields: u64, order: [usize; 4]| -> Result<Fate, GuardError> {
+        let ops = [
+            HandOp::put(None, "kind", "opinion"),
+            HandOp::map(None, "fields"),
+            HandOp::map(None, "events"),
+            HandOp::put(Some((fields, 0)), "title", "x"),
+        ];
+        let made = HandMade {
+            columns: columns(&order.map(|at| ops[at].clone())),
+            ..HandMade::default()
+        };
+        let mut built = Document::build(vec![offer(1, open(&made.raw(), &ANNA)?)]);
+        assert!(!built.defect);
+        Ok(built.fates.swap_remove(0))
+    };
+    assert_eq!(founder(2, [0, 1, 2, 3])?, Fate::Counts);
+    assert!(matches!(
+        founder(3, [3, 0, 1, 2])?,
+        Fate::Refused(Refusal::Shape(_))
+    ));
+    Ok(())
+}
+
 // ---- any writer, any order -------------------------------------------------------------------------------
 
 /// Every log's changes in order; a replica holds a beginning of each.

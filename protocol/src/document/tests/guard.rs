@@ -223,6 +223,26 @@ fn run_lengths_are_counted_before_anything_is_expanded() {
             GuardError::TooManyOps,
         ),
         (
+            "an empty run of booleans",
+            replaced(52, vec![1, 0]),
+            GuardError::Malformed(""),
+        ),
+        (
+            "an empty run of booleans alone",
+            replaced(52, vec![0]),
+            GuardError::Malformed(""),
+        ),
+        (
+            "no word on insertion",
+            replaced(52, Vec::new()),
+            GuardError::Malformed(""),
+        ),
+        (
+            "an absent number of predecessors",
+            replaced(112, vec![0, 1]),
+            GuardError::Malformed(""),
+        ),
+        (
             "predecessors",
             [
                 one_put()

@@ -193,6 +193,12 @@ pub(super) fn columns(ops: &[HandOp]) -> Vec<(u64, Vec<u8>)> {
         })
         .collect();
     let actors: Vec<_> = preds().map(|(_, actor)| Some(*actor)).collect();
+    // No run is empty.
+    let insert = if ops.is_empty() {
+        Vec::new()
+    } else {
+        unsigned(ops.len() as u64)
+    };
     let columns = vec![
         (1, all(&|op| op.object.map(|(_, actor)| actor))),
         (2, all(&|op| op.object.map(|(counter, _)| counter))),
@@ -202,7 +208,7 @@ pub(super) fn columns(ops: &[HandOp]) -> Vec<(u64, Vec<u8>)> {
                 [unsigned(key.len() as u64), key.clone().into_bytes()].concat()
             }),
         ),
-        (52, unsigned(ops.len() as u64)),
+        (52, insert),
         (66, all(&|op| Some(op.action))),
         (86, all(&|op| Some(op.value.0))),
         (87, ops.iter().flat_map(|op| op.value.1.clone()).collect()),
