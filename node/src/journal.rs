@@ -223,6 +223,9 @@ pub struct Journal {
     unanswered: BTreeSet<LogId>,
     /// The newest time of arrival that was given, in Unix milliseconds.
     arrival_ms: u64,
+    /// Newest receipts that came before the order that began their epoch. Lost with the process: they are asked for
+    /// again.
+    set_aside: BTreeMap<LogId, Receipt>,
     moved: Moved,
     quota: quota::Quota,
 }
@@ -266,6 +269,7 @@ impl Journal {
             arrived: BTreeSet::new(),
             unanswered: BTreeSet::new(),
             arrival_ms: 0,
+            set_aside: BTreeMap::new(),
             moved: Moved::default(),
             quota: quota::Quota::default(),
         };

@@ -472,6 +472,8 @@ pub struct Audit {
     stories: BTreeMap<LogId, Story>,
     /// Their ids in the order of the fold, each log from the count at which it begins there: what checkpoints cite.
     cited: Vec<(usize, Vec<[u8; 32]>)>,
+    /// Length of the authority log from which on the hub has told two stories.
+    parted: usize,
     spaces: usize,
     last_space: Option<Space>,
     space: Option<OpenSpace>,
@@ -563,6 +565,7 @@ impl Audit {
             earlier: Vec::new(),
             stories: BTreeMap::new(),
             cited: Vec::new(),
+            parted: usize::MAX,
             spaces: 0,
             last_space: None,
             space: None,
@@ -968,7 +971,10 @@ impl Audit {
         let mut from = 0_usize;
         for (log, trusted) in succession.logs() {
             let Story {
-                certificate, ids, ..
+                certificate,
+                ids,
+                forked,
+                ..
             } = stories.remove(&log).unwrap_or_default();
             // Without a key that the root certified no receipt holds.
             let key = certificate.map(|it| it.authority);
@@ -981,13 +987,16 @@ impl Audit {
                     "authority log {log} does not reach its trusted end"
                 ));
             }
+            let parted = forked.and_then(|at| usize::try_from(at).ok()?.checked_add(from));
+            self.parted = self.parted.min(parted.unwrap_or(usize::MAX));
             self.cited.push((from, ids));
             from = from.saturating_add(len);
         }
     }
 
     /// A checkpoint says which authority log its author saw: another one than this would show that the
-    /// hub has told two stories. What an earlier log of the hub says beyond its trusted end was seen too.
+    /// hub has told two stories. What an earlier log of the hub says beyond its trusted end was seen too; where a fork
+    /// proves that it did tell two, either was.
     fn compare_cited(&mut self, checkpoint: &Checkpoint) {
         let Some(space) = self.space.as_ref() else {
             return;
@@ -1004,7 +1013,7 @@ impl Audit {
                 told.copied().collect()
             }
         };
-        if !seen.is_empty() && !seen.contains(&checkpoint.authority_head) {
+        if at <= self.parted && !seen.is_empty() && !seen.contains(&checkpoint.authority_head) {
             let len = checkpoint.len;
             self.bad_log(&format!(
                 "the checkpoint at {len} cites another authority log"

@@ -398,7 +398,7 @@ class Audit:
         self.pinned, self.network, self.key, self.certificate = network, None, None, None
         self.found = {name: 0 for name in ("logs", "entries", "absent", "checkpoints", "receipts", "forks")}
         self.bad, self.unsaid = [], 0
-        self.stories, self.cited, self.earlier = {}, [], []
+        self.stories, self.cited, self.earlier, self.parted = {}, [], [], None
         # For counts.py: the logs, (record, index of the log, seq, offset) of each change, and the orders to be folded.
         self.known, self.changes, self.orders, self.succession, self.at = [], [], [], [], 0
         self.spaces, self.last_space, self.space, self.tips, self.log = 0, None, None, {}, None
@@ -558,7 +558,7 @@ class Audit:
         seen = [ids[at - 1 - begin] for begin, ids in self.cited if begin < at <= begin + len(ids)]
         if at == 0:
             seen = [bytes(32)]
-        if seen and checkpoint.authority_head not in seen:
+        if (self.parted is None or at <= self.parted) and seen and checkpoint.authority_head not in seen:
             self.say_log(f"the checkpoint at {checkpoint.len} cites another authority log")
 
     def note(self, log):
@@ -625,6 +625,9 @@ class Audit:
             if not reached:
                 self.say(f"authority log {log.hex()} does not reach its trusted end")
             self.cited.append((begin, story.ids))
+            if story.forked is not None:
+                # From there on the hub has told two stories, and either was seen.
+                self.parted = min(begin + story.forked, self.parted or begin + story.forked)
             begin += length
             # A fork stops the fold, but for what the root key trusts; so does an end that is not here.
             held = len(story.ids) if story.forked is None else story.forked

@@ -402,18 +402,23 @@ impl Journal {
         Ok(())
     }
 
-    /// Orders have come that may say more of the logs that are frozen. Of authority logs certificates decide, before they
-    /// are folded.
-    pub(super) fn settle_forks(&mut self, connection: &Connection) -> Result<()> {
+    /// Orders have come that may say more of the logs that are frozen: of authority logs, a certificate, before they
+    /// are folded; of the others, what was folded. Says whether there are any.
+    pub(super) fn settle_forks(
+        &mut self,
+        connection: &Connection,
+        of_authority: bool,
+    ) -> Result<bool> {
         let authority = Space::Authority.id(&self.identity.network);
         let frozen = self.logs.iter();
-        let frozen =
-            frozen.filter(|(_, log)| log.forked.is_some() && log.author.space != authority);
+        let frozen = frozen.filter(|(_, log)| {
+            log.forked.is_some() && (log.author.space == authority) == of_authority
+        });
         let frozen: Vec<_> = frozen.map(|(id, _)| *id).collect();
-        for id in frozen {
-            self.settle_fork(connection, &id)?;
+        for id in &frozen {
+            self.settle_fork(connection, id)?;
         }
-        Ok(())
+        Ok(!frozen.is_empty())
     }
 
     /// Follows the pin of a frozen log if its branch is whole here, and says how far the log counts.

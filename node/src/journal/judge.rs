@@ -65,17 +65,27 @@ impl Journal {
     /// that changed something.
     pub(super) fn fold_orders(&mut self, connection: &Connection) -> Result<()> {
         let unsettled = self.authority.unsettled();
-        let plan = self.plan(connection)?;
-        let goes_on = self
-            .folded
-            .iter()
-            .enumerate()
-            .all(|(at, (log, len))| match plan.get(at) {
-                // Only the last that was begun may have grown.
-                Some((planned, to)) if at + 1 == self.folded.len() => planned == log && to >= len,
-                Some(planned) => *planned == (*log, *len),
-                None => false,
-            });
+        let followed = self.authority.succession().cloned();
+        let mut plan = self.plan(connection)?;
+        let mut turned = false;
+        if self.authority.succession() != followed.as_ref() {
+            // What a certificate trusts answers a fork of the log before it: the chain there may be another now.
+            turned = self.settle_forks(connection, true)?;
+            plan = self.plan(connection)?;
+        }
+        let goes_on = !turned
+            && self
+                .folded
+                .iter()
+                .enumerate()
+                .all(|(at, (log, len))| match plan.get(at) {
+                    // Only the last that was begun may have grown.
+                    Some((planned, to)) if at + 1 == self.folded.len() => {
+                        planned == log && to >= len
+                    }
+                    Some(planned) => *planned == (*log, *len),
+                    None => false,
+                });
         if !goes_on {
             tracing::warn!("other authority logs are followed: all orders are folded anew");
             let succession = self.authority.succession().cloned();
@@ -102,8 +112,9 @@ impl Journal {
         }
         if changed {
             self.moved.authority = true;
-            self.settle_forks(connection)?;
+            self.settle_forks(connection, false)?;
             self.judge_all(connection)?;
+            self.take_set_aside(connection)?;
         }
         Ok(())
     }

@@ -84,6 +84,11 @@ impl Journal {
             tracing::warn!("a receipt for entries that this device does not have was not kept");
             return Ok(false);
         }
+        if self.authority.epoch_rank(&receipt.epoch).is_none() {
+            // The order that began the epoch is on its way, on this line or on another.
+            self.set_aside.insert(receipt.log, receipt.clone());
+            return Ok(false);
+        }
         let key = self.logs.get(&receipt.log).map_or(0, |log| log.key);
         if !self.is_newer(receipt, read_receipt(connection, key)?.as_ref()) {
             return Ok(false);
@@ -93,6 +98,14 @@ impl Journal {
         self.moved.receipts.push(receipt.clone());
         self.moved.records = true;
         Ok(true)
+    }
+
+    /// Keeps the receipts whose epoch was not known when they came.
+    pub(super) fn take_set_aside(&mut self, connection: &Connection) -> Result<()> {
+        for receipt in std::mem::take(&mut self.set_aside).into_values() {
+            self.take_receipt(connection, &receipt)?;
+        }
+        Ok(())
     }
 
     /// Whether a receipt takes the place of the one that is kept: epochs in the order in which orders began them, within
@@ -130,7 +143,8 @@ impl Journal {
         key.map_or(Ok(None), |key| read_receipt(connection, key))
     }
 
-    /// Whether some log of a space, other than the hub's own, is not covered by its newest receipt.
+    /// Whether some log of a space, other than the hub's own, is not covered by its newest receipt, or that is of an
+    /// epoch of the hub that has ended.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -143,7 +157,8 @@ impl Journal {
                 continue;
             }
             let receipt = read_receipt(connection, log.key)?;
-            if receipt.is_none_or(|receipt| receipt.judged_len < log.tip().len) {
+            let newest = |it: &Receipt| Some(&it.epoch) == self.authority.epochs().last();
+            if receipt.is_none_or(|it| it.judged_len < log.tip().len || !newest(&it)) {
                 return Ok(true);
             }
         }

@@ -621,6 +621,12 @@ impl Authority {
         trusted.chain(ordered).collect()
     }
 
+    /// Epochs of the hub's store, in the order in which they began.
+    #[must_use]
+    pub fn epochs(&self) -> &[[u8; 16]] {
+        &self.epochs
+    }
+
     /// The place of an epoch in the order in which epochs began; `None` for one that no order names, whose
     /// receipts cannot be compared with others.
     #[must_use]
