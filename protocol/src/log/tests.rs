@@ -7,6 +7,9 @@
 )]
 
 use super::*;
+use crate::codec::{Reader, Writer};
+use crate::identity::DeviceKey;
+use crate::limits;
 use crate::space::Space;
 use crate::testing::{self, change_entry, part_entry, save, signer, site_space, space_id};
 
