@@ -677,6 +677,7 @@ impl Audit {
     }
 
     fn take_space(&mut self, space: Space) -> Result<(), &'static str> {
+        // rule:ascend
         if self.last_space.is_some_and(|last| last >= space) {
             return Err("spaces out of order");
         }
@@ -704,6 +705,7 @@ impl Audit {
         if space
             .tips
             .last_key_value()
+            // rule:ascend
             .is_some_and(|(last, _)| *last >= id)
         {
             return Err("logs out of order");

@@ -133,6 +133,7 @@ fn a_station_whose_disk_is_full_acknowledges_nothing_reads_on_and_recovers_by_it
     network.hub_stops()
 }
 
+// rule:durable-first rule:enrol-durable
 #[test]
 fn a_hub_whose_disk_is_full_confirms_nothing_that_it_has_not_stored() -> Result<()> {
     let scratch = Scratch::new()?;
@@ -158,6 +159,8 @@ fn a_hub_whose_disk_is_full_confirms_nothing_that_it_has_not_stored() -> Result<
     let code = text(&hub.ok(&invite)?, "invite");
     let station = Device::new(scratch.join("station"));
     station.ok(&["join", &code, "--hub", &address])?;
+    let late_code = text(&hub.ok(&invite)?, "invite");
+    let newcomer = Device::new(scratch.join("newcomer"));
 
     let mut here = ids(&station.add(&[opinion("one")])?);
     station.ok(&["sync"])?;
@@ -190,8 +193,12 @@ fn a_hub_whose_disk_is_full_confirms_nothing_that_it_has_not_stored() -> Result<
     }
     ensure!(waiting > 0, "the hub took everything");
     is_sound(&hub)?;
+    // Nor is anybody let in by what is not durable.
+    let joined = newcomer.call(&["join", &late_code, "--hub", &address])?;
+    ensure!(joined.exit != 0, "let in by a full disk: {}", joined.json);
 
     std::fs::remove_file(filler)?;
+    newcomer.ok(&["join", &late_code, "--hub", &address])?;
     station.ok(&["sync"])?;
     there.extend(late);
     lists(&hub, &there)?;

@@ -16,6 +16,7 @@ mod process;
 mod requests;
 mod restore;
 mod revoke;
+mod rules;
 mod seeds;
 mod stick;
 mod succession;

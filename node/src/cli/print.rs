@@ -207,6 +207,10 @@ fn status(value: &Value) -> String {
     }
     out.push_str(&format!("conflicts    {}\n", number(value, "conflicts")));
     out.push_str(&format!("quarantined  {}\n", number(value, "quarantined")));
+    if number(value, "contested") > 0 {
+        let why = "two authority logs say that they are the newest: a new certificate is needed";
+        out.push_str(&format!("look at      {why}\n"));
+    }
     for device in items(value, "unusual") {
         let why = match str(device, "reason") {
             "many_logs" => "began log after log today: is its disk put back or copied?",

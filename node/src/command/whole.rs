@@ -1,7 +1,7 @@
 //! The store as a whole: what is where, its digests, and what an archive of it holds.
 
 use lianxin_protocol::archive::Item;
-use lianxin_protocol::authority::Membership;
+use lianxin_protocol::authority::{Membership, Unsettled};
 use lianxin_protocol::hash::Hex;
 use lianxin_protocol::log::{LogId, Position};
 use lianxin_protocol::message::space_digest;
@@ -98,7 +98,13 @@ pub(super) fn status(
             |(device, why)| json!({ "device": device_name(journal, device), "reason": why.word() }),
         )
         .collect();
+    // rule:contest-said
+    let contested = match journal.authority().unsettled() {
+        Some(Unsettled::Contested(version)) => Some(version),
+        Some(Unsettled::Nothing | Unsettled::Missing(_)) | None => None,
+    };
     let attention = late
+        || contested.is_some()
         || delivery.conflicts > 0
         || delivery.quarantined > 0
         || blocked
@@ -122,6 +128,7 @@ pub(super) fn status(
         "sites": journal.authority().sites().len(),
         "peers": peers,
         "unusual": unusual,
+        "contested": contested,
         "epoch": Hex(&journal.identity().epoch).to_string(),
         "version": env!("CARGO_PKG_VERSION"),
     });

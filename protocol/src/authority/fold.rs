@@ -294,6 +294,7 @@ impl Authority {
                 "the serial number was given before",
             ));
         }
+        // rule:key-sound
         if !grant.device.is_sound() {
             return Err(OrderError::Contradicts("the device key is weak"));
         }

@@ -441,6 +441,7 @@ fn certified(version: u32, trusted: Option<(u8, u64)>) -> Certificate {
     Certificate::sign(&signer(200), version, device(100), trusted)
 }
 
+// rule:succession-falls
 #[test]
 fn the_highest_certificate_leads_back_through_what_is_trusted() {
     let logs = [
@@ -532,6 +533,7 @@ fn a_genesis_only_counts_and_malformed_orders_have_no_effect() -> Folded {
     Ok(())
 }
 
+// rule:key-sound
 #[test]
 fn serial_numbers_and_device_codes_are_never_given_twice() -> Folded {
     let mut fold = Fold::new()?;

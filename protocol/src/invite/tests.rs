@@ -53,6 +53,7 @@ fn a_card_comes_back_however_it_was_copied() -> Tested {
     Ok(())
 }
 
+// rule:card-refused
 #[test]
 fn every_other_character_and_every_cut_of_a_card_is_noticed() -> Tested {
     let text = card()?.text();
@@ -109,6 +110,7 @@ impl Ends {
     }
 }
 
+// rule:stick-answer
 #[test]
 fn a_grant_answers_its_request_and_no_other() -> Tested {
     let (ends, code) = (ends(), code()?);
@@ -146,6 +148,7 @@ fn a_grant_answers_its_request_and_no_other() -> Tested {
     Ok(())
 }
 
+// rule:stick-signatures
 #[test]
 fn a_request_that_was_touched_is_refused_at_every_byte() -> Tested {
     let bytes = ends().request(1)?.encode();

@@ -58,6 +58,7 @@ impl EntryKind {
             6 => Self::Request,
             7 => Self::Authority,
             8 => Self::Arrival,
+            // rule:newer-kept
             other => Self::Other(other),
         }
     }
@@ -213,6 +214,7 @@ impl Header {
             authority_len: reader.u32()?,
             payload_len: reader.u32()?,
             digest: reader.fixed()?,
+            // rule:newer-kept
             extension: reader.take(extension_len)?.to_vec(),
         })
     }
@@ -231,6 +233,7 @@ impl Header {
     /// taken by its length alone.
     #[must_use]
     pub fn fits(&self, payload: &[u8]) -> bool {
+        // rule:digest-checked
         let Some(mode) = self.flags.digest_mode() else {
             return u32::try_from(payload.len()) == Ok(self.payload_len);
         };

@@ -97,6 +97,7 @@ impl Run {
             .and_then(|entry| entry.payload.as_deref())
             .and_then(|payload| Genesis::decode(payload).ok())
             .ok_or(ChainError::Genesis)?;
+        // rule:genesis-id rule:genesis-key rule:key-sound rule:genesis-head
         if genesis.log() == self.log && genesis.device.is_sound() {
             Ok(Author {
                 space: genesis.space,
@@ -154,11 +155,13 @@ impl Run {
                 return Err(ChainError::Genesis);
             }
             let payload_fits = usize::try_from(header.payload_len)
+                // rule:payload-bound
                 .is_ok_and(|len| len <= payload_max(header.kind))
                 && entry
                     .payload
                     .as_deref()
                     .is_none_or(|payload| header.fits(payload));
+            // rule:payload-fits
             if !payload_fits {
                 return Err(ChainError::Payload(seq));
             }
@@ -234,6 +237,7 @@ impl VerifiedRun {
     pub fn first(&self) -> Option<(u32, [u8; 32])> {
         let first = self.run.entries.first().filter(|it| it.header.seq == 0)?;
         let genesis = Genesis::decode(first.payload.as_deref()?).ok()?;
+        // rule:verdict-alike
         Some((first.header.authority_len, genesis.authority_head))
     }
 
@@ -268,6 +272,7 @@ impl NewEntry {
     pub const fn plain(kind: EntryKind, payload: Vec<u8>) -> Self {
         Self {
             kind,
+            // rule:digest-modes
             digest: DigestMode::Plain,
             erasable: false,
             record: RecordId::NONE,
