@@ -13,7 +13,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use lianxin_node::error::Code;
 use lianxin_node::invites;
 use lianxin_node::journal::Proven;
@@ -694,7 +694,7 @@ struct FakeHub {
 impl FakeHub {
     fn new(says: Says) -> Result<Self> {
         let signer = Signer::from_seed(&[says.key; 32]);
-        let endpoint = Endpoint::bind(resolve(LOOPBACK)?, &signer, |_| true)?;
+        let endpoint = Endpoint::bind(resolve(LOOPBACK)?, &signer, |_| false)?;
         let address = endpoint.local_address()?.to_string();
         let hub = signer.public();
         let serving = tokio::spawn(async move {
@@ -975,12 +975,21 @@ fn what_a_device_with_the_role_hub_wrote_is_named_by_no_arrival() -> Result<()> 
         let sql = "SELECT count(*) FROM arrivals WHERE log = ?1";
         Ok(connection.query_row(sql, [log.0], |row| row.get(0))?)
     };
-    world.add(A, "一")?;
+    let space = world.site_space()?;
+    let write = |world: &mut World| {
+        world.transact(A, |journal, connection| {
+            let entry = NewEntry::plain(EntryKind::Other(200), vec![1]);
+            journal
+                .append(connection, space, vec![entry], 1_000)
+                .map(drop)
+        })
+    };
+    write(&mut world)?;
     world.add(B, "二")?;
     world.heal()?;
     // Whatever became of it since.
     world.order(&Order::Left { device })?;
-    world.add(A, "三")?;
+    write(&mut world)?;
     let (hubs, stations) = (log(&mut world, A)?, log(&mut world, B)?);
     let batch = world.batch(A, &hubs, 0)?.context("no batch")?;
     world.hand_over(HUB, hubs, batch)?;

@@ -10,6 +10,7 @@ use super::*;
 use crate::codec::{Reader, Writer};
 use crate::identity::DeviceKey;
 use crate::limits;
+use crate::part::Part;
 use crate::space::Space;
 use crate::testing::{self, change_entry, part_entry, save, signer, site_space, space_id};
 
@@ -509,9 +510,13 @@ fn which_orders_a_log_was_begun_under_does_not_depend_on_where_its_runs_end() ->
 // rule:erase-payload
 #[test]
 fn an_erased_part_leaves_its_header_and_neither_salt_nor_words() -> Tested {
-    let part = [&[0xa5; 16][..], "路灯不亮".as_bytes()].concat();
+    let (salt, words) = ([0xa5; 16], "路灯不亮");
+    let part = Part {
+        salt,
+        texts: [("body".to_owned(), words.to_owned())].into(),
+    };
     let run = author()
-        .push(vec![part_entry(&part), change_entry(&[1])])
+        .push(vec![part_entry(&part.encode()), change_entry(&[1])])
         .cut()
         .run()
         .clone();
@@ -528,7 +533,7 @@ fn an_erased_part_leaves_its_header_and_neither_salt_nor_words() -> Tested {
         let all = writer.into_bytes();
         all.windows(bytes.len()).any(|window| window == bytes)
     };
-    for secret in [&part[..16], &part[16..]] {
+    for secret in [&salt[..], words.as_bytes()] {
         assert!(held(&run, secret));
         assert!(!held(&erased, secret));
     }
