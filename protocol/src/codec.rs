@@ -367,13 +367,15 @@ mod tests {
         assert!(Reader::new(&[1]).finish().is_err());
     }
 
-    // rule:codec-refuse rule:codec-length-first
+    // rule:codec-refuse rule:codec-length-first rule:limits-read
     #[test]
     fn lengths_are_checked_before_anything_is_taken() {
         let huge = [0xff, 0xff, 0xff, 0xff, 1];
         assert!(Reader::new(&huge).bytes(1024).is_err());
         assert!(Reader::new(&huge).count(1024, 1).is_err());
         assert!(Reader::new(&[0, 0, 0, 9, 1]).count(1024, 1).is_err());
+        assert!(Reader::new(&[0, 0, 0, 2, 1, 1]).bytes(1).is_err());
+        assert!(Reader::new(&[0, 0, 0, 2, 1, 1]).count(1, 1).is_err());
         assert!(Reader::new(&[0, 0, 0, 2, 0xc3, 0x28]).str(9).is_err());
     }
 }

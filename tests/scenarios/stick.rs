@@ -37,6 +37,7 @@ fn waiting(network: &Network, card: &str, name: &str) -> Result<(Device, String,
     Ok((device, request, joined["words"].clone()))
 }
 
+// rule:enrol-invite-open
 #[test]
 fn a_request_and_a_grant_on_a_stick_make_a_member_and_both_screens_say_the_same_words() -> Result<()>
 {

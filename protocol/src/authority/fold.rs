@@ -255,6 +255,7 @@ impl Authority {
                 if !self.invites.contains_key(&key) {
                     return Err(OrderError::Contradicts("no such invite"));
                 }
+                // rule:enrol-invite-open
                 if self.used.contains_key(&key) {
                     return Err(OrderError::Contradicts("the invite was used before"));
                 }

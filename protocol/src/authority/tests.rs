@@ -470,8 +470,16 @@ fn the_highest_certificate_leads_back_through_what_is_trusted() {
     );
     assert_eq!(places(&[1, 2, 4]), [(log(1), Some(6)), (log(4), None)]);
     assert_eq!(some(&[1, 3]), Err(Unsettled::Missing(log(2))));
+    // Only what has a lower version precedes.
+    let logs = BTreeMap::from([
+        (log(1), certified(5, None)),
+        (log(2), certified(4, Some((1, 9)))),
+        (log(3), certified(7, Some((2, 5)))),
+    ]);
+    assert_eq!(Succession::of(&logs), Err(Unsettled::Missing(log(1))));
 }
 
+// rule:succession-falls
 #[test]
 fn of_two_logs_with_one_version_none_goes_on_until_a_higher_one_comes() -> Folded {
     let mut logs = BTreeMap::from([
@@ -566,6 +574,7 @@ fn site_codes_are_taken_once_and_a_site_may_be_renamed() -> Folded {
     Ok(())
 }
 
+// rule:enrol-invite-open
 #[test]
 fn an_invite_is_made_once_and_used_once() -> Folded {
     let mut fold = Fold::new()?;
