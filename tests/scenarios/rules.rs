@@ -5,11 +5,6 @@
 //! sentence; in sources it is a comment that has nothing but marks. What a test is, is a matter of its place: a file
 //! `tests.rs`, a folder `tests`, the module `tests` at the end of a file, or these scenarios.
 
-#![expect(
-    clippy::indexing_slicing,
-    reason = "a reply without the key that is asked for is null, and fails the test"
-)]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -865,7 +860,7 @@ fn an_answer_on_a_stick_with_one_bad_batch_leaves_nothing() -> Result<()> {
     let whole = invite::Grant::decode(&std::fs::read(&grant)?)?;
     let mut bent = whole.clone();
     // The sound ones come first.
-    bent.authority.extend(whole.authority.clone());
+    bent.authority.extend(whole.authority);
     let last = bent.authority.last_mut().context("no batch")?;
     let byte = last.1.packed.main.last_mut().context("no byte")?;
     *byte ^= 1;
