@@ -5,6 +5,8 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result, ensure};
+use lianxin_node::sync::{enrol, resolve};
+use lianxin_protocol::identity::{InviteCode, Signer};
 use lianxin_tests::process::{
     CREATE_SITE, Daemon, Device, LOOPBACK, Network, Scratch, SmallDisk, opinion, text as path_text,
 };
@@ -194,8 +196,10 @@ fn a_hub_whose_disk_is_full_confirms_nothing_that_it_has_not_stored() -> Result<
     ensure!(waiting > 0, "the hub took everything");
     is_sound(&hub)?;
     // Nor is anybody let in by what is not durable.
-    let joined = newcomer.call(&["join", &late_code, "--hub", &address])?;
-    ensure!(joined.exit != 0, "let in by a full disk: {}", joined.json);
+    let (device, code) = (Signer::from_seed(&[9; 32]), InviteCode::parse(&late_code)?);
+    let joining = enrol::join(resolve(&address)?, &device, &[9; 32], &code, None);
+    let joined = tokio::runtime::Runtime::new()?.block_on(joining);
+    ensure!(joined.is_err(), "let in by a full disk: {joined:?}");
 
     std::fs::remove_file(filler)?;
     newcomer.ok(&["join", &late_code, "--hub", &address])?;

@@ -141,6 +141,11 @@ fn a_grant_answers_its_request_and_no_other() -> Tested {
     let grant = Grant::decode(&grant.encode())?;
     assert!(grant.answers(&request, &code));
     assert!(!grant.answers(&ends.request(2)?, &code), "another request");
+    let renamed = Grant {
+        nonce: [2; 32],
+        ..grant.clone()
+    };
+    assert!(!renamed.answers(&request, &code), "another nonce");
     let mut others = (0..37).filter_map(|n| InviteCode::from_random([n; 10]));
     let other = others.find(|it| *it != code).ok_or("no code")?;
     assert!(!grant.answers(&request, &other), "another invite");
