@@ -278,6 +278,7 @@ impl Journal {
             .own_logs()
             .map(|(log, known)| (*log, known.end))
             .collect();
+        // rule:new-log-copied
         if found != Found::Whole {
             journal.offered.seal(Seal::Sealed, own.iter().copied())?;
             let closed = own.iter().map(|(log, _)| (*log, GenesisReason::Clone));
@@ -296,6 +297,7 @@ impl Journal {
                 behind.push((log, end));
             }
             if is_behind || seal != Seal::Open {
+                // rule:new-log-restored
                 journal.closed.entry(log).or_insert(GenesisReason::Restore);
             }
         }
@@ -464,9 +466,11 @@ impl Journal {
             .filter(|(_, log)| log.author.device == *device)
             .collect();
         logs.sort_by_key(|(_, log)| log.key);
+        // rule:order-places rule:limits-written
         logs.truncate(limits::CUTS_MAX);
         let place = |(id, log): (&LogId, &Log)| Cut {
             log: *id,
+            // rule:order-places-held
             position: log.tip().position(),
         };
         let mut places: Vec<_> = logs.into_iter().map(place).collect();
@@ -668,22 +672,27 @@ impl Journal {
         let (previous, reason) = match newest {
             None => (None, GenesisReason::New),
             Some((id, log)) => match self.closed.get(&id) {
+                // rule:new-log-forked
                 None if log.forked.is_some() => {
                     (Some((id, log.tip().position())), GenesisReason::Fork)
                 }
+                // rule:new-log-behind
                 None if self.is_paused(&id) => {
                     (Some((id, log.tip().position())), GenesisReason::Restore)
                 }
                 // A successor's log is shorter than what this one cites; what a log cites never shrinks.
+                // rule:new-log-succession
                 None if log.authority_len > self.authority.cited().0 => {
                     (Some((id, log.tip().position())), GenesisReason::Restore)
                 }
                 None => return Ok(id),
+                // rule:old-log-closed
                 Some(reason) => (Some((id, log.tip().position())), *reason),
             },
         };
         let incarnation = crate::clock::random()?;
         let first = self.authority.cited();
+        // rule:new-log-names-old
         let genesis = Genesis {
             space,
             device: *device,
@@ -986,6 +995,7 @@ impl Journal {
     /// Ends an own log for good; its successor says why.
     fn close(&mut self, log: LogId, why: GenesisReason) -> Result<()> {
         if !self.closed.contains_key(&log) {
+            // rule:old-log-closed
             let end = self.logs.get(&log).map(|known| known.end);
             let end = end.ok_or_else(|| Error::new(Code::Internal, "a log that is not stored"))?;
             self.offered.seal(Seal::Sealed, [(log, end)])?;
@@ -1023,6 +1033,7 @@ fn run_len(entries: &[Entry]) -> usize {
         }
         bytes = bytes.saturating_add(group_bytes);
         group_bytes = 0;
+        // rule:limits-written
         let too_many = index >= limits::BATCH_ENTRIES || bytes > limits::BATCH_TARGET_BYTES;
         if count > 0 && too_many {
             break;

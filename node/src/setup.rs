@@ -246,6 +246,7 @@ impl Ticket {
 
     fn parse_card(text: &str) -> Option<Self> {
         let card: Value = serde_json::from_str(text).ok()?;
+        // rule:invite-file-grows
         let get = |key: &str| card.get(key).and_then(Value::as_str);
         let site = match (get("site"), get("site_code")) {
             (Some(site), Some(code)) => {
@@ -599,6 +600,7 @@ pub async fn confirm(writer: &WriterThread) -> Result<bool> {
     let code = InviteCode::parse(&code)
         .map_err(|error| Error::because(Code::StoreCorrupt, "the kept invite is damaged", error))?;
     let recipient = PublicKey::from(&StaticSecret::from(age)).to_bytes();
+    // rule:invite-file-binds
     let pinned = Some((identity.network, DeviceKey(hub)));
     let addresses: Vec<String> = serde_json::from_str(&addresses).unwrap_or_default();
     for address in &addresses {

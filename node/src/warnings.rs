@@ -35,6 +35,7 @@ impl Warning {
         let settled = match authority.unsettled() {
             // Nobody has told a device that waits for its grant anything yet.
             None | Some(Unsettled::Nothing) => true,
+            // rule:contest-said
             Some(Unsettled::Missing(_) | Unsettled::Contested(_)) => false,
         };
         if !settled {

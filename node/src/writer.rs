@@ -423,6 +423,7 @@ fn run_group(
             if moved.authority || !shown.knows(&moved) {
                 shown.show(writer);
             }
+            // rule:durable-first
             for (answer, _) in answers {
                 answer();
             }

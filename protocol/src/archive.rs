@@ -723,6 +723,7 @@ impl Audit {
     }
 
     fn take_space(&mut self, space: Space) -> Result<(), &'static str> {
+        // rule:ascend
         if self.last_space.is_some_and(|last| last >= space) {
             return Err("spaces out of order");
         }
@@ -750,6 +751,7 @@ impl Audit {
         if space
             .tips
             .last_key_value()
+            // rule:ascend
             .is_some_and(|(last, _)| *last >= id)
         {
             return Err("logs out of order");

@@ -53,6 +53,7 @@ pub fn decode(bytes: &[u8]) -> Result<Vec<Arrival>, DecodeError> {
             len: reader.u64()?,
             head: reader.fixed()?,
         };
+        // rule:ascend
         if position.len == 0 || arrivals.last().is_some_and(|last| last.log >= log) {
             return reader.fail("arrivals out of order, or of nothing");
         }
@@ -82,6 +83,7 @@ mod tests {
         }
     }
 
+    // rule:ascend
     #[test]
     fn a_list_of_arrivals_comes_back_and_has_one_encoding() -> Result<(), DecodeError> {
         let list = [arrival(1, 4), arrival(2, 1)];

@@ -52,5 +52,6 @@ pub fn decode(symbols: impl Iterator<Item = char>) -> Option<Vec<u8>> {
             held &= (1 << bits) - 1;
         }
     }
+    // rule:card-refused
     (held == 0 && bits < 5).then_some(bytes)
 }

@@ -163,6 +163,7 @@ impl<'a> Reader<'a> {
                 self.offset += len;
                 Ok(taken)
             }
+            // rule:codec-refuse
             None => self.fail("the bytes end too early"),
         }
     }
@@ -253,6 +254,7 @@ impl<'a> Reader<'a> {
     pub fn length(&mut self, max: usize, what: &'static str) -> Result<usize, DecodeError> {
         let len = self.u32()?;
         match usize::try_from(len) {
+            // rule:codec-length-first rule:limits-read
             Ok(len) if len <= max => Ok(len),
             _ => self.fail(what),
         }
@@ -265,6 +267,7 @@ impl<'a> Reader<'a> {
     /// The count exceeds either bound.
     pub fn count(&mut self, max: usize, item_bytes: usize) -> Result<usize, DecodeError> {
         let count = self.length(max, "a count beyond its bound")?;
+        // rule:codec-length-first
         if count.saturating_mul(item_bytes) > self.rest.len() {
             return self.fail("a count beyond the bytes that follow");
         }
@@ -286,6 +289,7 @@ impl<'a> Reader<'a> {
     /// Longer than `max`, the bytes end, or they are not UTF-8.
     pub fn str(&mut self, max: usize) -> Result<&'a str, DecodeError> {
         let bytes = self.bytes(max)?;
+        // rule:codec-refuse
         match std::str::from_utf8(bytes) {
             Ok(text) => Ok(text),
             Err(_) => self.fail("text that is not UTF-8"),
@@ -297,6 +301,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// Bytes are left over.
     pub const fn finish(self) -> Result<(), DecodeError> {
+        // rule:codec-refuse
         if self.rest.is_empty() {
             Ok(())
         } else {
@@ -347,6 +352,7 @@ mod tests {
         reader.finish()
     }
 
+    // rule:codec-refuse
     #[test]
     fn a_second_encoding_of_a_value_is_refused() {
         for overlong in [&[0x80, 0x00][..], &[0xff, 0x00], &[0x81, 0x80, 0x00]] {
@@ -361,12 +367,15 @@ mod tests {
         assert!(Reader::new(&[1]).finish().is_err());
     }
 
+    // rule:codec-refuse rule:codec-length-first rule:limits-read
     #[test]
     fn lengths_are_checked_before_anything_is_taken() {
         let huge = [0xff, 0xff, 0xff, 0xff, 1];
         assert!(Reader::new(&huge).bytes(1024).is_err());
         assert!(Reader::new(&huge).count(1024, 1).is_err());
         assert!(Reader::new(&[0, 0, 0, 9, 1]).count(1024, 1).is_err());
+        assert!(Reader::new(&[0, 0, 0, 2, 1, 1]).bytes(1).is_err());
+        assert!(Reader::new(&[0, 0, 0, 2, 1, 1]).count(1, 1).is_err());
         assert!(Reader::new(&[0, 0, 0, 2, 0xc3, 0x28]).str(9).is_err());
     }
 }

@@ -33,6 +33,7 @@ impl DeviceKey {
             return false;
         };
         let signature = ed25519_dalek::Signature::from_bytes(signature);
+        // rule:signature-strict rule:signature-one-by-one
         key.verify_strict(message, &signature).is_ok()
     }
 
@@ -141,9 +142,8 @@ impl InviteCode {
     /// that are awkward to type in a shell; the caller draws again (5 draws in 37 fail).
     #[must_use]
     pub fn from_random(bits: [u8; 10]) -> Option<Self> {
-        check_symbol(&bits)
-            .is_ascii_alphanumeric()
-            .then_some(Self { bits })
+        // rule:code-drawn-again
+        (number_of(&bits) % 37 < 32).then_some(Self { bits })
     }
 
     /// The random bits, as a card carries them.
@@ -333,6 +333,21 @@ mod tests {
         Ok(())
     }
 
+    // rule:code-drawn-again
+    #[test]
+    fn a_code_whose_check_character_is_awkward_to_type_is_drawn_again() {
+        let (mut given, mut again) = (0, 0);
+        for n in 0_u64..2_000 {
+            let digest = blake3::hash(&n.to_be_bytes());
+            let mut bits = [0; 10];
+            bits.copy_from_slice(digest.as_bytes().first_chunk::<10>().unwrap_or(&[0; 10]));
+            let awkward = number_of(&bits) % 37 >= 32;
+            assert_eq!(InviteCode::from_random(bits).is_none(), awkward);
+            *(if awkward { &mut again } else { &mut given }) += 1;
+        }
+        assert!(given > 1_500 && again > 100, "{given} {again}");
+    }
+
     #[test]
     fn every_wrong_character_and_every_swap_is_noticed() {
         for code in codes().take(100) {
@@ -454,6 +469,7 @@ mod tests {
         "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
     ];
 
+    // rule:signature-strict
     #[test]
     fn nothing_is_signed_by_a_key_of_small_order_or_under_a_commitment_of_one() {
         let honest = Signer::from_seed(&[1; 32]);

@@ -100,6 +100,7 @@ impl Card {
     /// # Errors
     /// See [`CardError`].
     pub fn parse(text: &str) -> Result<Self, CardError> {
+        // rule:card-refused
         if !Self::begins(text) || text.len() > limits::CARD_TEXT_MAX {
             return Err(CardError::NotOne);
         }
@@ -109,6 +110,7 @@ impl Card {
         let (body, sum) = bytes
             .split_last_chunk::<CHECK>()
             .ok_or(CardError::Damaged)?;
+        // rule:card-refused
         if check(body) != *sum {
             return Err(CardError::Damaged);
         }
@@ -258,6 +260,7 @@ impl Request {
         let proven = request
             .channel(&exporter)
             .device_proof_holds(invite, recipient, proof);
+        // rule:stick-signatures
         if signed && proven {
             Ok(request)
         } else {
@@ -383,6 +386,7 @@ impl Grant {
         let proof = request
             .channel(&exporter)
             .hub_proof(&code.hub_proof_key(), &self.enrolled.network);
+        // rule:stick-answer
         self.nonce == request.nonce
             && self.enrolled.network == request.network
             && self.enrolled.certificate.holds(&request.network)

@@ -527,6 +527,7 @@ fn read_vector(reader: &mut Reader<'_>) -> Result<Vector, DecodeError> {
     let rows = (0..count)
         .map(|_| read_row(reader))
         .collect::<Result<Vec<_>, _>>()?;
+    // rule:ascend
     if !rows.is_sorted_by(|left, right| left.log < right.log) {
         return reader.fail("logs out of order");
     }

@@ -85,6 +85,7 @@ impl Number {
             return Err(NumberError::Length);
         }
 
+        // rule:number-shape
         let kind = KindCode::from_bytes(*kind)?;
         let district = DistrictCode::from_bytes(*district)?;
         let device = DeviceCode::from_bytes(*device)?;

@@ -33,6 +33,7 @@ impl Part {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut writer = Writer::new();
+        // rule:erase-payload
         writer.fixed(&self.salt).length(self.texts.len());
         for (key, text) in &self.texts {
             writer.str(key).str(text);
@@ -51,6 +52,7 @@ impl Part {
         let mut texts = BTreeMap::new();
         for _ in 0..count {
             let key = reader.str(limits::NAME_MAX)?;
+            // rule:ascend
             if texts
                 .last_key_value()
                 .is_some_and(|(last, _): (&String, _)| last.as_str() >= key)
@@ -139,6 +141,7 @@ impl EraseOrder {
                 seq: reader.u64()?,
                 id: EntryId(reader.fixed()?),
             };
+            // rule:ascend
             if target.seq > limits::STORED_MAX || targets.last().is_some_and(|last| *last >= target)
             {
                 return reader.fail("targets out of order");
@@ -179,6 +182,7 @@ impl Erased {
 mod tests {
     use super::*;
 
+    // rule:ascend
     #[test]
     fn a_part_comes_back_and_has_one_encoding() -> Result<(), DecodeError> {
         let texts =
@@ -230,6 +234,7 @@ mod tests {
         );
     }
 
+    // rule:ascend
     #[test]
     fn orders_are_sorted_sets() -> Result<(), DecodeError> {
         let target = |seq| ErasureTarget {

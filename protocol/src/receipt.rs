@@ -129,6 +129,7 @@ impl Receipt {
         for _ in 0..count {
             let range = reader.u64()?..reader.u64()?;
             let floor = exceptions.last().map_or(0, |last| last.range.end);
+            // rule:ascend
             if range.is_empty() || range.start < floor {
                 return reader.fail("ranges out of order");
             }

@@ -385,6 +385,7 @@ impl Act {
         let mut seen: Vec<[u8; 32]> = Vec::with_capacity(count);
         for _ in 0..count {
             let change = reader.fixed()?;
+            // rule:ascend
             if seen.last().is_some_and(|last| *last >= change) {
                 return reader.fail("changes out of order");
             }
@@ -395,6 +396,7 @@ impl Act {
         for _ in 0..count {
             let key = reader.str(limits::REQUEST_TEXT_MAX)?;
             let last = facts.last_key_value();
+            // rule:ascend
             if last.is_some_and(|(last, _)| last.as_str() >= key) {
                 return reader.fail("keys out of order");
             }

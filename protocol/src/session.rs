@@ -320,6 +320,7 @@ impl Session {
         ids.sort_by_key(|id| self.spaces.get(id).map(Exchange::space));
         let spaces: Vec<_> = ids.iter().filter_map(|id| self.offer(id)).collect();
         let mut frames: Vec<_> = spaces
+            // rule:scale
             .chunks(limits::OFFERS_MAX)
             .map(|spaces| Offers {
                 spaces: spaces.to_vec(),
@@ -529,6 +530,7 @@ impl Session {
             self.heard_ms = now_ms;
             self.owed = self.owed.map(|(_, bytes)| (now_ms, bytes));
         }
+        // rule:hello-in-time
         if self.phase != Phase::Live && now_ms >= self.started_ms + limits::HELLO_TIMEOUT_MS {
             self.close(Close::NoHello);
         } else if now_ms >= self.heard_ms + limits::IDLE_TIMEOUT_MS {
@@ -699,6 +701,7 @@ impl Session {
             return self.violation(ErrorCode::BadFrame, None);
         }
         let speaks = hello.min <= hello.max;
+        // rule:version-common
         if !speaks || hello.max < PROTOCOL_MIN || hello.min > PROTOCOL_NOW {
             return self.violation(ErrorCode::VersionUnsupported, None);
         }

@@ -258,6 +258,7 @@ impl Witness {
     }
 }
 
+// rule:batch-space
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_on_the_wire_changes_the_hub_or_stops_it() -> Result<()> {
     let mut network = Network::new()?;

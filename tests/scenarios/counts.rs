@@ -380,6 +380,7 @@ fn the_words_of_a_registered_opinion_stay_as_they_were_said() -> Result<()> {
     Ok(())
 }
 
+// rule:arrival-written rule:arrival-time
 #[test]
 fn a_record_has_arrived_when_the_hub_first_stored_it_and_everyone_says_so_for_ever() -> Result<()> {
     let mut world = World::with_stations(1, 2)?;
@@ -461,6 +462,7 @@ fn a_record_has_arrived_when_the_hub_first_stored_it_and_everyone_says_so_for_ev
     world.agree(&[VICTIM, HOSTILE, operator])
 }
 
+// rule:absent-parts-only rule:missing-asked rule:missing-filled
 #[test]
 fn a_part_that_a_relay_strips_is_missed_by_the_hub_and_comes_from_whoever_has_it() -> Result<()> {
     let mut world = World::with_stations(1, 2)?;

@@ -5,6 +5,8 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result, ensure};
+use lianxin_node::sync::{enrol, resolve};
+use lianxin_protocol::identity::{InviteCode, Signer};
 use lianxin_tests::process::{
     CREATE_SITE, Daemon, Device, LOOPBACK, Network, Scratch, SmallDisk, opinion, text as path_text,
 };
@@ -133,6 +135,7 @@ fn a_station_whose_disk_is_full_acknowledges_nothing_reads_on_and_recovers_by_it
     network.hub_stops()
 }
 
+// rule:durable-first rule:enrol-durable
 #[test]
 fn a_hub_whose_disk_is_full_confirms_nothing_that_it_has_not_stored() -> Result<()> {
     let scratch = Scratch::new()?;
@@ -158,6 +161,8 @@ fn a_hub_whose_disk_is_full_confirms_nothing_that_it_has_not_stored() -> Result<
     let code = text(&hub.ok(&invite)?, "invite");
     let station = Device::new(scratch.join("station"));
     station.ok(&["join", &code, "--hub", &address])?;
+    let late_code = text(&hub.ok(&invite)?, "invite");
+    let newcomer = Device::new(scratch.join("newcomer"));
 
     let mut here = ids(&station.add(&[opinion("one")])?);
     station.ok(&["sync"])?;
@@ -190,8 +195,14 @@ fn a_hub_whose_disk_is_full_confirms_nothing_that_it_has_not_stored() -> Result<
     }
     ensure!(waiting > 0, "the hub took everything");
     is_sound(&hub)?;
+    // Nor is anybody let in by what is not durable.
+    let (device, code) = (Signer::from_seed(&[9; 32]), InviteCode::parse(&late_code)?);
+    let joining = enrol::join(resolve(&address)?, &device, &[9; 32], &code, None);
+    let joined = tokio::runtime::Runtime::new()?.block_on(joining);
+    ensure!(joined.is_err(), "let in by a full disk: {joined:?}");
 
     std::fs::remove_file(filler)?;
+    newcomer.ok(&["join", &late_code, "--hub", &address])?;
     station.ok(&["sync"])?;
     there.extend(late);
     lists(&hub, &there)?;

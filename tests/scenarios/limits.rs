@@ -210,6 +210,7 @@ fn message_reads(message: &Message) -> bool {
     matches!(frames.next_frame(), Ok(Some(read)) if read == *message)
 }
 
+// rule:limits-read
 #[test]
 fn lists_end_at_their_bounds() -> Result<()> {
     at_bound("offers", limits::OFFERS_MAX, |count| {
@@ -525,6 +526,7 @@ async fn a_batch_ends_at_its_bounds() -> Result<()> {
     network.hub_stops()
 }
 
+// rule:limits-written
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn more_exceptions_than_a_receipt_names_are_spanned_by_its_last() -> Result<()> {
     let mut network = Network::new()?;

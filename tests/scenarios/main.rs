@@ -17,6 +17,7 @@ mod requests;
 mod restore;
 mod resume;
 mod revoke;
+mod rules;
 mod seeds;
 mod stick;
 mod succession;

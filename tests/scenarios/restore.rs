@@ -57,6 +57,7 @@ fn logs_of(world: &mut World, node: usize) -> Result<Vec<LogId>> {
     Ok(world.logs_of(node, &key)?.into_keys().collect())
 }
 
+// rule:new-log-restored rule:offered-first
 #[test]
 fn an_old_database_beside_a_newer_position_file_begins_a_new_log() -> Result<()> {
     let mut world = World::with_stations(1, 2)?;
@@ -85,6 +86,7 @@ fn an_old_database_beside_a_newer_position_file_begins_a_new_log() -> Result<()>
     world.sound(HUB)
 }
 
+// rule:old-log-closed
 #[test]
 fn an_old_database_started_twice_before_it_writes_still_begins_a_new_log() -> Result<()> {
     let mut world = World::with_stations(1, 2)?;
@@ -112,6 +114,7 @@ fn clone_of(world: &mut World, node: usize, name: &str) -> Result<usize> {
     world.adopt_directory(name, to)
 }
 
+// rule:new-log-copied
 #[test]
 fn a_copied_directory_writes_in_a_log_of_its_own() -> Result<()> {
     for starts in 0..3 {
@@ -178,6 +181,7 @@ fn gone_back(world: &mut World) -> Result<Vec<String>> {
     Ok(ids)
 }
 
+// rule:new-log-behind
 #[test]
 fn a_station_that_learns_from_a_peer_that_it_fell_behind_writes_in_a_new_log() -> Result<()> {
     let mut world = World::with_stations(1, 2)?;
@@ -195,6 +199,7 @@ fn a_station_that_learns_from_a_peer_that_it_fell_behind_writes_in_a_new_log() -
     world.sound(A)
 }
 
+// rule:new-log-behind rule:old-log-closed
 #[test]
 fn a_station_that_was_told_that_it_fell_behind_does_not_forget_it() -> Result<()> {
     let mut world = World::with_stations(1, 2)?;
@@ -357,6 +362,7 @@ fn quarantined(world: &mut World, node: usize) -> Result<u64> {
     count.context("no count")
 }
 
+// rule:new-log-forked rule:pin-branch-asked rule:pin-branch-followed
 #[test]
 fn no_fork_takes_back_what_the_hub_has_said_it_has() -> Result<()> {
     // A branch as long as the other, a longer one, one of more than a batch, and one that takes a search.
@@ -482,6 +488,7 @@ fn pieces(world: &mut World, node: usize, log: &LogId) -> Result<Vec<WireBatch>>
     Ok(pieces)
 }
 
+// rule:pin-branch-followed
 #[test]
 fn a_pinned_branch_is_followed_in_whatever_order_its_runs_come() -> Result<()> {
     let mut world = World::with_stations(1, 1)?;

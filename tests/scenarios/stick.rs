@@ -37,6 +37,7 @@ fn waiting(network: &Network, card: &str, name: &str) -> Result<(Device, String,
     Ok((device, request, joined["words"].clone()))
 }
 
+// rule:enrol-invite-open
 #[test]
 fn a_request_and_a_grant_on_a_stick_make_a_member_and_both_screens_say_the_same_words() -> Result<()>
 {
@@ -106,6 +107,7 @@ fn a_join_over_a_line_shows_the_same_four_words_at_both_ends() -> Result<()> {
     network.hub_stops()
 }
 
+// rule:enrol-invite-open rule:stick-invite
 #[test]
 fn a_card_lets_one_device_in_and_another_that_copied_it_is_turned_away() -> Result<()> {
     let (mut network, card) = network()?;
@@ -133,6 +135,7 @@ fn a_card_lets_one_device_in_and_another_that_copied_it_is_turned_away() -> Resu
     network.hub_stops()
 }
 
+// rule:stick-to-this-hub
 #[test]
 fn files_that_are_damaged_foreign_or_not_for_this_hub_change_nothing() -> Result<()> {
     let (network, card) = network()?;

@@ -1,6 +1,7 @@
 //! Which authority logs devices follow: a successor's certificate, two logs of one version, a fork, a stranger.
 
 use anyhow::{Context as _, Result, ensure};
+use lianxin_node::command::Command;
 use lianxin_protocol::authority::{Certificate, Order, SiteKind, Unsettled};
 use lianxin_protocol::batch;
 use lianxin_protocol::identity::Signer;
@@ -10,8 +11,8 @@ use lianxin_protocol::log::{
 use lianxin_protocol::message::WireBatch;
 use lianxin_protocol::space::{SiteId, Space};
 use lianxin_tests::World;
-use lianxin_tests::world::HUB;
-use serde_json::json;
+use lianxin_tests::world::{HUB, text};
+use serde_json::{Value, json};
 
 const A: usize = 1;
 const B: usize = 2;
@@ -89,6 +90,19 @@ fn follows(world: &mut World, node: usize) -> Result<(u32, Vec<String>)> {
     Ok((authority.cited().0, sites))
 }
 
+/// What the command line says of it: exit code, and whether two logs claim one version.
+fn said(world: &mut World, node: usize) -> Result<(u8, bool)> {
+    let unreceipted_minutes = u64::MAX;
+    let status = Command::Status {
+        unreceipted_minutes,
+    };
+    let reply = world.reply(node, status)?;
+    let warnings = reply.value.get("warnings").and_then(Value::as_array);
+    let warnings = warnings.context("no warnings")?;
+    let contested = warnings.iter().any(|it| text(it, "code") == "LX-2014");
+    Ok((reply.exit, contested))
+}
+
 #[test]
 fn a_successor_is_followed_by_whoever_hears_of_it_and_the_old_log_to_its_trusted_end() -> Result<()>
 {
@@ -119,6 +133,7 @@ fn a_successor_is_followed_by_whoever_hears_of_it_and_the_old_log_to_its_trusted
     Ok(())
 }
 
+// rule:new-log-succession
 #[test]
 fn a_device_that_cited_more_than_the_successor_has_goes_on_in_a_new_log() -> Result<()> {
     let mut world = World::with_stations(1, 2)?;
@@ -171,6 +186,7 @@ fn a_successor_whose_predecessor_has_not_come_waits_for_it() -> Result<()> {
     Ok(())
 }
 
+// rule:contest-said
 #[test]
 fn of_two_logs_of_one_version_none_goes_on_until_a_higher_one_settles_it() -> Result<()> {
     let mut world = World::with_stations(1, 2)?;
@@ -186,6 +202,8 @@ fn of_two_logs_of_one_version_none_goes_on_until_a_higher_one_settles_it() -> Re
             ensure!(sites == ["EM1", stays], "node {node}: {sites:?}");
             let authority = world.writer(node)?.journal.authority();
             ensure!(authority.unsettled() == Some(Unsettled::Contested(2)));
+            let told = said(&mut world, node)?;
+            ensure!(told == (1, true), "node {node} says {told:?}");
             // It stays there when it begins anew.
             world.restart(node)?;
         }
@@ -199,6 +217,7 @@ fn of_two_logs_of_one_version_none_goes_on_until_a_higher_one_settles_it() -> Re
         ensure!(sites == ["EM1", "EM4", "EM5"], "node {node}: {sites:?}");
         let authority = world.writer(node)?.journal.authority();
         ensure!(authority.unsettled().is_none());
+        ensure!(!said(&mut world, node)?.1);
     }
     ensure!(follows(&mut world, A)? == follows(&mut world, B)?);
     Ok(())
@@ -245,6 +264,7 @@ fn a_fork_of_the_authority_log_stops_the_fold_there_until_a_successor() -> Resul
     Ok(())
 }
 
+// rule:authority-certified rule:certificate-first
 #[test]
 fn nobody_but_certified_keys_puts_anything_into_the_authority_space() -> Result<()> {
     let mut world = World::with_stations(1, 1)?;

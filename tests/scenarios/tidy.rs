@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 
-fn root() -> PathBuf {
+pub(super) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
 /// All Rust files under a folder: path from the root, and text.
-fn sources(folder: &str) -> Result<BTreeMap<String, String>> {
+pub(super) fn sources(folder: &str) -> Result<BTreeMap<String, String>> {
     let mut found = BTreeMap::new();
     let mut open = vec![root().join(folder)];
     while let Some(folder) = open.pop() {
@@ -50,7 +50,7 @@ fn uses(text: &str, path: &str) -> bool {
     })
 }
 
-fn is_test(name: &str) -> bool {
+pub(super) fn is_test(name: &str) -> bool {
     name.ends_with("/tests.rs") || name.contains("/tests/")
 }
 

@@ -1228,6 +1228,7 @@ fn two_stations_that_hold_the_same_receipts_come_to_rest() -> Result<()> {
     world.agree(&[A, B])
 }
 
+// rule:receipt-later
 #[test]
 fn a_hub_whose_clock_was_set_back_goes_on_confirming() -> Result<()> {
     let mut world = World::with_stations(0, 2)?;

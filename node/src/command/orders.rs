@@ -166,6 +166,7 @@ pub(super) fn invite_create(
     let device_code: Option<DeviceCode> = site_code.next_device(&given);
     let device_code = device_code
         .ok_or_else(|| Error::new(Code::BadCode, "all device codes of this site were given"))?;
+    // rule:code-drawn-again
     let code = loop {
         if let Some(code) = InviteCode::from_random(clock::random()?) {
             break code;

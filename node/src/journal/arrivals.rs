@@ -23,6 +23,7 @@ impl Journal {
         let Some(log) = self.logs.get(id) else { return };
         let space = self.authority.space(&log.author.space);
         let is_hub = self.identity.authority.is_some();
+        // rule:arrival-not-hubs
         if is_hub && matches!(space, Some(Space::Site(_))) && !self.is_hubs(&log.author.device) {
             self.arrived.insert(*id);
         }
@@ -32,6 +33,7 @@ impl Journal {
     pub(super) fn write_arrivals(&mut self, connection: &Connection, now_ms: u64) -> Result<()> {
         let mut spaces: BTreeMap<SpaceId, Vec<Arrival>> = BTreeMap::new();
         // The clock may have been set back; what arrived later is not said to have been here earlier.
+        // rule:arrival-time
         self.arrival_ms = self.arrival_ms.max(now_ms);
         for id in std::mem::take(&mut self.arrived) {
             if let Some(log) = self.logs.get(&id) {
@@ -43,6 +45,7 @@ impl Journal {
             }
         }
         for (space, arrivals) in spaces {
+            // rule:arrival-written rule:limits-written
             for list in arrivals.chunks(limits::ARRIVALS_MAX) {
                 let entry = NewEntry::plain(EntryKind::Arrival, arrival::encode(list));
                 self.append(connection, space, vec![entry], now_ms)?;

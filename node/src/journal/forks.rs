@@ -329,6 +329,7 @@ impl Journal {
         let Some(log) = self.logs.get(&proof.log).cloned() else {
             return Ok(Proven::Nothing);
         };
+        // rule:fork-author
         let Some(seq) = proof.seq().filter(|_| proof.author == log.author) else {
             return Ok(Proven::Nothing);
         };
@@ -341,6 +342,7 @@ impl Journal {
         let prev = branch.headers.first().map(|header| header.prev);
         if prev != Some(self.head_at(connection, &proof.log, seq)?) {
             let from = search_from(seq, log.end.len);
+            // rule:fork-not-passed-on
             return Ok(Proven::Elsewhere { from });
         }
         let mut writer = Writer::new();
@@ -354,6 +356,7 @@ impl Journal {
         }
         self.touched.insert(proof.log);
         tracing::error!(log = %hash::Hex(&proof.log.prefix()), seq, "a log forked and was frozen");
+        // rule:fork-hub-pins
         self.pin(connection, &proof.log, log.end)?;
         self.settle_fork(connection, &proof.log)?;
         if log.author.space == Space::Authority.id(&self.identity.network) {
@@ -440,6 +443,7 @@ impl Journal {
             }
         };
         if let Some((pin, parts_at, order, rows)) = path {
+            // rule:pin-branch-followed
             self.follow(connection, id, (pin, parts_at), &order, &rows)?;
         }
         let mut branches = Branches::read(self, connection, id)?;
@@ -645,6 +649,7 @@ impl Journal {
         if !lacks {
             return Ok(None);
         }
+        // rule:pin-branch-asked
         Ok(Some((*id, self.boundary(connection, id, at)?)))
     }
 

@@ -65,6 +65,7 @@ impl Journal {
             .readable(&self.identity.key())
             .contains(&space);
         let authority_space = Space::Authority.id(&self.identity.network);
+        // rule:batch-space
         let refused = if space == authority_space {
             !self.is_certified(&run)
         } else {
@@ -119,6 +120,7 @@ impl Journal {
             // Someone had more of this device's log than this store: it came back, and ends here.
             let now = self.logs.get(&id).map_or(0, |log| log.end.len);
             note_returned(connection, now.saturating_sub(stored.len))?;
+            // rule:new-log-behind
             self.close(id, GenesisReason::Restore)?;
             self.tails.remove(&id);
             self.open_tail(connection, &id)?;

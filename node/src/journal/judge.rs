@@ -242,9 +242,11 @@ impl Journal {
             // What is known was certified; what begins later is asked for from its beginning.
             return true;
         }
+        // rule:certificate-first
         let second = run.run().entries.get(1);
         let second = second.filter(|entry| entry.header.kind == EntryKind::Authority);
         let payload = second.and_then(|entry| entry.payload.as_deref());
+        // rule:authority-certified
         matches!(
             payload.map(Order::decode),
             Some(Ok(Order::Certificate(certificate)))

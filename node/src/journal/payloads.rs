@@ -39,6 +39,7 @@ pub(super) fn lacks_more_than_parts(run: &VerifiedRun) -> bool {
         .entries
         .iter()
         .filter(|entry| entry.payload.is_none());
+    // rule:absent-parts-only
     absent.any(|entry| entry.header.kind != EntryKind::Part || !entry.header.flags.erasable())
 }
 
@@ -94,6 +95,7 @@ impl Journal {
                 connection
                     .prepare_cached("DELETE FROM missing WHERE entry = ?1")?
                     .execute([entry_key])?;
+                // rule:missing-filled
                 insert_part(connection, entry_key, payload)?;
                 mark_stale(connection, key, &(entry.header.seq..entry.header.seq + 1))?;
                 filled = true;

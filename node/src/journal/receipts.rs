@@ -34,6 +34,7 @@ impl Journal {
             if exceptions.len() > limits::EXCEPTIONS_MAX {
                 // Too many to name each: the last one named spans the rest, so that none is overstated.
                 let end = exceptions.last().map_or(0, |last| last.range.end);
+                // rule:limits-written
                 exceptions.truncate(limits::EXCEPTIONS_MAX);
                 if let Some(last) = exceptions.last_mut() {
                     last.range.end = end;
@@ -51,6 +52,7 @@ impl Journal {
                 stored,
                 judged_len,
                 exceptions,
+                // rule:receipt-later
                 received_at_ms: now_ms.max(after),
                 signature: [0; 64],
             };
@@ -75,11 +77,13 @@ impl Journal {
             return Ok(false);
         };
         let of_this_log = log.author.space == receipt.space && receipt.stored.len <= log.end.len;
+        // rule:receipt-held
         if !of_this_log || !receipt.verifies(&key) {
             tracing::warn!("a receipt that does not verify was not kept");
             return Ok(false);
         }
         // A receipt speaks of what the hub has: if it has something else there, the log forked.
+        // rule:receipt-held
         if receipt.stored.len > 0 && !self.stands(connection, &receipt.log, receipt.stored)? {
             tracing::warn!("a receipt for entries that this device does not have was not kept");
             return Ok(false);
@@ -90,6 +94,7 @@ impl Journal {
             return Ok(false);
         }
         let key = self.logs.get(&receipt.log).map_or(0, |log| log.key);
+        // rule:receipt-newer
         if !self.is_newer(receipt, read_receipt(connection, key)?.as_ref()) {
             return Ok(false);
         }

@@ -425,6 +425,7 @@ impl Ready {
     /// # Errors
     /// [`Code::HubOnly`] for a step that carries texts.
     pub fn into_ask(mut self) -> Result<Ask> {
+        // rule:request-facts-only
         if self.draft.texts.values().any(|texts| !texts.is_empty()) {
             let message = "a step that carries texts cannot be asked for";
             return Err(Error::new(Code::HubOnly, message));
@@ -658,6 +659,7 @@ fn writable(connection: &Connection, journal: &mut Journal, key: i64) -> Result<
     if let Some(log) = journal.own_log(gathered.space)
         && !gathered.document.is_open(&log.actor())
     {
+        // rule:new-log-refused
         journal.begin_anew(&log)?;
     }
     Ok(gathered)
@@ -752,6 +754,7 @@ impl Save {
         for (reference, part, payload) in self.parts {
             group.push(NewEntry {
                 kind: EntryKind::Part,
+                // rule:digest-modes
                 digest: DigestMode::Salted,
                 erasable: true,
                 record,
@@ -761,6 +764,7 @@ impl Save {
         }
         group.push(NewEntry {
             kind: EntryKind::Change,
+            // rule:digest-modes
             digest: DigestMode::Change,
             erasable: false,
             record,
@@ -801,5 +805,35 @@ fn refused(error: EditError) -> Error {
             "the record cannot be written on",
             error,
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lianxin_protocol::catalogue::Retention;
+
+    use super::*;
+
+    // rule:request-facts-only
+    #[test]
+    fn a_step_that_carries_texts_is_not_asked_for() {
+        let kind = Catalogue::standard().kind("opinion");
+        let kind = kind.unwrap_or_else(|| unreachable!());
+        let step = kind.transition("accept").unwrap_or_else(|| unreachable!());
+        let ready = |texts: BTreeMap<String, String>| Ready {
+            key: 1,
+            gathered: Gathered::new(RecordId([1; 16]), SpaceId([2; 32])),
+            kind,
+            step,
+            draft: Draft {
+                facts: BTreeMap::new(),
+                texts: BTreeMap::from([(Retention::Text, texts)]),
+                nested: Vec::new(),
+            },
+        };
+        assert!(ready(BTreeMap::new()).into_ask().is_ok());
+        let words = BTreeMap::from([("note".to_owned(), "路灯不亮".to_owned())]);
+        let refused = ready(words).into_ask().err().map(|error| error.code());
+        assert_eq!(refused, Some(Code::HubOnly));
     }
 }

@@ -151,6 +151,7 @@ impl Attendant {
                     return Some(Prepared::Bad(ErrorCode::BadFrame));
                 };
                 match run.verify(author, 0) {
+                    // rule:batch-space
                     Ok(run) if run.author().space != space => {
                         tracing::warn!(
                             "a batch of another space than its log was named in was dropped"
@@ -235,6 +236,7 @@ impl Prepared {
                 }
                 match ingested {
                     Ingested::Stored | Ingested::Known => {}
+                    // rule:gap-asked
                     Ingested::Gap { have } => answers.push(Answer::Want(log, have)),
                     Ingested::Forked {
                         proof: Some(proof), ..
@@ -262,6 +264,7 @@ impl Prepared {
                 if let Some((batch, end)) = &loaded {
                     // One fsync for all that is about to be sent of this log, not one a batch.
                     if let Some(tip) = journal.tip(&load.log) {
+                        // rule:offered-first
                         journal.offer(&load.log, tip.position())?;
                     }
                     // A receipt is of use only to who has the entries, so it follows the last of them:
@@ -284,6 +287,7 @@ impl Prepared {
             Self::Fork(proof) => {
                 let proven = journal.take_fork(connection, &proof)?;
                 let mut answers = vec![Answer::Judged(Taken::if_kept(proven == Proven::Kept))];
+                // rule:fork-asked-back
                 if let Proven::Elsewhere { from } = proven {
                     answers.push(Answer::Want(proof.log, from));
                 }
@@ -302,6 +306,7 @@ impl Prepared {
             }
             Self::Greeted => {
                 let mut wanted = journal.branches_wanted(connection)?;
+                // rule:missing-asked
                 wanted.extend(journal.payloads_wanted(connection)?);
                 let wants = wanted
                     .into_iter()

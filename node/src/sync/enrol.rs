@@ -51,6 +51,7 @@ pub async fn join(
         SocketAddr::from(([0_u16; 8], 0))
     };
     let endpoint = Endpoint::bind(any, device, |_| false)?;
+    // rule:enrol-file
     let dialled = endpoint.dial(address, pinned.map(|(_, hub)| hub)).await;
     let link = dialled.map_err(|error| match error.code() {
         Code::HubUnproven => error,
@@ -130,8 +131,11 @@ async fn ask(
         }
     };
     let unproven = || Error::new(Code::HubUnproven, "the other end does not know this invite");
+    // rule:enrol-hub-proof
     let proven = channel.hub_proof(&code.hub_proof_key(), &enrolled.network) == enrolled.proof;
+    // rule:enrol-file
     let expected = expected.is_none_or(|network| network == enrolled.network);
+    // rule:enrol-certificate
     if !proven || !expected || !enrolled.certificate.holds(&enrolled.network) {
         return Err(unproven());
     }
@@ -163,6 +167,7 @@ pub async fn admit(net: &Arc<Net>, link: &Link, enrol: Enrol) -> Result<Enrolled
         hub: &hub,
     };
     let holds = channel.device_proof_holds(&enrol.invite, &enrol.recipient, &enrol.proof);
+    // rule:enrol-device-proof
     if !holds {
         return Err(refused());
     }
@@ -184,6 +189,7 @@ pub async fn admit(net: &Arc<Net>, link: &Link, enrol: Enrol) -> Result<Enrolled
                 ..answer
             })
         },
+        // rule:enrol-durable
         move |result| drop(sender.send(result)),
     );
     receiver
@@ -199,15 +205,18 @@ pub(super) fn grant(
     device: DeviceKey,
 ) -> Result<()> {
     let refused = || Error::new(Code::InviteRefused, "an invite was refused");
+    // rule:enrol-invite-open
     if journal.authority().invite_user(&enrol.invite) == Some(device) {
         return Ok(());
     }
     let now_ms = clock::now_ms();
     let invite = journal
         .authority()
+        // rule:enrol-invite-open
         .open_invite(&enrol.invite)
         .cloned()
         .ok_or_else(refused)?;
+    // rule:enrol-invite-fresh
     if now_ms > invite.expires_ms {
         return Err(refused());
     }
@@ -216,6 +225,7 @@ pub(super) fn grant(
         device,
     };
     // What it wrote under an earlier grant goes on counting as it did.
+    // rule:order-places
     let places = if journal.authority().members().contains_key(&device) {
         journal.places_of(&device)
     } else {

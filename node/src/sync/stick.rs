@@ -63,6 +63,7 @@ pub fn admit(journal: &mut Journal, connection: &Connection, bytes: &[u8]) -> Re
     let request = own(journal, bytes)?;
     let refused = || Error::new(Code::InviteRefused, "an invite was refused");
     invites::proof_key(connection, &request.enrol.invite)?.ok_or_else(refused)?;
+    // rule:stick-invite
     enrol::grant(journal, connection, &request.enrol, request.device)?;
     let exporter = request.binding();
     let words = request.channel(&exporter).words_digest();
@@ -96,6 +97,7 @@ pub fn grant(journal: &mut Journal, connection: &Connection, bytes: &[u8]) -> Re
             from = end.len;
         }
         // What goes out on a stick was shown to a peer, like what goes out on a line.
+        // rule:offered-first
         journal.offer(&log, tip.position())?;
     }
     Ok(request.grant(&proof, enrolled, authority).encode())
@@ -110,6 +112,7 @@ fn own(journal: &Journal, bytes: &[u8]) -> Result<Request> {
     }
     let request = Request::decode(bytes)
         .map_err(|error| Error::because(Code::BadFile, "this is no request to join", error))?;
+    // rule:stick-to-this-hub
     if (request.network, request.hub) != (identity.network, identity.key()) {
         let message = "this request is to another hub";
         return Err(Error::new(Code::BadFile, message));
@@ -142,6 +145,7 @@ pub fn finish(journal: &mut Journal, connection: &Connection, bytes: &[u8]) -> R
     let request = Request::decode(&kept).map_err(|error| {
         Error::because(Code::StoreCorrupt, "the kept request is damaged", error)
     })?;
+    // rule:stick-answer
     if !grant.answers(&request, &code) {
         let message = "this answer is to another request, or not from the hub of the invite";
         return Err(Error::new(Code::HubUnproven, message));
@@ -156,6 +160,7 @@ pub fn finish(journal: &mut Journal, connection: &Connection, bytes: &[u8]) -> R
         let prepared = attendant.prepare(received, |log| known.get(log).copied());
         match prepared {
             Some(Prepared::Run(run, packed)) => runs.push(Prepared::Run(run, packed)),
+            // rule:stick-batches
             _ => return Err(bad_batch()),
         }
     }

@@ -137,6 +137,7 @@ impl Succession {
         let mut last = certificate;
         while let Some((log, end)) = last.trusted {
             // Versions fall from log to log, so this ends.
+            // rule:succession-falls
             let earlier = certified.get(&log).filter(|it| it.version < last.version);
             last = earlier.ok_or(Unsettled::Missing(log))?;
             before.push((log, end));

@@ -278,6 +278,7 @@ impl Authority {
                 if !self.invites.contains_key(&key) {
                     return Err(OrderError::Contradicts("no such invite"));
                 }
+                // rule:enrol-invite-open
                 if self.used.contains_key(&key) {
                     return Err(OrderError::Contradicts("the invite was used before"));
                 }
@@ -317,6 +318,7 @@ impl Authority {
                 "the serial number was given before",
             ));
         }
+        // rule:key-sound
         if !grant.device.is_sound() {
             return Err(OrderError::Contradicts("the device key is weak"));
         }

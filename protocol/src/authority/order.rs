@@ -101,6 +101,7 @@ pub(crate) fn read_cuts(reader: &mut Reader<'_>) -> Result<Vec<Cut>, DecodeError
     let mut cuts: Vec<Cut> = Vec::with_capacity(count);
     for _ in 0..count {
         let log = LogId(reader.fixed()?);
+        // rule:ascend
         if cuts.last().is_some_and(|last| last.log >= log) {
             return reader.fail("logs out of order");
         }

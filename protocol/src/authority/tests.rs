@@ -441,6 +441,7 @@ fn certified(version: u32, trusted: Option<(u8, u64)>) -> Certificate {
     Certificate::sign(&signer(200), version, device(100), trusted)
 }
 
+// rule:succession-falls
 #[test]
 fn the_highest_certificate_leads_back_through_what_is_trusted() {
     let logs = [
@@ -469,8 +470,16 @@ fn the_highest_certificate_leads_back_through_what_is_trusted() {
     );
     assert_eq!(places(&[1, 2, 4]), [(log(1), Some(6)), (log(4), None)]);
     assert_eq!(some(&[1, 3]), Err(Unsettled::Missing(log(2))));
+    // Only what has a lower version precedes.
+    let logs = BTreeMap::from([
+        (log(1), certified(5, None)),
+        (log(2), certified(4, Some((1, 9)))),
+        (log(3), certified(7, Some((2, 5)))),
+    ]);
+    assert_eq!(Succession::of(&logs), Err(Unsettled::Missing(log(1))));
 }
 
+// rule:succession-falls
 #[test]
 fn of_two_logs_with_one_version_none_goes_on_until_a_higher_one_comes() -> Folded {
     let mut logs = BTreeMap::from([
@@ -547,6 +556,7 @@ fn a_genesis_only_counts_and_malformed_orders_have_no_effect() -> Folded {
     Ok(())
 }
 
+// rule:key-sound
 #[test]
 fn serial_numbers_and_device_codes_are_never_given_twice() -> Folded {
     let mut fold = Fold::new()?;
@@ -579,6 +589,7 @@ fn site_codes_are_taken_once_and_a_site_may_be_renamed() -> Folded {
     Ok(())
 }
 
+// rule:enrol-invite-open
 #[test]
 fn an_invite_is_made_once_and_used_once() -> Folded {
     let mut fold = Fold::new()?;

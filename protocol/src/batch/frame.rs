@@ -72,6 +72,7 @@ pub(super) fn compress(bytes: &[u8]) -> Vec<u8> {
             .and_then(|it| it.compress(bytes).ok())
             .unwrap_or_default()
     });
+    // rule:batch-ratio-written
     if bytes.len() > packed.len().saturating_mul(limits::BATCH_RATIO_MAX) {
         stored_frame(bytes)
     } else {
@@ -107,6 +108,7 @@ fn decompress(bytes: &[u8], left: usize) -> Result<Vec<u8>, UnpackError> {
     let size = get_frame_content_size(bytes).ok().flatten();
     let size = size.and_then(|size| usize::try_from(size).ok());
     let most = bytes.len().saturating_mul(limits::BATCH_RATIO_MAX);
+    // rule:batch-bounds
     let size = size.filter(|size| *size <= left.min(most));
     let size = size.ok_or(UnpackError::Compression)?;
     let plain = DECOMPRESSOR.with_borrow_mut(|decompressor| {

@@ -411,6 +411,7 @@ fn squeezed(bytes: &[u8]) -> Vec<u8> {
     packed.unwrap_or_default()
 }
 
+// rule:batch-bounds
 #[test]
 fn a_section_that_unpacks_to_much_more_than_it_is_worth_is_refused_before_it_is_hashed() {
     let run = testing::Author::new(space_id(site_space()), 1, 1)
@@ -431,6 +432,7 @@ fn a_section_that_unpacks_to_much_more_than_it_is_worth_is_refused_before_it_is_
     assert!(unpack(&log, start, &main, Parts::Section(&[])).is_ok());
 }
 
+// rule:batch-ratio-written
 #[test]
 fn whatever_an_honest_device_writes_can_be_sent_and_read() -> Tested {
     let empty: Vec<_> = (0..62).map(|_| change_entry(&[1])).collect();
@@ -458,6 +460,7 @@ fn whatever_an_honest_device_writes_can_be_sent_and_read() -> Tested {
     Ok(())
 }
 
+// rule:batch-bounds
 #[test]
 fn a_bomb_is_refused_before_it_goes_off() {
     let log = testing::Author::new(space_id(site_space()), 1, 1).tail.log;

@@ -53,6 +53,7 @@ fn a_card_comes_back_however_it_was_copied() -> Tested {
     Ok(())
 }
 
+// rule:card-refused
 #[test]
 fn every_other_character_and_every_cut_of_a_card_is_noticed() -> Tested {
     let text = card()?.text();
@@ -66,6 +67,28 @@ fn every_other_character_and_every_cut_of_a_card_is_noticed() -> Tested {
     assert_eq!(Card::parse("7KQ4-M2XP-9TRB-4GHD-K"), Err(CardError::NotOne));
     let long = format!("{text}{}", " ".repeat(limits::CARD_TEXT_MAX));
     assert_eq!(Card::parse(&long), Err(CardError::NotOne));
+    // What fills up the last symbol is zeros.
+    let mut spare = 0;
+    for more in 0..5 {
+        let district = "A".repeat(more);
+        let text = Card {
+            district,
+            ..card()?
+        }
+        .text();
+        let (start, last) = text.split_at(text.len() - 1);
+        let last = base32::SYMBOLS
+            .iter()
+            .position(|it| last.as_bytes() == [*it]);
+        let bits = (text.len() - CARD.len()) * 5 % 8;
+        for bit in 0..bits {
+            let symbol = base32::SYMBOLS.get(last.unwrap_or_default() | 1 << bit);
+            let wrong = format!("{start}{}", char::from(*symbol.ok_or("no symbol")?));
+            assert_eq!(Card::parse(&wrong), Err(CardError::Damaged), "{wrong}");
+            spare += 1;
+        }
+    }
+    assert!(spare > 0);
     Ok(())
 }
 
@@ -109,6 +132,7 @@ impl Ends {
     }
 }
 
+// rule:stick-answer
 #[test]
 fn a_grant_answers_its_request_and_no_other() -> Tested {
     let (ends, code) = (ends(), code()?);
@@ -117,9 +141,13 @@ fn a_grant_answers_its_request_and_no_other() -> Tested {
     let grant = Grant::decode(&grant.encode())?;
     assert!(grant.answers(&request, &code));
     assert!(!grant.answers(&ends.request(2)?, &code), "another request");
-    let other = InviteCode::from_random([36; 10])
-        .or(InviteCode::from_random([35; 10]))
-        .ok_or("no code")?;
+    let renamed = Grant {
+        nonce: [2; 32],
+        ..grant.clone()
+    };
+    assert!(!renamed.answers(&request, &code), "another nonce");
+    let mut others = (0..37).filter_map(|n| InviteCode::from_random([n; 10]));
+    let other = others.find(|it| *it != code).ok_or("no code")?;
     assert!(!grant.answers(&request, &other), "another invite");
     let unproven = request.grant(&[0; 32], ends.enrolled(), Vec::new());
     assert!(
@@ -146,6 +174,7 @@ fn a_grant_answers_its_request_and_no_other() -> Tested {
     Ok(())
 }
 
+// rule:stick-signatures
 #[test]
 fn a_request_that_was_touched_is_refused_at_every_byte() -> Tested {
     let bytes = ends().request(1)?.encode();
@@ -161,6 +190,11 @@ fn a_request_that_was_touched_is_refused_at_every_byte() -> Tested {
         );
     }
     assert!(Request::decode(&[bytes.as_slice(), b"x"].concat()).is_err());
+    // Signed by the device, and the invite's proof is for another recipient.
+    let mut unproven = ends().request(1)?;
+    unproven.enrol.recipient = [10; 32];
+    unproven.signature = ends().device.sign(&hash::JOIN_REQUEST, &[&unproven.body()]);
+    assert!(Request::decode(&unproven.encode()).is_err());
     Ok(())
 }
 

@@ -7,6 +7,10 @@
 )]
 
 use super::*;
+use crate::codec::{Reader, Writer};
+use crate::identity::DeviceKey;
+use crate::limits;
+use crate::part::Part;
 use crate::space::Space;
 use crate::testing::{self, change_entry, part_entry, save, signer, site_space, space_id};
 
@@ -98,6 +102,7 @@ fn every_flipped_bit_of_a_header_is_refused() -> Tested {
     Ok(())
 }
 
+// rule:payload-fits
 #[test]
 fn every_flipped_bit_of_a_payload_and_every_other_length_is_refused() {
     let run = first_run();
@@ -292,6 +297,7 @@ fn a_log_hangs_on_its_own_id_even_when_its_author_is_known() {
     assert_eq!(run.verify(author, 0).err(), Some(ChainError::Link(0)));
 }
 
+// rule:genesis-id rule:genesis-key rule:key-sound
 #[test]
 fn a_genesis_stands_at_0_and_nowhere_else_and_names_its_log() {
     let space = space_id(site_space());
@@ -375,6 +381,7 @@ fn a_genesis_comes_back_and_its_truncations_do_not() -> Tested {
     Ok(())
 }
 
+// rule:newer-kept
 #[test]
 fn what_a_newer_version_wrote_verifies_and_is_written_back_as_it_came() -> Tested {
     let mut run = first_run();
@@ -422,6 +429,7 @@ fn flags_and_kinds_keep_every_bit() {
     }
 }
 
+// rule:payload-bound
 #[test]
 fn a_payload_beyond_the_limit_of_its_kind_is_refused_whole_or_absent() {
     let mut author = author();
@@ -434,6 +442,102 @@ fn a_payload_beyond_the_limit_of_its_kind_is_refused_whole_or_absent() {
     let mut absent = run;
     absent.entries[1].payload = None;
     assert_eq!(refusal(absent), Some(ChainError::Payload(1)));
+    for (kind, most) in [
+        (EntryKind::Change, limits::CHANGE_MAX),
+        (EntryKind::Request, limits::PAYLOAD_MAX),
+        (EntryKind::Other(200), limits::PAYLOAD_MAX),
+    ] {
+        let run = |len| {
+            let entry = NewEntry::plain(kind, vec![1; len]);
+            self::author().push(vec![entry]).cut().run().clone()
+        };
+        assert_eq!(refusal(run(most)), None, "{kind:?}");
+        assert_eq!(refusal(run(most + 1)), Some(ChainError::Payload(1)));
+    }
+}
+
+// rule:digest-checked
+#[test]
+fn flags_say_how_a_payload_is_checked_whatever_its_kind_is() {
+    let change = testing::change(&[1, 2, 3]);
+    for kind in [
+        EntryKind::Change,
+        EntryKind::Part,
+        EntryKind::Request,
+        EntryKind::Other(200),
+    ] {
+        for mode in [DigestMode::Plain, DigestMode::Salted, DigestMode::Change] {
+            let entry = NewEntry {
+                kind,
+                digest: mode,
+                erasable: false,
+                record: RecordId::NONE,
+                payload: change.clone(),
+            };
+            let run = author().push(vec![entry]).cut().run().clone();
+            assert_eq!(refusal(run.clone()), None, "{kind:?} {mode:?}");
+            for other in [DigestMode::Plain, DigestMode::Salted, DigestMode::Change] {
+                let mut wrong = run.clone();
+                wrong.entries[1].header.flags = Flags::new(other, false, false);
+                let refused = refusal(resigned(wrong, 1)).is_some();
+                assert_eq!(refused, other != mode, "{kind:?}: {mode:?} as {other:?}");
+            }
+        }
+    }
+}
+
+// rule:verdict-alike
+#[test]
+fn which_orders_a_log_was_begun_under_does_not_depend_on_where_its_runs_end() -> Tested {
+    let mut author = author();
+    let alone = author.clone().cut();
+    author.push(save(5));
+    let joined = author
+        .tail
+        .sign(&author.signer, (7, [8; 32]), 3 << 16)
+        .run()
+        .clone()
+        .verify(None, 0)?;
+    assert_ne!(
+        alone.run().checkpoint.authority_len,
+        joined.run().checkpoint.authority_len
+    );
+    assert_eq!(alone.first(), Some((1, [9; 32])));
+    assert_eq!(joined.first(), alone.first());
+    Ok(())
+}
+
+// rule:erase-payload
+#[test]
+fn an_erased_part_leaves_its_header_and_neither_salt_nor_words() -> Tested {
+    let (salt, words) = ([0xa5; 16], "路灯不亮");
+    let part = Part {
+        salt,
+        texts: [("body".to_owned(), words.to_owned())].into(),
+    };
+    let run = author()
+        .push(vec![part_entry(&part.encode()), change_entry(&[1])])
+        .cut()
+        .run()
+        .clone();
+    let mut erased = run.clone();
+    erased.entries[1].payload = None;
+    let verified = erased.clone().verify(None, 0)?;
+    assert_eq!(verified.ids(), run.clone().verify(None, 0)?.ids());
+    let held = |run: &Run, bytes: &[u8]| {
+        let mut writer = Writer::new();
+        for entry in &run.entries {
+            entry.header.write(&mut writer);
+            writer.fixed(entry.payload.as_deref().unwrap_or_default());
+        }
+        let all = writer.into_bytes();
+        all.windows(bytes.len()).any(|window| window == bytes)
+    };
+    for secret in [&salt[..], words.as_bytes()] {
+        assert!(held(&run, secret));
+        assert!(!held(&erased, secret));
+    }
+    Ok(())
 }
 
 #[test]

@@ -202,6 +202,7 @@ fn unknown_types_and_tails_of_newer_versions_are_passed_over() -> Tested {
     Ok(())
 }
 
+// rule:codec-length-first
 #[test]
 fn frame_lengths_are_bounded_before_anything_is_allocated() -> Tested {
     for code in 1..=13_u16 {
@@ -275,6 +276,7 @@ fn a_reader_does_not_keep_what_it_has_read() -> Tested {
     Ok(())
 }
 
+// rule:ascend
 #[test]
 fn vectors_are_sorted_and_flags_say_something() {
     let vector = |rows| {

@@ -107,6 +107,7 @@ fn every_swap_of_neighbouring_letters_or_digits_is_caught() {
     }
 }
 
+// rule:number-shape
 #[test]
 fn the_error_names_the_group_that_is_wrong() {
     for (typed, error) in [

@@ -50,6 +50,7 @@ fn a_receipt_covers_what_is_stored_and_not_held_back() {
     assert_eq!(receipt.reason(4), Some(Reason::Guard));
 }
 
+// rule:ascend
 #[test]
 fn receipts_that_contradict_themselves_are_refused() {
     let refused = |change: &dyn Fn(&mut Receipt)| {

@@ -190,6 +190,7 @@ impl Exchange {
         self.told
             .extend(told.map(|(log, tip)| (*log, Told::of(tip))));
         let mut frames: Vec<_> = rows
+            // rule:scale
             .chunks(limits::ROWS_MAX)
             .map(|rows| self.frame(rows.to_vec()))
             .collect();

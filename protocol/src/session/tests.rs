@@ -1019,6 +1019,7 @@ fn refused(node: &mut Node, code: ErrorCode) {
     assert_eq!(peer.closed(), Some(Close::Peer(code)));
 }
 
+// rule:version-common
 #[test]
 fn versions_that_have_nothing_in_common_are_refused_and_the_peer_learns_why() {
     for (min, max, fits) in [
@@ -1249,6 +1250,7 @@ fn a_batch_whose_log_nobody_named_and_one_that_is_forged_hold_nothing_up() {
 
 // ---- time ----
 
+// rule:hello-in-time
 #[test]
 fn a_peer_that_says_no_hello_is_left_after_five_seconds() {
     let (mut node, _) = station(1, 1);

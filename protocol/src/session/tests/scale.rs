@@ -142,6 +142,7 @@ fn meet(a: &mut Tips, b: &mut Tips) {
     assert_eq!(a.spaces, b.spaces);
 }
 
+// rule:scale
 #[test]
 fn a_hub_and_an_operator_of_two_thousand_sites_share_all_of_their_spaces() {
     let spaces = district(2_000);
@@ -162,6 +163,7 @@ fn a_hub_and_an_operator_of_two_thousand_sites_share_all_of_their_spaces() {
     assert_eq!(hub.session.stats().rounds, 1);
 }
 
+// rule:scale
 #[test]
 fn twenty_thousand_logs_of_one_space_come_whole_from_either_side() {
     let spaces = district(1);
