@@ -27,7 +27,7 @@ use lianxin_protocol::space::Space;
 use lianxin_protocol::verdict::{self, Held};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::ingest::Ingested;
+use super::ingest::{Ingested, run_from};
 use super::segments::{entry_key, founded};
 use super::{Journal, insert_part, insert_segment, mark_stale, read_receipt};
 use crate::error::{Code, Error, Result};
@@ -451,8 +451,8 @@ impl Journal {
         self.judge_log(connection, id, 0..end.len)
     }
 
-    /// Puts the branch of a pin in place of what stands in a log from where they part on, and keeps that as a branch. Of
-    /// a segment in which they part the branch must have all: it is asked for from there.
+    /// Puts the branch of a pin in place of what stands in a log from where they part on, and keeps that as a branch. A
+    /// segment in which they part is replaced whole: what precedes the branch there is the same on both.
     fn follow(
         &mut self,
         connection: &Connection,
@@ -475,10 +475,15 @@ impl Journal {
             if run.checkpoint.len <= at {
                 continue;
             }
-            if run.start.len > at {
+            let run = if run.start.len <= at {
+                run_from(run, at)
+            } else if run.start.len <= parts_at
+                && let Some(run) = joined(self.run_at(connection, id, at)?, run)
+            {
+                run
+            } else {
                 return Ok(());
-            }
-            let run = super::ingest::run_from(run, at);
+            };
             at = run.checkpoint.len;
             runs.push(run);
         }
@@ -580,8 +585,13 @@ impl Journal {
         }
         let sql = "DELETE FROM erasures WHERE by >= ?1 AND by < ?2";
         connection.execute(sql, [first, after])?;
-        let sql = "DELETE FROM arrivals WHERE hub = ?1 AND place >= ?2";
-        connection.execute(sql, params![log.key, from])?;
+        // The branch may be shorter, and is judged as far as it goes.
+        for sql in [
+            "DELETE FROM arrivals WHERE hub = ?1 AND place >= ?2",
+            "DELETE FROM exceptions WHERE log = ?1 AND first >= ?2",
+        ] {
+            connection.execute(sql, params![log.key, from])?;
+        }
         records
             .into_iter()
             .try_for_each(|record| forget(connection, record))
@@ -660,6 +670,21 @@ impl Journal {
             Error::because(Code::StoreCorrupt, "a stored fork proof is damaged", error)
         })
     }
+}
+
+/// A run of a branch with what stands in its log before it, if that makes no run that is too large.
+fn joined(before: Run, branch: Run) -> Option<Run> {
+    let same = |entry: &Entry| entry.header.seq < branch.start.len;
+    let before_it = before.entries.into_iter().take_while(same);
+    let entries: Vec<_> = before_it.chain(branch.entries).collect();
+    let bytes = entries.iter().map(|it| u64::from(it.header.payload_len));
+    let fits = entries.len() <= limits::BATCH_ENTRIES
+        && bytes.sum::<u64>() <= limits::BATCH_TARGET_BYTES as u64;
+    fits.then_some(Run {
+        start: before.start,
+        entries,
+        ..branch
+    })
 }
 
 /// Empties the row of a record of which no entry is in place any more.
