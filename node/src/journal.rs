@@ -37,7 +37,7 @@ use lianxin_protocol::identity::{DeviceKey, Signer};
 use lianxin_protocol::limits;
 use lianxin_protocol::log::{
     Author, Entry, EntryId, EntryKind, Genesis, GenesisReason, LogId, NewEntry, Position, RecordId,
-    Tail,
+    Run, Tail,
 };
 use lianxin_protocol::message::Tip;
 use lianxin_protocol::receipt::{Exception, Receipt};
@@ -884,16 +884,7 @@ impl Journal {
             let kept = if full { open } else { tail.clone() };
             let run = Tail { end, ..tail }.sign(&signer, authority, hlc);
             let first = run.run().start;
-            let count = u16::try_from(run.ids().len()).unwrap_or(u16::MAX);
-            let places = |record: &RecordId| segments::founded(connection, (key, log), record);
-            let main = batch::stored(run.run(), &batch::pack_main(run.run(), &places));
-            insert_segment(
-                connection,
-                entry_key(key, first.len)?,
-                count,
-                &first.head,
-                &main,
-            )?;
+            insert_run(connection, key, run.run())?;
             if let Some(known) = self.logs.get_mut(log) {
                 known.last_first = first.len;
             }
@@ -1041,6 +1032,15 @@ fn run_len(entries: &[Entry]) -> usize {
         count = index + 1;
     }
     count.max(1)
+}
+
+/// Stores a run whose parts are rows already as a segment, in place of one that begins where it does.
+fn insert_run(connection: &Connection, log: i64, run: &Run) -> Result<()> {
+    let count = u16::try_from(run.entries.len()).unwrap_or(u16::MAX);
+    let places = |record: &RecordId| segments::founded(connection, (log, &run.log), record);
+    let main = batch::stored(run, &batch::pack_main(run, &places));
+    let key = entry_key(log, run.start.len)?;
+    insert_segment(connection, key, count, &run.start.head, &main)
 }
 
 fn insert_segment(

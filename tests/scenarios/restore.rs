@@ -429,6 +429,34 @@ fn no_fork_takes_back_what_the_hub_has_said_it_has() -> Result<()> {
 }
 
 #[test]
+fn a_fork_of_single_entries_is_followed_though_it_lies_within_what_is_stored_as_one() -> Result<()>
+{
+    let mut world = World::with_stations(1, 2)?;
+    let ids = add_all(&mut world, A, &["一"])?;
+    let id = ids.first().context("no record")?;
+    for people in 1..4 {
+        world.set(A, id, json!({ "people_count": people }))?;
+        world.heal()?;
+    }
+    world.save(A, "fork")?;
+    world.set(A, id, json!({ "urgency": "urgent" }))?;
+    world.heal()?;
+    world.load(A, "fork", everything)?;
+    // One entry on each branch: the first that either side sends is the one that differs.
+    world.set(A, id, json!({ "urgency": "emergency_referred" }))?;
+    world.heal()?;
+    world.heal()?;
+    frozen_alike(&mut world, &[HUB, A, B])?;
+    for node in [HUB, A, B] {
+        let shown = world.show(node, id)?;
+        let urgency = shown.pointer("/fields/urgency").and_then(Value::as_str);
+        ensure!(urgency == Some("urgent"), "node {node}: {shown}");
+        world.sound(node)?;
+    }
+    world.agree(&[A, B])
+}
+
+#[test]
 fn a_hub_whose_directory_was_copied_gives_no_orders_that_nobody_follows() -> Result<()> {
     let mut world = World::with_stations(1, 1)?;
     let copy = clone_of(&mut world, HUB, "copy")?;

@@ -27,9 +27,9 @@ use lianxin_protocol::space::Space;
 use lianxin_protocol::verdict::{self, Held};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::ingest::Ingested;
-use super::segments::{entry_key, founded};
-use super::{Journal, insert_part, insert_segment, mark_stale, read_receipt};
+use super::ingest::{Ingested, run_from};
+use super::segments::entry_key;
+use super::{Journal, insert_part, insert_run, mark_stale, read_receipt};
 use crate::error::{Code, Error, Result};
 
 /// A log that is known to have forked.
@@ -461,7 +461,8 @@ impl Journal {
     }
 
     /// Puts the branch of a pin in place of what stands in a log from where they part on, and keeps that as a branch. Of
-    /// a segment in which they part the branch must have all: it is asked for from there.
+    /// a segment in which they part the branch must have all: it is asked for from there, and [`Journal::split`] ends the
+    /// segment where a run of the branch begins.
     fn follow(
         &mut self,
         connection: &Connection,
@@ -487,7 +488,7 @@ impl Journal {
             if run.start.len > at {
                 return Ok(());
             }
-            let run = super::ingest::run_from(run, at);
+            let run = run_from(run, at);
             at = run.checkpoint.len;
             runs.push(run);
         }
@@ -497,11 +498,7 @@ impl Journal {
         tracing::warn!(log = %hash::Hex(&id.prefix()), parts_at, "another branch of a log is followed");
         self.set_aside(connection, id, from)?;
         for run in &runs {
-            let first = entry_key(log.key, run.start.len)?;
-            let count = u16::try_from(run.entries.len()).unwrap_or(u16::MAX);
-            let places = |record: &RecordId| founded(connection, (log.key, id), record);
-            let main = batch::stored(run, &batch::pack_main(run, &places));
-            insert_segment(connection, first, count, &run.start.head, &main)?;
+            insert_run(connection, log.key, run)?;
             for entry in run
                 .entries
                 .iter()
@@ -589,8 +586,13 @@ impl Journal {
         }
         let sql = "DELETE FROM erasures WHERE by >= ?1 AND by < ?2";
         connection.execute(sql, [first, after])?;
-        let sql = "DELETE FROM arrivals WHERE hub = ?1 AND place >= ?2";
-        connection.execute(sql, params![log.key, from])?;
+        // The branch may be shorter, and is judged as far as it goes.
+        for sql in [
+            "DELETE FROM arrivals WHERE hub = ?1 AND place >= ?2",
+            "DELETE FROM exceptions WHERE log = ?1 AND first >= ?2",
+        ] {
+            connection.execute(sql, params![log.key, from])?;
+        }
         records
             .into_iter()
             .try_for_each(|record| forget(connection, record))
@@ -646,11 +648,65 @@ impl Journal {
             let mut branches = Branches::read(self, connection, id)?;
             !verdict::pins_to_fetch(&pins, &mut branches)?.is_empty()
         };
-        if !lacks {
+        if !lacks && !self.is_stuck(connection, id)? {
             return Ok(None);
         }
         // rule:pin-branch-asked
         Ok(Some((*id, self.boundary(connection, id, at)?)))
+    }
+
+    /// Whether the branch of a pin is held and not followed: its runs do not begin where segments here do.
+    fn is_stuck(&mut self, connection: &Connection, id: &LogId) -> Result<bool> {
+        let pins = self.authority.pins(id);
+        let key = self.logs.get(id).map_or(0, |log| log.key);
+        let receipt = read_receipt(connection, key)?.map(|receipt| receipt.stored);
+        let mut branches = Branches::read(self, connection, id)?;
+        Ok(verdict::branch_to_follow(&pins, receipt, &mut branches)?.is_some())
+    }
+
+    /// Ends a segment of a frozen log where a run ends that is in place, so that a branch which goes on from there can be
+    /// followed. Says whether it did.
+    pub(super) fn split(&mut self, connection: &Connection, run: &VerifiedRun) -> Result<bool> {
+        let (id, end) = (run.run().log, run.end());
+        let Some(log) = self.logs.get(&id).cloned() else {
+            return Ok(false);
+        };
+        let (Some(last), true) = (end.len.checked_sub(1), end.len < log.end.len) else {
+            return Ok(false);
+        };
+        let segment = self.segments.containing(connection, (log.key, &id), last)?;
+        let at = usize::try_from(end.len - segment.start.len).unwrap_or(usize::MAX);
+        let Some((before, after)) = segment.entries.split_at_checked(at) else {
+            return Ok(false);
+        };
+        if after.is_empty() || !self.is_stuck(connection, &id)? {
+            return Ok(false);
+        }
+        let pieces = [
+            (segment.start, before, &run.run().checkpoint),
+            (end, after, &segment.checkpoint),
+        ];
+        for (start, entries, checkpoint) in pieces {
+            let piece = Run {
+                log: id,
+                start,
+                entries: entries.to_vec(),
+                checkpoint: checkpoint.clone(),
+            };
+            insert_run(connection, log.key, &piece)?;
+        }
+        if let Some(known) = self.logs.get_mut(&id)
+            && known.last_first == segment.start.len
+        {
+            known.last_first = end.len;
+        }
+        self.segments.clear();
+        self.tails.remove(&id);
+        self.settle_fork(connection, &id)?;
+        if log.author.space == Space::Authority.id(&self.identity.network) {
+            self.fold_authority(connection)?;
+        }
+        Ok(true)
     }
 
     /// The proof that a log forked, for a peer that does not know it.

@@ -7,16 +7,17 @@ use lianxin_protocol::authority::Reason;
 use lianxin_protocol::batch::{self, Packed, Parts};
 use lianxin_protocol::limits;
 use lianxin_protocol::log::{
-    Entry, EntryId, EntryKind, ForkProof, GenesisReason, LogId, Position, RecordId, Run,
-    VerifiedRun,
+    Entry, EntryId, EntryKind, ForkProof, GenesisReason, LogId, Position, Run, VerifiedRun,
 };
 use lianxin_protocol::message::WireBatch;
 use lianxin_protocol::space::{Space, SpaceId};
 use rusqlite::{Connection, params};
 
 use super::payloads::{lacks_more_than_parts, note_missing};
-use super::segments::{Segment, entry_key, founded, part, split_key};
-use super::{Journal, insert_part, insert_segment, note_returned, quota, touch, touches_record};
+use super::segments::{Segment, entry_key, part, split_key};
+use super::{
+    Journal, insert_part, insert_run, insert_segment, note_returned, quota, touch, touches_record,
+};
 use crate::error::{Code, Error, Result};
 
 /// What became of a run.
@@ -93,9 +94,10 @@ impl Journal {
         }
         let frozen = self.logs.get(&id).and_then(|log| log.forked);
         let skip = match (found, frozen) {
-            (Place::Duplicate, _) => {
+            (Place::Duplicate, frozen) => {
                 let filled = self.fill(connection, &run)?;
-                return Ok(if filled {
+                let split = frozen.is_some() && self.split(connection, &run)?;
+                return Ok(if filled || split {
                     Ingested::Stored
                 } else {
                     Ingested::Known
@@ -192,10 +194,16 @@ impl Journal {
         } else {
             None
         };
+        let piece = |start, entries| Run {
+            log: id,
+            start,
+            entries,
+            checkpoint: run.run().checkpoint.clone(),
+        };
         let first = if let Some(segment) = joined {
             let mut entries = segment.entries.clone();
             entries.extend_from_slice(new);
-            self.write_run(connection, &id, log.key, segment.start, entries, run)?;
+            insert_run(connection, log.key, &piece(segment.start, entries))?;
             segment.start.len
         } else if skip == 0 {
             let start = run.run().start;
@@ -204,7 +212,7 @@ impl Journal {
             insert_segment(connection, key, packed.count, &start.head, &main)?;
             start.len
         } else {
-            self.write_run(connection, &id, log.key, log.end, new.to_vec(), run)?;
+            insert_run(connection, log.key, &piece(log.end, new.to_vec()))?;
             log.end.len
         };
         // An adoption names an entry: until that entry is here, it was believed.
@@ -219,33 +227,6 @@ impl Journal {
         self.unreceipted.insert(id);
         self.note_arrived(&id);
         self.judge_log(connection, &id, range)
-    }
-
-    fn write_run(
-        &self,
-        connection: &Connection,
-        id: &LogId,
-        key: i64,
-        start: Position,
-        entries: Vec<Entry>,
-        run: &VerifiedRun,
-    ) -> Result<()> {
-        let joined = Run {
-            log: *id,
-            start,
-            entries,
-            checkpoint: run.run().checkpoint.clone(),
-        };
-        let count = u16::try_from(joined.entries.len()).unwrap_or(u16::MAX);
-        let places = |record: &RecordId| founded(connection, (key, id), record);
-        let main = batch::stored(&joined, &batch::pack_main(&joined, &places));
-        insert_segment(
-            connection,
-            entry_key(key, start.len)?,
-            count,
-            &start.head,
-            &main,
-        )
     }
 
     // ---- reading entries ----

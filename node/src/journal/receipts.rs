@@ -170,6 +170,28 @@ impl Journal {
         Ok(false)
     }
 
+    /// Whether some receipt of a space may have been replaced since: it says otherwise of what does not count than is known
+    /// here. The hub signs anew when it judges anew, and tells whoever is connected then.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn doubts_receipts(&self, connection: &Connection, space: &SpaceId) -> Result<bool> {
+        if self.identity.authority.is_some() {
+            return Ok(false);
+        }
+        for (_, log) in self.logs_of(space) {
+            let Some(receipt) = read_receipt(connection, log.key)? else {
+                continue;
+            };
+            let mut known = withheld(connection, log.key)?;
+            known.retain(|it| it.range.start < receipt.stored.len);
+            if receipt.exceptions != known {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// How much of this device's own logs verified receipts cover.
     ///
     /// # Errors

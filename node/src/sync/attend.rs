@@ -41,7 +41,8 @@ pub fn shares(
             |verb| authority.permits(&me, *space, verb) && authority.permits(peer, *space, verb);
         let allowed = both(Verb::Read) || (starting && *space == Space::Authority);
         if allowed {
-            let lacks_receipts = journal.lacks_receipts(connection, id)?;
+            let lacks_receipts = journal.lacks_receipts(connection, id)?
+                || journal.doubts_receipts(connection, id)?;
             let share = Share {
                 space: *space,
                 logs: journal.tips(id),

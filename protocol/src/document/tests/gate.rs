@@ -361,16 +361,18 @@ fn predecessors_and_actors_are_looked_for_among_the_ancestors_alone() -> TestRes
     Ok(())
 }
 
-#[test]
-fn a_flood_fills_its_own_share_and_nobody_elses() -> TestResult {
-    let (mut document, first) = opinion()?;
-    let at = places(&first)?;
-    let mut offered = vec![offer(1, open(&first, &ANNA)?)];
-    let mut before = (first.hash, open(&first, &ANNA)?.max_op());
-    let text = "x".repeat(60_000);
-    for seq in 1..=20 {
+/// The founding change and so many changes of Eve, each of which puts the title anew.
+fn flood(
+    first: &RawChange,
+    count: u64,
+    text: &str,
+) -> Result<Vec<Offered>, Box<dyn std::error::Error>> {
+    let at = places(first)?;
+    let mut offered = vec![offer(1, open(first, &ANNA)?)];
+    let mut before = (first.hash, open(first, &ANNA)?.max_op());
+    for seq in 1..=count {
         let own = [(before.1, 0)];
-        let put = HandOp::put(Some((at.fields, 1)), "title", &text);
+        let put = HandOp::put(Some((at.fields, 1)), "title", text);
         let put = put.over(if seq > 1 { &own } else { &[] });
         let made = HandMade {
             deps: vec![before.0],
@@ -385,6 +387,32 @@ fn a_flood_fills_its_own_share_and_nobody_elses() -> TestResult {
         before = (raw.hash, before.1 + 1);
         offered.push(offer(seq, open(&raw, &EVE)?));
     }
+    Ok(offered)
+}
+
+#[test]
+fn a_log_that_has_written_as_many_changes_as_it_may_leaves_the_others_theirs() -> TestResult {
+    let (mut document, first) = opinion()?;
+    let most = limits::RECORD_CHANGES_MAX;
+    let mut offered = flood(&first, most as u64 + 1, "x")?;
+    let hub = document.edit(&BEN, &set("title", "y"))?;
+    offered.push(offer(1, open(&hub, &BEN)?));
+
+    let built = Document::build(offered);
+
+    let refused = built.fates.iter().filter(|it| **it != Fate::Counts);
+    assert_eq!(refused.count(), 1);
+    assert_eq!(
+        built.fates.get(most + 1),
+        Some(&Fate::Refused(Refusal::Full))
+    );
+    Ok(())
+}
+
+#[test]
+fn a_flood_fills_its_own_share_and_nobody_elses() -> TestResult {
+    let (mut document, first) = opinion()?;
+    let mut offered = flood(&first, 20, &"x".repeat(60_000))?;
     // The hub knew nothing of it.
     let step = Edit {
         events: vec![event("h", "accept", 2)],
