@@ -115,11 +115,7 @@ fn what_a_revoked_device_wrote_beyond_its_cut_is_held_back_everywhere_until_adop
             shown.pointer("/fields/urgency") == Some(&json!("urgent")),
             "the edit is lost"
         );
-        ensure!(
-            text(&shown, "state") == "merged",
-            "node {node}: {}",
-            text(&shown, "state")
-        );
+        ensure!(text(&shown, "state") == "merged", "node {node}: {shown}",);
         world.sound(node)?;
     }
     shows(&mut world, &[HUB, A, B], beyond_cut, true)?;

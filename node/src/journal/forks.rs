@@ -96,9 +96,13 @@ impl Row {
     }
 
     fn keep(&self, connection: &Connection, log: i64) -> Result<()> {
+        // Of two runs that end alike the longer one is kept.
         let mut statement = connection.prepare_cached(
-            "INSERT OR REPLACE INTO branches (log, head, first, start, main, parts)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            "INSERT INTO branches (log, head, first, start, main, parts)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+             ON CONFLICT (log, head) DO UPDATE
+             SET first = excluded.first, start = excluded.start, main = excluded.main, parts = excluded.parts
+             WHERE excluded.first < first",
         )?;
         let Self { head, start, .. } = self;
         let row = params![log, head, start.len, start.head, self.main, self.parts];
@@ -282,8 +286,8 @@ impl Journal {
         })
     }
 
-    /// Takes a run of a frozen log if it can lead to a pinned place that is not here, and follows the pin once its
-    /// branch is whole.
+    /// Takes a run of a frozen log if it can lead to a pinned place that is not here, or that is here and cannot be followed,
+    /// and follows the pin once its branch is whole.
     pub(super) fn take_branch(
         &mut self,
         connection: &Connection,
@@ -303,7 +307,8 @@ impl Journal {
             (lacks, full, loose)
         };
         let key = self.logs.get(&id).map_or(0, |log| log.key);
-        if !lacks || (full && loose.is_empty()) {
+        let wanted = lacks || self.is_stuck(connection, &id)?;
+        if !wanted || (full && loose.is_empty()) {
             return Ok(Ingested::Known);
         }
         if full {

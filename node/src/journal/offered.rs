@@ -10,7 +10,7 @@
 //! says nothing of the kind: the program ends with the cause, and nothing is closed.
 //!
 //! A log that must not be written on is sealed here: what was found once, by a missing file or from a peer, holds after
-//! the next start as well.
+//! the next start as well. That is a matter of one directory: who looks at a copy closes nothing in the original.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -244,6 +244,9 @@ impl Offered {
             if let Some((_, there)) = read(outside)? {
                 shown.join(there);
             }
+            for mark in shown.marks.values_mut() {
+                mark.seal = Seal::Open;
+            }
             store::replace_private(outside, &encode(&self.place, &shown))?;
         }
         store::replace_private(&self.path, &encode(&self.place, &self.shown))
@@ -423,17 +426,17 @@ mod tests {
         copied.give("YJ", 2026, 8);
         copied.keep_given()?;
         assert_eq!(open(&here, Some(&outside))?.0.last_number("YJ", 2026), 8);
-        // What a hub gave up it does not wait for again, in whichever file it is read.
-        let mut given_up = open(&here, Some(&outside))?.0;
-        given_up.seal(Seal::GivenUp, [(LOG, at(1))])?;
-        assert_eq!(given_up.lengths().count(), 0);
-        given_up.seal(Seal::Sealed, [(LOG, at(1))])?;
-        put(&early)?;
-        let again = open(&here, Some(&outside))?.0;
+        // What is sealed or given up is so in its own directory alone.
+        let mut given_up = open(&copy, Some(&outside))?.0;
+        for seal in [Seal::Sealed, Seal::GivenUp, Seal::Sealed] {
+            given_up.seal(seal, [(LOG, at(1))])?;
+        }
+        let (again, _) = open(&copy, Some(&outside))?;
         assert_eq!(
             (to(&again), again.lengths().count()),
             (Some((6, Seal::GivenUp)), 0)
         );
+        assert_eq!(to(&open(&here, Some(&outside))?.0), Some((6, Seal::Open)));
         // What was in memory before the copy gave its number does not lower it.
         offered.raise(LOG, at(9))?;
         assert_eq!(open(&here, Some(&outside))?.0.last_number("YJ", 2026), 8);
