@@ -971,10 +971,17 @@ impl World {
             return Ok(true);
         }
         if end.attendant.settles(&end.session) {
-            let (node, peer) = (end.node, end.peer);
-            self.transact(node, |journal, connection| {
-                journal.peer_agrees(connection, &peer)
+            let (node, peer, has_taken) = (end.node, end.peer, end.attendant.has_taken());
+            let doubted = self.transact(node, |journal, connection| {
+                attend::agrees(journal, connection, &peer, has_taken)
             })?;
+            let end = self
+                .links
+                .get_mut(at)
+                .and_then(|link| link.ends.get_mut(side));
+            if let Some(end) = end {
+                attend::share_again(&mut end.session, doubted);
+            }
         }
         let sent = self.transmit(at, side);
         let taken = self.deliver(at, side);

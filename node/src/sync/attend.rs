@@ -136,6 +136,12 @@ impl Attendant {
         settles
     }
 
+    /// Whether anything verified came over this connection: orders may be among it.
+    #[must_use]
+    pub fn has_taken(&self) -> bool {
+        !self.authors.is_empty()
+    }
+
     /// Unpacks and verifies. Entries of another space than the one in which the peer named their log have no
     /// business here. `known` gives the author of a log that is stored.
     pub fn prepare(
@@ -365,6 +371,39 @@ pub fn moved(session: &mut Session, moved: &Moved, peer_is_hub: bool) {
     }
     for receipt in moved.receipts.iter().filter(|_| !peer_is_hub) {
         session.push_receipt(receipt.clone());
+    }
+}
+
+/// Settles what a peer has claimed, and gives the spaces of which receipts are to be asked for anew: what the session has
+/// brought of orders may say otherwise than they do, and the hub tells only whoever is connected when it judges.
+///
+/// # Errors
+/// The store cannot be read or written.
+pub fn agrees(
+    journal: &mut Journal,
+    connection: &Connection,
+    peer: &DeviceKey,
+    has_taken: bool,
+) -> Result<Vec<(SpaceId, Share)>> {
+    journal.peer_agrees(connection, peer)?;
+    let mut doubted = Vec::new();
+    if has_taken {
+        for (id, share) in shares(journal, connection, peer)? {
+            if journal.doubts_receipts(connection, &id)? {
+                doubted.push((id, share));
+            }
+        }
+    }
+    Ok(doubted)
+}
+
+/// Offers spaces again, with what this side lacks there now.
+pub fn share_again(session: &mut Session, shares: Vec<(SpaceId, Share)>) {
+    for (id, share) in shares {
+        if session.shared().contains(&id) {
+            session.withdraw(&id);
+            session.share(id, share);
+        }
     }
 }
 

@@ -60,6 +60,7 @@ pub struct Summary {
 enum Done {
     Answers(Vec<Answer>),
     Shares(Vec<(SpaceId, lianxin_protocol::session::Share)>),
+    Doubted(Vec<(SpaceId, lianxin_protocol::session::Share)>),
     Lacking(bool),
     Failed(Error),
 }
@@ -243,10 +244,13 @@ impl<'a> Talk<'a> {
     fn tend(&mut self) -> Option<Duration> {
         let peer = self.peer;
         if self.attendant.settles(&self.session) {
+            let (has_taken, reply) = (self.attendant.has_taken(), self.done.clone());
             self.net.writer.write(
-                move |journal, connection| journal.peer_agrees(connection, &peer),
-                |result| {
-                    if let Err(error) = result {
+                move |journal, connection| attend::agrees(journal, connection, &peer, has_taken),
+                move |result| match result {
+                    Ok(doubted) if doubted.is_empty() => {}
+                    Ok(doubted) => drop(reply.send(Done::Doubted(doubted))),
+                    Err(error) => {
                         tracing::warn!(error = %error.chain(), "cannot note that a peer agrees");
                     }
                 },
@@ -287,6 +291,7 @@ impl<'a> Talk<'a> {
         match answer {
             Done::Answers(all) => all.into_iter().for_each(|it| it.apply(&mut self.session)),
             Done::Shares(shares) => attend::apply_shares(&mut self.session, shares),
+            Done::Doubted(shares) => attend::share_again(&mut self.session, shares),
             // Nothing is missing: this session has done what it was for.
             Done::Lacking(false) if self.session.is_in_sync() => self.session.bye(),
             // Asked again when a commit has moved something.
