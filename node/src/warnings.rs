@@ -104,16 +104,4 @@ impl Warning {
         let code = self.code();
         json!({ "code": code.text(), "message": message, "hint": code.hint() })
     }
-
-    /// For pages: the id of the words, and the number in them. What concerns another device stands beside that device.
-    #[must_use]
-    pub const fn words(self) -> Option<(&'static str, u64)> {
-        match self {
-            Self::AwaitsCard => Some(("warning-awaits-card", 0)),
-            Self::Unsettled => Some(("warning-two-hubs", 0)),
-            Self::Lacks(count) => Some(("warning-lacks", count)),
-            Self::Blocked => Some(("warning-blocked", 0)),
-            Self::Device(..) => None,
-        }
-    }
 }

@@ -123,6 +123,18 @@ fn to_login(parts: &Parts) -> Response {
 
 // ---- the frame ----
 
+/// What people are told of a warning; what concerns another device stands beside that device.
+fn warned(lang: Lang, warning: Warning) -> Option<String> {
+    let (id, count) = match warning {
+        Warning::AwaitsCard => ("warning-awaits-card", 0),
+        Warning::Unsettled => ("warning-two-hubs", 0),
+        Warning::Lacks(count) => ("warning-lacks", count),
+        Warning::Blocked => ("warning-blocked", 0),
+        Warning::Device(..) => return None,
+    };
+    Some(lang.say(id, &[("count", count.into())]))
+}
+
 /// One item of the main menu.
 pub(super) struct Item {
     pub(super) href: &'static str,
@@ -229,8 +241,8 @@ impl Page {
             .collect();
         // The station may wait for the hub to confirm it 待入网.
         let unconfirmed = role.is_none().then(|| lang.say("unconfirmed-note", &[]));
-        let warnings = Warning::all(journal).into_iter().filter_map(Warning::words);
-        let warnings = warnings.map(|(id, count)| lang.say(id, &[("count", count.into())]));
+        let warnings = Warning::all(journal).into_iter();
+        let warnings = warnings.filter_map(|warning| warned(lang, warning));
         let notes = warnings.chain(unconfirmed).collect();
         Ok(Self {
             lang,
