@@ -13,7 +13,7 @@ use crate::limits;
 /// What an entry is. Numbers are for ever; unknown ones are kept and passed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum EntryKind {
-    /// First entry of a log: [`Genesis`].
+    /// First entry of a log: [`Genesis`](crate::log::Genesis).
     Genesis,
     /// One uncompressed Automerge change.
     Change,
