@@ -93,6 +93,8 @@ codes! {
     Offered = "LX-1009", Failed, "look after the disk and start again; if the file is lost for good, remove it: the device then goes on in new logs";
     /// A store that was put back.
     StoreBehind = "LX-1010", Partial, "go on working and leave the line connected: what the hub has of it comes back by itself";
+    /// The database was removed or replaced while it was in use.
+    StoreGone = "LX-1011", Failed, "nothing was acknowledged since; put the database back, or rename the rescued copy to lianxin.db while nothing runs";
     /// No network in this data directory.
     NotEnrolled = "LX-2001", NotEnrolled, "run `lianxin hub init` or `lianxin join` first, or name the right --data";
     /// Not an invite code.
@@ -231,6 +233,7 @@ impl Error {
                 | Code::StoreKey
                 | Code::StoreCorrupt
                 | Code::Offered
+                | Code::StoreGone
                 | Code::Internal
         )
     }

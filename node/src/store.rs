@@ -270,6 +270,37 @@ impl Making {
     }
 }
 
+/// The database as it was when it was opened. A file that somebody removes or puts another in the place of goes on
+/// taking writes, and is gone with the process. It is looked at by its name: to open it once more and close it would
+/// take SQLite's locks from it.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    path: PathBuf,
+    found: (u64, u64),
+}
+
+impl Watched {
+    /// Whether it still has its name.
+    pub(crate) fn is_there(&self) -> bool {
+        found_at(&self.path).is_ok_and(|found| found == self.found)
+    }
+}
+
+/// What tells a file from another of the same name.
+#[cfg(unix)]
+fn found_at(path: &Path) -> Result<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt as _;
+    let about = std::fs::metadata(path).map_err(error::file(path))?;
+    Ok((about.dev(), about.ino()))
+}
+
+/// What tells a file from another of the same name: no open file can be removed here.
+#[cfg(not(unix))]
+fn found_at(path: &Path) -> Result<(u64, u64)> {
+    std::fs::metadata(path).map_err(error::file(path))?;
+    Ok((0, 0))
+}
+
 /// Whether an open file is the one that has this name.
 #[cfg(unix)]
 fn is_at(file: &File, path: &Path) -> Result<bool> {
@@ -357,6 +388,13 @@ impl Store {
         let connection = self.connect(false)?;
         migrate(&connection)?;
         Ok(connection)
+    }
+
+    /// The database as it is now.
+    pub(crate) fn watch(&self) -> Result<Watched> {
+        let path = self.directory.join(DATABASE);
+        let found = found_at(&path)?;
+        Ok(Watched { path, found })
     }
 
     /// A connection that cannot write.
@@ -500,6 +538,21 @@ fn sync_directory(directory: &Path) -> Result<()> {
 fn restrict(path: &Path, mode: u32) -> Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).map_err(error::file(path))
+}
+
+/// Copies a database that is open and has lost its name, encrypted as it is, and gives the copy's path.
+///
+/// # Errors
+/// The directory is gone as well, or there is no room.
+pub(crate) fn rescue(connection: &Connection, directory: &Path) -> Result<PathBuf> {
+    let path = directory.join(format!("rescued-{}.db", clock::now_ms()));
+    let to = path.to_str().ok_or_else(|| {
+        let message = "the data directory has a name that is not Unicode";
+        Error::new(Code::File, message)
+    })?;
+    connection.execute("VACUUM INTO ?1", [to])?;
+    restrict(&path, 0o600)?;
+    Ok(path)
 }
 
 /// One value of the `meta` table.

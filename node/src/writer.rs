@@ -12,6 +12,7 @@
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -24,7 +25,7 @@ use crate::error::{Code, Error, Result};
 use crate::journal::{Journal, Moved};
 use crate::records::{self, Projection};
 use crate::requests;
-use crate::store::{Lock, Store};
+use crate::store::{self, Lock, Store, Watched};
 
 /// Jobs that wait for the writer before senders wait too.
 const QUEUE: usize = 256;
@@ -41,6 +42,8 @@ pub struct Writer {
     connection: Connection,
     /// The write path.
     pub journal: Journal,
+    directory: PathBuf,
+    database: Watched,
     /// A transaction failed and what it left in memory could not be replaced.
     broken: bool,
     _lock: Lock,
@@ -57,6 +60,8 @@ impl Writer {
         let journal = Journal::open(&connection, store.directory())?;
         Ok(Self {
             connection,
+            directory: store.directory().to_owned(),
+            database: store.watch()?,
             journal,
             broken: false,
             _lock: lock,
@@ -77,6 +82,7 @@ impl Writer {
         &mut self,
         work: impl FnOnce(&mut Journal, &Connection) -> Result<R>,
     ) -> Result<R> {
+        self.is_there()?;
         // One snapshot for many statements, which also takes the file's locks once.
         let begun = self.connection.execute_batch("BEGIN");
         let done = work(&mut self.journal, &self.connection);
@@ -110,7 +116,33 @@ impl Writer {
             Ok(_) => self.journal.committed(),
             Err(_) => self.roll_back()?,
         }
+        // Looked at after the commit: what was committed to a file that has no name is not durable.
+        self.is_there()?;
         done
+    }
+
+    /// Whether the database is where it was opened.
+    fn is_there(&self) -> Result<()> {
+        if self.database.is_there() {
+            return Ok(());
+        }
+        let message = "the database was removed or replaced while it was in use";
+        Err(Error::new(Code::StoreGone, message))
+    }
+
+    /// Ends the process, which can keep nothing any more, with the cause, and with a copy of what the database held.
+    fn end(&self) -> ! {
+        match store::rescue(&self.connection, &self.directory) {
+            Ok(path) => {
+                tracing::error!(copy = %path.display(), "the database was removed or replaced while it was in use; what it held is in a copy; the program ends")
+            }
+            Err(error) => {
+                tracing::error!(error = %error.chain(), "the database was removed or replaced while it was in use, and no copy can be made; the program ends")
+            }
+        }
+        // Whoever waits for an answer is told first.
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        std::process::exit(Code::StoreGone.kind().exit_code().into());
     }
 
     fn roll_back(&mut self) -> Result<()> {
@@ -367,6 +399,9 @@ fn run(writer: &mut Writer, queue: &Receiver<Job>, shown: &WriterThread, publish
                 });
                 if let Err(error) = done {
                     tracing::error!(error = %error.chain(), "the store cannot be read");
+                    if error.code() == Code::StoreGone {
+                        writer.end();
+                    }
                 }
             }
             Job::Write(work, failed) => {
@@ -439,6 +474,9 @@ fn run_group(
                 .chain(unstarted)
             {
                 failed(Error::new(error.code(), error.chain()));
+            }
+            if error.code() == Code::StoreGone {
+                writer.end();
             }
         }
     }

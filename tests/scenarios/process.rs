@@ -532,3 +532,64 @@ fn what_was_shown_and_cannot_be_read_ends_the_program_and_closes_nothing() -> Re
     ])?;
     network.hub_stops()
 }
+
+#[test]
+fn a_database_that_is_removed_under_the_program_takes_no_more_and_is_rescued() -> Result<()> {
+    let mut network = Network::new()?;
+    network.hub_stops()?;
+    let station = network.station.clone();
+    for replaced in [false, true] {
+        let daemon = station.run(LOOPBACK)?;
+        let name = format!("kept-{replaced}");
+        let kept = numbers(&station, &[&name])?;
+        let database = station.directory.join("lianxin.db");
+        let aside = network.scratch.join("aside");
+        std::fs::rename(&database, &aside)?;
+        if replaced {
+            std::fs::copy(&aside, &database)?;
+        }
+        // It is refused, or the program has noticed by itself and ended.
+        let refused = station.feed(
+            &["record", "add", "--kind", "opinion", "--file", "-"],
+            opinion("lost").to_string(),
+        )?;
+        ensure!(
+            refused.exit == 2 || refused.exit == 5 || refused.exit == 7,
+            "{}: {}",
+            refused.exit,
+            refused.json
+        );
+        let ended = daemon.ends()?;
+        ensure!(ended.0 == Some(2), "it ended with {ended:?}");
+        ensure!(ended.1.contains("removed or replaced"), "{}", ended.1);
+        let rescued: Vec<_> = std::fs::read_dir(&station.directory)?
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter(|path| {
+                path.file_name()
+                    .is_some_and(|name| name.to_string_lossy().starts_with("rescued-"))
+            })
+            .collect();
+        let [rescued] = &rescued[..] else {
+            anyhow::bail!("{} copies", rescued.len());
+        };
+        for name in ["lianxin.db", "lianxin.db-wal", "lianxin.db-shm"] {
+            drop(std::fs::remove_file(station.directory.join(name)));
+        }
+        std::fs::rename(rescued, &database)?;
+        let there: BTreeSet<_> = station
+            .records()?
+            .iter()
+            .map(|it| it["number"].to_string())
+            .collect();
+        for number in kept {
+            ensure!(
+                there.contains(&format!("\"{number}\"")),
+                "{number} is not in the copy: {there:?}"
+            );
+        }
+        ensure!(station.ok(&["verify"])?["bad"] == json!([]));
+    }
+    network.hub_back()?;
+    station.call(&["sync"])?.exits(0)?;
+    network.hub_stops()
+}

@@ -584,6 +584,18 @@ impl Daemon {
         Ok(())
     }
 
+    /// Waits until it ends by itself, and gives its exit code and all that it logged.
+    ///
+    /// # Errors
+    /// It does not end in time.
+    pub fn ends(mut self) -> Result<(Option<i32>, String)> {
+        let status = wait(&mut self.child, START)?;
+        for thread in std::mem::take(&mut self.threads) {
+            thread.join().map_err(|_| anyhow!("a reader panicked"))?;
+        }
+        Ok((status.code(), self.log()))
+    }
+
     /// SIGKILL.
     ///
     /// # Errors
