@@ -58,6 +58,9 @@ enum Verb {
     /// Invites for new devices (hub; an operator's PC asks it)
     #[command(subcommand)]
     Invite(InviteVerb),
+    /// Where this device looks for its hub
+    #[command(subcommand)]
+    Peer(Peer),
     /// Join a network with an invite
     Join(Join),
     /// Run the node until it is told to stop
@@ -148,6 +151,15 @@ enum Hub {
         /// There is no device left that could be heard first
         #[arg(long)]
         alone: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Peer {
+    /// Look for the hub at this address first; a running lianxin does within a minute
+    Add {
+        /// HOST:PORT
+        address: String,
     },
 }
 
@@ -508,6 +520,7 @@ fn carry_out(cli: Cli) -> Result<u8> {
             root: Secret::new(&setup::root_of_card(&card)?),
             alone,
         },
+        Verb::Peer(Peer::Add { address }) => Command::PeerAdd { address },
         Verb::Site(Site::Create { name, kind, code }) => Command::SiteCreate { name, kind, code },
         Verb::Record(Record::Set { id, file }) => Command::RecordSet {
             id,

@@ -29,7 +29,7 @@ use crate::requests;
 use crate::store;
 use crate::sync::stick;
 
-use orders::{hub_resume, invite_create, site_create};
+use orders::{hub_resume, invite_create, peer_add, site_create};
 use record::{
     export_page, kind_of, known_kind, record_add, record_json, record_list, request_json,
     saved_reply,
@@ -87,6 +87,8 @@ pub enum Command {
     },
     /// Hub: orders are given again after it was restored or copied.
     HubResume { root: Secret, alone: bool },
+    /// Looks for the hub at this address first.
+    PeerAdd { address: String },
     /// The request with which a device that waits 待入网 asks the hub on a stick.
     JoinRequest,
     /// Takes the hub's answer to it, in hexadecimal digits.
@@ -158,6 +160,7 @@ impl Command {
             Self::SiteCreate { .. } => "site-create",
             Self::InviteCreate { .. } => "invite-create",
             Self::HubResume { .. } => "hub-resume",
+            Self::PeerAdd { .. } => "peer-add",
             Self::JoinRequest => "join-request",
             Self::JoinFinish { .. } => "join",
             Self::InviteAdmit { .. } => "invite-admit",
@@ -188,6 +191,7 @@ impl Command {
             Self::SiteCreate { .. }
                 | Self::InviteCreate { .. }
                 | Self::HubResume { .. }
+                | Self::PeerAdd { .. }
                 | Self::JoinRequest
                 | Self::JoinFinish { .. }
                 | Self::InviteAdmit { .. }
@@ -215,6 +219,7 @@ impl Command {
                 expires_hours,
             } => invite_create(journal, connection, &site, &role, expires_hours),
             Self::HubResume { root, alone } => hub_resume(journal, connection, &root, alone),
+            Self::PeerAdd { address } => peer_add(connection, &address),
             Self::JoinRequest => {
                 let request = stick::request(journal, connection)?;
                 let words = stick::words_of(&request)?;

@@ -98,6 +98,7 @@ impl Node {
 
     /// Keeps a session with the hub open.
     pub fn follow(&self, addresses: Vec<String>, hub: DeviceKey) {
+        let addresses = move || std::future::ready(addresses.clone());
         tokio::spawn(Arc::clone(&self.net).keep(addresses, hub, self.stop.subscribe()));
     }
 
@@ -109,7 +110,7 @@ impl Node {
         let hub = self
             .writer
             .after_wait(|_, connection| setup::hub_of(connection))?;
-        let Some((hub, addresses)) = hub else {
+        let Some((hub, _)) = hub else {
             return Ok(());
         };
         let writer = self.writer.clone();
@@ -133,7 +134,17 @@ impl Node {
                     () = tokio::time::sleep(wait) => {}
                 }
             }
-            drop(writer);
+            // Where the hub is may be told while this runs. A stopped writer knows of nowhere.
+            let addresses = move || {
+                let (sender, receiver) = tokio::sync::oneshot::channel();
+                writer.after(move |_, connection| drop(sender.send(setup::hub_of(connection))));
+                async move {
+                    match receiver.await {
+                        Ok(Ok(Some((_, addresses)))) => addresses,
+                        _ => Vec::new(),
+                    }
+                }
+            };
             net.keep(addresses, hub, stop).await;
         });
         Ok(())
@@ -222,10 +233,11 @@ impl Node {
 
 // ---- one session ----
 
-/// One session with each known peer: the hub, at the first of its addresses that answers.
+/// One session with each known peer: the hub, at the first of its addresses where it answers, or at `peer`, which is kept
+/// as the first of them if it does.
 ///
 /// # Errors
-/// [`Code::HubUnreachable`]; the store fails.
+/// [`Code::HubUnreachable`], or [`Code::HubUnproven`] where somebody else answers; the store fails.
 pub async fn sync_once(net: &Arc<Net>, writer: &WriterThread, peer: Option<&str>) -> Result<Reply> {
     let hub = writer.after_wait(|_, connection| setup::hub_of(connection))?;
     let Some((hub, mut addresses)) = hub else {
@@ -238,25 +250,37 @@ pub async fn sync_once(net: &Arc<Net>, writer: &WriterThread, peer: Option<&str>
     if !setup::confirm(writer).await? {
         return Err(unreachable(&addresses));
     }
-    let mut summary = None;
-    for address in &addresses {
-        let Ok(address) = setup::resolve(address) else {
-            continue;
+    let (mut summary, mut impostor) = (None, None);
+    'all: for name in &addresses {
+        let found = match setup::resolve_all(name) {
+            Ok(found) => found,
+            // What somebody has just typed is to be corrected; what is kept may be known again tomorrow.
+            Err(error) if peer.is_some() => return Err(error),
+            Err(_) => continue,
         };
-        let (_keep, stop) = watch::channel(false);
-        match net.session(address, hub, Until::InSync, stop).await {
-            Ok(done) if done.connected => {
-                summary = Some(done);
-                break;
+        for address in found {
+            let (_keep, stop) = watch::channel(false);
+            match net.session(address, hub, Until::InSync, stop).await {
+                Ok(done) if done.connected => {
+                    summary = Some((name, done));
+                    break 'all;
+                }
+                Ok(_) => {}
+                Err(error) => match error.code() {
+                    Code::Connection | Code::Address => {
+                        tracing::debug!(error = %error.chain(), "no answer");
+                    }
+                    Code::HubUnproven => impostor = Some(error),
+                    _ => return Err(error),
+                },
             }
-            Ok(_) => {}
-            Err(error) if error.code() == Code::Connection => {
-                tracing::debug!(error = %error.chain(), "no answer");
-            }
-            Err(error) => return Err(error),
         }
     }
-    let summary = summary.ok_or_else(|| unreachable(&addresses))?;
+    let Some((name, summary)) = summary else {
+        return Err(impostor.unwrap_or_else(|| unreachable(&addresses)));
+    };
+    let name = name.clone();
+    writer.write_wait(move |_, connection| setup::hub_found(connection, &name))?;
     report(writer, &hub, &summary)
 }
 

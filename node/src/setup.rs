@@ -25,7 +25,7 @@ use crate::journal::{Identity, Journal};
 use crate::reply::with_schema;
 use crate::store::{self, Making, Store};
 use crate::sync::enrol::{self, Joined};
-pub use crate::sync::resolve;
+pub use crate::sync::{resolve, resolve_all};
 use crate::writer::{Writer, WriterThread};
 
 /// Where a hub listens unless told otherwise.
@@ -33,6 +33,9 @@ pub const DEFAULT_LISTEN: &str = "0.0.0.0:7443";
 
 /// Key under which a store keeps where its pages were meant to be.
 pub const WEB_KEPT: &str = "web_listen";
+
+/// Key under which a device keeps the addresses of its hub, the likeliest first.
+const HUB_KEPT: &str = "hub_addresses";
 
 /// Stands in a store whose pending invite the hub has answered: it is asked no more, or the four words would change.
 const ANSWERED: &str = "invite_answered";
@@ -480,7 +483,7 @@ fn fill_member(making: &Making, member: Member<'_>) -> Result<Store> {
         store::set_meta(connection, "age_seed", &member.age_seed)?;
         store::set_meta(connection, "device_code", member.device_code.as_bytes())?;
         let addresses = json!(member.addresses).to_string();
-        store::set_meta(connection, "hub_addresses", addresses.as_bytes())?;
+        store::set_meta(connection, HUB_KEPT, addresses.as_bytes())?;
         if let Some(hub) = member.hub {
             store::set_meta(connection, "hub_key", &hub.0)?;
         }
@@ -586,7 +589,7 @@ pub async fn confirm(writer: &WriterThread) -> Result<bool> {
         };
         let hub = store::meta(connection, "hub_key")?;
         let age = store::meta(connection, "age_seed")?;
-        let addresses = text("hub_addresses")?.unwrap_or_default();
+        let addresses = text(HUB_KEPT)?.unwrap_or_default();
         let identity = journal.identity().clone();
         Ok(Some((code, hub, age, addresses, identity)))
     })?;
@@ -624,13 +627,40 @@ pub async fn confirm(writer: &WriterThread) -> Result<bool> {
     Ok(false)
 }
 
+/// Most addresses that a device keeps of its hub: those of some years.
+const HUB_ADDRESSES: usize = 8;
+
+/// Keeps where the hub was found, or is said to be, as the first place to look for it.
+///
+/// # Errors
+/// The store cannot be written.
+pub fn hub_found(connection: &rusqlite::Connection, address: &str) -> Result<Vec<String>> {
+    let (_, mut addresses) = hub_of(connection)?.ok_or_else(|| {
+        Error::new(
+            Code::HubOnly,
+            "a hub follows nobody: give the address to its stations",
+        )
+    })?;
+    if addresses.first().is_none_or(|first| first != address) {
+        addresses.retain(|known| known != address);
+        addresses.insert(0, address.to_owned());
+        addresses.truncate(HUB_ADDRESSES);
+        store::set_meta(
+            connection,
+            HUB_KEPT,
+            json!(addresses).to_string().as_bytes(),
+        )?;
+    }
+    Ok(addresses)
+}
+
 /// The hub that a device follows: its key and addresses.
 ///
 /// # Errors
 /// The store cannot be read.
 pub fn hub_of(connection: &rusqlite::Connection) -> Result<Option<(DeviceKey, Vec<String>)>> {
     let key = store::meta(connection, "hub_key")?.and_then(|key| <[u8; 32]>::try_from(key).ok());
-    let addresses = store::meta(connection, "hub_addresses")?;
+    let addresses = store::meta(connection, HUB_KEPT)?;
     let addresses = addresses.and_then(|bytes| serde_json::from_slice(&bytes).ok());
     Ok(key.map(|key| (DeviceKey(key), addresses.unwrap_or_default())))
 }

@@ -72,13 +72,21 @@ pub struct Net {
 /// # Errors
 /// [`Code::Address`] when it names nothing.
 pub fn resolve(address: &str) -> Result<SocketAddr> {
-    let message = || format!("`{address}` is no address of the form HOST:PORT");
-    let mut found = address
-        .to_socket_addrs()
-        .map_err(|error| Error::because(Code::Address, message(), error))?;
-    found
-        .next()
-        .ok_or_else(|| Error::new(Code::Address, message()))
+    let first = resolve_all(address)?.into_iter().next();
+    first.ok_or_else(|| Error::new(Code::Address, format!("`{address}` names no address")))
+}
+
+/// All addresses that a name has, of either family.
+///
+/// # Errors
+/// [`Code::Address`].
+pub fn resolve_all(address: &str) -> Result<Vec<SocketAddr>> {
+    let found = address.to_socket_addrs().map_err(|error| {
+        let message =
+            format!("`{address}` is no address of the form HOST:PORT, or nobody knows it");
+        Error::because(Code::Address, message, error)
+    })?;
+    Ok(found.collect())
 }
 
 impl Net {
@@ -195,20 +203,22 @@ impl Net {
     }
 
     /// Keeps a session with a peer open: dials, and dials again after a wait that doubles and varies,
-    /// so that a thousand stations do not come back at once.
-    pub async fn keep(
+    /// so that a thousand stations do not come back at once. `addresses` is asked each time, and names are looked up each
+    /// time: a laptop meets another network every day.
+    pub async fn keep<F>(
         self: Arc<Self>,
-        addresses: Vec<String>,
+        addresses: impl Fn() -> F + Send,
         expect: DeviceKey,
         mut stop: watch::Receiver<bool>,
-    ) {
+    ) where
+        F: Future<Output = Vec<String>> + Send,
+    {
         let mut wait_ms = *BACKOFF_MS.start();
         while !*stop.borrow() {
-            for address in &addresses {
-                // Names are looked up each time: a laptop meets another network every day.
-                let Ok(address) = resolve(address) else {
-                    continue;
-                };
+            let found = addresses().await;
+            let found = found.iter().filter_map(|it| resolve_all(it).ok()).flatten();
+            let found: Vec<_> = found.collect();
+            for address in found {
                 match self
                     .session(address, expect, Until::Stopped, stop.clone())
                     .await

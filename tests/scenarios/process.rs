@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, ensure};
 use lianxin_node::store::Store;
 use lianxin_node::writer::Writer;
 use lianxin_tests::process::{
-    CANARY, Device, LOOPBACK, Network, PATIENCE, Random, Started, now, opinion,
+    CANARY, Device, LOOPBACK, Network, PATIENCE, Random, Started, now, opinion, text,
 };
 use lianxin_tests::world::copy_files;
 use serde_json::{Value, json};
@@ -592,4 +592,111 @@ fn a_database_that_is_removed_under_the_program_takes_no_more_and_is_rescued() -
     network.hub_back()?;
     station.call(&["sync"])?.exits(0)?;
     network.hub_stops()
+}
+
+#[test]
+fn a_hub_that_was_moved_is_resumed_with_its_card_and_lets_devices_in() -> Result<()> {
+    let mut network = Network::new()?;
+    let station = network.station.clone();
+    numbers(&station, &["before"])?;
+    station.call(&["sync"])?.exits(0)?;
+    network.hub_stops()?;
+    let moved = Device::new(network.scratch.join("moved"));
+    copy_files(&network.hub.directory, &moved.directory, |name| {
+        name != "lock"
+    })?;
+    let site = [
+        "site",
+        "create",
+        "--name",
+        "第二站",
+        "--kind",
+        "workstation",
+        "--code",
+        "EM2",
+    ];
+    moved.call(&site)?.fails(6, "LX-2013")?;
+    let status = moved.call(&["status"])?.exits(1)?;
+    ensure!(status["warnings"][0]["code"] == "LX-2013", "{status}");
+    let other = Device::new(network.scratch.join("other"));
+    let wrong = text(&network.scratch.join("wrong"))?;
+    other.ok(&[
+        "hub",
+        "init",
+        "--name",
+        "别的街道",
+        "--recovery-out",
+        &wrong,
+    ])?;
+    let junk = network.scratch.write("junk", "{}")?;
+    for card in [&wrong, &junk] {
+        moved
+            .call(&["hub", "resume", "--card", card, "--alone"])?
+            .fails(4, "LX-2011")?;
+    }
+    let card = text(&network.scratch.join("card"))?;
+    moved
+        .call(&["hub", "resume", "--card", &card])?
+        .fails(3, "LX-2012")?;
+    let daemon = moved.run(LOOPBACK)?;
+    let address = daemon.address.to_string();
+    numbers(&station, &["meanwhile"])?;
+    station.call(&["sync", "--peer", &address])?.exits(0)?;
+    moved.call(&site)?.fails(6, "LX-2013")?;
+    let resumed = moved.ok(&["hub", "resume", "--card", &card])?;
+    ensure!(resumed["certificate"] == 2, "{resumed}");
+    moved
+        .call(&["hub", "resume", "--card", &card])?
+        .fails(4, "LX-3007")?;
+    moved.ok(&site)?;
+    let invite = moved.ok(&["invite", "create", "--site", "EM2", "--role", "station"])?;
+    let code = invite["invite"].as_str().context("no invite")?;
+    let second = Device::new(network.scratch.join("second"));
+    second.ok(&["join", code, "--hub", &address])?;
+    numbers(&second, &["after"])?;
+    for station in [&station, &second] {
+        station.call(&["sync", "--peer", &address])?.exits(0)?;
+    }
+    station.equals(&moved)?;
+    ensure!(moved.records()?.len() == 3);
+    moved.call(&["status"])?.exits(0)?;
+    daemon.stop()
+}
+
+#[test]
+fn a_hub_that_has_another_address_is_found_there_again() -> Result<()> {
+    let mut network = Network::new()?;
+    let station = network.station.clone();
+    station.call(&["sync"])?.exits(0)?;
+    network.hub_stops()?;
+    // Once it was found by hand it is found without.
+    let daemon = network.hub.run(LOOPBACK)?;
+    let second = daemon.address.to_string();
+    ensure!(second != network.address);
+    numbers(&station, &["one"])?;
+    station.call(&["sync"])?.exits(3)?;
+    station.call(&["sync", "--peer", &second])?.exits(0)?;
+    numbers(&station, &["two"])?;
+    station.call(&["sync"])?.exits(0)?;
+    daemon.stop()?;
+    // A running daemon looks where it is told to.
+    let station_runs = station.run(LOOPBACK)?;
+    let daemon = network.hub.run(LOOPBACK)?;
+    let third = daemon.address.to_string();
+    numbers(&station, &["three"])?;
+    for wrong in ["nowhere", "host:", ":7443", "host:0", "host:70000"] {
+        station.call(&["peer", "add", wrong])?.fails(4, "LX-4003")?;
+    }
+    let added = station.ok(&["peer", "add", &third])?;
+    ensure!(
+        added["addresses"] == json!([third, second, network.address]),
+        "{added}"
+    );
+    station.until(&["status"], |it| it.json["unreceipted"] == 0)?;
+    station_runs.stop()?;
+    network
+        .hub
+        .call(&["peer", "add", &third])?
+        .fails(6, "LX-2006")?;
+    daemon.stop()
 }

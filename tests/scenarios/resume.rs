@@ -4,24 +4,14 @@
 use anyhow::{Context as _, Result, ensure};
 use lianxin_node::command::Command;
 use lianxin_node::error::Code;
-use lianxin_protocol::authority::{Order, SiteKind, Unsettled};
+use lianxin_protocol::authority::Unsettled;
 use lianxin_protocol::identity::Signer;
-use lianxin_protocol::space::SiteId;
-use lianxin_tests::world::{HUB, code_of, copy_files, text};
+use lianxin_tests::world::{HUB, code_of, copy_files, site, text};
 use lianxin_tests::{Wire, World};
 use serde_json::Value;
 
 const A: usize = 1;
 const B: usize = 2;
-
-fn site(n: u8) -> Order {
-    Order::Site {
-        site: SiteId([n; 16]),
-        code: format!("EM{n}"),
-        name: "测试站".to_owned(),
-        kind: SiteKind::Workstation,
-    }
-}
 
 /// The sites that a node knows, beside the first.
 fn sites(world: &mut World, node: usize) -> Result<Vec<String>> {

@@ -2,29 +2,20 @@
 
 use anyhow::{Context as _, Result, ensure};
 use lianxin_node::command::Command;
-use lianxin_protocol::authority::{Certificate, Order, SiteKind, Unsettled};
+use lianxin_protocol::authority::{Certificate, Order, Unsettled};
 use lianxin_protocol::batch;
 use lianxin_protocol::identity::Signer;
 use lianxin_protocol::log::{
     EntryKind, Genesis, GenesisReason, LogId, NewEntry, Position, Tail, VerifiedRun,
 };
 use lianxin_protocol::message::WireBatch;
-use lianxin_protocol::space::{SiteId, Space};
+use lianxin_protocol::space::Space;
 use lianxin_tests::World;
-use lianxin_tests::world::{HUB, text};
+use lianxin_tests::world::{HUB, site, text};
 use serde_json::{Value, json};
 
 const A: usize = 1;
 const B: usize = 2;
-
-fn site(n: u8) -> Order {
-    Order::Site {
-        site: SiteId([n; 16]),
-        code: format!("EM{n}"),
-        name: "测试站".to_owned(),
-        kind: SiteKind::Workstation,
-    }
-}
 
 /// The hub's authority log and where it ends.
 fn first_log(world: &mut World) -> Result<(LogId, Position)> {

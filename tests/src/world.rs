@@ -25,7 +25,7 @@ use lianxin_node::store::Store;
 use lianxin_node::sync::attend::{self, Attendant};
 use lianxin_node::writer::Writer;
 use lianxin_protocol::archive::{Audit, Report};
-use lianxin_protocol::authority::{Grant, Order, Role};
+use lianxin_protocol::authority::{Grant, Order, Role, SiteKind};
 use lianxin_protocol::batch::{self, Parts};
 use lianxin_protocol::hash;
 use lianxin_protocol::identity::{DeviceKey, InviteCode, Signer};
@@ -1531,6 +1531,17 @@ fn as_newer(frame: &[u8]) -> Vec<Vec<u8>> {
         vec![frame, unknown]
     } else {
         vec![unknown.clone(), frame, unknown]
+    }
+}
+
+/// An order that adds site `EMn`.
+#[must_use]
+pub fn site(n: u8) -> Order {
+    Order::Site {
+        site: SiteId([n; 16]),
+        code: format!("EM{n}"),
+        name: "测试站".to_owned(),
+        kind: SiteKind::Workstation,
     }
 }
 

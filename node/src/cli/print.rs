@@ -16,6 +16,11 @@ pub(super) fn text(value: &Value) -> String {
         "record-history" => history(value),
         "status" => status(value),
         "hub-init" => hub_init(value),
+        "hub-resume" => format!(
+            "this hub gives orders again: certificate {}, {} entries before it go on to hold\n",
+            number(value, "certificate"),
+            number(value, "trusted"),
+        ),
         "join" => join(value),
         "invite-create" => invite(value),
         "verify" => verify(value),

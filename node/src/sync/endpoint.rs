@@ -15,7 +15,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -79,12 +79,14 @@ static RESET_KEY: Context = Context::new("lianxin 1 stateless reset key");
 static RESET_TOKEN: Context = Context::new("lianxin 1 stateless reset token");
 static CONNECTION_ID: Context = Context::new("lianxin 1 connection id");
 
-/// One UDP socket that serves and dials.
+/// One UDP socket that serves and dials, and one more that only dials once a peer has an address of the other family.
 ///
 /// Connections live on in their [`Link`]s after it is dropped; [`Endpoint::close`] ends them.
 #[derive(Debug)]
 pub struct Endpoint {
     quinn: quinn::Endpoint,
+    /// Of the family that the socket does not reach.
+    other: Mutex<Option<quinn::Endpoint>>,
     party: Party,
     half_open: Arc<HalfOpen>,
     /// [`CONNECTIONS_MAX`] and [`HANDSHAKE_TIMEOUT`]; tests reach smaller ones sooner.
@@ -134,6 +136,7 @@ impl Endpoint {
             })?;
         Ok(Self {
             quinn,
+            other: Mutex::default(),
             party,
             half_open: Arc::default(),
             bounds: (CONNECTIONS_MAX, HANDSHAKE_TIMEOUT),
@@ -165,7 +168,7 @@ impl Endpoint {
             .transport_config(transport()?)
             .token_store(Arc::new(quinn::NoneTokenStore));
         let connecting = self
-            .quinn
+            .towards(address)?
             .connect_with(config, address, NO_NAME)
             .map_err(|error| Error::because(Code::Address, attempted.as_str(), error))?;
         let opened = in_time(self.bounds.1, async {
@@ -181,6 +184,28 @@ impl Endpoint {
             }
             Err(error) => Err(error.into_error(&attempted)),
         }
+    }
+
+    /// The socket that reaches an address.
+    fn towards(&self, address: SocketAddr) -> Result<quinn::Endpoint> {
+        if self.local_address()?.is_ipv4() == address.is_ipv4() {
+            return Ok(self.quinn.clone());
+        }
+        let mut other = self.other.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(other) = other.as_ref() {
+            return Ok(other.clone());
+        }
+        let any: SocketAddr = if address.is_ipv4() {
+            (Ipv4Addr::UNSPECIFIED, 0).into()
+        } else {
+            (Ipv6Addr::UNSPECIFIED, 0).into()
+        };
+        let made = quinn::Endpoint::client(any).map_err(|error| {
+            let family = if address.is_ipv4() { "IPv4" } else { "IPv6" };
+            let message = format!("this computer has no {family}, and {address} is of it");
+            Error::because(Code::Address, message, error)
+        })?;
+        Ok(other.insert(made).clone())
     }
 
     /// The next caller that is let in as far as the handshake, which is done by
@@ -220,11 +245,21 @@ impl Endpoint {
     /// Ends all links, says goodbye and waits until the peers know, for a second at most. Bytes that
     /// were written and not confirmed may be lost: see [`SendHalf::finish`].
     pub async fn close(&self) {
-        self.quinn.close(VarInt::from_u32(0), b"");
-        if timeout(CLOSE_TIMEOUT, self.quinn.wait_idle())
-            .await
-            .is_err()
-        {
+        let other = self
+            .other
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let all = [Some(self.quinn.clone()), other];
+        let idle = async {
+            for endpoint in all.iter().flatten() {
+                endpoint.close(VarInt::from_u32(0), b"");
+            }
+            for endpoint in all.iter().flatten() {
+                endpoint.wait_idle().await;
+            }
+        };
+        if timeout(CLOSE_TIMEOUT, idle).await.is_err() {
             tracing::debug!("some peers were not seen to hear the goodbye");
         }
     }

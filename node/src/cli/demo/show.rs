@@ -121,7 +121,9 @@ async fn board(network: &mut Network, plan: &Plan<'_>) -> Result<()> {
             for (cable, net) in cables.iter().zip(&nets).skip(1) {
                 let follow = |stopped| {
                     let net = Arc::clone(net);
-                    tokio::spawn(net.keep(vec![address.clone()], hub_key, stopped));
+                    let address = address.clone();
+                    let at = move || std::future::ready(vec![address.clone()]);
+                    tokio::spawn(net.keep(at, hub_key, stopped));
                     Ok(())
                 };
                 cable.put(follow, hub_on && cable.on())?;

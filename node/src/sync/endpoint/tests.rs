@@ -211,6 +211,30 @@ async fn a_refused_device_reads_an_error_and_never_data() -> Outcome {
 }
 
 #[tokio::test]
+async fn an_address_of_the_other_family_is_reached_or_the_cause_is_named() -> Outcome {
+    let any = SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), 0);
+    let station = endpoint(STATION)?;
+    let Ok(hub) = Endpoint::bind(any, &device(HUB), |_| false) else {
+        // This computer has no IPv6, and says so.
+        let error = station.dial(SocketAddr::new(any.ip(), 7443), None).await;
+        let error = error.err().ok_or("there is nobody")?;
+        assert_eq!(error.code(), Code::Address, "{}", error.chain());
+        return Ok(());
+    };
+    let (here, there) = linked(&station, &hub, Some(key(HUB))).await?;
+    assert_eq!((here.peer, there.peer), (key(HUB), key(STATION)));
+    assert!(here.address.is_ipv6() && there.address.is_ipv6());
+    // And the other way round, with the socket that is there already.
+    let other = endpoint(OTHER)?;
+    let (here, there) = linked(&hub, &other, Some(key(OTHER))).await?;
+    assert_eq!((here.peer, there.peer), (key(OTHER), key(HUB)));
+    assert!(linked(&station, &hub, Some(key(HUB))).await.is_ok());
+    hub.close().await;
+    station.close().await;
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_key_without_its_private_half_is_refused() -> Outcome {
     // Shows the station's key, signs with another.
     let shown = party(STATION)?.client(None)?;
