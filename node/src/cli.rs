@@ -73,6 +73,9 @@ enum Verb {
     /// What operators' PCs ask of the hub
     #[command(subcommand)]
     Request(RequestVerb),
+    /// What is kept and does not count
+    #[command(subcommand)]
+    Quarantine(Quarantine),
     /// One session with the hub, now
     Sync {
         /// Only this address
@@ -151,6 +154,22 @@ enum Hub {
         /// There is no device left that could be heard first
         #[arg(long)]
         alone: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Quarantine {
+    /// List it
+    List,
+    /// Show the records of one line of the list
+    Show {
+        /// As the list has it
+        id: String,
+    },
+    /// Let it count (hub)
+    Adopt {
+        /// As the list has it
+        id: String,
     },
 }
 
@@ -520,6 +539,9 @@ fn carry_out(cli: Cli) -> Result<u8> {
             root: Secret::new(&setup::root_of_card(&card)?),
             alone,
         },
+        Verb::Quarantine(Quarantine::List) => Command::QuarantineList,
+        Verb::Quarantine(Quarantine::Show { id }) => Command::QuarantineShow { id },
+        Verb::Quarantine(Quarantine::Adopt { id }) => Command::QuarantineAdopt { id },
         Verb::Peer(Peer::Add { address }) => Command::PeerAdd { address },
         Verb::Site(Site::Create { name, kind, code }) => Command::SiteCreate { name, kind, code },
         Verb::Record(Record::Set { id, file }) => Command::RecordSet {

@@ -6,6 +6,7 @@
 //! and [`crate::cli`].
 
 mod orders;
+mod quarantine;
 mod record;
 mod whole;
 
@@ -131,6 +132,12 @@ pub enum Command {
     RecordShow { id: String },
     /// Shows every change of a record.
     RecordHistory { id: String },
+    /// Lists what is kept and does not count.
+    QuarantineList,
+    /// Shows the records of one such thing.
+    QuarantineShow { id: String },
+    /// Hub: lets it count.
+    QuarantineAdopt { id: String },
     /// Lists what operators' PCs have asked of the hub, newest first.
     RequestList { limit: Option<usize> },
     /// The one-screen truth. A record without receipt needs attention after these minutes.
@@ -172,6 +179,9 @@ impl Command {
             Self::RecordList { .. } => "record-list",
             Self::RecordShow { .. } => "record-show",
             Self::RecordHistory { .. } => "record-history",
+            Self::QuarantineList => "quarantine-list",
+            Self::QuarantineShow { .. } => "quarantine-show",
+            Self::QuarantineAdopt { .. } => "quarantine-adopt",
             Self::RequestList { .. } => "request-list",
             Self::Status { .. } => "status",
             Self::Digest => "digest",
@@ -192,6 +202,7 @@ impl Command {
                 | Self::InviteCreate { .. }
                 | Self::HubResume { .. }
                 | Self::PeerAdd { .. }
+                | Self::QuarantineAdopt { .. }
                 | Self::JoinRequest
                 | Self::JoinFinish { .. }
                 | Self::InviteAdmit { .. }
@@ -219,6 +230,9 @@ impl Command {
                 expires_hours,
             } => invite_create(journal, connection, &site, &role, expires_hours),
             Self::HubResume { root, alone } => hub_resume(journal, connection, &root, alone),
+            Self::QuarantineList => quarantine::list(journal, connection),
+            Self::QuarantineShow { id } => quarantine::show(journal, connection, &id),
+            Self::QuarantineAdopt { id } => quarantine::adopt(journal, connection, &id),
             Self::PeerAdd { address } => peer_add(connection, &address),
             Self::JoinRequest => {
                 let request = stick::request(journal, connection)?;

@@ -237,7 +237,8 @@ impl Node {
 /// as the first of them if it does.
 ///
 /// # Errors
-/// [`Code::HubUnreachable`], or [`Code::HubUnproven`] where somebody else answers; the store fails.
+/// [`Code::Address`] for what can be no address, [`Code::HubUnreachable`], or [`Code::HubUnproven`] where somebody else
+/// answers; the store fails.
 pub async fn sync_once(net: &Arc<Net>, writer: &WriterThread, peer: Option<&str>) -> Result<Reply> {
     let hub = writer.after_wait(|_, connection| setup::hub_of(connection))?;
     let Some((hub, mut addresses)) = hub else {
@@ -245,6 +246,7 @@ pub async fn sync_once(net: &Arc<Net>, writer: &WriterThread, peer: Option<&str>
         return Ok(Reply { value, exit: 0 });
     };
     if let Some(peer) = peer {
+        crate::sync::is_address(peer)?;
         addresses = vec![peer.to_owned()];
     }
     if !setup::confirm(writer).await? {
@@ -252,11 +254,9 @@ pub async fn sync_once(net: &Arc<Net>, writer: &WriterThread, peer: Option<&str>
     }
     let (mut summary, mut impostor) = (None, None);
     'all: for name in &addresses {
-        let found = match setup::resolve_all(name) {
-            Ok(found) => found,
-            // What somebody has just typed is to be corrected; what is kept may be known again tomorrow.
-            Err(error) if peer.is_some() => return Err(error),
-            Err(_) => continue,
+        // A name that nobody knows today may be known again tomorrow.
+        let Ok(found) = setup::resolve_all(name) else {
+            continue;
         };
         for address in found {
             let (_keep, stop) = watch::channel(false);

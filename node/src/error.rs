@@ -147,6 +147,10 @@ codes! {
     RecordUnsound = "LX-3011", Failed, "show it to the hub; the other records are not concerned";
     /// A save that is larger than what this device may still write into the record.
     RecordFull = "LX-3012", Refused, "save it in smaller pieces";
+    /// Nothing is held back under this name.
+    NotHeld = "LX-3016", Usage, "`lianxin quarantine list` shows what is held back";
+    /// What is held back and cannot be let count.
+    NotAdopted = "LX-3015", Refused, "look at it with `lianxin quarantine show`, and record anew what is worth keeping";
     /// Words that stay as they were registered.
     Fixed = "LX-3014", Usage, "nothing was changed: add to the words with the step `supplement`";
     /// Several records have one number: a device has copied it.

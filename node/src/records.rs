@@ -180,7 +180,7 @@ impl Reader {
             segments: &mut self.segments,
             logs: &mut self.logs,
         };
-        let gathered = gather(&snapshot, &mut entries, key)?;
+        let gathered = gather(&snapshot, &mut entries, key, false)?;
         snapshot.finish()?;
         Ok(gathered)
     }
@@ -195,10 +195,55 @@ pub fn gather_written(
     journal: &mut Journal,
     key: i64,
 ) -> Result<Gathered> {
-    gather(connection, journal, key)
+    gather(connection, journal, key, false)
 }
 
-fn gather(connection: &Connection, entries: &mut impl Entries, key: i64) -> Result<Gathered> {
+/// Gathers what was written of a record, whatever of it counts by rights and cuts: for people who look at what is held
+/// back, and for nothing else.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn gather_held(connection: &Connection, journal: &mut Journal, key: i64) -> Result<Gathered> {
+    gather(connection, journal, key, true)
+}
+
+/// Gathers what entries that are not in place say of a record.
+#[must_use]
+pub fn gather_entries(id: RecordId, log: LogId, author: Author, entries: &[Entry]) -> Gathered {
+    let of_record = entries.iter().filter(|entry| entry.header.record == id);
+    let placed = of_record.map(|entry| Placed {
+        key: 0,
+        seq: entry.header.seq,
+        entry: entry.clone(),
+        log,
+        author,
+        permitted: true,
+    });
+    let payloads = entries
+        .iter()
+        .filter(|it| it.header.kind == EntryKind::Part);
+    let payloads = payloads.filter_map(|entry| entry.payload.as_deref());
+    let parts = payloads.filter_map(|it| Some((reference(it), Part::decode(it).ok()?)));
+    let gathered = Gathered::new(id, author.space);
+    assemble(gathered, true, placed.collect(), parts.collect())
+}
+
+/// An entry and where it stands.
+struct Placed {
+    key: i64,
+    seq: u64,
+    entry: Entry,
+    log: LogId,
+    author: Author,
+    permitted: bool,
+}
+
+fn gather(
+    connection: &Connection,
+    entries: &mut impl Entries,
+    key: i64,
+    held_too: bool,
+) -> Result<Gathered> {
     let mut statement = connection
         .prepare_cached("SELECT record, space, version, founded FROM records WHERE id = ?1")?;
     let (id, space, version, founded) = statement.query_row([key], |row| {
@@ -210,12 +255,8 @@ fn gather(connection: &Connection, entries: &mut impl Entries, key: i64) -> Resu
             founded,
         ))
     })?;
-    let mut changes = Vec::new();
-    let mut offered = Vec::new();
-    let mut held = BTreeMap::new();
-    let mut newer = false;
+    let mut placed = Vec::new();
     let mut rights: BTreeMap<i64, Vec<_>> = BTreeMap::new();
-    let limits = Limits::default();
     for entry_key in touches(connection, key)? {
         let (log, seq) = split_key(entry_key);
         let without = match rights.entry(log) {
@@ -224,11 +265,50 @@ fn gather(connection: &Connection, entries: &mut impl Entries, key: i64) -> Resu
                 new.insert(exceptions(connection, log)?)
             }
         };
-        let permitted = !without
+        let held = without
             .iter()
             .any(|exception| exception.range.contains(&seq));
-        let (entry, log_id, author) = entries.entry(connection, entry_key)?;
-        if author.space != space {
+        let (entry, log, author) = entries.entry(connection, entry_key)?;
+        placed.push(Placed {
+            key: entry_key,
+            seq,
+            entry,
+            log,
+            author,
+            permitted: held_too || !held,
+        });
+    }
+    let parts = parts(connection, key)?;
+    let gathered = Gathered {
+        key,
+        version,
+        ..Gathered::new(id, space)
+    };
+    Ok(assemble(gathered, founded, placed, parts))
+}
+
+/// Builds the document of a record from its entries. `founded` says that its space is known.
+fn assemble(
+    record: Gathered,
+    founded: bool,
+    placed: Vec<Placed>,
+    parts: BTreeMap<PartRef, Part>,
+) -> Gathered {
+    let mut changes = Vec::new();
+    let mut offered = Vec::new();
+    let mut held = BTreeMap::new();
+    let mut newer = false;
+    let limits = Limits::default();
+    for Placed {
+        key,
+        seq,
+        entry,
+        log,
+        author,
+        permitted,
+    } in placed
+    {
+        if author.space != record.space {
             // Of no record, once it is known which space is the record's.
             if entry.header.kind == EntryKind::Change && permitted {
                 let why = if founded {
@@ -236,7 +316,7 @@ fn gather(connection: &Connection, entries: &mut impl Entries, key: i64) -> Resu
                 } else {
                     Reason::Waiting
                 };
-                held.insert(entry_key, why);
+                held.insert(key, why);
             }
             continue;
         }
@@ -244,18 +324,18 @@ fn gather(connection: &Connection, entries: &mut impl Entries, key: i64) -> Resu
             newer |= permitted && !is_known(entry.header.kind);
             continue;
         };
-        let actor = log_id.actor();
+        let actor = log.actor();
         offered.push(Offered {
             actor,
             place: seq,
-            founds: id.is_founded_at(&log_id, seq),
+            founds: record.id.is_founded_at(&log, seq),
             permitted,
             change: GuardedChange::open(raw, &entry.header.digest, &actor, &limits),
         });
         changes.push(Carried {
-            key: entry_key,
+            key,
             hash: entry.header.digest,
-            log: log_id,
+            log,
             device: author.device,
             actor,
             hlc: entry.header.hlc,
@@ -285,19 +365,15 @@ fn gather(connection: &Connection, entries: &mut impl Entries, key: i64) -> Resu
         .filter(|(_, fate)| **fate == Fate::Counts)
         .map(|(it, _)| it)
         .collect();
-    let parts = parts(connection, key)?;
-    Ok(Gathered {
-        key,
-        version,
-        space,
-        id,
+    Gathered {
         document: built.document,
         changes,
         held,
         missing,
         newer,
         parts,
-    })
+        ..record
+    }
 }
 
 /// The parts of a record that are held, by how the document refers to them.

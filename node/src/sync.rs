@@ -76,6 +76,21 @@ pub fn resolve(address: &str) -> Result<SocketAddr> {
     first.ok_or_else(|| Error::new(Code::Address, format!("`{address}` names no address")))
 }
 
+/// Says whether a text can be an address at all. Whether a name is known is seen when it is dialled: the line may be
+/// down now.
+///
+/// # Errors
+/// [`Code::Address`].
+pub fn is_address(text: &str) -> Result<()> {
+    let parts = text.rsplit_once(':');
+    let good = parts.is_some_and(|(host, port)| {
+        !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0)
+    });
+    let message = || format!("`{text}` is no address of the form HOST:PORT");
+    good.then_some(())
+        .ok_or_else(|| Error::new(Code::Address, message()))
+}
+
 /// All addresses that a name has, of either family.
 ///
 /// # Errors
@@ -83,7 +98,7 @@ pub fn resolve(address: &str) -> Result<SocketAddr> {
 pub fn resolve_all(address: &str) -> Result<Vec<SocketAddr>> {
     let found = address.to_socket_addrs().map_err(|error| {
         let message =
-            format!("`{address}` is no address of the form HOST:PORT, or nobody knows it");
+            format!("`{address}` is no address of the form HOST:PORT, or nobody knows the name");
         Error::because(Code::Address, message, error)
     })?;
     Ok(found.collect())

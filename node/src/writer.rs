@@ -132,12 +132,14 @@ impl Writer {
 
     /// Ends the process, which can keep nothing any more, with the cause, and with a copy of what the database held.
     fn end(&self) -> ! {
+        const ENDS: &str =
+            "the database was removed or replaced while it was in use; the program ends";
         match store::rescue(&self.connection, &self.directory) {
-            Ok(path) => {
-                tracing::error!(copy = %path.display(), "the database was removed or replaced while it was in use; what it held is in a copy; the program ends")
+            Ok(copy) => {
+                tracing::error!(copy = %copy.display(), "{ENDS}, and what it held is in a copy");
             }
             Err(error) => {
-                tracing::error!(error = %error.chain(), "the database was removed or replaced while it was in use, and no copy can be made; the program ends")
+                tracing::error!(error = %error.chain(), "{ENDS}, and no copy can be made");
             }
         }
         // Whoever waits for an answer is told first.

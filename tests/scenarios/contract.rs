@@ -578,7 +578,12 @@ fn status_digest_verify_reproject_and_sync_have_their_keys() -> Result<()> {
         &["sessions"],
     )?;
     ensure!(station.ok(&["status"])?["unreceipted"] == 0);
-    station.call(&["sync", "--peer", "127.0.0.1:x"])?.exits(3)?;
+    station
+        .call(&["sync", "--peer", "127.0.0.1:x"])?
+        .fails(4, "LX-4003")?;
+    station
+        .call(&["sync", "--peer", "nobody.invalid:7443"])?
+        .fails(3, "LX-2005")?;
 
     // Two devices choose differently: that needs attention, and says so with 1.
     let code = network.invite("EM1", "laptop")?;

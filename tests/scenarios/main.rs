@@ -14,6 +14,7 @@ mod model;
 mod newer;
 mod pages;
 mod process;
+mod quarantine;
 mod requests;
 mod restore;
 mod resume;

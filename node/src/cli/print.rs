@@ -12,6 +12,8 @@ pub(super) fn text(value: &Value) -> String {
     let text = match name {
         "record-list" => record_list(value),
         "request-list" => request_list(value),
+        "quarantine-list" => quarantine_list(value),
+        "quarantine-show" => quarantine_show(value),
         "record-add" => record_add(value),
         "record-history" => history(value),
         "status" => status(value),
@@ -63,6 +65,37 @@ fn request_list(value: &Value) -> String {
     }
     if rows.len() == 1 {
         return "no requests\n".to_owned();
+    }
+    table(&rows)
+}
+
+fn quarantine_list(value: &Value) -> String {
+    let header = ["ID", "DEVICE", "ENTRIES", "RECORDS", "WHY"].map(ToOwned::to_owned);
+    let mut rows = vec![header.to_vec()];
+    for held in items(value, "entries") {
+        rows.push(vec![
+            str(held, "id").to_owned(),
+            str(held, "device").to_owned(),
+            (number(held, "to") - number(held, "from")).to_string(),
+            number(held, "records").to_string(),
+            str(held, "reason").to_owned(),
+        ]);
+    }
+    if rows.len() == 1 {
+        return "nothing is held back\n".to_owned();
+    }
+    table(&rows)
+}
+
+fn quarantine_show(value: &Value) -> String {
+    let mut rows = vec![
+        ["RECORD", "KIND", "NUMBER", "TITLE"]
+            .map(ToOwned::to_owned)
+            .to_vec(),
+    ];
+    for record in items(value, "records") {
+        let cells = ["id", "kind", "number", "title"];
+        rows.push(cells.map(|cell| str(record, cell).to_owned()).to_vec());
     }
     table(&rows)
 }

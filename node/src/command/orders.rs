@@ -111,16 +111,9 @@ pub(super) fn hub_resume(
 }
 
 pub(super) fn peer_add(connection: &Connection, address: &str) -> Result<Reply> {
-    // Whether a name is known is seen when it is dialled: the line may be down now.
-    let parts = address.trim().rsplit_once(':');
-    let good = parts.is_some_and(|(host, port)| {
-        !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0)
-    });
-    if !good {
-        let message = format!("`{address}` is no address of the form HOST:PORT");
-        return Err(Error::new(Code::Address, message));
-    }
-    let addresses = crate::setup::hub_found(connection, address.trim())?;
+    let address = address.trim();
+    crate::sync::is_address(address)?;
+    let addresses = crate::setup::hub_found(connection, address)?;
     Ok(Reply::ok(json!({ "addresses": addresses })))
 }
 

@@ -609,22 +609,45 @@ impl Journal {
     /// The store cannot be read.
     pub fn set_aside_records(&mut self, connection: &Connection) -> Result<BTreeSet<RecordId>> {
         let frozen = self.logs.iter().filter(|(_, log)| log.forked.is_some());
-        let frozen: Vec<_> = frozen.map(|(id, log)| (*id, log.key)).collect();
+        let frozen: Vec<_> = frozen.map(|(id, _)| *id).collect();
         let mut records = BTreeSet::new();
-        for (id, key) in frozen {
-            for row in Row::all(connection, key)? {
-                for Entry { header, .. } in row.unpacked(&id)?.entries {
-                    let end = Position {
-                        len: header.seq.saturating_add(1),
-                        head: header.id().0,
-                    };
-                    if header.kind == EntryKind::Change && !self.stands(connection, &id, end)? {
-                        records.insert(header.record);
-                    }
-                }
-            }
+        for id in frozen {
+            let entries = self.branches(connection, &id)?.into_iter().flatten();
+            let changes = entries.filter(|entry| entry.header.kind == EntryKind::Change);
+            records.extend(changes.map(|entry| entry.header.record));
         }
         Ok(records)
+    }
+
+    /// What stands on branches of a log that are not in place, run by run.
+    pub(super) fn branches(
+        &mut self,
+        connection: &Connection,
+        id: &LogId,
+    ) -> Result<Vec<Vec<Entry>>> {
+        let Some(log) = self
+            .logs
+            .get(id)
+            .filter(|log| log.forked.is_some())
+            .cloned()
+        else {
+            return Ok(Vec::new());
+        };
+        let mut branches = Vec::new();
+        for row in Row::all(connection, log.key)? {
+            let mut beside = Vec::new();
+            for entry in row.unpacked(id)?.entries {
+                let end = Position {
+                    len: entry.header.seq.saturating_add(1),
+                    head: entry.header.id().0,
+                };
+                if !self.stands(connection, id, end)? {
+                    beside.push(entry);
+                }
+            }
+            branches.push(beside);
+        }
+        Ok(branches)
     }
 
     /// The logs of which a pinned branch is not here, and from where each is to be asked for.

@@ -1,0 +1,136 @@
+//! What is kept and does not count 已隔离: entries in place that rights, cuts, forks or the gate hold back, and branches that
+//! are not in place. Shown to people, who may let the former count by an adoption.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use lianxin_protocol::authority::{Order, Reason};
+use lianxin_protocol::log::{Author, Entry, EntryKind, LogId, Position, RecordId};
+use lianxin_protocol::space::Space;
+use rusqlite::Connection;
+
+use super::segments::entry_key;
+use super::{Journal, withheld};
+use crate::error::{Code, Error, Result};
+
+/// Entries of one log that do not count, for one reason.
+#[derive(Clone, Debug)]
+pub struct HeldBack {
+    /// Their log.
+    pub log: LogId,
+    /// Who wrote it.
+    pub author: Author,
+    /// Their places.
+    pub range: Range<u64>,
+    /// Why.
+    pub reason: Reason,
+    /// The records that they speak of.
+    pub records: BTreeSet<RecordId>,
+    /// Of a branch that is not in place: the entries themselves.
+    pub branch: Option<Vec<Entry>>,
+}
+
+impl HeldBack {
+    /// What people name it by: log, first place, and for a branch the first of its entries.
+    #[must_use]
+    pub fn id(&self) -> String {
+        let log = lianxin_protocol::hash::Hex(&self.log.prefix()).to_string();
+        let first = self.branch.as_ref().and_then(|entries| entries.first());
+        let branch = first.map(|entry| {
+            let [a, b, c, d, ..] = entry.header.id().0;
+            format!(":{}", lianxin_protocol::hash::Hex(&[a, b, c, d]))
+        });
+        format!("{log}:{}{}", self.range.start, branch.unwrap_or_default())
+    }
+}
+
+/// What lacks something is held back by nobody.
+const fn is_held(reason: Reason) -> bool {
+    !matches!(reason, Reason::Waiting | Reason::Missing)
+}
+
+impl Journal {
+    /// All that is held back, log by log. Orders that are no orders any more are not among it.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn held_back(&mut self, connection: &Connection) -> Result<Vec<HeldBack>> {
+        let authority = Space::Authority.id(&self.identity.network);
+        let logs = self
+            .logs
+            .iter()
+            .filter(|(_, log)| log.author.space != authority);
+        let mut logs: Vec<_> = logs.map(|(id, log)| (log.key, *id, log.author)).collect();
+        logs.sort_by_key(|(key, ..)| *key);
+        let mut all = Vec::new();
+        for (key, log, author) in logs {
+            for exception in withheld(connection, key)? {
+                let (range, reason) = (exception.range, exception.reason);
+                if !is_held(reason) {
+                    continue;
+                }
+                let records = records_in(connection, key, &range)?;
+                let branch = None;
+                all.push(HeldBack {
+                    log,
+                    author,
+                    range,
+                    reason,
+                    records,
+                    branch,
+                });
+            }
+            for entries in self.branches(connection, &log)? {
+                let (Some(first), Some(last)) = (entries.first(), entries.last()) else {
+                    continue;
+                };
+                let range = first.header.seq..last.header.seq.saturating_add(1);
+                let changes = entries
+                    .iter()
+                    .filter(|it| it.header.kind == EntryKind::Change);
+                let records = changes.map(|it| it.header.record).collect();
+                let (reason, branch) = (Reason::Forked, Some(entries));
+                all.push(HeldBack {
+                    log,
+                    author,
+                    range,
+                    reason,
+                    records,
+                    branch,
+                });
+            }
+        }
+        Ok(all)
+    }
+
+    /// Lets entries count that rights or cuts hold back. The hub alone can.
+    ///
+    /// # Errors
+    /// [`Code::NotAdopted`] for a branch that lost, and for what the gate refuses, which no order can change; those of
+    /// [`Journal::order`].
+    pub fn adopt(&mut self, connection: &Connection, held: &HeldBack, now_ms: u64) -> Result<()> {
+        let refused = |why: &str| Err(Error::new(Code::NotAdopted, why));
+        if held.branch.is_some() || held.reason == Reason::Forked {
+            return refused(
+                "another branch of this log counts: what was lost has to be recorded again",
+            );
+        }
+        if held.reason == Reason::Guard {
+            return refused("these changes break the rules of records, which no order can change");
+        }
+        let (log, from, len) = (held.log, held.range.start, held.range.end);
+        let head = self.head_at(connection, &log, len)?;
+        let to = Position { len, head };
+        self.order(connection, &[Order::Adopt { log, from, to }], now_ms)
+    }
+}
+
+fn records_in(connection: &Connection, log: i64, range: &Range<u64>) -> Result<BTreeSet<RecordId>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT DISTINCT records.record FROM touches JOIN records ON records.id = touches.record
+         WHERE touches.entry >= ?1 AND touches.entry < ?2",
+    )?;
+    let keys = [entry_key(log, range.start)?, entry_key(log, range.end)?];
+    let records = statement.query_map(keys, |row| Ok(RecordId(row.get(0)?)))?;
+    Ok(records.collect::<Result<_, _>>()?)
+}
