@@ -4,7 +4,7 @@
 use anyhow::{Context as _, Result, ensure};
 use lianxin_node::command::Command;
 use lianxin_node::error::Code;
-use lianxin_protocol::authority::Unsettled;
+use lianxin_protocol::authority::{Membership, Order, Role, Unsettled};
 use lianxin_protocol::identity::Signer;
 use lianxin_tests::world::{HUB, code_of, copy_files, site, text};
 use lianxin_tests::{Wire, World};
@@ -283,4 +283,62 @@ fn a_card_of_another_network_and_a_device_that_is_no_hub_resume_nothing() -> Res
     all_follow(&mut world, HUB, &[A], &["EM2", "EM3"])?;
     ensure!(world.records(HUB)?.len() == 1);
     world.agree(&[A])
+}
+
+/// A hub that came back behind three orders, which only A knows: B got another role, its old one, and the other again.
+fn behind_on_roles() -> Result<World> {
+    let mut world = World::with_stations(1, 2)?;
+    world.heal()?;
+    world.save(HUB, "image")?;
+    world.unlink_all();
+    world.narrow(B)?;
+    world.grant(B)?;
+    world.narrow(B)?;
+    world.link(A, HUB, Wire::GOOD)?;
+    world.run()?;
+    world.unlink_all();
+    world.load(HUB, "image", |name| name != "offered")?;
+    world.resume(HUB, true)?;
+    Ok(world)
+}
+
+/// What the hub knows of B once A has shown its orders: its role, and whether it is blocked.
+fn after_a_was_heard(world: &mut World) -> Result<(Role, bool)> {
+    world.link(A, HUB, Wire::GOOD)?;
+    world.run()?;
+    let device = world.node(B)?.key;
+    let members = world.writer(HUB)?.journal.authority().members();
+    let member = members.get(&device).context("no member")?;
+    Ok((
+        member.grant.role,
+        matches!(member.membership, Membership::Blocked { .. }),
+    ))
+}
+
+#[test]
+fn what_is_ordered_after_it_came_back_weighs_more_than_what_comes_to_light() -> Result<()> {
+    let mut world = behind_on_roles()?;
+    ensure!(
+        after_a_was_heard(&mut world)? == (Role::Reader, false),
+        "the last of them is in force"
+    );
+    let mut world = behind_on_roles()?;
+    let device = world.node(B)?.key;
+    let cuts = world.writer(HUB)?.journal.places_of(&device);
+    world.order(&Order::Revoke {
+        device,
+        lost: false,
+        cuts,
+    })?;
+    ensure!(
+        after_a_was_heard(&mut world)? == (Role::Station, true),
+        "it was let in again"
+    );
+    let mut world = behind_on_roles()?;
+    world.grant(B)?;
+    ensure!(
+        after_a_was_heard(&mut world)? == (Role::Station, false),
+        "what was granted since is gone"
+    );
+    Ok(())
 }

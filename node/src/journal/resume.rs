@@ -8,13 +8,16 @@
 //!
 //! Orders beyond the trusted place are no orders any more. What of them peers show then is given again, by the state that it
 //! led to: who has a right already is granted nothing, places are those that this store holds, invites and epochs stay
-//! lost. Rejected: to trust the longest log that any peer shows at any time. Certificates are versions of one line, and a
+//! lost. What was ordered since weighs more: nobody who was blocked, or granted something else, after the hub came back is
+//! granted by an order from before. Rejected: to trust the longest log that any peer shows at any time. Certificates are versions of one line, and a
 //! second one for each peer that comes late would set all devices folding anew again and again.
+
+use std::collections::BTreeSet;
 
 use lianxin_protocol::authority::{
     Certificate, Cut, Grant, Membership, Order, SiteInfo, Unsettled,
 };
-use lianxin_protocol::identity::Signer;
+use lianxin_protocol::identity::{DeviceKey, Signer};
 use lianxin_protocol::log::{EntryKind, GenesisReason, LogId, Position};
 use lianxin_protocol::space::{NetworkId, Space};
 use rusqlite::Connection;
@@ -27,6 +30,8 @@ use crate::store;
 
 /// Key of the `meta` table: since it came back this hub has heard a device that holds what it holds.
 const HEARD: &str = "heard_since_it_came_back";
+/// Key of the `meta` table: the number of the first grant since it gives orders again.
+const GRANTS_SINCE: &str = "grants_since_it_came_back";
 /// Begins the keys of the `meta` table that say how far a log was gone through for orders to be given again.
 const GIVEN_AGAIN: &str = "given_again:";
 
@@ -130,6 +135,8 @@ impl Journal {
         let trusted = Some((log, Position { len, head }));
         let certificate = Certificate::sign(root, version, authority.public(), trusted);
         let trusted = self.authority.cited().0;
+        let since = self.authority.next_serial();
+        store::set_meta(connection, GRANTS_SINCE, &since.to_be_bytes())?;
         let epoch = clock::random()?;
         for order in [Order::Certificate(certificate), Order::Epoch { epoch }] {
             self.write_order(connection, order.encode(), now_ms)?;
@@ -166,7 +173,10 @@ impl Journal {
         if succession.before.is_empty() || !self.gives_orders() {
             return Ok(());
         }
-        for (log, trusted) in succession.before.clone() {
+        let before = succession.before.clone();
+        // Of several grants of one device that come to light together the last one is in force.
+        let mut granted = BTreeSet::new();
+        for (log, trusted) in before {
             let key = format!("{GIVEN_AGAIN}{log}");
             let kept = store::meta(connection, &key)?;
             let kept = kept.and_then(|kept| <[u8; 8]>::try_from(kept).ok());
@@ -183,7 +193,7 @@ impl Journal {
                 let Some(Ok(order)) = payload.as_deref().map(Order::decode) else {
                     continue;
                 };
-                let Some(order) = self.anew(connection, order)? else {
+                let Some(order) = self.anew(connection, order, &mut granted)? else {
                     continue;
                 };
                 match self.order(connection, &[order], now_ms) {
@@ -201,7 +211,12 @@ impl Journal {
     }
 
     /// The order that leads to what one led to that is no order any more; `None` where nothing is to be done.
-    fn anew(&mut self, connection: &Connection, order: Order) -> Result<Option<Order>> {
+    fn anew(
+        &mut self,
+        connection: &Connection,
+        order: Order,
+        granted: &mut BTreeSet<DeviceKey>,
+    ) -> Result<Option<Order>> {
         let places = |journal: &mut Self, cuts: Vec<Cut>| -> Result<Vec<Cut>> {
             let mut held = Vec::new();
             for cut in cuts {
@@ -221,12 +236,20 @@ impl Journal {
                     (had.role, had.site, &had.device_code)
                         == (grant.role, grant.site, &grant.device_code)
                 };
-                let member = self.authority.members().get(&grant.device);
-                let has =
-                    member.is_some_and(|it| it.membership == Membership::Active && same(&it.grant));
-                (!has).then(|| {
-                    let (serial, places) =
-                        (self.authority.next_serial(), self.places_of(&grant.device));
+                let since = store::meta(connection, GRANTS_SINCE)?;
+                let since = since.and_then(|it| <[u8; 4]>::try_from(it).ok());
+                let since = since.map_or(u32::MAX, u32::from_be_bytes);
+                let may = match self.authority.members().get(&grant.device) {
+                    None => true,
+                    Some(member) => {
+                        let older = member.grant.serial < since || granted.contains(&grant.device);
+                        member.membership == Membership::Active && older && !same(&member.grant)
+                    }
+                };
+                may.then(|| {
+                    granted.insert(grant.device);
+                    let serial = self.authority.next_serial();
+                    let places = self.places_of(&grant.device);
                     Order::Grant(Grant {
                         serial,
                         places,
