@@ -287,7 +287,9 @@ impl Journal {
             journal.closed.extend(closed);
         }
         let stored = |log: &LogId| journal.logs.get(log).map_or(0, |known| known.end.len);
-        let lengths = journal.offered.lengths();
+        let lengths = journal
+            .offered
+            .lengths(|log| journal.logs.contains_key(log));
         journal.lacking = lengths.filter(|(log, len)| stored(log) < *len).collect();
         let mut behind = Vec::new();
         for (log, end) in own {

@@ -114,7 +114,11 @@ impl Writer {
         });
         match done {
             Ok(_) => self.journal.committed(),
-            Err(_) => self.roll_back()?,
+            Err(_) => {
+                // What has no name cannot be rolled back to anything either.
+                self.is_there()?;
+                self.roll_back()?;
+            }
         }
         // Looked at after the commit: what was committed to a file that has no name is not durable.
         self.is_there()?;

@@ -142,3 +142,41 @@ fn what_a_lost_branch_held_is_shown_with_its_words_and_is_not_adopted() -> Resul
     }
     Ok(())
 }
+
+#[test]
+fn who_adopts_adopts_what_he_was_shown_and_no_more() -> Result<()> {
+    let mut world = World::with_stations(1, 2)?;
+    world.add(A, "以前")?;
+    world.heal()?;
+    // It does not hear that it may record no more.
+    world.unlink_all();
+    world.narrow(A)?;
+    let key = world.node(A)?.key;
+    let (log, tip) = world
+        .logs_of(HUB, &key)?
+        .into_iter()
+        .next()
+        .context("no log")?;
+    let mut at = tip.len;
+    let mut more = |world: &mut World, title: &str| -> Result<String> {
+        let (id, ..) = world.add(A, title)?;
+        while let Some(batch) = world.batch(A, &log, at)? {
+            at = batch.start.len + u64::from(batch.packed.count);
+            world.hand_over(HUB, log, batch)?;
+        }
+        world.merge(HUB)?;
+        Ok(id)
+    };
+    let shown = more(&mut world, "看过的")?;
+    let id = text(
+        listed(&mut world, HUB)?
+            .first()
+            .context("nothing is held back")?,
+        "id",
+    );
+    ensure!(records(&mut world, HUB, &id)?.len() == 1);
+    let unseen = more(&mut world, "没看过的")?;
+    adopted(&mut world, HUB, &id, Some(Code::NotHeld))?;
+    ensure!(!world.has(HUB, &shown)? && !world.has(HUB, &unseen)?);
+    Ok(())
+}

@@ -342,3 +342,46 @@ fn what_is_ordered_after_it_came_back_weighs_more_than_what_comes_to_light() -> 
     );
     Ok(())
 }
+
+#[test]
+fn orders_that_come_to_light_one_by_one_lead_to_what_the_last_of_them_said() -> Result<()> {
+    let mut world = World::with_stations(1, 2)?;
+    world.heal()?;
+    world.save(HUB, "image")?;
+    world.unlink_all();
+    // A hears of the first order, B of both.
+    for (node, narrow) in [(A, true), (B, false)] {
+        if narrow {
+            world.narrow(B)?;
+        } else {
+            world.grant(B)?;
+        }
+        world.link(node, HUB, Wire::GOOD)?;
+        world.run()?;
+        world.unlink_all();
+    }
+    world.load(HUB, "image", |name| name != "offered")?;
+    world.resume(HUB, true)?;
+    ensure!(after_a_was_heard(&mut world)? == (Role::Reader, false));
+    world.unlink_all();
+    world.restart(HUB)?;
+    world.link(B, HUB, Wire::GOOD)?;
+    world.run()?;
+    ensure!(
+        after_a_was_heard(&mut world)? == (Role::Station, false),
+        "the last order is forgotten"
+    );
+    // A second time it comes back: what was granted in between is not taken back by what was before.
+    world.unlink_all();
+    world.narrow(B)?;
+    world.save(HUB, "second")?;
+    world.order(&site(7))?;
+    world.load(HUB, "second", |name| name != "offered")?;
+    // It has shown nobody what it lost, so that nothing tells it.
+    ensure!(!world.writer(HUB)?.journal.awaits_card());
+    ensure!(
+        after_a_was_heard(&mut world)? == (Role::Reader, false),
+        "an older role is back"
+    );
+    Ok(())
+}

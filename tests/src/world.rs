@@ -971,9 +971,9 @@ impl World {
             return Ok(true);
         }
         if end.attendant.settles(&end.session) {
-            let (node, peer, has_taken) = (end.node, end.peer, end.attendant.has_taken());
+            let (node, peer, may_doubt) = (end.node, end.peer, end.attendant.may_doubt());
             let doubted = self.transact(node, |journal, connection| {
-                attend::agrees(journal, connection, &peer, has_taken)
+                attend::agrees(journal, connection, &peer, may_doubt)
             })?;
             let end = self
                 .links

@@ -655,22 +655,27 @@ impl Journal {
     /// # Errors
     /// The store cannot be read.
     pub fn branches_wanted(&mut self, connection: &Connection) -> Result<Vec<(LogId, u64)>> {
-        let frozen = self.logs.iter();
-        let frozen = frozen.filter_map(|(id, log)| Some((*id, log.forked?.at)));
-        let frozen: Vec<_> = frozen.collect();
+        let frozen = self.logs.iter().filter(|(_, log)| log.forked.is_some());
+        let frozen: Vec<_> = frozen.map(|(id, _)| *id).collect();
         let mut wanted = Vec::new();
-        for (id, at) in frozen {
-            wanted.extend(self.branch_wanted(connection, &id, at)?);
+        for id in frozen {
+            wanted.extend(self.branch_wanted(connection, &id)?);
         }
         Ok(wanted)
     }
 
-    fn branch_wanted(
+    /// Whether a pinned branch of this log is not here, and from where it is to be asked for.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn branch_wanted(
         &mut self,
         connection: &Connection,
         id: &LogId,
-        at: u64,
     ) -> Result<Option<(LogId, u64)>> {
+        let Some(Frozen { at, .. }) = self.logs.get(id).and_then(|log| log.forked) else {
+            return Ok(None);
+        };
         let pins = self.authority.pins(id);
         let lacks = {
             let mut branches = Branches::read(self, connection, id)?;

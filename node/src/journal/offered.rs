@@ -12,7 +12,7 @@
 //! A log that must not be written on is sealed here: what was found once, by a missing file or from a peer, holds after
 //! the next start as well. That is a matter of one directory: who looks at a copy closes nothing in the original.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -85,6 +85,8 @@ pub(crate) struct Offered {
     outside: Option<PathBuf>,
     place: [u8; 32],
     shown: Shown,
+    /// Logs that the store's own file names. Others are those of a copy on the same computer.
+    own: BTreeSet<LogId>,
     /// Numbers that the transaction under way gives.
     given: BTreeMap<Series, u32>,
 }
@@ -115,6 +117,7 @@ impl Offered {
             outside,
             place: place(directory),
             shown: Shown::default(),
+            own: BTreeSet::new(),
             given: BTreeMap::new(),
         }
     }
@@ -139,6 +142,7 @@ impl Offered {
             None => Found::Missing,
             Some((of, shown)) => {
                 if of == offered.place {
+                    offered.own.extend(shown.marks.keys());
                     offered.shown.join(shown);
                     Found::Whole
                 } else {
@@ -173,10 +177,16 @@ impl Offered {
         self.shown.marks.get(log).copied()
     }
 
-    /// How many entries of each log were offered, as far as they are not given up.
-    pub(crate) fn lengths(&self) -> impl Iterator<Item = (LogId, u64)> {
+    /// How many entries of each log were offered, as far as they are not given up. `stored` says whether the store has a
+    /// log: one that it has not, and that its own file does not name, is of a copy of this device.
+    pub(crate) fn lengths(
+        &self,
+        stored: impl Fn(&LogId) -> bool,
+    ) -> impl Iterator<Item = (LogId, u64)> {
         let marks = self.shown.marks.iter();
-        let marks = marks.filter(|(_, mark)| mark.seal != Seal::GivenUp);
+        let marks = marks.filter(move |(log, mark)| {
+            mark.seal != Seal::GivenUp && (self.own.contains(log) || stored(log))
+        });
         marks.map(|(log, mark)| (*log, mark.at.len))
     }
 
@@ -433,7 +443,7 @@ mod tests {
         }
         let (again, _) = open(&copy, Some(&outside))?;
         assert_eq!(
-            (to(&again), again.lengths().count()),
+            (to(&again), again.lengths(|_| false).count()),
             (Some((6, Seal::GivenUp)), 0)
         );
         assert_eq!(to(&open(&here, Some(&outside))?.0), Some((6, Seal::Open)));

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use lianxin_protocol::authority::{Order, Reason};
+use lianxin_protocol::hash::Hex;
 use lianxin_protocol::log::{Author, Entry, EntryKind, LogId, Position, RecordId};
 use lianxin_protocol::space::Space;
 use rusqlite::Connection;
@@ -22,6 +23,8 @@ pub struct HeldBack {
     pub author: Author,
     /// Their places.
     pub range: Range<u64>,
+    /// Id of the last of them.
+    pub head: [u8; 32],
     /// Why.
     pub reason: Reason,
     /// The records that they speak of.
@@ -31,16 +34,13 @@ pub struct HeldBack {
 }
 
 impl HeldBack {
-    /// What people name it by: log, first place, and for a branch the first of its entries.
+    /// What people name it by: log, places, and the last of its entries, so that who was shown it means these and no
+    /// others that have come since.
     #[must_use]
     pub fn id(&self) -> String {
-        let log = lianxin_protocol::hash::Hex(&self.log.prefix()).to_string();
-        let first = self.branch.as_ref().and_then(|entries| entries.first());
-        let branch = first.map(|entry| {
-            let [a, b, c, d, ..] = entry.header.id().0;
-            format!(":{}", lianxin_protocol::hash::Hex(&[a, b, c, d]))
-        });
-        format!("{log}:{}{}", self.range.start, branch.unwrap_or_default())
+        let (log, [a, b, c, d, e, f, g, h, ..]) = (Hex(&self.log.prefix()).to_string(), self.head);
+        let head = Hex(&[a, b, c, d, e, f, g, h]).to_string();
+        format!("{log}:{}-{}:{head}", self.range.start, self.range.end)
     }
 }
 
@@ -70,11 +70,13 @@ impl Journal {
                     continue;
                 }
                 let records = records_in(connection, key, &range)?;
+                let head = self.head_at(connection, &log, range.end)?;
                 let branch = None;
                 all.push(HeldBack {
                     log,
                     author,
                     range,
+                    head,
                     reason,
                     records,
                     branch,
@@ -85,6 +87,7 @@ impl Journal {
                     continue;
                 };
                 let range = first.header.seq..last.header.seq.saturating_add(1);
+                let head = last.header.id().0;
                 let changes = entries
                     .iter()
                     .filter(|it| it.header.kind == EntryKind::Change);
@@ -94,6 +97,7 @@ impl Journal {
                     log,
                     author,
                     range,
+                    head,
                     reason,
                     records,
                     branch,
@@ -106,6 +110,7 @@ impl Journal {
     /// Lets entries count that rights or cuts hold back. The hub alone can.
     ///
     /// # Errors
+    /// [`Code::RecordWaiting`] while not all of them have been looked at;
     /// [`Code::NotAdopted`] for a branch that lost, and for what the gate refuses, which no order can change; those of
     /// [`Journal::order`].
     pub fn adopt(&mut self, connection: &Connection, held: &HeldBack, now_ms: u64) -> Result<()> {
@@ -119,7 +124,15 @@ impl Journal {
             return refused("these changes break the rules of records, which no order can change");
         }
         let (log, from, len) = (held.log, held.range.start, held.range.end);
-        let head = self.head_at(connection, &log, len)?;
+        if self
+            .logs
+            .get(&log)
+            .is_none_or(|known| known.indexed_len < len)
+        {
+            let message = "not all of these entries have been looked at yet";
+            return Err(Error::new(Code::RecordWaiting, message));
+        }
+        let head = held.head;
         let to = Position { len, head };
         self.order(connection, &[Order::Adopt { log, from, to }], now_ms)
     }

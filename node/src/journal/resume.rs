@@ -12,11 +12,7 @@
 //! granted by an order from before. Rejected: to trust the longest log that any peer shows at any time. Certificates are versions of one line, and a
 //! second one for each peer that comes late would set all devices folding anew again and again.
 
-use std::collections::BTreeSet;
-
-use lianxin_protocol::authority::{
-    Certificate, Cut, Grant, Membership, Order, SiteInfo, Unsettled,
-};
+use lianxin_protocol::authority::{Certificate, Cut, Grant, Membership, Order, Unsettled};
 use lianxin_protocol::identity::{DeviceKey, Signer};
 use lianxin_protocol::log::{EntryKind, GenesisReason, LogId, Position};
 use lianxin_protocol::space::{NetworkId, Space};
@@ -30,8 +26,10 @@ use crate::store;
 
 /// Key of the `meta` table: since it came back this hub has heard a device that holds what it holds.
 const HEARD: &str = "heard_since_it_came_back";
-/// Key of the `meta` table: the number of the first grant since it gives orders again.
-const GRANTS_SINCE: &str = "grants_since_it_came_back";
+/// Begins the keys of the `meta` table that say for a log that was closed what the first grant after it was numbered.
+const GRANTS_SINCE: &str = "grants_since:";
+/// Begins the keys of the `meta` table that say for a device which of its grants was the last that was given again.
+const GRANTED_AGAIN: &str = "granted_again:";
 /// Begins the keys of the `meta` table that say how far a log was gone through for orders to be given again.
 const GIVEN_AGAIN: &str = "given_again:";
 
@@ -136,7 +134,7 @@ impl Journal {
         let certificate = Certificate::sign(root, version, authority.public(), trusted);
         let trusted = self.authority.cited().0;
         let since = self.authority.next_serial();
-        store::set_meta(connection, GRANTS_SINCE, &since.to_be_bytes())?;
+        set_number(connection, &format!("{GRANTS_SINCE}{log}"), since.into())?;
         let epoch = clock::random()?;
         for order in [Order::Certificate(certificate), Order::Epoch { epoch }] {
             self.write_order(connection, order.encode(), now_ms)?;
@@ -174,13 +172,17 @@ impl Journal {
             return Ok(());
         }
         let before = succession.before.clone();
-        // Of several grants of one device that come to light together the last one is in force.
-        let mut granted = BTreeSet::new();
         for (log, trusted) in before {
+            // What somebody else's key has signed is no order of this hub's that was lost.
+            let own = self.identity.authority.as_ref().map(Signer::public);
+            if self.logs.get(&log).map(|known| known.author.device) != own {
+                continue;
+            }
+            let since = number(connection, &format!("{GRANTS_SINCE}{log}"))?;
             let key = format!("{GIVEN_AGAIN}{log}");
-            let kept = store::meta(connection, &key)?;
-            let kept = kept.and_then(|kept| <[u8; 8]>::try_from(kept).ok());
-            let from = kept.map_or(0, u64::from_be_bytes).max(trusted.len);
+            let from = number(connection, &key)?
+                .unwrap_or_default()
+                .max(trusted.len);
             let to = self.logs.get(&log).map_or(0, |known| known.end.len);
             if from >= to {
                 continue;
@@ -193,7 +195,7 @@ impl Journal {
                 let Some(Ok(order)) = payload.as_deref().map(Order::decode) else {
                     continue;
                 };
-                let Some(order) = self.anew(connection, order, &mut granted)? else {
+                let Some(order) = self.anew(connection, order, since.unwrap_or_default())? else {
                     continue;
                 };
                 match self.order(connection, &[order], now_ms) {
@@ -205,26 +207,27 @@ impl Journal {
                     Err(error) => return Err(error),
                 }
             }
-            store::set_meta(connection, &key, &to.to_be_bytes())?;
+            set_number(connection, &key, to)?;
         }
         Ok(())
     }
 
     /// The order that leads to what one led to that is no order any more; `None` where nothing is to be done.
-    fn anew(
-        &mut self,
-        connection: &Connection,
-        order: Order,
-        granted: &mut BTreeSet<DeviceKey>,
-    ) -> Result<Option<Order>> {
+    fn anew(&mut self, connection: &Connection, order: Order, since: u64) -> Result<Option<Order>> {
         let places = |journal: &mut Self, cuts: Vec<Cut>| -> Result<Vec<Cut>> {
             let mut held = Vec::new();
             for cut in cuts {
                 let stands = journal.stands(connection, &cut.log, cut.position)?;
-                let position = match journal.logs.get(&cut.log) {
-                    _ if stands => cut.position,
-                    Some(log) => log.tip().position(),
-                    None => continue,
+                let Some(tip) = journal.logs.get(&cut.log).map(|log| log.tip().position()) else {
+                    continue;
+                };
+                // Never further than the cut was, whatever branch is held.
+                let len = tip.len.min(cut.position.len);
+                let position = if stands {
+                    cut.position
+                } else {
+                    let head = journal.head_at(connection, &cut.log, len)?;
+                    Position { len, head }
                 };
                 held.push(Cut { position, ..cut });
             }
@@ -236,51 +239,43 @@ impl Journal {
                     (had.role, had.site, &had.device_code)
                         == (grant.role, grant.site, &grant.device_code)
                 };
-                let since = store::meta(connection, GRANTS_SINCE)?;
-                let since = since.and_then(|it| <[u8; 4]>::try_from(it).ok());
-                let since = since.map_or(u32::MAX, u32::from_be_bytes);
                 let may = match self.authority.members().get(&grant.device) {
                     None => true,
                     Some(member) => {
-                        let older = member.grant.serial < since || granted.contains(&grant.device);
+                        let older = !self.is_since(connection, &grant.device, since)?;
                         member.membership == Membership::Active && older && !same(&member.grant)
                     }
                 };
-                may.then(|| {
-                    granted.insert(grant.device);
-                    let serial = self.authority.next_serial();
-                    let places = self.places_of(&grant.device);
-                    Order::Grant(Grant {
-                        serial,
-                        places,
-                        ..grant
-                    })
-                })
+                if !may {
+                    return Ok(None);
+                }
+                let serial = self.authority.next_serial();
+                set_number(connection, &again(&grant.device), serial.into())?;
+                let places = self.places_of(&grant.device);
+                Some(Order::Grant(Grant {
+                    serial,
+                    places,
+                    ..grant
+                }))
             }
-            Order::Site {
-                site,
-                code,
-                name,
-                kind,
-            } => {
-                let info = SiteInfo { code, name, kind };
-                let known = self.authority.sites().get(&site) == Some(&info);
-                let SiteInfo { code, name, kind } = info;
-                (!known).then_some(Order::Site {
-                    site,
-                    code,
-                    name,
-                    kind,
-                })
+            // One that is known was perhaps renamed since.
+            Order::Site { site, .. } => {
+                (!self.authority.sites().contains_key(&site)).then_some(order)
             }
             Order::Revoke { device, lost, cuts } => {
-                let member = self.authority.members().get(&device);
-                let blocked = |it: &_| matches!(it, Membership::Blocked { .. });
-                if member.is_none_or(|it| blocked(&it.membership)) {
+                let Some(member) = self.authority.members().get(&device) else {
+                    return Ok(None);
+                };
+                let blocked = matches!(member.membership, Membership::Blocked { .. });
+                let known = blocked && (!lost || self.authority.is_lost(&device));
+                if known || (!lost && self.is_since(connection, &device, since)?) {
                     return Ok(None);
                 }
                 let cuts = places(self, cuts)?;
                 Some(Order::Revoke { device, lost, cuts })
+            }
+            Order::Left { device } => {
+                (!self.is_since(connection, &device, since)?).then_some(order)
             }
             Order::Rotate {
                 rotation,
@@ -295,7 +290,7 @@ impl Journal {
             Order::Pin { log, position } => self
                 .stands(connection, &log, position)?
                 .then_some(Order::Pin { log, position }),
-            Order::Left { .. } | Order::Resolve { .. } => Some(order),
+            Order::Resolve { .. } => Some(order),
             // What is a setting was perhaps set anew since. What enrols, and what receipts are counted by, is lost.
             Order::Policy { .. }
             | Order::Network { .. }
@@ -306,4 +301,27 @@ impl Journal {
             | Order::Unknown(_) => None,
         })
     }
+
+    /// Whether a device was granted something since, other than what was given again.
+    fn is_since(&self, connection: &Connection, device: &DeviceKey, since: u64) -> Result<bool> {
+        let Some(member) = self.authority.members().get(device) else {
+            return Ok(false);
+        };
+        let serial = u64::from(member.grant.serial);
+        Ok(serial >= since && number(connection, &again(device))? != Some(serial))
+    }
+}
+
+fn again(device: &DeviceKey) -> String {
+    format!("{GRANTED_AGAIN}{device}")
+}
+
+fn number(connection: &Connection, key: &str) -> Result<Option<u64>> {
+    let value = store::meta(connection, key)?;
+    let bytes = value.and_then(|value| <[u8; 8]>::try_from(value).ok());
+    Ok(bytes.map(u64::from_be_bytes))
+}
+
+fn set_number(connection: &Connection, key: &str, number: u64) -> Result<()> {
+    store::set_meta(connection, key, &number.to_be_bytes())
 }

@@ -115,6 +115,8 @@ pub struct Attendant {
     authors: BTreeMap<LogId, Author>,
     /// The peer may have claimed to have more than the authors of some logs, now or in a session before.
     claimed: bool,
+    /// Receipts were asked for anew.
+    doubted: bool,
 }
 
 impl Attendant {
@@ -125,6 +127,7 @@ impl Attendant {
             peer,
             authors: BTreeMap::new(),
             claimed: true,
+            doubted: false,
         }
     }
 
@@ -136,10 +139,12 @@ impl Attendant {
         settles
     }
 
-    /// Whether anything verified came over this connection: orders may be among it.
-    #[must_use]
-    pub fn has_taken(&self) -> bool {
-        !self.authors.is_empty()
+    /// Whether receipts are to be asked for anew, where they are in doubt: once in a connection, and only if it brought
+    /// anything, since orders may be among it. A doubt that stays, whoever made it, costs no more than that.
+    pub fn may_doubt(&mut self) -> bool {
+        let may = !self.authors.is_empty() && !self.doubted;
+        self.doubted |= may;
+        may
     }
 
     /// Unpacks and verifies. Entries of another space than the one in which the peer named their log have no
@@ -299,8 +304,7 @@ impl Prepared {
                     answers.push(Answer::Want(proof.log, from));
                 }
                 // Who sends a proof holds something else: perhaps the branch that a pin names.
-                let wanted = journal.branches_wanted(connection)?;
-                let wanted = wanted.into_iter().filter(|(log, _)| *log == proof.log);
+                let wanted = journal.branch_wanted(connection, &proof.log)?;
                 answers.extend(wanted.map(|(log, from)| Answer::Want(log, from)));
                 answers
             }
@@ -383,11 +387,11 @@ pub fn agrees(
     journal: &mut Journal,
     connection: &Connection,
     peer: &DeviceKey,
-    has_taken: bool,
+    may_doubt: bool,
 ) -> Result<Vec<(SpaceId, Share)>> {
     journal.peer_agrees(connection, peer)?;
     let mut doubted = Vec::new();
-    if has_taken {
+    if may_doubt {
         for (id, share) in shares(journal, connection, peer)? {
             if journal.doubts_receipts(connection, &id)? {
                 doubted.push((id, share));

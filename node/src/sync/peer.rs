@@ -244,9 +244,9 @@ impl<'a> Talk<'a> {
     fn tend(&mut self) -> Option<Duration> {
         let peer = self.peer;
         if self.attendant.settles(&self.session) {
-            let (has_taken, reply) = (self.attendant.has_taken(), self.done.clone());
+            let (may_doubt, reply) = (self.attendant.may_doubt(), self.done.clone());
             self.net.writer.write(
-                move |journal, connection| attend::agrees(journal, connection, &peer, has_taken),
+                move |journal, connection| attend::agrees(journal, connection, &peer, may_doubt),
                 move |result| match result {
                     Ok(doubted) if doubted.is_empty() => {}
                     Ok(doubted) => drop(reply.send(Done::Doubted(doubted))),
