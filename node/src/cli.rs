@@ -421,39 +421,46 @@ fn carry_out(cli: Cli) -> Result<u8> {
         verb,
     } = cli;
     let output = Output { json };
-    if let Verb::Demo {
-        check,
-        dir,
-        allow_host,
-        web,
-    } = verb
-    {
-        let plan = demo::Plan {
+    match verb {
+        Verb::Demo {
             check,
-            dir: dir.as_deref(),
-            allow_host: &allow_host,
-            web: web.as_deref(),
-        };
-        return demo::run(&plan, &output);
+            dir,
+            allow_host,
+            web,
+        } => {
+            let plan = demo::Plan {
+                check,
+                dir: dir.as_deref(),
+                allow_host: &allow_host,
+                web: web.as_deref(),
+            };
+            demo::run(&plan, &output)
+        }
+        Verb::Config(verb) => {
+            // A file is checked without a data directory too.
+            let data = data.or_else(|| default_directory().ok());
+            config::run(&verb, data.as_deref(), output)
+        }
+        Verb::Verify {
+            file: Some(file),
+            network,
+        } => {
+            let _wait = progress::spinner("checking chains and signatures");
+            archive::check(&file, network.as_deref(), output)
+        }
+        verb => {
+            let data = data.map_or_else(default_directory, Ok)?;
+            if !matches!(verb, Verb::Run(_)) {
+                keep_offered();
+            }
+            with_data(verb, &data, account, &output)
+        }
     }
-    if let Verb::Config(verb) = verb {
-        // A file is checked without a data directory too.
-        let data = data.or_else(|| default_directory().ok());
-        return config::run(&verb, data.as_deref(), output);
-    }
-    if let Verb::Verify {
-        file: Some(file),
-        network,
-    } = &verb
-    {
-        let _wait = progress::spinner("checking chains and signatures");
-        return archive::check(file, network.as_deref(), output);
-    }
-    let data = data.map_or_else(default_directory, Ok)?;
-    if !matches!(verb, Verb::Run(_)) {
-        keep_offered();
-    }
-    let command = match verb {
+}
+
+/// What runs on a data directory: by itself, or as one command on its store.
+fn with_data(verb: Verb, data: &Path, account: Option<String>, output: &Output) -> Result<u8> {
+    match verb {
         Verb::Hub(Hub::Init {
             name,
             code,
@@ -474,67 +481,85 @@ fn carry_out(cli: Cli) -> Result<u8> {
                 listen,
                 recovery_out: recovery_out.as_deref(),
             };
-            let value = setup::hub_init(&data, &init)?;
-            return Ok(output.print(&Reply { value, exit: 0 }));
+            let value = setup::hub_init(data, &init)?;
+            Ok(output.print(&Reply { value, exit: 0 }))
         }
-        Verb::Join(wanted) => {
-            return join::run(&data, &wanted, &output);
-        }
+        Verb::Join(wanted) => join::run(data, &wanted, output),
         Verb::Run(run) => {
             let overrides = Overrides {
                 listen: run.listen.as_deref().map(setup::resolve).transpose()?,
                 web: run.web.as_deref().map(setup::resolve).transpose()?,
             };
-            let config = Config::load(Some(&data), &overrides)?;
+            let config = Config::load(Some(data), &overrides)?;
             start_logging(config.log.level);
             keep_offered();
-            return service::run(&data, &config, json);
+            service::run(data, &config, output.json)
         }
-        Verb::Open => return open(&data, &output),
+        Verb::Open => open(data, output),
         Verb::Sync { peer } => {
             let _wait = progress::spinner("talking to the hub");
-            let reply = match socket::ask(&data, &Request::Sync { peer: peer.clone() })? {
+            let reply = match socket::ask(data, &Request::Sync { peer: peer.clone() })? {
                 Some(reply) => reply,
-                None => service::sync_here(&data, peer.as_deref())?,
+                None => service::sync_here(data, peer.as_deref())?,
             };
-            return Ok(output.print(&reply));
+            Ok(output.print(&reply))
         }
         Verb::Export { format, out } => {
-            let mut door = Door::open(&data)?;
-            return export::run(&mut door, &format, &out, &output);
+            let mut door = Door::open(data)?;
+            export::run(&mut door, &format, &out, output)
         }
         Verb::Record(Record::Add { kind, file }) => {
             let rows = add::rows(&file)?;
-            let mut door = Door::open(&data)?;
-            return add::run(&mut door, &kind, rows, account.as_deref(), &output);
+            let mut door = Door::open(data)?;
+            add::run(&mut door, &kind, rows, account.as_deref(), output)
         }
-        Verb::Invite(InviteVerb::Create {
+        Verb::Invite(verb) => invite(verb, data, output),
+        verb => {
+            let command = command_of(verb, data, account)?;
+            let wait = progress::spinner(match &command {
+                Command::Verify => "checking chains and signatures",
+                Command::Reproject => "rebuilding lists from the logs",
+                _ => "working",
+            });
+            let reply = Door::open(data).and_then(|mut door| door.call(command));
+            drop(wait);
+            Ok(output.print(&reply?))
+        }
+    }
+}
+
+fn invite(verb: InviteVerb, data: &Path, output: &Output) -> Result<u8> {
+    let (site, role, expires, out) = match verb {
+        InviteVerb::Admit { request, out } => return join::admit(data, &request, &out, output),
+        InviteVerb::Create {
             site,
             role,
             expires,
             out,
-        }) => {
-            let hours = expires.strip_suffix('h').unwrap_or(&expires).parse();
-            let expires_hours =
-                hours.map_err(|_| Error::new(Code::Usage, "--expires takes hours, such as 72h"))?;
-            let command = Command::InviteCreate {
-                site,
-                role,
-                expires_hours,
-            };
-            let mut reply = Door::open(&data)?.call(command)?;
-            if let Some(out) = out {
-                let card = crate::reply::with_schema("lianxin.invite/1", reply.value.clone());
-                store::write_private(&out, format!("{card:#}\n").as_bytes())?;
-            }
-            if let Value::Object(fields) = &mut reply.value {
-                fields.retain(|key, _| !["district", "name"].contains(&key.as_str()));
-            }
-            return Ok(output.print(&reply));
-        }
-        Verb::Invite(InviteVerb::Admit { request, out }) => {
-            return join::admit(&data, &request, &out, &output);
-        }
+        } => (site, role, expires, out),
+    };
+    let hours = expires.strip_suffix('h').unwrap_or(&expires).parse();
+    let expires_hours =
+        hours.map_err(|_| Error::new(Code::Usage, "--expires takes hours, such as 72h"))?;
+    let command = Command::InviteCreate {
+        site,
+        role,
+        expires_hours,
+    };
+    let mut reply = Door::open(data)?.call(command)?;
+    if let Some(out) = out {
+        let card = crate::reply::with_schema("lianxin.invite/1", reply.value.clone());
+        store::write_private(&out, format!("{card:#}\n").as_bytes())?;
+    }
+    if let Value::Object(fields) = &mut reply.value {
+        fields.retain(|key, _| !["district", "name"].contains(&key.as_str()));
+    }
+    Ok(output.print(&reply))
+}
+
+/// The command of a verb that is one.
+fn command_of(verb: Verb, data: &Path, account: Option<String>) -> Result<Command> {
+    Ok(match verb {
         Verb::Hub(Hub::Resume { card, alone }) => Command::HubResume {
             root: Secret::new(&setup::root_of_card(&card)?),
             alone,
@@ -575,7 +600,7 @@ fn carry_out(cli: Cli) -> Result<u8> {
         Verb::Record(Record::History { id }) => Command::RecordHistory { id },
         Verb::Request(RequestVerb::List { limit }) => Command::RequestList { limit },
         Verb::Status => {
-            let config = Config::load(Some(&data), &Overrides::default())?;
+            let config = Config::load(Some(data), &Overrides::default())?;
             Command::Status {
                 unreceipted_minutes: config.status.unreceipted_minutes,
             }
@@ -583,18 +608,19 @@ fn carry_out(cli: Cli) -> Result<u8> {
         Verb::Digest => Command::Digest,
         Verb::Verify { .. } => Command::Verify,
         Verb::Reproject => Command::Reproject,
-        Verb::Demo { .. } | Verb::Config(_) => {
-            return Err(Error::new(Code::Internal, "handled above"));
+        Verb::Demo { .. }
+        | Verb::Config(_)
+        | Verb::Hub(Hub::Init { .. })
+        | Verb::Join(_)
+        | Verb::Run(_)
+        | Verb::Open
+        | Verb::Sync { .. }
+        | Verb::Export { .. }
+        | Verb::Record(Record::Add { .. })
+        | Verb::Invite(_) => {
+            return Err(Error::new(Code::Internal, "this is no command on a store"));
         }
-    };
-    let wait = progress::spinner(match &command {
-        Command::Verify => "checking chains and signatures",
-        Command::Reproject => "rebuilding lists from the logs",
-        _ => "working",
-    });
-    let reply = Door::open(&data).and_then(|mut door| door.call(command));
-    drop(wait);
-    Ok(output.print(&reply?))
+    })
 }
 
 /// Makes a login link and shows it to the browser, if there is a desktop.

@@ -13,7 +13,7 @@ mod whole;
 use std::collections::BTreeMap;
 
 use lianxin_protocol::hash::{Hex, parse_hex_bytes};
-use lianxin_protocol::log::LogId;
+use lianxin_protocol::log::RecordId;
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -23,8 +23,8 @@ use crate::accounts;
 use crate::clock;
 use crate::error::{Code, Error, Result};
 use crate::journal::Journal;
-use crate::records::save::{self, Author};
-use crate::records::{self, Filter, gather_written};
+use crate::records::save::Author;
+use crate::records::{self, Filter};
 use crate::reply::{Reply, with_schema};
 use crate::requests;
 use crate::store;
@@ -32,10 +32,10 @@ use crate::sync::stick;
 
 use orders::{hub_resume, invite_create, peer_add, site_create};
 use record::{
-    export_page, kind_of, known_kind, record_add, record_json, record_list, request_json,
-    saved_reply,
+    export_page, known_kind, record_add, record_history, record_json, record_list, record_set,
+    request_list, saved_reply,
 };
-use whole::{archive_plan, digest, position_json, status};
+use whole::{archive_page, archive_plan, digest, reproject, status, verify};
 
 /// Rows of a list when the caller names no number, and at most.
 const LIST_DEFAULT: usize = 50;
@@ -262,12 +262,8 @@ impl Command {
                 record_add(journal, connection, kind, &rows, first_row, &author)
             }
             Self::RecordSet { id, input, account } => {
-                let key = records::find(connection, &id)?;
                 let author = author(journal, connection, account.as_deref())?;
-                let draft = kind_of(journal, connection, key)?.read_edit(&input);
-                let draft = draft.map_err(|refusals| save::fields_refused(&refusals))?;
-                let saved = save::set(connection, journal, key, &draft, &author)?;
-                saved_reply(journal, connection, &saved)
+                record_set(journal, connection, &id, &input, &author)
             }
             Self::RecordAct {
                 id,
@@ -287,19 +283,12 @@ impl Command {
                 limit,
                 after,
             } => {
-                let after = after.map(|after| {
-                    let cursor = lianxin_protocol::log::RecordId::parse(&after);
-                    cursor.ok_or_else(|| {
-                        Error::new(Code::Usage, "--after takes the `next` of a list")
-                    })
-                });
-                let limit = limit.unwrap_or(LIST_DEFAULT).clamp(1, LIST_MAX);
                 let filter = Filter {
                     kind,
                     status,
                     search,
-                    limit,
-                    after: after.transpose()?,
+                    limit: list_limit(limit),
+                    after: after.as_deref().map(cursor).transpose()?,
                     conflicts: None,
                     whole: false,
                 };
@@ -310,82 +299,34 @@ impl Command {
                 let value = record_json(journal, connection, key)?;
                 Ok(Reply::ok(value))
             }
-            Self::RecordHistory { id } => {
-                let key = records::find(connection, &id)?;
-                let gathered = gather_written(connection, journal, key)?;
-                let names = accounts::names(connection)?;
-                let changes = records::history(&gathered, |by| account_name(&names, by));
-                Ok(Reply::ok(
-                    json!({ "id": gathered.id.hyphenated(), "changes": changes }),
-                ))
-            }
-            Self::RequestList { limit } => {
-                let limit = limit.unwrap_or(LIST_DEFAULT).clamp(1, LIST_MAX);
-                let names = accounts::names(connection)?;
-                let newest = requests::newest(connection, limit)?;
-                let newest = newest.iter().map(|it| request_json(journal, &names, it));
-                Ok(Reply::ok(json!({ "requests": newest.collect::<Vec<_>>() })))
-            }
+            Self::RecordHistory { id } => record_history(journal, connection, &id),
+            Self::RequestList { limit } => request_list(journal, connection, list_limit(limit)),
             Self::Status {
                 unreceipted_minutes,
             } => status(journal, connection, unreceipted_minutes),
             Self::Digest => digest(journal, connection),
-            Self::Verify => {
-                let report = journal.verify(connection)?;
-                let exit = if report.bad.is_empty() { 0 } else { 2 };
-                let value = json!({
-                    "entries": report.entries,
-                    "checkpoints": report.checkpoints,
-                    "receipts": report.receipts,
-                    "bad": report.bad,
-                });
-                Ok(Reply { value, exit })
-            }
-            Self::Reproject => {
-                journal.reproject(connection)?;
-                let mut count = 0_u64;
-                loop {
-                    let stale = records::stale(connection, 1_024)?;
-                    if stale.is_empty() {
-                        break;
-                    }
-                    for key in stale {
-                        let gathered = gather_written(connection, journal, key)?;
-                        let projection = records::Projection::of(&gathered, journal.authority());
-                        projection.write(connection, journal)?;
-                        count += 1;
-                    }
-                }
-                let mut states = Vec::new();
-                for space in journal.authority().spaces().keys() {
-                    states.extend_from_slice(&records::state_digest(connection, space)?);
-                }
-                let state = lianxin_protocol::hash::STATE_DIGEST.hash(&[&states]);
-                let state_digest = Hex(&state).to_string();
-                Ok(Reply::ok(
-                    json!({ "records": count, "state_digest": state_digest }),
-                ))
-            }
+            Self::Verify => verify(journal, connection),
+            Self::Reproject => reproject(journal, connection),
             Self::ExportPage { after, documents } => {
                 export_page(journal, connection, after.as_deref(), documents)
             }
             Self::ArchivePlan => archive_plan(journal, connection),
-            Self::ArchivePage { log, from } => {
-                let id = lianxin_protocol::hash::parse_hex(&log).map(LogId);
-                let id = id.ok_or_else(|| Error::new(Code::Usage, "a log has 64 digits"))?;
-                let page = journal.archive_page(connection, &id, from)?;
-                Ok(Reply::ok(json!({
-                    "items": Hex(&page.items).to_string(),
-                    "count": page.count,
-                    "next": page.next,
-                    "end": position_json(page.end),
-                    "frozen": page.frozen.map(position_json),
-                })))
-            }
+            Self::ArchivePage { log, from } => archive_page(journal, connection, &log, from),
         }?;
         reply.value = with_schema(&schema, reply.value);
         Ok(reply)
     }
+}
+
+/// Rows of a list that are given when so many are asked for.
+fn list_limit(asked: Option<usize>) -> usize {
+    asked.unwrap_or(LIST_DEFAULT).clamp(1, LIST_MAX)
+}
+
+/// Where a list goes on.
+fn cursor(after: &str) -> Result<RecordId> {
+    let cursor = RecordId::parse(after);
+    cursor.ok_or_else(|| Error::new(Code::Usage, "--after takes the `next` of a list"))
 }
 
 /// Bytes that a door carries as hexadecimal digits.

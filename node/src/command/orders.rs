@@ -2,7 +2,7 @@
 
 use lianxin_protocol::authority::{Invite, Role, SiteInfo, SiteKind};
 use lianxin_protocol::hash;
-use lianxin_protocol::identity::{InviteCode, Signer};
+use lianxin_protocol::identity::{DeviceKey, InviteCode, Signer};
 use lianxin_protocol::invite::Card;
 use lianxin_protocol::number::{DeviceCode, SiteCode};
 use lianxin_protocol::request::Ask;
@@ -92,6 +92,16 @@ pub(super) fn site_create(
         "name": name,
     });
     Ok(asked_for(requested, value))
+}
+
+/// Where a joining device will find the hub: as the hub knows it, or as this device reaches it.
+fn hub_found_at(journal: &Journal, connection: &Connection) -> Result<(DeviceKey, Vec<String>)> {
+    if let Some(found) = crate::setup::hub_of(connection)? {
+        return Ok(found);
+    }
+    let addresses = store::meta(connection, "addresses")?;
+    let addresses = addresses.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    Ok((journal.identity().key(), addresses.unwrap_or_default()))
 }
 
 pub(super) fn hub_resume(
@@ -192,16 +202,7 @@ pub(super) fn invite_create(
     let ask = Ask::Invite { invite, proof_key };
     let requested = requests::give(connection, journal, ask, &author)?;
     let (name, district) = journal.authority().names();
-    // Where the joining device will find the hub: as the hub knows it, or as this device reaches it.
-    let (hub, addresses) = match crate::setup::hub_of(connection)? {
-        Some((hub, addresses)) => (hub, addresses),
-        None => {
-            let addresses = store::meta(connection, "addresses")?;
-            let addresses = addresses.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-            (journal.identity().key(), addresses.unwrap_or_default())
-        }
-    };
-    let addresses: Vec<String> = addresses;
+    let (hub, addresses) = hub_found_at(journal, connection)?;
     // A card says where new records belong; whoever writes none is told nothing.
     let home = site.filter(|_| !matches!(role, Role::Courier | Role::Reader));
     let card = Card {

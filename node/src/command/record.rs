@@ -180,6 +180,45 @@ pub(super) fn saved_reply(
     Ok(asked_for(saved.requested, value))
 }
 
+pub(super) fn record_set(
+    journal: &mut Journal,
+    connection: &Connection,
+    id: &str,
+    input: &Value,
+    author: &Author,
+) -> Result<Reply> {
+    let key = records::find(connection, id)?;
+    let draft = kind_of(journal, connection, key)?.read_edit(input);
+    let draft = draft.map_err(|refusals| save::fields_refused(&refusals))?;
+    let saved = save::set(connection, journal, key, &draft, author)?;
+    saved_reply(journal, connection, &saved)
+}
+
+pub(super) fn record_history(
+    journal: &mut Journal,
+    connection: &Connection,
+    id: &str,
+) -> Result<Reply> {
+    let key = records::find(connection, id)?;
+    let gathered = gather_written(connection, journal, key)?;
+    let names = accounts::names(connection)?;
+    let changes = records::history(&gathered, |by| account_name(&names, by));
+    Ok(Reply::ok(
+        json!({ "id": gathered.id.hyphenated(), "changes": changes }),
+    ))
+}
+
+pub(super) fn request_list(
+    journal: &Journal,
+    connection: &Connection,
+    limit: usize,
+) -> Result<Reply> {
+    let names = accounts::names(connection)?;
+    let newest = requests::newest(connection, limit)?;
+    let newest = newest.iter().map(|it| request_json(journal, &names, it));
+    Ok(Reply::ok(json!({ "requests": newest.collect::<Vec<_>>() })))
+}
+
 pub(super) fn record_list(
     journal: &Journal,
     connection: &Connection,

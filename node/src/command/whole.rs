@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::record::device_name;
 use crate::clock;
-use crate::error::Result;
+use crate::error::{Code, Error, Result};
 use crate::invites;
 use crate::journal::Journal;
 use crate::records::delivery::Delivery;
@@ -18,7 +18,7 @@ use crate::reply::Reply;
 use crate::warnings::Warning;
 use crate::{records, requests, store};
 
-pub(super) fn position_json(position: Position) -> Value {
+fn position_json(position: Position) -> Value {
     json!({ "len": position.len, "head": Hex(&position.head).to_string() })
 }
 
@@ -149,4 +149,60 @@ pub(super) fn digest(journal: &Journal, connection: &Connection) -> Result<Reply
         }));
     }
     Ok(Reply::ok(json!({ "spaces": spaces })))
+}
+
+pub(super) fn archive_page(
+    journal: &mut Journal,
+    connection: &Connection,
+    log: &str,
+    from: u64,
+) -> Result<Reply> {
+    let id = lianxin_protocol::hash::parse_hex(log).map(LogId);
+    let id = id.ok_or_else(|| Error::new(Code::Usage, "a log has 64 digits"))?;
+    let page = journal.archive_page(connection, &id, from)?;
+    Ok(Reply::ok(json!({
+        "items": Hex(&page.items).to_string(),
+        "count": page.count,
+        "next": page.next,
+        "end": position_json(page.end),
+        "frozen": page.frozen.map(position_json),
+    })))
+}
+
+pub(super) fn verify(journal: &mut Journal, connection: &Connection) -> Result<Reply> {
+    let report = journal.verify(connection)?;
+    let exit = if report.bad.is_empty() { 0 } else { 2 };
+    let value = json!({
+        "entries": report.entries,
+        "checkpoints": report.checkpoints,
+        "receipts": report.receipts,
+        "bad": report.bad,
+    });
+    Ok(Reply { value, exit })
+}
+
+pub(super) fn reproject(journal: &mut Journal, connection: &Connection) -> Result<Reply> {
+    journal.reproject(connection)?;
+    let mut count = 0_u64;
+    loop {
+        let stale = records::stale(connection, 1_024)?;
+        if stale.is_empty() {
+            break;
+        }
+        for key in stale {
+            let gathered = records::gather_written(connection, journal, key)?;
+            let projection = records::Projection::of(&gathered, journal.authority());
+            projection.write(connection, journal)?;
+            count += 1;
+        }
+    }
+    let mut states = Vec::new();
+    for space in journal.authority().spaces().keys() {
+        states.extend_from_slice(&records::state_digest(connection, space)?);
+    }
+    let state = lianxin_protocol::hash::STATE_DIGEST.hash(&[&states]);
+    let state_digest = Hex(&state).to_string();
+    Ok(Reply::ok(
+        json!({ "records": count, "state_digest": state_digest }),
+    ))
 }

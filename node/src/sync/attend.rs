@@ -223,53 +223,7 @@ impl Prepared {
     pub fn attend(self, journal: &mut Journal, connection: &Connection) -> Result<Vec<Answer>> {
         Ok(match self {
             Self::Bad(code) => vec![Answer::Bad(code)],
-            Self::Run(run, packed) => {
-                let log = run.run().log;
-                let before = journal.authority().cited();
-                let ingested = journal.ingest(connection, *run, &packed)?;
-                let taken = match &ingested {
-                    Ingested::Stored | Ingested::Forked { proof: Some(_), .. } => Taken::New,
-                    Ingested::Known
-                    | Ingested::Gap { .. }
-                    | Ingested::Forked { proof: None, .. }
-                    | Ingested::Incomplete
-                    | Ingested::OverQuota
-                    | Ingested::NotHeld => Taken::Nothing,
-                };
-                let mut answers = vec![Answer::Committed(taken)];
-                if journal.authority().cited() != before {
-                    // A pin may have come whose branch is not here.
-                    let wanted = journal.branches_wanted(connection)?;
-                    answers.extend(
-                        wanted
-                            .into_iter()
-                            .map(|(log, from)| Answer::Want(log, from)),
-                    );
-                }
-                match ingested {
-                    Ingested::Stored | Ingested::Known => {}
-                    // rule:gap-asked
-                    Ingested::Gap { have } => answers.push(Answer::Want(log, have)),
-                    Ingested::Forked {
-                        proof: Some(proof), ..
-                    } => {
-                        answers.push(Answer::Fork(proof));
-                    }
-                    Ingested::Forked { proof: None, from } => {
-                        answers.push(Answer::Want(log, from));
-                    }
-                    Ingested::Incomplete => {
-                        answers.push(Answer::Refuse(ErrorCode::NeedSnapshot, ErrorScope::Log));
-                    }
-                    Ingested::OverQuota => {
-                        answers.push(Answer::Refuse(ErrorCode::QuotaExceeded, ErrorScope::Log));
-                    }
-                    Ingested::NotHeld => {
-                        answers.push(Answer::Refuse(ErrorCode::NotAuthorised, ErrorScope::Space));
-                    }
-                }
-                answers
-            }
+            Self::Run(run, packed) => take_run(journal, connection, *run, &packed)?,
             Self::Load(load) => {
                 let loaded = journal.load(connection, &load.log, load.from, load.head)?;
                 let mut receipts = Vec::new();
@@ -330,6 +284,60 @@ impl Prepared {
             }
         })
     }
+}
+
+/// Stores a run, and says what is to be asked for because of it.
+fn take_run(
+    journal: &mut Journal,
+    connection: &Connection,
+    run: VerifiedRun,
+    packed: &Packed,
+) -> Result<Vec<Answer>> {
+    let log = run.run().log;
+    let before = journal.authority().cited();
+    let ingested = journal.ingest(connection, run, packed)?;
+    let taken = match &ingested {
+        Ingested::Stored | Ingested::Forked { proof: Some(_), .. } => Taken::New,
+        Ingested::Known
+        | Ingested::Gap { .. }
+        | Ingested::Forked { proof: None, .. }
+        | Ingested::Incomplete
+        | Ingested::OverQuota
+        | Ingested::NotHeld => Taken::Nothing,
+    };
+    let mut answers = vec![Answer::Committed(taken)];
+    if journal.authority().cited() != before {
+        // A pin may have come whose branch is not here.
+        let wanted = journal.branches_wanted(connection)?;
+        answers.extend(
+            wanted
+                .into_iter()
+                .map(|(log, from)| Answer::Want(log, from)),
+        );
+    }
+    match ingested {
+        Ingested::Stored | Ingested::Known => {}
+        // rule:gap-asked
+        Ingested::Gap { have } => answers.push(Answer::Want(log, have)),
+        Ingested::Forked {
+            proof: Some(proof), ..
+        } => {
+            answers.push(Answer::Fork(proof));
+        }
+        Ingested::Forked { proof: None, from } => {
+            answers.push(Answer::Want(log, from));
+        }
+        Ingested::Incomplete => {
+            answers.push(Answer::Refuse(ErrorCode::NeedSnapshot, ErrorScope::Log));
+        }
+        Ingested::OverQuota => {
+            answers.push(Answer::Refuse(ErrorCode::QuotaExceeded, ErrorScope::Log));
+        }
+        Ingested::NotHeld => {
+            answers.push(Answer::Refuse(ErrorCode::NotAuthorised, ErrorScope::Space));
+        }
+    }
+    Ok(answers)
 }
 
 impl Answer {

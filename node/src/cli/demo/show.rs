@@ -9,10 +9,11 @@ use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use super::{LOOPBACK, Network, Plan, carry_out, field, samples};
+use super::{Device, LOOPBACK, Network, Plan, carry_out, field, samples};
 use crate::cli::say;
 use crate::clock;
 use crate::command::Command;
+use crate::daemon::Node;
 use crate::error::{Code, Error, Result};
 use crate::setup;
 use crate::web::board::{self, Board};
@@ -58,67 +59,33 @@ pub(super) async fn show(dir: &Path, plan: &Plan<'_>) -> Result<u8> {
     shown.map(|()| 0)
 }
 
-async fn board(network: &mut Network, plan: &Plan<'_>) -> Result<()> {
-    for device in [
-        &mut network.desk,
-        &mut network.station,
-        &mut network.other,
-        &mut network.office,
-    ] {
-        device.start(LOOPBACK)?;
-    }
-    let all = [
-        ("hub", &network.hub),
-        ("operator", &network.desk),
-        ("first", &network.station),
-        ("second", &network.other),
-    ];
-    for record in samples::registers() {
-        network.hub.add(record).await?;
-    }
-    let published = network
-        .hub
-        .add(samples::consultation(clock::now_ms()))
-        .await?;
-    let (law, number) = (field(&published, "id"), field(&published, "number"));
-    network.hub.act(law, "open", json!({})).await?;
-    let day = network.station.add(samples::reception()).await?;
-    let comment = samples::residents_comment(number, field(&day, "number"));
-    network.station.add(comment).await?;
-    network.other.add(samples::visit()).await?;
-    network.office.add(samples::lawyers_comment(number)).await?;
-    // What the board begins with: some records that have arrived, of which one is being handled.
-    let mut fresh = samples::opinions();
-    let begun = fresh.split_off(1);
-    for (device, record) in [&network.station, &network.other]
-        .into_iter()
-        .zip(begun.clone())
-    {
-        device.add(record).await?;
-    }
-    let (moved, follow_moved) = watch::channel(0_u64);
-    let moved = Arc::new(moved);
-    let cables: Vec<_> = all
-        .iter()
-        .map(|_| {
+/// The lines of the devices on the board.
+struct Lines {
+    cables: Vec<Arc<Cable>>,
+    /// Begins and ends sessions as the cables say.
+    lay: Arc<dyn Fn() -> Result<()> + Send + Sync>,
+}
+
+impl Lines {
+    /// All in; each station's line runs while its own cable and the hub's, which is the first, are.
+    fn of(devices: &[(&'static str, &Device)], address: &str) -> Result<Self> {
+        let new = |_: &_| {
             Arc::new(Cable {
                 on: Mutex::new(true),
                 session: Mutex::default(),
             })
-        })
-        .collect();
-    let hub_key = network.hub.node()?.net.device;
-    let nets: Vec<_> = all
-        .iter()
-        .map(|(_, device)| device.node().map(|node| Arc::clone(&node.net)))
-        .collect::<Result<_>>()?;
-    let address = network.address.clone();
-    // Each station's line runs while its own cable and the hub's are in.
-    let lay = {
-        let (cables, nets, address) = (cables.clone(), nets, address.clone());
-        Arc::new(move || -> Result<()> {
-            let hub_on = cables.first().is_some_and(|cable| cable.on());
-            for (cable, net) in cables.iter().zip(&nets).skip(1) {
+        };
+        let cables: Vec<_> = devices.iter().map(new).collect();
+        let nets: Vec<_> = devices
+            .iter()
+            .map(|(_, device)| device.node().map(|node| Arc::clone(&node.net)))
+            .collect::<Result<_>>()?;
+        let hub_key = nets.first().map(|net| net.device);
+        let hub_key = hub_key.ok_or_else(|| Error::new(Code::Internal, "a board without a hub"))?;
+        let (laid, address) = (cables.clone(), address.to_owned());
+        let lay = move || -> Result<()> {
+            let hub_on = laid.first().is_some_and(|cable| cable.on());
+            for (cable, net) in laid.iter().zip(&nets).skip(1) {
                 let follow = |stopped| {
                     let net = Arc::clone(net);
                     let address = address.clone();
@@ -129,15 +96,56 @@ async fn board(network: &mut Network, plan: &Plan<'_>) -> Result<()> {
                 cable.put(follow, hub_on && cable.on())?;
             }
             Ok(())
-        })
-    };
-    lay()?;
+        };
+        let lay = Arc::new(lay);
+        Ok(Self { cables, lay })
+    }
+}
+
+/// What the board begins with: registers, a draft law with comments, and some records that have arrived, of which one
+/// is being handled.
+async fn furnish(network: &mut Network) -> Result<()> {
+    for device in [
+        &mut network.desk,
+        &mut network.station,
+        &mut network.other,
+        &mut network.office,
+    ] {
+        device.start(LOOPBACK)?;
+    }
+    for record in samples::registers() {
+        network.hub.add(record).await?;
+    }
+    let law = samples::consultation(clock::now_ms());
+    let published = network.hub.add(law).await?;
+    let (law, number) = (field(&published, "id"), field(&published, "number"));
+    network.hub.act(law, "open", json!({})).await?;
+    let day = network.station.add(samples::reception()).await?;
+    let comment = samples::residents_comment(number, field(&day, "number"));
+    network.station.add(comment).await?;
+    network.other.add(samples::visit()).await?;
+    network.office.add(samples::lawyers_comment(number)).await?;
+    let begun = samples::opinions().split_off(1);
+    for (device, record) in [&network.station, &network.other].into_iter().zip(begun) {
+        device.add(record).await?;
+    }
+    Ok(())
+}
+
+async fn board(network: &mut Network, plan: &Plan<'_>) -> Result<()> {
+    furnish(network).await?;
+    let all = [
+        ("hub", &network.hub),
+        ("operator", &network.desk),
+        ("first", &network.station),
+        ("second", &network.other),
+    ];
+    let lines = Lines::of(&all, &network.address)?;
+    (lines.lay)()?;
     // Beside the four: what the law office has collected comes in, too.
+    let hub_key = network.hub.node()?.net.device;
     let office = network.office.node()?;
     office.follow(vec![network.address.clone()], hub_key);
-    let next_sample = Arc::new(AtomicUsize::new(0));
-    let mut devices = Vec::new();
-    let mut port = None;
     let board = match plan.web {
         Some(web) => Board::bind(setup::resolve(web)?).await?,
         None => match Board::bind(setup::resolve(BOARD)?).await {
@@ -145,83 +153,34 @@ async fn board(network: &mut Network, plan: &Plan<'_>) -> Result<()> {
             Err(_) => Board::bind(setup::resolve(LOOPBACK)?).await?,
         },
     };
-    for ((part, device), cable) in all.iter().zip(&cables) {
+    let (moved, follow_moved) = watch::channel(0_u64);
+    let moved = Arc::new(moved);
+    let next_sample = Arc::new(AtomicUsize::new(0));
+    let mut devices = Vec::new();
+    for ((part, device), cable) in all.iter().zip(&lines.cables) {
         let node = device.node()?;
-        let base = *port.get_or_insert(board.address()?.port());
         // Next to the board's own port, so that they can be forwarded together; else anywhere.
-        let beside = u16::try_from(devices.len() + 1)
-            .ok()
-            .and_then(|n| base.checked_add(n));
+        let beside = u16::try_from(devices.len() + 1).ok();
+        let beside = beside.and_then(|n| board.address().ok()?.port().checked_add(n));
         let beside = SocketAddr::from(([127, 0, 0, 1], beside.unwrap_or(0)));
         let pages = match node.serve_pages(beside, plan.allow_host).await {
             Ok(pages) => pages,
             Err(_) => {
-                node.serve_pages(setup::resolve(LOOPBACK)?, plan.allow_host)
-                    .await?
+                let anywhere = setup::resolve(LOOPBACK)?;
+                node.serve_pages(anywhere, plan.allow_host).await?
             }
         };
-        let mut changes = node.changes.subscribe();
-        let told = Arc::clone(&moved);
-        tokio::spawn(async move {
-            while !matches!(
-                changes.recv().await,
-                Err(tokio::sync::broadcast::error::RecvError::Closed)
-            ) {
-                told.send_modify(|count| *count += 1);
-            }
-        });
-        let (told, lay, this) = (Arc::clone(&moved), Arc::clone(&lay), Arc::clone(cable));
-        let switch = move || -> board::Work<()> {
-            let (told, lay, this) = (Arc::clone(&told), Arc::clone(&lay), Arc::clone(&this));
-            Box::pin(async move {
-                {
-                    let mut on = this.on.lock().unwrap_or_else(PoisonError::into_inner);
-                    *on = !*on;
-                }
-                lay()?;
-                told.send_modify(|count| *count += 1);
-                Ok(())
-            })
-        };
-        let (writer, next, fresh) = (
-            node.writer.clone(),
-            Arc::clone(&next_sample),
-            samples::opinions(),
-        );
-        let record = move || -> board::Work<()> {
-            let at = next.fetch_add(1, Ordering::Relaxed) % fresh.len();
-            let row = fresh.get(at).cloned().unwrap_or_default();
-            let writer = writer.clone();
-            Box::pin(async move {
-                let command = Command::RecordAdd {
-                    kind: "opinion".to_owned(),
-                    rows: vec![row],
-                    first_row: 1,
-                    account: None,
-                };
-                carry_out(writer, command).await.map(|_| ())
-            })
-        };
-        let writer = node.writer.clone();
-        let open = move || -> board::Work<(u16, String)> {
-            let writer = writer.clone();
-            Box::pin(async move {
-                let reply = carry_out(writer, Command::Open).await?;
-                let url = field(&reply, "url");
-                let secret = url.rsplit('/').next().unwrap_or_default();
-                Ok((pages.port(), format!("/login/{secret}")))
-            })
-        };
+        tell(node, &moved);
         let this = Arc::clone(cable);
         devices.push(board::Device {
             code: device.code.clone(),
             part,
             writer: node.writer.clone(),
             on: Arc::new(move || this.on()),
-            switch: Arc::new(switch),
-            record: Arc::new(record),
+            switch: switch(cable, &lines, &moved),
+            record: record(node, &next_sample),
             line: node.doors()?.line,
-            open: Arc::new(open),
+            open: open(node, pages.port()),
         });
     }
     let (stop, stopped) = watch::channel(false);
@@ -242,8 +201,75 @@ async fn board(network: &mut Network, plan: &Plan<'_>) -> Result<()> {
         _ = interrupt.recv() => {}
     }
     stop.send_replace(true);
-    for cable in &cables {
+    for cable in &lines.cables {
         cable.put(|_| Ok(()), false)?;
     }
     Ok(())
+}
+
+/// Tells the board what a device's commits move.
+fn tell(node: &Node, moved: &Arc<watch::Sender<u64>>) {
+    let (mut changes, told) = (node.changes.subscribe(), Arc::clone(moved));
+    tokio::spawn(async move {
+        while !matches!(
+            changes.recv().await,
+            Err(tokio::sync::broadcast::error::RecvError::Closed)
+        ) {
+            told.send_modify(|count| *count += 1);
+        }
+    });
+}
+
+/// Takes a cable out, or puts it in.
+fn switch(
+    cable: &Arc<Cable>,
+    lines: &Lines,
+    moved: &Arc<watch::Sender<u64>>,
+) -> Arc<dyn Fn() -> board::Work<()> + Send + Sync> {
+    let (this, lay, told) = (Arc::clone(cable), Arc::clone(&lines.lay), Arc::clone(moved));
+    Arc::new(move || {
+        let (this, lay, told) = (Arc::clone(&this), Arc::clone(&lay), Arc::clone(&told));
+        Box::pin(async move {
+            {
+                let mut on = this.on.lock().unwrap_or_else(PoisonError::into_inner);
+                *on = !*on;
+            }
+            lay()?;
+            told.send_modify(|count| *count += 1);
+            Ok(())
+        })
+    })
+}
+
+/// Records the next sample.
+fn record(node: &Node, next: &Arc<AtomicUsize>) -> Arc<dyn Fn() -> board::Work<()> + Send + Sync> {
+    let (writer, next, fresh) = (node.writer.clone(), Arc::clone(next), samples::opinions());
+    Arc::new(move || {
+        let at = next.fetch_add(1, Ordering::Relaxed) % fresh.len();
+        let row = fresh.get(at).cloned().unwrap_or_default();
+        let writer = writer.clone();
+        Box::pin(async move {
+            let command = Command::RecordAdd {
+                kind: "opinion".to_owned(),
+                rows: vec![row],
+                first_row: 1,
+                account: None,
+            };
+            carry_out(writer, command).await.map(|_| ())
+        })
+    })
+}
+
+/// Where a device's pages are, and a link that logs in.
+fn open(node: &Node, port: u16) -> Arc<dyn Fn() -> board::Work<(u16, String)> + Send + Sync> {
+    let writer = node.writer.clone();
+    Arc::new(move || {
+        let writer = writer.clone();
+        Box::pin(async move {
+            let reply = carry_out(writer, Command::Open).await?;
+            let url = field(&reply, "url");
+            let secret = url.rsplit('/').next().unwrap_or_default();
+            Ok((port, format!("/login/{secret}")))
+        })
+    })
 }

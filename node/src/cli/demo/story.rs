@@ -116,29 +116,7 @@ impl Story {
             .until(&id, |record| field(record, "number") == number)
             .await?;
         self.step("the second computer has the record", there);
-        station.stop().await;
-        station.start(LOOPBACK)?;
-        station.set(&id, json!({ "urgency": "urgent" })).await?;
-        other
-            .set(&id, json!({ "urgency": "emergency_referred" }))
-            .await?;
-        let hub_key = hub.node()?.net.device;
-        station.node()?.follow(vec![address.clone()], hub_key);
-        let conflicted = |record: &Value| {
-            let conflicts = record.get("conflicts").and_then(Value::as_array);
-            conflicts.is_some_and(|all| all.iter().any(|it| field(it, "field") == "urgency"))
-        };
-        let mut all = true;
-        for device in [&*hub, &*station, &*other] {
-            all &= device.until(&id, conflicted).await?;
-        }
-        self.step("all three show the conflict with both values", all);
-        hub.set(&id, json!({ "urgency": "urgent" })).await?;
-        let mut all = true;
-        for device in [&*station, &*other] {
-            all &= device.until(&id, |record| !conflicted(record)).await?;
-        }
-        self.step("the hub's choice settles it everywhere", all);
+        self.conflict(hub, station, other, (&id, &address)).await?;
 
         let there = desk.until(&id, is("status", "pending")).await?;
         self.step("the operator's PC has the record and its status", there);
@@ -148,6 +126,61 @@ impl Story {
             "the hub gives the case number the operator asked for",
             accepted,
         );
+        self.handled(hub, desk, station, &id).await?;
+        self.law(hub, station, office, &address).await?;
+        // An operator's PC puts its letter behind the numbers it gives.
+        let sheet = format!("{number}/Z1B");
+        let replied = station.until(&sheet, is("status", "replied")).await?;
+        self.step(
+            "the station sees the sheet of the unit that handled it",
+            replied,
+        );
+
+        self.sound(&[hub, desk, station, other]).await
+    }
+
+    /// Two computers choose differently while apart, and the hub settles it.
+    async fn conflict(
+        &mut self,
+        hub: &Device,
+        station: &mut Device,
+        other: &Device,
+        (id, address): (&str, &str),
+    ) -> Result<()> {
+        station.stop().await;
+        station.start(LOOPBACK)?;
+        station.set(id, json!({ "urgency": "urgent" })).await?;
+        other
+            .set(id, json!({ "urgency": "emergency_referred" }))
+            .await?;
+        let hub_key = hub.node()?.net.device;
+        station.node()?.follow(vec![address.to_owned()], hub_key);
+        let conflicted = |record: &Value| {
+            let conflicts = record.get("conflicts").and_then(Value::as_array);
+            conflicts.is_some_and(|all| all.iter().any(|it| field(it, "field") == "urgency"))
+        };
+        let mut all = true;
+        for device in [hub, &*station, other] {
+            all &= device.until(id, conflicted).await?;
+        }
+        self.step("all three show the conflict with both values", all);
+        hub.set(id, json!({ "urgency": "urgent" })).await?;
+        let mut all = true;
+        for device in [&*station, other] {
+            all &= device.until(id, |record| !conflicted(record)).await?;
+        }
+        self.step("the hub's choice settles it everywhere", all);
+        Ok(())
+    }
+
+    /// The operator has the matter handled, and the station tells the resident.
+    async fn handled(
+        &mut self,
+        hub: &Device,
+        desk: &Device,
+        station: &Device,
+        id: &str,
+    ) -> Result<()> {
         let steps = [
             (
                 "dispatch",
@@ -161,32 +194,30 @@ impl Story {
             ("approve", json!({})),
         ];
         for (event, input) in steps {
-            desk.act(&id, event, input).await?;
+            desk.act(id, event, input).await?;
         }
-        let answered = station.until(&id, is("status", "answered")).await?;
+        let answered = station.until(id, is("status", "answered")).await?;
         self.step("the station sees the reply: 已答复", answered);
-        let refused = station.act(&id, "dispatch", json!({ "lead": "x" })).await;
+        let refused = station.act(id, "dispatch", json!({ "lead": "x" })).await;
         let refused = refused.is_err_and(|error| error.code() == Code::StepRefused);
         self.step("the station cannot dispatch", refused);
         station
-            .act(&id, "inform", json!({ "on": "2026-03-14", "way": "phone" }))
+            .act(id, "inform", json!({ "on": "2026-03-14", "way": "phone" }))
             .await?;
-        let informed = hub.until(&id, is("status", "informed")).await?;
+        let informed = hub.until(id, is("status", "informed")).await?;
         self.step(
             "the station tells the resident, and the hub knows: 已反馈",
             informed,
         );
+        Ok(())
+    }
 
-        self.law(hub, station, office, &address).await?;
-        // An operator's PC puts its letter behind the numbers it gives.
-        let sheet = format!("{number}/Z1B");
-        let replied = station.until(&sheet, is("status", "replied")).await?;
-        self.step(
-            "the station sees the sheet of the unit that handled it",
-            replied,
-        );
-
-        let equal = self.equal(&[hub, desk, station, other]).await?;
+    /// All hold and show the same, and what they hold verifies at the first.
+    async fn sound(&mut self, devices: &[&Device]) -> Result<()> {
+        let Some(hub) = devices.first() else {
+            return Ok(());
+        };
+        let equal = self.equal(devices).await?;
         self.step(
             "digests of the station's space are equal on all four",
             equal,

@@ -24,25 +24,44 @@ pub(super) fn of(
     author: &Author,
     series: &mut Series,
 ) -> Result<Vec<Planned>> {
-    let today = clock::Beijing::of(author.now_ms).iso_date();
-    let given = |key: &String| -> Option<Value> {
-        let text = draft.texts.values().find_map(|texts| texts.get(key));
-        let fact = draft.facts.get(key).and_then(Option::as_ref);
-        text.map(|text| json!(text))
-            .or_else(|| fact.map(|fact| json!(fact)))
-    };
-    let copied = |copies: &BTreeMap<String, String>, dated: &Option<String>| {
-        let mut input = Map::new();
-        if let Some(key) = dated {
-            nest(&mut input, key, json!(today));
+    let from = (whole, step);
+    let mut planned = moved(connection, journal, from, draft, author, series)?;
+    planned.extend(made(connection, journal, from, draft, author, series)?);
+    Ok(planned)
+}
+
+/// What another record takes over of a step: the day, if it is dated, and what was given.
+fn copied(
+    draft: &Draft,
+    author: &Author,
+    copies: &BTreeMap<String, String>,
+    dated: Option<&String>,
+) -> Map<String, Value> {
+    let mut input = Map::new();
+    if let Some(key) = dated {
+        let today = clock::Beijing::of(author.now_ms).iso_date();
+        nest(&mut input, key, json!(today));
+    }
+    for (theirs, ours) in copies {
+        let text = draft.texts.values().find_map(|texts| texts.get(ours));
+        let fact = draft.facts.get(ours).and_then(Option::as_ref);
+        let given = text.map(|text| json!(text));
+        if let Some(value) = given.or_else(|| fact.map(|fact| json!(fact))) {
+            nest(&mut input, theirs, value);
         }
-        for (theirs, ours) in copies {
-            if let Some(value) = given(ours) {
-                nest(&mut input, theirs, value);
-            }
-        }
-        input
-    };
+    }
+    input
+}
+
+/// The steps that other records take along.
+fn moved(
+    connection: &Connection,
+    journal: &mut Journal,
+    (whole, step): (&Listed, &Transition),
+    draft: &Draft,
+    author: &Author,
+    series: &mut Series,
+) -> Result<Vec<Planned>> {
     let mut planned: Vec<Planned> = Vec::new();
     for along in &step.moves {
         let moved = known(&along.kind)?;
@@ -60,7 +79,7 @@ pub(super) fn of(
             if moved_already || !possible || !along.only.iter().all(held) {
                 continue;
             }
-            let mut input = copied(&along.copies, &along.dated);
+            let mut input = copied(draft, author, &along.copies, along.dated.as_ref());
             for (key, value) in &along.sets {
                 nest(&mut input, key, json!(value));
             }
@@ -80,11 +99,24 @@ pub(super) fn of(
             planned.push(Planned { gathered, save });
         }
     }
+    Ok(planned)
+}
+
+/// The records that a step makes.
+fn made(
+    connection: &Connection,
+    journal: &mut Journal,
+    (whole, step): (&Listed, &Transition),
+    draft: &Draft,
+    author: &Author,
+    series: &mut Series,
+) -> Result<Vec<Planned>> {
+    let mut planned = Vec::new();
     let Some(make) = &step.makes else {
         return Ok(planned);
     };
     let made = known(&make.kind)?;
-    let mut common = copied(&make.copies, &make.dated);
+    let mut common = copied(draft, author, &make.copies, make.dated.as_ref());
     if let Some(parent) = &made.parent {
         nest(&mut common, &parent.field, json!(whole.id.hyphenated()));
     }
