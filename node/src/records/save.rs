@@ -541,14 +541,13 @@ pub fn take(
         let whole = super::rows(connection, &[key])?.pop();
         let message = "this record is not merged yet";
         let whole = whole.ok_or_else(|| Error::new(Code::StepRefused, message))?;
-        planned = effects::of(
-            connection,
-            journal,
-            (&whole, step),
-            &draft,
+        let taken = effects::Taken {
+            whole: &whole,
+            step,
+            draft: &draft,
             author,
-            &mut series,
-        )?;
+        };
+        planned = taken.effects(connection, journal, &mut series)?;
     }
     planned.insert(0, Planned { gathered, save });
     let saved = write_all(connection, journal, planned, author)?;

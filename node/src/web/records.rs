@@ -31,7 +31,7 @@ use crate::error::{Code, Error, Result};
 use crate::journal::Journal;
 use crate::records::delivery::{self, Coverage};
 use crate::records::save;
-use crate::records::{self, Content, acts_for, gather_written};
+use crate::records::{self, Content, Gathered, acts_for, gather_written};
 use crate::requests;
 
 /// The hub's case number: filled in by the hub, never typed.
@@ -151,6 +151,26 @@ pub(super) struct View {
     step: Option<String>,
 }
 
+impl View {
+    fn tab(&self) -> &'static str {
+        match self.tab.as_deref() {
+            Some("way") => "way",
+            Some("history") => "history",
+            Some("receipts") => "receipts",
+            _ => "content",
+        }
+    }
+
+    fn note(&self) -> &'static str {
+        match self.note.as_deref() {
+            Some("new") => "new",
+            Some("again") => "again",
+            Some("done") => "done",
+            _ => "",
+        }
+    }
+}
+
 /// One record.
 pub(super) async fn show(
     State(app): State<App>,
@@ -198,15 +218,7 @@ fn build(
     let coverage = Coverage::read(connection, journal)?;
     let (reached, held) = coverage.judged(connection, key)?;
     let (state, status) = delivery::shown(reached, &content.kind, &content.status);
-    let names = accounts::names(connection)?;
-    // For a step that the hub took for an operator, the operator's device is named, not the hub's.
-    let who = |by: Option<&str>, device: Option<String>| {
-        let (account, asker) = by.map_or(("", None), requests::asker);
-        let name = names.get(account).cloned();
-        let device = asker.map(str::to_owned).or(device);
-        let both = name.into_iter().chain(device);
-        both.collect::<Vec<_>>().join(" · ")
-    };
+    let who = Who(accounts::names(connection)?);
     let mut proofs = Vec::new();
     for receipt in coverage.of_record(connection, key)? {
         proofs.push(Proof {
@@ -216,119 +228,12 @@ fn build(
             at: shown::moment(receipt.received_at_ms, lang),
         });
     }
-    let steps = content.events.iter().map(|event| {
-        let step = kind.and_then(|kind| kind.transition(&event.event));
-        let data = event.data.iter().map(|(key, value)| {
-            let plain = key.split_once('/').map_or(key.as_str(), |(set, _)| set);
-            let field = step.and_then(|step| step.data.iter().find(|field| field.key == plain));
-            let label = field.map_or_else(|| key.clone(), |it| lang.label(&it.label).to_owned());
-            let value = shown::value(field, value, lang);
-            let named = field.map(Field::names).unwrap_or_default();
-            let item = key.split_once('/').map(|(_, item)| item);
-            let text = item.unwrap_or(value.as_str());
-            let value = match records::named(connection, text, named) {
-                Ok(Some(row)) => shown::title(None, row.title.as_deref(), lang),
-                _ if item.is_some() => text.to_owned(),
-                _ => value,
-            };
-            Said::new(label, value)
-        });
-        let device = event
-            .device
-            .map(|key| shown::device(journal.authority(), &key));
-        Step {
-            label: step.map_or_else(
-                || event.event.clone(),
-                |step| lang.label(&step.label).to_owned(),
-            ),
-            at: shown::moment(u64::try_from(event.at_ms).unwrap_or_default(), lang),
-            who: who(Some(&event.by), device),
-            data: data.filter(|line| !line.value.is_empty()).collect(),
-            void: match &event.outcome {
-                Outcome::Applied { .. } => None,
-                Outcome::Void { reason } => Some(lang.label(&reason.label()).to_owned()),
-            },
-        }
-    });
-    let steps: Vec<_> = steps.collect();
-    let text = |value: &Value, key: &str| {
-        let text = value.get(key).and_then(Value::as_str);
-        text.map(str::to_owned)
-    };
-    let devices: BTreeMap<String, String> = journal
-        .authority()
-        .members()
-        .iter()
-        .map(|(key, member)| (short(key), member.grant.device_code.clone()))
-        .collect();
-    let history = records::history(&gathered, str::to_owned);
-    let changes = history.iter().rev().map(|change| {
-        let fields = change.get("fields").and_then(Value::as_array);
-        let named = fields
-            .into_iter()
-            .flatten()
-            .filter_map(Value::as_str)
-            .map(|key| {
-                let field = kind.and_then(|kind| kind.field(key));
-                field.map_or_else(|| key.to_owned(), |it| lang.label(&it.label).to_owned())
-            });
-        let mut named: BTreeSet<_> = named.collect();
-        // A step is told under its own tab; here it counts as one signed change.
-        if change
-            .get("events")
-            .and_then(Value::as_u64)
-            .unwrap_or_default()
-            > 0
-        {
-            named.insert(lang.say("history-step", &[]));
-        }
-        let named: Vec<_> = named.into_iter().collect();
-        let device = text(change, "device").map(|key| devices.get(&key).cloned().unwrap_or(key));
-        Change {
-            hash: text(change, "hash")
-                .unwrap_or_default()
-                .chars()
-                .take(12)
-                .collect(),
-            at: text(change, "at")
-                .map(|at| rfc3339_shown(&at, lang))
-                .unwrap_or_default(),
-            who: who(text(change, "account").as_deref(), device),
-            what: named.join("、"),
-            verified: change.get("verified") == Some(&Value::Bool(true)),
-        }
-    });
-    let changes = changes.collect();
+    let steps = steps(connection, journal, (&content, kind), &who, lang);
+    let changes = changes(journal, &gathered, kind, &who, lang);
     let member = journal.authority().members().get(&journal.identity().key());
     let why = sync::why((reached, held), line, member, lang);
     let (groups, person, words) = groups(connection, kind, &content, &page)?;
-    let mut asked = Vec::new();
-    for it in requests::of_record(connection, key)? {
-        let refused = match &it.answer {
-            None => false,
-            Some((RequestOutcome::Refused(_), _)) => true,
-            Some(_) => continue,
-        };
-        let (_, event) = it.wanted.words();
-        let step = kind.and_then(|kind| kind.transition(event));
-        asked.push(Request {
-            said: lang.say(
-                if refused {
-                    "request-refused"
-                } else {
-                    "request-open"
-                },
-                &[],
-            ),
-            what: step.map_or_else(|| event.to_owned(), |it| lang.label(&it.label).to_owned()),
-            who: who(
-                Some(&it.account),
-                Some(shown::device(journal.authority(), &it.device)),
-            ),
-            at: shown::moment(it.at_ms, lang),
-            refused,
-        });
-    }
+    let asked = asked(connection, journal, (key, kind), &who, lang)?;
     let data = kind.into_iter().flat_map(|kind| &kind.transitions);
     let named = Choices::of(connection, journal, data.flat_map(|step| &step.data))?;
     let (next, mut offers) = offers(kind, &content, journal, (view, attempt, &named), &page);
@@ -365,18 +270,8 @@ fn build(
         ),
         status: shown::status(kind, &status, lang),
         state: Shown::of(state, lang),
-        tab: match view.tab.as_deref() {
-            Some("way") => "way",
-            Some("history") => "history",
-            Some("receipts") => "receipts",
-            _ => "content",
-        },
-        note: match view.note.as_deref() {
-            Some("new") => "new",
-            Some("again") => "again",
-            Some("done") => "done",
-            _ => "",
-        },
+        tab: view.tab(),
+        note: view.note(),
         recorded: row
             .as_ref()
             .map(|row| shown::moment(row.recorded_ms(), lang))
@@ -399,6 +294,162 @@ fn build(
         title,
         page,
     })
+}
+
+/// Names of accounts.
+struct Who(BTreeMap<String, String>);
+
+impl Who {
+    /// Who did something, and on which device. For a step that the hub took for an operator, the operator's device is
+    /// named, not the hub's.
+    fn name(&self, by: Option<&str>, device: Option<String>) -> String {
+        let (account, asker) = by.map_or(("", None), requests::asker);
+        let name = self.0.get(account).cloned();
+        let device = asker.map(str::to_owned).or(device);
+        let both = name.into_iter().chain(device);
+        both.collect::<Vec<_>>().join(" · ")
+    }
+}
+
+/// A record's way.
+fn steps(
+    connection: &Connection,
+    journal: &Journal,
+    (content, kind): (&Content, Option<&Kind>),
+    who: &Who,
+    lang: Lang,
+) -> Vec<Step> {
+    let steps = content.events.iter().map(|event| {
+        let step = kind.and_then(|kind| kind.transition(&event.event));
+        let data = event.data.iter().map(|(key, value)| {
+            let plain = key.split_once('/').map_or(key.as_str(), |(set, _)| set);
+            let field = step.and_then(|step| step.data.iter().find(|field| field.key == plain));
+            let label = field.map_or_else(|| key.clone(), |it| lang.label(&it.label).to_owned());
+            let value = shown::value(field, value, lang);
+            let named = field.map(Field::names).unwrap_or_default();
+            let item = key.split_once('/').map(|(_, item)| item);
+            let text = item.unwrap_or(value.as_str());
+            let value = match records::named(connection, text, named) {
+                Ok(Some(row)) => shown::title(None, row.title.as_deref(), lang),
+                _ if item.is_some() => text.to_owned(),
+                _ => value,
+            };
+            Said::new(label, value)
+        });
+        let device = event
+            .device
+            .map(|key| shown::device(journal.authority(), &key));
+        Step {
+            label: step.map_or_else(
+                || event.event.clone(),
+                |step| lang.label(&step.label).to_owned(),
+            ),
+            at: shown::moment(u64::try_from(event.at_ms).unwrap_or_default(), lang),
+            who: who.name(Some(&event.by), device),
+            data: data.filter(|line| !line.value.is_empty()).collect(),
+            void: match &event.outcome {
+                Outcome::Applied { .. } => None,
+                Outcome::Void { reason } => Some(lang.label(&reason.label()).to_owned()),
+            },
+        }
+    });
+    steps.collect()
+}
+
+/// Its signed history, newest first.
+fn changes(
+    journal: &Journal,
+    gathered: &Gathered,
+    kind: Option<&Kind>,
+    who: &Who,
+    lang: Lang,
+) -> Vec<Change> {
+    let text = |value: &Value, key: &str| {
+        let text = value.get(key).and_then(Value::as_str);
+        text.map(str::to_owned)
+    };
+    let devices: BTreeMap<String, String> = journal
+        .authority()
+        .members()
+        .iter()
+        .map(|(key, member)| (short(key), member.grant.device_code.clone()))
+        .collect();
+    let history = records::history(gathered, str::to_owned);
+    let changes = history.iter().rev().map(|change| {
+        let fields = change.get("fields").and_then(Value::as_array);
+        let named = fields
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .map(|key| {
+                let field = kind.and_then(|kind| kind.field(key));
+                field.map_or_else(|| key.to_owned(), |it| lang.label(&it.label).to_owned())
+            });
+        let mut named: BTreeSet<_> = named.collect();
+        // A step is told under its own tab; here it counts as one signed change.
+        if change
+            .get("events")
+            .and_then(Value::as_u64)
+            .unwrap_or_default()
+            > 0
+        {
+            named.insert(lang.say("history-step", &[]));
+        }
+        let named: Vec<_> = named.into_iter().collect();
+        let device = text(change, "device").map(|key| devices.get(&key).cloned().unwrap_or(key));
+        Change {
+            hash: text(change, "hash")
+                .unwrap_or_default()
+                .chars()
+                .take(12)
+                .collect(),
+            at: text(change, "at")
+                .map(|at| rfc3339_shown(&at, lang))
+                .unwrap_or_default(),
+            who: who.name(text(change, "account").as_deref(), device),
+            what: named.join("、"),
+            verified: change.get("verified") == Some(&Value::Bool(true)),
+        }
+    });
+    changes.collect()
+}
+
+/// What was asked of the hub about it and not granted.
+fn asked(
+    connection: &Connection,
+    journal: &Journal,
+    (key, kind): (i64, Option<&Kind>),
+    who: &Who,
+    lang: Lang,
+) -> Result<Vec<Request>> {
+    let mut asked = Vec::new();
+    for it in requests::of_record(connection, key)? {
+        let refused = match &it.answer {
+            None => false,
+            Some((RequestOutcome::Refused(_), _)) => true,
+            Some(_) => continue,
+        };
+        let (_, event) = it.wanted.words();
+        let step = kind.and_then(|kind| kind.transition(event));
+        asked.push(Request {
+            said: lang.say(
+                if refused {
+                    "request-refused"
+                } else {
+                    "request-open"
+                },
+                &[],
+            ),
+            what: step.map_or_else(|| event.to_owned(), |it| lang.label(&it.label).to_owned()),
+            who: who.name(
+                Some(&it.account),
+                Some(shown::device(journal.authority(), &it.device)),
+            ),
+            at: shown::moment(it.at_ms, lang),
+            refused,
+        });
+    }
+    Ok(asked)
 }
 
 fn rfc3339_shown(at: &str, lang: Lang) -> String {

@@ -14,151 +14,162 @@ use crate::journal::Journal;
 use crate::records::numbers::Series;
 use crate::records::{Listed, acts_for, referring};
 
-/// Plans what a step does beside the record that it is taken on: steps of records that belong to it, where they
-/// are possible, and new ones.
-pub(super) fn of(
-    connection: &Connection,
-    journal: &mut Journal,
-    (whole, step): (&Listed, &Transition),
-    draft: &Draft,
-    author: &Author,
-    series: &mut Series,
-) -> Result<Vec<Planned>> {
-    let from = (whole, step);
-    let mut planned = moved(connection, journal, from, draft, author, series)?;
-    planned.extend(made(connection, journal, from, draft, author, series)?);
-    Ok(planned)
+/// A step that is being taken.
+pub(super) struct Taken<'a> {
+    /// The record that it is taken on.
+    pub(super) whole: &'a Listed,
+    /// The step.
+    pub(super) step: &'a Transition,
+    /// What it carries.
+    pub(super) draft: &'a Draft,
+    /// Who takes it.
+    pub(super) author: &'a Author,
 }
 
-/// What another record takes over of a step: the day, if it is dated, and what was given.
-fn copied(
-    draft: &Draft,
-    author: &Author,
-    copies: &BTreeMap<String, String>,
-    dated: Option<&String>,
-) -> Map<String, Value> {
-    let mut input = Map::new();
-    if let Some(key) = dated {
-        let today = clock::Beijing::of(author.now_ms).iso_date();
-        nest(&mut input, key, json!(today));
+impl Taken<'_> {
+    /// Plans what the step does beside the record: steps of records that belong to it, where they are possible, and new
+    /// ones.
+    pub(super) fn effects(
+        &self,
+        connection: &Connection,
+        journal: &mut Journal,
+        series: &mut Series,
+    ) -> Result<Vec<Planned>> {
+        let mut planned = self.moved(connection, journal, series)?;
+        planned.extend(self.made(connection, journal, series)?);
+        Ok(planned)
     }
-    for (theirs, ours) in copies {
-        let text = draft.texts.values().find_map(|texts| texts.get(ours));
-        let fact = draft.facts.get(ours).and_then(Option::as_ref);
-        let given = text.map(|text| json!(text));
-        if let Some(value) = given.or_else(|| fact.map(|fact| json!(fact))) {
-            nest(&mut input, theirs, value);
+
+    /// What another record takes over of a step: the day, if it is dated, and what was given.
+    fn copied(
+        &self,
+        copies: &BTreeMap<String, String>,
+        dated: Option<&String>,
+    ) -> Map<String, Value> {
+        let mut input = Map::new();
+        if let Some(key) = dated {
+            let today = clock::Beijing::of(self.author.now_ms).iso_date();
+            nest(&mut input, key, json!(today));
         }
-    }
-    input
-}
-
-/// The steps that other records take along.
-fn moved(
-    connection: &Connection,
-    journal: &mut Journal,
-    (whole, step): (&Listed, &Transition),
-    draft: &Draft,
-    author: &Author,
-    series: &mut Series,
-) -> Result<Vec<Planned>> {
-    let mut planned: Vec<Planned> = Vec::new();
-    for along in &step.moves {
-        let moved = known(&along.kind)?;
-        for child in belonging(connection, whole, moved)? {
-            let held = |(key, wanted): (&String, &BTreeSet<String>)| {
-                let value = child.facts.get(key).and_then(Value::as_str);
-                value.is_some_and(|value| wanted.contains(value))
-            };
-            let possible = moved.transition(&along.event);
-            let possible = possible.is_some_and(|event| {
-                event.applies_to(&child.status) && !event.who.is_disjoint(&acts_for(journal.role()))
-            });
-            // One step each: a second change made from the same state would stand beside the first.
-            let moved_already = planned.iter().any(|it| it.gathered.key == child.key);
-            if moved_already || !possible || !along.only.iter().all(held) {
-                continue;
+        for (theirs, ours) in copies {
+            let text = self.draft.texts.values().find_map(|texts| texts.get(ours));
+            let fact = self.draft.facts.get(ours).and_then(Option::as_ref);
+            let given = text.map(|text| json!(text));
+            if let Some(value) = given.or_else(|| fact.map(|fact| json!(fact))) {
+                nest(&mut input, theirs, value);
             }
-            let mut input = copied(draft, author, &along.copies, along.dated.as_ref());
-            for (key, value) in &along.sets {
-                nest(&mut input, key, json!(value));
-            }
-            // What the step does not give, such as a new date, leaves the other record alone.
-            let Ok(draft) = moved.read_event(&along.event, &Value::Object(input)) else {
-                continue;
-            };
-            // A sheet that lacks something does not hold back the matter itself.
-            let gathered = match writable(connection, journal, child.key) {
-                Ok(gathered) => gathered,
-                Err(error) if error.code() == Code::RecordWaiting => continue,
-                Err(error) => return Err(error),
-            };
-            let mut save = Save::new(&moved.code, author, &draft)?;
-            save.become_event(&along.event, author);
-            series.planned(gathered.space, save.entries());
-            planned.push(Planned { gathered, save });
         }
+        input
     }
-    Ok(planned)
-}
 
-/// The records that a step makes.
-fn made(
-    connection: &Connection,
-    journal: &mut Journal,
-    (whole, step): (&Listed, &Transition),
-    draft: &Draft,
-    author: &Author,
-    series: &mut Series,
-) -> Result<Vec<Planned>> {
-    let mut planned = Vec::new();
-    let Some(make) = &step.makes else {
-        return Ok(planned);
-    };
-    let made = known(&make.kind)?;
-    let mut common = copied(draft, author, &make.copies, make.dated.as_ref());
-    if let Some(parent) = &made.parent {
-        nest(&mut common, &parent.field, json!(whole.id.hyphenated()));
-    }
-    for (field, kind) in &make.cites {
-        let open = belonging(connection, whole, known(kind)?)?;
-        let is_open = |it: &&Listed| known(kind).is_ok_and(|kind| kind.is_open(&it.status));
-        if let Some(cited) = open.iter().find(is_open) {
-            nest(&mut common, field, json!(cited.id.hyphenated()));
+    /// The steps that other records take along.
+    fn moved(
+        &self,
+        connection: &Connection,
+        journal: &mut Journal,
+        series: &mut Series,
+    ) -> Result<Vec<Planned>> {
+        let mut planned: Vec<Planned> = Vec::new();
+        for along in &self.step.moves {
+            let moved = known(&along.kind)?;
+            for child in belonging(connection, self.whole, moved)? {
+                let held = |(key, wanted): (&String, &BTreeSet<String>)| {
+                    let value = child.facts.get(key).and_then(Value::as_str);
+                    value.is_some_and(|value| wanted.contains(value))
+                };
+                let possible = moved.transition(&along.event);
+                let possible = possible.is_some_and(|event| {
+                    event.applies_to(&child.status)
+                        && !event.who.is_disjoint(&acts_for(journal.role()))
+                });
+                // One step each: a second change made from the same state would stand beside the first.
+                let moved_already = planned.iter().any(|it| it.gathered.key == child.key);
+                if moved_already || !possible || !along.only.iter().all(held) {
+                    continue;
+                }
+                let mut input = self.copied(&along.copies, along.dated.as_ref());
+                for (key, value) in &along.sets {
+                    nest(&mut input, key, json!(value));
+                }
+                // What the step does not give, such as a new date, leaves the other record alone.
+                let Ok(draft) = moved.read_event(&along.event, &Value::Object(input)) else {
+                    continue;
+                };
+                // A sheet that lacks something does not hold back the matter itself.
+                let gathered = match writable(connection, journal, child.key) {
+                    Ok(gathered) => gathered,
+                    Err(error) if error.code() == Code::RecordWaiting => continue,
+                    Err(error) => return Err(error),
+                };
+                let mut save = Save::new(&moved.code, self.author, &draft)?;
+                save.become_event(&along.event, self.author);
+                series.planned(gathered.space, save.entries());
+                planned.push(Planned { gathered, save });
+            }
         }
+        Ok(planned)
     }
-    let mut inputs = Vec::new();
-    match &make.each {
-        None => inputs.push(common),
-        Some(each) => {
-            for datum in &each.data {
-                for item in items(draft, datum) {
-                    let mut input = common.clone();
-                    nest(&mut input, &each.item, json!(item));
-                    nest(&mut input, &each.name, json!(datum));
-                    inputs.push(input);
+
+    /// The records that a step makes.
+    fn made(
+        &self,
+        connection: &Connection,
+        journal: &mut Journal,
+        series: &mut Series,
+    ) -> Result<Vec<Planned>> {
+        let mut planned = Vec::new();
+        let Some(make) = &self.step.makes else {
+            return Ok(planned);
+        };
+        let made = known(&make.kind)?;
+        let mut common = self.copied(&make.copies, make.dated.as_ref());
+        if let Some(parent) = &made.parent {
+            nest(
+                &mut common,
+                &parent.field,
+                json!(self.whole.id.hyphenated()),
+            );
+        }
+        for (field, kind) in &make.cites {
+            let open = belonging(connection, self.whole, known(kind)?)?;
+            let is_open = |it: &&Listed| known(kind).is_ok_and(|kind| kind.is_open(&it.status));
+            if let Some(cited) = open.iter().find(is_open) {
+                nest(&mut common, field, json!(cited.id.hyphenated()));
+            }
+        }
+        let mut inputs = Vec::new();
+        match &make.each {
+            None => inputs.push(common),
+            Some(each) => {
+                for datum in &each.data {
+                    for item in items(self.draft, datum) {
+                        let mut input = common.clone();
+                        nest(&mut input, &each.item, json!(item));
+                        nest(&mut input, &each.name, json!(datum));
+                        inputs.push(input);
+                    }
                 }
             }
         }
+        let place = Place {
+            space: self.whole.space,
+            parent: Some(self.whole.clone()),
+        };
+        for input in inputs {
+            let draft = made.read(&Value::Object(input));
+            let draft = draft.map_err(|refusals| fields_refused(&refusals))?;
+            planned.push(plan(
+                connection,
+                journal,
+                (made, &draft),
+                &place,
+                false,
+                self.author,
+                series,
+            )?);
+        }
+        Ok(planned)
     }
-    let place = Place {
-        space: whole.space,
-        parent: Some(whole.clone()),
-    };
-    for input in inputs {
-        let draft = made.read(&Value::Object(input));
-        let draft = draft.map_err(|refusals| fields_refused(&refusals))?;
-        planned.push(plan(
-            connection,
-            journal,
-            (made, &draft),
-            &place,
-            false,
-            author,
-            series,
-        )?);
-    }
-    Ok(planned)
 }
 
 /// Records of a kind that belong to this one.
