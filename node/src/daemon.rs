@@ -279,8 +279,10 @@ pub async fn sync_once(net: &Arc<Net>, writer: &WriterThread, peer: Option<&str>
     let Some((name, summary)) = summary else {
         return Err(impostor.unwrap_or_else(|| unreachable(&addresses)));
     };
-    let name = name.clone();
-    writer.write_wait(move |_, connection| setup::hub_found(connection, &name))?;
+    if peer.is_some() || addresses.first() != Some(name) {
+        let name = name.clone();
+        writer.write_wait(move |_, connection| setup::hub_found(connection, &name))?;
+    }
     report(writer, &hub, &summary)
 }
 

@@ -123,6 +123,8 @@ codes! {
     NotResumed = "LX-2013", Refused, "run `lianxin hub resume --card FILE` with the recovery card once a device has connected; everything else goes on";
     /// Two hubs of one network.
     TwoHubs = "LX-2014", Failed, "stop the one that is a copy, then run `lianxin hub resume --card FILE` on the other";
+    /// Orders that lead nowhere yet.
+    OrdersMissing = "LX-2016", Partial, "leave the line connected: the hub or another device brings what is missing; if it stays, tell the hub";
     /// A device that begins its logs anew again and again.
     DeviceAnew = "LX-2015", Partial, "look at the computer: a disk that is put back at each start loses what was not sent";
     /// No such record.

@@ -13,8 +13,10 @@ use crate::journal::{Journal, Unusual};
 pub enum Warning {
     /// This hub was restored or copied, and gives no orders until its recovery card is shown.
     AwaitsCard,
-    /// Two hubs give orders for this network, or orders are known and not those that they go on from.
-    Unsettled,
+    /// Two hubs give orders for this network.
+    TwoHubs,
+    /// Orders of a hub's successor are known, and not those that they go on from.
+    OrdersMissing,
     /// So many entries that this device has shown are not in its store.
     Lacks(u64),
     /// The hub has blocked this device.
@@ -32,15 +34,13 @@ impl Warning {
         if journal.awaits_card() {
             all.push(Self::AwaitsCard);
         }
-        let settled = match authority.unsettled() {
-            // Nobody has told a device that waits for its grant anything yet.
-            None | Some(Unsettled::Nothing) => true,
+        all.extend(match authority.unsettled() {
             // rule:contest-said
-            Some(Unsettled::Missing(_) | Unsettled::Contested(_)) => false,
-        };
-        if !settled {
-            all.push(Self::Unsettled);
-        }
+            Some(Unsettled::Contested(_)) => Some(Self::TwoHubs),
+            Some(Unsettled::Missing(_)) => Some(Self::OrdersMissing),
+            // Nobody has told a device that waits for its grant anything yet.
+            Some(Unsettled::Nothing) | None => None,
+        });
         let lacking = journal.lacking();
         if lacking > 0 {
             all.push(Self::Lacks(lacking));
@@ -63,7 +63,8 @@ impl Warning {
     pub const fn code(self) -> Code {
         match self {
             Self::AwaitsCard => Code::NotResumed,
-            Self::Unsettled => Code::TwoHubs,
+            Self::TwoHubs => Code::TwoHubs,
+            Self::OrdersMissing => Code::OrdersMissing,
             Self::Lacks(_) => Code::StoreBehind,
             Self::Blocked => Code::NotPermitted,
             Self::Device(_, Unusual::ManyLogs) => Code::DeviceAnew,
@@ -78,8 +79,12 @@ impl Warning {
             Self::AwaitsCard => {
                 "this hub was restored or copied: it gives no orders until it is resumed".to_owned()
             }
-            Self::Unsettled => {
+            Self::TwoHubs => {
                 "two hubs give orders for this network: none of them is followed any further"
+                    .to_owned()
+            }
+            Self::OrdersMissing => {
+                "orders of a hub's successor are known, and not those that they go on from"
                     .to_owned()
             }
             Self::Lacks(count) => {

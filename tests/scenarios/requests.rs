@@ -702,8 +702,7 @@ fn schedule(world: &mut World, seed: u64, known: &[String]) -> Result<u64> {
     for node in 0..4 {
         world.load(node, "start", |_| true)?;
     }
-    world.rng = Rng::new(seed);
-    world.violations.clear();
+    world.replay(seed);
     let mut rng = Rng::new(seed ^ 0x5eed);
     let mut ids = known.to_vec();
     for _ in 0..150 {

@@ -2,7 +2,6 @@
 //! it afterwards.
 
 use anyhow::{Context as _, Result, ensure};
-use lianxin_node::command::Command;
 use lianxin_node::error::Code;
 use lianxin_protocol::authority::{Membership, Order, Role, Unsettled};
 use lianxin_protocol::identity::Signer;
@@ -26,26 +25,6 @@ fn refused(done: Result<impl Sized>, code: Code) -> Result<()> {
     let error = done.err().context("it was not refused")?;
     ensure!(code_of(&error) == Some(code), "{error:#}");
     Ok(())
-}
-
-/// Codes of what `status` warns of, and its exit.
-fn warnings(world: &mut World, node: usize) -> Result<(Vec<String>, u8)> {
-    let unreceipted_minutes = 120;
-    let status = world.reply(
-        node,
-        Command::Status {
-            unreceipted_minutes,
-        },
-    )?;
-    let warnings = status.value.get("warnings").and_then(Value::as_array);
-    let warnings = warnings.context("no warnings")?;
-    for warning in warnings {
-        ensure!(!text(warning, "hint").is_empty(), "{warning}");
-    }
-    Ok((
-        warnings.iter().map(|it| text(it, "code")).collect(),
-        status.exit,
-    ))
 }
 
 /// Every node follows the hub, and holds and shows what it does.
@@ -91,14 +70,14 @@ fn a_hub_that_was_put_back_gives_orders_again_once_it_has_heard_a_device() -> Re
     let mut world = World::with_stations(1, 2)?;
     put_back(&mut world, |name| name != "offered")?;
     refused(world.order(&site(3)), Code::NotResumed)?;
-    ensure!(warnings(&mut world, HUB)? == (vec!["LX-2013".to_owned(), "LX-1010".to_owned()], 1));
+    ensure!(world.warned(HUB)? == (1, vec!["LX-2013".to_owned(), "LX-1010".to_owned()]));
     refused(world.resume(HUB, false), Code::NotHeard)?;
     // What it lost comes back, and still it gives no orders: A may not be the one that has seen most.
     world.link(A, HUB, Wire::GOOD)?;
     world.run()?;
     ensure!(sites(&mut world, HUB)? == ["EM2"]);
     refused(world.order(&site(3)), Code::NotResumed)?;
-    ensure!(warnings(&mut world, HUB)? == (vec!["LX-2013".to_owned()], 1));
+    ensure!(world.warned(HUB)? == (1, vec!["LX-2013".to_owned()]));
     let (records, epoch) = (
         world.records(HUB)?.len(),
         world.writer(HUB)?.journal.identity().epoch,
@@ -107,7 +86,7 @@ fn a_hub_that_was_put_back_gives_orders_again_once_it_has_heard_a_device() -> Re
     // That it was heard outlives a restart.
     world.restart(HUB)?;
     ensure!(world.resume(HUB, false)? == 2);
-    ensure!(warnings(&mut world, HUB)? == (Vec::new(), 0));
+    ensure!(world.warned(HUB)? == (0, Vec::new()));
     refused(world.resume(HUB, false), Code::NothingToDo)?;
     ensure!(
         world.writer(HUB)?.journal.identity().epoch != epoch,
@@ -149,7 +128,7 @@ fn a_hub_that_was_put_back_as_a_whole_stops_when_a_device_knows_more() -> Result
     world.link(A, HUB, Wire::GOOD)?;
     world.run()?;
     refused(world.order(&site(4)), Code::NotResumed)?;
-    ensure!(warnings(&mut world, HUB)?.0 == ["LX-2013"]);
+    ensure!(world.warned(HUB)?.1 == ["LX-2013"]);
     // Devices stop at the fork; what was ordered before goes on to hold.
     let (id, ..) = world.add(A, "照常登记")?;
     world.run()?;

@@ -1,7 +1,6 @@
 //! Which authority logs devices follow: a successor's certificate, two logs of one version, a fork, a stranger.
 
 use anyhow::{Context as _, Result, ensure};
-use lianxin_node::command::Command;
 use lianxin_protocol::authority::{Certificate, Order, Unsettled};
 use lianxin_protocol::batch;
 use lianxin_protocol::identity::Signer;
@@ -11,8 +10,8 @@ use lianxin_protocol::log::{
 use lianxin_protocol::message::WireBatch;
 use lianxin_protocol::space::Space;
 use lianxin_tests::World;
-use lianxin_tests::world::{HUB, site, text};
-use serde_json::{Value, json};
+use lianxin_tests::world::{HUB, site};
+use serde_json::json;
 
 const A: usize = 1;
 const B: usize = 2;
@@ -79,19 +78,6 @@ fn follows(world: &mut World, node: usize) -> Result<(u32, Vec<String>)> {
     let mut sites: Vec<_> = sites.collect();
     sites.sort();
     Ok((authority.cited().0, sites))
-}
-
-/// What the command line says of it: exit code, and whether two logs claim one version.
-fn said(world: &mut World, node: usize) -> Result<(u8, bool)> {
-    let unreceipted_minutes = u64::MAX;
-    let status = Command::Status {
-        unreceipted_minutes,
-    };
-    let reply = world.reply(node, status)?;
-    let warnings = reply.value.get("warnings").and_then(Value::as_array);
-    let warnings = warnings.context("no warnings")?;
-    let contested = warnings.iter().any(|it| text(it, "code") == "LX-2014");
-    Ok((reply.exit, contested))
 }
 
 #[test]
@@ -173,6 +159,7 @@ fn a_successor_whose_predecessor_has_not_come_waits_for_it() -> Result<()> {
     give(&mut world, A, &lost)?;
     let authority = world.writer(A)?.journal.authority();
     ensure!(authority.unsettled() == Some(Unsettled::Missing(LogId([9; 32]))));
+    ensure!(world.warned(A)? == (1, vec!["LX-2016".to_owned()]));
     ensure!(follows(&mut world, A)? == (len, sites));
     Ok(())
 }
@@ -193,8 +180,11 @@ fn of_two_logs_of_one_version_none_goes_on_until_a_higher_one_settles_it() -> Re
             ensure!(sites == ["EM1", stays], "node {node}: {sites:?}");
             let authority = world.writer(node)?.journal.authority();
             ensure!(authority.unsettled() == Some(Unsettled::Contested(2)));
-            let told = said(&mut world, node)?;
-            ensure!(told == (1, true), "node {node} says {told:?}");
+            let told = world.warned(node)?;
+            ensure!(
+                told == (1, vec!["LX-2014".to_owned()]),
+                "node {node} says {told:?}"
+            );
             // It stays there when it begins anew.
             world.restart(node)?;
         }
@@ -208,7 +198,7 @@ fn of_two_logs_of_one_version_none_goes_on_until_a_higher_one_settles_it() -> Re
         ensure!(sites == ["EM1", "EM4", "EM5"], "node {node}: {sites:?}");
         let authority = world.writer(node)?.journal.authority();
         ensure!(authority.unsettled().is_none());
-        ensure!(!said(&mut world, node)?.1);
+        ensure!(world.warned(node)?.1.is_empty());
     }
     ensure!(follows(&mut world, A)? == follows(&mut world, B)?);
     Ok(())

@@ -1017,9 +1017,7 @@ fn live(world: &mut World, seed: u64) -> Result<(Counts, [u8; 32])> {
     for node in 0..NODES {
         world.load(node, "start", |_| true)?;
     }
-    world.rng = Rng::new(seed);
-    world.violations.clear();
-    world.overheard.clear();
+    world.replay(seed);
     let plan = Plan::of(seed)?;
     let mut life = Life {
         world,

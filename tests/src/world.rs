@@ -496,6 +496,27 @@ impl World {
         Ok(())
     }
 
+    /// What `status` of a node warns of: its exit code, and the codes of the warnings, each of which has a next step.
+    ///
+    /// # Errors
+    /// The store cannot be read, or a warning has no hint.
+    pub fn warned(&mut self, node: usize) -> Result<(u8, Vec<String>)> {
+        let unreceipted_minutes = u64::MAX;
+        let status = self.reply(
+            node,
+            Command::Status {
+                unreceipted_minutes,
+            },
+        )?;
+        let warnings = status.value.get("warnings").and_then(Value::as_array);
+        let warnings = warnings.context("no warnings")?;
+        for warning in warnings {
+            ensure!(!text(warning, "hint").is_empty(), "{warning}");
+        }
+        let codes = warnings.iter().map(|it| text(it, "code"));
+        Ok((status.exit, codes.collect()))
+    }
+
     /// Shows a hub the recovery card; `alone` if it has heard nobody. Gives the version that it certified.
     ///
     /// # Errors

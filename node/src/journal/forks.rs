@@ -187,6 +187,20 @@ impl<'a> Branches<'a> {
         (before.len.saturating_add(1) == at.len).then_some(before)
     }
 
+    /// Whether the branch of a pin is held and not followed: its runs do not begin where segments here do.
+    fn is_stuck(&mut self) -> Result<bool> {
+        let pins = self.journal.authority.pins(&self.log);
+        let key = self.journal.logs.get(&self.log).map_or(0, |log| log.key);
+        let receipt = read_receipt(self.connection, key)?.map(|receipt| receipt.stored);
+        Ok(verdict::branch_to_follow(&pins, receipt, self)?.is_some())
+    }
+
+    /// Whether runs of a pinned branch are of use: it is not held, or cannot be followed.
+    fn is_wanted(&mut self) -> Result<bool> {
+        let pins = self.journal.authority.pins(&self.log);
+        Ok(!verdict::pins_to_fetch(&pins, self)?.is_empty() || self.is_stuck()?)
+    }
+
     /// The rows of the branch that ends with `pin`, from the chain in place on: where it parts, and rows in order.
     fn path(&mut self, pin: Position) -> Result<Option<(u64, Vec<usize>)>> {
         let (mut at, mut rows) = (pin, Vec::new());
@@ -295,19 +309,16 @@ impl Journal {
         packed: &Packed,
     ) -> Result<Ingested> {
         let id = run.run().log;
-        let pins = self.authority.pins(&id);
-        let (lacks, full, loose) = {
+        let (wanted, full, loose) = {
             let mut branches = Branches::read(self, connection, &id)?;
             let full = branches.rows.len() >= limits::BRANCH_RUNS_MAX;
             let linked: BTreeSet<usize> = branches.entries.values().map(|it| it.row).collect();
             let rows = branches.rows.iter().enumerate();
             let loose = rows.filter(|(at, _)| !linked.contains(at));
             let loose: Vec<[u8; 32]> = loose.map(|(_, row)| row.head).collect();
-            let lacks = !verdict::pins_to_fetch(&pins, &mut branches)?.is_empty();
-            (lacks, full, loose)
+            (branches.is_wanted()?, full, loose)
         };
         let key = self.logs.get(&id).map_or(0, |log| log.key);
-        let wanted = lacks || self.is_stuck(connection, &id)?;
         if !wanted || (full && loose.is_empty()) {
             return Ok(Ingested::Known);
         }
@@ -676,25 +687,11 @@ impl Journal {
         let Some(Frozen { at, .. }) = self.logs.get(id).and_then(|log| log.forked) else {
             return Ok(None);
         };
-        let pins = self.authority.pins(id);
-        let lacks = {
-            let mut branches = Branches::read(self, connection, id)?;
-            !verdict::pins_to_fetch(&pins, &mut branches)?.is_empty()
-        };
-        if !lacks && !self.is_stuck(connection, id)? {
+        if !Branches::read(self, connection, id)?.is_wanted()? {
             return Ok(None);
         }
         // rule:pin-branch-asked
         Ok(Some((*id, self.boundary(connection, id, at)?)))
-    }
-
-    /// Whether the branch of a pin is held and not followed: its runs do not begin where segments here do.
-    fn is_stuck(&mut self, connection: &Connection, id: &LogId) -> Result<bool> {
-        let pins = self.authority.pins(id);
-        let key = self.logs.get(id).map_or(0, |log| log.key);
-        let receipt = read_receipt(connection, key)?.map(|receipt| receipt.stored);
-        let mut branches = Branches::read(self, connection, id)?;
-        Ok(verdict::branch_to_follow(&pins, receipt, &mut branches)?.is_some())
     }
 
     /// Ends a segment of a frozen log where a run ends that is in place, so that a branch which goes on from there can be
@@ -712,7 +709,7 @@ impl Journal {
         let Some((before, after)) = segment.entries.split_at_checked(at) else {
             return Ok(false);
         };
-        if after.is_empty() || !self.is_stuck(connection, &id)? {
+        if after.is_empty() || !Branches::read(self, connection, &id)?.is_stuck()? {
             return Ok(false);
         }
         let pieces = [

@@ -64,6 +64,15 @@ impl Journal {
         logs.sort_by_key(|(key, ..)| *key);
         let mut all = Vec::new();
         for (key, log, author) in logs {
+            let held = |range, head, reason, records, branch| HeldBack {
+                log,
+                author,
+                range,
+                head,
+                reason,
+                records,
+                branch,
+            };
             for exception in withheld(connection, key)? {
                 let (range, reason) = (exception.range, exception.reason);
                 if !is_held(reason) {
@@ -71,16 +80,7 @@ impl Journal {
                 }
                 let records = records_in(connection, key, &range)?;
                 let head = self.head_at(connection, &log, range.end)?;
-                let branch = None;
-                all.push(HeldBack {
-                    log,
-                    author,
-                    range,
-                    head,
-                    reason,
-                    records,
-                    branch,
-                });
+                all.push(held(range, head, reason, records, None));
             }
             for entries in self.branches(connection, &log)? {
                 let (Some(first), Some(last)) = (entries.first(), entries.last()) else {
@@ -92,16 +92,7 @@ impl Journal {
                     .iter()
                     .filter(|it| it.header.kind == EntryKind::Change);
                 let records = changes.map(|it| it.header.record).collect();
-                let (reason, branch) = (Reason::Forked, Some(entries));
-                all.push(HeldBack {
-                    log,
-                    author,
-                    range,
-                    head,
-                    reason,
-                    records,
-                    branch,
-                });
+                all.push(held(range, head, Reason::Forked, records, Some(entries)));
             }
         }
         Ok(all)

@@ -2,11 +2,11 @@
 
 use lianxin_protocol::limits;
 use lianxin_protocol::log::LogId;
-use lianxin_protocol::receipt::Receipt;
+use lianxin_protocol::receipt::{Exception, Receipt};
 use lianxin_protocol::space::SpaceId;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::{Journal, OwnCoverage, withheld};
+use super::{Journal, Log, OwnCoverage, withheld};
 use crate::error::{Code, Error, Result};
 
 impl Journal {
@@ -29,17 +29,7 @@ impl Journal {
                 continue;
             };
             let stored = log.tip().position();
-            let mut exceptions = withheld(connection, log.key)?;
-            exceptions.retain(|exception| exception.range.start < stored.len);
-            if exceptions.len() > limits::EXCEPTIONS_MAX {
-                // Too many to name each: the last one named spans the rest, so that none is overstated.
-                let end = exceptions.last().map_or(0, |last| last.range.end);
-                // rule:limits-written
-                exceptions.truncate(limits::EXCEPTIONS_MAX);
-                if let Some(last) = exceptions.last_mut() {
-                    last.range.end = end;
-                }
-            }
+            let exceptions = excepted(connection, log.key, stored.len)?;
             let judged_len = log.judged_len.min(stored.len);
             // Within an epoch the later one counts, also where the clock stood still or was set back in between.
             let before = read_receipt(connection, log.key)?;
@@ -148,26 +138,15 @@ impl Journal {
         key.map_or(Ok(None), |key| read_receipt(connection, key))
     }
 
-    /// Whether some log of a space, other than the hub's own, is not covered by its newest receipt, or that is of an
-    /// epoch of the hub that has ended.
+    /// Whether receipts of a space are to be waited for: some log, other than the hub's own, is not covered by its newest
+    /// receipt, or that is of an epoch of the hub that has ended.
     ///
     /// # Errors
     /// The store cannot be read.
     pub fn lacks_receipts(&self, connection: &Connection, space: &SpaceId) -> Result<bool> {
-        if self.identity.authority.is_some() {
-            return Ok(false);
-        }
-        for (_, log) in self.logs_of(space) {
-            if self.is_hubs(&log.author.device) {
-                continue;
-            }
-            let receipt = read_receipt(connection, log.key)?;
-            let newest = |it: &Receipt| Some(&it.epoch) == self.authority.epochs().last();
-            if receipt.is_none_or(|it| it.judged_len < log.tip().len || !newest(&it)) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+        self.any_receipt(connection, space, |log, receipt| {
+            Ok(!self.is_covered(log, receipt))
+        })
     }
 
     /// Whether some receipt of a space may have been replaced since: it says otherwise of what does not count than is known
@@ -176,20 +155,46 @@ impl Journal {
     /// # Errors
     /// The store cannot be read.
     pub fn doubts_receipts(&self, connection: &Connection, space: &SpaceId) -> Result<bool> {
+        self.any_receipt(connection, space, |log, receipt| {
+            is_doubted(connection, log, receipt)
+        })
+    }
+
+    /// Whether receipts of a space are to be asked for, for either reason.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn asks_receipts(&self, connection: &Connection, space: &SpaceId) -> Result<bool> {
+        self.any_receipt(connection, space, |log, receipt| {
+            Ok(!self.is_covered(log, receipt) || is_doubted(connection, log, receipt)?)
+        })
+    }
+
+    /// Whether this holds of a log of a space, with its newest receipt. A hub needs none, and its own logs have none.
+    fn any_receipt(
+        &self,
+        connection: &Connection,
+        space: &SpaceId,
+        holds: impl Fn(&Log, Option<&Receipt>) -> Result<bool>,
+    ) -> Result<bool> {
         if self.identity.authority.is_some() {
             return Ok(false);
         }
         for (_, log) in self.logs_of(space) {
-            let Some(receipt) = read_receipt(connection, log.key)? else {
+            if self.is_hubs(&log.author.device) {
                 continue;
-            };
-            let mut known = withheld(connection, log.key)?;
-            known.retain(|it| it.range.start < receipt.stored.len);
-            if receipt.exceptions != known {
+            }
+            if holds(log, read_receipt(connection, log.key)?.as_ref())? {
                 return Ok(true);
             }
         }
         Ok(false)
+    }
+
+    fn is_covered(&self, log: &Log, receipt: Option<&Receipt>) -> bool {
+        receipt.is_some_and(|it| {
+            it.judged_len >= log.tip().len && self.authority.epochs().last() == Some(&it.epoch)
+        })
     }
 
     /// How much of this device's own logs verified receipts cover.
@@ -214,6 +219,30 @@ impl Journal {
         }
         Ok(own)
     }
+}
+
+/// Whether a receipt says otherwise of what does not count than is known here.
+fn is_doubted(connection: &Connection, log: &Log, receipt: Option<&Receipt>) -> Result<bool> {
+    let Some(receipt) = receipt else {
+        return Ok(false);
+    };
+    Ok(receipt.exceptions != excepted(connection, log.key, receipt.stored.len)?)
+}
+
+/// What a receipt for so many entries of a log says of those that do not count.
+fn excepted(connection: &Connection, log: i64, stored: u64) -> Result<Vec<Exception>> {
+    let mut exceptions = withheld(connection, log)?;
+    exceptions.retain(|exception| exception.range.start < stored);
+    if exceptions.len() > limits::EXCEPTIONS_MAX {
+        // Too many to name each: the last one named spans the rest, so that none is overstated.
+        let end = exceptions.last().map_or(0, |last| last.range.end);
+        // rule:limits-written
+        exceptions.truncate(limits::EXCEPTIONS_MAX);
+        if let Some(last) = exceptions.last_mut() {
+            last.range.end = end;
+        }
+    }
+    Ok(exceptions)
 }
 
 /// The newest receipt of a log.

@@ -9,8 +9,10 @@
 //! Orders beyond the trusted place are no orders any more. What of them peers show then is given again, by the state that it
 //! led to: who has a right already is granted nothing, places are those that this store holds, invites and epochs stay
 //! lost. What was ordered since weighs more: nobody who was blocked, or granted something else, after the hub came back is
-//! granted by an order from before. Rejected: to trust the longest log that any peer shows at any time. Certificates are versions of one line, and a
-//! second one for each peer that comes late would set all devices folding anew again and again.
+//! granted by an order from before.
+//!
+//! Rejected: to trust the longest log that any peer shows at any time. Certificates are versions of one line, and a second
+//! one for each peer that comes late would set all devices folding anew again and again.
 
 use lianxin_protocol::authority::{Certificate, Cut, Grant, Membership, Order, Unsettled};
 use lianxin_protocol::identity::{DeviceKey, Signer};
@@ -198,8 +200,16 @@ impl Journal {
                 let Some(order) = self.anew(connection, order, since.unwrap_or_default())? else {
                     continue;
                 };
+                let granted = match &order {
+                    Order::Grant(grant) => Some((again(&grant.device), grant.serial)),
+                    _ => None,
+                };
                 match self.order(connection, &[order], now_ms) {
-                    Ok(()) => {}
+                    Ok(()) => {
+                        if let Some((key, serial)) = granted {
+                            set_number(connection, &key, serial.into())?;
+                        }
+                    }
                     // The code of a site, say, that was given to another one meanwhile.
                     Err(error) if error.code() == Code::NotPermitted => {
                         tracing::warn!(error = error.chain(), seq, "an order is not given again");
@@ -250,7 +260,6 @@ impl Journal {
                     return Ok(None);
                 }
                 let serial = self.authority.next_serial();
-                set_number(connection, &again(&grant.device), serial.into())?;
                 let places = self.places_of(&grant.device);
                 Some(Order::Grant(Grant {
                     serial,

@@ -41,8 +41,7 @@ pub fn shares(
             |verb| authority.permits(&me, *space, verb) && authority.permits(peer, *space, verb);
         let allowed = both(Verb::Read) || (starting && *space == Space::Authority);
         if allowed {
-            let lacks_receipts = journal.lacks_receipts(connection, id)?
-                || journal.doubts_receipts(connection, id)?;
+            let lacks_receipts = journal.asks_receipts(connection, id)?;
             let share = Share {
                 space: *space,
                 logs: journal.tips(id),

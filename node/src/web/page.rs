@@ -127,7 +127,8 @@ fn to_login(parts: &Parts) -> Response {
 fn warned(lang: Lang, warning: Warning) -> Option<String> {
     let (id, count) = match warning {
         Warning::AwaitsCard => ("warning-awaits-card", 0),
-        Warning::Unsettled => ("warning-two-hubs", 0),
+        Warning::TwoHubs => ("warning-two-hubs", 0),
+        Warning::OrdersMissing => ("warning-orders-missing", 0),
         Warning::Lacks(count) => ("warning-lacks", count),
         Warning::Blocked => ("warning-blocked", 0),
         Warning::Device(..) => return None,
