@@ -252,33 +252,14 @@ pub async fn sync_once(net: &Arc<Net>, writer: &WriterThread, peer: Option<&str>
     if !setup::confirm(writer).await? {
         return Err(unreachable(&addresses));
     }
-    let (mut summary, mut impostor) = (None, None);
-    'all: for name in &addresses {
-        // A name that nobody knows today may be known again tomorrow.
-        let Ok(found) = setup::resolve_all(name) else {
-            continue;
-        };
-        for address in found {
-            let (_keep, stop) = watch::channel(false);
-            match net.session(address, hub, Until::InSync, stop).await {
-                Ok(done) if done.connected => {
-                    summary = Some((name, done));
-                    break 'all;
-                }
-                Ok(_) => {}
-                Err(error) => match error.code() {
-                    Code::Connection | Code::Address => {
-                        tracing::debug!(error = %error.chain(), "no answer");
-                    }
-                    Code::HubUnproven => impostor = Some(error),
-                    _ => return Err(error),
-                },
-            }
-        }
-    }
-    let Some((name, summary)) = summary else {
-        return Err(impostor.unwrap_or_else(|| unreachable(&addresses)));
+    let (_keep, stop) = watch::channel(false);
+    let done = net.session(&addresses, hub, Until::InSync, stop).await?;
+    let (Some(name), summary) = (addresses.get(done.0), done.1) else {
+        return Err(unreachable(&addresses));
     };
+    if !summary.connected {
+        return Err(unreachable(&addresses));
+    }
     if peer.is_some() || addresses.first() != Some(name) {
         let name = name.clone();
         writer.write_wait(move |_, connection| setup::hub_found(connection, &name))?;

@@ -25,7 +25,8 @@ use crate::journal::{Identity, Journal};
 use crate::reply::with_schema;
 use crate::store::{self, Making, Store};
 use crate::sync::enrol::{self, Joined};
-pub use crate::sync::{resolve, resolve_all};
+use crate::sync::look_up;
+pub use crate::sync::resolve;
 use crate::writer::{Writer, WriterThread};
 
 /// Where a hub listens unless told otherwise.
@@ -354,7 +355,8 @@ pub async fn join(directory: &Path, ticket: &Ticket, line: Line<'_>) -> Result<J
     } else {
         &addresses
     };
-    let joined = ask_hub(asked, &device, &recipient, ticket).await;
+    let pinned = ticket.card.as_ref().map(|card| (card.network, card.hub));
+    let joined = ask_hub(asked, &device, &recipient, &ticket.code, pinned).await;
     let joined = match (joined, card) {
         (Ok(joined), _) => Some(joined),
         (Err(error), Some(_)) if not_now(&error) => None,
@@ -548,28 +550,26 @@ const fn not_now(error: &Error) -> bool {
     )
 }
 
+/// Asks at every address of these names, also after somebody else has answered at one.
 async fn ask_hub(
-    addresses: &[String],
+    names: &[String],
     device: &Signer,
     recipient: &[u8; 32],
-    ticket: &Ticket,
+    code: &InviteCode,
+    pinned: Option<(NetworkId, DeviceKey)>,
 ) -> Result<Joined> {
-    let pinned = ticket.card.as_ref().map(|card| (card.network, card.hub));
-    let mut last = Error::new(Code::HubUnreachable, "no hub answers");
-    for address in addresses {
-        let address = match resolve(address) {
-            Ok(address) => address,
-            Err(error) => {
-                last = error;
-                continue;
+    let message = format!("no hub answers at {}", names.join(", "));
+    let mut telling = Error::new(Code::HubUnreachable, message);
+    for (_, address) in look_up(names).await {
+        match enrol::join(address, device, recipient, code, pinned).await {
+            Err(error) if error.code() == Code::HubUnreachable => {
+                tracing::debug!(error = %error.chain(), "no hub there");
             }
-        };
-        match enrol::join(address, device, recipient, &ticket.code, pinned).await {
-            Err(error) if error.code() == Code::HubUnreachable => last = error,
+            Err(error) if error.code() == Code::HubUnproven => telling = error,
             other => return other,
         }
     }
-    Err(last)
+    Err(telling)
 }
 
 /// Confirms a device that was set up from an invite card while the hub was out of reach. Says whether
@@ -606,25 +606,19 @@ pub async fn confirm(writer: &WriterThread) -> Result<bool> {
     // rule:invite-file-binds
     let pinned = Some((identity.network, DeviceKey(hub)));
     let addresses: Vec<String> = serde_json::from_str(&addresses).unwrap_or_default();
-    for address in &addresses {
-        let Ok(address) = resolve(address) else {
-            continue;
-        };
-        match enrol::join(address, &identity.device, &recipient, &code, pinned).await {
-            Ok(joined) => {
-                let device = identity.key();
-                writer.write_wait(move |_, connection| {
-                    invites::keep_words(connection, &device, &joined.words)?;
-                    // The invite stays: its order may still have to come on a stick.
-                    store::set_meta(connection, ANSWERED, &[])
-                })?;
-                return Ok(true);
-            }
-            Err(error) if error.code() == Code::HubUnreachable => {}
-            Err(error) => return Err(error),
+    match ask_hub(&addresses, &identity.device, &recipient, &code, pinned).await {
+        Ok(joined) => {
+            let device = identity.key();
+            writer.write_wait(move |_, connection| {
+                invites::keep_words(connection, &device, &joined.words)?;
+                // The invite stays: its order may still have to come on a stick.
+                store::set_meta(connection, ANSWERED, &[])
+            })?;
+            Ok(true)
         }
+        Err(error) if error.code() == Code::HubUnreachable => Ok(false),
+        Err(error) => Err(error),
     }
-    Ok(false)
 }
 
 /// Most addresses that a device keeps of its hub: those of some years.

@@ -5,16 +5,19 @@ mod admission;
 pub mod attend;
 pub mod endpoint;
 pub mod enrol;
+mod pace;
 pub mod peer;
+pub mod reach;
 pub mod stick;
 mod tls;
 
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use lianxin_protocol::identity::{DeviceKey, Signer, short};
+use lianxin_protocol::limits::HELLO_TIMEOUT_MS;
 use lianxin_protocol::log::{Author, LogId};
 use lianxin_protocol::message::{Enrol, Enrolled, ErrorCode, ErrorScope, FrameReader, Message};
 use tokio::sync::{Semaphore, watch};
@@ -24,17 +27,15 @@ use crate::clock::{self, Monotonic};
 use crate::error::{Code, Error, Result};
 use crate::writer::WriterThread;
 use admission::Admission;
-use endpoint::{Endpoint, Link};
+use endpoint::{Endpoint, HANDSHAKE_TIMEOUT, Link};
 use peer::{Summary, Until};
+use reach::Retry;
+pub use reach::{is_address, look_up, resolve};
 
-/// First and longest wait between attempts to reach a peer.
-const BACKOFF_MS: std::ops::RangeInclusive<u64> = 500..=60_000;
-/// A session that lasted this long was sound: the next attempt comes soon.
-const SOUND_MS: u64 = 5_000;
 /// Sessions at once; each is bounded, and together they fit a hub of 2 GiB.
 const SESSIONS: usize = 2_000;
 /// How long a stranger may take to say what it wants.
-const FIRST_FRAME: Duration = Duration::from_secs(5);
+const FIRST_FRAME: Duration = Duration::from_millis(HELLO_TIMEOUT_MS);
 
 /// A peer as `status` shows it.
 #[derive(Clone, Debug)]
@@ -65,43 +66,6 @@ pub struct Net {
     peers: Mutex<BTreeMap<DeviceKey, PeerState>>,
     /// Why the last attempt to keep a session open failed, until one succeeds.
     failure: Mutex<Option<Code>>,
-}
-
-/// Resolves `HOST:PORT`.
-///
-/// # Errors
-/// [`Code::Address`] when it names nothing.
-pub fn resolve(address: &str) -> Result<SocketAddr> {
-    let first = resolve_all(address)?.into_iter().next();
-    first.ok_or_else(|| Error::new(Code::Address, format!("`{address}` names no address")))
-}
-
-/// Says whether a text can be an address at all. Whether a name is known is seen when it is dialled: the line may be
-/// down now.
-///
-/// # Errors
-/// [`Code::Address`].
-pub fn is_address(text: &str) -> Result<()> {
-    let parts = text.rsplit_once(':');
-    let good = parts.is_some_and(|(host, port)| {
-        !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0)
-    });
-    let message = || format!("`{text}` is no address of the form HOST:PORT");
-    good.then_some(())
-        .ok_or_else(|| Error::new(Code::Address, message()))
-}
-
-/// All addresses that a name has, of either family.
-///
-/// # Errors
-/// [`Code::Address`].
-pub fn resolve_all(address: &str) -> Result<Vec<SocketAddr>> {
-    let found = address.to_socket_addrs().map_err(|error| {
-        let message =
-            format!("`{address}` is no address of the form HOST:PORT, or nobody knows the name");
-        Error::because(Code::Address, message, error)
-    })?;
-    Ok(found.collect())
 }
 
 impl Net {
@@ -202,64 +166,53 @@ impl Net {
         self.endpoint.close().await;
     }
 
-    /// One session with a peer whose key is known.
+    /// One session with a peer whose key is known, at whatever address of these names it is. Gives the place of the name.
     ///
     /// # Errors
-    /// Nobody answers there, somebody else does, or the store fails.
+    /// Nobody answers there, or somebody else does; the store fails.
     pub async fn session(
         self: &Arc<Self>,
-        address: SocketAddr,
+        names: &[String],
         expect: DeviceKey,
         until: Until,
         stop: watch::Receiver<bool>,
-    ) -> Result<Summary> {
-        let link = self.endpoint.dial(address, Some(expect)).await?;
-        peer::run(self, link, Vec::new(), until, stop).await
+    ) -> Result<(usize, Summary)> {
+        let (place, link) = reach::dial(self, names, expect, HANDSHAKE_TIMEOUT).await?;
+        Ok((place, peer::run(self, link, Vec::new(), until, stop).await?))
     }
 
-    /// Keeps a session with a peer open: dials, and dials again after a wait that doubles and varies,
-    /// so that a thousand stations do not come back at once. `addresses` is asked each time, and names are looked up each
-    /// time: a laptop meets another network every day.
+    /// Keeps a session with a peer open: dials, and dials again after a wait ([`Retry`]). `names` is asked each time, and
+    /// looked up each time: a laptop meets another network every day.
     pub async fn keep<F>(
         self: Arc<Self>,
-        addresses: impl Fn() -> F + Send,
+        names: impl Fn() -> F + Send,
         expect: DeviceKey,
         mut stop: watch::Receiver<bool>,
     ) where
         F: Future<Output = Vec<String>> + Send,
     {
-        let mut wait_ms = *BACKOFF_MS.start();
+        let mut retry = Retry::default();
         while !*stop.borrow() {
-            let found = addresses().await;
-            let found = found.iter().filter_map(|it| resolve_all(it).ok()).flatten();
-            let found: Vec<_> = found.collect();
-            for address in found {
-                match self
-                    .session(address, expect, Until::Stopped, stop.clone())
-                    .await
-                {
-                    Ok(summary) if summary.connected => {
-                        self.failed(None);
-                        // A session that dies at once is no reason to come back at once.
-                        if summary.elapsed_ms > SOUND_MS {
-                            wait_ms = *BACKOFF_MS.start();
-                        }
-                        break;
-                    }
-                    Ok(_) => {}
-                    Err(error) => {
-                        self.failed(Some(error.code()));
-                        tracing::debug!(error = %error.chain(), "the hub is not reached");
-                    }
+            let names = names().await;
+            let patience = retry.patience(self.clock.ms());
+            let reached = async {
+                let (_, link) = reach::dial(&self, &names, expect, patience).await?;
+                peer::run(&self, link, Vec::new(), Until::Stopped, stop.clone()).await
+            };
+            match reached.await {
+                Ok(summary) if summary.connected => {
+                    self.failed(None);
+                    retry.ended(self.clock.ms(), summary.elapsed_ms, summary.round_trip);
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    self.failed(Some(error.code()));
+                    tracing::debug!(error = %error.chain(), "the hub is not reached");
                 }
             }
-            let jitter =
-                clock::random::<2>().map_or(0, |[a, b]| u64::from(u16::from_be_bytes([a, b])));
-            let pause = wait_ms / 2 + wait_ms * jitter / 65_536;
-            wait_ms = (wait_ms * 2).min(*BACKOFF_MS.end());
             tokio::select! {
                 _ = stop.changed() => {}
-                () = tokio::time::sleep(Duration::from_millis(pause)) => {}
+                () = tokio::time::sleep(retry.pause(self.clock.ms())) => {}
             }
         }
     }

@@ -61,6 +61,8 @@ pub struct Load {
     pub from: u64,
     /// What the peer has just before, if it said so: another id there means a fork.
     pub head: Option<[u8; 16]>,
+    /// Bytes that fit the line now: of a log that can be cut there, more would only hold up what comes behind.
+    pub fits: usize,
 }
 
 /// What the owner must act on.
@@ -121,7 +123,7 @@ pub enum Close {
     NoHello,
     /// Silence for [`limits::IDLE_TIMEOUT_MS`].
     Silent,
-    /// A frame began and less than [`limits::PROGRESS_BYTES`] of it came in [`limits::PROGRESS_MS`].
+    /// A frame began and less than [`limits::PROGRESS_BYTES`] came in [`limits::PROGRESS_MS`].
     Stalled,
     /// The peer broke the protocol: code told to it, offset and expectation where there was one.
     Violation(ErrorCode, Option<DecodeError>),
@@ -227,12 +229,16 @@ pub struct Session {
     events: VecDeque<Event>,
     outgoing: VecDeque<Vec<u8>>,
     outgoing_bytes: usize,
+    /// Outgoing bytes up to which more is loaded.
+    fits: usize,
+    /// Bytes that the transport has of the peer, as far as the owner has said.
+    carried: u64,
     reader: FrameReader,
     budget: Budget,
     started_ms: u64,
     heard_ms: u64,
     said_ms: u64,
-    /// Of a frame that has begun: since when, and how many bytes had come by then.
+    /// Of a frame that has begun: since when, and how many bytes the transport had by then.
     owed: Option<(u64, u64)>,
     stats: Stats,
 }
@@ -260,6 +266,8 @@ impl Session {
             events: VecDeque::new(),
             outgoing: VecDeque::new(),
             outgoing_bytes: 0,
+            fits: limits::OUTGOING_BUFFER,
+            carried: 0,
             reader: FrameReader::default(),
             budget: Budget::new(now_ms),
             started_ms: now_ms,
@@ -467,6 +475,13 @@ impl Session {
         }
     }
 
+    /// What the line takes in a second or two, in bytes: no more is loaded ahead of it, so that what is
+    /// urgent does not wait behind what is not, and a batch that the line cannot carry in one piece is not begun.
+    /// [`limits::OUTGOING_BUFFER`] until this is called, and at most.
+    pub fn fit(&mut self, bytes: usize) {
+        self.fits = bytes.min(limits::OUTGOING_BUFFER);
+    }
+
     /// Tells the peer that something was refused; the connection goes on.
     pub fn refuse(&mut self, code: ErrorCode, scope: ErrorScope) {
         if !self.speaks() {
@@ -511,13 +526,19 @@ impl Session {
                 Err(error) => self.violation(ErrorCode::BadFrame, Some(error)),
             }
         }
-        let now = (now_ms, self.stats.frame_bytes_in);
-        let moved = |(_, bytes): &(u64, u64)| now.1 - bytes >= limits::PROGRESS_BYTES;
-        self.owed = match self.owed {
-            _ if !self.reader.has_begun() => None,
-            Some(since) if !moved(&since) => Some(since),
-            _ => Some(now),
-        };
+        self.owe(now_ms);
+    }
+
+    /// Bytes that the transport has got of the peer in all, whatever of them can be read yet: a packet that was lost
+    /// holds up those behind it, and is no silence.
+    pub fn handle_progress(&mut self, carried: u64, now_ms: u64) {
+        if carried > self.carried {
+            self.carried = carried;
+            self.heard_ms = now_ms;
+            if self.owed.is_some() {
+                self.owe(now_ms);
+            }
+        }
     }
 
     /// Call at [`Session::poll_timeout`].
@@ -634,6 +655,17 @@ impl Session {
     }
 
     // ---- inside ----
+
+    /// Notes how far a frame that has begun has come.
+    fn owe(&mut self, now_ms: u64) {
+        let now = (now_ms, self.carried.max(self.stats.frame_bytes_in));
+        let moved = |(_, bytes): &(u64, u64)| now.1 - bytes >= limits::PROGRESS_BYTES;
+        self.owed = match self.owed {
+            _ if !self.reader.has_begun() => None,
+            Some(since) if !moved(&since) => Some(since),
+            _ => Some(now),
+        };
+    }
 
     /// When a frame that has begun must have moved on.
     fn owed_until(&self) -> Option<u64> {
@@ -948,7 +980,7 @@ impl Session {
     fn load_more(&mut self) {
         while self.phase == Phase::Live
             && self.loading.is_none()
-            && self.outgoing_bytes < limits::OUTGOING_BUFFER
+            && self.outgoing_bytes < self.fits
             && let Some((_, space, log)) = self.lacking.first().copied()
         {
             let exchange = self.spaces.get_mut(&space);
@@ -959,6 +991,7 @@ impl Session {
                         log,
                         from,
                         head,
+                        fits: self.fits,
                     };
                     self.loading = Some(load);
                     self.events.push_back(Event::Load(load));

@@ -392,7 +392,8 @@ fn weigh(store: &Store) -> Result<(u64, u64, u64, f64)> {
         for (log, len) in tips {
             let mut from = 0;
             while from < len {
-                let loaded = writer.read(|journal, it| journal.load(it, &log, from, None))?;
+                let loaded =
+                    writer.read(|journal, it| journal.load(it, &log, (from, None), usize::MAX))?;
                 let Some((batch, end)) = loaded else { break };
                 let parts = Parts::Section(&batch.packed.parts);
                 let run = batch::unpack(&log, batch.start, &batch.packed.main, parts)?;
@@ -435,8 +436,8 @@ async fn session(node: &Node, hub: &Hub, wait: bool) -> Result<Timed> {
     let (station_cpu, hub_cpu) = (cpu_s("/proc/self/stat"), hub.cpu_s());
     let started = Instant::now();
     let (_keep, stop) = tokio::sync::watch::channel(false);
-    let (net, address) = (Arc::clone(&node.net), hub.address);
-    let running = tokio::spawn(async move { net.session(address, key, Until::InSync, stop).await });
+    let (net, names) = (Arc::clone(&node.net), [hub.address.to_string()]);
+    let running = tokio::spawn(async move { net.session(&names, key, Until::InSync, stop).await });
     let (mut durable, mut listed) = (Duration::ZERO, Duration::ZERO);
     while wait && listed.is_zero() {
         let moved: Arc<Moved> = match changes.recv().await {
@@ -453,7 +454,7 @@ async fn session(node: &Node, hub: &Hub, wait: bool) -> Result<Timed> {
             }
         }
     }
-    let summary = running.await??;
+    let (_, summary) = running.await??;
     if !wait {
         durable = Duration::from_millis(summary.elapsed_ms);
         listed = started.elapsed();

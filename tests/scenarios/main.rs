@@ -10,6 +10,7 @@ mod full_disk;
 mod hub_dies;
 mod kinds;
 mod limits;
+mod lines;
 mod model;
 mod newer;
 mod pages;

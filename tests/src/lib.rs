@@ -5,6 +5,7 @@
 //! repeats a run byte for byte.
 
 pub mod fuzz;
+pub mod line;
 pub mod process;
 pub mod rng;
 pub mod world;

@@ -1287,8 +1287,8 @@ impl World {
     /// The store cannot be read.
     pub fn batch(&mut self, node: usize, log: &LogId, from: u64) -> Result<Option<WireBatch>> {
         let writer = self.writer(node)?;
-        let loaded =
-            writer.read(|journal, connection| journal.load(connection, log, from, None))?;
+        let loaded = writer
+            .read(|journal, connection| journal.load(connection, log, (from, None), usize::MAX))?;
         Ok(loaded.map(|(batch, _)| batch))
     }
 

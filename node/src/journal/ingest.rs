@@ -7,7 +7,8 @@ use lianxin_protocol::authority::Reason;
 use lianxin_protocol::batch::{self, Packed, Parts};
 use lianxin_protocol::limits;
 use lianxin_protocol::log::{
-    Entry, EntryId, EntryKind, ForkProof, GenesisReason, LogId, Position, Run, VerifiedRun,
+    Author, Checkpoint, Entry, EntryId, EntryKind, ForkProof, GenesisReason, LogId, Position, Run,
+    VerifiedRun,
 };
 use lianxin_protocol::message::WireBatch;
 use lianxin_protocol::space::{Space, SpaceId};
@@ -433,7 +434,8 @@ impl Journal {
 
     /// The piece of a log that a peer lacks, from `from` on, as it goes on the wire. `head` is what the
     /// peer says it has just before: if this store has another entry there, the piece begins before
-    /// the difference, so that both sides can prove the fork.
+    /// the difference, so that both sides can prove the fork. Of an own log it is no longer than `fits` bytes before
+    /// packing, or than one save: its author can sign any place.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -441,8 +443,8 @@ impl Journal {
         &mut self,
         connection: &Connection,
         log: &LogId,
-        from: u64,
-        head: Option<[u8; 16]>,
+        (from, head): (u64, Option<[u8; 16]>),
+        fits: usize,
     ) -> Result<Option<(WireBatch, Position)>> {
         let Some(known) = self.logs.get(log).cloned() else {
             return Ok(None);
@@ -464,12 +466,14 @@ impl Journal {
         for seq in segment.parts() {
             parts.push(part(connection, entry_key(known.key, seq)?)?);
         }
-        let end = Position {
-            len: segment.checkpoint.len,
-            head: segment.checkpoint.head,
+        let upto = if self.is_own(&known.author) {
+            fitting(&segment, from, fits)
+        } else {
+            segment.checkpoint.len
         };
-        let whole = from == segment.start.len && parts.iter().all(Option::is_some);
-        let (start, packed) = if whole {
+        let mut end = segment.checkpoint.position();
+        let all = from == segment.start.len && upto == end.len;
+        let (start, packed) = if all && parts.iter().all(Option::is_some) {
             // As it came, so it goes.
             let count = u16::try_from(segment.entries.len()).unwrap_or(u16::MAX);
             let payloads = parts.iter().filter_map(Option::as_deref);
@@ -483,7 +487,11 @@ impl Journal {
             };
             (segment.start, packed)
         } else {
-            let run = cut_run(log, &segment, parts, from)?;
+            let mut run = cut_run(log, &segment, parts, from)?;
+            if upto < end.len {
+                self.end_run(&mut run, &known.author, upto)?;
+                end = run.checkpoint.position();
+            }
             (run.start, batch::pack(&run))
         };
         Ok(Some((
@@ -494,6 +502,25 @@ impl Journal {
             },
             end,
         )))
+    }
+
+    /// Cuts a run of an own log behind a save and signs the place, which cites what the run's own checkpoint does.
+    fn end_run(&self, run: &mut Run, author: &Author, upto: u64) -> Result<()> {
+        let keep = usize::try_from(upto.saturating_sub(run.start.len)).unwrap_or(usize::MAX);
+        let rest = run.entries.split_off(keep.min(run.entries.len()));
+        if let Some(next) = rest.first() {
+            let (len, head) = (upto, next.header.prev);
+            let cites = (run.checkpoint.authority_len, run.checkpoint.authority_head);
+            run.checkpoint = Checkpoint::sign(
+                &self.signer(author)?,
+                &author.space,
+                &run.log,
+                Position { len, head },
+                cites,
+                run.checkpoint.hlc,
+            );
+        }
+        Ok(())
     }
 
     /// A run of a log with its parts, to verify it or to write it elsewhere.
@@ -538,6 +565,23 @@ impl Journal {
         while self.index(connection, 65_536)? {}
         Ok(())
     }
+}
+
+/// Where the saves of a segment end that begin at `from` and have `fits` bytes together, or the first of them.
+fn fitting(segment: &Segment, from: u64, fits: usize) -> u64 {
+    let mut bytes = 0_usize;
+    let mut upto = None;
+    for entry in segment.entries.iter().filter(|it| it.header.seq >= from) {
+        let payload = usize::try_from(entry.header.payload_len).unwrap_or(usize::MAX);
+        bytes = bytes.saturating_add(payload);
+        if bytes > fits && upto.is_some() {
+            break;
+        }
+        if !entry.header.flags.group_goes_on() {
+            upto = Some(entry.header.seq + 1);
+        }
+    }
+    upto.unwrap_or(segment.checkpoint.len)
 }
 
 /// The part of a segment from `at` on, with the payloads of its parts where they are held.

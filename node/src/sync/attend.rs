@@ -224,7 +224,8 @@ impl Prepared {
             Self::Bad(code) => vec![Answer::Bad(code)],
             Self::Run(run, packed) => take_run(journal, connection, *run, &packed)?,
             Self::Load(load) => {
-                let loaded = journal.load(connection, &load.log, load.from, load.head)?;
+                let loaded =
+                    journal.load(connection, &load.log, (load.from, load.head), load.fits)?;
                 let mut receipts = Vec::new();
                 if let Some((batch, end)) = &loaded {
                     // One fsync for all that is about to be sent of this log, not one a batch.

@@ -30,12 +30,13 @@ use rustls::pki_types::CertificateDer;
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
+use super::pace::{self, Pace};
 use super::tls::{self, Party};
 use crate::clock;
 use crate::error::{Code, Error, Result};
 
 /// From the first packet to a link with its stream.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// For the peer to confirm the last bytes: several losses on a slow line.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(5);
 /// For saying goodbye; three probe timeouts on any line that is worth waiting for.
@@ -61,8 +62,6 @@ const INCOMING_BUFFER_TOTAL: u64 = 4 * 1024 * 1024;
 const STREAM_WINDOW: u32 = 256 * 1024;
 /// Unread bytes of one connection.
 const CONNECTION_WINDOW: u32 = 512 * 1024;
-/// Bytes written and not confirmed by the peer.
-const SEND_WINDOW: u64 = 512 * 1024;
 /// Handshake bytes out of order; a raw public key needs a few hundred.
 const CRYPTO_BUFFER: usize = 16 * 1024;
 /// Streams that a peer may have open, of each kind: one for the session, the others for attachments.
@@ -161,6 +160,19 @@ impl Endpoint {
     /// [`Code::Protocol`] when the peer speaks another version, [`Code::Connection`] when nobody answers
     /// in 10 seconds or the connection breaks.
     pub async fn dial(&self, address: SocketAddr, expect: Option<DeviceKey>) -> Result<Link> {
+        self.dial_within(self.bounds.1, address, expect).await
+    }
+
+    /// As [`Endpoint::dial`], with another patience.
+    ///
+    /// # Errors
+    /// The same.
+    pub(super) async fn dial_within(
+        &self,
+        patience: Duration,
+        address: SocketAddr,
+        expect: Option<DeviceKey>,
+    ) -> Result<Link> {
         let attempted = format!("cannot connect to {address}");
         let crypto = QuicClientConfig::try_from(self.party.client(expect).map_err(misbuilt)?);
         let mut config = quinn::ClientConfig::new(Arc::new(crypto.map_err(misbuilt)?));
@@ -171,7 +183,7 @@ impl Endpoint {
             .towards(address)?
             .connect_with(config, address, NO_NAME)
             .map_err(|error| Error::because(Code::Address, attempted.as_str(), error))?;
-        let opened = in_time(self.bounds.1, async {
+        let opened = in_time(patience, async {
             let connection = connecting.await?;
             let streams = connection.open_bi().await?;
             Ok((connection, streams))
@@ -342,25 +354,29 @@ impl Link {
         connection
             .export_keying_material(&mut exporter, EXPORTER, b"")
             .map_err(|_| unfit("a connection exports no keying material"))?;
+        let pace = Arc::new(Pace::new(connection.rtt()));
+        connection.set_send_window(pace.window());
+        let address = canonical(connection.remote_address());
+        let line = Line { connection, pace };
         Ok(Self {
             peer: peer.ok_or_else(|| unfit("a connection has an unfit peer key"))?,
-            address: canonical(connection.remote_address()),
+            address,
             exporter,
-            send: SendHalf(send),
+            send: SendHalf(send, line.clone()),
             receive: ReceiveHalf(receive),
-            line: Line(connection),
+            line,
         })
     }
 }
 
 /// The way to the peer. Dropped, it ends the stream without waiting.
 #[derive(Debug)]
-pub struct SendHalf(quinn::SendStream);
+pub struct SendHalf(quinn::SendStream, Line);
 
 impl SendHalf {
-    /// Hands over all of `bytes`, waiting while the peer does not read, but never longer than
-    /// [`PROGRESS_MS`] for [`PROGRESS_BYTES`]. Not to be cancelled: an unknown part of `bytes` would be on its
-    /// way.
+    /// Hands over all of `bytes`, waiting while the peer does not confirm what was written before, but never longer than
+    /// [`PROGRESS_MS`] for [`PROGRESS_BYTES`]. When it returns, all but what the line takes in about a second is
+    /// confirmed. Not to be cancelled: an unknown part of `bytes` would be on its way.
     ///
     /// # Errors
     /// [`Code::Connection`] when the connection is broken or closed or the peer reads too slowly,
@@ -378,6 +394,7 @@ impl SendHalf {
                 while bytes.len() > left {
                     let taken = self.0.write(bytes).await?;
                     bytes = bytes.get(taken..).unwrap_or_default();
+                    self.1.written(taken, !bytes.is_empty());
                 }
                 Ok(())
             });
@@ -453,7 +470,10 @@ impl ReceiveHalf {
 
 /// The connection of a link, shared by all who have to do with it.
 #[derive(Clone, Debug)]
-pub struct Line(quinn::Connection);
+pub struct Line {
+    connection: quinn::Connection,
+    pace: Arc<Pace>,
+}
 
 /// What a connection has carried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -470,13 +490,13 @@ impl Line {
     /// Ends the connection at once, with a code of the protocol for the peer. Reads and writes of both
     /// ends fail from then on, but what has arrived can still be read there.
     pub fn close(&self, code: u32) {
-        self.0.close(VarInt::from_u32(code), b"");
+        self.connection.close(VarInt::from_u32(code), b"");
     }
 
     /// The code with which the other end closed the connection, once it has.
     #[must_use]
     pub fn closed_with(&self) -> Option<u64> {
-        match self.0.close_reason()? {
+        match self.connection.close_reason()? {
             ConnectionError::ApplicationClosed(close) => Some(close.error_code.into_inner()),
             _ => None,
         }
@@ -485,13 +505,40 @@ impl Line {
     /// Whether the connection is over, whoever ended it.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.0.close_reason().is_some()
+        self.connection.close_reason().is_some()
+    }
+
+    /// Bytes of the stream that the line has taken: confirmed, but for what it takes in about a second.
+    #[must_use]
+    pub fn taken(&self) -> u64 {
+        self.pace.taken()
+    }
+
+    /// Bytes that the line takes in two seconds, as far as is known.
+    #[must_use]
+    pub fn fits(&self) -> usize {
+        self.pace.fits(self.connection.rtt())
+    }
+
+    /// Round trip as the transport estimates it.
+    #[must_use]
+    pub fn round_trip(&self) -> Duration {
+        self.connection.rtt()
+    }
+
+    /// The stream has taken so many bytes; `waits` if there are more than it takes now.
+    fn written(&self, bytes: usize, waits: bool) {
+        let connection = &self.connection;
+        let trips = (connection.rtt(), connection.min_rtt());
+        if let Some(window) = self.pace.written(bytes, waits, trips) {
+            connection.set_send_window(window);
+        }
     }
 
     /// What the connection has carried so far.
     #[must_use]
     pub fn traffic(&self) -> Traffic {
-        let stats = self.0.stats();
+        let stats = self.connection.stats();
         Traffic {
             sent_bytes: stats.udp_tx.bytes,
             received_bytes: stats.udp_rx.bytes,
@@ -509,7 +556,7 @@ fn transport() -> Result<Arc<quinn::TransportConfig>> {
         .max_concurrent_uni_streams(VarInt::from_u32(STREAMS))
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
         .receive_window(VarInt::from_u32(CONNECTION_WINDOW))
-        .send_window(SEND_WINDOW)
+        .send_window(pace::MOST)
         .crypto_buffer_size(CRYPTO_BUFFER)
         .datagram_receive_buffer_size(None)
         .max_idle_timeout(Some(idle.map_err(misbuilt)?))

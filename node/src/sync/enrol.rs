@@ -52,7 +52,8 @@ pub async fn join(
     };
     let endpoint = Endpoint::bind(any, device, |_| false)?;
     // rule:enrol-file
-    let dialled = endpoint.dial(address, pinned.map(|(_, hub)| hub)).await;
+    let expect = pinned.map(|(_, hub)| hub);
+    let dialled = endpoint.dial(address, expect).await;
     let link = dialled.map_err(|error| match error.code() {
         Code::HubUnproven => error,
         _ => Error::because(

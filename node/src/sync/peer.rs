@@ -3,12 +3,16 @@
 //! It moves bytes and answers between them and decides nothing. Reading, writing and the store go on
 //! side by side: frames are written by a task of their own, so that two peers that both write never
 //! wait for each other, and work for the store is queued and answered over a channel.
+//!
+//! What counts as progress is bytes: those that the line has taken, which it does as the peer confirms those before
+//! ([`Line::taken`]), and those that came. A frame that stands in a buffer is on neither side yet.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use lianxin_protocol::authority::Role;
 use lianxin_protocol::identity::DeviceKey;
+use lianxin_protocol::limits::PROGRESS_BYTES;
 use lianxin_protocol::message::ErrorCode;
 use lianxin_protocol::session::{Close, Event, Session, Stats};
 use lianxin_protocol::space::SpaceId;
@@ -17,16 +21,19 @@ use tokio::time::{Duration, sleep};
 
 use super::Net;
 use super::attend::{self, Answer, Attendant};
-use super::endpoint::{Link, SendHalf};
+use super::endpoint::{Line, Link, SendHalf, Traffic};
 use crate::error::{Code, Error, Result};
 use crate::journal::Moved;
 
 /// Frames handed to the writing task before the loop waits for it.
-const FRAMES: usize = 8;
-/// How long a session that should end may go without progress.
+const FRAMES: usize = 4;
+/// How long a session that should end may go without [`PROGRESS_BYTES`] in either direction.
 const STALL: Duration = Duration::from_secs(20);
-/// How long a session that should end waits for receipts and answers once both sides hold the same.
+/// How long a session that should end waits for receipts and answers once both sides hold the same, on a line without
+/// delay; each round trip adds [`TRIPS`].
 const RECEIPT_WAIT: Duration = Duration::from_secs(10);
+/// Round trips that an answer may take: what is still under way, itself, and each of them with a loss.
+const TRIPS: u32 = 4;
 
 /// How long the last frames may take.
 const GOODBYE: Duration = Duration::from_secs(5);
@@ -55,6 +62,8 @@ pub struct Summary {
     pub elapsed_ms: u64,
     /// Bytes of UDP payload sent and received.
     pub udp_bytes: (u64, u64),
+    /// Round trip of the line at the end.
+    pub round_trip: Duration,
 }
 
 enum Done {
@@ -86,7 +95,7 @@ pub async fn run(
     } = link;
     let mut changes = net.changes.subscribe();
     let (done, mut answers) = mpsc::unbounded_channel();
-    let mut talk = Talk::begin(net, (peer, address), until, done).await?;
+    let mut talk = Talk::begin(net, (peer, address), line.clone(), until, done).await?;
     let (frames, writing) = spawn_writer(send);
     talk.session.handle_bytes(&first, net.clock.ms());
     while talk.goes_on() {
@@ -113,7 +122,11 @@ pub async fn run(
             // The writing task ends by itself only when the peer no longer takes what it is owed.
             () = frames.closed() => talk.broken = true,
             bytes = receive.read(), if talk.session.wants_input() => talk.heard(bytes),
-            () = sleep(wake) => talk.session.handle_timeout(net.clock.ms()),
+            () = sleep(wake) => {
+                let carried = line.traffic().received_bytes;
+                talk.session.handle_progress(carried, net.clock.ms());
+                talk.session.handle_timeout(net.clock.ms());
+            }
         }
     }
     talk.part(frames, writing).await;
@@ -121,7 +134,7 @@ pub async fn run(
     line.close(u32::from(talk.close.as_ref().map_or(0, close_code)));
     net.peer_gone(&peer);
     net.writer.after(|journal, _| journal.line_ended());
-    talk.summary((traffic.sent_bytes, traffic.received_bytes))
+    talk.summary(&traffic)
 }
 
 /// A session with what its loop has to remember.
@@ -134,8 +147,10 @@ struct Talk<'a> {
     attendant: Attendant,
     done: mpsc::UnboundedSender<Done>,
     started_ms: u64,
-    /// When something last moved.
+    line: Line,
+    /// When something last moved, and the bytes that had moved by then.
     progress_ms: u64,
+    moved: u64,
     connected: bool,
     in_sync: bool,
     /// Both sides have held the same at some time.
@@ -152,6 +167,7 @@ impl<'a> Talk<'a> {
     async fn begin(
         net: &'a Arc<Net>,
         (peer, address): (DeviceKey, SocketAddr),
+        line: Line,
         until: Until,
         done: mpsc::UnboundedSender<Done>,
     ) -> Result<Self> {
@@ -173,7 +189,9 @@ impl<'a> Talk<'a> {
             attendant: Attendant::new(peer),
             done,
             started_ms,
+            line,
             progress_ms: started_ms,
+            moved: 0,
             connected: false,
             in_sync: false,
             settled: false,
@@ -268,8 +286,20 @@ impl<'a> Talk<'a> {
             });
         }
         let now = self.net.clock.ms();
+        self.session.fit(self.line.fits());
+        let stats = self.session.stats();
+        let taken = self.line.taken();
+        if (taken + stats.frame_bytes_in).saturating_sub(self.moved) >= PROGRESS_BYTES {
+            self.moved = taken + stats.frame_bytes_in;
+            self.progress_ms = now;
+        }
         let stalled = Duration::from_millis(now.saturating_sub(self.progress_ms));
-        let patience = if self.settled { RECEIPT_WAIT } else { STALL };
+        // What this side has sent is there only once the line has taken it.
+        let patience = if self.settled && taken >= stats.frame_bytes_out {
+            RECEIPT_WAIT + TRIPS * self.line.round_trip()
+        } else {
+            STALL + TRIPS * self.line.round_trip()
+        };
         if ends && stalled > patience {
             self.session.bye();
             return None;
@@ -353,7 +383,7 @@ impl<'a> Talk<'a> {
         self.session.poll_transmit(self.net.clock.ms())
     }
 
-    fn summary(self, udp_bytes: (u64, u64)) -> Result<Summary> {
+    fn summary(self, traffic: &Traffic) -> Result<Summary> {
         if let Some(error) = self.failure {
             return Err(error);
         }
@@ -363,7 +393,8 @@ impl<'a> Talk<'a> {
             connected: self.connected,
             in_sync: self.in_sync,
             elapsed_ms: self.net.clock.ms().saturating_sub(self.started_ms),
-            udp_bytes,
+            udp_bytes: (traffic.sent_bytes, traffic.received_bytes),
+            round_trip: traffic.round_trip,
         })
     }
 }

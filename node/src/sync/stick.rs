@@ -92,7 +92,7 @@ pub fn grant(journal: &mut Journal, connection: &Connection, bytes: &[u8]) -> Re
     let mut authority = Vec::new();
     for (log, tip) in journal.tips(&space) {
         let mut from = 0;
-        while let Some((batch, end)) = journal.load(connection, &log, from, None)? {
+        while let Some((batch, end)) = journal.load(connection, &log, (from, None), usize::MAX)? {
             authority.push((log, batch));
             from = end.len;
         }

@@ -48,6 +48,15 @@ impl Checkpoint {
         unsigned
     }
 
+    /// The place that it signs.
+    #[must_use]
+    pub const fn position(&self) -> Position {
+        Position {
+            len: self.len,
+            head: self.head,
+        }
+    }
+
     /// Whether `device` signed this for `log` in `space`.
     #[must_use]
     pub fn verifies(&self, space: &SpaceId, log: &LogId, device: &DeviceKey) -> bool {

@@ -110,6 +110,8 @@ async fn a_peer_that_does_not_read_is_given_up_and_one_that_reads_slowly_is_not(
 async fn unread_bytes_fill_the_windows_and_no_more() -> Outcome {
     let (hub, station) = (endpoint(HUB)?, endpoint(STATION)?);
     let (mut here, there) = linked(&station, &hub, None).await?;
+    // Nothing paces what the test writes past the link.
+    here.line.connection.set_send_window(pace::MOST);
     let mut taken = 0;
     let filled = timeout(Duration::from_millis(500), async {
         while let Ok(bytes) = here.send.0.write(&[7; 64 * 1024]).await {
@@ -122,7 +124,7 @@ async fn unread_bytes_fill_the_windows_and_no_more() -> Outcome {
     };
     assert!(full(taken, STREAM_WINDOW), "{taken}");
     // All streams of a connection together are held to the connection's window.
-    let connection = here.line.0.clone();
+    let connection = here.line.connection.clone();
     let mut streams = Vec::new();
     let mut more = 0;
     for _ in 0..STREAMS - 1 {
@@ -145,7 +147,7 @@ async fn unread_bytes_fill_the_windows_and_no_more() -> Outcome {
 async fn eight_streams_of_a_kind_are_open_at_once_and_the_ninth_waits() -> Outcome {
     let (hub, station) = (endpoint(HUB)?, endpoint(STATION)?);
     let (here, there) = linked(&station, &hub, None).await?;
-    let connection = here.line.0.clone();
+    let connection = here.line.connection.clone();
     let mut streams = Vec::new();
     for _ in 1..STREAMS {
         streams.push(timeout(Duration::from_secs(5), connection.open_bi()).await??);

@@ -1,0 +1,240 @@
+//! Where a peer is found and how it is reached: names, all their addresses at once, and when to try again.
+//!
+//! An address is data that changes, and an answer at one says nothing of the others: every address of every name is dialled, the
+//! first that proves the expected key is taken, and an impostor stops nobody. Rejected: one address after the
+//! other, where three dead ones cost half a minute.
+
+use std::collections::BTreeSet;
+use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::sync::Arc;
+use std::time::Duration;
+
+use lianxin_protocol::identity::DeviceKey;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use super::Net;
+use super::endpoint::{HANDSHAKE_TIMEOUT, Link};
+use crate::clock;
+use crate::error::{Code, Error, Result};
+
+/// How long a name server may take.
+const LOOK_UP: Duration = Duration::from_secs(5);
+/// Addresses that are dialled at once.
+const ADDRESSES: usize = 32;
+/// Between the first packets to two addresses, so that the better one wins on a line that is slow.
+const STAGGER: Duration = Duration::from_millis(250);
+
+/// First and longest wait between attempts to reach a peer. Each sends its packets over some seconds, so that with the longest wait
+/// a line that is back is noticed within 16 seconds.
+const WAIT_MS: std::ops::RangeInclusive<u64> = 500..=12_000;
+/// A session that lasted this long was sound: the next attempt comes soon.
+const SOUND_MS: u64 = 5_000;
+/// For how long after a sound session attempts follow each other at once: a line that comes for seconds and goes for a
+/// minute is used each time.
+const EAGER_MS: u64 = 120_000;
+/// The least that an eager attempt is given.
+const EAGER_LEAST: Duration = Duration::from_secs(3);
+
+/// Resolves `HOST:PORT`, for a place of this computer's own.
+///
+/// # Errors
+/// [`Code::Address`] when it names nothing.
+pub fn resolve(address: &str) -> Result<SocketAddr> {
+    let nothing = |error| {
+        let message =
+            format!("`{address}` is no address of the form HOST:PORT, or nobody knows the name");
+        Error::because(Code::Address, message, error)
+    };
+    let first = address.to_socket_addrs().map_err(nothing)?.next();
+    first.ok_or_else(|| Error::new(Code::Address, format!("`{address}` names no address")))
+}
+
+/// Says whether a text can be an address at all. Whether a name is known is seen when it is dialled: the line may be
+/// down now.
+///
+/// # Errors
+/// [`Code::Address`].
+pub fn is_address(text: &str) -> Result<()> {
+    let parts = text.rsplit_once(':');
+    let good = parts.is_some_and(|(host, port)| {
+        !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0)
+    });
+    let message = || format!("`{text}` is no address of the form HOST:PORT");
+    good.then_some(())
+        .ok_or_else(|| Error::new(Code::Address, message()))
+}
+
+/// All addresses of all names, of either family, each with the place of its name, in the order of the names. A name that nobody
+/// knows today, or that no server answers for in time, has none: it may be known again tomorrow.
+pub async fn look_up(names: &[String]) -> Vec<(usize, SocketAddr)> {
+    let mut asked = JoinSet::new();
+    for (place, name) in names.iter().cloned().enumerate() {
+        asked.spawn(async move {
+            let found = timeout(LOOK_UP, tokio::net::lookup_host(name)).await;
+            let found = found.ok().and_then(std::result::Result::ok);
+            (place, found.into_iter().flatten().collect::<Vec<_>>())
+        });
+    }
+    let mut found = asked.join_all().await;
+    found.sort_by_key(|(place, _)| *place);
+    let mut seen = BTreeSet::new();
+    let all = found
+        .into_iter()
+        .flat_map(|(place, all)| all.into_iter().map(move |address| (place, address)));
+    all.filter(|(_, address)| seen.insert(*address))
+        .take(ADDRESSES)
+        .collect()
+}
+
+/// Reaches the device with this key at any address of these names. Gives the place of the name with which it did.
+///
+/// # Errors
+/// [`Code::HubUnproven`] when nobody but others answered, [`Code::HubUnreachable`] when nobody did.
+pub(super) async fn dial(
+    net: &Arc<Net>,
+    names: &[String],
+    expect: DeviceKey,
+    patience: Duration,
+) -> Result<(usize, Link)> {
+    let mut dialled = JoinSet::new();
+    let found = look_up(names).await;
+    let names = names.join(", ");
+    if found.is_empty() {
+        let message = format!("nobody knows an address of {names} now");
+        return Err(Error::new(Code::HubUnreachable, message));
+    }
+    for (order, (place, address)) in (0_u32..).zip(found) {
+        let net = Arc::clone(net);
+        dialled.spawn(async move {
+            sleep(STAGGER * order).await;
+            let link = net
+                .endpoint
+                .dial_within(patience, address, Some(expect))
+                .await;
+            (place, link)
+        });
+    }
+    let message = format!("no hub answers at {names}");
+    let mut telling = Error::new(Code::HubUnreachable, &message);
+    while let Some(done) = dialled.join_next().await {
+        match done {
+            Ok((place, Ok(link))) => return Ok((place, link)),
+            Ok((_, Err(error))) => {
+                tracing::debug!(error = %error.chain(), "no way there");
+                match error.code() {
+                    Code::HubUnproven => telling = error,
+                    // That this computer cannot go there is said, unless somebody else is found.
+                    Code::Address if telling.code() == Code::HubUnreachable => {
+                        telling = Error::because(Code::HubUnreachable, &message, error);
+                    }
+                    _ => {}
+                }
+            }
+            Err(error) => tracing::warn!(%error, "an attempt to dial has failed"),
+        }
+    }
+    Err(telling)
+}
+
+/// When to try again, and for how long.
+#[derive(Debug)]
+pub(super) struct Retry {
+    wait_ms: u64,
+    /// When a sound session has ended last, and the round trip of its line.
+    sound: Option<(u64, Duration)>,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self {
+            wait_ms: *WAIT_MS.start(),
+            sound: None,
+        }
+    }
+}
+
+impl Retry {
+    fn eager(&self, now_ms: u64) -> Option<Duration> {
+        let (ended, trip) = self.sound?;
+        (now_ms < ended + EAGER_MS).then_some(trip)
+    }
+
+    /// How long an attempt may take. The first packet of one comes again after ever longer times; a new attempt sends at once.
+    pub(super) fn patience(&self, now_ms: u64) -> Duration {
+        let eager = self.eager(now_ms).map(|trip| (trip * 4).max(EAGER_LEAST));
+        eager.map_or(HANDSHAKE_TIMEOUT, |it| it.min(HANDSHAKE_TIMEOUT))
+    }
+
+    /// A session has ended. One that died at once is no reason to come back at once.
+    pub(super) fn ended(&mut self, now_ms: u64, lasted_ms: u64, trip: Duration) {
+        if lasted_ms > SOUND_MS {
+            self.wait_ms = *WAIT_MS.start();
+            self.sound = Some((now_ms, trip));
+        }
+    }
+
+    /// How long to wait before the next attempt: it doubles and varies, so that a thousand stations do not come back
+    /// at once.
+    pub(super) fn pause(&mut self, now_ms: u64) -> Duration {
+        let most = if self.eager(now_ms).is_some() {
+            *WAIT_MS.start()
+        } else {
+            self.wait_ms
+        };
+        self.wait_ms = (self.wait_ms * 2).min(*WAIT_MS.end());
+        let jitter = clock::random::<2>().map_or(0, |bytes| u64::from(u16::from_be_bytes(bytes)));
+        Duration::from_millis(most / 2 + most / 2 * jitter / 65_536)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A line that is back is noticed within 20 seconds however long it was away, and a line that comes and goes
+    /// within 3.
+    #[test]
+    fn a_line_that_is_back_is_soon_noticed() {
+        // Packets of one attempt are 4 seconds apart at most: QUIC's probe timeout of a second, doubled twice.
+        const APART: Duration = Duration::from_secs(4);
+        let mut retry = Retry::default();
+        let mut longest = Duration::ZERO;
+        for _ in 0..50 {
+            longest = longest.max(retry.pause(0));
+        }
+        assert!(longest + APART < Duration::from_secs(17), "{longest:?}");
+        assert!(
+            longest > Duration::from_secs(5),
+            "it backs off: {longest:?}"
+        );
+        assert_eq!(retry.patience(0), HANDSHAKE_TIMEOUT);
+
+        retry.ended(10_000, 2_000, Duration::ZERO);
+        assert!(retry.eager(10_001).is_none(), "it died at once");
+        retry.ended(10_000, 35_000, Duration::from_millis(600));
+        assert_eq!(retry.patience(20_000), EAGER_LEAST);
+        assert!(retry.pause(20_000) <= Duration::from_millis(500));
+        retry.ended(10_000, 35_000, Duration::from_secs(3));
+        assert_eq!(
+            retry.patience(20_000),
+            HANDSHAKE_TIMEOUT,
+            "a slow line needs it"
+        );
+        assert!(retry.eager(10_000 + EAGER_MS).is_none());
+    }
+
+    #[tokio::test]
+    async fn every_name_gives_all_its_addresses_once() {
+        let names = [
+            "127.0.0.1:7443",
+            "no such name:1",
+            "[::1]:7443",
+            "127.0.0.1:7443",
+        ];
+        let found = look_up(&names.map(str::to_owned)).await;
+        let texts: Vec<_> = found.iter().map(|(_, it)| it.to_string()).collect();
+        assert_eq!(texts, ["127.0.0.1:7443", "[::1]:7443"]);
+        assert_eq!(found[1].0, 2);
+    }
+}
