@@ -289,6 +289,7 @@ warning-awaits-card = This hub's data was restored or copied. Until it is confir
 warning-two-hubs = Two hubs give orders for this network. Nothing they order now counts. Call the person who looks after the hub.
 warning-orders-missing = The hub was replaced, and this computer lacks some of its orders. Stay connected and they come; if this stays, tell the hub.
 warning-lacks = This computer's data was put back to an earlier state: { $count } entries are missing. Go on working and stay connected; what the hub has comes back.
+warning-awaits-letter = This computer's data was put back or copied, and numbers may be given twice. Go on recording and stay connected: the hub gives it another code by itself.
 warning-blocked = The hub has blocked this computer: what is recorded here does not count. Call the sub-district.
 device-many-logs = Began its records anew several times today: is its disk put back or copied?
 device-over-quota = Has sent so much today that no more is taken until tomorrow.

@@ -17,7 +17,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use serde_json::{Value, json};
 
-use crate::command::{Command, Secret};
+use crate::command::{AddressChange, Command, Secret};
 use crate::config::{Config, Overrides};
 use crate::error::{Code, Error, Kind, Result};
 use crate::reply::Reply;
@@ -146,6 +146,9 @@ enum Hub {
         #[arg(long, value_name = "FILE")]
         recovery_out: Option<PathBuf>,
     },
+    /// Where the hub is found; stations learn it
+    #[command(subcommand)]
+    Address(AddressVerb),
     /// Give orders again on a hub that was restored, copied or moved
     Resume {
         /// File of the recovery card
@@ -154,6 +157,22 @@ enum Hub {
         /// There is no device left that could be heard first
         #[arg(long)]
         alone: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum AddressVerb {
+    /// Show where
+    List,
+    /// Look for it here first
+    Add {
+        /// HOST:PORT
+        address: String,
+    },
+    /// Not here any more
+    Remove {
+        /// HOST:PORT, as the list has it
+        address: String,
     },
 }
 
@@ -184,6 +203,8 @@ enum Peer {
 
 #[derive(Debug, Subcommand)]
 enum Site {
+    /// List sites
+    List,
     /// Add a site
     Create {
         /// Its name
@@ -214,6 +235,13 @@ enum InviteVerb {
         /// Write the file form here as well
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
+    },
+    /// List invites and what became of them
+    List,
+    /// Take an invite back that nobody has used (hub)
+    Revoke {
+        /// Its id or device code, as the list has it
+        id: String,
     },
     /// Answer the request of a device that has no line to the hub (hub only)
     Admit {
@@ -531,6 +559,13 @@ fn with_data(verb: Verb, data: &Path, account: Option<String>, output: &Output) 
 fn invite(verb: InviteVerb, data: &Path, output: &Output) -> Result<u8> {
     let (site, role, expires, out) = match verb {
         InviteVerb::Admit { request, out } => return join::admit(data, &request, &out, output),
+        InviteVerb::List => {
+            return Ok(output.print(&Door::open(data)?.call(Command::InviteList)?));
+        }
+        InviteVerb::Revoke { id } => {
+            let reply = Door::open(data)?.call(Command::InviteRevoke { id })?;
+            return Ok(output.print(&reply));
+        }
         InviteVerb::Create {
             site,
             role,
@@ -564,6 +599,14 @@ fn command_of(verb: Verb, data: &Path, account: Option<String>) -> Result<Comman
             root: Secret::new(&setup::root_of_card(&card)?),
             alone,
         },
+        Verb::Hub(Hub::Address(verb)) => Command::HubAddress {
+            change: match verb {
+                AddressVerb::List => AddressChange::None,
+                AddressVerb::Add { address } => AddressChange::Add(address),
+                AddressVerb::Remove { address } => AddressChange::Remove(address),
+            },
+        },
+        Verb::Site(Site::List) => Command::SiteList,
         Verb::Quarantine(Quarantine::List) => Command::QuarantineList,
         Verb::Quarantine(Quarantine::Show { id }) => Command::QuarantineShow { id },
         Verb::Quarantine(Quarantine::Adopt { id }) => Command::QuarantineAdopt { id },

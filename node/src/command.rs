@@ -5,6 +5,7 @@
 //! makes or joins a network, runs a daemon or opens a network session is in [`crate::setup`], [`crate::sync`]
 //! and [`crate::cli`].
 
+mod invites;
 mod orders;
 mod quarantine;
 mod record;
@@ -30,7 +31,9 @@ use crate::requests;
 use crate::store;
 use crate::sync::stick;
 
-use orders::{hub_resume, invite_create, peer_add, site_create};
+use invites::{invite_create, invite_list, invite_revoke};
+pub use orders::AddressChange;
+use orders::{hub_address, hub_resume, peer_add, site_create, site_list};
 use record::{
     export_page, known_kind, record_add, record_history, record_json, record_list, record_set,
     request_list, saved_reply,
@@ -86,6 +89,14 @@ pub enum Command {
         role: String,
         expires_hours: u64,
     },
+    /// Lists sites.
+    SiteList,
+    /// Lists invites and what became of them.
+    InviteList,
+    /// Hub: takes one back that nobody has used.
+    InviteRevoke { id: String },
+    /// Where the hub is found; changed at the hub only.
+    HubAddress { change: AddressChange },
     /// Hub: orders are given again after it was restored or copied.
     HubResume { root: Secret, alone: bool },
     /// Looks for the hub at this address first.
@@ -166,6 +177,10 @@ impl Command {
         match self {
             Self::SiteCreate { .. } => "site-create",
             Self::InviteCreate { .. } => "invite-create",
+            Self::SiteList => "site-list",
+            Self::InviteList => "invite-list",
+            Self::InviteRevoke { .. } => "invite-revoke",
+            Self::HubAddress { .. } => "hub-address",
             Self::HubResume { .. } => "hub-resume",
             Self::PeerAdd { .. } => "peer-add",
             Self::JoinRequest => "join-request",
@@ -200,6 +215,8 @@ impl Command {
             self,
             Self::SiteCreate { .. }
                 | Self::InviteCreate { .. }
+                | Self::InviteRevoke { .. }
+                | Self::HubAddress { .. }
                 | Self::HubResume { .. }
                 | Self::PeerAdd { .. }
                 | Self::QuarantineAdopt { .. }
@@ -229,6 +246,10 @@ impl Command {
                 role,
                 expires_hours,
             } => invite_create(journal, connection, &site, &role, expires_hours),
+            Self::SiteList => Ok(site_list(journal)),
+            Self::InviteList => invite_list(journal, connection),
+            Self::InviteRevoke { id } => invite_revoke(journal, connection, &id),
+            Self::HubAddress { change } => hub_address(journal, connection, &change),
             Self::HubResume { root, alone } => hub_resume(journal, connection, &root, alone),
             Self::QuarantineList => quarantine::list(journal, connection),
             Self::QuarantineShow { id } => quarantine::show(journal, connection, &id),

@@ -99,7 +99,8 @@ impl Node {
     /// Keeps a session with the hub open.
     pub fn follow(&self, addresses: Vec<String>, hub: DeviceKey) {
         let addresses = move || std::future::ready(addresses.clone());
-        tokio::spawn(Arc::clone(&self.net).keep(addresses, hub, self.stop.subscribe()));
+        let stop = self.stop.subscribe();
+        tokio::spawn(Arc::clone(&self.net).keep(addresses, |_| {}, hub, stop));
     }
 
     /// Has the device confirmed if it still waits, and then keeps a session with its hub until stopped.
@@ -134,10 +135,25 @@ impl Node {
                     () = tokio::time::sleep(wait) => {}
                 }
             }
+            // Where it was found is looked at first from then on.
+            let keeping = writer.clone();
+            let found = move |name: &str| {
+                let name = name.to_owned();
+                keeping.write(
+                    move |_, connection| setup::hub_found(connection, &name),
+                    |result| {
+                        if let Err(error) = result {
+                            tracing::warn!(error = %error.chain(), "cannot keep where the hub was found");
+                        }
+                    },
+                );
+            };
             // Where the hub is may be told while this runs. A stopped writer knows of nowhere.
             let addresses = move || {
                 let (sender, receiver) = tokio::sync::oneshot::channel();
-                writer.after(move |_, connection| drop(sender.send(setup::hub_of(connection))));
+                writer.after(move |journal, connection| {
+                    drop(sender.send(setup::ways_to_hub(journal, connection)));
+                });
                 async move {
                     match receiver.await {
                         Ok(Ok(Some((_, addresses)))) => addresses,
@@ -145,7 +161,7 @@ impl Node {
                     }
                 }
             };
-            net.keep(addresses, hub, stop).await;
+            net.keep(addresses, found, hub, stop).await;
         });
         Ok(())
     }
@@ -188,10 +204,10 @@ impl Node {
     pub async fn serve_pages(&self, address: SocketAddr, allowed: &[String]) -> Result<SocketAddr> {
         let ways = (self.writer.clone(), self.changes.clone());
         let web = Web::bind(address, allowed, ways, self.doors()?, self.stopping()).await?;
-        let bound = web.address()?;
+        let (bound, own) = (web.address()?, web.own_address()?);
         self.writer.write_wait(move |_, connection| {
-            let bound = bound.to_string();
-            store::set_meta(connection, command::WEB_ADDRESS, bound.as_bytes())
+            let own = own.to_string();
+            store::set_meta(connection, command::WEB_ADDRESS, own.as_bytes())
         })?;
         tokio::spawn(web.serve());
         Ok(bound)
@@ -240,7 +256,7 @@ impl Node {
 /// [`Code::Address`] for what can be no address, [`Code::HubUnreachable`], or [`Code::HubUnproven`] where somebody else
 /// answers; the store fails.
 pub async fn sync_once(net: &Arc<Net>, writer: &WriterThread, peer: Option<&str>) -> Result<Reply> {
-    let hub = writer.after_wait(|_, connection| setup::hub_of(connection))?;
+    let hub = writer.after_wait(|journal, connection| setup::ways_to_hub(journal, connection))?;
     let Some((hub, mut addresses)) = hub else {
         let value = with_schema("lianxin.sync/1", json!({ "sessions": [] }));
         return Ok(Reply { value, exit: 0 });

@@ -95,6 +95,8 @@ codes! {
     StoreBehind = "LX-1010", Partial, "go on working and leave the line connected: what the hub has of it comes back by itself";
     /// The database was removed or replaced while it was in use.
     StoreGone = "LX-1011", Failed, "nothing was acknowledged since; put the database back, or rename the rescued copy to lianxin.db while nothing runs";
+    /// A data directory of somebody else, or one that is open to others.
+    Directory = "LX-1021", Refused, "run it as the user that owns the directory, or close it with `chmod 700`";
     /// No network in this data directory.
     NotEnrolled = "LX-2001", NotEnrolled, "run `lianxin hub init` or `lianxin join` first, or name the right --data";
     /// Not an invite code.
@@ -125,6 +127,12 @@ codes! {
     TwoHubs = "LX-2014", Failed, "stop the one that is a copy, then run `lianxin hub resume --card FILE` on the other";
     /// Orders that lead nowhere yet.
     OrdersMissing = "LX-2016", Partial, "leave the line connected: the hub or another device brings what is missing; if it stays, tell the hub";
+    /// No invite under this name.
+    NoInvite = "LX-2017", Usage, "`lianxin invite list` names them";
+    /// An invite that was used.
+    InviteUsed = "LX-2018", Refused, "nothing was changed: a device that may not go on is revoked, not its invite";
+    /// A device whose store was put back or copied, and that has no other code yet.
+    AwaitsLetter = "LX-2019", Partial, "leave the line connected: the hub gives another code by itself; where numbers are in doubt, compare the slips";
     /// A device that begins its logs anew again and again.
     DeviceAnew = "LX-2015", Partial, "look at the computer: a disk that is put back at each start loses what was not sent";
     /// No such record.

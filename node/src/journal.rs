@@ -18,6 +18,7 @@ mod claims;
 mod forks;
 mod ingest;
 mod judge;
+mod letters;
 mod offered;
 mod payloads;
 mod quarantine;
@@ -223,6 +224,10 @@ pub struct Journal {
     arrived: BTreeSet<LogId>,
     /// Forked logs that this hub has not answered with a pin.
     unanswered: BTreeSet<LogId>,
+    /// Why this device numbers under another code, once it does.
+    anew: Option<letters::Anew>,
+    /// Devices that have begun a log because their store was put back or copied, and its incarnation.
+    begun: BTreeSet<(DeviceKey, [u8; 16])>,
     /// The newest time of arrival that was given, in Unix milliseconds.
     arrival_ms: u64,
     /// Newest receipts that came before the order that began their epoch. Lost with the process: they are asked for
@@ -270,6 +275,8 @@ impl Journal {
             unreceipted: BTreeSet::new(),
             arrived: BTreeSet::new(),
             unanswered: BTreeSet::new(),
+            anew: None,
+            begun: BTreeSet::new(),
             arrival_ms: 0,
             set_aside: BTreeMap::new(),
             moved: Moved::default(),
@@ -305,8 +312,12 @@ impl Journal {
                 journal.closed.entry(log).or_insert(GenesisReason::Restore);
             }
         }
+        let put_back = found != Found::Whole || !behind.is_empty();
         if !behind.is_empty() {
             journal.offered.seal(Seal::Sealed, behind)?;
+        }
+        if put_back {
+            journal.found_anew(connection)?;
         }
         Ok(journal)
     }
@@ -324,6 +335,8 @@ impl Journal {
         self.touched.clear();
         self.unreceipted.clear();
         self.arrived.clear();
+        self.begun.clear();
+        self.anew = letters::Anew::read(connection)?;
         self.segments.clear();
         self.moved = Moved::default();
         self.quota.roll_back();
@@ -682,19 +695,29 @@ impl Journal {
                 }
                 // rule:new-log-behind
                 None if self.is_paused(&id) => {
-                    (Some((id, log.tip().position())), GenesisReason::Restore)
+                    (Some((id, log.tip().position())), GenesisReason::New)
                 }
                 // A successor's log is shorter than what this one cites; what a log cites never shrinks.
                 // rule:new-log-succession
                 None if log.authority_len > self.authority.cited().0 => {
-                    (Some((id, log.tip().position())), GenesisReason::Restore)
+                    (Some((id, log.tip().position())), GenesisReason::New)
                 }
                 None => return Ok(id),
                 // rule:old-log-closed
                 Some(reason) => (Some((id, log.tip().position())), *reason),
             },
         };
-        let incarnation = crate::clock::random()?;
+        let anew = matches!(reason, GenesisReason::Restore | GenesisReason::Clone);
+        let anew = self
+            .anew
+            .as_ref()
+            .filter(|_| anew && *device == self.identity.key());
+        let anew = anew.map(|anew| anew.incarnation);
+        let fresh = |it: &[u8; 16]| !self.logs.contains_key(&LogId::of(&space, device, it));
+        let incarnation = match anew.filter(fresh) {
+            Some(incarnation) => incarnation,
+            None => crate::clock::random()?,
+        };
         let first = self.authority.cited();
         // rule:new-log-names-old
         let genesis = Genesis {
@@ -812,6 +835,8 @@ impl Journal {
     pub fn flush(&mut self, connection: &Connection, now_ms: u64) -> Result<Moved> {
         self.give_again(connection, now_ms)?;
         self.answer_forks(connection)?;
+        self.give_letters(connection, now_ms)?;
+        self.ask_for_letter(connection)?;
         self.write_arrivals(connection, now_ms)?;
         for log in std::mem::take(&mut self.dirty) {
             // A revoked device goes on recording; what it records is held back here as everywhere.

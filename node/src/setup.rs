@@ -648,7 +648,27 @@ pub fn hub_found(connection: &rusqlite::Connection, address: &str) -> Result<Vec
     Ok(addresses)
 }
 
-/// The hub that a device follows: its key and addresses.
+/// The hub that a device follows, and every place to look for it: where it was found last, what people here said of it, and what
+/// the hub says itself.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn ways_to_hub(
+    journal: &Journal,
+    connection: &rusqlite::Connection,
+) -> Result<Option<(DeviceKey, Vec<String>)>> {
+    let Some((hub, mut addresses)) = hub_of(connection)? else {
+        return Ok(None);
+    };
+    for said in journal.authority().addresses() {
+        if !addresses.contains(said) {
+            addresses.push(said.clone());
+        }
+    }
+    Ok(Some((hub, addresses)))
+}
+
+/// The hub that a device follows: its key and the addresses that are kept here.
 ///
 /// # Errors
 /// The store cannot be read.

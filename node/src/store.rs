@@ -71,13 +71,11 @@ impl Lock {
     /// [`Code::InUse`] when another process has it.
     pub fn take(directory: &Path) -> Result<Self> {
         let path = directory.join(LOCK);
-        let mut file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .read(true)
-            .open(&path)
-            .map_err(error::file(&path))?;
+        let mut options = OpenOptions::new();
+        options.create(true).truncate(false).write(true).read(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut file = options.open(&path).map_err(error::file(&path))?;
         // A process that is just starting another one shares its locks with it for a moment.
         let mut attempts = 0;
         let locked = loop {
@@ -130,7 +128,7 @@ impl Making {
     /// one there, [`Code::File`] when the directory cannot be made.
     pub fn begin(directory: &Path) -> Result<Self> {
         let fresh = !directory.exists();
-        std::fs::create_dir_all(directory).map_err(error::file(directory))?;
+        private_directory(directory)?;
         restrict(directory, 0o700)?;
         let path = directory.join(UNFINISHED);
         let is_store = || {
@@ -346,6 +344,7 @@ impl Store {
             let message = format!("the database in {} is empty", directory.display());
             return Err(Error::new(Code::StoreCorrupt, message));
         }
+        is_private(directory)?;
         let path = directory.join(KEY);
         let key = std::fs::read_to_string(&path).map_err(|error| {
             Error::because(
@@ -410,7 +409,12 @@ impl Store {
         if !read_only {
             flags |= OpenFlags::SQLITE_OPEN_CREATE;
         }
-        let connection = Connection::open_with_flags(self.directory.join(DATABASE), flags)?;
+        let path = self.directory.join(DATABASE);
+        if !read_only && !path.exists() {
+            // The files beside it get its mode.
+            new_private(&path)?;
+        }
+        let connection = Connection::open_with_flags(path, flags)?;
         let key = Zeroizing::new(format!("x'{}'", self.key.as_str()));
         // It would tell the terminal of a wrong key before we do, in words that help nobody.
         connection.pragma_update(None, "cipher_log_level", "NONE")?;
@@ -460,20 +464,60 @@ fn migrate(connection: &Connection) -> Result<()> {
     Ok(())
 }
 
-/// Begins a file that only its owner may read, in the place of what was there.
+/// Begins a file that only its owner may read, in the place of what was there. What was there is unlinked and not written
+/// to: it may be a link to somewhere else, or have another owner's mode.
 ///
 /// # Errors
 /// It cannot be made.
 pub fn create_private(path: &Path) -> Result<File> {
+    remove(path)?;
+    new_private(path)
+}
+
+fn new_private(path: &Path) -> Result<File> {
     let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
+    options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let file = options.open(path).map_err(error::file(path))?;
-    // One that lay there before would keep its mode.
+    options.open(path).map_err(error::file(path))
+}
+
+/// Makes a directory that only its owner may use, with those above it, unless it is there.
+///
+/// # Errors
+/// It cannot be made.
+pub fn private_directory(directory: &Path) -> Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
     #[cfg(unix)]
-    restrict(path, 0o600)?;
-    Ok(file)
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(directory).map_err(error::file(directory))
+}
+
+/// Refuses a data directory of somebody else, and one that others may look into or put something in.
+#[cfg(unix)]
+fn is_private(directory: &Path) -> Result<()> {
+    use std::os::unix::fs::MetadataExt as _;
+    let about = std::fs::metadata(directory).map_err(error::file(directory))?;
+    let refused = |why| {
+        let message = format!("{} {why}", directory.display());
+        Err(Error::new(Code::Directory, message))
+    };
+    // What a process runs as is the owner of what the system shows of it.
+    let me = std::fs::metadata("/proc/self").map(|it| it.uid()).ok();
+    if me.is_some_and(|me| me != about.uid()) {
+        return refused("belongs to another user");
+    }
+    if about.mode() & 0o077 != 0 {
+        return refused("is open to other users");
+    }
+    Ok(())
+}
+
+/// Directories have other rights here.
+#[cfg(not(unix))]
+fn is_private(_: &Path) -> Result<()> {
+    Ok(())
 }
 
 /// Writes a file that only its owner may read, durably and whole or not at all.
@@ -481,11 +525,7 @@ pub fn create_private(path: &Path) -> Result<File> {
 /// # Errors
 /// The file exists already, or cannot be written.
 pub fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path).map_err(error::file(path))?;
+    let mut file = new_private(path)?;
     file.write_all(bytes)
         .and_then(|()| file.sync_all())
         .map_err(error::file(path))
@@ -500,7 +540,7 @@ static OFFERED: OnceLock<PathBuf> = OnceLock::new();
 /// # Errors
 /// [`Code::File`] when the directory cannot be made.
 pub fn keep_offered_in(directory: &Path) -> Result<()> {
-    std::fs::create_dir_all(directory).map_err(error::file(directory))?;
+    private_directory(directory)?;
     restrict(directory, 0o700)?;
     OFFERED.get_or_init(|| directory.to_owned());
     Ok(())
@@ -550,8 +590,9 @@ pub(crate) fn rescue(connection: &Connection, directory: &Path) -> Result<PathBu
         let message = "the data directory has a name that is not Unicode";
         Error::new(Code::File, message)
     })?;
+    // An empty file is filled, and keeps its mode.
+    new_private(&path)?;
     connection.execute("VACUUM INTO ?1", [to])?;
-    restrict(&path, 0o600)?;
     Ok(path)
 }
 

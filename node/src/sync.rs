@@ -182,10 +182,11 @@ impl Net {
     }
 
     /// Keeps a session with a peer open: dials, and dials again after a wait ([`Retry`]). `names` is asked each time, and
-    /// looked up each time: a laptop meets another network every day.
+    /// looked up each time: a laptop meets another network every day. `found` is told by which name a session came about.
     pub async fn keep<F>(
         self: Arc<Self>,
         names: impl Fn() -> F + Send,
+        found: impl Fn(&str) + Send,
         expect: DeviceKey,
         mut stop: watch::Receiver<bool>,
     ) where
@@ -196,7 +197,10 @@ impl Net {
             let names = names().await;
             let patience = retry.patience(self.clock.ms());
             let reached = async {
-                let (_, link) = reach::dial(&self, &names, expect, patience).await?;
+                let (place, link) = reach::dial(&self, &names, expect, patience).await?;
+                if let Some(name) = names.get(place).filter(|_| place > 0) {
+                    found(name);
+                }
                 peer::run(&self, link, Vec::new(), Until::Stopped, stop.clone()).await
             };
             match reached.await {
@@ -265,10 +269,7 @@ impl Net {
             frames.push(&first);
         }
         let ip = link.address.ip();
-        let Some(_of_stranger) = self.admission.stranger(ip) else {
-            link.line.close(ErrorCode::Busy.number().into());
-            return Err(Error::new(Code::Connection, "too many strangers there"));
-        };
+        let _of_stranger = self.admission.stranger(ip, &link.line);
         let message = first_message(&mut link, frames);
         let message = tokio::time::timeout(FIRST_FRAME, message);
         let message = message
@@ -276,8 +277,12 @@ impl Net {
             .map_err(|_| Error::new(Code::Connection, "a stranger said nothing in time"))??;
         let answer = match message {
             Message::Enrol(enrol) => {
+                let known = authority.as_ref().is_some_and(|authority| {
+                    authority.open_invite(&enrol.invite).is_some()
+                        || authority.invite_user(&enrol.invite) == Some(link.peer)
+                });
                 let codes = authority.map_or(0, |authority| authority.codes().len());
-                self.judge(&link, enrol, codes).await
+                self.judge(&link, enrol, (!known).then_some(codes)).await
             }
             _ => {
                 let error = Error::new(Code::NotPermitted, "a stranger asked for a session");
@@ -301,29 +306,31 @@ impl Net {
         result
     }
 
-    /// Judges an enrolment, unless too many were wrong. What is noted of a wrong one is where it came from.
+    /// Judges an enrolment. One that names no invite that this device may use is a guess, of which too many are not judged;
+    /// `guessed` then says how many device codes were given. What is noted of a wrong one is where it came from.
     async fn judge(
         self: &Arc<Self>,
         link: &Link,
         enrol: Enrol,
-        codes: usize,
+        guessed: Option<usize>,
     ) -> Result<Enrolled, (ErrorCode, u32, Error)> {
         let (ip, now) = (link.address.ip(), self.clock.ms());
-        if let Err(wait_s) = self.admission.enrolling(ip, codes, now) {
+        let paused = guessed.map(|codes| self.admission.enrolling(ip, codes, now));
+        if let Some(Err(wait_s)) = paused {
             let error = Error::new(Code::EnrolPaused, "too many enrolments were wrong");
             return Err((ErrorCode::Busy, wait_s, error));
         }
         let judged = enrol::admit(self, link, enrol).await;
-        match judged {
-            Err(error) if error.code() == Code::InviteRefused => {
+        judged.map_err(|error| {
+            if error.code() == Code::InviteRefused {
                 tracing::warn!(%ip, device = %short(&link.peer), "an enrolment was refused");
-                Err((ErrorCode::NotAuthorised, 0, error))
+                return (ErrorCode::NotAuthorised, 0, error);
             }
-            judged => {
+            if guessed.is_some() {
                 self.admission.enrolled(ip, now);
-                judged.map_err(|error| (ErrorCode::Internal, 0, error))
             }
-        }
+            (ErrorCode::Internal, 0, error)
+        })
     }
 }
 

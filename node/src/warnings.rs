@@ -19,6 +19,8 @@ pub enum Warning {
     OrdersMissing,
     /// So many entries that this device has shown are not in its store.
     Lacks(u64),
+    /// Numbers of this device may have been given twice, until the hub gives it another code.
+    AwaitsLetter,
     /// The hub has blocked this device.
     Blocked,
     /// A device of the network should be looked at.
@@ -45,6 +47,9 @@ impl Warning {
         if lacking > 0 {
             all.push(Self::Lacks(lacking));
         }
+        if journal.awaits_letter() {
+            all.push(Self::AwaitsLetter);
+        }
         let me = authority.members().get(&journal.identity().key());
         if me.is_some_and(|me| matches!(me.membership, Membership::Blocked { .. })) {
             all.push(Self::Blocked);
@@ -66,6 +71,7 @@ impl Warning {
             Self::TwoHubs => Code::TwoHubs,
             Self::OrdersMissing => Code::OrdersMissing,
             Self::Lacks(_) => Code::StoreBehind,
+            Self::AwaitsLetter => Code::AwaitsLetter,
             Self::Blocked => Code::NotPermitted,
             Self::Device(_, Unusual::ManyLogs) => Code::DeviceAnew,
             Self::Device(_, Unusual::OverQuota) => Code::Quota,
@@ -89,6 +95,10 @@ impl Warning {
             }
             Self::Lacks(count) => {
                 format!("this store was put back: {count} entries that it has shown are missing")
+            }
+            Self::AwaitsLetter => {
+                "this store was put back or copied: numbers may be given twice until the hub gives another code"
+                    .to_owned()
             }
             Self::Blocked => {
                 "the hub has blocked this device: what it records does not count".to_owned()

@@ -27,6 +27,7 @@ mod list;
 mod login;
 mod lookup;
 mod page;
+mod patience;
 mod queue;
 mod records;
 mod related;
@@ -38,7 +39,7 @@ mod sync;
 mod words;
 
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,6 +49,7 @@ use axum::routing::{get, post};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use lianxin_protocol::hash::Hex;
+use lianxin_protocol::identity::DeviceKey;
 use rusqlite::Connection;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, oneshot, watch};
@@ -59,6 +61,7 @@ use crate::reply::Reply;
 use crate::writer::WriterThread;
 
 pub use guard::Hosts;
+use patience::Patient;
 
 /// Connections at once: one person's browser uses six.
 const CONNECTIONS: usize = 128;
@@ -69,6 +72,8 @@ const BODY_MAX: usize = 512 * 1024;
 const HEADERS_MAX: usize = 64;
 /// How long a request's head may take to arrive.
 const HEAD_TIME: Duration = Duration::from_secs(10);
+/// How long a browser may take nothing of an answer before its connection ends.
+const TAKE_TIME: Duration = Duration::from_secs(30);
 /// How long open requests may take to end when the node stops.
 const DRAIN: Duration = Duration::from_secs(3);
 
@@ -78,7 +83,7 @@ pub struct Line {
     /// A session with the hub is open; at a hub, with anyone.
     pub connected: bool,
     /// Devices that have a session open.
-    pub online: Vec<lianxin_protocol::identity::DeviceKey>,
+    pub online: Vec<DeviceKey>,
     /// Why the last attempt to reach the hub ended, if it failed.
     pub failure: Option<Code>,
 }
@@ -163,6 +168,15 @@ fn stopping() -> Error {
 pub struct Web {
     app: App,
     listener: TcpListener,
+    own: Option<TcpListener>,
+}
+
+/// The loopback address that is this device's own: browsers keep cookies by host and not by port, so that at 127.0.0.1 any
+/// program of the computer is shown the login of these pages.
+fn own_host(key: &DeviceKey) -> Ipv4Addr {
+    let [a, b, c, ..] = key.0;
+    // Away from 127.0.0.x and 127.0.1.1, which systems use themselves.
+    Ipv4Addr::new(127, 64 | a >> 1, b, 1 + c % 254)
 }
 
 impl Web {
@@ -184,19 +198,29 @@ impl Web {
             let _gone = sender.send(journal.identity().key());
         });
         let key = receiver.await.map_err(|_| self::stopping())?;
+        // Not every system has more of loopback than its first address; there it is done without.
+        let own = SocketAddr::from((own_host(&key), bound.port()));
+        let own = if bound.ip() == Ipv4Addr::LOCALHOST {
+            let own = TcpListener::bind(own).await;
+            own.inspect_err(|error| tracing::debug!(%error, "no host for these pages alone"))
+                .ok()
+        } else {
+            None
+        };
+        let host = own.as_ref().map(local).transpose()?;
         let device = Hex(key.0.first_chunk::<6>().unwrap_or(&[0; 6])).to_string();
         let app = App(Arc::new(Shared {
             writer,
             changes,
             doors,
-            hosts: Hosts::new(bound, allowed),
+            hosts: Hosts::new(bound, host, allowed),
             cookie: format!("lianxin_{device}"),
             login: login::Attempts::default(),
             lookup: lookup::Attempts::default(),
             streams: Arc::new(Semaphore::new(events::STREAMS)),
             stopping,
         }));
-        Ok(Self { app, listener })
+        Ok(Self { app, listener, own })
     }
 
     /// The address as bound.
@@ -207,12 +231,27 @@ impl Web {
         local(&self.listener)
     }
 
+    /// The host of these pages alone, if the system has one for them: what links to them name.
+    ///
+    /// # Errors
+    /// The system does not say.
+    pub fn own_address(&self) -> Result<SocketAddr> {
+        local(self.own.as_ref().unwrap_or(&self.listener))
+    }
+
     /// Serves until the node stops.
     pub async fn serve(self) {
-        let Self { app, listener } = self;
+        let Self { app, listener, own } = self;
         let (hosts, stop) = (app.hosts.clone(), app.stopping.clone());
         let router = guard::around(routes().with_state(app), hosts);
-        serve(listener, router, stop).await;
+        let places = places();
+        let at_own = async {
+            if let Some(own) = own {
+                serve(own, router.clone(), Arc::clone(&places), stop.clone()).await;
+            }
+        };
+        let at_given = serve(listener, router.clone(), Arc::clone(&places), stop.clone());
+        tokio::join!(at_own, at_given);
     }
 }
 
@@ -272,9 +311,18 @@ fn local(listener: &TcpListener) -> Result<SocketAddr> {
         .map_err(|error| Error::because(Code::Internal, "a socket without an address", error))
 }
 
+/// Connections that a server may have open.
+fn places() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(CONNECTIONS))
+}
+
 /// Accepts connections until told to stop, each bounded in head, time and number.
-async fn serve(listener: TcpListener, router: Router, mut stop: watch::Receiver<bool>) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+async fn serve(
+    listener: TcpListener,
+    router: Router,
+    places: Arc<Semaphore>,
+    mut stop: watch::Receiver<bool>,
+) {
     loop {
         let place = tokio::select! {
             place = Arc::clone(&places).acquire_owned() => place,
@@ -299,7 +347,7 @@ async fn serve(listener: TcpListener, router: Router, mut stop: watch::Receiver<
                     .header_read_timeout(HEAD_TIME)
                     .max_buf_size(HEAD_MAX)
                     .max_headers(HEADERS_MAX)
-                    .serve_connection(TokioIo::new(stream), service)
+                    .serve_connection(TokioIo::new(Patient::new(stream, TAKE_TIME)), service)
             );
             let ended = tokio::select! {
                 ended = connection.as_mut() => ended,

@@ -14,7 +14,7 @@ pub mod reason;
 pub mod role;
 
 pub use self::certificate::{Certificate, Succession, Unsettled};
-pub use self::fold::{Authority, Member, Membership, OrderError};
+pub use self::fold::{Authority, InviteFate, Member, Membership, OrderError};
 pub use self::order::{Cut, Grant, Invite, Order, Rotation, SiteInfo};
 pub use self::reason::Reason;
 pub use self::role::{Role, Scope, SiteKind, Spaces, Verb};

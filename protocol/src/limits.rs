@@ -76,8 +76,10 @@ pub const ARRIVALS_MAX: usize = 800;
 pub const EXCEPTIONS_MAX: usize = 256;
 /// Length of a name or label in an authority entry, in bytes of UTF-8.
 pub const NAME_MAX: usize = 200;
-/// Addresses on one invite card: a hub has a few.
-pub const CARD_ADDRESSES_MAX: usize = 8;
+/// Addresses of a hub in one order: of each family, of each of its lines, and a name or two.
+pub const ADDRESSES_MAX: usize = 8;
+/// Addresses on one invite card.
+pub const CARD_ADDRESSES_MAX: usize = ADDRESSES_MAX;
 /// Characters of an invite card's text, however it was spaced: twice what the longest has.
 pub const CARD_TEXT_MAX: usize = 8 * 1024;
 /// A grant on a stick: the authority log of a thousand stations has about half a megabyte.
@@ -126,9 +128,10 @@ pub const CLAIMS_PER_PEER: usize = 3;
 /// Connections of one device that are served at once: one that lives, and one that a changed address left
 /// behind and that has not timed out yet. The oldest makes room.
 pub const CONNECTIONS_PER_DEVICE: usize = 2;
-/// Connections of one address whose devices the network does not know: an office that enrols its computers.
-pub const STRANGERS_PER_IP: usize = 8;
-/// Wrong enrolments of one address in [`ENROL_IP_MS`].
+/// Connections of one address whose devices the network does not know: an office that enrols all its computers at
+/// once. The oldest makes room.
+pub const STRANGERS_PER_IP: usize = 32;
+/// Wrong enrolments of one address in [`ENROL_IP_MS`]: those that name no open invite. A right one is judged all the same.
 pub const ENROL_WRONG_PER_IP: usize = 5;
 /// Time in which the wrong enrolments of one address are counted, in milliseconds.
 pub const ENROL_IP_MS: u64 = 60_000;

@@ -78,7 +78,12 @@ impl Number {
             .split_first_chunk()
             .ok_or(NumberError::Length)?;
         let (district, rest) = rest.split_first_chunk().ok_or(NumberError::Length)?;
-        let (device, rest) = rest.split_first_chunk().ok_or(NumberError::Length)?;
+        let letters = if rest.get(4).is_some_and(u8::is_ascii_alphabetic) {
+            5
+        } else {
+            4
+        };
+        let (device, rest) = rest.split_at_checked(letters).ok_or(NumberError::Length)?;
         let (year, rest) = rest.split_first_chunk::<4>().ok_or(NumberError::Length)?;
         let (counter, check) = rest.split_last_chunk::<2>().ok_or(NumberError::Length)?;
         if counter.len() < COUNTER_DIGITS {
@@ -88,7 +93,7 @@ impl Number {
         // rule:number-shape
         let kind = KindCode::from_bytes(*kind)?;
         let district = DistrictCode::from_bytes(*district)?;
-        let device = DeviceCode::from_bytes(*device)?;
+        let device = DeviceCode::from_bytes(device)?;
         let year = decimal(year).and_then(|year| u16::try_from(year).ok());
         let padded = counter.len() > COUNTER_DIGITS && counter.first() == Some(&b'0');
         let counter = decimal(counter)
@@ -204,7 +209,7 @@ pub enum NumberError {
     #[error("a site code is two letters and a digit, as in EM1, or HUB")]
     Site,
     /// The device group is not a site code and a device letter.
-    #[error("a device code is a site code and a letter that is not I or O, as in EM1A")]
+    #[error("a device code is a site code and one or two letters that are not I or O, as in EM1A")]
     Device,
     /// The year does not have four digits.
     #[error("the year has four digits")]
@@ -235,12 +240,14 @@ pub struct DistrictCode([u8; 4]);
 #[serde(try_from = "String", into = "String")]
 pub struct SiteCode([u8; 3]);
 
-/// A device's code: its site and one of [`DEVICE_LETTERS`] (`EM1A`, `HUBA`).
+/// A device's code: its site and one of [`DEVICE_LETTERS`], or two from the site's 25th device on (`EM1A`, `HUBA`, `EM1AB`).
+/// Behind it a number has its year, so that a letter there belongs to the code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct DeviceCode {
     site: SiteCode,
     letter: u8,
+    second: Option<u8>,
 }
 
 impl KindCode {
@@ -280,23 +287,41 @@ impl SiteCode {
         }
     }
 
-    /// The next device code of this site. `given` are all codes the hub ever gave, those of
-    /// revoked devices included: a code is never given twice. `None` after the 24th device.
+    /// The next device code of this site: one letter, and from the 25th on two. `given` are all codes the hub ever gave,
+    /// those of revoked devices included: a code is never given to two devices. `None` after the 600th.
     #[must_use]
     pub fn next_device(self, given: &BTreeSet<DeviceCode>) -> Option<DeviceCode> {
-        DEVICE_LETTERS
-            .iter()
-            .map(|&letter| DeviceCode { site: self, letter })
+        let one = DEVICE_LETTERS.iter().map(|&letter| (letter, None));
+        let two = DEVICE_LETTERS.iter().flat_map(|&letter| {
+            let seconds = DEVICE_LETTERS.iter();
+            seconds.map(move |&second| (letter, Some(second)))
+        });
+        one.chain(two)
+            .map(|(letter, second)| DeviceCode {
+                site: self,
+                letter,
+                second,
+            })
             .find(|code| !given.contains(code))
     }
 }
 
 impl DeviceCode {
-    fn from_bytes(bytes: [u8; 4]) -> Result<Self, NumberError> {
-        let [a, b, c, letter] = bytes;
-        let site = SiteCode::from_bytes([a, b, c]).map_err(|_| NumberError::Device)?;
-        if DEVICE_LETTERS.contains(&letter) {
-            Ok(Self { site, letter })
+    fn from_bytes(bytes: &[u8]) -> Result<Self, NumberError> {
+        let (letters, site) = match *bytes {
+            [a, b, c, letter] => ((letter, None), [a, b, c]),
+            [a, b, c, letter, second] => ((letter, Some(second)), [a, b, c]),
+            _ => return Err(NumberError::Device),
+        };
+        let site = SiteCode::from_bytes(site).map_err(|_| NumberError::Device)?;
+        let (letter, second) = letters;
+        let mut both = std::iter::once(letter).chain(second);
+        if both.all(|letter| DEVICE_LETTERS.contains(&letter)) {
+            Ok(Self {
+                site,
+                letter,
+                second,
+            })
         } else {
             Err(NumberError::Device)
         }
@@ -308,10 +333,11 @@ impl DeviceCode {
         self.site
     }
 
-    /// The device's letter within its site, one of [`DEVICE_LETTERS`].
+    /// The device's letters within its site, one or two of [`DEVICE_LETTERS`].
     #[must_use]
-    pub fn letter(self) -> char {
-        char::from(self.letter)
+    pub fn letters(self) -> String {
+        let both = std::iter::once(self.letter).chain(self.second);
+        both.map(char::from).collect()
     }
 }
 
@@ -335,22 +361,13 @@ impl fmt::Display for SiteCode {
 
 impl fmt::Display for DeviceCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}", self.site, self.letter())
+        write!(f, "{}{}", self.site, self.letters())
     }
 }
 
 /// The string forms that every code shares, so that a code in a file or a message is checked.
 macro_rules! string_forms {
-    ($($code:ident: $error:ident),+) => { $(
-        impl FromStr for $code {
-            type Err = NumberError;
-
-            fn from_str(text: &str) -> Result<Self, NumberError> {
-                let bytes = tidy(text).as_bytes().try_into().map_err(|_| NumberError::$error)?;
-                Self::from_bytes(bytes)
-            }
-        }
-
+    ($($code:ident),+) => { $(
         impl TryFrom<String> for $code {
             type Error = NumberError;
 
@@ -367,7 +384,31 @@ macro_rules! string_forms {
     )+ };
 }
 
-string_forms!(KindCode: Kind, DistrictCode: District, SiteCode: Site, DeviceCode: Device);
+string_forms!(KindCode, DistrictCode, SiteCode, DeviceCode);
+
+/// Codes of one length.
+macro_rules! read_whole {
+    ($($code:ident: $error:ident),+) => { $(
+        impl FromStr for $code {
+            type Err = NumberError;
+
+            fn from_str(text: &str) -> Result<Self, NumberError> {
+                let bytes = tidy(text).as_bytes().try_into().map_err(|_| NumberError::$error)?;
+                Self::from_bytes(bytes)
+            }
+        }
+    )+ };
+}
+
+read_whole!(KindCode: Kind, DistrictCode: District, SiteCode: Site);
+
+impl FromStr for DeviceCode {
+    type Err = NumberError;
+
+    fn from_str(text: &str) -> Result<Self, NumberError> {
+        Self::from_bytes(tidy(text).as_bytes())
+    }
+}
 
 /// What was typed, in capitals, without spaces and hyphens of any width.
 fn tidy(text: &str) -> String {

@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 RUN_MAX, CHANGE_MAX, PAYLOAD_MAX = 64, 262_144, 65_536
 HEADER_LEN, EXTENSION_MAX = 109, 256
 EXCEPTIONS_MAX, FORK_HEADERS_MAX = 256, 64
-NAME_MAX, SCOPES_MAX, PLACES_MAX = 200, 64, 880
+NAME_MAX, SCOPES_MAX, PLACES_MAX, ADDRESSES_MAX = 200, 64, 880, 8
 SPACES_MAX, LOGS_MAX = 16_384, 131_072
 ITEM_MAX, CITED_MAX = 263_168, 1 << 20
 BAD_MAX = 1_000
@@ -279,6 +279,10 @@ class Order:
             self.log, self.at = reader.take(32), {"len": reader.number(8), "head": reader.take(32)}
         elif self.tag == 14:
             self.epoch = reader.take(16)
+        elif self.tag == 15:
+            self.key = reader.take(32)
+        elif self.tag == 16:
+            self.addresses = [name(reader) for _ in range(reader.count(ADDRESSES_MAX, 1))]
         else:
             return
         reader.end()

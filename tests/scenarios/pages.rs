@@ -104,6 +104,21 @@ fn a_link_lets_one_browser_in_once_and_passwords_are_not_needed_for_it() -> Resu
     let network = Network::new()?;
     let daemon = network.station.run(LOOPBACK)?;
     let url = link(&network.station)?;
+    // Programs that look at a link before a person does use nothing up.
+    let (host, path) = url
+        .strip_prefix("http://")
+        .and_then(|it| it.split_once('/'))
+        .context("no link")?;
+    let looking = Browser {
+        address: host.to_owned(),
+        cookie: String::new(),
+    };
+    let looked = looking.ask("HEAD", &format!("/{path}"), "", "")?;
+    ensure!(
+        looked.status == 200 && looked.header("set-cookie").is_none(),
+        "{}",
+        looked.head
+    );
     let (browser, answer) = Browser::through(&url)?;
     ensure!(answer.status == 303 && answer.header("location") == Some("/"));
     let cookie = answer.header("set-cookie").context("no cookie")?;
@@ -141,6 +156,59 @@ fn a_link_lets_one_browser_in_once_and_passwords_are_not_needed_for_it() -> Resu
     let (_, answer) = Browser::through(&format!("{base}/{}", path.unwrap_or_default()))?;
     ensure!(answer.status == 303, "the link did not wait");
     daemon.stop()
+}
+
+/// Browsers keep cookies by host and not by port: what listens on another port of 127.0.0.1 must not be shown the login
+/// of these pages, nor must another device's pages on this computer.
+#[test]
+fn each_devices_pages_have_a_host_of_their_own() -> Result<()> {
+    let network = Network::new()?;
+    let daemon = network.station.run(LOOPBACK)?;
+    let host = |device: &Device| -> Result<String> {
+        let url = link(device)?;
+        let host = url
+            .strip_prefix("http://")
+            .and_then(|it| it.split_once(':'));
+        Ok(host.context("no host")?.0.to_owned())
+    };
+    let (one, other) = (host(&network.station)?, host(&network.hub)?);
+    ensure!(one != other, "two devices share {one}");
+    for host in [&one, &other] {
+        let ip: std::net::Ipv4Addr = host.parse()?;
+        ensure!(ip.is_loopback() && ip.octets()[1] >= 64, "{host}");
+    }
+    daemon.stop()
+}
+
+/// A log keeps what it is given: without a terminal no link that logs in is printed.
+#[test]
+fn a_link_is_shown_to_a_terminal_and_to_no_log() -> Result<()> {
+    let network = Network::new()?;
+    let mut command = std::process::Command::new(lianxin_tests::process::binary()?);
+    command
+        .args(["run", "--listen", LOOPBACK, "--web", LOOPBACK, "--data"])
+        .arg(&network.station.directory)
+        .env("LIANXIN_STATE", network.scratch.join("state"))
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null());
+    let mut child = command.spawn()?;
+    let mut said = [0; 4_096];
+    let mut all = String::new();
+    while !all.contains("lianxin open") {
+        let count = child
+            .stdout
+            .as_mut()
+            .context("no stdout")?
+            .read(&mut said)?;
+        ensure!(count > 0, "it said {all}");
+        all.push_str(&String::from_utf8_lossy(
+            said.get(..count).unwrap_or_default(),
+        ));
+    }
+    child.kill()?;
+    child.wait()?;
+    ensure!(all.contains("ready") && !all.contains("/login/"), "{all}");
+    Ok(())
 }
 
 #[test]

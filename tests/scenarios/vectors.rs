@@ -1190,6 +1190,21 @@ fn authority_area() -> Result<Area> {
             json!({ "tag": 14, "epoch": hex(&[0xe0; 16]) }),
             Order::Epoch { epoch: [0xe0; 16] },
         ),
+        (
+            "invite-closed",
+            json!({ "tag": 15, "key": hex(&[0x17; 32]) }),
+            Order::InviteClosed {
+                key: DeviceKey([0x17; 32]),
+            },
+        ),
+        (
+            "addresses",
+            json!({ "tag": 16, "addresses": ["hub.example:7443", "[2001:db8::1]:7443"] }),
+            Order::Addresses(vec![
+                "hub.example:7443".to_owned(),
+                "[2001:db8::1]:7443".to_owned(),
+            ]),
+        ),
     ];
     for (name, input, order) in orders {
         let bytes = order.encode();
@@ -1767,6 +1782,14 @@ fn number_area() -> Result<Area> {
         ("of-the-hub", "JY", "SLJD", "HUBA", 2026, 15),
         ("six-digits", "YJ", "SLJD", "EM1A", 2026, 100_000),
         ("last", "YJ", "SLJD", "EM1Z", 9999, u32::MAX),
+        (
+            "of-a-device-with-two-letters",
+            "YJ",
+            "SLJD",
+            "EM1AB",
+            2026,
+            7,
+        ),
     ] {
         let number = Number::new(
             kind.parse()?,
@@ -2052,8 +2075,8 @@ fn the_specification_states_the_limits_of_the_program() -> Result<()> {
         ("PART_FIELDS_MAX", &[limits::PART_FIELDS_MAX]),
         ("NAME_MAX", &[limits::NAME_MAX]),
         (
-            "SCOPES_MAX, CUTS_MAX",
-            &[limits::SCOPES_MAX, limits::CUTS_MAX],
+            "SCOPES_MAX, CUTS_MAX, ADDRESSES_MAX",
+            &[limits::SCOPES_MAX, limits::CUTS_MAX, limits::ADDRESSES_MAX],
         ),
         ("erase targets", &[limits::PAYLOAD_MAX / 72]),
         (

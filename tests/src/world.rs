@@ -1598,7 +1598,7 @@ pub fn code_of(error: &anyhow::Error) -> Option<Code> {
 /// # Errors
 /// They cannot be copied.
 pub fn copy_files(from: &Path, to: &Path, which: impl Fn(&str) -> bool) -> Result<()> {
-    std::fs::create_dir_all(to)?;
+    lianxin_node::store::private_directory(to)?;
     for entry in std::fs::read_dir(from)? {
         let entry = entry?;
         let name = entry.file_name();

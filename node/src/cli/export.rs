@@ -10,7 +10,7 @@ use super::{Door, Output, archive};
 use crate::command::Command;
 use crate::error::{self, Code, Error, Result};
 use crate::reply::{Reply, with_schema};
-use crate::store::create_private;
+use crate::store::{create_private, private_directory};
 use lianxin_protocol::hash::parse_hex_bytes;
 
 /// Writes all records.
@@ -76,7 +76,12 @@ fn json_file(door: &mut Door, out: &Path) -> Result<u64> {
 }
 
 fn automerge(door: &mut Door, out: &Path) -> Result<u64> {
-    std::fs::create_dir_all(out).map_err(error::file(out))?;
+    // A link would have the files of others replaced, wherever it leads.
+    if std::fs::symlink_metadata(out).is_ok_and(|about| about.is_symlink()) {
+        let message = format!("{} is a link: name the directory itself", out.display());
+        return Err(Error::new(Code::Usage, message));
+    }
+    private_directory(out)?;
     each(door, true, |mut record| {
         let id = record
             .get("id")

@@ -25,6 +25,9 @@ pub(super) fn text(value: &Value) -> String {
         ),
         "join" => join(value),
         "invite-create" => invite(value),
+        "invite-list" => invite_list(value),
+        "site-list" => site_list(value),
+        "hub-address" | "peer-add" => addresses(value),
         "verify" => verify(value),
         "config-show" => config_show(value),
         "sync" => sync(value),
@@ -67,6 +70,54 @@ fn request_list(value: &Value) -> String {
         return "no requests\n".to_owned();
     }
     table(&rows)
+}
+
+fn invite_list(value: &Value) -> String {
+    let header = ["ID", "SITE", "DEVICE", "ROLE", "STATE", "USED", "EXPIRES"];
+    let mut rows = vec![header.map(ToOwned::to_owned).to_vec()];
+    for invite in items(value, "invites") {
+        let keys = [
+            "id",
+            "site",
+            "device_code",
+            "role",
+            "state",
+            "used_at",
+            "expires_at",
+        ];
+        rows.push(keys.map(|key| str(invite, key).to_owned()).to_vec());
+    }
+    if rows.len() == 1 {
+        return "no invites\n".to_owned();
+    }
+    table(&rows)
+}
+
+fn site_list(value: &Value) -> String {
+    let header = ["CODE", "KIND", "DEVICES", "NAME"].map(ToOwned::to_owned);
+    let mut rows = vec![header.to_vec()];
+    for site in items(value, "sites") {
+        rows.push(vec![
+            str(site, "code").to_owned(),
+            str(site, "kind").to_owned(),
+            number(site, "devices").to_string(),
+            str(site, "name").to_owned(),
+        ]);
+    }
+    if rows.len() == 1 {
+        return "no sites: make one with `lianxin site create`\n".to_owned();
+    }
+    table(&rows)
+}
+
+/// One a line, the first of them looked for first.
+fn addresses(value: &Value) -> String {
+    let all = items(value, "addresses").filter_map(Value::as_str);
+    let lines: String = all.map(|address| format!("{address}\n")).collect();
+    if lines.is_empty() {
+        return "none yet: it is known once `lianxin run` has run\n".to_owned();
+    }
+    lines
 }
 
 fn quarantine_list(value: &Value) -> String {

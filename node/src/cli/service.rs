@@ -1,5 +1,6 @@
 //! `run`, `sync` and `join`: what needs the network.
 
+use std::io::IsTerminal as _;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::Path;
 use std::sync::Arc;
@@ -139,7 +140,11 @@ pub(super) fn run(directory: &Path, config: &Config, json: bool) -> Result<u8> {
         let open = node
             .writer
             .write_wait(|journal, connection| Command::Open.execute(journal, connection))?;
-        let login = open.value.get("url").and_then(Value::as_str).unwrap_or_default();
+        let login = open
+            .value
+            .get("url")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
         let supervisor = Supervisor::ready(&node.writer, &format!("sync on {bound}"))?;
         if json {
             let ready = json!({
@@ -151,10 +156,18 @@ pub(super) fn run(directory: &Path, config: &Config, json: bool) -> Result<u8> {
             });
             say(&format!("{ready}\n"));
         } else {
+            let data = directory.display();
             say(&format!(
-                "ready: sync on {bound}, data in {}\nopen {login}\n  (works once, for 15 minutes; `lianxin open` makes another)\n",
-                directory.display()
+                "ready: sync on {bound}, pages on http://{pages}, data in {data}\n"
             ));
+            // A link that logs in is for the person at the terminal; a log keeps what it is given.
+            if std::io::stdout().is_terminal() {
+                say(&format!(
+                    "open {login}\n  (works once, for 15 minutes; `lianxin open` makes another)\n"
+                ));
+            } else {
+                say("`lianxin open` gives a link to them\n");
+            }
         }
         tokio::select! {
             _ = term.recv() => {}

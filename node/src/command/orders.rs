@@ -1,13 +1,13 @@
-//! Orders for the authority log: given at the hub, asked for at an operator's PC.
+//! Orders for the authority log, but for invites: given at the hub, asked for at an operator's PC.
 
-use lianxin_protocol::authority::{Invite, Role, SiteInfo, SiteKind};
-use lianxin_protocol::hash;
-use lianxin_protocol::identity::{DeviceKey, InviteCode, Signer};
-use lianxin_protocol::invite::Card;
-use lianxin_protocol::number::{DeviceCode, SiteCode};
+use lianxin_protocol::authority::{Order, SiteInfo, SiteKind};
+use lianxin_protocol::identity::Signer;
+use lianxin_protocol::number::SiteCode;
 use lianxin_protocol::request::Ask;
 use lianxin_protocol::space::SiteId;
+use lianxin_protocol::{hash, limits};
 use rusqlite::Connection;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
@@ -16,7 +16,7 @@ use crate::clock;
 use crate::error::{Code, Error, Kind as ErrorKind, Result};
 use crate::journal::Journal;
 use crate::reply::Reply;
-use crate::requests::{self, INVITE_MAX_HOURS, Wanted};
+use crate::requests::{self, Wanted};
 use crate::store;
 
 pub(super) fn may_order(journal: &Journal) -> Result<()> {
@@ -45,7 +45,7 @@ pub(super) fn site_create(
 ) -> Result<Reply> {
     may_order(journal)?;
     let name = name.trim();
-    if name.is_empty() || name.len() > lianxin_protocol::limits::NAME_MAX {
+    if name.is_empty() || name.len() > limits::NAME_MAX {
         return Err(Error::new(Code::Usage, "a site's name has 1 to 200 bytes"));
     }
     let kind = SiteKind::parse(kind).ok_or_else(|| {
@@ -94,16 +94,6 @@ pub(super) fn site_create(
     Ok(asked_for(requested, value))
 }
 
-/// Where a joining device will find the hub: as the hub knows it, or as this device reaches it.
-fn hub_found_at(journal: &Journal, connection: &Connection) -> Result<(DeviceKey, Vec<String>)> {
-    if let Some(found) = crate::setup::hub_of(connection)? {
-        return Ok(found);
-    }
-    let addresses = store::meta(connection, "addresses")?;
-    let addresses = addresses.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-    Ok((journal.identity().key(), addresses.unwrap_or_default()))
-}
-
 pub(super) fn hub_resume(
     journal: &mut Journal,
     connection: &Connection,
@@ -118,6 +108,110 @@ pub(super) fn hub_resume(
         "certificate": resumed.version,
         "trusted": resumed.trusted,
     })))
+}
+
+/// Where the hub is found: as was ordered, or as it listens where nothing was.
+pub(super) fn found_at(journal: &Journal, connection: &Connection) -> Result<Vec<String>> {
+    let ordered = journal.authority().addresses();
+    if !ordered.is_empty() {
+        return Ok(ordered.to_vec());
+    }
+    let listens = store::meta(connection, "addresses")?;
+    let listens = listens.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    Ok(listens.unwrap_or_default())
+}
+
+fn is_loopback(address: &str) -> bool {
+    let ip = address
+        .parse()
+        .map(|address: std::net::SocketAddr| address.ip());
+    ip.is_ok_and(|ip| ip.is_loopback())
+}
+
+/// What becomes of the hub's addresses.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AddressChange {
+    /// Nothing.
+    None,
+    /// This one comes first from now on.
+    Add(String),
+    /// This one is none any more.
+    Remove(String),
+}
+
+pub(super) fn hub_address(
+    journal: &mut Journal,
+    connection: &Connection,
+    change: &AddressChange,
+) -> Result<Reply> {
+    if let Some((_, addresses)) = crate::setup::ways_to_hub(journal, connection)? {
+        if !matches!(change, AddressChange::None) {
+            let message = "the hub says where it is found; `lianxin peer add` is for this device";
+            return Err(Error::new(Code::HubOnly, message));
+        }
+        return Ok(Reply::ok(json!({ "addresses": addresses })));
+    }
+    let before = found_at(journal, connection)?;
+    if matches!(change, AddressChange::None) {
+        return Ok(Reply::ok(json!({ "addresses": before })));
+    }
+    let mut addresses = before.clone();
+    if addresses.iter().any(|it| !is_loopback(it)) {
+        // It is among those where the hub listens, and leads other computers to themselves.
+        addresses.retain(|it| !is_loopback(it));
+    }
+    match change {
+        AddressChange::None => {}
+        AddressChange::Add(address) => {
+            let address = address.trim();
+            crate::sync::is_address(address)?;
+            addresses.retain(|known| known != address);
+            addresses.insert(0, address.to_owned());
+        }
+        AddressChange::Remove(address) => {
+            let address = address.trim();
+            addresses.retain(|known| known != address);
+            if !before.iter().any(|known| known == address) {
+                let message = "the hub has no such address: `lianxin hub address list` shows them";
+                return Err(Error::new(Code::Usage, message));
+            }
+        }
+    }
+    let too_long = |it: &String| it.len() > limits::NAME_MAX;
+    if addresses.is_empty()
+        || addresses.len() > limits::ADDRESSES_MAX
+        || addresses.iter().any(too_long)
+    {
+        let message = format!(
+            "a hub has 1 to {} addresses of 200 bytes at most",
+            limits::ADDRESSES_MAX
+        );
+        return Err(Error::new(Code::Usage, message));
+    }
+    if addresses != journal.authority().addresses() {
+        let order = Order::Addresses(addresses.clone());
+        journal.order(connection, &[order], journal.wall.now_ms())?;
+    }
+    Ok(Reply::ok(json!({ "addresses": addresses })))
+}
+
+pub(super) fn site_list(journal: &Journal) -> Reply {
+    let authority = journal.authority();
+    let sites = authority.sites().iter().map(|(site, info)| {
+        let devices = authority.members().values();
+        let devices = devices.filter(|member| member.grant.site == Some(*site));
+        json!({
+            "site": uuid_text(&site.0),
+            "code": info.code,
+            "name": info.name,
+            "kind": info.kind.word(),
+            "devices": devices.count(),
+        })
+    });
+    let mut sites: Vec<_> = sites.collect();
+    sites.sort_by_key(|site| site.get("code").and_then(Value::as_str).map(str::to_owned));
+    Reply::ok(json!({ "sites": sites }))
 }
 
 pub(super) fn peer_add(connection: &Connection, address: &str) -> Result<Reply> {
@@ -135,98 +229,4 @@ pub(super) fn letter(n: u32) -> char {
 
 pub(super) fn uuid_text(bytes: &[u8; 16]) -> String {
     lianxin_protocol::log::RecordId(*bytes).hyphenated()
-}
-
-pub(super) fn invite_create(
-    journal: &mut Journal,
-    connection: &Connection,
-    site: &str,
-    role: &str,
-    expires_hours: u64,
-) -> Result<Reply> {
-    may_order(journal)?;
-    let roles = || {
-        Error::new(
-            Code::Usage,
-            "a role is station, laptop, operator, courier or reader",
-        )
-    };
-    let role = Role::parse(role)
-        .filter(|role| *role != Role::Hub)
-        .ok_or_else(roles)?;
-    if expires_hours == 0 || expires_hours > INVITE_MAX_HOURS {
-        let message = format!("an invite lives 1 to {INVITE_MAX_HOURS} hours");
-        return Err(Error::new(Code::Usage, message));
-    }
-    let site_code: SiteCode = site
-        .parse()
-        .map_err(|error| Error::because(Code::NoSite, "this is no site code", error))?;
-    let at_hub = site_code == SiteCode::HUB;
-    let site = if at_hub {
-        None
-    } else {
-        journal.authority().site_by_code(&site_code.to_string())
-    };
-    if site.is_none() && !(at_hub && role == Role::Operator) {
-        return Err(Error::new(
-            Code::NoSite,
-            format!("there is no site {site_code}"),
-        ));
-    }
-    let open = requests::open(connection)?;
-    let asked = open.iter().filter_map(|it| match &it.wanted {
-        Wanted::Invite(code) => Some(code),
-        Wanted::Act { .. } | Wanted::Site(_) | Wanted::Order { .. } => None,
-    });
-    let given = journal.authority().codes().iter().chain(asked);
-    let given = given.filter_map(|code| code.parse().ok()).collect();
-    let device_code: Option<DeviceCode> = site_code.next_device(&given);
-    let device_code = device_code
-        .ok_or_else(|| Error::new(Code::BadCode, "all device codes of this site were given"))?;
-    // rule:code-drawn-again
-    let code = loop {
-        if let Some(code) = InviteCode::from_random(clock::random()?) {
-            break code;
-        }
-    };
-    let expires_ms = journal.wall.now_ms() + expires_hours * 3_600_000;
-    let invite = Invite {
-        key: code.invite_key().public(),
-        site,
-        role,
-        device_code: device_code.to_string(),
-        expires_ms,
-    };
-    let proof_key = code.hub_proof_key();
-    let author = author(journal, connection, None)?;
-    let ask = Ask::Invite { invite, proof_key };
-    let requested = requests::give(connection, journal, ask, &author)?;
-    let (name, district) = journal.authority().names();
-    let (hub, addresses) = hub_found_at(journal, connection)?;
-    // A card says where new records belong; whoever writes none is told nothing.
-    let home = site.filter(|_| !matches!(role, Role::Courier | Role::Reader));
-    let card = Card {
-        code: code.clone(),
-        network: journal.identity().network,
-        hub,
-        addresses: addresses.clone(),
-        site: home.map(|site| (site, site_code.to_string())),
-        device_code: device_code.to_string(),
-        district: district.to_owned(),
-    };
-    let value = json!({
-        "invite": code.to_string(),
-        "card": card.text(),
-        "device_code": device_code.to_string(),
-        "expires_at": clock::rfc3339(expires_ms),
-        "hub_addresses": addresses,
-        "network": journal.identity().network.to_string(),
-        "hub": hub.to_string(),
-        "site": home.map(|site| uuid_text(&site.0)),
-        "site_code": site_code.to_string(),
-        "role": role.word(),
-        "district": district,
-        "name": name,
-    });
-    Ok(asked_for(requested, value))
 }

@@ -119,6 +119,8 @@ impl Journal {
             return Ok(Ingested::Gap { have: stored.len });
         }
         self.store(connection, &run, packed, skip)?;
+        let run_author = run.author().device;
+        self.note_begun(run.run(), run_author);
         if self.is_own(&run.author()) {
             // Someone had more of this device's log than this store: it came back, and ends here.
             let now = self.logs.get(&id).map_or(0, |log| log.end.len);
@@ -127,6 +129,9 @@ impl Journal {
             self.close(id, GenesisReason::Restore)?;
             self.tails.remove(&id);
             self.open_tail(connection, &id)?;
+            if run_author == self.identity.key() && self.identity.authority.is_none() {
+                self.found_anew(connection)?;
+            }
         }
         if space == authority_space {
             self.catch_up_authority(connection)?;
@@ -147,7 +152,7 @@ impl Journal {
             who: member.map(|_| author.device),
             space: author.space,
             begins: stored.is_some() && !self.logs.contains_key(&run.run().log),
-            bytes: stored.map_or(0, |packed| (packed.main.len() + packed.parts.len()) as u64),
+            bytes: stored.map_or(0, |packed| stored_bytes(run, packed)),
             most: match granted {
                 0 => limits::DEVICE_BYTES_A_DAY,
                 granted => granted,
@@ -565,6 +570,17 @@ impl Journal {
         while self.index(connection, 65_536)? {}
         Ok(())
     }
+}
+
+/// Bytes that a run takes here: its first section as it came, and its parts unpacked, however well blanks pack on the line.
+fn stored_bytes(run: &VerifiedRun, packed: &Packed) -> u64 {
+    let parts = run.run().entries.iter();
+    let parts = parts.filter(|entry| entry.header.kind == EntryKind::Part);
+    let parts: usize = parts
+        .filter_map(|entry| entry.payload.as_deref())
+        .map(<[u8]>::len)
+        .sum();
+    (packed.main.len() + parts) as u64
 }
 
 /// Where the saves of a segment end that begin at `from` and have `fits` bytes together, or the first of them.

@@ -135,6 +135,23 @@ impl Journal {
         Ok(())
     }
 
+    /// When the order was given with which the authority logs had this length together, in Unix milliseconds by the
+    /// hub's clock.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn ordered_at(&mut self, connection: &Connection, len: u32) -> Result<Option<u64>> {
+        let mut seq = u64::from(len).saturating_sub(1);
+        for (log, folded) in self.folded.clone() {
+            if seq < folded {
+                let entry = self.entry(connection, &log, seq)?;
+                return Ok(Some(entry.header.hlc >> 16));
+            }
+            seq -= folded;
+        }
+        Ok(None)
+    }
+
     /// Which authority logs are to be folded, each with its length.
     fn plan(&mut self, connection: &Connection) -> Result<Vec<(LogId, u64)>> {
         let mut certified = self.certified(connection)?;

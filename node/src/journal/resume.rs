@@ -148,6 +148,7 @@ impl Journal {
         self.unreceipted.extend(self.logs.keys().copied());
         tracing::warn!(version, "this hub gives orders again");
         self.give_again(connection, now_ms)?;
+        self.look_for_begun(connection)?;
         Ok(Resumed { version, trusted })
     }
 
@@ -300,12 +301,16 @@ impl Journal {
                 .stands(connection, &log, position)?
                 .then_some(Order::Pin { log, position }),
             Order::Resolve { .. } => Some(order),
+            // An invite that was used or taken back must not be open again.
+            Order::InviteUsed { key, .. } | Order::InviteClosed { key } => {
+                self.authority.open_invite(&key).map(|_| order)
+            }
             // What is a setting was perhaps set anew since. What enrols, and what receipts are counted by, is lost.
             Order::Policy { .. }
             | Order::Network { .. }
             | Order::Certificate(_)
             | Order::Invite(_)
-            | Order::InviteUsed { .. }
+            | Order::Addresses(_)
             | Order::Epoch { .. }
             | Order::Unknown(_) => None,
         })

@@ -47,7 +47,7 @@ pub fn is_numbered(kind: &Kind, event: &str) -> bool {
     step.is_some_and(|step| step.data.iter().any(|field| field.key == HUB_NO))
 }
 
-/// The next number under another: `…-71/Z1`. Only the hub's are bare; another device adds its letter, so that
+/// The next number under another: `…-71/Z1`. Only the hub's are bare; another device adds its letters, so that
 /// two of the sub-district's computers do not give the same one while they are apart.
 pub(super) fn under_number(
     connection: &Connection,
@@ -80,12 +80,10 @@ pub(super) fn under_number(
     let next = next_of(taken);
     taken.insert(next);
     let member = journal.authority().members().get(&journal.identity().key());
-    let letter = member.and_then(|member| member.grant.device_code.chars().last());
-    let letter = letter.filter(|_| journal.identity().authority.is_none());
-    Ok(Some(match letter {
-        Some(letter) => format!("{under}{next}{letter}"),
-        None => format!("{under}{next}"),
-    }))
+    let code = member.and_then(|member| member.grant.device_code.parse::<DeviceCode>().ok());
+    let code = code.filter(|_| journal.identity().authority.is_none());
+    let letters = code.map(DeviceCode::letters).unwrap_or_default();
+    Ok(Some(format!("{under}{next}{letters}")))
 }
 
 /// The number after the last; if a forged one leaves none, the first that nobody has.

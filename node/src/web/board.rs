@@ -24,7 +24,7 @@ use super::list::Row;
 use super::page::{self, Answer, go, html, version};
 use super::shown;
 use super::words::Lang;
-use super::{Line, listen, local, serve};
+use super::{Line, listen, local, places, serve};
 use crate::clock;
 use crate::error::{Code, Error, Result};
 use crate::records::delivery::{Coverage, Delivery};
@@ -109,7 +109,7 @@ impl Board {
         moved: watch::Receiver<u64>,
         stop: watch::Receiver<bool>,
     ) -> Result<()> {
-        let hosts = Hosts::new(self.address()?, allowed);
+        let hosts = Hosts::new(self.address()?, None, allowed);
         let shared = Shared {
             devices: Arc::new(devices),
             moved,
@@ -123,7 +123,7 @@ impl Board {
             .route("/assets/{file}", get(page::asset))
             .fallback(page::nowhere)
             .with_state(shared);
-        serve(self.listener, guard::around(routes, hosts), stop).await;
+        serve(self.listener, guard::around(routes, hosts), places(), stop).await;
         Ok(())
     }
 }

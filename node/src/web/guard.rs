@@ -21,10 +21,10 @@ use super::BODY_MAX;
 pub struct Hosts(Arc<[String]>);
 
 impl Hosts {
-    /// The names of a bound loopback address, and those that were allowed besides: `name` with any port,
-    /// for a port that is forwarded, or `name:port`.
+    /// The names of a bound loopback address, the host that is these pages' own, and those that were allowed besides: `name`
+    /// with any port, for a port that is forwarded, or `name:port`.
     #[must_use]
-    pub fn new(bound: SocketAddr, allowed: &[String]) -> Self {
+    pub fn new(bound: SocketAddr, host: Option<SocketAddr>, allowed: &[String]) -> Self {
         let port = bound.port();
         let own = [
             format!("127.0.0.1:{port}"),
@@ -33,7 +33,8 @@ impl Hosts {
             bound.to_string(),
         ];
         let allowed = allowed.iter().map(|host| host.trim().to_ascii_lowercase());
-        Self(own.into_iter().chain(allowed).collect())
+        let host = host.map(|host| host.to_string());
+        Self(own.into_iter().chain(host).chain(allowed).collect())
     }
 
     fn allow(&self, host: &str) -> bool {
@@ -143,6 +144,7 @@ mod tests {
     fn only_own_names_and_allowed_ones_are_answered() {
         let hosts = Hosts::new(
             SocketAddr::from(([127, 0, 0, 1], 8080)),
+            Some(SocketAddr::from(([127, 99, 1, 2], 8080))),
             &["demo.example".to_owned(), "box:9000".to_owned()],
         );
         for host in [
@@ -150,6 +152,7 @@ mod tests {
             "localhost:8080",
             "[::1]:8080",
             "LOCALHOST:8080",
+            "127.99.1.2:8080",
         ] {
             assert!(hosts.allow(host), "{host}");
         }
@@ -166,6 +169,8 @@ mod tests {
             "demo.example:",
             "demo.example:8a",
             "localhost:8081",
+            "127.99.1.2",
+            "127.99.1.3:8080",
             "box",
         ] {
             assert!(!hosts.allow(host), "{host}");

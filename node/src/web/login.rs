@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use askama::Template;
 use axum::Form;
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use serde::Deserialize;
 use tokio::sync::Semaphore;
@@ -190,8 +190,16 @@ pub(super) async fn with_password(State(app): State<App>, Form(typed): Form<Type
     Ok(let_in(&app, &secret, &to))
 }
 
-/// A login with a link that works once.
-pub(super) async fn with_link(State(app): State<App>, Path(secret): Path<String>) -> Answer {
+/// A login with a link that works once. Who asks only for the head, as programs do that look at links before a person
+/// does, uses nothing up.
+pub(super) async fn with_link(
+    method: Method,
+    State(app): State<App>,
+    Path(secret): Path<String>,
+) -> Answer {
+    if method == Method::HEAD {
+        return form(&app, String::new(), "/".to_owned(), None).await;
+    }
     let now_ms = clock::now_ms();
     let taken = app
         .write(move |_, connection| accounts::take_link(connection, &secret, now_ms))

@@ -130,6 +130,7 @@ fn warned(lang: Lang, warning: Warning) -> Option<String> {
         Warning::TwoHubs => ("warning-two-hubs", 0),
         Warning::OrdersMissing => ("warning-orders-missing", 0),
         Warning::Lacks(count) => ("warning-lacks", count),
+        Warning::AwaitsLetter => ("warning-awaits-letter", 0),
         Warning::Blocked => ("warning-blocked", 0),
         Warning::Device(..) => return None,
     };

@@ -41,6 +41,22 @@ pub struct Member {
     pub membership: Membership,
 }
 
+/// What became of an invite.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InviteFate {
+    /// Nothing yet; whether its time is over is for the hub's clock to say.
+    Open,
+    /// A device came in by it.
+    Used {
+        /// Which.
+        device: DeviceKey,
+        /// Length of the authority log with the order that says so.
+        len: u32,
+    },
+    /// It was taken back unused.
+    Closed,
+}
+
 /// What was ordered about the logs of a device.
 #[derive(Clone, Debug)]
 pub(crate) enum Ordered {
@@ -102,13 +118,15 @@ pub struct Authority {
     history: BTreeMap<DeviceKey, Vec<Ordered>>,
     lost: BTreeSet<DeviceKey>,
     invites: BTreeMap<DeviceKey, Invite>,
-    used: BTreeMap<DeviceKey, DeviceKey>,
+    /// What became of invites that are open no more.
+    ended: BTreeMap<DeviceKey, InviteFate>,
     codes: BTreeSet<String>,
     /// Who was given a device code, also where a later grant gave him another.
     holders: BTreeMap<String, DeviceKey>,
     adopted: BTreeMap<LogId, Vec<(u64, Position)>>,
     pins: BTreeMap<LogId, Vec<Position>>,
     epochs: Vec<[u8; 16]>,
+    addresses: Vec<String>,
     resolved: BTreeSet<(LogId, u64)>,
     policies: BTreeMap<String, String>,
     serial: u32,
@@ -139,12 +157,13 @@ impl Authority {
             history: BTreeMap::new(),
             lost: BTreeSet::new(),
             invites: BTreeMap::new(),
-            used: BTreeMap::new(),
+            ended: BTreeMap::new(),
             codes: BTreeSet::new(),
             holders: BTreeMap::new(),
             adopted: BTreeMap::new(),
             pins: BTreeMap::new(),
             epochs: Vec::new(),
+            addresses: Vec::new(),
             resolved: BTreeSet::new(),
             policies: BTreeMap::new(),
             serial: 0,
@@ -275,15 +294,16 @@ impl Authority {
             }
             Order::Invite(invite) => self.invite(invite)?,
             Order::InviteUsed { key, device } => {
-                if !self.invites.contains_key(&key) {
-                    return Err(OrderError::Contradicts("no such invite"));
-                }
-                // rule:enrol-invite-open
-                if self.used.contains_key(&key) {
-                    return Err(OrderError::Contradicts("the invite was used before"));
-                }
-                self.used.insert(key, device);
+                let len = self.cited().0;
+                self.end_invite(key, InviteFate::Used { device, len })?;
             }
+            Order::InviteClosed { key } => {
+                let invite = self.end_invite(key, InviteFate::Closed)?;
+                if !self.holders.contains_key(&invite.device_code) {
+                    self.codes.remove(&invite.device_code);
+                }
+            }
+            Order::Addresses(addresses) => self.addresses = addresses,
             Order::Pin { log, position } => {
                 if position.len == 0 {
                     return Err(OrderError::Contradicts("nothing is pinned"));
@@ -391,6 +411,18 @@ impl Authority {
         }
         self.invites.insert(invite.key, invite);
         Ok(())
+    }
+
+    /// An invite ends once, whatever is said of it later.
+    fn end_invite(&mut self, key: DeviceKey, fate: InviteFate) -> Result<Invite, OrderError> {
+        let invite = self.invites.get(&key).cloned();
+        let invite = invite.ok_or(OrderError::Contradicts("no such invite"))?;
+        // rule:enrol-invite-open
+        if self.ended.contains_key(&key) {
+            return Err(OrderError::Contradicts("the invite was used or taken back"));
+        }
+        self.ended.insert(key, fate);
+        Ok(invite)
     }
 
     fn member_mut(&mut self, device: &DeviceKey) -> Result<&mut Member, OrderError> {
@@ -504,15 +536,21 @@ impl Authority {
         &self.spaces
     }
 
-    /// An invite that has not been used.
+    /// An invite that was neither used nor taken back.
     #[must_use]
     pub fn open_invite(&self, key: &DeviceKey) -> Option<&Invite> {
         self.invites
             .get(key)
-            .filter(|_| !self.used.contains_key(key))
+            .filter(|_| !self.ended.contains_key(key))
     }
 
-    /// Whether an invite of this key was ever made, used or not.
+    /// Every invite that was ever made, by its key, and what became of it.
+    pub fn invites(&self) -> impl Iterator<Item = (&Invite, InviteFate)> {
+        let fate = |key| self.ended.get(key).copied().unwrap_or(InviteFate::Open);
+        self.invites.iter().map(move |(key, it)| (it, fate(key)))
+    }
+
+    /// Whether an invite of this key was ever made, whatever became of it.
     #[must_use]
     pub fn knows_invite(&self, key: &DeviceKey) -> bool {
         self.invites.contains_key(key)
@@ -521,13 +559,22 @@ impl Authority {
     /// Whether an invite was ever used, and by whom.
     #[must_use]
     pub fn invite_user(&self, key: &DeviceKey) -> Option<DeviceKey> {
-        self.used.get(key).copied()
+        match self.ended.get(key) {
+            Some(InviteFate::Used { device, .. }) => Some(*device),
+            _ => None,
+        }
     }
 
-    /// Device codes given so far, also those of invites and of devices long gone.
+    /// Device codes given so far, also those of open invites and of devices long gone.
     #[must_use]
     pub const fn codes(&self) -> &BTreeSet<String> {
         &self.codes
+    }
+
+    /// Where the hub says it is found, best place first; empty before it has said so.
+    #[must_use]
+    pub fn addresses(&self) -> &[String] {
+        &self.addresses
     }
 
     /// The serial number of the next grant.

@@ -328,12 +328,24 @@ pub enum Order {
         /// Random id of the store.
         epoch: [u8; 16],
     },
+    /// An invite that nobody has used counts no more, and its device code may be given again.
+    InviteClosed {
+        /// The invite's key.
+        key: DeviceKey,
+    },
+    /// Where the hub is found from now on, best place first.
+    Addresses(Vec<String>),
     /// An order of a newer version: kept, without effect here.
     Unknown(u8),
 }
 
 pub(super) fn name(reader: &mut Reader<'_>) -> Result<String, DecodeError> {
     reader.str(limits::NAME_MAX).map(str::to_owned)
+}
+
+fn read_addresses(reader: &mut Reader<'_>) -> Result<Vec<String>, DecodeError> {
+    let count = reader.count(limits::ADDRESSES_MAX, 1)?;
+    (0..count).map(|_| name(reader)).collect()
 }
 
 fn write_site(writer: &mut Writer, site: Option<SiteId>) {
@@ -415,6 +427,15 @@ impl Order {
             Self::Epoch { epoch } => {
                 to.u8(14).fixed(epoch);
             }
+            Self::InviteClosed { key } => {
+                to.u8(15).fixed(&key.0);
+            }
+            Self::Addresses(addresses) => {
+                to.u8(16).length(addresses.len());
+                for address in addresses {
+                    to.str(address);
+                }
+            }
             Self::Unknown(tag) => {
                 to.u8(*tag);
             }
@@ -483,6 +504,10 @@ impl Order {
             14 => Self::Epoch {
                 epoch: from.fixed()?,
             },
+            15 => Self::InviteClosed {
+                key: DeviceKey(from.fixed()?),
+            },
+            16 => Self::Addresses(read_addresses(from)?),
             newer => return Ok(Self::Unknown(newer)),
         };
         reader.finish()?;

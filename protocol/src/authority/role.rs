@@ -223,6 +223,13 @@ impl SiteKind {
             .map(|(kind, _)| *kind)
     }
 
+    /// The word of the command line and JSON; `other` for a kind of a newer version.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        let known = Self::ALL.iter().find(|(known, _)| *known == self);
+        known.map_or("other", |(_, word)| word)
+    }
+
     /// The number on the wire: for ever.
     #[must_use]
     pub fn code(self) -> u8 {

@@ -178,6 +178,11 @@ fn every_order() -> Vec<Order> {
             position: position(8),
         },
         Order::Epoch { epoch: [4; 16] },
+        Order::InviteClosed { key: device(51) },
+        Order::Addresses(vec![
+            "hub.example:7443".to_owned(),
+            "[2001:db8::1]:7443".to_owned(),
+        ]),
     ]
 }
 
@@ -613,6 +618,46 @@ fn an_invite_is_made_once_and_used_once() -> Folded {
     assert_eq!(fold.0.invite_user(&device(50)), Some(device(1)));
     assert!(fold.0.open_invite(&device(50)).is_none());
     assert!(fold.0.codes().contains("EM1A"));
+    Ok(())
+}
+
+#[test]
+fn an_invite_that_nobody_used_gives_its_code_back_when_it_is_closed() -> Folded {
+    let mut fold = Fold::new()?;
+    let close = |key| Order::InviteClosed { key: device(key) };
+    fold.contradicts(&close(50));
+    fold.add(&invite(50, "EM1A"))?;
+    fold.add(&close(50))?;
+    assert!(fold.0.open_invite(&device(50)).is_none() && fold.0.knows_invite(&device(50)));
+    fold.contradicts(&close(50));
+    fold.contradicts(&Order::InviteUsed {
+        key: device(50),
+        device: device(1),
+    });
+    fold.contradicts(&invite(50, "EM1B"));
+    // Another may have the code, and once a device has it nothing gives it back.
+    fold.add(&invite(51, "EM1A"))?;
+    fold.add(&Order::InviteUsed {
+        key: device(51),
+        device: device(1),
+    })?;
+    fold.contradicts(&close(51));
+    assert!(fold.0.codes().contains("EM1A"));
+    let fates: Vec<_> = fold.0.invites().map(|(_, fate)| fate).collect();
+    assert_eq!(fates.len(), 2);
+    assert!(fates.contains(&InviteFate::Closed));
+    Ok(())
+}
+
+#[test]
+fn the_hub_says_where_it_is_found_and_the_last_word_counts() -> Folded {
+    let mut fold = Fold::new()?;
+    assert_eq!(fold.0.addresses(), [String::new(); 0]);
+    let at = |names: &[&str]| Order::Addresses(names.iter().map(|it| (*it).to_owned()).collect());
+    fold.add(&at(&["one.example:7443", "192.0.2.1:7443"]))?;
+    fold.add(&at(&["two.example:7443"]))?;
+    assert_eq!(fold.0.addresses(), ["two.example:7443"]);
+    assert!(Order::decode(&at(&["x:1"; limits::ADDRESSES_MAX + 1]).encode()).is_err());
     Ok(())
 }
 

@@ -51,7 +51,22 @@ fn a_number_built_from_its_groups_gets_the_published_check_digits() -> Tested {
         (device, 2026, 42)
     );
     assert_eq!(device.site().to_string(), "EM1");
-    assert_eq!(device.letter(), 'A');
+    assert_eq!(device.letters(), "A");
+    Ok(())
+}
+
+#[test]
+fn a_code_of_two_letters_is_read_back_and_stays_apart_from_the_year() -> Tested {
+    let number = Number::new("YJ".parse()?, "SLJD".parse()?, "EM1AB".parse()?, 2026, 7)?;
+    let text = number.to_string();
+    assert!(text.starts_with("YJ-SLJD-EM1AB-2026-00007-"), "{text}");
+    assert_eq!(Number::parse(&text.replace('-', ""))?, number);
+    assert_eq!(number.device().letters(), "AB");
+    let one = Number::parse("YJ-SLJD-EM1A-2026-00042-71")?;
+    assert_eq!(one.device().letters(), "A");
+    for bad in ["EM1AI", "EM1A2", "EM1ABC", "EM1"] {
+        assert_eq!(bad.parse::<DeviceCode>(), Err(NumberError::Device), "{bad}");
+    }
     Ok(())
 }
 
@@ -160,11 +175,21 @@ fn device_letters_are_given_in_order_without_i_and_o_and_never_twice() -> Tested
         .flatten()
         .collect::<BTreeSet<_>>();
     let mut letters = String::new();
-    while let Some(code) = site.next_device(&given) {
-        letters.push(code.letter());
+    while let Some(code) = site
+        .next_device(&given)
+        .filter(|it| it.letters().len() == 1)
+    {
+        letters.push_str(&code.letters());
         assert!(given.insert(code));
     }
     assert_eq!(letters, "ABCDEFGHJKLMNPQRSTUVWXYZ");
+    let mut two = 0;
+    while let Some(code) = site.next_device(&given) {
+        assert_eq!(code.letters().len(), 2);
+        assert!(given.insert(code));
+        two += 1;
+    }
+    assert_eq!(two, 24 * 24);
     Ok(())
 }
 

@@ -1290,7 +1290,11 @@ fn a_frame_that_has_begun_must_move_on() {
     let (mut node, _) = greeted();
     let frame = long_frame(40_000);
     node.session.handle_bytes(&frame[..100], 1_000);
-    assert_eq!(node.session.poll_timeout(), Some(15_000), "a ping is due before");
+    assert_eq!(
+        node.session.poll_timeout(),
+        Some(15_000),
+        "a ping is due before"
+    );
     // A byte a second is alive and yet too slow.
     for second in 2..21 {
         node.session.handle_bytes(&[0], second * 1_000);

@@ -90,7 +90,7 @@ impl Lines {
                     let net = Arc::clone(net);
                     let address = address.clone();
                     let at = move || std::future::ready(vec![address.clone()]);
-                    tokio::spawn(net.keep(at, hub_key, stopped));
+                    tokio::spawn(net.keep(at, |_| {}, hub_key, stopped));
                     Ok(())
                 };
                 cable.put(follow, hub_on && cable.on())?;
