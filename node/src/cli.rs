@@ -388,8 +388,7 @@ pub fn main() -> u8 {
             return Kind::Usage.exit_code();
         }
         Err(help) => {
-            say(&help.to_string());
-            return 0;
+            return say(&help.to_string()).map_or_else(|error| failed(&error, false), |()| 0);
         }
     };
     // `run` begins to log once it knows how much.
@@ -419,7 +418,8 @@ fn failed(error: &Error, json: bool) -> u8 {
             "message": error.chain(),
             "hint": code.hint(),
         });
-        say(&format!("{value}\n"));
+        // Where that cannot be said either the exit code says it.
+        drop(say(&format!("{value}\n")));
     } else {
         complain(&format!(
             "lianxin: {}\n  {}: {}\n",
@@ -432,8 +432,18 @@ fn failed(error: &Error, json: bool) -> u8 {
 }
 
 /// Prints data. A reader that has gone away (EPIPE) needs nothing more.
-fn say(text: &str) {
-    drop(std::io::stdout().lock().write_all(text.as_bytes()));
+///
+/// # Errors
+/// It cannot be written, for one because the disk is full to which it goes.
+fn say(text: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            let message = "what was asked for was done, and the answer cannot be written";
+            Err(Error::because(Code::File, message, error))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Prints chatter.
@@ -510,7 +520,7 @@ fn with_data(verb: Verb, data: &Path, account: Option<String>, output: &Output) 
                 recovery_out: recovery_out.as_deref(),
             };
             let value = setup::hub_init(data, &init)?;
-            Ok(output.print(&Reply { value, exit: 0 }))
+            output.print(&Reply { value, exit: 0 })
         }
         Verb::Join(wanted) => join::run(data, &wanted, output),
         Verb::Run(run) => {
@@ -530,7 +540,7 @@ fn with_data(verb: Verb, data: &Path, account: Option<String>, output: &Output) 
                 Some(reply) => reply,
                 None => service::sync_here(data, peer.as_deref())?,
             };
-            Ok(output.print(&reply))
+            output.print(&reply)
         }
         Verb::Export { format, out } => {
             let mut door = Door::open(data)?;
@@ -551,7 +561,7 @@ fn with_data(verb: Verb, data: &Path, account: Option<String>, output: &Output) 
             });
             let reply = Door::open(data).and_then(|mut door| door.call(command));
             drop(wait);
-            Ok(output.print(&reply?))
+            output.print(&reply?)
         }
     }
 }
@@ -560,11 +570,11 @@ fn invite(verb: InviteVerb, data: &Path, output: &Output) -> Result<u8> {
     let (site, role, expires, out) = match verb {
         InviteVerb::Admit { request, out } => return join::admit(data, &request, &out, output),
         InviteVerb::List => {
-            return Ok(output.print(&Door::open(data)?.call(Command::InviteList)?));
+            return output.print(&Door::open(data)?.call(Command::InviteList)?);
         }
         InviteVerb::Revoke { id } => {
             let reply = Door::open(data)?.call(Command::InviteRevoke { id })?;
-            return Ok(output.print(&reply));
+            return output.print(&reply);
         }
         InviteVerb::Create {
             site,
@@ -589,7 +599,7 @@ fn invite(verb: InviteVerb, data: &Path, output: &Output) -> Result<u8> {
     if let Value::Object(fields) = &mut reply.value {
         fields.retain(|key, _| !["district", "name"].contains(&key.as_str()));
     }
-    Ok(output.print(&reply))
+    output.print(&reply)
 }
 
 /// The command of a verb that is one.
@@ -685,7 +695,7 @@ fn open(data: &Path, output: &Output) -> Result<u8> {
             complain("no browser was found: open the link by hand\n");
         }
     }
-    Ok(output.print(&reply))
+    output.print(&reply)
 }
 
 fn has_desktop() -> bool {
@@ -755,13 +765,13 @@ struct Output {
 }
 
 impl Output {
-    fn print(self, reply: &Reply) -> u8 {
+    fn print(self, reply: &Reply) -> Result<u8> {
         if self.json {
-            say(&format!("{}\n", reply.value));
+            say(&format!("{}\n", reply.value))?;
         } else {
-            say(&print::text(&reply.value));
+            say(&print::text(&reply.value))?;
         }
-        reply.exit
+        Ok(reply.exit)
     }
 }
 

@@ -26,6 +26,7 @@ mod quota;
 mod receipts;
 mod resume;
 pub(crate) mod segments;
+mod skew;
 mod verify;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -235,6 +236,7 @@ pub struct Journal {
     set_aside: BTreeMap<LogId, Receipt>,
     moved: Moved,
     quota: quota::Quota,
+    skew: skew::Skew,
 }
 
 impl Journal {
@@ -281,6 +283,7 @@ impl Journal {
             set_aside: BTreeMap::new(),
             moved: Moved::default(),
             quota: quota::Quota::default(),
+            skew: skew::Skew::default(),
         };
         journal.reload(connection)?;
         let own: Vec<_> = journal
@@ -502,7 +505,11 @@ impl Journal {
     /// Devices that the people at this hub should look at, and why; elsewhere none.
     #[must_use]
     pub fn unusual(&self) -> BTreeMap<DeviceKey, Unusual> {
-        self.quota.unusual(self.wall.now_ms())
+        let mut all = self.quota.unusual(self.wall.now_ms());
+        for device in self.skew.ahead() {
+            all.entry(device).or_insert(Unusual::ClockAhead);
+        }
+        all
     }
 
     /// The transaction is durable.
@@ -512,10 +519,13 @@ impl Journal {
 
     // ---- appending ----
 
-    /// The next value of the hybrid clock: never behind the wall clock nor any value used before
-    /// (Kulkarni et al., "Logical Physical Clocks", 2014).
+    /// The next value of the hybrid clock: never behind the wall clock nor any value used before (Kulkarni et al., "Logical
+    /// Physical Clocks", 2014), unless that was of a clock that was fast and has been set since: its times would be
+    /// shown until they have come.
     pub fn tick(&mut self, now_ms: u64) -> u64 {
-        self.hlc = (now_ms << 16).max(self.hlc.saturating_add(1));
+        let set_back = (self.hlc >> 16) > now_ms.saturating_add(skew::SKEW_MS);
+        let before = if set_back { 0 } else { self.hlc };
+        self.hlc = (now_ms << 16).max(before.saturating_add(1));
         self.hlc
     }
 

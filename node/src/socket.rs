@@ -46,18 +46,23 @@ enum Response {
     Error { code: String, message: String },
 }
 
-/// Where the socket of a data directory lies: in it, or in the temporary directory under a name made
-/// from its path when that is too long.
+/// Where the socket of a data directory lies.
 #[must_use]
 pub fn path(directory: &Path) -> PathBuf {
-    let inside = directory.join("lianxin.sock");
-    if inside.as_os_str().len() <= PATH_MAX {
-        return inside;
+    directory.join("lianxin.sock")
+}
+
+/// Does something with the socket's path, which is made short where it is longer than sockets may have: the system gives
+/// every open directory a short name. So it lies in the data directory however that is called, and from wherever.
+fn reached<R>(directory: &Path, work: impl FnOnce(&Path) -> std::io::Result<R>) -> Result<R> {
+    use std::os::fd::AsRawFd as _;
+    let path = path(directory);
+    if path.as_os_str().len() <= PATH_MAX {
+        return work(&path).map_err(error::file(&path));
     }
-    let digest = lianxin_protocol::hash::PAYLOAD.hash(&[directory.as_os_str().as_encoded_bytes()]);
-    let name =
-        lianxin_protocol::hash::Hex(digest.first_chunk::<8>().unwrap_or(&[0; 8])).to_string();
-    std::env::temp_dir().join(format!("lianxin-{name}.sock"))
+    let open = std::fs::File::open(directory).map_err(error::file(directory))?;
+    let short = PathBuf::from(format!("/proc/self/fd/{}/lianxin.sock", open.as_raw_fd()));
+    work(&short).map_err(error::file(&path))
 }
 
 /// Connects to the daemon of a data directory. A socket of another user is nobody's daemon: it would
@@ -69,7 +74,7 @@ pub fn connect(directory: &Path) -> Option<UnixStream> {
     let socket = std::fs::symlink_metadata(&path).ok()?;
     let owner = std::fs::metadata(directory).ok()?;
     (socket.uid() == owner.uid())
-        .then(|| UnixStream::connect(&path).ok())
+        .then(|| reached(directory, |path| UnixStream::connect(path)).ok())
         .flatten()
 }
 
@@ -119,7 +124,7 @@ where
         }
         _ => {}
     }
-    let listener = UnixListener::bind(&path).map_err(error::file(&path))?;
+    let listener = reached(directory, |path| UnixListener::bind(path))?;
     use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))
         .map_err(error::file(&path))?;

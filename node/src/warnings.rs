@@ -21,6 +21,8 @@ pub enum Warning {
     Lacks(u64),
     /// Numbers of this device may have been given twice, until the hub gives it another code.
     AwaitsLetter,
+    /// This device's clock is so many minutes ahead of the hub's, or behind it below 0.
+    Clock(i64),
     /// The hub has blocked this device.
     Blocked,
     /// A device of the network should be looked at.
@@ -50,6 +52,7 @@ impl Warning {
         if journal.awaits_letter() {
             all.push(Self::AwaitsLetter);
         }
+        all.extend(journal.clock_is_off().map(|ms| Self::Clock(ms / 60_000)));
         let me = authority.members().get(&journal.identity().key());
         if me.is_some_and(|me| matches!(me.membership, Membership::Blocked { .. })) {
             all.push(Self::Blocked);
@@ -72,6 +75,7 @@ impl Warning {
             Self::OrdersMissing => Code::OrdersMissing,
             Self::Lacks(_) => Code::StoreBehind,
             Self::AwaitsLetter => Code::AwaitsLetter,
+            Self::Clock(_) | Self::Device(_, Unusual::ClockAhead) => Code::Clock,
             Self::Blocked => Code::NotPermitted,
             Self::Device(_, Unusual::ManyLogs) => Code::DeviceAnew,
             Self::Device(_, Unusual::OverQuota) => Code::Quota,
@@ -100,6 +104,11 @@ impl Warning {
                 "this store was put back or copied: numbers may be given twice until the hub gives another code"
                     .to_owned()
             }
+            Self::Clock(minutes) => {
+                let way = if minutes > 0 { "ahead of" } else { "behind" };
+                let minutes = minutes.unsigned_abs();
+                format!("the clock of this computer is {minutes} minutes {way} the hub's")
+            }
             Self::Blocked => {
                 "the hub has blocked this device: what it records does not count".to_owned()
             }
@@ -108,6 +117,9 @@ impl Warning {
                     "{} began log after log today: is its disk put back or copied?",
                     name(&device)
                 )
+            }
+            Self::Device(device, Unusual::ClockAhead) => {
+                format!("{} writes from the future: its clock is fast", name(&device))
             }
             Self::Device(device, Unusual::OverQuota) => {
                 format!(

@@ -2,6 +2,7 @@
 
 mod abuse;
 mod archive;
+mod clocks;
 mod config;
 mod contract;
 mod counts;

@@ -140,5 +140,5 @@ pub(super) fn run(
         "lianxin.record-add/1",
         json!({ "records": records, "refused": refused }),
     );
-    Ok(output.print(&Reply { value, exit }))
+    output.print(&Reply { value, exit })
 }

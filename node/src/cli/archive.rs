@@ -80,7 +80,7 @@ pub(super) fn check(path: &Path, network: Option<&str>, output: Output) -> Resul
         "bad": report.bad,
     });
     let value = with_schema("lianxin.verify/1", value);
-    Ok(output.print(&Reply { value, exit }))
+    output.print(&Reply { value, exit })
 }
 
 fn audit(path: &Path, pinned: Option<NetworkId>) -> Result<(Report, Counts)> {

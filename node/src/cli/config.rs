@@ -43,7 +43,7 @@ pub(super) fn run(verb: &ConfigVerb, data: Option<&Path>, output: Output) -> Res
             )
         }
     };
-    Ok(output.print(&Reply { value, exit: 0 }))
+    output.print(&Reply { value, exit: 0 })
 }
 
 fn files(config: &Config) -> Vec<String> {

@@ -22,7 +22,7 @@ pub(super) fn run(door: &mut Door, format: &str, out: &Path, output: &Output) ->
     };
     let value = json!({ "records": count, "format": format, "out": out.display().to_string() });
     let value = with_schema("lianxin.export/1", value);
-    Ok(output.print(&Reply { value, exit: 0 }))
+    output.print(&Reply { value, exit: 0 })
 }
 
 /// Calls `take` with every record, a page at a time.

@@ -20,7 +20,7 @@ pub(super) fn run(directory: &Path, join: &Join, output: &Output) -> Result<u8> 
     if let Some(grant) = &join.grant {
         let grant = Hex(&read(grant)?).to_string();
         let reply = Door::open(directory)?.call(Command::JoinFinish { grant })?;
-        return Ok(output.print(&reply));
+        return output.print(&reply);
     }
     let ticket = match (&join.invite, &join.file) {
         (Some(code), _) => Some(Ticket::typed(code)?),
@@ -56,7 +56,7 @@ pub(super) fn run(directory: &Path, join: &Join, output: &Output) -> Result<u8> 
         fields.insert("words".to_owned(), words);
         fields.insert("request".to_owned(), json!(out.display().to_string()));
     }
-    Ok(output.print(&Reply { value, exit: 0 }))
+    output.print(&Reply { value, exit: 0 })
 }
 
 /// What is said of a device that waits for its confirmation.
@@ -88,7 +88,7 @@ pub(super) fn admit(directory: &Path, request: &Path, out: &Path, output: &Outpu
     if let Value::Object(fields) = &mut reply.value {
         fields.insert("grant".to_owned(), json!(out.display().to_string()));
     }
-    Ok(output.print(&reply))
+    output.print(&reply)
 }
 
 /// A file that somebody brought: an ordinary one, and no longer than an answer can be.

@@ -120,9 +120,10 @@ pub(super) fn run(directory: &Path, config: &Config, json: bool) -> Result<u8> {
         let stop = |kind| {
             signal(kind).map_err(|error| Error::because(Code::Internal, "no signals", error))
         };
-        let (mut term, mut interrupt) = (
+        let (mut term, mut interrupt, mut hangup) = (
             stop(SignalKind::terminate())?,
             stop(SignalKind::interrupt())?,
+            stop(SignalKind::hangup())?,
         );
         let node = Node::start(&store, listen)?;
         let bound = node.net.local_address()?;
@@ -154,24 +155,26 @@ pub(super) fn run(directory: &Path, config: &Config, json: bool) -> Result<u8> {
                 "web": pages.to_string(),
                 "login_url": login,
             });
-            say(&format!("{ready}\n"));
+            say(&format!("{ready}\n"))?;
         } else {
             let data = directory.display();
             say(&format!(
                 "ready: sync on {bound}, pages on http://{pages}, data in {data}\n"
-            ));
+            ))?;
             // A link that logs in is for the person at the terminal; a log keeps what it is given.
             if std::io::stdout().is_terminal() {
                 say(&format!(
                     "open {login}\n  (works once, for 15 minutes; `lianxin open` makes another)\n"
-                ));
+                ))?;
             } else {
-                say("`lianxin open` gives a link to them\n");
+                say("`lianxin open` gives a link to them\n")?;
             }
         }
         tokio::select! {
             _ = term.recv() => {}
             _ = interrupt.recv() => {}
+            // The terminal was closed.
+            _ = hangup.recv() => {}
         }
         tracing::info!("stopping");
         supervisor.stopping();

@@ -121,6 +121,7 @@ impl Journal {
         self.store(connection, &run, packed, skip)?;
         let run_author = run.author().device;
         self.note_begun(run.run(), run_author);
+        self.measure_clock_of(run_author, run.run());
         if self.is_own(&run.author()) {
             // Someone had more of this device's log than this store: it came back, and ends here.
             let now = self.logs.get(&id).map_or(0, |log| log.end.len);

@@ -27,6 +27,8 @@ pub enum Unusual {
     ManyLogs,
     /// Nothing more of it is taken today.
     OverQuota,
+    /// It writes from the future: its clock is fast.
+    ClockAhead,
 }
 
 impl Unusual {
@@ -36,6 +38,7 @@ impl Unusual {
         match self {
             Self::ManyLogs => "many_logs",
             Self::OverQuota => "over_quota",
+            Self::ClockAhead => "clock_ahead",
         }
     }
 }

@@ -85,8 +85,12 @@ impl Journal {
         }
         let key = self.logs.get(&receipt.log).map_or(0, |log| log.key);
         // rule:receipt-newer
-        if !self.is_newer(receipt, read_receipt(connection, key)?.as_ref()) {
+        let before = read_receipt(connection, key)?;
+        if !self.is_newer(receipt, before.as_ref()) {
             return Ok(false);
+        }
+        if before.is_none_or(|before| before.stored.len < receipt.stored.len) {
+            self.measure_own_clock(receipt);
         }
         write_receipt(connection, key, receipt)?;
         self.settle_fork(connection, &receipt.log)?;

@@ -131,6 +131,8 @@ fn warned(lang: Lang, warning: Warning) -> Option<String> {
         Warning::OrdersMissing => ("warning-orders-missing", 0),
         Warning::Lacks(count) => ("warning-lacks", count),
         Warning::AwaitsLetter => ("warning-awaits-letter", 0),
+        Warning::Clock(minutes) if minutes > 0 => ("warning-clock-fast", minutes.unsigned_abs()),
+        Warning::Clock(minutes) => ("warning-clock-slow", minutes.unsigned_abs()),
         Warning::Blocked => ("warning-blocked", 0),
         Warning::Device(..) => return None,
     };

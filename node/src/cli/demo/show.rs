@@ -187,7 +187,7 @@ async fn board(network: &mut Network, plan: &Plan<'_>) -> Result<()> {
     say(&format!(
         "连心: the demonstration runs. Open this page and cut a cable:\n\n    http://{}/\n\nCtrl-C ends it; nothing of it is kept.\n",
         board.address()?
-    ));
+    ))?;
     let serving = board.serve(devices, plan.allow_host, follow_moved, stopped);
     let ended =
         |kind| signal(kind).map_err(|error| Error::because(Code::Internal, "no signals", error));

@@ -28,10 +28,10 @@ pub(super) fn play(dir: &Path, plan: &Plan<'_>, output: &Output) -> Result<u8> {
         .collect();
     let value = with_schema("lianxin.demo/1", json!({ "steps": steps }));
     if output.json {
-        output.print(&Reply { value, exit: 0 });
+        output.print(&Reply { value, exit: 0 })?;
     } else if plan.check {
         for (name, ok) in &story.steps {
-            say(&format!("{} {name}\n", if *ok { "ok  " } else { "FAIL" }));
+            say(&format!("{} {name}\n", if *ok { "ok  " } else { "FAIL" }))?;
         }
     }
     Ok(if held { 0 } else { Kind::Failed.exit_code() })
