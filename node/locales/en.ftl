@@ -294,6 +294,7 @@ warning-clock-fast = This computer's clock is { $count } minutes ahead of the hu
 warning-clock-slow = This computer's clock is { $count } minutes behind the hub's: please set it. Nothing is lost.
 warning-blocked = The hub has blocked this computer: what is recorded here does not count. Call the sub-district.
 device-clock-ahead = Its clock is fast: please set it.
+device-forked = Wrote two different things at one place: is a copy of its data in use on another computer?
 device-many-logs = Began its records anew several times today: is its disk put back or copied?
 device-over-quota = Has sent so much today that no more is taken until tomorrow.
 device-ended = Ended

@@ -133,6 +133,8 @@ codes! {
     InviteUsed = "LX-2018", Refused, "nothing was changed: a device that may not go on is revoked, not its invite";
     /// A device whose store was put back or copied, and that has no other code yet.
     AwaitsLetter = "LX-2019", Partial, "leave the line connected: the hub gives another code by itself; where numbers are in doubt, compare the slips";
+    /// A device of which a log forked.
+    Forked = "LX-2023", Partial, "see whether a copy of its data runs on another computer and stop it; what was received stays, the rest is written again by itself";
     /// Clocks that are too far apart.
     Clock = "LX-2022", Partial, "set the clock, best by the network's time server; nothing is lost, and the order of records does not go by it";
     /// A device that begins its logs anew again and again.

@@ -590,9 +590,8 @@ pub(crate) fn rescue(connection: &Connection, directory: &Path) -> Result<PathBu
         let message = "the data directory has a name that is not Unicode";
         Error::new(Code::File, message)
     })?;
-    // An empty file is filled, and keeps its mode.
-    new_private(&path)?;
     connection.execute("VACUUM INTO ?1", [to])?;
+    restrict(&path, 0o600)?;
     Ok(path)
 }
 

@@ -79,6 +79,7 @@ impl Warning {
             Self::Blocked => Code::NotPermitted,
             Self::Device(_, Unusual::ManyLogs) => Code::DeviceAnew,
             Self::Device(_, Unusual::OverQuota) => Code::Quota,
+            Self::Device(_, Unusual::Forked) => Code::Forked,
         }
     }
 
@@ -117,6 +118,9 @@ impl Warning {
                     "{} began log after log today: is its disk put back or copied?",
                     name(&device)
                 )
+            }
+            Self::Device(device, Unusual::Forked) => {
+                format!("{} wrote two different things at one place: does it run twice?", name(&device))
             }
             Self::Device(device, Unusual::ClockAhead) => {
                 format!("{} writes from the future: its clock is fast", name(&device))

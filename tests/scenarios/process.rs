@@ -570,7 +570,7 @@ fn a_database_that_is_removed_under_the_program_takes_no_more_and_is_rescued() -
             })
             .collect();
         let [rescued] = &rescued[..] else {
-            anyhow::bail!("{} copies", rescued.len());
+            anyhow::bail!("{} copies: {}", rescued.len(), ended.1);
         };
         for name in ["lianxin.db", "lianxin.db-wal", "lianxin.db-shm"] {
             drop(std::fs::remove_file(station.directory.join(name)));

@@ -562,7 +562,9 @@ impl World {
         work: impl FnOnce(&mut Journal, &rusqlite::Connection) -> lianxin_node::error::Result<R>,
     ) -> Result<R> {
         let now = self.time_of(node)?;
-        let (answer, moved) = self.writer(node)?.transact(now, work)?;
+        let writer = self.writer(node)?;
+        writer.journal.wall = Wall::Set(now);
+        let (answer, moved) = writer.transact(now, work)?;
         self.follow(node, &moved)?;
         Ok(answer)
     }
@@ -660,7 +662,9 @@ impl World {
 
     fn edit(&mut self, node: usize, command: Command, fine: &[Code]) -> Result<Option<String>> {
         let now = self.time_of(node)?;
-        let done = self.writer(node)?.transact(now, |journal, connection| {
+        let writer = self.writer(node)?;
+        writer.journal.wall = Wall::Set(now);
+        let done = writer.transact(now, |journal, connection| {
             command.execute(journal, connection)
         });
         match done {
@@ -1161,6 +1165,7 @@ impl World {
             }
             return Ok(());
         }
+        writer.journal.wall = Wall::Set(now);
         if std::mem::take(&mut node.lose_next) {
             let lost = writer.transact(now, |journal, connection| {
                 prepared.attend(journal, connection)?;

@@ -372,6 +372,9 @@ impl Journal {
         }
         self.touched.insert(proof.log);
         tracing::error!(log = %hash::Hex(&proof.log.prefix()), seq, "a log forked and was frozen");
+        if self.identity.authority.is_some() && !self.is_own(&log.author) {
+            self.quota.forked(log.author.device, self.wall.now_ms());
+        }
         // rule:fork-hub-pins
         self.pin(connection, &proof.log, log.end)?;
         self.settle_fork(connection, &proof.log)?;

@@ -8,7 +8,7 @@
 //! Rejected: counts in the store. They would be written with every batch, to outlive a restart that only the
 //! hub's own people can bring about.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lianxin_protocol::identity::{DeviceKey, short};
 use lianxin_protocol::limits;
@@ -29,6 +29,8 @@ pub enum Unusual {
     OverQuota,
     /// It writes from the future: its clock is fast.
     ClockAhead,
+    /// One of its logs forked today: it exists twice, or was put back unnoticed.
+    Forked,
 }
 
 impl Unusual {
@@ -39,6 +41,7 @@ impl Unusual {
             Self::ManyLogs => "many_logs",
             Self::OverQuota => "over_quota",
             Self::ClockAhead => "clock_ahead",
+            Self::Forked => "forked",
         }
     }
 }
@@ -49,6 +52,7 @@ struct Day {
     number: u64,
     bytes: BTreeMap<Who, u64>,
     logs: BTreeMap<(Who, SpaceId), u32>,
+    forked: BTreeSet<DeviceKey>,
 }
 
 /// The counts of the day, with those of the transaction that is open.
@@ -74,15 +78,7 @@ impl Quota {
     /// Counts a load, and says whether it is taken: whoever is below its bound may pass it by one batch, or a bound
     /// that is smaller than a batch would let nothing through.
     pub(super) fn takes(&mut self, load: Load, now_ms: u64) -> bool {
-        let number = now_ms / DAY_MS;
-        let durable = &self.durable;
-        let day = self.open.get_or_insert_with(|| durable.clone());
-        if day.number != number {
-            *day = Day {
-                number,
-                ..Day::default()
-            };
-        }
+        let day = self.day(now_ms);
         let bytes = day.bytes.entry(load.who).or_default();
         let mut fits = *bytes < load.most;
         if load.begins {
@@ -100,6 +96,25 @@ impl Quota {
         fits
     }
 
+    /// Counts a fork of a device's log.
+    pub(super) fn forked(&mut self, device: DeviceKey, now_ms: u64) {
+        self.day(now_ms).forked.insert(device);
+    }
+
+    /// The day of this moment, as the open transaction counts it.
+    fn day(&mut self, now_ms: u64) -> &mut Day {
+        let number = now_ms / DAY_MS;
+        let durable = &self.durable;
+        let day = self.open.get_or_insert_with(|| durable.clone());
+        if day.number != number {
+            *day = Day {
+                number,
+                ..Day::default()
+            };
+        }
+        day
+    }
+
     /// Known devices that did something unusual on the day of this moment.
     pub(super) fn unusual(&self, now_ms: u64) -> BTreeMap<DeviceKey, Unusual> {
         let today = Some(&self.durable).filter(|day| day.number == now_ms / DAY_MS);
@@ -112,7 +127,9 @@ impl Quota {
             .filter_map(|((who, _), _)| Some(((*who)?, Unusual::ManyLogs)));
         let over = day.bytes.iter().filter(|(_, bytes)| **bytes == u64::MAX);
         let over = over.filter_map(|(who, _)| Some(((*who)?, Unusual::OverQuota)));
-        many.chain(over).collect()
+        let forked = day.forked.iter().map(|device| (*device, Unusual::Forked));
+        // Of several the last one is said.
+        forked.chain(many).chain(over).collect()
     }
 
     /// What was counted is durable.

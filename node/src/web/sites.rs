@@ -95,6 +95,7 @@ fn build(connection: &Connection, journal: &Journal, line: &Line, page: Page) ->
                     unusual: match unusual.get(key) {
                         Some(Unusual::ManyLogs) => lang.say("device-many-logs", &[]),
                         Some(Unusual::OverQuota) => lang.say("device-over-quota", &[]),
+                        Some(Unusual::Forked) => lang.say("device-forked", &[]),
                         Some(Unusual::ClockAhead) => lang.say("device-clock-ahead", &[]),
                         None => String::new(),
                     },
