@@ -94,6 +94,40 @@ fn invites_are_listed_and_taken_back_and_do_not_run_out() -> Result<()> {
     network.hub_stops()
 }
 
+/// An office that sets up all its computers in one minute, behind one address, while somebody there mistypes codes.
+#[test]
+fn sixteen_computers_of_one_office_join_at_once() -> Result<()> {
+    let mut network = Network::new()?;
+    let mut codes = Vec::new();
+    for _ in 0..16 {
+        codes.push(
+            invite(&network)?["invite"]
+                .as_str()
+                .context("no code")?
+                .to_owned(),
+        );
+    }
+    let (mut joining, mut guessing) = (Vec::new(), Vec::new());
+    for (place, code) in codes.iter().enumerate() {
+        let device = Device::new(network.scratch.join(&format!("office-{place}")));
+        let command = device.command(&["join", code, "--hub", &network.address])?;
+        joining.push(Started::new(command, Vec::new())?);
+        if place % 2 == 0 {
+            let wrong =
+                lianxin_protocol::identity::InviteCode::from_random([u8::try_from(place)?; 10]);
+            let wrong = wrong.context("no code")?.to_string();
+            let device = Device::new(network.scratch.join(&format!("guess-{place}")));
+            let command = device.command(&["join", &wrong, "--hub", &network.address])?;
+            guessing.push(Started::new(command, Vec::new())?);
+        }
+    }
+    for started in joining {
+        started.finish(lianxin_tests::process::PATIENCE)?.exits(0)?;
+    }
+    ensure!(network.hub.ok(&["site", "list"])?["sites"][0]["devices"] == 17);
+    network.hub_stops()
+}
+
 /// The hub says where it is found; a station that has heard it finds it there, and keeps what it was told itself.
 #[test]
 fn a_station_learns_where_the_hub_is() -> Result<()> {
