@@ -15,7 +15,7 @@ use crate::changes::Changes;
 use crate::clock::{self, Monotonic};
 use crate::command;
 use crate::error::{Code, Error, Kind, Result};
-use crate::records::{self, Projection, Reader};
+use crate::records::{self, Projection, Reader, rewrite};
 use crate::reply::{Reply, with_schema};
 use crate::requests;
 use crate::setup;
@@ -399,9 +399,20 @@ impl Merger {
         }
     }
 
-    /// At the hub: carries out what operators' PCs have asked for, each in a transaction that its failure
-    /// takes back alone.
+    /// Writes again what a fork took of this device's, and, at the hub, carries out what operators' PCs have asked for,
+    /// each in a transaction that its failure takes back alone.
     fn carry_out(&self) -> Result<()> {
+        let lost = self
+            .writer
+            .after_wait(|journal, connection| rewrite::due(connection, journal))?;
+        for key in lost {
+            let done = self.writer.write_wait(move |journal, connection| {
+                rewrite::carry_out(connection, journal, key, clock::now_ms())
+            });
+            if let Err(error) = done {
+                rewrite::failed(error)?;
+            }
+        }
         let due = self
             .writer
             .after_wait(|journal, connection| requests::due(connection, journal))?;

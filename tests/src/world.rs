@@ -692,7 +692,10 @@ impl World {
     /// The store cannot be read.
     pub fn has(&mut self, node: usize, id: &str) -> Result<bool> {
         let listed = self.records(node)?;
-        Ok(listed.iter().any(|record| text(record, "id") == id))
+        let counts = |record: &Value| record.get("held") == Some(&Value::Null);
+        Ok(listed
+            .iter()
+            .any(|record| text(record, "id") == id && counts(record)))
     }
 
     /// All records that a node lists.
@@ -703,6 +706,7 @@ impl World {
         let command = Command::RecordList {
             kind: None,
             status: None,
+            state: None,
             search: None,
             limit: Some(500),
             after: None,
@@ -1411,7 +1415,8 @@ impl World {
             "SELECT hex(record) || '|' || hex(space) || '|' || ifnull(kind, '-') || '|' ||
                     ifnull(number, '-') || '|' || ifnull(title, '-') || '|' ||
                     ifnull(status, '-') || '|' || ifnull(facts, '-') || '|' || conflicts ||
-                    '|' || waiting || '|' || ifnull(hex(state), '-')
+                    '|' || waiting || '|' || ifnull(hex(state), '-') || '|' || ifnull(held, '-') ||
+                    '|' || lost || '|' || ifnull(hex(again), '-')
              FROM records WHERE state IS NOT NULL ORDER BY record",
         )?;
         let rows = statement.query_map([], |row| row.get(0))?;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::record::device_name;
 use crate::error::{Code, Error, Result};
 use crate::journal::{HeldBack, Journal};
-use crate::records::{Gathered, gather_entries, gather_held};
+use crate::records::{Content, gather_written};
 use crate::reply::Reply;
 
 fn entry_json(journal: &Journal, held: &HeldBack) -> Value {
@@ -20,13 +20,16 @@ fn entry_json(journal: &Journal, held: &HeldBack) -> Value {
         "to": held.range.end,
         "records": held.records.len(),
         "reason": held.reason.word(),
-        "lost_branch": held.branch.is_some(),
+        "lost_branch": held.branch,
+        "superseded": held.superseded,
     })
 }
 
 pub(super) fn list(journal: &mut Journal, connection: &Connection) -> Result<Reply> {
     let all = journal.held_back(connection)?;
-    let entries: Vec<_> = all.iter().map(|held| entry_json(journal, held)).collect();
+    // What its device has written again needs nobody.
+    let open = all.iter().filter(|held| !held.superseded);
+    let entries: Vec<_> = open.map(|held| entry_json(journal, held)).collect();
     Ok(Reply::ok(json!({ "entries": entries })))
 }
 
@@ -40,29 +43,23 @@ fn find(journal: &mut Journal, connection: &Connection, id: &str) -> Result<Held
 fn written(
     journal: &mut Journal,
     connection: &Connection,
-    held: &HeldBack,
     record: RecordId,
-) -> Result<Option<Gathered>> {
-    if let Some(entries) = &held.branch {
-        return Ok(Some(gather_entries(record, held.log, held.author, entries)));
-    }
+) -> Result<Option<Content>> {
     let mut statement = connection.prepare_cached("SELECT id FROM records WHERE record = ?1")?;
     let key = statement
         .query_row([record.0], |row| row.get(0))
         .optional()?;
-    key.map(|key| gather_held(connection, journal, key))
-        .transpose()
+    let gathered = key.map(|key| gather_written(connection, journal, key));
+    let content = gathered.transpose()?.map(|it| it.content(journal.authority()));
+    // What nothing is known of but an edit says nothing of itself.
+    Ok(content.filter(|content| !content.kind.is_empty()))
 }
 
 pub(super) fn show(journal: &mut Journal, connection: &Connection, id: &str) -> Result<Reply> {
     let held = find(journal, connection, id)?;
     let mut records = Vec::new();
     for record in &held.records {
-        let gathered = written(journal, connection, &held, *record)?;
-        let content = gathered.map(|gathered| gathered.content(journal.authority()));
-        // An edit of a lost branch says nothing of the record but what it changed.
-        let content = content.filter(|content| !content.kind.is_empty());
-        records.push(match content {
+        records.push(match written(journal, connection, *record)? {
             Some(content) => json!({
                 "id": record.hyphenated(),
                 "kind": content.kind,
