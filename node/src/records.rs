@@ -335,15 +335,8 @@ fn written(
     beside: &[Aside],
     founded: bool,
 ) -> Result<Option<Kept>> {
-    let mut parts = parts(connection, record.key)?;
+    let parts = all_parts(connection, record.key, beside)?;
     for it in beside {
-        let payload = it.entry.payload.as_deref();
-        if it.entry.header.kind == EntryKind::Part
-            && let Some(payload) = payload
-            && let Ok(part) = Part::decode(payload)
-        {
-            parts.insert(reference(payload), part);
-        }
         placed.push(Placed {
             key: it.key,
             seq: it.entry.header.seq,
@@ -482,6 +475,21 @@ fn parts(connection: &Connection, record: i64) -> Result<BTreeMap<PartRef, Part>
             parts.insert(reference(&payload), part);
         }
     }
+    Ok(parts)
+}
+
+/// The parts of a record that are held, in place and beside it.
+fn all_parts(
+    connection: &Connection,
+    record: i64,
+    beside: &[Aside],
+) -> Result<BTreeMap<PartRef, Part>> {
+    let mut parts = parts(connection, record)?;
+    let payloads = beside
+        .iter()
+        .filter(|it| it.entry.header.kind == EntryKind::Part)
+        .filter_map(|it| it.entry.payload.as_deref());
+    parts.extend(payloads.filter_map(|it| Some((reference(it), Part::decode(it).ok()?))));
     Ok(parts)
 }
 

@@ -9,8 +9,9 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use serde_json::{Map, Value};
 
 use super::numbers::numbered;
-use super::parts;
+use super::all_parts;
 use crate::error::{Code, Error, Result};
+use crate::journal::aside;
 
 /// The number in this store of a record, by id or 受理编号.
 ///
@@ -27,10 +28,11 @@ pub fn find(connection: &Connection, id: &str) -> Result<i64> {
         }
         None => {
             let found = rows(connection, &with_number(connection, id)?)?;
-            // What is held back is found by its number only where nothing that counts has it.
-            let (held, counting): (Vec<_>, Vec<_>) =
-                found.into_iter().partition(|row| row.held.is_some());
-            let found = if counting.is_empty() { held } else { counting };
+            // Who has a number that counts comes before who had it, and what is held back comes last.
+            let number = numbered(id);
+            let rank = |row: &Listed| (row.held.is_some(), row.number != number);
+            let best = found.iter().map(rank).min();
+            let found: Vec<_> = found.into_iter().filter(|row| Some(rank(row)) == best).collect();
             if found.len() > 1 {
                 let ids: Vec<_> = found.iter().map(|row| row.id.hyphenated()).collect();
                 let message = format!("records with this number: {}", ids.join(", "));
@@ -370,7 +372,7 @@ pub fn list(connection: &Connection, filter: &Filter) -> Result<Vec<Listed>> {
            AND (?3 IS NULL OR status = ?3)
            AND (?5 IS NULL OR (conflicts > 0) = ?5)
            AND (?6 IS NULL OR (held IS NOT NULL) = ?6){whole}
-           AND (?4 IS NULL OR instr(number, ?4) OR EXISTS (
+           AND (?4 IS NULL OR held IS NOT NULL OR instr(number, ?4) OR EXISTS (
                 SELECT 1 FROM touches CROSS JOIN parts ON parts.entry = touches.entry
                 WHERE touches.record = records.id AND instr(parts.payload, CAST(?4 AS BLOB))))
          ORDER BY record DESC"
@@ -394,7 +396,7 @@ pub fn list(connection: &Connection, filter: &Filter) -> Result<Vec<Listed>> {
                 .number
                 .as_ref()
                 .is_some_and(|number| number.contains(search));
-            if !numbered && !says(connection, row.key, search)? {
+            if !numbered && !says(connection, &row, search)? {
                 continue;
             }
         }
@@ -404,9 +406,13 @@ pub fn list(connection: &Connection, filter: &Filter) -> Result<Vec<Listed>> {
 }
 
 /// Whether some text of a record has `search` in it. The bytes of a part hold salts and field names as
-/// well, so what SQL found in them is looked at again.
-fn says(connection: &Connection, record: i64, search: &str) -> Result<bool> {
-    let parts = parts(connection, record)?;
+/// well, so what SQL found in them is looked at again; what is kept beside what is in place is looked at here alone.
+fn says(connection: &Connection, row: &Listed, search: &str) -> Result<bool> {
+    let beside = match row.held {
+        Some(_) => aside(connection, row.key, &row.id)?,
+        None => Vec::new(),
+    };
+    let parts = all_parts(connection, row.key, &beside)?;
     Ok(parts
         .values()
         .flat_map(|part| part.texts.values())

@@ -23,12 +23,12 @@ use lianxin_protocol::document::{ChangeHash, Edit, GuardedChange, Limits, Scalar
 use lianxin_protocol::hash::{Hex, parse_hex};
 use lianxin_protocol::identity::DeviceKey;
 use lianxin_protocol::log::{Entry, EntryKind, LogId, RecordId};
-use lianxin_protocol::part::{Part, PartRef, reference};
+use lianxin_protocol::part::{Part, PartRef};
 use lianxin_protocol::space::SpaceId;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::save::{self, Author, Save};
-use super::{Gathered, Kept, Placed, gather_written, in_place, numbers, parts};
+use super::{Gathered, Kept, Placed, all_parts, gather_written, in_place, numbers};
 use crate::error::{Code, Error, Result};
 use crate::journal::{Aside, Journal, aside};
 
@@ -402,6 +402,10 @@ pub fn carry_out(
         };
         save.write(connection, journal, gathered, &author)?;
     }
+    if let Some(target) = target {
+        // What of it is lost is known only now that the links stand.
+        journal.merge_again(connection, target.key)?;
+    }
     tracing::info!(changes = count, "what a fork took was written again");
     Ok(())
 }
@@ -525,11 +529,7 @@ fn plan(connection: &Connection, journal: &mut Journal, key: i64) -> Result<Opti
         }
         edits.push((lost.entry.header.digest, edit));
     }
-    let mut parts = parts(connection, gathered.key)?;
-    let payloads = beside.iter().filter(|it| it.entry.header.kind == EntryKind::Part);
-    for payload in payloads.filter_map(|it| it.entry.payload.as_deref()) {
-        parts.extend(Part::decode(payload).ok().map(|part| (reference(payload), part)));
-    }
+    let parts = all_parts(connection, gathered.key, &beside)?;
     // Nothing of a newer kind is copied by a program that cannot read it.
     let known = match (&target, edits.first()) {
         (Target::New, Some((_, edit))) => {
