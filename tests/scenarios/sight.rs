@@ -4,9 +4,13 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, ensure};
+use automerge::transaction::Transactable as _;
+use automerge::{AutoCommit, ObjType, ROOT, ScalarValue};
 use lianxin_node::command::Command;
+use lianxin_node::error::{Code, Error};
 use lianxin_protocol::authority::{Cut, Order};
-use lianxin_tests::World;
+use lianxin_protocol::log::{DigestMode, EntryKind, NewEntry, RecordId};
+use lianxin_tests::{Wire, World};
 use lianxin_tests::world::{HUB, copy_files, text};
 use serde_json::{Value, json};
 
@@ -121,12 +125,12 @@ fn what_a_cut_holds_back_stands_in_lists_searches_and_exports_and_in_no_figure()
     world.agree(&[B])
 }
 
-/// Hands a node all that the first station has of its logs, as somebody would who brings it on a stick.
-fn bring(world: &mut World, to: usize) -> Result<()> {
-    let device = world.node(A)?.key;
-    for log in world.logs_of(A, &device)?.into_keys() {
+/// Hands a node all that a station has of its logs, as somebody would who brings it on a stick.
+fn bring(world: &mut World, from: usize, to: usize) -> Result<()> {
+    let device = world.node(from)?.key;
+    for log in world.logs_of(from, &device)?.into_keys() {
         let mut at = 0;
-        while let Some(batch) = world.batch(A, &log, at)? {
+        while let Some(batch) = world.batch(from, &log, at)? {
             at = batch.start.len + u64::from(batch.packed.count);
             world.hand_over(to, log, batch)?;
         }
@@ -209,7 +213,7 @@ fn what_a_fork_took_is_in_sight_before_it_is_written_again() -> Result<()> {
     let mut world = World::with_stations(1, 1)?;
     let (_, lost) = put_back(&mut world, &["断桥", "断桥", "断桥", "断桥", "断桥"])?;
     world.unlink_all();
-    bring(&mut world, HUB)?;
+    bring(&mut world, A, HUB)?;
     let (lost, _) = lost.first_key_value().context("nothing was lost")?;
     let row = row(&mut world, HUB, lost)?;
     ensure!(text(&row, "state") == "quarantined" && text(&row, "held") == "forked", "{row}");
@@ -297,7 +301,7 @@ fn two_stores_of_one_device_write_a_record_again_and_one_of_them_stands() -> Res
     world.start(A)?;
     let copy = world.adopt_directory("copy", to)?;
     for node in [A, copy] {
-        world.link(node, HUB, lianxin_tests::Wire::GOOD)?;
+        world.link(node, HUB, Wire::GOOD)?;
         world.run()?;
         // Neither hears of the other.
         world.unlink_all();
@@ -376,4 +380,316 @@ fn lost_edits_and_steps_are_made_once_more_upon_what_counts() -> Result<()> {
         world.sound(node)?;
     }
     world.agree(&[A, B])
+}
+
+#[test]
+fn what_lies_beyond_the_place_that_the_hub_had_stored_is_written_again_too() -> Result<()> {
+    let mut world = World::with_stations(1, 2)?;
+    world.add(A, "一")?;
+    world.heal()?;
+    world.save(A, "old")?;
+    world.add(A, "二甲")?;
+    world.heal()?;
+    // On the branch that will count, and not at the hub yet.
+    let mut beyond = BTreeMap::new();
+    for title in ["三", "四"] {
+        beyond.insert(world.add(A, title)?.0, title.to_owned());
+    }
+    world.save(A, "first")?;
+    world.load(A, "old", everything)?;
+    world.add(A, "二乙")?;
+    world.heal()?;
+    world.heal()?;
+    // The first disk comes back.
+    world.load(A, "first", everything)?;
+    for _ in 0..3 {
+        world.heal()?;
+    }
+    for (old, title) in &beyond {
+        let new = stands(&mut world, &[A], old, title)?;
+        for node in [HUB, A, B] {
+            ensure!(text(&world.show(node, &new)?, "state") == "merged");
+        }
+    }
+    for node in [HUB, A, B] {
+        ensure!(status(&mut world, node, "records")? == 5, "node {node}");
+        ensure!(status(&mut world, node, "quarantined")? == 0, "node {node}");
+        ensure!(status(&mut world, node, "unreceipted")? == 0, "node {node}");
+        world.sound(node)?;
+    }
+    world.agree(&[A, B])
+}
+
+/// A station that is put back, and whose neighbour has what it wrote then before the hub says which branch counts. Gives
+/// the lost record.
+fn with_neighbour(world: &mut World) -> Result<String> {
+    world.add(A, "一")?;
+    world.heal()?;
+    world.save(A, "old")?;
+    for title in ["二", "三", "四"] {
+        world.add(A, title)?;
+    }
+    world.link(A, HUB, Wire::GOOD)?;
+    world.run()?;
+    world.unlink_all();
+    world.load(A, "old", everything)?;
+    let (lost, ..) = world.add(A, "断桥")?;
+    world.link(A, B, Wire::GOOD)?;
+    world.run()?;
+    world.unlink_all();
+    ensure!(world.has(B, &lost)?, "the neighbour was not told");
+    Ok(lost)
+}
+
+#[test]
+fn who_built_on_what_was_lost_builds_on_what_was_written_again() -> Result<()> {
+    let mut world = World::with_stations(1, 2)?;
+    let lost = with_neighbour(&mut world)?;
+    world.set(B, &lost, json!({ "people_count": 9 }))?.context("not set")?;
+    world.act(B, &lost, "withdraw")?.context("no step")?;
+    for _ in 0..4 {
+        world.heal()?;
+    }
+    let new = stands(&mut world, &[A, B], &lost, "断桥")?;
+    for node in [HUB, A, B] {
+        let shown = world.show(node, &new)?;
+        ensure!(shown.pointer("/fields/people_count") == Some(&json!(9)), "{shown}");
+        ensure!(text(&shown, "status") == "withdrawn", "{shown}");
+        let by = shown.pointer("/events/1/device").and_then(Value::as_str);
+        ensure!(by == Some("EM1B"), "{shown}");
+        ensure!(status(&mut world, node, "quarantined")? == 0, "node {node}");
+        ensure!(status(&mut world, node, "unreceipted")? == 0, "node {node}");
+        world.sound(node)?;
+    }
+    world.agree(&[A, B])
+}
+
+#[test]
+fn what_was_written_again_may_come_before_it_is_known_why() -> Result<()> {
+    let mut world = World::with_stations(1, 2)?;
+    let lost = with_neighbour(&mut world)?;
+    // Hub and author settle it among themselves; the neighbour hears the end of it first.
+    for _ in 0..2 {
+        world.link(A, HUB, Wire::GOOD)?;
+        world.run()?;
+        world.unlink_all();
+    }
+    let device = world.node(A)?.key;
+    let logs = world.logs_of(HUB, &device)?;
+    let fresh = logs.into_iter().find(|(_, tip)| !tip.frozen);
+    let (log, _) = fresh.context("nothing was written again")?;
+    let mut at = 0;
+    while let Some(batch) = world.batch(HUB, &log, at)? {
+        at = batch.start.len + u64::from(batch.packed.count);
+        world.hand_over(B, log, batch)?;
+    }
+    world.restart(B)?;
+    world.heal()?;
+    world.heal()?;
+    stands(&mut world, &[A, B], &lost, "断桥")?;
+    for node in [HUB, A, B] {
+        ensure!(status(&mut world, node, "records")? == 5, "node {node}");
+        world.sound(node)?;
+    }
+    world.agree(&[A, B])
+}
+
+#[test]
+fn a_hub_that_was_put_back_keeps_in_sight_what_it_does_not_count() -> Result<()> {
+    let mut world = World::with_stations(1, 2)?;
+    world.add(A, "一")?;
+    world.heal()?;
+    for node in [HUB, A] {
+        world.save(node, "old")?;
+    }
+    let mut merged = BTreeMap::new();
+    for title in ["二", "三", "四"] {
+        merged.insert(world.add(A, title)?.0, title.to_owned());
+    }
+    world.heal()?;
+    for id in merged.keys() {
+        ensure!(text(&world.show(A, id)?, "state") == "merged");
+    }
+    for node in [HUB, A] {
+        world.load(node, "old", everything)?;
+    }
+    let (other, ..) = world.add(A, "另一件")?;
+    world.link(A, HUB, Wire::GOOD)?;
+    world.run()?;
+    // The other station has what was there before.
+    world.heal()?;
+    for _ in 0..3 {
+        world.heal()?;
+    }
+    for (id, title) in &merged {
+        for node in [HUB, A, B] {
+            let counts = world.has(node, id)?;
+            // Whoever holds it shows it, whether it counts or not.
+            if node == B || counts {
+                let row = row(&mut world, node, id)?;
+                ensure!(text(&row, "title") == *title, "{row}");
+                ensure!(counts || text(&row, "held") == "forked", "{row}");
+            }
+        }
+    }
+    for node in [HUB, A, B] {
+        ensure!(world.has(node, &other)?, "node {node}");
+        world.sound(node)?;
+    }
+    world.agree(&[A, B])
+}
+
+/// Founds a record on a device, as a program that breaks the rules would: with any fields.
+fn forge(world: &mut World, node: usize, fields: &[(String, ScalarValue)]) -> Result<String> {
+    let space = world.site_space()?;
+    let id = world.transact(node, |journal, connection| {
+        let now = lianxin_node::clock::now_ms();
+        let log = journal.prepare(connection, space, now)?;
+        let failed =
+            |error: automerge::AutomergeError| Error::because(Code::Internal, "no change", error);
+        let mut document = AutoCommit::new().with_actor(log.actor().as_slice().into());
+        document.put(ROOT, "kind", "opinion").map_err(failed)?;
+        let map = document
+            .put_object(ROOT, "fields", ObjType::Map)
+            .map_err(failed)?;
+        document
+            .put_object(ROOT, "events", ObjType::Map)
+            .map_err(failed)?;
+        document.put(ROOT, "by", "hostile").map_err(failed)?;
+        for (key, value) in fields {
+            document
+                .put(&map, key.as_str(), value.clone())
+                .map_err(failed)?;
+        }
+        document.commit();
+        let change = document.get_last_local_change();
+        let change = change.map(|change| change.raw_bytes().to_vec());
+        let record = RecordId::founded(now, &log, journal.len_of(&log));
+        let entry = NewEntry {
+            kind: EntryKind::Change,
+            digest: DigestMode::Change,
+            erasable: false,
+            record,
+            payload: change.unwrap_or_default(),
+        };
+        journal.append(connection, space, vec![entry], now)?;
+        Ok(record.hyphenated())
+    })?;
+    world.call(node, Command::Reproject)?;
+    Ok(id)
+}
+
+#[test]
+fn nobody_stands_in_the_place_of_what_another_device_wrote() -> Result<()> {
+    let mut world = World::with_stations(1, 2)?;
+    let (_, lost) = put_back(&mut world, &["六", "七", "八", "九", "十"])?;
+    world.unlink_all();
+    let mut changes = Vec::new();
+    for id in lost.keys() {
+        changes.extend(world.changes(A, id)?);
+    }
+    ensure!(changes.len() == lost.len(), "{changes:?}");
+    bring(&mut world, A, HUB)?;
+    let mut claims = Vec::new();
+    for id in lost.keys() {
+        claims.push(("supersedes".to_owned(), ScalarValue::from(id.as_str())));
+        let digits: String = id.chars().filter(|it| *it != '-').collect();
+        claims.push((format!("rewrites/{digits}"), ScalarValue::from(true)));
+    }
+    // The digests of its changes are no secret.
+    for change in changes {
+        let (digits, _) = change.split_at(32);
+        claims.push((format!("rewrites/{digits}"), ScalarValue::from(true)));
+    }
+    for claim in claims {
+        forge(&mut world, B, &[claim])?;
+    }
+    world.link(B, HUB, Wire::GOOD)?;
+    world.run()?;
+    world.unlink_all();
+    for id in lost.keys() {
+        let Ok(row) = row(&mut world, HUB, id) else {
+            continue;
+        };
+        ensure!(row.get("superseded_by") == Some(&Value::Null), "{row}");
+        ensure!(text(&row, "state") == "quarantined", "{row}");
+    }
+    ensure!(status(&mut world, HUB, "quarantined")? > 0, "it was talked away");
+    // Its author is not kept from it.
+    for _ in 0..3 {
+        world.heal()?;
+    }
+    for (id, title) in &lost {
+        stands(&mut world, &[A], id, title)?;
+    }
+    world.agree(&[A, B])
+}
+
+#[test]
+fn who_was_revoked_writes_nothing_again() -> Result<()> {
+    let mut world = World::with_stations(1, 2)?;
+    let (_, lost) = put_back(&mut world, &["六", "七", "八", "九", "十"])?;
+    world.unlink_all();
+    bring(&mut world, A, HUB)?;
+    let cuts = places(&mut world)?;
+    revoke(&mut world, cuts)?;
+    let before = world.logs_of(HUB, &world.nodes[A].key.clone())?.len();
+    for _ in 0..3 {
+        world.heal()?;
+    }
+    ensure!(world.logs_of(HUB, &world.nodes[A].key.clone())?.len() == before);
+    let (first, _) = lost.first_key_value().context("nothing was lost")?;
+    let row = row(&mut world, HUB, first)?;
+    ensure!(row.get("superseded_by") == Some(&Value::Null), "{row}");
+    ensure!(status(&mut world, HUB, "quarantined")? > 0);
+    Ok(())
+}
+
+#[test]
+fn a_record_that_waits_says_what_for_and_is_not_called_merged() -> Result<()> {
+    let mut world = World::with_stations(1, 2)?;
+    let (id, ..) = world.add(A, "一")?;
+    world.heal()?;
+    // The neighbour hears of an edit, and goes on from it; the hub hears of the second alone.
+    let first = world
+        .set(A, &id, json!({ "people_count": 7 }))?
+        .context("not set")?;
+    world.link(A, B, Wire::GOOD)?;
+    world.run()?;
+    world.unlink_all();
+    world
+        .set(B, &id, json!({ "people_count": 8 }))?
+        .context("not set")?;
+    bring(&mut world, B, HUB)?;
+    let shown = world.show(HUB, &id)?;
+    ensure!(
+        shown.pointer("/waits_for/0/change") == Some(&json!(first)),
+        "{shown}"
+    );
+    ensure!(text(&shown, "held") == "waiting", "{shown}");
+    ensure!(text(&shown, "state") == "sending", "{shown}");
+    ensure!(
+        shown.pointer("/fields/people_count") != Some(&json!(8)),
+        "{shown}"
+    );
+    // A station that has everything but that change, and whose hub has it all.
+    let behind = world.add_station("EM1C")?;
+    world.grant(behind)?;
+    world.link(behind, HUB, Wire::GOOD)?;
+    world.run()?;
+    world.unlink_all();
+    let state = text(&world.show(behind, &id)?, "state");
+    ensure!(!["merged", "received"].contains(&state.as_str()), "{state}");
+    world.heal()?;
+    world.heal()?;
+    for node in [HUB, A, B, behind] {
+        let shown = world.show(node, &id)?;
+        ensure!(text(&shown, "state") == "merged", "{shown}");
+        ensure!(shown.get("waits_for") == Some(&json!([])), "{shown}");
+        ensure!(
+            shown.pointer("/fields/people_count") == Some(&json!(8)),
+            "{shown}"
+        );
+    }
+    Ok(())
 }
