@@ -14,6 +14,7 @@ mod numbers;
 mod query;
 pub mod rewrite;
 pub mod save;
+mod written;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -44,6 +45,7 @@ pub use query::{
     tally, with_number,
 };
 use query::stands_for;
+pub use written::{Written, Wrote, held_count, written, written_again};
 
 /// What a device may do in a record's workflow, by its role.
 #[must_use]
@@ -271,8 +273,8 @@ fn gather(connection: &Connection, entries: &mut impl Entries, key: i64) -> Resu
     let beside = aside(connection, key, &id)?;
     if gathered.document.is_empty() {
         let placed = in_place(connection, entries, key)?;
-        let written = written(&gathered, connection, placed, &beside, founded)?;
-        gathered.kept = written.map(Box::new);
+        let kept = kept(&gathered, connection, placed, &beside, founded)?;
+        gathered.kept = kept.map(Box::new);
     }
     let whole = all_count && gathered.held.is_empty() && beside.is_empty();
     if whole && gathered.document.puts(SUPERSEDES).is_empty() {
@@ -328,7 +330,7 @@ fn in_place(
 
 /// What was written of a record of which nothing counts, in place or beside it, whatever of it counts by rights, cuts and
 /// forks.
-fn written(
+fn kept(
     record: &Gathered,
     connection: &Connection,
     mut placed: Vec<Placed>,
@@ -582,6 +584,13 @@ impl Gathered {
         self.kept.as_ref().map(|kept| kept.reason)
     }
 
+    /// All that was written of it, where nothing counts; else what counts.
+    #[must_use]
+    pub fn written(&self) -> &Self {
+        let written = self.kept.as_ref().and_then(|kept| kept.written.as_ref());
+        written.unwrap_or(self)
+    }
+
     /// The record that was written in its place.
     #[must_use]
     pub const fn again(&self) -> Option<RecordId> {
@@ -598,8 +607,7 @@ impl Gathered {
     /// What is shown of it: of a record of which nothing counts, what was written of it all the same.
     #[must_use]
     pub fn content(&self, authority: &Authority) -> Content {
-        let written = self.kept.as_ref().and_then(|kept| kept.written.as_ref());
-        Content::of(written.unwrap_or(self), authority)
+        Content::of(self.written(), authority)
     }
 
     /// All texts by the reference that the document holds in their place, for an export.

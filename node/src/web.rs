@@ -27,6 +27,7 @@ mod list;
 mod login;
 mod lookup;
 mod page;
+mod quarantine;
 mod queue;
 mod records;
 mod related;
@@ -235,6 +236,11 @@ fn routes() -> Router<App> {
         .route("/records/{id}/slip", post(slip::print))
         .route("/conflicts", get(conflicts::list))
         .route("/sync", get(sync::page).post(sync::now))
+        .route("/quarantine", get(quarantine::list))
+        .route(
+            "/quarantine/{id}",
+            get(quarantine::show).post(quarantine::adopt),
+        )
         .route("/queue", get(queue::page))
         .route("/sites", get(sites::page).post(sites::add))
         .route("/sites/{code}/invites", post(sites::invite))

@@ -114,6 +114,23 @@ impl Journal {
         Ok(all)
     }
 
+    /// What people call by this name.
+    ///
+    /// # Errors
+    /// [`Code::NotHeld`] when nothing is held back under it.
+    pub fn held_back_as(&mut self, connection: &Connection, id: &str) -> Result<HeldBack> {
+        let all = self.held_back(connection)?;
+        let found = all.into_iter().find(|held| held.id() == id.trim());
+        found.ok_or_else(|| Error::new(Code::NotHeld, "nothing is held back under this name"))
+    }
+
+    /// Whether a person at this device can let it count.
+    #[must_use]
+    pub fn may_adopt(&self, held: &HeldBack) -> bool {
+        let closed = matches!(held.reason, Reason::Forked | Reason::Guard);
+        self.gives_orders() && !held.superseded && !held.branch && !closed
+    }
+
     /// Lets entries count that rights or cuts hold back. The hub alone can.
     ///
     /// # Errors

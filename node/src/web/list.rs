@@ -19,7 +19,7 @@ use crate::clock;
 use crate::error::Result;
 use crate::journal::Journal;
 use crate::records::delivery::{self, Coverage, State as Reached};
-use crate::records::{Filter, Listed};
+use crate::records::{self, Filter, Listed};
 
 /// Rows of a page.
 const ROWS: usize = 50;
@@ -39,6 +39,8 @@ pub(super) struct Row {
     /// Its site, on pages that show several.
     pub(super) site: String,
     pub(super) conflict: bool,
+    /// Another record stands in its place.
+    pub(super) again: Option<String>,
     pub(super) due: Option<Due>,
     reached: Reached,
 }
@@ -93,6 +95,7 @@ impl Row {
             at: shown::at(row.recorded_ms(), now_ms, lang),
             site: String::new(),
             conflict: row.conflicts > 0,
+            again: row.again.map(|_| lang.say("row-again", &[])),
             due: None,
             reached: state,
         }
@@ -174,6 +177,8 @@ struct List {
     states: Vec<(&'static str, String)>,
     next: Option<String>,
     newest: String,
+    /// Records of which nothing counts.
+    held: u64,
 }
 
 impl List {
@@ -240,6 +245,7 @@ async fn listed(app: &App, session: Session, asked: Asked) -> Answer {
             let kinds = Catalogue::standard().kinds();
             let states = Reached::ALL.map(Reached::word);
             Ok(List {
+                held: records::held_count(connection)?,
                 newest: rows.first().map(|row| row.id.clone()).unwrap_or_default(),
                 rows,
                 next,
