@@ -206,6 +206,7 @@ record-stands = This record was written again: the computer that wrote it went b
 record-stands-renumbered = This record was written again: another record has its former number { $text }, so it has a new one.
 record-other = See that one
 row-again = Written again
+row-again-means = All of it is kept. This one does not count; another stands in its place.
 
 ## Held back
 
@@ -225,7 +226,7 @@ quarantine-count = { $count ->
 quarantine-lost = A branch that lost
 quarantine-look = Look
 quarantine-again = Written again by itself
-quarantine-again-how = The computers that wrote these have written them again; nothing has to be done. First the record that does not count, then the one in its place.
+quarantine-again-how = The computers that wrote these have written them again; nothing has to be done. The title leads to the record in its place, the first number to the one that does not count.
 quarantine-wrote = What was written
 quarantine-steps = Steps
 quarantine-unknown = The beginning of this record is not here, only a later change.

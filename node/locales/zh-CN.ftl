@@ -220,6 +220,7 @@ record-stands = 这条记录是重新写入的：写下它的电脑曾回到以�
 record-stands-renumbered = 这条记录是重新写入的：原来的编号 { $text } 另有一条记录在用，所以换了新编号。
 record-other = 看那一条
 row-again = 已重新写入
+row-again-means = 内容都在。这一条没有计入，另有一条代替它。
 
 ## 隔离
 
@@ -236,7 +237,7 @@ quarantine-count = { $count } 条
 quarantine-lost = 落选的一支
 quarantine-look = 看内容
 quarantine-again = 已自动重新写入
-quarantine-again-how = 写下它们的电脑已经重新写入，不用再处理。左边是没有计入的那一条，右边是代替它的。
+quarantine-again-how = 写下它们的电脑已经重新写入，不用再处理。点标题看代替它的那一条，点左边的编号看没有计入的那一条。
 quarantine-wrote = 写了什么
 quarantine-steps = 步骤
 quarantine-unknown = 这里没有这条记录的开头，只有后来的改动。

@@ -95,7 +95,10 @@ pub(super) async fn page(State(app): State<App>, session: Session) -> Answer {
                 laws.push(Row::new(connection, journal, &coverage, row, &page)?);
             }
             found.retain(|row| {
-                row.space != bulletin && Beijing::of(row.recorded_ms()).date() == today
+                // What was written again is there as what stands in its place.
+                row.again.is_none()
+                    && row.space != bulletin
+                    && Beijing::of(row.recorded_ms()).date() == today
             });
             let more = found.len() > ROWS;
             found.truncate(ROWS);

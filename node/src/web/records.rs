@@ -269,7 +269,8 @@ fn build(
                 href: format!("/new/{}", kind.code),
                 said: page.with("saved-another", page.label(&kind.label)),
             }),
-        slip: kind.is_some_and(|kind| kind.field("identity_mode").is_some()),
+        slip: gathered.again().is_none()
+            && kind.is_some_and(|kind| kind.field("identity_mode").is_some()),
         asked,
         id: gathered.id.hyphenated(),
         number: content.number.clone().unwrap_or_default(),
@@ -278,7 +279,13 @@ fn build(
             |it| lang.label(&it.label).to_owned(),
         ),
         status: shown::status(kind, &status, lang),
-        state: Shown::of(state, lang),
+        state: match gathered.again() {
+            None => Shown::of(state, lang),
+            Some(_) => Shown {
+                means: page.t("row-again-means"),
+                ..Shown::of(state, lang)
+            },
+        },
         tab: view.tab(),
         note: view.note(),
         recorded: row
