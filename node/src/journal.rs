@@ -50,8 +50,8 @@ use crate::error::{Code, Error, Result};
 use crate::store;
 
 pub use archive::Page;
-pub(crate) use forks::{Aside, Frozen, aside};
 pub use forks::Proven;
+pub(crate) use forks::{Aside, Frozen, aside};
 pub use ingest::Ingested;
 use offered::{Found, Mark, Offered, Seal};
 pub use quarantine::HeldBack;

@@ -39,12 +39,12 @@ use crate::journal::{Aside, Journal, aside, exceptions};
 
 pub use content::{ConflictValue, Conflicts, Content, NEWER_ENTRIES, ShownEvent};
 pub use numbers::is_numbered;
-use rewrite::{Rewrites, SUPERSEDES};
+use query::stands_for;
 pub use query::{
     Filter, Listed, called, count, find, list, named, peer_seen, peers, queue, referring, rows,
     tally, with_number,
 };
-use query::stands_for;
+use rewrite::{Rewrites, SUPERSEDES};
 pub use written::{Written, Wrote, held_count, written, written_again};
 
 /// What a device may do in a record's workflow, by its role.
@@ -291,7 +291,12 @@ fn gather(connection: &Connection, entries: &mut impl Entries, key: i64) -> Resu
             }
         }
     }
-    rewrite::look(&mut gathered, connection, &in_place(connection, entries, key)?, &beside)?;
+    rewrite::look(
+        &mut gathered,
+        connection,
+        &in_place(connection, entries, key)?,
+        &beside,
+    )?;
     Ok(gathered)
 }
 
@@ -716,7 +721,8 @@ impl Projection {
         self.write_mentions(connection)?;
         journal.hold(connection, self.key, &self.held)?;
         self.write_rewritten(connection)?;
-        self.rewrites.write(connection, journal, (self.key, self.reason.is_none()))?;
+        self.rewrites
+            .write(connection, journal, (self.key, self.reason.is_none()))?;
         if self.reason.is_none() {
             numbers::take_numbers(connection, journal, content.case_numbers())?;
         }

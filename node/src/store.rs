@@ -449,7 +449,10 @@ impl Store {
 /// Brings the schema up to date, in one transaction.
 fn migrate(connection: &Connection) -> Result<()> {
     let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    let (first, second) = (include_str!("store/from-1.sql"), include_str!("store/from-2.sql"));
+    let (first, second) = (
+        include_str!("store/from-1.sql"),
+        include_str!("store/from-2.sql"),
+    );
     let steps = match version {
         0 => include_str!("store/schema.sql").to_owned(),
         1 => format!("{first}\n{second}"),

@@ -597,9 +597,13 @@ fn a_draft_that_is_pasted_again_is_not_there_twice() -> Result<()> {
 /// A hub that holds back what a station recorded beyond its cut, and how far the cut was.
 fn held_back(network: &mut Network) -> Result<()> {
     let daemon = network.station.run(LOOPBACK)?;
-    network.station.add(&[json!({ "title": "剪断以前", "body": "以前", "category": "help" })])?;
+    network
+        .station
+        .add(&[json!({ "title": "剪断以前", "body": "以前", "category": "help" })])?;
     network.station.ok(&["sync"])?;
-    network.station.add(&[json!({ "title": "剪断以后", "body": "以后的路灯", "category": "help" })])?;
+    network
+        .station
+        .add(&[json!({ "title": "剪断以后", "body": "以后的路灯", "category": "help" })])?;
     network.station.ok(&["sync"])?;
     daemon.stop()?;
     network.hub_stops()?;
@@ -638,7 +642,10 @@ fn what_is_held_back_is_looked_at_and_taken_at_the_hub_with_a_reason() -> Result
     held_back(&mut network)?;
     let (browser, _) = Browser::through(&link(&network.hub)?)?;
     let begins = browser.get("/queue")?.body;
-    ensure!(begins.contains("href=\"/quarantine\""), "nothing leads there");
+    ensure!(
+        begins.contains("href=\"/quarantine\""),
+        "nothing leads there"
+    );
     let listed = browser.get("/records?state=quarantined")?.body;
     ensure!(listed.contains("剪断以后") && !listed.contains("剪断以前"));
     let all = browser.get("/quarantine")?.body;
@@ -659,7 +666,9 @@ fn what_is_held_back_is_looked_at_and_taken_at_the_hub_with_a_reason() -> Result
     let records = network.hub.records()?;
     ensure!(records.iter().all(|it| it["held"].is_null()), "{records:?}");
     let taken = records.iter().find(|it| it["title"] == "剪断以后");
-    let id = taken.and_then(|it| it["id"].as_str()).context("no record")?;
+    let id = taken
+        .and_then(|it| it["id"].as_str())
+        .context("no record")?;
     let way = browser.get(&format!("/records/{id}?tab=way"))?.body;
     ensure!(way.contains("checked"), "the reason is nowhere");
     network.hub_stops()

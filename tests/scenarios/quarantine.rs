@@ -151,7 +151,10 @@ fn what_a_lost_branch_held_is_shown_with_its_words_until_its_device_has_written_
     world.heal()?;
     world.heal()?;
     for node in [HUB, A] {
-        ensure!(listed(&mut world, node)?.is_empty(), "it waits for a person");
+        ensure!(
+            listed(&mut world, node)?.is_empty(),
+            "it waits for a person"
+        );
     }
     // Whoever looked at it before is told that it stands elsewhere.
     ensure!(records(&mut world, HUB, &id)?.len() == 1);

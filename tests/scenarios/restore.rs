@@ -404,7 +404,10 @@ fn no_fork_takes_back_what_the_hub_has_said_it_has() -> Result<()> {
         ensure!(text(&kept, "held") == "forked", "it is gone without a word");
         let again = text(&kept, "superseded_by");
         all_there(&mut world, &nodes, std::slice::from_ref(&again))?;
-        ensure!(quarantined(&mut world, A)? == 0, "what needs nobody is counted");
+        ensure!(
+            quarantined(&mut world, A)? == 0,
+            "what needs nobody is counted"
+        );
         world.agree(&[A, B, first])?;
         ensure!(world.violations.is_empty(), "{:?}", world.violations);
         world.claims_hold(&[A, B, first])?;
@@ -458,7 +461,9 @@ fn a_fork_of_single_entries_is_followed_though_it_lies_within_what_is_stored_as_
         let urgencies = changes.into_iter().flatten().flat_map(|change| {
             let values = change.get("values").and_then(Value::as_array);
             let values = values.into_iter().flatten();
-            values.filter_map(|it| (text(it, "field") == "urgency").then(|| text(it, "new")))
+            values
+                .filter(|it| text(it, "field") == "urgency")
+                .map(|it| text(it, "new"))
         });
         let urgencies: Vec<_> = urgencies.collect();
         ensure!(

@@ -10,8 +10,8 @@ use lianxin_node::command::Command;
 use lianxin_node::error::{Code, Error};
 use lianxin_protocol::authority::{Cut, Order};
 use lianxin_protocol::log::{DigestMode, EntryKind, NewEntry, RecordId};
-use lianxin_tests::{Wire, World};
 use lianxin_tests::world::{HUB, copy_files, text};
+use lianxin_tests::{Wire, World};
 use serde_json::{Value, json};
 
 const A: usize = 1;
@@ -98,29 +98,51 @@ fn what_a_cut_holds_back_stands_in_lists_searches_and_exports_and_in_no_figure()
     world.heal()?;
     for node in [HUB, B] {
         let row = row(&mut world, node, &held)?;
-        ensure!(text(&row, "state") == "quarantined" && text(&row, "held") == "revoked", "{row}");
-        ensure!(text(&row, "number") == number && text(&row, "title") == "剪断以后的路灯", "{row}");
-        ensure!(listed(&mut world, node, "quarantined", "")? == [held.clone()]);
+        ensure!(
+            text(&row, "state") == "quarantined" && text(&row, "held") == "revoked",
+            "{row}"
+        );
+        ensure!(
+            text(&row, "number") == number && text(&row, "title") == "剪断以后的路灯",
+            "{row}"
+        );
+        ensure!(listed(&mut world, node, "quarantined", "")? == std::slice::from_ref(&held));
         ensure!(!listed(&mut world, node, "merged", "")?.contains(&held));
         for search in ["剪断以后", number.as_str()] {
-            ensure!(listed(&mut world, node, "", search)? == [held.clone()], "{search}");
+            ensure!(
+                listed(&mut world, node, "", search)? == std::slice::from_ref(&held),
+                "{search}"
+            );
         }
         // By its number as by its id.
         for name in [&held, &number] {
             let shown = world.show(node, name)?;
-            ensure!(text(&shown, "id") == held && text(&shown, "held") == "revoked", "{shown}");
+            ensure!(
+                text(&shown, "id") == held && text(&shown, "held") == "revoked",
+                "{shown}"
+            );
             ensure!(text(&shown, "state") == "quarantined", "{shown}");
-            ensure!(shown.pointer("/fields/title") == Some(&json!("剪断以后的路灯")), "{shown}");
+            ensure!(
+                shown.pointer("/fields/title") == Some(&json!("剪断以后的路灯")),
+                "{shown}"
+            );
         }
         let exported = exported(&mut world, node)?;
         let exported = exported.iter().find(|it| text(it, "id") == held);
         let exported = exported.context("not exported")?;
         ensure!(text(exported, "state") == "quarantined" && text(exported, "held") == "revoked");
         ensure!(status(&mut world, node, "records")? == 1, "it is counted");
-        ensure!(status(&mut world, node, "quarantined")? == 1, "nobody is told");
+        ensure!(
+            status(&mut world, node, "quarantined")? == 1,
+            "nobody is told"
+        );
         world.sound(node)?;
         // Nobody goes on with it.
-        ensure!(world.set(node, &held, json!({ "urgency": "urgent" }))?.is_none());
+        ensure!(
+            world
+                .set(node, &held, json!({ "urgency": "urgent" }))?
+                .is_none()
+        );
     }
     world.agree(&[B])
 }
@@ -161,20 +183,30 @@ fn stands(world: &mut World, nodes: &[usize], lost: &str, title: &str) -> Result
     let mut found = None;
     for node in nodes {
         let old = row(world, node.to_owned(), lost)?;
-        ensure!(text(&old, "state") == "quarantined" && text(&old, "held") == "forked", "{old}");
+        ensure!(
+            text(&old, "state") == "quarantined" && text(&old, "held") == "forked",
+            "{old}"
+        );
         let again = text(&old, "superseded_by");
         let new = row(world, *node, &again)?;
-        ensure!(new.get("held") == Some(&Value::Null) && text(&new, "title") == title, "{new}");
+        ensure!(
+            new.get("held") == Some(&Value::Null) && text(&new, "title") == title,
+            "{new}"
+        );
         ensure!(found.get_or_insert(again.clone()) == &again, "nodes differ");
         let rows = world.records(*node)?;
         let counting = rows
             .iter()
             .filter(|row| text(row, "title") == title && row.get("held") == Some(&Value::Null));
-        ensure!(counting.count() == 1, "node {node} counts {title} more than once");
+        ensure!(
+            counting.count() == 1,
+            "node {node} counts {title} more than once"
+        );
     }
     found.context("no node")
 }
 
+// rule:rewrite-by-author
 #[test]
 fn what_a_station_wrote_on_a_branch_that_lost_it_writes_again_by_itself() -> Result<()> {
     // A branch that is shorter than the one that counts: the hub is shown a proof. Of a longer one it keeps the beginning.
@@ -192,7 +224,10 @@ fn rewritten(lost: &[&str], holders: &[usize]) -> Result<()> {
         let new = stands(&mut world, holders, old, title)?;
         let shown = world.show(HUB, &new)?;
         ensure!(text(&shown, "state") == "merged", "{shown}");
-        ensure!(shown.pointer("/fields/supersedes") == Some(&json!(old)), "{shown}");
+        ensure!(
+            shown.pointer("/fields/supersedes") == Some(&json!(old)),
+            "{shown}"
+        );
         ensure!(world.has(B, &new)?, "the other station lacks it");
     }
     for node in [HUB, A, B] {
@@ -200,7 +235,10 @@ fn rewritten(lost: &[&str], holders: &[usize]) -> Result<()> {
             ensure!(world.has(node, id)?, "node {node} lost {id}");
         }
         ensure!(status(&mut world, node, "records")? == count, "node {node}");
-        ensure!(status(&mut world, node, "quarantined")? == 0, "node {node} needs a person");
+        ensure!(
+            status(&mut world, node, "quarantined")? == 0,
+            "node {node} needs a person"
+        );
         ensure!(listed(&mut world, node, "merged", "")?.len() as u64 == count);
         world.sound(node)?;
     }
@@ -216,10 +254,20 @@ fn what_a_fork_took_is_in_sight_before_it_is_written_again() -> Result<()> {
     bring(&mut world, A, HUB)?;
     let (lost, _) = lost.first_key_value().context("nothing was lost")?;
     let row = row(&mut world, HUB, lost)?;
-    ensure!(text(&row, "state") == "quarantined" && text(&row, "held") == "forked", "{row}");
+    ensure!(
+        text(&row, "state") == "quarantined" && text(&row, "held") == "forked",
+        "{row}"
+    );
     ensure!(row.get("superseded_by") == Some(&Value::Null), "{row}");
-    ensure!(listed(&mut world, HUB, "", "断桥")?.contains(lost), "it is not found");
-    ensure!(exported(&mut world, HUB)?.iter().any(|it| text(it, "id") == *lost));
+    ensure!(
+        listed(&mut world, HUB, "", "断桥")?.contains(lost),
+        "it is not found"
+    );
+    ensure!(
+        exported(&mut world, HUB)?
+            .iter()
+            .any(|it| text(it, "id") == *lost)
+    );
     ensure!(status(&mut world, HUB, "quarantined")? > 0);
     world.sound(HUB)?;
     world.restart(HUB)?;
@@ -227,6 +275,7 @@ fn what_a_fork_took_is_in_sight_before_it_is_written_again() -> Result<()> {
     Ok(())
 }
 
+// rule:rewrite-once
 #[test]
 fn a_station_that_is_put_back_twice_writes_each_thing_again_once() -> Result<()> {
     let mut world = World::with_stations(1, 2)?;
@@ -278,10 +327,14 @@ fn what_was_written_again_and_is_lost_once_more_goes_on_standing_for_the_first()
     }
     for node in [HUB, A, B] {
         let rows = world.records(node)?;
-        for title in lost.values().map(String::as_str).chain(["以后", "以后的另一件"]) {
-            let counting = rows.iter().filter(|row| {
-                text(row, "title") == title && row.get("held") == Some(&Value::Null)
-            });
+        for title in lost
+            .values()
+            .map(String::as_str)
+            .chain(["以后", "以后的另一件"])
+        {
+            let counting = rows
+                .iter()
+                .filter(|row| text(row, "title") == title && row.get("held") == Some(&Value::Null));
             ensure!(counting.count() == 1, "node {node}: {title}");
         }
         ensure!(status(&mut world, node, "quarantined")? == 0);
@@ -332,7 +385,10 @@ fn a_retry_and_a_number_lead_to_what_was_written_again() -> Result<()> {
     let mut opinion = lianxin_tests::world::opinion("二乙");
     opinion["submission_id"] = json!("提交一次");
     let (lost, number) = world.record(A, "opinion", opinion.clone())?;
-    ensure!(number == taken, "the number was not given twice: {number} {taken}");
+    ensure!(
+        number == taken,
+        "the number was not given twice: {number} {taken}"
+    );
     world.heal()?;
     world.heal()?;
     let new = stands(&mut world, &[HUB, A], &lost, "二乙")?;
@@ -340,8 +396,14 @@ fn a_retry_and_a_number_lead_to_what_was_written_again() -> Result<()> {
     ensure!(retried == new, "a retry recorded it again");
     for node in [HUB, A] {
         let shown = world.show(node, &new)?;
-        ensure!(shown.pointer("/fields/former_number") == Some(&json!(number)), "{shown}");
-        ensure!(text(&shown, "number") == renumbered && renumbered != number, "{shown}");
+        ensure!(
+            shown.pointer("/fields/former_number") == Some(&json!(number)),
+            "{shown}"
+        );
+        ensure!(
+            text(&shown, "number") == renumbered && renumbered != number,
+            "{shown}"
+        );
         // The number is the other's.
         ensure!(text(&world.show(node, &number)?, "id") == kept);
         ensure!(text(&world.show(node, &renumbered)?, "id") == new);
@@ -361,21 +423,34 @@ fn lost_edits_and_steps_are_made_once_more_upon_what_counts() -> Result<()> {
     }
     world.heal()?;
     world.load(A, "old", everything)?;
-    world.set(A, &id, json!({ "people_count": 7 }))?.context("not set")?;
-    world.set(A, &id, json!({ "people_count": 8 }))?.context("not set")?;
+    world
+        .set(A, &id, json!({ "people_count": 7 }))?
+        .context("not set")?;
+    world
+        .set(A, &id, json!({ "people_count": 8 }))?
+        .context("not set")?;
     world.act(A, &own, "withdraw")?.context("no step")?;
     for _ in 0..3 {
         world.heal()?;
     }
     for node in [HUB, A, B] {
         let shown = world.show(node, &id)?;
-        ensure!(shown.pointer("/fields/people_count") == Some(&json!(8)), "{shown}");
-        ensure!(text(&shown, "state") == "merged" && shown.get("held") == Some(&Value::Null), "{shown}");
+        ensure!(
+            shown.pointer("/fields/people_count") == Some(&json!(8)),
+            "{shown}"
+        );
+        ensure!(
+            text(&shown, "state") == "merged" && shown.get("held") == Some(&Value::Null),
+            "{shown}"
+        );
         let shown = world.show(node, &own)?;
         ensure!(text(&shown, "status") == "withdrawn", "{shown}");
         let steps = shown.get("events").and_then(Value::as_array);
         let steps = steps.into_iter().flatten();
-        ensure!(steps.filter(|it| text(it, "event") == "withdraw").count() == 1, "{shown}");
+        ensure!(
+            steps.filter(|it| text(it, "event") == "withdraw").count() == 1,
+            "{shown}"
+        );
         ensure!(status(&mut world, node, "quarantined")? == 0);
         world.sound(node)?;
     }
@@ -445,7 +520,9 @@ fn with_neighbour(world: &mut World) -> Result<String> {
 fn who_built_on_what_was_lost_builds_on_what_was_written_again() -> Result<()> {
     let mut world = World::with_stations(1, 2)?;
     let lost = with_neighbour(&mut world)?;
-    world.set(B, &lost, json!({ "people_count": 9 }))?.context("not set")?;
+    world
+        .set(B, &lost, json!({ "people_count": 9 }))?
+        .context("not set")?;
     world.act(B, &lost, "withdraw")?.context("no step")?;
     for _ in 0..4 {
         world.heal()?;
@@ -453,7 +530,10 @@ fn who_built_on_what_was_lost_builds_on_what_was_written_again() -> Result<()> {
     let new = stands(&mut world, &[A, B], &lost, "断桥")?;
     for node in [HUB, A, B] {
         let shown = world.show(node, &new)?;
-        ensure!(shown.pointer("/fields/people_count") == Some(&json!(9)), "{shown}");
+        ensure!(
+            shown.pointer("/fields/people_count") == Some(&json!(9)),
+            "{shown}"
+        );
         ensure!(text(&shown, "status") == "withdrawn", "{shown}");
         let by = shown.pointer("/events/1/device").and_then(Value::as_str);
         ensure!(by == Some("EM1B"), "{shown}");
@@ -579,6 +659,7 @@ fn forge(world: &mut World, node: usize, fields: &[(String, ScalarValue)]) -> Re
     Ok(id)
 }
 
+// rule:rewrite-own-only
 #[test]
 fn nobody_stands_in_the_place_of_what_another_device_wrote() -> Result<()> {
     let mut world = World::with_stations(1, 2)?;
@@ -614,7 +695,10 @@ fn nobody_stands_in_the_place_of_what_another_device_wrote() -> Result<()> {
         ensure!(row.get("superseded_by") == Some(&Value::Null), "{row}");
         ensure!(text(&row, "state") == "quarantined", "{row}");
     }
-    ensure!(status(&mut world, HUB, "quarantined")? > 0, "it was talked away");
+    ensure!(
+        status(&mut world, HUB, "quarantined")? > 0,
+        "it was talked away"
+    );
     // Its author is not kept from it.
     for _ in 0..3 {
         world.heal()?;
@@ -692,4 +776,27 @@ fn a_record_that_waits_says_what_for_and_is_not_called_merged() -> Result<()> {
         );
     }
     Ok(())
+}
+
+#[test]
+fn a_store_of_the_version_before_shows_what_it_had_hidden() -> Result<()> {
+    let mut world = World::with_stations(1, 1)?;
+    let (_, lost) = put_back(&mut world, &["六", "七", "八", "九", "十"])?;
+    world.unlink_all();
+    bring(&mut world, A, HUB)?;
+    let before = world.records(HUB)?;
+    ensure!(before.iter().any(|row| lost.contains_key(&text(row, "id"))));
+    world.writer(HUB)?.connection().execute_batch(
+        "DROP TABLE aside; DROP TABLE rewrites; DROP TABLE rewritten;
+         DROP INDEX records_held; DROP INDEX records_lost;
+         ALTER TABLE records DROP COLUMN held; ALTER TABLE records DROP COLUMN lost;
+         ALTER TABLE records DROP COLUMN again;
+         UPDATE records SET kind = NULL, number = NULL, title = NULL, status = NULL, facts = NULL,
+             state = NULL WHERE id NOT IN (SELECT record FROM touches);
+         PRAGMA user_version = 2;",
+    )?;
+    world.restart(HUB)?;
+    world.writer(HUB)?.catch_up(|_| {})?;
+    ensure!(world.records(HUB)? == before);
+    world.sound(HUB)
 }

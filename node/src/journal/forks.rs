@@ -21,7 +21,8 @@ use lianxin_protocol::hash;
 use lianxin_protocol::identity::DeviceKey;
 use lianxin_protocol::limits;
 use lianxin_protocol::log::{
-    Author, Branch, Entry, EntryKind, ForkProof, Header, LogId, Position, RecordId, Run, VerifiedRun,
+    Author, Branch, Entry, EntryKind, ForkProof, Header, LogId, Position, RecordId, Run,
+    VerifiedRun,
 };
 use lianxin_protocol::session::search_from;
 use lianxin_protocol::space::{Space, SpaceId};
@@ -542,7 +543,10 @@ impl Journal {
         for (record, _) in now.keys().chain(before.keys()) {
             if !keys.contains_key(record) {
                 let founded = founded.contains(record);
-                keys.insert(*record, row_of(connection, record, &log.author.space, founded)?);
+                keys.insert(
+                    *record,
+                    row_of(connection, record, &log.author.space, founded)?,
+                );
             }
         }
         for ((record, head), beside) in &now {
@@ -677,7 +681,14 @@ impl Journal {
         let records = statement.query_map([first, after], |row| row.get(0))?;
         let records = records.collect::<Result<Vec<i64>, _>>()?;
         for table in [
-            "segments", "parts", "touches", "held", "rewritten", "requests", "answers", "missing",
+            "segments",
+            "parts",
+            "touches",
+            "held",
+            "rewritten",
+            "requests",
+            "answers",
+            "missing",
         ] {
             let sql = format!("DELETE FROM {table} WHERE entry >= ?1 AND entry < ?2");
             connection.execute(&sql, [first, after])?;
@@ -697,11 +708,7 @@ impl Journal {
     }
 
     /// What stands on branches of a log that are not in place, run by run.
-    pub(super) fn branches(
-        &mut self,
-        connection: &Connection,
-        id: &LogId,
-    ) -> Result<Vec<Beside>> {
+    pub(super) fn branches(&mut self, connection: &Connection, id: &LogId) -> Result<Vec<Beside>> {
         let Some(log) = self
             .logs
             .get(id)
@@ -849,11 +856,7 @@ pub(crate) struct Aside {
 ///
 /// # Errors
 /// The store cannot be read.
-pub(crate) fn aside(
-    connection: &Connection,
-    record: i64,
-    id: &RecordId,
-) -> Result<Vec<Aside>> {
+pub(crate) fn aside(connection: &Connection, record: i64, id: &RecordId) -> Result<Vec<Aside>> {
     let mut statement = connection.prepare_cached(
         "SELECT logs.id, logs.log, logs.space, logs.device, aside.beside,
                 branches.first, branches.start, branches.main, branches.parts, branches.head

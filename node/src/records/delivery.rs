@@ -129,7 +129,8 @@ impl Coverage {
             // or out of this device's reach. Of its own rights a device may know less than the hub.
             let held = withheld_at(connection, key)?;
             let receipt = self.receipts.get(&log);
-            let excepted = receipt.is_some_and(|it| it.reason(seq).is_some() || it.stored.len <= seq);
+            let excepted =
+                receipt.is_some_and(|it| it.reason(seq).is_some() || it.stored.len <= seq);
             if (held.is_some() || excepted) && rewritten.exists([key])? {
                 continue;
             }

@@ -8,8 +8,8 @@ use lianxin_protocol::space::SpaceId;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use serde_json::{Map, Value};
 
-use super::numbers::numbered;
 use super::all_parts;
+use super::numbers::numbered;
 use crate::error::{Code, Error, Result};
 use crate::journal::aside;
 
@@ -32,7 +32,10 @@ pub fn find(connection: &Connection, id: &str) -> Result<i64> {
             let number = numbered(id);
             let rank = |row: &Listed| (row.held.is_some(), row.number != number);
             let best = found.iter().map(rank).min();
-            let found: Vec<_> = found.into_iter().filter(|row| Some(rank(row)) == best).collect();
+            let found: Vec<_> = found
+                .into_iter()
+                .filter(|row| Some(rank(row)) == best)
+                .collect();
             if found.len() > 1 {
                 let ids: Vec<_> = found.iter().map(|row| row.id.hyphenated()).collect();
                 let message = format!("records with this number: {}", ids.join(", "));

@@ -73,7 +73,9 @@ impl Rewrites {
     fn has(&self, change: &ChangeHash, device: &DeviceKey) -> bool {
         let from = (old_of(change), *device, i64::MIN);
         let mut found = self.0.range(from..);
-        found.next().is_some_and(|it| (it.0, it.1) == (from.0, from.1))
+        found
+            .next()
+            .is_some_and(|it| (it.0, it.1) == (from.0, from.1))
     }
 
     /// Writes them; what is shown of another record because of them is made anew where they are others than before.
@@ -96,7 +98,9 @@ impl Rewrites {
             now.entry((*old, *device)).or_insert(*hlc);
         }
         let now = now.into_iter();
-        let now: BTreeSet<_> = now.map(|((old, device), hlc)| (old, device, hlc, stands)).collect();
+        let now: BTreeSet<_> = now
+            .map(|((old, device), hlc)| (old, device, hlc, stands))
+            .collect();
         if before == now {
             return Ok(());
         }
@@ -143,7 +147,9 @@ fn superseded(gathered: &Gathered) -> Option<Superseded> {
     let (_, _, value) = puts
         .into_iter()
         .find(|(change, key, _)| *change == founder && *key == SUPERSEDES)?;
-    let Scalar::Str(text) = value else { return None };
+    let Scalar::Str(text) = value else {
+        return None;
+    };
     let carried = gathered.device_of(&founder)?;
     Some(Superseded {
         old: RecordId::parse(text)?,
@@ -205,6 +211,7 @@ pub(super) fn look(
     placed: &[Placed],
     beside: &[Aside],
 ) -> Result<()> {
+    // rule:rewrite-own-only
     if let Some(kept) = &gathered.kept {
         let again = standing(connection, &gathered.id, &kept.founder)?;
         gathered.again = again.map(|(_, id)| id);
@@ -237,7 +244,9 @@ pub(super) fn look(
         }
         group.clear();
     }
-    let changes = beside.iter().filter(|it| it.entry.header.kind == EntryKind::Change);
+    let changes = beside
+        .iter()
+        .filter(|it| it.entry.header.kind == EntryKind::Change);
     for it in changes {
         let written = again.has(&it.entry.header.digest, &it.author.device)?;
         gathered.lost += u64::from(!written);
@@ -253,7 +262,9 @@ pub(super) fn hand_on(connection: &Connection, from: i64, to: &RecordId) -> Resu
             "UPDATE OR IGNORE {table} SET record = ?2
              WHERE record = (SELECT record FROM records WHERE id = ?1)"
         );
-        connection.prepare_cached(&sql)?.execute(params![from, to.0])?;
+        connection
+            .prepare_cached(&sql)?
+            .execute(params![from, to.0])?;
     }
     Ok(())
 }
@@ -296,7 +307,9 @@ impl Plan {
     /// How much its first change writes again itself.
     fn links(&self) -> usize {
         let first = self.edits.first();
-        first.map_or(0, |(_, edit)| edit.fields.keys().filter(|key| is_link(key)).count())
+        first.map_or(0, |(_, edit)| {
+            edit.fields.keys().filter(|key| is_link(key)).count()
+        })
     }
 }
 
@@ -306,6 +319,7 @@ impl Plan {
 /// The store cannot be read.
 pub fn due(connection: &Connection, journal: &mut Journal) -> Result<Vec<i64>> {
     let me = journal.identity().key();
+    // rule:rewrite-by-author
     let member = journal.authority().members().get(&me);
     if member.is_none_or(|member| member.membership != Membership::Active) {
         return Ok(Vec::new());
@@ -370,7 +384,8 @@ pub fn carry_out(
     let count = edits.len();
     for (change, mut edit) in edits {
         let digits = Hex(&old_of(&change)).to_string();
-        edit.fields.insert(format!("{REWRITES}{digits}"), Some(Scalar::Bool(true)));
+        edit.fields
+            .insert(format!("{REWRITES}{digits}"), Some(Scalar::Bool(true)));
         follow(connection, journal, &mut edit)?;
         let author = Author {
             account: edit.by.clone(),
@@ -464,7 +479,9 @@ fn follow(connection: &Connection, journal: &Journal, edit: &mut Edit) -> Result
             None => None,
         };
         let value = match value {
-            Some(Scalar::Str(text)) if key != SUPERSEDES => Some(Scalar::Str(fresh(&text)?.unwrap_or(text))),
+            Some(Scalar::Str(text)) if key != SUPERSEDES => {
+                Some(Scalar::Str(fresh(&text)?.unwrap_or(text)))
+            }
             other => other,
         };
         fields.insert(renamed.unwrap_or(key), value);
@@ -481,7 +498,11 @@ fn plan(connection: &Connection, journal: &mut Journal, key: i64) -> Result<Opti
         .iter()
         .map(|it| (it.log, it.key, it.author.device, &it.entry));
     let all: Vec<_> = all
-        .chain(beside.iter().map(|it| (it.log, it.key, it.author.device, &it.entry)))
+        .chain(
+            beside
+                .iter()
+                .map(|it| (it.log, it.key, it.author.device, &it.entry)),
+        )
         .filter(|(.., entry)| entry.header.kind == EntryKind::Change)
         .collect();
     let lost = lost(connection, journal, (&gathered, &placed, &beside))?;
@@ -575,6 +596,7 @@ fn lost(
     {
         let change = entry.header.digest;
         authors.insert(change, device);
+        // rule:rewrite-once
         if device == me && (forked || bound) && !again.has(&change, &me)? {
             let entry = entry.clone();
             mine.insert((key, change), (Lost { log, key, entry }, forked));
@@ -589,7 +611,9 @@ fn lost(
             continue;
         }
         // It builds on what was lost: once all of that is written again, so is this.
-        let Some(change) = lost.change() else { continue };
+        let Some(change) = lost.change() else {
+            continue;
+        };
         let mut builds_on_lost = false;
         let mut ready = true;
         for dep in change.deps() {

@@ -219,16 +219,19 @@ fn record(written: &Written, who: &impl Fn(&str) -> String, lang: Lang) -> Recor
 fn change(wrote: &Wrote, kind: Option<&Kind>, who: String, lang: Lang) -> Change {
     let facts = wrote.fields.iter().filter(|(_, value)| !value.is_null());
     let facts = facts.map(|(key, value)| {
-        let (plain, item) = key.split_once('/').map_or((key.as_str(), None), |(set, item)| {
-            (set, Some(item))
-        });
+        let (plain, item) = key
+            .split_once('/')
+            .map_or((key.as_str(), None), |(set, item)| (set, Some(item)));
         let step = kind.into_iter().flat_map(|kind| &kind.transitions);
         let mut data = step.flat_map(|step| &step.data);
         let field = kind.and_then(|kind| kind.field(plain));
         let field = field.or_else(|| data.find(|field| field.key == plain));
         let label = field.map_or_else(|| plain.to_owned(), |it| lang.label(&it.label).to_owned());
         let item = item.map(|item| Value::from(vec![item]));
-        (label, shown::value(field, item.as_ref().unwrap_or(value), lang))
+        (
+            label,
+            shown::value(field, item.as_ref().unwrap_or(value), lang),
+        )
     });
     let step = |event: &String| {
         let step = kind.and_then(|kind| kind.transition(event));

@@ -305,7 +305,10 @@ fn build(
         why,
         places: places(connection, &gathered, &content, &page)?,
         waits_for: waits_for(journal, &gathered, lang),
-        editable: kind.is_some() && counts && content.waiting == 0 && save::may_edit(journal, &gathered),
+        editable: kind.is_some()
+            && counts
+            && content.waiting == 0
+            && save::may_edit(journal, &gathered),
         test_data: content.fields.get("test_data") == Some(&Value::Bool(true)),
         waiting: content.waiting,
         unreadable: !content.unreadable.is_empty(),
@@ -345,18 +348,21 @@ fn places(
 
 /// What a record waits for, each change by whoever wrote it or, where it is not here, by its digest.
 fn waits_for(journal: &Journal, gathered: &Gathered, lang: Lang) -> Vec<String> {
-    let waits = gathered.missing().iter().map(|(change, place)| match place {
-        Some(place) => {
-            let device = shown::device(journal.authority(), &place.device);
-            let with = [("device", device.into()), ("entry", (place.seq + 1).into())];
-            lang.say("record-waits-place", &with)
-        }
-        None => {
-            let [a, b, c, d, ..] = *change;
-            let digits = Hex(&[a, b, c, d]).to_string();
-            lang.say("record-waits-change", &[("text", digits.into())])
-        }
-    });
+    let waits = gathered
+        .missing()
+        .iter()
+        .map(|(change, place)| match place {
+            Some(place) => {
+                let device = shown::device(journal.authority(), &place.device);
+                let with = [("device", device.into()), ("entry", (place.seq + 1).into())];
+                lang.say("record-waits-place", &with)
+            }
+            None => {
+                let [a, b, c, d, ..] = *change;
+                let digits = Hex(&[a, b, c, d]).to_string();
+                lang.say("record-waits-change", &[("text", digits.into())])
+            }
+        });
     waits.collect()
 }
 

@@ -258,6 +258,9 @@ mod tests {
             Some("permission")
         );
         // Also where the hub has all that is here.
-        assert_eq!(cause(Reached::Received, Some(Reason::Waiting)), Some("waiting"));
+        assert_eq!(
+            cause(Reached::Received, Some(Reason::Waiting)),
+            Some("waiting")
+        );
     }
 }

@@ -23,8 +23,8 @@ use automerge::{
 use super::gate::Node;
 use super::ops::{Object, OpId};
 use super::{
-    AT, ActorId, BY, ChangeHash, Document, EVENT, EVENTS, Edit, FIELDS, GuardedChange, KIND, NewEvent,
-    Scalar,
+    AT, ActorId, BY, ChangeHash, Document, EVENT, EVENTS, Edit, FIELDS, GuardedChange, KIND,
+    NewEvent, Scalar,
 };
 
 /// The present state of a record.
@@ -236,8 +236,7 @@ pub fn retold(change: &GuardedChange, founding: &GuardedChange) -> Option<Edit> 
             (object, value) if object == fields => {
                 // What it deletes beside putting a value is the conflict that it settles.
                 let kept = edit.fields.get(&op.key).cloned().flatten();
-                edit.fields
-                    .insert(op.key.clone(), value.cloned().or(kept));
+                edit.fields.insert(op.key.clone(), value.cloned().or(kept));
             }
             (Object::Root, Some(Scalar::Str(text))) if op.key == BY => edit.by.clone_from(text),
             (Object::Root, Some(Scalar::Str(text))) if op.key == KIND => {
@@ -262,7 +261,11 @@ pub fn retold(change: &GuardedChange, founding: &GuardedChange) -> Option<Edit> 
         }
     }
     if edit.by.is_empty() {
-        edit.by = told.values().map(|(by, _)| by.clone()).next().unwrap_or_default();
+        edit.by = told
+            .values()
+            .map(|(by, _)| by.clone())
+            .next()
+            .unwrap_or_default();
     }
     edit.events = told.into_values().map(|(_, event)| event).collect();
     Some(edit)
