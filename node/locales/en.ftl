@@ -215,7 +215,6 @@ quarantine-how = All of this is kept; it does not count and is in no figure. Bel
 quarantine-none = Nothing to decide
 quarantine-none-how = Nothing waits for anybody's decision.
 quarantine-device = Written by
-quarantine-reason = Why it does not count
 quarantine-place = Place in the log
 quarantine-places = { $log }, { $from } to { $to }
 quarantine-records = Records

@@ -229,7 +229,6 @@ quarantine-how = 这些内容都保存着，只是没有被采用，也不进统
 quarantine-none = 没有要处理的
 quarantine-none-how = 没有等人决定的内容。
 quarantine-device = 写下它的电脑
-quarantine-reason = 没有采用的原因
 quarantine-place = 在日志中的位置
 quarantine-places = { $log } 第 { $from }–{ $to } 条
 quarantine-records = 记录

@@ -270,7 +270,9 @@ fn gather(connection: &Connection, entries: &mut impl Entries, key: i64) -> Resu
     let placed = in_place(connection, entries, key)?;
     let all_count = placed.iter().all(|it| it.withheld.is_none());
     let mut gathered = assemble(record, founded, false, placed, parts(connection, key)?);
-    let beside = aside(connection, key, &id)?;
+    let mut beside = aside(connection, key, &id)?;
+    // From elsewhere anybody can name it.
+    beside.retain(|it| it.author.space == space);
     if gathered.document.is_empty() {
         let placed = in_place(connection, entries, key)?;
         let kept = kept(&gathered, connection, placed, &beside, founded)?;

@@ -10,7 +10,7 @@
 //! Rejected: a savepoint for each job. Work plans before it writes, so a refused job has written
 //! nothing; what fails while writing fails the whole transaction, which is what a failing disk is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -181,14 +181,17 @@ impl Writer {
             }
         }
         self.merge(&mut merged, &mut all, &mut progress)?;
-        for key in rewrite::due(&self.connection, &mut self.journal)? {
-            let now = self.journal.wall.now_ms();
-            let done = self.transact(now, |journal, connection| {
-                rewrite::carry_out(connection, journal, key, now)
-            });
-            match done {
-                Ok((_, moved)) => all.join(moved),
-                Err(error) => rewrite::failed(error)?,
+        let mut seen = BTreeSet::new();
+        while let Some(due) = rewrite::due(&self.connection, &mut self.journal, &mut seen)? {
+            for key in due {
+                let now = self.journal.wall.now_ms();
+                let done = self.transact(now, |journal, connection| {
+                    rewrite::carry_out(connection, journal, key, now)
+                });
+                match done {
+                    Ok((_, moved)) => all.join(moved),
+                    Err(error) => rewrite::failed(error)?,
+                }
             }
             // What was written again is shown otherwise.
             self.merge(&mut merged, &mut all, &mut progress)?;

@@ -1560,6 +1560,12 @@ fn as_newer(frame: &[u8]) -> Vec<Vec<u8>> {
     }
 }
 
+/// What takes from a store what version 3 of its schema has more than version 2.
+pub const BACK_TO_SCHEMA_2: &str = "DROP TABLE aside; DROP TABLE rewrites; DROP TABLE rewritten;
+    DROP INDEX records_held; DROP INDEX records_lost;
+    ALTER TABLE records DROP COLUMN held; ALTER TABLE records DROP COLUMN lost;
+    ALTER TABLE records DROP COLUMN again; PRAGMA user_version = 2;";
+
 /// An order that adds site `EMn`.
 #[must_use]
 pub fn site(n: u8) -> Order {

@@ -6,9 +6,10 @@ use std::ops::Range;
 
 use lianxin_protocol::authority::{Order, Reason};
 use lianxin_protocol::hash::Hex;
+use lianxin_protocol::identity::DeviceKey;
 use lianxin_protocol::log::{Author, EntryKind, LogId, Position, RecordId};
 use lianxin_protocol::space::Space;
-use rusqlite::Connection;
+use rusqlite::{Connection, params};
 
 use super::segments::entry_key;
 use super::{Journal, withheld};
@@ -99,10 +100,10 @@ impl Journal {
                 let changes = entries
                     .iter()
                     .filter(|it| it.header.kind == EntryKind::Change);
-                let records: BTreeSet<_> = changes.map(|it| it.header.record).collect();
+                let records: BTreeSet<_> = changes.clone().map(|it| it.header.record).collect();
                 let mut superseded = !records.is_empty();
-                for record in &records {
-                    superseded &= !is_lost(connection, record)?;
+                for change in changes {
+                    superseded &= is_again(connection, &change.header.digest, &author.device)?;
                 }
                 all.push(HeldBack {
                     branch: true,
@@ -180,11 +181,12 @@ fn is_rewritten(connection: &Connection, log: i64, range: &Range<u64>) -> Result
     Ok(all > 0 && all == again)
 }
 
-/// Whether a fork took something of a record that nobody has written again.
-fn is_lost(connection: &Connection, record: &RecordId) -> Result<bool> {
-    let mut statement =
-        connection.prepare_cached("SELECT 1 FROM records WHERE record = ?1 AND lost > 0")?;
-    Ok(statement.exists([record.0])?)
+/// Whether the device that wrote a change has written it again in a record that stands.
+fn is_again(connection: &Connection, change: &[u8; 32], device: &DeviceKey) -> Result<bool> {
+    let old: Option<&[u8; 16]> = change.first_chunk();
+    let mut statement = connection
+        .prepare_cached("SELECT 1 FROM rewrites WHERE old = ?1 AND device = ?2 AND stands")?;
+    Ok(statement.exists(params![old, device.0])?)
 }
 
 fn records_in(connection: &Connection, log: i64, range: &Range<u64>) -> Result<BTreeSet<RecordId>> {

@@ -42,6 +42,9 @@ pub(super) const FORMER_NUMBER: &str = "former_number";
 /// A record's id, or the beginning of a change's digest.
 type Old = [u8; 16];
 
+/// Records that are looked at in one go: a save waits no longer than that takes.
+const DUE_MAX: usize = 128;
+
 fn old_of(change: &ChangeHash) -> Old {
     change.first_chunk().copied().unwrap_or_default()
 }
@@ -53,7 +56,11 @@ pub(super) fn is_link(key: &str) -> bool {
 
 /// What the counting changes of a record write again: whose device says so, and when by its hybrid clock.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Rewrites(BTreeSet<(Old, DeviceKey, i64)>);
+pub(super) struct Rewrites {
+    links: BTreeSet<(Old, DeviceKey, i64)>,
+    /// The record that it takes the place of.
+    supersedes: Option<Old>,
+}
 
 impl Rewrites {
     /// Those of a record.
@@ -66,13 +73,17 @@ impl Rewrites {
             all.extend(links.map(|(old, carried)| (old, carried.device, stored(carried.hlc))));
         }
         let record = superseded(gathered);
+        let supersedes = record.as_ref().map(|it| it.old.0);
         all.extend(record.map(|it| (it.old.0, it.device, it.hlc)));
-        Self(all)
+        Self {
+            links: all,
+            supersedes,
+        }
     }
 
     fn has(&self, change: &ChangeHash, device: &DeviceKey) -> bool {
         let from = (old_of(change), *device, i64::MIN);
-        let mut found = self.0.range(from..);
+        let mut found = self.links.range(from..);
         found
             .next()
             .is_some_and(|it| (it.0, it.1) == (from.0, from.1))
@@ -93,7 +104,7 @@ impl Rewrites {
         })?;
         let before = rows.collect::<Result<BTreeSet<(Old, DeviceKey, i64, bool)>, _>>()?;
         let mut now = BTreeMap::new();
-        for (old, device, hlc) in &self.0 {
+        for (old, device, hlc) in &self.links {
             // The earliest change that says so.
             now.entry((*old, *device)).or_insert(*hlc);
         }
@@ -118,7 +129,9 @@ impl Rewrites {
              UNION SELECT record FROM rewrites WHERE old = ?1",
         )?;
         let mut again = BTreeSet::new();
-        for (old, ..) in before.union(&now) {
+        // Who adds one link has one record merged again, however many he had added before.
+        let changed = before.symmetric_difference(&now).map(|(old, ..)| *old);
+        for old in changed.chain(self.supersedes).collect::<BTreeSet<_>>() {
             let keys = others.query_map([old], |row| row.get(0))?;
             again.extend(keys.collect::<Result<Vec<i64>, _>>()?);
         }
@@ -228,7 +241,7 @@ pub(super) fn look(
     }
     let again = Again::of(gathered, connection);
     let mut group: Vec<(LogId, i64)> = Vec::new();
-    for it in placed {
+    for it in placed.iter().filter(|it| it.author.space == gathered.space) {
         group.retain(|(log, _)| *log == it.log);
         group.push((it.log, it.key));
         if it.entry.header.kind != EntryKind::Change {
@@ -313,44 +326,61 @@ impl Plan {
     }
 }
 
-/// Records of which this device has something to write again: nothing, unless it is in good standing. Oldest first.
+/// Records of which this device has something to write again, if it is in good standing: those among some that were not
+/// looked at before, which are noted. Nothing once all were.
 ///
 /// # Errors
 /// The store cannot be read.
-pub fn due(connection: &Connection, journal: &mut Journal) -> Result<Vec<i64>> {
+pub fn due(
+    connection: &Connection,
+    journal: &mut Journal,
+    looked_at: &mut BTreeSet<i64>,
+) -> Result<Option<Vec<i64>>> {
     let me = journal.identity().key();
     // rule:rewrite-by-author
     let member = journal.authority().members().get(&me);
     if member.is_none_or(|member| member.membership != Membership::Active) {
-        return Ok(Vec::new());
+        return Ok(None);
     }
     let mut found = BTreeSet::new();
     let own = journal.logs.values().filter(|log| log.author.device == me);
     for log in own {
         let range = (log.key << 40, (log.key + 1) << 40);
         let mut statement = connection.prepare_cached(
-            "SELECT records.record, records.id FROM records WHERE lost > 0 AND (
+            "SELECT json_extract(facts, '$.supersedes') IS NULL, records.record, records.id
+             FROM records WHERE lost > 0 AND (
                  EXISTS (SELECT 1 FROM aside WHERE aside.record = records.id AND aside.log = ?1)
                  OR EXISTS (SELECT 1 FROM touches WHERE touches.record = records.id
                      AND entry >= ?2 AND entry < ?3))
-             UNION SELECT records.record, records.id FROM held JOIN records ON records.id = held.record
-                 WHERE held.entry >= ?2 AND held.entry < ?3
+             UNION SELECT 1, records.record, records.id FROM held
+                 JOIN records ON records.id = held.record WHERE held.entry >= ?2 AND held.entry < ?3
                      AND held.entry NOT IN (SELECT entry FROM rewritten)",
         )?;
         let rows = statement.query_map(params![log.key, range.0, range.1], |row| {
-            Ok((row.get::<_, [u8; 16]>(0)?, row.get::<_, i64>(1)?))
+            Ok((
+                row.get::<_, bool>(0)?,
+                row.get::<_, [u8; 16]>(1)?,
+                row.get::<_, i64>(2)?,
+            ))
         })?;
         found.extend(rows.collect::<Result<Vec<_>, _>>()?);
     }
+    // Of what was written again before and is lost once more, the last carries all that was before it: those first.
+    let found = found.into_iter().map(|(_, _, key)| key);
+    let found = found.filter(|key| !looked_at.contains(key)).take(DUE_MAX);
+    let found: Vec<_> = found.collect();
+    if found.is_empty() {
+        return Ok(None);
+    }
     let mut due = Vec::new();
-    for (_, key) in found {
+    for key in found {
+        looked_at.insert(key);
         if let Some(plan) = plan(connection, journal, key)? {
             due.push((plan.links(), key));
         }
     }
-    // Of what was written again before and is lost once more, the last carries all that was before it.
     due.sort_by_key(|(links, _)| std::cmp::Reverse(*links));
-    Ok(due.into_iter().map(|(_, key)| key).collect())
+    Ok(Some(due.into_iter().map(|(_, key)| key).collect()))
 }
 
 /// Writes again what this device lost of a record that [`due`] named.
@@ -487,6 +517,17 @@ fn follow(connection: &Connection, journal: &Journal, edit: &mut Edit) -> Result
         fields.insert(renamed.unwrap_or(key), value);
     }
     edit.fields = fields;
+    for value in edit
+        .events
+        .iter_mut()
+        .flat_map(|event| event.data.values_mut())
+    {
+        if let Scalar::Str(text) = value
+            && let Some(id) = fresh(text)?
+        {
+            *text = id;
+        }
+    }
     Ok(())
 }
 

@@ -30,7 +30,7 @@ use crate::clock;
 use crate::drafts::Typed;
 use crate::error::{Code, Error, Result};
 use crate::journal::Journal;
-use crate::records::delivery::{self, Coverage};
+use crate::records::delivery::{self, Coverage, State as Reached};
 use crate::records::save;
 use crate::records::{self, Content, Gathered, acts_for, gather_written};
 use crate::requests;
@@ -224,15 +224,7 @@ fn build(
     let (reached, held) = coverage.judged(connection, key)?;
     let (state, status) = delivery::shown(reached, &content.kind, &content.status);
     let who = Who(accounts::names(connection)?);
-    let mut proofs = Vec::new();
-    for receipt in coverage.of_record(connection, key)? {
-        proofs.push(Proof {
-            log: receipt.log.to_string().chars().take(12).collect(),
-            stored: receipt.stored.len,
-            judged: receipt.judged_len,
-            at: shown::moment(receipt.received_at_ms, lang),
-        });
-    }
+    let proofs = proofs(connection, &coverage, key, lang)?;
     let steps = steps(connection, journal, (&content, kind), &who, lang);
     let changes = changes(journal, gathered.written(), kind, &who, lang);
     let member = journal.authority().members().get(&journal.identity().key());
@@ -279,13 +271,7 @@ fn build(
             |it| lang.label(&it.label).to_owned(),
         ),
         status: shown::status(kind, &status, lang),
-        state: match gathered.again() {
-            None => Shown::of(state, lang),
-            Some(_) => Shown {
-                means: page.t("row-again-means"),
-                ..Shown::of(state, lang)
-            },
-        },
+        state: standing(state, &gathered, lang),
         tab: view.tab(),
         note: view.note(),
         recorded: row
@@ -315,6 +301,35 @@ fn build(
         title,
         page,
     })
+}
+
+/// How far it has come; of a record that another stands for, it says so.
+fn standing(state: Reached, gathered: &Gathered, lang: Lang) -> Shown {
+    let shown = Shown::of(state, lang);
+    match gathered.again() {
+        None => shown,
+        Some(_) => Shown {
+            means: lang.say("row-again-means", &[]),
+            ..shown
+        },
+    }
+}
+
+/// The receipts that cover it.
+fn proofs(
+    connection: &Connection,
+    coverage: &Coverage,
+    key: i64,
+    lang: Lang,
+) -> Result<Vec<Proof>> {
+    let receipts = coverage.of_record(connection, key)?.into_iter();
+    let proofs = receipts.map(|receipt| Proof {
+        log: receipt.log.to_string().chars().take(12).collect(),
+        stored: receipt.stored.len,
+        judged: receipt.judged_len,
+        at: shown::moment(receipt.received_at_ms, lang),
+    });
+    Ok(proofs.collect())
 }
 
 /// What stands in whose place, with addresses.
