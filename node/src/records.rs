@@ -39,7 +39,7 @@ use crate::journal::{Aside, Journal, aside, exceptions};
 
 pub use content::{ConflictValue, Conflicts, Content, NEWER_ENTRIES, ShownEvent};
 pub use numbers::is_numbered;
-use query::stands_for;
+pub(crate) use query::stands_for;
 pub use query::{
     Filter, Listed, called, count, find, list, named, peer_seen, peers, queue, referring, rows,
     tally, with_number,

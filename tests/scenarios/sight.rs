@@ -398,9 +398,9 @@ fn a_retry_and_a_number_lead_to_what_was_written_again() -> Result<()> {
     let (retried, renumbered) = world.record(A, "opinion", opinion)?;
     ensure!(retried == new, "a retry recorded it again");
     // The slip that was printed for the first leads to what stands now.
-    let record = RecordId::parse(&new).context("no id")?;
-    let fits = world.transact(A, |_, connection| slips::fits(connection, &record, &code))?;
-    ensure!(fits, "the code on the slip is worth nothing");
+    let asked = world.transact(A, |_, connection| slips::asked(connection, &number, &code))?;
+    let asked = asked.context("the code on the slip is worth nothing")?;
+    ensure!(asked.id.hyphenated() == new, "{asked:?}");
     for node in [HUB, A] {
         let shown = world.show(node, &new)?;
         ensure!(

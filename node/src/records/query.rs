@@ -70,7 +70,7 @@ pub fn with_number(connection: &Connection, text: &str) -> Result<Vec<i64>> {
 }
 
 /// The number in this store of a record that counts: this one, or the one that was written in its place.
-pub(super) fn stands_for(connection: &Connection, mut id: RecordId) -> Result<Option<i64>> {
+pub(crate) fn stands_for(connection: &Connection, mut id: RecordId) -> Result<Option<i64>> {
     /// How often one record is written again.
     const MOST: u32 = 16;
     let mut statement = connection

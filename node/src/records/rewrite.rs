@@ -267,18 +267,13 @@ pub(super) fn look(
     Ok(())
 }
 
-/// What was given to people under a record's id leads on to the one that stands in its place: a retry of its submission,
-/// and the codes on its slips.
+/// A retry of a record's submission leads on to the record that stands in its place.
 pub(super) fn hand_on(connection: &Connection, from: i64, to: &RecordId) -> Result<()> {
-    for table in ["submissions", "query_codes"] {
-        let sql = format!(
-            "UPDATE OR IGNORE {table} SET record = ?2
-             WHERE record = (SELECT record FROM records WHERE id = ?1)"
-        );
-        connection
-            .prepare_cached(&sql)?
-            .execute(params![from, to.0])?;
-    }
+    let mut statement = connection.prepare_cached(
+        "UPDATE submissions SET record = ?2
+         WHERE record = (SELECT record FROM records WHERE id = ?1)",
+    )?;
+    statement.execute(params![from, to.0])?;
     Ok(())
 }
 
