@@ -803,3 +803,49 @@ fn a_store_of_the_version_before_shows_what_it_had_hidden() -> Result<()> {
     ensure!(world.records(HUB)? == before);
     world.sound(HUB)
 }
+
+#[test]
+fn where_a_change_is_missing_a_record_is_not_called_merged_although_the_hub_has_it_all()
+-> Result<()> {
+    const C: usize = 3;
+    let mut world = World::with_stations(1, 3)?;
+    let (id, ..) = world.add(A, "一")?;
+    world.heal()?;
+    ensure!(text(&world.show(C, &id)?, "state") == "merged");
+    for (node, count) in [(A, 7), (B, 8)] {
+        world
+            .set(node, &id, json!({ "people_count": count }))?
+            .context("not set")?;
+        for _ in 0..2 {
+            for node in [A, B] {
+                world.link(node, HUB, Wire::GOOD)?;
+            }
+            world.run()?;
+            world.unlink_all();
+        }
+    }
+    // Of the two edits the third station hears the later, and that the hub has judged it.
+    bring(&mut world, B, C)?;
+    let device = world.node(B)?.key;
+    for log in world.logs_of(HUB, &device)?.into_keys() {
+        let writer = world.writer(HUB)?;
+        let receipt = writer.read(|journal, connection| journal.receipt(connection, &log))?;
+        let receipt = receipt.context("no receipt")?;
+        let kept = world.transact(C, |journal, connection| {
+            journal.take_receipt(connection, &receipt)
+        })?;
+        ensure!(kept, "the receipt was not kept");
+    }
+    let shown = world.show(C, &id)?;
+    ensure!(text(&shown, "held") == "waiting", "{shown}");
+    ensure!(text(&shown, "state") == "received", "{shown}");
+    ensure!(
+        shown
+            .pointer("/waits_for/0/change")
+            .is_some_and(Value::is_string),
+        "{shown}"
+    );
+    world.heal()?;
+    ensure!(text(&world.show(C, &id)?, "state") == "merged");
+    Ok(())
+}
