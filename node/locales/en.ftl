@@ -90,6 +90,12 @@ cause-quota-action = Go on recording; it is sent again with tomorrow's first rec
 cause-refused = Refused by the hub
 cause-refused-effect = The hub has it, but does not count it.
 cause-refused-action = Tell the hub the number; they look and decide.
+cause-forked = Two versions
+cause-forked-effect = The computer's data went back in time and went on from there; this branch of its records does not count.
+cause-forked-action = Nothing is gone. The computer that wrote it writes it again by itself once it reaches the hub.
+cause-waiting = Waits for an earlier change
+cause-waiting-effect = A change that it builds on has not arrived; until then the earlier content is shown.
+cause-waiting-action = It completes itself when the computer that wrote that change has synced; if it never does, tell the hub.
 cause-attachments = Waiting for attachments
 cause-attachments-effect = The text has arrived, attachments are on their way.
 cause-attachments-action = Stay online; they go on by themselves.
@@ -193,6 +199,56 @@ request-open = Asked of the hub, not answered yet:
 request-refused = The hub has refused:
 record-handling = Handling
 record-waiting = { $count } changes have not arrived yet; they are shown when they have.
+record-waits-place = Waits for change { $entry } of { $device }, which does not count.
+record-waits-change = Waits for change { $text }, which has not arrived.
+record-again = This record does not count. { $text } was written in its place.
+record-stands = This record was written again: the computer that wrote it went back in time, and the former one does not count.
+record-stands-renumbered = This record was written again: another record has its former number { $text }, so it has a new one.
+record-other = See that one
+row-again = Written again
+row-again-means = All of it is kept. This one does not count; another stands in its place.
+
+## Held back
+
+quarantine = What does not count
+quarantine-how = All of this is kept; it does not count and is in no figure. Below is who wrote it, and why.
+quarantine-none = Nothing to decide
+quarantine-none-how = Nothing waits for anybody's decision.
+quarantine-device = Written by
+quarantine-place = Place in the log
+quarantine-places = { $log }, { $from } to { $to }
+quarantine-records = Records
+quarantine-count = { $count ->
+    [one] { $count } record
+   *[other] { $count } records
+}
+quarantine-lost = A branch that lost
+quarantine-look = Look
+quarantine-again = Written again by itself
+quarantine-again-how = The computers that wrote these have written them again; nothing has to be done. The title leads to the record in its place, the first number to the one that does not count.
+quarantine-wrote = What was written
+quarantine-steps = Steps
+quarantine-unknown = The beginning of this record is not here, only a later change.
+quarantine-next = What happens next
+quarantine-next-forked = The computer that wrote it writes it again by itself once it reaches the hub; nothing has to be done. If that computer is gone, record it anew from what stands here.
+quarantine-next-guard = These changes are malformed and cannot be let count. Record anew what is worth keeping, and tell whoever looks after the computers.
+quarantine-next-elsewhere = The hub's computer looks at it and decides whether it counts; every computer follows by itself.
+quarantine-next-adopt = If it is genuine and this computer had to write it, let it count: it stands in lists and figures at once, and on every computer after the next sync. The reason is noted in these records' way. It cannot be taken back.
+quarantine-next-done = The computer that wrote it has written it again; nothing has to be done.
+quarantine-why = Why it shall count
+quarantine-why-how = For example: checked with the work station; done before the computer was revoked.
+quarantine-adopt = Let it count
+quarantine-adopted = It counts now.
+quarantine-note = Let count again: { $text }
+held-note = { $count ->
+    [one] One record has content that does not count. Please look at it.
+   *[other] { $count } records have content that does not count. Please look at them.
+}
+held-look = Look
+rewritten-note = { $count ->
+    [one] This computer's data went back in time: one record that did not count was written again by itself.
+   *[other] This computer's data went back in time: { $count } records that did not count were written again by themselves.
+}
 tab-content = Content
 tab-way = Way
 tab-history = History

@@ -331,6 +331,9 @@ enum Record {
         /// Status
         #[arg(long)]
         status: Option<String>,
+        /// How far they have come: saved, sending, received, merged, answered, refused, quarantined
+        #[arg(long)]
+        state: Option<String>,
         /// Text in number, title or any text
         #[arg(long)]
         search: Option<String>,
@@ -639,12 +642,14 @@ fn command_of(verb: Verb, data: &Path, account: Option<String>) -> Result<Comman
         Verb::Record(Record::List {
             kind,
             status,
+            state,
             search,
             limit,
             after,
         }) => Command::RecordList {
             kind,
             status,
+            state,
             search,
             limit,
             after,

@@ -24,6 +24,7 @@ use crate::accounts;
 use crate::clock;
 use crate::error::{Code, Error, Result};
 use crate::journal::Journal;
+use crate::records::delivery::State;
 use crate::records::save::Author;
 use crate::records::{self, Filter};
 use crate::reply::{Reply, with_schema};
@@ -135,6 +136,8 @@ pub enum Command {
     RecordList {
         kind: Option<String>,
         status: Option<String>,
+        #[serde(default)]
+        state: Option<String>,
         search: Option<String>,
         limit: Option<usize>,
         after: Option<String>,
@@ -300,20 +303,21 @@ impl Command {
             Self::RecordList {
                 kind,
                 status,
+                state,
                 search,
                 limit,
                 after,
             } => {
+                let state = state.as_deref().map(reached).transpose()?;
                 let filter = Filter {
                     kind,
                     status,
                     search,
                     limit: list_limit(limit),
                     after: after.as_deref().map(cursor).transpose()?,
-                    conflicts: None,
-                    whole: false,
+                    ..Filter::default()
                 };
-                record_list(journal, connection, &filter)
+                record_list(journal, connection, filter, state)
             }
             Self::RecordShow { id } => {
                 let key = records::find(connection, &id)?;
@@ -342,6 +346,15 @@ impl Command {
 /// Rows of a list that are given when so many are asked for.
 fn list_limit(asked: Option<usize>) -> usize {
     asked.unwrap_or(LIST_DEFAULT).clamp(1, LIST_MAX)
+}
+
+/// How far the records of a list have come.
+fn reached(word: &str) -> Result<State> {
+    let state = State::ALL.into_iter().find(|state| state.word() == word);
+    state.ok_or_else(|| {
+        let known = State::ALL.map(State::word).join(", ");
+        Error::new(Code::Usage, format!("--state takes one of: {known}"))
+    })
 }
 
 /// Where a list goes on.

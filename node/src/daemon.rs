@@ -1,5 +1,6 @@
 //! One running node: writer, merger, network and their lifetimes, from start to graceful stop.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
@@ -15,7 +16,7 @@ use crate::changes::Changes;
 use crate::clock::{self, Monotonic};
 use crate::command;
 use crate::error::{Code, Error, Kind, Result};
-use crate::records::{self, Projection, Reader};
+use crate::records::{self, Projection, Reader, rewrite};
 use crate::reply::{Reply, with_schema};
 use crate::requests;
 use crate::setup;
@@ -396,9 +397,31 @@ impl Merger {
         }
     }
 
-    /// At the hub: carries out what operators' PCs have asked for, each in a transaction that its failure
-    /// takes back alone.
+    /// Writes again what a fork took of this device's, each record in a transaction of its own.
+    fn write_again(&self) -> Result<()> {
+        let mut seen = BTreeSet::new();
+        loop {
+            let (due, looked_at) = self.writer.after_wait(move |journal, connection| {
+                let due = rewrite::due(connection, journal, &mut seen)?;
+                Ok((due, seen))
+            })?;
+            seen = looked_at;
+            let Some(due) = due else { return Ok(()) };
+            for key in due {
+                let done = self.writer.write_wait(move |journal, connection| {
+                    rewrite::carry_out(connection, journal, key, clock::now_ms())
+                });
+                if let Err(error) = done {
+                    rewrite::failed(error)?;
+                }
+            }
+        }
+    }
+
+    /// Writes again what a fork took of this device's, and, at the hub, carries out what operators' PCs have asked for,
+    /// each in a transaction that its failure takes back alone.
     fn carry_out(&self) -> Result<()> {
+        self.write_again()?;
         let due = self
             .writer
             .after_wait(|journal, connection| requests::due(connection, journal))?;

@@ -163,6 +163,8 @@ codes! {
     RecordFull = "LX-3012", Refused, "save it in smaller pieces";
     /// Nothing is held back under this name.
     NotHeld = "LX-3016", Usage, "`lianxin quarantine list` shows what is held back";
+    /// What is held back and stands elsewhere already.
+    Superseded = "LX-3020", Refused, "nothing has to be done: `lianxin record show` names the record that stands in its place";
     /// What is held back and cannot be let count.
     NotAdopted = "LX-3015", Refused, "look at it with `lianxin quarantine show`, and record anew what is worth keeping";
     /// Words that stay as they were registered.

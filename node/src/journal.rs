@@ -52,8 +52,8 @@ use crate::error::{Code, Error, Result};
 use crate::store;
 
 pub use archive::Page;
-pub(crate) use forks::Frozen;
 pub use forks::Proven;
+pub(crate) use forks::{Aside, Frozen, aside};
 pub use ingest::Ingested;
 use offered::{Found, Mark, Offered, Seal};
 pub use quarantine::HeldBack;
@@ -445,6 +445,18 @@ impl Journal {
     fn logs_of(&self, space: &SpaceId) -> impl Iterator<Item = (&LogId, &Log)> {
         let ids = self.by_space.get(space).into_iter().flatten();
         ids.filter_map(|id| self.logs.get_key_value(id))
+    }
+
+    /// What a record is shown as depends on another that has changed: it is merged again.
+    pub(crate) fn merge_again(&mut self, connection: &Connection, record: i64) -> Result<()> {
+        connection
+            .prepare_cached("UPDATE records SET version = version + 1 WHERE id = ?1")?
+            .execute([record])?;
+        connection
+            .prepare_cached("INSERT OR IGNORE INTO stale (record) VALUES (?1)")?
+            .execute([record])?;
+        self.moved.stale = true;
+        Ok(())
     }
 
     /// Notes that something which pages show has changed.
@@ -1120,7 +1132,25 @@ fn touch(
     space: &SpaceId,
 ) -> Result<i64> {
     let (_, seq) = segments::split_key(key);
-    let founded = record.is_founded_at(log, seq);
+    let id = row_of(connection, record, space, record.is_founded_at(log, seq))?;
+    let mut statement = connection
+        .prepare_cached("INSERT OR IGNORE INTO touches (entry, record) VALUES (?1, ?2)")?;
+    if statement.execute(params![key, id])? == 0 {
+        connection
+            .prepare_cached("UPDATE records SET version = version - 1 WHERE id = ?1")?
+            .execute([id])?;
+    }
+    Ok(id)
+}
+
+/// The number in this store of a record that an entry of a space speaks of. Its row is made if there is none, and its
+/// version moves. `founded` says that the entry stands where the record was founded.
+fn row_of(
+    connection: &Connection,
+    record: &RecordId,
+    space: &SpaceId,
+    founded: bool,
+) -> Result<i64> {
     // Whoever named the id before its founder came may stand in another space.
     let mut statement = connection.prepare_cached(
         "INSERT INTO records (record, space, founded, version) VALUES (?1, ?2, ?3, 1)
@@ -1130,15 +1160,7 @@ fn touch(
          RETURNING id",
     )?;
     let row = params![record.0, space.0, founded];
-    let id: i64 = statement.query_row(row, |row| row.get(0))?;
-    let mut statement = connection
-        .prepare_cached("INSERT OR IGNORE INTO touches (entry, record) VALUES (?1, ?2)")?;
-    if statement.execute(params![key, id])? == 0 {
-        connection
-            .prepare_cached("UPDATE records SET version = version - 1 WHERE id = ?1")?
-            .execute([id])?;
-    }
-    Ok(id)
+    Ok(statement.query_row(row, |row| row.get(0))?)
 }
 
 fn mark_stale(connection: &Connection, log: i64, range: &Range<u64>) -> Result<()> {

@@ -2,14 +2,19 @@
 //!
 //! A row holds what lists, filters and figures need; everything else of a record is rebuilt from its
 //! changes when it is looked at, which takes a tenth of a millisecond. No document is stored: what is
-//! derived cannot disagree with the log. A projection is a pure function of (entries that count, parts,
-//! authority, catalogue); `lianxin reproject` makes identical rows from the same logs.
+//! derived cannot disagree with the log. A projection is a pure function of (entries, parts, authority, catalogue);
+//! `lianxin reproject` makes identical rows from the same logs.
+//!
+//! Nothing is hidden: a record whose founding change does not count has a row as well, made from what was written of it
+//! all the same, with the reason. It stands in lists and is found; it is in no figure, no queue and no digest.
 
 mod content;
 pub mod delivery;
 mod numbers;
 mod query;
+pub mod rewrite;
 pub mod save;
+mod written;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,14 +35,17 @@ use serde_json::{Value, json};
 use crate::clock;
 use crate::error::{Code, Error, Result};
 use crate::journal::segments::{Segments, split_key};
-use crate::journal::{Journal, exceptions};
+use crate::journal::{Aside, Journal, aside, exceptions};
 
 pub use content::{ConflictValue, Conflicts, Content, NEWER_ENTRIES, ShownEvent};
 pub use numbers::is_numbered;
+pub(crate) use query::stands_for;
 pub use query::{
     Filter, Listed, called, count, find, list, named, peer_seen, peers, queue, referring, rows,
     tally, with_number,
 };
+use rewrite::{Rewrites, SUPERSEDES};
+pub use written::{Written, Wrote, held_count, written, written_again};
 
 /// What a device may do in a record's workflow, by its role.
 #[must_use]
@@ -61,6 +69,30 @@ struct Carried {
     device: DeviceKey,
     actor: ActorId,
     hlc: u64,
+    /// Why it does not count by rights, cuts and forks.
+    withheld: Option<Reason>,
+}
+
+/// Where a change stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Whose log.
+    pub device: DeviceKey,
+    /// The log.
+    pub log: LogId,
+    /// The place in it, from 0.
+    pub seq: u64,
+}
+
+/// What was written of a record of which nothing counts at present.
+#[derive(Debug)]
+struct Kept {
+    /// Why its founding change does not count.
+    reason: Reason,
+    /// Gathered from all that was written. None: it is what counts, and another record stands in its place.
+    written: Option<Gathered>,
+    /// Who founded it.
+    founder: DeviceKey,
 }
 
 /// Everything that is known of one record.
@@ -78,8 +110,17 @@ pub struct Gathered {
     changes: Vec<Carried>,
     /// Entries that the gate does not let count, and why; those without rights are not among them.
     held: BTreeMap<i64, Reason>,
-    /// Changes that are not here and that others build on.
-    missing: BTreeSet<ChangeHash>,
+    /// Changes that do not count here and that others build on, with where they stand if they are kept beside what is
+    /// in place.
+    missing: BTreeMap<ChangeHash, Option<Place>>,
+    /// Set where nothing counts, or nothing that stands in figures.
+    kept: Option<Box<Kept>>,
+    /// The record that its founder has written in its place.
+    again: Option<RecordId>,
+    /// Changes that a fork took and that nobody has written again.
+    lost: u64,
+    /// Entries in place that do not count and that their own device has written again.
+    rewritten: BTreeSet<i64>,
     /// Some entries are of a kind that a newer version knows.
     newer: bool,
     parts: BTreeMap<PartRef, Part>,
@@ -180,7 +221,7 @@ impl Reader {
             segments: &mut self.segments,
             logs: &mut self.logs,
         };
-        let gathered = gather(&snapshot, &mut entries, key, false)?;
+        let gathered = gather(&snapshot, &mut entries, key)?;
         snapshot.finish()?;
         Ok(gathered)
     }
@@ -195,37 +236,7 @@ pub fn gather_written(
     journal: &mut Journal,
     key: i64,
 ) -> Result<Gathered> {
-    gather(connection, journal, key, false)
-}
-
-/// Gathers what was written of a record, whatever of it counts by rights and cuts: for people who look at what is held
-/// back, and for nothing else.
-///
-/// # Errors
-/// The store cannot be read.
-pub fn gather_held(connection: &Connection, journal: &mut Journal, key: i64) -> Result<Gathered> {
-    gather(connection, journal, key, true)
-}
-
-/// Gathers what entries that are not in place say of a record.
-#[must_use]
-pub fn gather_entries(id: RecordId, log: LogId, author: Author, entries: &[Entry]) -> Gathered {
-    let of_record = entries.iter().filter(|entry| entry.header.record == id);
-    let placed = of_record.map(|entry| Placed {
-        key: 0,
-        seq: entry.header.seq,
-        entry: entry.clone(),
-        log,
-        author,
-        permitted: true,
-    });
-    let payloads = entries
-        .iter()
-        .filter(|it| it.header.kind == EntryKind::Part);
-    let payloads = payloads.filter_map(|entry| entry.payload.as_deref());
-    let parts = payloads.filter_map(|it| Some((reference(it), Part::decode(it).ok()?)));
-    let gathered = Gathered::new(id, author.space);
-    assemble(gathered, true, placed.collect(), parts.collect())
+    gather(connection, journal, key)
 }
 
 /// An entry and where it stands.
@@ -235,15 +246,11 @@ struct Placed {
     entry: Entry,
     log: LogId,
     author: Author,
-    permitted: bool,
+    /// Why it does not count by rights, cuts and forks.
+    withheld: Option<Reason>,
 }
 
-fn gather(
-    connection: &Connection,
-    entries: &mut impl Entries,
-    key: i64,
-    held_too: bool,
-) -> Result<Gathered> {
+fn gather(connection: &Connection, entries: &mut impl Entries, key: i64) -> Result<Gathered> {
     let mut statement = connection
         .prepare_cached("SELECT record, space, version, founded FROM records WHERE id = ?1")?;
     let (id, space, version, founded) = statement.query_row([key], |row| {
@@ -255,42 +262,124 @@ fn gather(
             founded,
         ))
     })?;
+    let record = Gathered {
+        key,
+        version,
+        ..Gathered::new(id, space)
+    };
+    let placed = in_place(connection, entries, key)?;
+    let all_count = placed.iter().all(|it| it.withheld.is_none());
+    let mut gathered = assemble(record, founded, false, placed, parts(connection, key)?);
+    let mut beside = aside(connection, key, &id)?;
+    // From elsewhere anybody can name it.
+    beside.retain(|it| it.author.space == space);
+    if gathered.document.is_empty() {
+        let placed = in_place(connection, entries, key)?;
+        let kept = kept(&gathered, connection, placed, &beside, founded)?;
+        gathered.kept = kept.map(Box::new);
+    }
+    let whole = all_count && gathered.held.is_empty() && beside.is_empty();
+    if whole && gathered.document.puts(SUPERSEDES).is_empty() {
+        return Ok(gathered);
+    }
+    if !gathered.missing.is_empty() {
+        for it in &beside {
+            if let Some(place) = gathered.missing.get_mut(&it.entry.header.digest) {
+                *place = Some(Place {
+                    device: it.author.device,
+                    log: it.log,
+                    seq: it.entry.header.seq,
+                });
+            }
+        }
+    }
+    rewrite::look(
+        &mut gathered,
+        connection,
+        &in_place(connection, entries, key)?,
+        &beside,
+    )?;
+    Ok(gathered)
+}
+
+/// The entries of a record that are in place.
+fn in_place(
+    connection: &Connection,
+    entries: &mut impl Entries,
+    record: i64,
+) -> Result<Vec<Placed>> {
     let mut placed = Vec::new();
     let mut rights: BTreeMap<i64, Vec<_>> = BTreeMap::new();
-    for entry_key in touches(connection, key)? {
-        let (log, seq) = split_key(entry_key);
+    for key in touches(connection, record)? {
+        let (log, seq) = split_key(key);
         let without = match rights.entry(log) {
             std::collections::btree_map::Entry::Occupied(known) => known.into_mut(),
             std::collections::btree_map::Entry::Vacant(new) => {
                 new.insert(exceptions(connection, log)?)
             }
         };
-        let held = without
+        let withheld = without
             .iter()
-            .any(|exception| exception.range.contains(&seq));
-        let (entry, log, author) = entries.entry(connection, entry_key)?;
+            .find(|exception| exception.range.contains(&seq));
+        let withheld = withheld.map(|exception| exception.reason);
+        let (entry, log, author) = entries.entry(connection, key)?;
         placed.push(Placed {
-            key: entry_key,
+            key,
             seq,
             entry,
             log,
             author,
-            permitted: held_too || !held,
+            withheld,
         });
     }
-    let parts = parts(connection, key)?;
-    let gathered = Gathered {
-        key,
-        version,
-        ..Gathered::new(id, space)
-    };
-    Ok(assemble(gathered, founded, placed, parts))
+    Ok(placed)
 }
 
-/// Builds the document of a record from its entries. `founded` says that its space is known.
+/// What was written of a record of which nothing counts, in place or beside it, whatever of it counts by rights, cuts and
+/// forks.
+fn kept(
+    record: &Gathered,
+    connection: &Connection,
+    mut placed: Vec<Placed>,
+    beside: &[Aside],
+    founded: bool,
+) -> Result<Option<Kept>> {
+    let parts = all_parts(connection, record.key, beside)?;
+    for it in beside {
+        placed.push(Placed {
+            key: it.key,
+            seq: it.entry.header.seq,
+            entry: it.entry.clone(),
+            log: it.log,
+            author: it.author,
+            withheld: Some(Reason::Forked),
+        });
+    }
+    let blank = Gathered {
+        key: record.key,
+        version: record.version,
+        ..Gathered::new(record.id, record.space)
+    };
+    let written = assemble(blank, founded, true, placed, parts);
+    let founder = written.document.founder();
+    let Some(founder) = founder.and_then(|founder| written.device_of(&founder)) else {
+        return Ok(None);
+    };
+    // By rights it counts, and what its log wrote here before breaks the rules of records.
+    let by_gate = record.held.get(&founder.key).copied();
+    Ok(Some(Kept {
+        reason: founder.withheld.or(by_gate).unwrap_or(Reason::Guard),
+        founder: founder.device,
+        written: Some(written),
+    }))
+}
+
+/// Builds the document of a record from its entries. `founded` says that its space is known, `all` that what rights, cuts
+/// and forks withhold is taken as well.
 fn assemble(
     record: Gathered,
     founded: bool,
+    all: bool,
     placed: Vec<Placed>,
     parts: BTreeMap<PartRef, Part>,
 ) -> Gathered {
@@ -305,9 +394,10 @@ fn assemble(
         entry,
         log,
         author,
-        permitted,
+        withheld,
     } in placed
     {
+        let permitted = all || withheld.is_none();
         if author.space != record.space {
             // Of no record, once it is known which space is the record's.
             if entry.header.kind == EntryKind::Change && permitted {
@@ -339,13 +429,15 @@ fn assemble(
             device: author.device,
             actor,
             hlc: entry.header.hlc,
+            withheld,
         });
     }
     let built = Document::build(offered);
     if built.defect {
         tracing::error!("Automerge refused a change that counts; the record is shown without it");
     }
-    let mut missing = BTreeSet::new();
+    let here: BTreeSet<_> = changes.iter().map(|carried| carried.hash).collect();
+    let mut missing = BTreeMap::new();
     for (carried, fate) in changes.iter().zip(&built.fates) {
         match fate {
             Fate::Counts | Fate::Refused(Refusal::NotPermitted) => {}
@@ -354,7 +446,9 @@ fn assemble(
                 held.insert(carried.key, Reason::Guard);
             }
             Fate::Waits { missing: lacks } => {
-                missing.extend(lacks.iter().copied());
+                // What is here and waits itself is waited for by nobody else.
+                let lacks = lacks.iter().filter(|hash| !here.contains(*hash));
+                missing.extend(lacks.map(|hash| (*hash, None)));
                 held.insert(carried.key, Reason::Waiting);
             }
         }
@@ -390,6 +484,21 @@ fn parts(connection: &Connection, record: i64) -> Result<BTreeMap<PartRef, Part>
             parts.insert(reference(&payload), part);
         }
     }
+    Ok(parts)
+}
+
+/// The parts of a record that are held, in place and beside it.
+fn all_parts(
+    connection: &Connection,
+    record: i64,
+    beside: &[Aside],
+) -> Result<BTreeMap<PartRef, Part>> {
+    let mut parts = parts(connection, record)?;
+    let payloads = beside
+        .iter()
+        .filter(|it| it.entry.header.kind == EntryKind::Part)
+        .filter_map(|it| it.entry.payload.as_deref());
+    parts.extend(payloads.filter_map(|it| Some((reference(it), Part::decode(it).ok()?))));
     Ok(parts)
 }
 
@@ -430,7 +539,11 @@ impl Gathered {
             document: Document::new(),
             changes: Vec::new(),
             held: BTreeMap::new(),
-            missing: BTreeSet::new(),
+            missing: BTreeMap::new(),
+            kept: None,
+            again: None,
+            lost: 0,
+            rewritten: BTreeSet::new(),
             newer: false,
             parts: BTreeMap::new(),
         }
@@ -461,12 +574,34 @@ impl Gathered {
             device: log.1,
             actor: log.0.actor(),
             hlc,
+            withheld: None,
         });
     }
 
-    /// Digests of the changes that others of this record build on and that are not here.
-    pub fn missing(&self) -> impl Iterator<Item = &ChangeHash> {
-        self.missing.iter()
+    /// Changes that others of this record build on and that do not count here, with where those stand that are kept all
+    /// the same.
+    #[must_use]
+    pub const fn missing(&self) -> &BTreeMap<ChangeHash, Option<Place>> {
+        &self.missing
+    }
+
+    /// Why nothing of it counts, although something was written.
+    #[must_use]
+    pub fn held(&self) -> Option<Reason> {
+        self.kept.as_ref().map(|kept| kept.reason)
+    }
+
+    /// All that was written of it, where nothing counts; else what counts.
+    #[must_use]
+    pub fn written(&self) -> &Self {
+        let written = self.kept.as_ref().and_then(|kept| kept.written.as_ref());
+        written.unwrap_or(self)
+    }
+
+    /// The record that was written in its place.
+    #[must_use]
+    pub const fn again(&self) -> Option<RecordId> {
+        self.again
     }
 
     /// The entry of the change that founded it, if that counts.
@@ -476,10 +611,10 @@ impl Gathered {
         self.device_of(&first).map(|carried| carried.key)
     }
 
-    /// What is shown of it.
+    /// What is shown of it: of a record of which nothing counts, what was written of it all the same.
     #[must_use]
     pub fn content(&self, authority: &Authority) -> Content {
-        Content::of(self, authority)
+        Content::of(self.written(), authority)
     }
 
     /// All texts by the reference that the document holds in their place, for an export.
@@ -518,6 +653,12 @@ pub struct Projection {
     held: BTreeMap<i64, Reason>,
     content: Content,
     state: [u8; 32],
+    /// Why it stands in no figure.
+    reason: Option<Reason>,
+    again: Option<RecordId>,
+    lost: u64,
+    rewritten: BTreeSet<i64>,
+    rewrites: Rewrites,
 }
 
 impl Projection {
@@ -532,6 +673,11 @@ impl Projection {
             held: gathered.held.clone(),
             content,
             state,
+            reason: gathered.held(),
+            again: gathered.again,
+            lost: gathered.lost,
+            rewritten: gathered.rewritten.clone(),
+            rewrites: Rewrites::of(gathered),
         }
     }
 
@@ -543,9 +689,16 @@ impl Projection {
         let content = &self.content;
         let mut statement = connection.prepare_cached(
             "UPDATE records SET kind = ?3, number = ?4, title = ?5, status = ?6, facts = ?7,
-                                conflicts = ?8, waiting = ?9, state = ?10
+                                conflicts = ?8, waiting = ?9, state = ?10, held = ?11,
+                                lost = ?12, again = ?13
              WHERE id = ?1 AND version = ?2",
         )?;
+        // Nobody is asked to settle a conflict in what does not count.
+        let conflicts = if self.reason.is_none() {
+            content.conflicts.len()
+        } else {
+            0
+        };
         let written = statement.execute(params![
             self.key,
             self.version,
@@ -554,9 +707,12 @@ impl Projection {
             content.title,
             content.status,
             Value::Object(content.facts.clone()).to_string(),
-            i64::try_from(content.conflicts.len()).unwrap_or(i64::MAX),
+            i64::try_from(conflicts).unwrap_or(i64::MAX),
             i64::try_from(content.waiting).unwrap_or(i64::MAX),
             self.state,
+            self.reason.map(Reason::code),
+            self.lost,
+            self.again.map(|again| again.0),
         ])?;
         if written == 0 {
             return Ok(false);
@@ -566,7 +722,15 @@ impl Projection {
             .execute([self.key])?;
         self.write_mentions(connection)?;
         journal.hold(connection, self.key, &self.held)?;
-        numbers::take_numbers(connection, journal, content.case_numbers())?;
+        self.write_rewritten(connection)?;
+        self.rewrites
+            .write(connection, journal, (self.key, self.reason.is_none()))?;
+        if self.reason.is_none() {
+            numbers::take_numbers(connection, journal, content.case_numbers())?;
+        }
+        if let (Some(again), Some(Reason::Forked)) = (self.again, self.reason) {
+            rewrite::hand_on(connection, self.key, &again)?;
+        }
         journal.records_changed();
         Ok(true)
     }
@@ -575,10 +739,26 @@ impl Projection {
         connection
             .prepare_cached("DELETE FROM mentions WHERE record = ?1")?
             .execute([self.key])?;
-        for (field, target) in &self.content.mentions {
+        // What does not count refers to nothing.
+        let counts = self.reason.is_none();
+        for (field, target) in self.content.mentions.iter().filter(|_| counts) {
             connection
                 .prepare_cached("INSERT INTO mentions (record, field, target) VALUES (?1, ?2, ?3)")?
                 .execute(params![self.key, field, target])?;
+        }
+        Ok(())
+    }
+}
+
+impl Projection {
+    fn write_rewritten(&self, connection: &Connection) -> Result<()> {
+        connection
+            .prepare_cached("DELETE FROM rewritten WHERE record = ?1")?
+            .execute([self.key])?;
+        for entry in &self.rewritten {
+            connection
+                .prepare_cached("INSERT INTO rewritten (entry, record) VALUES (?1, ?2)")?
+                .execute([*entry, self.key])?;
         }
         Ok(())
     }
@@ -596,15 +776,16 @@ pub fn stale(connection: &Connection, most: usize) -> Result<Vec<i64>> {
     Ok(keys.collect::<Result<_, _>>()?)
 }
 
-/// Digest of what a space shows: records in id order with the digests of their content. A record of
-/// which nothing counts is not shown.
+/// Digest of what counts in a space: records in id order with the digests of their content. What is held back is not in
+/// it, though lists show it: a branch that lost is kept where it was met and travels no further, so that nodes which hold
+/// the same of all that travels differ in it.
 ///
 /// # Errors
 /// The store cannot be read.
 pub fn state_digest(connection: &Connection, space: &SpaceId) -> Result<[u8; 32]> {
     let mut statement = connection.prepare_cached(
         "SELECT record, state FROM records WHERE space = ?1 AND state IS NOT NULL AND kind <> ''
-         ORDER BY record",
+             AND held IS NULL ORDER BY record",
     )?;
     let mut rows = statement.query([space.0])?;
     let mut bytes = Vec::new();

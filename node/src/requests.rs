@@ -489,7 +489,8 @@ fn take_step(
     author: &Author,
 ) -> Result<Step> {
     let mut statement = connection.prepare_cached(
-        "SELECT id, kind FROM records WHERE record = ?1 AND space = ?2 AND state IS NOT NULL",
+        "SELECT id, kind FROM records WHERE record = ?1 AND space = ?2 AND state IS NOT NULL
+             AND held IS NULL",
     )?;
     let found = statement
         .query_row(params![act.record.0, act.space.0], |row| {

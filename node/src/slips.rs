@@ -9,7 +9,8 @@ use lianxin_protocol::{base32, hash};
 use rusqlite::{Connection, params};
 
 use crate::clock;
-use crate::error::Result;
+use crate::error::{Code, Result};
+use crate::records::{self, Listed};
 
 /// Codes kept for one record; the oldest row by its salt gives way, which is any of them.
 const CODES_MAX: u32 = 20;
@@ -58,6 +59,30 @@ pub fn fits(connection: &Connection, record: &RecordId, typed: &str) -> Result<b
         fits |= hashed(record, &salt, &code) == known;
     }
     Ok(fits)
+}
+
+/// The record that a slip's number and code ask for: if it was written again, the one that stands in its place.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn asked(connection: &Connection, number: &str, code: &str) -> Result<Option<Listed>> {
+    let keys = match records::with_number(connection, number) {
+        Err(error) if error.code() == Code::NoRecord => return Ok(None),
+        keys => keys?,
+    };
+    let mut fitting = None;
+    for row in records::rows(connection, &keys)? {
+        if fits(connection, &row.id, code)? {
+            fitting = Some(row);
+        }
+    }
+    let again = fitting.as_ref().and_then(|row| row.again);
+    let key = match again {
+        Some(again) => records::stands_for(connection, again)?,
+        None => None,
+    };
+    let stands = records::rows(connection, key.as_slice())?.pop();
+    Ok(stands.or(fitting))
 }
 
 fn hashed(record: &RecordId, salt: &[u8; 16], code: &str) -> [u8; 32] {

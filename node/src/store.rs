@@ -20,7 +20,7 @@ use crate::clock;
 use crate::error::{self, Code, Error, Result};
 
 /// Version of the schema that this program writes.
-const SCHEMA: i64 = 2;
+const SCHEMA: i64 = 3;
 const DATABASE: &str = "lianxin.db";
 const KEY: &str = "store.key";
 const LOCK: &str = "lock";
@@ -453,9 +453,14 @@ impl Store {
 /// Brings the schema up to date, in one transaction.
 fn migrate(connection: &Connection) -> Result<()> {
     let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let (first, second) = (
+        include_str!("store/from-1.sql"),
+        include_str!("store/from-2.sql"),
+    );
     let steps = match version {
-        0 => include_str!("store/schema.sql"),
-        1 => include_str!("store/from-1.sql"),
+        0 => include_str!("store/schema.sql").to_owned(),
+        1 => format!("{first}\n{second}"),
+        2 => second.to_owned(),
         _ => return Ok(()),
     };
     connection.execute_batch(&format!(

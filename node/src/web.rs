@@ -28,6 +28,7 @@ mod login;
 mod lookup;
 mod page;
 mod patience;
+mod quarantine;
 mod queue;
 mod records;
 mod related;
@@ -274,6 +275,11 @@ fn routes() -> Router<App> {
         .route("/records/{id}/slip", post(slip::print))
         .route("/conflicts", get(conflicts::list))
         .route("/sync", get(sync::page).post(sync::now))
+        .route("/quarantine", get(quarantine::list))
+        .route(
+            "/quarantine/{id}",
+            get(quarantine::show).post(quarantine::adopt),
+        )
         .route("/queue", get(queue::page))
         .route("/sites", get(sites::page).post(sites::add))
         .route("/sites/{code}/invites", post(sites::invite))

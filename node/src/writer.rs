@@ -10,7 +10,7 @@
 //! Rejected: a savepoint for each job. Work plans before it writes, so a refused job has written
 //! nothing; what fails while writing fails the whole transaction, which is what a failing disk is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -23,7 +23,7 @@ use rusqlite::Connection;
 use crate::clock;
 use crate::error::{Code, Error, Result};
 use crate::journal::{Journal, Moved};
-use crate::records::{self, Projection};
+use crate::records::{self, Projection, rewrite};
 use crate::requests;
 use crate::store::{self, Lock, Store, Watched};
 
@@ -180,6 +180,42 @@ impl Writer {
                 break;
             }
         }
+        self.merge(&mut merged, &mut all, &mut progress)?;
+        let mut seen = BTreeSet::new();
+        while let Some(due) = rewrite::due(&self.connection, &mut self.journal, &mut seen)? {
+            for key in due {
+                let now = self.journal.wall.now_ms();
+                let done = self.transact(now, |journal, connection| {
+                    rewrite::carry_out(connection, journal, key, now)
+                });
+                match done {
+                    Ok((_, moved)) => all.join(moved),
+                    Err(error) => rewrite::failed(error)?,
+                }
+            }
+            // What was written again is shown otherwise.
+            self.merge(&mut merged, &mut all, &mut progress)?;
+        }
+        for key in requests::due(&self.connection, &self.journal)? {
+            let now = self.journal.wall.now_ms();
+            let done = self.transact(now, |journal, connection| {
+                requests::carry_out(connection, journal, key, now)
+            });
+            match done {
+                Ok((_, moved)) => all.join(moved),
+                Err(error) => requests::failed(error)?,
+            }
+        }
+        Ok((merged, all))
+    }
+
+    /// Merges and projects the records that wait, in slices.
+    fn merge(
+        &mut self,
+        merged: &mut u64,
+        all: &mut Moved,
+        progress: &mut impl FnMut(u64),
+    ) -> Result<()> {
         loop {
             let (count, moved) =
                 self.transact(self.journal.wall.now_ms(), |journal, connection| {
@@ -193,23 +229,12 @@ impl Writer {
                     Ok(stale.len() as u64)
                 })?;
             all.join(moved);
-            merged += count;
-            progress(merged);
+            *merged += count;
+            progress(*merged);
             if count == 0 {
-                break;
+                return Ok(());
             }
         }
-        for key in requests::due(&self.connection, &self.journal)? {
-            let now = self.journal.wall.now_ms();
-            let done = self.transact(now, |journal, connection| {
-                requests::carry_out(connection, journal, key, now)
-            });
-            match done {
-                Ok((_, moved)) => all.join(moved),
-                Err(error) => requests::failed(error)?,
-            }
-        }
-        Ok((merged, all))
     }
 }
 

@@ -52,7 +52,7 @@ pub use guard::{
     DEFAULT_CHANGE_BYTES, GuardError, GuardedChange, HARD_CHANGE_BYTES, Limits, MAX_DEPS,
     MAX_KEY_BYTES, MAX_OPS, digest_of_change,
 };
-pub use view::{Candidate, EventView, Field, FieldChange, HistoryEntry, View};
+pub use view::{Candidate, EventView, Field, FieldChange, HistoryEntry, View, retold};
 use view::{Settled, settled};
 
 /// Digest of a change: Automerge's SHA-256 change hash.
@@ -107,7 +107,7 @@ pub struct Edit {
 }
 
 /// An event to be added to a record.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NewEvent {
     /// What happened, a name from the catalogue.
     pub event: String,

@@ -518,6 +518,7 @@ fn some_ids(node: &Node, count: usize) -> Result<Vec<String>> {
     let list = Command::RecordList {
         kind: none.clone(),
         status: none.clone(),
+        state: none.clone(),
         search: none.clone(),
         limit,
         after: none,

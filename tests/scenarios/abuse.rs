@@ -782,7 +782,7 @@ fn a_store_that_is_not_whole_is_named_and_left_alone() -> Result<()> {
     let scratch = Scratch::new()?;
     let whole = Device::new(scratch.join("whole"));
     whole.ok(&["hub", "init", "--name", "示例街道"])?;
-    let rows: Vec<_> = (0..60).map(|n| opinion(&format!("whole-{n}"))).collect();
+    let rows: Vec<_> = (0..120).map(|n| opinion(&format!("whole-{n}"))).collect();
     whole.add(&rows)?;
     let other = Device::new(scratch.join("other"));
     other.ok(&["hub", "init", "--name", "示例街道"])?;
@@ -860,7 +860,7 @@ fn a_store_that_is_not_whole_is_named_and_left_alone() -> Result<()> {
 
     // The original is as it was.
     whole.ok(&["verify"])?;
-    ensure!(whole.ok(&["status"])?["records"] == 60);
+    ensure!(whole.ok(&["status"])?["records"] == 120);
     Ok(())
 }
 

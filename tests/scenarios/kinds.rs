@@ -10,7 +10,7 @@ use lianxin_node::store::Store;
 use lianxin_protocol::document::{Document, Edit, Scalar};
 use lianxin_protocol::log::{DigestMode, EntryKind, NewEntry, RecordId};
 use lianxin_tests::World;
-use lianxin_tests::world::{HUB, code_of, opinion, text};
+use lianxin_tests::world::{BACK_TO_SCHEMA_2, HUB, code_of, opinion, text};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
@@ -405,8 +405,9 @@ fn a_store_of_the_first_schema_learns_what_its_records_refer_to() -> Result<()> 
     {
         let store = Store::open(&directory)?;
         let connection: Connection = store.writer()?;
-        connection
-            .execute_batch("DROP TABLE mentions; DROP TABLE words; PRAGMA user_version = 1;")?;
+        connection.execute_batch(&format!(
+            "{BACK_TO_SCHEMA_2} DROP TABLE mentions; DROP TABLE words; PRAGMA user_version = 1;"
+        ))?;
     }
     world.start(STATION)?;
     while world.merge(STATION)? {}

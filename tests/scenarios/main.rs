@@ -25,6 +25,7 @@ mod resume;
 mod revoke;
 mod rules;
 mod seeds;
+mod sight;
 mod stick;
 mod succession;
 mod supervised;

@@ -12,6 +12,10 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use lianxin_node::store::Store;
+use lianxin_node::writer::Writer;
+use lianxin_protocol::authority::{Cut, Order};
+use lianxin_protocol::log::{LogId, Position};
 use lianxin_tests::process::{CANARY, Device, LOOPBACK, Network, Scratch, text};
 use serde_json::json;
 
@@ -656,4 +660,84 @@ fn a_draft_that_is_pasted_again_is_not_there_twice() -> Result<()> {
     let comment = place(&format!("/records/{comment}"))?;
     ensure!(place(">第二条<")? < comment && comment < place(">第三条<")?);
     Ok(())
+}
+
+/// A hub that holds back what a station recorded beyond its cut, and how far the cut was.
+fn held_back(network: &mut Network) -> Result<()> {
+    let daemon = network.station.run(LOOPBACK)?;
+    network
+        .station
+        .add(&[json!({ "title": "剪断以前", "body": "以前", "category": "help" })])?;
+    network.station.ok(&["sync"])?;
+    network
+        .station
+        .add(&[json!({ "title": "剪断以后", "body": "以后的路灯", "category": "help" })])?;
+    network.station.ok(&["sync"])?;
+    daemon.stop()?;
+    network.hub_stops()?;
+    let mut writer = Writer::open(&Store::open(&network.hub.directory)?)?;
+    let now = lianxin_node::clock::now_ms();
+    let station: [u8; 32] = {
+        let sql = "SELECT log FROM logs JOIN touches ON touches.entry >> 40 = logs.id LIMIT 1";
+        writer.connection().query_row(sql, [], |row| row.get(0))?
+    };
+    let log = LogId(station);
+    writer.transact(now, |journal, connection| {
+        let author = journal.authors().get(&log).copied();
+        let device = author.map_or(journal.identity().key(), |author| author.device);
+        let sql = "SELECT min(entry) & 0xffffffffff FROM touches
+                   WHERE record = (SELECT id FROM records ORDER BY record DESC LIMIT 1)";
+        let len: u64 = connection.query_row(sql, [], |row| row.get(0))?;
+        let run = journal.run_at(connection, &log, len)?;
+        let first = run.entries.iter().find(|it| it.header.seq == len);
+        let head = first.map(|it| it.header.prev).unwrap_or_default();
+        let position = Position { len, head };
+        let order = Order::Revoke {
+            device,
+            lost: true,
+            cuts: vec![Cut { log, position }],
+        };
+        journal.order(connection, &[order], now)
+    })?;
+    writer.catch_up(|_| {})?;
+    drop(writer);
+    network.hub_back()
+}
+
+#[test]
+fn what_is_held_back_is_looked_at_and_taken_at_the_hub_with_a_reason() -> Result<()> {
+    let mut network = Network::new()?;
+    held_back(&mut network)?;
+    let (browser, _) = Browser::through(&link(&network.hub)?)?;
+    let begins = browser.get("/queue")?.body;
+    ensure!(
+        begins.contains("href=\"/quarantine\""),
+        "nothing leads there"
+    );
+    let listed = browser.get("/records?state=quarantined")?.body;
+    ensure!(listed.contains("剪断以后") && !listed.contains("剪断以前"));
+    let all = browser.get("/quarantine")?.body;
+    let at = all.find("/quarantine/").context("nothing is held back")?;
+    let path: String = all[at..].chars().take_while(|it| *it != '"').collect();
+    let one = browser.get(&path)?.body;
+    for said in ["剪断以后", "以后的路灯", "停用", "name=\"reason\""] {
+        ensure!(one.contains(said), "{said} is not said");
+    }
+    // Not without saying why.
+    let refused = browser.post(&path, "reason=+")?;
+    ensure!(refused.status == 200 && refused.body.contains("aria-invalid"));
+    ensure!(browser.get("/quarantine")?.body.contains(&path));
+    let taken = browser.post(&path, "reason=checked")?;
+    ensure!(taken.status == 303, "{} {}", taken.status, taken.body);
+    let after = browser.get("/quarantine")?.body;
+    ensure!(!after.contains("/quarantine/"), "it is still there");
+    let records = network.hub.records()?;
+    ensure!(records.iter().all(|it| it["held"].is_null()), "{records:?}");
+    let taken = records.iter().find(|it| it["title"] == "剪断以后");
+    let id = taken
+        .and_then(|it| it["id"].as_str())
+        .context("no record")?;
+    let way = browser.get(&format!("/records/{id}?tab=way"))?.body;
+    ensure!(way.contains("checked"), "the reason is nowhere");
+    network.hub_stops()
 }

@@ -399,8 +399,15 @@ fn no_fork_takes_back_what_the_hub_has_said_it_has() -> Result<()> {
             ensure!(urgency == Some("urgent"), "node {node}: {shown}");
             ensure!(text(&shown, "state") == "merged", "node {node}: {shown}");
         }
-        // Where the branch that lost was written, it is kept and counted.
-        ensure!(quarantined(&mut world, A)? > 0, "it is gone without a word");
+        // Where the branch that lost was written, it is kept in sight, and stands elsewhere.
+        let kept = world.show(A, &lost)?;
+        ensure!(text(&kept, "held") == "forked", "it is gone without a word");
+        let again = text(&kept, "superseded_by");
+        all_there(&mut world, &nodes, std::slice::from_ref(&again))?;
+        ensure!(
+            quarantined(&mut world, A)? == 0,
+            "what needs nobody is counted"
+        );
         world.agree(&[A, B, first])?;
         ensure!(world.violations.is_empty(), "{:?}", world.violations);
         world.claims_hold(&[A, B, first])?;
@@ -448,9 +455,21 @@ fn a_fork_of_single_entries_is_followed_though_it_lies_within_what_is_stored_as_
     world.heal()?;
     frozen_alike(&mut world, &[HUB, A, B])?;
     for node in [HUB, A, B] {
-        let shown = world.show(node, id)?;
-        let urgency = shown.pointer("/fields/urgency").and_then(Value::as_str);
-        ensure!(urgency == Some("urgent"), "node {node}: {shown}");
+        // What counted goes on counting, and what was lost was written once more upon it.
+        let history = world.call(node, Command::RecordHistory { id: id.clone() })?;
+        let changes = history.get("changes").and_then(Value::as_array);
+        let urgencies = changes.into_iter().flatten().flat_map(|change| {
+            let values = change.get("values").and_then(Value::as_array);
+            let values = values.into_iter().flatten();
+            values
+                .filter(|it| text(it, "field") == "urgency")
+                .map(|it| text(it, "new"))
+        });
+        let urgencies: Vec<_> = urgencies.collect();
+        ensure!(
+            urgencies.ends_with(&["urgent".to_owned(), "emergency_referred".to_owned()]),
+            "node {node}: {urgencies:?}"
+        );
         world.sound(node)?;
     }
     world.agree(&[A, B])

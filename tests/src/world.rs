@@ -696,7 +696,10 @@ impl World {
     /// The store cannot be read.
     pub fn has(&mut self, node: usize, id: &str) -> Result<bool> {
         let listed = self.records(node)?;
-        Ok(listed.iter().any(|record| text(record, "id") == id))
+        let counts = |record: &Value| record.get("held") == Some(&Value::Null);
+        Ok(listed
+            .iter()
+            .any(|record| text(record, "id") == id && counts(record)))
     }
 
     /// All records that a node lists.
@@ -707,6 +710,7 @@ impl World {
         let command = Command::RecordList {
             kind: None,
             status: None,
+            state: None,
             search: None,
             limit: Some(500),
             after: None,
@@ -1416,7 +1420,8 @@ impl World {
             "SELECT hex(record) || '|' || hex(space) || '|' || ifnull(kind, '-') || '|' ||
                     ifnull(number, '-') || '|' || ifnull(title, '-') || '|' ||
                     ifnull(status, '-') || '|' || ifnull(facts, '-') || '|' || conflicts ||
-                    '|' || waiting || '|' || ifnull(hex(state), '-')
+                    '|' || waiting || '|' || ifnull(hex(state), '-') || '|' || ifnull(held, '-') ||
+                    '|' || lost || '|' || ifnull(hex(again), '-')
              FROM records WHERE state IS NOT NULL ORDER BY record",
         )?;
         let rows = statement.query_map([], |row| row.get(0))?;
@@ -1559,6 +1564,12 @@ fn as_newer(frame: &[u8]) -> Vec<Vec<u8>> {
         vec![unknown.clone(), frame, unknown]
     }
 }
+
+/// What takes from a store what version 3 of its schema has more than version 2.
+pub const BACK_TO_SCHEMA_2: &str = "DROP TABLE aside; DROP TABLE rewrites; DROP TABLE rewritten;
+    DROP INDEX records_held; DROP INDEX records_lost;
+    ALTER TABLE records DROP COLUMN held; ALTER TABLE records DROP COLUMN lost;
+    ALTER TABLE records DROP COLUMN again; PRAGMA user_version = 2;";
 
 /// An order that adds site `EMn`.
 #[must_use]

@@ -1,14 +1,16 @@
 //! What is held back, for people: listed, looked at, and let count.
 
 use lianxin_protocol::hash::Hex;
-use lianxin_protocol::log::RecordId;
-use rusqlite::{Connection, OptionalExtension as _};
+use rusqlite::Connection;
 use serde_json::{Value, json};
 
+use super::account_name;
 use super::record::device_name;
-use crate::error::{Code, Error, Result};
+use crate::accounts;
+use crate::clock;
+use crate::error::Result;
 use crate::journal::{HeldBack, Journal};
-use crate::records::{Gathered, gather_entries, gather_held};
+use crate::records;
 use crate::reply::Reply;
 
 fn entry_json(journal: &Journal, held: &HeldBack) -> Value {
@@ -20,66 +22,53 @@ fn entry_json(journal: &Journal, held: &HeldBack) -> Value {
         "to": held.range.end,
         "records": held.records.len(),
         "reason": held.reason.word(),
-        "lost_branch": held.branch.is_some(),
+        "lost_branch": held.branch,
+        "superseded": held.superseded,
     })
 }
 
 pub(super) fn list(journal: &mut Journal, connection: &Connection) -> Result<Reply> {
     let all = journal.held_back(connection)?;
-    let entries: Vec<_> = all.iter().map(|held| entry_json(journal, held)).collect();
+    // What its device has written again needs nobody.
+    let open = all.iter().filter(|held| !held.superseded);
+    let entries: Vec<_> = open.map(|held| entry_json(journal, held)).collect();
     Ok(Reply::ok(json!({ "entries": entries })))
 }
 
-fn find(journal: &mut Journal, connection: &Connection, id: &str) -> Result<HeldBack> {
-    let all = journal.held_back(connection)?;
-    let found = all.into_iter().find(|held| held.id() == id.trim());
-    found.ok_or_else(|| Error::new(Code::NotHeld, "nothing is held back under this name"))
-}
-
-/// What a record says of itself, whatever of it counts.
-fn written(
-    journal: &mut Journal,
-    connection: &Connection,
-    held: &HeldBack,
-    record: RecordId,
-) -> Result<Option<Gathered>> {
-    if let Some(entries) = &held.branch {
-        return Ok(Some(gather_entries(record, held.log, held.author, entries)));
-    }
-    let mut statement = connection.prepare_cached("SELECT id FROM records WHERE record = ?1")?;
-    let key = statement
-        .query_row([record.0], |row| row.get(0))
-        .optional()?;
-    key.map(|key| gather_held(connection, journal, key))
-        .transpose()
-}
-
 pub(super) fn show(journal: &mut Journal, connection: &Connection, id: &str) -> Result<Reply> {
-    let held = find(journal, connection, id)?;
-    let mut records = Vec::new();
-    for record in &held.records {
-        let gathered = written(journal, connection, &held, *record)?;
-        let content = gathered.map(|gathered| gathered.content(journal.authority()));
-        // An edit of a lost branch says nothing of the record but what it changed.
-        let content = content.filter(|content| !content.kind.is_empty());
-        records.push(match content {
-            Some(content) => json!({
-                "id": record.hyphenated(),
-                "kind": content.kind,
-                "number": content.number,
-                "title": content.title,
-                "status": content.status,
-            }),
-            None => json!({ "id": record.hyphenated() }),
+    let held = journal.held_back_as(connection, id)?;
+    let names = accounts::names(connection)?;
+    let records = records::written(connection, journal, &held)?;
+    let records = records.iter().map(|it| {
+        let changes = it.changes.iter().map(|change| {
+            json!({
+                "at": clock::rfc3339(change.at_ms),
+                "account": account_name(&names, &change.by),
+                "fields": change.fields,
+                "events": change.events,
+            })
         });
-    }
+        let changes: Vec<_> = changes.collect();
+        // An edit of what is not here says nothing of the record but what it changed.
+        let known = !it.kind.is_empty();
+        json!({
+            "id": it.record.hyphenated(),
+            "kind": known.then_some(&it.kind),
+            "number": it.number,
+            "title": it.title,
+            "status": known.then_some(&it.status),
+            "superseded_by": it.again.map(|again| again.hyphenated()),
+            "changes": changes,
+        })
+    });
+    let records: Vec<_> = records.collect();
     Ok(Reply::ok(
         json!({ "entry": entry_json(journal, &held), "records": records }),
     ))
 }
 
 pub(super) fn adopt(journal: &mut Journal, connection: &Connection, id: &str) -> Result<Reply> {
-    let held = find(journal, connection, id)?;
+    let held = journal.held_back_as(connection, id)?;
     journal.adopt(connection, &held, journal.wall.now_ms())?;
     Ok(Reply::ok(json!({ "entry": entry_json(journal, &held) })))
 }

@@ -17,7 +17,7 @@ use crate::accounts;
 use crate::clock;
 use crate::error::{Code, Error, Kind as ErrorKind, Result};
 use crate::journal::Journal;
-use crate::records::delivery::{self, Coverage};
+use crate::records::delivery::{self, Coverage, State};
 use crate::records::save::{self, Author};
 use crate::records::{self, ConflictValue, Content, Filter, Listed, ShownEvent, gather_written};
 use crate::reply::Reply;
@@ -222,36 +222,27 @@ pub(super) fn request_list(
 pub(super) fn record_list(
     journal: &Journal,
     connection: &Connection,
-    filter: &Filter,
+    filter: Filter,
+    state: Option<State>,
 ) -> Result<Reply> {
-    let rows = records::list(connection, filter)?;
     let coverage = Coverage::read(connection, journal)?;
-    let mut listed = Vec::with_capacity(rows.len());
-    for row in &rows {
-        let reached = coverage.reached(connection, row.key)?;
-        let (state, status) = delivery::shown(reached, &row.kind, &row.status);
-        // A status that follows from the receipt is stored as the one that it stands for.
-        if filter
-            .status
-            .as_ref()
-            .is_some_and(|wanted| *wanted != status)
-        {
-            continue;
-        }
-        listed.push(json!({
+    let (shown, next) = delivery::list(connection, &coverage, filter, state)?;
+    let listed = shown.iter().map(|shown| {
+        let row = &shown.row;
+        json!({
             "id": row.id.hyphenated(),
             "kind": row.kind,
             "number": row.number,
             "title": row.title,
-            "status": status,
-            "state": state.word(),
+            "status": shown.status,
+            "state": shown.state.word(),
             "conflicts": row.conflicts,
-        }));
-    }
-    let next = rows
-        .last()
-        .filter(|_| rows.len() == filter.limit)
-        .map(|row| row.id.hyphenated());
+            "held": row.held.map(Reason::word),
+            "superseded_by": row.again.map(|again| again.hyphenated()),
+        })
+    });
+    let listed: Vec<_> = listed.collect();
+    let next = next.map(|next| next.hyphenated());
     Ok(Reply::ok(json!({ "records": listed, "next": next })))
 }
 
@@ -304,6 +295,19 @@ pub(super) fn record_json(
         .iter()
         .map(|asked| request_json(journal, &names, asked));
     let requests: Vec<_> = requests.collect();
+    let missing = gathered.missing().keys();
+    let missing: Vec<_> = missing.map(|it| Hex(it).to_string()).collect();
+    let waits_for = gathered.missing().iter();
+    let waits_for: Vec<_> = waits_for
+        .map(|(change, place)| {
+            json!({
+                "change": Hex(change).to_string(),
+                "device": place.map(|it| device_name(journal, &it.device)),
+                "log": place.map(|it| Hex(&it.log.0).to_string()),
+                "entry": place.map(|it| it.seq),
+            })
+        })
+        .collect();
     let related = Related::read(connection, journal, key, &content)?;
     let mut fields = content.fields;
     fields.extend(related.nested);
@@ -324,9 +328,11 @@ pub(super) fn record_json(
         "state": state.word(),
         "received_at": received_at.map(clock::rfc3339),
         "held": held.map(Reason::word),
+        "superseded_by": gathered.again().map(|again| again.hyphenated()),
         "receipts": receipts,
         "waiting": content.waiting,
-        "missing": gathered.missing().map(|it| Hex(it).to_string()).collect::<Vec<_>>(),
+        "missing": missing,
+        "waits_for": waits_for,
         "unreadable": content.unreadable,
     }))
 }

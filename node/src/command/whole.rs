@@ -40,7 +40,7 @@ pub(super) fn archive_plan(journal: &Journal, connection: &Connection) -> Result
 }
 
 pub(super) fn record_count(connection: &Connection) -> Result<u64> {
-    let sql = "SELECT count(*) FROM records WHERE kind IS NOT NULL AND kind <> ''";
+    let sql = "SELECT count(*) FROM records WHERE kind IS NOT NULL AND kind <> '' AND held IS NULL";
     Ok(connection.query_row(sql, [], |row| row.get(0))?)
 }
 

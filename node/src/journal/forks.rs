@@ -18,18 +18,20 @@ use lianxin_protocol::authority::Order;
 use lianxin_protocol::batch::{self, Packed, Parts};
 use lianxin_protocol::codec::{Reader, Writer};
 use lianxin_protocol::hash;
+use lianxin_protocol::identity::DeviceKey;
 use lianxin_protocol::limits;
 use lianxin_protocol::log::{
-    Branch, Entry, EntryKind, ForkProof, Header, LogId, Position, RecordId, Run, VerifiedRun,
+    Author, Branch, Entry, EntryKind, ForkProof, Header, LogId, Position, RecordId, Run,
+    VerifiedRun,
 };
 use lianxin_protocol::session::search_from;
-use lianxin_protocol::space::Space;
+use lianxin_protocol::space::{Space, SpaceId};
 use lianxin_protocol::verdict::{self, Held};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::ingest::{Ingested, run_from};
 use super::segments::entry_key;
-use super::{Journal, insert_part, insert_run, mark_stale, read_receipt};
+use super::{Journal, insert_part, insert_run, mark_stale, read_receipt, row_of};
 use crate::error::{Code, Error, Result};
 
 /// A log that is known to have forked.
@@ -294,6 +296,7 @@ impl Journal {
             Row::of(run, packed).keep(connection, key)?;
         }
         self.take_fork(connection, &proof)?;
+        self.index_branches(connection, &id)?;
         Ok(Ingested::Forked {
             proof: Some(Box::new(proof)),
             from: seq,
@@ -476,7 +479,90 @@ impl Journal {
         }
         self.touched.insert(*id);
         self.unreceipted.insert(*id);
-        self.judge_log(connection, id, 0..end.len)
+        self.judge_log(connection, id, 0..end.len)?;
+        self.index_branches(connection, id)
+    }
+
+    /// Whether the hub has answered the fork of a log, and its answer is followed here: what does not count now never will.
+    pub(crate) fn is_settled(&mut self, connection: &Connection, id: &LogId) -> Result<bool> {
+        let first = self.authority.pins(id).first().copied();
+        let frozen = self.logs.get(id).is_some_and(|log| log.forked.is_some());
+        match first.filter(|_| frozen) {
+            Some(pin) => self.stands(connection, id, pin),
+            None => Ok(false),
+        }
+    }
+
+    /// [`Journal::index_branches`] of all logs that forked.
+    pub(super) fn index_aside(&mut self, connection: &Connection) -> Result<()> {
+        let frozen = self.logs.iter().filter(|(_, log)| log.forked.is_some());
+        let frozen: Vec<_> = frozen.map(|(id, _)| *id).collect();
+        frozen
+            .iter()
+            .try_for_each(|id| self.index_branches(connection, id))
+    }
+
+    /// Notes which records the branches of a log speak of that are not in place. Those of which it is not the same as
+    /// before are merged again.
+    fn index_branches(&mut self, connection: &Connection, id: &LogId) -> Result<()> {
+        let Some(log) = self.logs.get(id).cloned() else {
+            return Ok(());
+        };
+        if log.author.space == Space::Authority.id(&self.identity.network) {
+            return Ok(());
+        }
+        let (mut now, mut founded) = (BTreeMap::new(), BTreeSet::new());
+        for branch in self.branches(connection, id)? {
+            let Some(beside) = branch.entries.first().map(|entry| entry.header.seq) else {
+                continue;
+            };
+            for header in branch.entries.iter().map(|entry| &entry.header) {
+                if header.kind == EntryKind::Change && header.record != RecordId::NONE {
+                    now.insert((header.record, branch.head), beside);
+                    if header.record.is_founded_at(id, header.seq) {
+                        founded.insert(header.record);
+                    }
+                }
+            }
+        }
+        let mut statement = connection.prepare_cached(
+            "SELECT records.record, aside.head, aside.beside FROM aside
+             JOIN records ON records.id = aside.record WHERE aside.log = ?1",
+        )?;
+        let rows = statement.query_map([log.key], |row| {
+            Ok(((RecordId(row.get(0)?), row.get(1)?), row.get(2)?))
+        })?;
+        let before = rows.collect::<Result<BTreeMap<(RecordId, [u8; 32]), u64>, _>>()?;
+        if before == now {
+            return Ok(());
+        }
+        connection
+            .prepare_cached("DELETE FROM aside WHERE log = ?1")?
+            .execute([log.key])?;
+        let mut insert = connection.prepare_cached(
+            "INSERT INTO aside (record, log, head, beside) VALUES (?1, ?2, ?3, ?4)",
+        )?;
+        let mut keys = BTreeMap::new();
+        for (record, _) in now.keys().chain(before.keys()) {
+            if !keys.contains_key(record) {
+                let founded = founded.contains(record);
+                keys.insert(
+                    *record,
+                    row_of(connection, record, &log.author.space, founded)?,
+                );
+            }
+        }
+        for ((record, head), beside) in &now {
+            insert.execute(params![keys.get(record), log.key, head, beside])?;
+        }
+        let differs = |at: &&(RecordId, [u8; 32])| before.get(*at) != now.get(*at);
+        let changed: BTreeSet<_> = now.keys().chain(before.keys()).filter(differs).collect();
+        for (record, _) in changed {
+            if let Some(key) = keys.get(record) {
+                self.merge_again(connection, *key)?;
+            }
+        }
+        Ok(())
     }
 
     /// Puts the branch of a pin in place of what stands in a log from where they part on, and keeps that as a branch. Of
@@ -598,7 +684,14 @@ impl Journal {
         let records = statement.query_map([first, after], |row| row.get(0))?;
         let records = records.collect::<Result<Vec<i64>, _>>()?;
         for table in [
-            "segments", "parts", "touches", "held", "requests", "answers", "missing",
+            "segments",
+            "parts",
+            "touches",
+            "held",
+            "rewritten",
+            "requests",
+            "answers",
+            "missing",
         ] {
             let sql = format!("DELETE FROM {table} WHERE entry >= ?1 AND entry < ?2");
             connection.execute(&sql, [first, after])?;
@@ -617,28 +710,8 @@ impl Journal {
             .try_for_each(|record| forget(connection, record))
     }
 
-    /// The records of which something stands on a branch that is not in place: kept, and not counting.
-    ///
-    /// # Errors
-    /// The store cannot be read.
-    pub fn set_aside_records(&mut self, connection: &Connection) -> Result<BTreeSet<RecordId>> {
-        let frozen = self.logs.iter().filter(|(_, log)| log.forked.is_some());
-        let frozen: Vec<_> = frozen.map(|(id, _)| *id).collect();
-        let mut records = BTreeSet::new();
-        for id in frozen {
-            let entries = self.branches(connection, &id)?.into_iter().flatten();
-            let changes = entries.filter(|entry| entry.header.kind == EntryKind::Change);
-            records.extend(changes.map(|entry| entry.header.record));
-        }
-        Ok(records)
-    }
-
     /// What stands on branches of a log that are not in place, run by run.
-    pub(super) fn branches(
-        &mut self,
-        connection: &Connection,
-        id: &LogId,
-    ) -> Result<Vec<Vec<Entry>>> {
+    pub(super) fn branches(&mut self, connection: &Connection, id: &LogId) -> Result<Vec<Beside>> {
         let Some(log) = self
             .logs
             .get(id)
@@ -659,7 +732,10 @@ impl Journal {
                     beside.push(entry);
                 }
             }
-            branches.push(beside);
+            branches.push(Beside {
+                head: row.head,
+                entries: beside,
+            });
         }
         Ok(branches)
     }
@@ -761,17 +837,84 @@ impl Journal {
     }
 }
 
+/// What stands on a run of a branch and not in place.
+pub(super) struct Beside {
+    /// The last entry of the run.
+    pub(super) head: [u8; 32],
+    /// Its entries that are not in place.
+    pub(super) entries: Vec<Entry>,
+}
+
+/// An entry that is not in place.
+pub(crate) struct Aside {
+    /// What its key would be if it were.
+    pub(crate) key: i64,
+    pub(crate) log: LogId,
+    pub(crate) author: Author,
+    pub(crate) entry: Entry,
+}
+
+/// The entries of a record that stand on branches and not in place, with the payloads of its parts: by log and place, of
+/// two at one place the smaller id first.
+///
+/// # Errors
+/// The store cannot be read.
+pub(crate) fn aside(connection: &Connection, record: i64, id: &RecordId) -> Result<Vec<Aside>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT logs.id, logs.log, logs.space, logs.device, aside.beside,
+                branches.first, branches.start, branches.main, branches.parts, branches.head
+         FROM aside CROSS JOIN branches
+             ON branches.log = aside.log AND branches.head = aside.head
+         CROSS JOIN logs ON logs.id = aside.log WHERE aside.record = ?1",
+    )?;
+    let mut rows = statement.query([record])?;
+    let mut found = BTreeMap::new();
+    while let Some(row) = rows.next()? {
+        let (number, log, beside): (i64, LogId, u64) =
+            (row.get(0)?, LogId(row.get(1)?), row.get(4)?);
+        let author = Author {
+            space: SpaceId(row.get(2)?),
+            device: DeviceKey(row.get(3)?),
+        };
+        let run = Row {
+            start: Position {
+                len: row.get(5)?,
+                head: row.get(6)?,
+            },
+            main: row.get(7)?,
+            parts: row.get(8)?,
+            head: row.get(9)?,
+        };
+        for entry in run.unpacked(&log)?.entries {
+            if entry.header.seq >= beside && entry.header.record == *id {
+                let key = entry_key(number, entry.header.seq)?;
+                let place = (key, entry.header.id());
+                let aside = Aside {
+                    key,
+                    log,
+                    author,
+                    entry,
+                };
+                // Two runs of one branch may overlap.
+                found.entry(place).or_insert(aside);
+            }
+        }
+    }
+    Ok(found.into_values().collect())
+}
+
 /// Empties the row of a record of which no entry is in place any more.
 fn forget(connection: &Connection, record: i64) -> Result<()> {
     let emptied = connection
         .prepare_cached(
             "UPDATE records SET version = version + 1, founded = 0, kind = NULL, number = NULL,
-                 title = NULL, status = NULL, facts = NULL, conflicts = 0, waiting = 0, state = NULL
+                 title = NULL, status = NULL, facts = NULL, conflicts = 0, waiting = 0, state = NULL,
+                 held = NULL, lost = 0, again = NULL
              WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM touches WHERE record = ?1)",
         )?
         .execute([record])?;
     if emptied > 0 {
-        for table in ["stale", "mentions"] {
+        for table in ["stale", "mentions", "rewrites", "rewritten"] {
             connection.execute(&format!("DELETE FROM {table} WHERE record = ?1"), [record])?;
         }
     }

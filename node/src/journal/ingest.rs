@@ -559,15 +559,17 @@ impl Journal {
         connection.execute_batch(
             "DELETE FROM exceptions; DELETE FROM held; DELETE FROM touches; DELETE FROM stale;
              DELETE FROM mentions; DELETE FROM requests; DELETE FROM answers; DELETE FROM arrivals;
-             DELETE FROM erasures;
+             DELETE FROM erasures; DELETE FROM aside; DELETE FROM rewrites; DELETE FROM rewritten;
              UPDATE records SET version = version + 1, founded = 0, kind = NULL, number = NULL,
-                 title = NULL, status = NULL, facts = NULL, conflicts = 0, waiting = 0, state = NULL;",
+                 title = NULL, status = NULL, facts = NULL, conflicts = 0, waiting = 0, state = NULL,
+                 held = NULL, lost = 0, again = NULL;",
         )?;
         for log in self.logs.values_mut() {
             log.indexed_len = 0;
         }
         self.fold_authority(connection)?;
         self.judge_all(connection)?;
+        self.index_aside(connection)?;
         while self.index(connection, 65_536)? {}
         Ok(())
     }

@@ -6,9 +6,10 @@ use std::ops::Range;
 
 use lianxin_protocol::authority::{Order, Reason};
 use lianxin_protocol::hash::Hex;
-use lianxin_protocol::log::{Author, Entry, EntryKind, LogId, Position, RecordId};
+use lianxin_protocol::identity::DeviceKey;
+use lianxin_protocol::log::{Author, EntryKind, LogId, Position, RecordId};
 use lianxin_protocol::space::Space;
-use rusqlite::Connection;
+use rusqlite::{Connection, params};
 
 use super::segments::entry_key;
 use super::{Journal, withheld};
@@ -29,8 +30,10 @@ pub struct HeldBack {
     pub reason: Reason,
     /// The records that they speak of.
     pub records: BTreeSet<RecordId>,
-    /// Of a branch that is not in place: the entries themselves.
-    pub branch: Option<Vec<Entry>>,
+    /// They stand on a branch that is not in place.
+    pub branch: bool,
+    /// Their device has written all of them again.
+    pub superseded: bool,
 }
 
 impl HeldBack {
@@ -64,14 +67,15 @@ impl Journal {
         logs.sort_by_key(|(key, ..)| *key);
         let mut all = Vec::new();
         for (key, log, author) in logs {
-            let held = |range, head, reason, records, branch| HeldBack {
+            let held = |range, head, reason, records| HeldBack {
                 log,
                 author,
                 range,
                 head,
                 reason,
                 records,
-                branch,
+                branch: false,
+                superseded: false,
             };
             for exception in withheld(connection, key)? {
                 let (range, reason) = (exception.range, exception.reason);
@@ -80,9 +84,14 @@ impl Journal {
                 }
                 let records = records_in(connection, key, &range)?;
                 let head = self.head_at(connection, &log, range.end)?;
-                all.push(held(range, head, reason, records, None));
+                let superseded = is_rewritten(connection, key, &range)?;
+                all.push(HeldBack {
+                    superseded,
+                    ..held(range, head, reason, records)
+                });
             }
-            for entries in self.branches(connection, &log)? {
+            for branch in self.branches(connection, &log)? {
+                let entries = branch.entries;
                 let (Some(first), Some(last)) = (entries.first(), entries.last()) else {
                     continue;
                 };
@@ -91,22 +100,52 @@ impl Journal {
                 let changes = entries
                     .iter()
                     .filter(|it| it.header.kind == EntryKind::Change);
-                let records = changes.map(|it| it.header.record).collect();
-                all.push(held(range, head, Reason::Forked, records, Some(entries)));
+                let records: BTreeSet<_> = changes.clone().map(|it| it.header.record).collect();
+                let mut superseded = !records.is_empty();
+                for change in changes {
+                    superseded &= is_again(connection, &change.header.digest, &author.device)?;
+                }
+                all.push(HeldBack {
+                    branch: true,
+                    superseded,
+                    ..held(range, head, Reason::Forked, records)
+                });
             }
         }
         Ok(all)
     }
 
+    /// What people call by this name.
+    ///
+    /// # Errors
+    /// [`Code::NotHeld`] when nothing is held back under it.
+    pub fn held_back_as(&mut self, connection: &Connection, id: &str) -> Result<HeldBack> {
+        let all = self.held_back(connection)?;
+        let found = all.into_iter().find(|held| held.id() == id.trim());
+        found.ok_or_else(|| Error::new(Code::NotHeld, "nothing is held back under this name"))
+    }
+
+    /// Whether a person at this device can let it count.
+    #[must_use]
+    pub fn may_adopt(&self, held: &HeldBack) -> bool {
+        let closed = matches!(held.reason, Reason::Forked | Reason::Guard);
+        self.gives_orders() && !held.superseded && !held.branch && !closed
+    }
+
     /// Lets entries count that rights or cuts hold back. The hub alone can.
     ///
     /// # Errors
-    /// [`Code::RecordWaiting`] while not all of them have been looked at;
+    /// [`Code::Superseded`] for what its device has written again; [`Code::RecordWaiting`] while not all of them have been
+    /// looked at;
     /// [`Code::NotAdopted`] for a branch that lost, and for what the gate refuses, which no order can change; those of
     /// [`Journal::order`].
     pub fn adopt(&mut self, connection: &Connection, held: &HeldBack, now_ms: u64) -> Result<()> {
         let refused = |why: &str| Err(Error::new(Code::NotAdopted, why));
-        if held.branch.is_some() || held.reason == Reason::Forked {
+        if held.superseded {
+            let message = "its device has written this again: adopted, it would count twice";
+            return Err(Error::new(Code::Superseded, message));
+        }
+        if held.branch || held.reason == Reason::Forked {
             return refused(
                 "another branch of this log counts: what was lost has to be recorded again",
             );
@@ -127,6 +166,27 @@ impl Journal {
         let to = Position { len, head };
         self.order(connection, &[Order::Adopt { log, from, to }], now_ms)
     }
+}
+
+/// Whether the device of a range's entries has written again all of them that speak of records.
+fn is_rewritten(connection: &Connection, log: i64, range: &Range<u64>) -> Result<bool> {
+    let keys = [entry_key(log, range.start)?, entry_key(log, range.end)?];
+    let mut statement = connection.prepare_cached(
+        "SELECT count(*), count(rewritten.entry) FROM touches
+         LEFT JOIN rewritten ON rewritten.entry = touches.entry
+         WHERE touches.entry >= ?1 AND touches.entry < ?2",
+    )?;
+    let (all, again): (u64, u64) =
+        statement.query_row(keys, |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(all > 0 && all == again)
+}
+
+/// Whether the device that wrote a change has written it again in a record that stands.
+fn is_again(connection: &Connection, change: &[u8; 32], device: &DeviceKey) -> Result<bool> {
+    let old: Option<&[u8; 16]> = change.first_chunk();
+    let mut statement = connection
+        .prepare_cached("SELECT 1 FROM rewrites WHERE old = ?1 AND device = ?2 AND stands")?;
+    Ok(statement.exists(params![old, device.0])?)
 }
 
 fn records_in(connection: &Connection, log: i64, range: &Range<u64>) -> Result<BTreeSet<RecordId>> {

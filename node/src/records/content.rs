@@ -15,6 +15,7 @@ use lianxin_protocol::part::PartRef;
 use serde_json::{Map, Value, json};
 
 use super::numbers::{HUB_NO, is_numbered, same_number};
+use super::rewrite::is_link;
 use super::{Carried, Gathered, acts_for};
 use crate::journal::segments::split_key;
 
@@ -374,10 +375,11 @@ impl Gathered {
                 facts.extend(fact(value).map(|fact| (key.clone(), fact)));
             }
         };
+        let said = |key: &str| !is_fixed(key) && !is_link(key);
         for (key, value) in view.founding.iter().filter(|(key, _)| is_fixed(key)) {
             take(key, value);
         }
-        for (key, field) in view.fields.iter().filter(|(key, _)| !is_fixed(key)) {
+        for (key, field) in view.fields.iter().filter(|(key, _)| said(key)) {
             take(key, &field.value);
             if !field.others.is_empty() {
                 let winner = (&field.value, &field.change);

@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lianxin_protocol::authority::Reason;
 use lianxin_protocol::catalogue::Catalogue;
-use lianxin_protocol::log::LogId;
+use lianxin_protocol::log::{LogId, RecordId};
 use lianxin_protocol::receipt::Receipt;
 use rusqlite::{Connection, params};
 
-use super::touches;
+use super::{Filter, Listed, touches};
 use crate::error::Result;
 use crate::journal::segments::{entry_key, split_key};
 use crate::journal::{Journal, read_receipt, withheld_at};
@@ -34,6 +34,17 @@ pub enum State {
 }
 
 impl State {
+    /// All, in the order of the way.
+    pub const ALL: [Self; 7] = [
+        Self::Saved,
+        Self::Sending,
+        Self::Received,
+        Self::Merged,
+        Self::Answered,
+        Self::Refused,
+        Self::Quarantined,
+    ];
+
     /// The word in JSON.
     #[must_use]
     pub const fn word(self) -> &'static str {
@@ -98,12 +109,32 @@ impl Coverage {
     /// # Errors
     /// The store cannot be read.
     pub fn judged(&self, connection: &Connection, record: i64) -> Result<(State, Option<Reason>)> {
-        let mut state = State::Merged;
+        let mut statement =
+            connection.prepare_cached("SELECT held, lost FROM records WHERE id = ?1")?;
+        let row = statement.query_row([record], |row| Ok((row.get(0)?, row.get(1)?)));
+        let (held, lost): (Option<u8>, u64) = row?;
+        if let Some(code) = held {
+            let reason = Reason::of(code).unwrap_or(Reason::NewerVersion);
+            return Ok((State::Quarantined, Some(reason)));
+        }
+        if lost > 0 {
+            return Ok((State::Quarantined, Some(Reason::Forked)));
+        }
+        let mut rewritten =
+            connection.prepare_cached("SELECT 1 FROM rewritten WHERE entry = ?1")?;
+        let (mut state, mut waits) = (State::Merged, false);
         for key in touches(connection, record)? {
             let (log, seq) = split_key(key);
             // A fork or a revocation is known here as well as at the hub, whose last word may be older
             // or out of this device's reach. Of its own rights a device may know less than the hub.
             let held = withheld_at(connection, key)?;
+            let receipt = self.receipts.get(&log);
+            let excepted =
+                receipt.is_some_and(|it| it.reason(seq).is_some() || it.stored.len <= seq);
+            if (held.is_some() || excepted) && rewritten.exists([key])? {
+                continue;
+            }
+            waits |= held == Some(Reason::Waiting);
             let final_here =
                 |reason| matches!(reason, Reason::Forked | Reason::Revoked | Reason::Guard);
             if let Some(reason) = held
@@ -118,7 +149,7 @@ impl Coverage {
             if self.hub || self.hubs.contains(&log) {
                 continue;
             }
-            match self.receipts.get(&log) {
+            match receipt {
                 Some(receipt) if receipt.reason(seq).is_some_and(lacks) => {
                     if state != State::Saved {
                         state = State::Sending;
@@ -147,7 +178,11 @@ impl Coverage {
                 state = State::Received;
             }
         }
-        Ok((state, None))
+        if waits && state == State::Merged {
+            // Whatever the hub can see: it is not whole where it is looked at.
+            state = State::Received;
+        }
+        Ok((state, waits.then_some(Reason::Waiting)))
     }
 
     /// The receipts that cover a record's entries.
@@ -189,6 +224,65 @@ pub fn shown(reached: State, kind: &str, status: &str) -> (State, String) {
         (reached, _) => reached,
     };
     (state, shown)
+}
+
+/// A row of a list, how far its record has come, and the state and status that are shown.
+#[derive(Clone, Debug)]
+pub struct Shown {
+    /// The row.
+    pub row: Listed,
+    /// How far the record has come, whatever its workflow says.
+    pub reached: State,
+    /// The state that is shown.
+    pub state: State,
+    /// The status that is shown.
+    pub status: String,
+}
+
+/// A page of records in a state, and where the list goes on. State and shown status are told by receipts and not stored,
+/// so rows of another are passed over until the page is full, or so many were looked at that a page is begun anew.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn list(
+    connection: &Connection,
+    coverage: &Coverage,
+    mut filter: Filter,
+    wanted: Option<State>,
+) -> Result<(Vec<Shown>, Option<RecordId>)> {
+    /// Rows looked at for one page at most.
+    const LOOKED_AT: usize = 2_000;
+    let mut found = Vec::new();
+    let mut looked_at = 0;
+    loop {
+        let batch = super::list(connection, &filter)?;
+        let last = batch.len() < filter.limit;
+        looked_at += batch.len();
+        for row in batch {
+            let reached = coverage.reached(connection, row.key)?;
+            let (state, status) = shown(reached, &row.kind, &row.status);
+            filter.after = Some(row.id);
+            let fits = wanted.is_none_or(|it| it == state)
+                && filter.status.as_ref().is_none_or(|it| *it == status);
+            if fits {
+                found.push(Shown {
+                    row,
+                    reached,
+                    state,
+                    status,
+                });
+            }
+            if found.len() == filter.limit {
+                return Ok((found, filter.after));
+            }
+        }
+        if last {
+            return Ok((found, None));
+        }
+        if looked_at >= LOOKED_AT {
+            return Ok((found, filter.after));
+        }
+    }
 }
 
 /// How what this device knows stands, in the few figures that every page shows.
@@ -276,6 +370,7 @@ impl OwnLog {
     fn uncovered(&self, connection: &Connection) -> Result<Vec<(i64, i64)>> {
         let mut statement = connection.prepare_cached(
             "SELECT record, min(entry) FROM touches WHERE entry >= ?1 AND entry < ?2
+                 AND entry NOT IN (SELECT entry FROM rewritten)
              GROUP BY record",
         )?;
         let range = params![
@@ -315,30 +410,35 @@ pub fn waiting(
     Ok(waiting)
 }
 
-/// Records with an entry that does not count: by this device's own judgement, or by the hub's.
-fn quarantined(connection: &Connection, journal: &mut Journal) -> Result<u64> {
-    let aside = journal.set_aside_records(connection)?.len() as u64;
+/// Records with an entry that does not count, by this device's own judgement, or by the hub's: those that somebody has
+/// to look at. What its device has written again is not among them.
+fn quarantined(connection: &Connection, journal: &Journal) -> Result<u64> {
     let own: u64 = connection.query_row(
         "SELECT count(*) FROM (
              SELECT touches.record FROM exceptions JOIN touches
                  ON touches.entry >= (exceptions.log << 40) + exceptions.first
                 AND touches.entry < (exceptions.log << 40) + min(exceptions.after, 1 << 39)
-             UNION SELECT record FROM held WHERE reason <> ?1)",
+                 WHERE touches.entry NOT IN (SELECT entry FROM rewritten)
+             UNION SELECT record FROM held
+                 WHERE reason <> ?1 AND entry NOT IN (SELECT entry FROM rewritten)
+             UNION SELECT id FROM records WHERE lost > 0)",
         [Reason::Waiting.code()],
         |row| row.get(0),
     )?;
-    let own = own.saturating_add(aside);
     if own > 0 || journal.identity().authority.is_some() {
         return Ok(own);
     }
-    let mut held = 0;
-    for space in journal.authority().spaces().keys() {
-        for receipt in journal.receipts(connection, space)? {
-            held += receipt
-                .exceptions
-                .iter()
-                .map(|it| it.range.end - it.range.start)
-                .sum::<u64>();
+    let mut rewritten = connection
+        .prepare_cached("SELECT count(*) FROM rewritten WHERE entry >= ?1 AND entry < ?2")?;
+    let mut held = 0_u64;
+    for log in journal.logs.values() {
+        let receipt = read_receipt(connection, log.key)?;
+        for exception in receipt.into_iter().flat_map(|receipt| receipt.exceptions) {
+            let range = exception.range;
+            let end = range.end.min((1 << 40) - 1);
+            let keys = [entry_key(log.key, range.start)?, entry_key(log.key, end)?];
+            let again: u64 = rewritten.query_row(keys, |row| row.get(0))?;
+            held = held.saturating_add((range.end - range.start).saturating_sub(again));
         }
     }
     Ok(held)

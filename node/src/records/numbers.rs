@@ -60,30 +60,62 @@ pub(super) fn under_number(
         return Ok(None);
     };
     let under = format!("{number}/{suffix}");
-    if !series.under.contains_key(&under) {
+    next_under(connection, journal, (&under, parent.space), series).map(Some)
+}
+
+/// Another number of the same series, for a record whose own was given to another as well.
+pub(super) fn another(
+    connection: &Connection,
+    journal: &mut Journal,
+    (number, space): (&str, SpaceId),
+    now_ms: u64,
+) -> Result<Option<String>> {
+    if let Some((above, under)) = number.split_once('/') {
+        let suffix = under.trim_end_matches(|it: char| it.is_ascii_uppercase());
+        let suffix = suffix.trim_end_matches(|it: char| it.is_ascii_digit());
+        let under = format!("{above}/{suffix}");
+        let mut series = Series::default();
+        return next_under(connection, journal, (&under, space), &mut series).map(Some);
+    }
+    match Number::parse(number) {
+        Ok(number) => {
+            let prefix = number.kind().to_string();
+            next_number(connection, journal, &prefix, now_ms).map(Some)
+        }
+        Err(_) => Ok(None),
+    }
+}
+
+fn next_under(
+    connection: &Connection,
+    journal: &Journal,
+    (under, space): (&str, SpaceId),
+    series: &mut Series,
+) -> Result<String> {
+    if !series.under.contains_key(under) {
         // ':' follows '9', and letters come behind it: everything under this suffix.
         let mut statement = connection.prepare_cached(
             "SELECT number FROM records WHERE number >= ?1 AND number < ?2 AND space = ?3",
         )?;
-        let range = params![under, format!("{under}:"), parent.space.0];
+        let range = params![under, format!("{under}:"), space.0];
         let given = statement.query_map(range, |row| row.get::<_, String>(0))?;
         let mut taken = BTreeSet::new();
         for given in given {
             let given = given?;
-            let digits = given.strip_prefix(&under).unwrap_or_default();
+            let digits = given.strip_prefix(under).unwrap_or_default();
             let digits = digits.trim_end_matches(|c: char| c.is_ascii_uppercase());
             taken.extend(digits.parse::<u32>());
         }
-        series.under.insert(under.clone(), taken);
+        series.under.insert(under.to_owned(), taken);
     }
-    let taken = series.under.entry(under.clone()).or_default();
+    let taken = series.under.entry(under.to_owned()).or_default();
     let next = next_of(taken);
     taken.insert(next);
     let member = journal.authority().members().get(&journal.identity().key());
     let code = member.and_then(|member| member.grant.device_code.parse::<DeviceCode>().ok());
     let code = code.filter(|_| journal.identity().authority.is_none());
     let letters = code.map(DeviceCode::letters).unwrap_or_default();
-    Ok(Some(format!("{under}{next}{letters}")))
+    Ok(format!("{under}{next}{letters}"))
 }
 
 /// The number after the last; if a forged one leaves none, the first that nobody has.

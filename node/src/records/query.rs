@@ -1,5 +1,6 @@
 //! Questions to the rows: one record by whatever names it, lists, queues, counts, who refers to whom.
 
+use lianxin_protocol::authority::Reason;
 use lianxin_protocol::catalogue::Catalogue;
 use lianxin_protocol::identity::DeviceKey;
 use lianxin_protocol::log::RecordId;
@@ -7,9 +8,10 @@ use lianxin_protocol::space::SpaceId;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use serde_json::{Map, Value};
 
+use super::all_parts;
 use super::numbers::numbered;
-use super::parts;
 use crate::error::{Code, Error, Result};
+use crate::journal::aside;
 
 /// The number in this store of a record, by id or 受理编号.
 ///
@@ -25,21 +27,28 @@ pub fn find(connection: &Connection, id: &str) -> Result<i64> {
                 .optional()?
         }
         None => {
-            let found = with_number(connection, id)?;
+            let found = rows(connection, &with_number(connection, id)?)?;
+            // Who has a number that counts comes before who had it, and what is held back comes last.
+            let number = numbered(id);
+            let rank = |row: &Listed| (row.held.is_some(), row.number != number);
+            let best = found.iter().map(rank).min();
+            let found: Vec<_> = found
+                .into_iter()
+                .filter(|row| Some(rank(row)) == best)
+                .collect();
             if found.len() > 1 {
-                let ids = rows(connection, &found)?;
-                let ids: Vec<_> = ids.iter().map(|row| row.id.hyphenated()).collect();
+                let ids: Vec<_> = found.iter().map(|row| row.id.hyphenated()).collect();
                 let message = format!("records with this number: {}", ids.join(", "));
                 return Err(Error::new(Code::SameNumber, message));
             }
-            found.first().copied()
+            found.first().map(|row| row.key)
         }
     };
     found.ok_or_else(|| Error::new(Code::NoRecord, "this device has no such record"))
 }
 
-/// The records with this number, oldest first. Devices give no number twice, so that more than one means that
-/// somebody copied it.
+/// The records with this number, oldest first, those that are held back as well, and those that were written again in the
+/// place of one. Devices give no number twice, so that more than one that counts means that somebody copied it.
 ///
 /// # Errors
 /// [`Code::NoRecord`] for what is no number.
@@ -51,10 +60,36 @@ pub fn with_number(connection: &Connection, text: &str) -> Result<Vec<i64>> {
     let mut statement = connection
         .prepare_cached("SELECT id FROM records WHERE number = ?1 ORDER BY record LIMIT ?2")?;
     let found = statement.query_map(params![number, MOST], |row| row.get(0))?;
-    Ok(found.collect::<Result<_, _>>()?)
+    let mut found = found.collect::<Result<Vec<i64>, _>>()?;
+    for row in rows(connection, &found)? {
+        let again = row.again.map(|again| stands_for(connection, again));
+        let again = again.transpose()?.flatten();
+        found.extend(again.filter(|again| !found.contains(again)));
+    }
+    Ok(found)
 }
 
-/// The record that a reference names, if this device has it: by id, by a number that no other has, or as the only
+/// The number in this store of a record that counts: this one, or the one that was written in its place.
+pub(crate) fn stands_for(connection: &Connection, mut id: RecordId) -> Result<Option<i64>> {
+    /// How often one record is written again.
+    const MOST: u32 = 16;
+    let mut statement = connection
+        .prepare_cached("SELECT id, held IS NULL, again FROM records WHERE record = ?1")?;
+    for _ in 0..MOST {
+        let found = statement.query_row([id.0], |row| {
+            let again: Option<[u8; 16]> = row.get(2)?;
+            Ok((row.get(0)?, row.get(1)?, again.map(RecordId)))
+        });
+        match found.optional()? {
+            Some((key, true, _)) => return Ok(Some(key)),
+            Some((_, false, Some(again))) => id = again,
+            Some((_, false, None)) | None => break,
+        }
+    }
+    Ok(None)
+}
+
+/// The record that a reference names, if this device has it and it counts: by id, by a number that no other has, or as the only
 /// one of these kinds with that title.
 ///
 /// # Errors
@@ -63,8 +98,9 @@ pub fn named(connection: &Connection, text: &str, kinds: &[String]) -> Result<Op
     let found = match find(connection, text) {
         Ok(key) => Some(key),
         Err(error) if error.code() == Code::NoRecord => {
-            let mut statement = connection
-                .prepare_cached("SELECT id FROM records WHERE kind = ?1 AND title = ?2 LIMIT 2")?;
+            let mut statement = connection.prepare_cached(
+                "SELECT id FROM records WHERE kind = ?1 AND title = ?2 AND held IS NULL LIMIT 2",
+            )?;
             let mut same = Vec::new();
             for kind in kinds {
                 let keys =
@@ -77,7 +113,7 @@ pub fn named(connection: &Connection, text: &str, kinds: &[String]) -> Result<Op
         Err(error) => return Err(error),
     };
     let row = rows(connection, found.as_slice())?.pop();
-    Ok(row.filter(|row| kinds.contains(&row.kind)))
+    Ok(row.filter(|row| kinds.contains(&row.kind) && row.held.is_none()))
 }
 
 /// Records of a kind that refer to this one by a field: by its id, its number or, if it has none, its title.
@@ -102,7 +138,7 @@ pub fn referring(
     let sql = format!(
         "SELECT DISTINCT {LISTED} FROM mentions CROSS JOIN records ON records.id = mentions.record
          WHERE mentions.target IN (?1, ?2, ?3) AND mentions.field = ?4 AND records.kind = ?5
-             AND (?7 IS NULL OR records.space = ?7)
+             AND (?7 IS NULL OR records.space = ?7) AND records.held IS NULL
          ORDER BY CASE WHEN ?8 THEN json_extract(facts, '$.place') END NULLS LAST,
              records.record LIMIT ?6"
     );
@@ -136,6 +172,8 @@ pub struct Filter {
     pub conflicts: Option<bool>,
     /// Only records that belong to no other.
     pub whole: bool,
+    /// Only those of which nothing counts, or only the others.
+    pub held: Option<bool>,
     /// Rows at most.
     pub limit: usize,
     /// Id of the last record of the page before.
@@ -163,6 +201,10 @@ pub struct Listed {
     pub space: SpaceId,
     /// What it holds in the clear, as nested JSON.
     pub facts: Map<String, Value>,
+    /// Why nothing of it counts, where nothing does.
+    pub held: Option<Reason>,
+    /// The record that was written in its place.
+    pub again: Option<RecordId>,
 }
 
 impl Listed {
@@ -175,10 +217,12 @@ impl Listed {
 }
 
 const LISTED: &str =
-    "records.id, records.record, kind, number, title, status, conflicts, space, facts";
+    "records.id, records.record, kind, number, title, status, conflicts, space, facts, held, again";
 
 fn listed(row: &rusqlite::Row<'_>) -> rusqlite::Result<Listed> {
     let facts: Option<String> = row.get(8)?;
+    let held: Option<u8> = row.get(9)?;
+    let again: Option<[u8; 16]> = row.get(10)?;
     Ok(Listed {
         key: row.get(0)?,
         id: RecordId(row.get(1)?),
@@ -191,6 +235,8 @@ fn listed(row: &rusqlite::Row<'_>) -> rusqlite::Result<Listed> {
         facts: facts
             .and_then(|facts| serde_json::from_str(&facts).ok())
             .unwrap_or_default(),
+        held: held.map(|code| Reason::of(code).unwrap_or(Reason::NewerVersion)),
+        again: again.map(RecordId),
     })
 }
 
@@ -250,7 +296,8 @@ pub fn queue(
     most: usize,
 ) -> Result<Vec<Listed>> {
     let sql = format!(
-        "SELECT {LISTED} FROM records WHERE kind = ?1 AND status = ?2 ORDER BY record LIMIT ?3"
+        "SELECT {LISTED} FROM records WHERE kind = ?1 AND status = ?2 AND held IS NULL
+         ORDER BY record LIMIT ?3"
     );
     let mut statement = connection.prepare_cached(&sql)?;
     let rows = statement.query_map(params![kind, status, most as u64], listed)?;
@@ -262,8 +309,9 @@ pub fn queue(
 /// # Errors
 /// The store cannot be read.
 pub fn count(connection: &Connection, kind: &str, status: &str) -> Result<u64> {
-    let mut statement = connection
-        .prepare_cached("SELECT count(*) FROM records WHERE kind = ?1 AND status = ?2")?;
+    let mut statement = connection.prepare_cached(
+        "SELECT count(*) FROM records WHERE kind = ?1 AND status = ?2 AND held IS NULL",
+    )?;
     Ok(statement.query_row([kind, status], |row| row.get(0))?)
 }
 
@@ -273,7 +321,8 @@ pub fn count(connection: &Connection, kind: &str, status: &str) -> Result<u64> {
 /// The store cannot be read.
 pub fn tally(connection: &Connection, kind: &str) -> Result<Vec<(SpaceId, String, u64)>> {
     let mut statement = connection.prepare_cached(
-        "SELECT space, status, count(*) FROM records WHERE kind = ?1 GROUP BY space, status",
+        "SELECT space, status, count(*) FROM records WHERE kind = ?1 AND held IS NULL
+         GROUP BY space, status",
     )?;
     let rows = statement.query_map([kind], |row| {
         Ok((SpaceId(row.get(0)?), row.get(1)?, row.get(2)?))
@@ -324,8 +373,9 @@ pub fn list(connection: &Connection, filter: &Filter) -> Result<Vec<Listed>> {
            AND (?1 IS NULL OR record < ?1)
            AND (?2 IS NULL OR kind = ?2)
            AND (?3 IS NULL OR status = ?3)
-           AND (?5 IS NULL OR (conflicts > 0) = ?5){whole}
-           AND (?4 IS NULL OR instr(number, ?4) OR EXISTS (
+           AND (?5 IS NULL OR (conflicts > 0) = ?5)
+           AND (?6 IS NULL OR (held IS NOT NULL) = ?6){whole}
+           AND (?4 IS NULL OR held IS NOT NULL OR instr(number, ?4) OR EXISTS (
                 SELECT 1 FROM touches CROSS JOIN parts ON parts.entry = touches.entry
                 WHERE touches.record = records.id AND instr(parts.payload, CAST(?4 AS BLOB))))
          ORDER BY record DESC"
@@ -338,6 +388,7 @@ pub fn list(connection: &Connection, filter: &Filter) -> Result<Vec<Listed>> {
         status,
         filter.search,
         filter.conflicts,
+        filter.held,
     ])?;
     let mut found = Vec::new();
     while found.len() < filter.limit {
@@ -348,7 +399,7 @@ pub fn list(connection: &Connection, filter: &Filter) -> Result<Vec<Listed>> {
                 .number
                 .as_ref()
                 .is_some_and(|number| number.contains(search));
-            if !numbered && !says(connection, row.key, search)? {
+            if !numbered && !says(connection, &row, search)? {
                 continue;
             }
         }
@@ -358,9 +409,13 @@ pub fn list(connection: &Connection, filter: &Filter) -> Result<Vec<Listed>> {
 }
 
 /// Whether some text of a record has `search` in it. The bytes of a part hold salts and field names as
-/// well, so what SQL found in them is looked at again.
-fn says(connection: &Connection, record: i64, search: &str) -> Result<bool> {
-    let parts = parts(connection, record)?;
+/// well, so what SQL found in them is looked at again; what is kept beside what is in place is looked at here alone.
+fn says(connection: &Connection, row: &Listed, search: &str) -> Result<bool> {
+    let beside = match row.held {
+        Some(_) => aside(connection, row.key, &row.id)?,
+        None => Vec::new(),
+    };
+    let parts = all_parts(connection, row.key, &beside)?;
     Ok(parts
         .values()
         .flat_map(|part| part.texts.values())

@@ -619,7 +619,7 @@ fn home(connection: &Connection, journal: &Journal) -> Result<SpaceId> {
     Ok(space.id(&network))
 }
 
-fn may_write(journal: &Journal, space: Space) -> Result<()> {
+pub(super) fn may_write(journal: &Journal, space: Space) -> Result<()> {
     // A revoked device goes on recording: its entries wait for an operator's decision.
     let known = journal.authority().members().get(&journal.identity().key());
     let allowed = known.is_none_or(|member| {
@@ -647,7 +647,7 @@ pub fn may_edit(journal: &Journal, gathered: &Gathered) -> bool {
 /// Gathers a record to write on it. A log that can write no more there ends, so that the save begins another.
 fn writable(connection: &Connection, journal: &mut Journal, key: i64) -> Result<Gathered> {
     let gathered = gather_written(connection, journal, key)?;
-    if gathered.document.is_empty() {
+    if gathered.document.is_empty() || gathered.held().is_some() {
         // Its founder has not come, or was revoked a moment ago, and lists have not caught up.
         let message = "no change of this record counts at present";
         return Err(Error::new(Code::RecordWaiting, message));
@@ -665,7 +665,7 @@ fn writable(connection: &Connection, journal: &mut Journal, key: i64) -> Result<
 }
 
 /// A save that has been planned and not written.
-struct Save {
+pub(super) struct Save {
     edit: Edit,
     parts: Vec<(PartRef, Part, Vec<u8>)>,
 }
@@ -707,8 +707,67 @@ impl Save {
         Ok(Self { edit, parts })
     }
 
+    /// A save that does once more what an edit did, with its texts sealed anew. A text that is not here any more is left
+    /// out.
+    ///
+    /// # Errors
+    /// The system gives no randomness.
+    pub(super) fn again(mut edit: Edit, known: &BTreeMap<PartRef, Part>) -> Result<Self> {
+        let mut fresh: BTreeMap<PartRef, Option<PartRef>> = BTreeMap::new();
+        let mut parts = Vec::new();
+        let mut seal = |old: &PartRef| -> Result<Option<PartRef>> {
+            if let Some(sealed) = fresh.get(old) {
+                return Ok(*sealed);
+            }
+            let mut sealed = None;
+            if let Some(part) = known.get(old) {
+                let part = Part {
+                    salt: clock::random()?,
+                    texts: part.texts.clone(),
+                };
+                let payload = part.encode();
+                sealed = Some(reference(&payload));
+                parts.push((reference(&payload), part, payload));
+            }
+            fresh.insert(*old, sealed);
+            Ok(sealed)
+        };
+        let mut data = BTreeMap::new();
+        for (key, value) in std::mem::take(&mut edit.fields) {
+            match value {
+                Some(Scalar::Part(old)) => {
+                    data.extend(seal(&old)?.map(|it| (key, Some(Scalar::Part(it)))));
+                }
+                value => {
+                    data.insert(key, value);
+                }
+            }
+        }
+        edit.fields = data;
+        for event in &mut edit.events {
+            let mut data = BTreeMap::new();
+            for (key, value) in std::mem::take(&mut event.data) {
+                match value {
+                    Scalar::Part(old) => {
+                        data.extend(seal(&old)?.map(|it| (key, Scalar::Part(it))));
+                    }
+                    value => {
+                        data.insert(key, value);
+                    }
+                }
+            }
+            event.data = data;
+        }
+        Ok(Self { edit, parts })
+    }
+
+    /// The fields that it writes.
+    pub(super) const fn fields(&mut self) -> &mut BTreeMap<String, Option<Scalar>> {
+        &mut self.edit.fields
+    }
+
     /// Entries that it will write: its parts and the change.
-    fn entries(&self) -> u64 {
+    pub(super) fn entries(&self) -> u64 {
         self.parts.len() as u64 + 1
     }
 
@@ -730,7 +789,7 @@ impl Save {
     }
 
     /// Writes the save: parts first, then the change that refers to them, as one group.
-    fn write(
+    pub(super) fn write(
         self,
         connection: &Connection,
         journal: &mut Journal,

@@ -1,4 +1,4 @@
--- Version 2. Primary here are: meta, accounts with logins, links and drafts, counters, submissions,
+-- Version 3. Primary here are: meta, accounts with logins, links and drafts, counters, submissions,
 -- query_codes, invites, words, receipts, peers and, above all, logs with segments and parts. Everything below the
 -- line is rebuilt from those by `reproject`.
 
@@ -196,6 +196,9 @@ CREATE INDEX touches_record ON touches (record, entry);
 -- One row a record: its id names the log that founded it, and with it one space. founded is 0 until that log's entry
 -- is here, and space that of whoever named the id first. version moves with its touches and with what of them
 -- counts, so that a merge made from less is not written back; it is bookkeeping of this store and shown nowhere.
+-- held says why its founding change does not count: such a row is made from what was written all the same, stands in
+-- lists, and is in no figure. lost counts the changes that a fork took and that nobody has written again; again is the
+-- id of the record that was written in its place.
 CREATE TABLE records (
     id        INTEGER PRIMARY KEY,
     record    BLOB NOT NULL UNIQUE,
@@ -209,11 +212,46 @@ CREATE TABLE records (
     facts     TEXT,
     conflicts INTEGER NOT NULL DEFAULT 0,
     waiting   INTEGER NOT NULL DEFAULT 0,
-    state     BLOB
+    state     BLOB,
+    held      INTEGER,
+    lost      INTEGER NOT NULL DEFAULT 0,
+    again     BLOB
 ) STRICT;
+CREATE INDEX records_held ON records (held) WHERE held IS NOT NULL;
+CREATE INDEX records_lost ON records (lost) WHERE lost > 0;
 CREATE INDEX records_number ON records (number) WHERE number IS NOT NULL;
 CREATE INDEX records_status ON records (kind, status, record);
 CREATE INDEX records_conflicts ON records (conflicts) WHERE conflicts > 0;
+
+-- Which runs of branches that are not in place speak of a record: head names the run, beside its first entry that is
+-- not in place.
+CREATE TABLE aside (
+    record INTEGER NOT NULL,
+    log    INTEGER NOT NULL,
+    head   BLOB NOT NULL,
+    beside INTEGER NOT NULL,
+    PRIMARY KEY (record, log, head)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX aside_log ON aside (log);
+
+-- What changes of a record write again: the id of a record, or the beginning of a change's digest; device is who says
+-- so, hlc when by its hybrid clock. stands is 0 where another record stands in the place of this one.
+CREATE TABLE rewrites (
+    old    BLOB NOT NULL,
+    device BLOB NOT NULL,
+    record INTEGER NOT NULL,
+    hlc    INTEGER NOT NULL,
+    stands INTEGER NOT NULL,
+    PRIMARY KEY (old, device, record)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX rewrites_record ON rewrites (record);
+
+-- Entries in place that do not count and that their own device has written again: nobody waits for them.
+CREATE TABLE rewritten (
+    entry  INTEGER PRIMARY KEY,
+    record INTEGER NOT NULL
+) STRICT;
+CREATE INDEX rewritten_record ON rewritten (record);
 
 -- What records refer to: a record's id, its number, or a name, as it was given.
 CREATE TABLE mentions (

@@ -177,6 +177,7 @@ async fn look(device: &Device, lang: Lang) -> Result<Shown> {
             let filter = Filter {
                 limit: ROWS,
                 whole: true,
+                held: Some(false),
                 ..Filter::default()
             };
             let mut rows = Vec::new();

@@ -213,6 +213,7 @@ fn offered(connection: &Connection, journal: &Journal, kind: &Kind) -> Result<Ve
     let filter = records::Filter {
         kind: Some(kind.code.clone()),
         limit: if register { REGISTER } else { NEWEST },
+        held: Some(false),
         ..records::Filter::default()
     };
     let bulletin = Space::Bulletin.id(&journal.identity().network);

@@ -59,6 +59,7 @@ fn asked_here() -> Filter {
         kind: Some("legis_consultation".to_owned()),
         status: Some("open".to_owned()),
         limit: LAWS,
+        held: Some(false),
         ..Filter::default()
     }
 }
@@ -94,7 +95,10 @@ pub(super) async fn page(State(app): State<App>, session: Session) -> Answer {
                 laws.push(Row::new(connection, journal, &coverage, row, &page)?);
             }
             found.retain(|row| {
-                row.space != bulletin && Beijing::of(row.recorded_ms()).date() == today
+                // What was written again is there as what stands in its place.
+                row.again.is_none()
+                    && row.space != bulletin
+                    && Beijing::of(row.recorded_ms()).date() == today
             });
             let more = found.len() > ROWS;
             found.truncate(ROWS);
@@ -103,14 +107,16 @@ pub(super) async fn page(State(app): State<App>, session: Session) -> Answer {
                 let shown = Row::new(connection, journal, &coverage, row, &page)?;
                 rows.push(shown.with_kind(row, lang));
             }
-            let (count, received) = (rows.len(), rows.iter().filter(|row| row.arrived()).count());
+            // What does not count is shown, and counted nowhere.
+            let counts = found.iter().filter(|row| row.held.is_none()).count();
+            let received = rows.iter().filter(|row| row.arrived()).count();
             // Beyond the rows of this page nobody has counted.
             let id = if more {
                 "home-recorded-many"
             } else {
                 "home-recorded"
             };
-            let with = [("count", count.into()), ("received", received.into())];
+            let with = [("count", counts.into()), ("received", received.into())];
             let counted = lang.say(id, &with);
             let acts = acts_for(journal.role());
             let mut todos = Vec::new();

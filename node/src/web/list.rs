@@ -39,6 +39,8 @@ pub(super) struct Row {
     /// Its site, on pages that show several.
     pub(super) site: String,
     pub(super) conflict: bool,
+    /// Another record stands in its place.
+    pub(super) again: Option<String>,
     pub(super) due: Option<Due>,
     reached: Reached,
 }
@@ -93,6 +95,7 @@ impl Row {
             at: shown::at(row.recorded_ms(), now_ms, lang),
             site: String::new(),
             conflict: row.conflicts > 0,
+            again: row.again.map(|_| lang.say("row-again", &[])),
             due: None,
             reached: state,
         }
@@ -100,7 +103,10 @@ impl Row {
 
     /// Whether the hub has it.
     pub(super) fn arrived(&self) -> bool {
-        !matches!(self.reached, Reached::Saved | Reached::Sending)
+        !matches!(
+            self.reached,
+            Reached::Saved | Reached::Sending | Reached::Quarantined
+        )
     }
 }
 
@@ -171,6 +177,8 @@ struct List {
     states: Vec<(&'static str, String)>,
     next: Option<String>,
     newest: String,
+    /// Records of which nothing counts.
+    held: u64,
 }
 
 impl List {
@@ -235,16 +243,9 @@ async fn listed(app: &App, session: Session, asked: Asked) -> Answer {
                 None => kinds.next(),
             };
             let kinds = Catalogue::standard().kinds();
-            let states = [
-                "saved",
-                "sending",
-                "received",
-                "merged",
-                "answered",
-                "refused",
-                "quarantined",
-            ];
+            let states = Reached::ALL.map(Reached::word);
             Ok(List {
+                held: records::held_count(connection)?,
                 newest: rows.first().map(|row| row.id.clone()).unwrap_or_default(),
                 rows,
                 next,
@@ -268,8 +269,7 @@ async fn listed(app: &App, session: Session, asked: Asked) -> Answer {
     html(&list)
 }
 
-/// A page of rows. The state is told by receipts and not stored, so rows in another state are passed over
-/// until the page is full.
+/// A page of rows, and where the list goes on.
 fn rows(
     connection: &Connection,
     journal: &Journal,
@@ -277,48 +277,26 @@ fn rows(
     asked: &Asked,
     page: &Page,
 ) -> Result<(Vec<Row>, Option<String>)> {
-    /// Rows looked at for one page at most.
-    const LOOKED_AT: usize = 2_000;
-    let mut filter = Filter {
+    let filter = Filter {
         kind: asked.kind.clone(),
         status: asked.status.clone(),
         search: asked.q.clone(),
-        conflicts: None,
         whole: asked.kind.is_none() && asked.q.is_none(),
         limit: ROWS,
         after: asked.after.as_deref().and_then(RecordId::parse),
+        ..Filter::default()
     };
-    let mut found = Vec::new();
-    let mut looked_at = 0;
-    loop {
-        let batch = records::list(connection, &filter)?;
-        for row in &batch {
-            let reached = coverage.reached(connection, row.key)?;
-            let (state, status) = delivery::shown(reached, &row.kind, &row.status);
-            let wanted = asked.state.as_deref().is_none_or(|it| it == state.word())
-                && asked.status.as_ref().is_none_or(|it| *it == status);
-            if wanted {
-                let shown = Row::reached(journal, reached, row, page);
-                found.push(match &asked.kind {
-                    Some(_) => shown,
-                    None => shown.with_kind(row, page.lang),
-                });
-            }
-            filter.after = Some(row.id);
-            if found.len() == ROWS {
-                let next = Some(row.id.hyphenated());
-                return Ok((found, next));
-            }
+    let mut states = Reached::ALL.into_iter();
+    let state = states.find(|state| asked.state.as_deref() == Some(state.word()));
+    let (found, next) = delivery::list(connection, coverage, filter, state)?;
+    let found = found.iter().map(|it| {
+        let shown = Row::reached(journal, it.reached, &it.row, page);
+        match &asked.kind {
+            Some(_) => shown,
+            None => shown.with_kind(&it.row, page.lang),
         }
-        looked_at += batch.len();
-        if batch.len() < ROWS {
-            return Ok((found, None));
-        }
-        if looked_at >= LOOKED_AT {
-            let next = filter.after.map(|after| after.hyphenated());
-            return Ok((found, next));
-        }
-    }
+    });
+    Ok((found.collect(), next.map(|next| next.hyphenated())))
 }
 
 #[cfg(test)]

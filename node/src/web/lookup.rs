@@ -15,8 +15,6 @@ use super::App;
 use super::page::{Answer, Page, Session, html};
 use super::shown;
 use crate::clock::Monotonic;
-use crate::error::Code;
-use crate::records;
 use crate::records::delivery::{self, Coverage};
 use crate::slips;
 
@@ -126,17 +124,7 @@ pub(super) async fn ask(
     let asked = number.clone();
     let standing = app
         .read(move |journal, connection| {
-            let asked = match records::with_number(connection, &asked) {
-                Err(error) if error.code() == Code::NoRecord => return Ok(None),
-                asked => asked?,
-            };
-            let mut fitting = None;
-            for row in records::rows(connection, &asked)? {
-                if slips::fits(connection, &row.id, &typed.code)? {
-                    fitting = Some(row);
-                }
-            }
-            let Some(row) = fitting else {
+            let Some(row) = slips::asked(connection, &asked, &typed.code)? else {
                 return Ok(None);
             };
             let reached = Coverage::read(connection, journal)?.reached(connection, row.key)?;

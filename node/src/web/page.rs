@@ -31,6 +31,10 @@ const SCRIPT: &str = include_str!("../../assets/app.js");
 const BOARD: &str = include_str!("../../assets/board.js");
 const ICON: &str = include_str!("../../assets/icon.svg");
 
+/// How long, and of how many records at most, people are told that their device has written them again.
+const REWRITTEN_TOLD_MS: u64 = 7 * 24 * 60 * 60 * 1_000;
+const REWRITTEN_TOLD: usize = 999;
+
 /// What a handler gives: a page, or a failure that is one.
 pub(super) type Answer = Result<Response, Failure>;
 
@@ -169,6 +173,10 @@ pub(super) struct Page {
     pub(super) menu: Vec<Item>,
     pub(super) strip: Strip,
     pub(super) now_ms: u64,
+    /// Records that somebody has to look at, said where work begins.
+    pub(super) held: u64,
+    /// Records that this device has written again lately, said there as well.
+    pub(super) rewritten: u64,
     /// What somebody should know before anything else.
     pub(super) notes: Vec<String>,
     pub(super) role: Option<Role>,
@@ -248,6 +256,15 @@ impl Page {
         let warnings = Warning::all(journal).into_iter();
         let warnings = warnings.filter_map(|warning| warned(lang, warning));
         let notes = warnings.chain(unconfirmed).collect();
+        let begins = matches!(here, "/" | "/queue");
+        let rewritten = if begins {
+            let me = Some(journal.identity().key().0);
+            let since = now_ms.saturating_sub(REWRITTEN_TOLD_MS);
+            let found = records::written_again(connection, me, since, REWRITTEN_TOLD)?;
+            found.len() as u64
+        } else {
+            0
+        };
         Ok(Self {
             lang,
             large: session.account.taste.large,
@@ -259,6 +276,8 @@ impl Page {
             menu,
             strip,
             now_ms,
+            held: if begins { delivery.quarantined } else { 0 },
+            rewritten,
             notes,
             role,
         })

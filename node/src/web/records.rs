@@ -8,6 +8,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::IntoResponse as _;
 use lianxin_protocol::catalogue::{Catalogue, Field, Kind, Outcome, Refusal, Retention};
+use lianxin_protocol::hash::Hex;
 use lianxin_protocol::identity::short;
 use lianxin_protocol::request::Outcome as RequestOutcome;
 use rusqlite::Connection;
@@ -29,7 +30,7 @@ use crate::clock;
 use crate::drafts::Typed;
 use crate::error::{Code, Error, Result};
 use crate::journal::Journal;
-use crate::records::delivery::{self, Coverage};
+use crate::records::delivery::{self, Coverage, State as Reached};
 use crate::records::save;
 use crate::records::{self, Content, Gathered, acts_for, gather_written};
 use crate::requests;
@@ -139,6 +140,10 @@ struct RecordPage {
     why: Option<Why>,
     editable: bool,
     test_data: bool,
+    /// What is said of a record that does not count, or that stands for another, with the other's address.
+    places: Vec<(String, String)>,
+    /// The changes that it waits for.
+    waits_for: Vec<String>,
     waiting: usize,
     unreadable: bool,
 }
@@ -219,24 +224,20 @@ fn build(
     let (reached, held) = coverage.judged(connection, key)?;
     let (state, status) = delivery::shown(reached, &content.kind, &content.status);
     let who = Who(accounts::names(connection)?);
-    let mut proofs = Vec::new();
-    for receipt in coverage.of_record(connection, key)? {
-        proofs.push(Proof {
-            log: receipt.log.to_string().chars().take(12).collect(),
-            stored: receipt.stored.len,
-            judged: receipt.judged_len,
-            at: shown::moment(receipt.received_at_ms, lang),
-        });
-    }
+    let proofs = proofs(connection, &coverage, key, lang)?;
     let steps = steps(connection, journal, (&content, kind), &who, lang);
-    let changes = changes(journal, &gathered, kind, &who, lang);
+    let changes = changes(journal, gathered.written(), kind, &who, lang);
     let member = journal.authority().members().get(&journal.identity().key());
     let why = sync::why((reached, held), line, member, lang);
+    // Nothing has to be done about what stands elsewhere.
+    let why = why.filter(|_| gathered.again().is_none());
+    let counts = gathered.held().is_none();
     let (groups, person, words) = groups(connection, kind, &content, &page)?;
     let asked = asked(connection, journal, (key, kind), &who, lang)?;
     let data = kind.into_iter().flat_map(|kind| &kind.transitions);
     let named = Choices::of(connection, journal, data.flat_map(|step| &step.data))?;
-    let (next, mut offers) = offers(kind, &content, journal, (view, attempt, &named), &page);
+    let steps_of = kind.filter(|_| counts);
+    let (next, mut offers) = offers(steps_of, &content, journal, (view, attempt, &named), &page);
     // What was asked of the hub is not asked again while it is open.
     let open = |event: &str| {
         let open = asked.iter().filter(|it| !it.refused);
@@ -260,7 +261,8 @@ fn build(
                 href: format!("/new/{}", kind.code),
                 said: page.with("saved-another", page.label(&kind.label)),
             }),
-        slip: kind.is_some_and(|kind| kind.field("identity_mode").is_some()),
+        slip: gathered.again().is_none()
+            && kind.is_some_and(|kind| kind.field("identity_mode").is_some()),
         asked,
         id: gathered.id.hyphenated(),
         number: content.number.clone().unwrap_or_default(),
@@ -269,7 +271,7 @@ fn build(
             |it| lang.label(&it.label).to_owned(),
         ),
         status: shown::status(kind, &status, lang),
-        state: Shown::of(state, lang),
+        state: standing(state, &gathered, lang),
         tab: view.tab(),
         note: view.note(),
         recorded: row
@@ -287,13 +289,96 @@ fn build(
         offers,
         conflicts: conflicts::of(&content, kind, journal, lang),
         why,
-        editable: kind.is_some() && content.waiting == 0 && save::may_edit(journal, &gathered),
+        places: places(connection, &gathered, &content, &page)?,
+        waits_for: waits_for(journal, &gathered, lang),
+        editable: kind.is_some()
+            && counts
+            && content.waiting == 0
+            && save::may_edit(journal, &gathered),
         test_data: content.fields.get("test_data") == Some(&Value::Bool(true)),
         waiting: content.waiting,
         unreadable: !content.unreadable.is_empty(),
         title,
         page,
     })
+}
+
+/// How far it has come; of a record that another stands for, it says so.
+fn standing(state: Reached, gathered: &Gathered, lang: Lang) -> Shown {
+    let shown = Shown::of(state, lang);
+    match gathered.again() {
+        None => shown,
+        Some(_) => Shown {
+            means: lang.say("row-again-means", &[]),
+            ..shown
+        },
+    }
+}
+
+/// The receipts that cover it.
+fn proofs(
+    connection: &Connection,
+    coverage: &Coverage,
+    key: i64,
+    lang: Lang,
+) -> Result<Vec<Proof>> {
+    let receipts = coverage.of_record(connection, key)?.into_iter();
+    let proofs = receipts.map(|receipt| Proof {
+        log: receipt.log.to_string().chars().take(12).collect(),
+        stored: receipt.stored.len,
+        judged: receipt.judged_len,
+        at: shown::moment(receipt.received_at_ms, lang),
+    });
+    Ok(proofs.collect())
+}
+
+/// What stands in whose place, with addresses.
+fn places(
+    connection: &Connection,
+    gathered: &Gathered,
+    content: &Content,
+    page: &Page,
+) -> Result<Vec<(String, String)>> {
+    let text = |key: &str| content.fields.get(key).and_then(Value::as_str);
+    let mut places = Vec::new();
+    if let Some(again) = gathered.again() {
+        let id = again.hyphenated();
+        let row = records::find(connection, &id).ok();
+        let row = records::rows(connection, row.as_slice())?.pop();
+        let number = row.and_then(|row| row.number).unwrap_or_default();
+        places.push((page.with("record-again", &number), format!("/records/{id}")));
+    }
+    if let (Some(old), None) = (text("supersedes"), gathered.held()) {
+        let said = match text("former_number") {
+            Some(former) => page.with("record-stands-renumbered", former),
+            None => page.t("record-stands"),
+        };
+        // The other may be on another computer alone.
+        let here = records::find(connection, old).is_ok();
+        let href = here.then(|| format!("/records/{old}"));
+        places.push((said, href.unwrap_or_default()));
+    }
+    Ok(places)
+}
+
+/// What a record waits for, each change by whoever wrote it or, where it is not here, by its digest.
+fn waits_for(journal: &Journal, gathered: &Gathered, lang: Lang) -> Vec<String> {
+    let waits = gathered
+        .missing()
+        .iter()
+        .map(|(change, place)| match place {
+            Some(place) => {
+                let device = shown::device(journal.authority(), &place.device);
+                let with = [("device", device.into()), ("entry", (place.seq + 1).into())];
+                lang.say("record-waits-place", &with)
+            }
+            None => {
+                let [a, b, c, d, ..] = *change;
+                let digits = Hex(&[a, b, c, d]).to_string();
+                lang.say("record-waits-change", &[("text", digits.into())])
+            }
+        });
+    waits.collect()
 }
 
 /// Names of accounts.

@@ -25,8 +25,8 @@ const ROWS: usize = 200;
 
 /// Why something has not reached the hub, and what to do.
 pub(super) struct Why {
-    /// Code of the cause: `offline`, `disk`, `refused`, `attachments`, `permission`, `clock`, `version`,
-    /// or `moving` when nothing holds it up.
+    /// Code of the cause: `offline`, `disk`, `refused`, `forked`, `waiting`, `attachments`, `permission`, `clock`,
+    /// `version`, or `moving` when nothing holds it up.
     pub(super) code: &'static str,
     pub(super) cause: String,
     pub(super) effect: String,
@@ -44,8 +44,10 @@ pub(super) fn why(
         Reached::Quarantined => match held {
             Some(Reason::NewerVersion) => "version",
             Some(Reason::Revoked | Reason::NotPermitted | Reason::UnknownDevice) => "permission",
+            Some(Reason::Forked) => "forked",
             _ => "refused",
         },
+        _ if held == Some(Reason::Waiting) => "waiting",
         Reached::Saved | Reached::Sending => match (member, line.failure) {
             (None, _) => "unconfirmed",
             (Some(member), _) if member.membership != Membership::Active => "permission",
@@ -220,6 +222,8 @@ mod tests {
             "disk",
             "quota",
             "refused",
+            "forked",
+            "waiting",
             "attachments",
             "permission",
             "clock",
@@ -252,6 +256,11 @@ mod tests {
         assert_eq!(
             cause(Reached::Quarantined, Some(Reason::Revoked)),
             Some("permission")
+        );
+        // Also where the hub has all that is here.
+        assert_eq!(
+            cause(Reached::Received, Some(Reason::Waiting)),
+            Some("waiting")
         );
     }
 }

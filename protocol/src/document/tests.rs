@@ -503,6 +503,43 @@ fn history_tells_who_changed_what_from_what_to_what() -> TestResult {
 }
 
 #[test]
+fn what_a_change_did_is_told_by_itself_and_done_once_more_elsewhere() -> TestResult {
+    let mut document = Document::new();
+    let founding = document.edit(&ANNA, &start("意见"))?;
+    document.edit(&ANNA, &set("gone", "以前"))?;
+    let mut edit = set("title", "路灯不亮");
+    edit.fields.insert("gone".into(), None);
+    edit.fields
+        .insert("text".into(), Some(Scalar::Part([9; 16])));
+    edit.events.push(event("e1", "received", 1_700_000_000_000));
+    edit.events.push(event("e2", "noted", 1_700_000_000_001));
+    let change = document.edit(&BEN, &edit)?;
+    let (founding, change) = (open(&founding, &ANNA)?, open(&change, &BEN)?);
+
+    let told = retold(&change, &founding).ok_or("nothing")?;
+
+    assert_eq!(
+        told,
+        Edit {
+            kind: None,
+            ..edit.clone()
+        }
+    );
+    let told = retold(&founding, &founding).ok_or("nothing")?;
+    assert_eq!(told.kind.as_deref(), Some("意见"));
+    // On another record it does the same.
+    let mut other = Document::new();
+    other.edit(&CARL, &start("意见"))?;
+    other.edit(&CARL, &set("gone", "别处"))?;
+    other.edit(&CARL, &edit)?;
+    assert_eq!(value(&other.view(), "title"), Some(&s("路灯不亮")));
+    assert_eq!(value(&other.view(), "gone"), None);
+    let puts = other.puts("tit");
+    assert_eq!(puts.len(), 1);
+    Ok(())
+}
+
+#[test]
 fn history_has_both_values_of_a_settled_conflict() -> TestResult {
     let (mut here, mut there, first) = parted()?;
     let ours = here.edit(&ANNA, &set("title", "ours"))?;

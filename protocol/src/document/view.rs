@@ -22,7 +22,10 @@ use automerge::{
 
 use super::gate::Node;
 use super::ops::{Object, OpId};
-use super::{AT, ActorId, BY, ChangeHash, Document, EVENT, EVENTS, FIELDS, KIND, Scalar};
+use super::{
+    AT, ActorId, BY, ChangeHash, Document, EVENT, EVENTS, Edit, FIELDS, GuardedChange, KIND,
+    NewEvent, Scalar,
+};
 
 /// The present state of a record.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -154,6 +157,26 @@ impl Document {
         entries
     }
 
+    /// Whether a change counts.
+    #[must_use]
+    pub fn has(&self, change: &ChangeHash) -> bool {
+        self.graph.has(change)
+    }
+
+    /// What changes put into fields whose keys begin so, in causal order, whatever became of it since: the change, the key
+    /// and the value.
+    #[must_use]
+    pub fn puts(&self, prefix: &str) -> Vec<(ChangeHash, &str, &Scalar)> {
+        let puts = self.graph.nodes.iter().flat_map(|node| {
+            let ops = node.change.ops.iter().flatten();
+            ops.filter_map(|op| {
+                let key = self.graph.field_of(op)?;
+                Some((node.change.hash(), key, op.value()?))
+            })
+        });
+        puts.filter(|(_, key, _)| key.starts_with(prefix)).collect()
+    }
+
     /// The account that a change names, what it did to fields, and the events it added.
     fn told(&self, node: &Node) -> (Option<String>, Vec<FieldChange>, Vec<String>) {
         let (mut by, mut events) = (None, Vec::new());
@@ -192,6 +215,60 @@ impl Document {
         hashes.sort_unstable();
         hashes
     }
+}
+
+/// What a change did, read by itself, so that it can be written again upon other changes; `founding` is the record's
+/// founding change. Empty where it names no account. None if it is not of a record's shape.
+#[must_use]
+pub fn retold(change: &GuardedChange, founding: &GuardedChange) -> Option<Edit> {
+    let made = |key: &str| {
+        let ops = (founding.start_op..).zip(founding.ops.iter().flatten());
+        let actor = founding.actor();
+        ops.into_iter()
+            .find(|(_, op)| (op.object, op.key.as_str()) == (Object::Root, key))
+            .map(|(counter, _)| Object::Made(OpId { counter, actor }))
+    };
+    let (fields, events) = (made(FIELDS)?, made(EVENTS)?);
+    let (mut edit, mut told) = (Edit::default(), BTreeMap::new());
+    for (counter, op) in (change.start_op..).zip(change.ops.as_ref().ok()?) {
+        let actor = change.actor();
+        match (op.object, op.value()) {
+            (object, value) if object == fields => {
+                // What it deletes beside putting a value is the conflict that it settles.
+                let kept = edit.fields.get(&op.key).cloned().flatten();
+                edit.fields.insert(op.key.clone(), value.cloned().or(kept));
+            }
+            (Object::Root, Some(Scalar::Str(text))) if op.key == BY => edit.by.clone_from(text),
+            (Object::Root, Some(Scalar::Str(text))) if op.key == KIND => {
+                edit.kind = Some(text.clone());
+            }
+            (object, None) if object == events => {
+                let blank = (String::new(), NewEvent::default());
+                told.insert(counter, blank);
+            }
+            (Object::Made(OpId { counter, actor: by }), Some(value)) if by == actor => {
+                let (account, event) = told.get_mut(&counter)?;
+                match (op.key.as_str(), value) {
+                    (EVENT, Scalar::Str(name)) => event.event.clone_from(name),
+                    (AT, Scalar::Int(ms)) => event.at_ms = *ms,
+                    (BY, Scalar::Str(by)) => account.clone_from(by),
+                    (key, value) => {
+                        event.data.insert(key.to_owned(), value.clone());
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    if edit.by.is_empty() {
+        edit.by = told
+            .values()
+            .map(|(by, _)| by.clone())
+            .next()
+            .unwrap_or_default();
+    }
+    edit.events = told.into_values().map(|(_, event)| event).collect();
+    Some(edit)
 }
 
 /// What is at one key, regardless of who wrote it.
