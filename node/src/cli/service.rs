@@ -177,7 +177,7 @@ async fn answer(net: &Arc<Net>, writer: &WriterThread, request: Request) -> Resu
             let (sender, receiver) = tokio::sync::oneshot::channel();
             if command.writes() {
                 writer.write(
-                    move |journal, connection| command.execute(journal, connection),
+                    move |journal, connection| command.clone().execute(journal, connection),
                     move |result| drop(sender.send(result)),
                 );
             } else {

@@ -56,7 +56,7 @@ impl Journal {
     pub fn ingest(
         &mut self,
         connection: &Connection,
-        run: VerifiedRun,
+        run: &VerifiedRun,
         packed: &Packed,
     ) -> Result<Ingested> {
         let id = run.run().log;
@@ -68,25 +68,25 @@ impl Journal {
         let authority_space = Space::Authority.id(&self.identity.network);
         // rule:batch-space
         let refused = if space == authority_space {
-            !self.is_certified(&run)
+            !self.is_certified(run)
         } else {
             !holds
         };
         if refused {
             return Ok(Ingested::NotHeld);
         }
-        if lacks_more_than_parts(&run) {
+        if lacks_more_than_parts(run) {
             return Ok(Ingested::Incomplete);
         }
         let stored = self
             .logs
             .get(&id)
             .map_or(Position::start(&id), |log| log.end);
-        let found = place(&run, stored, |seq| self.id_at(connection, &id, seq))?;
+        let found = place(run, stored, |seq| self.id_at(connection, &id, seq))?;
         let over = match found {
-            Place::Append { .. } | Place::Fork { .. } => !self.takes(&run, Some(packed)),
+            Place::Append { .. } | Place::Fork { .. } => !self.takes(run, Some(packed)),
             // Otherwise the rest of a log that was refused would be asked for without end.
-            Place::Gap { .. } => !self.takes(&run, None),
+            Place::Gap { .. } => !self.takes(run, None),
             Place::Duplicate => false,
         };
         if over {
@@ -95,8 +95,8 @@ impl Journal {
         let frozen = self.logs.get(&id).and_then(|log| log.forked);
         let skip = match (found, frozen) {
             (Place::Duplicate, frozen) => {
-                let filled = self.fill(connection, &run)?;
-                let split = frozen.is_some() && self.split(connection, &run)?;
+                let filled = self.fill(connection, run)?;
+                let split = frozen.is_some() && self.split(connection, run)?;
                 return Ok(if filled || split {
                     Ingested::Stored
                 } else {
@@ -104,20 +104,20 @@ impl Journal {
                 });
             }
             (Place::Fork { seq }, frozen) if frozen.is_none_or(|frozen| seq < frozen.at) => {
-                return self.fork(connection, &run, packed, seq);
+                return self.fork(connection, run, packed, seq);
             }
             // A frozen log takes nothing more but what a pin names.
-            (_, Some(_)) => return self.take_branch(connection, &run, packed),
+            (_, Some(_)) => return self.take_branch(connection, run, packed),
             (Place::Append { skip }, None) => skip,
             (Place::Gap { have }, None) => return Ok(Ingested::Gap { have }),
-            (Place::Fork { seq }, None) => return self.fork(connection, &run, packed, seq),
+            (Place::Fork { seq }, None) => return self.fork(connection, run, packed, seq),
         };
         let floor = self.logs.get(&id).map_or(0, |log| log.authority_len);
         let first_new = run.run().entries.get(skip);
         if first_new.is_some_and(|entry| entry.header.authority_len < floor) {
             return Ok(Ingested::Gap { have: stored.len });
         }
-        self.store(connection, &run, packed, skip)?;
+        self.store(connection, run, packed, skip)?;
         if self.is_own(&run.author()) {
             // Someone had more of this device's log than this store: it came back, and ends here.
             let now = self.logs.get(&id).map_or(0, |log| log.end.len);

@@ -219,10 +219,10 @@ impl Prepared {
     ///
     /// # Errors
     /// The store failed; the transaction must be rolled back, and nothing was acknowledged.
-    pub fn attend(self, journal: &mut Journal, connection: &Connection) -> Result<Vec<Answer>> {
+    pub fn attend(&self, journal: &mut Journal, connection: &Connection) -> Result<Vec<Answer>> {
         Ok(match self {
-            Self::Bad(code) => vec![Answer::Bad(code)],
-            Self::Run(run, packed) => take_run(journal, connection, *run, &packed)?,
+            Self::Bad(code) => vec![Answer::Bad(*code)],
+            Self::Run(run, packed) => take_run(journal, connection, run, packed)?,
             Self::Load(load) => {
                 let loaded = journal.load(connection, &load.log, load.from, load.head)?;
                 let mut receipts = Vec::new();
@@ -240,17 +240,17 @@ impl Prepared {
                     receipts.extend(receipt.filter(ends_here));
                 }
                 let batch = loaded.map(|(batch, _)| batch);
-                vec![Answer::Loaded(load, batch), Answer::Receipts(receipts)]
+                vec![Answer::Loaded(*load, batch), Answer::Receipts(receipts)]
             }
             Self::Receipt(receipt) => {
-                let kept = journal.take_receipt(connection, &receipt)?;
+                let kept = journal.take_receipt(connection, receipt)?;
                 vec![Answer::Judged(Taken::if_kept(kept))]
             }
             Self::Receipts(space) => {
-                vec![Answer::Receipts(journal.receipts(connection, &space)?)]
+                vec![Answer::Receipts(journal.receipts(connection, space)?)]
             }
             Self::Fork(proof) => {
-                let proven = journal.take_fork(connection, &proof)?;
+                let proven = journal.take_fork(connection, proof)?;
                 let mut answers = vec![Answer::Judged(Taken::if_kept(proven == Proven::Kept))];
                 // rule:fork-asked-back
                 if let Proven::Elsewhere { from } = proven {
@@ -262,7 +262,7 @@ impl Prepared {
                 answers
             }
             Self::ForkWanted(log) => {
-                let proof = journal.fork_proof(connection, &log)?;
+                let proof = journal.fork_proof(connection, log)?;
                 proof
                     .into_iter()
                     .map(|proof| Answer::Fork(Box::new(proof)))
@@ -278,7 +278,7 @@ impl Prepared {
                 wants.collect()
             }
             Self::Ahead(log, peer) => {
-                journal.peer_is_ahead(connection, &log, &peer)?;
+                journal.peer_is_ahead(connection, log, peer)?;
                 Vec::new()
             }
         })
@@ -289,7 +289,7 @@ impl Prepared {
 fn take_run(
     journal: &mut Journal,
     connection: &Connection,
-    run: VerifiedRun,
+    run: &VerifiedRun,
     packed: &Packed,
 ) -> Result<Vec<Answer>> {
     let log = run.run().log;
