@@ -15,6 +15,7 @@ mod archive;
 mod arrivals;
 mod asked;
 mod claims;
+mod damage;
 mod forks;
 mod ingest;
 mod judge;
@@ -50,6 +51,7 @@ use crate::error::{Code, Error, Result};
 use crate::store;
 
 pub use archive::Page;
+pub use damage::Damage;
 pub(crate) use forks::Frozen;
 pub use forks::Proven;
 pub use ingest::Ingested;
@@ -161,6 +163,8 @@ pub struct Moved {
     pub records: bool,
     /// Entries wait to be indexed or merged.
     pub stale: bool,
+    /// Logs that were damaged here, and from where on they are wanted of whoever has them.
+    pub wanted: Vec<(LogId, u64)>,
 }
 
 impl Moved {
@@ -168,6 +172,7 @@ impl Moved {
     pub fn join(&mut self, later: Self) {
         self.tips.extend(later.tips);
         self.receipts.extend(later.receipts);
+        self.wanted.extend(later.wanted);
         self.authority |= later.authority;
         self.records |= later.records;
         self.stale = later.stale;
@@ -230,6 +235,16 @@ pub struct Journal {
     set_aside: BTreeMap<LogId, Receipt>,
     moved: Moved,
     quota: quota::Quota,
+    /// Logs that were cut, with the length that they had.
+    damaged: BTreeMap<LogId, u64>,
+    /// Parts that were taken out, by log and place.
+    damaged_parts: BTreeSet<(LogId, u64)>,
+    /// Logs that the database cannot read.
+    unreadable: BTreeSet<LogId>,
+    /// How many records could not be read when they were to be merged.
+    unread: u64,
+    /// Logs of whose damage peers have not been told.
+    untold: BTreeSet<LogId>,
 }
 
 impl Journal {
@@ -247,7 +262,7 @@ impl Journal {
     ///
     /// # Errors
     /// The store cannot be read; [`Code::Offered`] when what it offered cannot.
-    pub fn open(connection: &Connection, directory: &Path) -> Result<Self> {
+    pub fn open(connection: &mut Connection, directory: &Path) -> Result<Self> {
         let identity = Identity::open(connection)?;
         let (offered, found) = Offered::open(directory, &identity.key())?;
         let mut journal = Self {
@@ -274,7 +289,13 @@ impl Journal {
             set_aside: BTreeMap::new(),
             moved: Moved::default(),
             quota: quota::Quota::default(),
+            damaged: BTreeMap::new(),
+            damaged_parts: BTreeSet::new(),
+            unreadable: BTreeSet::new(),
+            unread: 0,
+            untold: BTreeSet::new(),
         };
+        Self::read_again(connection)?;
         journal.reload(connection)?;
         let own: Vec<_> = journal
             .own_logs()
@@ -311,11 +332,24 @@ impl Journal {
         Ok(journal)
     }
 
-    /// Reads the logs from the store again, after a transaction failed.
+    /// Reads the logs from the store again, after a transaction failed, or when one of them is suspected of damage. What is
+    /// damaged is cut first; a connection that has met a page which cannot be read is replaced.
     ///
     /// # Errors
     /// The store cannot be read.
-    pub fn reload(&mut self, connection: &Connection) -> Result<()> {
+    pub fn reload(&mut self, connection: &mut Connection) -> Result<()> {
+        loop {
+            let read = self.read_all(connection);
+            if read.is_ok() && !self.is_suspicious() {
+                return Ok(());
+            }
+            if !self.mend(connection)? {
+                return read;
+            }
+        }
+    }
+
+    fn read_all(&mut self, connection: &Connection) -> Result<()> {
         self.identity = Identity::open(connection)?;
         self.logs.clear();
         self.by_space.clear();
@@ -328,6 +362,7 @@ impl Journal {
         self.moved = Moved::default();
         self.quota.roll_back();
         self.offered.take_back();
+        self.read_damage(connection)?;
         let mut statement = connection.prepare_cached(
             "SELECT id, log, space, device, len, head, authority_len, last_first,
                     forked_at, indexed_len, judged_len, first_len, first_head, tip_len, tip_head
@@ -336,6 +371,9 @@ impl Journal {
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let log = LogId(row.get(1)?);
+            if self.is_unreadable(&log) {
+                continue;
+            }
             let forked: Option<u64> = row.get(8)?;
             let forked = match forked {
                 None => None,
@@ -494,6 +532,7 @@ impl Journal {
 
     /// The transaction is durable.
     pub(crate) fn committed(&mut self) {
+        self.untold.clear();
         self.quota.commit();
     }
 
@@ -810,6 +849,7 @@ impl Journal {
     /// # Errors
     /// The store cannot be written; the transaction must be rolled back and the journal reloaded.
     pub fn flush(&mut self, connection: &Connection, now_ms: u64) -> Result<Moved> {
+        self.tell_damage();
         self.give_again(connection, now_ms)?;
         self.answer_forks(connection)?;
         self.write_arrivals(connection, now_ms)?;
@@ -1120,6 +1160,53 @@ fn mark_stale(connection: &Connection, log: i64, range: &Range<u64>) -> Result<(
          (SELECT DISTINCT record FROM touches WHERE entry >= ?1 AND entry < ?2)",
     )?;
     statement.execute(keys)?;
+    Ok(())
+}
+
+/// Takes a stretch of a log out of its place: nothing of it is left in the log's tables and in projections. `from` is where a
+/// segment begins, and `end` the end of the log.
+fn take_out(connection: &Connection, log: i64, from: u64, end: u64) -> Result<()> {
+    mark_stale(connection, log, &(from..end))?;
+    let (first, after) = (entry_key(log, from)?, entry_key(log, end)?);
+    let mut statement = connection
+        .prepare_cached("SELECT DISTINCT record FROM touches WHERE entry >= ?1 AND entry < ?2")?;
+    let records = statement.query_map([first, after], |row| row.get(0))?;
+    let records = records.collect::<Result<Vec<i64>, _>>()?;
+    for table in [
+        "segments", "parts", "touches", "held", "requests", "answers", "missing",
+    ] {
+        let sql = format!("DELETE FROM {table} WHERE entry >= ?1 AND entry < ?2");
+        connection.execute(&sql, [first, after])?;
+    }
+    let sql = "DELETE FROM erasures WHERE by >= ?1 AND by < ?2";
+    connection.execute(sql, [first, after])?;
+    // What is left may be shorter, and is judged as far as it goes.
+    for sql in [
+        "DELETE FROM arrivals WHERE hub = ?1 AND place >= ?2",
+        "DELETE FROM exceptions WHERE log = ?1 AND first >= ?2",
+        "UPDATE exceptions SET after = ?2 WHERE log = ?1 AND after > ?2",
+    ] {
+        connection.execute(sql, params![log, from])?;
+    }
+    records
+        .into_iter()
+        .try_for_each(|record| forget(connection, record))
+}
+
+/// Empties the row of a record of which no entry is in place any more.
+fn forget(connection: &Connection, record: i64) -> Result<()> {
+    let emptied = connection
+        .prepare_cached(
+            "UPDATE records SET version = version + 1, founded = 0, kind = NULL, number = NULL,
+                 title = NULL, status = NULL, facts = NULL, conflicts = 0, waiting = 0, state = NULL
+             WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM touches WHERE record = ?1)",
+        )?
+        .execute([record])?;
+    if emptied > 0 {
+        for table in ["stale", "mentions", "unread"] {
+            connection.execute(&format!("DELETE FROM {table} WHERE record = ?1"), [record])?;
+        }
+    }
     Ok(())
 }
 

@@ -20,7 +20,7 @@ use crate::clock;
 use crate::error::{self, Code, Error, Result};
 
 /// Version of the schema that this program writes.
-const SCHEMA: i64 = 2;
+const SCHEMA: i64 = 3;
 const DATABASE: &str = "lianxin.db";
 const KEY: &str = "store.key";
 const LOCK: &str = "lock";
@@ -436,8 +436,15 @@ impl Store {
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
         connection.set_prepared_statement_cache_capacity(64);
-        // The first read proves the key.
-        let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+        // The first read is of the first page, and proves the key.
+        let version = connection.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0));
+        let version = version.map_err(|error| match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::NotADatabase) => {
+                let message = "the store does not open with its key";
+                Error::because(Code::StoreKey, message, error)
+            }
+            _ => error.into(),
+        })?;
         if version > SCHEMA {
             let message = format!("the store has schema {version}, this version knows {SCHEMA}");
             return Err(Error::new(Code::StoreNewer, message));
@@ -450,10 +457,15 @@ impl Store {
 fn migrate(connection: &Connection) -> Result<()> {
     let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     let steps = match version {
-        0 => include_str!("store/schema.sql"),
-        1 => include_str!("store/from-1.sql"),
+        0 => [include_str!("store/schema.sql"), ""],
+        1 => [
+            include_str!("store/from-1.sql"),
+            include_str!("store/from-2.sql"),
+        ],
+        2 => ["", include_str!("store/from-2.sql")],
         _ => return Ok(()),
     };
+    let steps = steps.concat();
     connection.execute_batch(&format!(
         "BEGIN;\n{steps}\nPRAGMA user_version = {SCHEMA};\nCOMMIT;"
     ))?;
@@ -553,6 +565,43 @@ pub(crate) fn rescue(connection: &Connection, directory: &Path) -> Result<PathBu
     connection.execute("VACUUM INTO ?1", [to])?;
     restrict(&path, 0o600)?;
     Ok(path)
+}
+
+/// Another connection to the store of this one, which cannot write: what fails there does not fail here.
+///
+/// # Errors
+/// The store cannot be opened.
+pub(crate) fn another(connection: &Connection) -> Result<Connection> {
+    store_of(connection)?.reader()
+}
+
+/// Replaces a connection that has met a page which cannot be decrypted: SQLCipher keeps the error, and nothing more is read
+/// there. It is in no transaction.
+///
+/// # Errors
+/// The store cannot be opened again.
+pub(crate) fn revive(connection: &mut Connection) -> Result<()> {
+    if meta(connection, "network").is_err() {
+        *connection = store_of(connection)?.writer()?;
+    }
+    Ok(())
+}
+
+/// The same for a connection that cannot write.
+///
+/// # Errors
+/// The store cannot be opened again.
+pub(crate) fn renew(connection: &mut Connection) -> Result<()> {
+    if meta(connection, "network").is_err() {
+        *connection = another(connection)?;
+    }
+    Ok(())
+}
+
+fn store_of(connection: &Connection) -> Result<Store> {
+    let path = connection.path().map(Path::new);
+    let nameless = || Error::new(Code::Internal, "a database without a file");
+    Store::open(path.and_then(Path::parent).ok_or_else(nameless)?)
 }
 
 /// One value of the `meta` table.

@@ -29,7 +29,7 @@ use rusqlite::Connection;
 use crate::clock;
 use crate::error::{Code, Error, Result};
 use crate::journal::{Journal, Moved};
-use crate::records::{self, Projection};
+use crate::records;
 use crate::requests;
 use crate::store::{self, Lock, Store, Watched};
 
@@ -65,8 +65,8 @@ impl Writer {
     /// [`Code::InUse`] when another process writes there; see [`Store::open`] for the rest.
     pub fn open(store: &Store) -> Result<Self> {
         let lock = Lock::take(store.directory())?;
-        let connection = store.writer()?;
-        let journal = Journal::open(&connection, store.directory())?;
+        let mut connection = store.writer()?;
+        let journal = Journal::open(&mut connection, store.directory())?;
         Ok(Self {
             connection,
             directory: store.directory().to_owned(),
@@ -96,9 +96,14 @@ impl Writer {
         // One snapshot for many statements, which also takes the file's locks once.
         let begun = self.connection.execute_batch("BEGIN");
         let done = work(&mut self.journal, &self.connection);
-        if begun.is_ok() {
-            self.connection.execute_batch("COMMIT")?;
+        if begun.is_ok()
+            && let Err(error) = self.connection.execute_batch("COMMIT")
+        {
+            // A connection that has met damage commits nothing any more, and this wrote nothing.
+            self.connection.execute_batch("ROLLBACK")?;
+            return done.and(Err(error.into()));
         }
+        self.tend()?;
         done
     }
 
@@ -185,9 +190,34 @@ impl Writer {
         if !self.connection.is_autocommit() {
             self.connection.execute_batch("ROLLBACK")?;
         }
-        self.journal.reload(&self.connection)?;
+        store::revive(&mut self.connection)?;
+        self.journal.reload(&mut self.connection)?;
         self.broken = false;
         Ok(())
+    }
+
+    /// Between transactions, when damage was found: cuts it out of its logs, and replaces a connection that reads nothing more.
+    fn tend(&mut self) -> Result<()> {
+        store::revive(&mut self.connection)?;
+        if self.journal.is_suspicious() {
+            self.roll_back()?;
+        }
+        Ok(())
+    }
+
+    /// Runs work in a transaction, and again as often as it came upon damage that was then cut out.
+    fn persist<R>(
+        &mut self,
+        work: impl Fn(&mut Journal, &Connection) -> Result<R>,
+    ) -> Result<(R, Moved)> {
+        loop {
+            let before = self.journal.damage();
+            match self.transact(self.journal.wall.now_ms(), &work) {
+                Err(error)
+                    if error.code() == Code::StoreCorrupt && self.journal.damage() != before => {}
+                done => return done,
+            }
+        }
     }
 
     /// Indexes, merges and projects everything that waits, in slices, and carries out the requests that are
@@ -196,30 +226,26 @@ impl Writer {
     /// # Errors
     /// The store cannot be read or written.
     pub fn catch_up(&mut self, mut progress: impl FnMut(u64)) -> Result<(u64, Moved)> {
+        self.tend()?;
         let mut all = Moved::default();
         let mut merged = 0;
         loop {
-            let now = self.journal.wall.now_ms();
-            let (more, moved) = self.transact(now, |journal, connection| {
-                journal.index(connection, INDEX_SLICE)
-            })?;
+            let (more, moved) =
+                self.persist(|journal, connection| journal.index(connection, INDEX_SLICE))?;
             all.join(moved);
             if !more {
                 break;
             }
         }
         loop {
-            let (count, moved) =
-                self.transact(self.journal.wall.now_ms(), |journal, connection| {
-                    let stale = records::stale(connection, MERGE_SLICE)?;
-                    for key in &stale {
-                        let gathered = records::gather_written(connection, journal, *key)?;
-                        Projection::of(&gathered, journal.authority())
-                            .write(connection, journal)?;
-                    }
-                    journal.judged(connection)?;
-                    Ok(stale.len() as u64)
-                })?;
+            let (count, moved) = self.persist(|journal, connection| {
+                let stale = records::stale(connection, MERGE_SLICE)?;
+                for key in &stale {
+                    records::merge(connection, journal, *key)?;
+                }
+                journal.judged(connection)?;
+                Ok(stale.len() as u64)
+            })?;
             all.join(moved);
             merged += count;
             progress(merged);
@@ -444,6 +470,7 @@ fn run(writer: &mut Writer, queue: &Receiver<Job>, shown: &WriterThread, publish
                         writer.end(&error);
                     }
                 }
+                tell_damage(writer, shown, publish);
             }
             Job::Write(write) => {
                 let mut group = vec![write];
@@ -458,8 +485,16 @@ fn run(writer: &mut Writer, queue: &Receiver<Job>, shown: &WriterThread, publish
                     }
                 }
                 run_group(writer, group, shown, publish);
+                tell_damage(writer, shown, publish);
             }
         }
+    }
+}
+
+/// Tells peers at once of damage that has just been found, and has the merger look at what is left.
+fn tell_damage(writer: &mut Writer, shown: &WriterThread, publish: &impl Fn(Moved)) {
+    if writer.journal.has_untold() {
+        run_group(writer, Vec::new(), shown, publish);
     }
 }
 

@@ -5,6 +5,7 @@ mod archive;
 mod config;
 mod contract;
 mod counts;
+mod damage;
 mod exactly_once;
 mod full_disk;
 mod hub_dies;

@@ -190,9 +190,7 @@ pub(super) fn reproject(journal: &mut Journal, connection: &Connection) -> Resul
             break;
         }
         for key in stale {
-            let gathered = records::gather_written(connection, journal, key)?;
-            let projection = records::Projection::of(&gathered, journal.authority());
-            projection.write(connection, journal)?;
+            records::merge(connection, journal, key)?;
             count += 1;
         }
     }

@@ -29,7 +29,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::ingest::{Ingested, run_from};
 use super::segments::entry_key;
-use super::{Journal, insert_part, insert_run, mark_stale, read_receipt};
+use super::{Journal, insert_part, insert_run, read_receipt, take_out};
 use crate::error::{Code, Error, Result};
 
 /// A log that is known to have forked.
@@ -117,6 +117,17 @@ impl Row {
         Ok(())
     }
 
+    /// Its entries; none if it is damaged. A branch that a pin names is then asked for again.
+    fn readable(&self, log: &LogId) -> Vec<Entry> {
+        match self.unpacked(log) {
+            Ok(run) => run.entries,
+            Err(error) => {
+                tracing::error!(error = %error.chain(), "a run of a branch is left out");
+                Vec::new()
+            }
+        }
+    }
+
     fn unpacked(&self, log: &LogId) -> Result<Run> {
         let parts = Parts::Section(&self.parts);
         batch::unpack(log, self.start, &self.main, parts).map_err(|error| {
@@ -149,7 +160,7 @@ impl<'a> Branches<'a> {
         let rows = Row::all(connection, key)?;
         let mut found = Vec::new();
         for (at, row) in rows.iter().enumerate() {
-            for entry in row.unpacked(log)?.entries {
+            for entry in row.readable(log) {
                 let id = entry.header.id().0;
                 found.push((entry.header.seq, entry.header.prev, id, at));
             }
@@ -587,31 +598,7 @@ impl Journal {
             row.keep(connection, log.key)?;
             at = run.checkpoint.len;
         }
-        mark_stale(connection, log.key, &(from..log.end.len))?;
-        let (first, after) = (entry_key(log.key, from)?, entry_key(log.key, log.end.len)?);
-        let mut statement = connection.prepare_cached(
-            "SELECT DISTINCT record FROM touches WHERE entry >= ?1 AND entry < ?2",
-        )?;
-        let records = statement.query_map([first, after], |row| row.get(0))?;
-        let records = records.collect::<Result<Vec<i64>, _>>()?;
-        for table in [
-            "segments", "parts", "touches", "held", "requests", "answers", "missing",
-        ] {
-            let sql = format!("DELETE FROM {table} WHERE entry >= ?1 AND entry < ?2");
-            connection.execute(&sql, [first, after])?;
-        }
-        let sql = "DELETE FROM erasures WHERE by >= ?1 AND by < ?2";
-        connection.execute(sql, [first, after])?;
-        // The branch may be shorter, and is judged as far as it goes.
-        for sql in [
-            "DELETE FROM arrivals WHERE hub = ?1 AND place >= ?2",
-            "DELETE FROM exceptions WHERE log = ?1 AND first >= ?2",
-        ] {
-            connection.execute(sql, params![log.key, from])?;
-        }
-        records
-            .into_iter()
-            .try_for_each(|record| forget(connection, record))
+        take_out(connection, log.key, from, log.end.len)
     }
 
     /// The records of which something stands on a branch that is not in place: kept, and not counting.
@@ -647,7 +634,7 @@ impl Journal {
         let mut branches = Vec::new();
         for row in Row::all(connection, log.key)? {
             let mut beside = Vec::new();
-            for entry in row.unpacked(id)?.entries {
+            for entry in row.readable(id) {
                 let end = Position {
                     len: entry.header.seq.saturating_add(1),
                     head: entry.header.id().0,
@@ -756,21 +743,4 @@ impl Journal {
             Error::because(Code::StoreCorrupt, "a stored fork proof is damaged", error)
         })
     }
-}
-
-/// Empties the row of a record of which no entry is in place any more.
-fn forget(connection: &Connection, record: i64) -> Result<()> {
-    let emptied = connection
-        .prepare_cached(
-            "UPDATE records SET version = version + 1, founded = 0, kind = NULL, number = NULL,
-                 title = NULL, status = NULL, facts = NULL, conflicts = 0, waiting = 0, state = NULL
-             WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM touches WHERE record = ?1)",
-        )?
-        .execute([record])?;
-    if emptied > 0 {
-        for table in ["stale", "mentions"] {
-            connection.execute(&format!("DELETE FROM {table} WHERE record = ?1"), [record])?;
-        }
-    }
-    Ok(())
 }

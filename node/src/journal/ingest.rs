@@ -46,6 +46,8 @@ pub enum Ingested {
     Incomplete,
     /// The hub has taken as much of its author as it takes in a day.
     OverQuota,
+    /// The database cannot read what it has of the log, and takes nothing more of it.
+    Unreadable,
 }
 
 impl Journal {
@@ -74,6 +76,9 @@ impl Journal {
         };
         if refused {
             return Ok(Ingested::NotHeld);
+        }
+        if self.is_unreadable(&id) {
+            return Ok(Ingested::Unreadable);
         }
         if lacks_more_than_parts(run) {
             return Ok(Ingested::Incomplete);
@@ -127,6 +132,7 @@ impl Journal {
             self.tails.remove(&id);
             self.open_tail(connection, &id)?;
         }
+        self.put_back(connection, &id)?;
         if space == authority_space {
             self.catch_up_authority(connection)?;
         }
@@ -155,7 +161,7 @@ impl Journal {
         self.quota.takes(load, self.wall.now_ms())
     }
 
-    fn store(
+    pub(super) fn store(
         &mut self,
         connection: &Connection,
         run: &VerifiedRun,
@@ -372,9 +378,14 @@ impl Journal {
         let spaces = statement.query_map([], |row| row.get(0).map(SpaceId))?;
         let unclean = spaces.collect::<Result<BTreeSet<_>, _>>()?;
         for (id, space) in logs {
-            let clean = !unclean.contains(&space);
-            if let Some(log) = self.logs.get_mut(&id).filter(|_| clean) {
-                log.judged_len = log.indexed_len;
+            let Some(log) = self.logs.get(&id).filter(|_| !unclean.contains(&space)) else {
+                continue;
+            };
+            let judged_len = self.judged_to(connection, log)?;
+            if let Some(log) = self.logs.get_mut(&id)
+                && log.judged_len < judged_len
+            {
+                log.judged_len = judged_len;
                 self.touched.insert(id);
                 self.unreceipted.insert(id);
             }

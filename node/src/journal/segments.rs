@@ -4,7 +4,7 @@
 //! touches. Records written in rounds lie in a handful of segments at a time, so a small cache makes a
 //! merge of ten thousand records read each segment once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use lianxin_protocol::batch::{self, Parts};
@@ -74,14 +74,31 @@ impl Segment {
 pub(crate) struct Segments {
     cache: BTreeMap<i64, (u64, Arc<Segment>)>,
     tick: u64,
+    /// Logs of which something that was read is not what was stored.
+    pub(crate) suspects: BTreeSet<LogId>,
 }
 
 impl Segments {
     /// The segment that holds an entry.
     ///
     /// # Errors
-    /// The store cannot be read, or does not hold the entry although the log's row says so.
+    /// The store cannot be read, or does not hold the entry although the log's row says so: the log is a suspect then.
     pub(crate) fn containing(
+        &mut self,
+        connection: &Connection,
+        log: (i64, &LogId),
+        seq: u64,
+    ) -> Result<Arc<Segment>> {
+        let found = self.find(connection, log, seq);
+        if let Err(error) = &found
+            && error.code() == Code::StoreCorrupt
+        {
+            self.suspects.insert(*log.1);
+        }
+        found
+    }
+
+    fn find(
         &mut self,
         connection: &Connection,
         log: (i64, &LogId),
@@ -117,6 +134,13 @@ impl Segments {
         let run = batch::unpack(log.1, start, &main, Parts::LeftOut).map_err(|error| {
             Error::because(Code::StoreCorrupt, "a stored segment cannot be read", error)
         })?;
+        // Entries hang together by their ids, so the last of them vouches for all headers and what these name.
+        let last = run.entries.last();
+        let end = last.map(|entry| (entry.header.seq.saturating_add(1), entry.header.id().0));
+        if end != Some((run.checkpoint.len, run.checkpoint.head)) {
+            let message = "a stored segment is not what its checkpoint covers";
+            return Err(Error::new(Code::StoreCorrupt, message));
+        }
         let segment = Segment {
             start,
             entries: run.entries,

@@ -16,7 +16,7 @@ use lianxin_protocol::session::{Event, Load, Session, Share, Taken};
 use lianxin_protocol::space::{Space, SpaceId};
 use rusqlite::Connection;
 
-use crate::error::Result;
+use crate::error::{Code, Result};
 use crate::journal::{Ingested, Journal, Moved, Proven};
 use crate::requests;
 
@@ -224,7 +224,14 @@ impl Prepared {
             Self::Bad(code) => vec![Answer::Bad(*code)],
             Self::Run(run, packed) => take_run(journal, connection, run, packed)?,
             Self::Load(load) => {
-                let loaded = journal.load(connection, &load.log, load.from, load.head)?;
+                let loaded = match journal.load(connection, &load.log, load.from, load.head) {
+                    // The log is left alone for now; the others go on.
+                    Err(error) if error.code() == Code::StoreCorrupt => {
+                        tracing::error!(error = %error.chain(), "a log cannot be sent");
+                        None
+                    }
+                    loaded => loaded?,
+                };
                 let mut receipts = Vec::new();
                 if let Some((batch, end)) = &loaded {
                     // One fsync for all that is about to be sent of this log, not one a batch.
@@ -302,6 +309,7 @@ fn take_run(
         | Ingested::Forked { proof: None, .. }
         | Ingested::Incomplete
         | Ingested::OverQuota
+        | Ingested::Unreadable
         | Ingested::NotHeld => Taken::Nothing,
     };
     let mut answers = vec![Answer::Committed(taken)];
@@ -331,6 +339,9 @@ fn take_run(
         }
         Ingested::OverQuota => {
             answers.push(Answer::Refuse(ErrorCode::QuotaExceeded, ErrorScope::Log));
+        }
+        Ingested::Unreadable => {
+            answers.push(Answer::Refuse(ErrorCode::Internal, ErrorScope::Log));
         }
         Ingested::NotHeld => {
             answers.push(Answer::Refuse(ErrorCode::NotAuthorised, ErrorScope::Space));
@@ -379,6 +390,9 @@ pub fn lacks_any(journal: &Journal, connection: &Connection) -> Result<bool> {
 pub fn moved(session: &mut Session, moved: &Moved, peer_is_hub: bool) {
     for (space, log, tip) in &moved.tips {
         session.tip_moved(space, *log, *tip);
+    }
+    for (log, from) in &moved.wanted {
+        session.want(log, *from);
     }
     for receipt in moved.receipts.iter().filter(|_| !peer_is_hub) {
         session.push_receipt(receipt.clone());

@@ -130,6 +130,9 @@ fn warned(lang: Lang, warning: Warning) -> Option<String> {
         Warning::TwoHubs => ("warning-two-hubs", 0),
         Warning::OrdersMissing => ("warning-orders-missing", 0),
         Warning::Lacks(count) => ("warning-lacks", count),
+        Warning::Damaged(count) => ("warning-damaged", count),
+        Warning::Unreadable(count) => ("warning-unreadable", count),
+        Warning::Unread(count) => ("warning-unread", count),
         Warning::Blocked => ("warning-blocked", 0),
         Warning::Device(..) => return None,
     };

@@ -1,0 +1,330 @@
+//! Damage on a disk stays where it is: the store opens, everybody else's records go on, what was damaged is fetched back, and
+//! nobody says that he has what he lost.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result, ensure};
+use lianxin_node::command::Command;
+use lianxin_protocol::log::LogId;
+use lianxin_protocol::message::Tip;
+use lianxin_protocol::space::SpaceId;
+use lianxin_tests::World;
+use lianxin_tests::world::{HUB, text};
+use rusqlite::params;
+use serde_json::Value;
+
+/// What a damaged segment looks like.
+#[derive(Clone, Copy, Debug)]
+enum Spoilt {
+    /// One bit is another.
+    Bit,
+    /// The row is gone.
+    Gone,
+    /// The row is cut short.
+    Short,
+}
+
+/// Spoils the segment of a log that holds an entry, and opens the node anew.
+fn spoil(world: &mut World, node: usize, log: &LogId, seq: u64, how: Spoilt) -> Result<()> {
+    let connection = world.writer(node)?.connection();
+    let (entry, mut main): (i64, Vec<u8>) = connection.query_row(
+        "SELECT entry, main FROM segments WHERE entry <= (SELECT id FROM logs WHERE log = ?1) << 40 | ?2
+         ORDER BY entry DESC LIMIT 1",
+        params![log.0, seq],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?;
+    let middle = main.len() / 2;
+    match how {
+        Spoilt::Bit => *main.get_mut(middle).context("an empty segment")? ^= 4,
+        Spoilt::Short => main.truncate(middle),
+        Spoilt::Gone => {
+            connection.execute("DELETE FROM segments WHERE entry = ?1", [entry])?;
+        }
+    }
+    connection.execute(
+        "UPDATE segments SET main = ?2 WHERE entry = ?1",
+        params![entry, main],
+    )?;
+    world.restart(node)
+}
+
+/// The only log of a device in the site's space, with its tip at a node.
+fn only_log(world: &mut World, node: usize, of: usize) -> Result<(LogId, Tip)> {
+    let key = world.node(of)?.key;
+    let logs = world.logs_of(node, &key)?;
+    ensure!(logs.len() == 1, "{} logs", logs.len());
+    logs.into_iter().next().context("no log")
+}
+
+/// Records with the state that a node shows.
+fn states(world: &mut World, node: usize) -> Result<BTreeMap<String, String>> {
+    let records = world.records(node)?.into_iter();
+    Ok(records
+        .map(|it| (text(&it, "id"), text(&it, "state")))
+        .collect())
+}
+
+/// A hub with two sites of one station each, and so many records of the first that they take several segments.
+fn two_sites(seed: u64) -> Result<(World, [usize; 2])> {
+    let mut world = World::with_stations(seed, 1)?;
+    let other = world.add_site("EM2", "EM2A")?;
+    for nth in 0..50 {
+        world.add(1, &format!("first-{nth}"))?;
+    }
+    world.add(other, "other")?;
+    world.heal()?;
+    Ok((world, [1, other]))
+}
+
+fn everything_is_well(world: &mut World, stations: &[usize]) -> Result<()> {
+    world.agree(stations)?;
+    for node in stations.iter().copied().chain([HUB]) {
+        world.sound(node)?;
+        ensure!(
+            world.warned(node)?.1.is_empty(),
+            "{:?}",
+            world.warned(node)?
+        );
+    }
+    world.claims_hold(stations)
+}
+
+#[test]
+fn a_damaged_log_at_the_hub_is_fetched_back_and_holds_up_nobody() -> Result<()> {
+    for (seed, how, at) in [
+        (1, Spoilt::Bit, 70),
+        (2, Spoilt::Gone, 70),
+        (3, Spoilt::Short, 1),
+        (4, Spoilt::Bit, 140),
+    ] {
+        let (mut world, [station, other]) = two_sites(seed)?;
+        let (log, tip) = only_log(&mut world, HUB, station)?;
+        ensure!(tip.len > 130, "{} entries", tip.len);
+        let before = states(&mut world, station)?;
+        spoil(&mut world, HUB, &log, at, how)?;
+        // Somebody reads it.
+        let verified = world.reply(HUB, Command::Verify)?;
+        ensure!(verified.exit == 2, "{}", verified.value);
+        let line = verified.value.pointer("/bad/0").and_then(Value::as_str);
+        let line = line.context("nothing is bad")?;
+        ensure!(
+            line.contains(&format!("log {}", &log.to_string()[..16])),
+            "{line}"
+        );
+        ensure!(
+            line.contains("entries ") && line.contains("records 0"),
+            "{line}"
+        );
+        let (_, now) = only_log(&mut world, HUB, station)?;
+        ensure!(now.len <= at && now.len < tip.len, "{now:?} after {how:?}");
+        ensure!(
+            world.warned(HUB)?.1 == ["LX-1012"],
+            "{:?}",
+            world.warned(HUB)?
+        );
+        // The other site goes on, to the end, while the first is out of reach.
+        world.add(other, "meanwhile")?;
+        world.link(other, HUB, lianxin_tests::Wire::GOOD)?;
+        world.run()?;
+        world.unlink_all();
+        for (id, state) in states(&mut world, other)? {
+            ensure!(state == "merged", "{id} is {state}");
+        }
+        // The first station brings it back.
+        world.heal()?;
+        ensure!(
+            only_log(&mut world, HUB, station)?.1 == tip,
+            "{how:?} at {at}"
+        );
+        ensure!(states(&mut world, station)? == before);
+        everything_is_well(&mut world, &[station, other])?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_hub_does_not_say_that_it_has_what_it_lost() -> Result<()> {
+    let (mut world, [station, _]) = two_sites(5)?;
+    let (log, tip) = only_log(&mut world, HUB, station)?;
+    spoil(&mut world, HUB, &log, 70, Spoilt::Bit)?;
+    world.call(HUB, Command::Verify)?;
+    world.restart(HUB)?;
+    let space = world.site_space()?;
+    let stored = |world: &mut World| -> Result<Vec<u64>> {
+        let receipts = world
+            .writer(HUB)?
+            .read(|journal, connection| journal.receipts(connection, &space))?;
+        let of_log = receipts.iter().filter(|it| it.log == log);
+        Ok(of_log.map(|it| it.stored.len).collect())
+    };
+    ensure!(stored(&mut world)?.iter().all(|len| *len < tip.len));
+    // Signed anew at once, and later than the one before.
+    world.transact(HUB, |_, _| Ok(()))?;
+    let held = only_log(&mut world, HUB, station)?.1.len;
+    ensure!(stored(&mut world)? == [held]);
+    world.heal()?;
+    ensure!(stored(&mut world)? == [tip.len]);
+    world.claims_hold(&[station])
+}
+
+#[test]
+fn a_damaged_part_is_missing_until_it_comes_back() -> Result<()> {
+    let (mut world, [station, other]) = two_sites(6)?;
+    let before = world.digests(HUB)?;
+    let connection = world.writer(HUB)?.connection();
+    let (log, entry): (Vec<u8>, i64) = connection.query_row(
+        "SELECT logs.log, entry FROM parts JOIN logs ON logs.id = entry >> 40 ORDER BY entry LIMIT 1 OFFSET 9",
+        [],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?;
+    connection.execute(
+        "UPDATE parts SET payload = CAST(substr(payload, 1, 40) || x'00' || substr(payload, 42) AS BLOB)
+         WHERE entry = ?1",
+        [entry],
+    )?;
+    // It is merged with others: an edit of each of them has come.
+    connection.execute(
+        "INSERT OR IGNORE INTO stale (record) SELECT id FROM records",
+        [],
+    )?;
+    world.restart(HUB)?;
+    world.merge(HUB)?;
+    let connection = world.writer(HUB)?.connection();
+    let (stale, unread): (u64, u64) = connection.query_row(
+        "SELECT (SELECT count(*) FROM stale), (SELECT count(*) FROM unread)",
+        [],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?;
+    ensure!(stale == 0, "{stale} records were not merged");
+    ensure!(unread <= 1, "{unread} records were set aside");
+    ensure!(world.warned(HUB)?.0 == 1);
+    let missing = world
+        .writer(HUB)?
+        .read(|journal, connection| journal.payloads_wanted(connection))?;
+    ensure!(
+        missing.iter().any(|(id, _)| id.0[..] == log[..]),
+        "{missing:?}"
+    );
+    world.heal()?;
+    ensure!(world.digests(HUB)? == before);
+    everything_is_well(&mut world, &[station, other])
+}
+
+#[test]
+fn a_station_gets_its_own_log_back_and_goes_on_in_a_new_one() -> Result<()> {
+    for (seed, at) in [(7, 1), (8, 70)] {
+        let (mut world, [station, other]) = two_sites(seed)?;
+        let (log, tip) = only_log(&mut world, station, station)?;
+        spoil(&mut world, station, &log, at, Spoilt::Bit)?;
+        world.call(station, Command::Verify)?;
+        // It goes on recording before anything is back.
+        let (_, number, _) = world.add(station, "after the damage")?;
+        let numbers: Vec<_> = world
+            .records(HUB)?
+            .iter()
+            .map(|it| text(it, "number"))
+            .collect();
+        ensure!(!numbers.contains(&number), "{number} was given before");
+        world.heal()?;
+        world.heal()?;
+        let key = world.node(station)?.key;
+        let logs = world.logs_of(station, &key)?;
+        ensure!(logs.len() == 2, "{} logs", logs.len());
+        ensure!(logs.get(&log) == Some(&tip));
+        ensure!(world.records(station)?.len() == 51);
+        everything_is_well(&mut world, &[station, other])?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_station_gets_the_orders_back() -> Result<()> {
+    let (mut world, [station, other]) = two_sites(9)?;
+    let space = lianxin_protocol::space::Space::Authority.id(&world.network()?);
+    let log = authority_log(&mut world, station, &space)?;
+    spoil(&mut world, station, &log, 1, Spoilt::Short)?;
+    world.add(station, "without orders")?;
+    world.heal()?;
+    world.heal()?;
+    everything_is_well(&mut world, &[station, other])
+}
+
+fn authority_log(world: &mut World, node: usize, space: &SpaceId) -> Result<LogId> {
+    let tips = world.writer(node)?.journal.tips(space);
+    tips.into_keys().next().context("no authority log")
+}
+
+#[test]
+fn a_hub_whose_orders_are_damaged_gets_them_back_and_waits_for_its_card() -> Result<()> {
+    let (mut world, [station, other]) = two_sites(10)?;
+    let space = lianxin_protocol::space::Space::Authority.id(&world.network()?);
+    let log = authority_log(&mut world, HUB, &space)?;
+    spoil(&mut world, HUB, &log, 1, Spoilt::Short)?;
+    let (_, warned) = world.warned(HUB)?;
+    ensure!(warned.contains(&"LX-2013".to_owned()), "{warned:?}");
+    ensure!(warned.contains(&"LX-1012".to_owned()), "{warned:?}");
+    // A station cannot dial a hub that knows nobody yet: the hub dials.
+    world.link(HUB, station, lianxin_tests::Wire::GOOD)?;
+    world.run()?;
+    world.heal()?;
+    ensure!(
+        world.warned(HUB)?.1 == ["LX-2013"],
+        "{:?}",
+        world.warned(HUB)?
+    );
+    world.resume(HUB, false)?;
+    world.heal()?;
+    world.add(station, "after all")?;
+    world.heal()?;
+    everything_is_well(&mut world, &[station, other])
+}
+
+#[test]
+fn what_nobody_else_has_is_kept_as_it_lies_and_named() -> Result<()> {
+    let mut world = World::with_stations(11, 1)?;
+    let mut ids = Vec::new();
+    for nth in 0..50 {
+        ids.push(world.add(1, &format!("alone-{nth}"))?.0);
+    }
+    let (log, tip) = only_log(&mut world, 1, 1)?;
+    spoil(&mut world, 1, &log, 70, Spoilt::Bit)?;
+    world.call(1, Command::Verify)?;
+    let held = only_log(&mut world, 1, 1)?.1.len;
+    ensure!(0 < held && held <= 70);
+    let kept: u64 = world.writer(1)?.connection().query_row(
+        "SELECT count(*) FROM damaged_rows WHERE NOT part",
+        [],
+        |row| row.get(0),
+    )?;
+    ensure!(kept >= 2, "{kept} segments are kept");
+    world.add(1, "goes on")?;
+    world.heal()?;
+    ensure!(world.warned(1)?.1 == ["LX-1012"]);
+    let verified = world.reply(1, Command::Verify)?;
+    ensure!(verified.exit == 2);
+    let bad = verified.value.pointer("/bad/0").and_then(Value::as_str);
+    let last = tip.len - 1;
+    ensure!(
+        bad.is_some_and(|it| it.contains(&format!("entries {held} to {last}"))),
+        "{bad:?}"
+    );
+    // What went before, and what came after, is with the hub.
+    world.agree(&[1])?;
+    ensure!(world.records(HUB)?.len() == world.records(1)?.len());
+    Ok(())
+}
+
+#[test]
+fn what_is_whole_behind_the_damage_needs_no_line() -> Result<()> {
+    let (mut world, [station, other]) = two_sites(12)?;
+    let (log, tip) = only_log(&mut world, HUB, station)?;
+    spoil(&mut world, HUB, &log, 70, Spoilt::Bit)?;
+    world.call(HUB, Command::Verify)?;
+    let held = only_log(&mut world, HUB, station)?.1.len;
+    // One piece alone comes back, by whatever way.
+    let piece = world.batch(station, &log, held)?.context("no piece")?;
+    world.hand_over(HUB, log, piece)?;
+    ensure!(only_log(&mut world, HUB, station)?.1 == tip);
+    world.heal()?;
+    everything_is_well(&mut world, &[station, other])
+}
