@@ -759,9 +759,9 @@ impl Door {
                 socket::ask(directory, &Request::Execute { command })?.ok_or_else(gone)
             }
             Self::Store(writer) if command.writes() => {
-                let now_ms = crate::clock::now_ms();
-                let work = |journal: &mut _, connection: &_| command.execute(journal, connection);
-                writer.transact(now_ms, work).map(|(reply, _)| reply)
+                let work =
+                    |journal: &mut _, connection: &_| command.clone().execute(journal, connection);
+                writer.persist(work).map(|(reply, _)| reply)
             }
             Self::Store(writer) => {
                 writer.read(|journal, connection| command.execute(journal, connection))

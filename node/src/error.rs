@@ -100,7 +100,7 @@ codes! {
     /// Logs of which the database cannot read a page.
     LogsUnreadable = "LX-1013", Failed, "look after the disk, stop lianxin and run `lianxin store refill`: it sets the store aside whole and fills a new one";
     /// Records that could not be read when they were to be merged.
-    RecordsUnread = "LX-1014", Partial, "run `lianxin verify`, and leave the line connected; if they stay, stop lianxin and run `lianxin store refill`";
+    RecordsUnread = "LX-1014", Partial, "run `lianxin verify`, leave the line connected, and run `lianxin reproject`; if they stay, stop lianxin and run `lianxin store refill`";
     /// No network in this data directory.
     NotEnrolled = "LX-2001", NotEnrolled, "run `lianxin hub init` or `lianxin join` first, or name the right --data";
     /// Not an invite code.

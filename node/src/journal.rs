@@ -263,9 +263,29 @@ impl Journal {
     /// # Errors
     /// The store cannot be read; [`Code::Offered`] when what it offered cannot.
     pub fn open(connection: &mut Connection, directory: &Path) -> Result<Self> {
+        let (mut journal, found) = Self::unread(connection, directory)?;
+        Self::read_again(connection)?;
+        journal.reload(connection)?;
+        journal.find_own(found)?;
+        Ok(journal)
+    }
+
+    /// A journal on the store that is attached to a connection, with projections of the connection's own that are empty: it
+    /// indexes everything anew, and writes nothing to the store.
+    pub(crate) fn shadow(connection: &Connection, directory: &Path) -> Result<Self> {
+        let (mut journal, _) = Self::unread(connection, directory)?;
+        journal.read_all(connection)?;
+        for log in journal.logs.values_mut() {
+            log.indexed_len = 0;
+        }
+        Ok(journal)
+    }
+
+    /// A journal that has read nothing but who it belongs to and what was offered.
+    fn unread(connection: &Connection, directory: &Path) -> Result<(Self, Found)> {
         let identity = Identity::open(connection)?;
         let (offered, found) = Offered::open(directory, &identity.key())?;
-        let mut journal = Self {
+        let journal = Self {
             authority: Arc::new(Authority::new(identity.network)),
             folded: Vec::new(),
             identity,
@@ -295,26 +315,25 @@ impl Journal {
             unread: 0,
             untold: BTreeSet::new(),
         };
-        Self::read_again(connection)?;
-        journal.reload(connection)?;
-        let own: Vec<_> = journal
-            .own_logs()
-            .map(|(log, known)| (*log, known.end))
-            .collect();
+        Ok((journal, found))
+    }
+
+    /// Finds which own logs go on, by what of them was offered.
+    fn find_own(&mut self, found: Found) -> Result<()> {
+        let own = self.own_logs().map(|(log, known)| (*log, known.end));
+        let own: Vec<_> = own.collect();
         // rule:new-log-copied
         if found != Found::Whole {
-            journal.offered.seal(Seal::Sealed, own.iter().copied())?;
+            self.offered.seal(Seal::Sealed, own.iter().copied())?;
             let closed = own.iter().map(|(log, _)| (*log, GenesisReason::Clone));
-            journal.closed.extend(closed);
+            self.closed.extend(closed);
         }
-        let stored = |log: &LogId| journal.logs.get(log).map_or(0, |known| known.end.len);
-        let lengths = journal
-            .offered
-            .lengths(|log| journal.logs.contains_key(log));
-        journal.lacking = lengths.filter(|(log, len)| stored(log) < *len).collect();
+        let stored = |log: &LogId| self.logs.get(log).map_or(0, |known| known.end.len);
+        let lengths = self.offered.lengths(|log| self.logs.contains_key(log));
+        self.lacking = lengths.filter(|(log, len)| stored(log) < *len).collect();
         let mut behind = Vec::new();
         for (log, end) in own {
-            let Some(Mark { at, seal }) = journal.offered.mark(&log) else {
+            let Some(Mark { at, seal }) = self.offered.mark(&log) else {
                 continue;
             };
             let is_behind = at.len > end.len || (at.len == end.len && at.head != end.head);
@@ -323,13 +342,13 @@ impl Journal {
             }
             if is_behind || seal != Seal::Open {
                 // rule:new-log-restored
-                journal.closed.entry(log).or_insert(GenesisReason::Restore);
+                self.closed.entry(log).or_insert(GenesisReason::Restore);
             }
         }
         if !behind.is_empty() {
-            journal.offered.seal(Seal::Sealed, behind)?;
+            self.offered.seal(Seal::Sealed, behind)?;
         }
-        Ok(journal)
+        Ok(())
     }
 
     /// Reads the logs from the store again, after a transaction failed, or when one of them is suspected of damage. What is

@@ -9,6 +9,7 @@ mod content;
 pub mod delivery;
 mod numbers;
 mod query;
+pub mod reproject;
 pub mod save;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -576,6 +577,7 @@ impl Gathered {
 #[derive(Debug)]
 pub struct Projection {
     key: i64,
+    id: RecordId,
     version: i64,
     held: BTreeMap<i64, Reason>,
     content: Content,
@@ -590,6 +592,7 @@ impl Projection {
         let state = content.state_digest();
         Self {
             key: gathered.key,
+            id: gathered.id,
             version: gathered.version,
             held: gathered.held.clone(),
             content,
@@ -606,7 +609,7 @@ impl Projection {
         let mut statement = connection.prepare_cached(
             "UPDATE records SET kind = ?3, number = ?4, title = ?5, status = ?6, facts = ?7,
                                 conflicts = ?8, waiting = ?9, state = ?10
-             WHERE id = ?1 AND version = ?2",
+             WHERE id = ?1 AND version = ?2 AND record = ?11",
         )?;
         let written = statement.execute(params![
             self.key,
@@ -619,6 +622,7 @@ impl Projection {
             i64::try_from(content.conflicts.len()).unwrap_or(i64::MAX),
             i64::try_from(content.waiting).unwrap_or(i64::MAX),
             self.state,
+            self.id.0,
         ])?;
         if written == 0 {
             return Ok(false);

@@ -21,13 +21,17 @@ use crate::error::{self, Code, Error, Result};
 
 /// Version of the schema that this program writes.
 const SCHEMA: i64 = 3;
+const TABLES: &str = include_str!("store/schema.sql");
+/// Where fresh projections are filled, beside the store.
+const BESIDE: &str = "reproject.db";
 const DATABASE: &str = "lianxin.db";
 const KEY: &str = "store.key";
 const LOCK: &str = "lock";
 /// Stands in a directory while its store is being made.
 const UNFINISHED: &str = "unfinished";
 /// What a store that was not finished may have left; nobody has written anything of theirs there.
-const REMAINS: [&str; 6] = [
+const REMAINS: [&str; 7] = [
+    BESIDE,
     DATABASE,
     "lianxin.db-wal",
     "lianxin.db-shm",
@@ -390,6 +394,14 @@ impl Store {
         Ok(connection)
     }
 
+    /// Removes what a process that was killed while it filled fresh projections has left; its caller holds the [`Lock`].
+    ///
+    /// # Errors
+    /// The file cannot be removed.
+    pub(crate) fn clear(&self) -> Result<()> {
+        remove(&self.directory.join(BESIDE))
+    }
+
     /// The database as it is now.
     pub(crate) fn watch(&self) -> Result<Watched> {
         let path = self.directory.join(DATABASE);
@@ -410,11 +422,29 @@ impl Store {
         if !read_only {
             flags |= OpenFlags::SQLITE_OPEN_CREATE;
         }
-        let connection = Connection::open_with_flags(self.directory.join(DATABASE), flags)?;
-        let key = Zeroizing::new(format!("x'{}'", self.key.as_str()));
+        self.connect_to(DATABASE, flags, read_only)
+    }
+
+    /// The key as SQLCipher takes it.
+    fn raw_key(&self) -> Zeroizing<String> {
+        Zeroizing::new(format!("x'{}'", self.key.as_str()))
+    }
+
+    fn connect_to(&self, file: &str, flags: OpenFlags, read_only: bool) -> Result<Connection> {
+        let connection = Connection::open_with_flags(self.directory.join(file), flags)?;
+        let key = self.raw_key();
         // It would tell the terminal of a wrong key before we do, in words that help nobody.
         connection.pragma_update(None, "cipher_log_level", "NONE")?;
         connection.pragma_update(None, "key", key.as_str())?;
+        // The first read is of the first page, and proves the key.
+        let version = connection.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0));
+        let version = version.map_err(|error| match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::NotADatabase) => {
+                let message = "the store does not open with its key";
+                Error::because(Code::StoreKey, message, error)
+            }
+            _ => error.into(),
+        })?;
         // FULL: an entry that was sent and then lost in a power cut would fork its log; with group
         // commit it costs nothing measurable. secure_delete: an erased part must not stay in free
         // pages. trusted_schema and cell_size_check: a restored file is not to be believed.
@@ -436,15 +466,6 @@ impl Store {
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
         connection.set_prepared_statement_cache_capacity(64);
-        // The first read is of the first page, and proves the key.
-        let version = connection.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0));
-        let version = version.map_err(|error| match error.sqlite_error_code() {
-            Some(rusqlite::ErrorCode::NotADatabase) => {
-                let message = "the store does not open with its key";
-                Error::because(Code::StoreKey, message, error)
-            }
-            _ => error.into(),
-        })?;
         if version > SCHEMA {
             let message = format!("the store has schema {version}, this version knows {SCHEMA}");
             return Err(Error::new(Code::StoreNewer, message));
@@ -453,11 +474,65 @@ impl Store {
     }
 }
 
+/// The statements that make the tables which are rebuilt from the others.
+pub(crate) fn projections() -> impl Iterator<Item = String> {
+    let projections = TABLES.split_once("\n----").map_or("", |(_, rest)| rest);
+    statements(projections)
+}
+
+/// The statements of a script, without its comments.
+fn statements(script: &str) -> impl Iterator<Item = String> {
+    let lines = script.lines().filter(|line| !line.starts_with("--"));
+    let script = lines.collect::<Vec<_>>().join("\n");
+    let statements = script.split_inclusive(';').map(str::to_owned);
+    statements.collect::<Vec<_>>().into_iter()
+}
+
+/// A database with empty projections beside the store of a connection, encrypted as that is, and the directory of both. All else
+/// is found in the store, which is attached.
+///
+/// # Errors
+/// It cannot be made.
+pub(crate) fn beside(connection: &Connection) -> Result<(Connection, PathBuf)> {
+    let store = store_of(connection)?;
+    remove(&store.directory.join(BESIDE))?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_CREATE
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let beside = store.connect_to(BESIDE, flags, false)?;
+    restrict(&store.directory.join(BESIDE), 0o600)?;
+    // Nobody needs what a crash leaves of it.
+    beside.execute_batch("PRAGMA journal_mode = MEMORY; PRAGMA synchronous = OFF;")?;
+    let path = store.directory.join(DATABASE);
+    let path = path.to_str().ok_or_else(|| {
+        let message = "the data directory has a name that is not Unicode";
+        Error::new(Code::File, message)
+    })?;
+    let attach = "ATTACH DATABASE ?1 AS store KEY ?2";
+    beside.execute(attach, [path, store.raw_key().as_str()])?;
+    // Numbers that are found are counted here, and kept nowhere.
+    let counters = statements(TABLES).filter(|it| it.contains("CREATE TABLE counters"));
+    for statement in counters.chain(projections()) {
+        beside.execute_batch(&statement)?;
+    }
+    Ok((beside, store.directory.clone()))
+}
+
+/// Removes such a database; of the store itself nothing.
+///
+/// # Errors
+/// The file cannot be removed.
+pub(crate) fn remove_beside(connection: &Connection) -> Result<()> {
+    let path = connection.path().map(Path::new);
+    let directory = path.and_then(Path::parent).unwrap_or(Path::new(""));
+    remove(&directory.join(BESIDE))
+}
+
 /// Brings the schema up to date, in one transaction.
 fn migrate(connection: &Connection) -> Result<()> {
     let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     let steps = match version {
-        0 => [include_str!("store/schema.sql"), ""],
+        0 => [TABLES, ""],
         1 => [
             include_str!("store/from-1.sql"),
             include_str!("store/from-2.sql"),
@@ -530,7 +605,9 @@ pub(crate) fn offered_outside(device: &DeviceKey) -> Option<PathBuf> {
 /// # Errors
 /// The file cannot be written.
 pub fn replace_private(path: &Path, bytes: &[u8]) -> Result<()> {
-    let fresh = path.with_extension("new");
+    let mut fresh = path.as_os_str().to_owned();
+    fresh.push(".new");
+    let fresh = PathBuf::from(fresh);
     remove(&fresh)?;
     write_private(&fresh, bytes)?;
     std::fs::rename(&fresh, path).map_err(error::file(path))?;
@@ -581,10 +658,13 @@ pub(crate) fn another(connection: &Connection) -> Result<Connection> {
 /// # Errors
 /// The store cannot be opened again.
 pub(crate) fn revive(connection: &mut Connection) -> Result<()> {
-    if meta(connection, "network").is_err() {
-        *connection = store_of(connection)?.writer()?;
-    }
+    *connection = store_of(connection)?.writer()?;
     Ok(())
+}
+
+/// Whether a connection reads nothing more. It may still give what it has read before.
+pub(crate) fn is_stuck(connection: &Connection) -> bool {
+    meta(connection, "network").is_err()
 }
 
 /// The same for a connection that cannot write.
@@ -592,9 +672,7 @@ pub(crate) fn revive(connection: &mut Connection) -> Result<()> {
 /// # Errors
 /// The store cannot be opened again.
 pub(crate) fn renew(connection: &mut Connection) -> Result<()> {
-    if meta(connection, "network").is_err() {
-        *connection = another(connection)?;
-    }
+    *connection = another(connection)?;
     Ok(())
 }
 

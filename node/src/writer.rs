@@ -18,7 +18,6 @@
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -29,7 +28,7 @@ use rusqlite::Connection;
 use crate::clock;
 use crate::error::{Code, Error, Result};
 use crate::journal::{Journal, Moved};
-use crate::records;
+use crate::records::{self, reproject};
 use crate::requests;
 use crate::store::{self, Lock, Store, Watched};
 
@@ -51,10 +50,12 @@ pub struct Writer {
     connection: Connection,
     /// The write path.
     pub journal: Journal,
-    directory: PathBuf,
+    store: Store,
     database: Watched,
     /// A transaction failed and what it left in memory could not be replaced.
     broken: bool,
+    /// Lists were emptied that could not be read, and nobody was told to fill them.
+    emptied: bool,
     _lock: Lock,
 }
 
@@ -65,14 +66,26 @@ impl Writer {
     /// [`Code::InUse`] when another process writes there; see [`Store::open`] for the rest.
     pub fn open(store: &Store) -> Result<Self> {
         let lock = Lock::take(store.directory())?;
+        store.clear()?;
         let mut connection = store.writer()?;
-        let journal = Journal::open(&mut connection, store.directory())?;
+        let journal = match Journal::open(&mut connection, store.directory()) {
+            Err(error) if error.is_of_a_page() => {
+                connection = store.writer()?;
+                if !reproject::empty_unreadable(&connection)? {
+                    return Err(error);
+                }
+                connection = store.writer()?;
+                Journal::open(&mut connection, store.directory())?
+            }
+            journal => journal?,
+        };
         Ok(Self {
             connection,
-            directory: store.directory().to_owned(),
+            store: store.clone(),
             database: store.watch()?,
             journal,
             broken: false,
+            emptied: false,
             _lock: lock,
         })
     }
@@ -99,9 +112,15 @@ impl Writer {
         if begun.is_ok()
             && let Err(error) = self.connection.execute_batch("COMMIT")
         {
-            // A connection that has met damage commits nothing any more, and this wrote nothing.
-            self.connection.execute_batch("ROLLBACK")?;
-            return done.and(Err(error.into()));
+            // A connection that has met damage commits nothing any more.
+            let page = store::is_stuck(&self.connection)
+                || matches!(&done, Err(error) if error.is_of_a_page());
+            self.roll_back(page)?;
+            return if page {
+                done
+            } else {
+                done.and(Err(error.into()))
+            };
         }
         self.tend()?;
         done
@@ -129,7 +148,8 @@ impl Writer {
             Err(_) => {
                 // What has no name cannot be rolled back to anything either.
                 self.is_there()?;
-                self.roll_back().map_err(|error| {
+                let page = matches!(&done, Err(error) if error.is_of_a_page());
+                self.roll_back(page).map_err(|error| {
                     let message = "a transaction failed, and the store could not be read again";
                     Error::because(Code::Store, message, error)
                 })?;
@@ -168,7 +188,7 @@ impl Writer {
     fn end(&self, cause: &Error) -> ! {
         let cause_chain = cause.chain();
         if cause.code() == Code::StoreGone {
-            match store::rescue(&self.connection, &self.directory) {
+            match store::rescue(&self.connection, self.store.directory()) {
                 Ok(copy) => {
                     tracing::error!(error = %cause_chain, copy = %copy.display(), "{ENDS}, and what it held is in a copy");
                 }
@@ -184,29 +204,48 @@ impl Writer {
         std::process::exit(cause.code().kind().exit_code().into());
     }
 
-    fn roll_back(&mut self) -> Result<()> {
+    /// Takes back what is not durable and reads the rest again; on another connection if this one has met a page that cannot be
+    /// read.
+    fn roll_back(&mut self, page: bool) -> Result<()> {
         // Until the journal has been read again it may lack logs, and would begin others in their place.
         self.broken = true;
         if !self.connection.is_autocommit() {
             self.connection.execute_batch("ROLLBACK")?;
         }
-        store::revive(&mut self.connection)?;
+        if page {
+            self.revive()?;
+        }
         self.journal.reload(&mut self.connection)?;
         self.broken = false;
         Ok(())
     }
 
+    /// Replaces a connection that reads nothing more. If it was a list of which a page cannot be read, all lists are emptied,
+    /// so that they are made anew.
+    fn revive(&mut self) -> Result<()> {
+        store::revive(&mut self.connection)?;
+        if reproject::empty_unreadable(&self.connection)? {
+            // The schema is another.
+            store::revive(&mut self.connection)?;
+            self.emptied = true;
+        }
+        Ok(())
+    }
+
     /// Between transactions, when damage was found: cuts it out of its logs, and replaces a connection that reads nothing more.
     fn tend(&mut self) -> Result<()> {
-        store::revive(&mut self.connection)?;
-        if self.journal.is_suspicious() {
-            self.roll_back()?;
+        let stuck = store::is_stuck(&self.connection);
+        if stuck || self.journal.is_suspicious() {
+            self.roll_back(stuck)?;
         }
         Ok(())
     }
 
     /// Runs work in a transaction, and again as often as it came upon damage that was then cut out.
-    fn persist<R>(
+    ///
+    /// # Errors
+    /// Those of the work, which has then left nothing, and those of the commit.
+    pub fn persist<R>(
         &mut self,
         work: impl Fn(&mut Journal, &Connection) -> Result<R>,
     ) -> Result<(R, Moved)> {
@@ -227,6 +266,16 @@ impl Writer {
     /// The store cannot be read or written.
     pub fn catch_up(&mut self, mut progress: impl FnMut(u64)) -> Result<(u64, Moved)> {
         self.tend()?;
+        loop {
+            self.emptied = false;
+            match self.catch_up_once(&mut progress) {
+                Err(error) if error.code() == Code::StoreCorrupt && self.emptied => {}
+                done => return done,
+            }
+        }
+    }
+
+    fn catch_up_once(&mut self, progress: &mut impl FnMut(u64)) -> Result<(u64, Moved)> {
         let mut all = Moved::default();
         let mut merged = 0;
         loop {
@@ -493,7 +542,15 @@ fn run(writer: &mut Writer, queue: &Receiver<Job>, shown: &WriterThread, publish
 
 /// Tells peers at once of damage that has just been found, and has the merger look at what is left.
 fn tell_damage(writer: &mut Writer, shown: &WriterThread, publish: &impl Fn(Moved)) {
-    if writer.journal.has_untold() {
+    if writer.journal.is_suspicious()
+        && let Err(error) = writer.tend()
+    {
+        tracing::error!(error = %error.chain(), "the store cannot be read again");
+        if writer.is_lost(&error) {
+            writer.end(&error);
+        }
+    }
+    if writer.journal.has_untold() || std::mem::take(&mut writer.emptied) {
         run_group(writer, Vec::new(), shown, publish);
     }
 }

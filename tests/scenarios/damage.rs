@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, ensure};
 use lianxin_node::command::Command;
+use lianxin_node::error::Code;
+use lianxin_node::records::reproject;
 use lianxin_protocol::log::LogId;
 use lianxin_protocol::message::Tip;
 use lianxin_protocol::space::SpaceId;
 use lianxin_tests::World;
-use lianxin_tests::world::{HUB, text};
+use lianxin_tests::world::{HUB, code_of, text};
 use rusqlite::params;
 use serde_json::Value;
 
@@ -326,5 +328,215 @@ fn what_is_whole_behind_the_damage_needs_no_line() -> Result<()> {
     world.hand_over(HUB, log, piece)?;
     ensure!(only_log(&mut world, HUB, station)?.1 == tip);
     world.heal()?;
+    everything_is_well(&mut world, &[station, other])
+}
+
+/// The pages of the database with which a table or an index begins, from 1.
+fn root_page(world: &mut World, node: usize, name: &str) -> Result<usize> {
+    let connection = world.writer(node)?.connection();
+    let sql = "SELECT rootpage FROM sqlite_schema WHERE name = ?1";
+    Ok(connection.query_row(sql, [name], |row| row.get(0))?)
+}
+
+/// Bytes of a page.
+const PAGE: usize = 4_096;
+
+/// Changes one bit of a page of a node that is off.
+fn flip(world: &World, node: usize, page: usize) -> Result<()> {
+    let path = world.node(node)?.directory.join("lianxin.db");
+    let mut bytes = std::fs::read(&path)?;
+    *bytes
+        .get_mut((page - 1) * PAGE + PAGE / 2)
+        .context("no such page")? ^= 1;
+    Ok(std::fs::write(path, bytes)?)
+}
+
+#[test]
+fn a_page_that_cannot_be_read_is_damage_and_not_a_wrong_key() -> Result<()> {
+    let (mut world, [station, _]) = two_sites(13)?;
+    world.stop(station)?;
+    let directory = world.node(station)?.directory.clone();
+    let path = directory.join("lianxin.db");
+    let whole = std::fs::read(&path)?;
+    let mut opened = 0;
+    for page in 1..=whole.len() / PAGE {
+        std::fs::write(&path, &whole)?;
+        flip(&world, station, page)?;
+        let codes: Vec<Code> = match world.start(station) {
+            Err(error) => code_of(&error).into_iter().collect(),
+            Ok(()) => {
+                opened += 1;
+                let mut codes = Vec::new();
+                let record = world
+                    .records(station)
+                    .ok()
+                    .and_then(|all| all.first().cloned());
+                let id = record.map(|record| text(&record, "id")).unwrap_or_default();
+                let commands = [
+                    Command::Verify,
+                    Command::Digest,
+                    Command::RecordShow { id: id.clone() },
+                    Command::RecordHistory { id },
+                    Command::Verify,
+                ];
+                for command in commands {
+                    let refused = world.reply(station, command).err();
+                    codes.extend(refused.as_ref().and_then(code_of));
+                }
+                codes.extend(
+                    world
+                        .add(station, "on a bad disk")
+                        .err()
+                        .as_ref()
+                        .and_then(code_of),
+                );
+                codes
+            }
+        };
+        world.stop(station)?;
+        let key = codes.contains(&Code::StoreKey);
+        ensure!(key == (page == 1), "page {page}: {codes:?}");
+        let known = [Code::StoreKey, Code::StoreCorrupt, Code::NoRecord];
+        ensure!(
+            codes.iter().all(|code| known.contains(code)),
+            "page {page}: {codes:?}"
+        );
+    }
+    ensure!(opened > 20, "{opened} opened");
+    // Another key opens nothing, and says so.
+    std::fs::write(&path, &whole)?;
+    std::fs::write(directory.join("store.key"), "00".repeat(32))?;
+    let refused = world.start(station).err();
+    ensure!(
+        refused.as_ref().and_then(code_of) == Some(Code::StoreKey),
+        "{refused:?}"
+    );
+    Ok(())
+}
+
+#[test]
+fn one_page_of_a_log_that_cannot_be_read_leaves_the_others_theirs() -> Result<()> {
+    let (mut world, [station, other]) = two_sites(14)?;
+    let (log, _) = only_log(&mut world, HUB, station)?;
+    // Enough that a page holds nothing but segments of this log.
+    for nth in 0..100 {
+        world.add(station, &format!("more-{nth}"))?;
+    }
+    world.heal()?;
+    world.stop(HUB)?;
+    let path = world.node(HUB)?.directory.join("lianxin.db");
+    let whole = std::fs::read(&path)?;
+    let mut found = false;
+    for page in 2..=whole.len() / PAGE {
+        std::fs::write(&path, &whole)?;
+        flip(&world, HUB, page)?;
+        if world.start(HUB).is_err() {
+            world.stop(HUB)?;
+            continue;
+        }
+        let verified = world.reply(HUB, Command::Verify)?;
+        let bad = verified
+            .value
+            .get("bad")
+            .and_then(Value::as_array)
+            .context("no list")?;
+        let of_log = format!("log {}", &log.to_string()[..16]);
+        let only = bad.len() == 1
+            && bad.iter().all(|it| {
+                it.as_str()
+                    .is_some_and(|it| it.starts_with(&of_log) && it.contains("entries"))
+            });
+        if only {
+            found = true;
+            break;
+        }
+        world.stop(HUB)?;
+    }
+    ensure!(found, "no page is of that log alone");
+    ensure!(
+        world.warned(HUB)?.1 == ["LX-1013"],
+        "{:?}",
+        world.warned(HUB)?
+    );
+    ensure!(world.reply(HUB, Command::Verify)?.exit == 2);
+    // Saves, sessions and merging of the other site go on, and over a start.
+    for title in ["one", "two"] {
+        world.add(other, title)?;
+        world.link(other, HUB, lianxin_tests::Wire::GOOD)?;
+        world.run()?;
+        world.unlink_all();
+        for (id, state) in states(&mut world, other)? {
+            ensure!(state == "merged", "{id} is {state}");
+        }
+        world.restart(HUB)?;
+    }
+    // The first one is told, and goes on as well.
+    world.add(station, "three")?;
+    world.heal()?;
+    ensure!(world.archived(other)?.is_some());
+    Ok(())
+}
+
+#[test]
+fn lists_that_are_wrong_or_cannot_be_read_are_made_anew() -> Result<()> {
+    let (mut world, [station, other]) = two_sites(15)?;
+    let whole = world.digests(HUB)?;
+    world.writer(HUB)?.connection().execute_batch(
+        "UPDATE records SET title = 'x', state = zeroblob(32);
+         DELETE FROM touches WHERE entry % 3 = 0;
+         INSERT INTO mentions (record, field, target) VALUES (1, 'of', 'nothing');",
+    )?;
+    ensure!(world.digests(HUB)? != whole);
+    world.call(HUB, Command::Reproject)?;
+    everything_is_well(&mut world, &[station, other])?;
+    for name in [
+        "records",
+        "touches",
+        "records_status",
+        "exceptions",
+        "stale",
+        "held",
+        "records_number",
+    ] {
+        let page = root_page(&mut world, HUB, name)?;
+        world.stop(HUB)?;
+        flip(&world, HUB, page)?;
+        world.start(HUB).context(name)?;
+        world.merge(HUB).context(name)?;
+        world.call(HUB, Command::Reproject).context(name)?;
+        world.merge(HUB)?;
+        ensure!(world.digests(HUB)? == whole, "{name}");
+        ensure!(world.reply(HUB, Command::Verify)?.exit == 0);
+        world.restart(HUB)?;
+        ensure!(world.digests(HUB)? == whole, "{name}");
+    }
+    // It goes on as it did.
+    world.add(station, "later")?;
+    world.heal()?;
+    world.agree(&[station, other])
+}
+
+#[test]
+fn what_a_killed_reproject_left_is_removed_and_what_came_meanwhile_is_kept() -> Result<()> {
+    let (mut world, [station, other]) = two_sites(16)?;
+    let mut suspects = std::collections::BTreeSet::new();
+    let fresh = reproject::fill(world.writer(HUB)?.connection(), &mut suspects)?;
+    let beside = world.node(HUB)?.directory.join("reproject.db");
+    ensure!(beside.exists());
+    // Records and orders come while it is filled.
+    let (id, _, _) = world.add(station, "meanwhile")?;
+    world.heal()?;
+    let before = world.digests(HUB)?;
+    world.transact(HUB, |journal, connection| {
+        fresh.take_place(connection, journal)
+    })?;
+    world.merge(HUB)?;
+    ensure!(world.has(HUB, &id)?);
+    ensure!(world.digests(HUB)? == before);
+    drop(fresh);
+    ensure!(!beside.exists());
+    std::fs::write(&beside, "what a crash left")?;
+    world.restart(HUB)?;
+    ensure!(!beside.exists());
     everything_is_well(&mut world, &[station, other])
 }

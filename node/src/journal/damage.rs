@@ -93,6 +93,11 @@ impl Journal {
         self.segments.suspects.extend(logs);
     }
 
+    /// The suspects that there are.
+    pub(crate) fn suspects(&self) -> impl Iterator<Item = LogId> {
+        self.segments.suspects.iter().copied()
+    }
+
     /// Whether some log has to be walked through, which [`Journal::reload`] does.
     #[must_use]
     pub fn is_suspicious(&self) -> bool {
@@ -104,7 +109,9 @@ impl Journal {
     pub(super) fn mend(&mut self, connection: &mut Connection) -> Result<bool> {
         let suspects = std::mem::take(&mut self.segments.suspects);
         self.segments.clear();
-        store::revive(connection)?;
+        if store::is_stuck(connection) {
+            store::revive(connection)?;
+        }
         let mut mended = false;
         for id in suspects {
             let Some(log) = self.logs.get(&id).cloned() else {

@@ -471,9 +471,15 @@ impl Journal {
         let segment = self
             .segments
             .containing(connection, (known.key, log), from)?;
-        let mut parts = Vec::new();
-        for seq in segment.parts() {
-            parts.push(part(connection, entry_key(known.key, seq)?)?);
+        let parts = self.parts_of(connection, (known.key, log), &segment)?;
+        for (seq, payload) in segment.parts().zip(&parts) {
+            let header = segment.get(seq).map(|entry| &entry.header);
+            let fits = |payload: &Vec<u8>| header.is_some_and(|header| header.fits(payload));
+            if payload.as_ref().is_some_and(|payload| !fits(payload)) {
+                self.suspect([*log]);
+                let message = "a part is not what was stored";
+                return Err(Error::new(Code::StoreCorrupt, message));
+            }
         }
         let end = Position {
             len: segment.checkpoint.len,
@@ -519,34 +525,59 @@ impl Journal {
             .map(|known| known.key)
             .ok_or_else(missing)?;
         let segment = self.segments.containing(connection, (key, log), seq)?;
-        let mut parts = Vec::new();
-        for seq in segment.parts() {
-            parts.push(part(connection, entry_key(key, seq)?)?);
-        }
+        let parts = self.parts_of(connection, (key, log), &segment)?;
         cut_run(log, &segment, parts, segment.start.len)
+    }
+
+    /// The payloads of a segment's parts, as they are stored.
+    pub(super) fn parts_of(
+        &mut self,
+        connection: &Connection,
+        (key, log): (i64, &LogId),
+        segment: &Segment,
+    ) -> Result<Vec<Option<Vec<u8>>>> {
+        let parts = segment.parts();
+        let parts: Result<_> = parts
+            .map(|seq| part(connection, entry_key(key, seq)?))
+            .collect();
+        if parts.is_err() {
+            self.suspect([*log]);
+        }
+        parts
     }
 
     // ---- projections ----
 
-    /// Empties touches, exceptions and every projection, and indexes and judges all logs anew. The
-    /// caller then merges the records, all of which are stale.
+    /// How far each log was indexed.
+    pub(crate) fn indexed(&self) -> BTreeMap<LogId, u64> {
+        let logs = self.logs.iter();
+        logs.map(|(id, log)| (*id, log.indexed_len)).collect()
+    }
+
+    /// Every projection was made anew, from logs as far as `indexed` and by so many orders; what has come since is
+    /// indexed, judged and merged behind it.
     ///
     /// # Errors
     /// The store cannot be written; the transaction must be rolled back.
-    pub fn reproject(&mut self, connection: &Connection) -> Result<()> {
-        connection.execute_batch(
-            "DELETE FROM exceptions; DELETE FROM held; DELETE FROM touches; DELETE FROM stale;
-             DELETE FROM mentions; DELETE FROM requests; DELETE FROM answers; DELETE FROM arrivals;
-             DELETE FROM erasures;
-             UPDATE records SET version = version + 1, founded = 0, kind = NULL, number = NULL,
-                 title = NULL, status = NULL, facts = NULL, conflicts = 0, waiting = 0, state = NULL;",
-        )?;
-        for log in self.logs.values_mut() {
-            log.indexed_len = 0;
+    pub(crate) fn reprojected(
+        &mut self,
+        connection: &Connection,
+        indexed: &BTreeMap<LogId, u64>,
+        cited: u32,
+    ) -> Result<()> {
+        for (id, log) in &mut self.logs {
+            let to = indexed.get(id).copied().unwrap_or_default();
+            log.indexed_len = to.min(log.end.len);
+            log.judged_len = log.judged_len.min(log.indexed_len);
+            self.touched.insert(*id);
         }
-        self.fold_authority(connection)?;
+        if cited != self.authority.cited().0 {
+            let all = "INSERT OR IGNORE INTO stale (record) SELECT id FROM records";
+            connection.execute(all, [])?;
+        }
+        self.unread = connection.query_row("SELECT count(*) FROM unread", [], |row| row.get(0))?;
         self.judge_all(connection)?;
-        while self.index(connection, 65_536)? {}
+        self.moved.records = true;
         Ok(())
     }
 }
