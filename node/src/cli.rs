@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 use crate::command::{Command, Secret};
 use crate::config::{Config, Overrides};
 use crate::error::{Code, Error, Kind, Result};
+use crate::refill;
 use crate::reply::Reply;
 use crate::setup::{self, HubInit};
 use crate::socket::{self, Request};
@@ -99,6 +100,9 @@ enum Verb {
     },
     /// Rebuild every list from the signed logs
     Reproject,
+    /// The store of this device
+    #[command(subcommand)]
+    Store(StoreVerb),
     /// Write records to a file or directory
     Export {
         /// json: one file; automerge: a directory with one document a record; archive: the signed logs in
@@ -171,6 +175,12 @@ enum Quarantine {
         /// As the list has it
         id: String,
     },
+}
+
+#[derive(Debug, Subcommand)]
+enum StoreVerb {
+    /// Set a damaged store aside whole, and fill a new one from what can be read of it and from the hub
+    Refill,
 }
 
 #[derive(Debug, Subcommand)]
@@ -496,6 +506,12 @@ fn with_data(verb: Verb, data: &Path, account: Option<String>, output: &Output) 
             service::run(data, &config, output.json)
         }
         Verb::Open => open(data, output),
+        Verb::Store(StoreVerb::Refill) => {
+            let _wait = progress::spinner("filling a new store");
+            let old = refill::from_old(data)?;
+            let asked = service::sync_here(data, None);
+            Ok(output.print(&refill::report(data, old, asked)?))
+        }
         Verb::Sync { peer } => {
             let _wait = progress::spinner("talking to the hub");
             let reply = match socket::ask(data, &Request::Sync { peer: peer.clone() })? {
@@ -614,6 +630,7 @@ fn command_of(verb: Verb, data: &Path, account: Option<String>) -> Result<Comman
         | Verb::Join(_)
         | Verb::Run(_)
         | Verb::Open
+        | Verb::Store(_)
         | Verb::Sync { .. }
         | Verb::Export { .. }
         | Verb::Record(Record::Add { .. })

@@ -101,6 +101,10 @@ codes! {
     LogsUnreadable = "LX-1013", Failed, "look after the disk, stop lianxin and run `lianxin store refill`: it sets the store aside whole and fills a new one";
     /// Records that could not be read when they were to be merged.
     RecordsUnread = "LX-1014", Partial, "run `lianxin verify`, leave the line connected, and run `lianxin reproject`; if they stay, stop lianxin and run `lianxin store refill`";
+    /// The store does not say who its device is.
+    IdentityLost = "LX-1015", Failed, "nothing was moved; keep the directory as it is, choose another with --data, and `lianxin join` it with a replacement invite (a hub: restore a backup)";
+    /// A store is being filled anew.
+    RefillBegun = "LX-1016", Failed, "run `lianxin store refill` again: it goes on where it was killed";
     /// No network in this data directory.
     NotEnrolled = "LX-2001", NotEnrolled, "run `lianxin hub init` or `lianxin join` first, or name the right --data";
     /// Not an invite code.

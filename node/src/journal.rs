@@ -24,6 +24,7 @@ mod payloads;
 mod quarantine;
 mod quota;
 mod receipts;
+pub mod refill;
 mod resume;
 pub(crate) mod segments;
 mod verify;
@@ -499,6 +500,12 @@ impl Journal {
             .iter()
             .find(|(_, log)| log.key == key)
             .map(|(id, log)| (*id, log))
+    }
+
+    /// Entries of all stored logs.
+    #[must_use]
+    pub fn entries(&self) -> u64 {
+        self.logs.values().map(|log| log.end.len).sum()
     }
 
     /// Who writes the stored logs.

@@ -4,6 +4,8 @@
 //! one that [`Store::writer`] gives, under the directory's lock); readers cannot write. Rejected: a
 //! connection pool, because SQLite has one writer anyway and a bounded queue in front of it says so.
 
+pub mod aside;
+
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -338,6 +340,10 @@ impl Store {
     /// [`Code::NotEnrolled`] when there is none, [`Code::StoreKey`] when the key file is missing or does not
     /// fit, [`Code::StoreNewer`] when a newer version wrote it.
     pub fn open(directory: &Path) -> Result<Self> {
+        if directory.join(aside::MARK).exists() {
+            let message = format!("the store in {} is being filled anew", directory.display());
+            return Err(Error::new(Code::RefillBegun, message));
+        }
         if !directory.join(DATABASE).is_file() {
             let message = format!("{} belongs to no network yet", directory.display());
             return Err(Error::new(Code::NotEnrolled, message));
@@ -350,6 +356,15 @@ impl Store {
             let message = format!("the database in {} is empty", directory.display());
             return Err(Error::new(Code::StoreCorrupt, message));
         }
+        let key = Self::key_of(directory)?;
+        Ok(Self {
+            directory: directory.to_owned(),
+            key,
+        })
+    }
+
+    /// The key in the file of a data directory.
+    fn key_of(directory: &Path) -> Result<Zeroizing<String>> {
         let path = directory.join(KEY);
         let key = std::fs::read_to_string(&path).map_err(|error| {
             Error::because(
@@ -365,10 +380,7 @@ impl Store {
                 format!("{} is not a key", path.display()),
             ));
         }
-        Ok(Self {
-            directory: directory.to_owned(),
-            key,
-        })
+        Ok(key)
     }
 
     /// The data directory.

@@ -65,7 +65,14 @@ impl Writer {
     /// # Errors
     /// [`Code::InUse`] when another process writes there; see [`Store::open`] for the rest.
     pub fn open(store: &Store) -> Result<Self> {
-        let lock = Lock::take(store.directory())?;
+        Self::open_with(store, Lock::take(store.directory())?)
+    }
+
+    /// The same for whoever holds the lock of the data directory.
+    ///
+    /// # Errors
+    /// See [`Store::open`].
+    pub fn open_with(store: &Store, lock: Lock) -> Result<Self> {
         store.clear()?;
         let mut connection = store.writer()?;
         let journal = match Journal::open(&mut connection, store.directory()) {
