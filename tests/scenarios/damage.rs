@@ -7,13 +7,17 @@ use anyhow::{Context as _, Result, ensure};
 use lianxin_node::command::Command;
 use lianxin_node::error::Code;
 use lianxin_node::records::reproject;
+use lianxin_node::refill;
+use lianxin_node::store::Store;
+use lianxin_node::store::aside::Aside;
 use lianxin_protocol::log::LogId;
 use lianxin_protocol::message::Tip;
 use lianxin_protocol::space::SpaceId;
 use lianxin_tests::World;
+use lianxin_tests::process::{self, Device, Network};
 use lianxin_tests::world::{HUB, code_of, text};
 use rusqlite::params;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// What a damaged segment looks like.
 #[derive(Clone, Copy, Debug)]
@@ -539,4 +543,211 @@ fn what_a_killed_reproject_left_is_removed_and_what_came_meanwhile_is_kept() -> 
     world.restart(HUB)?;
     ensure!(!beside.exists());
     everything_is_well(&mut world, &[station, other])
+}
+
+/// Sets a node's store aside and fills a new one from it, as `store refill` does before it asks anybody.
+fn refill_store(world: &mut World, node: usize) -> Result<Vec<&'static str>> {
+    world.stop(node)?;
+    let directory = world.node(node)?.directory.clone();
+    let (aside, lost) = refill::from_old(&directory)?;
+    ensure!(std::path::Path::new(&aside).join("lianxin.db").exists());
+    ensure!(std::path::Path::new(&aside).join("store.key").exists());
+    world.start(node)?;
+    Ok(lost)
+}
+
+#[test]
+fn a_store_is_filled_anew_from_what_can_be_read_of_it() -> Result<()> {
+    let (mut world, [station, other]) = two_sites(17)?;
+    // What nobody else has: records, a draft, a second account.
+    let (id, number, _) = world.add(station, "not sent yet")?;
+    world.writer(station)?.connection().execute_batch(
+        "INSERT INTO drafts (id, account, kind, typed, updated_ms) VALUES ('a', 'b', 'opinion', '{}', 1);
+         INSERT INTO accounts (account, name) VALUES ('0011223344556677', '第二人');",
+    )?;
+    let page = root_page(&mut world, station, "records")?;
+    let before = world.records(station)?.len();
+    world.stop(station)?;
+    flip(&world, station, page)?;
+    let lost = refill_store(&mut world, station)?;
+    ensure!(lost.is_empty(), "{lost:?}");
+    let (drafts, accounts): (u64, u64) = world.writer(station)?.connection().query_row(
+        "SELECT (SELECT count(*) FROM drafts), (SELECT count(*) FROM accounts)",
+        [],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?;
+    ensure!(
+        (drafts, accounts) == (1, 2),
+        "{drafts} drafts, {accounts} accounts"
+    );
+    ensure!(world.records(station)?.len() == before);
+    ensure!(world.writer(station)?.journal.lacks().is_empty());
+    // It goes on in a new log, and gives no number twice.
+    let (_, later, _) = world.add(station, "in the new store")?;
+    ensure!(later != number);
+    world.heal()?;
+    ensure!(world.has(HUB, &id)?);
+    let key = world.node(station)?.key;
+    ensure!(world.logs_of(HUB, &key)?.len() == 2);
+    everything_is_well(&mut world, &[station, other])
+}
+
+#[test]
+fn what_a_filled_store_could_not_read_comes_from_the_hub_or_is_named() -> Result<()> {
+    let (mut world, [station, other]) = two_sites(18)?;
+    let (log, tip) = only_log(&mut world, station, station)?;
+    for nth in 0..40 {
+        world.add(station, &format!("later-{nth}"))?;
+    }
+    let (_, long) = only_log(&mut world, station, station)?;
+    // One segment that the hub has, and one that nobody has.
+    let connection = world.writer(station)?.connection();
+    connection.execute(
+        "DELETE FROM segments WHERE entry = (SELECT entry FROM segments
+         WHERE entry > (SELECT id FROM logs WHERE log = ?1) << 40 ORDER BY entry LIMIT 1)",
+        [log.0],
+    )?;
+    connection.execute(
+        "UPDATE segments SET main = x'00' WHERE entry = (SELECT max(entry) FROM segments
+         WHERE entry < ((SELECT id FROM logs WHERE log = ?1) + 1) << 40)",
+        [log.0],
+    )?;
+    refill_store(&mut world, station)?;
+    let lacks = world.writer(station)?.journal.lacks();
+    ensure!(
+        lacks.len() == 1 && lacks.iter().all(|it| it.log == log && it.had == long.len),
+        "{lacks:?}"
+    );
+    world.heal()?;
+    world.heal()?;
+    let lacks = world.writer(station)?.journal.lacks();
+    let [left] = lacks.as_slice() else {
+        anyhow::bail!("{lacks:?}");
+    };
+    ensure!(
+        tip.len <= left.held && left.held < long.len && left.had == long.len,
+        "{left:?}"
+    );
+    world.agree(&[station, other])?;
+    world.add(station, "goes on")?;
+    world.heal()?;
+    world.agree(&[station, other])
+}
+
+#[test]
+fn a_hub_is_filled_anew_and_gives_orders_if_none_is_lost() -> Result<()> {
+    let (mut world, [station, other]) = two_sites(19)?;
+    let (log, tip) = only_log(&mut world, HUB, station)?;
+    spoil(&mut world, HUB, &log, 70, Spoilt::Gone)?;
+    let epoch = world.writer(HUB)?.journal.identity().epoch;
+    refill_store(&mut world, HUB)?;
+    ensure!(world.writer(HUB)?.journal.identity().epoch != epoch);
+    ensure!(!world.writer(HUB)?.journal.awaits_card());
+    ensure!(
+        world.warned(HUB)?.1 == ["LX-1012"],
+        "{:?}",
+        world.warned(HUB)?
+    );
+    world.heal()?;
+    ensure!(only_log(&mut world, HUB, station)?.1 == tip);
+    world.add_site("EM3", "EM3A")?;
+    world.heal()?;
+    everything_is_well(&mut world, &[station, other])?;
+    for (id, state) in states(&mut world, station)? {
+        ensure!(state == "merged", "{id} is {state}");
+    }
+    // If some are lost, it waits for its card.
+    let space = lianxin_protocol::space::Space::Authority.id(&world.network()?);
+    let log = authority_log(&mut world, HUB, &space)?;
+    world.writer(HUB)?.connection().execute(
+        "UPDATE segments SET main = x'00' WHERE entry >> 40 = (SELECT id FROM logs WHERE log = ?1)",
+        [log.0],
+    )?;
+    refill_store(&mut world, HUB)?;
+    ensure!(world.writer(HUB)?.journal.awaits_card());
+    world.link(HUB, station, lianxin_tests::Wire::GOOD)?;
+    world.run()?;
+    world.heal()?;
+    world.resume(HUB, false)?;
+    world.heal()?;
+    everything_is_well(&mut world, &[station, other])
+}
+
+#[test]
+fn a_refill_that_was_killed_goes_on_and_one_that_leads_nowhere_moves_nothing() -> Result<()> {
+    let (mut world, [station, other]) = two_sites(20)?;
+    let directory = world.node(station)?.directory.clone();
+    world.stop(station)?;
+    for _ in 0..2 {
+        // Killed with the old store moved and the new one empty.
+        drop(Aside::begin(&directory)?);
+        let refused = Store::open(&directory).err().map(|error| error.code());
+        ensure!(refused == Some(Code::RefillBegun), "{refused:?}");
+    }
+    refill_store(&mut world, station)?;
+    ensure!(world.records(station)?.len() == 50);
+    world.heal()?;
+    everything_is_well(&mut world, &[station, other])?;
+    // A store that does not say who it is.
+    let page = root_page(&mut world, station, "meta")?;
+    world.stop(station)?;
+    flip(&world, station, page)?;
+    let before = std::fs::read(directory.join("lianxin.db"))?;
+    let refused = refill::from_old(&directory).err().map(|error| error.code());
+    ensure!(refused == Some(Code::IdentityLost), "{refused:?}");
+    ensure!(std::fs::read(directory.join("lianxin.db"))? == before);
+    flip(&world, station, page)?;
+    world.start(station)?;
+    everything_is_well(&mut world, &[station, other])
+}
+
+#[test]
+fn store_refill_says_what_it_got_and_what_not() -> Result<()> {
+    let mut network = Network::new()?;
+    let station = Device::new(network.scratch.join("refilled"));
+    let code = network.invite("EM1", "station")?;
+    station.ok(&["join", &code, "--hub", &network.address])?;
+    station.add(&[process::opinion("one"), process::opinion("two")])?;
+    station.ok(&["sync"])?;
+    // Not while somebody writes there.
+    let daemon = station.run(process::LOOPBACK)?;
+    station.call(&["store", "refill"])?.fails(7, "LX-1004")?;
+    daemon.stop()?;
+    let filled = station.ok(&["store", "refill"])?;
+    ensure!(filled["schema"] == "lianxin.store-refill/1", "{filled}");
+    ensure!(
+        filled["lacking"] == json!([]) && filled["lost"] == json!([]),
+        "{filled}"
+    );
+    ensure!(
+        filled["sessions"]
+            .as_array()
+            .is_some_and(|all| all.len() == 1),
+        "{filled}"
+    );
+    ensure!(
+        std::path::Path::new(&text(&filled, "set_aside"))
+            .join("lianxin.db")
+            .exists()
+    );
+    station.ok(&["sync"])?;
+    station.equals(&network.hub)?;
+    // The hub is out of reach, and something cannot be read that only the hub has.
+    network.hub_stops()?;
+    let path = station.directory.join("lianxin.db");
+    let connection = Store::open(&station.directory)?.writer()?;
+    connection.execute("UPDATE segments SET main = x'00' WHERE entry >> 40 = 1", [])?;
+    drop(connection);
+    ensure!(path.exists());
+    let filled = station.call(&["store", "refill"])?.exits(3)?;
+    let lacking = filled["lacking"].as_array().cloned().unwrap_or_default();
+    ensure!(
+        !lacking.is_empty() && filled["unreached"].is_string(),
+        "{filled}"
+    );
+    network.hub_back()?;
+    station.call(&["sync"])?;
+    station.ok(&["sync"])?;
+    station.equals(&network.hub)?;
+    network.hub_stops()
 }

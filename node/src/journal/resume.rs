@@ -57,7 +57,12 @@ impl Journal {
             return false;
         };
         match self.authority.succession() {
-            None => !self.logs.values().any(|log| log.author.device == key),
+            // A new one, and none that has lost its orders.
+            None => {
+                self.damaged.is_empty()
+                    && self.lacking.is_empty()
+                    && !self.logs.values().any(|log| log.author.device == key)
+            }
             Some(succession) => {
                 let newest = self.logs.get(&succession.newest);
                 self.authority.unsettled().is_none()
