@@ -23,6 +23,8 @@ use crate::error::{self, Code, Error, Result};
 
 /// Version of the schema that this program writes.
 const SCHEMA: i64 = 3;
+/// Bytes of a page, as SQLCipher has it.
+const PAGE: u64 = 4_096;
 const TABLES: &str = include_str!("store/schema.sql");
 /// Where fresh projections are filled, beside the store.
 const BESIDE: &str = "reproject.db";
@@ -402,8 +404,21 @@ impl Store {
     /// The store cannot be opened or migrated.
     pub fn writer(&self) -> Result<Connection> {
         let connection = self.connect(false)?;
+        self.is_whole(&connection)?;
         migrate(&connection)?;
         Ok(connection)
+    }
+
+    /// Whether the file is as long as it says. One that is cut short is left alone: what would be written to it is no better.
+    fn is_whole(&self, connection: &Connection) -> Result<()> {
+        let size = |name: &str| std::fs::metadata(self.directory.join(name)).map_or(0, |m| m.len());
+        let pages: u64 = connection.query_row("PRAGMA page_count", [], |row| row.get(0))?;
+        // Pages may still stand in the write-ahead log alone.
+        if size("lianxin.db-wal") == 0 && size(DATABASE) < pages.saturating_mul(PAGE) {
+            let message = "the database's file is cut short";
+            return Err(Error::new(Code::StoreCorrupt, message));
+        }
+        Ok(())
     }
 
     /// Removes what a process that was killed while it filled fresh projections has left; its caller holds the [`Lock`].

@@ -751,3 +751,60 @@ fn store_refill_says_what_it_got_and_what_not() -> Result<()> {
     station.equals(&network.hub)?;
     network.hub_stops()
 }
+
+#[test]
+fn a_running_hub_finds_damage_while_it_merges_and_has_it_brought_back() -> Result<()> {
+    let mut network = Network::new()?;
+    let rows: Vec<_> = (0..40)
+        .map(|nth| process::opinion(&format!("n{nth}")))
+        .collect();
+    network.station.add(&rows)?;
+    network.station.ok(&["sync"])?;
+    network.station.equals(&network.hub)?;
+    network.hub_stops()?;
+    // A segment and a part of the station's log; everything is to be merged again.
+    let connection = Store::open(&network.hub.directory)?.writer()?;
+    connection.execute_batch(
+        "UPDATE segments SET main = CAST(substr(main, 1, 100) || x'55aa' || substr(main, 103) AS BLOB)
+             WHERE entry = (SELECT entry FROM segments ORDER BY length(main) DESC LIMIT 1);
+         UPDATE parts SET payload = CAST(substr(payload, 1, 30) || x'00ff' AS BLOB)
+             WHERE entry = (SELECT min(entry) FROM parts);
+         INSERT OR IGNORE INTO stale (record) SELECT id FROM records;",
+    )?;
+    drop(connection);
+    network.hub_back()?;
+    let daemon = network.daemon.as_mut().context("no daemon")?;
+    for complaint in [
+        "a log is damaged: what is missing is fetched back",
+        "a record cannot be read and is set aside",
+        "a transaction failed; nothing of it was kept",
+        "the store cannot be read",
+        "a log cannot be sent",
+    ] {
+        daemon.expects(complaint);
+    }
+    network.hub.until(&["status"], |it| {
+        let warnings = it.json["warnings"].as_array();
+        warnings.is_some_and(|all| all.iter().any(|it| it["code"] == "LX-1012"))
+    })?;
+    network.station.add(&[process::opinion("meanwhile")])?;
+    network.station.call(&["sync"])?;
+    network.station.ok(&["sync"])?;
+    network.station.until(&["digest"], |it| {
+        network.hub.ok(&["digest"]).is_ok_and(|hub| {
+            let of = |value: &Value, kind: &str| {
+                let spaces = value["spaces"].as_array();
+                let space =
+                    spaces.and_then(|all| all.iter().find(|it| it["kind"] == kind).cloned());
+                space.unwrap_or_default()
+            };
+            of(&it.json, "site") == of(&hub, "site")
+        })
+    })?;
+    network.hub.ok(&["reproject"])?;
+    let verified = network.hub.ok(&["verify"])?;
+    ensure!(verified["bad"] == json!([]), "{verified}");
+    ensure!(network.hub.ok(&["status"])?["warnings"] == json!([]));
+    network.station.equals(&network.hub)?;
+    network.hub_stops()
+}

@@ -405,8 +405,10 @@ fn a_store_of_the_first_schema_learns_what_its_records_refer_to() -> Result<()> 
     {
         let store = Store::open(&directory)?;
         let connection: Connection = store.writer()?;
-        connection
-            .execute_batch("DROP TABLE mentions; DROP TABLE words; PRAGMA user_version = 1;")?;
+        connection.execute_batch(
+            "DROP TABLE mentions; DROP TABLE words; DROP TABLE damaged_logs;
+             DROP TABLE damaged_rows; DROP TABLE unread; PRAGMA user_version = 1;",
+        )?;
     }
     world.start(STATION)?;
     while world.merge(STATION)? {}
