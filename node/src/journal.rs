@@ -140,6 +140,15 @@ pub(crate) struct Log {
 }
 
 impl Log {
+    /// How its segments are found and checked.
+    pub(crate) const fn place<'a>(&self, id: &'a LogId) -> segments::Place<'a> {
+        segments::Place {
+            key: self.key,
+            log: id,
+            author: self.author,
+        }
+    }
+
     /// As peers compare it.
     pub(crate) fn tip(&self) -> Tip {
         let position = self.forked.map_or(self.end, |frozen| frozen.tip);
@@ -829,7 +838,7 @@ impl Journal {
         let Some(known) = self.logs.get(log) else {
             return Ok(());
         };
-        let (author, end) = (known.author, known.end);
+        let (author, end, place) = (known.author, known.end, known.place(log));
         let mut tail = Tail {
             log: *log,
             author,
@@ -838,9 +847,7 @@ impl Journal {
             entries: Vec::new(),
         };
         if end.len > 0 {
-            let segment = self
-                .segments
-                .containing(connection, (known.key, log), end.len - 1)?;
+            let segment = self.segments.containing(connection, place, end.len - 1)?;
             if segment.entries.len() < limits::BATCH_ENTRIES {
                 tail.start = segment.start;
                 tail.entries.clone_from(&segment.entries);

@@ -30,7 +30,7 @@ use serde_json::{Value, json};
 
 use crate::clock;
 use crate::error::{Code, Error, Result};
-use crate::journal::segments::{Segments, split_key};
+use crate::journal::segments::{Place, Segments, split_key};
 use crate::journal::{Journal, exceptions};
 use crate::store;
 
@@ -152,9 +152,12 @@ impl Entries for FromStore<'_> {
                 known
             }
         };
-        let segment = self
-            .segments
-            .containing(connection, (log, &known.id), seq)?;
+        let place = Place {
+            key: log,
+            log: &known.id,
+            author: known.author,
+        };
+        let segment = self.segments.containing(connection, place, seq)?;
         let entry = segment.get(seq).cloned().ok_or_else(unknown_log)?;
         Ok((entry, known.id, known.author))
     }

@@ -100,7 +100,7 @@ impl Journal {
         }
         let mut next = from;
         while next < log.end.len && page.items.len() < PAGE_BYTES {
-            let segment = self.segments.containing(connection, (log.key, id), next)?;
+            let segment = self.segments.containing(connection, log.place(id), next)?;
             let parts = self.parts_of(connection, (log.key, id), &segment)?;
             let run = super::ingest::cut_run(id, &segment, parts, next)?;
             for entry in run.entries {

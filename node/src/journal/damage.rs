@@ -158,7 +158,7 @@ impl Journal {
         };
         while found.whole.len < log.end.len {
             let first = found.whole.len;
-            let segment = match self.segments.containing(connection, (log.key, id), first) {
+            let segment = match self.segments.containing(connection, log.place(id), first) {
                 Ok(segment) => segment,
                 Err(error) if error.code() == Code::StoreCorrupt && !error.is_of_a_page() => break,
                 Err(error) => return Err(error),

@@ -277,8 +277,10 @@ impl Journal {
             let from = search_from(begins, stored);
             return Ok(Ingested::Forked { proof: None, from });
         }
-        let key = self.logs.get(&id).map_or(0, |log| log.key);
-        let segment = self.segments.containing(connection, (key, &id), seq)?;
+        let unknown = || Error::new(Code::StoreCorrupt, "a log that is named is not stored");
+        let log = self.logs.get(&id).cloned().ok_or_else(unknown)?;
+        let key = log.key;
+        let segment = self.segments.containing(connection, log.place(&id), seq)?;
         let headers = |entries: &[Entry]| -> Vec<Header> {
             let from = entries.iter().filter(|entry| entry.header.seq >= seq);
             from.map(|entry| entry.header.clone()).collect()
@@ -576,7 +578,7 @@ impl Journal {
         }
         let segment = self
             .segments
-            .containing(connection, (log.key, id), parts_at)?;
+            .containing(connection, log.place(id), parts_at)?;
         Ok(segment.start.len)
     }
 
@@ -691,7 +693,7 @@ impl Journal {
         let (Some(last), true) = (end.len.checked_sub(1), end.len < log.end.len) else {
             return Ok(false);
         };
-        let segment = self.segments.containing(connection, (log.key, &id), last)?;
+        let segment = self.segments.containing(connection, log.place(&id), last)?;
         let at = usize::try_from(end.len - segment.start.len).unwrap_or(usize::MAX);
         let Some((before, after)) = segment.entries.split_at_checked(at) else {
             return Ok(false);

@@ -193,7 +193,7 @@ impl Journal {
         let short = log.end.len > 0 && before + new.len() <= limits::BATCH_ENTRIES;
         let joined = if short {
             let last = log.end.len - 1;
-            let segment = self.segments.containing(connection, (log.key, &id), last)?;
+            let segment = self.segments.containing(connection, log.place(&id), last)?;
             let all = segment.entries.iter().chain(new);
             let bytes: u64 = all.map(|entry| u64::from(entry.header.payload_len)).sum();
             Some(segment).filter(|_| bytes <= limits::BATCH_TARGET_BYTES as u64)
@@ -250,10 +250,10 @@ impl Journal {
         {
             return Ok(entry.clone());
         }
-        let key = self.logs.get(log).map(|known| known.key);
+        let place = self.logs.get(log).map(|known| known.place(log));
         let missing = || Error::new(Code::StoreCorrupt, "an entry that is counted is not stored");
-        let key = key.ok_or_else(missing)?;
-        let segment = self.segments.containing(connection, (key, log), seq)?;
+        let place = place.ok_or_else(missing)?;
+        let segment = self.segments.containing(connection, place, seq)?;
         segment.get(seq).cloned().ok_or_else(missing)
     }
 
@@ -316,7 +316,7 @@ impl Journal {
             };
             let mut seq = log.indexed_len;
             while seq < log.end.len && left > 0 {
-                let segment = self.segments.containing(connection, (log.key, &id), seq)?;
+                let segment = self.segments.containing(connection, log.place(&id), seq)?;
                 while let Some(entry) = segment.get(seq).filter(|_| left > 0) {
                     self.index_entry(connection, &log.author.space, log.key, entry)?;
                     if touches_record(entry.header.kind, &entry.header.record) {
@@ -470,7 +470,7 @@ impl Journal {
         }
         let segment = self
             .segments
-            .containing(connection, (known.key, log), from)?;
+            .containing(connection, known.place(log), from)?;
         let parts = self.parts_of(connection, (known.key, log), &segment)?;
         for (seq, payload) in segment.parts().zip(&parts) {
             let header = segment.get(seq).map(|entry| &entry.header);
@@ -519,13 +519,10 @@ impl Journal {
     /// The store cannot be read.
     pub fn run_at(&mut self, connection: &Connection, log: &LogId, seq: u64) -> Result<Run> {
         let missing = || Error::new(Code::StoreCorrupt, "a log that is named is not stored");
-        let key = self
-            .logs
-            .get(log)
-            .map(|known| known.key)
-            .ok_or_else(missing)?;
-        let segment = self.segments.containing(connection, (key, log), seq)?;
-        let parts = self.parts_of(connection, (key, log), &segment)?;
+        let place = self.logs.get(log).map(|known| known.place(log));
+        let place = place.ok_or_else(missing)?;
+        let segment = self.segments.containing(connection, place, seq)?;
+        let parts = self.parts_of(connection, (place.key, log), &segment)?;
         cut_run(log, &segment, parts, segment.start.len)
     }
 
