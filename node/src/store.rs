@@ -542,7 +542,7 @@ pub(crate) fn beside(connection: &Connection) -> Result<(Connection, PathBuf)> {
     for statement in counters.chain(projections()) {
         beside.execute_batch(&statement)?;
     }
-    Ok((beside, store.directory.clone()))
+    Ok((beside, store.directory))
 }
 
 /// Removes such a database; of the store itself nothing.

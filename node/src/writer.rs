@@ -153,7 +153,6 @@ impl Writer {
         match done {
             Ok(_) => self.journal.committed(),
             Err(_) => {
-                // What has no name cannot be rolled back to anything either.
                 self.is_there()?;
                 let page = matches!(&done, Err(error) if error.is_of_a_page());
                 self.roll_back(page).map_err(|error| {
@@ -214,6 +213,8 @@ impl Writer {
     /// Takes back what is not durable and reads the rest again; on another connection if this one has met a page that cannot be
     /// read.
     fn roll_back(&mut self, page: bool) -> Result<()> {
+        // What has no name cannot be rolled back to anything, nor opened again.
+        self.is_there()?;
         // Until the journal has been read again it may lack logs, and would begin others in their place.
         self.broken = true;
         if !self.connection.is_autocommit() {

@@ -275,7 +275,8 @@ fn what_was_not_finished_is_no_store_and_a_lone_key_is_left_alone() -> Result<()
 /// The network that the card in a file belongs to: by the root key on it, not by what it says.
 fn network_of(card: &std::path::Path) -> Result<String> {
     let card: Value = serde_json::from_slice(&std::fs::read(card)?)?;
-    let root = card["root_key"].as_str().and_then(parse_hex);
+    let root = card.get("root_key").and_then(Value::as_str);
+    let root = root.and_then(parse_hex);
     let root = Signer::from_seed(&root.context("no root key")?);
     Ok(NetworkId::of_root(&root.public().0).to_string())
 }

@@ -1,7 +1,7 @@
 //! What can be read of a store that was set aside, taken into the new one in its place.
 //!
 //! Logs come in run by run, verified like those of a peer; what hangs on something that cannot be read waits for that to
-//! come back ([`super::damage`]). The device and, at a hub, its authority key stay what they were. Own logs end and others go on
+//! come back (module `damage`). The device and, at a hub, its authority key stay what they were. Own logs end and others go on
 //! from them, since the store that was set aside may have shown more of them than can be read; the authority log alone
 //! goes on where nothing of it is lost. The epoch is a new one.
 
@@ -37,6 +37,9 @@ const TABLES: [(&str, &str); 8] = [
     ("words", "device"),
     ("peers", "device"),
 ];
+
+/// Segments by their first entry: the head before it, and the bytes.
+type Segments = BTreeMap<u64, ([u8; 32], Vec<u8>)>;
 
 /// A log of the old store.
 #[derive(Clone, Copy, Debug)]
@@ -148,8 +151,8 @@ impl OldLog {
         Ok(aside::salvage(old, &of_log, columns, "entry")?.rows)
     }
 
-    /// Segments, by their first entry: the head before it, and the bytes.
-    fn segments(&self, old: &Store) -> Result<BTreeMap<u64, ([u8; 32], Vec<u8>)>> {
+    /// Its segments.
+    fn segments(&self, old: &Store) -> Result<Segments> {
         let rows = self
             .rows(old, "segments", "entry, start, main")?
             .into_iter();
