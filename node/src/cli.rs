@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 use crate::command::{AddressChange, Command, Secret};
 use crate::config::{Config, Overrides};
 use crate::error::{Code, Error, Kind, Result};
+use crate::refill;
 use crate::reply::Reply;
 use crate::setup::{self, HubInit};
 use crate::socket::{self, Request};
@@ -99,6 +100,9 @@ enum Verb {
     },
     /// Rebuild every list from the signed logs
     Reproject,
+    /// The store of this device
+    #[command(subcommand)]
+    Store(StoreVerb),
     /// Write records to a file or directory
     Export {
         /// json: one file; automerge: a directory with one document a record; archive: the signed logs in
@@ -190,6 +194,12 @@ enum Quarantine {
         /// As the list has it
         id: String,
     },
+}
+
+#[derive(Debug, Subcommand)]
+enum StoreVerb {
+    /// Set a damaged store aside whole, and fill a new one from what can be read of it and from the hub
+    Refill,
 }
 
 #[derive(Debug, Subcommand)]
@@ -537,6 +547,12 @@ fn with_data(verb: Verb, data: &Path, account: Option<String>, output: &Output) 
             service::run(data, &config, output.json)
         }
         Verb::Open => open(data, output),
+        Verb::Store(StoreVerb::Refill) => {
+            let _wait = progress::spinner("filling a new store");
+            let old = refill::from_old(data)?;
+            let asked = service::sync_here(data, None);
+            output.print(&refill::report(data, old, asked)?)
+        }
         Verb::Sync { peer } => {
             let _wait = progress::spinner("talking to the hub");
             let reply = match socket::ask(data, &Request::Sync { peer: peer.clone() })? {
@@ -672,6 +688,7 @@ fn command_of(verb: Verb, data: &Path, account: Option<String>) -> Result<Comman
         | Verb::Join(_)
         | Verb::Run(_)
         | Verb::Open
+        | Verb::Store(_)
         | Verb::Sync { .. }
         | Verb::Export { .. }
         | Verb::Record(Record::Add { .. })
@@ -817,9 +834,9 @@ impl Door {
                 socket::ask(directory, &Request::Execute { command })?.ok_or_else(gone)
             }
             Self::Store(writer) if command.writes() => {
-                let now_ms = crate::clock::now_ms();
-                let work = |journal: &mut _, connection: &_| command.execute(journal, connection);
-                writer.transact(now_ms, work).map(|(reply, _)| reply)
+                let work =
+                    |journal: &mut _, connection: &_| command.clone().execute(journal, connection);
+                writer.persist(work).map(|(reply, _)| reply)
             }
             Self::Store(writer) => {
                 writer.read(|journal, connection| command.execute(journal, connection))

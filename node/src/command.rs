@@ -39,6 +39,7 @@ use record::{
     export_page, known_kind, record_add, record_history, record_json, record_list, record_set,
     request_list, saved_reply,
 };
+pub use whole::reprojected;
 use whole::{archive_page, archive_plan, digest, reproject, status, verify};
 
 /// Rows of a list when the caller names no number, and at most.

@@ -7,8 +7,10 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use lianxin_protocol::authority::Authority;
 use lianxin_protocol::hash::Hex;
 use lianxin_protocol::identity::DeviceKey;
+use lianxin_protocol::log::LogId;
 use serde_json::json;
 use tokio::sync::watch;
 
@@ -319,6 +321,23 @@ fn report(writer: &WriterThread, hub: &DeviceKey, summary: &Summary) -> Result<R
 
 // ---- behind ingest ----
 
+/// Builds a record's row, or gives its number if it cannot be read.
+fn build_one(
+    reader: &mut Reader,
+    key: i64,
+    authority: &Authority,
+) -> Result<Result<Projection, i64>> {
+    match reader.gather(key) {
+        Err(error) if error.code() == Code::StoreCorrupt => {
+            tracing::error!(error = %error.chain(), "a record cannot be read and is set aside");
+            // The others are read on a connection that has not met the damage.
+            reader.revive()?;
+            Ok(Err(key))
+        }
+        gathered => Ok(Ok(Projection::of(&gathered?, authority))),
+    }
+}
+
 /// Indexes, merges and projects behind ingest: documents are built on its threads, the writer only
 /// writes rows, in slices, and only where the version is still the one that was read.
 struct Merger {
@@ -366,32 +385,19 @@ impl Merger {
             let Some(authority) = self.writer.authority() else {
                 return Ok(());
             };
-            let share = stale.len().div_ceil(self.readers.len());
-            let authority = &authority;
-            let built = std::thread::scope(|scope| {
-                let jobs: Vec<_> = self
-                    .readers
-                    .iter_mut()
-                    .zip(stale.chunks(share))
-                    .map(|(reader, keys)| {
-                        scope.spawn(move || -> Result<Vec<Projection>> {
-                            let build = |key: &i64| {
-                                let gathered = reader.gather(*key)?;
-                                Ok(Projection::of(&gathered, authority))
-                            };
-                            keys.iter().map(build).collect()
-                        })
-                    })
-                    .collect();
-                let panicked = || Error::new(Code::Internal, "a merging thread panicked");
-                jobs.into_iter()
-                    .map(|job| job.join().map_err(|_| panicked())?)
-                    .collect::<Result<Vec<_>>>()
-            })?;
+            let built = self.build(&stale, &authority)?;
+            let suspects: BTreeSet<LogId> =
+                self.readers.iter_mut().flat_map(Reader::suspects).collect();
             self.writer.write_wait(move |journal, connection| {
-                for projection in built.iter().flatten() {
-                    projection.write(connection, journal)?;
+                for projection in &built {
+                    match projection {
+                        Ok(projection) => {
+                            projection.write(connection, journal)?;
+                        }
+                        Err(record) => journal.set_unread(connection, *record)?,
+                    }
                 }
+                journal.suspect(suspects.iter().copied());
                 journal.judged(connection)
             })?;
         }
@@ -416,6 +422,33 @@ impl Merger {
                 }
             }
         }
+    }
+
+    /// Builds the rows of records, on all threads; of one that cannot be read, its number.
+    fn build(
+        &mut self,
+        stale: &[i64],
+        authority: &Authority,
+    ) -> Result<Vec<Result<Projection, i64>>> {
+        let share = stale.len().div_ceil(self.readers.len());
+        let built = std::thread::scope(|scope| {
+            let jobs: Vec<_> = self
+                .readers
+                .iter_mut()
+                .zip(stale.chunks(share))
+                .map(|(reader, keys)| {
+                    scope.spawn(move || -> Result<Vec<Result<Projection, i64>>> {
+                        let build = |key: &i64| build_one(reader, *key, authority);
+                        keys.iter().map(build).collect()
+                    })
+                })
+                .collect();
+            let panicked = || Error::new(Code::Internal, "a merging thread panicked");
+            jobs.into_iter()
+                .map(|job| job.join().map_err(|_| panicked())?)
+                .collect::<Result<Vec<_>>>()
+        })?;
+        Ok(built.into_iter().flatten().collect())
     }
 
     /// Writes again what a fork took of this device's, and, at the hub, carries out what operators' PCs have asked for,

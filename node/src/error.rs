@@ -84,9 +84,9 @@ codes! {
     /// The database was written by a newer version.
     StoreNewer = "LX-1005", Failed, "install the newer version of lianxin again; the data is untouched";
     /// The key does not open the database.
-    StoreKey = "LX-1006", Failed, "put the store.key that belongs to this data directory back beside it";
+    StoreKey = "LX-1006", Failed, "put the store.key that belongs to this data directory back beside it; if it is the one, the file's first page is damaged: run `lianxin store refill`";
     /// The database file is damaged.
-    StoreCorrupt = "LX-1007", Failed, "stop, copy the data directory aside, then restore a backup or join again";
+    StoreCorrupt = "LX-1007", Failed, "stop lianxin and run `lianxin store refill`: it sets the store aside whole and fills a new one";
     /// The data directory is already part of a network.
     AlreadySetUp = "LX-1008", Usage, "choose another directory with --data";
     /// What was shown to others is noted in a file that cannot be read.
@@ -97,6 +97,16 @@ codes! {
     StoreGone = "LX-1011", Failed, "nothing was acknowledged since; put the database back, or rename the rescued copy to lianxin.db while nothing runs";
     /// A data directory of somebody else, or one that is open to others.
     Directory = "LX-1021", Refused, "run it as the user that owns the directory, or close it with `chmod 700`";
+    /// Entries that could not be read were taken out of their logs.
+    EntriesDamaged = "LX-1012", Partial, "leave the line connected: what the hub or another device has comes back by itself; `lianxin verify` says what is missing, and `lianxin store refill` sets aside what never comes";
+    /// Logs of which the database cannot read a page.
+    LogsUnreadable = "LX-1013", Failed, "look after the disk, stop lianxin and run `lianxin store refill`: it sets the store aside whole and fills a new one";
+    /// Records that could not be read when they were to be merged.
+    RecordsUnread = "LX-1014", Partial, "run `lianxin verify`, leave the line connected, and run `lianxin reproject`; if they stay, stop lianxin and run `lianxin store refill`";
+    /// The store does not say who its device is.
+    IdentityLost = "LX-1015", Failed, "nothing was moved; keep the directory as it is, choose another with --data, and `lianxin join` it with a replacement invite (a hub: restore a backup)";
+    /// A store is being filled anew.
+    RefillBegun = "LX-1016", Failed, "run `lianxin store refill` again: it goes on where it was killed";
     /// No network in this data directory.
     NotEnrolled = "LX-2001", NotEnrolled, "run `lianxin hub init` or `lianxin join` first, or name the right --data";
     /// Not an invite code.
@@ -258,6 +268,14 @@ impl Error {
         )
     }
 
+    /// Whether the database could not read one of its pages: whoever tries on the same connection reads nothing more.
+    #[must_use]
+    pub fn is_of_a_page(&self) -> bool {
+        let source = self.source.as_deref();
+        let source = source.and_then(|source| source.downcast_ref::<rusqlite::Error>());
+        self.code == Code::StoreCorrupt && source.is_some()
+    }
+
     /// The message and the chain of causes, on one line.
     #[must_use]
     pub fn chain(&self) -> String {
@@ -289,8 +307,10 @@ impl From<rusqlite::Error> for Error {
         use rusqlite::ErrorCode as Sqlite;
         let (code, message) = match error.sqlite_error_code() {
             Some(Sqlite::DiskFull) => (Code::DiskFull, "the store cannot grow"),
-            Some(Sqlite::NotADatabase) => (Code::StoreKey, "the store does not open with its key"),
-            Some(Sqlite::DatabaseCorrupt) => (Code::StoreCorrupt, "the store is damaged"),
+            // Whether the key fits is asked once, when the store is opened; after that it is a page that is damaged.
+            Some(Sqlite::NotADatabase | Sqlite::DatabaseCorrupt) => {
+                (Code::StoreCorrupt, "the database is damaged")
+            }
             Some(Sqlite::DatabaseBusy) => (Code::InUse, "the store is in use"),
             _ => (Code::Store, "the store refused an operation"),
         };

@@ -15,6 +15,7 @@ mod archive;
 mod arrivals;
 mod asked;
 mod claims;
+mod damage;
 mod forks;
 mod ingest;
 mod judge;
@@ -24,6 +25,7 @@ mod payloads;
 mod quarantine;
 mod quota;
 mod receipts;
+pub mod refill;
 mod resume;
 pub(crate) mod segments;
 mod skew;
@@ -52,6 +54,7 @@ use crate::error::{Code, Error, Result};
 use crate::store;
 
 pub use archive::Page;
+pub use damage::Damage;
 pub use forks::Proven;
 pub(crate) use forks::{Aside, Frozen, aside};
 pub use ingest::Ingested;
@@ -139,6 +142,15 @@ pub(crate) struct Log {
 }
 
 impl Log {
+    /// How its segments are found and checked.
+    pub(crate) const fn place<'a>(&self, id: &'a LogId) -> segments::Place<'a> {
+        segments::Place {
+            key: self.key,
+            log: id,
+            author: self.author,
+        }
+    }
+
     /// As peers compare it.
     pub(crate) fn tip(&self) -> Tip {
         let position = self.forked.map_or(self.end, |frozen| frozen.tip);
@@ -163,6 +175,8 @@ pub struct Moved {
     pub records: bool,
     /// Entries wait to be indexed or merged.
     pub stale: bool,
+    /// Logs that were damaged here, and from where on they are wanted of whoever has them.
+    pub wanted: Vec<(LogId, u64)>,
 }
 
 impl Moved {
@@ -170,6 +184,7 @@ impl Moved {
     pub fn join(&mut self, later: Self) {
         self.tips.extend(later.tips);
         self.receipts.extend(later.receipts);
+        self.wanted.extend(later.wanted);
         self.authority |= later.authority;
         self.records |= later.records;
         self.stale = later.stale;
@@ -237,6 +252,16 @@ pub struct Journal {
     moved: Moved,
     quota: quota::Quota,
     skew: skew::Skew,
+    /// Logs that were cut, with the length that they had.
+    damaged: BTreeMap<LogId, u64>,
+    /// Parts that were taken out, by log and place.
+    damaged_parts: BTreeSet<(LogId, u64)>,
+    /// Logs that the database cannot read.
+    unreadable: BTreeSet<LogId>,
+    /// How many records could not be read when they were to be merged.
+    unread: u64,
+    /// Logs of whose damage peers have not been told.
+    untold: BTreeSet<LogId>,
 }
 
 impl Journal {
@@ -254,10 +279,32 @@ impl Journal {
     ///
     /// # Errors
     /// The store cannot be read; [`Code::Offered`] when what it offered cannot.
-    pub fn open(connection: &Connection, directory: &Path) -> Result<Self> {
+    pub fn open(connection: &mut Connection, directory: &Path) -> Result<Self> {
+        let (mut journal, found) = Self::unread(connection, directory)?;
+        Self::read_again(connection)?;
+        journal.reload(connection)?;
+        if journal.find_own(found)? {
+            journal.found_anew(connection)?;
+        }
+        Ok(journal)
+    }
+
+    /// A journal on the store that is attached to a connection, with projections of the connection's own that are empty: it
+    /// indexes everything anew, and writes nothing to the store.
+    pub(crate) fn shadow(connection: &Connection, directory: &Path) -> Result<Self> {
+        let (mut journal, _) = Self::unread(connection, directory)?;
+        journal.read_all(connection)?;
+        for log in journal.logs.values_mut() {
+            log.indexed_len = 0;
+        }
+        Ok(journal)
+    }
+
+    /// A journal that has read nothing but who it belongs to and what was offered.
+    fn unread(connection: &Connection, directory: &Path) -> Result<(Self, Found)> {
         let identity = Identity::open(connection)?;
         let (offered, found) = Offered::open(directory, &identity.key())?;
-        let mut journal = Self {
+        let journal = Self {
             authority: Arc::new(Authority::new(identity.network)),
             folded: Vec::new(),
             identity,
@@ -284,26 +331,31 @@ impl Journal {
             moved: Moved::default(),
             quota: quota::Quota::default(),
             skew: skew::Skew::default(),
+            damaged: BTreeMap::new(),
+            damaged_parts: BTreeSet::new(),
+            unreadable: BTreeSet::new(),
+            unread: 0,
+            untold: BTreeSet::new(),
         };
-        journal.reload(connection)?;
-        let own: Vec<_> = journal
-            .own_logs()
-            .map(|(log, known)| (*log, known.end))
-            .collect();
+        Ok((journal, found))
+    }
+
+    /// Finds which own logs go on, by what of them was offered. Says whether the store was put back or copied.
+    fn find_own(&mut self, found: Found) -> Result<bool> {
+        let own = self.own_logs().map(|(log, known)| (*log, known.end));
+        let own: Vec<_> = own.collect();
         // rule:new-log-copied
         if found != Found::Whole {
-            journal.offered.seal(Seal::Sealed, own.iter().copied())?;
+            self.offered.seal(Seal::Sealed, own.iter().copied())?;
             let closed = own.iter().map(|(log, _)| (*log, GenesisReason::Clone));
-            journal.closed.extend(closed);
+            self.closed.extend(closed);
         }
-        let stored = |log: &LogId| journal.logs.get(log).map_or(0, |known| known.end.len);
-        let lengths = journal
-            .offered
-            .lengths(|log| journal.logs.contains_key(log));
-        journal.lacking = lengths.filter(|(log, len)| stored(log) < *len).collect();
+        let stored = |log: &LogId| self.logs.get(log).map_or(0, |known| known.end.len);
+        let lengths = self.offered.lengths(|log| self.logs.contains_key(log));
+        self.lacking = lengths.filter(|(log, len)| stored(log) < *len).collect();
         let mut behind = Vec::new();
         for (log, end) in own {
-            let Some(Mark { at, seal }) = journal.offered.mark(&log) else {
+            let Some(Mark { at, seal }) = self.offered.mark(&log) else {
                 continue;
             };
             let is_behind = at.len > end.len || (at.len == end.len && at.head != end.head);
@@ -312,24 +364,34 @@ impl Journal {
             }
             if is_behind || seal != Seal::Open {
                 // rule:new-log-restored
-                journal.closed.entry(log).or_insert(GenesisReason::Restore);
+                self.closed.entry(log).or_insert(GenesisReason::Restore);
             }
         }
         let put_back = found != Found::Whole || !behind.is_empty();
         if !behind.is_empty() {
-            journal.offered.seal(Seal::Sealed, behind)?;
+            self.offered.seal(Seal::Sealed, behind)?;
         }
-        if put_back {
-            journal.found_anew(connection)?;
-        }
-        Ok(journal)
+        Ok(put_back)
     }
 
-    /// Reads the logs from the store again, after a transaction failed.
+    /// Reads the logs from the store again, after a transaction failed, or when one of them is suspected of damage. What is
+    /// damaged is cut first; a connection that has met a page which cannot be read is replaced.
     ///
     /// # Errors
     /// The store cannot be read.
-    pub fn reload(&mut self, connection: &Connection) -> Result<()> {
+    pub fn reload(&mut self, connection: &mut Connection) -> Result<()> {
+        loop {
+            let read = self.read_all(connection);
+            if read.is_ok() && !self.is_suspicious() {
+                return Ok(());
+            }
+            if !self.mend(connection)? {
+                return read;
+            }
+        }
+    }
+
+    fn read_all(&mut self, connection: &Connection) -> Result<()> {
         self.identity = Identity::open(connection)?;
         self.logs.clear();
         self.by_space.clear();
@@ -344,6 +406,7 @@ impl Journal {
         self.moved = Moved::default();
         self.quota.roll_back();
         self.offered.take_back();
+        self.read_damage(connection)?;
         let mut statement = connection.prepare_cached(
             "SELECT id, log, space, device, len, head, authority_len, last_first,
                     forked_at, indexed_len, judged_len, first_len, first_head, tip_len, tip_head
@@ -352,6 +415,9 @@ impl Journal {
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let log = LogId(row.get(1)?);
+            if self.is_unreadable(&log) {
+                continue;
+            }
             let forked: Option<u64> = row.get(8)?;
             let forked = match forked {
                 None => None,
@@ -472,6 +538,12 @@ impl Journal {
             .map(|(id, log)| (*id, log))
     }
 
+    /// Entries of all stored logs.
+    #[must_use]
+    pub fn entries(&self) -> u64 {
+        self.logs.values().map(|log| log.end.len).sum()
+    }
+
     /// Who writes the stored logs.
     #[must_use]
     pub fn authors(&self) -> BTreeMap<LogId, Author> {
@@ -526,6 +598,7 @@ impl Journal {
 
     /// The transaction is durable.
     pub(crate) fn committed(&mut self) {
+        self.untold.clear();
         self.quota.commit();
     }
 
@@ -809,7 +882,7 @@ impl Journal {
         let Some(known) = self.logs.get(log) else {
             return Ok(());
         };
-        let (author, end) = (known.author, known.end);
+        let (author, end, place) = (known.author, known.end, known.place(log));
         let mut tail = Tail {
             log: *log,
             author,
@@ -818,9 +891,7 @@ impl Journal {
             entries: Vec::new(),
         };
         if end.len > 0 {
-            let segment = self
-                .segments
-                .containing(connection, (known.key, log), end.len - 1)?;
+            let segment = self.segments.containing(connection, place, end.len - 1)?;
             if segment.entries.len() < limits::BATCH_ENTRIES {
                 tail.start = segment.start;
                 tail.entries.clone_from(&segment.entries);
@@ -855,6 +926,7 @@ impl Journal {
     /// # Errors
     /// The store cannot be written; the transaction must be rolled back and the journal reloaded.
     pub fn flush(&mut self, connection: &Connection, now_ms: u64) -> Result<Moved> {
+        self.tell_damage();
         self.give_again(connection, now_ms)?;
         self.answer_forks(connection)?;
         self.give_letters(connection, now_ms)?;
@@ -1177,6 +1249,61 @@ fn mark_stale(connection: &Connection, log: i64, range: &Range<u64>) -> Result<(
          (SELECT DISTINCT record FROM touches WHERE entry >= ?1 AND entry < ?2)",
     )?;
     statement.execute(keys)?;
+    Ok(())
+}
+
+/// Takes a stretch of a log out of its place: nothing of it is left in the log's tables and in projections. `from` is where a
+/// segment begins, and `end` the end of the log.
+fn take_out(connection: &Connection, log: i64, from: u64, end: u64) -> Result<()> {
+    mark_stale(connection, log, &(from..end))?;
+    let (first, after) = (entry_key(log, from)?, entry_key(log, end)?);
+    let mut statement = connection
+        .prepare_cached("SELECT DISTINCT record FROM touches WHERE entry >= ?1 AND entry < ?2")?;
+    let records = statement.query_map([first, after], |row| row.get(0))?;
+    let records = records.collect::<Result<Vec<i64>, _>>()?;
+    for table in [
+        "segments",
+        "parts",
+        "touches",
+        "held",
+        "rewritten",
+        "requests",
+        "answers",
+        "missing",
+    ] {
+        let sql = format!("DELETE FROM {table} WHERE entry >= ?1 AND entry < ?2");
+        connection.execute(&sql, [first, after])?;
+    }
+    let sql = "DELETE FROM erasures WHERE by >= ?1 AND by < ?2";
+    connection.execute(sql, [first, after])?;
+    // What is left may be shorter, and is judged as far as it goes.
+    for sql in [
+        "DELETE FROM arrivals WHERE hub = ?1 AND place >= ?2",
+        "DELETE FROM exceptions WHERE log = ?1 AND first >= ?2",
+        "UPDATE exceptions SET after = ?2 WHERE log = ?1 AND after > ?2",
+    ] {
+        connection.execute(sql, params![log, from])?;
+    }
+    records
+        .into_iter()
+        .try_for_each(|record| forget(connection, record))
+}
+
+/// Empties the row of a record of which no entry is in place any more.
+fn forget(connection: &Connection, record: i64) -> Result<()> {
+    let emptied = connection
+        .prepare_cached(
+            "UPDATE records SET version = version + 1, founded = 0, kind = NULL, number = NULL,
+                 title = NULL, status = NULL, facts = NULL, conflicts = 0, waiting = 0, state = NULL,
+                 held = NULL, lost = 0, again = NULL
+             WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM touches WHERE record = ?1)",
+        )?
+        .execute([record])?;
+    if emptied > 0 {
+        for table in ["stale", "mentions", "unread", "rewrites", "rewritten"] {
+            connection.execute(&format!("DELETE FROM {table} WHERE record = ?1"), [record])?;
+        }
+    }
     Ok(())
 }
 

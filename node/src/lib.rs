@@ -26,6 +26,7 @@ pub mod error;
 pub mod invites;
 pub mod journal;
 pub mod records;
+pub mod refill;
 pub mod reply;
 pub mod requests;
 pub mod setup;

@@ -12,6 +12,7 @@ mod content;
 pub mod delivery;
 mod numbers;
 mod query;
+pub mod reproject;
 pub mod rewrite;
 pub mod save;
 mod written;
@@ -34,8 +35,9 @@ use serde_json::{Value, json};
 
 use crate::clock;
 use crate::error::{Code, Error, Result};
-use crate::journal::segments::{Segments, split_key};
+use crate::journal::segments::{self, Segments, split_key};
 use crate::journal::{Aside, Journal, aside, exceptions};
+use crate::store;
 
 pub use content::{ConflictValue, Conflicts, Content, NEWER_ENTRIES, ShownEvent};
 pub use numbers::is_numbered;
@@ -136,6 +138,8 @@ struct KnownLog {
 /// Gives entries by their keys: the journal, which knows what is not written yet, or a reader.
 trait Entries {
     fn entry(&mut self, connection: &Connection, key: i64) -> Result<(Entry, LogId, Author)>;
+    /// Something of this log is not what was stored.
+    fn suspect(&mut self, log: LogId);
 }
 
 impl Entries for Journal {
@@ -144,6 +148,10 @@ impl Entries for Journal {
         let known = self.log_id(log).map(|(id, log)| (id, log.author));
         let (id, author) = known.ok_or_else(unknown_log)?;
         Ok((Self::entry(self, connection, &id, seq)?, id, author))
+    }
+
+    fn suspect(&mut self, log: LogId) {
+        Self::suspect(self, [log]);
     }
 }
 
@@ -185,11 +193,18 @@ impl Entries for FromStore<'_> {
                 known
             }
         };
-        let segment = self
-            .segments
-            .containing(connection, (log, &known.id), seq)?;
+        let place = segments::Place {
+            key: log,
+            log: &known.id,
+            author: known.author,
+        };
+        let segment = self.segments.containing(connection, place, seq)?;
         let entry = segment.get(seq).cloned().ok_or_else(unknown_log)?;
         Ok((entry, known.id, known.author))
+    }
+
+    fn suspect(&mut self, log: LogId) {
+        self.segments.suspects.insert(log);
     }
 }
 
@@ -208,6 +223,19 @@ impl Reader {
     #[must_use]
     pub const fn connection(&self) -> &Connection {
         &self.connection
+    }
+
+    /// Goes on with another connection if this one has met a page that the database cannot read.
+    ///
+    /// # Errors
+    /// The store cannot be opened again.
+    pub fn revive(&mut self) -> Result<()> {
+        store::renew(&mut self.connection)
+    }
+
+    /// The logs of which something that was read is not what was stored, once.
+    pub fn suspects(&mut self) -> BTreeSet<LogId> {
+        std::mem::take(&mut self.segments.suspects)
     }
 
     /// Gathers a record by its number in this store.
@@ -237,6 +265,29 @@ pub fn gather_written(
     key: i64,
 ) -> Result<Gathered> {
     gather(connection, journal, key)
+}
+
+/// Merges a record and writes its row. One that cannot be read is set aside, and the others go on.
+///
+/// # Errors
+/// The store cannot be read or written; the transaction must be rolled back.
+pub fn merge(connection: &Connection, journal: &mut Journal, key: i64) -> Result<()> {
+    match gather_written(connection, journal, key) {
+        Err(error) if is_local(&error) => {
+            tracing::error!(error = %error.chain(), "a record cannot be read and is set aside");
+            journal.set_unread(connection, key)
+        }
+        gathered => {
+            let projection = Projection::of(&gathered?, journal.authority());
+            projection.write(connection, journal)?;
+            Ok(())
+        }
+    }
+}
+
+/// Whether a failure to read lies in one record alone, and the connection reads on.
+pub(crate) fn is_local(error: &Error) -> bool {
+    error.code() == Code::StoreCorrupt && !error.is_of_a_page()
 }
 
 /// An entry and where it stands.
@@ -269,7 +320,17 @@ fn gather(connection: &Connection, entries: &mut impl Entries, key: i64) -> Resu
     };
     let placed = in_place(connection, entries, key)?;
     let all_count = placed.iter().all(|it| it.withheld.is_none());
-    let mut gathered = assemble(record, founded, false, placed, parts(connection, key)?);
+    let payloads = payloads(connection, key)?;
+    let spoilt = |placed: &&Placed| {
+        let payload = payloads.get(&placed.key);
+        payload.is_some_and(|payload| !placed.entry.header.fits(payload))
+    };
+    if let Some(spoilt) = placed.iter().find(spoilt) {
+        entries.suspect(spoilt.log);
+        let message = "a part is not what was stored";
+        return Err(Error::new(Code::StoreCorrupt, message));
+    }
+    let mut gathered = assemble(record, founded, false, placed, read_parts(&payloads));
     let mut beside = aside(connection, key, &id)?;
     // From elsewhere anybody can name it.
     beside.retain(|it| it.author.space == space);
@@ -472,19 +533,24 @@ fn assemble(
 
 /// The parts of a record that are held, by how the document refers to them.
 fn parts(connection: &Connection, record: i64) -> Result<BTreeMap<PartRef, Part>> {
+    Ok(read_parts(&payloads(connection, record)?))
+}
+
+/// The payloads of a record's parts, by the keys of their entries.
+fn payloads(connection: &Connection, record: i64) -> Result<BTreeMap<i64, Vec<u8>>> {
     let mut statement = connection.prepare_cached(
-        "SELECT parts.payload FROM touches CROSS JOIN parts ON parts.entry = touches.entry
+        "SELECT touches.entry, parts.payload FROM touches CROSS JOIN parts ON parts.entry = touches.entry
          WHERE touches.record = ?1",
     )?;
-    let mut rows = statement.query([record])?;
-    let mut parts = BTreeMap::new();
-    while let Some(row) = rows.next()? {
-        let payload: Vec<u8> = row.get(0)?;
-        if let Ok(part) = Part::decode(&payload) {
-            parts.insert(reference(&payload), part);
-        }
-    }
-    Ok(parts)
+    let rows = statement.query_map([record], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// What their authors did not write as parts says nothing.
+fn read_parts(payloads: &BTreeMap<i64, Vec<u8>>) -> BTreeMap<PartRef, Part> {
+    let parts = payloads.values();
+    let parts = parts.filter_map(|payload| Some((reference(payload), Part::decode(payload).ok()?)));
+    parts.collect()
 }
 
 /// The parts of a record that are held, in place and beside it.
@@ -649,6 +715,7 @@ impl Gathered {
 #[derive(Debug)]
 pub struct Projection {
     key: i64,
+    id: RecordId,
     version: i64,
     held: BTreeMap<i64, Reason>,
     content: Content,
@@ -669,6 +736,7 @@ impl Projection {
         let state = content.state_digest();
         Self {
             key: gathered.key,
+            id: gathered.id,
             version: gathered.version,
             held: gathered.held.clone(),
             content,
@@ -691,7 +759,7 @@ impl Projection {
             "UPDATE records SET kind = ?3, number = ?4, title = ?5, status = ?6, facts = ?7,
                                 conflicts = ?8, waiting = ?9, state = ?10, held = ?11,
                                 lost = ?12, again = ?13
-             WHERE id = ?1 AND version = ?2",
+             WHERE id = ?1 AND version = ?2 AND record = ?14",
         )?;
         // Nobody is asked to settle a conflict in what does not count.
         let conflicts = if self.reason.is_none() {
@@ -713,6 +781,7 @@ impl Projection {
             self.reason.map(Reason::code),
             self.lost,
             self.again.map(|again| again.0),
+            self.id.0,
         ])?;
         if written == 0 {
             return Ok(false);
@@ -720,6 +789,7 @@ impl Projection {
         connection
             .prepare_cached("DELETE FROM stale WHERE record = ?1")?
             .execute([self.key])?;
+        journal.was_read(connection, self.key)?;
         self.write_mentions(connection)?;
         journal.hold(connection, self.key, &self.held)?;
         self.write_rewritten(connection)?;

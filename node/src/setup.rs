@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use lianxin_protocol::authority::{Certificate, Grant, Order, Role};
-use lianxin_protocol::hash::{Hex, parse_hex};
+use lianxin_protocol::hash::{Hex, PAYLOAD, parse_hex};
 use lianxin_protocol::identity::{DeviceKey, InviteCode, Signer};
 pub use lianxin_protocol::invite::Card;
 use lianxin_protocol::number::SiteCode;
@@ -91,11 +91,12 @@ pub fn root_of_card(path: &Path) -> Result<Zeroizing<String>> {
 }
 
 /// Makes a network with its hub in an empty data directory. The root key is drawn in memory, given out
-/// once on the recovery card and not kept.
+/// once on the recovery card and not kept. What was killed on the way is begun again with other keys, and the card that it left
+/// is replaced: no network was made that it belongs to.
 ///
 /// # Errors
 /// [`Code::AlreadySetUp`] when the directory has a store; [`Code::BadCode`] for a code that is not four
-/// letters; [`Code::File`] when the card cannot be written, and nothing was made then.
+/// letters; [`Code::File`] when the card cannot be written or its file is there already, and nothing was made then.
 pub fn hub_init(directory: &Path, init: &HubInit<'_>) -> Result<Value> {
     let name = init.name.trim();
     if name.is_empty() || name.len() > lianxin_protocol::limits::NAME_MAX {
@@ -121,11 +122,15 @@ pub fn hub_init(directory: &Path, init: &HubInit<'_>) -> Result<Value> {
         "backup_key": Hex(&recovery_age).to_string(),
         "made_at": clock::rfc3339(clock::now_ms()),
     });
-    let making = Making::begin(directory)?;
+    let mut making = Making::begin(directory)?;
+    let begun = !making.kept()?.is_empty();
     if let Some(path) = init.recovery_out
-        && let Err(error) = store::write_private(path, format!("{card:#}\n").as_bytes())
+        && let Err(error) = write_card(&mut making, path, &network, &card)
     {
-        making.abandon()?;
+        // What was begun before goes on when it is repeated.
+        if !begun {
+            making.abandon()?;
+        }
         return Err(error);
     }
     let identity = Identity {
@@ -193,6 +198,34 @@ pub fn hub_init(directory: &Path, init: &HubInit<'_>) -> Result<Value> {
         fields.insert("recovery".to_owned(), card);
     }
     Ok(with_schema("lianxin.hub-init/1", reply))
+}
+
+/// Writes the recovery card of a network that is being made: durably, whole, and in the place of no card but that of an attempt
+/// in this directory that was killed.
+fn write_card(making: &mut Making, path: &Path, network: &NetworkId, card: &Value) -> Result<()> {
+    if path.exists() {
+        let of = card_text(path)?.and_then(|text| serde_json::from_str::<Value>(&text).ok());
+        let of = of.and_then(|card| parse_hex::<32>(card.get("network")?.as_str()?));
+        let kept = making.kept()?;
+        let attempted = of.is_some_and(|of| kept.iter().any(|it| **it == attempt(&NetworkId(of))));
+        if !attempted {
+            let message = format!("{} is there already and is left as it is", path.display());
+            return Err(Error::new(Code::File, message));
+        }
+    }
+    // Known before there is a card of it.
+    making.keep(&attempt(network))?;
+    store::replace_private(path, format!("{card:#}\n").as_bytes())
+}
+
+/// What is kept of an attempt to make a network until it is made.
+fn attempt(network: &NetworkId) -> [u8; store::KEPT] {
+    let mut bytes = [0; store::KEPT];
+    let parts = [&PAYLOAD.hash(&[b"hub init"]), &network.0];
+    for (place, part) in bytes.chunks_exact_mut(32).zip(parts) {
+        place.copy_from_slice(part);
+    }
+    bytes
 }
 
 /// Writes the first rows of a new store and opens its writer.

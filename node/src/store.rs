@@ -4,6 +4,8 @@
 //! one that [`Store::writer`] gives, under the directory's lock); readers cannot write. Rejected: a
 //! connection pool, because SQLite has one writer anyway and a bounded queue in front of it says so.
 
+pub mod aside;
+
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -21,13 +23,19 @@ use crate::error::{self, Code, Error, Result};
 
 /// Version of the schema that this program writes.
 const SCHEMA: i64 = 3;
+/// Bytes of a page, as SQLCipher has it.
+const PAGE: u64 = 4_096;
+const TABLES: &str = include_str!("store/schema.sql");
+/// Where fresh projections are filled, beside the store.
+const BESIDE: &str = "reproject.db";
 const DATABASE: &str = "lianxin.db";
 const KEY: &str = "store.key";
 const LOCK: &str = "lock";
 /// Stands in a directory while its store is being made.
 const UNFINISHED: &str = "unfinished";
 /// What a store that was not finished may have left; nobody has written anything of theirs there.
-const REMAINS: [&str; 6] = [
+const REMAINS: [&str; 7] = [
+    BESIDE,
     DATABASE,
     "lianxin.db-wal",
     "lianxin.db-shm",
@@ -332,6 +340,10 @@ impl Store {
     /// [`Code::NotEnrolled`] when there is none, [`Code::StoreKey`] when the key file is missing or does not
     /// fit, [`Code::StoreNewer`] when a newer version wrote it.
     pub fn open(directory: &Path) -> Result<Self> {
+        if directory.join(aside::MARK).exists() {
+            let message = format!("the store in {} is being filled anew", directory.display());
+            return Err(Error::new(Code::RefillBegun, message));
+        }
         if !directory.join(DATABASE).is_file() {
             let message = format!("{} belongs to no network yet", directory.display());
             return Err(Error::new(Code::NotEnrolled, message));
@@ -345,6 +357,15 @@ impl Store {
             return Err(Error::new(Code::StoreCorrupt, message));
         }
         is_private(directory)?;
+        let key = Self::key_of(directory)?;
+        Ok(Self {
+            directory: directory.to_owned(),
+            key,
+        })
+    }
+
+    /// The key in the file of a data directory.
+    fn key_of(directory: &Path) -> Result<Zeroizing<String>> {
         let path = directory.join(KEY);
         let key = std::fs::read_to_string(&path).map_err(|error| {
             Error::because(
@@ -360,10 +381,7 @@ impl Store {
                 format!("{} is not a key", path.display()),
             ));
         }
-        Ok(Self {
-            directory: directory.to_owned(),
-            key,
-        })
+        Ok(key)
     }
 
     /// The data directory.
@@ -385,8 +403,29 @@ impl Store {
     /// The store cannot be opened or migrated.
     pub fn writer(&self) -> Result<Connection> {
         let connection = self.connect(false)?;
+        self.is_whole(&connection)?;
         migrate(&connection)?;
         Ok(connection)
+    }
+
+    /// Whether the file is as long as it says. One that is cut short is left alone: what would be written to it is no better.
+    fn is_whole(&self, connection: &Connection) -> Result<()> {
+        let size = |name: &str| std::fs::metadata(self.directory.join(name)).map_or(0, |m| m.len());
+        let pages: u64 = connection.query_row("PRAGMA page_count", [], |row| row.get(0))?;
+        // Pages may still stand in the write-ahead log alone.
+        if size("lianxin.db-wal") == 0 && size(DATABASE) < pages.saturating_mul(PAGE) {
+            let message = "the database's file is cut short";
+            return Err(Error::new(Code::StoreCorrupt, message));
+        }
+        Ok(())
+    }
+
+    /// Removes what a process that was killed while it filled fresh projections has left; its caller holds the [`Lock`].
+    ///
+    /// # Errors
+    /// The file cannot be removed.
+    pub(crate) fn clear(&self) -> Result<()> {
+        remove(&self.directory.join(BESIDE))
     }
 
     /// The database as it is now.
@@ -414,11 +453,29 @@ impl Store {
             // The files beside it get its mode.
             new_private(&path)?;
         }
-        let connection = Connection::open_with_flags(path, flags)?;
-        let key = Zeroizing::new(format!("x'{}'", self.key.as_str()));
+        self.connect_to(DATABASE, flags, read_only)
+    }
+
+    /// The key as SQLCipher takes it.
+    fn raw_key(&self) -> Zeroizing<String> {
+        Zeroizing::new(format!("x'{}'", self.key.as_str()))
+    }
+
+    fn connect_to(&self, file: &str, flags: OpenFlags, read_only: bool) -> Result<Connection> {
+        let connection = Connection::open_with_flags(self.directory.join(file), flags)?;
+        let key = self.raw_key();
         // It would tell the terminal of a wrong key before we do, in words that help nobody.
         connection.pragma_update(None, "cipher_log_level", "NONE")?;
         connection.pragma_update(None, "key", key.as_str())?;
+        // The first read is of the first page, and proves the key.
+        let version = connection.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0));
+        let version = version.map_err(|error| match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::NotADatabase) => {
+                let message = "the store does not open with its key";
+                Error::because(Code::StoreKey, message, error)
+            }
+            _ => error.into(),
+        })?;
         // FULL: an entry that was sent and then lost in a power cut would fork its log; with group
         // commit it costs nothing measurable. secure_delete: an erased part must not stay in free
         // pages. trusted_schema and cell_size_check: a restored file is not to be believed.
@@ -440,14 +497,66 @@ impl Store {
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
         connection.set_prepared_statement_cache_capacity(64);
-        // The first read proves the key.
-        let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
         if version > SCHEMA {
             let message = format!("the store has schema {version}, this version knows {SCHEMA}");
             return Err(Error::new(Code::StoreNewer, message));
         }
         Ok(connection)
     }
+}
+
+/// The statements that make the tables which are rebuilt from the others.
+pub(crate) fn projections() -> impl Iterator<Item = String> {
+    let projections = TABLES.split_once("\n----").map_or("", |(_, rest)| rest);
+    statements(projections)
+}
+
+/// The statements of a script, without its comments.
+fn statements(script: &str) -> impl Iterator<Item = String> {
+    let lines = script.lines().filter(|line| !line.starts_with("--"));
+    let script = lines.collect::<Vec<_>>().join("\n");
+    let statements = script.split_inclusive(';').map(str::to_owned);
+    statements.collect::<Vec<_>>().into_iter()
+}
+
+/// A database with empty projections beside the store of a connection, encrypted as that is, and the directory of both. All else
+/// is found in the store, which is attached.
+///
+/// # Errors
+/// It cannot be made.
+pub(crate) fn beside(connection: &Connection) -> Result<(Connection, PathBuf)> {
+    let store = store_of(connection)?;
+    remove(&store.directory.join(BESIDE))?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_CREATE
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let beside = store.connect_to(BESIDE, flags, false)?;
+    restrict(&store.directory.join(BESIDE), 0o600)?;
+    // Nobody needs what a crash leaves of it.
+    beside.execute_batch("PRAGMA journal_mode = MEMORY; PRAGMA synchronous = OFF;")?;
+    let path = store.directory.join(DATABASE);
+    let path = path.to_str().ok_or_else(|| {
+        let message = "the data directory has a name that is not Unicode";
+        Error::new(Code::File, message)
+    })?;
+    let attach = "ATTACH DATABASE ?1 AS store KEY ?2";
+    beside.execute(attach, [path, store.raw_key().as_str()])?;
+    // Numbers that are found are counted here, and kept nowhere.
+    let counters = statements(TABLES).filter(|it| it.contains("CREATE TABLE counters"));
+    for statement in counters.chain(projections()) {
+        beside.execute_batch(&statement)?;
+    }
+    Ok((beside, store.directory))
+}
+
+/// Removes such a database; of the store itself nothing.
+///
+/// # Errors
+/// The file cannot be removed.
+pub(crate) fn remove_beside(connection: &Connection) -> Result<()> {
+    let path = connection.path().map(Path::new);
+    let directory = path.and_then(Path::parent).unwrap_or(Path::new(""));
+    remove(&directory.join(BESIDE))
 }
 
 /// Brings the schema up to date, in one transaction.
@@ -458,7 +567,7 @@ fn migrate(connection: &Connection) -> Result<()> {
         include_str!("store/from-2.sql"),
     );
     let steps = match version {
-        0 => include_str!("store/schema.sql").to_owned(),
+        0 => TABLES.to_owned(),
         1 => format!("{first}\n{second}"),
         2 => second.to_owned(),
         _ => return Ok(()),
@@ -563,7 +672,9 @@ pub(crate) fn offered_outside(device: &DeviceKey) -> Option<PathBuf> {
 /// # Errors
 /// The file cannot be written.
 pub fn replace_private(path: &Path, bytes: &[u8]) -> Result<()> {
-    let fresh = path.with_extension("new");
+    let mut fresh = path.as_os_str().to_owned();
+    fresh.push(".new");
+    let fresh = PathBuf::from(fresh);
     remove(&fresh)?;
     write_private(&fresh, bytes)?;
     std::fs::rename(&fresh, path).map_err(error::file(path))?;
@@ -598,6 +709,44 @@ pub(crate) fn rescue(connection: &Connection, directory: &Path) -> Result<PathBu
     connection.execute("VACUUM INTO ?1", [to])?;
     restrict(&path, 0o600)?;
     Ok(path)
+}
+
+/// Another connection to the store of this one, which cannot write: what fails there does not fail here.
+///
+/// # Errors
+/// The store cannot be opened.
+pub(crate) fn another(connection: &Connection) -> Result<Connection> {
+    store_of(connection)?.reader()
+}
+
+/// Replaces a connection that has met a page which cannot be decrypted: SQLCipher keeps the error, and nothing more is read
+/// there. It is in no transaction.
+///
+/// # Errors
+/// The store cannot be opened again.
+pub(crate) fn revive(connection: &mut Connection) -> Result<()> {
+    *connection = store_of(connection)?.writer()?;
+    Ok(())
+}
+
+/// Whether a connection reads nothing more. It may still give what it has read before.
+pub(crate) fn is_stuck(connection: &Connection) -> bool {
+    meta(connection, "network").is_err()
+}
+
+/// The same for a connection that cannot write.
+///
+/// # Errors
+/// The store cannot be opened again.
+pub(crate) fn renew(connection: &mut Connection) -> Result<()> {
+    *connection = another(connection)?;
+    Ok(())
+}
+
+fn store_of(connection: &Connection) -> Result<Store> {
+    let path = connection.path().map(Path::new);
+    let nameless = || Error::new(Code::Internal, "a database without a file");
+    Store::open(path.and_then(Path::parent).ok_or_else(nameless)?)
 }
 
 /// One value of the `meta` table.

@@ -23,6 +23,12 @@ pub enum Warning {
     AwaitsLetter,
     /// This device's clock is so many minutes ahead of the hub's, or behind it below 0.
     Clock(i64),
+    /// So many entries could not be read and have not come back.
+    Damaged(u64),
+    /// So many logs cannot be read by the database.
+    Unreadable(u64),
+    /// So many records could not be read when they were to be merged.
+    Unread(u64),
     /// The hub has blocked this device.
     Blocked,
     /// A device of the network should be looked at.
@@ -45,10 +51,15 @@ impl Warning {
             // Nobody has told a device that waits for its grant anything yet.
             Some(Unsettled::Nothing) | None => None,
         });
-        let lacking = journal.lacking();
-        if lacking > 0 {
-            all.push(Self::Lacks(lacking));
-        }
+        let damage = journal.damage();
+        let counted = [
+            (journal.fell_behind_by(), Self::Lacks as fn(u64) -> Self),
+            (damage.unreadable, Self::Unreadable),
+            (damage.entries, Self::Damaged),
+            (damage.records, Self::Unread),
+        ];
+        let counted = counted.into_iter().filter(|(count, _)| *count > 0);
+        all.extend(counted.map(|(count, warning)| warning(count)));
         if journal.awaits_letter() {
             all.push(Self::AwaitsLetter);
         }
@@ -76,6 +87,9 @@ impl Warning {
             Self::Lacks(_) => Code::StoreBehind,
             Self::AwaitsLetter => Code::AwaitsLetter,
             Self::Clock(_) | Self::Device(_, Unusual::ClockAhead) => Code::Clock,
+            Self::Damaged(_) => Code::EntriesDamaged,
+            Self::Unreadable(_) => Code::LogsUnreadable,
+            Self::Unread(_) => Code::RecordsUnread,
             Self::Blocked => Code::NotPermitted,
             Self::Device(_, Unusual::ManyLogs) => Code::DeviceAnew,
             Self::Device(_, Unusual::OverQuota) => Code::Quota,
@@ -109,6 +123,17 @@ impl Warning {
                 let way = if minutes > 0 { "ahead of" } else { "behind" };
                 let minutes = minutes.unsigned_abs();
                 format!("the clock of this computer is {minutes} minutes {way} the hub's")
+            }
+            Self::Damaged(count) => {
+                format!("{count} entries of this store were damaged and are fetched back")
+            }
+            Self::Unreadable(count) => {
+                format!(
+                    "{count} logs cannot be read from the disk: nothing of them is shown or kept"
+                )
+            }
+            Self::Unread(count) => {
+                format!("{count} records cannot be read and are set aside")
             }
             Self::Blocked => {
                 "the hub has blocked this device: what it records does not count".to_owned()

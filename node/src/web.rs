@@ -151,7 +151,7 @@ impl App {
     /// Writes; what comes back is durable.
     async fn write<R: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut Journal, &Connection) -> Result<R> + Send + 'static,
+        work: impl Fn(&mut Journal, &Connection) -> Result<R> + Send + 'static,
     ) -> Result<R> {
         let (sender, receiver) = oneshot::channel();
         self.writer

@@ -5,14 +5,19 @@
 //! transaction, and answers after the common commit (group commit: one fsync for all). Nothing is
 //! answered before it is durable.
 //!
-//! A panic of the thread ends the process: see [`WriterThread::start`].
+//! A job that is refused has written nothing, since work plans before it writes, and its group goes on. One that fails
+//! while it writes takes the transaction back; then each job of the group is run again in a transaction of its own,
+//! so that a damaged place fails who touches it and nobody else. A disk that is full fails each of them, with its cause.
 //!
-//! Rejected: a savepoint for each job. Work plans before it writes, so a refused job has written
-//! nothing; what fails while writing fails the whole transaction, which is what a failing disk is.
+//! The process ends when the thread panics, when the database is removed under it, and when a transaction failed and
+//! the journal could not be read again: what is in memory is then no more than a guess, nobody else can write, and
+//! started anew it reads what is durable.
+//!
+//! Rejected: a savepoint for each job. It takes back the database and not the journal's memory, of which there would
+//! have to be a copy for each job, or an undo beside every change of it; to run again costs only where something failed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -23,7 +28,7 @@ use rusqlite::Connection;
 use crate::clock;
 use crate::error::{Code, Error, Result};
 use crate::journal::{Journal, Moved};
-use crate::records::{self, Projection, rewrite};
+use crate::records::{self, reproject, rewrite};
 use crate::requests;
 use crate::store::{self, Lock, Store, Watched};
 
@@ -36,16 +41,21 @@ pub(crate) const INDEX_SLICE: u64 = 4_096;
 /// Records projected in one transaction behind ingest: about ten milliseconds.
 pub(crate) const MERGE_SLICE: usize = 256;
 
+/// Said when the process ends because nothing can be kept.
+const ENDS: &str = "nothing can be kept in the store any more; the program ends";
+
 /// The connection that writes, with its journal. It holds the directory's lock.
 #[derive(Debug)]
 pub struct Writer {
     connection: Connection,
     /// The write path.
     pub journal: Journal,
-    directory: PathBuf,
+    store: Store,
     database: Watched,
     /// A transaction failed and what it left in memory could not be replaced.
     broken: bool,
+    /// Lists were emptied that could not be read, and nobody was told to fill them.
+    emptied: bool,
     _lock: Lock,
 }
 
@@ -55,15 +65,34 @@ impl Writer {
     /// # Errors
     /// [`Code::InUse`] when another process writes there; see [`Store::open`] for the rest.
     pub fn open(store: &Store) -> Result<Self> {
-        let lock = Lock::take(store.directory())?;
-        let connection = store.writer()?;
-        let journal = Journal::open(&connection, store.directory())?;
+        Self::open_with(store, Lock::take(store.directory())?)
+    }
+
+    /// The same for whoever holds the lock of the data directory.
+    ///
+    /// # Errors
+    /// See [`Store::open`].
+    pub fn open_with(store: &Store, lock: Lock) -> Result<Self> {
+        store.clear()?;
+        let mut connection = store.writer()?;
+        let journal = match Journal::open(&mut connection, store.directory()) {
+            Err(error) if error.is_of_a_page() => {
+                connection = store.writer()?;
+                if !reproject::empty_unreadable(&connection)? {
+                    return Err(error);
+                }
+                connection = store.writer()?;
+                Journal::open(&mut connection, store.directory())?
+            }
+            journal => journal?,
+        };
         Ok(Self {
             connection,
-            directory: store.directory().to_owned(),
+            store: store.clone(),
             database: store.watch()?,
             journal,
             broken: false,
+            emptied: false,
             _lock: lock,
         })
     }
@@ -82,13 +111,25 @@ impl Writer {
         &mut self,
         work: impl FnOnce(&mut Journal, &Connection) -> Result<R>,
     ) -> Result<R> {
+        self.is_whole()?;
         self.is_there()?;
         // One snapshot for many statements, which also takes the file's locks once.
         let begun = self.connection.execute_batch("BEGIN");
         let done = work(&mut self.journal, &self.connection);
-        if begun.is_ok() {
-            self.connection.execute_batch("COMMIT")?;
+        if begun.is_ok()
+            && let Err(error) = self.connection.execute_batch("COMMIT")
+        {
+            // A connection that has met damage commits nothing any more.
+            let page = store::is_stuck(&self.connection)
+                || matches!(&done, Err(error) if error.is_of_a_page());
+            self.roll_back(page)?;
+            return if page {
+                done
+            } else {
+                done.and(Err(error.into()))
+            };
         }
+        self.tend()?;
         done
     }
 
@@ -101,10 +142,7 @@ impl Writer {
         now_ms: u64,
         work: impl FnOnce(&mut Journal, &Connection) -> Result<R>,
     ) -> Result<(R, Moved)> {
-        if self.broken {
-            let message = "the store failed and could not be read again: start the program anew";
-            return Err(Error::new(Code::Store, message));
-        }
+        self.is_whole()?;
         self.connection.execute_batch("BEGIN IMMEDIATE")?;
         let done = work(&mut self.journal, &self.connection);
         let done = done.and_then(|answer| {
@@ -115,14 +153,26 @@ impl Writer {
         match done {
             Ok(_) => self.journal.committed(),
             Err(_) => {
-                // What has no name cannot be rolled back to anything either.
                 self.is_there()?;
-                self.roll_back()?;
+                let page = matches!(&done, Err(error) if error.is_of_a_page());
+                self.roll_back(page).map_err(|error| {
+                    let message = "a transaction failed, and the store could not be read again";
+                    Error::because(Code::Store, message, error)
+                })?;
             }
         }
         // Looked at after the commit: what was committed to a file that has no name is not durable.
         self.is_there()?;
         done
+    }
+
+    /// Whether what is in memory is what is durable.
+    fn is_whole(&self) -> Result<()> {
+        if self.broken {
+            let message = "the store failed and could not be read again: start the program anew";
+            return Err(Error::new(Code::Store, message));
+        }
+        Ok(())
     }
 
     /// Whether the database is where it was opened.
@@ -134,32 +184,87 @@ impl Writer {
         Err(Error::new(Code::StoreGone, message))
     }
 
-    /// Ends the process, which can keep nothing any more, with the cause, and with a copy of what the database held.
-    fn end(&self) -> ! {
-        const ENDS: &str =
-            "the database was removed or replaced while it was in use; the program ends";
-        match store::rescue(&self.connection, &self.directory) {
-            Ok(copy) => {
-                tracing::error!(copy = %copy.display(), "{ENDS}, and what it held is in a copy");
+    /// Whether nothing can be kept any more after this failure.
+    fn is_lost(&self, error: &Error) -> bool {
+        self.broken || error.code() == Code::StoreGone
+    }
+
+    /// Ends the process, which can keep nothing any more, with the cause; if the database has lost its name, with a copy of
+    /// what it held.
+    fn end(&self, cause: &Error) -> ! {
+        let cause_chain = cause.chain();
+        if cause.code() == Code::StoreGone {
+            match store::rescue(&self.connection, self.store.directory()) {
+                Ok(copy) => {
+                    tracing::error!(error = %cause_chain, copy = %copy.display(), "{ENDS}, and what it held is in a copy");
+                }
+                Err(error) => {
+                    tracing::error!(error = %cause_chain, "{ENDS}, and no copy can be made: {}", error.chain());
+                }
             }
-            Err(error) => {
-                tracing::error!(error = %error.chain(), "{ENDS}, and no copy can be made");
-            }
+        } else {
+            tracing::error!(error = %cause_chain, "{ENDS}");
         }
         // Whoever waits for an answer is told first.
         std::thread::sleep(std::time::Duration::from_millis(200));
-        std::process::exit(Code::StoreGone.kind().exit_code().into());
+        std::process::exit(cause.code().kind().exit_code().into());
     }
 
-    fn roll_back(&mut self) -> Result<()> {
+    /// Takes back what is not durable and reads the rest again; on another connection if this one has met a page that cannot be
+    /// read.
+    fn roll_back(&mut self, page: bool) -> Result<()> {
+        // What has no name cannot be rolled back to anything, nor opened again.
+        self.is_there()?;
         // Until the journal has been read again it may lack logs, and would begin others in their place.
         self.broken = true;
         if !self.connection.is_autocommit() {
             self.connection.execute_batch("ROLLBACK")?;
         }
-        self.journal.reload(&self.connection)?;
+        if page {
+            self.revive()?;
+        }
+        self.journal.reload(&mut self.connection)?;
         self.broken = false;
         Ok(())
+    }
+
+    /// Replaces a connection that reads nothing more. If it was a list of which a page cannot be read, all lists are emptied,
+    /// so that they are made anew.
+    fn revive(&mut self) -> Result<()> {
+        store::revive(&mut self.connection)?;
+        if reproject::empty_unreadable(&self.connection)? {
+            // The schema is another.
+            store::revive(&mut self.connection)?;
+            self.emptied = true;
+        }
+        Ok(())
+    }
+
+    /// Between transactions, when damage was found: cuts it out of its logs, and replaces a connection that reads nothing more.
+    fn tend(&mut self) -> Result<()> {
+        let stuck = store::is_stuck(&self.connection);
+        if stuck || self.journal.is_suspicious() {
+            self.roll_back(stuck)?;
+        }
+        Ok(())
+    }
+
+    /// Runs work in a transaction, and again as often as it came upon damage that was then cut out.
+    ///
+    /// # Errors
+    /// Those of the work, which has then left nothing, and those of the commit.
+    pub fn persist<R>(
+        &mut self,
+        work: impl Fn(&mut Journal, &Connection) -> Result<R>,
+    ) -> Result<(R, Moved)> {
+        loop {
+            let before = self.journal.damage();
+            match self.transact(self.journal.wall.now_ms(), &work) {
+                Err(error)
+                    if error.code() == Code::StoreCorrupt && self.journal.damage() != before => {}
+                done => return done,
+            }
+        }
     }
 
     /// Indexes, merges and projects everything that waits, in slices, and carries out the requests that are
@@ -168,19 +273,28 @@ impl Writer {
     /// # Errors
     /// The store cannot be read or written.
     pub fn catch_up(&mut self, mut progress: impl FnMut(u64)) -> Result<(u64, Moved)> {
+        self.tend()?;
+        loop {
+            self.emptied = false;
+            match self.catch_up_once(&mut progress) {
+                Err(error) if error.code() == Code::StoreCorrupt && self.emptied => {}
+                done => return done,
+            }
+        }
+    }
+
+    fn catch_up_once(&mut self, progress: &mut impl FnMut(u64)) -> Result<(u64, Moved)> {
         let mut all = Moved::default();
         let mut merged = 0;
         loop {
-            let now = self.journal.wall.now_ms();
-            let (more, moved) = self.transact(now, |journal, connection| {
-                journal.index(connection, INDEX_SLICE)
-            })?;
+            let (more, moved) =
+                self.persist(|journal, connection| journal.index(connection, INDEX_SLICE))?;
             all.join(moved);
             if !more {
                 break;
             }
         }
-        self.merge(&mut merged, &mut all, &mut progress)?;
+        self.merge(&mut merged, &mut all, progress)?;
         let mut seen = BTreeSet::new();
         while let Some(due) = rewrite::due(&self.connection, &mut self.journal, &mut seen)? {
             for key in due {
@@ -194,7 +308,7 @@ impl Writer {
                 }
             }
             // What was written again is shown otherwise.
-            self.merge(&mut merged, &mut all, &mut progress)?;
+            self.merge(&mut merged, &mut all, progress)?;
         }
         for key in requests::due(&self.connection, &self.journal)? {
             let now = self.journal.wall.now_ms();
@@ -217,17 +331,14 @@ impl Writer {
         progress: &mut impl FnMut(u64),
     ) -> Result<()> {
         loop {
-            let (count, moved) =
-                self.transact(self.journal.wall.now_ms(), |journal, connection| {
-                    let stale = records::stale(connection, MERGE_SLICE)?;
-                    for key in &stale {
-                        let gathered = records::gather_written(connection, journal, *key)?;
-                        Projection::of(&gathered, journal.authority())
-                            .write(connection, journal)?;
-                    }
-                    journal.judged(connection)?;
-                    Ok(stale.len() as u64)
-                })?;
+            let (count, moved) = self.persist(|journal, connection| {
+                let stale = records::stale(connection, MERGE_SLICE)?;
+                for key in &stale {
+                    records::merge(connection, journal, *key)?;
+                }
+                journal.judged(connection)?;
+                Ok(stale.len() as u64)
+            })?;
             all.join(moved);
             *merged += count;
             progress(*merged);
@@ -238,14 +349,20 @@ impl Writer {
     }
 }
 
-type Write = Box<dyn FnOnce(&mut Journal, &Connection) -> Result<Answer> + Send>;
+type Work = Box<dyn Fn(&mut Journal, &Connection) -> Result<Answer> + Send>;
 type Answer = Box<dyn FnOnce() + Send>;
 type Failed = Box<dyn FnOnce(Error) + Send>;
 type Read = Box<dyn FnOnce(&mut Journal, &Connection) + Send>;
 
+/// Work for a transaction, and who is told if it fails.
+struct Write {
+    work: Work,
+    failed: Failed,
+}
+
 enum Job {
     /// Runs inside the transaction; the answer goes out after the commit.
-    Write(Write, Failed),
+    Write(Write),
     /// Runs between transactions and sees what is durable.
     After(Read),
     Stop,
@@ -341,19 +458,20 @@ impl WriterThread {
             .clone()
     }
 
-    /// Queues work for the next transaction; `reply` is called once it is durable, or has failed.
-    /// Waits while the queue is full.
+    /// Queues work for the next transaction; `reply` is called once it is durable, or has failed. Work is run again if the
+    /// transaction in which it ran was taken back. Waits while the queue is full.
     pub fn write<R: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut Journal, &Connection) -> Result<R> + Send + 'static,
+        work: impl Fn(&mut Journal, &Connection) -> Result<R> + Send + 'static,
         reply: impl FnOnce(Result<R>) + Send + 'static,
     ) {
         let reply = Arc::new(Mutex::new(Some(reply)));
         let failed = Arc::clone(&reply);
         let take =
             |slot: &Mutex<Option<_>>| slot.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let work: Write = Box::new(move |journal, connection| {
+        let work: Work = Box::new(move |journal, connection| {
             let result = work(journal, connection)?;
+            let reply = Arc::clone(&reply);
             let answer: Answer = Box::new(move || {
                 if let Some(reply) = take(&reply) {
                     reply(Ok(result));
@@ -366,10 +484,10 @@ impl WriterThread {
                 reply(Err(error));
             }
         });
-        if let Err(refused) = self.jobs.send(Job::Write(work, failed))
-            && let Job::Write(_, failed) = refused.0
+        if let Err(refused) = self.jobs.send(Job::Write(Write { work, failed }))
+            && let Job::Write(write) = refused.0
         {
-            failed(stopped());
+            (write.failed)(stopped());
         }
     }
 
@@ -385,7 +503,7 @@ impl WriterThread {
     /// Those of the work and of the commit.
     pub fn write_wait<R: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut Journal, &Connection) -> Result<R> + Send + 'static,
+        work: impl Fn(&mut Journal, &Connection) -> Result<R> + Send + 'static,
     ) -> Result<R> {
         let (sender, receiver) = sync_channel(1);
         self.write(work, move |result| drop(sender.send(result)));
@@ -430,16 +548,17 @@ fn run(writer: &mut Writer, queue: &Receiver<Job>, shown: &WriterThread, publish
                 });
                 if let Err(error) = done {
                     tracing::error!(error = %error.chain(), "the store cannot be read");
-                    if error.code() == Code::StoreGone {
-                        writer.end();
+                    if writer.is_lost(&error) {
+                        writer.end(&error);
                     }
                 }
+                tell_damage(writer, shown, publish);
             }
-            Job::Write(work, failed) => {
-                let mut group = vec![(work, failed)];
+            Job::Write(write) => {
+                let mut group = vec![write];
                 while group.len() < GROUP {
                     match queue.try_recv() {
-                        Ok(Job::Write(work, failed)) => group.push((work, failed)),
+                        Ok(Job::Write(write)) => group.push(write),
                         Ok(other) => {
                             waiting = Some(other);
                             break;
@@ -448,108 +567,218 @@ fn run(writer: &mut Writer, queue: &Receiver<Job>, shown: &WriterThread, publish
                     }
                 }
                 run_group(writer, group, shown, publish);
+                tell_damage(writer, shown, publish);
             }
         }
     }
 }
 
-/// One transaction for a group of jobs. A job that is refused before it wrote anything fails alone;
-/// a failure of the store fails all.
+/// Tells peers at once of damage that has just been found, and has the merger look at what is left.
+fn tell_damage(writer: &mut Writer, shown: &WriterThread, publish: &impl Fn(Moved)) {
+    if writer.journal.is_suspicious()
+        && let Err(error) = writer.tend()
+    {
+        tracing::error!(error = %error.chain(), "the store cannot be read again");
+        if writer.is_lost(&error) {
+            writer.end(&error);
+        }
+    }
+    if writer.journal.has_untold() || std::mem::take(&mut writer.emptied) {
+        run_group(writer, Vec::new(), shown, publish);
+    }
+}
+
+/// Runs jobs in one transaction, with what each of them came to. One that is refused before it wrote anything keeps
+/// nobody else from being durable.
+fn run_together(writer: &mut Writer, group: &[Write]) -> Result<(Vec<Result<Answer>>, Moved)> {
+    writer.transact(clock::now_ms(), |journal, connection| {
+        let outcomes = group
+            .iter()
+            .map(|write| match (write.work)(journal, connection) {
+                Err(error) if !error.leaves_nothing() => Err(error),
+                outcome => Ok(outcome),
+            });
+        outcomes.collect()
+    })
+}
+
+/// Makes a group of jobs durable and answers it: in one transaction, or each by itself if that one fails.
 fn run_group(
     writer: &mut Writer,
-    group: Vec<(Write, Failed)>,
+    group: Vec<Write>,
     shown: &WriterThread,
     publish: &impl Fn(Moved),
 ) {
-    let mut answers: Vec<(Answer, Failed)> = Vec::with_capacity(group.len());
-    let mut refused: Vec<(Failed, Error)> = Vec::new();
-    let mut unstarted: Vec<Failed> = Vec::new();
-    // Kept outside until the transaction has begun, or nobody could be told that it has not.
-    let mut group = Some(group);
-    let done = writer.transact(clock::now_ms(), |journal, connection| {
-        let mut broken = None;
-        for (work, failed) in group.take().into_iter().flatten() {
-            if broken.is_some() {
-                unstarted.push(failed);
-                continue;
-            }
-            match work(journal, connection) {
-                Ok(answer) => answers.push((answer, failed)),
-                Err(error) if error.leaves_nothing() => refused.push((failed, error)),
-                Err(error) => {
-                    unstarted.push(failed);
-                    broken = Some(error);
-                }
-            }
-        }
-        broken.map_or(Ok(()), Err)
-    });
-    match done {
-        Ok(((), moved)) => {
+    let error = match run_together(writer, &group) {
+        Ok((outcomes, moved)) => {
             if moved.authority || !shown.knows(&moved) {
                 shown.show(writer);
             }
             // rule:durable-first
-            for (answer, _) in answers {
-                answer();
+            for (write, outcome) in group.into_iter().zip(outcomes) {
+                match outcome {
+                    Ok(answer) => answer(),
+                    Err(error) => (write.failed)(error),
+                }
             }
             if !moved.is_empty() || moved.stale {
                 publish(moved);
             }
+            return;
         }
-        Err(error) => {
-            tracing::error!(error = %error.chain(), "a transaction failed; nothing of it was kept");
-            for failed in answers
-                .into_iter()
-                .map(|(_, failed)| failed)
-                .chain(unstarted)
-            {
-                failed(Error::new(error.code(), error.chain()));
-            }
-            if error.code() == Code::StoreGone {
-                writer.end();
-            }
+        Err(error) => error,
+    };
+    tracing::error!(error = %error.chain(), "a transaction failed; nothing of it was kept");
+    let lost = writer.is_lost(&error);
+    if group.len() > 1 && !lost {
+        for write in group {
+            run_group(writer, vec![write], shown, publish);
         }
+        return;
     }
-    for (failed, error) in refused {
-        failed(error);
+    for write in group {
+        (write.failed)(Error::new(error.code(), error.chain()));
+    }
+    if lost {
+        writer.end(&error);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::{Path, PathBuf};
+
     use super::*;
 
-    /// Set for the child process that this test starts of itself.
-    const CHILD: &str = "LIANXIN_TEST_PANICKING_WRITER";
+    type Tested = std::result::Result<(), Box<dyn std::error::Error>>;
+
+    /// Set for the child process that a test starts of itself.
+    const CHILD: &str = "LIANXIN_TEST_WRITER_IN";
+
+    fn hub(directory: &Path) -> Result<WriterThread> {
+        let init = crate::setup::HubInit {
+            name: "示例街道",
+            code: None,
+            listen: None,
+            web: None,
+            recovery_out: None,
+        };
+        crate::setup::hub_init(directory, &init)?;
+        let store = Store::open(directory)?;
+        Ok(WriterThread::start(Writer::open(&store)?, |_| {})?.0)
+    }
+
+    fn scratch(name: &str) -> PathBuf {
+        std::env::temp_dir().join(format!("lianxin-writer-{name}-{}", std::process::id()))
+    }
+
+    /// Runs a test again in a process of its own and gives that process's end. What it does there is done with the
+    /// directory that it finds in [`CHILD`].
+    fn in_a_child(name: &str) -> std::io::Result<std::process::Output> {
+        let directory = scratch(name);
+        let output = std::process::Command::new(std::env::current_exe()?)
+            .args(["--exact", &format!("writer::tests::{name}")])
+            .env(CHILD, &directory)
+            .output()?;
+        std::fs::remove_dir_all(&directory)?;
+        Ok(output)
+    }
 
     #[test]
-    fn a_writer_that_panics_ends_the_process() -> std::result::Result<(), Box<dyn std::error::Error>>
-    {
+    fn a_job_that_fails_while_writing_fails_alone() -> Tested {
+        let directory = scratch("alone");
+        let thread = hub(&directory)?;
+        // The thread is held up until all are queued, so that they are one group.
+        let (go_on, held_up) = sync_channel::<()>(0);
+        thread.after(move |_, _| {
+            let _released = held_up.recv();
+        });
+        let (sender, answers) = sync_channel(8);
+        for nth in 0..5_u8 {
+            let sender = sender.clone();
+            thread.write(
+                move |journal, connection| {
+                    let space = lianxin_protocol::space::Space::Hub.id(&journal.identity().network);
+                    let entry = lianxin_protocol::log::NewEntry::plain(
+                        lianxin_protocol::log::EntryKind::Request,
+                        vec![nth],
+                    );
+                    journal.append(connection, space, vec![entry], clock::now_ms())?;
+                    store::set_meta(connection, &format!("nth {nth}"), &[nth])?;
+                    if nth == 2 {
+                        let message = "a segment that cannot be read";
+                        return Err(Error::new(Code::StoreCorrupt, message));
+                    }
+                    Ok(nth)
+                },
+                move |result| {
+                    let result = result.map_err(|error| error.code());
+                    let _told = sender.send((nth, result));
+                },
+            );
+        }
+        drop(sender);
+        go_on.send(())?;
+        let answers: BTreeMap<u8, Result<u8, Code>> = answers.iter().collect();
+        let wanted = (0..5).map(|nth| {
+            (
+                nth,
+                if nth == 2 {
+                    Err(Code::StoreCorrupt)
+                } else {
+                    Ok(nth)
+                },
+            )
+        });
+        assert_eq!(answers, wanted.collect());
+        // Each is there as often as it was acknowledged, in a log that goes on.
+        let (kept, report) = thread.after_wait(|journal, connection| {
+            let mut kept = Vec::new();
+            for nth in 0..5_u8 {
+                kept.push(store::meta(connection, &format!("nth {nth}"))?.is_some());
+            }
+            Ok((kept, journal.verify(connection)?))
+        })?;
+        assert_eq!(kept, [true, true, false, true, true]);
+        assert_eq!(report.bad, Vec::<String>::new());
+        thread.stop();
+        Ok(std::fs::remove_dir_all(&directory)?)
+    }
+
+    #[test]
+    fn a_writer_that_panics_ends_the_process() -> Tested {
         if let Some(directory) = std::env::var_os(CHILD) {
-            let directory = std::path::Path::new(&directory);
-            let init = crate::setup::HubInit {
-                name: "示例街道",
-                code: None,
-                listen: None,
-                web: None,
-                recovery_out: None,
-            };
-            crate::setup::hub_init(directory, &init)?;
-            let (thread, _) = WriterThread::start(Writer::open(&Store::open(directory)?)?, |_| {})?;
+            let thread = hub(Path::new(&directory))?;
             let panics = |_: &mut Journal, _: &Connection| -> Result<()> { panic!("planned") };
             // Nobody ever answers this, and it must not wait for ever.
             let waited = thread.write_wait(panics);
             std::thread::sleep(std::time::Duration::from_secs(20));
             return Err(format!("the process lives: {waited:?}").into());
         }
-        let directory = std::env::temp_dir().join(format!("lianxin-panic-{}", std::process::id()));
-        let name = "writer::tests::a_writer_that_panics_ends_the_process";
-        let output = std::process::Command::new(std::env::current_exe()?)
-            .args(["--exact", name])
-            .env(CHILD, &directory)
-            .output()?;
-        std::fs::remove_dir_all(&directory)?;
+        let output = in_a_child("a_writer_that_panics_ends_the_process")?;
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        Ok(())
+    }
+
+    #[test]
+    fn a_writer_that_cannot_read_its_store_again_ends_the_process() -> Tested {
+        if let Some(directory) = std::env::var_os(CHILD) {
+            let thread = hub(Path::new(&directory))?;
+            // It takes with it what the journal needs to be read again, and fails.
+            let spoils = |_: &mut Journal, connection: &Connection| -> Result<()> {
+                connection.execute_batch("DELETE FROM meta WHERE key = 'network'; COMMIT;")?;
+                Err(Error::new(Code::Store, "planned"))
+            };
+            let spoilt = thread.write_wait(spoils);
+            if spoilt.is_ok() {
+                return Err("the failure was acknowledged".into());
+            }
+            let waited =
+                thread.write_wait(|_, connection| store::set_meta(connection, "later", &[]));
+            std::thread::sleep(std::time::Duration::from_secs(20));
+            return Err(format!("the process lives: {waited:?}").into());
+        }
+        let output = in_a_child("a_writer_that_cannot_read_its_store_again_ends_the_process")?;
         assert_eq!(output.status.code(), Some(2), "{output:?}");
         Ok(())
     }

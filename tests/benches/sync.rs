@@ -481,15 +481,13 @@ async fn live(node: &Node, hub: &Hub, ids: &[String]) -> Result<Vec<f64>> {
     let mut taken = Vec::new();
     for (index, id) in ids.iter().enumerate().take(20) {
         let mut changes = node.changes.subscribe();
-        let (id, input) = (id.clone(), json!({ "people_count": 100 + index }));
-        node.writer.write_wait(move |journal, connection| {
-            Command::RecordSet {
-                id,
-                input,
-                account: None,
-            }
-            .execute(journal, connection)
-        })?;
+        let set = Command::RecordSet {
+            id: id.clone(),
+            input: json!({ "people_count": 100 + index }),
+            account: None,
+        };
+        node.writer
+            .write_wait(move |journal, connection| set.clone().execute(journal, connection))?;
         let started = Instant::now();
         loop {
             let moved = changes.recv().await?;

@@ -6,6 +6,7 @@ mod clocks;
 mod config;
 mod contract;
 mod counts;
+mod damage;
 mod doors;
 mod exactly_once;
 mod full_disk;

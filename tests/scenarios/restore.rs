@@ -617,3 +617,46 @@ fn a_fork_reaches_nodes_that_held_less_and_stays_after_restarts() -> Result<()> 
     }
     world.agree(&[A, B])
 }
+
+#[test]
+fn a_frozen_log_that_is_damaged_comes_back_and_is_frozen_as_it_was() -> Result<()> {
+    for (more, seq, damaged) in [(0, 0, B), (40, 0, HUB), (40, 70, HUB), (40, 0, A)] {
+        let mut world = World::with_stations(2, 2)?;
+        let (received, _) = forced_fork(&mut world, more)?;
+        for _ in 0..3 {
+            world.heal()?;
+        }
+        let nodes = [HUB, A, B];
+        let at = frozen_alike(&mut world, &nodes)?;
+        let key = world.node(A)?.key;
+        let logs = world.logs_of(damaged, &key)?;
+        let frozen = logs.iter().find(|(_, tip)| tip.frozen);
+        let (log, _) = frozen.context("no frozen log")?;
+        world.writer(damaged)?.connection().execute(
+            "UPDATE segments SET main = x'00' WHERE entry = (SELECT max(entry) FROM segments
+             WHERE entry <= (SELECT id FROM logs WHERE log = ?1) << 40 | ?2)",
+            rusqlite::params![log.0, seq],
+        )?;
+        world.restart(damaged)?;
+        world.call(damaged, Command::Verify)?;
+        world.restart(damaged)?;
+        for _ in 0..3 {
+            world.heal()?;
+        }
+        let case = format!("{more} more, entry {seq} at node {damaged}");
+        ensure!(
+            frozen_alike(&mut world, &nodes).context(case.clone())? == at,
+            "{case}"
+        );
+        world.agree(&[A, B]).context(case.clone())?;
+        all_there(&mut world, &nodes, &received)?;
+        for node in nodes {
+            ensure!(
+                world.reply(node, Command::Verify)?.exit == 0,
+                "{case}: node {node}"
+            );
+        }
+        world.claims_hold(&[A, B])?;
+    }
+    Ok(())
+}

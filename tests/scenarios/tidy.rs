@@ -305,6 +305,7 @@ fn each_foreign_library_has_its_place() -> Result<()> {
     only_in("sd_notify", &all, &["node/src/supervisor.rs"])?;
     let rusqlite = [
         "node/src/store.rs",
+        "node/src/store/",
         "node/src/journal.rs",
         "node/src/journal/",
         "node/src/records.rs",

@@ -7,6 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use lianxin_protocol::hash::parse_hex;
+use lianxin_protocol::identity::Signer;
+use lianxin_protocol::space::NetworkId;
 use lianxin_tests::process::{
     CREATE_SITE, Device, Network, PATIENCE, Scratch, Started, now, opinion, text,
 };
@@ -266,5 +269,89 @@ fn what_was_not_finished_is_no_store_and_a_lone_key_is_left_alone() -> Result<()
         std::fs::read(&key)? == b"somebody's",
         "a key was overwritten"
     );
+    Ok(())
+}
+
+/// The network that the card in a file belongs to: by the root key on it, not by what it says.
+fn network_of(card: &std::path::Path) -> Result<String> {
+    let card: Value = serde_json::from_slice(&std::fs::read(card)?)?;
+    let root = card.get("root_key").and_then(Value::as_str);
+    let root = root.and_then(parse_hex);
+    let root = Signer::from_seed(&root.context("no root key")?);
+    Ok(NetworkId::of_root(&root.public().0).to_string())
+}
+
+#[test]
+fn a_killed_hub_init_is_repeated_with_the_same_card_file() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let mut killed = 0;
+    for trigger in [
+        "hub/unfinished",
+        "card",
+        "hub/store.key",
+        "hub/lianxin.db",
+        "hub/offered",
+    ] {
+        let base = scratch.join(&trigger.replace('/', "-"));
+        std::fs::create_dir(&base)?;
+        let hub = Device::new(base.join("hub"));
+        let (card, trigger) = (base.join("card"), base.join(trigger));
+        let path = text(&card)?;
+        let init = ["hub", "init", "--name", "示例街道", "--recovery-out", &path];
+        // Killed in the moment in which it has made this file, and once more there or further on.
+        for _ in 0..2 {
+            let making = Started::new(hub.command(&init)?, Vec::new())?;
+            let begun = now();
+            while !trigger.exists() {
+                ensure!(
+                    begun.elapsed() < PATIENCE,
+                    "{} is never made",
+                    trigger.display()
+                );
+                std::hint::spin_loop();
+            }
+            making.kill()?;
+        }
+        if !base.join("hub/unfinished").exists() {
+            // It was done before it was killed: then it is one, and its card stays.
+            let before = std::fs::read(&card)?;
+            hub.call(&init)?.fails(4, "LX-1008")?;
+            ensure!(std::fs::read(&card)? == before, "a card was overwritten");
+            continue;
+        }
+        killed += 1;
+        hub.call(&["status"])?.fails(5, "LX-2001")?;
+        let made = hub.ok(&init)?;
+        ensure!(made["network"] == json!(network_of(&card)?), "{made}");
+        ensure!(hub.ok(&["status"])?["network"] == made["network"]);
+        // Only the hub's own network is known by it, and it is not replaced any more.
+        let other = Device::new(base.join("other"));
+        let before = std::fs::read(&card)?;
+        other.call(&init)?.fails(2, "LX-1001")?;
+        ensure!(std::fs::read(&card)? == before && !other.directory.exists());
+    }
+    ensure!(killed > 0, "none was killed on the way");
+    Ok(())
+}
+
+#[test]
+fn the_card_of_another_network_is_not_overwritten_by_a_repeated_init() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let (first, second) = (
+        Device::new(scratch.join("first")),
+        Device::new(scratch.join("second")),
+    );
+    let card = text(&scratch.join("card"))?;
+    let init = ["hub", "init", "--name", "示例街道", "--recovery-out", &card];
+    first.ok(&init)?;
+    let before = std::fs::read(&card)?;
+    // The second was killed before it wrote anything but its mark.
+    std::fs::create_dir(&second.directory)?;
+    std::fs::write(
+        second.directory.join("unfinished"),
+        "a store is being made here\n",
+    )?;
+    second.call(&init)?.fails(2, "LX-1001")?;
+    ensure!(std::fs::read(&card)? == before, "a card was overwritten");
     Ok(())
 }

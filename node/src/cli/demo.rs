@@ -239,7 +239,8 @@ impl Device {
 async fn carry_out(writer: WriterThread, command: Command) -> Result<Value> {
     let done = tokio::task::spawn_blocking(move || {
         if command.writes() {
-            writer.write_wait(move |journal, connection| command.execute(journal, connection))
+            writer
+                .write_wait(move |journal, connection| command.clone().execute(journal, connection))
         } else {
             writer.after_wait(move |journal, connection| command.execute(journal, connection))
         }

@@ -31,6 +31,7 @@ pub(super) fn text(value: &Value) -> String {
         "verify" => verify(value),
         "config-show" => config_show(value),
         "sync" => sync(value),
+        "store-refill" => refill(value),
         _ => facts(value),
     };
     if value.get("requested").and_then(Value::as_bool) == Some(true) {
@@ -420,6 +421,35 @@ fn verify(value: &Value) -> String {
     }
     for bad in items(value, "bad").filter_map(Value::as_str) {
         out.push_str(&format!("BAD {bad}\n"));
+    }
+    out
+}
+
+fn refill(value: &Value) -> String {
+    let mut out = format!(
+        "the store that was there is kept in {}\nthe new one has {} entries of {} logs\n",
+        str(value, "set_aside"),
+        number(value, "entries"),
+        number(value, "logs"),
+    );
+    for lacking in items(value, "lacking") {
+        let own = lacking.get("own").and_then(Value::as_bool) == Some(true);
+        out.push_str(&format!(
+            "not found    log {}{} entries {} to {}\n",
+            str(lacking, "log"),
+            if own { " of this device," } else { "," },
+            number(lacking, "from"),
+            number(lacking, "to").saturating_sub(1),
+        ));
+    }
+    for table in items(value, "lost").filter_map(Value::as_str) {
+        out.push_str(&format!("not all of   {table}\n"));
+    }
+    if let Some(why) = value.get("unreached").and_then(Value::as_str) {
+        out.push_str(&format!("nobody was asked: {why}\n"));
+    }
+    if value.get("needs_card").and_then(Value::as_bool) == Some(true) {
+        out.push_str("next: start lianxin run, then lianxin hub resume --card FILE\n");
     }
     out
 }

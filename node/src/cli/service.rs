@@ -1,5 +1,6 @@
 //! `run`, `sync` and `join`: what needs the network.
 
+use std::collections::BTreeSet;
 use std::io::IsTerminal as _;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::Path;
@@ -9,11 +10,12 @@ use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{ANY, runtime, say};
-use crate::command::Command;
+use crate::command::{self, Command};
 use crate::config::Config;
 use crate::daemon::{Node, sync_once};
 use crate::error::{Code, Error, Result};
-use crate::reply::Reply;
+use crate::records::reproject;
+use crate::reply::{Reply, with_schema};
 use crate::setup::{self, Line, Ticket};
 use crate::socket::{self, Request};
 use crate::store::{self, Store};
@@ -189,11 +191,14 @@ pub(super) fn run(directory: &Path, config: &Config, json: bool) -> Result<u8> {
 async fn answer(net: &Arc<Net>, writer: &WriterThread, request: Request) -> Result<Reply> {
     match request {
         Request::Sync { peer } => sync_once(net, writer, peer.as_deref()).await,
+        Request::Execute {
+            command: Command::Reproject,
+        } => make_anew(writer.clone()).await,
         Request::Execute { command } => {
             let (sender, receiver) = tokio::sync::oneshot::channel();
             if command.writes() {
                 writer.write(
-                    move |journal, connection| command.execute(journal, connection),
+                    move |journal, connection| command.clone().execute(journal, connection),
                     move |result| drop(sender.send(result)),
                 );
             } else {
@@ -206,6 +211,42 @@ async fn answer(net: &Arc<Net>, writer: &WriterThread, request: Request) -> Resu
                 .map_err(|_| Error::new(Code::Internal, "the program is stopping"))?
         }
     }
+}
+
+/// Makes every projection anew while everything else goes on.
+async fn make_anew(writer: WriterThread) -> Result<Reply> {
+    let done = tokio::task::spawn_blocking(move || {
+        loop {
+            let mut suspects = BTreeSet::new();
+            let reader = writer.after_wait(|_, connection| store::another(connection))?;
+            match reproject::fill(&reader, &mut suspects) {
+                Ok(fresh) => {
+                    let mut reply = writer.write_wait(move |journal, connection| {
+                        command::reprojected(journal, connection, &fresh)
+                    })?;
+                    let schema = format!("lianxin.{}/1", Command::Reproject.name());
+                    reply.value = with_schema(&schema, reply.value);
+                    return Ok(reply);
+                }
+                Err(error) if suspects.is_empty() => return Err(error),
+                Err(_) => {
+                    let before = writer.after_wait(|journal, _| Ok(journal.damage()))?;
+                    writer.write_wait(move |journal, _| {
+                        journal.suspect(suspects.iter().copied());
+                        Ok(())
+                    })?;
+                    // Cut out by now; what is damaged and cannot be is met again.
+                    let after = writer.after_wait(|journal, _| Ok(journal.damage()))?;
+                    if before == after {
+                        let message = "the logs cannot be read as far as they go";
+                        return Err(Error::new(Code::StoreCorrupt, message));
+                    }
+                }
+            }
+        }
+    });
+    let panicked = |error| Error::because(Code::Internal, "a command panicked", error);
+    done.await.map_err(panicked)?
 }
 
 /// The addresses that others may reach a socket at. Sending nothing, the system tells which of its own

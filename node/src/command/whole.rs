@@ -182,27 +182,28 @@ pub(super) fn verify(journal: &mut Journal, connection: &Connection) -> Result<R
 }
 
 pub(super) fn reproject(journal: &mut Journal, connection: &Connection) -> Result<Reply> {
-    journal.reproject(connection)?;
-    let mut count = 0_u64;
-    loop {
-        let stale = records::stale(connection, 1_024)?;
-        if stale.is_empty() {
-            break;
-        }
-        for key in stale {
-            let gathered = records::gather_written(connection, journal, key)?;
-            let projection = records::Projection::of(&gathered, journal.authority());
-            projection.write(connection, journal)?;
-            count += 1;
-        }
-    }
+    let mut suspects = std::collections::BTreeSet::new();
+    let fresh = records::reproject::fill(connection, &mut suspects);
+    journal.suspect(suspects);
+    reprojected(journal, connection, &fresh?)
+}
+
+/// Puts fresh projections in place, wherever they were filled.
+///
+/// # Errors
+/// The store cannot be written; the transaction must be rolled back.
+pub fn reprojected(
+    journal: &mut Journal,
+    connection: &Connection,
+    fresh: &records::reproject::Fresh,
+) -> Result<Reply> {
+    let count = fresh.take_place(connection, journal)?;
     let mut states = Vec::new();
     for space in journal.authority().spaces().keys() {
         states.extend_from_slice(&records::state_digest(connection, space)?);
     }
     let state = lianxin_protocol::hash::STATE_DIGEST.hash(&[&states]);
     let state_digest = Hex(&state).to_string();
-    Ok(Reply::ok(
-        json!({ "records": count, "state_digest": state_digest }),
-    ))
+    let value = json!({ "records": count, "state_digest": state_digest });
+    Ok(Reply::ok(value))
 }

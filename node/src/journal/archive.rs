@@ -11,7 +11,6 @@ use lianxin_protocol::log::{Genesis, LogId, Position};
 use lianxin_protocol::space::Space;
 use rusqlite::Connection;
 
-use super::segments::{entry_key, part};
 use super::{Journal, read_receipt};
 use crate::error::{Code, Error, Result};
 
@@ -101,11 +100,8 @@ impl Journal {
         }
         let mut next = from;
         while next < log.end.len && page.items.len() < PAGE_BYTES {
-            let segment = self.segments.containing(connection, (log.key, id), next)?;
-            let mut parts = Vec::new();
-            for seq in segment.parts() {
-                parts.push(part(connection, entry_key(log.key, seq)?)?);
-            }
+            let segment = self.segments.containing(connection, log.place(id), next)?;
+            let parts = self.parts_of(connection, (log.key, id), &segment)?;
             let run = super::ingest::cut_run(id, &segment, parts, next)?;
             for entry in run.entries {
                 next = next.saturating_add(1);

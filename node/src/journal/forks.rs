@@ -31,7 +31,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::ingest::{Ingested, run_from};
 use super::segments::entry_key;
-use super::{Journal, insert_part, insert_run, mark_stale, read_receipt, row_of};
+use super::{Journal, insert_part, insert_run, read_receipt, row_of, take_out};
 use crate::error::{Code, Error, Result};
 
 /// A log that is known to have forked.
@@ -119,6 +119,17 @@ impl Row {
         Ok(())
     }
 
+    /// Its entries; none if it is damaged. A branch that a pin names is then asked for again.
+    fn readable(&self, log: &LogId) -> Vec<Entry> {
+        match self.unpacked(log) {
+            Ok(run) => run.entries,
+            Err(error) => {
+                tracing::error!(error = %error.chain(), "a run of a branch is left out");
+                Vec::new()
+            }
+        }
+    }
+
     fn unpacked(&self, log: &LogId) -> Result<Run> {
         let parts = Parts::Section(&self.parts);
         batch::unpack(log, self.start, &self.main, parts).map_err(|error| {
@@ -151,7 +162,7 @@ impl<'a> Branches<'a> {
         let rows = Row::all(connection, key)?;
         let mut found = Vec::new();
         for (at, row) in rows.iter().enumerate() {
-            for entry in row.unpacked(log)?.entries {
+            for entry in row.readable(log) {
                 let id = entry.header.id().0;
                 found.push((entry.header.seq, entry.header.prev, id, at));
             }
@@ -268,8 +279,10 @@ impl Journal {
             let from = search_from(begins, stored);
             return Ok(Ingested::Forked { proof: None, from });
         }
-        let key = self.logs.get(&id).map_or(0, |log| log.key);
-        let segment = self.segments.containing(connection, (key, &id), seq)?;
+        let unknown = || Error::new(Code::StoreCorrupt, "a log that is named is not stored");
+        let log = self.logs.get(&id).cloned().ok_or_else(unknown)?;
+        let key = log.key;
+        let segment = self.segments.containing(connection, log.place(&id), seq)?;
         let headers = |entries: &[Entry]| -> Vec<Header> {
             let from = entries.iter().filter(|entry| entry.header.seq >= seq);
             from.map(|entry| entry.header.clone()).collect()
@@ -494,7 +507,7 @@ impl Journal {
     }
 
     /// [`Journal::index_branches`] of all logs that forked.
-    pub(super) fn index_aside(&mut self, connection: &Connection) -> Result<()> {
+    pub(crate) fn index_aside(&mut self, connection: &Connection) -> Result<()> {
         let frozen = self.logs.iter().filter(|(_, log)| log.forked.is_some());
         let frozen: Vec<_> = frozen.map(|(id, _)| *id).collect();
         frozen
@@ -654,7 +667,7 @@ impl Journal {
         }
         let segment = self
             .segments
-            .containing(connection, (log.key, id), parts_at)?;
+            .containing(connection, log.place(id), parts_at)?;
         Ok(segment.start.len)
     }
 
@@ -676,38 +689,7 @@ impl Journal {
             row.keep(connection, log.key)?;
             at = run.checkpoint.len;
         }
-        mark_stale(connection, log.key, &(from..log.end.len))?;
-        let (first, after) = (entry_key(log.key, from)?, entry_key(log.key, log.end.len)?);
-        let mut statement = connection.prepare_cached(
-            "SELECT DISTINCT record FROM touches WHERE entry >= ?1 AND entry < ?2",
-        )?;
-        let records = statement.query_map([first, after], |row| row.get(0))?;
-        let records = records.collect::<Result<Vec<i64>, _>>()?;
-        for table in [
-            "segments",
-            "parts",
-            "touches",
-            "held",
-            "rewritten",
-            "requests",
-            "answers",
-            "missing",
-        ] {
-            let sql = format!("DELETE FROM {table} WHERE entry >= ?1 AND entry < ?2");
-            connection.execute(&sql, [first, after])?;
-        }
-        let sql = "DELETE FROM erasures WHERE by >= ?1 AND by < ?2";
-        connection.execute(sql, [first, after])?;
-        // The branch may be shorter, and is judged as far as it goes.
-        for sql in [
-            "DELETE FROM arrivals WHERE hub = ?1 AND place >= ?2",
-            "DELETE FROM exceptions WHERE log = ?1 AND first >= ?2",
-        ] {
-            connection.execute(sql, params![log.key, from])?;
-        }
-        records
-            .into_iter()
-            .try_for_each(|record| forget(connection, record))
+        take_out(connection, log.key, from, log.end.len)
     }
 
     /// What stands on branches of a log that are not in place, run by run.
@@ -723,7 +705,7 @@ impl Journal {
         let mut branches = Vec::new();
         for row in Row::all(connection, log.key)? {
             let mut beside = Vec::new();
-            for entry in row.unpacked(id)?.entries {
+            for entry in row.readable(id) {
                 let end = Position {
                     len: entry.header.seq.saturating_add(1),
                     head: entry.header.id().0,
@@ -783,7 +765,7 @@ impl Journal {
         let (Some(last), true) = (end.len.checked_sub(1), end.len < log.end.len) else {
             return Ok(false);
         };
-        let segment = self.segments.containing(connection, (log.key, &id), last)?;
+        let segment = self.segments.containing(connection, log.place(&id), last)?;
         let at = usize::try_from(end.len - segment.start.len).unwrap_or(usize::MAX);
         let Some((before, after)) = segment.entries.split_at_checked(at) else {
             return Ok(false);
@@ -901,22 +883,4 @@ pub(crate) fn aside(connection: &Connection, record: i64, id: &RecordId) -> Resu
         }
     }
     Ok(found.into_values().collect())
-}
-
-/// Empties the row of a record of which no entry is in place any more.
-fn forget(connection: &Connection, record: i64) -> Result<()> {
-    let emptied = connection
-        .prepare_cached(
-            "UPDATE records SET version = version + 1, founded = 0, kind = NULL, number = NULL,
-                 title = NULL, status = NULL, facts = NULL, conflicts = 0, waiting = 0, state = NULL,
-                 held = NULL, lost = 0, again = NULL
-             WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM touches WHERE record = ?1)",
-        )?
-        .execute([record])?;
-    if emptied > 0 {
-        for table in ["stale", "mentions", "rewrites", "rewritten"] {
-            connection.execute(&format!("DELETE FROM {table} WHERE record = ?1"), [record])?;
-        }
-    }
-    Ok(())
 }

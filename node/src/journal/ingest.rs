@@ -47,6 +47,8 @@ pub enum Ingested {
     Incomplete,
     /// The hub has taken as much of its author as it takes in a day.
     OverQuota,
+    /// The database cannot read what it has of the log, and takes nothing more of it.
+    Unreadable,
 }
 
 impl Journal {
@@ -57,7 +59,7 @@ impl Journal {
     pub fn ingest(
         &mut self,
         connection: &Connection,
-        run: VerifiedRun,
+        run: &VerifiedRun,
         packed: &Packed,
     ) -> Result<Ingested> {
         let id = run.run().log;
@@ -69,25 +71,28 @@ impl Journal {
         let authority_space = Space::Authority.id(&self.identity.network);
         // rule:batch-space
         let refused = if space == authority_space {
-            !self.is_certified(&run)
+            !self.is_certified(run)
         } else {
             !holds
         };
         if refused {
             return Ok(Ingested::NotHeld);
         }
-        if lacks_more_than_parts(&run) {
+        if self.is_unreadable(&id) {
+            return Ok(Ingested::Unreadable);
+        }
+        if lacks_more_than_parts(run) {
             return Ok(Ingested::Incomplete);
         }
         let stored = self
             .logs
             .get(&id)
             .map_or(Position::start(&id), |log| log.end);
-        let found = place(&run, stored, |seq| self.id_at(connection, &id, seq))?;
+        let found = place(run, stored, |seq| self.id_at(connection, &id, seq))?;
         let over = match found {
-            Place::Append { .. } | Place::Fork { .. } => !self.takes(&run, Some(packed)),
+            Place::Append { .. } | Place::Fork { .. } => !self.takes(run, Some(packed)),
             // Otherwise the rest of a log that was refused would be asked for without end.
-            Place::Gap { .. } => !self.takes(&run, None),
+            Place::Gap { .. } => !self.takes(run, None),
             Place::Duplicate => false,
         };
         if over {
@@ -96,8 +101,8 @@ impl Journal {
         let frozen = self.logs.get(&id).and_then(|log| log.forked);
         let skip = match (found, frozen) {
             (Place::Duplicate, frozen) => {
-                let filled = self.fill(connection, &run)?;
-                let split = frozen.is_some() && self.split(connection, &run)?;
+                let filled = self.fill(connection, run)?;
+                let split = frozen.is_some() && self.split(connection, run)?;
                 return Ok(if filled || split {
                     Ingested::Stored
                 } else {
@@ -105,20 +110,20 @@ impl Journal {
                 });
             }
             (Place::Fork { seq }, frozen) if frozen.is_none_or(|frozen| seq < frozen.at) => {
-                return self.fork(connection, &run, packed, seq);
+                return self.fork(connection, run, packed, seq);
             }
             // A frozen log takes nothing more but what a pin names.
-            (_, Some(_)) => return self.take_branch(connection, &run, packed),
+            (_, Some(_)) => return self.take_branch(connection, run, packed),
             (Place::Append { skip }, None) => skip,
             (Place::Gap { have }, None) => return Ok(Ingested::Gap { have }),
-            (Place::Fork { seq }, None) => return self.fork(connection, &run, packed, seq),
+            (Place::Fork { seq }, None) => return self.fork(connection, run, packed, seq),
         };
         let floor = self.logs.get(&id).map_or(0, |log| log.authority_len);
         let first_new = run.run().entries.get(skip);
         if first_new.is_some_and(|entry| entry.header.authority_len < floor) {
             return Ok(Ingested::Gap { have: stored.len });
         }
-        self.store(connection, &run, packed, skip)?;
+        self.store(connection, run, packed, skip)?;
         let run_author = run.author().device;
         self.note_begun(run.run(), run_author);
         self.measure_clock_of(run_author, run.run());
@@ -134,6 +139,7 @@ impl Journal {
                 self.found_anew(connection)?;
             }
         }
+        self.put_back(connection, &id)?;
         if space == authority_space {
             self.catch_up_authority(connection)?;
         }
@@ -162,7 +168,7 @@ impl Journal {
         self.quota.takes(load, self.wall.now_ms())
     }
 
-    fn store(
+    pub(super) fn store(
         &mut self,
         connection: &Connection,
         run: &VerifiedRun,
@@ -194,7 +200,7 @@ impl Journal {
         let short = log.end.len > 0 && before + new.len() <= limits::BATCH_ENTRIES;
         let joined = if short {
             let last = log.end.len - 1;
-            let segment = self.segments.containing(connection, (log.key, &id), last)?;
+            let segment = self.segments.containing(connection, log.place(&id), last)?;
             let all = segment.entries.iter().chain(new);
             let bytes: u64 = all.map(|entry| u64::from(entry.header.payload_len)).sum();
             Some(segment).filter(|_| bytes <= limits::BATCH_TARGET_BYTES as u64)
@@ -251,10 +257,10 @@ impl Journal {
         {
             return Ok(entry.clone());
         }
-        let key = self.logs.get(log).map(|known| known.key);
+        let place = self.logs.get(log).map(|known| known.place(log));
         let missing = || Error::new(Code::StoreCorrupt, "an entry that is counted is not stored");
-        let key = key.ok_or_else(missing)?;
-        let segment = self.segments.containing(connection, (key, log), seq)?;
+        let place = place.ok_or_else(missing)?;
+        let segment = self.segments.containing(connection, place, seq)?;
         segment.get(seq).cloned().ok_or_else(missing)
     }
 
@@ -317,7 +323,7 @@ impl Journal {
             };
             let mut seq = log.indexed_len;
             while seq < log.end.len && left > 0 {
-                let segment = self.segments.containing(connection, (log.key, &id), seq)?;
+                let segment = self.segments.containing(connection, log.place(&id), seq)?;
                 while let Some(entry) = segment.get(seq).filter(|_| left > 0) {
                     self.index_entry(connection, &log.author.space, log.key, entry)?;
                     if touches_record(entry.header.kind, &entry.header.record) {
@@ -379,9 +385,14 @@ impl Journal {
         let spaces = statement.query_map([], |row| row.get(0).map(SpaceId))?;
         let unclean = spaces.collect::<Result<BTreeSet<_>, _>>()?;
         for (id, space) in logs {
-            let clean = !unclean.contains(&space);
-            if let Some(log) = self.logs.get_mut(&id).filter(|_| clean) {
-                log.judged_len = log.indexed_len;
+            let Some(log) = self.logs.get(&id).filter(|_| !unclean.contains(&space)) else {
+                continue;
+            };
+            let judged_len = self.judged_to(connection, log)?;
+            if let Some(log) = self.logs.get_mut(&id)
+                && log.judged_len < judged_len
+            {
+                log.judged_len = judged_len;
                 self.touched.insert(id);
                 self.unreceipted.insert(id);
             }
@@ -467,10 +478,16 @@ impl Journal {
         }
         let segment = self
             .segments
-            .containing(connection, (known.key, log), from)?;
-        let mut parts = Vec::new();
-        for seq in segment.parts() {
-            parts.push(part(connection, entry_key(known.key, seq)?)?);
+            .containing(connection, known.place(log), from)?;
+        let parts = self.parts_of(connection, (known.key, log), &segment)?;
+        for (seq, payload) in segment.parts().zip(&parts) {
+            let header = segment.get(seq).map(|entry| &entry.header);
+            let fits = |payload: &Vec<u8>| header.is_some_and(|header| header.fits(payload));
+            if payload.as_ref().is_some_and(|payload| !fits(payload)) {
+                self.suspect([*log]);
+                let message = "a part is not what was stored";
+                return Err(Error::new(Code::StoreCorrupt, message));
+            }
         }
         let upto = if self.is_own(&known.author) {
             fitting(&segment, from, fits)
@@ -535,42 +552,63 @@ impl Journal {
     /// The store cannot be read.
     pub fn run_at(&mut self, connection: &Connection, log: &LogId, seq: u64) -> Result<Run> {
         let missing = || Error::new(Code::StoreCorrupt, "a log that is named is not stored");
-        let key = self
-            .logs
-            .get(log)
-            .map(|known| known.key)
-            .ok_or_else(missing)?;
-        let segment = self.segments.containing(connection, (key, log), seq)?;
-        let mut parts = Vec::new();
-        for seq in segment.parts() {
-            parts.push(part(connection, entry_key(key, seq)?)?);
-        }
+        let place = self.logs.get(log).map(|known| known.place(log));
+        let place = place.ok_or_else(missing)?;
+        let segment = self.segments.containing(connection, place, seq)?;
+        let parts = self.parts_of(connection, (place.key, log), &segment)?;
         cut_run(log, &segment, parts, segment.start.len)
+    }
+
+    /// The payloads of a segment's parts, as they are stored.
+    pub(super) fn parts_of(
+        &mut self,
+        connection: &Connection,
+        (key, log): (i64, &LogId),
+        segment: &Segment,
+    ) -> Result<Vec<Option<Vec<u8>>>> {
+        let parts = segment.parts();
+        let parts: Result<_> = parts
+            .map(|seq| part(connection, entry_key(key, seq)?))
+            .collect();
+        if parts.is_err() {
+            self.suspect([*log]);
+        }
+        parts
     }
 
     // ---- projections ----
 
-    /// Empties touches, exceptions and every projection, and indexes and judges all logs anew. The
-    /// caller then merges the records, all of which are stale.
+    /// How far each log was indexed.
+    pub(crate) fn indexed(&self) -> BTreeMap<LogId, u64> {
+        let logs = self.logs.iter();
+        logs.map(|(id, log)| (*id, log.indexed_len)).collect()
+    }
+
+    /// Every projection was made anew, from logs as far as `indexed` and by so many orders; what has come since is
+    /// indexed, judged and merged behind it.
     ///
     /// # Errors
     /// The store cannot be written; the transaction must be rolled back.
-    pub fn reproject(&mut self, connection: &Connection) -> Result<()> {
-        connection.execute_batch(
-            "DELETE FROM exceptions; DELETE FROM held; DELETE FROM touches; DELETE FROM stale;
-             DELETE FROM mentions; DELETE FROM requests; DELETE FROM answers; DELETE FROM arrivals;
-             DELETE FROM erasures; DELETE FROM aside; DELETE FROM rewrites; DELETE FROM rewritten;
-             UPDATE records SET version = version + 1, founded = 0, kind = NULL, number = NULL,
-                 title = NULL, status = NULL, facts = NULL, conflicts = 0, waiting = 0, state = NULL,
-                 held = NULL, lost = 0, again = NULL;",
-        )?;
-        for log in self.logs.values_mut() {
-            log.indexed_len = 0;
+    pub(crate) fn reprojected(
+        &mut self,
+        connection: &Connection,
+        indexed: &BTreeMap<LogId, u64>,
+        cited: u32,
+    ) -> Result<()> {
+        for (id, log) in &mut self.logs {
+            let to = indexed.get(id).copied().unwrap_or_default();
+            log.indexed_len = to.min(log.end.len);
+            log.judged_len = log.judged_len.min(log.indexed_len);
+            self.touched.insert(*id);
         }
-        self.fold_authority(connection)?;
+        if cited != self.authority.cited().0 {
+            let all = "INSERT OR IGNORE INTO stale (record) SELECT id FROM records";
+            connection.execute(all, [])?;
+        }
+        self.unread = connection.query_row("SELECT count(*) FROM unread", [], |row| row.get(0))?;
         self.judge_all(connection)?;
         self.index_aside(connection)?;
-        while self.index(connection, 65_536)? {}
+        self.moved.records = true;
         Ok(())
     }
 }

@@ -98,6 +98,7 @@ impl Journal {
                 // rule:missing-filled
                 insert_part(connection, entry_key, payload)?;
                 mark_stale(connection, key, &(entry.header.seq..entry.header.seq + 1))?;
+                self.part_is_back(connection, &id, entry.header.seq)?;
                 filled = true;
             }
         }

@@ -128,7 +128,7 @@ impl Journal {
     pub fn receipts(&self, connection: &Connection, space: &SpaceId) -> Result<Vec<Receipt>> {
         let mut receipts = Vec::new();
         for (_, log) in self.logs_of(space) {
-            receipts.extend(read_receipt(connection, log.key)?);
+            receipts.extend(held_receipt(connection, log)?);
         }
         Ok(receipts)
     }
@@ -138,8 +138,8 @@ impl Journal {
     /// # Errors
     /// The store cannot be read.
     pub fn receipt(&self, connection: &Connection, log: &LogId) -> Result<Option<Receipt>> {
-        let key = self.logs.get(log).map(|known| known.key);
-        key.map_or(Ok(None), |key| read_receipt(connection, key))
+        let log = self.logs.get(log);
+        log.map_or(Ok(None), |log| held_receipt(connection, log))
     }
 
     /// Whether receipts of a space are to be waited for: some log, other than the hub's own, is not covered by its newest
@@ -213,7 +213,7 @@ impl Journal {
         {
             own.entries += log.end.len;
             if let Some(receipt) = read_receipt(connection, log.key)? {
-                own.receipted += receipt.stored.len;
+                own.receipted += receipt.stored.len.min(log.end.len);
                 let held = receipt
                     .exceptions
                     .iter()
@@ -249,8 +249,26 @@ fn excepted(connection: &Connection, log: i64, stored: u64) -> Result<Vec<Except
     Ok(exceptions)
 }
 
-/// The newest receipt of a log.
+/// The newest receipt of a log, unless it speaks of entries that are not here any more: a hub that lost some does not say
+/// that it has them.
+fn held_receipt(connection: &Connection, log: &Log) -> Result<Option<Receipt>> {
+    let receipt = read_receipt(connection, log.key)?;
+    Ok(receipt.filter(|receipt| receipt.stored.len <= log.end.len))
+}
+
+/// The newest receipt of a log. One that is damaged is none: the hub signs another, and gives it to whoever asks.
 pub(crate) fn read_receipt(connection: &Connection, log: i64) -> Result<Option<Receipt>> {
+    match stored_receipt(connection, log) {
+        Err(error) if !error.is_of_a_page() && error.code() == Code::StoreCorrupt => {
+            tracing::error!(error = %error.chain(), "a receipt is left out");
+            Ok(None)
+        }
+        receipt => receipt,
+    }
+}
+
+/// The newest receipt of a log as it is stored.
+pub(super) fn stored_receipt(connection: &Connection, log: i64) -> Result<Option<Receipt>> {
     let mut statement = connection.prepare_cached("SELECT receipt FROM receipts WHERE log = ?1")?;
     let bytes: Option<Vec<u8>> = statement.query_row([log], |row| row.get(0)).optional()?;
     let receipt = bytes.map(|bytes| Receipt::decode(&bytes)).transpose();

@@ -27,7 +27,7 @@ use crate::error::{Code, Error, Result};
 use crate::store;
 
 /// Key of the `meta` table: since it came back this hub has heard a device that holds what it holds.
-const HEARD: &str = "heard_since_it_came_back";
+pub(super) const HEARD: &str = "heard_since_it_came_back";
 /// Begins the keys of the `meta` table that say for a log that was closed what the first grant after it was numbered.
 const GRANTS_SINCE: &str = "grants_since:";
 /// Begins the keys of the `meta` table that say for a device which of its grants was the last that was given again.
@@ -57,7 +57,12 @@ impl Journal {
             return false;
         };
         match self.authority.succession() {
-            None => !self.logs.values().any(|log| log.author.device == key),
+            // A new one, and none that has lost its orders.
+            None => {
+                self.damaged.is_empty()
+                    && self.lacking.is_empty()
+                    && !self.logs.values().any(|log| log.author.device == key)
+            }
             Some(succession) => {
                 let newest = self.logs.get(&succession.newest);
                 self.authority.unsettled().is_none()

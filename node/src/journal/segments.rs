@@ -4,11 +4,11 @@
 //! touches. Records written in rounds lie in a handful of segments at a time, so a small cache makes a
 //! merge of ten thousand records read each segment once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use lianxin_protocol::batch::{self, Parts};
-use lianxin_protocol::log::{Checkpoint, Entry, EntryKind, LogId, Position, RecordId};
+use lianxin_protocol::log::{Author, Checkpoint, Entry, EntryKind, LogId, Position, RecordId};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::error::{Code, Error, Result};
@@ -37,6 +37,17 @@ pub(crate) fn split_key(key: i64) -> (i64, u64) {
         key >> SEQ_BITS,
         u64::try_from(key & ((1 << SEQ_BITS) - 1)).unwrap_or_default(),
     )
+}
+
+/// A log whose segments are read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place<'a> {
+    /// Its number in this store.
+    pub(crate) key: i64,
+    /// Its id.
+    pub(crate) log: &'a LogId,
+    /// Who signs it.
+    pub(crate) author: Author,
 }
 
 /// Consecutive entries, without the payloads of parts.
@@ -74,23 +85,35 @@ impl Segment {
 pub(crate) struct Segments {
     cache: BTreeMap<i64, (u64, Arc<Segment>)>,
     tick: u64,
+    /// Logs of which something that was read is not what was stored.
+    pub(crate) suspects: BTreeSet<LogId>,
 }
 
 impl Segments {
     /// The segment that holds an entry.
     ///
     /// # Errors
-    /// The store cannot be read, or does not hold the entry although the log's row says so.
+    /// The store cannot be read, or does not hold the entry although the log's row says so: the log is a suspect then.
     pub(crate) fn containing(
         &mut self,
         connection: &Connection,
-        log: (i64, &LogId),
+        log: Place<'_>,
         seq: u64,
     ) -> Result<Arc<Segment>> {
-        let key = entry_key(log.0, seq)?;
+        let found = self.find(connection, log, seq);
+        if let Err(error) = &found
+            && error.code() == Code::StoreCorrupt
+        {
+            self.suspects.insert(*log.log);
+        }
+        found
+    }
+
+    fn find(&mut self, connection: &Connection, log: Place<'_>, seq: u64) -> Result<Arc<Segment>> {
+        let key = entry_key(log.key, seq)?;
         self.tick += 1;
         if let Some((first, (used, segment))) = self.cache.range_mut(..=key).next_back()
-            && split_key(*first).0 == log.0
+            && split_key(*first).0 == log.key
             && segment.get(seq).is_some()
             && segment.checkpoint.len > seq
         {
@@ -110,13 +133,19 @@ impl Segments {
         let missing = || Error::new(Code::StoreCorrupt, "an entry that is counted is not stored");
         let (first, head, main) = row.optional()?.ok_or_else(missing)?;
         let (of, len) = split_key(first);
-        if of != log.0 {
+        if of != log.key {
             return Err(missing());
         }
         let start = Position { len, head };
-        let run = batch::unpack(log.1, start, &main, Parts::LeftOut).map_err(|error| {
+        let run = batch::unpack(log.log, start, &main, Parts::LeftOut).map_err(|error| {
             Error::because(Code::StoreCorrupt, "a stored segment cannot be read", error)
         })?;
+        // Packed bytes that were changed may still unpack: the signature vouches for headers and what these name.
+        let Author { space, device } = log.author;
+        if !run.checkpoint.verifies(&space, log.log, &device) {
+            let message = "a stored segment is not what was signed";
+            return Err(Error::new(Code::StoreCorrupt, message));
+        }
         let segment = Segment {
             start,
             entries: run.entries,

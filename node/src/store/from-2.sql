@@ -1,5 +1,5 @@
 -- From version 2 to 3: what does not count stays in sight, filled as every record is merged anew and as logs that forked
--- are settled at the next start.
+-- are settled at the next start; and damage stays where it is.
 
 ALTER TABLE records ADD COLUMN held INTEGER;
 ALTER TABLE records ADD COLUMN lost INTEGER NOT NULL DEFAULT 0;
@@ -36,4 +36,28 @@ CREATE TABLE rewritten (
     record INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX rewritten_record ON rewritten (record);
+
+-- Logs that were cut because something in them could not be read, each with the length that it had, until it is as long
+-- again; unreadable are those of which the database cannot read a page, which stay where they are.
+CREATE TABLE damaged_logs (
+    log        BLOB PRIMARY KEY NOT NULL,
+    len        INTEGER NOT NULL,
+    unreadable INTEGER NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;
+
+-- What was taken out of them, as it lay there: segments from seq on, and single parts.
+CREATE TABLE damaged_rows (
+    log   BLOB NOT NULL,
+    seq   INTEGER NOT NULL,
+    part  INTEGER NOT NULL,
+    start BLOB NOT NULL,
+    bytes BLOB NOT NULL,
+    PRIMARY KEY (log, seq, part)
+) STRICT;
+
+-- Records that could not be read when they were to be merged.
+CREATE TABLE unread (
+    record INTEGER PRIMARY KEY
+) STRICT;
+
 INSERT OR IGNORE INTO stale (record) SELECT id FROM records;

@@ -146,6 +146,24 @@ CREATE TABLE receipts (
     receipt    BLOB NOT NULL
 ) STRICT;
 
+-- Logs that were cut because something in them could not be read, each with the length that it had, until it is as long
+-- again; unreadable are those of which the database cannot read a page, which stay where they are.
+CREATE TABLE damaged_logs (
+    log        BLOB PRIMARY KEY NOT NULL,
+    len        INTEGER NOT NULL,
+    unreadable INTEGER NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;
+
+-- What was taken out of them, as it lay there: segments from seq on, and single parts.
+CREATE TABLE damaged_rows (
+    log   BLOB NOT NULL,
+    seq   INTEGER NOT NULL,
+    part  INTEGER NOT NULL,
+    start BLOB NOT NULL,
+    bytes BLOB NOT NULL,
+    PRIMARY KEY (log, seq, part)
+) STRICT;
+
 ------------------------------------------------------------------------------------------------------
 
 -- When what of which log arrived at the hub, as entries of kind `arrival` say. log is its id, since an arrival may come
@@ -264,6 +282,11 @@ CREATE INDEX mentions_target ON mentions (target, field);
 
 -- Records whose row is older than their entries: the merge queue, which survives a crash.
 CREATE TABLE stale (
+    record INTEGER PRIMARY KEY
+) STRICT;
+
+-- Records that could not be read when they were to be merged.
+CREATE TABLE unread (
     record INTEGER PRIMARY KEY
 ) STRICT;
 

@@ -16,7 +16,7 @@ use lianxin_protocol::session::{Event, Load, Session, Share, Taken};
 use lianxin_protocol::space::{Space, SpaceId};
 use rusqlite::Connection;
 
-use crate::error::Result;
+use crate::error::{Code, Result};
 use crate::journal::{Ingested, Journal, Moved, Proven};
 use crate::requests;
 
@@ -219,13 +219,20 @@ impl Prepared {
     ///
     /// # Errors
     /// The store failed; the transaction must be rolled back, and nothing was acknowledged.
-    pub fn attend(self, journal: &mut Journal, connection: &Connection) -> Result<Vec<Answer>> {
+    pub fn attend(&self, journal: &mut Journal, connection: &Connection) -> Result<Vec<Answer>> {
         Ok(match self {
-            Self::Bad(code) => vec![Answer::Bad(code)],
-            Self::Run(run, packed) => take_run(journal, connection, *run, &packed)?,
+            Self::Bad(code) => vec![Answer::Bad(*code)],
+            Self::Run(run, packed) => take_run(journal, connection, run, packed)?,
             Self::Load(load) => {
                 let loaded =
-                    journal.load(connection, &load.log, (load.from, load.head), load.fits)?;
+                    match journal.load(connection, &load.log, (load.from, load.head), load.fits) {
+                        // The log is left alone for now; the others go on.
+                        Err(error) if error.code() == Code::StoreCorrupt => {
+                            tracing::error!(error = %error.chain(), "a log cannot be sent");
+                            None
+                        }
+                        loaded => loaded?,
+                    };
                 let mut receipts = Vec::new();
                 if let Some((batch, end)) = &loaded {
                     // One fsync for all that is about to be sent of this log, not one a batch.
@@ -241,17 +248,17 @@ impl Prepared {
                     receipts.extend(receipt.filter(ends_here));
                 }
                 let batch = loaded.map(|(batch, _)| batch);
-                vec![Answer::Loaded(load, batch), Answer::Receipts(receipts)]
+                vec![Answer::Loaded(*load, batch), Answer::Receipts(receipts)]
             }
             Self::Receipt(receipt) => {
-                let kept = journal.take_receipt(connection, &receipt)?;
+                let kept = journal.take_receipt(connection, receipt)?;
                 vec![Answer::Judged(Taken::if_kept(kept))]
             }
             Self::Receipts(space) => {
-                vec![Answer::Receipts(journal.receipts(connection, &space)?)]
+                vec![Answer::Receipts(journal.receipts(connection, space)?)]
             }
             Self::Fork(proof) => {
-                let proven = journal.take_fork(connection, &proof)?;
+                let proven = journal.take_fork(connection, proof)?;
                 let mut answers = vec![Answer::Judged(Taken::if_kept(proven == Proven::Kept))];
                 // rule:fork-asked-back
                 if let Proven::Elsewhere { from } = proven {
@@ -263,7 +270,7 @@ impl Prepared {
                 answers
             }
             Self::ForkWanted(log) => {
-                let proof = journal.fork_proof(connection, &log)?;
+                let proof = journal.fork_proof(connection, log)?;
                 proof
                     .into_iter()
                     .map(|proof| Answer::Fork(Box::new(proof)))
@@ -279,7 +286,7 @@ impl Prepared {
                 wants.collect()
             }
             Self::Ahead(log, peer) => {
-                journal.peer_is_ahead(connection, &log, &peer)?;
+                journal.peer_is_ahead(connection, log, peer)?;
                 Vec::new()
             }
         })
@@ -290,7 +297,7 @@ impl Prepared {
 fn take_run(
     journal: &mut Journal,
     connection: &Connection,
-    run: VerifiedRun,
+    run: &VerifiedRun,
     packed: &Packed,
 ) -> Result<Vec<Answer>> {
     let log = run.run().log;
@@ -303,6 +310,7 @@ fn take_run(
         | Ingested::Forked { proof: None, .. }
         | Ingested::Incomplete
         | Ingested::OverQuota
+        | Ingested::Unreadable
         | Ingested::NotHeld => Taken::Nothing,
     };
     let mut answers = vec![Answer::Committed(taken)];
@@ -332,6 +340,9 @@ fn take_run(
         }
         Ingested::OverQuota => {
             answers.push(Answer::Refuse(ErrorCode::QuotaExceeded, ErrorScope::Log));
+        }
+        Ingested::Unreadable => {
+            answers.push(Answer::Refuse(ErrorCode::Internal, ErrorScope::Log));
         }
         Ingested::NotHeld => {
             answers.push(Answer::Refuse(ErrorCode::NotAuthorised, ErrorScope::Space));
@@ -380,6 +391,9 @@ pub fn lacks_any(journal: &Journal, connection: &Connection) -> Result<bool> {
 pub fn moved(session: &mut Session, moved: &Moved, peer_is_hub: bool) {
     for (space, log, tip) in &moved.tips {
         session.tip_moved(space, *log, *tip);
+    }
+    for (log, from) in &moved.wanted {
+        session.want(log, *from);
     }
     for receipt in moved.receipts.iter().filter(|_| !peer_is_hub) {
         session.push_receipt(receipt.clone());

@@ -137,6 +137,9 @@ fn warned(lang: Lang, warning: Warning) -> Option<String> {
         Warning::AwaitsLetter => ("warning-awaits-letter", 0),
         Warning::Clock(minutes) if minutes > 0 => ("warning-clock-fast", minutes.unsigned_abs()),
         Warning::Clock(minutes) => ("warning-clock-slow", minutes.unsigned_abs()),
+        Warning::Damaged(count) => ("warning-damaged", count),
+        Warning::Unreadable(count) => ("warning-unreadable", count),
+        Warning::Unread(count) => ("warning-unread", count),
         Warning::Blocked => ("warning-blocked", 0),
         Warning::Device(..) => return None,
     };

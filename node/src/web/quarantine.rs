@@ -260,18 +260,19 @@ pub(super) async fn adopt(
     Form(typed): Form<Typed>,
 ) -> Answer {
     let line = (app.doors.line)();
-    let reason: String = typed.reason.trim().chars().take(REASON_CHARS).collect();
+    let reason = typed.reason.trim().to_owned();
     let lang = session.lang();
     let missed = app
         .write(move |journal, connection| {
-            if reason.is_empty() {
+            // The words stay on the page.
+            if reason.is_empty() || reason.chars().count() > REASON_CHARS {
                 let who = (&session, &line);
                 return build(connection, journal, who, &id, Some(&reason)).map(Some);
             }
             let held = journal.held_back_as(connection, &id)?;
             let author = session.author();
             journal.adopt(connection, &held, author.now_ms)?;
-            let said = lang.say("quarantine-note", &[("text", reason.into())]);
+            let said = lang.say("quarantine-note", &[("text", reason.as_str().into())]);
             for written in records::written(connection, journal, &held)? {
                 let kind = Catalogue::standard().kind(&written.kind);
                 if kind.is_none_or(|kind| kind.transition(NOTE.0).is_none()) {

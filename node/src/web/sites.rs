@@ -216,7 +216,7 @@ pub(super) async fn add(
     let done = app
         .write(move |journal, connection| {
             office_only(journal)?;
-            command.execute(journal, connection)
+            command.clone().execute(journal, connection)
         })
         .await;
     match done {
@@ -276,7 +276,7 @@ pub(super) async fn invite(
     let (reply, name) = app
         .write(move |journal, connection| {
             office_only(journal)?;
-            let reply = command.execute(journal, connection)?;
+            let reply = command.clone().execute(journal, connection)?;
             let info = journal.authority().site_by_code(&site);
             let info = info.and_then(|site| journal.authority().sites().get(&site));
             Ok((reply, info.map(|site| site.name.clone())))
