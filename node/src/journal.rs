@@ -262,6 +262,8 @@ pub struct Journal {
     unread: u64,
     /// Logs of whose damage peers have not been told.
     untold: BTreeSet<LogId>,
+    /// It fills projections beside the store, and writes nothing there.
+    is_shadow: bool,
 }
 
 impl Journal {
@@ -294,6 +296,7 @@ impl Journal {
     pub(crate) fn shadow(connection: &Connection, directory: &Path) -> Result<Self> {
         let (mut journal, _) = Self::unread(connection, directory)?;
         journal.read_all(connection)?;
+        journal.is_shadow = true;
         for log in journal.logs.values_mut() {
             log.indexed_len = 0;
         }
@@ -336,6 +339,7 @@ impl Journal {
             unreadable: BTreeSet::new(),
             unread: 0,
             untold: BTreeSet::new(),
+            is_shadow: false,
         };
         Ok((journal, found))
     }
@@ -523,6 +527,11 @@ impl Journal {
             .execute([record])?;
         self.moved.stale = true;
         Ok(())
+    }
+
+    /// Whether this fills projections beside the store, so that nothing else is to be written.
+    pub(crate) const fn is_shadow(&self) -> bool {
+        self.is_shadow
     }
 
     /// Notes that something which pages show has changed.

@@ -798,7 +798,9 @@ impl Projection {
         if self.reason.is_none() {
             numbers::take_numbers(connection, journal, content.case_numbers())?;
         }
-        if let (Some(again), Some(Reason::Forked)) = (self.again, self.reason) {
+        if let (Some(again), Some(Reason::Forked), false) =
+            (self.again, self.reason, journal.is_shadow())
+        {
             rewrite::hand_on(connection, self.key, &again)?;
         }
         journal.records_changed();

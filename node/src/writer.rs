@@ -144,6 +144,7 @@ impl Writer {
     ) -> Result<(R, Moved)> {
         self.is_whole()?;
         self.connection.execute_batch("BEGIN IMMEDIATE")?;
+        self.journal.begins(now_ms);
         let done = work(&mut self.journal, &self.connection);
         let done = done.and_then(|answer| {
             let moved = self.journal.flush(&self.connection, now_ms)?;

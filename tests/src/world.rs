@@ -147,6 +147,14 @@ impl Node {
         }
     }
 
+    /// The writer, whose clock is that of the node when the world has this time.
+    fn writer_at(&mut self, now_ms: u64) -> Result<&mut Writer> {
+        let time = self.time(now_ms);
+        let writer = self.writer.as_mut().context("a node is off")?;
+        writer.journal.wall = Wall::Set(time);
+        Ok(writer)
+    }
+
     /// What this node takes for the time: its clock, if it was set.
     fn time(&self, otherwise: u64) -> u64 {
         match self.wall {
@@ -264,7 +272,7 @@ impl World {
             nodes: Vec::new(),
             links: Vec::new(),
             next_link: 0,
-            now_ms: 1_000,
+            now_ms: BEGINS_MS,
             rng: Rng::new(seed),
             overheard: Vec::new(),
             violations: Vec::new(),
@@ -292,7 +300,7 @@ impl World {
         self.unlink_all();
         self.rng = Rng::new(seed);
         self.played = Played::begin(seed, BEGINS_MS);
-        (self.now_ms, self.next_link) = (1_000, 0);
+        (self.now_ms, self.next_link) = (BEGINS_MS, 0);
         self.carried.clear();
         self.overheard.clear();
         self.violations.clear();
@@ -546,10 +554,8 @@ impl World {
     /// # Errors
     /// The node is off.
     pub fn writer(&mut self, node: usize) -> Result<&mut Writer> {
-        self.node_mut(node)?
-            .writer
-            .as_mut()
-            .context("a node is off")
+        let now = self.now_ms;
+        self.node_mut(node)?.writer_at(now)
     }
 
     /// Runs work in a transaction of a node and tells its sessions what moved.
@@ -562,9 +568,7 @@ impl World {
         work: impl FnOnce(&mut Journal, &rusqlite::Connection) -> lianxin_node::error::Result<R>,
     ) -> Result<R> {
         let now = self.time_of(node)?;
-        let writer = self.writer(node)?;
-        writer.journal.wall = Wall::Set(now);
-        let (answer, moved) = writer.transact(now, work)?;
+        let (answer, moved) = self.writer(node)?.transact(now, work)?;
         self.follow(node, &moved)?;
         Ok(answer)
     }
@@ -662,9 +666,7 @@ impl World {
 
     fn edit(&mut self, node: usize, command: Command, fine: &[Code]) -> Result<Option<String>> {
         let now = self.time_of(node)?;
-        let writer = self.writer(node)?;
-        writer.journal.wall = Wall::Set(now);
-        let done = writer.transact(now, |journal, connection| {
+        let done = self.writer(node)?.transact(now, |journal, connection| {
             command.execute(journal, connection)
         });
         match done {
@@ -1151,6 +1153,7 @@ impl World {
         let node = self.nodes.get_mut(number).context("no such node")?;
         let now = node.time(self.now_ms);
         let writer = node.writer.as_mut().context("a node is off")?;
+        writer.journal.wall = Wall::Set(now);
         if matches!(event, Event::PeerAhead { .. }) {
             self.told_behind.insert(number);
         }
@@ -1169,7 +1172,6 @@ impl World {
             }
             return Ok(());
         }
-        writer.journal.wall = Wall::Set(now);
         if std::mem::take(&mut node.lose_next) {
             let lost = writer.transact(now, |journal, connection| {
                 prepared.attend(journal, connection)?;
@@ -1567,6 +1569,7 @@ fn as_newer(frame: &[u8]) -> Vec<Vec<u8>> {
 
 /// What takes from a store what version 3 of its schema has more than version 2.
 pub const BACK_TO_SCHEMA_2: &str = "DROP TABLE aside; DROP TABLE rewrites; DROP TABLE rewritten;
+    DROP TABLE damaged_logs; DROP TABLE damaged_rows; DROP TABLE unread;
     DROP INDEX records_held; DROP INDEX records_lost;
     ALTER TABLE records DROP COLUMN held; ALTER TABLE records DROP COLUMN lost;
     ALTER TABLE records DROP COLUMN again; PRAGMA user_version = 2;";

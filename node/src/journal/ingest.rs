@@ -131,11 +131,12 @@ impl Journal {
             // Someone had more of this device's log than this store: it came back, and ends here.
             let now = self.logs.get(&id).map_or(0, |log| log.end.len);
             note_returned(connection, now.saturating_sub(stored.len))?;
+            let expected = self.closed.contains_key(&id);
             // rule:new-log-behind
             self.close(id, GenesisReason::Restore)?;
             self.tails.remove(&id);
             self.open_tail(connection, &id)?;
-            if run_author == self.identity.key() && self.identity.authority.is_none() {
+            if !expected && run_author == self.identity.key() && self.identity.authority.is_none() {
                 self.found_anew(connection)?;
             }
         }

@@ -23,6 +23,8 @@ pub(super) struct Skew {
     own: i64,
     /// Devices that write from the future, and from how far in milliseconds.
     ahead: BTreeMap<DeviceKey, u64>,
+    /// Time of the transaction under way, in Unix milliseconds.
+    now_ms: u64,
 }
 
 impl Skew {
@@ -41,10 +43,15 @@ impl Journal {
         (own.unsigned_abs() > SKEW_MS).then_some(own)
     }
 
+    /// A transaction begins.
+    pub(crate) fn begins(&mut self, now_ms: u64) {
+        self.skew.now_ms = now_ms;
+    }
+
     /// A receipt has been kept, and it covers more of a log than the one before.
     pub(super) fn measure_own_clock(&mut self, receipt: &Receipt) {
         if self.in_flight(&receipt.log) >= receipt.stored.len {
-            let now = i64::try_from(self.wall.now_ms()).unwrap_or(i64::MAX);
+            let now = i64::try_from(self.skew.now_ms).unwrap_or(i64::MAX);
             let signed = i64::try_from(receipt.received_at_ms).unwrap_or(i64::MAX);
             self.skew.own = now.saturating_sub(signed);
         }
@@ -59,7 +66,7 @@ impl Journal {
         else {
             return;
         };
-        let ahead = (last.header.hlc >> 16).saturating_sub(self.wall.now_ms());
+        let ahead = (last.header.hlc >> 16).saturating_sub(self.skew.now_ms);
         if ahead > SKEW_MS {
             self.skew.ahead.insert(device, ahead);
         } else {
