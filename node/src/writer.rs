@@ -297,7 +297,9 @@ impl Writer {
         }
         self.merge(&mut merged, &mut all, progress)?;
         let mut seen = BTreeSet::new();
-        while let Some(due) = rewrite::due(&self.connection, &mut self.journal, &mut seen)? {
+        loop {
+            let due = self.read(|journal, connection| rewrite::due(connection, journal, &mut seen));
+            let Some(due) = due? else { break };
             for key in due {
                 let now = self.journal.wall.now_ms();
                 let done = self.transact(now, |journal, connection| {
@@ -311,7 +313,7 @@ impl Writer {
             // What was written again is shown otherwise.
             self.merge(&mut merged, &mut all, progress)?;
         }
-        for key in requests::due(&self.connection, &self.journal)? {
+        for key in self.read(|journal, connection| requests::due(connection, journal))? {
             let now = self.journal.wall.now_ms();
             let done = self.transact(now, |journal, connection| {
                 requests::carry_out(connection, journal, key, now)
@@ -321,6 +323,8 @@ impl Writer {
                 Err(error) => requests::failed(error)?,
             }
         }
+        // Reading may have come upon damage, which is cut out then.
+        self.merge(&mut merged, &mut all, progress)?;
         Ok((merged, all))
     }
 
