@@ -726,6 +726,8 @@ pub struct Projection {
     lost: u64,
     rewritten: BTreeSet<i64>,
     rewrites: Rewrites,
+    /// Its founding change, if it counts.
+    founder: Option<Carried>,
 }
 
 impl Projection {
@@ -746,7 +748,32 @@ impl Projection {
             lost: gathered.lost,
             rewritten: gathered.rewritten.clone(),
             rewrites: Rewrites::of(gathered),
+            founder: gathered
+                .document
+                .founder()
+                .and_then(|founder| gathered.device_of(&founder).cloned()),
         }
+    }
+
+    /// When the record came to the hub, as lists are ordered by: nobody's clock but the hub's decides what is newest. What
+    /// has not come there comes first.
+    fn arrived(&self, connection: &Connection, journal: &Journal) -> Result<i64> {
+        let Some(founder) = &self.founder else {
+            return Ok(i64::MAX);
+        };
+        if journal.authority().role(&founder.device) == Some(Role::Hub) {
+            return Ok(i64::try_from(founder.hlc >> 16).unwrap_or(i64::MAX));
+        }
+        let mut statement = connection.prepare_cached(
+            "SELECT hub, at_ms FROM arrivals WHERE log = ?1 AND len > ?2 ORDER BY len LIMIT 64",
+        )?;
+        let mut said = statement.query(params![founder.log.0, split_key(founder.key).1])?;
+        while let Some(row) = said.next()? {
+            if journal.is_said_by_hub(row.get(0)?) {
+                return Ok(row.get(1)?);
+            }
+        }
+        Ok(i64::MAX)
     }
 
     /// Writes the row if the record's version is still the one it was made from. Says whether it was.
@@ -758,7 +785,7 @@ impl Projection {
         let mut statement = connection.prepare_cached(
             "UPDATE records SET kind = ?3, number = ?4, title = ?5, status = ?6, facts = ?7,
                                 conflicts = ?8, waiting = ?9, state = ?10, held = ?11,
-                                lost = ?12, again = ?13
+                                lost = ?12, again = ?13, arrived = ?15
              WHERE id = ?1 AND version = ?2 AND record = ?14",
         )?;
         // Nobody is asked to settle a conflict in what does not count.
@@ -782,6 +809,7 @@ impl Projection {
             self.lost,
             self.again.map(|again| again.0),
             self.id.0,
+            self.arrived(connection, journal)?,
         ])?;
         if written == 0 {
             return Ok(false);

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use lianxin_tests::World;
-use lianxin_tests::world::HUB;
+use lianxin_tests::world::{HUB, text};
 
 const A: usize = 1;
 const WRONG: &str = "LX-2022";
@@ -46,5 +46,42 @@ fn a_clock_that_is_fast_or_slow_is_said_on_both_sides_until_it_is_set() -> Resul
         !said(&mut world, A)? && !said(&mut world, HUB)?,
         "a minute is nothing"
     );
+    Ok(())
+}
+
+/// Lists begin with what came to the hub last, on every device alike, whatever the clocks of those who wrote it said.
+#[test]
+fn lists_are_in_the_order_of_arrival() -> Result<()> {
+    const B: usize = 2;
+    let mut world = World::with_stations(1, 2)?;
+    let right = 1_795_824_000_000;
+    for node in [HUB, B] {
+        world.set_clock(node, right)?;
+    }
+    world.set_clock(A, right + YEAR_MS)?;
+    let (fast, ..) = world.add(A, "钟快一年")?;
+    world.heal()?;
+    for node in [HUB, B] {
+        world.set_clock(node, right + 60_000)?;
+    }
+    let (last, ..) = world.add(B, "后到")?;
+    world.heal()?;
+    for node in [HUB, A, B] {
+        let listed = world.records(node)?;
+        let ids: Vec<_> = listed.iter().map(|row| text(row, "id")).collect();
+        ensure!(ids == [last.clone(), fast.clone()], "at {node}: {ids:?}");
+    }
+    // What has not come to the hub comes before all that has.
+    world.unlink_all();
+    world.set_clock(A, right - YEAR_MS)?;
+    let (waiting, ..) = world.add(A, "在路上")?;
+    ensure!(text(&world.records(A)?[0], "id") == waiting);
+    world.heal()?;
+    // The same lists come of the logs alone.
+    for node in [HUB, A] {
+        let before = world.records(node)?;
+        world.call(node, lianxin_node::command::Command::Reproject)?;
+        ensure!(world.records(node)? == before, "at {node}");
+    }
     Ok(())
 }

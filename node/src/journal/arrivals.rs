@@ -11,9 +11,9 @@ use lianxin_protocol::authority::Role;
 use lianxin_protocol::limits;
 use lianxin_protocol::log::{Author, Entry, EntryKind, LogId, NewEntry, Position};
 use lianxin_protocol::space::{Space, SpaceId};
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::segments::split_key;
+use super::segments::{entry_key, split_key};
 use super::{Journal, exceptions};
 use crate::error::Result;
 
@@ -90,7 +90,38 @@ impl Journal {
                 arrival.position.head,
                 arrival.received_at_ms,
             ])?;
+            if self.is_said_by_hub(hub) {
+                self.order_by_arrival(connection, &arrival)?;
+            }
         }
+        Ok(())
+    }
+
+    /// Whether the log of this number is one of a device that has the role hub.
+    pub(crate) fn is_said_by_hub(&self, hub: i64) -> bool {
+        let author = self.log_id(hub).map(|(_, log)| log.author.device);
+        author.is_some_and(|device| self.authority.role(&device) == Some(Role::Hub))
+    }
+
+    /// Lists show records in the order in which they arrived: those that came with this arrival, as far as they are indexed.
+    fn order_by_arrival(&self, connection: &Connection, arrival: &Arrival) -> Result<()> {
+        let Some(log) = self.logs.get(&arrival.log) else {
+            return Ok(());
+        };
+        let mut before = connection.prepare_cached(
+            "SELECT len FROM arrivals WHERE log = ?1 AND len < ?2 ORDER BY len DESC LIMIT 1",
+        )?;
+        let before = before.query_row(params![arrival.log.0, arrival.position.len], |row| {
+            row.get(0)
+        });
+        let from: u64 = before.optional()?.unwrap_or_default();
+        let to = arrival.position.len.min(log.end.len);
+        let keys = (entry_key(log.key, from.min(to))?, entry_key(log.key, to)?);
+        let mut statement = connection.prepare_cached(
+            "UPDATE records SET arrived = ?3 WHERE arrived > ?3 AND id IN
+                 (SELECT record FROM touches WHERE entry >= ?1 AND entry < ?2)",
+        )?;
+        statement.execute(params![keys.0, keys.1, arrival.received_at_ms])?;
         Ok(())
     }
 

@@ -344,7 +344,8 @@ pub fn rows(connection: &Connection, keys: &[i64]) -> Result<Vec<Listed>> {
     collect(connection, found.into_iter().map(Ok))
 }
 
-/// Records, those first that came here last, by this store's own count: whoever wrote one may have had a wrong clock.
+/// Records, those first that came to the hub last, and before them those that have not come there: whoever wrote one may
+/// have had a wrong clock.
 ///
 /// # Errors
 /// The store cannot be read.
@@ -370,7 +371,8 @@ pub fn list(connection: &Connection, filter: &Filter) -> Result<Vec<Listed>> {
     let sql = format!(
         "SELECT {LISTED} FROM records
          WHERE kind IS NOT NULL AND kind <> ''
-           AND (?1 IS NULL OR records.id < (SELECT last.id FROM records AS last WHERE last.record = ?1))
+           AND (?1 IS NULL OR (arrived, record) <
+                (SELECT last.arrived, last.record FROM records AS last WHERE last.record = ?1))
            AND (?2 IS NULL OR kind = ?2)
            AND (?3 IS NULL OR status = ?3)
            AND (?5 IS NULL OR (conflicts > 0) = ?5)
@@ -378,7 +380,7 @@ pub fn list(connection: &Connection, filter: &Filter) -> Result<Vec<Listed>> {
            AND (?4 IS NULL OR held IS NOT NULL OR instr(number, ?4) OR EXISTS (
                 SELECT 1 FROM touches CROSS JOIN parts ON parts.entry = touches.entry
                 WHERE touches.record = records.id AND instr(parts.payload, CAST(?4 AS BLOB))))
-         ORDER BY records.id DESC"
+         ORDER BY arrived DESC, record DESC"
     );
     let mut statement = connection.prepare_cached(&sql)?;
     let after = filter.after.map(|record| record.0);

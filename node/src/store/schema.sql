@@ -177,6 +177,7 @@ CREATE TABLE arrivals (
     at_ms INTEGER NOT NULL,
     PRIMARY KEY (log, hub, len, place)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX arrivals_len ON arrivals (log, len);
 
 -- Parts that an order of the hub says must go. log is its id, since an order may come before its targets; by the entry
 -- of the order.
@@ -233,8 +234,10 @@ CREATE TABLE records (
     state     BLOB,
     held      INTEGER,
     lost      INTEGER NOT NULL DEFAULT 0,
-    again     BLOB
+    again     BLOB,
+    arrived   INTEGER NOT NULL DEFAULT 9223372036854775807
 ) STRICT;
+CREATE INDEX records_arrived ON records (arrived, record);
 CREATE INDEX records_held ON records (held) WHERE held IS NOT NULL;
 CREATE INDEX records_lost ON records (lost) WHERE lost > 0;
 CREATE INDEX records_number ON records (number) WHERE number IS NOT NULL;

@@ -141,7 +141,7 @@ pub(super) async fn states(
                         ..Filter::default()
                     };
                     let rows = records::list(connection, &filter)?;
-                    rows.iter().take_while(|row| row.id > newest).count()
+                    rows.iter().take_while(|row| row.id != newest).count()
                 }
             };
             let newer_said = lang.say("list-newer", &[("count", newer.into())]);
