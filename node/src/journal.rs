@@ -234,6 +234,10 @@ pub struct Journal {
     hlc: u64,
     /// What commands on this store take for the time.
     pub wall: Wall,
+    /// Numbers that more than one record has.
+    twice: u64,
+    /// The last transaction that wrote something found no room.
+    pub(crate) disk_is_full: bool,
     touched: BTreeSet<LogId>,
     unreceipted: BTreeSet<LogId>,
     /// Logs of which this transaction stores something that came from elsewhere.
@@ -323,6 +327,8 @@ impl Journal {
             segments: Segments::default(),
             hlc: 0,
             wall: Wall::System,
+            twice: 0,
+            disk_is_full: false,
             touched: BTreeSet::new(),
             unreceipted: BTreeSet::new(),
             arrived: BTreeSet::new(),
@@ -406,6 +412,7 @@ impl Journal {
         self.arrived.clear();
         self.begun.clear();
         self.anew = letters::Anew::read(connection)?;
+        self.count_twice(connection)?;
         self.segments.clear();
         self.moved = Moved::default();
         self.quota.roll_back();
@@ -532,6 +539,24 @@ impl Journal {
     /// Whether this fills projections beside the store, so that nothing else is to be written.
     pub(crate) const fn is_shadow(&self) -> bool {
         self.is_shadow
+    }
+
+    /// Numbers that more than one record has, of those that count.
+    #[must_use]
+    pub const fn numbers_twice(&self) -> u64 {
+        self.twice
+    }
+
+    /// Counts them anew.
+    pub(crate) fn count_twice(&mut self, connection: &Connection) -> Result<()> {
+        self.twice = connection.query_row("SELECT count(*) FROM twice", [], |row| row.get(0))?;
+        Ok(())
+    }
+
+    /// Whether nothing can be kept at present for want of room.
+    #[must_use]
+    pub const fn disk_is_full(&self) -> bool {
+        self.disk_is_full
     }
 
     /// Notes that something which pages show has changed.

@@ -819,6 +819,9 @@ impl Projection {
             .execute([self.key])?;
         journal.was_read(connection, self.key)?;
         self.write_mentions(connection)?;
+        if let Some(number) = &content.number {
+            numbers::note_twice(connection, journal, number)?;
+        }
         journal.hold(connection, self.key, &self.held)?;
         self.write_rewritten(connection)?;
         self.rewrites

@@ -13,6 +13,8 @@ use crate::journal::{Journal, Unusual};
 pub enum Warning {
     /// This hub was restored or copied, and gives no orders until its recovery card is shown.
     AwaitsCard,
+    /// The disk is full: nothing can be kept.
+    DiskFull,
     /// Two hubs give orders for this network.
     TwoHubs,
     /// Orders of a hub's successor are known, and not those that they go on from.
@@ -21,6 +23,8 @@ pub enum Warning {
     Lacks(u64),
     /// Numbers of this device may have been given twice, until the hub gives it another code.
     AwaitsLetter,
+    /// So many numbers are on more than one record.
+    NumbersTwice(u64),
     /// This device's clock is so many minutes ahead of the hub's, or behind it below 0.
     Clock(i64),
     /// So many entries could not be read and have not come back.
@@ -41,6 +45,9 @@ impl Warning {
     pub fn all(journal: &Journal) -> Vec<Self> {
         let authority = journal.authority();
         let mut all = Vec::new();
+        if journal.disk_is_full() {
+            all.push(Self::DiskFull);
+        }
         if journal.awaits_card() {
             all.push(Self::AwaitsCard);
         }
@@ -63,6 +70,8 @@ impl Warning {
         if journal.awaits_letter() {
             all.push(Self::AwaitsLetter);
         }
+        let twice = Some(journal.numbers_twice()).filter(|count| *count > 0);
+        all.extend(twice.map(Self::NumbersTwice));
         all.extend(journal.clock_is_off().map(|ms| Self::Clock(ms / 60_000)));
         let me = authority.members().get(&journal.identity().key());
         if me.is_some_and(|me| matches!(me.membership, Membership::Blocked { .. })) {
@@ -82,10 +91,12 @@ impl Warning {
     pub const fn code(self) -> Code {
         match self {
             Self::AwaitsCard => Code::NotResumed,
+            Self::DiskFull => Code::DiskFull,
             Self::TwoHubs => Code::TwoHubs,
             Self::OrdersMissing => Code::OrdersMissing,
             Self::Lacks(_) => Code::StoreBehind,
             Self::AwaitsLetter => Code::AwaitsLetter,
+            Self::NumbersTwice(_) => Code::SameNumber,
             Self::Clock(_) | Self::Device(_, Unusual::ClockAhead) => Code::Clock,
             Self::Damaged(_) => Code::EntriesDamaged,
             Self::Unreadable(_) => Code::LogsUnreadable,
@@ -104,6 +115,9 @@ impl Warning {
             Self::AwaitsCard => {
                 "this hub was restored or copied: it gives no orders until it is resumed".to_owned()
             }
+            Self::DiskFull => {
+                "the disk is full: nothing is recorded or received until there is room".to_owned()
+            }
             Self::TwoHubs => {
                 "two hubs give orders for this network: none of them is followed any further"
                     .to_owned()
@@ -118,6 +132,9 @@ impl Warning {
             Self::AwaitsLetter => {
                 "this store was put back or copied: numbers may be given twice until the hub gives another code"
                     .to_owned()
+            }
+            Self::NumbersTwice(count) => {
+                format!("{count} numbers are on more than one record: a query finds both")
             }
             Self::Clock(minutes) => {
                 let way = if minutes > 0 { "ahead of" } else { "behind" };

@@ -145,12 +145,19 @@ impl Writer {
         self.is_whole()?;
         self.connection.execute_batch("BEGIN IMMEDIATE")?;
         self.journal.begins(now_ms);
+        let written = self.connection.total_changes();
         let done = work(&mut self.journal, &self.connection);
         let done = done.and_then(|answer| {
             let moved = self.journal.flush(&self.connection, now_ms)?;
             self.connection.execute_batch("COMMIT")?;
             Ok((answer, moved))
         });
+        match &done {
+            // A commit of nothing needs no room.
+            Ok(_) if self.connection.total_changes() > written => self.journal.disk_is_full = false,
+            Err(error) if error.code() == Code::DiskFull => self.journal.disk_is_full = true,
+            _ => {}
+        }
         match done {
             Ok(_) => self.journal.committed(),
             Err(_) => {

@@ -559,6 +559,11 @@ fn a_number_that_a_station_copies_names_neither_record_and_both_can_be_opened() 
     let copies = copies.iter().filter(|it| text(it, "number") == number);
     let ids: Vec<_> = copies.map(|it| text(it, "id")).collect();
     ensure!(ids.len() == 2 && ids.contains(&id), "{ids:?}");
+    // It is said, and goes on to be when the rows are made anew.
+    for _ in 0..2 {
+        ensure!(world.warned(HUB)?.1.contains(&"LX-3013".to_owned()));
+        world.call(HUB, lianxin_node::command::Command::Reproject)?;
+    }
     let refused = world.show(HUB, &number);
     ensure!(
         refused.is_err_and(|error| code_of(&error) == Some(Code::SameNumber)),

@@ -609,6 +609,7 @@ impl Journal {
         self.unread = connection.query_row("SELECT count(*) FROM unread", [], |row| row.get(0))?;
         self.judge_all(connection)?;
         self.index_aside(connection)?;
+        self.count_twice(connection)?;
         self.moved.records = true;
         Ok(())
     }

@@ -315,3 +315,27 @@ mod tests {
         }
     }
 }
+
+/// Notes whether the number of a record that has just been written is that of another too, both of which count.
+///
+/// # Errors
+/// The store cannot be written; the transaction must be rolled back.
+pub(super) fn note_twice(
+    connection: &Connection,
+    journal: &mut Journal,
+    number: &str,
+) -> Result<()> {
+    let mut statement = connection.prepare_cached(
+        "SELECT count(*) FROM (SELECT 1 FROM records WHERE number = ?1 AND held IS NULL LIMIT 2)",
+    )?;
+    let several = statement.query_row([number], |row| row.get::<_, u32>(0))? > 1;
+    let sql = if several {
+        "INSERT OR IGNORE INTO twice (number) VALUES (?1)"
+    } else {
+        "DELETE FROM twice WHERE number = ?1"
+    };
+    if connection.prepare_cached(sql)?.execute([number])? > 0 {
+        journal.count_twice(connection)?;
+    }
+    Ok(())
+}

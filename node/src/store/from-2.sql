@@ -10,6 +10,11 @@ CREATE INDEX arrivals_len ON arrivals (log, len);
 CREATE INDEX records_held ON records (held) WHERE held IS NOT NULL;
 CREATE INDEX records_lost ON records (lost) WHERE lost > 0;
 
+-- Numbers that more than one record has that counts.
+CREATE TABLE twice (
+    number TEXT PRIMARY KEY
+) STRICT, WITHOUT ROWID;
+
 -- Which runs of branches that are not in place speak of a record: head names the run, beside its first entry that is
 -- not in place.
 CREATE TABLE aside (

@@ -244,6 +244,11 @@ CREATE INDEX records_number ON records (number) WHERE number IS NOT NULL;
 CREATE INDEX records_status ON records (kind, status, record);
 CREATE INDEX records_conflicts ON records (conflicts) WHERE conflicts > 0;
 
+-- Numbers that more than one record has that counts.
+CREATE TABLE twice (
+    number TEXT PRIMARY KEY
+) STRICT, WITHOUT ROWID;
+
 -- Which runs of branches that are not in place speak of a record: head names the run, beside its first entry that is
 -- not in place.
 CREATE TABLE aside (

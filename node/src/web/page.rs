@@ -131,10 +131,12 @@ fn to_login(parts: &Parts) -> Response {
 fn warned(lang: Lang, warning: Warning) -> Option<String> {
     let (id, count) = match warning {
         Warning::AwaitsCard => ("warning-awaits-card", 0),
+        Warning::DiskFull => ("warning-disk-full", 0),
         Warning::TwoHubs => ("warning-two-hubs", 0),
         Warning::OrdersMissing => ("warning-orders-missing", 0),
         Warning::Lacks(count) => ("warning-lacks", count),
         Warning::AwaitsLetter => ("warning-awaits-letter", 0),
+        Warning::NumbersTwice(count) => ("warning-numbers-twice", count),
         Warning::Clock(minutes) if minutes > 0 => ("warning-clock-fast", minutes.unsigned_abs()),
         Warning::Clock(minutes) => ("warning-clock-slow", minutes.unsigned_abs()),
         Warning::Damaged(count) => ("warning-damaged", count),
