@@ -181,7 +181,7 @@ impl Net {
         Ok((place, peer::run(self, link, Vec::new(), until, stop).await?))
     }
 
-    /// Keeps a session with a peer open: dials, and dials again after a wait ([`Retry`]). `names` is asked each time, and
+    /// Keeps a session with a peer open: dials, and dials again after a wait ([`reach`]). `names` is asked each time, and
     /// looked up each time: a laptop meets another network every day. `found` is told by which name a session came about.
     pub async fn keep<F>(
         self: Arc<Self>,

@@ -562,7 +562,7 @@ fn a_number_that_a_station_copies_names_neither_record_and_both_can_be_opened() 
     // It is said, and goes on to be when the rows are made anew.
     for _ in 0..2 {
         ensure!(world.warned(HUB)?.1.contains(&"LX-3013".to_owned()));
-        world.call(HUB, lianxin_node::command::Command::Reproject)?;
+        world.call(HUB, Command::Reproject)?;
     }
     let refused = world.show(HUB, &number);
     ensure!(

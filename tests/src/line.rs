@@ -8,6 +8,7 @@
     reason = "processes live in real time, and so does the line between them"
 )]
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
@@ -193,13 +194,14 @@ fn carry(shared: &Shared, front: &UdpSocket, target: SocketAddr) {
         }
         let now = Instant::now();
         while let Some((caller, packet)) = there.due(now) {
-            if !behind.contains_key(&caller) {
-                let Ok(made) = socket() else { continue };
-                behind.insert(caller, made);
-            }
-            if let Some(socket) = behind.get(&caller) {
-                drop(socket.send_to(&packet, target));
-            }
+            let socket = match behind.entry(caller) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => match socket() {
+                    Ok(made) => new.insert(made),
+                    Err(_) => continue,
+                },
+            };
+            drop(socket.send_to(&packet, target));
         }
         while let Some((caller, packet)) = back.due(now) {
             drop(front.send_to(&packet, caller));

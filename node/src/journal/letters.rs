@@ -134,9 +134,8 @@ impl Journal {
             return Ok(());
         }
         for (device, incarnation) in std::mem::take(&mut self.begun) {
-            let unusual = self.unusual().into_iter();
-            let too_often =
-                |(it, why): (DeviceKey, Unusual)| it == device && why == Unusual::ManyLogs;
+            let unusual = self.unusual();
+            let too_often = unusual.get(&device) == Some(&Unusual::ManyLogs);
             let Some(member) = self.authority.members().get(&device).cloned() else {
                 continue;
             };
@@ -146,7 +145,7 @@ impl Journal {
             if member.membership != Membership::Active || !numbers || answered {
                 continue;
             }
-            if unusual.map(too_often).any(|it| it) {
+            if too_often {
                 tracing::warn!(device = %device, "a device began anew too often today for another code");
                 continue;
             }

@@ -300,22 +300,6 @@ pub(super) fn numbered(text: &str) -> Option<String> {
     })
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_number_follows_the_last_and_a_forged_one_takes_none_away() {
-        assert_eq!(next_of(&BTreeSet::new()), 1);
-        assert_eq!(next_of(&[1, 3].into()), 4);
-        let mut taken: BTreeSet<_> = [1, 2, u32::MAX].into();
-        for next in [3, 4] {
-            assert_eq!(next_of(&taken), next);
-            taken.insert(next);
-        }
-    }
-}
-
 /// Notes whether the number of a record that has just been written is that of another too, both of which count.
 ///
 /// # Errors
@@ -338,4 +322,20 @@ pub(super) fn note_twice(
         journal.count_twice(connection)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_follows_the_last_and_a_forged_one_takes_none_away() {
+        assert_eq!(next_of(&BTreeSet::new()), 1);
+        assert_eq!(next_of(&[1, 3].into()), 4);
+        let mut taken: BTreeSet<_> = [1, 2, u32::MAX].into();
+        for next in [3, 4] {
+            assert_eq!(next_of(&taken), next);
+            taken.insert(next);
+        }
+    }
 }

@@ -10,9 +10,11 @@
 //! Being bounded, what the stream takes is also the measure of progress: it lags a second behind what is confirmed.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use lianxin_protocol::limits::OUTGOING_BUFFER;
+
+use crate::clock::Monotonic;
 
 /// How much longer than the shortest round trip one may take because of what is queued on the way.
 const QUEUE: Duration = Duration::from_secs(1);
@@ -29,7 +31,10 @@ const AHEAD: Duration = Duration::from_secs(2);
 
 /// What is known of a line's way out.
 #[derive(Debug)]
-pub(super) struct Pace(Mutex<State>);
+pub(super) struct Pace {
+    clock: Monotonic,
+    state: Mutex<State>,
+}
 
 #[derive(Debug)]
 struct State {
@@ -37,22 +42,27 @@ struct State {
     taken: u64,
     /// Something had to wait since the window was looked at.
     waited: bool,
-    looked: Instant,
+    looked_ms: u64,
 }
 
 impl Pace {
     /// Of a line with this first round trip.
     pub(super) fn new(round_trip: Duration) -> Self {
-        Self(Mutex::new(State {
+        let clock = Monotonic::start();
+        let state = State {
             window: if round_trip < NEAR { FIRST } else { LEAST },
             taken: 0,
             waited: false,
-            looked: Instant::now(),
-        }))
+            looked_ms: clock.ms(),
+        };
+        Self {
+            clock,
+            state: Mutex::new(state),
+        }
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Bytes that may be under way.
@@ -83,7 +93,8 @@ impl Pace {
         let mut state = self.state();
         state.taken += bytes as u64;
         state.waited |= waits;
-        if state.looked.elapsed() < now {
+        let at_ms = self.clock.ms();
+        if u128::from(at_ms - state.looked_ms) < now.as_millis() {
             return None;
         }
         let before = state.window;
@@ -95,7 +106,7 @@ impl Pace {
             state.window = before.saturating_mul(2).min(MOST);
         }
         state.waited = false;
-        state.looked = Instant::now();
+        state.looked_ms = at_ms;
         (state.window != before).then_some(state.window)
     }
 }

@@ -652,7 +652,7 @@ fn an_invite_that_nobody_used_gives_its_code_back_when_it_is_closed() -> Folded 
 #[test]
 fn the_hub_says_where_it_is_found_and_the_last_word_counts() -> Folded {
     let mut fold = Fold::new()?;
-    assert_eq!(fold.0.addresses(), [String::new(); 0]);
+    assert_eq!(fold.0.addresses().len(), 0);
     let at = |names: &[&str]| Order::Addresses(names.iter().map(|it| (*it).to_owned()).collect());
     fold.add(&at(&["one.example:7443", "192.0.2.1:7443"]))?;
     fold.add(&at(&["two.example:7443"]))?;
