@@ -343,6 +343,7 @@ site-open = Being handled
 site-no-device = No computer has joined. Make an invite.
 warning-awaits-card = This hub's data was restored or copied. Until it is confirmed, no sites, invites or case numbers are given; all else goes on. Let a station connect, then run “lianxin hub resume --card” with the recovery card.
 warning-disk-full = The disk is full: nothing can be recorded or received. Free some space; there is no need to restart, and all that was recorded is there.
+warning-page-unreadable = The disk cannot be read in places, and some things cannot be recorded. Tell the person who looks after the computer: stop it and run “lianxin store refill”; nothing that was recorded is lost by that.
 warning-two-hubs = Two hubs give orders for this network. Nothing they order now counts. Call the person who looks after the hub.
 warning-orders-missing = The hub was replaced, and this computer lacks some of its orders. Stay connected and they come; if this stays, tell the hub.
 warning-lacks = This computer's data was put back to an earlier state: { $count } entries are missing. Go on working and stay connected; what the hub has comes back.

@@ -358,6 +358,7 @@ site-open = 办理中
 site-no-device = 还没有电脑入网。请发入网卡。
 warning-awaits-card = 中心的数据曾被恢复或复制。确认之前，不能新建站点、发入网卡和编流水号，其他照常。请先等一台站点电脑连上，再用恢复卡运行 lianxin hub resume --card。
 warning-disk-full = 硬盘满了，现在登记不了，也收不到。请清出空间，不用重新启动；已登记的都在。
+warning-page-unreadable = 硬盘上有读不出来的地方，有的登记存不下来。请告诉负责电脑的人，停机后运行 lianxin store refill；已登记的不会因此丢掉。
 warning-two-hubs = 有两个中心在下达指令，现在都不生效。请马上告诉负责中心电脑的人。
 warning-orders-missing = 中心换过电脑，这台电脑还缺中间的一段命令。保持联网会自动补上；一直不消失的，请告诉街道中心。
 warning-lacks = 这台电脑的数据被还原到了以前，缺 { $count } 条。照常工作、保持联网，中心已收的会自动补回。

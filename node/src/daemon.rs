@@ -143,7 +143,7 @@ impl Node {
             let found = move |name: &str| {
                 let name = name.to_owned();
                 keeping.write(
-                    move |_, connection| setup::hub_found(connection, &name),
+                    move |_, connection| setup::hub_answered(connection, &name),
                     |result| {
                         if let Err(error) = result {
                             tracing::warn!(error = %error.chain(), "cannot keep where the hub was found");
@@ -279,10 +279,8 @@ pub async fn sync_once(net: &Arc<Net>, writer: &WriterThread, peer: Option<&str>
     if !summary.connected {
         return Err(unreachable(&addresses));
     }
-    if peer.is_some() || addresses.first() != Some(name) {
-        let name = name.clone();
-        writer.write_wait(move |_, connection| setup::hub_found(connection, &name))?;
-    }
+    let name = name.clone();
+    writer.write_wait(move |_, connection| setup::hub_answered(connection, &name))?;
     report(writer, &hub, &summary)
 }
 

@@ -238,6 +238,8 @@ pub struct Journal {
     twice: u64,
     /// The last transaction that wrote something found no room.
     pub(crate) disk_is_full: bool,
+    /// A transaction met a page that the database cannot read, outside of logs and lists.
+    pub(crate) page_is_unreadable: bool,
     touched: BTreeSet<LogId>,
     unreceipted: BTreeSet<LogId>,
     /// Logs of which this transaction stores something that came from elsewhere.
@@ -329,6 +331,7 @@ impl Journal {
             wall: Wall::System,
             twice: 0,
             disk_is_full: false,
+            page_is_unreadable: false,
             touched: BTreeSet::new(),
             unreceipted: BTreeSet::new(),
             arrived: BTreeSet::new(),
@@ -539,6 +542,12 @@ impl Journal {
     /// Whether this fills projections beside the store, so that nothing else is to be written.
     pub(crate) const fn is_shadow(&self) -> bool {
         self.is_shadow
+    }
+
+    /// Whether saving has failed since the start because the database cannot read one of its pages.
+    #[must_use]
+    pub const fn page_is_unreadable(&self) -> bool {
+        self.page_is_unreadable
     }
 
     /// Numbers that more than one record has, of those that count.

@@ -79,6 +79,7 @@ pub fn report(
                 "own": it.device.is_none_or(|device| device == journal.identity().key()),
                 "from": it.held,
                 "to": it.had,
+                "texts": it.texts,
             })
         })
         .collect();

@@ -654,6 +654,9 @@ pub async fn confirm(writer: &WriterThread) -> Result<bool> {
     }
 }
 
+/// Key of `meta`: where the hub has answered last.
+const HUB_GOOD: &str = "hub_good";
+
 /// Most addresses that a device keeps of its hub: those of some years.
 const HUB_ADDRESSES: usize = 8;
 
@@ -671,7 +674,14 @@ pub fn hub_found(connection: &rusqlite::Connection, address: &str) -> Result<Vec
     if addresses.first().is_none_or(|first| first != address) {
         addresses.retain(|known| known != address);
         addresses.insert(0, address.to_owned());
-        addresses.truncate(HUB_ADDRESSES);
+        // The last place where it answered is not pushed out by what people add.
+        let good = store::meta(connection, HUB_GOOD)?;
+        while addresses.len() > HUB_ADDRESSES {
+            let oldest = addresses
+                .iter()
+                .rposition(|it| Some(it.as_bytes()) != good.as_deref());
+            addresses.remove(oldest.unwrap_or_default());
+        }
         store::set_meta(
             connection,
             HUB_KEPT,
@@ -679,6 +689,18 @@ pub fn hub_found(connection: &rusqlite::Connection, address: &str) -> Result<Vec
         )?;
     }
     Ok(addresses)
+}
+
+/// Keeps where the hub has answered.
+///
+/// # Errors
+/// The store cannot be written.
+pub fn hub_answered(connection: &rusqlite::Connection, address: &str) -> Result<()> {
+    if store::meta(connection, HUB_GOOD)?.as_deref() != Some(address.as_bytes()) {
+        store::set_meta(connection, HUB_GOOD, address.as_bytes())?;
+    }
+    hub_found(connection, address)?;
+    Ok(())
 }
 
 /// The hub that a device follows, and every place to look for it: where it was found last, what people here said of it, and what

@@ -15,6 +15,8 @@ pub enum Warning {
     AwaitsCard,
     /// The disk is full: nothing can be kept.
     DiskFull,
+    /// The database cannot read a page that saving needs.
+    PageUnreadable,
     /// Two hubs give orders for this network.
     TwoHubs,
     /// Orders of a hub's successor are known, and not those that they go on from.
@@ -47,6 +49,9 @@ impl Warning {
         let mut all = Vec::new();
         if journal.disk_is_full() {
             all.push(Self::DiskFull);
+        }
+        if journal.page_is_unreadable() {
+            all.push(Self::PageUnreadable);
         }
         if journal.awaits_card() {
             all.push(Self::AwaitsCard);
@@ -92,6 +97,7 @@ impl Warning {
         match self {
             Self::AwaitsCard => Code::NotResumed,
             Self::DiskFull => Code::DiskFull,
+            Self::PageUnreadable => Code::StoreCorrupt,
             Self::TwoHubs => Code::TwoHubs,
             Self::OrdersMissing => Code::OrdersMissing,
             Self::Lacks(_) => Code::StoreBehind,
@@ -117,6 +123,9 @@ impl Warning {
             }
             Self::DiskFull => {
                 "the disk is full: nothing is recorded or received until there is room".to_owned()
+            }
+            Self::PageUnreadable => {
+                "the database cannot read one of its pages: some things cannot be recorded".to_owned()
             }
             Self::TwoHubs => {
                 "two hubs give orders for this network: none of them is followed any further"

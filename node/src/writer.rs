@@ -167,6 +167,8 @@ impl Writer {
                     let message = "a transaction failed, and the store could not be read again";
                     Error::because(Code::Store, message, error)
                 })?;
+                // What is made anew heals; another page that cannot be read goes on failing whoever needs it.
+                self.journal.page_is_unreadable |= page && !self.emptied;
             }
         }
         // Looked at after the commit: what was committed to a file that has no name is not durable.

@@ -434,13 +434,23 @@ fn refill(value: &Value) -> String {
     );
     for lacking in items(value, "lacking") {
         let own = lacking.get("own").and_then(Value::as_bool) == Some(true);
-        out.push_str(&format!(
-            "not found    log {}{} entries {} to {}\n",
+        let (log, own) = (
             str(lacking, "log"),
-            if own { " of this device," } else { "," },
-            number(lacking, "from"),
-            number(lacking, "to").saturating_sub(1),
-        ));
+            if own { " of this device" } else { "" },
+        );
+        let (from, to) = (number(lacking, "from"), number(lacking, "to"));
+        if from < to {
+            let last = to.saturating_sub(1);
+            out.push_str(&format!(
+                "not found    log {log}{own}, entries {from} to {last}\n"
+            ));
+        }
+        let texts = number(lacking, "texts");
+        if texts > 0 {
+            out.push_str(&format!(
+                "not found    log {log}{own}, the texts of {texts} entries\n"
+            ));
+        }
     }
     for table in items(value, "lost").filter_map(Value::as_str) {
         out.push_str(&format!("not all of   {table}\n"));

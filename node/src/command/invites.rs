@@ -173,15 +173,22 @@ pub(super) fn invite_create(
     }
     let open = requests::open(connection)?;
     let asked = open.iter().filter_map(|it| match &it.wanted {
-        Wanted::Invite(code) => Some(code),
+        Wanted::Invite(code) => Some(code.clone()),
         Wanted::Act { .. } | Wanted::Site(_) | Wanted::Order { .. } => None,
     });
-    if journal.identity().authority.is_some() {
+    let asked: Vec<_> = asked.collect();
+    let next = |journal: &Journal| -> Option<DeviceCode> {
+        let given = journal.authority().codes().iter().chain(asked.iter());
+        let given = given.filter_map(|code| code.parse().ok()).collect();
+        site_code.next_device(&given)
+    };
+    let mut device_code = next(journal);
+    // Before codes become longer, those of invites that nobody used are given again.
+    let short = device_code.is_some_and(|code| code.letters().len() == 1);
+    if !short && journal.identity().authority.is_some() {
         close_expired(journal, connection)?;
+        device_code = next(journal);
     }
-    let given = journal.authority().codes().iter().chain(asked);
-    let given = given.filter_map(|code| code.parse().ok()).collect();
-    let device_code: Option<DeviceCode> = site_code.next_device(&given);
     let device_code = device_code
         .ok_or_else(|| Error::new(Code::BadCode, "all device codes of this site were given"))?;
     // rule:code-drawn-again

@@ -157,7 +157,8 @@ pub(super) fn hub_address(
         return Ok(Reply::ok(json!({ "addresses": before })));
     }
     let mut addresses = before.clone();
-    if addresses.iter().any(|it| !is_loopback(it)) {
+    let ordered = !journal.authority().addresses().is_empty();
+    if !ordered && addresses.iter().any(|it| !is_loopback(it)) {
         // It is among those where the hub listens, and leads other computers to themselves.
         addresses.retain(|it| !is_loopback(it));
     }
@@ -172,6 +173,10 @@ pub(super) fn hub_address(
         AddressChange::Remove(address) => {
             let address = address.trim();
             addresses.retain(|known| known != address);
+            if addresses.is_empty() {
+                let message = "this is the hub's last address: add the other one first";
+                return Err(Error::new(Code::Usage, message));
+            }
             if !before.iter().any(|known| known == address) {
                 let message = "the hub has no such address: `lianxin hub address list` shows them";
                 return Err(Error::new(Code::Usage, message));

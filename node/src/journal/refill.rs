@@ -61,6 +61,8 @@ pub struct Lacking {
     pub held: u64,
     /// Entries that there were, as far as that can be known.
     pub had: u64,
+    /// Entries that are here without the texts that belong to them.
+    pub texts: u64,
 }
 
 /// Begins the new store: who the device is, and what stands beside the logs. Gives the tables of which something is lost.
@@ -247,6 +249,20 @@ impl Journal {
         if held == 0 {
             return Ok(());
         }
+        // Texts that could not be read are asked for like any other damaged part, and named until they come.
+        if let Some(known) = self.logs.get(&log.id) {
+            connection.execute(
+                "INSERT OR IGNORE INTO damaged_rows (log, seq, part, start, bytes)
+                 SELECT ?1, entry & 1099511627775, 1, x'', x'' FROM missing WHERE entry >> 40 = ?2",
+                params![log.id.0, known.key],
+            )?;
+            let mut statement = connection
+                .prepare_cached("SELECT seq FROM damaged_rows WHERE log = ?1 AND part")?;
+            let parts = statement.query_map([log.id.0], |row| row.get(0))?;
+            for seq in parts {
+                self.damaged_parts.insert((log.id, seq?));
+            }
+        }
         self.take_in_fork(connection, old, log)?;
         let is_authority = log.author.space == Space::Authority.id(&self.identity.network);
         if self.is_own(&log.author) {
@@ -328,7 +344,7 @@ impl Journal {
     /// # Errors
     /// The store cannot be written; the transaction must be rolled back.
     pub fn taken_in(&mut self, connection: &Connection, now_ms: u64) -> Result<()> {
-        if self.gives_orders() {
+        if self.gives_orders() && self.authority.key().is_some() {
             let epoch = self.identity.epoch;
             self.order(connection, &[Order::Epoch { epoch }], now_ms)?;
         }
@@ -344,13 +360,21 @@ impl Journal {
             let known = had.entry(*log).or_default();
             *known = (*known).max(*len);
         }
+        let mut texts: BTreeMap<LogId, u64> = BTreeMap::new();
+        for (log, _) in &self.damaged_parts {
+            *texts.entry(*log).or_default() += 1;
+            had.entry(*log).or_insert_with(|| self.len_of(log));
+        }
         let lacks = had.into_iter().map(|(log, had)| Lacking {
             log,
             device: self.logs.get(&log).map(|known| known.author.device),
             held: self.len_of(&log),
             had,
+            texts: texts.get(&log).copied().unwrap_or_default(),
         });
-        lacks.filter(|it| it.held < it.had).collect()
+        lacks
+            .filter(|it| it.held < it.had || it.texts > 0)
+            .collect()
     }
 }
 

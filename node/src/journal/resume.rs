@@ -48,7 +48,12 @@ impl Journal {
     /// Whether this is a hub that may give no orders until [`Journal::resume`].
     #[must_use]
     pub fn awaits_card(&self) -> bool {
-        self.identity.authority.is_some() && !self.gives_orders()
+        self.identity.authority.is_some() && (!self.gives_orders() || self.has_lost_all_orders())
+    }
+
+    /// Whether this hub has a key to give orders with, and not even the order that certified it.
+    fn has_lost_all_orders(&self) -> bool {
+        self.authority.key().is_none() && self.logs.is_empty()
     }
 
     /// Whether this hub gives orders at present: the newest authority log is its own and can go on.

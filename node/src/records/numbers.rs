@@ -154,20 +154,23 @@ pub(super) fn next_number(
     };
     let year = clock::beijing_year(now_ms);
     skip_numbers(connection, journal)?;
-    let counter = count(connection, journal, prefix, year)?;
-    let number = || {
-        let kind: KindCode = prefix.parse()?;
-        let device: DeviceCode = device.parse()?;
-        Number::new(kind, district.parse()?, device, year, counter)
-    };
-    let number = number();
-    number.map(|number| number.to_string()).map_err(|error| {
-        Error::because(
-            Code::Internal,
-            "a number cannot be made for this device",
-            error,
-        )
-    })
+    // What has come back may have been given by this device under a counter that the store has forgotten.
+    let mut given = connection.prepare_cached("SELECT 1 FROM records WHERE number = ?1")?;
+    loop {
+        let counter = count(connection, journal, prefix, year)?;
+        let number = || {
+            let kind: KindCode = prefix.parse()?;
+            let device: DeviceCode = device.parse()?;
+            Number::new(kind, district.parse()?, device, year, counter)
+        };
+        let number = number().map(|number| number.to_string()).map_err(|error| {
+            let message = "a number cannot be made for this device";
+            Error::because(Code::Internal, message, error)
+        })?;
+        if !given.exists([&number])? {
+            return Ok(number);
+        }
+    }
 }
 
 /// A 办理流水号 as the hub gives it.

@@ -52,7 +52,16 @@ impl Aside {
                     directory: directory.to_owned(),
                     key: key.clone(),
                 };
-                crate::journal::refill::is_known(&here.reader()?)?;
+                let read = here
+                    .reader()
+                    .and_then(|it| crate::journal::refill::is_known(&it));
+                read.map_err(|error| match error.code() {
+                    Code::StoreCorrupt | Code::StoreKey => {
+                        let message = "the database is so damaged that nothing can be read of it";
+                        Error::because(Code::IdentityLost, message, error)
+                    }
+                    _ => error,
+                })?;
                 let name = format!("set-aside-{}", clock::now_ms());
                 replace_private(&mark, name.as_bytes())?;
                 name

@@ -15,6 +15,7 @@ use crate::clock;
 use crate::error::{Code, Error, Result};
 use crate::invites;
 use crate::journal::Journal;
+use crate::requests::INVITE_MAX_HOURS;
 
 /// What a joining device has learned and verified.
 #[derive(Clone, Debug)]
@@ -217,8 +218,10 @@ pub(super) fn grant(
         .open_invite(&enrol.invite)
         .cloned()
         .ok_or_else(refused)?;
+    // One that lives longer than an invite may was made by a clock that was fast.
+    let latest = now_ms.saturating_add(INVITE_MAX_HOURS * 3_600_000);
     // rule:enrol-invite-fresh
-    if now_ms > invite.expires_ms {
+    if now_ms > invite.expires_ms || invite.expires_ms > latest {
         return Err(refused());
     }
     let used = Order::InviteUsed {

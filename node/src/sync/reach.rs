@@ -5,7 +5,7 @@
 //! other, where three dead ones cost half a minute.
 
 use std::collections::BTreeSet;
-use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -58,11 +58,30 @@ pub fn resolve(address: &str) -> Result<SocketAddr> {
 pub fn is_address(text: &str) -> Result<()> {
     let parts = text.rsplit_once(':');
     let good = parts.is_some_and(|(host, port)| {
-        !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0)
+        is_host(host) && port.parse::<u16>().is_ok_and(|port| port > 0)
     });
     let message = || format!("`{text}` is no address of the form HOST:PORT");
     good.then_some(())
         .ok_or_else(|| Error::new(Code::Address, message()))
+}
+
+/// An address of either family, that of IPv6 in brackets, or a name as name servers have it (RFC 1123, section 2.1).
+fn is_host(host: &str) -> bool {
+    if let Some(inner) = host.strip_prefix('[') {
+        let inner = inner.strip_suffix(']');
+        return inner.is_some_and(|it| it.parse::<Ipv6Addr>().is_ok());
+    }
+    if host.bytes().all(|it| it.is_ascii_digit() || it == b'.') {
+        return host.parse::<Ipv4Addr>().is_ok();
+    }
+    let label = |label: &str| {
+        let inside = |it: u8| it.is_ascii_alphanumeric() || it == b'-' || it == b'_';
+        (1..=63).contains(&label.len())
+            && label.bytes().all(inside)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    host.len() <= 253 && host.trim_end_matches('.').split('.').all(label)
 }
 
 /// All addresses of all names, of either family, each with the place of its name, in the order of the names. A name that nobody
@@ -222,6 +241,37 @@ mod tests {
             "a slow line needs it"
         );
         assert!(retry.eager(10_000 + EAGER_MS).is_none());
+    }
+
+    #[test]
+    fn what_can_be_no_address_is_said_at_once() {
+        for good in [
+            "127.0.0.1:7443",
+            "[::1]:7443",
+            "hub.example.local:7443",
+            "hub:1",
+            "h_1.example.:2",
+        ] {
+            assert!(is_address(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "::1:7443",
+            "a b:1",
+            "http://x:1",
+            "999.1.1.1:5",
+            "中心:7443",
+            "x",
+            "x:",
+            ":1",
+            "x:0",
+            "x:65536",
+            "-x:1",
+            "[1.2.3.4]:1",
+            "[::1:1",
+            "a..b:1",
+        ] {
+            assert!(is_address(bad).is_err(), "{bad}");
+        }
     }
 
     #[tokio::test]

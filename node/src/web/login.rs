@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use askama::Template;
 use axum::Form;
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use serde::Deserialize;
 use tokio::sync::Semaphore;
@@ -194,10 +194,16 @@ pub(super) async fn with_password(State(app): State<App>, Form(typed): Form<Type
 /// does, uses nothing up.
 pub(super) async fn with_link(
     method: Method,
+    headers: HeaderMap,
     State(app): State<App>,
     Path(secret): Path<String>,
 ) -> Answer {
-    if method == Method::HEAD {
+    let purpose = ["sec-purpose", "purpose", "x-moz"].into_iter();
+    let purpose = purpose.filter_map(|name| headers.get(name)?.to_str().ok());
+    let ahead = purpose
+        .into_iter()
+        .any(|it| it.contains("prefetch") || it.contains("preview"));
+    if method == Method::HEAD || ahead {
         return form(&app, String::new(), "/".to_owned(), None).await;
     }
     let now_ms = clock::now_ms();

@@ -132,6 +132,7 @@ fn warned(lang: Lang, warning: Warning) -> Option<String> {
     let (id, count) = match warning {
         Warning::AwaitsCard => ("warning-awaits-card", 0),
         Warning::DiskFull => ("warning-disk-full", 0),
+        Warning::PageUnreadable => ("warning-page-unreadable", 0),
         Warning::TwoHubs => ("warning-two-hubs", 0),
         Warning::OrdersMissing => ("warning-orders-missing", 0),
         Warning::Lacks(count) => ("warning-lacks", count),
