@@ -798,3 +798,93 @@ fn a_running_hub_finds_damage_while_it_merges_and_has_it_brought_back() -> Resul
     network.station.equals(&network.hub)?;
     network.hub_stops()
 }
+
+/// Of everything that a hub's store has, the pages that lead to its logs cannot be read: it knows nobody, and yet takes the
+/// orders and records back from a station, whom it could not tell from a stranger.
+#[test]
+fn a_hub_that_can_read_no_order_is_filled_by_its_stations_and_resumed() -> Result<()> {
+    for table in ["logs", "segments"] {
+        let mut network = Network::new()?;
+        let rows: Vec<_> = (0..10)
+            .map(|nth| process::opinion(&format!("{table}{nth}")))
+            .collect();
+        network.station.add(&rows)?;
+        network.station.ok(&["sync"])?;
+        network.hub_stops()?;
+        let connection = Store::open(&network.hub.directory)?.writer()?;
+        let page: usize = connection.query_row(
+            "SELECT rootpage FROM sqlite_schema WHERE name = ?1",
+            [table],
+            |row| row.get(0),
+        )?;
+        drop(connection);
+        let path = network.hub.directory.join("lianxin.db");
+        let mut bytes = std::fs::read(&path)?;
+        *bytes
+            .get_mut((page - 1) * PAGE + PAGE / 2)
+            .context("no page")? ^= 1;
+        std::fs::write(&path, bytes)?;
+
+        let filled = network.hub.call(&["store", "refill"])?.exits(3)?;
+        ensure!(filled["needs_card"] == true, "{filled}");
+        network.hub_back()?;
+        if let Some(daemon) = &mut network.daemon {
+            daemon.expects("damaged");
+        }
+        let card = process::text(&network.scratch.join("card"))?;
+        for _ in 0..3 {
+            network.station.call(&["sync"])?;
+        }
+        network.hub.ok(&["hub", "resume", "--card", &card])?;
+        network.station.ok(&["sync"])?;
+        network.station.equals(&network.hub)?;
+        network.invite("EM1", "laptop")?;
+        network.hub_stops()?;
+    }
+    Ok(())
+}
+
+/// Texts that a refill could not read are named, asked for, and said to be missing until they are here.
+#[test]
+fn texts_that_a_refill_could_not_read_are_named_until_they_come() -> Result<()> {
+    let mut network = Network::new()?;
+    let station = network.station.clone();
+    station.add(&[process::opinion("received")])?;
+    station.ok(&["sync"])?;
+    station.add(&[process::opinion("only here")])?;
+    let connection = Store::open(&station.directory)?.writer()?;
+    connection.execute("UPDATE parts SET payload = x'00'", [])?;
+    drop(connection);
+    let filled = station.call(&["store", "refill"])?.exits(1)?;
+    let lacking = filled["lacking"].as_array().context("no list")?;
+    let texts: u64 = lacking.iter().filter_map(|it| it["texts"].as_u64()).sum();
+    // What the hub had has come with the session; what nobody else has is named.
+    ensure!(texts > 0 && lacking.len() == 1, "{filled}");
+    let status = station.call(&["status"])?.exits(1)?;
+    ensure!(status.to_string().contains("LX-1012"), "{status}");
+    let received = station
+        .records()?
+        .iter()
+        .filter(|it| it["title"].is_string())
+        .count();
+    ensure!(received == 1, "{received} records have their words");
+    network.hub_stops()
+}
+
+/// A page that leads to accounts: nothing can be recorded, and that is said.
+#[test]
+fn a_page_that_saving_needs_and_that_cannot_be_read_is_a_warning() -> Result<()> {
+    let (mut world, [station, _]) = two_sites(19)?;
+    let page = root_page(&mut world, station, "counters")?;
+    world.stop(station)?;
+    flip(&world, station, page)?;
+    world.start(station)?;
+    let failed = world.add(station, "not kept").err();
+    ensure!(failed.is_some_and(|error| code_of(&error) == Some(Code::StoreCorrupt)));
+    let (exit, codes) = world.warned(station)?;
+    ensure!(
+        exit == 1 && codes.contains(&"LX-1007".to_owned()),
+        "{codes:?}"
+    );
+    Ok(())
+}

@@ -178,6 +178,18 @@ fn a_station_learns_where_the_hub_is() -> Result<()> {
         .hub
         .call(&["hub", "address", "add", "no port"])?
         .fails(4, "LX-4003")?;
+    // However many places people add, the one where it answered is kept.
+    for nth in 1..=12 {
+        let wrong = format!("192.0.2.{nth}:7443");
+        network.station.ok(&["peer", "add", &wrong])?;
+    }
+    let known = network.station.ok(&["hub", "address", "list"])?["addresses"].clone();
+    ensure!(
+        known
+            .as_array()
+            .is_some_and(|it| it.contains(&Value::from(place.as_str()))),
+        "{known}"
+    );
     network
         .station
         .call(&["hub", "address", "add", &place])?
