@@ -277,7 +277,9 @@ pub async fn sync_once(net: &Arc<Net>, writer: &WriterThread, peer: Option<&str>
         return Err(unreachable(&addresses));
     };
     if !summary.connected {
-        return Err(unreachable(&addresses));
+        let message =
+            format!("the hub answers at {name} and breaks off: it may not know this device");
+        return Err(Error::new(Code::HubUnreachable, message));
     }
     let name = name.clone();
     writer.write_wait(move |_, connection| setup::hub_answered(connection, &name))?;
