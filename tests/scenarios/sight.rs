@@ -8,7 +8,7 @@ use automerge::transaction::Transactable as _;
 use automerge::{AutoCommit, ObjType, ROOT, ScalarValue};
 use lianxin_node::command::Command;
 use lianxin_node::error::{Code, Error};
-use lianxin_node::slips;
+use lianxin_node::{records, slips};
 use lianxin_protocol::authority::{Cut, Order};
 use lianxin_protocol::log::{DigestMode, EntryKind, NewEntry, RecordId};
 use lianxin_tests::world::{BACK_TO_SCHEMA_2, HUB, copy_files, text};
@@ -421,6 +421,25 @@ fn a_retry_and_a_number_lead_to_what_was_written_again() -> Result<()> {
         // The number is the other's.
         ensure!(text(&world.show(node, &number)?, "id") == kept);
         ensure!(text(&world.show(node, &renumbered)?, "id") == new);
+        // Whoever looks for it finds both, also where the branch that was lost never came.
+        let found = world.transact(node, |_, connection| {
+            let keys = records::with_number(connection, &number)?;
+            let rows = records::rows(connection, &keys)?;
+            let filter = records::Filter {
+                search: Some(number.clone()),
+                limit: 10,
+                ..records::Filter::default()
+            };
+            let listed = records::list(connection, &filter)?;
+            Ok([rows, listed].map(|all| {
+                let counting = all.into_iter().filter(|row| row.held.is_none());
+                counting
+                    .map(|row| row.id.hyphenated())
+                    .collect::<BTreeSet<_>>()
+            }))
+        })?;
+        let both = BTreeSet::from([kept.clone(), new.clone()]);
+        ensure!(found == [both.clone(), both], "at {node}: {found:?}");
     }
     Ok(())
 }

@@ -1570,7 +1570,7 @@ fn as_newer(frame: &[u8]) -> Vec<Vec<u8>> {
 /// What takes from a store what version 3 of its schema has more than version 2.
 pub const BACK_TO_SCHEMA_2: &str = "DROP TABLE aside; DROP TABLE rewrites; DROP TABLE rewritten;
     DROP TABLE damaged_logs; DROP TABLE damaged_rows; DROP TABLE unread; DROP TABLE twice;
-    DROP INDEX records_held; DROP INDEX records_lost; DROP INDEX records_arrived;
+    DROP INDEX records_held; DROP INDEX records_lost; DROP INDEX records_arrived; DROP INDEX records_former;
     DROP INDEX arrivals_len; ALTER TABLE records DROP COLUMN arrived;
     ALTER TABLE records DROP COLUMN held; ALTER TABLE records DROP COLUMN lost;
     ALTER TABLE records DROP COLUMN again; PRAGMA user_version = 2;";

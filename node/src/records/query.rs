@@ -57,8 +57,12 @@ pub fn with_number(connection: &Connection, text: &str) -> Result<Vec<i64>> {
     const MOST: u32 = 16;
     let number = numbered(text)
         .ok_or_else(|| Error::new(Code::NoRecord, "this is neither a record id nor a number"))?;
-    let mut statement = connection
-        .prepare_cached("SELECT id FROM records WHERE number = ?1 ORDER BY record LIMIT ?2")?;
+    // What was written again may have had it before, also where the branch that was lost never came.
+    let mut statement = connection.prepare_cached(
+        "SELECT id, record FROM records WHERE number = ?1
+         UNION SELECT id, record FROM records WHERE json_extract(facts, '$.former_number') = ?1
+         ORDER BY record LIMIT ?2",
+    )?;
     let found = statement.query_map(params![number, MOST], |row| row.get(0))?;
     let mut found = found.collect::<Result<Vec<i64>, _>>()?;
     for row in rows(connection, &found)? {
@@ -377,7 +381,8 @@ pub fn list(connection: &Connection, filter: &Filter) -> Result<Vec<Listed>> {
            AND (?3 IS NULL OR status = ?3)
            AND (?5 IS NULL OR (conflicts > 0) = ?5)
            AND (?6 IS NULL OR (held IS NOT NULL) = ?6){whole}
-           AND (?4 IS NULL OR held IS NOT NULL OR instr(number, ?4) OR EXISTS (
+           AND (?4 IS NULL OR held IS NOT NULL OR instr(number, ?4)
+                OR instr(json_extract(facts, '$.former_number'), ?4) OR EXISTS (
                 SELECT 1 FROM touches CROSS JOIN parts ON parts.entry = touches.entry
                 WHERE touches.record = records.id AND instr(parts.payload, CAST(?4 AS BLOB))))
          ORDER BY arrived DESC, record DESC"
@@ -397,10 +402,9 @@ pub fn list(connection: &Connection, filter: &Filter) -> Result<Vec<Listed>> {
         let Some(row) = rows.next()? else { break };
         let row = listed(row)?;
         if let Some(search) = &filter.search {
-            let numbered = row
-                .number
-                .as_ref()
-                .is_some_and(|number| number.contains(search));
+            let former = row.facts.get("former_number").and_then(Value::as_str);
+            let mut numbers = row.number.as_deref().into_iter().chain(former);
+            let numbered = numbers.any(|number| number.contains(search));
             if !numbered && !says(connection, &row, search)? {
                 continue;
             }

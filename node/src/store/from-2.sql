@@ -7,6 +7,7 @@ ALTER TABLE records ADD COLUMN again BLOB;
 ALTER TABLE records ADD COLUMN arrived INTEGER NOT NULL DEFAULT 9223372036854775807;
 CREATE INDEX records_arrived ON records (arrived, record);
 CREATE INDEX arrivals_len ON arrivals (log, len);
+CREATE INDEX records_former ON records (json_extract(facts, '$.former_number'));
 CREATE INDEX records_held ON records (held) WHERE held IS NOT NULL;
 CREATE INDEX records_lost ON records (lost) WHERE lost > 0;
 

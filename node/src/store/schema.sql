@@ -238,6 +238,7 @@ CREATE TABLE records (
     arrived   INTEGER NOT NULL DEFAULT 9223372036854775807
 ) STRICT;
 CREATE INDEX records_arrived ON records (arrived, record);
+CREATE INDEX records_former ON records (json_extract(facts, '$.former_number'));
 CREATE INDEX records_held ON records (held) WHERE held IS NOT NULL;
 CREATE INDEX records_lost ON records (lost) WHERE lost > 0;
 CREATE INDEX records_number ON records (number) WHERE number IS NOT NULL;
