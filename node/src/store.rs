@@ -706,6 +706,10 @@ pub(crate) fn rescue(connection: &Connection, directory: &Path) -> Result<PathBu
         let message = "the data directory has a name that is not Unicode";
         Error::new(Code::File, message)
     })?;
+    // A copy holds what is durable, and none can be made within a transaction.
+    if !connection.is_autocommit() {
+        connection.execute_batch("ROLLBACK")?;
+    }
     connection.execute("VACUUM INTO ?1", [to])?;
     restrict(&path, 0o600)?;
     Ok(path)

@@ -698,6 +698,26 @@ mod tests {
         Ok(output)
     }
 
+    /// Work may fail because the database is gone, and the transaction then stands open.
+    #[test]
+    fn what_is_durable_is_rescued_out_of_a_transaction() -> Tested {
+        let directory = scratch("rescued");
+        drop(hub(&directory)?);
+        let connection = Store::open(&directory)?.writer()?;
+        std::fs::rename(directory.join("lianxin.db"), directory.join("elsewhere"))?;
+        connection.execute_batch("BEGIN IMMEDIATE; DELETE FROM accounts;")?;
+        let copy = store::rescue(&connection, &directory)?;
+        std::fs::rename(&copy, directory.join("lianxin.db"))?;
+        let accounts: u64 = Store::open(&directory)?.reader()?.query_row(
+            "SELECT count(*) FROM accounts",
+            [],
+            |row| row.get(0),
+        )?;
+        std::fs::remove_dir_all(&directory)?;
+        assert_eq!(accounts, 1, "what was not durable is in the copy");
+        Ok(())
+    }
+
     #[test]
     fn a_job_that_fails_while_writing_fails_alone() -> Tested {
         let directory = scratch("alone");
