@@ -36,8 +36,8 @@ use invites::{invite_create, invite_list, invite_revoke};
 pub use orders::AddressChange;
 use orders::{hub_address, hub_resume, peer_add, site_create, site_list};
 use record::{
-    export_page, known_kind, record_add, record_history, record_json, record_list, record_set,
-    request_list, saved_reply,
+    export_page, known_kind, record_act, record_add, record_history, record_json, record_list,
+    record_set, request_list,
 };
 pub use whole::reprojected;
 use whole::{archive_page, archive_plan, digest, reproject, status, verify};
@@ -296,10 +296,8 @@ impl Command {
                 input,
                 account,
             } => {
-                let key = records::find(connection, &id)?;
                 let author = author(journal, connection, account.as_deref())?;
-                let saved = requests::act(connection, journal, key, (&event, &input), &author)?;
-                saved_reply(journal, connection, &saved)
+                record_act(journal, connection, &id, (&event, &input), &author)
             }
             Self::RecordList {
                 kind,

@@ -100,10 +100,8 @@ pub fn root_of_card(path: &Path) -> Result<Zeroizing<String>> {
 pub fn hub_init(directory: &Path, init: &HubInit<'_>) -> Result<Value> {
     let name = init.name.trim();
     if name.is_empty() || name.len() > lianxin_protocol::limits::NAME_MAX {
-        return Err(Error::new(
-            Code::Usage,
-            "a network's name has 1 to 200 bytes",
-        ));
+        let message = "a network's name has 1 to 200 bytes";
+        return Err(Error::new(Code::Usage, message));
     }
     let district = init.code.unwrap_or("SLJD").to_ascii_uppercase();
     let parsed = district.parse::<lianxin_protocol::number::DistrictCode>();

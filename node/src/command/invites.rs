@@ -135,6 +135,33 @@ pub(super) fn invite_revoke(
     ))
 }
 
+/// The next device code of a site that neither a device nor an open invite has, nor one that the hub was asked for. At the hub, codes of
+/// invites that nobody used are given again before codes become longer.
+fn free_code(
+    journal: &mut Journal,
+    connection: &Connection,
+    site_code: SiteCode,
+) -> Result<DeviceCode> {
+    let open = requests::open(connection)?;
+    let asked = open.iter().filter_map(|it| match &it.wanted {
+        Wanted::Invite(code) => Some(code.clone()),
+        Wanted::Act { .. } | Wanted::Site(_) | Wanted::Order { .. } => None,
+    });
+    let asked: Vec<_> = asked.collect();
+    let next = |journal: &Journal| -> Option<DeviceCode> {
+        let given = journal.authority().codes().iter().chain(asked.iter());
+        let given = given.filter_map(|code| code.parse().ok()).collect();
+        site_code.next_device(&given)
+    };
+    let mut device_code = next(journal);
+    let short = device_code.is_some_and(|code| code.letters().len() == 1);
+    if !short && journal.identity().authority.is_some() {
+        close_expired(journal, connection)?;
+        device_code = next(journal);
+    }
+    device_code.ok_or_else(|| Error::new(Code::BadCode, "all device codes of this site were given"))
+}
+
 pub(super) fn invite_create(
     journal: &mut Journal,
     connection: &Connection,
@@ -171,26 +198,7 @@ pub(super) fn invite_create(
             format!("there is no site {site_code}"),
         ));
     }
-    let open = requests::open(connection)?;
-    let asked = open.iter().filter_map(|it| match &it.wanted {
-        Wanted::Invite(code) => Some(code.clone()),
-        Wanted::Act { .. } | Wanted::Site(_) | Wanted::Order { .. } => None,
-    });
-    let asked: Vec<_> = asked.collect();
-    let next = |journal: &Journal| -> Option<DeviceCode> {
-        let given = journal.authority().codes().iter().chain(asked.iter());
-        let given = given.filter_map(|code| code.parse().ok()).collect();
-        site_code.next_device(&given)
-    };
-    let mut device_code = next(journal);
-    // Before codes become longer, those of invites that nobody used are given again.
-    let short = device_code.is_some_and(|code| code.letters().len() == 1);
-    if !short && journal.identity().authority.is_some() {
-        close_expired(journal, connection)?;
-        device_code = next(journal);
-    }
-    let device_code = device_code
-        .ok_or_else(|| Error::new(Code::BadCode, "all device codes of this site were given"))?;
+    let device_code = free_code(journal, connection, site_code)?;
     // rule:code-drawn-again
     let code = loop {
         if let Some(code) = InviteCode::from_random(clock::random()?) {

@@ -159,7 +159,7 @@ pub(super) fn brief(
     Ok(json!({ "id": saved.id.hyphenated(), "number": number, "state": reached.word() }))
 }
 
-pub(super) fn saved_reply(
+fn saved_reply(
     journal: &mut Journal,
     connection: &Connection,
     saved: &save::Saved,
@@ -178,6 +178,18 @@ pub(super) fn saved_reply(
         "status": status,
     });
     Ok(asked_for(saved.requested, value))
+}
+
+pub(super) fn record_act(
+    journal: &mut Journal,
+    connection: &Connection,
+    id: &str,
+    step: (&str, &Value),
+    author: &Author,
+) -> Result<Reply> {
+    let key = records::find(connection, id)?;
+    let saved = requests::act(connection, journal, key, step, author)?;
+    saved_reply(journal, connection, &saved)
 }
 
 pub(super) fn record_set(

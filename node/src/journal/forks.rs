@@ -78,22 +78,25 @@ impl Row {
         }
     }
 
+    /// From the columns first, start, main, parts and head, which begin at this one.
+    fn read(row: &rusqlite::Row<'_>, at: usize) -> rusqlite::Result<Self> {
+        Ok(Self {
+            start: Position {
+                len: row.get(at)?,
+                head: row.get(at + 1)?,
+            },
+            main: row.get(at + 2)?,
+            parts: row.get(at + 3)?,
+            head: row.get(at + 4)?,
+        })
+    }
+
     fn all(connection: &Connection, log: i64) -> Result<Vec<Self>> {
         let mut statement = connection.prepare_cached(
             "SELECT first, start, main, parts, head FROM branches WHERE log = ?1
              ORDER BY first, head",
         )?;
-        let rows = statement.query_map([log], |row| {
-            Ok(Self {
-                start: Position {
-                    len: row.get(0)?,
-                    head: row.get(1)?,
-                },
-                main: row.get(2)?,
-                parts: row.get(3)?,
-                head: row.get(4)?,
-            })
-        })?;
+        let rows = statement.query_map([log], |row| Self::read(row, 0))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
@@ -858,15 +861,7 @@ pub(crate) fn aside(connection: &Connection, record: i64, id: &RecordId) -> Resu
             space: SpaceId(row.get(2)?),
             device: DeviceKey(row.get(3)?),
         };
-        let run = Row {
-            start: Position {
-                len: row.get(5)?,
-                head: row.get(6)?,
-            },
-            main: row.get(7)?,
-            parts: row.get(8)?,
-            head: row.get(9)?,
-        };
+        let run = Row::read(row, 5)?;
         for entry in run.unpacked(&log)?.entries {
             if entry.header.seq >= beside && entry.header.record == *id {
                 let key = entry_key(number, entry.header.seq)?;
