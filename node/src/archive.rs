@@ -9,7 +9,7 @@ use lianxin_protocol::log::LogId;
 use lianxin_protocol::message::{Tip, space_digest};
 use serde_json::Value;
 
-use crate::command::Command;
+use crate::command::Query;
 use crate::error::{Code, Error, Result};
 use crate::reply::Reply;
 
@@ -19,10 +19,10 @@ use crate::reply::Reply;
 /// # Errors
 /// Those of `call` and `put`.
 pub fn assemble(
-    mut call: impl FnMut(Command) -> Result<Reply>,
+    mut call: impl FnMut(Query) -> Result<Reply>,
     mut put: impl FnMut(&[u8]) -> Result<()>,
 ) -> Result<u64> {
-    let plan = call(Command::ArchivePlan)?.value;
+    let plan = call(Query::ArchivePlan)?.value;
     let (mut writer, start) = Writer::begin();
     put(&start)?;
     let head = bytes(&plan, "head")?;
@@ -38,7 +38,7 @@ pub fn assemble(
             let (mut from, mut frozen) = (Some(0), None);
             while let Some(next) = from {
                 let log = name.to_owned();
-                let page = call(Command::ArchivePage { log, from: next })?.value;
+                let page = call(Query::ArchivePage { log, from: next })?.value;
                 let items = bytes(&page, "items")?;
                 writer.encoded(&items, number(&page, "count")?);
                 put(&items)?;

@@ -17,7 +17,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use serde_json::{Value, json};
 
-use crate::command::{AddressChange, Command, Secret};
+use crate::command::{AddressChange, Command, Query, Secret, Write};
 use crate::config::{Config, Overrides};
 use crate::error::{Code, Error, Kind, Result};
 use crate::refill;
@@ -574,8 +574,8 @@ fn with_data(verb: Verb, data: &Path, account: Option<String>, output: &Output) 
         verb => {
             let command = command_of(verb, data, account)?;
             let wait = progress::spinner(match &command {
-                Command::Verify => "checking chains and signatures",
-                Command::Reproject => "rebuilding lists from the logs",
+                Command::Query(Query::Verify) => "checking chains and signatures",
+                Command::Write(Write::Reproject) => "rebuilding lists from the logs",
                 _ => "working",
             });
             let reply = Door::open(data).and_then(|mut door| door.call(command));
@@ -589,10 +589,10 @@ fn invite(verb: InviteVerb, data: &Path, output: &Output) -> Result<u8> {
     let (site, role, expires, out) = match verb {
         InviteVerb::Admit { request, out } => return join::admit(data, &request, &out, output),
         InviteVerb::List => {
-            return output.print(&Door::open(data)?.call(Command::InviteList)?);
+            return output.print(&Door::open(data)?.call(Query::InviteList)?);
         }
         InviteVerb::Revoke { id } => {
-            let reply = Door::open(data)?.call(Command::InviteRevoke { id })?;
+            let reply = Door::open(data)?.call(Write::InviteRevoke { id })?;
             return output.print(&reply);
         }
         InviteVerb::Create {
@@ -605,7 +605,7 @@ fn invite(verb: InviteVerb, data: &Path, output: &Output) -> Result<u8> {
     let hours = expires.strip_suffix('h').unwrap_or(&expires).parse();
     let expires_hours =
         hours.map_err(|_| Error::new(Code::Usage, "--expires takes hours, such as 72h"))?;
-    let command = Command::InviteCreate {
+    let command = Write::InviteCreate {
         site,
         role,
         expires_hours,
@@ -624,36 +624,42 @@ fn invite(verb: InviteVerb, data: &Path, output: &Output) -> Result<u8> {
 /// The command of a verb that is one.
 fn command_of(verb: Verb, data: &Path, account: Option<String>) -> Result<Command> {
     Ok(match verb {
-        Verb::Hub(Hub::Resume { card, alone }) => Command::HubResume {
+        Verb::Hub(Hub::Resume { card, alone }) => Write::HubResume {
             root: Secret::new(&setup::root_of_card(&card)?),
             alone,
-        },
-        Verb::Hub(Hub::Address(verb)) => Command::HubAddress {
+        }
+        .into(),
+        Verb::Hub(Hub::Address(verb)) => Write::HubAddress {
             change: match verb {
                 AddressVerb::List => AddressChange::None,
                 AddressVerb::Add { address } => AddressChange::Add(address),
                 AddressVerb::Remove { address } => AddressChange::Remove(address),
             },
-        },
-        Verb::Site(Site::List) => Command::SiteList,
-        Verb::Quarantine(Quarantine::List) => Command::QuarantineList,
-        Verb::Quarantine(Quarantine::Show { id }) => Command::QuarantineShow { id },
-        Verb::Quarantine(Quarantine::Adopt { id }) => Command::QuarantineAdopt { id },
-        Verb::Peer(Peer::Add { address }) => Command::PeerAdd { address },
-        Verb::Site(Site::Create { name, kind, code }) => Command::SiteCreate { name, kind, code },
-        Verb::Record(Record::Set { id, file }) => Command::RecordSet {
+        }
+        .into(),
+        Verb::Site(Site::List) => Query::SiteList.into(),
+        Verb::Quarantine(Quarantine::List) => Query::QuarantineList.into(),
+        Verb::Quarantine(Quarantine::Show { id }) => Query::QuarantineShow { id }.into(),
+        Verb::Quarantine(Quarantine::Adopt { id }) => Write::QuarantineAdopt { id }.into(),
+        Verb::Peer(Peer::Add { address }) => Write::PeerAdd { address }.into(),
+        Verb::Site(Site::Create { name, kind, code }) => {
+            Write::SiteCreate { name, kind, code }.into()
+        }
+        Verb::Record(Record::Set { id, file }) => Write::RecordSet {
             id,
             input: add::object(&file)?,
             account,
-        },
+        }
+        .into(),
         Verb::Record(Record::Act { id, event, file }) => {
             let input = file.as_deref().map_or_else(|| Ok(json!({})), add::object)?;
-            Command::RecordAct {
+            Write::RecordAct {
                 id,
                 event,
                 input,
                 account,
             }
+            .into()
         }
         Verb::Record(Record::List {
             kind,
@@ -662,26 +668,28 @@ fn command_of(verb: Verb, data: &Path, account: Option<String>) -> Result<Comman
             search,
             limit,
             after,
-        }) => Command::RecordList {
+        }) => Query::RecordList {
             kind,
             status,
             state,
             search,
             limit,
             after,
-        },
-        Verb::Record(Record::Show { id }) => Command::RecordShow { id },
-        Verb::Record(Record::History { id }) => Command::RecordHistory { id },
-        Verb::Request(RequestVerb::List { limit }) => Command::RequestList { limit },
+        }
+        .into(),
+        Verb::Record(Record::Show { id }) => Query::RecordShow { id }.into(),
+        Verb::Record(Record::History { id }) => Query::RecordHistory { id }.into(),
+        Verb::Request(RequestVerb::List { limit }) => Query::RequestList { limit }.into(),
         Verb::Status => {
             let config = Config::load(Some(data), &Overrides::default())?;
-            Command::Status {
+            Query::Status {
                 unreceipted_minutes: config.status.unreceipted_minutes,
             }
+            .into()
         }
-        Verb::Digest => Command::Digest,
-        Verb::Verify { .. } => Command::Verify,
-        Verb::Reproject => Command::Reproject,
+        Verb::Digest => Query::Digest.into(),
+        Verb::Verify { .. } => Query::Verify.into(),
+        Verb::Reproject => Write::Reproject.into(),
         Verb::Demo { .. }
         | Verb::Config(_)
         | Verb::Hub(Hub::Init { .. })
@@ -701,7 +709,7 @@ fn command_of(verb: Verb, data: &Path, account: Option<String>) -> Result<Comman
 /// Makes a login link and shows it to the browser, if there is a desktop.
 fn open(data: &Path, output: &Output) -> Result<u8> {
     let mut door = Door::open(data)?;
-    let mut reply = door.call(Command::Open)?;
+    let mut reply = door.call(Write::Open)?;
     let url = reply.value.get("url").and_then(Value::as_str);
     if matches!(door, Door::Store(_)) {
         complain("lianxin is not running here: start `lianxin run`, then open the link\n");
@@ -827,20 +835,14 @@ impl Door {
         }
     }
 
-    fn call(&mut self, command: Command) -> Result<Reply> {
+    fn call(&mut self, command: impl Into<Command>) -> Result<Reply> {
+        let command = command.into();
         match self {
             Self::Daemon(directory) => {
                 let gone = || Error::new(Code::InUse, "the running lianxin has just ended");
                 socket::ask(directory, &Request::Execute { command })?.ok_or_else(gone)
             }
-            Self::Store(writer) if command.writes() => {
-                let work =
-                    |journal: &mut _, connection: &_| command.clone().execute(journal, connection);
-                writer.persist(work).map(|(reply, _)| reply)
-            }
-            Self::Store(writer) => {
-                writer.read(|journal, connection| command.execute(journal, connection))
-            }
+            Self::Store(writer) => command.carry_out(writer),
         }
     }
 }

@@ -23,7 +23,7 @@ use zeroize::Zeroize as _;
 use crate::accounts;
 use crate::clock;
 use crate::error::{Code, Error, Result};
-use crate::journal::Journal;
+use crate::journal::{Books, Journal};
 use crate::records::delivery::State;
 use crate::records::save::Author;
 use crate::records::{self, Filter};
@@ -31,6 +31,7 @@ use crate::reply::{Reply, with_schema};
 use crate::requests;
 use crate::store;
 use crate::sync::stick;
+use crate::writer::Writer;
 
 use invites::{invite_create, invite_list, invite_revoke};
 pub use orders::AddressChange;
@@ -73,12 +74,102 @@ impl std::fmt::Debug for Secret {
 
 /// A command on a store.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Command {
+    /// It reads, beside whoever writes.
+    Query(Query),
+    /// It runs inside a transaction.
+    Write(Write),
+}
+
+impl From<Query> for Command {
+    fn from(query: Query) -> Self {
+        Self::Query(query)
+    }
+}
+
+impl From<Write> for Command {
+    fn from(write: Write) -> Self {
+        Self::Write(write)
+    }
+}
+
+impl Command {
+    /// Carries it out for whoever has the store to himself.
+    ///
+    /// # Errors
+    /// Each command's own; nothing was changed then.
+    pub fn carry_out(self, writer: &mut Writer) -> Result<Reply> {
+        match self {
+            Self::Query(query) => {
+                writer.read(|journal, connection| query.execute(journal, connection))
+            }
+            Self::Write(write) => {
+                let work =
+                    |journal: &mut _, connection: &_| write.clone().execute(journal, connection);
+                writer.persist(work).map(|(reply, _)| reply)
+            }
+        }
+    }
+}
+
+/// A command that changes nothing.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case")]
 #[expect(
     missing_docs,
     reason = "the fields are those of the command line, which documents them"
 )]
-pub enum Command {
+pub enum Query {
+    /// Lists sites.
+    SiteList,
+    /// Lists invites and what became of them.
+    InviteList,
+    /// Lists records, newest first.
+    RecordList {
+        kind: Option<String>,
+        status: Option<String>,
+        #[serde(default)]
+        state: Option<String>,
+        search: Option<String>,
+        limit: Option<usize>,
+        after: Option<String>,
+    },
+    /// Shows one record.
+    RecordShow { id: String },
+    /// Shows every change of a record.
+    RecordHistory { id: String },
+    /// Lists what is kept and does not count.
+    QuarantineList,
+    /// Shows the records of one such thing.
+    QuarantineShow { id: String },
+    /// Lists what operators' PCs have asked of the hub, newest first.
+    RequestList { limit: Option<usize> },
+    /// The one-screen truth. A record without receipt needs attention after these minutes.
+    Status { unreceipted_minutes: u64 },
+    /// Digests by which two nodes are compared.
+    Digest,
+    /// Checks every chain, checkpoint, digest and receipt.
+    Verify,
+    /// A page of records with their documents, for export.
+    ExportPage {
+        after: Option<String>,
+        documents: bool,
+    },
+    /// What an archive begins with, and the logs that follow.
+    ArchivePlan,
+    /// Items of one log for an archive.
+    ArchivePage { log: String, from: u64 },
+}
+
+/// A command that changes the store.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case")]
+#[expect(
+    missing_docs,
+    reason = "the fields are those of the command line, which documents them"
+)]
+pub enum Write {
     /// Adds a site.
     SiteCreate {
         name: String,
@@ -91,10 +182,6 @@ pub enum Command {
         role: String,
         expires_hours: u64,
     },
-    /// Lists sites.
-    SiteList,
-    /// Lists invites and what became of them.
-    InviteList,
     /// Hub: takes one back that nobody has used.
     InviteRevoke { id: String },
     /// Where the hub is found; changed at the hub only.
@@ -133,56 +220,94 @@ pub enum Command {
         input: Value,
         account: Option<String>,
     },
-    /// Lists records, newest first.
-    RecordList {
-        kind: Option<String>,
-        status: Option<String>,
-        #[serde(default)]
-        state: Option<String>,
-        search: Option<String>,
-        limit: Option<usize>,
-        after: Option<String>,
-    },
-    /// Shows one record.
-    RecordShow { id: String },
-    /// Shows every change of a record.
-    RecordHistory { id: String },
-    /// Lists what is kept and does not count.
-    QuarantineList,
-    /// Shows the records of one such thing.
-    QuarantineShow { id: String },
     /// Hub: lets it count.
     QuarantineAdopt { id: String },
-    /// Lists what operators' PCs have asked of the hub, newest first.
-    RequestList { limit: Option<usize> },
-    /// The one-screen truth. A record without receipt needs attention after these minutes.
-    Status { unreceipted_minutes: u64 },
-    /// Digests by which two nodes are compared.
-    Digest,
-    /// Checks every chain, checkpoint, digest and receipt.
-    Verify,
     /// Rebuilds every projection from the logs.
     Reproject,
-    /// A page of records with their documents, for export.
-    ExportPage {
-        after: Option<String>,
-        documents: bool,
-    },
-    /// What an archive begins with, and the logs that follow.
-    ArchivePlan,
-    /// Items of one log for an archive.
-    ArchivePage { log: String, from: u64 },
 }
 
-impl Command {
+impl Query {
+    /// The name in the reply's schema.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::SiteList => "site-list",
+            Self::InviteList => "invite-list",
+            Self::RecordList { .. } => "record-list",
+            Self::RecordShow { .. } => "record-show",
+            Self::RecordHistory { .. } => "record-history",
+            Self::QuarantineList => "quarantine-list",
+            Self::QuarantineShow { .. } => "quarantine-show",
+            Self::RequestList { .. } => "request-list",
+            Self::Status { .. } => "status",
+            Self::Digest => "digest",
+            Self::Verify => "verify",
+            Self::ExportPage { .. } => "export-page",
+            Self::ArchivePlan => "archive-plan",
+            Self::ArchivePage { .. } => "archive-page",
+        }
+    }
+
+    /// Carries it out on what is durable.
+    ///
+    /// # Errors
+    /// Each command's own.
+    pub fn execute(self, books: &mut Books, connection: &Connection) -> Result<Reply> {
+        let schema = format!("lianxin.{}/1", self.name());
+        let mut reply = match self {
+            Self::SiteList => Ok(site_list(books)),
+            Self::InviteList => invite_list(books, connection),
+            Self::QuarantineList => quarantine::list(books, connection),
+            Self::QuarantineShow { id } => quarantine::show(books, connection, &id),
+            Self::RecordList {
+                kind,
+                status,
+                state,
+                search,
+                limit,
+                after,
+            } => {
+                let state = state.as_deref().map(reached).transpose()?;
+                let filter = Filter {
+                    kind,
+                    status,
+                    search,
+                    limit: list_limit(limit),
+                    after: after.as_deref().map(cursor).transpose()?,
+                    ..Filter::default()
+                };
+                record_list(books, connection, filter, state)
+            }
+            Self::RecordShow { id } => {
+                let key = records::find(connection, &id)?;
+                let value = record_json(books, connection, key)?;
+                Ok(Reply::ok(value))
+            }
+            Self::RecordHistory { id } => record_history(books, connection, &id),
+            Self::RequestList { limit } => request_list(books, connection, list_limit(limit)),
+            Self::Status {
+                unreceipted_minutes,
+            } => status(books, connection, unreceipted_minutes),
+            Self::Digest => digest(books, connection),
+            Self::Verify => verify(books, connection),
+            Self::ExportPage { after, documents } => {
+                export_page(books, connection, after.as_deref(), documents)
+            }
+            Self::ArchivePlan => archive_plan(books, connection),
+            Self::ArchivePage { log, from } => archive_page(books, connection, &log, from),
+        }?;
+        reply.value = with_schema(&schema, reply.value);
+        Ok(reply)
+    }
+}
+
+impl Write {
     /// The name in the reply's schema.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
             Self::SiteCreate { .. } => "site-create",
             Self::InviteCreate { .. } => "invite-create",
-            Self::SiteList => "site-list",
-            Self::InviteList => "invite-list",
             Self::InviteRevoke { .. } => "invite-revoke",
             Self::HubAddress { .. } => "hub-address",
             Self::HubResume { .. } => "hub-resume",
@@ -195,47 +320,12 @@ impl Command {
             Self::RecordAdd { .. } => "record-add",
             Self::RecordSet { .. } => "record-set",
             Self::RecordAct { .. } => "record-act",
-            Self::RecordList { .. } => "record-list",
-            Self::RecordShow { .. } => "record-show",
-            Self::RecordHistory { .. } => "record-history",
-            Self::QuarantineList => "quarantine-list",
-            Self::QuarantineShow { .. } => "quarantine-show",
             Self::QuarantineAdopt { .. } => "quarantine-adopt",
-            Self::RequestList { .. } => "request-list",
-            Self::Status { .. } => "status",
-            Self::Digest => "digest",
-            Self::Verify => "verify",
             Self::Reproject => "reproject",
-            Self::ExportPage { .. } => "export-page",
-            Self::ArchivePlan => "archive-plan",
-            Self::ArchivePage { .. } => "archive-page",
         }
     }
 
-    /// Whether it must run inside a transaction.
-    #[must_use]
-    pub const fn writes(&self) -> bool {
-        matches!(
-            self,
-            Self::SiteCreate { .. }
-                | Self::InviteCreate { .. }
-                | Self::InviteRevoke { .. }
-                | Self::HubAddress { .. }
-                | Self::HubResume { .. }
-                | Self::PeerAdd { .. }
-                | Self::QuarantineAdopt { .. }
-                | Self::JoinRequest
-                | Self::JoinFinish { .. }
-                | Self::InviteAdmit { .. }
-                | Self::Open
-                | Self::RecordAdd { .. }
-                | Self::RecordSet { .. }
-                | Self::RecordAct { .. }
-                | Self::Reproject
-        )
-    }
-
-    /// Carries it out. Inside the caller's transaction if [`Command::writes`].
+    /// Carries it out inside the caller's transaction.
     ///
     /// # Errors
     /// Each command's own; nothing was changed then.
@@ -250,13 +340,9 @@ impl Command {
                 role,
                 expires_hours,
             } => invite_create(journal, connection, &site, &role, expires_hours),
-            Self::SiteList => Ok(site_list(journal)),
-            Self::InviteList => invite_list(journal, connection),
             Self::InviteRevoke { id } => invite_revoke(journal, connection, &id),
             Self::HubAddress { change } => hub_address(journal, connection, &change),
             Self::HubResume { root, alone } => hub_resume(journal, connection, &root, alone),
-            Self::QuarantineList => quarantine::list(journal, connection),
-            Self::QuarantineShow { id } => quarantine::show(journal, connection, &id),
             Self::QuarantineAdopt { id } => quarantine::adopt(journal, connection, &id),
             Self::PeerAdd { address } => peer_add(connection, &address),
             Self::JoinRequest => {
@@ -299,43 +385,7 @@ impl Command {
                 let author = author(journal, connection, account.as_deref())?;
                 record_act(journal, connection, &id, (&event, &input), &author)
             }
-            Self::RecordList {
-                kind,
-                status,
-                state,
-                search,
-                limit,
-                after,
-            } => {
-                let state = state.as_deref().map(reached).transpose()?;
-                let filter = Filter {
-                    kind,
-                    status,
-                    search,
-                    limit: list_limit(limit),
-                    after: after.as_deref().map(cursor).transpose()?,
-                    ..Filter::default()
-                };
-                record_list(journal, connection, filter, state)
-            }
-            Self::RecordShow { id } => {
-                let key = records::find(connection, &id)?;
-                let value = record_json(journal, connection, key)?;
-                Ok(Reply::ok(value))
-            }
-            Self::RecordHistory { id } => record_history(journal, connection, &id),
-            Self::RequestList { limit } => request_list(journal, connection, list_limit(limit)),
-            Self::Status {
-                unreceipted_minutes,
-            } => status(journal, connection, unreceipted_minutes),
-            Self::Digest => digest(journal, connection),
-            Self::Verify => verify(journal, connection),
             Self::Reproject => reproject(journal, connection),
-            Self::ExportPage { after, documents } => {
-                export_page(journal, connection, after.as_deref(), documents)
-            }
-            Self::ArchivePlan => archive_plan(journal, connection),
-            Self::ArchivePage { log, from } => archive_page(journal, connection, &log, from),
         }?;
         reply.value = with_schema(&schema, reply.value);
         Ok(reply)

@@ -7,18 +7,17 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use lianxin_protocol::authority::Authority;
 use lianxin_protocol::hash::Hex;
 use lianxin_protocol::identity::DeviceKey;
-use lianxin_protocol::log::LogId;
 use serde_json::json;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, oneshot, watch};
 
 use crate::changes::Changes;
 use crate::clock::{self, Monotonic};
-use crate::command;
+use crate::command::{self, Command};
 use crate::error::{Code, Error, Kind, Result};
-use crate::records::{self, Projection, Reader, rewrite};
+use crate::reader::{Found, Reader};
+use crate::records::{self, Projection, rewrite};
 use crate::reply::{Reply, with_schema};
 use crate::requests;
 use crate::setup;
@@ -74,12 +73,10 @@ impl Node {
             }
             published.publish(moved);
         })?;
-        let readers = (0..MERGERS)
-            .map(|_| store.reader().map(Reader::new))
-            .collect::<Result<_>>()?;
+        let readers = (0..MERGERS).map(|_| writer.readers().open());
         let merger = Merger {
-            writer: writer.clone(),
-            readers,
+            readers: readers.collect::<Result<_>>()?,
+            writer: writer.behind(),
         };
         let merging = std::thread::Builder::new()
             .name("merger".to_owned())
@@ -153,7 +150,7 @@ impl Node {
             };
             // Where the hub is may be told while this runs. A stopped writer knows of nowhere.
             let addresses = move || {
-                let (sender, receiver) = tokio::sync::oneshot::channel();
+                let (sender, receiver) = oneshot::channel();
                 writer.after(move |journal, connection| {
                     drop(sender.send(setup::ways_to_hub(journal, connection)));
                 });
@@ -250,6 +247,39 @@ impl Node {
     }
 }
 
+// ---- commands ----
+
+/// Queries of all doors but the pages that run at once: one of them may walk through the whole store.
+static QUERIES: Semaphore = Semaphore::const_new(4);
+
+/// Carries a command out on a running node: a query beside the writer, everything else in its queue.
+///
+/// # Errors
+/// The command's own.
+pub async fn carry_out(writer: &WriterThread, command: Command) -> Result<Reply> {
+    let stopping = || Error::new(Code::Internal, "the program is stopping");
+    match command {
+        Command::Query(query) => {
+            let place = QUERIES.acquire().await.map_err(|_| stopping())?;
+            let readers = Arc::clone(writer.readers());
+            let done = tokio::task::spawn_blocking(move || {
+                let _place = place;
+                readers.read(|books, connection| query.execute(books, connection))
+            });
+            let panicked = |error| Error::because(Code::Internal, "a command panicked", error);
+            done.await.map_err(panicked)?
+        }
+        Command::Write(write) => {
+            let (sender, receiver) = oneshot::channel();
+            writer.write(
+                move |journal, connection| write.clone().execute(journal, connection),
+                move |result| drop(sender.send(result)),
+            );
+            receiver.await.map_err(|_| stopping())?
+        }
+    }
+}
+
 // ---- one session ----
 
 /// One session with each known peer: the hub, at the first of its addresses where it answers, or at `peer`, which is kept
@@ -321,20 +351,40 @@ fn report(writer: &WriterThread, hub: &DeviceKey, summary: &Summary) -> Result<R
 
 // ---- behind ingest ----
 
-/// Builds a record's row, or gives its number if it cannot be read.
-fn build_one(
-    reader: &mut Reader,
-    key: i64,
-    authority: &Authority,
-) -> Result<Result<Projection, i64>> {
-    match reader.gather(key) {
-        Err(error) if error.code() == Code::StoreCorrupt => {
-            tracing::error!(error = %error.chain(), "a record cannot be read and is set aside");
-            // The others are read on a connection that has not met the damage.
-            reader.revive()?;
-            Ok(Err(key))
+/// Builds the rows of records, all in one snapshot; of one that cannot be read, its number.
+fn build_rows(reader: &mut Reader, keys: &[i64]) -> (Result<Vec<Result<Projection, i64>>>, Found) {
+    let (built, mut found) = reader.read(|books, connection| {
+        let mut built = Vec::with_capacity(keys.len());
+        for key in keys {
+            built.push(match records::gather(connection, books, *key) {
+                Err(error) if records::is_local(&error) => {
+                    tracing::error!(error = %error.chain(), "a record cannot be read and is set aside");
+                    Err(*key)
+                }
+                gathered => Ok(Projection::of(&gathered?, books.authority())),
+            });
         }
-        gathered => Ok(Ok(Projection::of(&gathered?, authority))),
+        Ok(built)
+    });
+    match (built, keys) {
+        // One of them lies on a page that cannot be read: which of them is seen when each is read by itself.
+        (Err(error), [_]) if error.code() == Code::StoreCorrupt => {
+            tracing::error!(error = %error.chain(), "a record cannot be read and is set aside");
+            (Ok(keys.iter().map(|key| Err(*key)).collect()), found)
+        }
+        (Err(error), _) if error.code() == Code::StoreCorrupt => {
+            let mut all = Vec::with_capacity(keys.len());
+            for key in keys.chunks(1) {
+                let (built, more) = build_rows(reader, key);
+                found.join(more);
+                match built {
+                    Ok(built) => all.extend(built),
+                    Err(error) => return (Err(error), found),
+                }
+            }
+            (Ok(all), found)
+        }
+        (built, _) => (built, found),
     }
 }
 
@@ -373,21 +423,17 @@ impl Merger {
             .write_wait(|journal, connection| journal.index(connection, INDEX_SLICE))?
         {}
         loop {
-            let Some(first) = self.readers.first() else {
-                return Ok(());
-            };
-            let stale = records::stale(first.connection(), MERGE_SLICE * self.readers.len())?;
+            let most = MERGE_SLICE * self.readers.len();
+            let stale = self
+                .writer
+                .readers()
+                .read(|_, connection| records::stale(connection, most))?;
             if stale.is_empty() {
                 self.writer
                     .write_wait(|journal, connection| journal.judged(connection))?;
                 return self.carry_out();
             }
-            let Some(authority) = self.writer.authority() else {
-                return Ok(());
-            };
-            let built = self.build(&stale, &authority)?;
-            let suspects: BTreeSet<LogId> =
-                self.readers.iter_mut().flat_map(Reader::suspects).collect();
+            let built = self.build(&stale)?;
             self.writer.write_wait(move |journal, connection| {
                 for projection in &built {
                     match projection {
@@ -397,7 +443,6 @@ impl Merger {
                         Err(record) => journal.set_unread(connection, *record)?,
                     }
                 }
-                journal.suspect(suspects.iter().copied());
                 journal.judged(connection)
             })?;
         }
@@ -425,30 +470,27 @@ impl Merger {
     }
 
     /// Builds the rows of records, on all threads; of one that cannot be read, its number.
-    fn build(
-        &mut self,
-        stale: &[i64],
-        authority: &Authority,
-    ) -> Result<Vec<Result<Projection, i64>>> {
-        let share = stale.len().div_ceil(self.readers.len());
+    fn build(&mut self, stale: &[i64]) -> Result<Vec<Result<Projection, i64>>> {
+        let share = stale.len().div_ceil(self.readers.len().max(1));
         let built = std::thread::scope(|scope| {
             let jobs: Vec<_> = self
                 .readers
                 .iter_mut()
                 .zip(stale.chunks(share))
-                .map(|(reader, keys)| {
-                    scope.spawn(move || -> Result<Vec<Result<Projection, i64>>> {
-                        let build = |key: &i64| build_one(reader, *key, authority);
-                        keys.iter().map(build).collect()
-                    })
-                })
+                .map(|(reader, keys)| scope.spawn(move || build_rows(reader, keys)))
                 .collect();
             let panicked = || Error::new(Code::Internal, "a merging thread panicked");
-            jobs.into_iter()
-                .map(|job| job.join().map_err(|_| panicked())?)
-                .collect::<Result<Vec<_>>>()
+            let joined = jobs
+                .into_iter()
+                .map(|job| job.join().map_err(|_| panicked()));
+            joined.collect::<Result<Vec<_>>>()
         })?;
-        Ok(built.into_iter().flatten().collect())
+        let mut all = Vec::with_capacity(stale.len());
+        for (built, found) in built {
+            self.writer.readers().tell(found);
+            all.extend(built?);
+        }
+        Ok(all)
     }
 
     /// Writes again what a fork took of this device's, and, at the hub, carries out what operators' PCs have asked for,

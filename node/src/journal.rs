@@ -21,6 +21,7 @@ mod ingest;
 mod judge;
 mod letters;
 mod offered;
+mod overview;
 mod payloads;
 mod quarantine;
 mod quota;
@@ -36,7 +37,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use lianxin_protocol::authority::{Authority, Cut, Order, Reason, Role};
+use lianxin_protocol::authority::{Authority, Order, Reason};
 use lianxin_protocol::batch;
 use lianxin_protocol::identity::{DeviceKey, Signer};
 use lianxin_protocol::limits;
@@ -49,7 +50,6 @@ use lianxin_protocol::receipt::{Exception, Receipt};
 use lianxin_protocol::space::{NetworkId, Space, SpaceId};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use crate::clock::Wall;
 use crate::error::{Code, Error, Result};
 use crate::store;
 
@@ -59,11 +59,12 @@ pub use forks::Proven;
 pub(crate) use forks::{Aside, Frozen, aside};
 pub use ingest::Ingested;
 use offered::{Found, Mark, Offered, Seal};
+pub use overview::{Books, Overview};
 pub use quarantine::HeldBack;
 pub use quota::Unusual;
 pub(crate) use receipts::read_receipt;
 pub use resume::Resumed;
-use segments::{Segments, entry_key};
+use segments::entry_key;
 pub use verify::Report;
 
 /// Who this device is.
@@ -211,43 +212,17 @@ pub struct OwnCoverage {
 /// The write path of one store.
 #[derive(Debug)]
 pub struct Journal {
-    identity: Identity,
-    authority: Arc<Authority>,
-    /// How far each authority log was folded, in order.
-    folded: Vec<(LogId, u64)>,
-    pub(crate) logs: BTreeMap<LogId, Log>,
-    /// The logs of each space.
-    by_space: BTreeMap<SpaceId, BTreeSet<LogId>>,
-    /// Open ends of own logs: entries since the last full segment.
-    tails: BTreeMap<LogId, Tail>,
+    /// What reading needs.
+    books: Books,
     dirty: BTreeSet<LogId>,
-    /// Own logs that must not be continued, and why their successors begin.
-    closed: BTreeMap<LogId, GenesisReason>,
-    /// Own logs of which peers say that they have more.
-    claims: claims::Claims,
     offered: Offered,
-    /// Own logs of which more was offered than the store had when it was opened, and how much.
-    lacking: BTreeMap<LogId, u64>,
-    /// How far own logs are being shown to a peer right now.
-    in_flight: BTreeMap<LogId, u64>,
-    pub(crate) segments: Segments,
     hlc: u64,
-    /// What commands on this store take for the time.
-    pub wall: Wall,
-    /// Numbers that more than one record has.
-    twice: u64,
-    /// The last transaction that wrote something found no room.
-    pub(crate) disk_is_full: bool,
-    /// A transaction met a page that the database cannot read, outside of logs and lists.
-    pub(crate) page_is_unreadable: bool,
     touched: BTreeSet<LogId>,
     unreceipted: BTreeSet<LogId>,
     /// Logs of which this transaction stores something that came from elsewhere.
     arrived: BTreeSet<LogId>,
     /// Forked logs that this hub has not answered with a pin.
     unanswered: BTreeSet<LogId>,
-    /// Why this device numbers under another code, once it does.
-    anew: Option<letters::Anew>,
     /// Devices that have begun a log because their store was put back or copied, and its incarnation.
     begun: BTreeSet<(DeviceKey, [u8; 16])>,
     /// The newest time of arrival that was given, in Unix milliseconds.
@@ -256,20 +231,24 @@ pub struct Journal {
     /// again.
     set_aside: BTreeMap<LogId, Receipt>,
     moved: Moved,
-    quota: quota::Quota,
-    skew: skew::Skew,
-    /// Logs that were cut, with the length that they had.
-    damaged: BTreeMap<LogId, u64>,
-    /// Parts that were taken out, by log and place.
-    damaged_parts: BTreeSet<(LogId, u64)>,
-    /// Logs that the database cannot read.
-    unreadable: BTreeSet<LogId>,
-    /// How many records could not be read when they were to be merged.
-    unread: u64,
     /// Logs of whose damage peers have not been told.
     untold: BTreeSet<LogId>,
     /// It fills projections beside the store, and writes nothing there.
     is_shadow: bool,
+}
+
+impl std::ops::Deref for Journal {
+    type Target = Books;
+
+    fn deref(&self) -> &Books {
+        &self.books
+    }
+}
+
+impl std::ops::DerefMut for Journal {
+    fn deref_mut(&mut self) -> &mut Books {
+        &mut self.books
+    }
 }
 
 impl Journal {
@@ -303,9 +282,7 @@ impl Journal {
         let (mut journal, _) = Self::unread(connection, directory)?;
         journal.read_all(connection)?;
         journal.is_shadow = true;
-        for log in journal.logs.values_mut() {
-            log.indexed_len = 0;
-        }
+        journal.overview.for_each_log(|_, log| log.indexed_len = 0);
         Ok(journal)
     }
 
@@ -314,39 +291,18 @@ impl Journal {
         let identity = Identity::open(connection)?;
         let (offered, found) = Offered::open(directory, &identity.key())?;
         let journal = Self {
-            authority: Arc::new(Authority::new(identity.network)),
-            folded: Vec::new(),
-            identity,
-            logs: BTreeMap::new(),
-            by_space: BTreeMap::new(),
-            tails: BTreeMap::new(),
+            books: Books::new(Overview::new(identity)),
             dirty: BTreeSet::new(),
-            closed: BTreeMap::new(),
-            claims: BTreeMap::new(),
             offered,
-            lacking: BTreeMap::new(),
-            in_flight: BTreeMap::new(),
-            segments: Segments::default(),
             hlc: 0,
-            wall: Wall::System,
-            twice: 0,
-            disk_is_full: false,
-            page_is_unreadable: false,
             touched: BTreeSet::new(),
             unreceipted: BTreeSet::new(),
             arrived: BTreeSet::new(),
             unanswered: BTreeSet::new(),
-            anew: None,
             begun: BTreeSet::new(),
             arrival_ms: 0,
             set_aside: BTreeMap::new(),
             moved: Moved::default(),
-            quota: quota::Quota::default(),
-            skew: skew::Skew::default(),
-            damaged: BTreeMap::new(),
-            damaged_parts: BTreeSet::new(),
-            unreadable: BTreeSet::new(),
-            unread: 0,
             untold: BTreeSet::new(),
             is_shadow: false,
         };
@@ -405,10 +361,8 @@ impl Journal {
     }
 
     fn read_all(&mut self, connection: &Connection) -> Result<()> {
-        self.identity = Identity::open(connection)?;
-        self.logs.clear();
-        self.by_space.clear();
-        self.tails.clear();
+        self.identity = Arc::new(Identity::open(connection)?);
+        self.clear();
         self.dirty.clear();
         self.touched.clear();
         self.unreceipted.clear();
@@ -460,9 +414,7 @@ impl Journal {
                 indexed_len: row.get(9)?,
                 judged_len: row.get(10)?,
             };
-            let of_space = self.by_space.entry(known.author.space).or_default();
-            of_space.insert(log);
-            self.logs.insert(log, known);
+            self.insert(log, known);
         }
         drop(rows);
         drop(statement);
@@ -483,50 +435,6 @@ impl Journal {
 
     // ---- getters ----
 
-    /// Who this device is.
-    #[must_use]
-    pub const fn identity(&self) -> &Identity {
-        &self.identity
-    }
-
-    /// Who may do what.
-    #[must_use]
-    pub fn authority(&self) -> &Authority {
-        &self.authority
-    }
-
-    /// The same, to be kept by others.
-    #[must_use]
-    pub fn shared_authority(&self) -> Arc<Authority> {
-        Arc::clone(&self.authority)
-    }
-
-    /// The role of this device; `None` while the hub has not confirmed it.
-    #[must_use]
-    pub fn role(&self) -> Option<Role> {
-        self.authority.role(&self.identity.key())
-    }
-
-    /// The logs of a space as peers compare them.
-    #[must_use]
-    pub fn tips(&self, space: &SpaceId) -> BTreeMap<LogId, Tip> {
-        self.logs_of(space)
-            .map(|(id, log)| (*id, log.tip()))
-            .collect()
-    }
-
-    /// A log as peers compare it.
-    #[must_use]
-    pub fn tip(&self, log: &LogId) -> Option<Tip> {
-        self.logs.get(log).map(Log::tip)
-    }
-
-    /// The logs of a space: a session costs what its spaces hold, not what the store holds.
-    fn logs_of(&self, space: &SpaceId) -> impl Iterator<Item = (&LogId, &Log)> {
-        let ids = self.by_space.get(space).into_iter().flatten();
-        ids.filter_map(|id| self.logs.get_key_value(id))
-    }
-
     /// What a record is shown as depends on another that has changed: it is merged again.
     pub(crate) fn merge_again(&mut self, connection: &Connection, record: i64) -> Result<()> {
         connection
@@ -544,99 +452,15 @@ impl Journal {
         self.is_shadow
     }
 
-    /// Whether saving has failed since the start because the database cannot read one of its pages.
-    #[must_use]
-    pub const fn page_is_unreadable(&self) -> bool {
-        self.page_is_unreadable
-    }
-
-    /// Numbers that more than one record has, of those that count.
-    #[must_use]
-    pub const fn numbers_twice(&self) -> u64 {
-        self.twice
-    }
-
     /// Counts them anew.
     pub(crate) fn count_twice(&mut self, connection: &Connection) -> Result<()> {
         self.twice = connection.query_row("SELECT count(*) FROM twice", [], |row| row.get(0))?;
         Ok(())
     }
 
-    /// Whether nothing can be kept at present for want of room.
-    #[must_use]
-    pub const fn disk_is_full(&self) -> bool {
-        self.disk_is_full
-    }
-
     /// Notes that something which pages show has changed.
     pub(crate) const fn records_changed(&mut self) {
         self.moved.records = true;
-    }
-
-    /// The id of a log's number.
-    pub(crate) fn log_id(&self, key: i64) -> Option<(LogId, &Log)> {
-        self.logs
-            .iter()
-            .find(|(_, log)| log.key == key)
-            .map(|(id, log)| (*id, log))
-    }
-
-    /// Entries of all stored logs.
-    #[must_use]
-    pub fn entries(&self) -> u64 {
-        self.logs.values().map(|log| log.end.len).sum()
-    }
-
-    /// Who writes the stored logs.
-    #[must_use]
-    pub fn authors(&self) -> BTreeMap<LogId, Author> {
-        self.logs
-            .iter()
-            .map(|(id, log)| (*id, log.author))
-            .collect()
-    }
-
-    /// Whether a log is written with a key of this device.
-    #[must_use]
-    pub fn is_own(&self, author: &Author) -> bool {
-        let authority = self.identity.authority.as_ref().map(Signer::public);
-        author.device == self.identity.key() || Some(author.device) == authority
-    }
-
-    /// The ends of all logs of a device that are stored, as orders name them: a run ends with a save group. Of
-    /// more than an order can name, those that came first.
-    #[must_use]
-    pub fn places_of(&self, device: &DeviceKey) -> Vec<Cut> {
-        let mut logs: Vec<_> = self
-            .logs
-            .iter()
-            .filter(|(_, log)| log.author.device == *device)
-            .collect();
-        logs.sort_by_key(|(_, log)| log.key);
-        // rule:order-places rule:limits-written
-        logs.truncate(limits::CUTS_MAX);
-        let place = |(id, log): (&LogId, &Log)| Cut {
-            log: *id,
-            // rule:order-places-held
-            position: log.tip().position(),
-        };
-        let mut places: Vec<_> = logs.into_iter().map(place).collect();
-        places.sort_by_key(|place| place.log);
-        places
-    }
-
-    fn own_logs(&self) -> impl Iterator<Item = (&LogId, &Log)> {
-        self.logs.iter().filter(|(_, log)| self.is_own(&log.author))
-    }
-
-    /// Devices that the people at this hub should look at, and why; elsewhere none.
-    #[must_use]
-    pub fn unusual(&self) -> BTreeMap<DeviceKey, Unusual> {
-        let mut all = self.quota.unusual(self.wall.now_ms());
-        for device in self.skew.ahead() {
-            all.entry(device).or_insert(Unusual::ClockAhead);
-        }
-        all
     }
 
     /// The transaction is durable.
@@ -700,9 +524,12 @@ impl Journal {
             signer.ok_or_else(|| Error::new(Code::HubOnly, "this is written at the hub"))?;
         let log = self.current_log(connection, space, &signer.public(), hlc)?;
         let (cited, _) = self.authority.cited();
-        let (Some(tail), Some(known)) = (self.tails.get_mut(&log), self.logs.get_mut(&log)) else {
+        let overview = &mut self.books.overview;
+        let (Some(tail), Some(known)) = (overview.tails.get_mut(&log), overview.logs.get_mut(&log))
+        else {
             return Err(Error::new(Code::Internal, "a log without its open end"));
         };
+        let tail = Arc::make_mut(tail);
         let first = tail.end.len;
         let records: Vec<_> = group
             .iter()
@@ -795,17 +622,6 @@ impl Journal {
         self.catch_up_authority(connection)
     }
 
-    /// This device's newest log of a space, if it has one.
-    #[must_use]
-    pub fn own_log(&self, space: SpaceId) -> Option<LogId> {
-        let device = self.identity.key();
-        let own = self
-            .logs
-            .iter()
-            .filter(|(_, log)| log.author == Author { space, device });
-        own.max_by_key(|(_, log)| log.key).map(|(id, _)| *id)
-    }
-
     /// This device's newest log of a space that may be continued, begun if there is none.
     fn current_log(
         &mut self,
@@ -875,7 +691,7 @@ impl Journal {
             );
         }
         self.insert_log(connection, &log, &tail.author, tail.end, first)?;
-        self.tails.insert(log, tail);
+        self.tails.insert(log, Arc::new(tail));
         self.dirty.insert(log);
         Ok(log)
     }
@@ -914,9 +730,7 @@ impl Journal {
             indexed_len,
             judged_len: 0,
         };
-        let of_space = self.by_space.entry(known.author.space).or_default();
-        of_space.insert(*log);
-        self.logs.insert(*log, known);
+        self.insert(*log, known);
         Ok(key)
     }
 
@@ -942,7 +756,7 @@ impl Journal {
             let hlc = segment.entries.iter().map(|entry| entry.header.hlc).max();
             self.hlc = self.hlc.max(hlc.unwrap_or_default());
         }
-        self.tails.insert(*log, tail);
+        self.tails.insert(*log, Arc::new(tail));
         Ok(())
     }
 
@@ -953,12 +767,6 @@ impl Journal {
     /// The file of offered positions cannot be written.
     pub fn begin_anew(&mut self, log: &LogId) -> Result<()> {
         self.close(*log, GenesisReason::New)
-    }
-
-    /// Entries of a log that are stored.
-    #[must_use]
-    pub fn len_of(&self, log: &LogId) -> u64 {
-        self.logs.get(log).map_or(0, |known| known.end.len)
     }
 
     // ---- before the commit ----
@@ -1020,9 +828,10 @@ impl Journal {
     }
 
     fn write_tail(&mut self, connection: &Connection, log: &LogId) -> Result<()> {
-        let Some(mut tail) = self.tails.remove(log) else {
+        let Some(tail) = self.tails.remove(log) else {
             return Ok(());
         };
+        let mut tail = Arc::unwrap_or_clone(tail);
         let signer = self.signer(&tail.author)?;
         let (authority, hlc) = (self.authority.cited(), self.hlc);
         let key = self.logs.get(log).map_or(0, |log| log.key);
@@ -1059,7 +868,7 @@ impl Journal {
                 break;
             }
         }
-        self.tails.insert(*log, tail);
+        self.tails.insert(*log, Arc::new(tail));
         Ok(())
     }
 
@@ -1075,13 +884,6 @@ impl Journal {
         signer
             .cloned()
             .ok_or_else(|| Error::new(Code::Internal, "a log of another device"))
-    }
-
-    /// Whether a key is the hub's: what it wrote needs no receipt.
-    #[must_use]
-    pub fn is_hubs(&self, device: &DeviceKey) -> bool {
-        self.authority.role(device) == Some(Role::Hub)
-            || self.authority.keys().any(|key| key == *device)
     }
 
     // ---- offering ----
@@ -1115,38 +917,6 @@ impl Journal {
     /// A session ended: what it was sending and no receipt covers is not on its way any more.
     pub fn line_ended(&mut self) {
         self.in_flight.clear();
-    }
-
-    /// How far a log is on its way to a peer at this moment.
-    pub(crate) fn in_flight(&self, log: &LogId) -> u64 {
-        self.in_flight.get(log).copied().unwrap_or_default()
-    }
-
-    /// Whether this store lacks entries of its own that it had shown to others when it was opened, or is a
-    /// copy of a hub: it may have done already what it would do now. A restored store waits until they
-    /// have come back.
-    #[must_use]
-    pub fn lacks_own(&self) -> bool {
-        self.lacking() > 0 || self.awaits_card()
-    }
-
-    /// How many entries of its own this store has shown and lacks at present.
-    #[must_use]
-    pub fn lacking(&self) -> u64 {
-        let stored = |log| self.logs.get(log).map_or(0, |known| known.end.len);
-        let lacking = self.lacking.iter();
-        lacking
-            .map(|(log, len)| len.saturating_sub(stored(log)))
-            .sum()
-    }
-
-    /// How many entries of its own this store has lost since it was made, whether they came back or not: at
-    /// least as many as the records among them.
-    ///
-    /// # Errors
-    /// The store cannot be read.
-    pub(crate) fn fallen_behind(&self, connection: &Connection) -> Result<u64> {
-        Ok(self.lacking().saturating_add(returned(connection)?))
     }
 
     /// Ends an own log for good; its successor says why.

@@ -25,6 +25,7 @@ pub mod drafts;
 pub mod error;
 pub mod invites;
 pub mod journal;
+pub mod reader;
 pub mod records;
 pub mod refill;
 pub mod reply;

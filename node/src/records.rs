@@ -35,9 +35,8 @@ use serde_json::{Value, json};
 
 use crate::clock;
 use crate::error::{Code, Error, Result};
-use crate::journal::segments::{self, Segments, split_key};
-use crate::journal::{Aside, Journal, aside, exceptions};
-use crate::store;
+use crate::journal::segments::split_key;
+use crate::journal::{Aside, Books, Journal, Overview, aside, exceptions};
 
 pub use content::{ConflictValue, Conflicts, Content, NEWER_ENTRIES, ShownEvent};
 pub use numbers::is_numbered;
@@ -128,151 +127,12 @@ pub struct Gathered {
     parts: BTreeMap<PartRef, Part>,
 }
 
-/// A log of the store as reading needs it.
-#[derive(Clone, Copy, Debug)]
-struct KnownLog {
-    id: LogId,
-    author: Author,
-}
-
-/// Gives entries by their keys: the journal, which knows what is not written yet, or a reader.
-trait Entries {
-    fn entry(&mut self, connection: &Connection, key: i64) -> Result<(Entry, LogId, Author)>;
-    /// Something of this log is not what was stored.
-    fn suspect(&mut self, log: LogId);
-}
-
-impl Entries for Journal {
-    fn entry(&mut self, connection: &Connection, key: i64) -> Result<(Entry, LogId, Author)> {
-        let (log, seq) = split_key(key);
-        let known = self.log_id(log).map(|(id, log)| (id, log.author));
-        let (id, author) = known.ok_or_else(unknown_log)?;
-        Ok((Self::entry(self, connection, &id, seq)?, id, author))
-    }
-
-    fn suspect(&mut self, log: LogId) {
-        Self::suspect(self, [log]);
-    }
-}
-
-fn unknown_log() -> Error {
-    Error::new(Code::StoreCorrupt, "an entry of a log that is not stored")
-}
-
-/// A connection that reads, with what it has unpacked lately. One for each thread.
-#[derive(Debug)]
-pub struct Reader {
-    connection: Connection,
-    segments: Segments,
-    logs: BTreeMap<i64, KnownLog>,
-}
-
-struct FromStore<'a> {
-    segments: &'a mut Segments,
-    logs: &'a mut BTreeMap<i64, KnownLog>,
-}
-
-impl Entries for FromStore<'_> {
-    fn entry(&mut self, connection: &Connection, key: i64) -> Result<(Entry, LogId, Author)> {
-        let (log, seq) = split_key(key);
-        let known = match self.logs.get(&log) {
-            Some(known) => *known,
-            None => {
-                let mut statement = connection
-                    .prepare_cached("SELECT log, space, device FROM logs WHERE id = ?1")?;
-                let known = statement.query_row([log], |row| {
-                    Ok(KnownLog {
-                        id: LogId(row.get(0)?),
-                        author: Author {
-                            space: SpaceId(row.get(1)?),
-                            device: DeviceKey(row.get(2)?),
-                        },
-                    })
-                })?;
-                self.logs.insert(log, known);
-                known
-            }
-        };
-        let place = segments::Place {
-            key: log,
-            log: &known.id,
-            author: known.author,
-        };
-        let segment = self.segments.containing(connection, place, seq)?;
-        let entry = segment.get(seq).cloned().ok_or_else(unknown_log)?;
-        Ok((entry, known.id, known.author))
-    }
-
-    fn suspect(&mut self, log: LogId) {
-        self.segments.suspects.insert(log);
-    }
-}
-
-impl Reader {
-    /// Reads through a connection of its own.
-    #[must_use]
-    pub fn new(connection: Connection) -> Self {
-        Self {
-            connection,
-            segments: Segments::default(),
-            logs: BTreeMap::new(),
-        }
-    }
-
-    /// The connection.
-    #[must_use]
-    pub const fn connection(&self) -> &Connection {
-        &self.connection
-    }
-
-    /// Goes on with another connection if this one has met a page that the database cannot read.
-    ///
-    /// # Errors
-    /// The store cannot be opened again.
-    pub fn revive(&mut self) -> Result<()> {
-        store::renew(&mut self.connection)
-    }
-
-    /// The logs of which something that was read is not what was stored, once.
-    pub fn suspects(&mut self) -> BTreeSet<LogId> {
-        std::mem::take(&mut self.segments.suspects)
-    }
-
-    /// Gathers a record by its number in this store.
-    ///
-    /// # Errors
-    /// The store cannot be read.
-    pub fn gather(&mut self, key: i64) -> Result<Gathered> {
-        // One snapshot for version and entries, or the version would promise what was not read.
-        let snapshot = self.connection.unchecked_transaction()?;
-        let mut entries = FromStore {
-            segments: &mut self.segments,
-            logs: &mut self.logs,
-        };
-        let gathered = gather(&snapshot, &mut entries, key)?;
-        snapshot.finish()?;
-        Ok(gathered)
-    }
-}
-
-/// Gathers a record inside the writer's transaction, with what it has not written yet.
-///
-/// # Errors
-/// The store cannot be read.
-pub fn gather_written(
-    connection: &Connection,
-    journal: &mut Journal,
-    key: i64,
-) -> Result<Gathered> {
-    gather(connection, journal, key)
-}
-
 /// Merges a record and writes its row. One that cannot be read is set aside, and the others go on.
 ///
 /// # Errors
 /// The store cannot be read or written; the transaction must be rolled back.
 pub fn merge(connection: &Connection, journal: &mut Journal, key: i64) -> Result<()> {
-    match gather_written(connection, journal, key) {
+    match gather(connection, journal, key) {
         Err(error) if is_local(&error) => {
             tracing::error!(error = %error.chain(), "a record cannot be read and is set aside");
             journal.set_unread(connection, key)
@@ -301,7 +161,11 @@ struct Placed {
     withheld: Option<Reason>,
 }
 
-fn gather(connection: &Connection, entries: &mut impl Entries, key: i64) -> Result<Gathered> {
+/// Gathers a record by its number in this store: within the writer's transaction, or in a snapshot.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn gather(connection: &Connection, books: &mut Books, key: i64) -> Result<Gathered> {
     let mut statement = connection
         .prepare_cached("SELECT record, space, version, founded FROM records WHERE id = ?1")?;
     let (id, space, version, founded) = statement.query_row([key], |row| {
@@ -318,7 +182,7 @@ fn gather(connection: &Connection, entries: &mut impl Entries, key: i64) -> Resu
         version,
         ..Gathered::new(id, space)
     };
-    let placed = in_place(connection, entries, key)?;
+    let placed = in_place(connection, books, key)?;
     let all_count = placed.iter().all(|it| it.withheld.is_none());
     let payloads = payloads(connection, key)?;
     let spoilt = |placed: &&Placed| {
@@ -326,7 +190,7 @@ fn gather(connection: &Connection, entries: &mut impl Entries, key: i64) -> Resu
         payload.is_some_and(|payload| !placed.entry.header.fits(payload))
     };
     if let Some(spoilt) = placed.iter().find(spoilt) {
-        entries.suspect(spoilt.log);
+        books.suspect([spoilt.log]);
         let message = "a part is not what was stored";
         return Err(Error::new(Code::StoreCorrupt, message));
     }
@@ -335,7 +199,7 @@ fn gather(connection: &Connection, entries: &mut impl Entries, key: i64) -> Resu
     // From elsewhere anybody can name it.
     beside.retain(|it| it.author.space == space);
     if gathered.document.is_empty() {
-        let placed = in_place(connection, entries, key)?;
+        let placed = in_place(connection, books, key)?;
         let kept = kept(&gathered, connection, placed, &beside, founded)?;
         gathered.kept = kept.map(Box::new);
     }
@@ -357,18 +221,14 @@ fn gather(connection: &Connection, entries: &mut impl Entries, key: i64) -> Resu
     rewrite::look(
         &mut gathered,
         connection,
-        &in_place(connection, entries, key)?,
+        &in_place(connection, books, key)?,
         &beside,
     )?;
     Ok(gathered)
 }
 
 /// The entries of a record that are in place.
-fn in_place(
-    connection: &Connection,
-    entries: &mut impl Entries,
-    record: i64,
-) -> Result<Vec<Placed>> {
+fn in_place(connection: &Connection, books: &mut Books, record: i64) -> Result<Vec<Placed>> {
     let mut placed = Vec::new();
     let mut rights: BTreeMap<i64, Vec<_>> = BTreeMap::new();
     for key in touches(connection, record)? {
@@ -383,7 +243,8 @@ fn in_place(
             .iter()
             .find(|exception| exception.range.contains(&seq));
         let withheld = withheld.map(|exception| exception.reason);
-        let (entry, log, author) = entries.entry(connection, key)?;
+        let (log, author) = books.log_of(log)?;
+        let entry = books.entry(connection, &log, seq)?;
         placed.push(Placed {
             key,
             seq,
@@ -574,13 +435,15 @@ fn all_parts(
 /// The store cannot be read.
 pub(crate) fn holds(
     connection: &Connection,
-    journal: &mut Journal,
+    books: &mut Books,
     record: i64,
     changes: &[ChangeHash],
 ) -> Result<bool> {
     let mut missing: BTreeSet<ChangeHash> = changes.iter().copied().collect();
     for key in touches(connection, record)? {
-        let (entry, _, _) = Entries::entry(journal, connection, key)?;
+        let (log, seq) = split_key(key);
+        let (log, _) = books.log_of(log)?;
+        let entry = books.entry(connection, &log, seq)?;
         missing.remove(&entry.header.digest);
     }
     Ok(missing.is_empty())
@@ -757,11 +620,11 @@ impl Projection {
 
     /// When the record came to the hub, as lists are ordered by: nobody's clock but the hub's decides what is newest. What
     /// has not come there comes first.
-    fn arrived(&self, connection: &Connection, journal: &Journal) -> Result<i64> {
+    fn arrived(&self, connection: &Connection, overview: &Overview) -> Result<i64> {
         let Some(founder) = &self.founder else {
             return Ok(i64::MAX);
         };
-        if journal.authority().role(&founder.device) == Some(Role::Hub) {
+        if overview.authority().role(&founder.device) == Some(Role::Hub) {
             return Ok(i64::try_from(founder.hlc >> 16).unwrap_or(i64::MAX));
         }
         let mut statement = connection.prepare_cached(
@@ -769,7 +632,7 @@ impl Projection {
         )?;
         let mut said = statement.query(params![founder.log.0, split_key(founder.key).1])?;
         while let Some(row) = said.next()? {
-            if journal.is_said_by_hub(row.get(0)?) {
+            if overview.is_said_by_hub(row.get(0)?) {
                 return Ok(row.get(1)?);
             }
         }

@@ -31,8 +31,8 @@ use serde_json::Value;
 
 use crate::error::{Code, Error, Result};
 use crate::invites;
-use crate::journal::Journal;
 use crate::journal::segments::split_key;
+use crate::journal::{Journal, Overview};
 use crate::records;
 use crate::records::save::{self, Author, Saved};
 
@@ -301,8 +301,8 @@ pub fn act(
 ///
 /// # Errors
 /// [`Code::HubOnly`] for any other device.
-pub fn may_ask(journal: &Journal) -> Result<()> {
-    if permitted(journal.authority(), &journal.identity().key()) {
+pub fn may_ask(overview: &Overview) -> Result<()> {
+    if permitted(overview.authority(), &overview.identity().key()) {
         return Ok(());
     }
     let message = "only the hub can do this, or an operator's PC can ask it to";
@@ -389,12 +389,12 @@ pub fn give(
 ///
 /// # Errors
 /// The store cannot be read.
-pub fn due(connection: &Connection, journal: &Journal) -> Result<Vec<i64>> {
-    if journal.identity().authority.is_none() {
+pub fn due(connection: &Connection, overview: &Overview) -> Result<Vec<i64>> {
+    if overview.identity().authority.is_none() {
         return Ok(Vec::new());
     }
     let open = open(connection)?;
-    if !open.is_empty() && journal.lacks_own() {
+    if !open.is_empty() && overview.lacks_own() {
         tracing::debug!("requests wait: this hub was restored and lacks entries of its own");
         return Ok(Vec::new());
     }

@@ -21,7 +21,7 @@ use crate::accounts;
 use crate::clock;
 use crate::error::{self, Code, Error, Result};
 use crate::invites;
-use crate::journal::{Identity, Journal};
+use crate::journal::{Identity, Journal, Overview};
 use crate::reply::with_schema;
 use crate::store::{self, Making, Store};
 use crate::sync::enrol::{self, Joined};
@@ -707,13 +707,13 @@ pub fn hub_answered(connection: &rusqlite::Connection, address: &str) -> Result<
 /// # Errors
 /// The store cannot be read.
 pub fn ways_to_hub(
-    journal: &Journal,
+    overview: &Overview,
     connection: &rusqlite::Connection,
 ) -> Result<Option<(DeviceKey, Vec<String>)>> {
     let Some((hub, mut addresses)) = hub_of(connection)? else {
         return Ok(None);
     };
-    for said in journal.authority().addresses() {
+    for said in overview.authority().addresses() {
         if !addresses.contains(said) {
             addresses.push(said.clone());
         }

@@ -34,6 +34,9 @@ pub use reach::{is_address, look_up, resolve};
 
 /// Sessions at once; each is bounded, and together they fit a hub of 2 GiB.
 const SESSIONS: usize = 2_000;
+/// Events of all sessions that wait for the store: a run of the largest size each is 64 MiB, and a session waits for a place of
+/// its own.
+pub(crate) const PLACES: usize = 256;
 /// How long a stranger may take to say what it wants.
 const FIRST_FRAME: Duration = Duration::from_millis(HELLO_TIMEOUT_MS);
 
@@ -51,7 +54,7 @@ pub struct PeerState {
 /// What all sessions share.
 #[derive(Debug)]
 pub struct Net {
-    /// The write path.
+    /// The write path, behind what people at this computer wait for.
     pub writer: WriterThread,
     /// What commits moved.
     pub changes: Changes,
@@ -62,6 +65,8 @@ pub struct Net {
     /// This device's key.
     pub device: DeviceKey,
     endpoint: Endpoint,
+    /// What all sessions together may have waiting before the store.
+    places: Arc<Semaphore>,
     admission: Admission,
     peers: Mutex<BTreeMap<DeviceKey, PeerState>>,
     /// Why the last attempt to keep a session open failed, until one succeeds.
@@ -84,12 +89,13 @@ impl Net {
         // strangers to enrol: nobody is refused by key alone.
         let endpoint = Endpoint::bind(address, device, |_| false)?;
         Ok(Arc::new(Self {
-            writer,
+            writer: writer.behind(),
             changes,
             clock: Monotonic::start(),
             epoch,
             device: device.public(),
             endpoint,
+            places: Arc::new(Semaphore::new(PLACES)),
             admission: Admission::default(),
             peers: Mutex::default(),
             failure: Mutex::default(),
@@ -253,9 +259,7 @@ impl Net {
         let _of_device = self.admission.device(link.peer, &link.line);
         let authority = self.writer.authority();
         // Who has lost all orders knows nobody, and takes them from whoever has them: the root key vouches for them.
-        let known = authority.as_ref().is_none_or(|authority| {
-            authority.key().is_none() || attend::is_known(authority, &link.peer)
-        });
+        let known = authority.key().is_none() || attend::is_known(&authority, &link.peer);
         let mut frames = FrameReader::default();
         if known {
             let first = tokio::time::timeout(FIRST_FRAME, link.receive.read());
@@ -278,11 +282,9 @@ impl Net {
             .map_err(|_| Error::new(Code::Connection, "a stranger said nothing in time"))??;
         let answer = match message {
             Message::Enrol(enrol) => {
-                let known = authority.as_ref().is_some_and(|authority| {
-                    authority.open_invite(&enrol.invite).is_some()
-                        || authority.invite_user(&enrol.invite) == Some(link.peer)
-                });
-                let codes = authority.map_or(0, |authority| authority.codes().len());
+                let known = authority.open_invite(&enrol.invite).is_some()
+                    || authority.invite_user(&enrol.invite) == Some(link.peer);
+                let codes = authority.codes().len();
                 self.judge(&link, enrol, (!known).then_some(codes)).await
             }
             _ => {

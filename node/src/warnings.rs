@@ -6,7 +6,7 @@ use lianxin_protocol::identity::DeviceKey;
 use serde_json::{Value, json};
 
 use crate::error::Code;
-use crate::journal::{Journal, Unusual};
+use crate::journal::{Overview, Unusual};
 
 /// Something that needs a person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,16 +44,16 @@ pub enum Warning {
 impl Warning {
     /// Everything that is wrong at present, worst first.
     #[must_use]
-    pub fn all(journal: &Journal) -> Vec<Self> {
-        let authority = journal.authority();
+    pub fn all(overview: &Overview) -> Vec<Self> {
+        let authority = overview.authority();
         let mut all = Vec::new();
-        if journal.disk_is_full() {
+        if overview.disk_is_full() {
             all.push(Self::DiskFull);
         }
-        if journal.page_is_unreadable() {
+        if overview.page_is_unreadable() {
             all.push(Self::PageUnreadable);
         }
-        if journal.awaits_card() {
+        if overview.awaits_card() {
             all.push(Self::AwaitsCard);
         }
         all.extend(match authority.unsettled() {
@@ -63,26 +63,26 @@ impl Warning {
             // Nobody has told a device that waits for its grant anything yet.
             Some(Unsettled::Nothing) | None => None,
         });
-        let damage = journal.damage();
+        let damage = overview.damage();
         let counted = [
-            (journal.fell_behind_by(), Self::Lacks as fn(u64) -> Self),
+            (overview.fell_behind_by(), Self::Lacks as fn(u64) -> Self),
             (damage.unreadable, Self::Unreadable),
             (damage.entries, Self::Damaged),
             (damage.records, Self::Unread),
         ];
         let counted = counted.into_iter().filter(|(count, _)| *count > 0);
         all.extend(counted.map(|(count, warning)| warning(count)));
-        if journal.awaits_letter() {
+        if overview.awaits_letter() {
             all.push(Self::AwaitsLetter);
         }
-        let twice = Some(journal.numbers_twice()).filter(|count| *count > 0);
+        let twice = Some(overview.numbers_twice()).filter(|count| *count > 0);
         all.extend(twice.map(Self::NumbersTwice));
-        all.extend(journal.clock_is_off().map(|ms| Self::Clock(ms / 60_000)));
-        let me = authority.members().get(&journal.identity().key());
+        all.extend(overview.clock_is_off().map(|ms| Self::Clock(ms / 60_000)));
+        let me = authority.members().get(&overview.identity().key());
         if me.is_some_and(|me| matches!(me.membership, Membership::Blocked { .. })) {
             all.push(Self::Blocked);
         }
-        let unusual = journal.unusual();
+        let unusual = overview.unusual();
         all.extend(
             unusual
                 .into_iter()

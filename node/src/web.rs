@@ -57,13 +57,15 @@ use tokio::sync::{Semaphore, oneshot, watch};
 
 use crate::changes::Changes;
 use crate::error::{Code, Error, Result};
-use crate::journal::Journal;
+use crate::journal::{Books, Journal};
 use crate::reply::Reply;
 use crate::writer::WriterThread;
 
 pub use guard::Hosts;
 use patience::Patient;
 
+/// Pages that are read at once: each has a connection to the database with a cache of its own.
+const READING: usize = 4;
 /// Connections at once: one person's browser uses six.
 const CONNECTIONS: usize = 128;
 /// Bytes of a request's head, and of its body.
@@ -122,6 +124,8 @@ struct Shared {
     login: login::Attempts,
     /// Codes tried at the lookup page.
     lookup: lookup::Attempts,
+    /// Pages that are read at once.
+    reading: Arc<Semaphore>,
     /// Event streams that may be open.
     streams: Arc<Semaphore>,
     stopping: watch::Receiver<bool>,
@@ -136,16 +140,20 @@ impl std::ops::Deref for App {
 }
 
 impl App {
-    /// Reads what is durable.
+    /// Reads what is durable, beside whoever writes.
     async fn read<R: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut Journal, &Connection) -> Result<R> + Send + 'static,
+        work: impl FnOnce(&mut Books, &Connection) -> Result<R> + Send + 'static,
     ) -> Result<R> {
-        let (sender, receiver) = oneshot::channel();
-        self.writer.after(move |journal, connection| {
-            drop(sender.send(work(journal, connection)));
+        let place = Arc::clone(&self.reading).acquire_owned().await;
+        let place = place.map_err(|_| stopping())?;
+        let readers = Arc::clone(self.writer.readers());
+        let done = tokio::task::spawn_blocking(move || {
+            let _place = place;
+            readers.read(work)
         });
-        receiver.await.map_err(|_| stopping())?
+        let panicked = |error| Error::because(Code::Internal, "a page panicked", error);
+        done.await.map_err(panicked)?
     }
 
     /// Writes; what comes back is durable.
@@ -194,11 +202,7 @@ impl Web {
     ) -> Result<Self> {
         let listener = listen(address).await?;
         let bound = local(&listener)?;
-        let (sender, receiver) = oneshot::channel();
-        writer.after(move |journal, _| {
-            let _gone = sender.send(journal.identity().key());
-        });
-        let key = receiver.await.map_err(|_| self::stopping())?;
+        let key = writer.readers().look(|view| view.identity().key());
         // Not every system has more of loopback than its first address; there it is done without.
         let own = SocketAddr::from((own_host(&key), bound.port()));
         let own = if bound.ip() == Ipv4Addr::LOCALHOST {
@@ -218,6 +222,7 @@ impl Web {
             cookie: format!("lianxin_{device}"),
             login: login::Attempts::default(),
             lookup: lookup::Attempts::default(),
+            reading: Arc::new(Semaphore::new(READING)),
             streams: Arc::new(Semaphore::new(events::STREAMS)),
             stopping,
         }));

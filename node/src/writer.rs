@@ -1,9 +1,12 @@
 //! The one writer of a store: transactions around the journal, and the thread that runs them.
 //!
 //! [`Writer`] is plain and synchronous: the command line without a daemon, tests and the simulator use
-//! it directly. [`WriterThread`] puts a bounded queue in front of it, runs what has queued up in one
+//! it directly. [`WriterThread`] puts a queue in front of it, runs what has queued up in one
 //! transaction, and answers after the common commit (group commit: one fsync for all). Nothing is
 //! answered before it is durable.
+//!
+//! The queue has two lanes. What a person at this computer waits for goes before what came over a line and what is merged behind it,
+//! and shares no transaction with it; a group of those ends as soon as somebody waits.
 //!
 //! A job that is refused has written nothing, since work plans before it writes, and its group goes on. One that fails
 //! while it writes takes the transaction back; then each job of the group is run again in a transaction of its own,
@@ -16,26 +19,31 @@
 //! Rejected: a savepoint for each job. It takes back the database and not the journal's memory, of which there would
 //! have to be a copy for each job, or an undo beside every change of it; to run again costs only where something failed.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod queue;
+
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use lianxin_protocol::authority::Authority;
 use lianxin_protocol::log::{Author, LogId};
+use queue::{Lane, Queue};
 use rusqlite::Connection;
 
 use crate::clock;
 use crate::error::{Code, Error, Result};
 use crate::journal::{Journal, Moved};
+use crate::reader::{Found, Latest, Readers};
 use crate::records::{self, reproject, rewrite};
 use crate::requests;
 use crate::store::{self, Lock, Store, Watched};
 
-/// Jobs that wait for the writer before senders wait too.
-const QUEUE: usize = 256;
 /// Jobs in one transaction: bounds how long the first of them waits.
 const GROUP: usize = 128;
+/// Bytes that the jobs of one transaction bring from elsewhere, after which it is committed: what is not durable is sent again
+/// after a crash.
+const GROUP_BYTES: usize = 4 << 20;
 /// Entries indexed in one transaction behind ingest.
 pub(crate) const INDEX_SLICE: u64 = 4_096;
 /// Records projected in one transaction behind ingest: about ten milliseconds.
@@ -51,6 +59,8 @@ pub struct Writer {
     /// The write path.
     pub journal: Journal,
     store: Store,
+    /// What readers are shown.
+    latest: Latest,
     database: Watched,
     /// A transaction failed and what it left in memory could not be replaced.
     broken: bool,
@@ -89,6 +99,7 @@ impl Writer {
         Ok(Self {
             connection,
             store: store.clone(),
+            latest: Latest::new(journal.overview()),
             database: store.watch()?,
             journal,
             broken: false,
@@ -101,6 +112,11 @@ impl Writer {
     #[must_use]
     pub const fn connection(&self) -> &Connection {
         &self.connection
+    }
+
+    /// Readers of the same store. They are to tell what they find damaged.
+    pub fn readers(&self, tell: impl Fn(Found) + Send + Sync + 'static) -> Readers {
+        Readers::new(self.store.clone(), self.latest.clone(), tell)
     }
 
     /// Runs work on what is durable: everything it reads is of one moment.
@@ -130,6 +146,8 @@ impl Writer {
             };
         }
         self.tend()?;
+        // What is on its way, for one, is known in memory alone.
+        self.latest.show(self.journal.overview());
         done
     }
 
@@ -149,18 +167,20 @@ impl Writer {
         let done = work(&mut self.journal, &self.connection);
         let done = done.and_then(|answer| {
             let moved = self.journal.flush(&self.connection, now_ms)?;
-            self.connection.execute_batch("COMMIT")?;
+            let (latest, journal, connection) = (&self.latest, &mut self.journal, &self.connection);
+            latest.commit(|| {
+                connection.execute_batch("COMMIT")?;
+                // A commit of nothing needs no room.
+                journal.disk_is_full &= connection.total_changes() == written;
+                journal.committed();
+                Ok(journal.overview())
+            })?;
             Ok((answer, moved))
         });
         match &done {
-            // A commit of nothing needs no room.
-            Ok(_) if self.connection.total_changes() > written => self.journal.disk_is_full = false,
-            Err(error) if error.code() == Code::DiskFull => self.journal.disk_is_full = true,
-            _ => {}
-        }
-        match done {
-            Ok(_) => self.journal.committed(),
-            Err(_) => {
+            Ok(_) => {}
+            Err(error) => {
+                self.journal.disk_is_full |= error.code() == Code::DiskFull;
                 self.is_there()?;
                 let page = matches!(&done, Err(error) if error.is_of_a_page());
                 self.roll_back(page).map_err(|error| {
@@ -169,6 +189,7 @@ impl Writer {
                 })?;
                 // What is made anew heals; another page that cannot be read goes on failing whoever needs it.
                 self.journal.page_is_unreadable |= page && !self.emptied;
+                self.latest.show(self.journal.overview());
             }
         }
         // Looked at after the commit: what was committed to a file that has no name is not durable.
@@ -372,6 +393,8 @@ type Read = Box<dyn FnOnce(&mut Journal, &Connection) + Send>;
 struct Write {
     work: Work,
     failed: Failed,
+    /// What it stores from elsewhere.
+    bytes: usize,
 }
 
 enum Job {
@@ -379,21 +402,17 @@ enum Job {
     Write(Write),
     /// Runs between transactions and sees what is durable.
     After(Read),
+    /// A reader has found damage.
+    Damage(Found),
     Stop,
-}
-
-/// What other threads may know of the journal, as of the last commit.
-#[derive(Debug, Default)]
-struct Published {
-    authority: Option<Arc<Authority>>,
-    authors: BTreeMap<LogId, Author>,
 }
 
 /// A handle to the thread that writes.
 #[derive(Clone)]
 pub struct WriterThread {
-    jobs: SyncSender<Job>,
-    published: Arc<Mutex<Published>>,
+    door: Arc<Door>,
+    lane: Lane,
+    readers: Arc<Readers>,
 }
 
 impl std::fmt::Debug for WriterThread {
@@ -412,70 +431,74 @@ impl WriterThread {
         mut writer: Writer,
         publish: impl Fn(Moved) + Send + 'static,
     ) -> Result<(Self, std::thread::JoinHandle<()>)> {
-        let (jobs, queue) = sync_channel(QUEUE);
-        let published = Arc::new(Mutex::new(Published::default()));
-        let handle = Self { jobs, published };
-        handle.show(&writer);
-        let shown = handle.clone();
+        let queue = Arc::new(Queue::default());
+        let told = Arc::clone(&queue);
+        let readers = writer.readers(move |found| {
+            // A writer that has stopped cuts nothing out any more.
+            drop(told.push(Lane::Local, Job::Damage(found)));
+        });
+        let handle = Self {
+            door: Arc::new(Door(Arc::clone(&queue))),
+            lane: Lane::Local,
+            readers: Arc::new(readers),
+        };
         let thread = std::thread::Builder::new()
             .name("writer".to_owned())
             .spawn(move || {
-                let work = || run(&mut writer, &queue, &shown, &publish);
+                let work = || run(&mut writer, &queue, &publish);
                 if catch_unwind(AssertUnwindSafe(work)).is_err() {
                     // What is in memory may be half done, and nobody else can write: a daemon without a
                     // writer would answer nothing for ever. Started again, it reads what is durable.
                     tracing::error!("the writer has panicked; the program ends");
                     std::process::exit(Code::Internal.kind().exit_code().into());
                 }
+                queue.close();
             })
             .map_err(|error| Error::because(Code::Internal, "cannot start a thread", error))?;
         Ok((handle, thread))
     }
 
-    fn show(&self, writer: &Writer) {
-        let mut published = self
-            .published
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        published.authority = Some(writer.journal.shared_authority());
-        published.authors = writer.journal.authors();
+    /// The same for work that nobody at this computer waits for.
+    #[must_use]
+    pub fn behind(&self) -> Self {
+        Self {
+            lane: Lane::Behind,
+            ..self.clone()
+        }
+    }
+
+    /// Who reads beside it.
+    #[must_use]
+    pub const fn readers(&self) -> &Arc<Readers> {
+        &self.readers
     }
 
     /// Who writes a stored log, as of the last commit.
     #[must_use]
     pub fn author(&self, log: &LogId) -> Option<Author> {
-        let published = self
-            .published
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        published.authors.get(log).copied()
-    }
-
-    fn knows(&self, moved: &Moved) -> bool {
-        let published = self
-            .published
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        moved
-            .tips
-            .iter()
-            .all(|(_, log, _)| published.authors.contains_key(log))
+        self.readers.look(|view| view.author_of(log))
     }
 
     /// Who may do what, as of the last commit.
     #[must_use]
-    pub fn authority(&self) -> Option<Arc<Authority>> {
-        self.published
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .authority
-            .clone()
+    pub fn authority(&self) -> Arc<Authority> {
+        self.readers.look(|view| view.shared_authority())
     }
 
     /// Queues work for the next transaction; `reply` is called once it is durable, or has failed. Work is run again if the
-    /// transaction in which it ran was taken back. Waits while the queue is full.
+    /// transaction in which it ran was taken back. Nobody waits for room in the queue.
     pub fn write<R: Send + 'static>(
         &self,
+        work: impl Fn(&mut Journal, &Connection) -> Result<R> + Send + 'static,
+        reply: impl FnOnce(Result<R>) + Send + 'static,
+    ) {
+        self.write_bytes(0, work, reply);
+    }
+
+    /// The same for work that stores so many bytes from elsewhere.
+    pub fn write_bytes<R: Send + 'static>(
+        &self,
+        bytes: usize,
         work: impl Fn(&mut Journal, &Connection) -> Result<R> + Send + 'static,
         reply: impl FnOnce(Result<R>) + Send + 'static,
     ) {
@@ -498,9 +521,12 @@ impl WriterThread {
                 reply(Err(error));
             }
         });
-        if let Err(refused) = self.jobs.send(Job::Write(Write { work, failed }))
-            && let Job::Write(write) = refused.0
-        {
+        let write = Write {
+            work,
+            failed,
+            bytes,
+        };
+        if let Some(Job::Write(write)) = self.door.0.push(self.lane, Job::Write(write)) {
             (write.failed)(stopped());
         }
     }
@@ -508,7 +534,7 @@ impl WriterThread {
     /// Queues work that sees what is durable and writes nothing to the database.
     pub fn after(&self, work: impl FnOnce(&mut Journal, &Connection) + Send + 'static) {
         // A stopped writer drops the work, and with it the channel that it would answer on.
-        drop(self.jobs.send(Job::After(Box::new(work))));
+        drop(self.door.0.push(self.lane, Job::After(Box::new(work))));
     }
 
     /// Writes and waits for the answer.
@@ -539,7 +565,16 @@ impl WriterThread {
 
     /// Lets what is queued finish and ends the thread.
     pub fn stop(&self) {
-        drop(self.jobs.send(Job::Stop));
+        drop(self.door.0.push(Lane::Behind, Job::Stop));
+    }
+}
+
+/// The way to the queue. When nobody has it any more the thread ends.
+struct Door(Arc<Queue<Job>>);
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        drop(self.0.push(Lane::Behind, Job::Stop));
     }
 }
 
@@ -547,13 +582,10 @@ fn stopped() -> Error {
     Error::new(Code::Internal, "the program is stopping")
 }
 
-fn run(writer: &mut Writer, queue: &Receiver<Job>, shown: &WriterThread, publish: &impl Fn(Moved)) {
-    let mut waiting: Option<Job> = None;
+fn run(writer: &mut Writer, queue: &Queue<Job>, publish: &impl Fn(Moved)) {
     loop {
-        let Some(first) = waiting.take().or_else(|| queue.recv().ok()) else {
-            return;
-        };
-        match first {
+        let (lane, job) = queue.pop();
+        match job {
             Job::Stop => return,
             Job::After(work) => {
                 let done = writer.read(|journal, connection| {
@@ -566,29 +598,26 @@ fn run(writer: &mut Writer, queue: &Receiver<Job>, shown: &WriterThread, publish
                         writer.end(&error);
                     }
                 }
-                tell_damage(writer, shown, publish);
             }
-            Job::Write(write) => {
-                let mut group = vec![write];
-                while group.len() < GROUP {
-                    match queue.try_recv() {
-                        Ok(Job::Write(write)) => group.push(write),
-                        Ok(other) => {
-                            waiting = Some(other);
-                            break;
-                        }
-                        Err(_) => break,
+            Job::Damage(found) => {
+                writer.journal.suspect(found.suspects);
+                if found.page
+                    && let Err(error) = writer.roll_back(true)
+                {
+                    tracing::error!(error = %error.chain(), "the store cannot be read again");
+                    if writer.is_lost(&error) {
+                        writer.end(&error);
                     }
                 }
-                run_group(writer, group, shown, publish);
-                tell_damage(writer, shown, publish);
             }
+            Job::Write(write) => run_group(writer, write, Some((queue, lane)), publish),
         }
+        tell_damage(writer, publish);
     }
 }
 
 /// Tells peers at once of damage that has just been found, and has the merger look at what is left.
-fn tell_damage(writer: &mut Writer, shown: &WriterThread, publish: &impl Fn(Moved)) {
+fn tell_damage(writer: &mut Writer, publish: &impl Fn(Moved)) {
     if writer.journal.is_suspicious()
         && let Err(error) = writer.tend()
     {
@@ -598,36 +627,54 @@ fn tell_damage(writer: &mut Writer, shown: &WriterThread, publish: &impl Fn(Move
         }
     }
     if writer.journal.has_untold() || std::mem::take(&mut writer.emptied) {
-        run_group(writer, Vec::new(), shown, publish);
+        let nothing = Write {
+            work: Box::new(|_, _| Ok(Box::new(|| {}))),
+            failed: Box::new(drop),
+            bytes: 0,
+        };
+        run_group(writer, nothing, None, publish);
     }
 }
 
-/// Runs jobs in one transaction, with what each of them came to. One that is refused before it wrote anything keeps
-/// nobody else from being durable.
-fn run_together(writer: &mut Writer, group: &[Write]) -> Result<(Vec<Result<Answer>>, Moved)> {
+/// Runs jobs in one transaction, with what each of them came to: this one, and what waits in its lane. One that is refused
+/// before it wrote anything keeps nobody else from being durable.
+fn run_together(
+    writer: &mut Writer,
+    group: &mut Vec<Write>,
+    more: Option<(&Queue<Job>, Lane)>,
+) -> Result<(Vec<Result<Answer>>, Moved)> {
     writer.transact(clock::now_ms(), |journal, connection| {
-        let outcomes = group
-            .iter()
-            .map(|write| match (write.work)(journal, connection) {
-                Err(error) if !error.leaves_nothing() => Err(error),
-                outcome => Ok(outcome),
-            });
-        outcomes.collect()
+        let (mut outcomes, mut bytes) = (Vec::new(), 0_usize);
+        while let Some(write) = group.get(outcomes.len()) {
+            match (write.work)(journal, connection) {
+                Err(error) if !error.leaves_nothing() => return Err(error),
+                outcome => outcomes.push(outcome),
+            }
+            bytes = bytes.saturating_add(write.bytes);
+            let is_full = outcomes.len() >= GROUP || bytes >= GROUP_BYTES;
+            if outcomes.len() == group.len()
+                && !is_full
+                && let Some((queue, lane)) = more
+                && let Some(Job::Write(next)) =
+                    queue.pop_if(lane, |job| matches!(job, Job::Write(_)))
+            {
+                group.push(next);
+            }
+        }
+        Ok(outcomes)
     })
 }
 
 /// Makes a group of jobs durable and answers it: in one transaction, or each by itself if that one fails.
 fn run_group(
     writer: &mut Writer,
-    group: Vec<Write>,
-    shown: &WriterThread,
+    first: Write,
+    more: Option<(&Queue<Job>, Lane)>,
     publish: &impl Fn(Moved),
 ) {
-    let error = match run_together(writer, &group) {
+    let mut group = vec![first];
+    let error = match run_together(writer, &mut group, more) {
         Ok((outcomes, moved)) => {
-            if moved.authority || !shown.knows(&moved) {
-                shown.show(writer);
-            }
             // rule:durable-first
             for (write, outcome) in group.into_iter().zip(outcomes) {
                 match outcome {
@@ -646,7 +693,7 @@ fn run_group(
     let lost = writer.is_lost(&error);
     if group.len() > 1 && !lost {
         for write in group {
-            run_group(writer, vec![write], shown, publish);
+            run_group(writer, write, None, publish);
         }
         return;
     }
@@ -660,6 +707,7 @@ fn run_group(
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
     use std::path::{Path, PathBuf};
 
     use super::*;

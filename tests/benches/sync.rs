@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use lianxin_node::command::Command;
+use lianxin_node::command::{Command, Query, Write};
 use lianxin_node::daemon::Node;
 use lianxin_node::journal::Moved;
 use lianxin_node::setup::{self, HubInit, Ticket};
@@ -233,7 +233,7 @@ async fn measure(scratch: &Path, size: usize) -> Result<Measured> {
     setup::hub_init(&hub_dir, &init)?;
     let invite = {
         let mut writer = Writer::open(&Store::open(&hub_dir)?)?;
-        let site = Command::SiteCreate {
+        let site = Write::SiteCreate {
             name: "测试社区".to_owned(),
             kind: "workstation".to_owned(),
             code: Some("EM1".to_owned()),
@@ -242,7 +242,7 @@ async fn measure(scratch: &Path, size: usize) -> Result<Measured> {
         let (site, role) = ("EM1".to_owned(), "station".to_owned());
         run(
             &mut writer,
-            Command::InviteCreate {
+            Write::InviteCreate {
                 site,
                 role,
                 expires_hours: 1,
@@ -279,7 +279,7 @@ async fn measure(scratch: &Path, size: usize) -> Result<Measured> {
     node.writer.write_wait(move |journal, connection| {
         for id in edited.iter() {
             let (id, input) = (id.clone(), json!({ "reply_wanted": "visit" }));
-            let set = Command::RecordSet {
+            let set = Write::RecordSet {
                 id,
                 input,
                 account: None,
@@ -310,10 +310,8 @@ async fn measure(scratch: &Path, size: usize) -> Result<Measured> {
     })
 }
 
-fn run(writer: &mut Writer, command: Command) -> Result<Value> {
-    let now = lianxin_node::clock::now_ms();
-    let work = |journal: &mut _, connection: &_| command.execute(journal, connection);
-    Ok(writer.transact(now, work)?.0.value)
+fn run(writer: &mut Writer, command: impl Into<Command>) -> Result<Value> {
+    Ok(command.into().carry_out(writer)?.value)
 }
 
 /// The records, made offline in rounds, and the same JSON for peers.
@@ -327,7 +325,7 @@ fn make_records(store: &Store, scratch: &Path, size: usize) -> Result<()> {
         let kind = "opinion".to_owned();
         let added = run(
             &mut writer,
-            Command::RecordAdd {
+            Write::RecordAdd {
                 kind,
                 rows,
                 first_row: 1,
@@ -349,7 +347,7 @@ fn make_records(store: &Store, scratch: &Path, size: usize) -> Result<()> {
             writer.transact(lianxin_node::clock::now_ms(), |journal, connection| {
                 for (id, (_, edits)) in ids.iter().zip(records) {
                     let input = edits.get(round).cloned().unwrap_or_default();
-                    let set = Command::RecordSet {
+                    let set = Write::RecordSet {
                         id: id.clone(),
                         input,
                         account: None,
@@ -481,7 +479,7 @@ async fn live(node: &Node, hub: &Hub, ids: &[String]) -> Result<Vec<f64>> {
     let mut taken = Vec::new();
     for (index, id) in ids.iter().enumerate().take(20) {
         let mut changes = node.changes.subscribe();
-        let set = Command::RecordSet {
+        let set = Write::RecordSet {
             id: id.clone(),
             input: json!({ "people_count": 100 + index }),
             account: None,
@@ -513,7 +511,7 @@ fn count(hub: &Path) -> Result<u64> {
 
 fn some_ids(node: &Node, count: usize) -> Result<Vec<String>> {
     let (limit, none) = (Some(count.clamp(1, 500)), None);
-    let list = Command::RecordList {
+    let list = Query::RecordList {
         kind: none.clone(),
         status: none.clone(),
         state: none.clone(),

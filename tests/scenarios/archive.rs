@@ -9,7 +9,7 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
-use lianxin_node::command::Command;
+use lianxin_node::command::Query;
 use lianxin_protocol::archive::{Item, Reader, Writer};
 use lianxin_protocol::log::Entry;
 use lianxin_tests::World;
@@ -293,7 +293,7 @@ fn a_page_goes_on_where_the_one_before_ended_though_the_log_has_grown_since() ->
     let log = *world.logs_of(HUB, &key)?.keys().next().context("no log")?;
     let page = |world: &mut World, from: u64| -> Result<(Value, Vec<Item>)> {
         let log = log.to_string();
-        let page = world.call(HUB, Command::ArchivePage { log, from })?;
+        let page = world.call(HUB, Query::ArchivePage { log, from })?;
         let digits = page["items"].as_str().context("no items")?;
         let bytes = (0..digits.len())
             .step_by(2)

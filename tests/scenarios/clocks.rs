@@ -80,7 +80,7 @@ fn lists_are_in_the_order_of_arrival() -> Result<()> {
     // The same lists come of the logs alone.
     for node in [HUB, A] {
         let before = world.records(node)?;
-        world.call(node, lianxin_node::command::Command::Reproject)?;
+        world.call(node, lianxin_node::command::Write::Reproject)?;
         ensure!(world.records(node)? == before, "at {node}");
     }
     Ok(())

@@ -4,7 +4,7 @@
 use anyhow::{Context as _, Result, ensure};
 use automerge::transaction::Transactable as _;
 use automerge::{AutoCommit, ObjType, ROOT, ReadDoc as _};
-use lianxin_node::command::Command;
+use lianxin_node::command::{Query, Write};
 use lianxin_node::error::{Code, Error};
 use lianxin_node::records;
 use lianxin_protocol::arrival::{self, Arrival};
@@ -56,7 +56,7 @@ fn forge(
             |error: automerge::AutomergeError| Error::because(Code::Internal, "no change", error);
         let known = records::find(connection, &record.hyphenated());
         if let Ok(key) = known {
-            let gathered = records::gather_written(connection, journal, key)?;
+            let gathered = records::gather(connection, journal, key)?;
             document = AutoCommit::load(&gathered.automerge()?).map_err(failed)?;
         }
         document.set_actor(log.actor().as_slice().into());
@@ -122,7 +122,7 @@ fn unharmed(world: &mut World, id: &str, before: &Shown) -> Result<()> {
         same(world, id, before).context(again)?;
         for node in [HUB, VICTIM] {
             world.sound(node)?;
-            world.call(node, Command::Reproject)?;
+            world.call(node, Write::Reproject)?;
         }
     }
     world.agree(&[VICTIM, HOSTILE])
@@ -179,7 +179,7 @@ fn an_id_names_one_space_and_a_device_of_another_site_changes_nothing_under_it()
     // One that builds on the record, by whoever has come to know its changes.
     let known = world.transact(HUB, |journal, connection| {
         let key = records::find(connection, &id)?;
-        records::gather_written(connection, journal, key)?.automerge()
+        records::gather(connection, journal, key)?.automerge()
     })?;
     world.transact(HOSTILE, |journal, connection| {
         let log = journal.prepare(connection, space, 1_000)?;
@@ -364,7 +364,7 @@ fn the_words_of_a_registered_opinion_stay_as_they_were_said() -> Result<()> {
     })?;
     unharmed(&mut world, &id, &before)?;
     // What was tried is told by the history, with the values.
-    let history = world.call(HUB, Command::RecordHistory { id: id.clone() })?;
+    let history = world.call(HUB, Query::RecordHistory { id: id.clone() })?;
     let last = history
         .pointer("/changes")
         .and_then(Value::as_array)
@@ -423,7 +423,7 @@ fn a_record_has_arrived_when_the_hub_first_stored_it_and_everyone_says_so_for_ev
             "the hub's own arrive as they are written"
         );
         for node in [HUB, VICTIM, HOSTILE, operator] {
-            world.call(node, Command::Reproject)?;
+            world.call(node, Write::Reproject)?;
         }
     }
     // Whoever is no hub says nothing by it, whatever numbers it signs, and does not move the hub's clock.

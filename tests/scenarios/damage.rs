@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, ensure};
-use lianxin_node::command::Command;
+use lianxin_node::command::{Query, Write};
 use lianxin_node::error::Code;
 use lianxin_node::records::reproject;
 use lianxin_node::refill;
@@ -109,7 +109,7 @@ fn a_damaged_log_at_the_hub_is_fetched_back_and_holds_up_nobody() -> Result<()> 
         let before = states(&mut world, station)?;
         spoil(&mut world, HUB, &log, at, how)?;
         // Somebody reads it.
-        let verified = world.reply(HUB, Command::Verify)?;
+        let verified = world.reply(HUB, Query::Verify)?;
         ensure!(verified.exit == 2, "{}", verified.value);
         let line = verified.value.pointer("/bad/0").and_then(Value::as_str);
         let line = line.context("nothing is bad")?;
@@ -153,7 +153,7 @@ fn a_hub_does_not_say_that_it_has_what_it_lost() -> Result<()> {
     let (mut world, [station, _]) = two_sites(5)?;
     let (log, tip) = only_log(&mut world, HUB, station)?;
     spoil(&mut world, HUB, &log, 70, Spoilt::Bit)?;
-    world.call(HUB, Command::Verify)?;
+    world.call(HUB, Query::Verify)?;
     world.restart(HUB)?;
     let space = world.site_space()?;
     let stored = |world: &mut World| -> Result<Vec<u64>> {
@@ -222,7 +222,7 @@ fn a_station_gets_its_own_log_back_and_goes_on_in_a_new_one() -> Result<()> {
         let (mut world, [station, other]) = two_sites(seed)?;
         let (log, tip) = only_log(&mut world, station, station)?;
         spoil(&mut world, station, &log, at, Spoilt::Bit)?;
-        world.call(station, Command::Verify)?;
+        world.call(station, Query::Verify)?;
         // It goes on recording before anything is back.
         let (_, number, _) = world.add(station, "after the damage")?;
         let numbers: Vec<_> = world
@@ -294,7 +294,7 @@ fn what_nobody_else_has_is_kept_as_it_lies_and_named() -> Result<()> {
     }
     let (log, tip) = only_log(&mut world, 1, 1)?;
     spoil(&mut world, 1, &log, 70, Spoilt::Bit)?;
-    world.call(1, Command::Verify)?;
+    world.call(1, Query::Verify)?;
     let held = only_log(&mut world, 1, 1)?.1.len;
     ensure!(0 < held && held <= 70);
     let kept: u64 = world.writer(1)?.connection().query_row(
@@ -306,7 +306,7 @@ fn what_nobody_else_has_is_kept_as_it_lies_and_named() -> Result<()> {
     world.add(1, "goes on")?;
     world.heal()?;
     ensure!(world.warned(1)?.1 == ["LX-1012"]);
-    let verified = world.reply(1, Command::Verify)?;
+    let verified = world.reply(1, Query::Verify)?;
     ensure!(verified.exit == 2);
     let bad = verified.value.pointer("/bad/0").and_then(Value::as_str);
     let last = tip.len - 1;
@@ -325,7 +325,7 @@ fn what_is_whole_behind_the_damage_needs_no_line() -> Result<()> {
     let (mut world, [station, other]) = two_sites(12)?;
     let (log, tip) = only_log(&mut world, HUB, station)?;
     spoil(&mut world, HUB, &log, 70, Spoilt::Bit)?;
-    world.call(HUB, Command::Verify)?;
+    world.call(HUB, Query::Verify)?;
     let held = only_log(&mut world, HUB, station)?.1.len;
     // One piece alone comes back, by whatever way.
     let piece = world.batch(station, &log, held)?.context("no piece")?;
@@ -377,11 +377,11 @@ fn a_page_that_cannot_be_read_is_damage_and_not_a_wrong_key() -> Result<()> {
                     .and_then(|all| all.first().cloned());
                 let id = record.map(|record| text(&record, "id")).unwrap_or_default();
                 let commands = [
-                    Command::Verify,
-                    Command::Digest,
-                    Command::RecordShow { id: id.clone() },
-                    Command::RecordHistory { id },
-                    Command::Verify,
+                    Query::Verify,
+                    Query::Digest,
+                    Query::RecordShow { id: id.clone() },
+                    Query::RecordHistory { id },
+                    Query::Verify,
                 ];
                 for command in commands {
                     let refused = world.reply(station, command).err();
@@ -438,7 +438,7 @@ fn one_page_of_a_log_that_cannot_be_read_leaves_the_others_theirs() -> Result<()
             world.stop(HUB)?;
             continue;
         }
-        let verified = world.reply(HUB, Command::Verify)?;
+        let verified = world.reply(HUB, Query::Verify)?;
         let bad = verified
             .value
             .get("bad")
@@ -462,7 +462,7 @@ fn one_page_of_a_log_that_cannot_be_read_leaves_the_others_theirs() -> Result<()
         "{:?}",
         world.warned(HUB)?
     );
-    ensure!(world.reply(HUB, Command::Verify)?.exit == 2);
+    ensure!(world.reply(HUB, Query::Verify)?.exit == 2);
     // Saves, sessions and merging of the other site go on, and over a start.
     for title in ["one", "two"] {
         world.add(other, title)?;
@@ -491,7 +491,7 @@ fn lists_that_are_wrong_or_cannot_be_read_are_made_anew() -> Result<()> {
          INSERT INTO mentions (record, field, target) VALUES (1, 'of', 'nothing');",
     )?;
     ensure!(world.digests(HUB)? != whole);
-    world.call(HUB, Command::Reproject)?;
+    world.call(HUB, Write::Reproject)?;
     everything_is_well(&mut world, &[station, other])?;
     for name in [
         "records",
@@ -507,10 +507,10 @@ fn lists_that_are_wrong_or_cannot_be_read_are_made_anew() -> Result<()> {
         flip(&world, HUB, page)?;
         world.start(HUB).context(name)?;
         world.merge(HUB).context(name)?;
-        world.call(HUB, Command::Reproject).context(name)?;
+        world.call(HUB, Write::Reproject).context(name)?;
         world.merge(HUB)?;
         ensure!(world.digests(HUB)? == whole, "{name}");
-        ensure!(world.reply(HUB, Command::Verify)?.exit == 0);
+        ensure!(world.reply(HUB, Query::Verify)?.exit == 0);
         world.restart(HUB)?;
         ensure!(world.digests(HUB)? == whole, "{name}");
     }

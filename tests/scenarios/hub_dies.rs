@@ -7,7 +7,7 @@
 //! all there are.
 
 use anyhow::{Context as _, Result, ensure};
-use lianxin_node::command::Command;
+use lianxin_node::command::Write;
 use lianxin_tests::world::{HUB, text};
 use lianxin_tests::{Wire, World};
 use serde_json::{Value, json};
@@ -36,8 +36,8 @@ struct Story {
     ids: Vec<String>,
 }
 
-fn act(id: &str, event: &str, input: Value) -> Command {
-    Command::RecordAct {
+fn act(id: &str, event: &str, input: Value) -> Write {
+    Write::RecordAct {
         id: id.to_owned(),
         event: event.to_owned(),
         input,

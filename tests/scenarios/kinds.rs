@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result, ensure};
-use lianxin_node::command::Command;
+use lianxin_node::command::Write;
 use lianxin_node::error::{Code, Error};
 use lianxin_node::store::Store;
 use lianxin_protocol::document::{Document, Edit, Scalar};
@@ -32,7 +32,7 @@ fn step(world: &mut World, node: usize, id: &str, event: &str, input: Value) -> 
     let account = None;
     world.call(
         node,
-        Command::RecordAct {
+        Write::RecordAct {
             id,
             event,
             input,
@@ -376,7 +376,7 @@ fn a_nested_record_that_is_refused_leaves_nothing_of_the_whole() -> Result<()> {
     let mut world = world()?;
     let mut input = consultation();
     input["articles"][1]["text"] = json!("长".repeat(5_001));
-    let command = Command::RecordAdd {
+    let command = Write::RecordAdd {
         kind: "legis_consultation".to_owned(),
         rows: vec![input],
         first_row: 1,
@@ -562,7 +562,7 @@ fn a_number_that_a_station_copies_names_neither_record_and_both_can_be_opened() 
     // It is said, and goes on to be when the rows are made anew.
     for _ in 0..2 {
         ensure!(world.warned(HUB)?.1.contains(&"LX-3013".to_owned()));
-        world.call(HUB, Command::Reproject)?;
+        world.call(HUB, Write::Reproject)?;
     }
     let refused = world.show(HUB, &number);
     ensure!(

@@ -65,7 +65,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use lianxin_node::command::Command;
+use lianxin_node::command::Query;
 use lianxin_node::error::Code;
 use lianxin_node::sync::endpoint::Endpoint;
 use lianxin_node::sync::{enrol, resolve};
@@ -958,7 +958,7 @@ fn of_a_device_that_begins_log_after_log_no_more_is_taken_that_day() -> Result<(
     // The first times that it began anew it was given another code.
     let members = world.writer(HUB)?.journal.authority().members();
     let code = members.get(&key).map(|it| it.grant.device_code.clone());
-    let status = Command::Status {
+    let status = Query::Status {
         unreceipted_minutes: 60,
     };
     let told = world.reply(HUB, status.clone())?;

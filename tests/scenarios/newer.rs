@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, Result, anyhow, ensure};
 use automerge::transaction::Transactable as _;
 use automerge::{AutoCommit, ObjType, ROOT, ScalarValue};
-use lianxin_node::command::Command;
+use lianxin_node::command::Write;
 use lianxin_protocol::authority::{Order, Reason, SiteKind};
 use lianxin_protocol::batch::{self, Parts};
 use lianxin_protocol::document::event_prefix;
@@ -245,7 +245,7 @@ fn fields_events_and_kinds_of_a_newer_version_are_kept_shown_and_named() -> Resu
         anyhow::bail!("three records");
     };
     // What is written past the program's own way of saving is not shown by itself.
-    world.call(NEW, Command::Reproject)?;
+    world.call(NEW, Write::Reproject)?;
     world.heal()?;
     // An old device edits what it can; the rest stays, and a later change of the newer one finds it.
     let id = known.hyphenated();

@@ -1,7 +1,7 @@
 //! What is kept and does not count is in sight, with its words, and counts again where a person lets it.
 
 use anyhow::{Context as _, Result, ensure};
-use lianxin_node::command::Command;
+use lianxin_node::command::{Query, Write};
 use lianxin_node::error::Code;
 use lianxin_protocol::authority::{Cut, Order};
 use lianxin_tests::World;
@@ -13,7 +13,7 @@ const B: usize = 2;
 
 /// What a node lists as held back.
 fn listed(world: &mut World, node: usize) -> Result<Vec<Value>> {
-    let listed = world.call(node, Command::QuarantineList)?;
+    let listed = world.call(node, Query::QuarantineList)?;
     let entries = listed.get("entries").and_then(Value::as_array);
     Ok(entries.context("no entries")?.clone())
 }
@@ -21,14 +21,14 @@ fn listed(world: &mut World, node: usize) -> Result<Vec<Value>> {
 /// The records of one of them.
 fn records(world: &mut World, node: usize, id: &str) -> Result<Vec<Value>> {
     let id = id.to_owned();
-    let shown = world.call(node, Command::QuarantineShow { id })?;
+    let shown = world.call(node, Query::QuarantineShow { id })?;
     let records = shown.get("records").and_then(Value::as_array);
     Ok(records.context("no records")?.clone())
 }
 
 fn adopted(world: &mut World, node: usize, id: &str, code: Option<Code>) -> Result<()> {
     let id = id.to_owned();
-    match (world.call(node, Command::QuarantineAdopt { id }), code) {
+    match (world.call(node, Write::QuarantineAdopt { id }), code) {
         (Ok(_), None) => Ok(()),
         (Err(error), Some(code)) => {
             ensure!(code_of(&error) == Some(code), "{error:#}");

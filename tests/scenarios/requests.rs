@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use lianxin_node::command::Command;
+use lianxin_node::command::{Query, Write};
 use lianxin_node::error::{Code, Error};
 use lianxin_node::reply::Reply;
 use lianxin_node::{records, requests};
@@ -40,8 +40,8 @@ fn record(world: &mut World) -> Result<String> {
     Ok(id)
 }
 
-fn step(id: &str, event: &str, input: Value) -> Command {
-    Command::RecordAct {
+fn step(id: &str, event: &str, input: Value) -> Write {
+    Write::RecordAct {
         id: id.to_owned(),
         event: event.to_owned(),
         input,
@@ -62,7 +62,7 @@ fn accept(world: &mut World, operator: usize, id: &str) -> Result<Value> {
 }
 
 /// The code of the failure that a command must be.
-fn refused(world: &mut World, node: usize, command: Command) -> Result<Code> {
+fn refused(world: &mut World, node: usize, command: Write) -> Result<Code> {
     match world.reply(node, command) {
         Ok(reply) => bail!("not refused: {}", reply.value),
         Err(error) => code_of(&error).context("another error"),
@@ -152,7 +152,7 @@ fn hub_log(world: &mut World, node: usize) -> Result<(LogId, Tip)> {
 /// All nodes that hold it show the same requests, also when they derive them anew.
 fn requests_agree(world: &mut World, nodes: &[usize]) -> Result<()> {
     let list = |world: &mut World, node: usize| -> Result<BTreeMap<String, Value>> {
-        let reply = world.call(node, Command::RequestList { limit: None })?;
+        let reply = world.call(node, Query::RequestList { limit: None })?;
         let mut requests = BTreeMap::new();
         for mut request in array(&reply, "requests") {
             // Names of accounts stay on their device.
@@ -197,7 +197,7 @@ fn what_an_operator_accepts_offline_the_hub_numbers_when_the_line_is_back() -> R
     ensure!(
         world.call(
             OPERATOR,
-            Command::Status {
+            Query::Status {
                 unreceipted_minutes: 120
             }
         )?["requests"]
@@ -212,7 +212,7 @@ fn what_an_operator_accepts_offline_the_hub_numbers_when_the_line_is_back() -> R
         ensure!(
             world.call(
                 node,
-                Command::Status {
+                Query::Status {
                     unreceipted_minutes: 120
                 }
             )?["requests"]
@@ -375,7 +375,7 @@ fn a_request_waits_for_what_its_asker_saw_and_keeps_nothing_else_waiting() -> Re
     ensure!(
         world.call(
             HUB,
-            Command::Status {
+            Query::Status {
                 unreceipted_minutes: 120
             }
         )?["requests"]
@@ -562,7 +562,7 @@ fn an_operator_with_a_modified_program_gets_no_more_than_others() -> Result<()> 
     forge(&mut world, OPERATOR, hub, &Request::Unknown(99))?;
     world.heal()?;
     let mut codes: Vec<_> = array(
-        &world.call(HUB, Command::RequestList { limit: None })?,
+        &world.call(HUB, Query::RequestList { limit: None })?,
         "requests",
     )
     .iter()
@@ -576,7 +576,7 @@ fn an_operator_with_a_modified_program_gets_no_more_than_others() -> Result<()> 
     ensure!(
         world.call(
             HUB,
-            Command::Status {
+            Query::Status {
                 unreceipted_minutes: 120
             }
         )?["requests"]
@@ -606,7 +606,7 @@ fn a_number_that_an_operators_pc_gives_by_itself_does_not_count() -> Result<()> 
     let id = record(&mut world)?;
     world.transact(OPERATOR, |journal, connection| {
         let key = records::find(connection, &id)?;
-        let mut gathered = records::gather_written(connection, journal, key)?;
+        let mut gathered = records::gather(connection, journal, key)?;
         let now = lianxin_node::clock::now_ms();
         let log = journal.prepare(connection, gathered.space, now)?;
         let number = Scalar::Str("示例街〔2026〕第0077号".to_owned());

@@ -1,7 +1,7 @@
 //! A store that went back in time, or exists twice, never writes two entries at one place unnoticed.
 
 use anyhow::{Context as _, Result, ensure};
-use lianxin_node::command::Command;
+use lianxin_node::command::{Query, Write};
 use lianxin_protocol::authority::Order;
 use lianxin_protocol::batch::{self, Parts};
 use lianxin_protocol::limits;
@@ -354,7 +354,7 @@ fn frozen_alike(world: &mut World, nodes: &[usize]) -> Result<u64> {
 fn quarantined(world: &mut World, node: usize) -> Result<u64> {
     let status = world.call(
         node,
-        Command::Status {
+        Query::Status {
             unreceipted_minutes: 120,
         },
     )?;
@@ -427,7 +427,7 @@ fn no_fork_takes_back_what_the_hub_has_said_it_has() -> Result<()> {
         world.agree(&[A, B, first])?;
         for node in nodes {
             world.sound(node)?;
-            world.call(node, Command::Reproject)?;
+            world.call(node, Write::Reproject)?;
         }
         all_there(&mut world, &nodes, &received)?;
         world.agree(&[A, B, first])?;
@@ -456,7 +456,7 @@ fn a_fork_of_single_entries_is_followed_though_it_lies_within_what_is_stored_as_
     frozen_alike(&mut world, &[HUB, A, B])?;
     for node in [HUB, A, B] {
         // What counted goes on counting, and what was lost was written once more upon it.
-        let history = world.call(node, Command::RecordHistory { id: id.clone() })?;
+        let history = world.call(node, Query::RecordHistory { id: id.clone() })?;
         let changes = history.get("changes").and_then(Value::as_array);
         let urgencies = changes.into_iter().flatten().flat_map(|change| {
             let values = change.get("values").and_then(Value::as_array);
@@ -498,8 +498,7 @@ fn a_store_that_lost_or_changed_its_proof_of_a_fork_does_not_verify() -> Result<
     forced_fork(&mut world, 0)?;
     world.heal()?;
     world.heal()?;
-    let verified =
-        |world: &mut World| -> Result<u8> { Ok(world.reply(HUB, Command::Verify)?.exit) };
+    let verified = |world: &mut World| -> Result<u8> { Ok(world.reply(HUB, Query::Verify)?.exit) };
     ensure!(verified(&mut world)? == 0);
     let proof: Vec<u8> = {
         let connection = world.writer(HUB)?.connection();
@@ -638,7 +637,7 @@ fn a_frozen_log_that_is_damaged_comes_back_and_is_frozen_as_it_was() -> Result<(
             rusqlite::params![log.0, seq],
         )?;
         world.restart(damaged)?;
-        world.call(damaged, Command::Verify)?;
+        world.call(damaged, Query::Verify)?;
         world.restart(damaged)?;
         for _ in 0..3 {
             world.heal()?;
@@ -652,7 +651,7 @@ fn a_frozen_log_that_is_damaged_comes_back_and_is_frozen_as_it_was() -> Result<(
         all_there(&mut world, &nodes, &received)?;
         for node in nodes {
             ensure!(
-                world.reply(node, Command::Verify)?.exit == 0,
+                world.reply(node, Query::Verify)?.exit == 0,
                 "{case}: node {node}"
             );
         }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context as _, Result, ensure};
 use automerge::transaction::Transactable as _;
 use automerge::{AutoCommit, ObjType, ROOT, ScalarValue};
-use lianxin_node::command::Command;
+use lianxin_node::command::{Query, Write};
 use lianxin_node::error::{Code, Error};
 use lianxin_node::{records, slips};
 use lianxin_protocol::authority::{Cut, Order};
@@ -33,7 +33,7 @@ fn listed(world: &mut World, node: usize, state: &str, search: &str) -> Result<V
     let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     let list = world.call(
         node,
-        Command::RecordList {
+        Query::RecordList {
             kind: None,
             status: None,
             state: some(state),
@@ -48,7 +48,7 @@ fn listed(world: &mut World, node: usize, state: &str, search: &str) -> Result<V
 }
 
 fn status(world: &mut World, node: usize, key: &str) -> Result<u64> {
-    let command = Command::Status {
+    let command = Query::Status {
         unreceipted_minutes: 120,
     };
     let status = world.call(node, command)?;
@@ -57,7 +57,7 @@ fn status(world: &mut World, node: usize, key: &str) -> Result<u64> {
 }
 
 fn exported(world: &mut World, node: usize) -> Result<Vec<Value>> {
-    let command = Command::ExportPage {
+    let command = Query::ExportPage {
         after: None,
         documents: true,
     };
@@ -688,7 +688,7 @@ fn forge(world: &mut World, node: usize, fields: &[(String, ScalarValue)]) -> Re
         journal.append(connection, space, vec![entry], now)?;
         Ok(record.hyphenated())
     })?;
-    world.call(node, Command::Reproject)?;
+    world.call(node, Write::Reproject)?;
     Ok(id)
 }
 

@@ -11,7 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use lianxin_node::command::Command;
+use lianxin_node::command::Write;
 use lianxin_node::error::Code;
 use lianxin_protocol::authority::{Cut as LogCut, Order};
 use lianxin_protocol::hash;
@@ -512,7 +512,7 @@ impl Life<'_> {
             "test_data": true, "articles": [{"path": "第一条", "text": "示例条文。"}],
         });
         let (id, number) = self.world.record(HUB, "legis_consultation", input)?;
-        let command = Command::RecordAct {
+        let command = Write::RecordAct {
             id,
             event: "open".to_owned(),
             input: json!({}),
@@ -662,7 +662,7 @@ impl Life<'_> {
             _ => return Ok(()),
         };
         let saw: BTreeSet<_> = self.world.changes(HUB, &id)?.into_iter().collect();
-        let command = Command::RecordAct {
+        let command = Write::RecordAct {
             id: id.clone(),
             event: event.to_owned(),
             input,
@@ -693,7 +693,7 @@ impl Life<'_> {
     fn ask(&mut self, at: usize) -> Result<()> {
         let record = self.records.get_mut(at).context("no such record")?;
         record.asked = true;
-        let command = Command::RecordAct {
+        let command = Write::RecordAct {
             id: record.id.clone(),
             event: "accept".to_owned(),
             input: json!({}),
@@ -1134,7 +1134,7 @@ fn outcome(world: &mut World, clocks: [[u64; 3]; 2]) -> Result<Value> {
         .context("not set")?;
     world.heal()?;
     set(world, late)?;
-    let dispatch = Command::RecordAct {
+    let dispatch = Write::RecordAct {
         id: matter.clone(),
         event: "dispatch".to_owned(),
         input: json!({"lead": "示例城管办"}),

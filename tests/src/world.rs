@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use lianxin_node::archive::assemble;
 use lianxin_node::clock::{Played, Wall};
-use lianxin_node::command::Command;
+use lianxin_node::command::{Command, Query, Write};
 use lianxin_node::error::{Code, Error};
 use lianxin_node::journal::{Journal, Moved};
 use lianxin_node::reply::Reply;
@@ -285,7 +285,7 @@ impl World {
         world.adopt_directory("hub", directory)?;
         world.call(
             HUB,
-            Command::SiteCreate {
+            Write::SiteCreate {
                 name: "示例街道测试社区人大代表工作站".to_owned(),
                 kind: "workstation".to_owned(),
                 code: Some("EM1".to_owned()),
@@ -363,7 +363,7 @@ impl World {
     pub fn add_site(&mut self, code: &str, device_code: &str) -> Result<usize> {
         self.call(
             HUB,
-            Command::SiteCreate {
+            Write::SiteCreate {
                 name: format!("示例采集点{code}"),
                 kind: "collection_point".to_owned(),
                 code: Some(code.to_owned()),
@@ -512,7 +512,7 @@ impl World {
         let unreceipted_minutes = u64::MAX;
         let status = self.reply(
             node,
-            Command::Status {
+            Query::Status {
                 unreceipted_minutes,
             },
         )?;
@@ -577,7 +577,7 @@ impl World {
     ///
     /// # Errors
     /// The command's own.
-    pub fn call(&mut self, node: usize, command: Command) -> Result<Value> {
+    pub fn call(&mut self, node: usize, command: impl Into<Command>) -> Result<Value> {
         Ok(self.reply(node, command)?.value)
     }
 
@@ -585,14 +585,15 @@ impl World {
     ///
     /// # Errors
     /// The command's own.
-    pub fn reply(&mut self, node: usize, command: Command) -> Result<Reply> {
-        if command.writes() {
-            self.transact(node, |journal, connection| {
-                command.execute(journal, connection)
-            })
-        } else {
-            let writer = self.writer(node)?;
-            Ok(writer.read(|journal, connection| command.execute(journal, connection))?)
+    pub fn reply(&mut self, node: usize, command: impl Into<Command>) -> Result<Reply> {
+        match command.into() {
+            Command::Write(write) => self.transact(node, |journal, connection| {
+                write.execute(journal, connection)
+            }),
+            Command::Query(query) => {
+                let writer = self.writer(node)?;
+                Ok(writer.read(|journal, connection| query.execute(journal, connection))?)
+            }
         }
     }
 
@@ -603,7 +604,7 @@ impl World {
     /// # Errors
     /// The node refuses.
     pub fn add(&mut self, node: usize, title: &str) -> Result<(String, String, String)> {
-        let command = Command::RecordAdd {
+        let command = Write::RecordAdd {
             kind: "opinion".to_owned(),
             rows: vec![opinion(title)],
             first_row: 1,
@@ -625,7 +626,7 @@ impl World {
     /// # Errors
     /// The node refuses.
     pub fn record(&mut self, node: usize, kind: &str, input: Value) -> Result<(String, String)> {
-        let command = Command::RecordAdd {
+        let command = Write::RecordAdd {
             kind: kind.to_owned(),
             rows: vec![input],
             first_row: 1,
@@ -642,7 +643,7 @@ impl World {
     /// # Errors
     /// The node refuses.
     pub fn set(&mut self, node: usize, id: &str, input: Value) -> Result<Option<String>> {
-        let command = Command::RecordSet {
+        let command = Write::RecordSet {
             id: id.to_owned(),
             input,
             account: None,
@@ -655,7 +656,7 @@ impl World {
     /// # Errors
     /// The node refuses.
     pub fn act(&mut self, node: usize, id: &str, event: &str) -> Result<Option<String>> {
-        let command = Command::RecordAct {
+        let command = Write::RecordAct {
             id: id.to_owned(),
             event: event.to_owned(),
             input: json!({}),
@@ -664,7 +665,7 @@ impl World {
         self.edit(node, command, &[Code::StepRefused, Code::RecordWaiting])
     }
 
-    fn edit(&mut self, node: usize, command: Command, fine: &[Code]) -> Result<Option<String>> {
+    fn edit(&mut self, node: usize, command: Write, fine: &[Code]) -> Result<Option<String>> {
         let now = self.time_of(node)?;
         let done = self.writer(node)?.transact(now, |journal, connection| {
             command.execute(journal, connection)
@@ -689,7 +690,7 @@ impl World {
     /// # Errors
     /// The node does not have it.
     pub fn show(&mut self, node: usize, id: &str) -> Result<Value> {
-        self.call(node, Command::RecordShow { id: id.to_owned() })
+        self.call(node, Query::RecordShow { id: id.to_owned() })
     }
 
     /// Whether a node has a record that counts.
@@ -709,7 +710,7 @@ impl World {
     /// # Errors
     /// The store cannot be read.
     pub fn records(&mut self, node: usize) -> Result<Vec<Value>> {
-        let command = Command::RecordList {
+        let command = Query::RecordList {
             kind: None,
             status: None,
             state: None,
@@ -727,7 +728,7 @@ impl World {
     /// # Errors
     /// The node does not have it.
     pub fn changes(&mut self, node: usize, id: &str) -> Result<Vec<String>> {
-        let reply = self.call(node, Command::RecordHistory { id: id.to_owned() })?;
+        let reply = self.call(node, Query::RecordHistory { id: id.to_owned() })?;
         let changes = reply.get("changes").and_then(Value::as_array);
         let changes = changes.context("a history without changes")?;
         Ok(changes.iter().map(|change| text(change, "hash")).collect())
@@ -757,9 +758,13 @@ impl World {
     /// # Errors
     /// The node is off.
     pub fn logs_of(&mut self, node: usize, device: &DeviceKey) -> Result<BTreeMap<LogId, Tip>> {
-        let authors = self.writer(node)?.journal.authors();
         let mut logs = self.site_logs(node)?;
-        logs.retain(|log, _| authors.get(log).is_some_and(|it| it.device == *device));
+        let journal = &self.writer(node)?.journal;
+        logs.retain(|log, _| {
+            journal
+                .author_of(log)
+                .is_some_and(|it| it.device == *device)
+        });
         Ok(logs)
     }
 
@@ -1157,10 +1162,8 @@ impl World {
         if matches!(event, Event::PeerAhead { .. }) {
             self.told_behind.insert(number);
         }
-        let authors = writer.journal.authors();
-        let prepared = end
-            .attendant
-            .prepare(event, |log| authors.get(log).copied());
+        let author_of = |log: &LogId| writer.journal.author_of(log);
+        let prepared = end.attendant.prepare(event, author_of);
         let Some(prepared) = prepared else {
             return Ok(());
         };
@@ -1309,20 +1312,19 @@ impl World {
     /// It does not verify, or the store failed.
     pub fn hand_over(&mut self, node: usize, log: LogId, batch: WireBatch) -> Result<()> {
         let journal = &self.writer(node)?.journal;
-        let authors = journal.authors();
         let bearer = journal.identity().key();
         // Whoever brings it says where it belongs.
         let section = Parts::Section(&batch.packed.parts);
         let run = batch::unpack(&log, batch.start, &batch.packed.main, section)?;
         let author = run
-            .verify(authors.get(&log).copied(), 0)
+            .verify(journal.author_of(&log), 0)
             .map(|run| run.author());
         let space = author
             .map_err(|error| anyhow!("a batch does not verify: {error}"))?
             .space;
         let received = Event::Received { space, log, batch };
         let prepared = Attendant::new(bearer)
-            .prepare(received, |log| authors.get(log).copied())
+            .prepare(received, |log| journal.author_of(log))
             .context("nothing to do")?;
         self.transact(node, |journal, connection| {
             prepared.attend(journal, connection)
@@ -1338,7 +1340,7 @@ impl World {
     /// # Errors
     /// The store cannot be read.
     pub fn digests(&mut self, node: usize) -> Result<BTreeMap<String, (String, String)>> {
-        let reply = self.call(node, Command::Digest)?;
+        let reply = self.call(node, Query::Digest)?;
         let spaces = reply.get("spaces").and_then(Value::as_array);
         let spaces = spaces.context("digests without spaces")?;
         Ok(spaces
@@ -1437,7 +1439,7 @@ impl World {
     /// It is not.
     pub fn sound(&mut self, node: usize) -> Result<()> {
         let name = self.node(node)?.name.clone();
-        let verified = self.reply(node, Command::Verify)?;
+        let verified = self.reply(node, Query::Verify)?;
         ensure!(verified.exit == 0, "{name}: {}", verified.value);
         self.archived(node)?;
         let check: String =
@@ -1446,7 +1448,7 @@ impl World {
                 .query_row("PRAGMA integrity_check", [], |row| row.get(0))?;
         ensure!(check == "ok", "{name}: {check}");
         let before = (self.digests(node)?, self.rows(node)?, self.held(node)?);
-        self.call(node, Command::Reproject)?;
+        self.call(node, Write::Reproject)?;
         let after = (self.digests(node)?, self.rows(node)?, self.held(node)?);
         ensure!(
             before == after,
@@ -1462,13 +1464,12 @@ impl World {
     /// It is not.
     pub fn archived(&mut self, node: usize) -> Result<Option<Report>> {
         let name = self.node(node)?.name.clone();
-        let verified = self.call(node, Command::Verify)?;
+        let verified = self.call(node, Query::Verify)?;
         let network = self.network()?;
         let writer = self.writer(node)?;
         let mut audit = Audit::new(Some(network));
-        let call = |command: Command| {
-            writer.read(|journal, connection| command.execute(journal, connection))
-        };
+        let call =
+            |query: Query| writer.read(|journal, connection| query.execute(journal, connection));
         let put = |bytes: &[u8]| {
             let unread = |error| Error::because(Code::Archive, "an archive", error);
             audit.push(bytes).map_err(unread)

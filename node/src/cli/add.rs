@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::{Door, Output, progress};
-use crate::command::Command;
+use crate::command::Write;
 use crate::error::{self, Code, Error, Kind, Result};
 use crate::reply::{Reply, with_schema};
 
@@ -102,7 +102,7 @@ pub(super) fn run(
             break;
         }
         let count = chunk.len();
-        let command = Command::RecordAdd {
+        let command = Write::RecordAdd {
             kind: kind.to_owned(),
             rows: chunk,
             first_row,

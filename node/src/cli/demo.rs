@@ -15,12 +15,11 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::{Output, runtime};
-use crate::command::Command;
-use crate::daemon::Node;
+use crate::command::{Command, Query, Write};
+use crate::daemon::{Node, carry_out};
 use crate::error::{self, Code, Error, Result};
 use crate::setup::{self, HubInit, Line, Ticket};
 use crate::store::Store;
-use crate::writer::WriterThread;
 
 /// Longest wait for something that another device must see.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -87,7 +86,7 @@ impl Network {
         hub.start(LOOPBACK)?;
         let address = hub.node()?.net.local_address()?.to_string();
         for (name, kind, code) in samples::SITES {
-            hub.call(Command::SiteCreate {
+            hub.call(Write::SiteCreate {
                 name: name.to_owned(),
                 kind: kind.to_owned(),
                 code: Some(code.to_owned()),
@@ -105,7 +104,7 @@ impl Network {
             (&mut office, "LS1", "station"),
         ] {
             let (site, role) = (site.to_owned(), role.to_owned());
-            let invite = Command::InviteCreate {
+            let invite = Write::InviteCreate {
                 site,
                 role,
                 expires_hours: 72,
@@ -174,12 +173,13 @@ impl Device {
     }
 
     /// Runs a command where a clerk's click would.
-    async fn call(&self, command: Command) -> Result<Value> {
-        carry_out(self.node()?.writer.clone(), command).await
+    async fn call(&self, command: impl Into<Command>) -> Result<Value> {
+        let reply = carry_out(&self.node()?.writer, command.into()).await?;
+        Ok(reply.value)
     }
 
     async fn show(&self, id: &str) -> Result<Value> {
-        self.call(Command::RecordShow { id: id.to_owned() }).await
+        self.call(Query::RecordShow { id: id.to_owned() }).await
     }
 
     /// Waits until a record looks as it should, or patience ends.
@@ -197,7 +197,7 @@ impl Device {
 
     /// Records one record; the kind stands in it, as in the domain's examples.
     async fn add(&self, record: Value) -> Result<Value> {
-        let command = Command::RecordAdd {
+        let command = Write::RecordAdd {
             kind: field(&record, "kind").to_owned(),
             rows: vec![record],
             first_row: 1,
@@ -213,7 +213,7 @@ impl Device {
 
     async fn act(&self, id: &str, event: &str, input: Value) -> Result<Value> {
         let (id, event) = (id.to_owned(), event.to_owned());
-        self.call(Command::RecordAct {
+        self.call(Write::RecordAct {
             id,
             event,
             input,
@@ -223,7 +223,7 @@ impl Device {
     }
 
     async fn set(&self, id: &str, input: Value) -> Result<Value> {
-        self.call(Command::RecordSet {
+        self.call(Write::RecordSet {
             id: id.to_owned(),
             input,
             account: None,
@@ -232,21 +232,8 @@ impl Device {
     }
 
     async fn digest(&self) -> Result<Value> {
-        self.call(Command::Digest).await
+        self.call(Query::Digest).await
     }
-}
-
-async fn carry_out(writer: WriterThread, command: Command) -> Result<Value> {
-    let done = tokio::task::spawn_blocking(move || {
-        if command.writes() {
-            writer
-                .write_wait(move |journal, connection| command.clone().execute(journal, connection))
-        } else {
-            writer.after_wait(move |journal, connection| command.execute(journal, connection))
-        }
-    });
-    let panicked = |error| Error::because(Code::Internal, "a command panicked", error);
-    done.await.map_err(panicked)?.map(|reply| reply.value)
 }
 
 fn field<'a>(value: &'a Value, key: &str) -> &'a str {

@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::{Door, Output, archive};
-use crate::command::Command;
+use crate::command::Query;
 use crate::error::{self, Code, Error, Result};
 use crate::reply::{Reply, with_schema};
 use crate::store::{create_private, private_directory};
@@ -34,7 +34,7 @@ fn each(
     let mut after = None;
     let mut count = 0;
     loop {
-        let mut reply = door.call(Command::ExportPage {
+        let mut reply = door.call(Query::ExportPage {
             after: after.take(),
             documents,
         })?;

@@ -9,7 +9,7 @@ use lianxin_protocol::limits;
 use serde_json::{Value, json};
 
 use super::{Door, Join, Output, progress, runtime, service};
-use crate::command::Command;
+use crate::command::Write;
 use crate::error::{self, Code, Error, Result};
 use crate::reply::{Reply, with_schema};
 use crate::setup::{Line, Ticket};
@@ -19,7 +19,7 @@ use crate::store;
 pub(super) fn run(directory: &Path, join: &Join, output: &Output) -> Result<u8> {
     if let Some(grant) = &join.grant {
         let grant = Hex(&read(grant)?).to_string();
-        let reply = Door::open(directory)?.call(Command::JoinFinish { grant })?;
+        let reply = Door::open(directory)?.call(Write::JoinFinish { grant })?;
         return output.print(&reply);
     }
     let ticket = match (&join.invite, &join.file) {
@@ -47,7 +47,7 @@ pub(super) fn run(directory: &Path, join: &Join, output: &Output) -> Result<u8> 
     };
     let waits = value.get("confirmed") == Some(&Value::Bool(false));
     if let (Some(out), Value::Object(fields), true) = (&join.request_out, &mut value, waits) {
-        let reply = Door::open(directory)?.call(Command::JoinRequest)?;
+        let reply = Door::open(directory)?.call(Write::JoinRequest)?;
         if let Some(ticket) = &ticket {
             is_of(ticket, &reply, directory)?;
         }
@@ -80,10 +80,10 @@ fn is_of(ticket: &Ticket, reply: &Reply, directory: &Path) -> Result<()> {
 pub(super) fn admit(directory: &Path, request: &Path, out: &Path, output: &Output) -> Result<u8> {
     let request = Hex(&read(request)?).to_string();
     let mut door = Door::open(directory)?;
-    let mut reply = door.call(Command::InviteAdmit {
+    let mut reply = door.call(Write::InviteAdmit {
         request: request.clone(),
     })?;
-    let grant = door.call(Command::InviteGrant { request })?;
+    let grant = door.call(Write::InviteGrant { request })?;
     write(out, &grant, "grant")?;
     if let Value::Object(fields) = &mut reply.value {
         fields.insert("grant".to_owned(), json!(out.display().to_string()));

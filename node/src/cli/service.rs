@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{ANY, runtime, say};
-use crate::command::{self, Command};
+use crate::command::{self, Command, Write};
 use crate::config::Config;
-use crate::daemon::{Node, sync_once};
+use crate::daemon::{Node, carry_out, sync_once};
 use crate::error::{Code, Error, Result};
 use crate::records::reproject;
 use crate::reply::{Reply, with_schema};
@@ -142,7 +142,7 @@ pub(super) fn run(directory: &Path, config: &Config, json: bool) -> Result<u8> {
         let pages = serve_pages(&node, config).await?;
         let open = node
             .writer
-            .write_wait(|journal, connection| Command::Open.execute(journal, connection))?;
+            .write_wait(|journal, connection| Write::Open.execute(journal, connection))?;
         let login = open
             .value
             .get("url")
@@ -192,24 +192,9 @@ async fn answer(net: &Arc<Net>, writer: &WriterThread, request: Request) -> Resu
     match request {
         Request::Sync { peer } => sync_once(net, writer, peer.as_deref()).await,
         Request::Execute {
-            command: Command::Reproject,
+            command: Command::Write(Write::Reproject),
         } => make_anew(writer.clone()).await,
-        Request::Execute { command } => {
-            let (sender, receiver) = tokio::sync::oneshot::channel();
-            if command.writes() {
-                writer.write(
-                    move |journal, connection| command.clone().execute(journal, connection),
-                    move |result| drop(sender.send(result)),
-                );
-            } else {
-                writer.after(move |journal, connection| {
-                    drop(sender.send(command.execute(journal, connection)));
-                });
-            }
-            receiver
-                .await
-                .map_err(|_| Error::new(Code::Internal, "the program is stopping"))?
-        }
+        Request::Execute { command } => carry_out(writer, command).await,
     }
 }
 
@@ -218,13 +203,15 @@ async fn make_anew(writer: WriterThread) -> Result<Reply> {
     let done = tokio::task::spawn_blocking(move || {
         loop {
             let mut suspects = BTreeSet::new();
-            let reader = writer.after_wait(|_, connection| store::another(connection))?;
+            let reader = writer
+                .readers()
+                .read(|_, connection| store::another(connection))?;
             match reproject::fill(&reader, &mut suspects) {
                 Ok(fresh) => {
                     let mut reply = writer.write_wait(move |journal, connection| {
                         command::reprojected(journal, connection, &fresh)
                     })?;
-                    let schema = format!("lianxin.{}/1", Command::Reproject.name());
+                    let schema = format!("lianxin.{}/1", Write::Reproject.name());
                     reply.value = with_schema(&schema, reply.value);
                     return Ok(reply);
                 }

@@ -15,7 +15,7 @@ use super::author;
 use super::orders::{asked_for, found_at, may_order, uuid_text};
 use crate::clock;
 use crate::error::{Code, Error, Result};
-use crate::journal::Journal;
+use crate::journal::{Books, Journal, Overview};
 use crate::reply::Reply;
 use crate::requests::{self, INVITE_MAX_HOURS, Wanted};
 
@@ -26,10 +26,10 @@ const GRACE_MS: u64 = 7 * 24 * 3_600_000;
 const ID_BYTES: usize = 6;
 
 /// Where a joining device will find the hub: as the hub says, or as this device reaches it.
-fn hub_found_at(journal: &Journal, connection: &Connection) -> Result<(DeviceKey, Vec<String>)> {
-    match crate::setup::ways_to_hub(journal, connection)? {
+fn hub_found_at(overview: &Overview, connection: &Connection) -> Result<(DeviceKey, Vec<String>)> {
+    match crate::setup::ways_to_hub(overview, connection)? {
         Some(found) => Ok(found),
-        None => Ok((journal.identity().key(), found_at(journal, connection)?)),
+        None => Ok((overview.identity().key(), found_at(overview, connection)?)),
     }
 }
 
@@ -63,13 +63,13 @@ const fn state(fate: InviteFate, expired: bool) -> &'static str {
     }
 }
 
-pub(super) fn invite_list(journal: &mut Journal, connection: &Connection) -> Result<Reply> {
-    let now_ms = journal.wall.now_ms();
-    let authority = journal.shared_authority();
+pub(super) fn invite_list(books: &mut Books, connection: &Connection) -> Result<Reply> {
+    let now_ms = books.wall.now_ms();
+    let authority = books.shared_authority();
     let mut used_at = BTreeMap::new();
     for (invite, fate) in authority.invites() {
         if let InviteFate::Used { len, .. } = fate {
-            used_at.insert(invite.key, journal.ordered_at(connection, len)?);
+            used_at.insert(invite.key, books.ordered_at(connection, len)?);
         }
     }
     let rows = authority.invites().map(|(invite, fate)| {

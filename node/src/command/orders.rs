@@ -14,15 +14,15 @@ use zeroize::Zeroizing;
 use super::{Secret, author};
 use crate::clock;
 use crate::error::{Code, Error, Kind as ErrorKind, Result};
-use crate::journal::Journal;
+use crate::journal::{Journal, Overview};
 use crate::reply::Reply;
 use crate::requests::{self, Wanted};
 use crate::store;
 
-pub(super) fn may_order(journal: &Journal) -> Result<()> {
-    match journal.identity().authority {
+pub(super) fn may_order(overview: &Overview) -> Result<()> {
+    match overview.identity().authority {
         Some(_) => Ok(()),
-        None => requests::may_ask(journal),
+        None => requests::may_ask(overview),
     }
 }
 
@@ -111,8 +111,8 @@ pub(super) fn hub_resume(
 }
 
 /// Where the hub is found: as was ordered, or as it listens where nothing was.
-pub(super) fn found_at(journal: &Journal, connection: &Connection) -> Result<Vec<String>> {
-    let ordered = journal.authority().addresses();
+pub(super) fn found_at(overview: &Overview, connection: &Connection) -> Result<Vec<String>> {
+    let ordered = overview.authority().addresses();
     if !ordered.is_empty() {
         return Ok(ordered.to_vec());
     }
@@ -201,8 +201,8 @@ pub(super) fn hub_address(
     Ok(Reply::ok(json!({ "addresses": addresses })))
 }
 
-pub(super) fn site_list(journal: &Journal) -> Reply {
-    let authority = journal.authority();
+pub(super) fn site_list(overview: &Overview) -> Reply {
+    let authority = overview.authority();
     let sites = authority.sites().iter().map(|(site, info)| {
         let devices = authority.members().values();
         let devices = devices.filter(|member| member.grant.site == Some(*site));

@@ -9,14 +9,14 @@ use super::record::device_name;
 use crate::accounts;
 use crate::clock;
 use crate::error::Result;
-use crate::journal::{HeldBack, Journal};
+use crate::journal::{Books, HeldBack, Journal, Overview};
 use crate::records;
 use crate::reply::Reply;
 
-fn entry_json(journal: &Journal, held: &HeldBack) -> Value {
+fn entry_json(overview: &Overview, held: &HeldBack) -> Value {
     json!({
         "id": held.id(),
-        "device": device_name(journal, &held.author.device),
+        "device": device_name(overview, &held.author.device),
         "log": Hex(&held.log.0).to_string(),
         "from": held.range.start,
         "to": held.range.end,
@@ -27,18 +27,18 @@ fn entry_json(journal: &Journal, held: &HeldBack) -> Value {
     })
 }
 
-pub(super) fn list(journal: &mut Journal, connection: &Connection) -> Result<Reply> {
-    let all = journal.held_back(connection)?;
+pub(super) fn list(books: &mut Books, connection: &Connection) -> Result<Reply> {
+    let all = books.held_back(connection)?;
     // What its device has written again needs nobody.
     let open = all.iter().filter(|held| !held.superseded);
-    let entries: Vec<_> = open.map(|held| entry_json(journal, held)).collect();
+    let entries: Vec<_> = open.map(|held| entry_json(books, held)).collect();
     Ok(Reply::ok(json!({ "entries": entries })))
 }
 
-pub(super) fn show(journal: &mut Journal, connection: &Connection, id: &str) -> Result<Reply> {
-    let held = journal.held_back_as(connection, id)?;
+pub(super) fn show(books: &mut Books, connection: &Connection, id: &str) -> Result<Reply> {
+    let held = books.held_back_as(connection, id)?;
     let names = accounts::names(connection)?;
-    let records = records::written(connection, journal, &held)?;
+    let records = records::written(connection, books, &held)?;
     let records = records.iter().map(|it| {
         let changes = it.changes.iter().map(|change| {
             json!({
@@ -63,7 +63,7 @@ pub(super) fn show(journal: &mut Journal, connection: &Connection, id: &str) -> 
     });
     let records: Vec<_> = records.collect();
     Ok(Reply::ok(
-        json!({ "entry": entry_json(journal, &held), "records": records }),
+        json!({ "entry": entry_json(books, &held), "records": records }),
     ))
 }
 

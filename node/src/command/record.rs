@@ -16,10 +16,10 @@ use super::orders::asked_for;
 use crate::accounts;
 use crate::clock;
 use crate::error::{Code, Error, Kind as ErrorKind, Result};
-use crate::journal::Journal;
+use crate::journal::{Books, Journal, Overview};
 use crate::records::delivery::{self, Coverage, State};
 use crate::records::save::{self, Author};
-use crate::records::{self, ConflictValue, Content, Filter, Listed, ShownEvent, gather_written};
+use crate::records::{self, ConflictValue, Content, Filter, Listed, ShownEvent, gather};
 use crate::reply::Reply;
 use crate::requests::{self, Asked, Wanted};
 
@@ -29,7 +29,7 @@ const RELATED_MAX: usize = 1_000;
 const SUBMISSION_MAX: usize = 200;
 
 pub(super) fn kind_of(
-    journal: &mut Journal,
+    books: &mut Books,
     connection: &Connection,
     key: i64,
 ) -> Result<&'static Kind> {
@@ -40,8 +40,8 @@ pub(super) fn kind_of(
     let kind = match kind {
         Some(kind) => kind,
         None => {
-            gather_written(connection, journal, key)?
-                .content(journal.authority())
+            gather(connection, books, key)?
+                .content(books.authority())
                 .kind
         }
     };
@@ -164,7 +164,7 @@ fn saved_reply(
     connection: &Connection,
     saved: &save::Saved,
 ) -> Result<Reply> {
-    let mut gathered = gather_written(connection, journal, saved.key)?;
+    let mut gathered = gather(connection, journal, saved.key)?;
     let content = gathered.content(journal.authority());
     let reached = Coverage::read(connection, journal)?.reached(connection, saved.key)?;
     let (state, status) = delivery::shown(reached, &content.kind, &content.status);
@@ -207,12 +207,12 @@ pub(super) fn record_set(
 }
 
 pub(super) fn record_history(
-    journal: &mut Journal,
+    books: &mut Books,
     connection: &Connection,
     id: &str,
 ) -> Result<Reply> {
     let key = records::find(connection, id)?;
-    let gathered = gather_written(connection, journal, key)?;
+    let gathered = gather(connection, books, key)?;
     let names = accounts::names(connection)?;
     let changes = records::history(&gathered, |by| account_name(&names, by));
     Ok(Reply::ok(
@@ -221,23 +221,23 @@ pub(super) fn record_history(
 }
 
 pub(super) fn request_list(
-    journal: &Journal,
+    overview: &Overview,
     connection: &Connection,
     limit: usize,
 ) -> Result<Reply> {
     let names = accounts::names(connection)?;
     let newest = requests::newest(connection, limit)?;
-    let newest = newest.iter().map(|it| request_json(journal, &names, it));
+    let newest = newest.iter().map(|it| request_json(overview, &names, it));
     Ok(Reply::ok(json!({ "requests": newest.collect::<Vec<_>>() })))
 }
 
 pub(super) fn record_list(
-    journal: &Journal,
+    overview: &Overview,
     connection: &Connection,
     filter: Filter,
     state: Option<State>,
 ) -> Result<Reply> {
-    let coverage = Coverage::read(connection, journal)?;
+    let coverage = Coverage::read(connection, overview)?;
     let (shown, next) = delivery::list(connection, &coverage, filter, state)?;
     let listed = shown.iter().map(|shown| {
         let row = &shown.row;
@@ -258,33 +258,29 @@ pub(super) fn record_list(
     Ok(Reply::ok(json!({ "records": listed, "next": next })))
 }
 
-pub(super) fn device_name(journal: &Journal, device: &DeviceKey) -> String {
-    let member = journal.authority().members().get(device);
+pub(super) fn device_name(overview: &Overview, device: &DeviceKey) -> String {
+    let member = overview.authority().members().get(device);
     member.map_or_else(|| short(device), |member| member.grant.device_code.clone())
 }
 
-pub(super) fn record_json(
-    journal: &mut Journal,
-    connection: &Connection,
-    key: i64,
-) -> Result<Value> {
-    let gathered = gather_written(connection, journal, key)?;
-    let content = gathered.content(journal.authority());
+pub(super) fn record_json(books: &mut Books, connection: &Connection, key: i64) -> Result<Value> {
+    let gathered = gather(connection, books, key)?;
+    let content = gathered.content(books.authority());
     let names = accounts::names(connection)?;
-    let coverage = Coverage::read(connection, journal)?;
+    let coverage = Coverage::read(connection, books)?;
     let (reached, held) = coverage.judged(connection, key)?;
     let received_at = match gathered.founding_entry() {
-        Some(entry) => journal.arrived_at(connection, entry)?,
+        Some(entry) => books.arrived_at(connection, entry)?,
         None => None,
     };
     let (state, status) = delivery::shown(reached, &content.kind, &content.status);
     let conflicts = content.conflicts.iter();
     let conflicts: Vec<_> = conflicts
-        .map(|(field, values)| conflict_json(journal, field, values))
+        .map(|(field, values)| conflict_json(books, field, values))
         .collect();
     let events = content.events.iter();
     let events: Vec<_> = events
-        .map(|event| event_json(journal, &names, event))
+        .map(|event| event_json(books, &names, event))
         .collect();
     let receipts = coverage.of_record(connection, key)?;
     let receipts: Vec<_> = receipts.into_iter().map(receipt_json).collect();
@@ -293,7 +289,7 @@ pub(super) fn record_json(
         let is_open = |it: &Asked| it.answer.is_none() && it.wanted.words().1 == event;
         requests.iter().any(is_open)
     };
-    let acts = records::acts_for(journal.role());
+    let acts = records::acts_for(books.role());
     let steps: Vec<_> = Catalogue::standard()
         .kind(&content.kind)
         .map(|kind| {
@@ -305,7 +301,7 @@ pub(super) fn record_json(
         .unwrap_or_default();
     let requests = requests
         .iter()
-        .map(|asked| request_json(journal, &names, asked));
+        .map(|asked| request_json(books, &names, asked));
     let requests: Vec<_> = requests.collect();
     let missing = gathered.missing().keys();
     let missing: Vec<_> = missing.map(|it| Hex(it).to_string()).collect();
@@ -314,13 +310,13 @@ pub(super) fn record_json(
         .map(|(change, place)| {
             json!({
                 "change": Hex(change).to_string(),
-                "device": place.map(|it| device_name(journal, &it.device)),
+                "device": place.map(|it| device_name(books, &it.device)),
                 "log": place.map(|it| Hex(&it.log.0).to_string()),
                 "entry": place.map(|it| it.seq),
             })
         })
         .collect();
-    let related = Related::read(connection, journal, key, &content)?;
+    let related = Related::read(connection, books, key, &content)?;
     let mut fields = content.fields;
     fields.extend(related.nested);
     Ok(json!({
@@ -360,7 +356,7 @@ struct Related {
 impl Related {
     fn read(
         connection: &Connection,
-        journal: &mut Journal,
+        books: &mut Books,
         key: i64,
         content: &Content,
     ) -> Result<Self> {
@@ -401,8 +397,8 @@ impl Related {
             };
             let mut nested = Vec::with_capacity(found.len());
             for child in &found {
-                let gathered = gather_written(connection, journal, child.key)?;
-                let mut fields = gathered.content(journal.authority()).fields;
+                let gathered = records::gather(connection, books, child.key)?;
+                let mut fields = gathered.content(books.authority()).fields;
                 fields.remove(&gather.by);
                 fields.insert("id".to_owned(), json!(child.id.hyphenated()));
                 nested.push(Value::Object(fields));
@@ -415,18 +411,18 @@ impl Related {
     }
 }
 
-fn conflict_json(journal: &Journal, field: &str, values: &[ConflictValue]) -> Value {
+fn conflict_json(overview: &Overview, field: &str, values: &[ConflictValue]) -> Value {
     let values = values.iter().map(|value| {
         json!({
             "value": value.value,
-            "device": value.device.map(|device| device_name(journal, &device)),
+            "device": value.device.map(|device| device_name(overview, &device)),
             "at": clock::rfc3339(value.at_ms),
         })
     });
     json!({ "field": field, "values": values.collect::<Vec<_>>() })
 }
 
-fn event_json(journal: &Journal, names: &BTreeMap<String, String>, event: &ShownEvent) -> Value {
+fn event_json(overview: &Overview, names: &BTreeMap<String, String>, event: &ShownEvent) -> Value {
     let (applied, from, to, reason) = match &event.outcome {
         Outcome::Applied { from, to } => (true, Some(from), Some(to), None),
         Outcome::Void { reason } => (false, None, None, Some(reason.as_str())),
@@ -435,7 +431,7 @@ fn event_json(journal: &Journal, names: &BTreeMap<String, String>, event: &Shown
         "event": event.event,
         "at": clock::rfc3339(u64::try_from(event.at_ms).unwrap_or_default()),
         "account": account_name(names, &event.by),
-        "device": event.device.map(|device| device_name(journal, &device)),
+        "device": event.device.map(|device| device_name(overview, &device)),
         "data": event.data,
         "applied": applied,
         "from": from,
@@ -456,7 +452,7 @@ fn receipt_json(receipt: &Receipt) -> Value {
 
 /// A request as JSON. What a step, a site and an invite are about has a key of its own each.
 pub(super) fn request_json(
-    journal: &Journal,
+    overview: &Overview,
     names: &BTreeMap<String, String>,
     asked: &Asked,
 ) -> Value {
@@ -468,7 +464,7 @@ pub(super) fn request_json(
     let mut value = json!({
         "id": asked.id.to_string(),
         "account": account_name(names, &asked.account),
-        "device": device_name(journal, &asked.device),
+        "device": device_name(overview, &asked.device),
         "at": clock::rfc3339(asked.at_ms),
         "outcome": outcome,
         "code": code,
@@ -490,7 +486,7 @@ pub(super) fn request_json(
 }
 
 pub(super) fn export_page(
-    journal: &mut Journal,
+    books: &mut Books,
     connection: &Connection,
     after: Option<&str>,
     documents: bool,
@@ -504,9 +500,9 @@ pub(super) fn export_page(
     let rows = records::list(connection, &filter)?;
     let mut records = Vec::with_capacity(rows.len());
     for row in &rows {
-        let mut value = record_json(journal, connection, row.key)?;
+        let mut value = record_json(books, connection, row.key)?;
         if let (true, Value::Object(fields)) = (documents, &mut value) {
-            let gathered = gather_written(connection, journal, row.key)?;
+            let gathered = gather(connection, books, row.key)?;
             fields.insert("texts".to_owned(), json!(gathered.texts()));
             fields.insert(
                 "automerge".to_owned(),

@@ -12,7 +12,7 @@ use super::record::device_name;
 use crate::clock;
 use crate::error::{Code, Error, Result};
 use crate::invites;
-use crate::journal::Journal;
+use crate::journal::{Books, Journal, Overview};
 use crate::records::delivery::Delivery;
 use crate::reply::Reply;
 use crate::warnings::Warning;
@@ -22,9 +22,9 @@ fn position_json(position: Position) -> Value {
     json!({ "len": position.len, "head": Hex(&position.head).to_string() })
 }
 
-pub(super) fn archive_plan(journal: &Journal, connection: &Connection) -> Result<Reply> {
-    let head = journal.archive_head(journal.wall.now_ms())?;
-    let logs = journal.archive_logs();
+pub(super) fn archive_plan(overview: &Overview, connection: &Connection) -> Result<Reply> {
+    let head = overview.archive_head(overview.wall.now_ms())?;
+    let logs = overview.archive_logs();
     let spaces: Vec<_> = logs
         .iter()
         .map(|(space, logs)| {
@@ -45,20 +45,20 @@ pub(super) fn record_count(connection: &Connection) -> Result<u64> {
 }
 
 pub(super) fn status(
-    journal: &mut Journal,
+    books: &mut Books,
     connection: &Connection,
     unreceipted_minutes: u64,
 ) -> Result<Reply> {
     let all = record_count(connection)?;
-    let delivery = Delivery::read(connection, journal)?;
-    let now = journal.wall.now_ms();
+    let delivery = Delivery::read(connection, books)?;
+    let now = books.wall.now_ms();
     let oldest_s = delivery
         .oldest_ms
         .map(|since| now.saturating_sub(since) / 1_000);
-    let me = journal.identity().key();
-    let member = journal.authority().members().get(&me).cloned();
+    let me = books.identity().key();
+    let member = books.authority().members().get(&me).cloned();
     let site_code = |site: Option<SiteId>| {
-        let site = site.and_then(|site| journal.authority().sites().get(&site));
+        let site = site.and_then(|site| books.authority().sites().get(&site));
         site.map(|site| site.code.clone())
     };
     let role = match &member {
@@ -77,9 +77,9 @@ pub(super) fn status(
     };
     let mut peers = Vec::new();
     for (device, seen, path) in records::peers(connection)? {
-        let known = journal.authority().members().get(&device);
+        let known = books.authority().members().get(&device);
         peers.push(json!({
-            "device": device_name(journal, &device),
+            "device": device_name(books, &device),
             "site": known.and_then(|member| site_code(member.grant.site)),
             "role": known.map(|member| member.grant.role.word()),
             "last_seen": clock::rfc3339(seen),
@@ -88,26 +88,24 @@ pub(super) fn status(
         }));
     }
     let late = oldest_s.is_some_and(|age| age / 60 >= unreceipted_minutes);
-    let unusual: Vec<_> = journal
+    let unusual: Vec<_> = books
         .unusual()
         .iter()
-        .map(
-            |(device, why)| json!({ "device": device_name(journal, device), "reason": why.word() }),
-        )
+        .map(|(device, why)| json!({ "device": device_name(books, device), "reason": why.word() }))
         .collect();
-    let warnings = Warning::all(journal).into_iter();
+    let warnings = Warning::all(books).into_iter();
     let warnings: Vec<_> = warnings
-        .map(|warning| warning.json(|device| device_name(journal, device)))
+        .map(|warning| warning.json(|device| device_name(books, device)))
         .collect();
     let attention =
         late || delivery.conflicts > 0 || delivery.quarantined > 0 || !warnings.is_empty();
-    let (name, district) = journal.authority().names();
+    let (name, district) = books.authority().names();
     let value = json!({
         "role": role,
         "device": me.to_string(),
         "device_code": device_code,
         "site": site,
-        "network": journal.identity().network.to_string(),
+        "network": books.identity().network.to_string(),
         "name": name,
         "district": district,
         "records": all,
@@ -117,11 +115,11 @@ pub(super) fn status(
         "quarantined": delivery.quarantined,
         "words": invites::kept_words(connection, &me)?,
         "requests": requests::open(connection)?.len(),
-        "sites": journal.authority().sites().len(),
+        "sites": books.authority().sites().len(),
         "peers": peers,
         "unusual": unusual,
         "warnings": warnings,
-        "epoch": Hex(&journal.identity().epoch).to_string(),
+        "epoch": Hex(&books.identity().epoch).to_string(),
         "version": env!("CARGO_PKG_VERSION"),
     });
     Ok(Reply {
@@ -130,13 +128,13 @@ pub(super) fn status(
     })
 }
 
-pub(super) fn digest(journal: &Journal, connection: &Connection) -> Result<Reply> {
+pub(super) fn digest(overview: &Overview, connection: &Connection) -> Result<Reply> {
     let mut spaces = Vec::new();
-    for (id, space) in journal.authority().spaces() {
-        let tips = journal.tips(id);
-        let held = journal
+    for (id, space) in overview.authority().spaces() {
+        let tips = overview.tips(id);
+        let held = overview
             .authority()
-            .readable(&journal.identity().key())
+            .readable(&overview.identity().key())
             .contains(id);
         if !held && tips.is_empty() {
             continue;
@@ -152,14 +150,14 @@ pub(super) fn digest(journal: &Journal, connection: &Connection) -> Result<Reply
 }
 
 pub(super) fn archive_page(
-    journal: &mut Journal,
+    books: &mut Books,
     connection: &Connection,
     log: &str,
     from: u64,
 ) -> Result<Reply> {
     let id = lianxin_protocol::hash::parse_hex(log).map(LogId);
     let id = id.ok_or_else(|| Error::new(Code::Usage, "a log has 64 digits"))?;
-    let page = journal.archive_page(connection, &id, from)?;
+    let page = books.archive_page(connection, &id, from)?;
     Ok(Reply::ok(json!({
         "items": Hex(&page.items).to_string(),
         "count": page.count,
@@ -169,8 +167,8 @@ pub(super) fn archive_page(
     })))
 }
 
-pub(super) fn verify(journal: &mut Journal, connection: &Connection) -> Result<Reply> {
-    let report = journal.verify(connection)?;
+pub(super) fn verify(books: &mut Books, connection: &Connection) -> Result<Reply> {
+    let report = books.verify(connection)?;
     let exit = if report.bad.is_empty() { 0 } else { 2 };
     let value = json!({
         "entries": report.entries,

@@ -11,7 +11,7 @@ use lianxin_protocol::log::{Genesis, LogId, Position};
 use lianxin_protocol::space::Space;
 use rusqlite::Connection;
 
-use super::{Journal, read_receipt};
+use super::{Books, Overview, read_receipt};
 use crate::error::{Code, Error, Result};
 
 /// Bytes of items after which a page ends: a few runs, and short for the local socket.
@@ -32,39 +32,7 @@ pub struct Page {
     pub frozen: Option<Position>,
 }
 
-impl Journal {
-    /// What stands first in an archive of this store.
-    ///
-    /// # Errors
-    /// [`Code::NotEnrolled`] while the hub has not confirmed this device: nothing could be checked then.
-    pub fn archive_head(&self, now_ms: u64) -> Result<Head> {
-        let certificate = self.authority.certificate().cloned();
-        let unconfirmed = || {
-            let message = "the hub has not confirmed this device yet, and nothing could be checked";
-            Error::new(Code::NotEnrolled, message)
-        };
-        Ok(Head {
-            network: self.identity.network,
-            certificate: certificate.ok_or_else(unconfirmed)?,
-            device: self.identity.key(),
-            epoch: self.identity.epoch,
-            taken_ms: now_ms,
-        })
-    }
-
-    /// The stored logs by space, in the order of an archive. Logs of a space that the network does not
-    /// have are left out.
-    #[must_use]
-    pub fn archive_logs(&self) -> BTreeMap<Space, Vec<LogId>> {
-        let mut logs: BTreeMap<Space, Vec<LogId>> = BTreeMap::new();
-        for (id, log) in self.logs.iter().filter(|(_, log)| log.end.len > 0) {
-            if let Some(space) = self.authority.space(&log.author.space) {
-                logs.entry(space).or_default().push(*id);
-            }
-        }
-        logs
-    }
-
+impl Books {
     /// The items of a log from an entry on; before the first entry, what stands in front of them.
     ///
     /// # Errors
@@ -111,6 +79,40 @@ impl Journal {
         }
         page.next = Some(next).filter(|next| *next < log.end.len);
         Ok(page)
+    }
+}
+
+impl Overview {
+    /// What stands first in an archive of this store.
+    ///
+    /// # Errors
+    /// [`Code::NotEnrolled`] while the hub has not confirmed this device: nothing could be checked then.
+    pub fn archive_head(&self, now_ms: u64) -> Result<Head> {
+        let certificate = self.authority.certificate().cloned();
+        let unconfirmed = || {
+            let message = "the hub has not confirmed this device yet, and nothing could be checked";
+            Error::new(Code::NotEnrolled, message)
+        };
+        Ok(Head {
+            network: self.identity.network,
+            certificate: certificate.ok_or_else(unconfirmed)?,
+            device: self.identity.key(),
+            epoch: self.identity.epoch,
+            taken_ms: now_ms,
+        })
+    }
+
+    /// The stored logs by space, in the order of an archive. Logs of a space that the network does not
+    /// have are left out.
+    #[must_use]
+    pub fn archive_logs(&self) -> BTreeMap<Space, Vec<LogId>> {
+        let mut logs: BTreeMap<Space, Vec<LogId>> = BTreeMap::new();
+        for (id, log) in self.logs.iter().filter(|(_, log)| log.end.len > 0) {
+            if let Some(space) = self.authority.space(&log.author.space) {
+                logs.entry(space).or_default().push(*id);
+            }
+        }
+        logs
     }
 }
 

@@ -14,7 +14,7 @@ use lianxin_protocol::space::{Space, SpaceId};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::segments::{entry_key, split_key};
-use super::{Journal, exceptions};
+use super::{Books, Journal, Overview, exceptions};
 use crate::error::Result;
 
 impl Journal {
@@ -60,7 +60,7 @@ impl Journal {
         let mut statement =
             connection.prepare_cached("SELECT max(at_ms) FROM arrivals WHERE hub = ?1")?;
         let device = self.identity.key();
-        for log in self.logs.values().filter(|log| log.author.device == device) {
+        for (_, log) in self.books.logs_by(&device) {
             let last: Option<u64> = statement.query_row([log.key], |row| row.get(0))?;
             self.arrival_ms = self.arrival_ms.max(last.unwrap_or_default());
         }
@@ -97,12 +97,6 @@ impl Journal {
         Ok(())
     }
 
-    /// Whether the log of this number is one of a device that has the role hub.
-    pub(crate) fn is_said_by_hub(&self, hub: i64) -> bool {
-        let author = self.log_id(hub).map(|(_, log)| log.author.device);
-        author.is_some_and(|device| self.authority.role(&device) == Some(Role::Hub))
-    }
-
     /// Lists show records in the order in which they arrived: those that came with this arrival, as far as they are indexed.
     fn order_by_arrival(&self, connection: &Connection, arrival: &Arrival) -> Result<()> {
         let Some(log) = self.logs.get(&arrival.log) else {
@@ -124,7 +118,9 @@ impl Journal {
         statement.execute(params![keys.0, keys.1, arrival.received_at_ms])?;
         Ok(())
     }
+}
 
+impl Books {
     /// When an entry arrived at the hub, in Unix milliseconds by the hub's clock: the first arrival that covers it. What a
     /// device with the role hub wrote arrived when it was written.
     ///
@@ -183,5 +179,13 @@ impl Journal {
             }
         }
         Ok(found.into_values().collect())
+    }
+}
+
+impl Overview {
+    /// Whether the log of this number is one of a device that has the role hub.
+    pub(crate) fn is_said_by_hub(&self, hub: i64) -> bool {
+        let author = self.log_id(hub).map(|(_, log)| log.author.device);
+        author.is_some_and(|device| self.authority.role(&device) == Some(Role::Hub))
     }
 }

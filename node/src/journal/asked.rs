@@ -17,7 +17,7 @@ use lianxin_protocol::space::{Space, SpaceId};
 use rusqlite::{Connection, params};
 
 use super::segments::{entry_key, split_key};
-use super::{Journal, exceptions};
+use super::{Journal, Overview, exceptions};
 use crate::error::Result;
 
 impl Journal {
@@ -124,7 +124,9 @@ impl Journal {
         let logs = logs.filter(|(_, log)| self.is_hub_space(&log.author.space));
         logs.map(|(id, log)| (log.key, (*id, log.author))).collect()
     }
+}
 
+impl Overview {
     /// Whether this is the space in which requests are made.
     pub(super) fn is_hub_space(&self, space: &SpaceId) -> bool {
         Space::Hub.id(&self.identity.network) == *space

@@ -17,7 +17,7 @@ use lianxin_protocol::limits;
 use lianxin_protocol::log::LogId;
 use rusqlite::Connection;
 
-use super::Journal;
+use super::{Journal, Overview};
 use crate::error::{Code, Error, Result};
 use crate::store;
 
@@ -99,11 +99,6 @@ impl Journal {
         self.note_heard(connection)
     }
 
-    /// Whether a log waits for what a peer has claimed.
-    pub(super) fn is_paused(&self, log: &LogId) -> bool {
-        self.claims.contains_key(log)
-    }
-
     fn write_claims(&self, connection: &Connection) -> Result<()> {
         let mut writer = Writer::new();
         for (log, peers) in &self.claims {
@@ -112,5 +107,12 @@ impl Journal {
             }
         }
         store::set_meta(connection, KEY, &writer.into_bytes())
+    }
+}
+
+impl Overview {
+    /// Whether a log waits for what a peer has claimed.
+    pub(super) fn is_paused(&self, log: &LogId) -> bool {
+        self.claims.contains_key(log)
     }
 }

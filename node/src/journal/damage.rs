@@ -24,7 +24,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::offered::Seal;
 use super::segments::{entry_key, part};
-use super::{Journal, Log, mark_stale, take_out};
+use super::{Books, Journal, Log, Overview, mark_stale, take_out};
 use crate::error::{Code, Result};
 use crate::store;
 
@@ -53,57 +53,6 @@ pub struct Damage {
 }
 
 impl Journal {
-    /// What is damaged at present.
-    #[must_use]
-    pub fn damage(&self) -> Damage {
-        let lacking = self.damaged.iter().map(|(log, len)| {
-            let held = self.logs.get(log).map_or(0, |known| known.end.len);
-            len.saturating_sub(held)
-        });
-        Damage {
-            entries: lacking
-                .sum::<u64>()
-                .saturating_add(self.damaged_parts.len() as u64),
-            unreadable: self.unreadable.len() as u64,
-            records: self.unread,
-        }
-    }
-
-    /// How long a log was before it was cut, if it is not whole again.
-    pub(super) fn damaged_len(&self, log: &LogId) -> Option<u64> {
-        self.damaged.get(log).copied()
-    }
-
-    /// How many entries of its own this store has shown and lacks, other than by damage.
-    pub(crate) fn fell_behind_by(&self) -> u64 {
-        let lacking = self.lacking.iter();
-        let lacking = lacking
-            .filter(|(log, _)| !self.damaged.contains_key(log) && !self.is_unreadable(log))
-            .map(|(log, len)| len.saturating_sub(self.len_of(log)));
-        lacking.sum()
-    }
-
-    /// Whether the database cannot read a log.
-    pub(super) fn is_unreadable(&self, log: &LogId) -> bool {
-        self.unreadable.contains(log)
-    }
-
-    /// Makes logs suspects: something that was read of them was not what was stored.
-    pub fn suspect(&mut self, logs: impl IntoIterator<Item = LogId>) {
-        self.segments.suspects.extend(logs);
-    }
-
-    /// The suspects that there are.
-    pub(crate) fn suspects(&self) -> impl Iterator<Item = LogId> {
-        self.segments.suspects.iter().copied()
-    }
-
-    /// Whether some log has to be walked through, which [`Journal::reload`] does.
-    #[must_use]
-    pub fn is_suspicious(&self) -> bool {
-        !self.segments.suspects.is_empty()
-    }
-
     /// Walks through the suspects and cuts those in which something is damaged, each in a transaction of its own. Says
     /// whether it did; the logs must then be read again.
     pub(super) fn mend(&mut self, connection: &mut Connection) -> Result<bool> {
@@ -304,8 +253,8 @@ impl Journal {
     /// Says with the transaction under way what is damaged: peers are asked for it, and receipts say what is held.
     pub(super) fn tell_damage(&mut self) {
         for id in &self.untold {
-            if let Some(log) = self.logs.get(id) {
-                let mut parts = self.damaged_parts.range((*id, 0)..=(*id, u64::MAX));
+            if let Some(log) = self.books.logs.get(id) {
+                let mut parts = self.books.damaged_parts.range((*id, 0)..=(*id, u64::MAX));
                 let first = parts.next().map_or(log.end.len, |(_, seq)| *seq);
                 self.touched.insert(*id);
                 self.unreceipted.insert(*id);
@@ -323,7 +272,7 @@ impl Journal {
         id: &LogId,
         seq: u64,
     ) -> Result<()> {
-        if self.damaged_parts.remove(&(*id, seq)) {
+        if self.damaged_parts.remove(&(*id, seq)).is_some() {
             connection.execute(
                 "DELETE FROM damaged_rows WHERE log = ?1 AND seq = ?2 AND part",
                 params![id.0, seq],
@@ -460,6 +409,61 @@ impl Journal {
         let first: Option<i64> = statement.query_row(range, |row| row.get(0))?;
         let first = first.map(|key| super::segments::split_key(key).1);
         Ok(first.map_or(log.indexed_len, |first| first.min(log.indexed_len)))
+    }
+}
+
+impl Books {
+    /// Makes logs suspects: something that was read of them was not what was stored.
+    pub fn suspect(&mut self, logs: impl IntoIterator<Item = LogId>) {
+        self.segments.suspects.extend(logs);
+    }
+
+    /// The suspects that there are.
+    pub(crate) fn suspects(&self) -> impl Iterator<Item = LogId> {
+        self.segments.suspects.iter().copied()
+    }
+
+    /// Whether some log has to be walked through, which [`Journal::reload`] does.
+    #[must_use]
+    pub fn is_suspicious(&self) -> bool {
+        !self.segments.suspects.is_empty()
+    }
+}
+
+impl Overview {
+    /// What is damaged at present.
+    #[must_use]
+    pub fn damage(&self) -> Damage {
+        let lacking = self.damaged.iter().map(|(log, len)| {
+            let held = self.logs.get(log).map_or(0, |known| known.end.len);
+            len.saturating_sub(held)
+        });
+        Damage {
+            entries: lacking
+                .sum::<u64>()
+                .saturating_add(self.damaged_parts.len() as u64),
+            unreadable: self.unreadable.len() as u64,
+            records: self.unread,
+        }
+    }
+
+    /// How long a log was before it was cut, if it is not whole again.
+    pub(super) fn damaged_len(&self, log: &LogId) -> Option<u64> {
+        self.damaged.get(log).copied()
+    }
+
+    /// How many entries of its own this store has shown and lacks, other than by damage.
+    pub(crate) fn fell_behind_by(&self) -> u64 {
+        let lacking = self.lacking.iter();
+        let lacking = lacking
+            .filter(|(log, _)| !self.damaged.contains_key(*log) && !self.is_unreadable(log))
+            .map(|(log, len)| len.saturating_sub(self.len_of(log)));
+        lacking.sum()
+    }
+
+    /// Whether the database cannot read a log.
+    pub(super) fn is_unreadable(&self, log: &LogId) -> bool {
+        self.unreadable.contains(log)
     }
 }
 

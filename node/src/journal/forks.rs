@@ -31,7 +31,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::ingest::{Ingested, run_from};
 use super::segments::entry_key;
-use super::{Journal, insert_part, insert_run, read_receipt, row_of, take_out};
+use super::{Books, Journal, Overview, insert_part, insert_run, read_receipt, row_of, take_out};
 use crate::error::{Code, Error, Result};
 
 /// A log that is known to have forked.
@@ -143,7 +143,7 @@ impl Row {
 
 /// The entries of a log's branches that are not in place, and the log itself.
 struct Branches<'a> {
-    journal: &'a mut Journal,
+    journal: &'a mut Books,
     connection: &'a Connection,
     log: LogId,
     end: Position,
@@ -159,7 +159,7 @@ struct Linked {
 }
 
 impl<'a> Branches<'a> {
-    fn read(journal: &'a mut Journal, connection: &'a Connection, log: &LogId) -> Result<Self> {
+    fn read(journal: &'a mut Books, connection: &'a Connection, log: &LogId) -> Result<Self> {
         let known = journal.logs.get(log);
         let (key, end) = known.map_or((0, Position::start(log)), |it| (it.key, it.end));
         let rows = Row::all(connection, key)?;
@@ -392,7 +392,8 @@ impl Journal {
         self.touched.insert(proof.log);
         tracing::error!(log = %hash::Hex(&proof.log.prefix()), seq, "a log forked and was frozen");
         if self.identity.authority.is_some() && !self.is_own(&log.author) {
-            self.quota.forked(log.author.device, self.wall.now_ms());
+            let now_ms = self.wall.now_ms();
+            self.quota.forked(log.author.device, now_ms);
         }
         // rule:fork-hub-pins
         self.pin(connection, &proof.log, log.end)?;
@@ -497,16 +498,6 @@ impl Journal {
         self.unreceipted.insert(*id);
         self.judge_log(connection, id, 0..end.len)?;
         self.index_branches(connection, id)
-    }
-
-    /// Whether the hub has answered the fork of a log, and its answer is followed here: what does not count now never will.
-    pub(crate) fn is_settled(&mut self, connection: &Connection, id: &LogId) -> Result<bool> {
-        let first = self.authority.pins(id).first().copied();
-        let frozen = self.logs.get(id).is_some_and(|log| log.forked.is_some());
-        match first.filter(|_| frozen) {
-            Some(pin) => self.stands(connection, id, pin),
-            None => Ok(false),
-        }
     }
 
     /// [`Journal::index_branches`] of all logs that forked.
@@ -660,20 +651,6 @@ impl Journal {
         Ok(())
     }
 
-    /// Where a branch that parts from the chain in place there must begin to take its place: a segment is kept whole.
-    fn boundary(&mut self, connection: &Connection, id: &LogId, parts_at: u64) -> Result<u64> {
-        let Some(log) = self.logs.get(id).cloned() else {
-            return Ok(0);
-        };
-        if parts_at >= log.end.len {
-            return Ok(log.end.len);
-        }
-        let segment = self
-            .segments
-            .containing(connection, log.place(id), parts_at)?;
-        Ok(segment.start.len)
-    }
-
     /// Makes a branch of what stands in a log from a segment's beginning on, with nothing left of it in projections.
     fn set_aside(&mut self, connection: &Connection, id: &LogId, from: u64) -> Result<()> {
         let Some(log) = self.logs.get(id).cloned() else {
@@ -695,6 +672,89 @@ impl Journal {
         take_out(connection, log.key, from, log.end.len)
     }
 
+    /// Ends a segment of a frozen log where a run ends that is in place, so that a branch which goes on from there can be
+    /// followed. Says whether it did.
+    pub(super) fn split(&mut self, connection: &Connection, run: &VerifiedRun) -> Result<bool> {
+        let (id, end) = (run.run().log, run.end());
+        let Some(log) = self.logs.get(&id).cloned() else {
+            return Ok(false);
+        };
+        let (Some(last), true) = (end.len.checked_sub(1), end.len < log.end.len) else {
+            return Ok(false);
+        };
+        let segment = self.segments.containing(connection, log.place(&id), last)?;
+        let at = usize::try_from(end.len - segment.start.len).unwrap_or(usize::MAX);
+        let Some((before, after)) = segment.entries.split_at_checked(at) else {
+            return Ok(false);
+        };
+        if after.is_empty() || !Branches::read(self, connection, &id)?.is_stuck()? {
+            return Ok(false);
+        }
+        let pieces = [
+            (segment.start, before, &run.run().checkpoint),
+            (end, after, &segment.checkpoint),
+        ];
+        for (start, entries, checkpoint) in pieces {
+            let piece = Run {
+                log: id,
+                start,
+                entries: entries.to_vec(),
+                checkpoint: checkpoint.clone(),
+            };
+            insert_run(connection, log.key, &piece)?;
+        }
+        if let Some(known) = self.logs.get_mut(&id)
+            && known.last_first == segment.start.len
+        {
+            known.last_first = end.len;
+        }
+        self.segments.clear();
+        self.tails.remove(&id);
+        self.settle_fork(connection, &id)?;
+        if log.author.space == Space::Authority.id(&self.identity.network) {
+            self.fold_authority(connection)?;
+        }
+        Ok(true)
+    }
+}
+
+impl Books {
+    /// Where a branch that parts from the chain in place there must begin to take its place: a segment is kept whole.
+    fn boundary(&mut self, connection: &Connection, id: &LogId, parts_at: u64) -> Result<u64> {
+        let Some(log) = self.logs.get(id).cloned() else {
+            return Ok(0);
+        };
+        if parts_at >= log.end.len {
+            return Ok(log.end.len);
+        }
+        let segment = self
+            .segments
+            .containing(connection, log.place(id), parts_at)?;
+        Ok(segment.start.len)
+    }
+}
+
+impl Overview {
+    /// The proof that a log forked, for a peer that does not know it.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn fork_proof(&self, connection: &Connection, log: &LogId) -> Result<Option<ForkProof>> {
+        let Some(key) = self.logs.get(log).map(|log| log.key) else {
+            return Ok(None);
+        };
+        let mut statement = connection.prepare_cached("SELECT proof FROM forks WHERE log = ?1")?;
+        let bytes: Option<Vec<u8>> = statement.query_row([key], |row| row.get(0)).optional()?;
+        let proof = bytes
+            .map(|bytes| ForkProof::read(&mut Reader::new(&bytes)))
+            .transpose();
+        proof.map_err(|error| {
+            Error::because(Code::StoreCorrupt, "a stored fork proof is damaged", error)
+        })
+    }
+}
+
+impl Books {
     /// What stands on branches of a log that are not in place, run by run.
     pub(super) fn branches(&mut self, connection: &Connection, id: &LogId) -> Result<Vec<Beside>> {
         let Some(log) = self
@@ -758,67 +818,14 @@ impl Journal {
         Ok(Some((*id, self.boundary(connection, id, at)?)))
     }
 
-    /// Ends a segment of a frozen log where a run ends that is in place, so that a branch which goes on from there can be
-    /// followed. Says whether it did.
-    pub(super) fn split(&mut self, connection: &Connection, run: &VerifiedRun) -> Result<bool> {
-        let (id, end) = (run.run().log, run.end());
-        let Some(log) = self.logs.get(&id).cloned() else {
-            return Ok(false);
-        };
-        let (Some(last), true) = (end.len.checked_sub(1), end.len < log.end.len) else {
-            return Ok(false);
-        };
-        let segment = self.segments.containing(connection, log.place(&id), last)?;
-        let at = usize::try_from(end.len - segment.start.len).unwrap_or(usize::MAX);
-        let Some((before, after)) = segment.entries.split_at_checked(at) else {
-            return Ok(false);
-        };
-        if after.is_empty() || !Branches::read(self, connection, &id)?.is_stuck()? {
-            return Ok(false);
+    /// Whether the hub has answered the fork of a log, and its answer is followed here: what does not count now never will.
+    pub(crate) fn is_settled(&mut self, connection: &Connection, id: &LogId) -> Result<bool> {
+        let first = self.authority.pins(id).first().copied();
+        let frozen = self.logs.get(id).is_some_and(|log| log.forked.is_some());
+        match first.filter(|_| frozen) {
+            Some(pin) => self.stands(connection, id, pin),
+            None => Ok(false),
         }
-        let pieces = [
-            (segment.start, before, &run.run().checkpoint),
-            (end, after, &segment.checkpoint),
-        ];
-        for (start, entries, checkpoint) in pieces {
-            let piece = Run {
-                log: id,
-                start,
-                entries: entries.to_vec(),
-                checkpoint: checkpoint.clone(),
-            };
-            insert_run(connection, log.key, &piece)?;
-        }
-        if let Some(known) = self.logs.get_mut(&id)
-            && known.last_first == segment.start.len
-        {
-            known.last_first = end.len;
-        }
-        self.segments.clear();
-        self.tails.remove(&id);
-        self.settle_fork(connection, &id)?;
-        if log.author.space == Space::Authority.id(&self.identity.network) {
-            self.fold_authority(connection)?;
-        }
-        Ok(true)
-    }
-
-    /// The proof that a log forked, for a peer that does not know it.
-    ///
-    /// # Errors
-    /// The store cannot be read.
-    pub fn fork_proof(&self, connection: &Connection, log: &LogId) -> Result<Option<ForkProof>> {
-        let Some(key) = self.logs.get(log).map(|log| log.key) else {
-            return Ok(None);
-        };
-        let mut statement = connection.prepare_cached("SELECT proof FROM forks WHERE log = ?1")?;
-        let bytes: Option<Vec<u8>> = statement.query_row([key], |row| row.get(0)).optional()?;
-        let proof = bytes
-            .map(|bytes| ForkProof::read(&mut Reader::new(&bytes)))
-            .transpose();
-        proof.map_err(|error| {
-            Error::because(Code::StoreCorrupt, "a stored fork proof is damaged", error)
-        })
     }
 }
 

@@ -7,7 +7,7 @@ use lianxin_protocol::authority::Reason;
 use lianxin_protocol::batch::{self, Packed, Parts};
 use lianxin_protocol::limits;
 use lianxin_protocol::log::{
-    Author, Checkpoint, Entry, EntryId, EntryKind, ForkProof, GenesisReason, LogId, Position, Run,
+    Author, Checkpoint, Entry, EntryKind, ForkProof, GenesisReason, LogId, Position, Run,
     VerifiedRun,
 };
 use lianxin_protocol::message::WireBatch;
@@ -17,7 +17,8 @@ use rusqlite::{Connection, params};
 use super::payloads::{lacks_more_than_parts, note_missing};
 use super::segments::{Segment, entry_key, part, split_key};
 use super::{
-    Journal, insert_part, insert_run, insert_segment, note_returned, quota, touch, touches_record,
+    Books, Journal, insert_part, insert_run, insert_segment, note_returned, quota, touch,
+    touches_record,
 };
 use crate::error::{Code, Error, Result};
 
@@ -166,7 +167,8 @@ impl Journal {
                 granted => granted,
             },
         };
-        self.quota.takes(load, self.wall.now_ms())
+        let now_ms = self.wall.now_ms();
+        self.quota.takes(load, now_ms)
     }
 
     pub(super) fn store(
@@ -244,62 +246,6 @@ impl Journal {
     }
 
     // ---- reading entries ----
-
-    /// One entry: from an open end, or from its segment. Parts come without payload.
-    pub(crate) fn entry(
-        &mut self,
-        connection: &Connection,
-        log: &LogId,
-        seq: u64,
-    ) -> Result<Entry> {
-        if let Some(tail) = self.tails.get(log)
-            && let Some(at) = seq.checked_sub(tail.start.len)
-            && let Some(entry) = usize::try_from(at).ok().and_then(|at| tail.entries.get(at))
-        {
-            return Ok(entry.clone());
-        }
-        let place = self.logs.get(log).map(|known| known.place(log));
-        let missing = || Error::new(Code::StoreCorrupt, "an entry that is counted is not stored");
-        let place = place.ok_or_else(missing)?;
-        let segment = self.segments.containing(connection, place, seq)?;
-        segment.get(seq).cloned().ok_or_else(missing)
-    }
-
-    /// The id of a stored entry.
-    pub(crate) fn id_at(
-        &mut self,
-        connection: &Connection,
-        log: &LogId,
-        seq: u64,
-    ) -> Result<EntryId> {
-        if let Some(known) = self.logs.get(log)
-            && known.end.len == seq.saturating_add(1)
-        {
-            return Ok(EntryId(known.end.head));
-        }
-        Ok(self.entry(connection, log, seq)?.header.id())
-    }
-
-    /// The head of a log's first `len` entries, of which there are as many: before the first it is the log's own id.
-    pub(super) fn head_at(
-        &mut self,
-        connection: &Connection,
-        log: &LogId,
-        len: u64,
-    ) -> Result<[u8; 32]> {
-        len.checked_sub(1)
-            .map_or(Ok(log.0), |last| Ok(self.id_at(connection, log, last)?.0))
-    }
-
-    /// Whether this store's chain of a log, the one in place, goes through this position.
-    pub(super) fn stands(
-        &mut self,
-        connection: &Connection,
-        log: &LogId,
-        at: Position,
-    ) -> Result<bool> {
-        Ok(at.len <= self.len_of(log) && self.head_at(connection, log, at.len)? == at.head)
-    }
 
     // ---- indexing ----
 
@@ -547,6 +493,45 @@ impl Journal {
         Ok(())
     }
 
+    // ---- projections ----
+
+    /// How far each log was indexed.
+    pub(crate) fn indexed(&self) -> BTreeMap<LogId, u64> {
+        let logs = self.logs.iter();
+        logs.map(|(id, log)| (*id, log.indexed_len)).collect()
+    }
+
+    /// Every projection was made anew, from logs as far as `indexed` and by so many orders; what has come since is
+    /// indexed, judged and merged behind it.
+    ///
+    /// # Errors
+    /// The store cannot be written; the transaction must be rolled back.
+    pub(crate) fn reprojected(
+        &mut self,
+        connection: &Connection,
+        indexed: &BTreeMap<LogId, u64>,
+        cited: u32,
+    ) -> Result<()> {
+        self.books.overview.for_each_log(|id, log| {
+            let to = indexed.get(id).copied().unwrap_or_default();
+            log.indexed_len = to.min(log.end.len);
+            log.judged_len = log.judged_len.min(log.indexed_len);
+        });
+        self.touched.extend(self.books.overview.logs.keys());
+        if cited != self.authority.cited().0 {
+            let all = "INSERT OR IGNORE INTO stale (record) SELECT id FROM records";
+            connection.execute(all, [])?;
+        }
+        self.unread = connection.query_row("SELECT count(*) FROM unread", [], |row| row.get(0))?;
+        self.judge_all(connection)?;
+        self.index_aside(connection)?;
+        self.count_twice(connection)?;
+        self.moved.records = true;
+        Ok(())
+    }
+}
+
+impl Books {
     /// A run of a log with its parts, to verify it or to write it elsewhere.
     ///
     /// # Errors
@@ -575,43 +560,6 @@ impl Journal {
             self.suspect([*log]);
         }
         parts
-    }
-
-    // ---- projections ----
-
-    /// How far each log was indexed.
-    pub(crate) fn indexed(&self) -> BTreeMap<LogId, u64> {
-        let logs = self.logs.iter();
-        logs.map(|(id, log)| (*id, log.indexed_len)).collect()
-    }
-
-    /// Every projection was made anew, from logs as far as `indexed` and by so many orders; what has come since is
-    /// indexed, judged and merged behind it.
-    ///
-    /// # Errors
-    /// The store cannot be written; the transaction must be rolled back.
-    pub(crate) fn reprojected(
-        &mut self,
-        connection: &Connection,
-        indexed: &BTreeMap<LogId, u64>,
-        cited: u32,
-    ) -> Result<()> {
-        for (id, log) in &mut self.logs {
-            let to = indexed.get(id).copied().unwrap_or_default();
-            log.indexed_len = to.min(log.end.len);
-            log.judged_len = log.judged_len.min(log.indexed_len);
-            self.touched.insert(*id);
-        }
-        if cited != self.authority.cited().0 {
-            let all = "INSERT OR IGNORE INTO stale (record) SELECT id FROM records";
-            connection.execute(all, [])?;
-        }
-        self.unread = connection.query_row("SELECT count(*) FROM unread", [], |row| row.get(0))?;
-        self.judge_all(connection)?;
-        self.index_aside(connection)?;
-        self.count_twice(connection)?;
-        self.moved.records = true;
-        Ok(())
     }
 }
 

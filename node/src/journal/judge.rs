@@ -17,7 +17,7 @@ use lianxin_protocol::space::Space;
 use lianxin_protocol::verdict::{LogFacts, Verdict, judge};
 use rusqlite::{Connection, params};
 
-use super::{Journal, Log, exceptions, insert_exception, mark_stale, merge_ranges};
+use super::{Books, Journal, Log, exceptions, insert_exception, mark_stale, merge_ranges};
 use crate::error::Result;
 use crate::store;
 
@@ -48,7 +48,7 @@ impl Journal {
         self.fold_orders(connection)?;
         let after = roles(self);
         let mut unsettled = false;
-        for (id, log) in &self.logs {
+        for (id, log) in &self.books.logs {
             if before.get(id) != after.get(id) {
                 mark_stale(connection, log.key, &(0..log.end.len))?;
                 self.moved.stale = true;
@@ -133,23 +133,6 @@ impl Journal {
             }
         }
         Ok(())
-    }
-
-    /// When the order was given with which the authority logs had this length together, in Unix milliseconds by the
-    /// hub's clock.
-    ///
-    /// # Errors
-    /// The store cannot be read.
-    pub fn ordered_at(&mut self, connection: &Connection, len: u32) -> Result<Option<u64>> {
-        let mut seq = u64::from(len).saturating_sub(1);
-        for (log, folded) in self.folded.clone() {
-            if seq < folded {
-                let entry = self.entry(connection, &log, seq)?;
-                return Ok(Some(entry.header.hlc >> 16));
-            }
-            seq -= folded;
-        }
-        Ok(None)
     }
 
     /// Which authority logs are to be folded, each with its length.
@@ -372,6 +355,25 @@ impl Journal {
         verdicts
             .iter()
             .all(|(_, verdict)| *verdict == Verdict::Accepted)
+    }
+}
+
+impl Books {
+    /// When the order was given with which the authority logs had this length together, in Unix milliseconds by the
+    /// hub's clock.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn ordered_at(&mut self, connection: &Connection, len: u32) -> Result<Option<u64>> {
+        let mut seq = u64::from(len).saturating_sub(1);
+        for (log, folded) in self.folded.clone() {
+            if seq < folded {
+                let entry = self.entry(connection, &log, seq)?;
+                return Ok(Some(entry.header.hlc >> 16));
+            }
+            seq -= folded;
+        }
+        Ok(None)
     }
 }
 

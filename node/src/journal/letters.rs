@@ -18,7 +18,7 @@ use lianxin_protocol::number::SiteCode;
 use lianxin_protocol::space::{Space, SpaceId};
 use rusqlite::Connection;
 
-use super::{Journal, Unusual};
+use super::{Journal, Overview, Unusual};
 use crate::error::Result;
 use crate::{clock, store};
 
@@ -81,21 +81,6 @@ impl Journal {
         store::set_meta(connection, ANEW, &kept)?;
         self.anew = Some(anew);
         Ok(())
-    }
-
-    fn code(&self) -> Option<String> {
-        let me = self.authority.members().get(&self.identity.key());
-        me.map(|me| me.grant.device_code.clone())
-    }
-
-    /// Whether numbers of this device may have been given by a store that is gone, or by its twin, and the hub has not given it
-    /// another code yet.
-    #[must_use]
-    pub fn awaits_letter(&self) -> bool {
-        let numbers = |role| matches!(role, Role::Station | Role::Laptop | Role::Operator);
-        let role = self.authority.role(&self.identity.key());
-        let anew = self.anew.as_ref().filter(|_| role.is_some_and(numbers));
-        anew.is_some_and(|anew| self.code().is_some_and(|code| code == anew.code))
     }
 
     /// Begins the log that asks for another code, in the space where this device has its records, once it is known to
@@ -234,5 +219,22 @@ impl Journal {
             self.close(log, GenesisReason::Restore)?;
         }
         Ok(())
+    }
+}
+
+impl Overview {
+    fn code(&self) -> Option<String> {
+        let me = self.authority.members().get(&self.identity.key());
+        me.map(|me| me.grant.device_code.clone())
+    }
+
+    /// Whether numbers of this device may have been given by a store that is gone, or by its twin, and the hub has not given it
+    /// another code yet.
+    #[must_use]
+    pub fn awaits_letter(&self) -> bool {
+        let numbers = |role| matches!(role, Role::Station | Role::Laptop | Role::Operator);
+        let role = self.authority.role(&self.identity.key());
+        let anew = self.anew.as_ref().filter(|_| role.is_some_and(numbers));
+        anew.is_some_and(|anew| self.code().is_some_and(|code| code == anew.code))
     }
 }

@@ -12,7 +12,7 @@ use lianxin_protocol::space::Space;
 use rusqlite::{Connection, params};
 
 use super::segments::entry_key;
-use super::{Journal, withheld};
+use super::{Books, Journal, Overview, withheld};
 use crate::error::{Code, Error, Result};
 
 /// Entries of one log that do not count, for one reason.
@@ -53,6 +53,52 @@ const fn is_held(reason: Reason) -> bool {
 }
 
 impl Journal {
+    /// Lets entries count that rights or cuts hold back. The hub alone can.
+    ///
+    /// # Errors
+    /// [`Code::Superseded`] for what its device has written again; [`Code::RecordWaiting`] while not all of them have been
+    /// looked at;
+    /// [`Code::NotAdopted`] for a branch that lost, and for what the gate refuses, which no order can change; those of
+    /// [`Journal::order`].
+    pub fn adopt(&mut self, connection: &Connection, held: &HeldBack, now_ms: u64) -> Result<()> {
+        let refused = |why: &str| Err(Error::new(Code::NotAdopted, why));
+        if held.superseded {
+            let message = "its device has written this again: adopted, it would count twice";
+            return Err(Error::new(Code::Superseded, message));
+        }
+        if held.branch || held.reason == Reason::Forked {
+            return refused(
+                "another branch of this log counts: what was lost has to be recorded again",
+            );
+        }
+        if held.reason == Reason::Guard {
+            return refused("these changes break the rules of records, which no order can change");
+        }
+        let (log, from, len) = (held.log, held.range.start, held.range.end);
+        if self
+            .logs
+            .get(&log)
+            .is_none_or(|known| known.indexed_len < len)
+        {
+            let message = "not all of these entries have been looked at yet";
+            return Err(Error::new(Code::RecordWaiting, message));
+        }
+        let head = held.head;
+        let to = Position { len, head };
+        self.order(connection, &[Order::Adopt { log, from, to }], now_ms)
+    }
+}
+
+impl Overview {
+    /// Whether a person at this device can let it count.
+    #[must_use]
+    pub fn may_adopt(&self, held: &HeldBack) -> bool {
+        let closed = matches!(held.reason, Reason::Forked | Reason::Guard);
+        self.gives_orders() && !held.superseded && !held.branch && !closed
+    }
+}
+
+impl Books {
     /// All that is held back, log by log. Orders that are no orders any more are not among it.
     ///
     /// # Errors
@@ -123,48 +169,6 @@ impl Journal {
         let all = self.held_back(connection)?;
         let found = all.into_iter().find(|held| held.id() == id.trim());
         found.ok_or_else(|| Error::new(Code::NotHeld, "nothing is held back under this name"))
-    }
-
-    /// Whether a person at this device can let it count.
-    #[must_use]
-    pub fn may_adopt(&self, held: &HeldBack) -> bool {
-        let closed = matches!(held.reason, Reason::Forked | Reason::Guard);
-        self.gives_orders() && !held.superseded && !held.branch && !closed
-    }
-
-    /// Lets entries count that rights or cuts hold back. The hub alone can.
-    ///
-    /// # Errors
-    /// [`Code::Superseded`] for what its device has written again; [`Code::RecordWaiting`] while not all of them have been
-    /// looked at;
-    /// [`Code::NotAdopted`] for a branch that lost, and for what the gate refuses, which no order can change; those of
-    /// [`Journal::order`].
-    pub fn adopt(&mut self, connection: &Connection, held: &HeldBack, now_ms: u64) -> Result<()> {
-        let refused = |why: &str| Err(Error::new(Code::NotAdopted, why));
-        if held.superseded {
-            let message = "its device has written this again: adopted, it would count twice";
-            return Err(Error::new(Code::Superseded, message));
-        }
-        if held.branch || held.reason == Reason::Forked {
-            return refused(
-                "another branch of this log counts: what was lost has to be recorded again",
-            );
-        }
-        if held.reason == Reason::Guard {
-            return refused("these changes break the rules of records, which no order can change");
-        }
-        let (log, from, len) = (held.log, held.range.start, held.range.end);
-        if self
-            .logs
-            .get(&log)
-            .is_none_or(|known| known.indexed_len < len)
-        {
-            let message = "not all of these entries have been looked at yet";
-            return Err(Error::new(Code::RecordWaiting, message));
-        }
-        let head = held.head;
-        let to = Position { len, head };
-        self.order(connection, &[Order::Adopt { log, from, to }], now_ms)
     }
 }
 

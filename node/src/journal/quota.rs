@@ -9,6 +9,7 @@
 //! hub's own people can bring about.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use lianxin_protocol::identity::{DeviceKey, short};
 use lianxin_protocol::limits;
@@ -56,9 +57,9 @@ struct Day {
 }
 
 /// The counts of the day, with those of the transaction that is open.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Quota {
-    durable: Day,
+    durable: Arc<Day>,
     open: Option<Day>,
 }
 
@@ -105,7 +106,7 @@ impl Quota {
     fn day(&mut self, now_ms: u64) -> &mut Day {
         let number = now_ms / DAY_MS;
         let durable = &self.durable;
-        let day = self.open.get_or_insert_with(|| durable.clone());
+        let day = self.open.get_or_insert_with(|| Day::clone(durable));
         if day.number != number {
             *day = Day {
                 number,
@@ -135,7 +136,7 @@ impl Quota {
     /// What was counted is durable.
     pub(super) fn commit(&mut self) {
         if let Some(day) = self.open.take() {
-            self.durable = day;
+            self.durable = Arc::new(day);
         }
     }
 

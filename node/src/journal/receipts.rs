@@ -6,7 +6,7 @@ use lianxin_protocol::receipt::{Exception, Receipt};
 use lianxin_protocol::space::SpaceId;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::{Journal, Log, OwnCoverage, withheld};
+use super::{Journal, Log, Overview, OwnCoverage, withheld};
 use crate::error::{Code, Error, Result};
 
 impl Journal {
@@ -120,7 +120,9 @@ impl Journal {
             (Some(epoch), receipt.received_at_ms) > (rank(kept), kept.received_at_ms)
         })
     }
+}
 
+impl Overview {
     /// The newest receipts of a space.
     ///
     /// # Errors
@@ -174,6 +176,29 @@ impl Journal {
         })
     }
 
+    /// How much of this device's own logs verified receipts cover.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn own_coverage(&self, connection: &Connection) -> Result<OwnCoverage> {
+        let mut own = OwnCoverage::default();
+        for (_, log) in self
+            .own_logs()
+            .filter(|(_, log)| !self.is_hubs(&log.author.device))
+        {
+            own.entries += log.end.len;
+            if let Some(receipt) = read_receipt(connection, log.key)? {
+                own.receipted += receipt.stored.len.min(log.end.len);
+                let held = receipt
+                    .exceptions
+                    .iter()
+                    .map(|it| it.range.end - it.range.start);
+                own.quarantined += held.sum::<u64>();
+            }
+        }
+        Ok(own)
+    }
+
     /// Whether this holds of a log of a space, with its newest receipt. A hub needs none, and its own logs have none.
     fn any_receipt(
         &self,
@@ -199,29 +224,6 @@ impl Journal {
         receipt.is_some_and(|it| {
             it.judged_len >= log.tip().len && self.authority.epochs().last() == Some(&it.epoch)
         })
-    }
-
-    /// How much of this device's own logs verified receipts cover.
-    ///
-    /// # Errors
-    /// The store cannot be read.
-    pub fn own_coverage(&self, connection: &Connection) -> Result<OwnCoverage> {
-        let mut own = OwnCoverage::default();
-        for (_, log) in self
-            .own_logs()
-            .filter(|(_, log)| !self.is_hubs(&log.author.device))
-        {
-            own.entries += log.end.len;
-            if let Some(receipt) = read_receipt(connection, log.key)? {
-                own.receipted += receipt.stored.len.min(log.end.len);
-                let held = receipt
-                    .exceptions
-                    .iter()
-                    .map(|it| it.range.end - it.range.start);
-                own.quarantined += held.sum::<u64>();
-            }
-        }
-        Ok(own)
     }
 }
 

@@ -355,7 +355,7 @@ impl Journal {
     /// The logs of which not everything is here that was in the store before, or that this device has shown.
     #[must_use]
     pub fn lacks(&self) -> Vec<Lacking> {
-        let mut had: BTreeMap<LogId, u64> = self.damaged.clone();
+        let mut had = self.damaged.clone();
         for (log, len) in &self.lacking {
             let known = had.entry(*log).or_default();
             *known = (*known).max(*len);

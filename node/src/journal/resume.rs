@@ -14,14 +14,16 @@
 //! Rejected: to trust the longest log that any peer shows at any time. Certificates are versions of one line, and a second
 //! one for each peer that comes late would set all devices folding anew again and again.
 
+use std::sync::Arc;
+
 use lianxin_protocol::authority::{Certificate, Cut, Grant, Membership, Order, Unsettled};
 use lianxin_protocol::identity::{DeviceKey, Signer};
 use lianxin_protocol::log::{EntryKind, GenesisReason, LogId, Position};
 use lianxin_protocol::space::{NetworkId, Space};
 use rusqlite::Connection;
 
-use super::Journal;
 use super::offered::Seal;
+use super::{Journal, Overview};
 use crate::clock;
 use crate::error::{Code, Error, Result};
 use crate::store;
@@ -45,39 +47,6 @@ pub struct Resumed {
 }
 
 impl Journal {
-    /// Whether this is a hub that may give no orders until [`Journal::resume`].
-    #[must_use]
-    pub fn awaits_card(&self) -> bool {
-        self.identity.authority.is_some() && (!self.gives_orders() || self.has_lost_all_orders())
-    }
-
-    /// Whether this hub has a key to give orders with, and not even the order that certified it.
-    fn has_lost_all_orders(&self) -> bool {
-        self.authority.key().is_none() && self.logs.is_empty()
-    }
-
-    /// Whether this hub gives orders at present: the newest authority log is its own and can go on.
-    pub(super) fn gives_orders(&self) -> bool {
-        let Some(key) = self.identity.authority.as_ref().map(Signer::public) else {
-            return false;
-        };
-        match self.authority.succession() {
-            // A new one, and none that has lost its orders.
-            None => {
-                self.damaged.is_empty()
-                    && self.lacking.is_empty()
-                    && !self.logs.values().any(|log| log.author.device == key)
-            }
-            Some(succession) => {
-                let newest = self.logs.get(&succession.newest);
-                self.authority.unsettled().is_none()
-                    && newest.is_some_and(|log| log.author.device == key && log.forked.is_none())
-                    && !self.closed.contains_key(&succession.newest)
-                    && !self.is_paused(&succession.newest)
-            }
-        }
-    }
-
     /// Whether this hub has heard a device since it came back. With one that holds another branch of its orders it is never
     /// in sync; the proof of that came from somebody.
     fn has_heard(&self, connection: &Connection) -> Result<bool> {
@@ -151,11 +120,11 @@ impl Journal {
         for order in [Order::Certificate(certificate), Order::Epoch { epoch }] {
             self.write_order(connection, order.encode(), now_ms)?;
         }
-        self.identity.epoch = epoch;
+        Arc::make_mut(&mut self.identity).epoch = epoch;
         store::set_meta(connection, super::EPOCH, &epoch)?;
         store::set_meta(connection, HEARD, &[])?;
         // Each log has a receipt of the new epoch, whatever the old ones said.
-        self.unreceipted.extend(self.logs.keys().copied());
+        self.unreceipted.extend(self.books.logs.keys());
         tracing::warn!(version, "this hub gives orders again");
         self.give_again(connection, now_ms)?;
         self.look_for_begun(connection)?;
@@ -171,7 +140,8 @@ impl Journal {
             self.close(log, GenesisReason::Restore)?;
         }
         // What has not come back by now is not waited for any longer.
-        let lacking = std::mem::take(&mut self.lacking).into_keys();
+        let lacking = std::mem::take(&mut self.lacking);
+        let lacking = lacking.into_iter().map(|(log, _)| log);
         let none = |log: LogId| (log, Position::start(&log));
         self.offered.seal(Seal::GivenUp, lacking.map(none))
     }
@@ -333,6 +303,41 @@ impl Journal {
         };
         let serial = u64::from(member.grant.serial);
         Ok(serial >= since && number(connection, &again(device))? != Some(serial))
+    }
+}
+
+impl Overview {
+    /// Whether this is a hub that may give no orders until [`Journal::resume`].
+    #[must_use]
+    pub fn awaits_card(&self) -> bool {
+        self.identity.authority.is_some() && (!self.gives_orders() || self.has_lost_all_orders())
+    }
+
+    /// Whether this hub has a key to give orders with, and not even the order that certified it.
+    fn has_lost_all_orders(&self) -> bool {
+        self.authority.key().is_none() && self.logs.is_empty()
+    }
+
+    /// Whether this hub gives orders at present: the newest authority log is its own and can go on.
+    pub(super) fn gives_orders(&self) -> bool {
+        let Some(key) = self.identity.authority.as_ref().map(Signer::public) else {
+            return false;
+        };
+        match self.authority.succession() {
+            // A new one, and none that has lost its orders.
+            None => {
+                self.damaged.is_empty()
+                    && self.lacking.is_empty()
+                    && !self.logs.values().any(|log| log.author.device == key)
+            }
+            Some(succession) => {
+                let newest = self.logs.get(&succession.newest);
+                self.authority.unsettled().is_none()
+                    && newest.is_some_and(|log| log.author.device == key && log.forked.is_none())
+                    && !self.closed.contains_key(&succession.newest)
+                    && !self.is_paused(&succession.newest)
+            }
+        }
     }
 }
 

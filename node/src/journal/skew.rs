@@ -11,13 +11,13 @@ use lianxin_protocol::identity::DeviceKey;
 use lianxin_protocol::log::Run;
 use lianxin_protocol::receipt::Receipt;
 
-use super::Journal;
+use super::{Journal, Overview};
 
 /// Milliseconds between two clocks that nobody needs to be told of.
 pub(super) const SKEW_MS: u64 = 5 * 60_000;
 
 /// What was measured since the start.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Skew {
     /// By how many milliseconds this device's clock is ahead of the hub's.
     own: i64,
@@ -35,14 +35,6 @@ impl Skew {
 }
 
 impl Journal {
-    /// By how many milliseconds this device's clock is ahead of the hub's, if that is too much, or behind it where the
-    /// number is below 0.
-    #[must_use]
-    pub fn clock_is_off(&self) -> Option<i64> {
-        let own = self.skew.own;
-        (own.unsigned_abs() > SKEW_MS).then_some(own)
-    }
-
     /// A transaction begins.
     pub(crate) fn begins(&mut self, now_ms: u64) {
         self.skew.now_ms = now_ms;
@@ -72,5 +64,15 @@ impl Journal {
         } else {
             self.skew.ahead.remove(&device);
         }
+    }
+}
+
+impl Overview {
+    /// By how many milliseconds this device's clock is ahead of the hub's, if that is too much, or behind it where the
+    /// number is below 0.
+    #[must_use]
+    pub fn clock_is_off(&self) -> Option<i64> {
+        let own = self.skew.own;
+        (own.unsigned_abs() > SKEW_MS).then_some(own)
     }
 }

@@ -9,7 +9,7 @@ use lianxin_protocol::log::{ChainError, ForkProof, LogId, Position, RecordId, Ve
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::segments::{entry_key, split_key};
-use super::{Journal, Log, receipts};
+use super::{Books, Log, receipts};
 use crate::error::{Code, Error, Result};
 use crate::store;
 
@@ -36,7 +36,7 @@ impl Report {
     }
 }
 
-impl Journal {
+impl Books {
     /// Checks everything.
     ///
     /// # Errors
@@ -78,7 +78,17 @@ impl Journal {
         };
         let mut position = Position::start(id);
         let mut floor = 0;
-        while position.len < log.end.len {
+        // It may grow while it is walked through.
+        let mut log = log;
+        loop {
+            if position.len >= log.end.len {
+                let end = stored_end(reader, &log)?;
+                if end.len <= position.len {
+                    log.end = end;
+                    break;
+                }
+                log.end = end;
+            }
             match self.verify_run(reader, (id, &log), position, floor) {
                 Ok(run) => {
                     report.entries += run.ids().len() as u64;
@@ -230,6 +240,16 @@ impl Journal {
             report.bad(id, ": the database cannot read it");
         }
     }
+}
+
+/// How far a log is stored by now.
+fn stored_end(connection: &Connection, log: &Log) -> Result<Position> {
+    let mut statement = connection.prepare_cached("SELECT len, head FROM logs WHERE id = ?1")?;
+    let end = statement.query_row([log.key], |row| {
+        let (len, head) = (row.get(0)?, row.get(1)?);
+        Ok(Position { len, head })
+    });
+    Ok(end?)
 }
 
 /// Where the first segment begins that begins behind an entry.

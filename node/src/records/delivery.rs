@@ -12,7 +12,7 @@ use rusqlite::{Connection, params};
 use super::{Filter, Listed, touches};
 use crate::error::Result;
 use crate::journal::segments::{entry_key, split_key};
-use crate::journal::{Journal, read_receipt, withheld_at};
+use crate::journal::{Books, Overview, read_receipt, withheld_at};
 
 /// How far a record has come, the same words everywhere 状态.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,19 +76,19 @@ impl Coverage {
     ///
     /// # Errors
     /// The store cannot be read.
-    pub fn read(connection: &Connection, journal: &Journal) -> Result<Self> {
+    pub fn read(connection: &Connection, overview: &Overview) -> Result<Self> {
         let mut coverage = Self {
             receipts: BTreeMap::new(),
             hubs: BTreeSet::new(),
             in_flight: BTreeMap::new(),
-            hub: journal.identity().authority.is_some(),
+            hub: overview.identity().authority.is_some(),
         };
-        for (id, log) in &journal.logs {
-            if journal.is_hubs(&log.author.device) {
+        for (id, log) in &overview.logs {
+            if overview.is_hubs(&log.author.device) {
                 coverage.hubs.insert(log.key);
                 continue;
             }
-            coverage.in_flight.insert(log.key, journal.in_flight(id));
+            coverage.in_flight.insert(log.key, overview.in_flight(id));
             if let Some(receipt) = read_receipt(connection, log.key)? {
                 coverage.receipts.insert(log.key, receipt);
             }
@@ -307,27 +307,27 @@ impl Delivery {
     ///
     /// # Errors
     /// The store cannot be read.
-    pub fn read(connection: &Connection, journal: &mut Journal) -> Result<Self> {
+    pub fn read(connection: &Connection, books: &mut Books) -> Result<Self> {
         let mut delivery = Self {
             conflicts: connection
                 .prepare_cached("SELECT count(*) FROM records WHERE conflicts > 0")?
                 .query_row([], |row| row.get(0))?,
-            quarantined: quarantined(connection, journal)?,
+            quarantined: quarantined(connection, books)?,
             last_contact_ms: connection
                 .prepare_cached("SELECT max(last_seen_ms) FROM peers")?
                 .query_row([], |row| row.get(0))?,
             ..Self::default()
         };
-        if journal.identity().authority.is_some() {
+        if books.identity().authority.is_some() {
             return Ok(delivery);
         }
         let mut records = BTreeSet::new();
-        for own in own_logs(connection, journal)? {
+        for own in own_logs(connection, books)? {
             delivery.last_receipt_ms = delivery.last_receipt_ms.max(own.received_at_ms);
             let touched = own.uncovered(connection)?;
             let first = touched.iter().map(|(_, entry)| *entry).min();
             if let Some(first) = first {
-                let made = journal.entry(connection, &own.id, split_key(first).1)?;
+                let made = books.entry(connection, &own.id, split_key(first).1)?;
                 let made_ms = made.header.hlc >> 16;
                 delivery.oldest_ms = Some(delivery.oldest_ms.map_or(made_ms, |it| it.min(made_ms)));
             }
@@ -347,11 +347,11 @@ struct OwnLog {
     received_at_ms: Option<u64>,
 }
 
-fn own_logs(connection: &Connection, journal: &Journal) -> Result<Vec<OwnLog>> {
-    let own = journal
+fn own_logs(connection: &Connection, overview: &Overview) -> Result<Vec<OwnLog>> {
+    let own = overview
         .logs
         .iter()
-        .filter(|(_, log)| journal.is_own(&log.author));
+        .filter(|(_, log)| overview.is_own(&log.author));
     own.map(|(id, log)| {
         let receipt = read_receipt(connection, log.key)?;
         Ok(OwnLog {
@@ -387,18 +387,14 @@ impl OwnLog {
 ///
 /// # Errors
 /// The store cannot be read.
-pub fn waiting(
-    connection: &Connection,
-    journal: &mut Journal,
-    most: usize,
-) -> Result<Vec<(i64, u64)>> {
+pub fn waiting(connection: &Connection, books: &mut Books, most: usize) -> Result<Vec<(i64, u64)>> {
     let mut oldest: BTreeMap<i64, u64> = BTreeMap::new();
-    if journal.identity().authority.is_some() {
+    if books.identity().authority.is_some() {
         return Ok(Vec::new());
     }
-    for own in own_logs(connection, journal)? {
+    for own in own_logs(connection, books)? {
         for (record, entry) in own.uncovered(connection)?.into_iter().take(most) {
-            let made = journal.entry(connection, &own.id, split_key(entry).1)?;
+            let made = books.entry(connection, &own.id, split_key(entry).1)?;
             let made_ms = made.header.hlc >> 16;
             let known = oldest.entry(record).or_insert(made_ms);
             *known = made_ms.min(*known);
@@ -412,7 +408,7 @@ pub fn waiting(
 
 /// Records with an entry that does not count, by this device's own judgement, or by the hub's: those that somebody has
 /// to look at. What its device has written again is not among them.
-fn quarantined(connection: &Connection, journal: &Journal) -> Result<u64> {
+fn quarantined(connection: &Connection, overview: &Overview) -> Result<u64> {
     let own: u64 = connection.query_row(
         "SELECT count(*) FROM (
              SELECT touches.record FROM exceptions JOIN touches
@@ -425,13 +421,13 @@ fn quarantined(connection: &Connection, journal: &Journal) -> Result<u64> {
         [Reason::Waiting.code()],
         |row| row.get(0),
     )?;
-    if own > 0 || journal.identity().authority.is_some() {
+    if own > 0 || overview.identity().authority.is_some() {
         return Ok(own);
     }
     let mut rewritten = connection
         .prepare_cached("SELECT count(*) FROM rewritten WHERE entry >= ?1 AND entry < ?2")?;
     let mut held = 0_u64;
-    for log in journal.logs.values() {
+    for log in overview.logs.values() {
         let receipt = read_receipt(connection, log.key)?;
         for exception in receipt.into_iter().flat_map(|receipt| receipt.exceptions) {
             let range = exception.range;

@@ -28,7 +28,7 @@ use lianxin_protocol::space::SpaceId;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::save::{self, Author, Save};
-use super::{Gathered, Kept, Placed, all_parts, gather_written, in_place, numbers};
+use super::{Gathered, Kept, Placed, all_parts, gather, in_place, numbers};
 use crate::error::{Code, Error, Result};
 use crate::journal::{Aside, Journal, aside};
 
@@ -399,7 +399,7 @@ pub fn carry_out(
         parts,
     } = plan;
     let mut target = match target {
-        Target::Record(key) => Some(gather_written(connection, journal, key)?),
+        Target::Record(key) => Some(gather(connection, journal, key)?),
         Target::New => None,
     };
     let space: [u8; 32] = connection
@@ -527,7 +527,7 @@ fn follow(connection: &Connection, journal: &Journal, edit: &mut Edit) -> Result
 }
 
 fn plan(connection: &Connection, journal: &mut Journal, key: i64) -> Result<Option<Plan>> {
-    let gathered = gather_written(connection, journal, key)?;
+    let gathered = gather(connection, journal, key)?;
     let placed = in_place(connection, journal, key)?;
     let beside = aside(connection, key, &gathered.id)?;
     let all = placed

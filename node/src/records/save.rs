@@ -18,10 +18,10 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use serde_json::{Value, json};
 
 use super::numbers::{HUB_NO, Series, hub_number, is_numbered, next_number, under_number};
-use super::{Gathered, Listed, Projection, acts_for, gather_written};
+use super::{Gathered, Listed, Projection, acts_for, gather};
 use crate::clock;
 use crate::error::{Code, Error, Result};
-use crate::journal::Journal;
+use crate::journal::{Journal, Overview};
 use crate::store;
 
 // The guard in front of Automerge stands beside the wire's bounds and knows nothing of them: here they
@@ -270,9 +270,9 @@ fn place(
     Ok(Place { space, parent })
 }
 
-fn bulletin(journal: &Journal) -> Result<SpaceId> {
-    may_write(journal, Space::Bulletin)?;
-    Ok(Space::Bulletin.id(&journal.identity().network))
+fn bulletin(overview: &Overview) -> Result<SpaceId> {
+    may_write(overview, Space::Bulletin)?;
+    Ok(Space::Bulletin.id(&overview.identity().network))
 }
 
 fn known(code: &str) -> Result<&'static Kind> {
@@ -283,9 +283,9 @@ fn known(code: &str) -> Result<&'static Kind> {
 /// Whether a device of this role makes records of this kind. One that is not confirmed yet 待入网 records what
 /// stations do.
 #[must_use]
-pub fn creates(journal: &Journal, kind: &Kind) -> bool {
+pub fn creates(overview: &Overview, kind: &Kind) -> bool {
     let who = &kind.create.who;
-    let role = journal.role().unwrap_or(Role::Station);
+    let role = overview.role().unwrap_or(Role::Station);
     who.is_empty() || !who.is_disjoint(&acts_for(Some(role)))
 }
 
@@ -297,8 +297,8 @@ pub fn asks_notice(kind: &Kind) -> bool {
     event.is_some_and(|event| event.data.iter().any(|datum| datum.key == NOTICE_SHOWN))
 }
 
-fn may_create(journal: &Journal, kind: &Kind) -> Result<()> {
-    if creates(journal, kind) {
+fn may_create(overview: &Overview, kind: &Kind) -> Result<()> {
+    if creates(overview, kind) {
         return Ok(());
     }
     let message = format!("a {} is not for a device of this role", kind.code);
@@ -590,9 +590,12 @@ pub fn fields_refused(refusals: &[Refusal]) -> Error {
 }
 
 /// The space of this device's new records: its site's, or the hub's.
-fn home(connection: &Connection, journal: &Journal) -> Result<SpaceId> {
-    let network = journal.identity().network;
-    let member = journal.authority().members().get(&journal.identity().key());
+fn home(connection: &Connection, overview: &Overview) -> Result<SpaceId> {
+    let network = overview.identity().network;
+    let member = overview
+        .authority()
+        .members()
+        .get(&overview.identity().key());
     let space = match member.map(|member| (&member.grant, member.grant.role)) {
         Some((_, Role::Operator | Role::Hub)) => Space::Hub,
         Some((grant, _)) => {
@@ -615,16 +618,19 @@ fn home(connection: &Connection, journal: &Journal) -> Result<SpaceId> {
             );
         }
     };
-    may_write(journal, space)?;
+    may_write(overview, space)?;
     Ok(space.id(&network))
 }
 
-pub(super) fn may_write(journal: &Journal, space: Space) -> Result<()> {
+pub(super) fn may_write(overview: &Overview, space: Space) -> Result<()> {
     // A revoked device goes on recording: its entries wait for an operator's decision.
-    let known = journal.authority().members().get(&journal.identity().key());
+    let known = overview
+        .authority()
+        .members()
+        .get(&overview.identity().key());
     let allowed = known.is_none_or(|member| {
         member.membership != Membership::Active
-            || journal
+            || overview
                 .authority()
                 .permits(&member.grant.device, space, Verb::Write)
     });
@@ -639,14 +645,14 @@ pub(super) fn may_write(journal: &Journal, space: Space) -> Result<()> {
 
 /// Whether this device may write in a record's space.
 #[must_use]
-pub fn may_edit(journal: &Journal, gathered: &Gathered) -> bool {
-    let space = journal.authority().space(&gathered.space);
-    space.is_none_or(|space| may_write(journal, space).is_ok())
+pub fn may_edit(overview: &Overview, gathered: &Gathered) -> bool {
+    let space = overview.authority().space(&gathered.space);
+    space.is_none_or(|space| may_write(overview, space).is_ok())
 }
 
 /// Gathers a record to write on it. A log that can write no more there ends, so that the save begins another.
 fn writable(connection: &Connection, journal: &mut Journal, key: i64) -> Result<Gathered> {
-    let gathered = gather_written(connection, journal, key)?;
+    let gathered = gather(connection, journal, key)?;
     if gathered.document.is_empty() || gathered.held().is_some() {
         // Its founder has not come, or was revoked a moment ago, and lists have not caught up.
         let message = "no change of this record counts at present";

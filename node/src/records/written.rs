@@ -9,9 +9,9 @@ use rusqlite::{Connection, OptionalExtension as _};
 use serde_json::{Map, Value, json};
 
 use super::rewrite::is_link;
-use super::{Part, PartRef, all_parts, gather_written, in_place};
+use super::{Part, PartRef, all_parts, gather, in_place};
 use crate::error::Result;
-use crate::journal::{HeldBack, Journal, aside};
+use crate::journal::{Books, HeldBack, aside};
 
 /// What one change says.
 #[derive(Clone, Debug)]
@@ -51,7 +51,7 @@ pub struct Written {
 /// The store cannot be read.
 pub fn written(
     connection: &Connection,
-    journal: &mut Journal,
+    books: &mut Books,
     held: &HeldBack,
 ) -> Result<Vec<Written>> {
     let mut all = Vec::new();
@@ -60,12 +60,12 @@ pub fn written(
             connection.prepare_cached("SELECT id FROM records WHERE record = ?1")?;
         let key = statement.query_row([record.0], |row| row.get(0));
         let Some(key) = key.optional()? else { continue };
-        let gathered = gather_written(connection, journal, key)?;
-        let content = gathered.content(journal.authority());
+        let gathered = gather(connection, books, key)?;
+        let content = gathered.content(books.authority());
         all.push(Written {
             record: *record,
             again: gathered.again(),
-            changes: changes(connection, journal, (key, record), held)?,
+            changes: changes(connection, books, (key, record), held)?,
             kind: content.kind,
             number: content.number,
             title: content.title,
@@ -77,11 +77,11 @@ pub fn written(
 
 fn changes(
     connection: &Connection,
-    journal: &mut Journal,
+    books: &mut Books,
     (key, record): (i64, &RecordId),
     held: &HeldBack,
 ) -> Result<Vec<Wrote>> {
-    let placed = in_place(connection, journal, key)?;
+    let placed = in_place(connection, books, key)?;
     let beside = aside(connection, key, record)?;
     let parts = all_parts(connection, key, &beside)?;
     let placed = placed.iter().map(|it| (it.log, false, &it.entry));

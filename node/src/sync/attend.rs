@@ -215,6 +215,22 @@ impl Prepared {
         )
     }
 
+    /// How many bytes it is to store.
+    #[must_use]
+    pub fn stored_bytes(&self) -> usize {
+        match self {
+            Self::Run(_, packed) => packed.main.len().saturating_add(packed.parts.len()),
+            Self::Bad(_)
+            | Self::Load(_)
+            | Self::Receipt(_)
+            | Self::Receipts(_)
+            | Self::Fork(_)
+            | Self::ForkWanted(_)
+            | Self::Greeted
+            | Self::Ahead(..) => 0,
+        }
+    }
+
     /// Does it.
     ///
     /// # Errors

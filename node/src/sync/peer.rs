@@ -99,7 +99,7 @@ pub async fn run(
     let (frames, writing) = spawn_writer(send);
     talk.session.handle_bytes(&first, net.clock.ms());
     while talk.goes_on() {
-        talk.events();
+        talk.events().await;
         if !talk.goes_on() {
             break;
         }
@@ -207,7 +207,7 @@ impl<'a> Talk<'a> {
     }
 
     /// Gives all events to the store.
-    fn events(&mut self) {
+    async fn events(&mut self) {
         while let Some(event) = self.session.poll_event() {
             self.progress_ms = self.net.clock.ms();
             match event {
@@ -215,7 +215,7 @@ impl<'a> Talk<'a> {
                     self.connected = true;
                     tracing::debug!(version, "the protocol version is settled");
                     self.net.peer_connected(&self.peer, &self.address);
-                    self.dispatch(event);
+                    self.dispatch(event).await;
                 }
                 Event::Closed(why) => self.close = Some(why),
                 Event::Refused {
@@ -231,28 +231,35 @@ impl<'a> Talk<'a> {
                     if receipt && self.net.failure() == Some(Code::Quota) {
                         self.net.failed(None);
                     }
-                    self.dispatch(event);
+                    self.dispatch(event).await;
                 }
             }
         }
     }
 
-    /// Gives an event to the store; the answer comes over the channel.
-    fn dispatch(&mut self, event: Event) {
+    /// Gives an event to the store, once there is a place before it; the answer comes over the channel.
+    async fn dispatch(&mut self, event: Event) {
         let prepared = self.attendant.prepare(event, |log| self.net.author(log));
         let Some(prepared) = prepared else { return };
+        // They are never closed.
+        let Ok(place) = Arc::clone(&self.net.places).acquire_owned().await else {
+            return;
+        };
         let reply = self.done.clone();
         if prepared.writes() {
-            self.net.writer.write(
+            self.net.writer.write_bytes(
+                prepared.stored_bytes(),
                 move |journal, connection| prepared.attend(journal, connection),
                 move |result| {
                     drop(reply.send(result.map_or_else(Done::Failed, Done::Answers)));
+                    drop(place);
                 },
             );
         } else {
             self.net.writer.after(move |journal, connection| {
                 let result = prepared.attend(journal, connection);
                 drop(reply.send(result.map_or_else(Done::Failed, Done::Answers)));
+                drop(place);
             });
         }
     }
@@ -339,8 +346,7 @@ impl<'a> Talk<'a> {
         };
         self.asked_lacking = false;
         if let Some(moved) = &change {
-            let authority = self.net.writer.authority();
-            let role = authority.and_then(|authority| authority.role(&self.peer));
+            let role = self.net.writer.authority().role(&self.peer);
             attend::moved(&mut self.session, moved, role == Some(Role::Hub));
         }
         if change.is_none_or(|moved| moved.authority) {

@@ -155,9 +155,8 @@ pub fn finish(journal: &mut Journal, connection: &Connection, bytes: &[u8]) -> R
     let mut attendant = Attendant::new(request.hub);
     let mut runs = Vec::new();
     for (log, batch) in grant.authority {
-        let known = journal.authors();
         let received = Event::Received { space, log, batch };
-        let prepared = attendant.prepare(received, |log| known.get(log).copied());
+        let prepared = attendant.prepare(received, |log| journal.author_of(log));
         match prepared {
             Some(Prepared::Run(run, packed)) => runs.push(Prepared::Run(run, packed)),
             // rule:stick-batches

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::drafts::Typed;
 use crate::error::Result;
-use crate::journal::Journal;
+use crate::journal::Overview;
 use crate::records::{self, Listed};
 
 /// Records of a register that are offered.
@@ -62,14 +62,14 @@ impl Choices {
     /// What these fields may name.
     pub(super) fn of<'a>(
         connection: &Connection,
-        journal: &Journal,
+        overview: &Overview,
         fields: impl Iterator<Item = &'a Field>,
     ) -> Result<Self> {
         let kinds: BTreeSet<&String> = fields.flat_map(Field::names).collect();
         let mut choices = BTreeMap::new();
         for code in kinds {
             if let Some(kind) = Catalogue::standard().kind(code) {
-                choices.insert(code.clone(), offered(connection, journal, kind)?);
+                choices.insert(code.clone(), offered(connection, overview, kind)?);
             }
         }
         let mut choices = Self(choices);
@@ -208,7 +208,7 @@ pub(super) fn label(row: &Listed) -> String {
     }
 }
 
-fn offered(connection: &Connection, journal: &Journal, kind: &Kind) -> Result<Vec<Named>> {
+fn offered(connection: &Connection, overview: &Overview, kind: &Kind) -> Result<Vec<Named>> {
     let register = kind.home == Home::Bulletin;
     let filter = records::Filter {
         kind: Some(kind.code.clone()),
@@ -216,7 +216,7 @@ fn offered(connection: &Connection, journal: &Journal, kind: &Kind) -> Result<Ve
         held: Some(false),
         ..records::Filter::default()
     };
-    let bulletin = Space::Bulletin.id(&journal.identity().network);
+    let bulletin = Space::Bulletin.id(&overview.identity().network);
     // What can go no further is not offered; nor is a register's entry that somebody made elsewhere.
     let lives = |row: &Listed| {
         let goes_on = kind

@@ -15,7 +15,7 @@ use super::page::{Answer, Page, Session, go, html, known};
 use super::shown;
 use super::words::Lang;
 use crate::error::{Code, Error};
-use crate::journal::Journal;
+use crate::journal::Overview;
 use crate::records::delivery::Coverage;
 use crate::records::save;
 use crate::records::{self, Content, Filter};
@@ -46,7 +46,7 @@ pub(super) struct Side {
 pub(super) fn of(
     content: &Content,
     kind: Option<&Kind>,
-    journal: &Journal,
+    overview: &Overview,
     lang: Lang,
 ) -> Vec<Conflict> {
     let conflicts = content.conflicts.iter().map(|(key, values)| {
@@ -59,7 +59,7 @@ pub(super) fn of(
             },
             device: value
                 .device
-                .map(|key| shown::device(journal.authority(), &key))
+                .map(|key| shown::device(overview.authority(), &key))
                 .unwrap_or_default(),
             at: shown::moment(value.at_ms, lang),
             change: Hex(&value.change).to_string(),
@@ -84,10 +84,10 @@ struct Conflicts {
 pub(super) async fn list(State(app): State<App>, session: Session) -> Answer {
     let line = (app.doors.line)();
     let list = app
-        .read(move |journal, connection| {
+        .read(move |books, connection| {
             let title = session.lang().say("menu-conflicts", &[]);
-            let page = Page::new(connection, journal, &session, &line, ("/conflicts", title))?;
-            let coverage = Coverage::read(connection, journal)?;
+            let page = Page::new(connection, books, &session, &line, ("/conflicts", title))?;
+            let coverage = Coverage::read(connection, books)?;
             let filter = Filter {
                 conflicts: Some(true),
                 limit: ROWS,
@@ -95,7 +95,7 @@ pub(super) async fn list(State(app): State<App>, session: Session) -> Answer {
             };
             let mut rows = Vec::new();
             for row in &records::list(connection, &filter)? {
-                rows.push(Row::new(connection, journal, &coverage, row, &page)?);
+                rows.push(Row::new(connection, books, &coverage, row, &page)?);
             }
             Ok(Conflicts { page, rows })
         })

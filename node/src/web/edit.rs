@@ -15,7 +15,7 @@ use super::page::{Answer, Page, Session, go, html, known};
 use super::{App, Line, shown};
 use crate::drafts::Typed;
 use crate::error::Result;
-use crate::journal::Journal;
+use crate::journal::Books;
 use crate::records::save;
 
 #[derive(Template)]
@@ -38,22 +38,22 @@ fn correctable(kind: &Kind) -> impl Iterator<Item = &Field> {
 
 fn edit_page(
     connection: &Connection,
-    journal: &mut Journal,
+    books: &mut Books,
     (session, line): (&Session, &Line),
     id: &str,
     attempt: Option<(&Typed, &[Refusal])>,
 ) -> Result<EditPage> {
-    let (_, content, kind) = known(connection, journal, id)?;
+    let (_, content, kind) = known(connection, books, id)?;
     let number = content.number.clone().unwrap_or_default();
     let page = Page::new(
         connection,
-        journal,
+        books,
         session,
         line,
         ("/records", number.clone()),
     )?;
     let now = fields::typed(correctable(kind), &content.fields);
-    let named = Choices::of(connection, journal, correctable(kind))?;
+    let named = Choices::of(connection, books, correctable(kind))?;
     let named = named.holding(connection, correctable(kind), &now)?;
     let now = named.labels(correctable(kind), now);
     let (typed, refusals) = attempt.unwrap_or((&now, &[]));
@@ -80,9 +80,7 @@ pub(super) async fn form(
 ) -> Answer {
     let line = (app.doors.line)();
     let page = app
-        .read(move |journal, connection| {
-            edit_page(connection, journal, (&session, &line), &id, None)
-        })
+        .read(move |books, connection| edit_page(connection, books, (&session, &line), &id, None))
         .await?;
     html(&page)
 }

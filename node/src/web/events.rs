@@ -37,10 +37,10 @@ const RECORDS_MAX: usize = 200;
 async fn message(app: &App, session: &Session) -> Result<String> {
     let line = (app.doors.line)();
     let lang = session.lang();
-    app.read(move |journal, connection| {
-        let delivery = Delivery::read(connection, journal)?;
+    app.read(move |books, connection| {
+        let delivery = Delivery::read(connection, books)?;
         let now_ms = clock::now_ms();
-        let strip = strip(connection, journal, (&delivery, &line), (lang, now_ms))?;
+        let strip = strip(connection, books, (&delivery, &line), (lang, now_ms))?;
         Ok(json!({
             "level": strip.level,
             "online": strip.online,
@@ -107,8 +107,8 @@ pub(super) async fn states(
 ) -> Answer {
     let lang = session.lang();
     let value = app
-        .read(move |journal, connection| {
-            let coverage = Coverage::read(connection, journal)?;
+        .read(move |books, connection| {
+            let coverage = Coverage::read(connection, books)?;
             let mut states = Vec::new();
             for id in shows.ids.split(',').take(RECORDS_MAX) {
                 let Ok(key) = records::find(connection, id) else {

@@ -19,10 +19,10 @@ struct Help {
 pub(super) async fn page(State(app): State<App>, session: Session) -> Answer {
     let line = (app.doors.line)();
     let help = app
-        .read(move |journal, connection| {
+        .read(move |books, connection| {
             let lang = session.lang();
             let title = lang.say("menu-help", &[]);
-            let page = Page::new(connection, journal, &session, &line, ("/help", title))?;
+            let page = Page::new(connection, books, &session, &line, ("/help", title))?;
             let mut states = vec![Shown::draft(lang)];
             states.extend(
                 [

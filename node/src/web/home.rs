@@ -71,15 +71,15 @@ pub(super) async fn page(State(app): State<App>, session: Session) -> Answer {
     let account = session.account.clone();
     let no_password = !account.has_password;
     let home = app
-        .read(move |journal, connection| {
+        .read(move |books, connection| {
             let lang = session.lang();
             let title = lang.say("menu-home", &[]);
-            let page = Page::new(connection, journal, &session, &line, ("/", title))?;
+            let page = Page::new(connection, books, &session, &line, ("/", title))?;
             if page.office() {
                 return Ok(Err(page));
             }
             let now_ms = clock::now_ms();
-            let coverage = Coverage::read(connection, journal)?;
+            let coverage = Coverage::read(connection, books)?;
             let filter = Filter {
                 limit: ROWS + 1,
                 whole: true,
@@ -88,11 +88,11 @@ pub(super) async fn page(State(app): State<App>, session: Session) -> Answer {
             let today = Beijing::of(now_ms).date();
             let mut found = records::list(connection, &filter)?;
             // What the sub-district publishes is nobody's work of today here.
-            let bulletin = Space::Bulletin.id(&journal.identity().network);
+            let bulletin = Space::Bulletin.id(&books.identity().network);
             let drafts_of_law = records::list(connection, &asked_here())?;
             let mut laws = Vec::new();
             for row in &drafts_of_law {
-                laws.push(Row::new(connection, journal, &coverage, row, &page)?);
+                laws.push(Row::new(connection, books, &coverage, row, &page)?);
             }
             found.retain(|row| {
                 // What was written again is there as what stands in its place.
@@ -104,7 +104,7 @@ pub(super) async fn page(State(app): State<App>, session: Session) -> Answer {
             found.truncate(ROWS);
             let mut rows = Vec::with_capacity(found.len());
             for row in &found {
-                let shown = Row::new(connection, journal, &coverage, row, &page)?;
+                let shown = Row::new(connection, books, &coverage, row, &page)?;
                 rows.push(shown.with_kind(row, lang));
             }
             // What does not count is shown, and counted nowhere.
@@ -118,14 +118,14 @@ pub(super) async fn page(State(app): State<App>, session: Session) -> Answer {
             };
             let with = [("count", counts.into()), ("received", received.into())];
             let counted = lang.say(id, &with);
-            let acts = acts_for(journal.role());
+            let acts = acts_for(books.role());
             let mut todos = Vec::new();
             for kind in Catalogue::standard().kinds() {
                 for (status, step) in next_for(kind, &acts) {
                     for row in records::queue(connection, &kind.code, &status.code, ROWS)? {
                         todos.push(Todo {
                             waits: shown::age(row.recorded_ms(), now_ms, lang),
-                            row: Row::new(connection, journal, &coverage, &row, &page)?,
+                            row: Row::new(connection, books, &coverage, &row, &page)?,
                             step: lang.label(&step.label).to_owned(),
                             event: step.event.clone(),
                         });

@@ -21,9 +21,9 @@ use super::shown;
 use crate::clock;
 use crate::drafts::{self, Draft, Typed};
 use crate::error::{Code, Error, Result};
-use crate::journal::Journal;
+use crate::journal::Books;
 use crate::records::save;
-use crate::records::{self, gather_written};
+use crate::records::{self, gather};
 
 /// Name in the form of what is done with it, and of the draft's id.
 const DO: &str = "do";
@@ -127,7 +127,7 @@ pub(super) fn judge(draft: &Draft) -> (Option<String>, u64) {
 
 fn page(
     connection: &Connection,
-    journal: &mut Journal,
+    books: &mut Books,
     session: &Session,
     line: &super::Line,
     kind: &Kind,
@@ -135,19 +135,19 @@ fn page(
     let lang = session.lang();
     let label = lang.label(&kind.label);
     let title = lang.say("intake-title", &[("text", label.into())]);
-    Page::new(connection, journal, session, line, ("/new", title))
+    Page::new(connection, books, session, line, ("/new", title))
 }
 
 /// What can be recorded here.
 pub(super) async fn choose(State(app): State<App>, session: Session) -> Answer {
     let line = (app.doors.line)();
     let tiles = app
-        .read(move |journal, connection| {
+        .read(move |books, connection| {
             let lang = session.lang();
             let title = lang.say("menu-new", &[]);
-            let page = Page::new(connection, journal, &session, &line, ("/new", title))?;
+            let page = Page::new(connection, books, &session, &line, ("/new", title))?;
             let kinds = Catalogue::standard().kinds();
-            let kinds = kinds.filter(|kind| kind.parent.is_none() && save::creates(journal, kind));
+            let kinds = kinds.filter(|kind| kind.parent.is_none() && save::creates(books, kind));
             let tiles = kinds.map(|kind| Tile {
                 code: kind.code.clone(),
                 label: lang.label(&kind.label).to_owned(),
@@ -173,9 +173,9 @@ pub(super) struct From {
 }
 
 /// What a new record of a kind starts with when it is begun from another one's page.
-fn begun(connection: &Connection, journal: &mut Journal, kind: &Kind, from: &str) -> Result<Typed> {
+fn begun(connection: &Connection, books: &mut Books, kind: &Kind, from: &str) -> Result<Typed> {
     let mut typed = Typed::new();
-    let (key, content, whole) = known(connection, journal, from)?;
+    let (key, content, whole) = known(connection, books, from)?;
     let row = records::rows(connection, &[key])?.pop();
     let row = row.ok_or_else(|| Error::new(Code::RecordWaiting, "it is not merged yet"))?;
     let held = fields::typed(whole.fields.iter(), &content.fields);
@@ -211,7 +211,7 @@ fn begun(connection: &Connection, journal: &mut Journal, kind: &Kind, from: &str
 /// The article that a comment is on, to be read while it is written down.
 fn about(
     connection: &Connection,
-    journal: &mut Journal,
+    books: &mut Books,
     kind: &Kind,
     named: &Choices,
     typed: &Typed,
@@ -240,8 +240,7 @@ fn about(
         .zip(&paths)
         .find(|(_, it)| Some(*it) == place.as_ref());
     if let Some((article, _)) = article {
-        let content =
-            gather_written(connection, journal, article.key)?.content(journal.authority());
+        let content = gather(connection, books, article.key)?.content(books.authority());
         let text = content.fields.get("text").and_then(Value::as_str);
         return Ok(text.map(|text| (path.clone(), text.to_owned())));
     }
@@ -253,18 +252,14 @@ type Around = (Page, Choices, Option<(String, String)>);
 
 fn around(
     connection: &Connection,
-    journal: &mut Journal,
+    books: &mut Books,
     (session, line): (&Session, &super::Line),
     kind: &Kind,
     typed: &Typed,
 ) -> Result<Around> {
-    let named = Choices::of(connection, journal, fields::of_form(kind))?;
-    let about = about(connection, journal, kind, &named, typed)?;
-    Ok((
-        page(connection, journal, session, line, kind)?,
-        named,
-        about,
-    ))
+    let named = Choices::of(connection, books, fields::of_form(kind))?;
+    let about = about(connection, books, kind, &named, typed)?;
+    Ok((page(connection, books, session, line, kind)?, named, about))
 }
 
 /// An empty form.
@@ -277,15 +272,15 @@ pub(super) async fn blank(
     let kind = kind_of(&kind)?;
     let line = (app.doors.line)();
     let ((page, named, about), typed) = app
-        .read(move |journal, connection| {
+        .read(move |books, connection| {
             let mut typed = Typed::new();
             if let Some(from) = from {
-                let start = begun(connection, journal, kind, &from)?;
-                let named = Choices::of(connection, journal, fields::of_form(kind))?;
+                let start = begun(connection, books, kind, &from)?;
+                let named = Choices::of(connection, books, fields::of_form(kind))?;
                 let named = named.holding(connection, fields::of_form(kind), &start)?;
                 typed = named.labels(fields::of_form(kind), start);
             }
-            let around = around(connection, journal, (&session, &line), kind, &typed)?;
+            let around = around(connection, books, (&session, &line), kind, &typed)?;
             Ok((around, typed))
         })
         .await?;
@@ -306,12 +301,12 @@ pub(super) async fn resume(
 ) -> Answer {
     let line = (app.doors.line)();
     let ((page, named, about), draft, kind) = app
-        .read(move |journal, connection| {
+        .read(move |books, connection| {
             let draft = drafts::find(connection, &session.account.id, &id)?;
             let gone = || Error::new(Code::NoRecord, "there is no such draft of this account");
             let draft = draft.ok_or_else(gone)?;
             let kind = kind_of(&draft.kind)?;
-            let around = around(connection, journal, (&session, &line), kind, &draft.typed)?;
+            let around = around(connection, books, (&session, &line), kind, &draft.typed)?;
             Ok((around, draft, kind))
         })
         .await?;

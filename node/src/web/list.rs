@@ -17,7 +17,7 @@ use super::shown::{self, Shown};
 use super::words::Lang;
 use crate::clock;
 use crate::error::Result;
-use crate::journal::Journal;
+use crate::journal::Overview;
 use crate::records::delivery::{self, Coverage, State as Reached};
 use crate::records::{self, Filter, Listed};
 
@@ -54,22 +54,22 @@ pub(super) struct Due {
 impl Row {
     pub(super) fn new(
         connection: &Connection,
-        journal: &Journal,
+        overview: &Overview,
         coverage: &Coverage,
         row: &Listed,
         page: &Page,
     ) -> Result<Self> {
         let reached = coverage.reached(connection, row.key)?;
-        Ok(Self::reached(journal, reached, row, page))
+        Ok(Self::reached(overview, reached, row, page))
     }
 
     /// A row of which it is known how far it has come.
-    fn reached(journal: &Journal, reached: Reached, row: &Listed, page: &Page) -> Self {
+    fn reached(overview: &Overview, reached: Reached, row: &Listed, page: &Page) -> Self {
         let kind = Catalogue::standard().kind(&row.kind);
         let mut shown = Self::plain(reached, row, (page.lang, page.now_ms));
         shown.due = due(&row.facts, kind, &row.status, page);
         if page.office() {
-            shown.site = shown::site(journal.authority(), row, page.lang);
+            shown.site = shown::site(overview.authority(), row, page.lang);
         }
         shown
     }
@@ -230,12 +230,12 @@ async fn listed(app: &App, session: Session, asked: Asked) -> Answer {
         q: some(asked.q),
     };
     let list = app
-        .read(move |journal, connection| {
+        .read(move |books, connection| {
             let lang = session.lang();
             let title = lang.say("menu-list", &[]);
-            let page = Page::new(connection, journal, &session, &line, ("/records", title))?;
-            let coverage = Coverage::read(connection, journal)?;
-            let (rows, next) = rows(connection, journal, &coverage, &asked, &page)?;
+            let page = Page::new(connection, books, &session, &line, ("/records", title))?;
+            let coverage = Coverage::read(connection, books)?;
+            let (rows, next) = rows(connection, books, &coverage, &asked, &page)?;
             let mut kinds = Catalogue::standard().kinds();
             // The first kind is what most records are.
             let kind = match &asked.kind {
@@ -272,7 +272,7 @@ async fn listed(app: &App, session: Session, asked: Asked) -> Answer {
 /// A page of rows, and where the list goes on.
 fn rows(
     connection: &Connection,
-    journal: &Journal,
+    overview: &Overview,
     coverage: &Coverage,
     asked: &Asked,
     page: &Page,
@@ -290,7 +290,7 @@ fn rows(
     let state = states.find(|state| asked.state.as_deref() == Some(state.word()));
     let (found, next) = delivery::list(connection, coverage, filter, state)?;
     let found = found.iter().map(|it| {
-        let shown = Row::reached(journal, it.reached, &it.row, page);
+        let shown = Row::reached(overview, it.reached, &it.row, page);
         match &asked.kind {
             Some(_) => shown,
             None => shown.with_kind(&it.row, page.lang),

@@ -79,9 +79,9 @@ async fn shown_page(
 ) -> Answer {
     let line = (app.doors.line)();
     let page = app
-        .read(move |journal, connection| {
+        .read(move |books, connection| {
             let title = session.lang().say("menu-lookup", &[]);
-            Page::new(connection, journal, &session, &line, ("/lookup", title))
+            Page::new(connection, books, &session, &line, ("/lookup", title))
         })
         .await?;
     let (standing, fault) = match found {
@@ -123,11 +123,11 @@ pub(super) async fn ask(
     }
     let asked = number.clone();
     let standing = app
-        .read(move |journal, connection| {
+        .read(move |books, connection| {
             let Some(row) = slips::asked(connection, &asked, &typed.code)? else {
                 return Ok(None);
             };
-            let reached = Coverage::read(connection, journal)?.reached(connection, row.key)?;
+            let reached = Coverage::read(connection, books)?.reached(connection, row.key)?;
             let (_, status) = delivery::shown(reached, &row.kind, &row.status);
             let kind = Catalogue::standard().kind(&row.kind);
             let due = row.facts.get("due_on");

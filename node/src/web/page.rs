@@ -15,10 +15,10 @@ use super::{App, Line};
 use crate::accounts::{self, Account};
 use crate::clock;
 use crate::error::{Code, Error, Kind, Result};
-use crate::journal::Journal;
+use crate::journal::{Books, Overview};
 use crate::records::delivery::Delivery;
 use crate::records::save::Author;
-use crate::records::{self, Content, gather_written};
+use crate::records::{self, Content, gather};
 use crate::store;
 use crate::warnings::Warning;
 
@@ -192,18 +192,18 @@ impl Page {
     /// The frame of a page for somebody who is logged in.
     pub(super) fn new(
         connection: &Connection,
-        journal: &mut Journal,
+        books: &mut Books,
         session: &Session,
         line: &Line,
         (here, title): (&str, String),
     ) -> Result<Self> {
         let lang = session.lang();
         let now_ms = clock::now_ms();
-        let delivery = Delivery::read(connection, journal)?;
-        let me = journal.identity().key();
-        let member = journal.authority().members().get(&me);
+        let delivery = Delivery::read(connection, books)?;
+        let me = books.identity().key();
+        let member = books.authority().members().get(&me);
         let role = member.map(|member| member.grant.role);
-        let (network, _) = journal.authority().names();
+        let (network, _) = books.authority().names();
         let text = |key: &str| -> Result<Option<String>> {
             Ok(store::meta(connection, key)?.and_then(|bytes| String::from_utf8(bytes).ok()))
         };
@@ -212,14 +212,14 @@ impl Page {
             None => text("device_code")?.unwrap_or_default(),
         };
         let site = member.and_then(|member| member.grant.site);
-        let site = site.and_then(|site| journal.authority().sites().get(&site));
+        let site = site.and_then(|site| books.authority().sites().get(&site));
         let place = match (site, role) {
             (Some(site), _) => site.name.clone(),
             (None, Some(Role::Hub)) => lang.say("place-hub", &[("name", network.into())]),
             (None, Some(_)) => lang.say("place-operator", &[("name", network.into())]),
             (None, None) => lang.say("place-unconfirmed", &[]),
         };
-        let strip = strip(connection, journal, (&delivery, line), (lang, now_ms))?;
+        let strip = strip(connection, books, (&delivery, line), (lang, now_ms))?;
         let office = is_office(role);
         let items: &[(&'static str, &str)] = if office {
             &[
@@ -259,12 +259,12 @@ impl Page {
             .collect();
         // The station may wait for the hub to confirm it 待入网.
         let unconfirmed = role.is_none().then(|| lang.say("unconfirmed-note", &[]));
-        let warnings = Warning::all(journal).into_iter();
+        let warnings = Warning::all(books).into_iter();
         let warnings = warnings.filter_map(|warning| warned(lang, warning));
         let notes = warnings.chain(unconfirmed).collect();
         let begins = matches!(here, "/" | "/queue");
         let rewritten = if begins {
-            let me = Some(journal.identity().key().0);
+            let me = Some(books.identity().key().0);
             let since = now_ms.saturating_sub(REWRITTEN_TOLD_MS);
             let found = records::written_again(connection, me, since, REWRITTEN_TOLD)?;
             found.len() as u64
@@ -345,17 +345,20 @@ pub(super) fn pending(connection: &Connection) -> Result<u64> {
 /// The three facts, by receipts and open sessions alone.
 pub(super) fn strip(
     connection: &Connection,
-    journal: &Journal,
+    overview: &Overview,
     (delivery, line): (&Delivery, &Line),
     (lang, now_ms): (Lang, u64),
 ) -> Result<Strip> {
-    let member = journal.authority().members().get(&journal.identity().key());
+    let member = overview
+        .authority()
+        .members()
+        .get(&overview.identity().key());
     let blocked = member.is_some_and(|it| it.membership != Membership::Active);
     let say = |id: &str| lang.say(id, &[]);
     let time =
         |id: &str, at_ms: u64| lang.say(id, &[("time", shown::at(at_ms, now_ms, lang).into())]);
     let last_seen = delivery.last_contact_ms;
-    if journal.identity().authority.is_some() {
+    if overview.identity().authority.is_some() {
         let pending = pending(connection)?;
         return Ok(Strip {
             level: if delivery.quarantined > 0 {
@@ -499,11 +502,11 @@ pub(super) fn kind_of(code: &str) -> Result<&'static lianxin_protocol::catalogue
 /// A record with what is shown of it, of a kind that this version knows.
 pub(super) fn known(
     connection: &Connection,
-    journal: &mut Journal,
+    books: &mut Books,
     id: &str,
 ) -> Result<(i64, Content, &'static lianxin_protocol::catalogue::Kind)> {
     let key = records::find(connection, id)?;
-    let content = gather_written(connection, journal, key)?.content(journal.authority());
+    let content = gather(connection, books, key)?.content(books.authority());
     let kind = kind_of(&content.kind)?;
     Ok((key, content, kind))
 }

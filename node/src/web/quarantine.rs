@@ -17,7 +17,7 @@ use super::shown;
 use super::words::Lang;
 use crate::accounts;
 use crate::error::{Code, Error, Result};
-use crate::journal::{HeldBack, Journal};
+use crate::journal::{Books, HeldBack, Overview};
 use crate::records::delivery::Coverage;
 use crate::records::{self, Written, Wrote};
 use crate::requests;
@@ -40,7 +40,7 @@ struct Held {
 }
 
 impl Held {
-    fn of(journal: &Journal, held: &HeldBack, lang: Lang) -> Self {
+    fn of(overview: &Overview, held: &HeldBack, lang: Lang) -> Self {
         let log = Hex(&held.log.prefix()).to_string();
         let log: String = log.chars().take(8).collect();
         let place = [
@@ -51,7 +51,7 @@ impl Held {
         let count = held.records.len() as u64;
         Self {
             id: held.id(),
-            device: shown::device(journal.authority(), &held.author.device),
+            device: shown::device(overview.authority(), &held.author.device),
             reason: shown::reason(held.reason, lang),
             place: lang.say("quarantine-places", &place),
             count: lang.say("quarantine-count", &[("count", count.into())]),
@@ -86,20 +86,20 @@ pub(super) async fn list(
     let adopted = view.adopted.is_some();
     let line = (app.doors.line)();
     let list = app
-        .read(move |journal, connection| {
+        .read(move |books, connection| {
             let lang = session.lang();
             let title = lang.say("quarantine", &[]);
-            let page = Page::new(connection, journal, &session, &line, ("/quarantine", title))?;
-            let all = journal.held_back(connection)?;
+            let page = Page::new(connection, books, &session, &line, ("/quarantine", title))?;
+            let all = books.held_back(connection)?;
             let open = all.iter().filter(|held| !held.superseded);
-            let held = open.map(|held| Held::of(journal, held, lang)).collect();
-            let coverage = Coverage::read(connection, journal)?;
+            let held = open.map(|held| Held::of(books, held, lang)).collect();
+            let coverage = Coverage::read(connection, books)?;
             let mut again = Vec::new();
             for (new, old) in records::written_again(connection, None, 0, ROWS)? {
                 let rows = records::rows(connection, &[old, new])?;
                 let shown = rows
                     .iter()
-                    .map(|row| Row::new(connection, journal, &coverage, row, &page));
+                    .map(|row| Row::new(connection, books, &coverage, row, &page));
                 let shown: Vec<_> = shown.collect::<Result<_>>()?;
                 if let Ok([old, new]) = <[Row; 2]>::try_from(shown) {
                     again.push((old, new));
@@ -153,23 +153,23 @@ pub(super) async fn show(
 ) -> Answer {
     let line = (app.doors.line)();
     let one = app
-        .read(move |journal, connection| build(connection, journal, (&session, &line), &id, None))
+        .read(move |books, connection| build(connection, books, (&session, &line), &id, None))
         .await?;
     html(&one)
 }
 
 fn build(
     connection: &Connection,
-    journal: &mut Journal,
+    books: &mut Books,
     (session, line): (&Session, &super::Line),
     id: &str,
     typed: Option<&str>,
 ) -> Result<One> {
     let lang = session.lang();
     let title = lang.say("quarantine", &[]);
-    let page = Page::new(connection, journal, session, line, ("/quarantine", title))?;
-    let held = journal.held_back_as(connection, id)?;
-    let may_adopt = journal.may_adopt(&held);
+    let page = Page::new(connection, books, session, line, ("/quarantine", title))?;
+    let held = books.held_back_as(connection, id)?;
+    let may_adopt = books.may_adopt(&held);
     let next = match held.reason {
         _ if held.superseded => "quarantine-next-done",
         Reason::Forked => "quarantine-next-forked",
@@ -184,7 +184,7 @@ fn build(
         let both = name.into_iter().chain(device.map(str::to_owned));
         both.collect::<Vec<_>>().join(" · ")
     };
-    let written = records::written(connection, journal, &held)?;
+    let written = records::written(connection, books, &held)?;
     let records = written.iter().map(|it| record(it, &who, lang));
     Ok(One {
         records: records.collect(),
@@ -192,7 +192,7 @@ fn build(
         may_adopt,
         typed: typed.unwrap_or_default().to_owned(),
         lacks_reason: typed.is_some(),
-        held: Held::of(journal, &held, lang),
+        held: Held::of(books, &held, lang),
         page,
     })
 }

@@ -37,12 +37,12 @@ struct Queue {
 pub(super) async fn page(State(app): State<App>, session: Session) -> Answer {
     let line = (app.doors.line)();
     let queue = app
-        .read(move |journal, connection| {
+        .read(move |books, connection| {
             let lang = session.lang();
             let title = lang.say("menu-queue", &[]);
-            let page = Page::new(connection, journal, &session, &line, ("/queue", title))?;
-            let coverage = Coverage::read(connection, journal)?;
-            let acts = acts_for(journal.role());
+            let page = Page::new(connection, books, &session, &line, ("/queue", title))?;
+            let coverage = Coverage::read(connection, books)?;
+            let acts = acts_for(books.role());
             let mut groups = Vec::new();
             for kind in Catalogue::standard().kinds() {
                 for (status, step) in next_for(kind, &acts) {
@@ -52,7 +52,7 @@ pub(super) async fn page(State(app): State<App>, session: Session) -> Answer {
                     let mut rows = Vec::new();
                     for row in &found {
                         let waits = shown::age(row.recorded_ms(), page.now_ms, lang);
-                        rows.push((Row::new(connection, journal, &coverage, row, &page)?, waits));
+                        rows.push((Row::new(connection, books, &coverage, row, &page)?, waits));
                     }
                     let at_hub = kind.shown_status(&status.code, true);
                     groups.push(Group {

@@ -29,10 +29,10 @@ use crate::accounts;
 use crate::clock;
 use crate::drafts::Typed;
 use crate::error::{Code, Error, Result};
-use crate::journal::Journal;
+use crate::journal::{Books, Overview};
 use crate::records::delivery::{self, Coverage, State as Reached};
 use crate::records::save;
-use crate::records::{self, Content, Gathered, acts_for, gather_written};
+use crate::records::{self, Content, Gathered, acts_for, gather};
 use crate::requests;
 
 /// The hub's case number: filled in by the hub, never typed.
@@ -185,8 +185,8 @@ pub(super) async fn show(
 ) -> Answer {
     let line = (app.doors.line)();
     let record = app
-        .read(move |journal, connection| {
-            build(connection, journal, (&session, &line), &id, &view, None)
+        .read(move |books, connection| {
+            build(connection, books, (&session, &line), &id, &view, None)
         })
         .await?;
     html(&record)
@@ -201,7 +201,7 @@ struct Attempt<'a> {
 
 fn build(
     connection: &Connection,
-    journal: &mut Journal,
+    books: &mut Books,
     (session, line): (&Session, &Line),
     id: &str,
     view: &View,
@@ -209,8 +209,8 @@ fn build(
 ) -> Result<RecordPage> {
     let lang = session.lang();
     let key = records::find(connection, id)?;
-    let gathered = gather_written(connection, journal, key)?;
-    let content = gathered.content(journal.authority());
+    let gathered = gather(connection, books, key)?;
+    let content = gathered.content(books.authority());
     let kind = Catalogue::standard().kind(&content.kind);
     let title = records::called(connection, &content.kind, content.title.clone())?;
     let title = shown::title(kind, title.as_deref(), lang);
@@ -219,25 +219,25 @@ fn build(
         .number
         .clone()
         .unwrap_or_else(|| lang.say("record", &[]));
-    let page = Page::new(connection, journal, session, line, ("/records", heading))?;
-    let coverage = Coverage::read(connection, journal)?;
+    let page = Page::new(connection, books, session, line, ("/records", heading))?;
+    let coverage = Coverage::read(connection, books)?;
     let (reached, held) = coverage.judged(connection, key)?;
     let (state, status) = delivery::shown(reached, &content.kind, &content.status);
     let who = Who(accounts::names(connection)?);
     let proofs = proofs(connection, &coverage, key, lang)?;
-    let steps = steps(connection, journal, (&content, kind), &who, lang);
-    let changes = changes(journal, gathered.written(), kind, &who, lang);
-    let member = journal.authority().members().get(&journal.identity().key());
+    let steps = steps(connection, books, (&content, kind), &who, lang);
+    let changes = changes(books, gathered.written(), kind, &who, lang);
+    let member = books.authority().members().get(&books.identity().key());
     let why = sync::why((reached, held), line, member, lang);
     // Nothing has to be done about what stands elsewhere.
     let why = why.filter(|_| gathered.again().is_none());
     let counts = gathered.held().is_none();
     let (groups, person, words) = groups(connection, kind, &content, &page)?;
-    let asked = asked(connection, journal, (key, kind), &who, lang)?;
+    let asked = asked(connection, books, (key, kind), &who, lang)?;
     let data = kind.into_iter().flat_map(|kind| &kind.transitions);
-    let named = Choices::of(connection, journal, data.flat_map(|step| &step.data))?;
+    let named = Choices::of(connection, books, data.flat_map(|step| &step.data))?;
     let steps_of = kind.filter(|_| counts);
-    let (next, mut offers) = offers(steps_of, &content, journal, (view, attempt, &named), &page);
+    let (next, mut offers) = offers(steps_of, &content, books, (view, attempt, &named), &page);
     // What was asked of the hub is not asked again while it is open.
     let open = |event: &str| {
         let open = asked.iter().filter(|it| !it.refused);
@@ -250,13 +250,13 @@ fn build(
     offers.retain(|offer| !open(&offer.event));
     let row = records::rows(connection, &[key])?.pop();
     let related = match (&row, kind) {
-        (Some(row), Some(kind)) => related::of(connection, journal, &coverage, (row, kind), &page)?,
+        (Some(row), Some(kind)) => related::of(connection, books, &coverage, (row, kind), &page)?,
         _ => Vec::new(),
     };
     Ok(RecordPage {
         related,
         begun: kind
-            .filter(|kind| save::creates(journal, kind) && kind.parent.is_none())
+            .filter(|kind| save::creates(books, kind) && kind.parent.is_none())
             .map(|kind| Begin {
                 href: format!("/new/{}", kind.code),
                 said: page.with("saved-another", page.label(&kind.label)),
@@ -287,14 +287,14 @@ fn build(
         proofs,
         next,
         offers,
-        conflicts: conflicts::of(&content, kind, journal, lang),
+        conflicts: conflicts::of(&content, kind, books, lang),
         why,
         places: places(connection, &gathered, &content, &page)?,
-        waits_for: waits_for(journal, &gathered, lang),
+        waits_for: waits_for(books, &gathered, lang),
         editable: kind.is_some()
             && counts
             && content.waiting == 0
-            && save::may_edit(journal, &gathered),
+            && save::may_edit(books, &gathered),
         test_data: content.fields.get("test_data") == Some(&Value::Bool(true)),
         waiting: content.waiting,
         unreadable: !content.unreadable.is_empty(),
@@ -362,13 +362,13 @@ fn places(
 }
 
 /// What a record waits for, each change by whoever wrote it or, where it is not here, by its digest.
-fn waits_for(journal: &Journal, gathered: &Gathered, lang: Lang) -> Vec<String> {
+fn waits_for(overview: &Overview, gathered: &Gathered, lang: Lang) -> Vec<String> {
     let waits = gathered
         .missing()
         .iter()
         .map(|(change, place)| match place {
             Some(place) => {
-                let device = shown::device(journal.authority(), &place.device);
+                let device = shown::device(overview.authority(), &place.device);
                 let with = [("device", device.into()), ("entry", (place.seq + 1).into())];
                 lang.say("record-waits-place", &with)
             }
@@ -399,7 +399,7 @@ impl Who {
 /// A record's way.
 fn steps(
     connection: &Connection,
-    journal: &Journal,
+    overview: &Overview,
     (content, kind): (&Content, Option<&Kind>),
     who: &Who,
     lang: Lang,
@@ -423,7 +423,7 @@ fn steps(
         });
         let device = event
             .device
-            .map(|key| shown::device(journal.authority(), &key));
+            .map(|key| shown::device(overview.authority(), &key));
         Step {
             label: step.map_or_else(
                 || event.event.clone(),
@@ -443,7 +443,7 @@ fn steps(
 
 /// Its signed history, newest first.
 fn changes(
-    journal: &Journal,
+    overview: &Overview,
     gathered: &Gathered,
     kind: Option<&Kind>,
     who: &Who,
@@ -453,7 +453,7 @@ fn changes(
         let text = value.get(key).and_then(Value::as_str);
         text.map(str::to_owned)
     };
-    let devices: BTreeMap<String, String> = journal
+    let devices: BTreeMap<String, String> = overview
         .authority()
         .members()
         .iter()
@@ -502,7 +502,7 @@ fn changes(
 /// What was asked of the hub about it and not granted.
 fn asked(
     connection: &Connection,
-    journal: &Journal,
+    overview: &Overview,
     (key, kind): (i64, Option<&Kind>),
     who: &Who,
     lang: Lang,
@@ -528,7 +528,7 @@ fn asked(
             what: step.map_or_else(|| event.to_owned(), |it| lang.label(&it.label).to_owned()),
             who: who.name(
                 Some(&it.account),
-                Some(shown::device(journal.authority(), &it.device)),
+                Some(shown::device(overview.authority(), &it.device)),
             ),
             at: shown::moment(it.at_ms, lang),
             refused,
@@ -681,14 +681,14 @@ fn links(
 fn offers(
     kind: Option<&Kind>,
     content: &Content,
-    journal: &Journal,
+    overview: &Overview,
     (view, attempt, named): (&View, Option<&Attempt<'_>>, &Choices),
     page: &Page,
 ) -> (Option<Offer>, Vec<Offer>) {
     let Some(kind) = kind.filter(|_| content.waiting == 0) else {
         return (None, Vec::new());
     };
-    let acts = acts_for(journal.role());
+    let acts = acts_for(overview.role());
     let usual = kind.statuses.iter().find(|status| {
         let folded = status.stands_for.as_ref().unwrap_or(&status.code);
         *folded == content.status && status.next.is_some()

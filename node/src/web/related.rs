@@ -11,10 +11,10 @@ use super::articles::{ARTICLES_MAX, canonical, within};
 use super::list::Row;
 use super::page::Page;
 use crate::error::Result;
-use crate::journal::Journal;
+use crate::journal::{Books, Overview};
 use crate::records::delivery::Coverage;
 use crate::records::save;
-use crate::records::{self, Listed, gather_written};
+use crate::records::{self, Listed, gather};
 
 /// Records of one kind that are shown on the page of another; of a draft's articles all are.
 const ROWS: usize = 200;
@@ -57,7 +57,7 @@ pub(super) struct Article {
 /// What refers to a record, by kind.
 pub(super) fn of(
     connection: &Connection,
-    journal: &mut Journal,
+    books: &mut Books,
     coverage: &Coverage,
     (whole, kind): (&Listed, &Kind),
     page: &Page,
@@ -78,7 +78,7 @@ pub(super) fn of(
         found.truncate(most);
         // A draft that nobody may comment on any more stays as it is.
         let grows = !nested || kind.is_open(&whole.status);
-        let add = (gather.adds && grows && save::creates(journal, of)).then(|| Begin {
+        let add = (gather.adds && grows && save::creates(books, of)).then(|| Begin {
             href: format!("/new/{}?from={}", of.code, whole.id.hyphenated()),
             said: page.with("related-add", page.label(&of.label)),
         });
@@ -96,11 +96,11 @@ pub(super) fn of(
             articles: Vec::new(),
         };
         if nested {
-            entry.articles = articles(connection, journal, &found, page)?;
+            entry.articles = articles(connection, books, &found, page)?;
         } else {
             sort(
                 connection,
-                journal,
+                books,
                 coverage,
                 &found,
                 (&mut related, &mut entry),
@@ -118,7 +118,7 @@ pub(super) fn of(
 /// Rows of what was found; a comment goes under its article, if that is here.
 fn sort(
     connection: &Connection,
-    journal: &Journal,
+    overview: &Overview,
     coverage: &Coverage,
     found: &[Listed],
     (related, entry): (&mut [Related], &mut Related),
@@ -130,7 +130,7 @@ fn sort(
         .map(|article| (canonical(&article.path), article))
         .collect();
     for row in found {
-        let shown = Row::new(connection, journal, coverage, row, page)?;
+        let shown = Row::new(connection, overview, coverage, row, page)?;
         let path = row.facts.get(ARTICLE).and_then(Value::as_str);
         let place = path.and_then(|path| within(path, articles.keys()).cloned());
         match place.and_then(|place| articles.get_mut(&place)) {
@@ -143,15 +143,15 @@ fn sort(
 
 fn articles(
     connection: &Connection,
-    journal: &mut Journal,
+    books: &mut Books,
     found: &[Listed],
     page: &Page,
 ) -> Result<Vec<Article>> {
     let comment = Catalogue::standard().kind("legis_comment");
-    let may = comment.filter(|comment| save::creates(journal, comment));
+    let may = comment.filter(|comment| save::creates(books, comment));
     let mut articles = Vec::with_capacity(found.len());
     for row in found {
-        let content = gather_written(connection, journal, row.key)?.content(journal.authority());
+        let content = gather(connection, books, row.key)?.content(books.authority());
         let text = |key: &str| {
             let text = content.fields.get(key).and_then(Value::as_str);
             text.unwrap_or_default().to_owned()

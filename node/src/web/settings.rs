@@ -29,13 +29,13 @@ async fn shown_page(
 ) -> Answer {
     let line = (app.doors.line)();
     let settings = app
-        .read(move |journal, connection| {
+        .read(move |books, connection| {
             let title = session.lang().say("menu-settings", &[]);
             let accounts = accounts::all(connection)?;
             let known = accounts.iter().find(|it| it.id == session.account.id);
             let account = known.cloned().unwrap_or_else(|| session.account.clone());
             Ok(Settings {
-                page: Page::new(connection, journal, &session, &line, ("/settings", title))?,
+                page: Page::new(connection, books, &session, &line, ("/settings", title))?,
                 account,
                 accounts,
                 fault,

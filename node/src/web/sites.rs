@@ -18,10 +18,10 @@ use super::shown;
 use super::words::Lang;
 use super::{App, Line, slip, sync};
 use crate::clock;
-use crate::command::Command;
+use crate::command::Write;
 use crate::error::{Code, Error, Result};
 use crate::invites;
-use crate::journal::{Journal, Unusual};
+use crate::journal::{Overview, Unusual};
 use crate::records;
 
 /// A device of a site.
@@ -62,21 +62,21 @@ struct Sites {
     asked: bool,
 }
 
-fn build(connection: &Connection, journal: &Journal, line: &Line, page: Page) -> Result<Sites> {
+fn build(connection: &Connection, overview: &Overview, line: &Line, page: Page) -> Result<Sites> {
     let lang = page.lang;
-    let is_hub = journal.identity().authority.is_some();
+    let is_hub = overview.identity().authority.is_some();
     let seen: BTreeMap<_, _> = records::peers(connection)?
         .into_iter()
         .map(|(device, seen_ms, _)| (device, seen_ms))
         .collect();
     let mut words = BTreeMap::new();
-    for key in journal.authority().members().keys() {
+    for key in overview.authority().members().keys() {
         let kept = invites::kept_words(connection, key)?;
         words.extend(kept.map(|kept| (*key, kept.join(" "))));
     }
-    let unusual = journal.unusual();
+    let unusual = overview.unusual();
     let device = |site: Option<SiteId>| {
-        let members = journal.authority().members().iter();
+        let members = overview.authority().members().iter();
         let mut devices: Vec<_> = members
             .filter(|(_, member)| member.grant.site == site && member.grant.role != Role::Hub)
             .map(|(key, member)| {
@@ -89,7 +89,7 @@ fn build(connection: &Connection, journal: &Journal, line: &Line, page: Page) ->
                         Some(at) => shown::age(*at, page.now_ms, lang),
                         None => lang.say("seen-never", &[]),
                     },
-                    online: is_hub.then(|| sync::is_online(line, key, journal)),
+                    online: is_hub.then(|| sync::is_online(line, key, overview)),
                     ended: member.membership != Membership::Active,
                     words: words.get(key).cloned().unwrap_or_default(),
                     unusual: match unusual.get(key) {
@@ -114,14 +114,14 @@ fn build(connection: &Connection, journal: &Journal, line: &Line, page: Page) ->
             }
             let waits = kind.pending() == Some(status.as_str());
             pending += if waits { count } else { 0 };
-            if let Some(Space::Site(site)) = journal.authority().space(&space) {
+            if let Some(Space::Site(site)) = overview.authority().space(&space) {
                 let site = counts.entry(site).or_default();
                 let place = if waits { &mut site.0 } else { &mut site.1 };
                 *place += count;
             }
         }
     }
-    let mut sites: Vec<_> = journal
+    let mut sites: Vec<_> = overview
         .authority()
         .sites()
         .iter()
@@ -152,7 +152,7 @@ fn build(connection: &Connection, journal: &Journal, line: &Line, page: Page) ->
 /// The first page of the sub-district.
 pub(super) async fn overview(app: &App, page: Page, line: Line, no_password: bool) -> Answer {
     let sites = app
-        .read(move |journal, connection| build(connection, journal, &line, page))
+        .read(move |books, connection| build(connection, books, &line, page))
         .await?;
     html(&Sites {
         home: true,
@@ -164,10 +164,10 @@ pub(super) async fn overview(app: &App, page: Page, line: Line, no_password: boo
 async fn shown_page(app: &App, session: Session, fault: Option<String>, asked: bool) -> Answer {
     let line = (app.doors.line)();
     let sites = app
-        .read(move |journal, connection| {
+        .read(move |books, connection| {
             let title = session.lang().say("menu-sites", &[]);
-            let page = Page::new(connection, journal, &session, &line, ("/sites", title))?;
-            build(connection, journal, &line, page)
+            let page = Page::new(connection, books, &session, &line, ("/sites", title))?;
+            build(connection, books, &line, page)
         })
         .await?;
     html(&Sites {
@@ -191,8 +191,8 @@ pub(super) struct NewSite {
 }
 
 /// Commands for the authority log come from devices of the sub-district.
-fn office_only(journal: &Journal) -> Result<()> {
-    if is_office(journal.role()) {
+fn office_only(overview: &Overview) -> Result<()> {
+    if is_office(overview.role()) {
         return Ok(());
     }
     Err(Error::new(
@@ -208,7 +208,7 @@ pub(super) async fn add(
     Form(new): Form<NewSite>,
 ) -> Answer {
     let code = new.code.map(|code| code.trim().to_ascii_uppercase());
-    let command = Command::SiteCreate {
+    let command = Write::SiteCreate {
         name: new.name,
         kind: new.kind,
         code: code.filter(|code| !code.is_empty()),
@@ -268,7 +268,7 @@ pub(super) async fn invite(
     Form(new): Form<NewInvite>,
 ) -> Answer {
     let lang = session.lang();
-    let command = Command::InviteCreate {
+    let command = Write::InviteCreate {
         site: site.clone(),
         role: new.role,
         expires_hours: 72,

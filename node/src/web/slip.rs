@@ -13,7 +13,7 @@ use super::shown;
 use super::words::Lang;
 use crate::error::{Code, Error, Result};
 use crate::records::delivery::{self, Coverage};
-use crate::records::{self, gather_written};
+use crate::records::{self, gather};
 use crate::slips;
 
 /// Light modules around a code, by its standard.
@@ -56,7 +56,7 @@ pub(super) async fn print(
     let slip = app
         .write(move |journal, connection| {
             let key = records::find(connection, &id)?;
-            let gathered = gather_written(connection, journal, key)?;
+            let gathered = gather(connection, journal, key)?;
             let content = gathered.content(journal.authority());
             let kind = Catalogue::standard().kind(&content.kind);
             let coverage = Coverage::read(connection, journal)?;

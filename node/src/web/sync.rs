@@ -16,7 +16,7 @@ use super::{App, Line};
 use crate::clock;
 use crate::error::{Code, Result};
 use crate::invites;
-use crate::journal::Journal;
+use crate::journal::Overview;
 use crate::records;
 use crate::records::delivery::{self, Coverage, State as Reached};
 
@@ -144,14 +144,14 @@ fn report(value: &Value, lang: Lang) -> Vec<String> {
 async fn shown_page(app: &App, session: Session, log: Vec<String>) -> Answer {
     let line = (app.doors.line)();
     let page = app
-        .read(move |journal, connection| {
+        .read(move |books, connection| {
             let lang = session.lang();
             let title = lang.say("menu-sync", &[]);
-            let page = Page::new(connection, journal, &session, &line, ("/sync", title))?;
-            let coverage = Coverage::read(connection, journal)?;
-            let waits = delivery::waiting(connection, journal, ROWS + 1)?;
-            let me = journal.identity().key();
-            let member = journal.authority().members().get(&me);
+            let page = Page::new(connection, books, &session, &line, ("/sync", title))?;
+            let coverage = Coverage::read(connection, books)?;
+            let waits = delivery::waiting(connection, books, ROWS + 1)?;
+            let me = books.identity().key();
+            let member = books.authority().members().get(&me);
             let mut waiting = Vec::new();
             for (key, since_ms) in waits.iter().take(ROWS) {
                 let Some(row) = records::rows(connection, &[*key])?.pop() else {
@@ -159,15 +159,15 @@ async fn shown_page(app: &App, session: Session, log: Vec<String>) -> Answer {
                 };
                 let judged = coverage.judged(connection, *key)?;
                 waiting.push(Waiting {
-                    row: Row::new(connection, journal, &coverage, &row, &page)?,
+                    row: Row::new(connection, books, &coverage, &row, &page)?,
                     since: shown::age(*since_ms, page.now_ms, lang),
                     why: why(judged, &line, member, lang),
                 });
             }
             Ok(SyncPage {
-                peers: peers(connection, journal, &line, lang)?,
-                hub: journal.identity().authority.is_some(),
-                words: invites::kept_words(connection, &journal.identity().key())?
+                peers: peers(connection, books, &line, lang)?,
+                hub: books.identity().authority.is_some(),
+                words: invites::kept_words(connection, &books.identity().key())?
                     .unwrap_or_default()
                     .join(" "),
                 more: waits.len() > ROWS,
@@ -181,16 +181,21 @@ async fn shown_page(app: &App, session: Session, log: Vec<String>) -> Answer {
 }
 
 /// Devices that were spoken to, by their codes.
-fn peers(connection: &Connection, journal: &Journal, line: &Line, lang: Lang) -> Result<Vec<Peer>> {
+fn peers(
+    connection: &Connection,
+    overview: &Overview,
+    line: &Line,
+    lang: Lang,
+) -> Result<Vec<Peer>> {
     let now_ms = clock::now_ms();
     let mut peers = Vec::new();
     for (key, seen_ms, path) in records::peers(connection)? {
-        let known = journal.authority().members().get(&key);
+        let known = overview.authority().members().get(&key);
         let site = known.and_then(|member| member.grant.site);
-        let site = site.and_then(|site| journal.authority().sites().get(&site));
+        let site = site.and_then(|site| overview.authority().sites().get(&site));
         let role = known.map(|member| member.grant.role.word());
         peers.push(Peer {
-            device: shown::device(journal.authority(), &key),
+            device: shown::device(overview.authority(), &key),
             place: match site {
                 Some(site) => site.name.clone(),
                 None => lang.say("site-hub", &[]),
@@ -198,7 +203,7 @@ fn peers(connection: &Connection, journal: &Journal, line: &Line, lang: Lang) ->
             role: role.map_or_else(String::new, |role| lang.say(&format!("role-{role}"), &[])),
             at: shown::at(seen_ms, now_ms, lang),
             age: shown::age(seen_ms, now_ms, lang),
-            online: is_online(line, &key, journal),
+            online: is_online(line, &key, overview),
             path,
         });
     }
@@ -207,8 +212,8 @@ fn peers(connection: &Connection, journal: &Journal, line: &Line, lang: Lang) ->
 }
 
 /// Whether a session with a device is open.
-pub(super) fn is_online(line: &Line, device: &DeviceKey, journal: &Journal) -> bool {
-    line.online.contains(device) || (line.connected && journal.is_hubs(device))
+pub(super) fn is_online(line: &Line, device: &DeviceKey, overview: &Overview) -> bool {
+    line.online.contains(device) || (line.connected && overview.is_hubs(device))
 }
 
 #[cfg(test)]

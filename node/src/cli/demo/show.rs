@@ -9,11 +9,11 @@ use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use super::{Device, LOOPBACK, Network, Plan, carry_out, field, samples};
+use super::{Device, LOOPBACK, Network, Plan, field, samples};
 use crate::cli::say;
 use crate::clock;
-use crate::command::Command;
-use crate::daemon::Node;
+use crate::command::Write;
+use crate::daemon::{Node, carry_out};
 use crate::error::{Code, Error, Result};
 use crate::setup;
 use crate::web::board::{self, Board};
@@ -249,13 +249,13 @@ fn record(node: &Node, next: &Arc<AtomicUsize>) -> Arc<dyn Fn() -> board::Work<(
         let row = fresh.get(at).cloned().unwrap_or_default();
         let writer = writer.clone();
         Box::pin(async move {
-            let command = Command::RecordAdd {
+            let command = Write::RecordAdd {
                 kind: "opinion".to_owned(),
                 rows: vec![row],
                 first_row: 1,
                 account: None,
             };
-            carry_out(writer, command).await.map(|_| ())
+            carry_out(&writer, command.into()).await.map(|_| ())
         })
     })
 }
@@ -266,8 +266,8 @@ fn open(node: &Node, port: u16) -> Arc<dyn Fn() -> board::Work<(u16, String)> + 
     Arc::new(move || {
         let writer = writer.clone();
         Box::pin(async move {
-            let reply = carry_out(writer, Command::Open).await?;
-            let url = field(&reply, "url");
+            let reply = carry_out(&writer, Write::Open.into()).await?;
+            let url = field(&reply.value, "url");
             let secret = url.rsplit('/').next().unwrap_or_default();
             Ok((port, format!("/login/{secret}")))
         })

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{Device, LOOPBACK, Network, PATIENCE, Plan, field, is, samples};
 use crate::cli::{Output, complain, runtime, say};
 use crate::clock;
-use crate::command::Command;
+use crate::command::{Query, Write};
 use crate::error::{Code, Kind, Result};
 use crate::reply::{Reply, with_schema};
 
@@ -222,14 +222,14 @@ impl Story {
             "digests of the station's space are equal on all four",
             equal,
         );
-        let verified = hub.call(Command::Verify).await?;
+        let verified = hub.call(Query::Verify).await?;
         let bad = verified
             .get("bad")
             .and_then(Value::as_array)
             .is_none_or(|bad| !bad.is_empty());
         self.step("every chain, checkpoint and payload verifies", !bad);
         let before = hub.digest().await?;
-        hub.call(Command::Reproject).await?;
+        hub.call(Write::Reproject).await?;
         let same = hub.digest().await? == before;
         self.step("lists rebuilt from the logs are identical", same);
         Ok(())
