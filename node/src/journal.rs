@@ -1104,12 +1104,19 @@ fn take_out(connection: &Connection, log: i64, from: u64, end: u64) -> Result<()
 
 /// Empties the row of a record of which no entry is in place any more.
 fn forget(connection: &Connection, record: i64) -> Result<()> {
+    let left = connection
+        .prepare_cached("SELECT 1 FROM touches WHERE record = ?1 LIMIT 1")?
+        .exists([record])?;
+    if left {
+        return Ok(());
+    }
+    crate::records::recount(connection, record, None)?;
     let emptied = connection
         .prepare_cached(
             "UPDATE records SET version = version + 1, founded = 0, kind = NULL, number = NULL,
                  title = NULL, status = NULL, facts = NULL, conflicts = 0, waiting = 0, state = NULL,
-                 held = NULL, lost = 0, again = NULL
-             WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM touches WHERE record = ?1)",
+                 held = NULL, lost = 0, again = NULL, reached = 0
+             WHERE id = ?1",
         )?
         .execute([record])?;
     if emptied > 0 {

@@ -15,6 +15,7 @@ mod query;
 pub mod reproject;
 pub mod rewrite;
 pub mod save;
+mod tallies;
 mod written;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,10 +43,12 @@ pub use content::{ConflictValue, Conflicts, Content, NEWER_ENTRIES, ShownEvent};
 pub use numbers::is_numbered;
 pub(crate) use query::stands_for;
 pub use query::{
-    Filter, Listed, called, count, find, list, named, peer_seen, peers, queue, referring, rows,
-    tally, with_number,
+    Filter, Listed, called, find, list, named, peer_seen, peers, queue, referring, rows,
+    with_number,
 };
 use rewrite::{Rewrites, SUPERSEDES};
+pub(crate) use tallies::recount;
+pub use tallies::{count, count_all, tally};
 pub use written::{Written, Wrote, held_count, written, written_again};
 
 /// What a device may do in a record's workflow, by its role.
@@ -645,21 +648,25 @@ impl Projection {
     /// The store cannot be written; the transaction must be rolled back.
     pub fn write(&self, connection: &Connection, journal: &mut Journal) -> Result<bool> {
         let content = &self.content;
+        let mut current = connection.prepare_cached(
+            "SELECT 1 FROM records WHERE id = ?1 AND version = ?2 AND record = ?3",
+        )?;
+        if !current.exists(params![self.key, self.version, self.id.0])? {
+            return Ok(false);
+        }
+        let counts = self.reason.is_none();
+        let place = counts.then_some((content.kind.as_str(), content.status.as_str()));
+        recount(connection, self.key, place)?;
         let mut statement = connection.prepare_cached(
-            "UPDATE records SET kind = ?3, number = ?4, title = ?5, status = ?6, facts = ?7,
-                                conflicts = ?8, waiting = ?9, state = ?10, held = ?11,
-                                lost = ?12, again = ?13, arrived = ?15
-             WHERE id = ?1 AND version = ?2 AND record = ?14",
+            "UPDATE records SET kind = ?2, number = ?3, title = ?4, status = ?5, facts = ?6,
+                                conflicts = ?7, waiting = ?8, state = ?9, held = ?10,
+                                lost = ?11, again = ?12, arrived = ?13
+             WHERE id = ?1",
         )?;
         // Nobody is asked to settle a conflict in what does not count.
-        let conflicts = if self.reason.is_none() {
-            content.conflicts.len()
-        } else {
-            0
-        };
-        let written = statement.execute(params![
+        let conflicts = if counts { content.conflicts.len() } else { 0 };
+        statement.execute(params![
             self.key,
-            self.version,
             content.kind,
             content.number,
             content.title,
@@ -671,12 +678,8 @@ impl Projection {
             self.reason.map(Reason::code),
             self.lost,
             self.again.map(|again| again.0),
-            self.id.0,
             self.arrived(connection, journal)?,
         ])?;
-        if written == 0 {
-            return Ok(false);
-        }
         connection
             .prepare_cached("DELETE FROM stale WHERE record = ?1")?
             .execute([self.key])?;
@@ -689,6 +692,7 @@ impl Projection {
         self.write_rewritten(connection)?;
         self.rewrites
             .write(connection, journal, (self.key, self.reason.is_none()))?;
+        delivery::restate(connection, &delivery::Coverage::of(journal), self.key)?;
         if self.reason.is_none() {
             numbers::take_numbers(connection, journal, content.case_numbers())?;
         }

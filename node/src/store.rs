@@ -22,10 +22,16 @@ use crate::clock;
 use crate::error::{self, Code, Error, Result};
 
 /// Version of the schema that this program writes.
-const SCHEMA: i64 = 3;
+const SCHEMA: i64 = 4;
 /// Bytes of a page, as SQLCipher has it.
 const PAGE: u64 = 4_096;
 const TABLES: &str = include_str!("store/schema.sql");
+/// What changed from one version to the next in tables that are not made from the logs.
+const STEPS: [&str; 3] = [
+    include_str!("store/from-1.sql"),
+    include_str!("store/from-2.sql"),
+    include_str!("store/from-3.sql"),
+];
 /// Where fresh projections are filled, beside the store.
 const BESIDE: &str = "reproject.db";
 const DATABASE: &str = "lianxin.db";
@@ -511,6 +517,14 @@ pub(crate) fn projections() -> impl Iterator<Item = String> {
     statements(projections)
 }
 
+/// The names of these tables.
+pub(crate) fn projection_names() -> impl Iterator<Item = String> {
+    projections().filter_map(|statement| {
+        let (_, rest) = statement.split_once("CREATE TABLE ")?;
+        Some(rest.split_once(' ')?.0.to_owned())
+    })
+}
+
 /// The statements of a script, without its comments.
 fn statements(script: &str) -> impl Iterator<Item = String> {
     let lines = script.lines().filter(|line| !line.starts_with("--"));
@@ -562,20 +576,25 @@ pub(crate) fn remove_beside(connection: &Connection) -> Result<()> {
 /// Brings the schema up to date, in one transaction.
 fn migrate(connection: &Connection) -> Result<()> {
     let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    let (first, second) = (
-        include_str!("store/from-1.sql"),
-        include_str!("store/from-2.sql"),
-    );
-    let steps = match version {
-        0 => TABLES.to_owned(),
-        1 => format!("{first}\n{second}"),
-        2 => second.to_owned(),
-        _ => return Ok(()),
-    };
-    connection.execute_batch(&format!(
-        "BEGIN;\n{steps}\nPRAGMA user_version = {SCHEMA};\nCOMMIT;"
-    ))?;
-    Ok(())
+    if version >= SCHEMA {
+        return Ok(());
+    }
+    let mut steps = vec!["BEGIN".to_owned()];
+    if version == 0 {
+        steps.push(TABLES.to_owned());
+    } else {
+        let from = usize::try_from(version - 1).unwrap_or_default();
+        steps.extend(STEPS.iter().skip(from).map(|step| (*step).to_owned()));
+        // What is made from the logs is made anew.
+        for name in projection_names() {
+            steps.push(format!("DROP TABLE IF EXISTS {name}"));
+        }
+        steps.extend(projections());
+        steps.push("UPDATE logs SET indexed_len = 0, judged_len = 0".to_owned());
+    }
+    steps.push(format!("PRAGMA user_version = {SCHEMA}"));
+    steps.push("COMMIT".to_owned());
+    Ok(connection.execute_batch(&steps.join(";\n"))?)
 }
 
 /// Begins a file that only its owner may read, in the place of what was there. What was there is unlinked and not written

@@ -827,6 +827,88 @@ mod tests {
         Ok(std::fs::remove_dir_all(&directory)?)
     }
 
+    /// However long somebody reads, and however much has come over lines, a save waits for neither.
+    #[test]
+    fn a_save_waits_for_no_reader_and_for_nothing_from_elsewhere() -> Tested {
+        let directory = scratch("beside");
+        let thread = hub(&directory)?;
+        let kept = |connection: &Connection| store::meta(connection, "kept");
+        let save = |thread: &WriterThread| {
+            thread.write_wait(|_, connection| store::set_meta(connection, "kept", b"1"))
+        };
+        let readers = thread.readers();
+        // Whoever reads goes on with what was there when they began.
+        readers.read(|_, connection| {
+            save(&thread)?;
+            assert_eq!(kept(connection)?, None);
+            Ok(())
+        })?;
+        assert_eq!(
+            readers.read(|_, connection| kept(connection))?,
+            Some(b"1".into())
+        );
+        // The thread is held up until all are queued.
+        let (go_on, held_up) = sync_channel::<()>(0);
+        thread.after(move |_, _| {
+            let _released = held_up.recv();
+        });
+        let (sender, order) = std::sync::mpsc::channel();
+        let queue = |thread: &WriterThread, name: &'static str| {
+            let sender = sender.clone();
+            thread.write(|_, _| Ok(()), move |_| drop(sender.send(name)));
+        };
+        let behind = thread.behind();
+        for _ in 0..1_000 {
+            queue(&behind, "from elsewhere");
+        }
+        queue(&thread, "here");
+        drop(sender);
+        go_on.send(())?;
+        assert_eq!(order.recv()?, "here");
+        assert_eq!(order.iter().count(), 1_000);
+        thread.stop();
+        Ok(std::fs::remove_dir_all(&directory)?)
+    }
+
+    /// Rows and overview are of one commit, in whatever order commits and readers come.
+    #[test]
+    fn a_reader_sees_rows_and_overview_of_one_commit() -> Tested {
+        let directory = scratch("one-commit");
+        let thread = hub(&directory)?;
+        let append = |journal: &mut Journal, connection: &Connection| {
+            let space = lianxin_protocol::space::Space::Hub.id(&journal.identity().network);
+            let entry = lianxin_protocol::log::NewEntry::plain(
+                lianxin_protocol::log::EntryKind::Request,
+                vec![1],
+            );
+            journal.append(connection, space, vec![entry], clock::now_ms())
+        };
+        let readers = thread.readers();
+        std::thread::scope(|scope| {
+            let reading = scope.spawn(|| -> Result<u64> {
+                let (mut seen, mut differ) = (0, 0);
+                while seen < 200 {
+                    let (stored, known) = readers.read(|books, connection| {
+                        let stored: u64 =
+                            connection
+                                .query_row("SELECT sum(len) FROM logs", [], |row| row.get(0))?;
+                        Ok((stored, books.entries()))
+                    })?;
+                    differ += u64::from(stored != known);
+                    seen = known;
+                }
+                Ok(differ)
+            });
+            for _ in 0..250 {
+                thread.write_wait(append)?;
+            }
+            assert_eq!(reading.join().map_err(|_| "a reader panicked")??, 0);
+            Result::<_, Box<dyn std::error::Error>>::Ok(())
+        })?;
+        thread.stop();
+        Ok(std::fs::remove_dir_all(&directory)?)
+    }
+
     #[test]
     fn a_writer_that_panics_ends_the_process() -> Tested {
         if let Some(directory) = std::env::var_os(CHILD) {

@@ -18,6 +18,7 @@ mod lines;
 mod model;
 mod newer;
 mod pages;
+mod plans;
 mod process;
 mod quarantine;
 mod requests;

@@ -316,6 +316,7 @@ fn each_foreign_library_has_its_place() -> Result<()> {
         "node/src/accounts.rs",
         "node/src/drafts.rs",
         "node/src/invites.rs",
+        "node/src/reader.rs",
         "node/src/slips.rs",
         // These name the connection of a transaction; they would not have to.
         "node/src/web.rs",

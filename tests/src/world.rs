@@ -1425,8 +1425,10 @@ impl World {
                     ifnull(number, '-') || '|' || ifnull(title, '-') || '|' ||
                     ifnull(status, '-') || '|' || ifnull(facts, '-') || '|' || conflicts ||
                     '|' || waiting || '|' || ifnull(hex(state), '-') || '|' || ifnull(held, '-') ||
-                    '|' || lost || '|' || ifnull(hex(again), '-')
-             FROM records WHERE state IS NOT NULL ORDER BY record",
+                    '|' || lost || '|' || ifnull(hex(again), '-') || '|' || reached || '|' || arrived
+             FROM (SELECT * FROM records WHERE state IS NOT NULL ORDER BY record)
+             UNION ALL SELECT kind || '|' || status || '|' || hex(space) || '|' || count
+             FROM (SELECT * FROM tallies WHERE count <> 0 ORDER BY kind, status, space)",
         )?;
         let rows = statement.query_map([], |row| row.get(0))?;
         Ok(rows.collect::<std::result::Result<_, _>>()?)
@@ -1569,12 +1571,10 @@ fn as_newer(frame: &[u8]) -> Vec<Vec<u8>> {
 }
 
 /// What takes from a store what version 3 of its schema has more than version 2.
-pub const BACK_TO_SCHEMA_2: &str = "DROP TABLE aside; DROP TABLE rewrites; DROP TABLE rewritten;
-    DROP TABLE damaged_logs; DROP TABLE damaged_rows; DROP TABLE unread; DROP TABLE twice;
-    DROP INDEX records_held; DROP INDEX records_lost; DROP INDEX records_arrived; DROP INDEX records_former;
-    DROP INDEX arrivals_len; ALTER TABLE records DROP COLUMN arrived;
-    ALTER TABLE records DROP COLUMN held; ALTER TABLE records DROP COLUMN lost;
-    ALTER TABLE records DROP COLUMN again; PRAGMA user_version = 2;";
+pub const BACK_TO_SCHEMA_2: &str = "DROP TABLE damaged_logs; DROP TABLE damaged_rows;
+    DROP INDEX receipts_excepted; DROP INDEX peers_seen; ALTER TABLE receipts DROP COLUMN excepted;
+    DROP TABLE tallies; DROP TABLE aside; DROP INDEX records_reached;
+    ALTER TABLE records DROP COLUMN reached; PRAGMA user_version = 2;";
 
 /// An order that adds site `EMn`.
 #[must_use]

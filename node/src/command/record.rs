@@ -131,7 +131,7 @@ pub(super) fn record_add(
             }
         }
     }
-    let coverage = Coverage::read(connection, journal)?;
+    let coverage = Coverage::of(journal);
     let added = added
         .iter()
         .map(|saved| brief(&coverage, connection, saved));
@@ -155,7 +155,7 @@ pub(super) fn brief(
     let number: Option<String> = connection
         .prepare_cached("SELECT number FROM records WHERE id = ?1")?
         .query_row([saved.key], |row| row.get(0))?;
-    let reached = coverage.reached(connection, saved.key)?;
+    let reached = coverage.judged(connection, saved.key)?.0;
     Ok(json!({ "id": saved.id.hyphenated(), "number": number, "state": reached.word() }))
 }
 
@@ -166,7 +166,7 @@ fn saved_reply(
 ) -> Result<Reply> {
     let mut gathered = gather(connection, journal, saved.key)?;
     let content = gathered.content(journal.authority());
-    let reached = Coverage::read(connection, journal)?.reached(connection, saved.key)?;
+    let reached = Coverage::of(journal).judged(connection, saved.key)?.0;
     let (state, status) = delivery::shown(reached, &content.kind, &content.status);
     let heads = gathered.document().heads();
     let heads: Vec<_> = heads.iter().map(|head| Hex(head).to_string()).collect();
@@ -237,7 +237,7 @@ pub(super) fn record_list(
     filter: Filter,
     state: Option<State>,
 ) -> Result<Reply> {
-    let coverage = Coverage::read(connection, overview)?;
+    let coverage = Coverage::of(overview);
     let (shown, next) = delivery::list(connection, &coverage, filter, state)?;
     let listed = shown.iter().map(|shown| {
         let row = &shown.row;
@@ -267,7 +267,7 @@ pub(super) fn record_json(books: &mut Books, connection: &Connection, key: i64) 
     let gathered = gather(connection, books, key)?;
     let content = gathered.content(books.authority());
     let names = accounts::names(connection)?;
-    let coverage = Coverage::read(connection, books)?;
+    let coverage = Coverage::of(books);
     let (reached, held) = coverage.judged(connection, key)?;
     let received_at = match gathered.founding_entry() {
         Some(entry) => books.arrived_at(connection, entry)?,
@@ -283,7 +283,7 @@ pub(super) fn record_json(books: &mut Books, connection: &Connection, key: i64) 
         .map(|event| event_json(books, &names, event))
         .collect();
     let receipts = coverage.of_record(connection, key)?;
-    let receipts: Vec<_> = receipts.into_iter().map(receipt_json).collect();
+    let receipts: Vec<_> = receipts.iter().map(|it| receipt_json(it)).collect();
     let requests = requests::of_record(connection, key)?;
     let waits = |event: &str| {
         let is_open = |it: &Asked| it.answer.is_none() && it.wanted.words().1 == event;

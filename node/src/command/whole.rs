@@ -35,13 +35,8 @@ pub(super) fn archive_plan(overview: &Overview, connection: &Connection) -> Resu
     Ok(Reply::ok(json!({
         "head": Hex(&Item::Head(Box::new(head)).encode()).to_string(),
         "spaces": spaces,
-        "records": record_count(connection)?,
+        "records": records::count_all(connection)?,
     })))
-}
-
-pub(super) fn record_count(connection: &Connection) -> Result<u64> {
-    let sql = "SELECT count(*) FROM records WHERE kind IS NOT NULL AND kind <> '' AND held IS NULL";
-    Ok(connection.query_row(sql, [], |row| row.get(0))?)
 }
 
 pub(super) fn status(
@@ -49,7 +44,7 @@ pub(super) fn status(
     connection: &Connection,
     unreceipted_minutes: u64,
 ) -> Result<Reply> {
-    let all = record_count(connection)?;
+    let all = records::count_all(connection)?;
     let delivery = Delivery::read(connection, books)?;
     let now = books.wall.now_ms();
     let oldest_s = delivery

@@ -243,7 +243,7 @@ impl Overview {
         places
     }
 
-    pub(super) fn own_logs(&self) -> impl Iterator<Item = (&LogId, &Log)> {
+    pub(crate) fn own_logs(&self) -> impl Iterator<Item = (&LogId, &Log)> {
         let authority = self.identity.authority.as_ref().map(Signer::public);
         let authority = authority.filter(|key| *key != self.identity.key());
         let keys = [Some(self.identity.key()), authority];
@@ -293,6 +293,11 @@ impl Overview {
     pub fn is_hubs(&self, device: &DeviceKey) -> bool {
         self.authority.role(device) == Some(Role::Hub)
             || self.authority.keys().any(|key| key == *device)
+    }
+
+    /// Whether anything is on its way to a peer at this moment.
+    pub(crate) fn sends(&self) -> bool {
+        !self.in_flight.is_empty()
     }
 
     /// How far a log is on its way to a peer at this moment.

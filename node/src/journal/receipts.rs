@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{Journal, Log, Overview, OwnCoverage, withheld};
 use crate::error::{Code, Error, Result};
+use crate::records::delivery;
 
 impl Journal {
     /// Signs the receipts of all logs of others that moved.
@@ -89,10 +90,12 @@ impl Journal {
         if !self.is_newer(receipt, before.as_ref()) {
             return Ok(false);
         }
-        if before.is_none_or(|before| before.stored.len < receipt.stored.len) {
+        let stored = before.as_ref().map(|before| before.stored.len);
+        if stored.is_none_or(|stored| stored < receipt.stored.len) {
             self.measure_own_clock(receipt);
         }
         write_receipt(connection, key, receipt)?;
+        delivery::receipted(connection, self, key, (before.as_ref(), receipt))?;
         self.settle_fork(connection, &receipt.log)?;
         self.moved.receipts.push(receipt.clone());
         self.moved.records = true;
@@ -280,11 +283,18 @@ pub(super) fn stored_receipt(connection: &Connection, log: i64) -> Result<Option
 
 fn write_receipt(connection: &Connection, log: i64, receipt: &Receipt) -> Result<()> {
     let mut statement = connection.prepare_cached(
-        "INSERT INTO receipts (log, stored_len, judged_len, receipt) VALUES (?1, ?2, ?3, ?4)
+        "INSERT INTO receipts (log, stored_len, judged_len, excepted, receipt)
+         VALUES (?1, ?2, ?3, ?4, ?5)
          ON CONFLICT (log) DO UPDATE SET stored_len = excluded.stored_len,
-             judged_len = excluded.judged_len, receipt = excluded.receipt",
+             judged_len = excluded.judged_len, excepted = excluded.excepted,
+             receipt = excluded.receipt",
     )?;
-    let bytes = receipt.encode();
-    statement.execute(params![log, receipt.stored.len, receipt.judged_len, bytes])?;
+    statement.execute(params![
+        log,
+        receipt.stored.len,
+        receipt.judged_len,
+        receipt.exceptions.len() as u64,
+        receipt.encode()
+    ])?;
     Ok(())
 }

@@ -1,10 +1,13 @@
 //! How far records have come on their way to the hub, told by receipts alone: the state of each, what
 //! still waits, and the figures that every page shows. Nothing here is ever a guess.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::rc::Rc;
 
 use lianxin_protocol::authority::Reason;
-use lianxin_protocol::catalogue::Catalogue;
+use lianxin_protocol::catalogue::{Catalogue, Kind};
 use lianxin_protocol::log::{LogId, RecordId};
 use lianxin_protocol::receipt::Receipt;
 use rusqlite::{Connection, params};
@@ -45,6 +48,27 @@ impl State {
         Self::Quarantined,
     ];
 
+    /// How the row of a record says how far it has come, whatever its workflow says.
+    pub(super) const fn code(self) -> u8 {
+        match self {
+            Self::Saved => 0,
+            Self::Sending => 1,
+            Self::Received => 2,
+            Self::Merged | Self::Answered | Self::Refused => 3,
+            Self::Quarantined => 4,
+        }
+    }
+
+    pub(super) const fn of(code: u8) -> Self {
+        match code {
+            1 => Self::Sending,
+            2 => Self::Received,
+            3 => Self::Merged,
+            4 => Self::Quarantined,
+            _ => Self::Saved,
+        }
+    }
+
     /// The word in JSON.
     #[must_use]
     pub const fn word(self) -> &'static str {
@@ -60,48 +84,62 @@ impl State {
     }
 }
 
-/// Receipts and trust by which the states of records are told.
+/// Receipts and trust by which the states of records are told. It reads what it is asked for.
 #[derive(Debug)]
 pub struct Coverage {
-    receipts: BTreeMap<i64, Receipt>,
-    /// Logs that need no receipt: the hub's own.
-    hubs: BTreeSet<i64>,
-    /// How far logs are on their way at this moment.
-    in_flight: BTreeMap<i64, u64>,
+    overview: Overview,
+    receipts: RefCell<BTreeMap<i64, Option<Rc<Receipt>>>>,
     hub: bool,
 }
 
 impl Coverage {
-    /// Reads the newest receipts.
-    ///
-    /// # Errors
-    /// The store cannot be read.
-    pub fn read(connection: &Connection, overview: &Overview) -> Result<Self> {
-        let mut coverage = Self {
-            receipts: BTreeMap::new(),
-            hubs: BTreeSet::new(),
-            in_flight: BTreeMap::new(),
+    /// As of an overview.
+    #[must_use]
+    pub fn of(overview: &Overview) -> Self {
+        Self {
+            overview: overview.clone(),
+            receipts: RefCell::default(),
             hub: overview.identity().authority.is_some(),
-        };
-        for (id, log) in &overview.logs {
-            if overview.is_hubs(&log.author.device) {
-                coverage.hubs.insert(log.key);
-                continue;
-            }
-            coverage.in_flight.insert(log.key, overview.in_flight(id));
-            if let Some(receipt) = read_receipt(connection, log.key)? {
-                coverage.receipts.insert(log.key, receipt);
-            }
         }
-        Ok(coverage)
     }
 
-    /// How far a record has come, whatever its workflow says.
+    /// The newest receipt of a log, of one that needs any.
+    fn receipt(&self, connection: &Connection, log: i64) -> Result<Option<Rc<Receipt>>> {
+        if let Some(known) = self.receipts.borrow().get(&log) {
+            return Ok(known.clone());
+        }
+        let receipt = if self.hub || self.is_hubs(log) {
+            None
+        } else {
+            read_receipt(connection, log)?.map(Rc::new)
+        };
+        self.receipts.borrow_mut().insert(log, receipt.clone());
+        Ok(receipt)
+    }
+
+    /// Whether a log needs no receipt: it is the hub's own.
+    fn is_hubs(&self, log: i64) -> bool {
+        let log = self.overview.log_id(log);
+        log.is_some_and(|(_, log)| self.overview.is_hubs(&log.author.device))
+    }
+
+    /// How far a log is on its way at this moment.
+    fn in_flight(&self, log: i64) -> u64 {
+        let log = self.overview.log_id(log);
+        log.map_or(0, |(id, _)| self.overview.in_flight(&id))
+    }
+
+    /// How far the record of a row has come, whatever its workflow says: what is stored of it, and what is on its way or
+    /// waits to be merged at this moment.
     ///
     /// # Errors
     /// The store cannot be read.
-    pub fn reached(&self, connection: &Connection, record: i64) -> Result<State> {
-        Ok(self.judged(connection, record)?.0)
+    pub fn reached(&self, connection: &Connection, row: &Listed) -> Result<State> {
+        match row.reached {
+            State::Saved if self.overview.sends() => Ok(self.judged(connection, row.key)?.0),
+            State::Merged if self.hub && is_stale(connection, row.key)? => Ok(State::Received),
+            reached => Ok(reached),
+        }
     }
 
     /// How far a record has come, and for one that is held back, why.
@@ -109,6 +147,34 @@ impl Coverage {
     /// # Errors
     /// The store cannot be read.
     pub fn judged(&self, connection: &Connection, record: i64) -> Result<(State, Option<Reason>)> {
+        let (mut state, reason) = self.stored(connection, record)?;
+        if state == State::Saved && self.overview.sends() && self.is_sent(connection, record)? {
+            state = State::Sending;
+        }
+        if self.hub && state == State::Merged && is_stale(connection, record)? {
+            state = State::Received;
+        }
+        Ok((state, reason))
+    }
+
+    /// Whether all of a record that no receipt covers is on its way at this moment.
+    fn is_sent(&self, connection: &Connection, record: i64) -> Result<bool> {
+        for key in touches(connection, record)? {
+            let (log, seq) = split_key(key);
+            let receipt = self.receipt(connection, log)?;
+            let covered = receipt.is_some_and(|it| it.stored.len > seq) || self.is_hubs(log);
+            if !covered && self.in_flight(log) <= seq {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// How far a record has come by what is stored: what its row says of it.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn stored(&self, connection: &Connection, record: i64) -> Result<(State, Option<Reason>)> {
         let mut statement =
             connection.prepare_cached("SELECT held, lost FROM records WHERE id = ?1")?;
         let row = statement.query_row([record], |row| Ok((row.get(0)?, row.get(1)?)));
@@ -128,9 +194,10 @@ impl Coverage {
             // A fork or a revocation is known here as well as at the hub, whose last word may be older
             // or out of this device's reach. Of its own rights a device may know less than the hub.
             let held = withheld_at(connection, key)?;
-            let receipt = self.receipts.get(&log);
-            let excepted =
-                receipt.is_some_and(|it| it.reason(seq).is_some() || it.stored.len <= seq);
+            let receipt = self.receipt(connection, log)?;
+            let excepted = receipt
+                .as_ref()
+                .is_some_and(|it| it.reason(seq).is_some() || it.stored.len <= seq);
             if (held.is_some() || excepted) && rewritten.exists([key])? {
                 continue;
             }
@@ -146,7 +213,7 @@ impl Coverage {
             if self.hub && held.is_some_and(lacks) {
                 state = State::Sending;
             }
-            if self.hub || self.hubs.contains(&log) {
+            if self.hub || self.is_hubs(log) {
                 continue;
             }
             match receipt {
@@ -163,19 +230,7 @@ impl Coverage {
                         state = State::Received;
                     }
                 }
-                _ if self.in_flight.get(&log).is_some_and(|len| *len > seq) => {
-                    if state != State::Saved {
-                        state = State::Sending;
-                    }
-                }
                 _ => state = State::Saved,
-            }
-        }
-        if self.hub && state == State::Merged {
-            let mut statement =
-                connection.prepare_cached("SELECT 1 FROM stale WHERE record = ?1")?;
-            if statement.exists([record])? {
-                state = State::Received;
             }
         }
         if waits && state == State::Merged {
@@ -189,16 +244,87 @@ impl Coverage {
     ///
     /// # Errors
     /// The store cannot be read.
-    pub fn of_record(&self, connection: &Connection, record: i64) -> Result<Vec<&Receipt>> {
+    pub fn of_record(&self, connection: &Connection, record: i64) -> Result<Vec<Rc<Receipt>>> {
         let logs: BTreeSet<i64> = touches(connection, record)?
             .into_iter()
             .map(|key| split_key(key).0)
             .collect();
-        Ok(logs
-            .iter()
-            .filter_map(|log| self.receipts.get(log))
-            .collect())
+        let mut receipts = Vec::new();
+        for log in logs {
+            receipts.extend(self.receipt(connection, log)?);
+        }
+        Ok(receipts)
     }
+}
+
+/// Whether a record waits to be merged.
+fn is_stale(connection: &Connection, record: i64) -> Result<bool> {
+    let mut statement = connection.prepare_cached("SELECT 1 FROM stale WHERE record = ?1")?;
+    Ok(statement.exists([record])?)
+}
+
+/// Says in the row of a record how far it has come.
+///
+/// # Errors
+/// The store cannot be written.
+pub(super) fn restate(connection: &Connection, coverage: &Coverage, record: i64) -> Result<()> {
+    let (reached, _) = coverage.stored(connection, record)?;
+    set(connection, record, reached)
+}
+
+fn set(connection: &Connection, record: i64, reached: State) -> Result<()> {
+    connection
+        .prepare_cached("UPDATE records SET reached = ?2 WHERE id = ?1 AND reached <> ?2")?
+        .execute(params![record, reached.code()])?;
+    Ok(())
+}
+
+/// Where a receipt says something else than the one before it: all of a log that one of them covers and the other does not, and what
+/// they except.
+fn differs(before: Option<&Receipt>, now: &Receipt) -> Vec<Range<u64>> {
+    let lens = |it: &Receipt| (it.stored.len, it.judged_len.min(it.stored.len));
+    let (stored, judged) = before.map_or((0, 0), lens);
+    let (now_stored, now_judged) = lens(now);
+    let span = |a: u64, b: u64| a.min(b)..a.max(b);
+    let mut ranges = vec![span(stored, now_stored), span(judged, now_judged)];
+    let excepted = before.into_iter().chain([now]);
+    let excepted = excepted.flat_map(|it| &it.exceptions);
+    ranges.extend(excepted.map(|exception| exception.range.clone()));
+    ranges.retain(|range| !range.is_empty());
+    ranges.sort_by_key(|range| range.start);
+    let mut joined: Vec<Range<u64>> = Vec::new();
+    for range in ranges {
+        match joined.last_mut() {
+            Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+            _ => joined.push(range),
+        }
+    }
+    joined
+}
+
+/// Says in the rows of all records that a new receipt of a log speaks otherwise of than the one before how far they have come.
+///
+/// # Errors
+/// The store cannot be written.
+pub(crate) fn receipted(
+    connection: &Connection,
+    overview: &Overview,
+    log: i64,
+    (before, now): (Option<&Receipt>, &Receipt),
+) -> Result<()> {
+    let coverage = Coverage::of(overview);
+    for range in differs(before, now) {
+        let end = range.end.min((1 << 40) - 1);
+        let keys = [entry_key(log, range.start)?, entry_key(log, end)?];
+        let mut statement = connection.prepare_cached(
+            "SELECT DISTINCT record FROM touches WHERE entry >= ?1 AND entry < ?2",
+        )?;
+        let records = statement.query_map(keys, |row| row.get(0))?;
+        for record in records.collect::<Result<Vec<i64>, _>>()? {
+            restate(connection, &coverage, record)?;
+        }
+    }
+    Ok(())
 }
 
 /// Whether an entry is not held back, and not whole at the hub either: what it builds on, or its payload, has not come.
@@ -239,8 +365,43 @@ pub struct Shown {
     pub status: String,
 }
 
-/// A page of records in a state, and where the list goes on. State and shown status are told by receipts and not stored,
-/// so rows of another are passed over until the page is full, or so many were looked at that a page is begun anew.
+/// What of the rows can be in a state and be shown in a status, by what is stored of each.
+fn candidates(coverage: &Coverage, wanted: Option<State>, status: Option<&str>) -> Vec<State> {
+    let mut candidates = vec![
+        State::Saved,
+        State::Sending,
+        State::Received,
+        State::Merged,
+        State::Quarantined,
+    ];
+    let arrived = |it: &State| matches!(it, State::Received | State::Merged);
+    candidates.retain(|it| match wanted {
+        None => true,
+        // What is on its way at this moment is stored as not having left.
+        Some(State::Sending) => matches!(it, State::Saved | State::Sending),
+        // At the hub that is what waits to be merged.
+        Some(State::Received) if coverage.hub => arrived(it),
+        Some(State::Answered | State::Refused) => *it == State::Merged,
+        Some(wanted) => *it == wanted,
+    });
+    if let Some(status) = status {
+        // Whether a record is shown in a derived status depends on whether it has arrived.
+        let shown = |kind: &Kind, at_hub| {
+            let stored = kind.status(status)?.stands_for.as_deref();
+            Some(kind.shown_status(stored.unwrap_or(status), at_hub) == status)
+        };
+        let any = |at_hub| {
+            let mut kinds = Catalogue::standard().kinds();
+            kinds.any(|kind| shown(kind, at_hub) == Some(true))
+        };
+        let (there, here) = (any(true), any(false));
+        candidates.retain(|it| if arrived(it) { there } else { here });
+    }
+    candidates
+}
+
+/// A page of records in a state, and where the list goes on. What is on its way at this moment is not stored, so rows of
+/// another state are passed over until the page is full, or so many were looked at that a page is begun anew.
 ///
 /// # Errors
 /// The store cannot be read.
@@ -252,6 +413,13 @@ pub fn list(
 ) -> Result<(Vec<Shown>, Option<RecordId>)> {
     /// Rows looked at for one page at most.
     const LOOKED_AT: usize = 2_000;
+    if wanted.is_some() || filter.status.is_some() {
+        let candidates = candidates(coverage, wanted, filter.status.as_deref());
+        if candidates.is_empty() {
+            return Ok((Vec::new(), None));
+        }
+        filter.reached = Some(candidates);
+    }
     let mut found = Vec::new();
     let mut looked_at = 0;
     loop {
@@ -259,7 +427,7 @@ pub fn list(
         let last = batch.len() < filter.limit;
         looked_at += batch.len();
         for row in batch {
-            let reached = coverage.reached(connection, row.key)?;
+            let reached = coverage.reached(connection, &row)?;
             let (state, status) = shown(reached, &row.kind, &row.status);
             filter.after = Some(row.id);
             let fits = wanted.is_none_or(|it| it == state)
@@ -348,21 +516,19 @@ struct OwnLog {
 }
 
 fn own_logs(connection: &Connection, overview: &Overview) -> Result<Vec<OwnLog>> {
-    let own = overview
-        .logs
-        .iter()
-        .filter(|(_, log)| overview.is_own(&log.author));
-    own.map(|(id, log)| {
-        let receipt = read_receipt(connection, log.key)?;
-        Ok(OwnLog {
-            id: *id,
-            key: log.key,
-            stored: receipt.as_ref().map_or(0, |receipt| receipt.stored.len),
-            len: log.end.len,
-            received_at_ms: receipt.map(|receipt| receipt.received_at_ms),
+    overview
+        .own_logs()
+        .map(|(id, log)| {
+            let receipt = read_receipt(connection, log.key)?;
+            Ok(OwnLog {
+                id: *id,
+                key: log.key,
+                stored: receipt.as_ref().map_or(0, |receipt| receipt.stored.len),
+                len: log.end.len,
+                received_at_ms: receipt.map(|receipt| receipt.received_at_ms),
+            })
         })
-    })
-    .collect()
+        .collect()
 }
 
 impl OwnLog {
@@ -409,30 +575,35 @@ pub fn waiting(connection: &Connection, books: &mut Books, most: usize) -> Resul
 /// Records with an entry that does not count, by this device's own judgement, or by the hub's: those that somebody has
 /// to look at. What its device has written again is not among them.
 fn quarantined(connection: &Connection, overview: &Overview) -> Result<u64> {
-    let own: u64 = connection.query_row(
-        "SELECT count(*) FROM (
-             SELECT touches.record FROM exceptions JOIN touches
-                 ON touches.entry >= (exceptions.log << 40) + exceptions.first
-                AND touches.entry < (exceptions.log << 40) + min(exceptions.after, 1 << 39)
-                 WHERE touches.entry NOT IN (SELECT entry FROM rewritten)
-             UNION SELECT record FROM held
-                 WHERE reason <> ?1 AND entry NOT IN (SELECT entry FROM rewritten)
-             UNION SELECT id FROM records WHERE lost > 0)",
-        [Reason::Waiting.code()],
-        |row| row.get(0),
-    )?;
+    // In the words of the index, which leaves out what waits.
+    debug_assert_eq!(Reason::Waiting.code(), 8, "the index has another number");
+    let own: u64 = connection
+        .prepare_cached(
+            "SELECT count(*) FROM (
+                 SELECT touches.record FROM exceptions JOIN touches
+                     ON touches.entry >= (exceptions.log << 40) + exceptions.first
+                    AND touches.entry < (exceptions.log << 40) + min(exceptions.after, 1 << 39)
+                     WHERE touches.entry NOT IN (SELECT entry FROM rewritten)
+                 UNION SELECT record FROM held INDEXED BY held_back
+                     WHERE reason <> 8 AND entry NOT IN (SELECT entry FROM rewritten)
+                 UNION SELECT id FROM records INDEXED BY records_lost WHERE lost > 0)",
+        )?
+        .query_row([], |row| row.get(0))?;
     if own > 0 || overview.identity().authority.is_some() {
         return Ok(own);
     }
     let mut rewritten = connection
         .prepare_cached("SELECT count(*) FROM rewritten WHERE entry >= ?1 AND entry < ?2")?;
     let mut held = 0_u64;
-    for log in overview.logs.values() {
-        let receipt = read_receipt(connection, log.key)?;
+    let mut excepted =
+        connection.prepare_cached("SELECT log FROM receipts WHERE excepted > 0 ORDER BY log")?;
+    let logs = excepted.query_map([], |row| row.get(0))?;
+    for log in logs.collect::<Result<Vec<i64>, _>>()? {
+        let receipt = read_receipt(connection, log)?;
         for exception in receipt.into_iter().flat_map(|receipt| receipt.exceptions) {
             let range = exception.range;
             let end = range.end.min((1 << 40) - 1);
-            let keys = [entry_key(log.key, range.start)?, entry_key(log.key, end)?];
+            let keys = [entry_key(log, range.start)?, entry_key(log, end)?];
             let again: u64 = rewritten.query_row(keys, |row| row.get(0))?;
             held = held.saturating_add((range.end - range.start).saturating_sub(again));
         }

@@ -5,10 +5,12 @@ use lianxin_protocol::catalogue::Catalogue;
 use lianxin_protocol::identity::DeviceKey;
 use lianxin_protocol::log::RecordId;
 use lianxin_protocol::space::SpaceId;
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::types::Value as SqlValue;
+use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};
 use serde_json::{Map, Value};
 
 use super::all_parts;
+use super::delivery::State;
 use super::numbers::numbered;
 use crate::error::{Code, Error, Result};
 use crate::journal::aside;
@@ -178,6 +180,8 @@ pub struct Filter {
     pub whole: bool,
     /// Only those of which nothing counts, or only the others.
     pub held: Option<bool>,
+    /// Only those that have come so far by what is stored.
+    pub reached: Option<Vec<State>>,
     /// Rows at most.
     pub limit: usize,
     /// Id of the last record of the page before.
@@ -201,6 +205,10 @@ pub struct Listed {
     pub status: String,
     /// Fields in conflict.
     pub conflicts: i64,
+    /// How far the record has come by what is stored, whatever its workflow says.
+    pub reached: State,
+    /// When it came to the hub, by the hub's clock; what has not come there, last of all.
+    pub arrived: i64,
     /// Its space.
     pub space: SpaceId,
     /// What it holds in the clear, as nested JSON.
@@ -220,8 +228,7 @@ impl Listed {
     }
 }
 
-const LISTED: &str =
-    "records.id, records.record, kind, number, title, status, conflicts, space, facts, held, again";
+const LISTED: &str = "records.id, records.record, kind, number, title, status, conflicts, space, facts, held, again, reached, arrived";
 
 fn listed(row: &rusqlite::Row<'_>) -> rusqlite::Result<Listed> {
     let facts: Option<String> = row.get(8)?;
@@ -241,6 +248,8 @@ fn listed(row: &rusqlite::Row<'_>) -> rusqlite::Result<Listed> {
             .unwrap_or_default(),
         held: held.map(|code| Reason::of(code).unwrap_or(Reason::NewerVersion)),
         again: again.map(RecordId),
+        reached: State::of(row.get(11)?),
+        arrived: row.get(12)?,
     })
 }
 
@@ -289,7 +298,7 @@ fn collect(
     Ok(found)
 }
 
-/// Records of a kind in a folded status, oldest first: what waits longest comes first.
+/// Records of a kind in a folded status: what came to the hub first comes first, and what has not come there last.
 ///
 /// # Errors
 /// The store cannot be read.
@@ -300,38 +309,12 @@ pub fn queue(
     most: usize,
 ) -> Result<Vec<Listed>> {
     let sql = format!(
-        "SELECT {LISTED} FROM records WHERE kind = ?1 AND status = ?2 AND held IS NULL
-         ORDER BY record LIMIT ?3"
+        "SELECT {LISTED} FROM records INDEXED BY records_status
+         WHERE kind = ?1 AND status = ?2 AND held IS NULL ORDER BY arrived, record LIMIT ?3"
     );
     let mut statement = connection.prepare_cached(&sql)?;
     let rows = statement.query_map(params![kind, status, most as u64], listed)?;
     collect(connection, rows)
-}
-
-/// How many records of a kind are in a folded status.
-///
-/// # Errors
-/// The store cannot be read.
-pub fn count(connection: &Connection, kind: &str, status: &str) -> Result<u64> {
-    let mut statement = connection.prepare_cached(
-        "SELECT count(*) FROM records WHERE kind = ?1 AND status = ?2 AND held IS NULL",
-    )?;
-    Ok(statement.query_row([kind, status], |row| row.get(0))?)
-}
-
-/// How many records of a kind stand where: space, folded status, count.
-///
-/// # Errors
-/// The store cannot be read.
-pub fn tally(connection: &Connection, kind: &str) -> Result<Vec<(SpaceId, String, u64)>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT space, status, count(*) FROM records WHERE kind = ?1 AND held IS NULL
-         GROUP BY space, status",
-    )?;
-    let rows = statement.query_map([kind], |row| {
-        Ok((SpaceId(row.get(0)?), row.get(1)?, row.get(2)?))
-    })?;
-    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 /// The rows of these records, in the order given; those that are not shown are left out.
@@ -354,49 +337,36 @@ pub fn rows(connection: &Connection, keys: &[i64]) -> Result<Vec<Listed>> {
 /// # Errors
 /// The store cannot be read.
 pub fn list(connection: &Connection, filter: &Filter) -> Result<Vec<Listed>> {
-    let status = filter.status.as_ref().map(|status| {
+    let Some(status) = filter.status.as_deref() else {
+        return one_kind(connection, filter);
+    };
+    // An index has its records in order kind by kind.
+    let kinds = Catalogue::standard().kinds();
+    let kinds = kinds.filter(|kind| filter.kind.as_ref().is_none_or(|code| *code == kind.code));
+    let mut found = Vec::new();
+    for kind in kinds {
+        let Some(known) = kind.status(status) else {
+            continue;
+        };
         // A derived status is stored as the one that it stands for.
-        let kinds = Catalogue::standard()
-            .kinds()
-            .flat_map(|kind| &kind.statuses);
-        let found = kinds.into_iter().find(|known| known.code == *status);
-        found
-            .and_then(|known| known.stands_for.clone())
-            .unwrap_or_else(|| status.clone())
-    });
-    let mut whole = String::new();
-    if filter.whole {
-        // Codes of the catalogue, which are small letters: nothing to quote.
-        let kinds = Catalogue::standard().kinds();
-        let parts = kinds.filter(|kind| kind.parent.is_some());
-        let parts: Vec<_> = parts.map(|kind| format!("'{}'", kind.code)).collect();
-        whole = format!(" AND kind NOT IN ({})", parts.join(", "));
+        let stored = known.stands_for.as_deref().unwrap_or(status);
+        let of_kind = Filter {
+            kind: Some(kind.code.clone()),
+            status: Some(stored.to_owned()),
+            ..filter.clone()
+        };
+        found.extend(one_kind(connection, &of_kind)?);
     }
-    let sql = format!(
-        "SELECT {LISTED} FROM records
-         WHERE kind IS NOT NULL AND kind <> ''
-           AND (?1 IS NULL OR (arrived, record) <
-                (SELECT last.arrived, last.record FROM records AS last WHERE last.record = ?1))
-           AND (?2 IS NULL OR kind = ?2)
-           AND (?3 IS NULL OR status = ?3)
-           AND (?5 IS NULL OR (conflicts > 0) = ?5)
-           AND (?6 IS NULL OR (held IS NOT NULL) = ?6){whole}
-           AND (?4 IS NULL OR held IS NOT NULL OR instr(number, ?4)
-                OR instr(json_extract(facts, '$.former_number'), ?4) OR EXISTS (
-                SELECT 1 FROM touches CROSS JOIN parts ON parts.entry = touches.entry
-                WHERE touches.record = records.id AND instr(parts.payload, CAST(?4 AS BLOB))))
-         ORDER BY arrived DESC, record DESC"
-    );
+    found.sort_by_key(|row| std::cmp::Reverse((row.arrived, row.id)));
+    found.truncate(filter.limit);
+    Ok(found)
+}
+
+/// Records of one kind, where a status is asked for as it is stored.
+fn one_kind(connection: &Connection, filter: &Filter) -> Result<Vec<Listed>> {
+    let (sql, values) = sql(connection, filter)?;
     let mut statement = connection.prepare_cached(&sql)?;
-    let after = filter.after.map(|record| record.0);
-    let mut rows = statement.query(params![
-        after,
-        filter.kind,
-        status,
-        filter.search,
-        filter.conflicts,
-        filter.held,
-    ])?;
+    let mut rows = statement.query(params_from_iter(values))?;
     let mut found = Vec::new();
     while found.len() < filter.limit {
         let Some(row) = rows.next()? else { break };
@@ -412,6 +382,91 @@ pub fn list(connection: &Connection, filter: &Filter) -> Result<Vec<Listed>> {
         found.push(row);
     }
     collect(connection, found.into_iter().map(Ok))
+}
+
+/// The statement of a list with its values: what is not asked for is not in it. The index is named, since the planner cannot
+/// know which of them is short.
+fn sql(connection: &Connection, filter: &Filter) -> Result<(String, Vec<SqlValue>)> {
+    let mut values: Vec<SqlValue> = Vec::new();
+    let mut place = |value: SqlValue| {
+        values.push(value);
+        format!("?{}", values.len())
+    };
+    let mut asked = vec!["kind <> ''".to_owned()];
+    if let Some(after) = filter.after {
+        let mut statement =
+            connection.prepare_cached("SELECT arrived FROM records WHERE record = ?1")?;
+        let last = statement.query_row([after.0], |row| row.get(0));
+        // Nothing follows on what is not there.
+        let last: i64 = last.optional()?.unwrap_or(i64::MIN);
+        let last = (place(last.into()), place(after.0.to_vec().into()));
+        asked.push(format!("(arrived, record) < ({}, {})", last.0, last.1));
+    }
+    if let Some(kind) = &filter.kind {
+        asked.push(format!("kind = {}", place(kind.clone().into())));
+    }
+    if let Some(status) = &filter.status {
+        asked.push(format!("status = {}", place(status.clone().into())));
+    }
+    let either = |what, yes: &str, no: &str| match what {
+        Some(true) => Some(yes.to_owned()),
+        Some(false) => Some(no.to_owned()),
+        None => None,
+    };
+    asked.extend(either(filter.conflicts, "conflicts > 0", "conflicts = 0"));
+    asked.extend(either(filter.held, "held IS NOT NULL", "held IS NULL"));
+    let on_the_way = filter
+        .reached
+        .as_ref()
+        .is_some_and(|reached| !reached.contains(&State::Merged));
+    if let Some(reached) = &filter.reached {
+        let codes: Vec<_> = reached.iter().map(|it| it.code().to_string()).collect();
+        asked.push(format!("reached IN ({})", codes.join(", ")));
+    }
+    if on_the_way {
+        // In these words the index has it.
+        asked.push("reached <> 3".to_owned());
+    }
+    if filter.whole {
+        // Codes of the catalogue, which are small letters: nothing to quote.
+        let kinds = Catalogue::standard().kinds();
+        let parts = kinds.filter(|kind| kind.parent.is_some());
+        let parts: Vec<_> = parts.map(|kind| format!("'{}'", kind.code)).collect();
+        asked.push(format!("kind NOT IN ({})", parts.join(", ")));
+    }
+    if let Some(search) = &filter.search {
+        let search = place(search.clone().into());
+        asked.push(format!(
+            "(held IS NOT NULL OR instr(number, {search})
+              OR instr(json_extract(facts, '$.former_number'), {search}) OR EXISTS (
+              SELECT 1 FROM touches CROSS JOIN parts ON parts.entry = touches.entry
+              WHERE touches.record = records.id
+                  AND instr(parts.payload, CAST({search} AS BLOB))))"
+        ));
+    }
+    let index = match filter {
+        Filter {
+            held: Some(true), ..
+        } => "records_held",
+        Filter {
+            conflicts: Some(true),
+            ..
+        } => "records_conflicts",
+        _ if on_the_way => "records_reached",
+        Filter {
+            kind: Some(_),
+            status: Some(_),
+            ..
+        } => "records_status",
+        Filter { kind: Some(_), .. } => "records_kind",
+        _ => "records_arrived",
+    };
+    let asked = asked.join(" AND ");
+    let sql = format!(
+        "SELECT {LISTED} FROM records INDEXED BY {index} WHERE {asked}
+         ORDER BY arrived DESC, record DESC"
+    );
+    Ok((sql, values))
 }
 
 /// Whether some text of a record has `search` in it. The bytes of a part hold salts and field names as

@@ -131,13 +131,7 @@ fn names(beside: &Connection) -> Result<Vec<String>> {
 /// # Errors
 /// The store cannot be written.
 pub(crate) fn empty_unreadable(connection: &Connection) -> Result<bool> {
-    let names = store::projections();
-    let names: Vec<String> = names
-        .filter_map(|statement| {
-            let (_, rest) = statement.split_once("CREATE TABLE ")?;
-            Some(rest.split_once(' ')?.0.to_owned())
-        })
-        .collect();
+    let names: Vec<String> = store::projection_names().collect();
     let unreadable = unreadable(connection, &names)?;
     if unreadable.is_empty() {
         return Ok(false);

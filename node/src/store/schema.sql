@@ -80,6 +80,7 @@ CREATE TABLE peers (
     last_seen_ms INTEGER NOT NULL,
     path         TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX peers_seen ON peers (last_seen_ms);
 
 -- One row a log. len and head are what is stored; of a log that forked, tip_len and tip_head are how far it counts; first_len and first_head what its genesis cites of the
 -- authority log, authority_len what its last entry cites; indexed_len is how far touches know it; judged_len how
@@ -138,13 +139,15 @@ CREATE TABLE branches (
     PRIMARY KEY (log, head)
 ) STRICT;
 
--- The newest receipt of each log, as signed.
+-- The newest receipt of each log, as signed; excepted is how many stretches it excepts.
 CREATE TABLE receipts (
     log        INTEGER PRIMARY KEY,
     stored_len INTEGER NOT NULL,
     judged_len INTEGER NOT NULL,
+    excepted   INTEGER NOT NULL,
     receipt    BLOB NOT NULL
 ) STRICT;
+CREATE INDEX receipts_excepted ON receipts (log) WHERE excepted > 0;
 
 -- Logs that were cut because something in them could not be read, each with the length that it had, until it is as long
 -- again; unreadable are those of which the database cannot read a page, which stay where they are.
@@ -197,13 +200,15 @@ CREATE TABLE exceptions (
     PRIMARY KEY (log, first)
 ) STRICT, WITHOUT ROWID;
 
--- Entries of records that the gate does not let count, each with its reason: made anew with the record's row.
+-- Entries of records that the gate does not let count, each with its reason: made anew with the record's row. What waits (8) is
+-- held back by nobody.
 CREATE TABLE held (
     entry  INTEGER PRIMARY KEY,
     record INTEGER NOT NULL,
     reason INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX held_record ON held (record);
+CREATE INDEX held_back ON held (record) WHERE reason <> 8;
 
 -- Which entries belong to a record.
 CREATE TABLE touches (
@@ -217,7 +222,7 @@ CREATE INDEX touches_record ON touches (record, entry);
 -- counts, so that a merge made from less is not written back; it is bookkeeping of this store and shown nowhere.
 -- held says why its founding change does not count: such a row is made from what was written all the same, stands in
 -- lists, and is in no figure. lost counts the changes that a fork took and that nobody has written again; again is the
--- id of the record that was written in its place.
+-- id of the record that was written in its place; reached how far the record has come by what is stored, 3 being all the way.
 CREATE TABLE records (
     id        INTEGER PRIMARY KEY,
     record    BLOB NOT NULL UNIQUE,
@@ -235,15 +240,28 @@ CREATE TABLE records (
     held      INTEGER,
     lost      INTEGER NOT NULL DEFAULT 0,
     again     BLOB,
-    arrived   INTEGER NOT NULL DEFAULT 9223372036854775807
+    arrived   INTEGER NOT NULL DEFAULT 9223372036854775807,
+    reached   INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE INDEX records_arrived ON records (arrived, record);
-CREATE INDEX records_former ON records (json_extract(facts, '$.former_number'));
-CREATE INDEX records_held ON records (held) WHERE held IS NOT NULL;
+CREATE INDEX records_kind ON records (kind, arrived, record);
+CREATE INDEX records_status ON records (kind, status, arrived, record);
+CREATE INDEX records_reached ON records (arrived, record, reached) WHERE reached <> 3;
+CREATE INDEX records_former ON records (json_extract(facts, '$.former_number'))
+    WHERE json_extract(facts, '$.former_number') IS NOT NULL;
+CREATE INDEX records_held ON records (arrived, record) WHERE held IS NOT NULL;
 CREATE INDEX records_lost ON records (lost) WHERE lost > 0;
 CREATE INDEX records_number ON records (number) WHERE number IS NOT NULL;
-CREATE INDEX records_status ON records (kind, status, record);
-CREATE INDEX records_conflicts ON records (conflicts) WHERE conflicts > 0;
+CREATE INDEX records_conflicts ON records (arrived, record) WHERE conflicts > 0;
+
+-- How many records that count stand where, and, with an empty space, in all spaces together.
+CREATE TABLE tallies (
+    kind   TEXT NOT NULL,
+    status TEXT NOT NULL,
+    space  BLOB NOT NULL,
+    count  INTEGER NOT NULL,
+    PRIMARY KEY (kind, status, space)
+) STRICT, WITHOUT ROWID;
 
 -- Numbers that more than one record has that counts.
 CREATE TABLE twice (
@@ -314,6 +332,7 @@ CREATE TABLE requests (
     at_ms   INTEGER NOT NULL,
     answer  INTEGER
 ) STRICT;
+CREATE INDEX requests_at ON requests (at_ms DESC, id);
 CREATE INDEX requests_open ON requests (arrival) WHERE answer IS NULL;
 CREATE INDEX requests_record ON requests (record) WHERE record IS NOT NULL;
 

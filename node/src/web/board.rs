@@ -172,7 +172,7 @@ async fn look(device: &Device, lang: Lang) -> Result<Shown> {
     let read = tokio::task::spawn_blocking(move || {
         writer.after_wait(move |journal, connection| {
             let now_ms = clock::now_ms();
-            let coverage = Coverage::read(connection, journal)?;
+            let coverage = Coverage::of(journal);
             let delivery = Delivery::read(connection, journal)?;
             let filter = Filter {
                 limit: ROWS,
@@ -182,7 +182,7 @@ async fn look(device: &Device, lang: Lang) -> Result<Shown> {
             };
             let mut rows = Vec::new();
             for row in &records::list(connection, &filter)? {
-                let reached = coverage.reached(connection, row.key)?;
+                let reached = coverage.reached(connection, row)?;
                 rows.push(Row::plain(reached, row, (lang, now_ms)));
             }
             let count = |id: &str, count: u64| {

@@ -87,7 +87,7 @@ pub(super) async fn list(State(app): State<App>, session: Session) -> Answer {
         .read(move |books, connection| {
             let title = session.lang().say("menu-conflicts", &[]);
             let page = Page::new(connection, books, &session, &line, ("/conflicts", title))?;
-            let coverage = Coverage::read(connection, books)?;
+            let coverage = Coverage::of(books);
             let filter = Filter {
                 conflicts: Some(true),
                 limit: ROWS,

@@ -108,7 +108,7 @@ pub(super) async fn states(
     let lang = session.lang();
     let value = app
         .read(move |books, connection| {
-            let coverage = Coverage::read(connection, books)?;
+            let coverage = Coverage::of(books);
             let mut states = Vec::new();
             for id in shows.ids.split(',').take(RECORDS_MAX) {
                 let Ok(key) = records::find(connection, id) else {
@@ -117,7 +117,7 @@ pub(super) async fn states(
                 let Some(row) = records::rows(connection, &[key])?.pop() else {
                     continue;
                 };
-                let reached = coverage.reached(connection, key)?;
+                let reached = coverage.judged(connection, key)?.0;
                 let (state, status) = delivery::shown(reached, &row.kind, &row.status);
                 let kind = lianxin_protocol::catalogue::Catalogue::standard().kind(&row.kind);
                 let shown = Shown::of(state, lang);

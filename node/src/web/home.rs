@@ -79,7 +79,7 @@ pub(super) async fn page(State(app): State<App>, session: Session) -> Answer {
                 return Ok(Err(page));
             }
             let now_ms = clock::now_ms();
-            let coverage = Coverage::read(connection, books)?;
+            let coverage = Coverage::of(books);
             let filter = Filter {
                 limit: ROWS + 1,
                 whole: true,

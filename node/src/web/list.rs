@@ -59,7 +59,7 @@ impl Row {
         row: &Listed,
         page: &Page,
     ) -> Result<Self> {
-        let reached = coverage.reached(connection, row.key)?;
+        let reached = coverage.reached(connection, row)?;
         Ok(Self::reached(overview, reached, row, page))
     }
 
@@ -234,7 +234,7 @@ async fn listed(app: &App, session: Session, asked: Asked) -> Answer {
             let lang = session.lang();
             let title = lang.say("menu-list", &[]);
             let page = Page::new(connection, books, &session, &line, ("/records", title))?;
-            let coverage = Coverage::read(connection, books)?;
+            let coverage = Coverage::of(books);
             let (rows, next) = rows(connection, books, &coverage, &asked, &page)?;
             let mut kinds = Catalogue::standard().kinds();
             // The first kind is what most records are.

@@ -127,7 +127,7 @@ pub(super) async fn ask(
             let Some(row) = slips::asked(connection, &asked, &typed.code)? else {
                 return Ok(None);
             };
-            let reached = Coverage::read(connection, books)?.reached(connection, row.key)?;
+            let reached = Coverage::of(books).reached(connection, &row)?;
             let (_, status) = delivery::shown(reached, &row.kind, &row.status);
             let kind = Catalogue::standard().kind(&row.kind);
             let due = row.facts.get("due_on");

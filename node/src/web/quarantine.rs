@@ -93,7 +93,7 @@ pub(super) async fn list(
             let all = books.held_back(connection)?;
             let open = all.iter().filter(|held| !held.superseded);
             let held = open.map(|held| Held::of(books, held, lang)).collect();
-            let coverage = Coverage::read(connection, books)?;
+            let coverage = Coverage::of(books);
             let mut again = Vec::new();
             for (new, old) in records::written_again(connection, None, 0, ROWS)? {
                 let rows = records::rows(connection, &[old, new])?;

@@ -41,7 +41,7 @@ pub(super) async fn page(State(app): State<App>, session: Session) -> Answer {
             let lang = session.lang();
             let title = lang.say("menu-queue", &[]);
             let page = Page::new(connection, books, &session, &line, ("/queue", title))?;
-            let coverage = Coverage::read(connection, books)?;
+            let coverage = Coverage::of(books);
             let acts = acts_for(books.role());
             let mut groups = Vec::new();
             for kind in Catalogue::standard().kinds() {

@@ -220,7 +220,7 @@ fn build(
         .clone()
         .unwrap_or_else(|| lang.say("record", &[]));
     let page = Page::new(connection, books, session, line, ("/records", heading))?;
-    let coverage = Coverage::read(connection, books)?;
+    let coverage = Coverage::of(books);
     let (reached, held) = coverage.judged(connection, key)?;
     let (state, status) = delivery::shown(reached, &content.kind, &content.status);
     let who = Who(accounts::names(connection)?);

@@ -59,8 +59,8 @@ pub(super) async fn print(
             let gathered = gather(connection, journal, key)?;
             let content = gathered.content(journal.authority());
             let kind = Catalogue::standard().kind(&content.kind);
-            let coverage = Coverage::read(connection, journal)?;
-            let reached = coverage.reached(connection, key)?;
+            let coverage = Coverage::of(journal);
+            let reached = coverage.judged(connection, key)?.0;
             let (state, status) = delivery::shown(reached, &content.kind, &content.status);
             let row = records::rows(connection, &[key])?.pop();
             let row = row.ok_or_else(|| Error::new(Code::RecordWaiting, "nothing to print yet"))?;

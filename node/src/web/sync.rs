@@ -148,7 +148,7 @@ async fn shown_page(app: &App, session: Session, log: Vec<String>) -> Answer {
             let lang = session.lang();
             let title = lang.say("menu-sync", &[]);
             let page = Page::new(connection, books, &session, &line, ("/sync", title))?;
-            let coverage = Coverage::read(connection, books)?;
+            let coverage = Coverage::of(books);
             let waits = delivery::waiting(connection, books, ROWS + 1)?;
             let me = books.identity().key();
             let member = books.authority().members().get(&me);
