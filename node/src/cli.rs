@@ -16,6 +16,9 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use serde_json::{Value, json};
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::command::{AddressChange, Command, Query, Secret, Write};
 use crate::config::{Config, Overrides};
@@ -415,10 +418,17 @@ pub fn main() -> u8 {
 }
 
 fn start_logging(level: tracing::Level) {
-    tracing_subscriber::fmt()
+    // Automerge opens a span for each change that it loads and each column that it writes: formatting them took a fifth
+    // of the time in which a hub merges. A filter that never changes keeps them from being asked for at all.
+    let filter = Targets::new()
+        .with_default(level)
+        .with_target("automerge", LevelFilter::WARN.min(level.into()));
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
-        .with_max_level(level)
-        .with_target(false)
+        .with_target(false);
+    tracing_subscriber::registry()
+        .with(filter)
+        .with(lines)
         .init();
 }
 

@@ -30,6 +30,7 @@ pub mod refill;
 mod resume;
 pub(crate) mod segments;
 mod skew;
+mod touches;
 mod verify;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -65,6 +66,7 @@ pub use quota::Unusual;
 pub(crate) use receipts::read_receipt;
 pub use resume::Resumed;
 use segments::entry_key;
+use touches::Touches;
 pub use verify::Report;
 
 /// Who this device is.
@@ -561,16 +563,16 @@ impl Journal {
             .collect();
         self.dirty.insert(log);
         let mut keys = Vec::with_capacity(records.len());
+        let mut touches = Touches::default();
         for ((seq, (kind, record)), part) in (first..).zip(records).zip(parts) {
             let key = entry_key(log_key, seq)?;
             keys.push(key);
             if let Some(payload) = part {
                 insert_part(connection, key, &payload)?;
             }
-            if touches_record(kind, &record) {
-                touch(connection, key, &record, &log, &space)?;
-            }
+            touches.note(kind, &record, &log, key);
         }
+        touches.write(connection, &space)?;
         for entry in &indexed {
             self.index_entry(connection, &space, log_key, entry)?;
         }
@@ -999,53 +1001,6 @@ fn insert_part(connection: &Connection, key: i64, payload: &[u8]) -> Result<()> 
         connection.prepare_cached("INSERT INTO parts (entry, payload) VALUES (?1, ?2)")?;
     statement.execute(params![key, payload])?;
     Ok(())
-}
-
-/// Whether an entry is one of a record's. A request names its record inside: it is an entry of the space
-/// `hub`, and a row for it there would be a record that nobody wrote.
-fn touches_record(kind: EntryKind, record: &RecordId) -> bool {
-    *record != RecordId::NONE && kind != EntryKind::Request
-}
-
-/// Notes that an entry belongs to a record, whose row is made if there is none, and gives the
-/// record's number in this store. Noting it twice changes nothing.
-fn touch(
-    connection: &Connection,
-    key: i64,
-    record: &RecordId,
-    log: &LogId,
-    space: &SpaceId,
-) -> Result<i64> {
-    let (_, seq) = segments::split_key(key);
-    let id = row_of(connection, record, space, record.is_founded_at(log, seq))?;
-    let mut statement = connection
-        .prepare_cached("INSERT OR IGNORE INTO touches (entry, record) VALUES (?1, ?2)")?;
-    if statement.execute(params![key, id])? == 0 {
-        connection
-            .prepare_cached("UPDATE records SET version = version - 1 WHERE id = ?1")?
-            .execute([id])?;
-    }
-    Ok(id)
-}
-
-/// The number in this store of a record that an entry of a space speaks of. Its row is made if there is none, and its
-/// version moves. `founded` says that the entry stands where the record was founded.
-fn row_of(
-    connection: &Connection,
-    record: &RecordId,
-    space: &SpaceId,
-    founded: bool,
-) -> Result<i64> {
-    // Whoever named the id before its founder came may stand in another space.
-    let mut statement = connection.prepare_cached(
-        "INSERT INTO records (record, space, founded, version) VALUES (?1, ?2, ?3, 1)
-         ON CONFLICT (record) DO UPDATE SET version = version + 1,
-             space = CASE WHEN ?3 THEN excluded.space ELSE space END,
-             founded = max(founded, ?3)
-         RETURNING id",
-    )?;
-    let row = params![record.0, space.0, founded];
-    Ok(statement.query_row(row, |row| row.get(0))?)
 }
 
 fn mark_stale(connection: &Connection, log: i64, range: &Range<u64>) -> Result<()> {

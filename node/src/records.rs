@@ -543,6 +543,13 @@ impl Gathered {
         self.device_of(&first).map(|carried| carried.key)
     }
 
+    /// Has Automerge merge what is shown of it, which is then what the content is read from. Says whether it could: where not,
+    /// this software has a defect.
+    #[must_use]
+    pub fn merged(&self) -> bool {
+        self.written().document.merge()
+    }
+
     /// What is shown of it: of a record of which nothing counts, what was written of it all the same.
     #[must_use]
     pub fn content(&self, authority: &Authority) -> Content {

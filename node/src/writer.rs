@@ -855,7 +855,12 @@ mod tests {
         let (sender, order) = std::sync::mpsc::channel();
         let queue = |thread: &WriterThread, name: &'static str| {
             let sender = sender.clone();
-            thread.write(|_, _| Ok(()), move |_| drop(sender.send(name)));
+            thread.write(
+                |_, _| Ok(()),
+                move |_| {
+                    let _told = sender.send(name);
+                },
+            );
         };
         let behind = thread.behind();
         for _ in 0..1_000 {

@@ -21,13 +21,16 @@
 //!   blend of two sentences, and a document costs a third.
 //! - An event is written once, whole, by one change, under a key that begins with its writer's actor.
 //! - Foreign bytes come in through [`GuardedChange`] only. Reading is total.
+//! - Automerge is the judge of what stands where two people wrote one key without knowing of each other, and it writes every
+//!   edit. What nobody disputes is read from the operations that the gate has decoded; what both would show is the same.
 //! - No clock, no randomness: time stamps are 0, and actors are given by the caller.
 //!
 //! Calls into Automerge that foreign content can bring to panic run under `catch_unwind`; the
 //! process's panic hook still sees such a panic.
 //!
 //! Rejected: keeping documents between saves. One costs 20 to 32 KB, and building it anew some ten
-//! microseconds per change.
+//! microseconds per change. To let Automerge read every record: nine of ten are one person's saves in a row, and it took six
+//! times as long to show them.
 
 mod columns;
 mod gate;
@@ -39,6 +42,7 @@ mod view;
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::OnceLock;
 
 use automerge::transaction::{CommitOptions, Transactable};
 use automerge::{
@@ -53,7 +57,7 @@ pub use guard::{
     MAX_KEY_BYTES, MAX_OPS, digest_of_change,
 };
 pub use view::{Candidate, EventView, Field, FieldChange, HistoryEntry, View, retold};
-use view::{Settled, settled};
+use view::{Settled, is_disputed, settled};
 
 /// Digest of a change: Automerge's SHA-256 change hash.
 pub type ChangeHash = [u8; 32];
@@ -175,7 +179,7 @@ pub struct Built {
     pub document: Document,
     /// What became of each change, in the order in which they were given.
     pub fates: Vec<Fate>,
-    /// Automerge refused changes that the gate had let in: a defect of this software. They are treated as waiting, with
+    /// Automerge, asked to merge them, refused changes that the gate had let in: a defect of this software. They are treated as waiting, with
     /// all that builds on them, so that a mended version shows them.
     pub defect: bool,
 }
@@ -189,7 +193,8 @@ pub fn decide(mut offered: Vec<Offered>) -> Vec<Fate> {
 /// One record's document.
 #[derive(Clone, Debug)]
 pub struct Document {
-    automerge: Automerge,
+    /// Automerge's own, of all that counts, once something has needed it.
+    automerge: OnceLock<Automerge>,
     graph: Graph,
 }
 
@@ -203,14 +208,18 @@ impl Document {
     /// A document without changes, ready for a record's first [`edit`](Self::edit).
     #[must_use]
     pub fn new() -> Self {
+        Self::of(Graph::default())
+    }
+
+    const fn of(graph: Graph) -> Self {
         Self {
-            automerge: blank(),
-            graph: Graph::default(),
+            automerge: OnceLock::new(),
+            graph,
         }
     }
 
-    /// Builds the document of one record from its changes in any order: what counts is decided by the gate, and that is
-    /// what Automerge merges.
+    /// Builds the document of one record from its changes in any order: what counts is decided by the gate, and Automerge
+    /// merges what is disputed.
     #[must_use]
     pub fn build(mut offered: Vec<Offered>) -> Built {
         let hashes: Vec<Option<ChangeHash>> = offered
@@ -218,10 +227,8 @@ impl Document {
             .map(|it| it.change.as_ref().ok().map(GuardedChange::hash))
             .collect();
         let (graph, mut fates) = gate::decide(&mut offered);
-        let all = graph.nodes.iter();
-        let all = all.filter_map(|node| node.change.change.clone());
-        if let Some(automerge) = applied(all) {
-            let document = Self { automerge, graph };
+        let document = Self::of(graph);
+        if !is_disputed(&document.graph) || document.merge() {
             let defect = false;
             return Built {
                 document,
@@ -229,7 +236,7 @@ impl Document {
                 defect,
             };
         }
-        let document = Self::without_defects(graph);
+        let document = Self::without_defects(document.graph);
         for (fate, hash) in fates.iter_mut().zip(hashes) {
             let kept = hash.is_some_and(|hash| document.graph.has(&hash));
             if *fate == Fate::Counts && !kept {
@@ -251,17 +258,33 @@ impl Document {
         let mut document = Self::new();
         let mut taken: Vec<Change> = Vec::new();
         for node in graph.nodes {
-            let Some(next) = node.change.change.clone() else {
+            let Some(next) = node.change.decoded() else {
                 continue;
             };
             let tried = applied(taken.iter().cloned().chain([next.clone()]));
             let Some(automerge) = tried else { continue };
             if document.graph.extend(node.change).is_ok() {
-                document.automerge = automerge;
+                document.automerge = OnceLock::from(automerge);
                 taken.push(next);
             }
         }
         document
+    }
+
+    /// Has Automerge merge all that counts, if nothing has needed that before. From then on it is what [`view`](Self::view)
+    /// reads. Says whether it could: where not, this software has a defect.
+    pub fn merge(&self) -> bool {
+        self.automerge().is_some()
+    }
+
+    fn automerge(&self) -> Option<&Automerge> {
+        if self.automerge.get().is_none() {
+            let nodes = self.graph.nodes.iter();
+            let changes: Option<Vec<Change>> = nodes.map(|node| node.change.decoded()).collect();
+            let made = applied(changes?.into_iter())?;
+            return Some(self.automerge.get_or_init(|| made));
+        }
+        self.automerge.get()
     }
 
     /// Whether an edit under this actor can count: all that its log wrote here does, and there is room for a save of
@@ -304,25 +327,12 @@ impl Document {
             return Err(EditError::TooLarge { bytes: least });
         }
         check_keys(edit)?;
-        // A commit cannot be taken back, and a panic may leave any state behind: work on a copy.
-        let outcome = catch_unwind(AssertUnwindSafe(|| {
-            let known = self.graph.events_of(actor);
-            let crowded = self.graph.crowded(actor);
-            let is_crowded = crowded.is_some();
-            let mut copy = match crowded {
-                None => self.automerge.clone(),
-                // On as many as one change can name; what else there is stands beside it.
-                Some(changes) => applied(changes.into_iter())
-                    .ok_or_else(|| EditError::Failed("a part of the record".to_owned()))?,
-            };
-            copy.set_actor(actor.as_slice().into());
-            let raw = write(&mut copy, actor, known, edit)?;
-            if is_crowded {
-                copy = self.automerge.clone();
-                copy.apply_changes([raw.clone()])?;
-            }
-            Ok((copy, raw))
-        }));
+        if !self.merge() {
+            return Err(EditError::Failed("the changes before it".to_owned()));
+        }
+        // A commit cannot be taken back, and a panic may leave any state behind: what is left of it then is made anew.
+        let taken = self.automerge.take().unwrap_or_else(blank);
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.written(taken, actor, edit)));
         let (automerge, change) =
             outcome.unwrap_or_else(|_| Err(EditError::Failed("unexpectedly".to_owned())))?;
         let bytes = change.raw_bytes().to_vec();
@@ -337,8 +347,30 @@ impl Document {
             Err(Refusal::Full) => return Err(EditError::LogClosed),
             Err(refusal) => return Err(EditError::Failed(refusal.to_string())),
         }
-        self.automerge = automerge;
+        self.automerge = OnceLock::from(automerge);
         Ok(RawChange { bytes, hash })
+    }
+
+    /// Automerge's document with an edit upon all that it holds, and the change that this makes.
+    fn written(
+        &self,
+        mut whole: Automerge,
+        actor: &ActorId,
+        edit: &Edit,
+    ) -> Result<(Automerge, Change), EditError> {
+        let known = self.graph.events_of(actor);
+        let Some(changes) = self.graph.crowded(actor) else {
+            whole.set_actor(actor.as_slice().into());
+            let change = write(&mut whole, actor, known, edit)?;
+            return Ok((whole, change));
+        };
+        // On as many as one change can name; what else there is stands beside it.
+        let part = applied(changes.into_iter());
+        let mut part = part.ok_or_else(|| EditError::Failed("a part of the record".to_owned()))?;
+        part.set_actor(actor.as_slice().into());
+        let change = write(&mut part, actor, known, edit)?;
+        whole.apply_changes([change.clone()])?;
+        Ok((whole, change))
     }
 
     /// Hashes of the changes that no other change depends on, sorted.
@@ -358,7 +390,7 @@ impl Document {
     /// [`SaveError::NotReproducible`] if what was written does not read back as the same changes.
     pub fn save(&self) -> Result<Vec<u8>, SaveError> {
         let saved = catch_unwind(AssertUnwindSafe(|| {
-            let bytes = self.automerge.save();
+            let bytes = self.automerge()?.save();
             let mut read_back: Vec<ChangeHash> = Automerge::load(&bytes)
                 .ok()?
                 .get_heads()

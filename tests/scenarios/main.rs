@@ -15,6 +15,7 @@ mod kinds;
 mod letters;
 mod limits;
 mod lines;
+mod merged;
 mod model;
 mod newer;
 mod pages;

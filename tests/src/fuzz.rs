@@ -9,7 +9,7 @@
 //! Rejected: bytes as they come for everything. A checksum, a signature and a zstd frame would stop the
 //! fuzzer at the door; here they are made true around what it invents, and raw bytes are one mode of several.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lianxin_protocol::authority::{
     Authority, Certificate, Cut, Grant, Invite, Order, Reason, Role, Rotation, SiteInfo, SiteKind,
@@ -41,10 +41,11 @@ use lianxin_protocol::verdict::{self, LogFacts};
 pub type Target = (&'static str, fn(&[u8]), fn() -> Vec<Vec<u8>>);
 
 /// All targets.
-pub const TARGETS: [Target; 3] = [
+pub const TARGETS: [Target; 4] = [
     ("frame", frame, frame_seeds),
     ("entry", entry, entry_seeds),
     ("change", change, change_seeds),
+    ("record", record, record_seeds),
 ];
 
 // ---- frame ----
@@ -634,6 +635,12 @@ fn built(opened: Vec<GuardedChange>) {
     let view = one.document.view();
     assert_eq!(view, other.document.view());
     assert!(view.unreadable.is_empty(), "shown otherwise than decided");
+    // The operations alone say what Automerge does.
+    assert!(
+        one.document.merge(),
+        "Automerge refuses what the gate let in"
+    );
+    assert_eq!(view, one.document.view());
     let history = one.document.history();
     let counted = one.fates.iter().filter(|fate| **fate == Fate::Counts);
     assert_eq!(history.len(), counted.count());
@@ -818,6 +825,95 @@ fn change_seeds() -> Vec<Vec<u8>> {
         seeds.push([&[0], pieces.as_slice()].concat());
     }
     seeds
+}
+
+// ---- record ----
+
+/// Saves of one record by four devices, each upon what it knows of the others': what the operations say of all of them is
+/// what Automerge makes of them, after each save and at every device. Of a save three bytes: the device (2 bits), from
+/// which others it has heard (4 bits) and whether it adds an event (2 bits say yes); which fields it writes (4 bits)
+/// and which of them it clears (4 bits); and the values.
+pub fn record(data: &[u8]) {
+    const SAVES: usize = 24;
+    let mut written: Vec<([u8; 16], Vec<u8>)> = Vec::new();
+    let mut known: [BTreeSet<usize>; 4] = Default::default();
+    for save in data.chunks_exact(3).take(SAVES) {
+        let [who, fields, values] = save.try_into().unwrap_or_default();
+        let (device, actor) = (usize::from(who & 3), one_of_four(who));
+        let heard = known.iter().enumerate();
+        let heard = heard.filter(|(other, _)| *other == device || who >> (2 + other) & 1 == 1);
+        let mut here: BTreeSet<usize> = heard.flat_map(|(_, it)| it).copied().collect();
+        if !written.is_empty() {
+            here.insert(0);
+        }
+        let mut document = judged_alike(&written, &here);
+        let edit = Edit {
+            kind: here.is_empty().then(|| "opinion".to_owned()),
+            by: format!("w{}", values & 1),
+            fields: (0..4)
+                .filter(|field| fields >> field & 1 == 1)
+                .map(|field| {
+                    let value = Scalar::Int(i64::from(values >> field & 3));
+                    let cleared = fields >> (4 + field) & 1 == 1;
+                    (format!("f{field}"), (!cleared).then_some(value))
+                })
+                .collect(),
+            events: (0..usize::from(who >> 6 == 3))
+                .map(|_| NewEvent {
+                    event: "opinion.deliver".to_owned(),
+                    at_ms: i64::from(values),
+                    data: BTreeMap::from([("f0".to_owned(), Scalar::Bool(true))]),
+                })
+                .collect(),
+        };
+        if let Ok(raw) = document.edit(&actor, &edit) {
+            here.insert(written.len());
+            written.push((actor, raw.bytes));
+            judged_alike(&written, &here);
+        }
+        if let Some(known) = known.get_mut(device) {
+            *known = here;
+        }
+    }
+    judged_alike(&written, &(0..written.len()).collect());
+}
+
+/// The document of some changes, of which all count, and both ways of reading it agree.
+fn judged_alike(written: &[([u8; 16], Vec<u8>)], here: &BTreeSet<usize>) -> Document {
+    let offered = here.iter().filter_map(|at| {
+        let (actor, raw) = written.get(*at)?;
+        Some(Offered {
+            actor: *actor,
+            place: *at as u64,
+            founds: *at == 0,
+            permitted: true,
+            change: GuardedChange::open(
+                raw,
+                &digest_of_change(raw).ok()?,
+                actor,
+                &Limits::default(),
+            ),
+        })
+    });
+    let built = Document::build(offered.collect());
+    assert!(built.fates.iter().all(|fate| *fate == Fate::Counts));
+    let view = built.document.view();
+    assert!(built.document.merge(), "Automerge refuses an own change");
+    assert_eq!(view, built.document.view());
+    built.document
+}
+
+fn record_seeds() -> Vec<Vec<u8>> {
+    // One alone, two in turn, two at once, one who settles it, and events on both sides.
+    vec![
+        vec![0, 0x0f, 1, 0, 0x03, 2, 0, 0x11, 0],
+        vec![0, 0x0f, 1, 5, 0x03, 2, 8, 0x01, 3],
+        vec![0, 0x0f, 1, 1, 0x03, 2, 2, 0x33, 3],
+        vec![0, 0x0f, 1, 1, 0x03, 2, 2, 0x03, 3, 0x1c, 0x03, 3],
+        vec![
+            0xc0, 0x0f, 1, 0xc1, 1, 2, 0xc2, 1, 3, 0x1c, 0x0f, 2, 0x3d, 1, 0,
+        ],
+    ]
 }
 
 // ---- what all share: one network, fictional ----

@@ -19,6 +19,7 @@ use lianxin_node::clock::{Played, Wall};
 use lianxin_node::command::{Command, Query, Write};
 use lianxin_node::error::{Code, Error};
 use lianxin_node::journal::{Journal, Moved};
+use lianxin_node::records::gather;
 use lianxin_node::reply::Reply;
 use lianxin_node::setup::{self, Card, HubInit, Member};
 use lianxin_node::store::Store;
@@ -1455,6 +1456,34 @@ impl World {
         ensure!(
             before == after,
             "{name}: derived again, rows differ\n{before:#?}\n{after:#?}"
+        );
+        self.judged_alike(node)
+    }
+
+    /// What a node shows of its records, read from their operations where nothing is disputed, is what Automerge makes of
+    /// every one of them.
+    ///
+    /// # Errors
+    /// It is not.
+    pub fn judged_alike(&mut self, node: usize) -> Result<()> {
+        let name = self.node(node)?.name.clone();
+        let shown = self.writer(node)?.read(|journal, connection| {
+            let mut statement =
+                connection.prepare("SELECT id, state FROM records WHERE state IS NOT NULL")?;
+            let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            let rows = rows.collect::<std::result::Result<Vec<(i64, [u8; 32])>, _>>()?;
+            let judged = rows.into_iter().map(|(key, state)| {
+                let gathered = gather(connection, journal, key)?;
+                let merged = gathered.merged();
+                let judged = gathered.content(journal.authority()).state_digest();
+                Ok((gathered.id, merged && judged == state))
+            });
+            judged.collect::<lianxin_node::error::Result<Vec<_>>>()
+        })?;
+        let differs = shown.iter().find(|(_, alike)| !alike);
+        ensure!(
+            differs.is_none(),
+            "{name}: Automerge shows {differs:?} otherwise"
         );
         Ok(())
     }

@@ -31,7 +31,8 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::ingest::{Ingested, run_from};
 use super::segments::entry_key;
-use super::{Books, Journal, Overview, insert_part, insert_run, read_receipt, row_of, take_out};
+use super::touches::row_of;
+use super::{Books, Journal, Overview, insert_part, insert_run, read_receipt, take_out};
 use crate::error::{Code, Error, Result};
 
 /// A log that is known to have forked.
@@ -555,7 +556,7 @@ impl Journal {
                 let founded = founded.contains(record);
                 keys.insert(
                     *record,
-                    row_of(connection, record, &log.author.space, founded)?,
+                    row_of(connection, record, &log.author.space, founded, 1)?,
                 );
             }
         }

@@ -16,10 +16,8 @@ use rusqlite::{Connection, params};
 
 use super::payloads::{lacks_more_than_parts, note_missing};
 use super::segments::{Segment, entry_key, part, split_key};
-use super::{
-    Books, Journal, insert_part, insert_run, insert_segment, note_returned, quota, touch,
-    touches_record,
-};
+use super::touches::Touches;
+use super::{Books, Journal, insert_part, insert_run, insert_segment, note_returned, quota};
 use crate::error::{Code, Error, Result};
 
 /// What became of a run.
@@ -269,21 +267,21 @@ impl Journal {
                 continue;
             };
             let mut seq = log.indexed_len;
+            let mut touches = Touches::default();
             while seq < log.end.len && left > 0 {
                 let segment = self.segments.containing(connection, log.place(&id), seq)?;
                 while let Some(entry) = segment.get(seq).filter(|_| left > 0) {
                     self.index_entry(connection, &log.author.space, log.key, entry)?;
-                    if touches_record(entry.header.kind, &entry.header.record) {
-                        let key = entry_key(log.key, seq)?;
-                        let of = (&entry.header.record, &id, &log.author.space);
-                        let record = touch(connection, key, of.0, of.1, of.2)?;
-                        let mut statement = connection
-                            .prepare_cached("INSERT OR IGNORE INTO stale (record) VALUES (?1)")?;
-                        statement.execute([record])?;
-                    }
+                    let key = entry_key(log.key, seq)?;
+                    touches.note(entry.header.kind, &entry.header.record, &id, key);
                     seq += 1;
                     left -= 1;
                 }
+            }
+            let mut stale =
+                connection.prepare_cached("INSERT OR IGNORE INTO stale (record) VALUES (?1)")?;
+            for record in touches.write(connection, &log.author.space)? {
+                stale.execute([record])?;
             }
             if let Some(log) = self.logs.get_mut(&id) {
                 log.indexed_len = seq;

@@ -68,6 +68,10 @@ impl<'a> Columns<'a> {
         for _ in 0..column_count {
             let spec = reader.unsigned()?;
             let len = reader.count()?;
+            // Nobody writes one, and Automerge reads some of them as no change at all.
+            if len == 0 {
+                return Err(GuardError::Malformed("empty column"));
+            }
             if spec & column::DEFLATED != 0 {
                 return Err(GuardError::Malformed("deflated column"));
             }

@@ -275,11 +275,7 @@ impl Graph {
             }
         }
         let nodes = under.into_iter().filter_map(|at| self.nodes.get(at));
-        Some(
-            nodes
-                .filter_map(|node| node.change.change.clone())
-                .collect(),
-        )
+        Some(nodes.filter_map(|node| node.change.decoded()).collect())
     }
 
     /// Whether a change counts.
@@ -428,7 +424,7 @@ impl Graph {
         let share = share.unwrap_or(&empty);
         share.nodes.len() >= limits::RECORD_CHANGES_MAX
             || share.ops + change.cost() > limits::RECORD_OPS_MAX
-            || share.bytes + change.bytes > limits::RECORD_BYTES_MAX
+            || share.bytes + change.bytes() > limits::RECORD_BYTES_MAX
             || share.events.len() + events > limits::RECORD_EVENTS_MAX
     }
 
@@ -449,7 +445,7 @@ impl Graph {
         });
         share.nodes.push(at);
         share.ops += change.cost();
-        share.bytes += change.bytes;
+        share.bytes += change.bytes();
         share.events.extend(events);
         let actor = change.actor();
         for (counter, op) in (change.start_op..).zip(change.ops.iter().flatten()) {

@@ -18,10 +18,12 @@
 //!   this version does not know are refused. Automerge drops unknown columns when it writes a
 //!   change again, and the digest would then differ.
 //!
-//! Rejected: to let Automerge decode and count afterwards. It would have allocated by then.
+//! Rejected: to let Automerge decode and count afterwards. It would have allocated by then. To let it decode here what has
+//! been read already: it took most of the time in which a record is made, and most records never need it.
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use automerge::Change;
 use sha2::{Digest, Sha256};
@@ -109,9 +111,6 @@ pub enum GuardError {
     /// where.
     #[error("the change is malformed: {0}")]
     Malformed(&'static str),
-    /// Automerge panicked while decoding. Worth a report upstream.
-    #[error("decoding the change failed unexpectedly")]
-    Panicked,
 }
 
 /// Checks that `raw` is exactly one uncompressed change with a true checksum, and returns its
@@ -162,15 +161,12 @@ fn content_of_chunk(hashed: &[u8]) -> Option<&[u8]> {
 /// The only way to make one is [`GuardedChange::open`], so unchecked bytes cannot reach Automerge.
 #[derive(Clone, Debug)]
 pub struct GuardedChange {
-    /// As Automerge has it; none where `ops` is not of the closed shape, for the gate refuses that unseen.
-    pub(super) change: Option<Change>,
+    raw: Arc<[u8]>,
     pub(super) other_actors: Vec<ActorId>,
     pub(super) start_op: u64,
     pub(super) op_count: u64,
     /// What it does, or why that is not of the closed shape.
     pub(super) ops: Result<Vec<Op>, Misshapen>,
-    /// Its length.
-    pub(super) bytes: usize,
     hash: ChangeHash,
     actor: ActorId,
     seq: u64,
@@ -199,14 +195,8 @@ impl GuardedChange {
             return Err(GuardError::WrongHash);
         }
         let header = Header::read(raw, actor, limits)?;
-        // Whether these bytes are a change must not depend on what Automerge makes of operations that no record has.
-        let change = match &header.ops {
-            Ok(_) => Some(header.decoded(raw, &hash, actor)?),
-            Err(_) => None,
-        };
         Ok(Self {
-            change,
-            bytes: raw.len(),
+            raw: raw.into(),
             other_actors: header.other_actors,
             start_op: header.start_op,
             op_count: header.op_count,
@@ -243,6 +233,26 @@ impl GuardedChange {
         &self.deps
     }
 
+    /// Its length.
+    pub(super) fn bytes(&self) -> usize {
+        self.raw.len()
+    }
+
+    /// The change as Automerge decodes it, if that is what was read here. Only of what the gate let in: of operations that
+    /// no record has Automerge may make what it likes.
+    pub(super) fn decoded(&self) -> Option<Change> {
+        // A panic unwinds through nothing but the decoder's own values.
+        let change = catch_unwind(AssertUnwindSafe(|| Change::try_from(&*self.raw)));
+        let change = change.ok()?.ok()?;
+        let agrees = change.hash().0 == self.hash
+            && change.actor_id().to_bytes() == self.actor
+            && change.seq() == self.seq
+            && change.start_op().get() == self.start_op
+            && change.deps().len() == self.deps.len()
+            && u64::try_from(change.len()) == Ok(self.op_count);
+        agrees.then_some(change)
+    }
+
     /// What it costs when the record is built: its operations, and the values that they take the place of.
     pub(super) fn cost(&self) -> u64 {
         let ops = self.ops.as_deref().unwrap_or_default();
@@ -268,30 +278,6 @@ struct Header {
 }
 
 impl Header {
-    /// The change as Automerge decodes it, which must be what was read here.
-    fn decoded(
-        &self,
-        raw: &[u8],
-        hash: &ChangeHash,
-        actor: &ActorId,
-    ) -> Result<Change, GuardError> {
-        // A panic unwinds through nothing but the decoder's own values.
-        let change = catch_unwind(AssertUnwindSafe(|| Change::try_from(raw)))
-            .map_err(|_| GuardError::Panicked)?
-            .map_err(|_| GuardError::Malformed("operations"))?;
-        let agrees = change.hash().0 == *hash
-            && change.actor_id().to_bytes() == actor
-            && change.seq() == self.seq
-            && change.start_op().get() == self.start_op
-            && change.deps().len() == self.deps.len()
-            && u64::try_from(change.len()) == Ok(self.op_count);
-        if agrees {
-            Ok(change)
-        } else {
-            Err(GuardError::Malformed("decoded otherwise than read"))
-        }
-    }
-
     fn read(raw: &[u8], actor: &ActorId, limits: &Limits) -> Result<Self, GuardError> {
         let content = raw.get(HASHED_FROM..).and_then(content_of_chunk);
         let mut reader = Reader(content.ok_or(GuardError::NotAChange)?);

@@ -71,6 +71,34 @@ fn what_is_written_is_read_back_from_the_bytes() -> TestResult {
 }
 
 #[test]
+fn what_nobody_disputes_is_read_without_automerge_and_alike() -> TestResult {
+    let mut anna = Document::new();
+    let mut first = start("opinion");
+    first.events.push(event("e1", "received", 1));
+    let one = anna.edit(&ANNA, &first)?;
+    let mut ben = build(&[(&one, ANNA)])?.document;
+    let two = anna.edit(&ANNA, &set("title", "a"))?;
+    let mut clear = set("urgency", "b");
+    clear.fields.insert("title".into(), None);
+    let three = anna.edit(&ANNA, &clear)?;
+    let plain = build(&[(&one, ANNA), (&two, ANNA), (&three, ANNA)])?.document;
+    let apart = ben.edit(&BEN, &set("place", "c"))?;
+    let against = ben.edit(&BEN, &set("title", "d"))?;
+    let beside = build(&[(&one, ANNA), (&two, ANNA), (&apart, BEN)])?.document;
+    let disputed = build(&[(&one, ANNA), (&two, ANNA), (&apart, BEN), (&against, BEN)])?.document;
+
+    assert!(plain.automerge.get().is_none());
+    assert!(beside.automerge.get().is_none());
+    assert!(disputed.automerge.get().is_some());
+    for document in [plain, beside] {
+        let view = document.view();
+        assert!(document.merge());
+        assert_eq!(view, document.view());
+    }
+    Ok(())
+}
+
+#[test]
 fn an_edit_that_changes_nothing_writes_nothing() -> TestResult {
     let mut document = Document::new();
     document.edit(&ANNA, &start("opinion"))?;

@@ -1,7 +1,7 @@
 //! Reading a document: its present state as a [`View`], its past as a list of [`HistoryEntry`].
 //!
-//! Owns the interpretation of Automerge values as fields and events, and the causal order of
-//! events. Must not judge whether a field or an event makes sense for the kind of record; that is
+//! Owns what both ways of reading have in common, `plain` from the gate's operations and `merged` from Automerge: the types,
+//! and the causal order of events. Must not judge whether a field or an event makes sense for the kind of record; that is
 //! the catalogue's.
 //!
 //! Invariants:
@@ -13,19 +13,20 @@
 //! Rejected: to hydrate the document into nested values and read those. It allocates every value
 //! twice and loses both conflicts and authorship.
 
+mod merged;
+mod plain;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use automerge::{
-    AutomergeError, ObjId, ObjType, ROOT, ReadDoc, ScalarValue, ScalarValueRef, Value, ValueRef,
-};
-
-use super::gate::Node;
+use super::gate::{Graph, Node};
 use super::ops::{Object, OpId};
 use super::{
     AT, ActorId, BY, ChangeHash, Document, EVENT, EVENTS, Edit, FIELDS, GuardedChange, KIND,
     NewEvent, Scalar,
 };
+pub(super) use merged::{Settled, settled};
+pub(super) use plain::is_disputed;
 
 /// The present state of a record.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -127,10 +128,17 @@ impl Document {
     /// The present state. Never fails: what cannot be read is listed in [`View::unreadable`].
     #[must_use]
     pub fn view(&self) -> View {
-        catch_unwind(AssertUnwindSafe(|| read(self))).unwrap_or_else(|_| View {
+        let plain = || plain::read(&self.graph);
+        let read = self.automerge.get().map_or_else(plain, |_| None);
+        let read = read.or_else(|| {
+            let automerge = self.automerge()?;
+            catch_unwind(AssertUnwindSafe(|| merged::read(automerge, &self.graph))).ok()
+        });
+        let unread = || View {
             unreadable: vec!["/".to_owned()],
             ..View::default()
-        })
+        };
+        read.map_or_else(unread, |read| complete(&self.graph, read))
     }
 
     /// The changes in causal order; where that leaves a choice, by hash.
@@ -271,124 +279,15 @@ pub fn retold(change: &GuardedChange, founding: &GuardedChange) -> Option<Edit> 
     Some(edit)
 }
 
-/// What is at one key, regardless of who wrote it.
-#[derive(PartialEq, Eq)]
-pub(super) enum Settled {
-    /// Nothing.
-    Absent,
-    /// One value, written once or several times alike.
-    One(Scalar),
-    /// Several values, or something that is no value of the model.
-    Open,
-}
-
-/// Whether a key has a value that nobody disputes.
-pub(super) fn settled(
-    doc: &impl ReadDoc,
-    map: &ObjId,
-    key: &str,
-) -> Result<Settled, AutomergeError> {
-    let mut found = Settled::Absent;
-    for (value, _) in doc.get_all(map, key)? {
-        found = match (found, scalar_of(&value)) {
-            (Settled::Absent, Some(value)) => Settled::One(value),
-            (Settled::One(known), Some(value)) if known == value => Settled::One(known),
-            _ => return Ok(Settled::Open),
-        };
-    }
-    Ok(found)
-}
-
-fn read(document: &Document) -> View {
-    let doc = &document.automerge;
-    let mut view = View::default();
-    let (mut events, mut written) = (Vec::new(), BTreeMap::new());
-    for item in doc.map_range(ROOT, ..) {
-        match (item.key.as_ref(), &item.value) {
-            (KIND, ValueRef::Scalar(ScalarValueRef::Str(kind))) => {
-                view.kind = Some(kind.to_string());
-            }
-            (BY, ValueRef::Scalar(ScalarValueRef::Str(by))) => view.by = Some(by.to_string()),
-            (FIELDS, ValueRef::Object(ObjType::Map)) => {
-                written = read_fields(document, &item.id(), &mut view);
-            }
-            (EVENTS, ValueRef::Object(ObjType::Map)) => {
-                read_events(document, &item.id(), &mut events, &mut view.unreadable);
-            }
-            _ => view.unreadable.push(format!("/{}", item.key)),
-        }
-    }
-    events.sort_unstable_by_key(|found: &FoundEvent| (found.node, found.counter));
-    if let Some(first) = document.graph.nodes.first() {
-        let ops = first.change.ops.as_deref().unwrap_or_default();
-        let put = ops
-            .iter()
-            .filter_map(|op| Some((document.graph.field_of(op)?, op.value()?)));
-        view.founding = put
-            .map(|(key, value)| (key.to_owned(), value.clone()))
-            .collect();
-    }
-    let knowing = link(&document.graph.nodes, &mut events, &written);
-    for (key, field) in &mut view.fields {
-        let knows = written.get(key).and_then(|node| knowing.get(node));
-        field.knows = knows.cloned().unwrap_or_default();
-    }
-    view.events = events.into_iter().map(|found| found.view).collect();
-    view.unreadable.sort_unstable();
-    view.unreadable.dedup();
-    view
-}
-
-/// Reads the fields, and gives the places of the changes that wrote their values.
-fn read_fields(document: &Document, map: &ObjId, view: &mut View) -> BTreeMap<String, usize> {
-    let mut written = BTreeMap::new();
-    for item in document.automerge.map_range(map, ..) {
-        let mut candidates = Vec::new();
-        let mut readable = true;
-        let mut last = None;
-        let mut add = |value: Option<Scalar>, id: &ObjId| match value.zip(document.author(id)) {
-            Some((value, (place, node))) => {
-                last = Some(place);
-                candidates.push(Candidate {
-                    value,
-                    change: node.change.hash(),
-                });
-            }
-            None => readable = false,
-        };
-        if item.conflict {
-            let all = document
-                .automerge
-                .get_all(map, item.key.as_ref())
-                .unwrap_or_default();
-            for (value, id) in all {
-                add(scalar_of(&value), &id);
-            }
-        } else {
-            add(scalar_of_ref(&item.value), &item.id());
-        }
-        let key = item.key.into_owned();
-        if !readable {
-            view.unreadable.push(key.clone());
-        }
-        // Automerge lists the winner last.
-        if let Some(Candidate { value, change }) = candidates.pop() {
-            candidates.retain(|candidate| candidate.value != value);
-            candidates.sort_unstable();
-            candidates.dedup_by(|later, first| later.value == first.value);
-            written.extend(last.map(|place| (key.clone(), place)));
-            view.fields.insert(
-                key,
-                Field {
-                    value,
-                    others: candidates,
-                    change,
-                    knows: Vec::new(),
-                },
-            );
-        }
-    }
-    written
+/// What was found in a document, whichever way it was read.
+#[derive(Default)]
+struct Read {
+    /// Without founding values, and without what precedes what.
+    view: View,
+    /// In any order.
+    events: Vec<FoundEvent>,
+    /// The places of the changes that wrote the values of the fields.
+    written: BTreeMap<String, usize>,
 }
 
 /// An event and where it stands in the graph.
@@ -398,73 +297,32 @@ struct FoundEvent {
     view: EventView,
 }
 
-fn read_events(
-    document: &Document,
-    map: &ObjId,
-    events: &mut Vec<FoundEvent>,
-    unreadable: &mut Vec<String>,
-) {
-    for item in document.automerge.map_range(map, ..) {
-        let key = item.key.as_ref();
-        let is_map = item.value == ValueRef::Object(ObjType::Map) && !item.conflict;
-        let found = is_map
-            .then(|| read_event(document, key, &item.id()))
-            .flatten();
-        match found {
-            Some(event) => events.push(event),
-            None => unreadable.push(format!("/{EVENTS}/{key}")),
-        }
+/// Adds what the changes themselves say to what was found.
+fn complete(graph: &Graph, found: Read) -> View {
+    let Read {
+        mut view,
+        mut events,
+        written,
+    } = found;
+    events.sort_unstable_by_key(|found| (found.node, found.counter));
+    if let Some(first) = graph.nodes.first() {
+        let ops = first.change.ops.as_deref().unwrap_or_default();
+        let put = ops
+            .iter()
+            .filter_map(|op| Some((graph.field_of(op)?, op.value()?)));
+        view.founding = put
+            .map(|(key, value)| (key.to_owned(), value.clone()))
+            .collect();
     }
-}
-
-/// The event in the map `id`, or nothing if it is not whole.
-fn read_event(document: &Document, key: &str, id: &ObjId) -> Option<FoundEvent> {
-    let (index, node) = document.author(id)?;
-    let ObjId::Id(counter, ..) = id else {
-        return None;
-    };
-    let (mut event, mut at_ms, mut by) = (None, None, None);
-    let mut data = BTreeMap::new();
-    for item in document.automerge.map_range(id, ..) {
-        match (item.key.as_ref(), scalar_of_ref(&item.value)?) {
-            (EVENT, Scalar::Str(name)) => event = Some(name),
-            (AT, Scalar::Int(ms)) => at_ms = Some(ms),
-            (BY, Scalar::Str(account)) => by = Some(account),
-            (other, value) => {
-                data.insert(other.to_owned(), value);
-            }
-        }
+    let knowing = link(&graph.nodes, &mut events, &written);
+    for (key, field) in &mut view.fields {
+        let knows = written.get(key).and_then(|node| knowing.get(node));
+        field.knows = knows.cloned().unwrap_or_default();
     }
-    let view = EventView {
-        key: key.to_owned(),
-        event: event?,
-        at_ms: at_ms?,
-        by: by?,
-        data,
-        change: node.change.hash(),
-        actor: node.change.actor(),
-        preds: Vec::new(),
-    };
-    Some(FoundEvent {
-        node: index,
-        counter: *counter,
-        view,
-    })
-}
-
-impl Document {
-    /// The change that an operation belongs to, and its place.
-    fn author(&self, operation: &ObjId) -> Option<(usize, &Node)> {
-        let ObjId::Id(counter, actor, _) = operation else {
-            return None;
-        };
-        let actor = actor.to_bytes().try_into().ok()?;
-        let (at, _) = self.graph.operation(&OpId {
-            counter: *counter,
-            actor,
-        })?;
-        Some((at, self.graph.nodes.get(at)?))
-    }
+    view.events = events.into_iter().map(|found| found.view).collect();
+    view.unreadable.sort_unstable();
+    view.unreadable.dedup();
+    view
 }
 
 /// Fills in which events precede which, and gives which precede the changes that wrote fields. `events` are in
@@ -544,41 +402,5 @@ impl EventSet {
                     .map(move |bit| word * 64 + bit)
             })
             .collect()
-    }
-}
-
-fn scalar_of(value: &Value<'_>) -> Option<Scalar> {
-    let Value::Scalar(value) = value else {
-        return None;
-    };
-    match value.as_ref() {
-        ScalarValue::Str(text) => Some(Scalar::Str(text.to_string())),
-        ScalarValue::Int(number) => Some(Scalar::Int(*number)),
-        ScalarValue::Boolean(yes) => Some(Scalar::Bool(*yes)),
-        ScalarValue::Bytes(bytes) => bytes.as_slice().try_into().ok().map(Scalar::Part),
-        ScalarValue::Uint(_)
-        | ScalarValue::F64(_)
-        | ScalarValue::Counter(_)
-        | ScalarValue::Timestamp(_)
-        | ScalarValue::Unknown { .. }
-        | ScalarValue::Null => None,
-    }
-}
-
-fn scalar_of_ref(value: &ValueRef<'_>) -> Option<Scalar> {
-    let ValueRef::Scalar(value) = value else {
-        return None;
-    };
-    match value {
-        ScalarValueRef::Str(text) => Some(Scalar::Str(text.to_string())),
-        ScalarValueRef::Int(number) => Some(Scalar::Int(*number)),
-        ScalarValueRef::Boolean(yes) => Some(Scalar::Bool(*yes)),
-        ScalarValueRef::Bytes(bytes) => bytes.as_ref().try_into().ok().map(Scalar::Part),
-        ScalarValueRef::Uint(_)
-        | ScalarValueRef::F64(_)
-        | ScalarValueRef::Counter(_)
-        | ScalarValueRef::Timestamp(_)
-        | ScalarValueRef::Unknown { .. }
-        | ScalarValueRef::Null => None,
     }
 }

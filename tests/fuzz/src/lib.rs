@@ -12,7 +12,7 @@
 #[path = "../../src/fuzz.rs"]
 mod targets;
 
-pub use targets::{TARGETS, Target, change, entry, frame};
+pub use targets::{TARGETS, Target, change, entry, frame, record};
 
 /// Lets panics be caught: libFuzzer's own hook ends the process at the first one, and the code in front of
 /// Automerge catches those of Automerge on purpose. A panic that nobody catches still ends the run.
