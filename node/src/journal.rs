@@ -52,6 +52,7 @@ use lianxin_protocol::space::{NetworkId, Space, SpaceId};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::error::{Code, Error, Result};
+use crate::records::Counted;
 use crate::store;
 
 pub use archive::Page;
@@ -1065,7 +1066,7 @@ fn forget(connection: &Connection, record: i64) -> Result<()> {
     if left {
         return Ok(());
     }
-    crate::records::recount(connection, record, None)?;
+    Counted::of(connection, record)?.move_to(connection, None)?;
     let emptied = connection
         .prepare_cached(
             "UPDATE records SET version = version + 1, founded = 0, kind = NULL, number = NULL,

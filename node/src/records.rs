@@ -40,6 +40,7 @@ use crate::journal::segments::split_key;
 use crate::journal::{Aside, Books, Journal, Overview, aside, exceptions};
 
 pub use content::{ConflictValue, Conflicts, Content, NEWER_ENTRIES, ShownEvent};
+use delivery::{Coverage, State};
 pub use numbers::is_numbered;
 pub(crate) use query::stands_for;
 pub use query::{
@@ -47,7 +48,7 @@ pub use query::{
     with_number,
 };
 use rewrite::{Rewrites, SUPERSEDES};
-pub(crate) use tallies::recount;
+pub(crate) use tallies::Counted;
 pub use tallies::{count, count_all, tally};
 pub use written::{Written, Wrote, held_count, written, written_again};
 
@@ -127,6 +128,8 @@ pub struct Gathered {
     rewritten: BTreeSet<i64>,
     /// Some entries are of a kind that a newer version knows.
     newer: bool,
+    /// The last of its entries in each log, where everything that was written counts and is here.
+    ends: Option<BTreeMap<i64, u64>>,
     parts: BTreeMap<PartRef, Part>,
 }
 
@@ -188,6 +191,13 @@ pub fn gather(connection: &Connection, books: &mut Books, key: i64) -> Result<Ga
     let placed = in_place(connection, books, key)?;
     let all_count = placed.iter().all(|it| it.withheld.is_none());
     let payloads = payloads(connection, key)?;
+    let here =
+        |it: &Placed| it.entry.header.kind != EntryKind::Part || payloads.contains_key(&it.key);
+    let all_here = placed.iter().all(here);
+    let ends: BTreeMap<i64, u64> = placed
+        .iter()
+        .map(|it| (split_key(it.key).0, it.seq))
+        .collect();
     let spoilt = |placed: &&Placed| {
         let payload = payloads.get(&placed.key);
         payload.is_some_and(|payload| !placed.entry.header.fits(payload))
@@ -207,6 +217,7 @@ pub fn gather(connection: &Connection, books: &mut Books, key: i64) -> Result<Ga
         gathered.kept = kept.map(Box::new);
     }
     let whole = all_count && gathered.held.is_empty() && beside.is_empty();
+    gathered.ends = (whole && all_here).then_some(ends);
     if whole && gathered.document.puts(SUPERSEDES).is_empty() {
         return Ok(gathered);
     }
@@ -477,6 +488,7 @@ impl Gathered {
             lost: 0,
             rewritten: BTreeSet::new(),
             newer: false,
+            ends: Some(BTreeMap::new()),
             parts: BTreeMap::new(),
         }
     }
@@ -499,8 +511,13 @@ impl Gathered {
         self.key = key;
         self.version += i64::try_from(entries.len()).unwrap_or_default();
         self.parts.extend(parts);
+        let last = entries.last().copied().unwrap_or_default();
+        if let Some(ends) = &mut self.ends {
+            let (log, seq) = split_key(last);
+            ends.insert(log, seq);
+        }
         self.changes.push(Carried {
-            key: entries.last().copied().unwrap_or_default(),
+            key: last,
             hash: change,
             log: *log.0,
             device: log.1,
@@ -599,6 +616,8 @@ pub struct Projection {
     lost: u64,
     rewritten: BTreeSet<i64>,
     rewrites: Rewrites,
+    /// As [`Gathered`] has them.
+    ends: Option<BTreeMap<i64, u64>>,
     /// Its founding change, if it counts.
     founder: Option<Carried>,
 }
@@ -620,6 +639,10 @@ impl Projection {
             again: gathered.again,
             lost: gathered.lost,
             rewritten: gathered.rewritten.clone(),
+            ends: gathered
+                .ends
+                .clone()
+                .filter(|_| gathered.held.is_empty() && gathered.held().is_none()),
             rewrites: Rewrites::of(gathered),
             founder: gathered
                 .document
@@ -655,19 +678,23 @@ impl Projection {
     /// The store cannot be written; the transaction must be rolled back.
     pub fn write(&self, connection: &Connection, journal: &mut Journal) -> Result<bool> {
         let content = &self.content;
-        let mut current = connection.prepare_cached(
-            "SELECT 1 FROM records WHERE id = ?1 AND version = ?2 AND record = ?3",
-        )?;
-        if !current.exists(params![self.key, self.version, self.id.0])? {
+        let counted = Counted::of(connection, self.key)?;
+        if (counted.version, counted.record) != (self.version, self.id) {
             return Ok(false);
         }
         let counts = self.reason.is_none();
         let place = counts.then_some((content.kind.as_str(), content.status.as_str()));
-        recount(connection, self.key, place)?;
+        counted.move_to(connection, place)?;
+        let coverage = Coverage::of(journal);
+        let reached = match &self.ends {
+            Some(ends) => coverage.of_all_to(connection, ends)?,
+            None => None,
+        };
         let mut statement = connection.prepare_cached(
             "UPDATE records SET kind = ?2, number = ?3, title = ?4, status = ?5, facts = ?6,
                                 conflicts = ?7, waiting = ?8, state = ?9, held = ?10,
-                                lost = ?11, again = ?12, arrived = ?13
+                                lost = ?11, again = ?12, arrived = ?13,
+                                reached = ifnull(?14, reached)
              WHERE id = ?1",
         )?;
         // Nobody is asked to settle a conflict in what does not count.
@@ -686,6 +713,7 @@ impl Projection {
             self.lost,
             self.again.map(|again| again.0),
             self.arrived(connection, journal)?,
+            reached.map(State::code),
         ])?;
         connection
             .prepare_cached("DELETE FROM stale WHERE record = ?1")?
@@ -699,7 +727,9 @@ impl Projection {
         self.write_rewritten(connection)?;
         self.rewrites
             .write(connection, journal, (self.key, self.reason.is_none()))?;
-        delivery::restate(connection, &delivery::Coverage::of(journal), self.key)?;
+        if reached.is_none() {
+            delivery::restate(connection, &coverage, self.key)?;
+        }
         if self.reason.is_none() {
             numbers::take_numbers(connection, journal, content.case_numbers())?;
         }

@@ -22,7 +22,6 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use lianxin_node::command::{Command, Query, Write};
 use lianxin_node::daemon::Node;
-use lianxin_node::journal::Moved;
 use lianxin_node::setup::{self, HubInit, Ticket};
 use lianxin_node::store::Store;
 use lianxin_node::sync::peer::{Summary, Until};
@@ -438,10 +437,8 @@ async fn session(node: &Node, hub: &Hub, wait: bool) -> Result<Timed> {
     let running = tokio::spawn(async move { net.session(&names, key, Until::InSync, stop).await });
     let (mut durable, mut listed) = (Duration::ZERO, Duration::ZERO);
     while wait && listed.is_zero() {
-        let moved: Arc<Moved> = match changes.recv().await {
-            Ok(moved) => moved,
-            Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => continue,
-            Err(error) => return Err(error.into()),
+        let Some(moved) = changes.next().await else {
+            continue;
         };
         for receipt in &moved.receipts {
             if receipt.stored.len >= wanted && durable.is_zero() {
@@ -488,8 +485,8 @@ async fn live(node: &Node, hub: &Hub, ids: &[String]) -> Result<Vec<f64>> {
             .write_wait(move |journal, connection| set.clone().execute(journal, connection))?;
         let started = Instant::now();
         loop {
-            let moved = changes.recv().await?;
-            if !moved.receipts.is_empty() {
+            let moved = changes.next().await;
+            if moved.is_some_and(|moved| !moved.receipts.is_empty()) {
                 break;
             }
         }

@@ -830,7 +830,7 @@ fn a_store_that_is_not_whole_is_named_and_left_alone() -> Result<()> {
         damaged(&device).with_context(|| format!("cut to {kept} pages"))?;
     }
     let mut noticed = 0;
-    for page in (1..pages).step_by(usize::try_from(pages / 12)?.max(1)) {
+    for page in (1..pages).step_by(usize::try_from(pages / 24)?.max(1)) {
         let device = copy(&format!("flip-{page}"))?;
         let mut bytes = before.clone();
         let at = usize::try_from(page * 4_096 + 1_000)?;

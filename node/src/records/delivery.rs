@@ -170,6 +170,34 @@ impl Coverage {
         Ok(true)
     }
 
+    /// How far a record has come of which everything counts and is here, up to these entries of each log. Nothing where a
+    /// receipt says otherwise of some entry: then each has to be looked at.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub(super) fn of_all_to(
+        &self,
+        connection: &Connection,
+        ends: &BTreeMap<i64, u64>,
+    ) -> Result<Option<State>> {
+        let mut state = State::Merged;
+        for (log, last) in ends {
+            if self.hub || self.is_hubs(*log) {
+                continue;
+            }
+            match self.receipt(connection, *log)? {
+                Some(receipt) if !receipt.exceptions.is_empty() => return Ok(None),
+                Some(receipt) if receipt.stored.len > *last => {
+                    if receipt.judged_len <= *last && state == State::Merged {
+                        state = State::Received;
+                    }
+                }
+                _ => state = State::Saved,
+            }
+        }
+        Ok(Some(state))
+    }
+
     /// How far a record has come by what is stored: what its row says of it.
     ///
     /// # Errors

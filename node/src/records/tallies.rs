@@ -2,45 +2,74 @@
 //!
 //! Rejected: triggers of the database. They would count as well what `reproject` copies, a row at a time.
 
+use lianxin_protocol::log::RecordId;
 use lianxin_protocol::space::SpaceId;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::error::Result;
 
-/// Counts the row of a record otherwise, before it is written: as one of this kind in this folded status if it counts from now on, or not at
-/// all.
-///
-/// # Errors
-/// The store cannot be written.
-pub(crate) fn recount(
-    connection: &Connection,
-    record: i64,
-    after: Option<(&str, &str)>,
-) -> Result<()> {
-    let mut statement = connection
-        .prepare_cached("SELECT space, held IS NULL, kind, status FROM records WHERE id = ?1")?;
-    let row = statement.query_row([record], |row| {
-        Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
-    });
-    let (space, counts, kind, status): ([u8; 32], bool, Option<String>, Option<String>) = row?;
-    let before = kind.as_deref().zip(status.as_deref());
-    let before = before.filter(|(kind, _)| counts && !kind.is_empty());
-    let after = after.filter(|(kind, _)| !kind.is_empty());
-    if before == after {
-        return Ok(());
+/// A row as it is, and where it is counted.
+#[derive(Debug)]
+pub(crate) struct Counted {
+    /// The record.
+    pub(crate) record: RecordId,
+    /// The version of its row.
+    pub(crate) version: i64,
+    space: [u8; 32],
+    /// Kind and folded status, where it counts.
+    place: Option<(String, String)>,
+}
+
+impl Counted {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub(crate) fn of(connection: &Connection, key: i64) -> Result<Self> {
+        let mut statement = connection.prepare_cached(
+            "SELECT record, version, space, held IS NULL, kind, status FROM records WHERE id = ?1",
+        )?;
+        let row = statement.query_row([key], |row| {
+            let counts: bool = row.get(3)?;
+            let (kind, status): (Option<String>, Option<String>) = (row.get(4)?, row.get(5)?);
+            let place = kind.zip(status);
+            Ok(Self {
+                record: RecordId(row.get(0)?),
+                version: row.get(1)?,
+                space: row.get(2)?,
+                place: place.filter(|(kind, _)| counts && !kind.is_empty()),
+            })
+        });
+        Ok(row?)
     }
-    for (place, by) in [(before, -1), (after, 1)] {
-        let Some((kind, status)) = place else {
-            continue;
-        };
+
+    /// Counts it as one of this kind in this folded status, if it counts from now on, before its row is written.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub(crate) fn move_to(
+        &self,
+        connection: &Connection,
+        place: Option<(&str, &str)>,
+    ) -> Result<()> {
+        let before = self.place.as_ref();
+        let before = before.map(|(kind, status)| (kind.as_str(), status.as_str()));
+        let after = place.filter(|(kind, _)| !kind.is_empty());
+        if before == after {
+            return Ok(());
+        }
         let mut statement = connection.prepare_cached(
             "INSERT INTO tallies (kind, status, space, count) VALUES (?1, ?2, ?3, ?4)
              ON CONFLICT (kind, status, space) DO UPDATE SET count = count + excluded.count",
         )?;
-        statement.execute(params![kind, status, space, by])?;
-        statement.execute(params![kind, status, ALL, by])?;
+        for (place, by) in [(before, -1), (after, 1)] {
+            if let Some((kind, status)) = place {
+                statement.execute(params![kind, status, self.space, by])?;
+                statement.execute(params![kind, status, ALL, by])?;
+            }
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// In the place of a space: all of them together.

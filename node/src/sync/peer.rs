@@ -16,12 +16,13 @@ use lianxin_protocol::limits::PROGRESS_BYTES;
 use lianxin_protocol::message::ErrorCode;
 use lianxin_protocol::session::{Close, Event, Session, Stats};
 use lianxin_protocol::space::SpaceId;
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Duration, sleep};
 
 use super::Net;
 use super::attend::{self, Answer, Attendant};
 use super::endpoint::{Line, Link, SendHalf, Traffic};
+use crate::changes::Follower;
 use crate::error::{Code, Error, Result};
 use crate::journal::Moved;
 
@@ -95,7 +96,7 @@ pub async fn run(
     } = link;
     let mut changes = net.changes.subscribe();
     let (done, mut answers) = mpsc::unbounded_channel();
-    let mut talk = Talk::begin(net, (peer, address), line.clone(), until, done).await?;
+    let mut talk = Talk::begin(net, &changes, (peer, address), line.clone(), until, done).await?;
     let (frames, writing) = spawn_writer(send);
     talk.session.handle_bytes(&first, net.clock.ms());
     while talk.goes_on() {
@@ -109,8 +110,8 @@ pub async fn run(
         tokio::select! {
             biased;
             _ = stop.changed() => talk.session.bye(),
-            Some(answer) = answers.recv() => talk.answered(answer),
-            change = changes.recv() => talk.changed(change),
+            Some(answer) = answers.recv() => talk.answered(&changes, answer),
+            change = changes.next() => talk.changed(&changes, change),
             permit = frames.reserve(), if talk.session.has_outgoing() => match permit {
                 Ok(permit) => {
                     if let Some(frame) = talk.session.poll_transmit(net.clock.ms()) {
@@ -166,6 +167,7 @@ impl<'a> Talk<'a> {
     /// Says Hello with what both devices may hold.
     async fn begin(
         net: &'a Arc<Net>,
+        changes: &Follower,
         (peer, address): (DeviceKey, SocketAddr),
         line: Line,
         until: Until,
@@ -176,7 +178,9 @@ impl<'a> Talk<'a> {
         let shares = ask(net, move |journal, connection| {
             attend::shares(journal, connection, &peer)
         });
-        for (id, share) in shares.await? {
+        let shares = shares.await?;
+        changes.follow(shares.iter().map(|(space, _)| *space).collect());
+        for (id, share) in shares {
             session.share(id, share);
         }
         session.start();
@@ -321,13 +325,16 @@ impl<'a> Talk<'a> {
     }
 
     /// The store has answered.
-    fn answered(&mut self, answer: Done) {
+    fn answered(&mut self, changes: &Follower, answer: Done) {
         if !matches!(answer, Done::Lacking(_)) {
             self.progress_ms = self.net.clock.ms();
         }
         match answer {
             Done::Answers(all) => all.into_iter().for_each(|it| it.apply(&mut self.session)),
-            Done::Shares(shares) => attend::apply_shares(&mut self.session, shares),
+            Done::Shares(shares) => {
+                changes.follow(shares.iter().map(|(space, _)| *space).collect());
+                attend::apply_shares(&mut self.session, shares);
+            }
             Done::Doubted(shares) => attend::share_again(&mut self.session, shares),
             // Nothing is missing: this session has done what it was for.
             Done::Lacking(false) if self.session.is_in_sync() => self.session.bye(),
@@ -338,18 +345,15 @@ impl<'a> Talk<'a> {
     }
 
     /// A commit has moved something; a loop that fell behind looks at everything again.
-    fn changed(&mut self, change: Result<Arc<Moved>, broadcast::error::RecvError>) {
-        let change = match change {
-            Ok(change) => Some(change),
-            Err(broadcast::error::RecvError::Lagged(_)) => None,
-            Err(broadcast::error::RecvError::Closed) => return self.session.bye(),
-        };
+    fn changed(&mut self, changes: &Follower, change: Option<Arc<Moved>>) {
         self.asked_lacking = false;
         if let Some(moved) = &change {
             let role = self.net.writer.authority().role(&self.peer);
             attend::moved(&mut self.session, moved, role == Some(Role::Hub));
         }
         if change.is_none_or(|moved| moved.authority) {
+            // Until it is known which spaces it has now: what has moved before that is in what it is told of them.
+            changes.follow_all();
             let (peer, reply) = (self.peer, self.done.clone());
             self.net.writer.after(move |journal, connection| {
                 let shares = attend::shares(journal, connection, &peer);

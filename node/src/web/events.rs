@@ -12,7 +12,6 @@ use axum::response::{IntoResponse as _, Json};
 use lianxin_protocol::log::RecordId;
 use serde::Deserialize;
 use serde_json::json;
-use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 
 use super::App;
 use super::page::{Answer, Session, strip};
@@ -68,7 +67,7 @@ pub(super) async fn stream(State(app): State<App>, session: Session) -> Answer {
             let mut moved = true;
             if last.is_some() {
                 moved = tokio::select! {
-                    told = changes.recv() => !matches!(told, Err(RecvError::Closed)),
+                    _ = changes.next() => true,
                     () = tokio::time::sleep(REFRESH) => false,
                     _ = stopping.changed() => return None,
                 };
@@ -76,7 +75,7 @@ pub(super) async fn stream(State(app): State<App>, session: Session) -> Answer {
             if moved {
                 tokio::time::sleep(PAUSE).await;
                 // What came meanwhile is told along with it; having fallen behind changes nothing.
-                while matches!(changes.try_recv(), Ok(_) | Err(TryRecvError::Lagged(_))) {}
+                changes.skip();
             }
             let text = message(&app, &session).await.ok()?;
             if moved || last.as_ref() != Some(&text) {

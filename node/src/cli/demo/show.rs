@@ -210,12 +210,13 @@ async fn board(network: &mut Network, plan: &Plan<'_>) -> Result<()> {
 /// Tells the board what a device's commits move.
 fn tell(node: &Node, moved: &Arc<watch::Sender<u64>>) {
     let (mut changes, told) = (node.changes.subscribe(), Arc::clone(moved));
+    let mut stop = node.stopping();
     tokio::spawn(async move {
-        while !matches!(
-            changes.recv().await,
-            Err(tokio::sync::broadcast::error::RecvError::Closed)
-        ) {
-            told.send_modify(|count| *count += 1);
+        loop {
+            tokio::select! {
+                _ = changes.next() => told.send_modify(|count| *count += 1),
+                _ = stop.changed() => break,
+            }
         }
     });
 }
