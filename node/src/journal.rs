@@ -58,7 +58,7 @@ pub use archive::Page;
 pub use damage::Damage;
 pub use forks::Proven;
 pub(crate) use forks::{Aside, Frozen, aside};
-pub use ingest::Ingested;
+pub use ingest::{Ingested, Which};
 use offered::{Found, Mark, Offered, Seal};
 pub use quarantine::HeldBack;
 pub use quota::Unusual;
@@ -177,6 +177,8 @@ pub struct Moved {
     pub records: bool,
     /// Entries wait to be indexed or merged.
     pub stale: bool,
+    /// Entries wait to be indexed of logs of which more is on its way.
+    pub awaited: bool,
     /// Logs that were damaged here, and from where on they are wanted of whoever has them.
     pub wanted: Vec<(LogId, u64)>,
 }
@@ -190,6 +192,7 @@ impl Moved {
         self.authority |= later.authority;
         self.records |= later.records;
         self.stale = later.stale;
+        self.awaited = later.awaited;
     }
 
     /// Whether nothing happened.
@@ -232,6 +235,10 @@ pub struct Journal {
     lacking: BTreeMap<LogId, u64>,
     /// How far own logs are being shown to a peer right now.
     in_flight: BTreeMap<LogId, u64>,
+    /// When it was last told how far judging has come, while something is left.
+    judging_told_ms: Option<u64>,
+    /// How long logs are that a peer is sending right now.
+    expected: BTreeMap<LogId, u64>,
     pub(crate) segments: Segments,
     hlc: u64,
     /// What commands on this store take for the time.
@@ -328,6 +335,8 @@ impl Journal {
             offered,
             lacking: BTreeMap::new(),
             in_flight: BTreeMap::new(),
+            expected: BTreeMap::new(),
+            judging_told_ms: None,
             segments: Segments::default(),
             hlc: 0,
             wall: Wall::System,
@@ -1017,7 +1026,11 @@ impl Journal {
         }
         self.sign_receipts(connection, now_ms)?;
         self.offered.keep_given()?;
-        self.moved.stale |= self.logs.values().any(|log| log.indexed_len < log.end.len);
+        for (id, log) in &self.logs {
+            let behind = log.indexed_len < log.end.len;
+            self.moved.stale |= behind && !self.is_awaited(id, log);
+            self.moved.awaited |= behind && self.is_awaited(id, log);
+        }
         Ok(std::mem::take(&mut self.moved))
     }
 
@@ -1114,9 +1127,23 @@ impl Journal {
         self.offered.give(series, year, number);
     }
 
-    /// A session ended: what it was sending and no receipt covers is not on its way any more.
+    /// A session ended: what it was sending and no receipt covers is not on its way any more, nor what it was sent.
     pub fn line_ended(&mut self) {
         self.in_flight.clear();
+        self.expected.clear();
+    }
+
+    /// Notes that a peer which sends a log has so many entries of it.
+    pub fn expect(&mut self, log: &LogId, len: u64) {
+        if self.logs.contains_key(log) {
+            self.expected.insert(*log, len);
+        }
+    }
+
+    /// Whether more of a log is on its way.
+    fn is_awaited(&self, id: &LogId, log: &Log) -> bool {
+        let expected = self.expected.get(id);
+        expected.is_some_and(|len| log.end.len < *len)
     }
 
     /// How far a log is on its way to a peer at this moment.
