@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use crate::changes::Changes;
 use crate::clock::{self, Monotonic};
 use crate::command::{self, Command};
 use crate::error::{Code, Error, Kind, Result};
+use crate::journal::Which;
 use crate::reader::{Found, Reader};
 use crate::records::{self, Projection, rewrite};
 use crate::reply::{Reply, with_schema};
@@ -31,6 +33,11 @@ use crate::writer::{INDEX_SLICE, MERGE_SLICE, Writer, WriterThread};
 const QUIET: Duration = Duration::from_millis(15);
 /// Longest time that arrivals wait for their burst to end, in milliseconds.
 const LONGEST_BURST_MS: u64 = 1_000;
+/// Time without a commit after which the line that a log comes over is slower than this computer: what is there is merged
+/// meanwhile. In a fast one its records would be merged several times.
+const IDLE: Duration = Duration::from_millis(100);
+/// Longest time that a log waits for its end, in milliseconds: pages show what came before.
+const LONGEST_FLOOD_MS: u64 = 10_000;
 /// Wait after a merge that failed.
 const RETRY: Duration = Duration::from_secs(1);
 /// Wait between attempts to have a waiting device confirmed.
@@ -66,8 +73,16 @@ impl Node {
         let (wake, sleep) = sync_channel(1);
         let published = changes.clone();
         let waker = wake.clone();
+        // What a crash left unmerged is due at once.
+        let due = Arc::new(Due {
+            now: AtomicBool::new(true),
+            later: AtomicBool::new(false),
+        });
+        let noted = Arc::clone(&due);
         let (writer, thread) = WriterThread::start(writer, move |moved| {
-            if moved.stale {
+            noted.now.fetch_or(moved.stale, Relaxed);
+            noted.later.fetch_or(moved.awaited, Relaxed);
+            if moved.stale || moved.awaited {
                 // A full channel has woken it already.
                 let _woken = waker.try_send(());
             }
@@ -77,12 +92,12 @@ impl Node {
         let merger = Merger {
             readers: readers.collect::<Result<_>>()?,
             writer: writer.behind(),
+            due,
         };
         let merging = std::thread::Builder::new()
             .name("merger".to_owned())
             .spawn(move || merger.run(&sleep))
             .map_err(|error| Error::because(Code::Internal, "cannot start a thread", error))?;
-        // What a crash left unmerged.
         let _woken = wake.try_send(());
         let net = Net::bind(listen, &device, epoch, writer.clone(), changes.clone())?;
         let (stop, stopped) = watch::channel(false);
@@ -388,25 +403,40 @@ fn build_rows(reader: &mut Reader, keys: &[i64]) -> (Result<Vec<Result<Projectio
     }
 }
 
+/// Waits until a burst of commits has ended, which then share one merge. Says whether there can be more.
+fn burst_ends(wake: &Receiver<()>) -> bool {
+    let clock = Monotonic::start();
+    while clock.ms() < LONGEST_BURST_MS {
+        match wake.recv_timeout(QUIET) {
+            Ok(()) => {}
+            Err(RecvTimeoutError::Timeout) => return true,
+            Err(RecvTimeoutError::Disconnected) => return false,
+        }
+    }
+    true
+}
+
+/// What the merger has to do, as commits have said since it looked last.
+#[derive(Debug)]
+struct Due {
+    /// Something can be merged.
+    now: AtomicBool,
+    /// Something waits for the end of its log, which is on its way.
+    later: AtomicBool,
+}
+
 /// Indexes, merges and projects behind ingest: documents are built on its threads, the writer only
 /// writes rows, in slices, and only where the version is still the one that was read.
 struct Merger {
     writer: WriterThread,
     readers: Vec<Reader>,
+    due: Arc<Due>,
 }
 
 impl Merger {
     fn run(mut self, wake: &Receiver<()>) {
-        while wake.recv().is_ok() {
-            let clock = Monotonic::start();
-            while clock.ms() < LONGEST_BURST_MS {
-                match wake.recv_timeout(QUIET) {
-                    Ok(()) => {}
-                    Err(RecvTimeoutError::Timeout) => break,
-                    Err(RecvTimeoutError::Disconnected) => return,
-                }
-            }
-            while let Err(error) = self.catch_up() {
+        while let Some(which) = self.wait(wake) {
+            while let Err(error) = self.catch_up(which) {
                 // The queue is in the store: it is tried again, now and at the next start.
                 tracing::warn!(error = %error.chain(), "merging was interrupted");
                 if error.code() == Code::Internal {
@@ -417,11 +447,37 @@ impl Merger {
         }
     }
 
-    fn catch_up(&mut self) -> Result<()> {
+    /// Sleeps until something is to be merged, and says of which logs. Nothing once the writer has ended.
+    fn wait(&self, wake: &Receiver<()>) -> Option<Which> {
+        let mut flood: Option<Monotonic> = None;
+        loop {
+            let later = self.due.later.load(Relaxed);
+            let woken = if later {
+                wake.recv_timeout(IDLE)
+            } else {
+                wake.recv().map_err(RecvTimeoutError::from)
+            };
+            match woken {
+                Ok(()) if self.due.now.swap(false, Relaxed) => {
+                    return burst_ends(wake).then_some(Which::Whole);
+                }
+                Ok(()) if !later => {}
+                Ok(()) if flood.get_or_insert_with(Monotonic::start).ms() < LONGEST_FLOOD_MS => {}
+                Ok(()) | Err(RecvTimeoutError::Timeout) => {
+                    self.due.later.store(false, Relaxed);
+                    return Some(Which::All);
+                }
+                Err(RecvTimeoutError::Disconnected) => return None,
+            }
+        }
+    }
+
+    fn catch_up(&mut self, which: Which) -> Result<()> {
         while self
             .writer
-            .write_wait(|journal, connection| journal.index(connection, INDEX_SLICE))?
-        {}
+            .write_wait(move |journal, connection| journal.index(connection, which, INDEX_SLICE))?
+        {
+        }
         loop {
             let most = MERGE_SLICE * self.readers.len();
             let stale = self

@@ -59,7 +59,7 @@ pub use archive::Page;
 pub use damage::Damage;
 pub use forks::Proven;
 pub(crate) use forks::{Aside, Frozen, aside};
-pub use ingest::Ingested;
+pub use ingest::{Ingested, Which};
 use offered::{Found, Mark, Offered, Seal};
 pub use overview::{Books, Overview};
 pub use quarantine::HeldBack;
@@ -179,6 +179,8 @@ pub struct Moved {
     pub records: bool,
     /// Entries wait to be indexed or merged.
     pub stale: bool,
+    /// Entries wait to be indexed of logs of which more is on its way.
+    pub awaited: bool,
     /// Logs that were damaged here, and from where on they are wanted of whoever has them.
     pub wanted: Vec<(LogId, u64)>,
 }
@@ -192,6 +194,7 @@ impl Moved {
         self.authority |= later.authority;
         self.records |= later.records;
         self.stale = later.stale;
+        self.awaited = later.awaited;
     }
 
     /// Whether nothing happened.
@@ -219,9 +222,15 @@ pub struct Journal {
     books: Books,
     dirty: BTreeSet<LogId>,
     offered: Offered,
+    /// When it was last told how far judging has come, while something is left.
+    judging_told_ms: Option<u64>,
+    /// How long logs are that a peer is sending right now.
+    expected: BTreeMap<LogId, u64>,
     hlc: u64,
     touched: BTreeSet<LogId>,
     unreceipted: BTreeSet<LogId>,
+    /// Logs that are not indexed and judged to their ends, as of the last commit.
+    behind: BTreeSet<LogId>,
     /// Logs of which this transaction stores something that came from elsewhere.
     arrived: BTreeSet<LogId>,
     /// Forked logs that this hub has not answered with a pin.
@@ -285,7 +294,12 @@ impl Journal {
         let (mut journal, _) = Self::unread(connection, directory)?;
         journal.read_all(connection)?;
         journal.is_shadow = true;
-        journal.overview.for_each_log(|_, log| log.indexed_len = 0);
+        journal.overview.for_each_log(|_, log| {
+            log.indexed_len = 0;
+            log.judged_len = 0;
+        });
+        let logs: Vec<_> = journal.logs.keys().copied().collect();
+        journal.note_behind(logs);
         Ok(journal)
     }
 
@@ -297,9 +311,12 @@ impl Journal {
             books: Books::new(Overview::new(identity)),
             dirty: BTreeSet::new(),
             offered,
+            expected: BTreeMap::new(),
+            judging_told_ms: None,
             hlc: 0,
             touched: BTreeSet::new(),
             unreceipted: BTreeSet::new(),
+            behind: BTreeSet::new(),
             arrived: BTreeSet::new(),
             unanswered: BTreeSet::new(),
             begun: BTreeSet::new(),
@@ -421,6 +438,9 @@ impl Journal {
         }
         drop(rows);
         drop(statement);
+        self.behind.clear();
+        let logs: Vec<_> = self.logs.keys().copied().collect();
+        self.note_behind(logs);
         self.fold_authority(connection)?;
         self.claims = claims::read(connection)?;
         self.read_last_arrival(connection)?;
@@ -826,8 +846,28 @@ impl Journal {
         }
         self.sign_receipts(connection, now_ms)?;
         self.offered.keep_given()?;
-        self.moved.stale |= self.logs.values().any(|log| log.indexed_len < log.end.len);
+        self.note_behind(touched);
+        for id in &self.behind {
+            let log = self.books.logs.get(id);
+            if let Some(log) = log.filter(|log| log.indexed_len < log.end.len) {
+                let awaited = self.is_awaited(id, log);
+                self.moved.stale |= !awaited;
+                self.moved.awaited |= awaited;
+            }
+        }
         Ok(std::mem::take(&mut self.moved))
+    }
+
+    /// Looks which of these logs are not indexed and judged to their ends.
+    fn note_behind(&mut self, logs: impl IntoIterator<Item = LogId>) {
+        for id in logs {
+            let log = self.books.logs.get(&id);
+            if log.is_some_and(|log| log.judged_len < log.end.len) {
+                self.behind.insert(id);
+            } else {
+                self.behind.remove(&id);
+            }
+        }
     }
 
     fn write_tail(&mut self, connection: &Connection, log: &LogId) -> Result<()> {
@@ -917,9 +957,23 @@ impl Journal {
         self.offered.give(series, year, number);
     }
 
-    /// A session ended: what it was sending and no receipt covers is not on its way any more.
+    /// A session ended: what it was sending and no receipt covers is not on its way any more, nor what it was sent.
     pub fn line_ended(&mut self) {
         self.in_flight.clear();
+        self.expected.clear();
+    }
+
+    /// Notes that a peer which sends a log has so many entries of it.
+    pub fn expect(&mut self, log: &LogId, len: u64) {
+        if self.logs.contains_key(log) {
+            self.expected.insert(*log, len);
+        }
+    }
+
+    /// Whether more of a log is on its way.
+    fn is_awaited(&self, id: &LogId, log: &Log) -> bool {
+        let expected = self.expected.get(id);
+        expected.is_some_and(|len| log.end.len < *len)
     }
 
     /// Ends an own log for good; its successor says why.

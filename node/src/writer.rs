@@ -33,7 +33,7 @@ use rusqlite::Connection;
 
 use crate::clock;
 use crate::error::{Code, Error, Result};
-use crate::journal::{Journal, Moved};
+use crate::journal::{Journal, Moved, Which};
 use crate::reader::{Found, Latest, Readers};
 use crate::records::{self, reproject, rewrite};
 use crate::requests;
@@ -318,8 +318,9 @@ impl Writer {
         let mut all = Moved::default();
         let mut merged = 0;
         loop {
-            let (more, moved) =
-                self.persist(|journal, connection| journal.index(connection, INDEX_SLICE))?;
+            let (more, moved) = self.persist(|journal, connection| {
+                journal.index(connection, Which::All, INDEX_SLICE)
+            })?;
             all.join(moved);
             if !more {
                 break;
@@ -682,7 +683,7 @@ fn run_group(
                     Err(error) => (write.failed)(error),
                 }
             }
-            if !moved.is_empty() || moved.stale {
+            if !moved.is_empty() || moved.stale || moved.awaited {
                 publish(moved);
             }
             return;

@@ -642,6 +642,13 @@ impl Session {
         self.spaces.keys().copied().collect()
     }
 
+    /// How many entries of a log the peer has, as far as it has said and sent.
+    #[must_use]
+    pub fn announced(&self, space: &SpaceId, log: &LogId) -> u64 {
+        let exchange = self.spaces.get(space);
+        exchange.map_or(0, |exchange| exchange.announced(log))
+    }
+
     /// Whether [`Session::poll_transmit`] would give bytes.
     #[must_use]
     pub fn has_outgoing(&self) -> bool {

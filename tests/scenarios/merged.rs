@@ -1,9 +1,13 @@
 //! What a record shows is read from the operations of its changes where nobody disputes anything, and from Automerge where
-//! somebody does; and rows that were made without Automerge are those that it would have made.
+//! somebody does; and rows that were made without Automerge are those that it would have made. They are made when the end of
+//! their log is there, and whoever waits for it is told how far it has come.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
+use lianxin_node::clock::Wall;
 use lianxin_node::command::Write;
-use lianxin_node::records::{Projection, gather};
+use lianxin_node::journal::Which;
+use lianxin_node::records::{self, Projection, gather};
+use lianxin_protocol::batch::{self, Parts};
 use lianxin_tests::World;
 use lianxin_tests::world::{HUB, text};
 use serde_json::{Value, json};
@@ -76,4 +80,57 @@ fn rows_are_the_same_whether_operations_or_automerge_said_them() -> Result<()> {
         world.sound(node)?;
     }
     world.agree(&[A, B])
+}
+
+#[test]
+fn a_log_is_merged_when_its_end_is_there_and_its_author_hears_how_far_it_has_come() -> Result<()> {
+    const MANY: usize = 99;
+    const BEGUN_MS: u64 = 1_800_000_000_000;
+    let mut world = World::with_stations(32, 1)?;
+    for title in ["one", "two", "three", "four"] {
+        world.add(A, title)?;
+    }
+    let logs = world.site_logs(A)?;
+    let device = world.writer(A)?.journal.identity().key();
+    let own = world.logs_of(A, &device)?;
+    let log = logs.keys().find(|log| own.contains_key(log));
+    let log = *log.context("no log")?;
+    let batch = world.batch(A, &log, 0)?.context("no batch")?;
+    let section = Parts::Section(&batch.packed.parts);
+    let run = batch::unpack(&log, batch.start, &batch.packed.main, section)?;
+    let run = run.verify(None, 0)?;
+    let end = run.end().len;
+    world.set_clock(HUB, BEGUN_MS)?;
+    let stale = world.transact(HUB, |journal, connection| {
+        journal.ingest(connection, &run, &batch.packed)?;
+        journal.expect(&log, end + 1);
+        let more = journal.index(connection, Which::Whole, 4_096)?;
+        let before = (more, records::stale(connection, MANY)?.len());
+        journal.expect(&log, end);
+        let more = journal.index(connection, Which::Whole, 4_096)?;
+        Ok([before, (more, records::stale(connection, MANY)?.len())])
+    })?;
+    ensure!(stale == [(false, 0), (false, 4)], "{stale:?}");
+    let mut left = Vec::new();
+    for second in [0, 1, 2, 2] {
+        let writer = world.writer(HUB)?;
+        let now = BEGUN_MS + second * 1_000;
+        writer.journal.wall = Wall::Set(now);
+        let (_, moved) = writer.transact(now, |journal, connection| {
+            for key in records::stale(connection, 1)? {
+                records::merge(connection, journal, key)?;
+            }
+            journal.judged(connection)
+        })?;
+        let receipts = moved.receipts.iter().filter(|receipt| receipt.log == log);
+        left.push(receipts.map(|it| end - it.judged_len).collect::<Vec<_>>());
+    }
+    let told = |receipts: &[u64]| matches!(receipts, [some] if (1..end / 2).contains(some));
+    let [early, late] = left.split_at(2).into();
+    ensure!(early.iter().all(Vec::is_empty), "{left:?}");
+    ensure!(
+        matches!(late, [third, last] if told(third) && *last == [0]),
+        "{left:?}"
+    );
+    Ok(())
 }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context as _, Result, bail, ensure};
 use lianxin_node::command::{Query, Write};
 use lianxin_node::error::{Code, Error};
+use lianxin_node::journal::Which;
 use lianxin_node::reply::Reply;
 use lianxin_node::{records, requests};
 use lianxin_protocol::authority::{Cut, Order, Reason};
@@ -250,7 +251,9 @@ fn a_hub_that_stops_anywhere_between_receiving_and_answering_does_it_once() -> R
     world.restart(HUB)?;
     ensure!(acceptances(&mut world, HUB, &id)?.is_empty());
     // The disk fails after it was done and before the commit.
-    let _more = world.transact(HUB, |journal, connection| journal.index(connection, 4_096))?;
+    let _more = world.transact(HUB, |journal, connection| {
+        journal.index(connection, Which::All, 4_096)
+    })?;
     let due = {
         let writer = world.writer(HUB)?;
         requests::due(writer.connection(), &writer.journal)?

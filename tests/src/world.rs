@@ -1198,7 +1198,7 @@ impl World {
     /// Tells all sessions of a node what a commit moved.
     fn follow(&mut self, number: usize, moved: &Moved) -> Result<()> {
         let node = self.nodes.get_mut(number).context("no such node")?;
-        node.stale |= moved.stale;
+        node.stale |= moved.stale || moved.awaited;
         let writer = node.writer.as_mut().context("a node is off")?;
         for link in &mut self.links {
             for end in link.ends.iter_mut().filter(|end| end.node == number) {

@@ -12,13 +12,22 @@ use lianxin_protocol::log::{
 };
 use lianxin_protocol::message::WireBatch;
 use lianxin_protocol::space::{Space, SpaceId};
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::payloads::{lacks_more_than_parts, note_missing};
 use super::segments::{Segment, entry_key, part, split_key};
 use super::touches::Touches;
 use super::{Books, Journal, insert_part, insert_run, insert_segment, note_returned, quota};
 use crate::error::{Code, Error, Result};
+
+/// Which logs are indexed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// Those of which no more is on its way: in the middle of a log its records would be merged more than once.
+    Whole,
+    /// All.
+    All,
+}
 
 /// What became of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -252,16 +261,10 @@ impl Journal {
     ///
     /// # Errors
     /// The store cannot be written; the transaction must be rolled back.
-    pub fn index(&mut self, connection: &Connection, most: u64) -> Result<bool> {
+    pub fn index(&mut self, connection: &Connection, which: Which, most: u64) -> Result<bool> {
         let mut left = most;
-        let behind = |log: &super::Log| log.indexed_len < log.end.len;
         // Logs in the order in which they came, so that requests are found in that order as well.
-        let logs: BTreeMap<i64, LogId> = self
-            .logs
-            .iter()
-            .filter(|(_, log)| behind(log))
-            .map(|(id, log)| (log.key, *id))
-            .collect();
+        let logs = self.unindexed(which);
         for id in logs.into_values() {
             let Some(log) = self.logs.get(&id).cloned() else {
                 continue;
@@ -289,7 +292,18 @@ impl Journal {
             self.touched.insert(id);
         }
         self.judged(connection)?;
-        Ok(self.logs.values().any(behind))
+        Ok(!self.unindexed(which).is_empty())
+    }
+
+    /// Logs that are not indexed to their ends, by their numbers.
+    fn unindexed(&self, which: Which) -> BTreeMap<i64, LogId> {
+        let logs = self.behind.iter().filter_map(|id| {
+            let log = self.logs.get(id)?;
+            let behind = log.indexed_len < log.end.len;
+            let wanted = behind && (which == Which::All || !self.is_awaited(id, log));
+            wanted.then_some((log.key, *id))
+        });
+        logs.collect()
     }
 
     /// Makes the rows of an entry that has some beside its record's.
@@ -310,37 +324,45 @@ impl Journal {
         Ok(())
     }
 
-    /// Moves the judged length of logs whose space has no stale record left.
+    /// Moves the judged length of logs up to the first of their entries whose record is stale. A log of which none is left is
+    /// receipted at once, and while merging goes on the others are from time to time: who waits for it sees that it does.
     ///
     /// # Errors
     /// The store cannot be read.
     pub fn judged(&mut self, connection: &Connection) -> Result<()> {
-        let unjudged = self
-            .logs
-            .iter()
-            .filter(|(_, log)| log.judged_len < log.indexed_len);
-        let logs: Vec<_> = unjudged.map(|(id, log)| (*id, log.author.space)).collect();
-        if logs.is_empty() {
-            return Ok(());
-        }
-        let mut statement = connection.prepare_cached(
-            "SELECT DISTINCT records.space FROM stale CROSS JOIN records
-                 ON records.id = stale.record",
-        )?;
-        let spaces = statement.query_map([], |row| row.get(0).map(SpaceId))?;
-        let unclean = spaces.collect::<Result<BTreeSet<_>, _>>()?;
-        for (id, space) in logs {
-            let Some(log) = self.logs.get(&id).filter(|_| !unclean.contains(&space)) else {
+        /// A few times before a session that waits gives up.
+        const TOLD_EVERY_MS: u64 = 2_000;
+        let behind = |id: &&LogId| {
+            let log = self.logs.get(*id);
+            log.is_some_and(|log| log.judged_len < log.indexed_len)
+        };
+        let unjudged: Vec<_> = self.behind.iter().filter(behind).copied().collect();
+        let now = self.wall.now_ms();
+        let told = *self.judging_told_ms.get_or_insert(now);
+        let tells = now.abs_diff(told) >= TOLD_EVERY_MS;
+        let mut waits = false;
+        for id in unjudged {
+            let Some(log) = self.logs.get(&id) else {
                 continue;
             };
-            let judged_len = self.judged_to(connection, log)?;
+            let stale = first_stale(connection, log)?;
+            waits |= stale.is_some();
+            let judged_len = match stale {
+                Some(first) => first.min(self.judged_to(connection, log)?),
+                None => self.judged_to(connection, log)?,
+            };
             if let Some(log) = self.logs.get_mut(&id)
                 && log.judged_len < judged_len
             {
                 log.judged_len = judged_len;
-                self.touched.insert(id);
-                self.unreceipted.insert(id);
+                if tells || stale.is_none() {
+                    self.touched.insert(id);
+                    self.unreceipted.insert(id);
+                }
             }
+        }
+        if tells || !waits {
+            self.judging_told_ms = waits.then_some(now);
         }
         Ok(())
     }
@@ -559,6 +581,21 @@ impl Books {
         }
         parts
     }
+}
+
+/// The first entry of a log, behind those that are judged, of whose record something is still to be merged.
+fn first_stale(connection: &Connection, log: &super::Log) -> Result<Option<u64>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT entry FROM touches WHERE entry >= ?1 AND entry < ?2
+             AND EXISTS (SELECT 1 FROM stale WHERE stale.record = touches.record)
+         ORDER BY entry LIMIT 1",
+    )?;
+    let keys = (
+        entry_key(log.key, log.judged_len)?,
+        entry_key(log.key, log.indexed_len)?,
+    );
+    let first = statement.query_row(keys, |row| row.get(0)).optional()?;
+    Ok(first.map(|key| split_key(key).1))
 }
 
 /// Bytes that a run takes here: its first section as it came, and its parts unpacked, however well blanks pack on the line.

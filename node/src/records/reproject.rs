@@ -23,7 +23,7 @@ use rusqlite::{Connection, params_from_iter};
 use super::{merge, stale};
 use crate::clock;
 use crate::error::Result;
-use crate::journal::Journal;
+use crate::journal::{Journal, Which};
 use crate::store;
 use crate::writer::{INDEX_SLICE, MERGE_SLICE};
 
@@ -55,7 +55,7 @@ pub fn fill(connection: &Connection, suspects: &mut BTreeSet<LogId>) -> Result<F
 fn fill_with(beside: Connection, journal: &mut Journal) -> Result<Fresh> {
     let mut more = true;
     while more {
-        more = slice(&beside, || journal.index(&beside, INDEX_SLICE))?;
+        more = slice(&beside, || journal.index(&beside, Which::All, INDEX_SLICE))?;
     }
     slice(&beside, || journal.index_aside(&beside))?;
     let mut records = 0;

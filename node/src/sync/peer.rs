@@ -243,6 +243,10 @@ impl<'a> Talk<'a> {
 
     /// Gives an event to the store, once there is a place before it; the answer comes over the channel.
     async fn dispatch(&mut self, event: Event) {
+        let announced = match &event {
+            Event::Received { space, log, .. } => Some((*log, self.session.announced(space, log))),
+            _ => None,
+        };
         let prepared = self.attendant.prepare(event, |log| self.net.author(log));
         let Some(prepared) = prepared else { return };
         // They are never closed.
@@ -253,7 +257,13 @@ impl<'a> Talk<'a> {
         if prepared.writes() {
             self.net.writer.write_bytes(
                 prepared.stored_bytes(),
-                move |journal, connection| prepared.attend(journal, connection),
+                move |journal, connection| {
+                    let answers = prepared.attend(journal, connection)?;
+                    if let Some((log, len)) = announced {
+                        journal.expect(&log, len);
+                    }
+                    Ok(answers)
+                },
                 move |result| {
                     drop(reply.send(result.map_or_else(Done::Failed, Done::Answers)));
                     drop(place);

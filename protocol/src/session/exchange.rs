@@ -247,14 +247,19 @@ impl Exchange {
         }
     }
 
-    /// Whether a row says that the peer has more than this store, and more than it has said before.
-    pub(super) fn is_ahead(&self, row: &Row) -> bool {
+    /// How many entries of a log the peer has, as far as is known.
+    pub(super) fn announced(&self, log: &LogId) -> u64 {
         let said = match &self.peer {
             Peer::Silent => None,
-            Peer::Telling(logs) | Peer::Known(logs) => logs.get(&row.log).map(PeerLog::len),
+            Peer::Telling(logs) | Peer::Known(logs) => logs.get(log),
         };
+        said.map_or(0, PeerLog::len)
+    }
+
+    /// Whether a row says that the peer has more than this store, and more than it has said before.
+    pub(super) fn is_ahead(&self, row: &Row) -> bool {
         let mine = self.share.logs.get(&row.log);
-        mine.is_some_and(|tip| row.len > tip.len) && said.is_none_or(|said| row.len > said)
+        mine.is_some_and(|tip| row.len > tip.len) && row.len > self.announced(&row.log)
     }
 
     /// The peer's vector is complete: its logs are known from now on. Says whether they were not before.
