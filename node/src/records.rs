@@ -16,6 +16,7 @@ pub mod reproject;
 pub mod rewrite;
 pub mod save;
 mod tallies;
+pub mod view;
 mod written;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -50,6 +51,7 @@ pub use query::{
 use rewrite::{Rewrites, SUPERSEDES};
 pub(crate) use tallies::Counted;
 pub use tallies::{count, count_all, tally};
+pub use view::Record;
 pub use written::{Written, Wrote, held_count, written, written_again};
 
 /// What a device may do in a record's workflow, by its role.

@@ -180,6 +180,14 @@ const OPEN: &str = concat!("requests.answer IS NULL AND ", counts!());
 const SHOWN: &str = concat!("(requests.answer IS NOT NULL OR ", counts!(), ")");
 const OF_RECORD: &str = "JOIN records ON records.record = requests.record WHERE records.id = ?1";
 
+/// Whether a step was asked of the hub and has no answer yet: it is not asked for again.
+#[must_use]
+pub fn is_open_for(asked: &[Asked], event: &str) -> bool {
+    asked
+        .iter()
+        .any(|it| it.answer.is_none() && it.wanted.words().1 == event)
+}
+
 /// Requests of a record, oldest first: those that are answered, and those that count. Only a device that
 /// holds the space `hub` has any.
 ///

@@ -19,7 +19,7 @@ use crate::error::{Code, Error, Kind as ErrorKind, Result};
 use crate::journal::{Books, Journal, Overview};
 use crate::records::delivery::{self, Coverage, State};
 use crate::records::save::{self, Author};
-use crate::records::{self, ConflictValue, Content, Filter, Listed, ShownEvent, gather};
+use crate::records::{self, ConflictValue, Filter, Listed, Record, ShownEvent, gather};
 use crate::reply::Reply;
 use crate::requests::{self, Asked, Wanted};
 
@@ -164,18 +164,15 @@ fn saved_reply(
     connection: &Connection,
     saved: &save::Saved,
 ) -> Result<Reply> {
-    let mut gathered = gather(connection, journal, saved.key)?;
-    let content = gathered.content(journal.authority());
-    let reached = Coverage::of(journal).judged(connection, saved.key)?.0;
-    let (state, status) = delivery::shown(reached, &content.kind, &content.status);
-    let heads = gathered.document().heads();
+    let mut record = Record::read(connection, journal, saved.key)?;
+    let heads = record.gathered.document().heads();
     let heads: Vec<_> = heads.iter().map(|head| Hex(head).to_string()).collect();
     let value = json!({
         "id": saved.id.hyphenated(),
-        "number": content.number,
+        "number": record.content.number,
         "heads": heads,
-        "state": state.word(),
-        "status": status,
+        "state": record.state.word(),
+        "status": record.status,
     });
     Ok(asked_for(saved.requested, value))
 }
@@ -264,48 +261,37 @@ pub(super) fn device_name(overview: &Overview, device: &DeviceKey) -> String {
 }
 
 pub(super) fn record_json(books: &mut Books, connection: &Connection, key: i64) -> Result<Value> {
-    let gathered = gather(connection, books, key)?;
-    let content = gathered.content(books.authority());
+    let record = Record::read(connection, books, key)?;
+    record_value(books, connection, record)
+}
+
+/// What commands and exports say of a record.
+fn record_value(books: &mut Books, connection: &Connection, record: Record) -> Result<Value> {
     let names = accounts::names(connection)?;
-    let coverage = Coverage::of(books);
-    let (reached, held) = coverage.judged(connection, key)?;
-    let received_at = match gathered.founding_entry() {
-        Some(entry) => books.arrived_at(connection, entry)?,
-        None => None,
-    };
-    let (state, status) = delivery::shown(reached, &content.kind, &content.status);
-    let conflicts = content.conflicts.iter();
+    let conflicts = record.content.conflicts.iter();
     let conflicts: Vec<_> = conflicts
         .map(|(field, values)| conflict_json(books, field, values))
         .collect();
-    let events = content.events.iter();
+    let events = record.content.events.iter();
     let events: Vec<_> = events
         .map(|event| event_json(books, &names, event))
         .collect();
-    let receipts = coverage.of_record(connection, key)?;
-    let receipts: Vec<_> = receipts.iter().map(|it| receipt_json(it)).collect();
-    let requests = requests::of_record(connection, key)?;
-    let waits = |event: &str| {
-        let is_open = |it: &Asked| it.answer.is_none() && it.wanted.words().1 == event;
-        requests.iter().any(is_open)
-    };
+    let receipts: Vec<_> = record.receipts.iter().map(|it| receipt_json(it)).collect();
+    let requests = requests::of_record(connection, record.key)?;
     let acts = records::acts_for(books.role());
-    let steps: Vec<_> = Catalogue::standard()
-        .kind(&content.kind)
-        .map(|kind| {
-            kind.offered(&content.status, &acts)
-                .filter(|step| !waits(&step.event))
-                .map(|step| step.event.clone())
-                .collect()
-        })
-        .unwrap_or_default();
+    let steps = record.kind.into_iter();
+    let steps: Vec<_> = steps
+        .flat_map(|kind| kind.offered(&record.content.status, &acts))
+        .filter(|step| !requests::is_open_for(&requests, &step.event))
+        .map(|step| step.event.clone())
+        .collect();
     let requests = requests
         .iter()
         .map(|asked| request_json(books, &names, asked));
     let requests: Vec<_> = requests.collect();
-    let missing = gathered.missing().keys();
+    let missing = record.gathered.missing().keys();
     let missing: Vec<_> = missing.map(|it| Hex(it).to_string()).collect();
-    let waits_for = gathered.missing().iter();
+    let waits_for = record.gathered.missing().iter();
     let waits_for: Vec<_> = waits_for
         .map(|(change, place)| {
             json!({
@@ -316,27 +302,28 @@ pub(super) fn record_json(books: &mut Books, connection: &Connection, key: i64) 
             })
         })
         .collect();
-    let related = Related::read(connection, books, key, &content)?;
+    let related = Related::read(connection, books, &record)?;
+    let content = record.content;
     let mut fields = content.fields;
     fields.extend(related.nested);
     Ok(json!({
-        "id": gathered.id.hyphenated(),
+        "id": record.id.hyphenated(),
         "kind": content.kind,
         "number": content.number,
-        "title": records::called(connection, &content.kind, content.title)?,
+        "title": record.title,
         "fields": fields,
         "refers": related.refers,
         "linked": related.linked,
         "conflicts": conflicts,
-        "status": status,
+        "status": record.status,
         "overlays": content.overlays,
         "events": events,
         "steps": steps,
         "requests": requests,
-        "state": state.word(),
-        "received_at": received_at.map(clock::rfc3339),
-        "held": held.map(Reason::word),
-        "superseded_by": gathered.again().map(|again| again.hyphenated()),
+        "state": record.state.word(),
+        "received_at": record.received_ms.map(clock::rfc3339),
+        "held": record.reason.map(Reason::word),
+        "superseded_by": record.gathered.again().map(|again| again.hyphenated()),
         "receipts": receipts,
         "waiting": content.waiting,
         "missing": missing,
@@ -354,14 +341,9 @@ struct Related {
 }
 
 impl Related {
-    fn read(
-        connection: &Connection,
-        books: &mut Books,
-        key: i64,
-        content: &Content,
-    ) -> Result<Self> {
+    fn read(connection: &Connection, books: &mut Books, record: &Record) -> Result<Self> {
         let mut related = Self::default();
-        let Some(kind) = Catalogue::standard().kind(&content.kind) else {
+        let Some(kind) = record.kind else {
             return Ok(related);
         };
         let brief = |row: &Listed| {
@@ -372,37 +354,33 @@ impl Related {
                 "title": row.title,
             })
         };
-        for (field, target) in &content.mentions {
+        for (field, target) in &record.content.mentions {
             let kinds = kind.field(field).map(Field::names).unwrap_or_default();
             if let Some(row) = records::named(connection, target, kinds)? {
                 related.refers.insert(target.clone(), brief(&row));
             }
         }
-        let Some(row) = records::rows(connection, &[key])?.pop() else {
-            return Ok(related);
-        };
-        for gather in &kind.gathers {
-            let of = (gather.kind.as_str(), gather.by.as_str());
-            let found = records::referring(connection, &row, of, RELATED_MAX)?;
-            let Some(name) = &gather.field else {
-                related.linked.extend(found.iter().map(|row| {
+        for found in record.related(connection, RELATED_MAX)? {
+            let by = &found.gather.by;
+            let Some(name) = &found.gather.field else {
+                related.linked.extend(found.rows.iter().map(|row| {
                     let mut brief = brief(row);
                     if let Value::Object(brief) = &mut brief {
-                        brief.insert("field".to_owned(), json!(gather.by));
+                        brief.insert("field".to_owned(), json!(by));
                         brief.insert("status".to_owned(), json!(row.status));
                     }
                     brief
                 }));
                 continue;
             };
-            let mut nested = Vec::with_capacity(found.len());
-            for child in &found {
-                let gathered = records::gather(connection, books, child.key)?;
-                let mut fields = gathered.content(books.authority()).fields;
-                fields.remove(&gather.by);
-                fields.insert("id".to_owned(), json!(child.id.hyphenated()));
-                nested.push(Value::Object(fields));
-            }
+            let nested = found.contents(connection, books)?;
+            let nested = nested.into_iter().map(|(row, content)| {
+                let mut fields = content.fields;
+                fields.remove(by);
+                fields.insert("id".to_owned(), json!(row.id.hyphenated()));
+                Value::Object(fields)
+            });
+            let nested: Vec<_> = nested.collect();
             if !nested.is_empty() {
                 related.nested.insert(name.clone(), json!(nested));
             }
@@ -500,14 +478,16 @@ pub(super) fn export_page(
     let rows = records::list(connection, &filter)?;
     let mut records = Vec::with_capacity(rows.len());
     for row in &rows {
-        let mut value = record_json(books, connection, row.key)?;
-        if let (true, Value::Object(fields)) = (documents, &mut value) {
-            let gathered = gather(connection, books, row.key)?;
-            fields.insert("texts".to_owned(), json!(gathered.texts()));
-            fields.insert(
-                "automerge".to_owned(),
-                json!(Hex(&gathered.automerge()?).to_string()),
-            );
+        let record = Record::read(connection, books, row.key)?;
+        let mut whole = Map::new();
+        if documents {
+            let automerge = Hex(&record.gathered.automerge()?).to_string();
+            whole.insert("texts".to_owned(), json!(record.gathered.texts()));
+            whole.insert("automerge".to_owned(), json!(automerge));
+        }
+        let mut value = record_value(books, connection, record)?;
+        if let Value::Object(fields) = &mut value {
+            fields.extend(whole);
         }
         records.push(value);
     }

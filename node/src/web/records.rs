@@ -30,10 +30,9 @@ use crate::clock;
 use crate::drafts::Typed;
 use crate::error::{Code, Error, Result};
 use crate::journal::{Books, Overview};
-use crate::records::delivery::{self, Coverage, State as Reached};
 use crate::records::save;
-use crate::records::{self, Content, Gathered, acts_for, gather};
-use crate::requests;
+use crate::records::{self, Content, Gathered, Record, acts_for};
+use crate::requests::{self, Asked};
 
 /// The hub's case number: filled in by the hub, never typed.
 const HUB_NO: &str = "hub_no";
@@ -209,72 +208,43 @@ fn build(
 ) -> Result<RecordPage> {
     let lang = session.lang();
     let key = records::find(connection, id)?;
-    let gathered = gather(connection, books, key)?;
-    let content = gathered.content(books.authority());
-    let kind = Catalogue::standard().kind(&content.kind);
-    let title = records::called(connection, &content.kind, content.title.clone())?;
-    let title = shown::title(kind, title.as_deref(), lang);
+    let record = Record::read(connection, books, key)?;
+    let (content, kind) = (&record.content, record.kind);
     // The address names the tab and the browser's history shows titles: the number is enough there.
-    let heading = content
-        .number
-        .clone()
-        .unwrap_or_else(|| lang.say("record", &[]));
+    let heading = content.number.clone();
+    let heading = heading.unwrap_or_else(|| lang.say("record", &[]));
     let page = Page::new(connection, books, session, line, ("/records", heading))?;
-    let coverage = Coverage::of(books);
-    let (reached, held) = coverage.judged(connection, key)?;
-    let (state, status) = delivery::shown(reached, &content.kind, &content.status);
     let who = Who(accounts::names(connection)?);
-    let proofs = proofs(connection, &coverage, key, lang)?;
-    let steps = steps(connection, books, (&content, kind), &who, lang);
-    let changes = changes(books, gathered.written(), kind, &who, lang);
     let member = books.authority().members().get(&books.identity().key());
-    let why = sync::why((reached, held), line, member, lang);
-    // Nothing has to be done about what stands elsewhere.
-    let why = why.filter(|_| gathered.again().is_none());
-    let counts = gathered.held().is_none();
-    let (groups, person, words) = groups(connection, kind, &content, &page)?;
-    let asked = asked(connection, books, (key, kind), &who, lang)?;
+    let why = sync::why((record.reached, record.reason), line, member, lang);
+    let (groups, person, words) = groups(connection, kind, content, &page)?;
+    let requests = requests::of_record(connection, key)?;
     let data = kind.into_iter().flat_map(|kind| &kind.transitions);
     let named = Choices::of(connection, books, data.flat_map(|step| &step.data))?;
-    let steps_of = kind.filter(|_| counts);
-    let (next, mut offers) = offers(steps_of, &content, books, (view, attempt, &named), &page);
-    // What was asked of the hub is not asked again while it is open.
-    let open = |event: &str| {
-        let open = asked.iter().filter(|it| !it.refused);
-        open.map(|it| &it.what).any(|what| {
-            let step = kind.and_then(|kind| kind.transition(event));
-            step.is_some_and(|step| lang.label(&step.label) == what)
-        })
-    };
-    let next = next.filter(|offer| !open(&offer.event));
-    offers.retain(|offer| !open(&offer.event));
-    let row = records::rows(connection, &[key])?.pop();
-    let related = match (&row, kind) {
-        (Some(row), Some(kind)) => related::of(connection, books, &coverage, (row, kind), &page)?,
-        _ => Vec::new(),
-    };
+    let (next, offers) = offers(&record, &requests, books, (view, attempt, &named), &page);
+    let again = record.gathered.again().is_some();
     Ok(RecordPage {
-        related,
+        related: related::of(connection, books, &record, &page)?,
         begun: kind
             .filter(|kind| save::creates(books, kind) && kind.parent.is_none())
             .map(|kind| Begin {
                 href: format!("/new/{}", kind.code),
                 said: page.with("saved-another", page.label(&kind.label)),
             }),
-        slip: gathered.again().is_none()
-            && kind.is_some_and(|kind| kind.field("identity_mode").is_some()),
-        asked,
-        id: gathered.id.hyphenated(),
+        slip: !again && kind.is_some_and(|kind| kind.field("identity_mode").is_some()),
+        asked: asked(&requests, books, kind, &who, lang),
+        id: record.id.hyphenated(),
         number: content.number.clone().unwrap_or_default(),
         kind: kind.map_or_else(
             || content.kind.clone(),
             |it| lang.label(&it.label).to_owned(),
         ),
-        status: shown::status(kind, &status, lang),
-        state: standing(state, &gathered, lang),
+        status: shown::status(kind, &record.status, lang),
+        state: standing(&record, lang),
         tab: view.tab(),
         note: view.note(),
-        recorded: row
+        recorded: record
+            .row
             .as_ref()
             .map(|row| shown::moment(row.recorded_ms(), lang))
             .unwrap_or_default(),
@@ -282,31 +252,32 @@ fn build(
         words,
         groups,
         person,
-        steps,
-        changes,
-        proofs,
+        steps: steps(connection, books, (content, kind), &who, lang),
+        changes: changes(books, record.gathered.written(), kind, &who, lang),
+        proofs: proofs(&record, lang),
         next,
         offers,
-        conflicts: conflicts::of(&content, kind, books, lang),
-        why,
-        places: places(connection, &gathered, &content, &page)?,
-        waits_for: waits_for(books, &gathered, lang),
+        conflicts: conflicts::of(content, kind, books, lang),
+        // Nothing has to be done about what stands elsewhere.
+        why: why.filter(|_| !again),
+        places: places(connection, &record.gathered, content, &page)?,
+        waits_for: waits_for(books, &record.gathered, lang),
         editable: kind.is_some()
-            && counts
+            && record.counts()
             && content.waiting == 0
-            && save::may_edit(books, &gathered),
-        test_data: content.fields.get("test_data") == Some(&Value::Bool(true)),
+            && save::may_edit(books, &record.gathered),
+        test_data: record.is_test(),
         waiting: content.waiting,
         unreadable: !content.unreadable.is_empty(),
-        title,
+        title: shown::title(kind, record.title.as_deref(), lang),
         page,
     })
 }
 
 /// How far it has come; of a record that another stands for, it says so.
-fn standing(state: Reached, gathered: &Gathered, lang: Lang) -> Shown {
-    let shown = Shown::of(state, lang);
-    match gathered.again() {
+fn standing(record: &Record, lang: Lang) -> Shown {
+    let shown = Shown::of(record.state, lang);
+    match record.gathered.again() {
         None => shown,
         Some(_) => Shown {
             means: lang.say("row-again-means", &[]),
@@ -316,20 +287,14 @@ fn standing(state: Reached, gathered: &Gathered, lang: Lang) -> Shown {
 }
 
 /// The receipts that cover it.
-fn proofs(
-    connection: &Connection,
-    coverage: &Coverage,
-    key: i64,
-    lang: Lang,
-) -> Result<Vec<Proof>> {
-    let receipts = coverage.of_record(connection, key)?.into_iter();
-    let proofs = receipts.map(|receipt| Proof {
+fn proofs(record: &Record, lang: Lang) -> Vec<Proof> {
+    let proofs = record.receipts.iter().map(|receipt| Proof {
         log: receipt.log.to_string().chars().take(12).collect(),
         stored: receipt.stored.len,
         judged: receipt.judged_len,
         at: shown::moment(receipt.received_at_ms, lang),
     });
-    Ok(proofs.collect())
+    proofs.collect()
 }
 
 /// What stands in whose place, with addresses.
@@ -501,40 +466,31 @@ fn changes(
 
 /// What was asked of the hub about it and not granted.
 fn asked(
-    connection: &Connection,
+    requests: &[Asked],
     overview: &Overview,
-    (key, kind): (i64, Option<&Kind>),
+    kind: Option<&Kind>,
     who: &Who,
     lang: Lang,
-) -> Result<Vec<Request>> {
+) -> Vec<Request> {
     let mut asked = Vec::new();
-    for it in requests::of_record(connection, key)? {
-        let refused = match &it.answer {
-            None => false,
-            Some((RequestOutcome::Refused(_), _)) => true,
+    for it in requests {
+        let (id, refused) = match &it.answer {
+            None => ("request-open", false),
+            Some((RequestOutcome::Refused(_), _)) => ("request-refused", true),
             Some(_) => continue,
         };
         let (_, event) = it.wanted.words();
         let step = kind.and_then(|kind| kind.transition(event));
+        let device = shown::device(overview.authority(), &it.device);
         asked.push(Request {
-            said: lang.say(
-                if refused {
-                    "request-refused"
-                } else {
-                    "request-open"
-                },
-                &[],
-            ),
+            said: lang.say(id, &[]),
             what: step.map_or_else(|| event.to_owned(), |it| lang.label(&it.label).to_owned()),
-            who: who.name(
-                Some(&it.account),
-                Some(shown::device(overview.authority(), &it.device)),
-            ),
+            who: who.name(Some(&it.account), Some(device)),
             at: shown::moment(it.at_ms, lang),
             refused,
         });
     }
-    Ok(asked)
+    asked
 }
 
 fn rfc3339_shown(at: &str, lang: Lang) -> String {
@@ -679,12 +635,14 @@ fn links(
 
 /// The steps that this device may take, the usual one apart.
 fn offers(
-    kind: Option<&Kind>,
-    content: &Content,
+    record: &Record,
+    requests: &[Asked],
     overview: &Overview,
     (view, attempt, named): (&View, Option<&Attempt<'_>>, &Choices),
     page: &Page,
 ) -> (Option<Offer>, Vec<Offer>) {
+    let content = &record.content;
+    let kind = record.kind.filter(|_| record.counts());
     let Some(kind) = kind.filter(|_| content.waiting == 0) else {
         return (None, Vec::new());
     };
@@ -697,7 +655,9 @@ fn offers(
     let none = Typed::new();
     let mut next = None;
     let mut others = Vec::new();
-    for step in kind.offered(&content.status, &acts) {
+    let offered = kind.offered(&content.status, &acts);
+    // What was asked of the hub is not asked again while it is open.
+    for step in offered.filter(|step| !requests::is_open_for(requests, &step.event)) {
         let tried = attempt.filter(|attempt| attempt.event == step.event);
         let (typed, refusals) = tried.map_or((&none, [].as_slice()), |it| (it.typed, it.refusals));
         let inputs = step.data.iter().filter(|field| field.key != HUB_NO);

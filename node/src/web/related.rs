@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use lianxin_protocol::catalogue::{Catalogue, Kind};
+use lianxin_protocol::catalogue::Catalogue;
 use rusqlite::Connection;
 use serde_json::Value;
 
@@ -14,7 +14,7 @@ use crate::error::Result;
 use crate::journal::{Books, Overview};
 use crate::records::delivery::Coverage;
 use crate::records::save;
-use crate::records::{self, Listed, gather};
+use crate::records::{Listed, Record, view};
 
 /// Records of one kind that are shown on the page of another; of a draft's articles all are.
 const ROWS: usize = 200;
@@ -58,57 +58,50 @@ pub(super) struct Article {
 pub(super) fn of(
     connection: &Connection,
     books: &mut Books,
-    coverage: &Coverage,
-    (whole, kind): (&Listed, &Kind),
+    record: &Record,
     page: &Page,
 ) -> Result<Vec<Related>> {
+    let (Some(whole), Some(kind)) = (&record.row, record.kind) else {
+        return Ok(Vec::new());
+    };
+    let coverage = Coverage::of(books);
+    let has_parts = kind.gathers.iter().any(|it| it.field.is_some());
+    let most = if has_parts { ARTICLES_MAX } else { ROWS };
     let mut related: Vec<Related> = Vec::new();
-    for gather in &kind.gathers {
-        let Some(of) = Catalogue::standard().kind(&gather.kind) else {
-            continue;
-        };
-        let nested = gather.field.is_some();
-        let most = if kind.gathers.iter().any(|it| it.field.is_some()) {
-            ARTICLES_MAX
-        } else {
-            ROWS
-        };
-        let mut found = records::referring(connection, whole, (&of.code, &gather.by), most + 1)?;
-        let more = (found.len() > most).then(|| page.with("related-more", &most.to_string()));
-        found.truncate(most);
+    for found in record.related(connection, most)? {
+        let (of, nested) = (found.kind, found.is_nested());
         // A draft that nobody may comment on any more stays as it is.
         let grows = !nested || kind.is_open(&whole.status);
-        let add = (gather.adds && grows && save::creates(books, of)).then(|| Begin {
+        let adds = found.gather.adds && grows && save::creates(books, of);
+        let add = adds.then(|| Begin {
             href: format!("/new/{}?from={}", of.code, whole.id.hyphenated()),
             said: page.with("related-add", page.label(&of.label)),
         });
-        if found.is_empty() && add.is_none() {
+        if found.rows.is_empty() && add.is_none() {
             continue;
         }
+        let beside = related.iter().any(|it| !it.articles.is_empty());
         let mut entry = Related {
             code: of.code.clone(),
-            label: page.label(&of.label).to_owned(),
+            label: if beside {
+                page.t("related-whole")
+            } else {
+                page.label(&of.label).to_owned()
+            },
             rows: Vec::new(),
-            more,
+            more: found
+                .more
+                .then(|| page.with("related-more", &most.to_string())),
             nested,
-            beside: related.iter().any(|it| !it.articles.is_empty()),
+            beside,
             add,
             articles: Vec::new(),
         };
         if nested {
             entry.articles = articles(connection, books, &found, page)?;
         } else {
-            sort(
-                connection,
-                books,
-                coverage,
-                &found,
-                (&mut related, &mut entry),
-                page,
-            )?;
-        }
-        if entry.beside {
-            entry.label = page.t("related-whole");
+            let places = (related.as_mut_slice(), &mut entry);
+            sort(connection, books, &coverage, &found.rows, places, page)?;
         }
         related.push(entry);
     }
@@ -144,14 +137,13 @@ fn sort(
 fn articles(
     connection: &Connection,
     books: &mut Books,
-    found: &[Listed],
+    found: &view::Related,
     page: &Page,
 ) -> Result<Vec<Article>> {
     let comment = Catalogue::standard().kind("legis_comment");
     let may = comment.filter(|comment| save::creates(books, comment));
-    let mut articles = Vec::with_capacity(found.len());
-    for row in found {
-        let content = gather(connection, books, row.key)?.content(books.authority());
+    let mut articles = Vec::with_capacity(found.rows.len());
+    for (row, content) in found.contents(connection, books)? {
         let text = |key: &str| {
             let text = content.fields.get(key).and_then(Value::as_str);
             text.unwrap_or_default().to_owned()

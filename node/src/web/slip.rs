@@ -2,7 +2,6 @@
 
 use askama::Template;
 use axum::extract::{Path, State};
-use lianxin_protocol::catalogue::Catalogue;
 use lianxin_protocol::hash::Hex;
 use qrcode::{Color, EcLevel, QrCode};
 use serde_json::Value;
@@ -12,8 +11,7 @@ use super::page::{Answer, Session, html, version};
 use super::shown;
 use super::words::Lang;
 use crate::error::{Code, Error, Result};
-use crate::records::delivery::{self, Coverage};
-use crate::records::{self, gather};
+use crate::records::{self, Record};
 use crate::slips;
 
 /// Light modules around a code, by its standard.
@@ -56,43 +54,38 @@ pub(super) async fn print(
     let slip = app
         .write(move |journal, connection| {
             let key = records::find(connection, &id)?;
-            let gathered = gather(connection, journal, key)?;
-            let content = gathered.content(journal.authority());
-            let kind = Catalogue::standard().kind(&content.kind);
-            let coverage = Coverage::of(journal);
-            let reached = coverage.judged(connection, key)?.0;
-            let (state, status) = delivery::shown(reached, &content.kind, &content.status);
-            let row = records::rows(connection, &[key])?.pop();
-            let row = row.ok_or_else(|| Error::new(Code::RecordWaiting, "nothing to print yet"))?;
+            let record = Record::read(connection, journal, key)?;
+            let (content, kind) = (&record.content, record.kind);
+            let nothing = || Error::new(Code::RecordWaiting, "nothing to print yet");
+            let row = record.row.as_ref().ok_or_else(nothing)?;
             // The receipts' digest ties the paper to what the hub has signed, once it has.
-            let receipts = coverage.of_record(connection, key)?;
-            let proof = receipts.first().map(|receipt| {
+            let proof = record.receipts.first().map(|receipt| {
                 let digest = lianxin_protocol::hash::PAYLOAD.hash(&[&receipt.encode()]);
                 Hex(digest.first_chunk::<8>().unwrap_or(&[0; 8])).to_string()
             });
             let category = content.facts.get("category").unwrap_or(&Value::Null);
             let category_field = kind.and_then(|kind| kind.field("category"));
             let (network, _) = journal.authority().names();
-            let code = slips::new_code(connection, &gathered.id)?;
-            let record = Hex(&gathered.id.0).to_string();
+            let code = slips::new_code(connection, &record.id)?;
+            let digits = Hex(&record.id.0).to_string();
             Ok(Slip {
-                unit: shown::site(journal.authority(), &row, lang),
+                unit: shown::site(journal.authority(), row, lang),
                 network: network.to_owned(),
                 number: content.number.clone().unwrap_or_default(),
                 at: shown::moment(row.recorded_ms(), lang),
                 category: shown::value(category_field, category, lang),
-                status: shown::status(kind, &status, lang),
-                state: lang.say(&format!("state-{}", state.word()), &[]),
+                status: shown::status(kind, &record.status, lang),
+                state: lang.say(&format!("state-{}", record.state.word()), &[]),
                 code: [
                     code.get(..4).unwrap_or_default().to_owned(),
                     code.get(4..).unwrap_or_default().to_owned(),
                 ],
                 qr: Qr::of(&match proof {
-                    Some(proof) => format!("LX1:{record}:{proof}").to_uppercase(),
-                    None => format!("LX1:{record}").to_uppercase(),
+                    Some(proof) => format!("LX1:{digits}:{proof}").to_uppercase(),
+                    None => format!("LX1:{digits}").to_uppercase(),
                 })?,
-                test_data: content.fields.get("test_data") == Some(&Value::Bool(true)),
-                id: gathered.id.hyphenated(),
+                test_data: record.is_test(),
+                id: record.id.hyphenated(),
                 lang,
             })
         })

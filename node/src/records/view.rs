@@ -1,0 +1,154 @@
+//! One record as people see it: the plain form from which its page, its slip, what commands say of it and exports are made, so
+//! that all of them say the same.
+
+use std::rc::Rc;
+
+use lianxin_protocol::authority::Reason;
+use lianxin_protocol::catalogue::{Catalogue, Gather, Kind};
+use lianxin_protocol::log::RecordId;
+use lianxin_protocol::receipt::Receipt;
+use rusqlite::Connection;
+
+use super::delivery::{self, Coverage, State};
+use super::{Content, Gathered, Listed, called, gather, referring, rows};
+use crate::error::Result;
+use crate::journal::Books;
+
+/// A record, with how far it has come.
+#[derive(Debug)]
+pub struct Record {
+    /// Its number in this store.
+    pub key: i64,
+    /// Its id.
+    pub id: RecordId,
+    /// Its kind, if this version knows it.
+    pub kind: Option<&'static Kind>,
+    /// Its title, with the names of other records in the place of their ids.
+    pub title: Option<String>,
+    /// What it holds.
+    pub content: Content,
+    /// How far it has come, whatever its workflow says.
+    pub reached: State,
+    /// Why it is held back, or what it waits for.
+    pub reason: Option<Reason>,
+    /// The state that is shown.
+    pub state: State,
+    /// The status that is shown.
+    pub status: String,
+    /// When it came to the hub, in Unix milliseconds by the hub's clock.
+    pub received_ms: Option<u64>,
+    /// The receipts that cover its entries.
+    pub receipts: Vec<Rc<Receipt>>,
+    /// Its row, if it has one.
+    pub row: Option<Listed>,
+    /// What it was made from.
+    pub gathered: Gathered,
+}
+
+/// Records of one kind that refer to another record, of which that one's kind says that they are gathered there.
+#[derive(Debug)]
+pub struct Related {
+    /// How they refer to it.
+    pub gather: &'static Gather,
+    /// Their kind.
+    pub kind: &'static Kind,
+    /// Their rows.
+    pub rows: Vec<Listed>,
+    /// Whether there are more.
+    pub more: bool,
+}
+
+impl Related {
+    /// Whether they are shown as parts of the other.
+    #[must_use]
+    pub const fn is_nested(&self) -> bool {
+        self.gather.field.is_some()
+    }
+
+    /// Each with what it holds.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn contents(
+        &self,
+        connection: &Connection,
+        books: &mut Books,
+    ) -> Result<Vec<(&Listed, Content)>> {
+        let contents = self.rows.iter().map(|row| {
+            let content = gather(connection, books, row.key)?.content(books.authority());
+            Ok((row, content))
+        });
+        contents.collect()
+    }
+}
+
+impl Record {
+    /// Reads it by its number in this store.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn read(connection: &Connection, books: &mut Books, key: i64) -> Result<Self> {
+        let gathered = gather(connection, books, key)?;
+        let content = gathered.content(books.authority());
+        let coverage = Coverage::of(books);
+        let (reached, reason) = coverage.judged(connection, key)?;
+        let (state, status) = delivery::shown(reached, &content.kind, &content.status);
+        let received_ms = match gathered.founding_entry() {
+            Some(entry) => books.arrived_at(connection, entry)?,
+            None => None,
+        };
+        Ok(Self {
+            key,
+            id: gathered.id,
+            kind: Catalogue::standard().kind(&content.kind),
+            title: called(connection, &content.kind, content.title.clone())?,
+            reached,
+            reason,
+            state,
+            status,
+            received_ms,
+            receipts: coverage.of_record(connection, key)?,
+            row: rows(connection, &[key])?.pop(),
+            content,
+            gathered,
+        })
+    }
+
+    /// Whether it stands in figures.
+    #[must_use]
+    pub fn counts(&self) -> bool {
+        self.gathered.held().is_none()
+    }
+
+    /// Whether somebody made it to try the program out.
+    #[must_use]
+    pub fn is_test(&self) -> bool {
+        self.content.fields.get("test_data") == Some(&serde_json::Value::Bool(true))
+    }
+
+    /// What refers to it, kind by kind, so many of each at most.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn related(&self, connection: &Connection, most: usize) -> Result<Vec<Related>> {
+        let (Some(row), Some(kind)) = (&self.row, self.kind) else {
+            return Ok(Vec::new());
+        };
+        let mut related = Vec::new();
+        for gather in &kind.gathers {
+            let Some(kind) = Catalogue::standard().kind(&gather.kind) else {
+                continue;
+            };
+            let mut rows = referring(connection, row, (&kind.code, &gather.by), most + 1)?;
+            let more = rows.len() > most;
+            rows.truncate(most);
+            related.push(Related {
+                gather,
+                kind,
+                rows,
+                more,
+            });
+        }
+        Ok(related)
+    }
+}
