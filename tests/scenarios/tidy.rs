@@ -92,6 +92,8 @@ fn the_top_level_is_what_the_layout_names() -> Result<()> {
         "tests",
         "deploy",
         "README.md",
+        "LICENSE",
+        "rust-toolchain.toml",
         "target",
     ];
     for entry in std::fs::read_dir(root())? {
