@@ -18,7 +18,7 @@ use clap::{Args, Parser, Subcommand};
 use serde_json::{Value, json};
 
 use crate::command::{AddressChange, Command, Secret};
-use crate::config::{Config, Overrides};
+use crate::config::{Config, Overrides, own_address};
 use crate::error::{Code, Error, Kind, Result};
 use crate::refill;
 use crate::reply::Reply;
@@ -519,8 +519,8 @@ fn with_data(verb: Verb, data: &Path, account: Option<String>, output: &Output) 
             web,
             recovery_out,
         }) => {
-            let listen = listen.as_deref().map(setup::resolve).transpose()?;
-            let web = web.as_deref().map(setup::resolve).transpose()?;
+            let listen = listen.as_deref().map(own_address).transpose()?;
+            let web = web.as_deref().map(own_address).transpose()?;
             if web.is_some_and(|web| !web.ip().is_loopback()) {
                 let message = "pages are served on loopback only";
                 return Err(Error::new(Code::Address, message));
@@ -538,8 +538,8 @@ fn with_data(verb: Verb, data: &Path, account: Option<String>, output: &Output) 
         Verb::Join(wanted) => join::run(data, &wanted, output),
         Verb::Run(run) => {
             let overrides = Overrides {
-                listen: run.listen.as_deref().map(setup::resolve).transpose()?,
-                web: run.web.as_deref().map(setup::resolve).transpose()?,
+                listen: run.listen.as_deref().map(own_address).transpose()?,
+                web: run.web.as_deref().map(own_address).transpose()?,
             };
             let config = Config::load(Some(data), &overrides)?;
             start_logging(config.log.level);

@@ -293,12 +293,23 @@ impl Given<'_> {
     }
 
     fn address(&self) -> Option<SocketAddr> {
-        let text = self.text()?;
-        text.strip_prefix("localhost:").map_or_else(
-            || text.parse().ok(),
-            |port| Some(SocketAddr::from((Ipv4Addr::LOCALHOST, port.parse().ok()?))),
-        )
+        own_address(&self.text()?).ok()
     }
+}
+
+/// A place of this computer's own: an address of either family and a port, or `localhost` and a port. No name is looked up: a
+/// computer knows its own addresses, and a silent name server would hold up its start.
+///
+/// # Errors
+/// [`Code::Address`] for anything else.
+pub fn own_address(text: &str) -> Result<SocketAddr> {
+    let loopback = text.strip_prefix("localhost:");
+    let address = loopback.map_or_else(
+        || text.parse().ok(),
+        |port| Some(SocketAddr::from((Ipv4Addr::LOCALHOST, port.parse().ok()?))),
+    );
+    let message = || format!("`{text}` is no address of this computer, such as 127.0.0.1:7443");
+    address.ok_or_else(|| Error::new(Code::Address, message()))
 }
 
 /// A host name of letters, digits and hyphens (RFC 1123, 2.1), in lower case.

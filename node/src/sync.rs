@@ -30,7 +30,7 @@ use admission::Admission;
 use endpoint::{Endpoint, HANDSHAKE_TIMEOUT, Link};
 use peer::{Summary, Until};
 use reach::Retry;
-pub use reach::{is_address, look_up, resolve};
+pub use reach::{is_address, look_up};
 
 /// Sessions at once; each is bounded, and together they fit a hub of 2 GiB.
 const SESSIONS: usize = 2_000;

@@ -16,6 +16,7 @@ mod letters;
 mod limits;
 mod lines;
 mod model;
+mod names;
 mod newer;
 mod pages;
 mod process;

@@ -11,7 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::{ANY, runtime, say};
 use crate::command::{self, Command};
-use crate::config::Config;
+use crate::config::{Config, own_address};
 use crate::daemon::{Node, sync_once};
 use crate::error::{Code, Error, Result};
 use crate::records::reproject;
@@ -86,7 +86,7 @@ async fn serve_pages(node: &Node, config: &Config) -> Result<SocketAddr> {
             .writer
             .after_wait(move |_, connection| kept(connection))?;
         if let Some(kept) = kept.and_then(|bytes| String::from_utf8(bytes).ok()) {
-            place = setup::resolve(&kept)?;
+            place = own_address(&kept)?;
         }
     }
     match node.serve_pages(place, hosts).await {
@@ -112,8 +112,8 @@ pub(super) fn run(directory: &Path, config: &Config, json: bool) -> Result<u8> {
                 // A station serves nobody yet and needs no fixed port; a hub does.
                 let is_hub = store::meta(&reader, "authority_seed")?.is_some();
                 match kept {
-                    Some(kept) => setup::resolve(&kept)?,
-                    None if is_hub => setup::resolve(setup::DEFAULT_LISTEN)?,
+                    Some(kept) => own_address(&kept)?,
+                    None if is_hub => own_address(setup::DEFAULT_LISTEN)?,
                     None => ANY,
                 }
             }
