@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 use crate::command::{AddressChange, Command, Secret};
 use crate::config::{Config, Overrides, own_address};
 use crate::error::{Code, Error, Kind, Result};
+use crate::logging;
 use crate::refill;
 use crate::reply::Reply;
 use crate::setup::{self, HubInit};
@@ -406,20 +407,13 @@ pub fn main() -> u8 {
     };
     // `run` begins to log once it knows how much.
     if !matches!(cli.verb, Verb::Run(_)) {
-        start_logging(crate::config::level_of_environment().unwrap_or(tracing::Level::ERROR));
+        let log = crate::config::log_of_environment();
+        logging::start(log.level, log.format);
     }
     match carry_out(cli) {
         Ok(exit) => exit,
         Err(error) => failed(&error, json),
     }
-}
-
-fn start_logging(level: tracing::Level) {
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_max_level(level)
-        .with_target(false)
-        .init();
 }
 
 fn failed(error: &Error, json: bool) -> u8 {
@@ -542,7 +536,7 @@ fn with_data(verb: Verb, data: &Path, account: Option<String>, output: &Output) 
                 web: run.web.as_deref().map(own_address).transpose()?,
             };
             let config = Config::load(Some(data), &overrides)?;
-            start_logging(config.log.level);
+            logging::start(config.log.level, config.log.format);
             keep_offered();
             service::run(data, &config, output.json)
         }
@@ -828,6 +822,7 @@ impl Door {
     }
 
     fn call(&mut self, command: Command) -> Result<Reply> {
+        let _span = tracing::info_span!("command", verb = command.name()).entered();
         match self {
             Self::Daemon(directory) => {
                 let gone = || Error::new(Code::InUse, "the running lianxin has just ended");

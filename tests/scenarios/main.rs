@@ -15,6 +15,7 @@ mod kinds;
 mod letters;
 mod limits;
 mod lines;
+mod logs;
 mod model;
 mod names;
 mod newer;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
+use tracing::Instrument as _;
 
 use super::{ANY, runtime, say};
 use crate::command::{self, Command};
@@ -136,7 +137,16 @@ pub(super) fn run(directory: &Path, config: &Config, json: bool) -> Result<u8> {
         let (net, writer) = (Arc::clone(&node.net), node.writer.clone());
         let door = socket::serve(directory, move |request| {
             let (net, writer) = (Arc::clone(&net), writer.clone());
-            async move { answer(&net, &writer, request).await }
+            let span = tracing::info_span!("command", verb = request.name());
+            let told = async move {
+                let told = answer(&net, &writer, request).await;
+                match &told {
+                    Ok(reply) => tracing::debug!(exit = reply.exit, "answered"),
+                    Err(error) => tracing::info!(code = error.code().text(), "not done"),
+                }
+                told
+            };
+            told.instrument(span)
         })?;
         node.follow_hub(node.stopping())?;
         let pages = serve_pages(&node, config).await?;
