@@ -16,13 +16,11 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use serde_json::{Value, json};
-use tracing_subscriber::filter::{LevelFilter, Targets};
-use tracing_subscriber::layer::SubscriberExt as _;
-use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::command::{AddressChange, Command, Query, Secret, Write};
-use crate::config::{Config, Overrides};
+use crate::config::{Config, Overrides, own_address};
 use crate::error::{Code, Error, Kind, Result};
+use crate::logging;
 use crate::refill;
 use crate::reply::Reply;
 use crate::setup::{self, HubInit};
@@ -409,27 +407,13 @@ pub fn main() -> u8 {
     };
     // `run` begins to log once it knows how much.
     if !matches!(cli.verb, Verb::Run(_)) {
-        start_logging(crate::config::level_of_environment().unwrap_or(tracing::Level::ERROR));
+        let log = crate::config::log_of_environment();
+        logging::start(log.level, log.format);
     }
     match carry_out(cli) {
         Ok(exit) => exit,
         Err(error) => failed(&error, json),
     }
-}
-
-fn start_logging(level: tracing::Level) {
-    // Automerge opens a span for each change that it loads and each column that it writes: formatting them took a fifth
-    // of the time in which a hub merges. A filter that never changes keeps them from being asked for at all.
-    let filter = Targets::new()
-        .with_default(level)
-        .with_target("automerge", LevelFilter::WARN.min(level.into()));
-    let lines = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
-        .with_target(false);
-    tracing_subscriber::registry()
-        .with(filter)
-        .with(lines)
-        .init();
 }
 
 fn failed(error: &Error, json: bool) -> u8 {
@@ -529,8 +513,8 @@ fn with_data(verb: Verb, data: &Path, account: Option<String>, output: &Output) 
             web,
             recovery_out,
         }) => {
-            let listen = listen.as_deref().map(setup::resolve).transpose()?;
-            let web = web.as_deref().map(setup::resolve).transpose()?;
+            let listen = listen.as_deref().map(own_address).transpose()?;
+            let web = web.as_deref().map(own_address).transpose()?;
             if web.is_some_and(|web| !web.ip().is_loopback()) {
                 let message = "pages are served on loopback only";
                 return Err(Error::new(Code::Address, message));
@@ -548,11 +532,11 @@ fn with_data(verb: Verb, data: &Path, account: Option<String>, output: &Output) 
         Verb::Join(wanted) => join::run(data, &wanted, output),
         Verb::Run(run) => {
             let overrides = Overrides {
-                listen: run.listen.as_deref().map(setup::resolve).transpose()?,
-                web: run.web.as_deref().map(setup::resolve).transpose()?,
+                listen: run.listen.as_deref().map(own_address).transpose()?,
+                web: run.web.as_deref().map(own_address).transpose()?,
             };
             let config = Config::load(Some(data), &overrides)?;
-            start_logging(config.log.level);
+            logging::start(config.log.level, config.log.format);
             keep_offered();
             service::run(data, &config, output.json)
         }
@@ -847,6 +831,7 @@ impl Door {
 
     fn call(&mut self, command: impl Into<Command>) -> Result<Reply> {
         let command = command.into();
+        let _span = tracing::info_span!("command", verb = command.name()).entered();
         match self {
             Self::Daemon(directory) => {
                 let gone = || Error::new(Code::InUse, "the running lianxin has just ended");

@@ -95,6 +95,15 @@ impl From<Write> for Command {
 }
 
 impl Command {
+    /// The name in the reply's schema.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Query(query) => query.name(),
+            Self::Write(write) => write.name(),
+        }
+    }
+
     /// Carries it out for whoever has the store to himself.
     ///
     /// # Errors

@@ -6,8 +6,8 @@
 //!
 //! Every key stands once, in `KEYS`, with what it takes; nothing that is read is ignored. A name that no
 //! key has is an error with the nearest one that exists, and an error names file, line and column. A value is
-//! never repeated in a message. Files are read at boot, before there may be a name server: addresses in
-//! them are numbers (or `localhost`), while flags may name hosts. Of the environment only names with `__`, and
+//! never repeated in a message. What is read at the start is read before there may be a name server: addresses
+//! of this computer are numbers (or `localhost`), in files as in flags. Of the environment only names with `__`, and
 //! those that begin with a section, are ours: container platforms add `LIANXIN_SERVICE_HOST` and the like for a
 //! service of our name. `LIANXIN_DATA` names the data directory, `LIANXIN_STATE` what is kept outside it; they are no settings.
 //!
@@ -30,6 +30,7 @@ use toml::de::{DeTable, DeValue};
 use tracing::Level;
 
 use crate::error::{self, Code, Error, Result};
+use crate::logging::Format;
 
 /// The file for all data directories of a computer.
 pub const SYSTEM_FILE: &str = "/etc/lianxin/lianxin.toml";
@@ -99,6 +100,8 @@ pub struct StatusSettings {
 pub struct LogSettings {
     /// The least severe level that is logged.
     pub level: Level,
+    /// How a line looks.
+    pub format: Format,
 }
 
 impl Default for Config {
@@ -112,7 +115,10 @@ impl Default for Config {
             status: StatusSettings {
                 unreceipted_minutes: 120,
             },
-            log: LogSettings { level: Level::INFO },
+            log: LogSettings {
+                level: Level::INFO,
+                format: Format::Text,
+            },
             origins: BTreeMap::new(),
             files: Vec::new(),
         }
@@ -240,6 +246,16 @@ const KEYS: &[Key] = &[
         },
         get: |config| json!(config.log.level.as_str().to_ascii_lowercase()),
     },
+    Key {
+        section: "log",
+        name: "format",
+        takes: "\"text\", \"json\" or \"journald\"",
+        set: |config, given| {
+            config.log.format = format(&given.text()?)?;
+            Some(())
+        },
+        get: |config| json!(config.log.format.name()),
+    },
 ];
 
 impl Key {
@@ -293,12 +309,23 @@ impl Given<'_> {
     }
 
     fn address(&self) -> Option<SocketAddr> {
-        let text = self.text()?;
-        text.strip_prefix("localhost:").map_or_else(
-            || text.parse().ok(),
-            |port| Some(SocketAddr::from((Ipv4Addr::LOCALHOST, port.parse().ok()?))),
-        )
+        own_address(&self.text()?).ok()
     }
+}
+
+/// A place of this computer's own: an address of either family and a port, or `localhost` and a port. No name is looked up: a
+/// computer knows its own addresses, and a silent name server would hold up its start.
+///
+/// # Errors
+/// [`Code::Address`] for anything else.
+pub fn own_address(text: &str) -> Result<SocketAddr> {
+    let loopback = text.strip_prefix("localhost:");
+    let address = loopback.map_or_else(
+        || text.parse().ok(),
+        |port| Some(SocketAddr::from((Ipv4Addr::LOCALHOST, port.parse().ok()?))),
+    );
+    let message = || format!("`{text}` is no address of this computer, such as 127.0.0.1:7443");
+    address.ok_or_else(|| Error::new(Code::Address, message()))
 }
 
 /// A host name of letters, digits and hyphens (RFC 1123, 2.1), in lower case.
@@ -322,6 +349,10 @@ fn level(text: &str) -> Option<Level> {
         "debug" => Some(Level::DEBUG),
         _ => None,
     }
+}
+
+fn format(text: &str) -> Option<Format> {
+    Format::ALL.into_iter().find(|format| format.name() == text)
 }
 
 impl Config {
@@ -475,11 +506,17 @@ impl Config {
     }
 }
 
-/// The level that the environment asks for. Commands that end at once log errors only, whatever is
-/// configured for `run`, unless the one who calls asks for more.
+/// What commands log that end at once: errors only, whatever is configured for `run`, unless the environment of the one who
+/// calls asks for more.
 #[must_use]
-pub fn level_of_environment() -> Option<Level> {
-    level(&std::env::var("LIANXIN_LOG__LEVEL").ok()?)
+pub fn log_of_environment() -> LogSettings {
+    let asked = |name| std::env::var(name).ok();
+    let level = asked("LIANXIN_LOG__LEVEL").and_then(|text| level(&text));
+    let format = asked("LIANXIN_LOG__FORMAT").and_then(|text| format(&text));
+    LogSettings {
+        level: level.unwrap_or(Level::ERROR),
+        format: format.unwrap_or(Format::Text),
+    }
 }
 
 fn refused(place: &str, why: &str) -> Error {
@@ -656,6 +693,7 @@ mod tests {
             (json!([]), Origin::Default),
             (json!(2), Origin::File(own.clone(), 3)),
             (json!("warn"), Origin::File(system.clone(), 8)),
+            (json!("text"), Origin::Default),
         ];
         assert_eq!(came, expected);
         assert_eq!(config.files(), [system, own]);
@@ -750,6 +788,8 @@ mod tests {
             ("log.level", "\"INFO\""),
             ("log.level", "1979-05-27"),
             ("log.level", "{ a = 1 }"),
+            ("log.format", "\"xml\""),
+            ("log.format", "\"JSON\""),
         ];
         for (key, value) in refused {
             let said = message(from_text(&format!("{key} = {value}")));
@@ -797,12 +837,14 @@ mod tests {
             ("LIANXIN_WEB__LISTEN", "[::1]:81"),
             ("LIANXIN_STATUS__UNRECEIPTED_MINUTES", "1440"),
             ("LIANXIN_LOG__LEVEL", "debug"),
+            ("LIANXIN_LOG__FORMAT", "json"),
         ];
         let config = from_environment(&variables)?;
         assert_eq!(config.web.allow_hosts, ["a.example", "b"]);
         assert_eq!(config.web.listen.to_string(), "[::1]:81");
         assert_eq!(config.status.unreceipted_minutes, 1_440);
         assert_eq!(config.log.level, Level::DEBUG);
+        assert_eq!(config.log.format, Format::Json);
         Ok(())
     }
 

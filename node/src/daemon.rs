@@ -277,9 +277,10 @@ pub async fn carry_out(writer: &WriterThread, command: Command) -> Result<Reply>
         Command::Query(query) => {
             let place = QUERIES.acquire().await.map_err(|_| stopping())?;
             let readers = Arc::clone(writer.readers());
+            let span = tracing::Span::current();
             let done = tokio::task::spawn_blocking(move || {
                 let _place = place;
-                readers.read(|books, connection| query.execute(books, connection))
+                span.in_scope(|| readers.read(|books, connection| query.execute(books, connection)))
             });
             let panicked = |error| Error::because(Code::Internal, "a command panicked", error);
             done.await.map_err(panicked)?

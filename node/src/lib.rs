@@ -25,6 +25,7 @@ pub mod drafts;
 pub mod error;
 pub mod invites;
 pub mod journal;
+pub mod logging;
 pub mod reader;
 pub mod records;
 pub mod refill;

@@ -26,7 +26,6 @@ use crate::reply::with_schema;
 use crate::store::{self, Making, Store};
 use crate::sync::enrol::{self, Joined};
 use crate::sync::look_up;
-pub use crate::sync::resolve;
 use crate::writer::{Writer, WriterThread};
 
 /// Where a hub listens unless told otherwise.
@@ -591,7 +590,8 @@ async fn ask_hub(
 ) -> Result<Joined> {
     let message = format!("no hub answers at {}", names.join(", "));
     let mut telling = Error::new(Code::HubUnreachable, message);
-    for (_, address) in look_up(names).await {
+    let mut found = look_up(names);
+    while let Some((_, address)) = found.next().await {
         match enrol::join(address, device, recipient, code, pinned).await {
             Err(error) if error.code() == Code::HubUnreachable => {
                 tracing::debug!(error = %error.chain(), "no hub there");

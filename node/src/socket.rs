@@ -39,6 +39,17 @@ pub enum Request {
     },
 }
 
+impl Request {
+    /// What it is called in logs, which have nothing of what it carries.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Execute { command } => command.name(),
+            Self::Sync { .. } => "sync",
+        }
+    }
+}
+
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Response {

@@ -16,11 +16,13 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use lianxin_protocol::hash::Hex;
 use lianxin_protocol::identity::{DeviceKey, Signer, short};
 use lianxin_protocol::limits::HELLO_TIMEOUT_MS;
 use lianxin_protocol::log::{Author, LogId};
 use lianxin_protocol::message::{Enrol, Enrolled, ErrorCode, ErrorScope, FrameReader, Message};
 use tokio::sync::{Semaphore, watch};
+use tracing::{Instrument as _, Span};
 
 use crate::changes::Changes;
 use crate::clock::{self, Monotonic};
@@ -30,7 +32,7 @@ use admission::Admission;
 use endpoint::{Endpoint, HANDSHAKE_TIMEOUT, Link};
 use peer::{Summary, Until};
 use reach::Retry;
-pub use reach::{is_address, look_up, resolve};
+pub use reach::{is_address, look_up};
 
 /// Sessions at once; each is bounded, and together they fit a hub of 2 GiB.
 const SESSIONS: usize = 2_000;
@@ -147,7 +149,7 @@ impl Net {
         state.last_seen_ms = now;
         state.sessions += 1;
         drop(peers);
-        tracing::info!(peer = %short(peer), %address, "connected");
+        tracing::info!("connected");
         let (peer, path) = (*peer, address.to_string());
         self.writer.write(
             move |_, connection| crate::records::peer_seen(connection, &peer, now, &path),
@@ -184,7 +186,35 @@ impl Net {
         stop: watch::Receiver<bool>,
     ) -> Result<(usize, Summary)> {
         let (place, link) = reach::dial(self, names, expect, HANDSHAKE_TIMEOUT).await?;
-        Ok((place, peer::run(self, link, Vec::new(), until, stop).await?))
+        Ok((place, self.dialled(link, until, stop).await?))
+    }
+
+    async fn dialled(
+        self: &Arc<Self>,
+        link: Link,
+        until: Until,
+        stop: watch::Receiver<bool>,
+    ) -> Result<Summary> {
+        let span = self.span(&link, "dialled");
+        let session = peer::run(self, link, Vec::new(), until, stop);
+        session.instrument(span).await
+    }
+
+    /// What all that happens on a link is logged under, at both ends with one id.
+    fn span(&self, link: &Link, side: &'static str) -> Span {
+        let authority = self.writer.authority();
+        let site = authority.members().get(&link.peer);
+        let site = site.and_then(|member| authority.sites().get(&member.grant.site?));
+        let site = site.map(|site| site.code.as_str());
+        tracing::info_span!(
+            "session",
+            id = %Hex(&link.id),
+            peer = %short(&link.peer),
+            site,
+            path = "quic",
+            address = %link.address,
+            side
+        )
     }
 
     /// Keeps a session with a peer open: dials, and dials again after a wait ([`reach`]). `names` is asked each time, and
@@ -207,7 +237,7 @@ impl Net {
                 if let Some(name) = names.get(place) {
                     found(name);
                 }
-                peer::run(&self, link, Vec::new(), Until::Stopped, stop.clone()).await
+                self.dialled(link, Until::Stopped, stop.clone()).await
             };
             match reached.await {
                 Ok(summary) if summary.connected => {
@@ -216,8 +246,13 @@ impl Net {
                 }
                 Ok(_) => {}
                 Err(error) => {
+                    // Said once, and not again at each attempt.
+                    if self.failure() == Some(error.code()) {
+                        tracing::debug!(error = %error.chain(), "the hub is still not reached");
+                    } else {
+                        tracing::info!(error = %error.chain(), "the hub is not reached");
+                    }
                     self.failed(Some(error.code()));
-                    tracing::debug!(error = %error.chain(), "the hub is not reached");
                 }
             }
             tokio::select! {
@@ -242,13 +277,20 @@ impl Net {
             let (net, stop) = (Arc::clone(&self), stop.clone());
             tokio::spawn(async move {
                 let _place = place;
-                let admitted = async {
-                    let link = incoming.complete().await?;
-                    net.admit(link, stop).await
+                let link = match incoming.complete().await {
+                    Ok(link) => link,
+                    Err(error) => {
+                        tracing::info!(error = %error.chain(), "a connection did not come about");
+                        return;
+                    }
                 };
-                if let Err(error) = admitted.await {
-                    tracing::info!(error = %error.chain(), "a connection ended");
-                }
+                let span = net.span(&link, "accepted");
+                let admitted = async {
+                    if let Err(error) = net.admit(link, stop).await {
+                        tracing::info!(error = %error.chain(), "the connection ended");
+                    }
+                };
+                admitted.instrument(span).await;
             });
         }
     }
@@ -293,7 +335,10 @@ impl Net {
             }
         };
         let (frame, result) = match answer {
-            Ok(enrolled) => (Message::Enrolled(enrolled), Ok(())),
+            Ok(enrolled) => {
+                tracing::info!("a device is let in");
+                (Message::Enrolled(enrolled), Ok(()))
+            }
             Err((code, retry_after_s, error)) => {
                 let scope = ErrorScope::Connection;
                 let frame = Message::Error {
@@ -326,7 +371,7 @@ impl Net {
         let judged = enrol::admit(self, link, enrol).await;
         judged.map_err(|error| {
             if error.code() == Code::InviteRefused {
-                tracing::warn!(%ip, device = %short(&link.peer), "an enrolment was refused");
+                tracing::warn!("an enrolment was refused");
                 return (ErrorCode::NotAuthorised, 0, error);
             }
             if guessed.is_some() {

@@ -46,6 +46,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::{MatchedPath, Request};
+use axum::http::Method;
+use axum::middleware::{Next, from_fn};
+use axum::response::Response;
 use axum::routing::{get, post};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -54,8 +58,10 @@ use lianxin_protocol::identity::DeviceKey;
 use rusqlite::Connection;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, oneshot, watch};
+use tracing::Instrument as _;
 
 use crate::changes::Changes;
+use crate::clock::Monotonic;
 use crate::error::{Code, Error, Result};
 use crate::journal::{Books, Journal};
 use crate::reply::Reply;
@@ -148,9 +154,10 @@ impl App {
         let place = Arc::clone(&self.reading).acquire_owned().await;
         let place = place.map_err(|_| stopping())?;
         let readers = Arc::clone(self.writer.readers());
+        let span = tracing::Span::current();
         let done = tokio::task::spawn_blocking(move || {
             let _place = place;
-            readers.read(work)
+            span.in_scope(|| readers.read(work))
         });
         let panicked = |error| Error::because(Code::Internal, "a page panicked", error);
         done.await.map_err(panicked)?
@@ -249,7 +256,7 @@ impl Web {
     pub async fn serve(self) {
         let Self { app, listener, own } = self;
         let (hosts, stop) = (app.hosts.clone(), app.stopping.clone());
-        let router = guard::around(routes().with_state(app), hosts);
+        let router = guard::around(routes().with_state(app), hosts).layer(from_fn(in_span));
         let places = places();
         let at_own = async {
             if let Some(own) = own {
@@ -299,6 +306,27 @@ fn routes() -> Router<App> {
         .route("/assets/{file}", get(page::asset))
         .route("/healthz", get(|| async { "ok\n" }))
         .fallback(page::nowhere)
+}
+
+/// Names what is said while a page is made by the pattern of its route: an address holds ids, and what people typed.
+async fn in_span(request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>();
+    let route = route.map_or("none", MatchedPath::as_str).to_owned();
+    let method = match *request.method() {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        _ => "other",
+    };
+    let answer = async {
+        let clock = Monotonic::start();
+        let answer = next.run(request).await;
+        let (status, elapsed_ms) = (answer.status().as_u16(), clock.ms());
+        tracing::debug!(status, elapsed_ms, "answered");
+        answer
+    };
+    let span = tracing::info_span!("page", method, route);
+    answer.instrument(span).await
 }
 
 /// Opens a socket that only this computer reaches.

@@ -30,6 +30,7 @@ use lianxin_protocol::authority::Authority;
 use lianxin_protocol::log::{Author, LogId};
 use queue::{Lane, Queue};
 use rusqlite::Connection;
+use tracing::Span;
 
 use crate::clock;
 use crate::error::{Code, Error, Result};
@@ -507,8 +508,10 @@ impl WriterThread {
         let failed = Arc::clone(&reply);
         let take =
             |slot: &Mutex<Option<_>>| slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // What is said meanwhile belongs to whoever wanted it.
+        let span = Span::current();
         let work: Work = Box::new(move |journal, connection| {
-            let result = work(journal, connection)?;
+            let result = span.in_scope(|| work(journal, connection))?;
             let reply = Arc::clone(&reply);
             let answer: Answer = Box::new(move || {
                 if let Some(reply) = take(&reply) {
@@ -534,6 +537,10 @@ impl WriterThread {
 
     /// Queues work that sees what is durable and writes nothing to the database.
     pub fn after(&self, work: impl FnOnce(&mut Journal, &Connection) + Send + 'static) {
+        let span = Span::current();
+        let work = move |journal: &mut Journal, connection: &Connection| {
+            span.in_scope(|| work(journal, connection));
+        };
         // A stopped writer drops the work, and with it the channel that it would answer on.
         drop(self.door.0.push(self.lane, Job::After(Box::new(work))));
     }

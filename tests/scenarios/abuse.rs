@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use lianxin_node::sync::endpoint::{Endpoint, Link};
-use lianxin_node::sync::{enrol, resolve};
+use lianxin_node::sync::enrol;
 use lianxin_protocol::batch;
 use lianxin_protocol::identity::{DeviceKey, InviteCode, Signer};
 use lianxin_protocol::log::{EntryKind, Genesis, GenesisReason, NewEntry, Position, Tail};
@@ -36,11 +36,11 @@ impl Attacker {
     pub(super) async fn enrolled(network: &Network, seed: u8) -> Result<Self> {
         let code = InviteCode::parse(&network.invite("EM1", "station")?)?;
         let device = Signer::from_seed(&[seed; 32]);
-        let address = resolve(&network.address)?;
+        let address = network.address.parse()?;
         let joined = enrol::join(address, &device, &[9; 32], &code, None).await?;
         let site = lianxin_protocol::log::RecordId::parse(&network.site).context("no site")?;
         Ok(Self {
-            endpoint: Endpoint::bind(resolve("127.0.0.1:0")?, &device, |_| false)?,
+            endpoint: Endpoint::bind("127.0.0.1:0".parse()?, &device, |_| false)?,
             device,
             hub: joined.hub,
             network: joined.network,
@@ -52,7 +52,7 @@ impl Attacker {
     pub(super) async fn dial(&self) -> Result<Line> {
         let link = self
             .endpoint
-            .dial(resolve(&self.address)?, Some(self.hub))
+            .dial(self.address.parse()?, Some(self.hub))
             .await?;
         Ok(Line {
             link,
@@ -418,14 +418,14 @@ async fn a_stranger_gets_nothing_and_a_reader_of_a_space_cannot_write_it() -> Re
     let mut witness = Witness::new(&network)?;
 
     let stranger = Signer::from_seed(&[4; 32]);
-    let endpoint = Endpoint::bind(resolve("127.0.0.1:0")?, &stranger, |_| false)?;
+    let endpoint = Endpoint::bind("127.0.0.1:0".parse()?, &stranger, |_| false)?;
     for first in [
         Message::Hello(attacker.hello()).encode(),
         vec![0xff; 64],
         Message::Ping(1).encode(),
     ] {
         let link = endpoint
-            .dial(resolve(&network.address)?, Some(attacker.hub))
+            .dial(network.address.parse()?, Some(attacker.hub))
             .await?;
         let mut line = Line {
             link,

@@ -133,7 +133,7 @@ fn validate_takes_the_example_and_refuses_what_is_no_configuration() -> Result<(
     let reply = nobody.ok(&["config", "validate", example])?;
     ensure!(reply["schema"] == "lianxin.config-validate/1", "{reply}");
     ensure!(
-        reply["files"] == json!([example]) && reply["set"] == 4,
+        reply["files"] == json!([example]) && reply["set"] == 5,
         "{reply}"
     );
 

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result, ensure};
-use lianxin_node::sync::{enrol, resolve};
+use lianxin_node::sync::enrol;
 use lianxin_protocol::identity::{InviteCode, Signer};
 use lianxin_tests::process::{
     CREATE_SITE, Daemon, Device, LOOPBACK, Network, Scratch, SmallDisk, opinion, text as path_text,
@@ -203,7 +203,7 @@ fn a_hub_whose_disk_is_full_confirms_nothing_that_it_has_not_stored() -> Result<
     is_sound(&hub)?;
     // Nor is anybody let in by what is not durable.
     let (device, code) = (Signer::from_seed(&[9; 32]), InviteCode::parse(&late_code)?);
-    let joining = enrol::join(resolve(&address)?, &device, &[9; 32], &code, None);
+    let joining = enrol::join(address.parse()?, &device, &[9; 32], &code, None);
     let joined = tokio::runtime::Runtime::new()?.block_on(joining);
     ensure!(joined.is_err(), "let in by a full disk: {joined:?}");
 

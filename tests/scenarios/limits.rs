@@ -68,7 +68,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use lianxin_node::command::Query;
 use lianxin_node::error::Code;
 use lianxin_node::sync::endpoint::Endpoint;
-use lianxin_node::sync::{enrol, resolve};
+use lianxin_node::sync::enrol;
 use lianxin_protocol::authority::{Cut, Grant, Order, Role, Scope, SiteKind, Spaces};
 use lianxin_protocol::batch;
 use lianxin_protocol::codec::{Reader, Writer};
@@ -142,7 +142,7 @@ async fn so_many_strangers_are_heard_at_a_time_and_the_oldest_makes_room() -> Re
     ensure!(ends == [heard, vec![Some(busy)]].concat(), "{ends:?}");
     // And then others are.
     let device = Signer::from_seed(&[151; 32]);
-    enrol::join(resolve(&network.address)?, &device, &[9; 32], &code, None).await?;
+    enrol::join(network.address.parse()?, &device, &[9; 32], &code, None).await?;
     attacker.endpoint.close().await;
     network.hub_stops()
 }
@@ -150,9 +150,9 @@ async fn so_many_strangers_are_heard_at_a_time_and_the_oldest_makes_room() -> Re
 /// Someone unknown who has come in and says half a word.
 async fn stranger(attacker: &Attacker, network: &Network, seed: u8) -> Result<(Endpoint, Line)> {
     let device = Signer::from_seed(&[seed; 32]);
-    let endpoint = Endpoint::bind(resolve(LOOPBACK)?, &device, |_| false)?;
+    let endpoint = Endpoint::bind(LOOPBACK.parse()?, &device, |_| false)?;
     let mut link = endpoint
-        .dial(resolve(&network.address)?, Some(attacker.hub))
+        .dial(network.address.parse()?, Some(attacker.hub))
         .await?;
     link.send.write(&[0]).await?;
     let frames = FrameReader::default();
@@ -164,7 +164,7 @@ async fn wrong_invites_are_paused_noted_without_their_code_and_a_new_one_ends_th
 -> Result<()> {
     let mut network = Network::new()?;
     let right = InviteCode::parse(&network.invite("EM1", "station")?)?;
-    let address = resolve(&network.address)?;
+    let address = network.address.parse()?;
     let device = Signer::from_seed(&[21; 32]);
     let mut guesses = Vec::new();
     for n in 1_u8.. {

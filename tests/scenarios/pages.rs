@@ -20,8 +20,8 @@ use lianxin_tests::process::{CANARY, Device, LOOPBACK, Network, Scratch, text};
 use serde_json::json;
 
 /// One answer: status, head and body.
-struct Answer {
-    status: u16,
+pub(super) struct Answer {
+    pub(super) status: u16,
     head: String,
     body: String,
 }
@@ -35,7 +35,7 @@ impl Answer {
 }
 
 /// A browser that has one page open and keeps one cookie.
-struct Browser {
+pub(super) struct Browser {
     address: String,
     cookie: String,
 }
@@ -68,16 +68,16 @@ impl Browser {
         self.send(&head, body.as_bytes())
     }
 
-    fn get(&self, path: &str) -> Result<Answer> {
+    pub(super) fn get(&self, path: &str) -> Result<Answer> {
         self.ask("GET", path, "", "")
     }
 
-    fn post(&self, path: &str, body: &str) -> Result<Answer> {
+    pub(super) fn post(&self, path: &str, body: &str) -> Result<Answer> {
         self.ask("POST", path, "", body)
     }
 
     /// Comes in through a link.
-    fn through(url: &str) -> Result<(Self, Answer)> {
+    pub(super) fn through(url: &str) -> Result<(Self, Answer)> {
         let rest = url.strip_prefix("http://").context("no link")?;
         let (address, path) = rest.split_once('/').context("no path")?;
         let mut browser = Self {
@@ -96,7 +96,7 @@ impl Browser {
     }
 }
 
-fn link(device: &Device) -> Result<String> {
+pub(super) fn link(device: &Device) -> Result<String> {
     let url = device.ok(&["open"])?["url"].as_str().map(str::to_owned);
     url.context("no link")
 }

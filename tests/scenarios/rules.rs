@@ -17,7 +17,7 @@ use lianxin_node::setup::{self, Card, Line as Way, Ticket};
 use lianxin_node::store::Store;
 use lianxin_node::sync::attend::{Answer, Prepared};
 use lianxin_node::sync::endpoint::{Endpoint, Link};
-use lianxin_node::sync::{enrol, resolve, stick};
+use lianxin_node::sync::{enrol, stick};
 use lianxin_node::writer::{Writer, WriterThread};
 use lianxin_protocol::authority::{Certificate, Grant, Invite, Order, Role};
 use lianxin_protocol::batch::{self, Parts};
@@ -641,8 +641,8 @@ async fn who_has_seen_an_invites_key_and_not_its_code_is_not_let_in() -> Result<
     let insider = Attacker::enrolled(&network, 21).await?;
     let code = InviteCode::parse(&network.invite("EM1", "station")?)?;
     let thief = Signer::from_seed(&[22; 32]);
-    let endpoint = Endpoint::bind(resolve(LOOPBACK)?, &thief, |_| false)?;
-    let address = resolve(&network.address)?;
+    let endpoint = Endpoint::bind(LOOPBACK.parse()?, &thief, |_| false)?;
+    let address = network.address.parse()?;
     let mut line = Line {
         link: endpoint.dial(address, Some(insider.hub)).await?,
         frames: FrameReader::default(),
@@ -693,7 +693,7 @@ struct FakeHub {
 impl FakeHub {
     fn new(says: Says) -> Result<Self> {
         let signer = Signer::from_seed(&[says.key; 32]);
-        let endpoint = Endpoint::bind(resolve(LOOPBACK)?, &signer, |_| false)?;
+        let endpoint = Endpoint::bind(LOOPBACK.parse()?, &signer, |_| false)?;
         let address = endpoint.local_address()?.to_string();
         let hub = signer.public();
         let serving = tokio::spawn(async move {
@@ -770,7 +770,7 @@ async fn a_device_believes_no_hub_that_does_not_prove_itself() -> Result<()> {
         ("another key than the file's", impostor, file, false),
     ] {
         let fake = FakeHub::new(says)?;
-        let address = resolve(&fake.address)?;
+        let address = fake.address.parse()?;
         let joined = enrol::join(address, &device, &[9; 32], &code, file).await;
         match joined {
             Ok(_) => ensure!(holds, "believed: {what}"),

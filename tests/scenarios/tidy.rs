@@ -92,6 +92,8 @@ fn the_top_level_is_what_the_layout_names() -> Result<()> {
         "tests",
         "deploy",
         "README.md",
+        "LICENSE",
+        "rust-toolchain.toml",
         "target",
     ];
     for entry in std::fs::read_dir(root())? {
@@ -302,6 +304,7 @@ fn each_foreign_library_has_its_place() -> Result<()> {
     )?;
     only_in("clap", &all, &["node/src/cli.rs"])?;
     only_in("strsim", &all, &["node/src/config.rs"])?;
+    only_in("tracing_subscriber", &all, &["node/src/logging.rs"])?;
     only_in("sd_notify", &all, &["node/src/supervisor.rs"])?;
     let rusqlite = [
         "node/src/store.rs",

@@ -241,7 +241,8 @@ impl Outcome {
 /// Whether a log may be as it is: no fault, no panic, no resident's words.
 fn sound(log: &str) -> Result<()> {
     for line in log.lines() {
-        let fault = line.contains(" ERROR ") || line.contains("panicked");
+        let error = [" ERROR ", "\"level\":\"ERROR\"", "<3>"];
+        let fault = error.iter().any(|it| line.contains(it)) || line.contains("panicked");
         ensure!(
             !fault && !line.contains(CANARY),
             "a log line that must not be: {line}"

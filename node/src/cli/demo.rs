@@ -16,6 +16,7 @@ use serde_json::Value;
 
 use super::{Output, runtime};
 use crate::command::{Command, Query, Write};
+use crate::config::own_address;
 use crate::daemon::{Node, carry_out};
 use crate::error::{self, Code, Error, Result};
 use crate::setup::{self, HubInit, Line, Ticket};
@@ -155,7 +156,7 @@ impl Device {
     }
 
     fn start(&mut self, listen: &str) -> Result<()> {
-        let listen = setup::resolve(listen)?;
+        let listen = own_address(listen)?;
         self.node = Some(Node::start(&Store::open(&self.directory)?, listen)?);
         Ok(())
     }

@@ -8,10 +8,11 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
+use tracing::Instrument as _;
 
 use super::{ANY, runtime, say};
 use crate::command::{self, Command, Write};
-use crate::config::Config;
+use crate::config::{Config, own_address};
 use crate::daemon::{Node, carry_out, sync_once};
 use crate::error::{Code, Error, Result};
 use crate::records::reproject;
@@ -86,7 +87,7 @@ async fn serve_pages(node: &Node, config: &Config) -> Result<SocketAddr> {
             .writer
             .after_wait(move |_, connection| kept(connection))?;
         if let Some(kept) = kept.and_then(|bytes| String::from_utf8(bytes).ok()) {
-            place = setup::resolve(&kept)?;
+            place = own_address(&kept)?;
         }
     }
     match node.serve_pages(place, hosts).await {
@@ -112,8 +113,8 @@ pub(super) fn run(directory: &Path, config: &Config, json: bool) -> Result<u8> {
                 // A station serves nobody yet and needs no fixed port; a hub does.
                 let is_hub = store::meta(&reader, "authority_seed")?.is_some();
                 match kept {
-                    Some(kept) => setup::resolve(&kept)?,
-                    None if is_hub => setup::resolve(setup::DEFAULT_LISTEN)?,
+                    Some(kept) => own_address(&kept)?,
+                    None if is_hub => own_address(setup::DEFAULT_LISTEN)?,
                     None => ANY,
                 }
             }
@@ -136,7 +137,16 @@ pub(super) fn run(directory: &Path, config: &Config, json: bool) -> Result<u8> {
         let (net, writer) = (Arc::clone(&node.net), node.writer.clone());
         let door = socket::serve(directory, move |request| {
             let (net, writer) = (Arc::clone(&net), writer.clone());
-            async move { answer(&net, &writer, request).await }
+            let span = tracing::info_span!("command", verb = request.name());
+            let told = async move {
+                let told = answer(&net, &writer, request).await;
+                match &told {
+                    Ok(reply) => tracing::debug!(exit = reply.exit, "answered"),
+                    Err(error) => tracing::info!(code = error.code().text(), "not done"),
+                }
+                told
+            };
+            told.instrument(span)
         })?;
         node.follow_hub(node.stopping())?;
         let pages = serve_pages(&node, config).await?;

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use lianxin_protocol::authority::{Membership, Verb};
 use lianxin_protocol::batch::{self, Packed, Parts};
+use lianxin_protocol::hash::Hex;
 use lianxin_protocol::identity::DeviceKey;
 use lianxin_protocol::log::{Author, ForkProof, LogId, VerifiedRun};
 use lianxin_protocol::message::{ErrorCode, ErrorScope, WireBatch};
@@ -15,6 +16,7 @@ use lianxin_protocol::receipt::Receipt;
 use lianxin_protocol::session::{Event, Load, Session, Share, Taken};
 use lianxin_protocol::space::{Space, SpaceId};
 use rusqlite::Connection;
+use tracing::Span;
 
 use crate::error::{Code, Result};
 use crate::journal::{Ingested, Journal, Moved, Proven};
@@ -155,6 +157,7 @@ impl Attendant {
     ) -> Option<Prepared> {
         match event {
             Event::Received { space, log, batch } => {
+                let _span = span_of(&log).entered();
                 let author = self.authors.get(&log).copied().or_else(|| known(&log));
                 let parts = Parts::Section(&batch.packed.parts);
                 let run = batch::unpack(&log, batch.start, &batch.packed.main, parts);
@@ -204,7 +207,23 @@ impl Attendant {
     }
 }
 
+/// What happens to one log is said under its name.
+fn span_of(log: &LogId) -> Span {
+    tracing::info_span!("log", id = %Hex(&log.prefix()))
+}
+
 impl Prepared {
+    /// The log that it is about.
+    fn log(&self) -> Option<&LogId> {
+        match self {
+            Self::Run(run, _) => Some(&run.run().log),
+            Self::Load(load) => Some(&load.log),
+            Self::Fork(proof) => Some(&proof.log),
+            Self::Ahead(log, _) | Self::ForkWanted(log) => Some(log),
+            Self::Bad(_) | Self::Receipt(_) | Self::Receipts(_) | Self::Greeted => None,
+        }
+    }
+
     /// Whether this must run inside the writer's transaction; the rest runs between transactions,
     /// where everything in the journal is durable.
     #[must_use]
@@ -236,6 +255,7 @@ impl Prepared {
     /// # Errors
     /// The store failed; the transaction must be rolled back, and nothing was acknowledged.
     pub fn attend(&self, journal: &mut Journal, connection: &Connection) -> Result<Vec<Answer>> {
+        let _span = self.log().map(|log| span_of(log).entered());
         Ok(match self {
             Self::Bad(code) => vec![Answer::Bad(*code)],
             Self::Run(run, packed) => take_run(journal, connection, run, packed)?,

@@ -71,6 +71,8 @@ const READ_PIECES: usize = 32;
 
 /// Both ends of one connection export the same 32 bytes under this label (RFC 8446, section 7.5).
 const EXPORTER: &[u8] = b"EXPORTER-lianxin-enrol";
+/// The same for the name of a connection, which tells nothing of the other.
+const EXPORTER_ID: &[u8] = b"EXPORTER-lianxin-id";
 /// quinn wants a name to call; nobody is sent it and nobody checks it, the key is the identity.
 const NO_NAME: &str = "lianxin";
 
@@ -322,6 +324,8 @@ pub struct Link {
     pub peer: DeviceKey,
     /// The other end's address when the link began; it may move.
     pub address: SocketAddr,
+    /// A name that both ends have for this connection, to find it in logs.
+    pub id: [u8; 6],
     /// Keying material that both ends of this connection have and nobody else.
     pub exporter: [u8; 32],
     /// Bytes to the peer.
@@ -350,9 +354,10 @@ impl Link {
         let shown: Box<Vec<CertificateDer<'static>>> =
             identity.ok_or_else(|| unfit("a connection has no peer key"))?;
         let peer = shown.first().and_then(|shown| tls::device_key(shown));
-        let mut exporter = [0; 32];
+        let (mut id, mut exporter) = ([0; 6], [0; 32]);
         connection
             .export_keying_material(&mut exporter, EXPORTER, b"")
+            .and_then(|()| connection.export_keying_material(&mut id, EXPORTER_ID, b""))
             .map_err(|_| unfit("a connection exports no keying material"))?;
         let pace = Arc::new(Pace::new(connection.rtt()));
         connection.set_send_window(pace.window());
@@ -361,6 +366,7 @@ impl Link {
         Ok(Self {
             peer: peer.ok_or_else(|| unfit("a connection has an unfit peer key"))?,
             address,
+            id,
             exporter,
             send: SendHalf(send, line.clone()),
             receive: ReceiveHalf(receive),

@@ -135,7 +135,43 @@ pub async fn run(
     line.close(u32::from(talk.close.as_ref().map_or(0, close_code)));
     net.peer_gone(&peer);
     net.writer.after(|journal, _| journal.line_ended());
-    talk.summary(&traffic)
+    let summary = talk.summary(&traffic);
+    tell(&summary);
+    summary
+}
+
+/// Says how a session ended, in its span.
+fn tell(summary: &Result<Summary>) {
+    match summary {
+        Ok(it) => {
+            let (sent, received) = (it.stats.entries_out, it.stats.entries_in);
+            let (in_sync, elapsed_ms) = (it.in_sync, it.elapsed_ms);
+            match &it.close {
+                Some(Close::Violation(code, what)) => {
+                    tracing::warn!(
+                        ?code,
+                        ?what,
+                        sent,
+                        received,
+                        elapsed_ms,
+                        "the peer broke the protocol"
+                    );
+                }
+                Some(why) => {
+                    tracing::info!(
+                        ?why,
+                        sent,
+                        received,
+                        in_sync,
+                        elapsed_ms,
+                        "the session ended"
+                    );
+                }
+                None => tracing::info!(sent, received, in_sync, elapsed_ms, "the line broke"),
+            }
+        }
+        Err(error) => tracing::warn!(error = %error.chain(), "the session failed"),
+    }
 }
 
 /// A session with what its loop has to remember.

@@ -3,13 +3,20 @@
 //! An address is data that changes, and an answer at one says nothing of the others: every address of every name is dialled, the
 //! first that proves the expected key is taken, and an impostor stops nobody. Rejected: one address after the
 //! other, where three dead ones cost half a minute.
+//!
+//! The system looks names up, as it does for every program of this computer, and blocks while a name server is silent, which is the
+//! usual case where there is no line. It blocks threads that do nothing else: a few, which nobody waits for, neither who has
+//! an address already nor the end of the program. Rejected: the runtime's own threads for what blocks, which a
+//! runtime that ends waits for; and a resolver of our own, which would not know the names that this computer knows.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use lianxin_protocol::identity::DeviceKey;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
@@ -20,6 +27,9 @@ use crate::error::{Code, Error, Result};
 
 /// How long a name server may take.
 const LOOK_UP: Duration = Duration::from_secs(5);
+/// Threads that look names up, of the whole program. The system gives a silent server up after 10 to 40 seconds: attempts that follow
+/// each other for the names of a hub have some of them wait at a time, and more than that help nobody.
+static LOOKING: Semaphore = Semaphore::const_new(16);
 /// Addresses that are dialled at once.
 const ADDRESSES: usize = 32;
 /// Between the first packets to two addresses, so that the better one wins on a line that is slow.
@@ -35,20 +45,6 @@ const SOUND_MS: u64 = 5_000;
 const EAGER_MS: u64 = 120_000;
 /// The least that an eager attempt is given.
 const EAGER_LEAST: Duration = Duration::from_secs(3);
-
-/// Resolves `HOST:PORT`, for a place of this computer's own.
-///
-/// # Errors
-/// [`Code::Address`] when it names nothing.
-pub fn resolve(address: &str) -> Result<SocketAddr> {
-    let nothing = |error| {
-        let message =
-            format!("`{address}` is no address of the form HOST:PORT, or nobody knows the name");
-        Error::because(Code::Address, message, error)
-    };
-    let first = address.to_socket_addrs().map_err(nothing)?.next();
-    first.ok_or_else(|| Error::new(Code::Address, format!("`{address}` names no address")))
-}
 
 /// Says whether a text can be an address at all. Whether a name is known is seen when it is dialled: the line may be
 /// down now.
@@ -84,26 +80,72 @@ fn is_host(host: &str) -> bool {
     host.len() <= 253 && host.trim_end_matches('.').split('.').all(label)
 }
 
-/// All addresses of all names, of either family, each with the place of its name, in the order of the names. A name that nobody
-/// knows today, or that no server answers for in time, has none: it may be known again tomorrow.
-pub async fn look_up(names: &[String]) -> Vec<(usize, SocketAddr)> {
-    let mut asked = JoinSet::new();
-    for (place, name) in names.iter().cloned().enumerate() {
-        asked.spawn(async move {
-            let found = timeout(LOOK_UP, tokio::net::lookup_host(name)).await;
-            let found = found.ok().and_then(std::result::Result::ok);
-            (place, found.into_iter().flatten().collect::<Vec<_>>())
-        });
+/// Addresses of names as they become known, each once, of either family.
+#[derive(Debug)]
+pub struct Found {
+    known: VecDeque<(usize, SocketAddr)>,
+    asked: JoinSet<(usize, Vec<SocketAddr>)>,
+    given: BTreeSet<SocketAddr>,
+}
+
+/// Looks for all addresses of these names at once. Those that need no name server come first, in the order of the names.
+#[must_use]
+pub fn look_up(names: &[String]) -> Found {
+    let (mut known, mut asked) = (VecDeque::new(), JoinSet::new());
+    for (place, name) in names.iter().enumerate() {
+        if let Ok(address) = name.parse() {
+            known.push_back((place, address));
+        } else {
+            let found = addresses(name.clone());
+            asked.spawn(async move {
+                let found = timeout(LOOK_UP, found).await;
+                (place, found.unwrap_or_default())
+            });
+        }
     }
-    let mut found = asked.join_all().await;
-    found.sort_by_key(|(place, _)| *place);
-    let mut seen = BTreeSet::new();
-    let all = found
-        .into_iter()
-        .flat_map(|(place, all)| all.into_iter().map(move |address| (place, address)));
-    all.filter(|(_, address)| seen.insert(*address))
-        .take(ADDRESSES)
-        .collect()
+    Found {
+        known,
+        asked,
+        given: BTreeSet::new(),
+    }
+}
+
+impl Found {
+    /// The next address, with the place of its name. A name that nobody knows today, or that no server answers for in time, has
+    /// none: it may be known again tomorrow.
+    pub async fn next(&mut self) -> Option<(usize, SocketAddr)> {
+        while self.given.len() < ADDRESSES {
+            if let Some((place, address)) = self.known.pop_front() {
+                if self.given.insert(address) {
+                    return Some((place, address));
+                }
+                continue;
+            }
+            if let Ok((place, all)) = self.asked.join_next().await? {
+                self.known.extend(all.into_iter().map(|it| (place, it)));
+            }
+        }
+        None
+    }
+}
+
+/// What the system knows of a name. Whoever stops waiting leaves the thread to end by itself.
+async fn addresses(name: String) -> Vec<SocketAddr> {
+    let Ok(place) = LOOKING.acquire().await else {
+        return Vec::new();
+    };
+    let (sender, receiver) = oneshot::channel();
+    let started = std::thread::Builder::new()
+        .name("look-up".to_owned())
+        .spawn(move || {
+            let found = name.to_socket_addrs().map(Iterator::collect);
+            drop(place);
+            drop(sender.send(found.unwrap_or_default()));
+        });
+    if let Err(error) = started {
+        tracing::warn!(%error, "no thread to look a name up");
+    }
+    receiver.await.unwrap_or_default()
 }
 
 /// Reaches the device with this key at any address of these names. Gives the place of the name with which it did.
@@ -116,36 +158,51 @@ pub(super) async fn dial(
     expect: DeviceKey,
     patience: Duration,
 ) -> Result<(usize, Link)> {
+    let (mut found, mut searching) = (look_up(names), true);
     let mut dialled = JoinSet::new();
-    let found = look_up(names).await;
+    let mut pause = pin!(sleep(Duration::ZERO));
     let names = names.join(", ");
-    if found.is_empty() {
-        let message = format!("nobody knows an address of {names} now");
-        return Err(Error::new(Code::HubUnreachable, message));
-    }
-    for (order, (place, address)) in (0_u32..).zip(found) {
-        let net = Arc::clone(net);
-        dialled.spawn(async move {
-            sleep(STAGGER * order).await;
-            let link = net
-                .endpoint
-                .dial_within(patience, address, Some(expect))
-                .await;
-            (place, link)
-        });
-    }
     let message = format!("no hub answers at {names}");
-    let mut telling = Error::new(Code::HubUnreachable, &message);
-    while let Some(done) = dialled.join_next().await {
+    let mut telling = None;
+    loop {
+        let next = async {
+            pause.as_mut().await;
+            found.next().await
+        };
+        let done = tokio::select! {
+            next = next, if searching => {
+                let Some((place, address)) = next else {
+                    searching = false;
+                    continue;
+                };
+                telling.get_or_insert_with(|| Error::new(Code::HubUnreachable, &message));
+                pause.set(sleep(STAGGER));
+                let net = Arc::clone(net);
+                dialled.spawn(async move {
+                    let link = net.endpoint.dial_within(patience, address, Some(expect)).await;
+                    (place, link)
+                });
+                continue;
+            }
+            Some(done) = dialled.join_next() => done,
+            else => {
+                let message = format!("nobody knows an address of {names} now");
+                return Err(telling.unwrap_or_else(|| Error::new(Code::HubUnreachable, message)));
+            }
+        };
         match done {
             Ok((place, Ok(link))) => return Ok((place, link)),
             Ok((_, Err(error))) => {
                 tracing::debug!(error = %error.chain(), "no way there");
                 match error.code() {
-                    Code::HubUnproven => telling = error,
+                    Code::HubUnproven => telling = Some(error),
                     // That this computer cannot go there is said, unless somebody else is found.
-                    Code::Address if telling.code() == Code::HubUnreachable => {
-                        telling = Error::because(Code::HubUnreachable, &message, error);
+                    Code::Address
+                        if telling
+                            .as_ref()
+                            .is_none_or(|it| it.code() == Code::HubUnreachable) =>
+                    {
+                        telling = Some(Error::because(Code::HubUnreachable, &message, error));
                     }
                     _ => {}
                 }
@@ -153,7 +210,6 @@ pub(super) async fn dial(
             Err(error) => tracing::warn!(%error, "an attempt to dial has failed"),
         }
     }
-    Err(telling)
 }
 
 /// When to try again, and for how long.
@@ -282,9 +338,12 @@ mod tests {
             "[::1]:7443",
             "127.0.0.1:7443",
         ];
-        let found = look_up(&names.map(str::to_owned)).await;
-        let texts: Vec<_> = found.iter().map(|(_, it)| it.to_string()).collect();
-        assert_eq!(texts, ["127.0.0.1:7443", "[::1]:7443"]);
-        assert_eq!(found[1].0, 2);
+        let mut found = look_up(&names.map(str::to_owned));
+        let mut texts = Vec::new();
+        while let Some((place, address)) = found.next().await {
+            texts.push((place, address.to_string()));
+        }
+        let (four, six) = ("127.0.0.1:7443".to_owned(), "[::1]:7443".to_owned());
+        assert_eq!(texts, [(0, four), (2, six)]);
     }
 }

@@ -13,9 +13,9 @@ use super::{Device, LOOPBACK, Network, Plan, field, samples};
 use crate::cli::say;
 use crate::clock;
 use crate::command::Write;
+use crate::config::own_address;
 use crate::daemon::{Node, carry_out};
 use crate::error::{Code, Error, Result};
-use crate::setup;
 use crate::web::board::{self, Board};
 
 /// Where the board is unless told otherwise; if that is taken, anywhere.
@@ -147,10 +147,10 @@ async fn board(network: &mut Network, plan: &Plan<'_>) -> Result<()> {
     let office = network.office.node()?;
     office.follow(vec![network.address.clone()], hub_key);
     let board = match plan.web {
-        Some(web) => Board::bind(setup::resolve(web)?).await?,
-        None => match Board::bind(setup::resolve(BOARD)?).await {
+        Some(web) => Board::bind(own_address(web)?).await?,
+        None => match Board::bind(own_address(BOARD)?).await {
             Ok(board) => board,
-            Err(_) => Board::bind(setup::resolve(LOOPBACK)?).await?,
+            Err(_) => Board::bind(own_address(LOOPBACK)?).await?,
         },
     };
     let (moved, follow_moved) = watch::channel(0_u64);
@@ -166,7 +166,7 @@ async fn board(network: &mut Network, plan: &Plan<'_>) -> Result<()> {
         let pages = match node.serve_pages(beside, plan.allow_host).await {
             Ok(pages) => pages,
             Err(_) => {
-                let anywhere = setup::resolve(LOOPBACK)?;
+                let anywhere = own_address(LOOPBACK)?;
                 node.serve_pages(anywhere, plan.allow_host).await?
             }
         };
