@@ -96,8 +96,11 @@ pub const REQUEST_SEEN_MAX: usize = CHANGE_DEPS_MAX;
 pub const SCOPES_MAX: usize = 64;
 /// Bytes that may wait in a session's outgoing buffer before it loads more to send, on a line that is not slow.
 pub const OUTGOING_BUFFER: usize = 1024 * 1024;
-/// Batches received and not yet committed before a receiver stops reading.
-pub const UNCOMMITTED_BATCHES: usize = 8;
+/// Packed bytes of batches received and not yet committed before a receiver stops reading: what a hub commits at once of
+/// one peer. Unpacked they are at most [`BATCH_RATIO_MAX`] times as much.
+pub const UNCOMMITTED_BYTES: usize = 512 * 1024;
+/// Batches received and not yet committed before a receiver stops reading, however small they are.
+pub const UNCOMMITTED_BATCHES: usize = 256;
 /// Unpacked bytes of a section of a batch for each packed one. Records and texts have fewer than ten; a section that would
 /// have more is sent as it is. So the work that a batch asks for is bounded by what it costs to send.
 pub const BATCH_RATIO_MAX: usize = 32;

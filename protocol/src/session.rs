@@ -222,7 +222,8 @@ pub struct Session {
     /// Spaces of which something differs, or may.
     unsettled: BTreeSet<SpaceId>,
     loading: Option<Load>,
-    uncommitted: usize,
+    /// Packed bytes of the batches that the owner has not answered.
+    uncommitted: VecDeque<usize>,
     /// Receipts and proofs that the owner has not judged, as they were charged.
     unjudged: VecDeque<Charge>,
     receipts: BTreeMap<LogId, Receipt>,
@@ -260,7 +261,7 @@ impl Session {
             lacking: BTreeSet::new(),
             unsettled: BTreeSet::new(),
             loading: None,
-            uncommitted: 0,
+            uncommitted: VecDeque::new(),
             unjudged: VecDeque::new(),
             receipts: BTreeMap::new(),
             events: VecDeque::new(),
@@ -409,7 +410,7 @@ impl Session {
 
     /// Answers [`Event::Received`]: the batch is durable, or was dropped without its being the peer's fault.
     pub fn committed(&mut self, taken: Taken) {
-        self.uncommitted = self.uncommitted.saturating_sub(1);
+        self.uncommitted.pop_front();
         if taken == Taken::Nothing {
             self.charge(Charge::FRAME);
         }
@@ -418,7 +419,7 @@ impl Session {
     /// Answers [`Event::Received`]: the batch does not verify, or the peer may not send it. It is told; the
     /// [`limits::BAD_BATCHES_MAX`]th ends the session.
     pub fn batch_refused(&mut self, code: ErrorCode) {
-        self.uncommitted = self.uncommitted.saturating_sub(1);
+        self.uncommitted.pop_front();
         if self.phase == Phase::Closed {
             return;
         }
@@ -600,11 +601,12 @@ impl Session {
 
     // ---- getters ----
 
-    /// Whether the owner should go on reading from the peer: no more than
+    /// Whether the owner should go on reading from the peer: no more than [`limits::UNCOMMITTED_BYTES`],
     /// [`limits::UNCOMMITTED_BATCHES`] and [`limits::UNJUDGED_STATEMENTS`] wait for the store.
     #[must_use]
     pub fn wants_input(&self) -> bool {
-        self.uncommitted < limits::UNCOMMITTED_BATCHES
+        self.uncommitted.len() < limits::UNCOMMITTED_BATCHES
+            && self.uncommitted.iter().sum::<usize>() < limits::UNCOMMITTED_BYTES
             && self.unjudged.len() < limits::UNJUDGED_STATEMENTS
     }
 
@@ -630,7 +632,8 @@ impl Session {
     /// nothing is on its way. Two devices that closed one log at different places are not in sync.
     #[must_use]
     pub fn is_in_sync(&self) -> bool {
-        let quiet = self.loading.is_none() && self.uncommitted == 0 && self.unjudged.is_empty();
+        let quiet =
+            self.loading.is_none() && self.uncommitted.is_empty() && self.unjudged.is_empty();
         let quiet = quiet && self.outgoing.is_empty() && self.receipts.is_empty();
         let settled = self.lacking.is_empty() && self.unsettled.is_empty();
         self.is_connected() && self.offers_complete && quiet && settled
@@ -893,7 +896,9 @@ impl Session {
         let end = batch.start.len.saturating_add(count);
         exchange.received(&log, batch.start.len, end);
         self.stats.entries_in += count;
-        self.uncommitted += 1;
+        let packed = &batch.packed;
+        self.uncommitted
+            .push_back(packed.main.len() + packed.parts.len());
         self.events.push_back(Event::Received { space, log, batch });
         self.review(&space, &log);
     }

@@ -1363,7 +1363,7 @@ fn a_kibibyte_in_twenty_seconds_is_enough() {
 
 #[test]
 fn who_is_not_listened_to_owes_nothing() {
-    let (mut a, _) = station(1, 8);
+    let (mut a, _) = station(1, 255);
     let mut b = Node::new();
     b.busy = true;
     meet(&mut a, &mut b);
@@ -1374,7 +1374,7 @@ fn who_is_not_listened_to_owes_nothing() {
     }
     b.settle();
     assert_eq!(b.closed(), None);
-    for _ in 0..9 {
+    for _ in 0..limits::UNCOMMITTED_BATCHES {
         b.session.committed(Taken::New);
     }
     b.session.handle_timeout(40_000);
@@ -1384,7 +1384,7 @@ fn who_is_not_listened_to_owes_nothing() {
 
 #[test]
 fn a_store_that_takes_long_is_not_a_silent_peer() {
-    let (mut a, _) = station(1, 8);
+    let (mut a, _) = station(1, 255);
     let mut b = Node::new();
     b.busy = true;
     meet(&mut a, &mut b);
@@ -1398,7 +1398,7 @@ fn a_store_that_takes_long_is_not_a_silent_peer() {
     }
     b.settle();
     assert_eq!(b.closed(), None);
-    for _ in 0..9 {
+    for _ in 0..limits::UNCOMMITTED_BATCHES {
         b.session.committed(Taken::New);
     }
     assert!(b.session.wants_input());

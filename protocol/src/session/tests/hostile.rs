@@ -1,6 +1,7 @@
 //! Peers that choose their bytes and their order to make this side work for nothing, and forks. All fictional data.
 
 use super::*;
+use crate::batch::Packed;
 
 /// Answers everything that a node's session asks, keeping no receipt and no proof.
 fn refuse_all(node: &mut Node) {
@@ -157,6 +158,29 @@ fn the_receipts_of_a_space_that_were_asked_for_are_not_counted() {
     node.session.handle_bytes(&unknown, 0);
     refuse_all(&mut node);
     assert_eq!(handed_on(&node), 200);
+}
+
+#[test]
+fn no_more_is_read_while_too_much_waits_to_be_committed() {
+    let (mut node, author) = greeted();
+    node.busy = true;
+    let frame = Message::Batch(WireBatch {
+        log: author.tail.log.prefix(),
+        start: author.tail.end,
+        packed: Packed {
+            count: 1,
+            main: vec![7; limits::UNCOMMITTED_BYTES / 2],
+            parts: Vec::new(),
+        },
+    })
+    .encode();
+    for _ in 0..2 {
+        assert!(node.session.wants_input());
+        node.session.handle_bytes(&frame, 0);
+    }
+    assert!(!node.session.wants_input());
+    node.session.committed(Taken::New);
+    assert!(node.session.wants_input());
 }
 
 #[test]
