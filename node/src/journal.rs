@@ -481,6 +481,11 @@ impl Journal {
         Ok(())
     }
 
+    /// Has the merger look once more, though nothing waits to be merged.
+    pub(crate) const fn look_again(&mut self) {
+        self.moved.stale = true;
+    }
+
     /// Notes that something which pages show has changed.
     pub(crate) const fn records_changed(&mut self) {
         self.moved.records = true;

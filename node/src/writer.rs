@@ -669,6 +669,10 @@ fn run_together(
                 group.push(next);
             }
         }
+        // Alone, a job does what it must and no more: what fails here must not fail it again.
+        if more.is_some() {
+            records::merge_little(connection, journal)?;
+        }
         Ok(outcomes)
     })
 }

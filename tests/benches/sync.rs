@@ -12,26 +12,25 @@
     reason = "a benchmark reads the clock, prints, and may fail loudly"
 )]
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::SocketAddr;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command as Process, Stdio};
+use std::process::{Command as Process, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use lianxin_node::command::{Command, Query, Write};
+use lianxin_node::command::{Query, Write};
 use lianxin_node::daemon::Node;
-use lianxin_node::setup::{self, HubInit, Ticket};
+use lianxin_node::setup::{self, HubInit};
 use lianxin_node::store::Store;
 use lianxin_node::sync::peer::{Summary, Until};
 use lianxin_node::writer::Writer;
 use lianxin_protocol::batch::{self, Parts};
 use lianxin_protocol::log::{EntryKind, LogId};
 use lianxin_protocol::space::Space;
+use lianxin_tests::load::{self, Hub, SAVES, Words, cpu_s, invite, opinion, peak_bytes, run};
 use serde_json::{Value, json};
 
-const SAVES: usize = 5;
 /// Rows written in one transaction while the records are made, which is not measured.
 const CHUNK: usize = 500;
 /// Sessions in which all must have come and been judged.
@@ -90,125 +89,6 @@ struct Measured {
     made: Duration,
 }
 
-/// The hub as its own process, so that its time and memory are its own.
-struct Hub {
-    child: Child,
-    address: SocketAddr,
-}
-
-impl Drop for Hub {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
-}
-
-impl Hub {
-    fn start(directory: &Path) -> Result<Self> {
-        let mut binary = std::env::current_exe()?;
-        binary.pop();
-        binary.pop();
-        binary.push("lianxin");
-        let mut child = Process::new(&binary)
-            .arg("--data")
-            .arg(directory)
-            .args(["run", "--listen", "127.0.0.1:0", "--json"])
-            .stdout(Stdio::piped())
-            .spawn()
-            .with_context(|| format!("build {} first", binary.display()))?;
-        let stdout = child.stdout.take().context("no output")?;
-        let mut line = String::new();
-        BufReader::new(stdout).read_line(&mut line)?;
-        let ready: Value = serde_json::from_str(&line)?;
-        let address = ready["sync"].as_str().context("no address")?.parse()?;
-        Ok(Self { child, address })
-    }
-
-    fn cpu_s(&self) -> f64 {
-        cpu_s(&format!("/proc/{}/stat", self.child.id()))
-    }
-
-    fn peak_bytes(&self) -> u64 {
-        peak_bytes(&format!("/proc/{}/status", self.child.id()))
-    }
-}
-
-/// User and system time from proc(5), in seconds; a tick is 10 ms.
-fn cpu_s(stat: &str) -> f64 {
-    let text = std::fs::read_to_string(stat).unwrap_or_default();
-    let fields: Vec<&str> = text
-        .rsplit(')')
-        .next()
-        .unwrap_or_default()
-        .split(' ')
-        .collect();
-    let ticks = |at: usize| fields.get(at).and_then(|ticks| ticks.parse::<f64>().ok());
-    (ticks(12).unwrap_or_default() + ticks(13).unwrap_or_default()) / 100.0
-}
-
-fn peak_bytes(status: &str) -> u64 {
-    let text = std::fs::read_to_string(status).unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
-    kib.unwrap_or_default() * 1024
-}
-
-/// Deterministic text and choices.
-struct Words(u64);
-
-impl Words {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// Chinese text: the more frequent a character's rank, the more often it comes, as in real text.
-    fn text(&mut self, chars: usize) -> String {
-        let pick = |value: u64| {
-            let unit = (value >> 11) as f64 / (1_u64 << 53) as f64;
-            let rank = (3_000_f64.powf(unit) - 1.0) as u32;
-            char::from_u32(0x4e00 + rank * 7 % 20_000).unwrap_or('人')
-        };
-        (0..chars).map(|_| pick(self.next())).collect()
-    }
-
-    fn one_of<'a>(&mut self, items: &[&'a str]) -> &'a str {
-        let at = usize::try_from(self.next() % items.len() as u64).unwrap_or_default();
-        items.get(at).copied().unwrap_or_default()
-    }
-}
-
-/// A record as a clerk would type it, and what the four edits change.
-fn opinion(words: &mut Words, index: usize) -> (Value, [Value; SAVES - 1]) {
-    let day = 1 + words.next() % 28;
-    let record = json!({
-        "submission_id": format!("bench-{index}"),
-        "title": words.text(18),
-        "body": words.text(200),
-        "channel": words.one_of(&["reception", "walk_in", "phone", "home_visit", "symposium"]),
-        "category": words.one_of(&["consult", "help", "complaint", "suggestion"]),
-        "topic": words.one_of(&["utilities", "traffic_parking", "property_mgmt", "environment"]),
-        "occurred_on": format!("2026-03-{day:02}"),
-        "place": { "community": words.one_of(&["测试社区", "示例社区"]), "text": words.text(12) },
-        "identity_mode": "confidential",
-        "person": { "call_name": "测试女士", "phone": format!("000-{index:04}-0001") },
-        "reply_wanted": "phone",
-        "people_count": 1 + words.next() % 5,
-        "deputies": [words.one_of(&["测试代表甲", "测试代表乙", "测试代表丙"])],
-        "test_data": true,
-    });
-    let edits = [
-        json!({ "urgency": "urgent" }),
-        json!({ "topic": words.one_of(&["public_safety", "governance"]) }),
-        json!({ "people_count": 6 + words.next() % 10 }),
-        json!({ "category": "report", "place": { "grid": format!("G{}", words.next() % 40) } }),
-    ];
-    (record, edits)
-}
-
 fn merge(target: &mut Value, edit: &Value) {
     match (target, edit) {
         (Value::Object(target), Value::Object(edit)) => {
@@ -240,21 +120,10 @@ async fn measure(scratch: &Path, size: usize) -> Result<Measured> {
             code: Some("EM1".to_owned()),
         };
         run(&mut writer, site)?;
-        let (site, role) = ("EM1".to_owned(), "station".to_owned());
-        run(
-            &mut writer,
-            Write::InviteCreate {
-                site,
-                role,
-                expires_hours: 1,
-            },
-        )?
+        invite(&mut writer, "EM1")?
     };
     let hub = Hub::start(&hub_dir)?;
-    let address = hub.address.to_string();
-    let ticket = Ticket::typed(invite["invite"].as_str().context("no invite")?)?;
-    let joining = setup::join(&station_dir, &ticket, setup::Line::Hub(&address)).await?;
-    joining.finish()?;
+    load::join(&station_dir, &invite, &hub).await?;
     let store = Store::open(&station_dir)?;
     let node = Node::start(&store, "127.0.0.1:0".parse()?)?;
     session(&node, &hub, false).await?;
@@ -309,10 +178,6 @@ async fn measure(scratch: &Path, size: usize) -> Result<Measured> {
         live_ms,
         made,
     })
-}
-
-fn run(writer: &mut Writer, command: impl Into<Command>) -> Result<Value> {
-    Ok(command.into().carry_out(writer)?.value)
 }
 
 /// The records, made offline in rounds, and the same JSON for peers.

@@ -6,6 +6,7 @@
 
 pub mod fuzz;
 pub mod line;
+pub mod load;
 pub mod process;
 pub mod rng;
 pub mod world;

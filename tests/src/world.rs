@@ -206,6 +206,8 @@ pub struct World {
     links: Vec<Link>,
     next_link: u64,
     now_ms: u64,
+    /// How often a node has taken in something of a session.
+    taken_in: u64,
     /// The random source of schedules.
     pub rng: Rng,
     /// Batches, receipts and proofs of forks that went over any wire.
@@ -273,6 +275,7 @@ impl World {
             links: Vec::new(),
             next_link: 0,
             now_ms: BEGINS_MS,
+            taken_in: 0,
             rng: Rng::new(seed),
             overheard: Vec::new(),
             violations: Vec::new(),
@@ -300,7 +303,7 @@ impl World {
         self.unlink_all();
         self.rng = Rng::new(seed);
         self.played = Played::begin(seed, BEGINS_MS);
-        (self.now_ms, self.next_link) = (BEGINS_MS, 0);
+        (self.now_ms, self.next_link, self.taken_in) = (BEGINS_MS, 0, 0);
         self.carried.clear();
         self.overheard.clear();
         self.violations.clear();
@@ -1186,8 +1189,15 @@ impl World {
             self.carried.insert(link.id, link.carried);
             return Ok(());
         }
+        self.taken_in += 1;
+        // The next one may have come before it is looked at, or not.
+        let at_once = self.taken_in % 2 == 0;
         let (answers, moved) = writer.transact(now, |journal, connection| {
-            prepared.attend(journal, connection)
+            let answers = prepared.attend(journal, connection)?;
+            if at_once {
+                lianxin_node::records::merge_little(connection, journal)?;
+            }
+            Ok(answers)
         })?;
         for answer in answers {
             answer.apply(&mut end.session);

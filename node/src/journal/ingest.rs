@@ -295,6 +295,24 @@ impl Journal {
         Ok(!self.unindexed(which).is_empty())
     }
 
+    /// How many entries wait to be indexed, those of the transaction under way among them, if the ends of all their logs are here.
+    pub(crate) fn left_to_index(&mut self) -> Option<u64> {
+        let touched: Vec<_> = self.touched.iter().copied().collect();
+        self.note_behind(touched);
+        let mut left = 0_u64;
+        for id in &self.behind {
+            let Some(log) = self.logs.get(id) else {
+                continue;
+            };
+            let unindexed = log.end.len.saturating_sub(log.indexed_len);
+            if unindexed > 0 && self.is_awaited(id, log) {
+                return None;
+            }
+            left = left.saturating_add(unindexed);
+        }
+        Some(left)
+    }
+
     /// Logs that are not indexed to their ends, by their numbers.
     fn unindexed(&self, which: Which) -> BTreeMap<i64, LogId> {
         let logs = self.behind.iter().filter_map(|id| {

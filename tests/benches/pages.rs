@@ -1,0 +1,322 @@
+//! What people wait for, and what a live save costs, however much a hub has: real processes, real pages.
+//!
+//! `cargo bench -p lianxin-tests --bench pages [-- SIZE …]` prints a row a size (default 10,000 records) with 1,000 sites; sizes
+//! grow one store, so name them in rising order. `-- live` prints what a save costs a hub with sessions open. Build the program
+//! first. Figures are of one run on one machine; nothing here is a test.
+#![expect(
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    clippy::indexing_slicing,
+    reason = "a benchmark reads the clock, prints, and may fail loudly"
+)]
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use lianxin_node::command::{Command, Query, Write};
+use lianxin_node::daemon::Node;
+use lianxin_node::setup::{self, HubInit};
+use lianxin_node::socket::{self, Request};
+use lianxin_node::store::Store;
+use lianxin_node::sync::peer::Until;
+use lianxin_node::writer::Writer;
+use lianxin_tests::load::{self, Hub, Visitor, Words, invite, opinion, run};
+use serde_json::Value;
+
+/// Sites of the hub.
+const SITES: usize = 1_000;
+/// Rows written in one transaction while records are made, which is not measured.
+const CHUNK: usize = 500;
+/// How often each thing is done.
+const TIMES: usize = 30;
+/// Stations that have a session open while one of them saves.
+const STATIONS: usize = 60;
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let sizes = arguments.iter().filter_map(|arg| arg.parse().ok());
+    let mut sizes: Vec<usize> = sizes.collect();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    let scratch = std::env::temp_dir().join(format!("lianxin-pages-{}", std::process::id()));
+    std::fs::create_dir_all(&scratch)?;
+    let done = if arguments.iter().any(|arg| arg == "live") {
+        runtime.block_on(live(&scratch))
+    } else {
+        if sizes.is_empty() {
+            sizes.push(10_000);
+        }
+        runtime.block_on(pages(&scratch, &sizes))
+    };
+    std::fs::remove_dir_all(&scratch)?;
+    done
+}
+
+fn hub_init(directory: &Path, sites: usize) -> Result<()> {
+    let card = directory.with_extension("card");
+    let init = HubInit {
+        web: None,
+        name: "示例街",
+        code: Some("SLJD"),
+        listen: None,
+        recovery_out: Some(&card),
+    };
+    setup::hub_init(directory, &init)?;
+    let mut writer = Writer::open(&Store::open(directory)?)?;
+    for at in 0..sites {
+        let site = Write::SiteCreate {
+            name: format!("测试社区{at}"),
+            kind: "workstation".to_owned(),
+            code: Some(format!("EM{at}")),
+        };
+        run(&mut writer, site)?;
+    }
+    Ok(())
+}
+
+/// One session in which all is sent and judged.
+async fn session(directory: &Path, hub: &Hub) -> Result<()> {
+    let node = Node::start(&Store::open(directory)?, "127.0.0.1:0".parse()?)?;
+    let key = node
+        .writer
+        .after_wait(|_, connection| setup::hub_of(connection))?;
+    let (key, _) = key.context("no hub")?;
+    let (_keep, stop) = tokio::sync::watch::channel(false);
+    let names = [hub.address.to_string()];
+    node.net.session(&names, key, Until::InSync, stop).await?;
+    node.stop().await;
+    Ok(())
+}
+
+/// Median and worst of many, in milliseconds.
+fn time(mut work: impl FnMut(usize) -> Result<()>) -> Result<String> {
+    let mut taken = Vec::with_capacity(TIMES);
+    for nth in 0..TIMES {
+        let started = Instant::now();
+        work(nth)?;
+        taken.push(started.elapsed().as_secs_f64() * 1_000.0);
+    }
+    taken.sort_by(f64::total_cmp);
+    let at = |place: usize| taken.get(place).copied().unwrap_or_default();
+    Ok(format!("{:.1} / {:.1}", at(TIMES / 2), at(TIMES - 1)))
+}
+
+fn ask(directory: &Path, command: impl Into<Command>) -> Result<Value> {
+    let command = command.into();
+    let reply = socket::ask(directory, &Request::Execute { command })?;
+    Ok(reply.context("nobody answers")?.value)
+}
+
+fn all() -> Query {
+    Query::RecordList {
+        kind: None,
+        status: None,
+        state: None,
+        search: None,
+        limit: Some(1),
+        after: None,
+    }
+}
+
+async fn pages(scratch: &Path, sizes: &[usize]) -> Result<()> {
+    let (hub_dir, station_dir) = (scratch.join("hub"), scratch.join("station"));
+    hub_init(&hub_dir, SITES)?;
+    let ticket = invite(&mut Writer::open(&Store::open(&hub_dir)?)?, "EM1")?;
+    let hub = Hub::start(&hub_dir)?;
+    load::join(&station_dir, &ticket, &hub).await?;
+    drop(hub);
+    println!("{SITES} sites; median / worst of {TIMES} in ms\n");
+    println!(
+        "| records | `/` | list | one kind | in a state | form | record | search | `/conflicts` | \
+         `/sites` | status | digest | save | station: `/` | list | save | save while verifying |\n\
+         |---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|"
+    );
+    let (mut words, mut made) = (Words(42), 0);
+    for size in sizes {
+        {
+            let mut writer = Writer::open(&Store::open(&station_dir)?)?;
+            while made < *size {
+                let rows = (made..(made + CHUNK).min(*size)).map(|at| opinion(&mut words, at).0);
+                let rows: Vec<_> = rows.collect();
+                made += rows.len();
+                let add = Write::RecordAdd {
+                    kind: "opinion".to_owned(),
+                    rows,
+                    first_row: 1,
+                    account: None,
+                };
+                run(&mut writer, add)?;
+            }
+        }
+        let hub = Hub::start(&hub_dir)?;
+        // It may be told that all is there before all is listed.
+        for _ in 0..10 {
+            session(&station_dir, &hub).await?;
+        }
+        let at_hub = row(&hub_dir, &hub, &mut words)?;
+        drop(hub);
+        let station = Hub::start(&station_dir)?;
+        let at_station = station_row(&station_dir, &station, &mut words)?;
+        println!(
+            "| {size} | {} | {} |",
+            at_hub.join(" | "),
+            at_station.join(" | ")
+        );
+    }
+    Ok(())
+}
+
+fn save(directory: &Path, words: &mut Words, name: &str) -> Result<()> {
+    let (mut record, _) = opinion(words, 0);
+    record["submission_id"] = name.into();
+    let add = Write::RecordAdd {
+        kind: "opinion".to_owned(),
+        rows: vec![record],
+        first_row: 1,
+        account: None,
+    };
+    let added = ask(directory, add)?;
+    if added["records"].as_array().is_none_or(Vec::is_empty) {
+        bail!("nothing was saved: {added}");
+    }
+    Ok(())
+}
+
+fn row(directory: &Path, hub: &Hub, words: &mut Words) -> Result<Vec<String>> {
+    let visitor = Visitor::of(hub)?;
+    let newest = ask(directory, all())?;
+    let newest = newest["records"][0]["id"].as_str().context("no record")?;
+    let page = |path: &str| time(|_| visitor.load(path).map(drop));
+    let rare = words.text(2);
+    let status = Query::Status {
+        unreceipted_minutes: 60,
+    };
+    Ok(vec![
+        page("/")?,
+        page("/records")?,
+        page("/records?kind=opinion")?,
+        page("/records?state=saved")?,
+        page("/new/opinion")?,
+        page(&format!("/records/{newest}"))?,
+        time(|_| visitor.search(&rare).map(drop))?,
+        page("/conflicts")?,
+        page("/sites")?,
+        time(|_| ask(directory, status.clone()).map(drop))?,
+        time(|_| ask(directory, Query::Digest).map(drop))?,
+        time(|nth| save_at_hub(directory, newest, nth))?,
+    ])
+}
+
+/// A hub records no opinions: it changes one.
+fn save_at_hub(directory: &Path, id: &str, nth: usize) -> Result<()> {
+    let set = Write::RecordSet {
+        id: id.to_owned(),
+        input: serde_json::json!({ "people_count": 100 + nth }),
+        account: None,
+    };
+    ask(directory, set).map(drop)
+}
+
+fn station_row(directory: &Path, station: &Hub, words: &mut Words) -> Result<Vec<String>> {
+    let visitor = Visitor::of(station)?;
+    let page = |path: &str| time(|_| visitor.load(path).map(drop));
+    let (home, list) = (page("/")?, page("/records")?);
+    let stamp = std::process::id();
+    let alone = time(|nth| {
+        save(
+            directory,
+            words,
+            &format!("alone-{stamp}-{nth}-{}", directory.display()),
+        )
+    })?;
+    let checking = {
+        let directory = directory.to_owned();
+        std::thread::spawn(move || ask(&directory, Query::Verify).map(drop))
+    };
+    std::thread::sleep(Duration::from_millis(50));
+    let beside = time(|nth| save(directory, words, &format!("beside-{stamp}-{nth}")))?;
+    let still = if checking.is_finished() {
+        " (ended)"
+    } else {
+        ""
+    };
+    checking
+        .join()
+        .map_err(|_| anyhow::anyhow!("verify panicked"))??;
+    Ok(vec![home, list, alone, format!("{beside}{still}")])
+}
+
+/// What a save at one of many stations costs the hub.
+async fn live(scratch: &Path) -> Result<()> {
+    const SAVES: usize = 100;
+    let hub_dir = scratch.join("hub");
+    hub_init(&hub_dir, STATIONS)?;
+    let mut tickets = Vec::new();
+    {
+        let mut writer = Writer::open(&Store::open(&hub_dir)?)?;
+        for at in 0..STATIONS {
+            tickets.push(invite(&mut writer, &format!("EM{at}"))?);
+        }
+    }
+    let hub = Hub::start(&hub_dir)?;
+    let mut nodes = Vec::new();
+    for (at, ticket) in tickets.iter().enumerate() {
+        let directory = scratch.join(format!("station-{at}"));
+        load::join(&directory, ticket, &hub).await?;
+        let node = Node::start(&Store::open(&directory)?, "127.0.0.1:0".parse()?)?;
+        let key = node
+            .writer
+            .after_wait(|_, connection| setup::hub_of(connection))?;
+        let (key, _) = key.context("no hub")?;
+        node.follow(vec![hub.address.to_string()], key);
+        nodes.push(node);
+    }
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let idle = hub.cpu_s();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let idle = (hub.cpu_s() - idle) / 5.0;
+    let node = nodes.first().context("no station")?;
+    let mut words = Words(7);
+    let (before, started) = (hub.cpu_s(), Instant::now());
+    let mut taken = Vec::new();
+    for at in 0..SAVES {
+        let (record, _) = opinion(&mut words, at);
+        let add = Arc::new(Write::RecordAdd {
+            kind: "opinion".to_owned(),
+            rows: vec![record],
+            first_row: 1,
+            account: None,
+        });
+        let mut changes = node.changes.subscribe();
+        let saved = Instant::now();
+        node.writer.write_wait(move |journal, connection| {
+            Write::clone(&add).execute(journal, connection)
+        })?;
+        loop {
+            let moved = changes.next().await;
+            if moved.is_some_and(|moved| !moved.receipts.is_empty()) {
+                break;
+            }
+        }
+        taken.push(saved.elapsed().as_secs_f64() * 1_000.0);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let passed = started.elapsed().as_secs_f64();
+    let used = hub.cpu_s() - before - idle * passed;
+    taken.sort_by(f64::total_cmp);
+    println!(
+        "{STATIONS} sessions, {SAVES} saves at one station: {:.2} ms of hub CPU a save ({:.1} ms a second idle), \
+         receipt after {:.1} ms (median) and {:.1} ms (worst)",
+        used * 1_000.0 / SAVES as f64,
+        idle * 1_000.0,
+        taken.get(SAVES / 2).copied().unwrap_or_default(),
+        taken.last().copied().unwrap_or_default(),
+    );
+    for node in nodes {
+        node.stop().await;
+    }
+    Ok(())
+}
