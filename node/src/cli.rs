@@ -815,11 +815,7 @@ impl Door {
             }
             let store = Store::open(directory)?;
             match Writer::open(&store) {
-                Ok(mut writer) => {
-                    // What a crash left unmerged.
-                    writer.catch_up(|_| {})?;
-                    return Ok(Self::Store(Box::new(writer)));
-                }
+                Ok(writer) => return Ok(Self::Store(Box::new(writer))),
                 Err(error) if error.code() == Code::InUse && attempts < 50 => {
                     attempts += 1;
                     std::thread::sleep(Duration::from_millis(100));
@@ -837,7 +833,13 @@ impl Door {
                 let gone = || Error::new(Code::InUse, "the running lianxin has just ended");
                 socket::ask(directory, &Request::Execute { command })?.ok_or_else(gone)
             }
-            Self::Store(writer) => command.carry_out(writer),
+            Self::Store(writer) => {
+                // What a crash or a short session left unmerged. Intake waits for none of it.
+                if command.needs_lists() {
+                    writer.catch_up(|_| {})?;
+                }
+                command.carry_out(writer)
+            }
         }
     }
 }

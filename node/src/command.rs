@@ -13,6 +13,7 @@ mod whole;
 
 use std::collections::BTreeMap;
 
+use lianxin_protocol::catalogue::Catalogue;
 use lianxin_protocol::hash::{Hex, parse_hex_bytes};
 use lianxin_protocol::log::RecordId;
 use rusqlite::Connection;
@@ -102,6 +103,17 @@ impl Command {
             Self::Query(query) => query.name(),
             Self::Write(write) => write.name(),
         }
+    }
+
+    /// Whether it looks at records that may have come and not been merged yet. A new record that belongs to no other needs none of
+    /// them.
+    #[must_use]
+    pub fn needs_lists(&self) -> bool {
+        let Self::Write(Write::RecordAdd { kind, .. }) = self else {
+            return true;
+        };
+        let kind = Catalogue::standard().kind(kind);
+        kind.is_none_or(|kind| kind.parent.is_some())
     }
 
     /// Carries it out for whoever has the store to himself.

@@ -799,13 +799,14 @@ impl Projection {
     }
 }
 
-/// Stale records, oldest number first, so that records written in rounds share segments.
+/// Stale records, those first that this store knows last: what people look for on a new computer. In the order of their numbers,
+/// so that records written in rounds share segments.
 ///
 /// # Errors
 /// The store cannot be read.
 pub fn stale(connection: &Connection, most: usize) -> Result<Vec<i64>> {
     let mut statement =
-        connection.prepare_cached("SELECT record FROM stale ORDER BY record LIMIT ?1")?;
+        connection.prepare_cached("SELECT record FROM stale ORDER BY record DESC LIMIT ?1")?;
     let most = i64::try_from(most).unwrap_or(i64::MAX);
     let keys = statement.query_map([most], |row| row.get(0))?;
     Ok(keys.collect::<Result<_, _>>()?)
