@@ -484,7 +484,7 @@ impl Merger {
             let stale = self
                 .writer
                 .readers()
-                .read(|_, connection| records::stale(connection, most))?;
+                .read(|books, connection| records::stale(connection, books, most))?;
             if stale.is_empty() {
                 self.writer
                     .write_wait(|journal, connection| journal.judged(connection))?;

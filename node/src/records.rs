@@ -167,7 +167,7 @@ pub fn merge_little(connection: &Connection, journal: &mut Journal) -> Result<()
         _ => return Ok(()),
     }
     journal.index(connection, Which::Whole, ENTRIES)?;
-    let stale = stale(connection, RECORDS + 1)?;
+    let stale = stale(connection, journal, RECORDS + 1)?;
     if stale.len() > RECORDS {
         return Ok(());
     }
@@ -799,14 +799,18 @@ impl Projection {
     }
 }
 
-/// Stale records, those first that this store knows last: what people look for on a new computer. In the order of their numbers,
-/// so that records written in rounds share segments.
+/// Stale records, in the order of their numbers, so that records written in rounds share segments. At the hub oldest first, since its
+/// receipts say how far it has come; elsewhere newest first, since that is what people look for on a new computer.
 ///
 /// # Errors
 /// The store cannot be read.
-pub fn stale(connection: &Connection, most: usize) -> Result<Vec<i64>> {
-    let mut statement =
-        connection.prepare_cached("SELECT record FROM stale ORDER BY record DESC LIMIT ?1")?;
+pub fn stale(connection: &Connection, overview: &Overview, most: usize) -> Result<Vec<i64>> {
+    let sql = if overview.identity().authority.is_some() {
+        "SELECT record FROM stale ORDER BY record LIMIT ?1"
+    } else {
+        "SELECT record FROM stale ORDER BY record DESC LIMIT ?1"
+    };
+    let mut statement = connection.prepare_cached(sql)?;
     let most = i64::try_from(most).unwrap_or(i64::MAX);
     let keys = statement.query_map([most], |row| row.get(0))?;
     Ok(keys.collect::<Result<_, _>>()?)

@@ -369,7 +369,7 @@ impl Writer {
     ) -> Result<()> {
         loop {
             let (count, moved) = self.persist(|journal, connection| {
-                let stale = records::stale(connection, MERGE_SLICE)?;
+                let stale = records::stale(connection, journal, MERGE_SLICE)?;
                 for key in &stale {
                     records::merge(connection, journal, *key)?;
                 }

@@ -105,10 +105,10 @@ fn a_log_is_merged_when_its_end_is_there_and_its_author_hears_how_far_it_has_com
         journal.ingest(connection, &run, &batch.packed)?;
         journal.expect(&log, end + 1);
         let more = journal.index(connection, Which::Whole, 4_096)?;
-        let before = (more, records::stale(connection, MANY)?.len());
+        let before = (more, records::stale(connection, journal, MANY)?.len());
         journal.expect(&log, end);
         let more = journal.index(connection, Which::Whole, 4_096)?;
-        Ok([before, (more, records::stale(connection, MANY)?.len())])
+        Ok([before, (more, records::stale(connection, journal, MANY)?.len())])
     })?;
     ensure!(stale == [(false, 0), (false, 4)], "{stale:?}");
     let mut left = Vec::new();
@@ -117,7 +117,7 @@ fn a_log_is_merged_when_its_end_is_there_and_its_author_hears_how_far_it_has_com
         let now = BEGUN_MS + second * 1_000;
         writer.journal.wall = Wall::Set(now);
         let (_, moved) = writer.transact(now, |journal, connection| {
-            for key in records::stale(connection, 1)? {
+            for key in records::stale(connection, journal, 1)? {
                 records::merge(connection, journal, key)?;
             }
             journal.judged(connection)

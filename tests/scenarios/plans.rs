@@ -131,7 +131,7 @@ fn no_hot_statement_looks_at_what_it_does_not_show() -> Result<()> {
         Delivery::read(&connection, &mut writer.journal)?;
         delivery::waiting(&connection, &mut writer.journal, 50)?;
         records::held_count(&connection)?;
-        records::stale(&connection, 256)?;
+        records::stale(&connection, &writer.journal, 256)?;
         for query in [
             Query::Status {
                 unreceipted_minutes: 5,

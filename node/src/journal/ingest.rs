@@ -263,6 +263,8 @@ impl Journal {
     /// The store cannot be written; the transaction must be rolled back.
     pub fn index(&mut self, connection: &Connection, which: Which, most: u64) -> Result<bool> {
         let mut left = most;
+        let touched: Vec<_> = self.touched.iter().copied().collect();
+        self.note_behind(touched);
         // Logs in the order in which they came, so that requests are found in that order as well.
         let logs = self.unindexed(which);
         for id in logs.into_values() {

@@ -60,7 +60,7 @@ fn fill_with(beside: Connection, journal: &mut Journal) -> Result<Fresh> {
     slice(&beside, || journal.index_aside(&beside))?;
     let mut records = 0;
     loop {
-        let keys = stale(&beside, MERGE_SLICE)?;
+        let keys = stale(&beside, journal, MERGE_SLICE)?;
         if keys.is_empty() {
             break;
         }
