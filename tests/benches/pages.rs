@@ -55,6 +55,12 @@ fn main() -> Result<()> {
     done
 }
 
+/// A site's code: two letters and a digit.
+fn code(at: usize) -> String {
+    let letter = |nth: usize| char::from(b'A' + u8::try_from(nth % 26).unwrap_or_default());
+    format!("{}{}{}", letter(at / 260), letter(at / 10), at % 10)
+}
+
 fn hub_init(directory: &Path, sites: usize) -> Result<()> {
     let card = directory.with_extension("card");
     let init = HubInit {
@@ -70,7 +76,7 @@ fn hub_init(directory: &Path, sites: usize) -> Result<()> {
         let site = Write::SiteCreate {
             name: format!("测试社区{at}"),
             kind: "workstation".to_owned(),
-            code: Some(format!("EM{at}")),
+            code: Some(code(at)),
         };
         run(&mut writer, site)?;
     }
@@ -124,7 +130,7 @@ fn all() -> Query {
 async fn pages(scratch: &Path, sizes: &[usize]) -> Result<()> {
     let (hub_dir, station_dir) = (scratch.join("hub"), scratch.join("station"));
     hub_init(&hub_dir, SITES)?;
-    let ticket = invite(&mut Writer::open(&Store::open(&hub_dir)?)?, "EM1")?;
+    let ticket = invite(&mut Writer::open(&Store::open(&hub_dir)?)?, &code(1))?;
     let hub = Hub::start(&hub_dir)?;
     load::join(&station_dir, &ticket, &hub).await?;
     drop(hub);
@@ -258,7 +264,7 @@ async fn live(scratch: &Path) -> Result<()> {
     {
         let mut writer = Writer::open(&Store::open(&hub_dir)?)?;
         for at in 0..STATIONS {
-            tickets.push(invite(&mut writer, &format!("EM{at}"))?);
+            tickets.push(invite(&mut writer, &code(at))?);
         }
     }
     let hub = Hub::start(&hub_dir)?;

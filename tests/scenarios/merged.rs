@@ -108,7 +108,10 @@ fn a_log_is_merged_when_its_end_is_there_and_its_author_hears_how_far_it_has_com
         let before = (more, records::stale(connection, journal, MANY)?.len());
         journal.expect(&log, end);
         let more = journal.index(connection, Which::Whole, 4_096)?;
-        Ok([before, (more, records::stale(connection, journal, MANY)?.len())])
+        Ok([
+            before,
+            (more, records::stale(connection, journal, MANY)?.len()),
+        ])
     })?;
     ensure!(stale == [(false, 0), (false, 4)], "{stale:?}");
     let mut left = Vec::new();
