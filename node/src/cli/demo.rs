@@ -19,8 +19,9 @@ use crate::command::Command;
 use crate::config::own_address;
 use crate::daemon::Node;
 use crate::error::{self, Code, Error, Result};
-use crate::setup::{self, HubInit, Line, Ticket};
+use crate::setup::{self, HubInit};
 use crate::store::Store;
+use crate::sync::join::{Line, Ticket};
 use crate::writer::WriterThread;
 
 /// Longest wait for something that another device must see.
