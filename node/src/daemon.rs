@@ -25,6 +25,7 @@ use crate::requests;
 use crate::setup;
 use crate::store::{self, Store};
 use crate::sync::Net;
+use crate::sync::join;
 use crate::sync::peer::{Summary, Until};
 use crate::web::{self, Doors, Line, Web};
 use crate::writer::{INDEX_SLICE, MERGE_SLICE, Writer, WriterThread};
@@ -134,7 +135,7 @@ impl Node {
         tokio::spawn(async move {
             let mut stopped = stop.clone();
             loop {
-                let wait = match setup::confirm(&writer).await {
+                let wait = match join::confirm(&writer).await {
                     Ok(true) => break,
                     Ok(false) => CONFIRM_EVERY,
                     Err(error) => {
@@ -314,7 +315,7 @@ pub async fn sync_once(net: &Arc<Net>, writer: &WriterThread, peer: Option<&str>
         crate::sync::is_address(peer)?;
         addresses = vec![peer.to_owned()];
     }
-    if !setup::confirm(writer).await? {
+    if !join::confirm(writer).await? {
         return Err(unreachable(&addresses));
     }
     let (_keep, stop) = watch::channel(false);

@@ -5,6 +5,7 @@ mod admission;
 pub mod attend;
 pub mod endpoint;
 pub mod enrol;
+pub mod join;
 mod pace;
 pub mod peer;
 pub mod reach;

@@ -13,10 +13,11 @@ use lianxin_node::clock;
 use lianxin_node::error::Code;
 use lianxin_node::invites;
 use lianxin_node::journal::Proven;
-use lianxin_node::setup::{self, Card, Line as Way, Ticket};
+use lianxin_node::setup::Card;
 use lianxin_node::store::Store;
 use lianxin_node::sync::attend::{Answer, Prepared};
 use lianxin_node::sync::endpoint::{Endpoint, Link};
+use lianxin_node::sync::join::{self, Line as Way, Ticket};
 use lianxin_node::sync::{enrol, stick};
 use lianxin_node::writer::{Writer, WriterThread};
 use lianxin_protocol::authority::{Certificate, Grant, Invite, Order, Role};
@@ -815,12 +816,10 @@ async fn a_device_that_began_with_a_file_takes_its_network_and_hub_and_no_other(
             }),
         };
         let directory = scratch.join(&format!("device-{at}"));
-        setup::join(&directory, &ticket, Way::None)
-            .await?
-            .finish()?;
+        join::join(&directory, &ticket, Way::None).await?.finish()?;
         let writer = Writer::open(&Store::open(&directory)?)?;
         let (thread, ended) = WriterThread::start(writer, |_| {})?;
-        let confirmed = setup::confirm(&thread).await;
+        let confirmed = join::confirm(&thread).await;
         thread.stop();
         ensure!(ended.join().is_ok(), "the writer panicked");
         match confirmed {

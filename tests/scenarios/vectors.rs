@@ -330,7 +330,7 @@ fn identity_area() -> Result<Area> {
     });
     let scratch = Scratch::new()?;
     let path = scratch.write("card", format!("{card:#}\n"))?;
-    let read = lianxin_node::setup::Ticket::file(Path::new(&path));
+    let read = lianxin_node::sync::join::Ticket::file(Path::new(&path));
     let read = read.map_err(|error| anyhow::anyhow!(error.chain()))?;
     let fields = read.card.context("a card without fields")?;
     ensure!(read.code == code && fields.network == network() && fields.hub == hub);

@@ -10,7 +10,7 @@ use std::process::{Child, Command as Process, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 use lianxin_node::command::{Command, Write};
-use lianxin_node::setup::{self, Ticket};
+use lianxin_node::sync::join::{self, Line, Ticket};
 use lianxin_node::writer::Writer;
 use serde_json::{Value, json};
 
@@ -200,7 +200,7 @@ pub fn invite(writer: &mut Writer, site: &str) -> Result<Ticket> {
 /// The hub does not let it in.
 pub async fn join(directory: &Path, ticket: &Ticket, hub: &Hub) -> Result<()> {
     let address = hub.address.to_string();
-    let joining = setup::join(directory, ticket, setup::Line::Hub(&address)).await?;
+    let joining = join::join(directory, ticket, Line::Hub(&address)).await?;
     joining.finish()?;
     Ok(())
 }

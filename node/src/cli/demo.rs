@@ -19,8 +19,9 @@ use crate::command::{Command, Query, Write};
 use crate::config::own_address;
 use crate::daemon::{Node, carry_out};
 use crate::error::{self, Code, Error, Result};
-use crate::setup::{self, HubInit, Line, Ticket};
+use crate::setup::{self, HubInit};
 use crate::store::Store;
+use crate::sync::join::{Line, Ticket};
 
 /// Longest wait for something that another device must see.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -12,8 +12,8 @@ use super::{Door, Join, Output, progress, runtime, service};
 use crate::command::Write;
 use crate::error::{self, Code, Error, Result};
 use crate::reply::{Reply, with_schema};
-use crate::setup::{Line, Ticket};
 use crate::store;
+use crate::sync::join::{Line, Ticket};
 
 /// Joins, or goes on joining.
 pub(super) fn run(directory: &Path, join: &Join, output: &Output) -> Result<u8> {

@@ -17,20 +17,21 @@ use crate::daemon::{Node, carry_out, sync_once};
 use crate::error::{Code, Error, Result};
 use crate::records::reproject;
 use crate::reply::{Reply, with_schema};
-use crate::setup::{self, Line, Ticket};
+use crate::setup;
 use crate::socket::{self, Request};
 use crate::store::{self, Store};
 use crate::supervisor::Supervisor;
 use crate::sync::Net;
+use crate::sync::join::{self, Line, Ticket};
 use crate::writer::WriterThread;
 
 /// Joins, and fetches what intake needs: authority, catalogue and bulletin.
 ///
 /// # Errors
-/// As [`setup::join`]; [`Code::HubUnreachable`] when the hub has let this device in, the line broke before it had
+/// As [`join::join`]; [`Code::HubUnreachable`] when the hub has let this device in, the line broke before it had
 /// said where, and no card says it. The store is not finished then, and the same invite goes on.
 pub(super) async fn join(directory: &Path, ticket: &Ticket, line: Line<'_>) -> Result<Value> {
-    let mut joining = setup::join(directory, ticket, line).await?;
+    let mut joining = join::join(directory, ticket, line).await?;
     if !joining.confirmed {
         return joining.finish();
     }
