@@ -29,7 +29,7 @@
 //! process's panic hook still sees such a panic.
 //!
 //! Rejected: keeping documents between saves. One costs 20 to 32 KB, and building it anew some ten
-//! microseconds per change. To let Automerge read every record: nine of ten are one person's saves in a row, and it took six
+//! microseconds per change. To let Automerge read every record: most are one person's saves in a row, and it took six
 //! times as long to show them.
 
 mod columns;

@@ -381,6 +381,8 @@ class Change:
             spec, length = reader.unsigned(), reader.unsigned()
             if spec <= last or spec not in COLUMNS:
                 raise NoChange("columns that are not known, or out of order")
+            if not length:
+                raise NoChange("an empty column")
             last = spec
             specs.append((spec, length))
         return {spec: reader.take(length) for spec, length in specs}

@@ -456,7 +456,7 @@ def columns():
     """Columns that say the same otherwise, or what none may say. What builds on bytes that are no change waits."""
     three = b"\x03"
     told = {
-        "no values in a column": ({148: b"", 87: b""}, None),
+        "an empty column": ({148: b""}, "waiting"),
         "a column of absent rows": ({148: three, 165: b"\x00\x03", 17: b"\x00\x03"}, None),
         "rows one by one": ({66: b"\x01\x01\x7f\x01\x01\x01"}, None),
         "equal rows in a run of single ones": ({66: b"\x7d\x01\x01\x01"}, None),

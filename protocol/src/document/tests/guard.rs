@@ -233,6 +233,11 @@ fn run_lengths_are_counted_before_anything_is_expanded() {
             GuardError::Malformed(""),
         ),
         (
+            "an empty column",
+            replaced(148, Vec::new()),
+            GuardError::Malformed(""),
+        ),
+        (
             "no word on insertion",
             replaced(52, Vec::new()),
             GuardError::Malformed(""),
