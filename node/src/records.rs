@@ -167,6 +167,8 @@ pub fn merge_little(connection: &Connection, journal: &mut Journal) -> Result<()
         _ => return Ok(()),
     }
     journal.index(connection, Which::Whole, ENTRIES)?;
+    // What is left waits for the merger, and what was merged may have something to carry out behind it.
+    journal.look_again();
     let stale = stale(connection, journal, RECORDS + 1)?;
     if stale.len() > RECORDS {
         return Ok(());
@@ -174,8 +176,6 @@ pub fn merge_little(connection: &Connection, journal: &mut Journal) -> Result<()
     for key in stale {
         merge(connection, journal, key)?;
     }
-    // What was merged may have something to carry out behind it.
-    journal.look_again();
     journal.judged(connection)
 }
 

@@ -375,14 +375,20 @@ impl Session {
             return;
         }
         self.loading = None;
+        self.take_loaded(load, batch);
+        self.flush_receipts();
+        self.load_more();
+    }
+
+    fn take_loaded(&mut self, load: &Load, batch: Option<WireBatch>) {
         let Some(exchange) = self.spaces.get_mut(&load.space) else {
-            return self.load_more();
+            return;
         };
         // The peer may have asked for an earlier place, or said that it has more, in the meantime.
         let still =
             matches!(exchange.step(&load.log), Step::Load { from, .. } if from == load.from);
         if !still {
-            return self.load_more();
+            return;
         }
         // One that no frame can carry would end every session that tries.
         let batch = batch.filter(|batch| {
@@ -405,7 +411,6 @@ impl Session {
             exchange.not_sent(&load.log);
         }
         self.review(&load.space, &load.log);
-        self.load_more();
     }
 
     /// Answers [`Event::Received`]: the batch is durable, or was dropped without its being the peer's fault.
@@ -574,7 +579,10 @@ impl Session {
 
     /// The next bytes for the peer.
     pub fn poll_transmit(&mut self, now_ms: u64) -> Option<Vec<u8>> {
-        self.flush_receipts();
+        // What was committed with a receipt goes before it: whoever waits for the receipt to end the session has it then.
+        if self.loading.is_none() {
+            self.flush_receipts();
+        }
         let frame = self.outgoing.pop_front()?;
         self.outgoing_bytes -= frame.len();
         self.stats.frame_bytes_out += frame.len() as u64;
