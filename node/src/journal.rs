@@ -1130,7 +1130,8 @@ fn forget(connection: &Connection, record: i64) -> Result<()> {
         .prepare_cached(
             "UPDATE records SET version = version + 1, founded = 0, kind = NULL, number = NULL,
                  title = NULL, status = NULL, facts = NULL, conflicts = 0, waiting = 0, state = NULL,
-                 held = NULL, lost = 0, again = NULL, reached = 0
+                 held = NULL, lost = 0, again = NULL, reached = 0, sole = NULL,
+                 last = NULL
              WHERE id = ?1",
         )?
         .execute([record])?;

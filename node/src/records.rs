@@ -714,15 +714,15 @@ impl Projection {
         let place = counts.then_some((content.kind.as_str(), content.status.as_str()));
         counted.move_to(connection, place)?;
         let coverage = Coverage::of(journal);
-        let reached = match &self.ends {
+        let (reached, sole) = match &self.ends {
             Some(ends) => coverage.of_all_to(connection, ends)?,
-            None => None,
+            None => (None, None),
         };
         let mut statement = connection.prepare_cached(
             "UPDATE records SET kind = ?2, number = ?3, title = ?4, status = ?5, facts = ?6,
                                 conflicts = ?7, waiting = ?8, state = ?9, held = ?10,
                                 lost = ?11, again = ?12, arrived = ?13,
-                                reached = ifnull(?14, reached)
+                                reached = ifnull(?14, reached), sole = ?15, last = ?16
              WHERE id = ?1",
         )?;
         // Nobody is asked to settle a conflict in what does not count.
@@ -742,6 +742,8 @@ impl Projection {
             self.again.map(|again| again.0),
             self.arrived(connection, journal)?,
             reached.map(State::code),
+            sole.map(|(log, _)| log),
+            sole.map(|(_, last)| last),
         ])?;
         connection
             .prepare_cached("DELETE FROM stale WHERE record = ?1")?

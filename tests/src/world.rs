@@ -1596,7 +1596,7 @@ fn as_newer(frame: &[u8]) -> Vec<Vec<u8>> {
 pub const BACK_TO_SCHEMA_2: &str = "DROP TABLE damaged_logs; DROP TABLE damaged_rows;
     DROP INDEX receipts_excepted; DROP INDEX peers_seen; ALTER TABLE receipts DROP COLUMN excepted;
     DROP TABLE tallies; DROP TABLE aside; DROP INDEX records_reached;
-    ALTER TABLE records DROP COLUMN reached; PRAGMA user_version = 2;";
+    DROP INDEX records_sole; DROP INDEX records_several; ALTER TABLE records DROP COLUMN reached; PRAGMA user_version = 2;";
 
 /// An order that adds site `EMn`.
 #[must_use]

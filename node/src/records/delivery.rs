@@ -170,8 +170,9 @@ impl Coverage {
         Ok(true)
     }
 
-    /// How far a record has come of which everything counts and is here, up to these entries of each log. Nothing where a
-    /// receipt says otherwise of some entry: then each has to be looked at.
+    /// How far a record has come of which everything counts and is here, up to these entries of each log, and the log whose
+    /// receipts alone will say more, with the last of its entries there. No state where a receipt says otherwise of some entry:
+    /// then each has to be looked at.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -179,23 +180,26 @@ impl Coverage {
         &self,
         connection: &Connection,
         ends: &BTreeMap<i64, u64>,
-    ) -> Result<Option<State>> {
-        let mut state = State::Merged;
+    ) -> Result<(Option<State>, Option<(i64, u64)>)> {
+        let mut state = Some(State::Merged);
+        let (mut sole, mut needed) = (None, 0);
         for (log, last) in ends {
             if self.hub || self.is_hubs(*log) {
                 continue;
             }
+            needed += 1;
+            sole = Some((*log, *last));
             match self.receipt(connection, *log)? {
-                Some(receipt) if !receipt.exceptions.is_empty() => return Ok(None),
+                Some(receipt) if !receipt.exceptions.is_empty() => state = None,
                 Some(receipt) if receipt.stored.len > *last => {
-                    if receipt.judged_len <= *last && state == State::Merged {
-                        state = State::Received;
+                    if receipt.judged_len <= *last && state == Some(State::Merged) {
+                        state = Some(State::Received);
                     }
                 }
-                _ => state = State::Saved,
+                _ => state = state.map(|_| State::Saved),
             }
         }
-        Ok(Some(state))
+        Ok((state, sole.filter(|_| needed == 1)))
     }
 
     /// How far a record has come by what is stored: what its row says of it.
@@ -307,30 +311,16 @@ fn set(connection: &Connection, record: i64, reached: State) -> Result<()> {
     Ok(())
 }
 
-/// Where a receipt says something else than the one before it: all of a log that one of them covers and the other does not, and what
-/// they except.
+/// Where a receipt says something else than the one before it: all of a log that one of them covers and the other does not.
 fn differs(before: Option<&Receipt>, now: &Receipt) -> Vec<Range<u64>> {
-    let lens = |it: &Receipt| (it.stored.len, it.judged_len.min(it.stored.len));
-    let (stored, judged) = before.map_or((0, 0), lens);
-    let (now_stored, now_judged) = lens(now);
-    let span = |a: u64, b: u64| a.min(b)..a.max(b);
-    let mut ranges = vec![span(stored, now_stored), span(judged, now_judged)];
-    let excepted = before.into_iter().chain([now]);
-    let excepted = excepted.flat_map(|it| &it.exceptions);
-    ranges.extend(excepted.map(|exception| exception.range.clone()));
-    ranges.retain(|range| !range.is_empty());
-    ranges.sort_by_key(|range| range.start);
-    let mut joined: Vec<Range<u64>> = Vec::new();
-    for range in ranges {
-        match joined.last_mut() {
-            Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
-            _ => joined.push(range),
-        }
-    }
-    joined
+    let lens = |it: &Receipt| [it.stored.len, it.judged_len.min(it.stored.len)];
+    let (before, now) = (before.map_or([0, 0], lens), lens(now));
+    let spans = before.into_iter().zip(now).map(|(a, b)| a.min(b)..a.max(b));
+    spans.filter(|range| !range.is_empty()).collect()
 }
 
-/// Says in the rows of all records that a new receipt of a log speaks otherwise of than the one before how far they have come.
+/// Says in the rows of all records that a new receipt of a log speaks otherwise of than the one before how far they have come:
+/// of those whose only log it is in one statement, of the others one by one.
 ///
 /// # Errors
 /// The store cannot be written.
@@ -340,19 +330,71 @@ pub(crate) fn receipted(
     log: i64,
     (before, now): (Option<&Receipt>, &Receipt),
 ) -> Result<()> {
+    let judged = now.judged_len.min(now.stored.len);
+    let mut covered = connection.prepare_cached(
+        "UPDATE records SET reached = ?4 WHERE sole = ?1 AND last >= ?2 AND last < ?3
+             AND reached <> 3 AND reached <> ?4",
+    )?;
+    covered.execute(params![log, judged, now.stored.len, State::Received.code()])?;
+    covered.execute(params![log, 0, judged, State::Merged.code()])?;
+    let has_less = before
+        .is_some_and(|before| before.stored.len > now.stored.len || before.judged_len > judged);
     let coverage = Coverage::of(overview);
-    for range in differs(before, now) {
-        let end = range.end.min((1 << 40) - 1);
-        let keys = [entry_key(log, range.start)?, entry_key(log, end)?];
+    let mut others = BTreeSet::new();
+    if has_less {
+        // A hub that was put back: of all that it had and has no more.
+        let mut uncovered =
+            connection.prepare_cached("SELECT id FROM records WHERE sole = ?1 AND last >= ?2")?;
+        let uncovered = uncovered.query_map(params![log, judged], |row| row.get(0))?;
+        others.extend(uncovered.collect::<Result<Vec<i64>, _>>()?);
+    }
+    let excepted = before.into_iter().chain([now]);
+    let excepted: Vec<_> = excepted.flat_map(|it| &it.exceptions).collect();
+    for exception in excepted {
+        let keys = keys_of(log, &exception.range)?;
         let mut statement = connection.prepare_cached(
             "SELECT DISTINCT record FROM touches WHERE entry >= ?1 AND entry < ?2",
         )?;
         let records = statement.query_map(keys, |row| row.get(0))?;
-        for record in records.collect::<Result<Vec<i64>, _>>()? {
-            restate(connection, &coverage, record)?;
+        others.extend(records.collect::<Result<Vec<i64>, _>>()?);
+    }
+    for range in differs(before, now) {
+        let mut statement = connection.prepare_cached(
+            "SELECT DISTINCT touches.record FROM records INDEXED BY records_several
+                 CROSS JOIN touches INDEXED BY touches_record ON touches.record = records.id
+             WHERE records.sole IS NULL AND records.reached <> 3
+                 AND touches.entry >= ?1 AND touches.entry < ?2",
+        )?;
+        let records = statement.query_map(keys_of(log, &range)?, |row| row.get(0))?;
+        others.extend(records.collect::<Result<Vec<i64>, _>>()?);
+    }
+    others
+        .into_iter()
+        .try_for_each(|record| restate(connection, &coverage, record))
+}
+
+/// Takes into rows that were made a while ago what receipts have said since.
+///
+/// # Errors
+/// The store cannot be written.
+pub(super) fn all_receipted(connection: &Connection, overview: &Overview) -> Result<()> {
+    if overview.identity().authority.is_some() {
+        return Ok(());
+    }
+    let mut statement = connection.prepare_cached("SELECT log FROM receipts ORDER BY log")?;
+    let logs = statement.query_map([], |row| row.get(0))?;
+    for log in logs.collect::<Result<Vec<i64>, _>>()? {
+        if let Some(receipt) = read_receipt(connection, log)? {
+            receipted(connection, overview, log, (None, &receipt))?;
         }
     }
     Ok(())
+}
+
+/// The keys between which the entries of a stretch of a log lie.
+fn keys_of(log: i64, range: &Range<u64>) -> Result<[i64; 2]> {
+    let end = range.end.min((1 << 40) - 1);
+    Ok([entry_key(log, range.start.min(end))?, entry_key(log, end)?])
 }
 
 /// Whether an entry is not held back, and not whole at the hub either: what it builds on, or its payload, has not come.

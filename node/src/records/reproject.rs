@@ -20,7 +20,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
 
-use super::{merge, stale};
+use super::{delivery, merge, stale};
 use crate::clock;
 use crate::error::Result;
 use crate::journal::{Journal, Which};
@@ -104,6 +104,7 @@ impl Fresh {
         )?;
         make(connection, "CREATE INDEX")?;
         journal.reprojected(connection, &self.indexed, self.cited)?;
+        delivery::all_receipted(connection, journal)?;
         Ok(self.records)
     }
 }

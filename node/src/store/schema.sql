@@ -222,7 +222,8 @@ CREATE INDEX touches_record ON touches (record, entry);
 -- counts, so that a merge made from less is not written back; it is bookkeeping of this store and shown nowhere.
 -- held says why its founding change does not count: such a row is made from what was written all the same, stands in
 -- lists, and is in no figure. lost counts the changes that a fork took and that nobody has written again; again is the
--- id of the record that was written in its place; reached how far the record has come by what is stored, 3 being all the way.
+-- id of the record that was written in its place; reached how far the record has come by what is stored, 3 being all the way; sole
+-- the one log whose receipts say so, with the last of the record's entries there, where everything of the record counts.
 CREATE TABLE records (
     id        INTEGER PRIMARY KEY,
     record    BLOB NOT NULL UNIQUE,
@@ -241,11 +242,15 @@ CREATE TABLE records (
     lost      INTEGER NOT NULL DEFAULT 0,
     again     BLOB,
     arrived   INTEGER NOT NULL DEFAULT 9223372036854775807,
-    reached   INTEGER NOT NULL DEFAULT 0
+    reached   INTEGER NOT NULL DEFAULT 0,
+    sole      INTEGER,
+    last      INTEGER
 ) STRICT;
 CREATE INDEX records_arrived ON records (arrived, record);
 CREATE INDEX records_kind ON records (kind, arrived, record);
 CREATE INDEX records_status ON records (kind, status, arrived, record);
+CREATE INDEX records_sole ON records (sole, last) WHERE reached <> 3;
+CREATE INDEX records_several ON records (sole) WHERE sole IS NULL AND reached <> 3;
 CREATE INDEX records_reached ON records (arrived, record, reached) WHERE reached <> 3;
 CREATE INDEX records_former ON records (json_extract(facts, '$.former_number'))
     WHERE json_extract(facts, '$.former_number') IS NOT NULL;
