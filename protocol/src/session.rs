@@ -580,9 +580,12 @@ impl Session {
     /// The next bytes for the peer.
     pub fn poll_transmit(&mut self, now_ms: u64) -> Option<Vec<u8>> {
         // What was committed with a receipt goes before it: whoever waits for the receipt to end the session has it then.
+        let promised = self.has_outgoing();
         if self.loading.is_none() {
             self.flush_receipts();
         }
+        // Whoever sends asks again and again while it is promised.
+        debug_assert_eq!(promised, !self.outgoing.is_empty());
         let frame = self.outgoing.pop_front()?;
         self.outgoing_bytes -= frame.len();
         self.stats.frame_bytes_out += frame.len() as u64;
@@ -663,7 +666,8 @@ impl Session {
     /// Whether [`Session::poll_transmit`] would give bytes.
     #[must_use]
     pub fn has_outgoing(&self) -> bool {
-        !self.outgoing.is_empty() || !self.receipts.is_empty()
+        let receipts = !self.receipts.is_empty() && self.loading.is_none();
+        receipts || !self.outgoing.is_empty()
     }
 
     /// Counters.
