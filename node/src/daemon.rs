@@ -418,6 +418,16 @@ fn burst_ends(wake: &Receiver<()>) -> bool {
     true
 }
 
+/// Rows that are being written.
+struct Written {
+    keys: Vec<i64>,
+    done: Receiver<Result<()>>,
+}
+
+fn stopped() -> Error {
+    Error::new(Code::Internal, "the program is stopping")
+}
+
 /// What the merger has to do, as commits have said since it looked last.
 #[derive(Debug)]
 struct Due {
@@ -480,19 +490,42 @@ impl Merger {
             .write_wait(move |journal, connection| journal.index(connection, which, INDEX_SLICE))?
         {
         }
+        // The rows of one slice are built while those of the one before are written.
+        let mut written: Option<Written> = None;
         loop {
-            let most = MERGE_SLICE * self.readers.len();
-            let stale = self
-                .writer
-                .readers()
-                .read(|books, connection| records::stale(connection, books, most))?;
-            if stale.is_empty() {
+            let under_way = written.as_ref().map_or(&[][..], |written| &written.keys);
+            let stale = self.stale(under_way)?;
+            let built = self.build(&stale)?;
+            if let Some(before) = written.take() {
+                before.done.recv().map_err(|_| stopped())??;
+            } else if stale.is_empty() {
                 self.writer
                     .write_wait(|journal, connection| journal.judged(connection))?;
                 return self.carry_out();
             }
-            let built = self.build(&stale)?;
-            self.writer.write_wait(move |journal, connection| {
+            if !stale.is_empty() {
+                written = Some(self.write(stale, built));
+            }
+        }
+    }
+
+    /// The next slice of stale records, without those whose rows are being written.
+    fn stale(&self, under_way: &[i64]) -> Result<Vec<i64>> {
+        let slice = MERGE_SLICE * self.readers.len();
+        let most = slice + under_way.len();
+        let readers = self.writer.readers();
+        let mut stale =
+            readers.read(|books, connection| records::stale(connection, books, most))?;
+        stale.retain(|key| !under_way.contains(key));
+        stale.truncate(slice);
+        Ok(stale)
+    }
+
+    /// Has rows written, and does not wait for it.
+    fn write(&self, keys: Vec<i64>, built: Vec<Result<Projection, i64>>) -> Written {
+        let (told, done) = sync_channel(1);
+        self.writer.write(
+            move |journal, connection| {
                 for projection in &built {
                     match projection {
                         Ok(projection) => {
@@ -502,8 +535,13 @@ impl Merger {
                     }
                 }
                 journal.judged(connection)
-            })?;
-        }
+            },
+            move |result| {
+                // Whoever waited may have given up.
+                let _heard = told.send(result);
+            },
+        );
+        Written { keys, done }
     }
 
     /// Writes again what a fork took of this device's, each record in a transaction of its own.
@@ -529,7 +567,7 @@ impl Merger {
 
     /// Builds the rows of records, on all threads; of one that cannot be read, its number.
     fn build(&mut self, stale: &[i64]) -> Result<Vec<Result<Projection, i64>>> {
-        let share = stale.len().div_ceil(self.readers.len().max(1));
+        let share = stale.len().div_ceil(self.readers.len().max(1)).max(1);
         let built = std::thread::scope(|scope| {
             let jobs: Vec<_> = self
                 .readers

@@ -5,6 +5,7 @@
 //! connection pool, because SQLite has one writer anyway and a bounded queue in front of it says so.
 
 pub mod aside;
+pub(crate) mod slots;
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
@@ -472,6 +473,9 @@ impl Store {
         let key = self.raw_key();
         // It would tell the terminal of a wrong key before we do, in words that help nobody.
         connection.pragma_update(None, "cipher_log_level", "NONE")?;
+        // Each page carries one; of the two that SQLCipher has, processors compute this one by themselves. Said before
+        // the key, it holds for what is attached as well.
+        connection.pragma_update(None, "cipher_default_hmac_algorithm", "HMAC_SHA256")?;
         connection.pragma_update(None, "key", key.as_str())?;
         // The first read is of the first page, and proves the key.
         let version = connection.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0));

@@ -1306,6 +1306,7 @@ fn a_store_that_went_back_in_time_gives_no_number_twice() -> Result<()> {
 fn a_record_whose_author_was_revoked_a_moment_ago_is_not_edited_and_not_called_unsound()
 -> Result<()> {
     let mut world = World::with_stations(0, 2)?;
+    world.merges_little = false;
     let (id, ..) = world.add(A, "一")?;
     world.heal()?;
     let device = world.node(A)?.key;

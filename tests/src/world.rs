@@ -208,6 +208,8 @@ pub struct World {
     now_ms: u64,
     /// How often a node has taken in something of a session.
     taken_in: u64,
+    /// What is little is merged with what takes it in, every other time.
+    pub merges_little: bool,
     /// The random source of schedules.
     pub rng: Rng,
     /// Batches, receipts and proofs of forks that went over any wire.
@@ -276,6 +278,7 @@ impl World {
             next_link: 0,
             now_ms: BEGINS_MS,
             taken_in: 0,
+            merges_little: true,
             rng: Rng::new(seed),
             overheard: Vec::new(),
             violations: Vec::new(),
@@ -1191,7 +1194,7 @@ impl World {
         }
         self.taken_in += 1;
         // The next one may have come before it is looked at, or not.
-        let at_once = self.taken_in % 2 == 0;
+        let at_once = self.merges_little && self.taken_in.is_multiple_of(2);
         let (answers, moved) = writer.transact(now, |journal, connection| {
             let answers = prepared.attend(journal, connection)?;
             if at_once {

@@ -13,7 +13,6 @@
 //! the next start as well. That is a matter of one directory: who looks at a copy closes nothing in the original.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use lianxin_protocol::codec::{DecodeError, Reader, Writer};
@@ -22,10 +21,11 @@ use lianxin_protocol::identity::DeviceKey;
 use lianxin_protocol::log::{LogId, Position};
 
 use crate::error::{Code, Error, Result};
-use crate::store;
+use crate::store::slots::Content;
+use crate::store::{self, slots};
 
 const FILE: &str = "offered";
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 /// Longest name of a series of numbers in bytes.
 const SERIES_MAX: usize = 16;
 
@@ -257,9 +257,9 @@ impl Offered {
             for mark in shown.marks.values_mut() {
                 mark.seal = Seal::Open;
             }
-            store::replace_private(outside, &encode(&self.place, &shown))?;
+            slots::write(outside, &encode(&self.place, &shown))?;
         }
-        store::replace_private(&self.path, &encode(&self.place, &self.shown))
+        slots::write(&self.path, &encode(&self.place, &self.shown))
     }
 }
 
@@ -269,11 +269,12 @@ fn read(path: &Path) -> Result<Option<([u8; 32], Shown)>> {
         let message = format!("{} is there and cannot be read", path.display());
         Error::because(Code::Offered, message, cause)
     };
-    match std::fs::read(path) {
-        Ok(bytes) => decode(&bytes)
+    match slots::read(path) {
+        Ok(Content::Bytes(bytes)) => decode(&bytes)
             .map(Some)
             .map_err(|error| unreadable(error.into())),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Ok(Content::Unreadable) => Err(unreadable("none of its sums fits".into())),
+        Ok(Content::Nothing) => Ok(None),
         Err(error) => Err(unreadable(error.into())),
     }
 }
@@ -293,18 +294,11 @@ fn encode(place: &[u8; 32], shown: &Shown) -> Vec<u8> {
     for ((series, year), number) in &shown.numbers {
         writer.str(series).u16(*year).u32(*number);
     }
-    let mut bytes = writer.into_bytes();
-    let sum = PAYLOAD.hash(&[&bytes]);
-    bytes.extend_from_slice(&sum);
-    bytes
+    writer.into_bytes()
 }
 
 fn decode(bytes: &[u8]) -> Result<([u8; 32], Shown), DecodeError> {
-    let (body, sum) = bytes.split_at(bytes.len().saturating_sub(32));
-    let mut reader = Reader::new(body);
-    if PAYLOAD.hash(&[body]) != *sum {
-        return reader.fail("a sum that does not fit");
-    }
+    let mut reader = Reader::new(bytes);
     if reader.u8()? != VERSION {
         return reader.fail("an unknown version");
     }
