@@ -637,6 +637,8 @@ pub struct Projection {
     version: i64,
     held: BTreeMap<i64, Reason>,
     content: Content,
+    /// Its facts as JSON.
+    facts: String,
     state: [u8; 32],
     /// Why it stands in no figure.
     reason: Option<Reason>,
@@ -661,6 +663,7 @@ impl Projection {
             id: gathered.id,
             version: gathered.version,
             held: gathered.held.clone(),
+            facts: serde_json::to_string(&content.facts).unwrap_or_default(),
             content,
             state,
             reason: gathered.held(),
@@ -733,7 +736,7 @@ impl Projection {
             content.number,
             content.title,
             content.status,
-            Value::Object(content.facts.clone()).to_string(),
+            self.facts,
             i64::try_from(conflicts).unwrap_or(i64::MAX),
             i64::try_from(content.waiting).unwrap_or(i64::MAX),
             self.state,
@@ -749,14 +752,21 @@ impl Projection {
             .prepare_cached("DELETE FROM stale WHERE record = ?1")?
             .execute([self.key])?;
         journal.was_read(connection, self.key)?;
-        self.write_mentions(connection)?;
+        self.write_mentions(connection, counted.is_new)?;
         if let Some(number) = &content.number {
             numbers::note_twice(connection, journal, number)?;
         }
-        journal.hold(connection, self.key, &self.held)?;
-        self.write_rewritten(connection)?;
-        self.rewrites
-            .write(connection, journal, (self.key, self.reason.is_none()))?;
+        // Of most records there is nothing there to replace.
+        if !counted.is_new || !self.held.is_empty() {
+            journal.hold(connection, self.key, &self.held)?;
+        }
+        if !counted.is_new || !self.rewritten.is_empty() {
+            self.write_rewritten(connection)?;
+        }
+        if !counted.is_new || !self.rewrites.is_empty() {
+            let place = (self.key, self.reason.is_none());
+            self.rewrites.write(connection, journal, place)?;
+        }
         if reached.is_none() {
             delivery::restate(connection, &coverage, self.key)?;
         }
@@ -772,10 +782,12 @@ impl Projection {
         Ok(true)
     }
 
-    fn write_mentions(&self, connection: &Connection) -> Result<()> {
-        connection
-            .prepare_cached("DELETE FROM mentions WHERE record = ?1")?
-            .execute([self.key])?;
+    fn write_mentions(&self, connection: &Connection, is_new: bool) -> Result<()> {
+        if !is_new {
+            connection
+                .prepare_cached("DELETE FROM mentions WHERE record = ?1")?
+                .execute([self.key])?;
+        }
         // What does not count refers to nothing.
         let counts = self.reason.is_none();
         for (field, target) in self.content.mentions.iter().filter(|_| counts) {

@@ -33,6 +33,8 @@ const STEPS: [&str; 3] = [
     include_str!("store/from-2.sql"),
     include_str!("store/from-3.sql"),
 ];
+/// How long a connection waits for another one.
+const BUSY: Duration = Duration::from_secs(10);
 /// Where fresh projections are filled, beside the store.
 const BESIDE: &str = "reproject.db";
 const DATABASE: &str = "lianxin.db";
@@ -496,9 +498,9 @@ impl Store {
              PRAGMA trusted_schema = OFF;
              PRAGMA cell_size_check = ON;
              PRAGMA temp_store = MEMORY;
-             PRAGMA cache_size = -32768;
-             PRAGMA busy_timeout = 10000;",
+             PRAGMA cache_size = -32768;",
         )?;
+        connection.busy_timeout(BUSY)?;
         if read_only {
             connection.pragma_update(None, "query_only", true)?;
         }
@@ -754,6 +756,17 @@ pub(crate) fn another(connection: &Connection) -> Result<Connection> {
 pub(crate) fn revive(connection: &mut Connection) -> Result<()> {
     *connection = store_of(connection)?.writer()?;
     Ok(())
+}
+
+/// Moves what stands in the write-ahead log into the database and makes the log short, unless somebody reads in it now.
+///
+/// # Errors
+/// The database cannot be written.
+pub(crate) fn empty_log(connection: &Connection) -> Result<()> {
+    connection.busy_timeout(Duration::ZERO)?;
+    let emptied = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+    connection.busy_timeout(BUSY)?;
+    Ok(emptied?)
 }
 
 /// Whether a connection reads nothing more. It may still give what it has read before.

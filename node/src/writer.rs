@@ -25,6 +25,7 @@ use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use lianxin_protocol::authority::Authority;
 use lianxin_protocol::log::{Author, LogId};
@@ -49,6 +50,9 @@ const GROUP_BYTES: usize = 4 << 20;
 pub(crate) const INDEX_SLICE: u64 = 4_096;
 /// Records projected in one transaction behind ingest: about ten milliseconds.
 pub(crate) const MERGE_SLICE: usize = 256;
+
+/// Time without a job after which nobody is about to come.
+const IDLE: Duration = Duration::from_secs(2);
 
 /// Said when the process ends because nothing can be kept.
 const ENDS: &str = "nothing can be kept in the store any more; the program ends";
@@ -238,7 +242,7 @@ impl Writer {
             tracing::error!(error = %cause_chain, "{ENDS}");
         }
         // Whoever waits for an answer is told first.
-        std::thread::sleep(std::time::Duration::from_millis(200));
+        std::thread::sleep(Duration::from_millis(200));
         std::process::exit(cause.code().kind().exit_code().into());
     }
 
@@ -591,8 +595,17 @@ fn stopped() -> Error {
 }
 
 fn run(writer: &mut Writer, queue: &Queue<Job>, publish: &impl Fn(Moved)) {
+    let mut written = 0;
     loop {
-        let (lane, job) = queue.pop();
+        // What has been written since the write-ahead log was last emptied is moved into the database while nobody waits.
+        let changes = writer.connection.total_changes();
+        let Some((lane, job)) = queue.pop((changes > written).then_some(IDLE)) else {
+            written = changes;
+            if let Err(error) = store::empty_log(&writer.connection) {
+                tracing::warn!(error = %error.chain(), "the write-ahead log is not emptied");
+            }
+            continue;
+        };
         match job {
             Job::Stop => return,
             Job::After(work) => {
@@ -933,7 +946,7 @@ mod tests {
             let panics = |_: &mut Journal, _: &Connection| -> Result<()> { panic!("planned") };
             // Nobody ever answers this, and it must not wait for ever.
             let waited = thread.write_wait(panics);
-            std::thread::sleep(std::time::Duration::from_secs(20));
+            std::thread::sleep(Duration::from_secs(20));
             return Err(format!("the process lives: {waited:?}").into());
         }
         let output = in_a_child("a_writer_that_panics_ends_the_process")?;
@@ -956,7 +969,7 @@ mod tests {
             }
             let waited =
                 thread.write_wait(|_, connection| store::set_meta(connection, "later", &[]));
-            std::thread::sleep(std::time::Duration::from_secs(20));
+            std::thread::sleep(Duration::from_secs(20));
             return Err(format!("the process lives: {waited:?}").into());
         }
         let output = in_a_child("a_writer_that_cannot_read_its_store_again_ends_the_process")?;

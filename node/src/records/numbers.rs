@@ -318,8 +318,10 @@ pub(super) fn note_twice(
     let several = statement.query_row([number], |row| row.get::<_, u32>(0))? > 1;
     let sql = if several {
         "INSERT OR IGNORE INTO twice (number) VALUES (?1)"
-    } else {
+    } else if journal.numbers_twice() > 0 {
         "DELETE FROM twice WHERE number = ?1"
+    } else {
+        return Ok(());
     };
     if connection.prepare_cached(sql)?.execute([number])? > 0 {
         journal.count_twice(connection)?;

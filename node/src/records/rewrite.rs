@@ -89,6 +89,11 @@ impl Rewrites {
             .is_some_and(|it| (it.0, it.1) == (from.0, from.1))
     }
 
+    /// Whether it says nothing.
+    pub(super) fn is_empty(&self) -> bool {
+        self.links.is_empty() && self.supersedes.is_none()
+    }
+
     /// Writes them; what is shown of another record because of them is made anew where they are others than before.
     pub(super) fn write(
         &self,

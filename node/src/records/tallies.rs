@@ -15,6 +15,8 @@ pub(crate) struct Counted {
     pub(crate) record: RecordId,
     /// The version of its row.
     pub(crate) version: i64,
+    /// Nothing has been said of it in any list yet.
+    pub(crate) is_new: bool,
     space: [u8; 32],
     /// Kind and folded status, where it counts.
     place: Option<(String, String)>,
@@ -32,8 +34,10 @@ impl Counted {
         let row = statement.query_row([key], |row| {
             let counts: bool = row.get(3)?;
             let (kind, status): (Option<String>, Option<String>) = (row.get(4)?, row.get(5)?);
+            let is_new = kind.is_none();
             let place = kind.zip(status);
             Ok(Self {
+                is_new,
                 record: RecordId(row.get(0)?),
                 version: row.get(1)?,
                 space: row.get(2)?,

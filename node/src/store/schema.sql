@@ -246,9 +246,9 @@ CREATE TABLE records (
     sole      INTEGER,
     last      INTEGER
 ) STRICT;
-CREATE INDEX records_arrived ON records (arrived, record);
-CREATE INDEX records_kind ON records (kind, arrived, record);
-CREATE INDEX records_status ON records (kind, status, arrived, record);
+CREATE INDEX records_arrived ON records (arrived, record) WHERE kind IS NOT NULL;
+CREATE INDEX records_kind ON records (kind, arrived, record) WHERE kind IS NOT NULL;
+CREATE INDEX records_status ON records (kind, status, arrived, record) WHERE kind IS NOT NULL;
 CREATE INDEX records_sole ON records (sole, last) WHERE reached <> 3;
 CREATE INDEX records_several ON records (sole) WHERE sole IS NULL AND reached <> 3;
 CREATE INDEX records_reached ON records (arrived, record, reached) WHERE reached <> 3;

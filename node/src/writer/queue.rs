@@ -9,6 +9,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// Where a job stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,19 +74,26 @@ impl<J> Queue<J> {
         None
     }
 
-    /// Takes the next job, and waits for one.
-    pub(super) fn pop(&self) -> (Lane, J) {
+    /// Takes the next job, and waits for one; no longer than this, if something is to be done meanwhile.
+    pub(super) fn pop(&self, most: Option<Duration>) -> Option<(Lane, J)> {
         let mut lanes = self.lock();
         loop {
             for lane in [Lane::Local, Lane::Behind] {
                 if let Some(job) = lanes.of(lane).pop_front() {
-                    return (lane, job);
+                    return Some((lane, job));
                 }
             }
-            lanes = self
-                .came
-                .wait(lanes)
-                .unwrap_or_else(PoisonError::into_inner);
+            let Some(most) = most else {
+                let woken = self.came.wait(lanes);
+                lanes = woken.unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            let woken = self.came.wait_timeout(lanes, most);
+            let (woken, waited) = woken.unwrap_or_else(PoisonError::into_inner);
+            if waited.timed_out() {
+                return None;
+            }
+            lanes = woken;
         }
     }
 
@@ -128,14 +136,17 @@ mod tests {
         for (lane, job) in jobs {
             assert_eq!(queue.push(lane, job), None);
         }
-        assert_eq!(queue.pop(), (Lane::Local, 3));
+        assert_eq!(queue.pop(None), Some((Lane::Local, 3)));
         assert_eq!(queue.pop_if(Lane::Behind, |_| true), None, "somebody waits");
         assert_eq!(queue.pop_if(Lane::Local, |job| *job > 4), None);
         assert_eq!(queue.pop_if(Lane::Local, |job| *job == 4), Some(4));
         assert_eq!(queue.pop_if(Lane::Local, |_| true), None);
-        assert_eq!(queue.pop(), (Lane::Behind, 1));
+        assert_eq!(queue.pop(None), Some((Lane::Behind, 1)));
         assert_eq!(queue.pop_if(Lane::Behind, |_| true), Some(2));
+        let soon = Some(Duration::from_millis(1));
+        assert_eq!(queue.pop(soon), None);
         assert_eq!(queue.push(Lane::Local, 5), None);
+        assert_eq!(queue.pop(soon), Some((Lane::Local, 5)));
         queue.close();
         assert_eq!(queue.push(Lane::Local, 6), Some(6));
     }
