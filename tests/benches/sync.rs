@@ -8,7 +8,6 @@
     clippy::print_stdout,
     clippy::disallowed_methods,
     clippy::indexing_slicing,
-    clippy::cast_possible_truncation,
     reason = "a benchmark reads the clock, prints, and may fail loudly"
 )]
 

@@ -1,7 +1,11 @@
 //! Load for the benchmarks: opinions as a clerk would type them, a hub as a process of its own, and whoever looks at its pages.
 //!
 //! Everything here is made up. Texts and choices come from a fixed source, so that every run has the same.
-#![expect(clippy::indexing_slicing, reason = "a benchmark may fail loudly")]
+#![expect(
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "a benchmark may fail loudly"
+)]
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};

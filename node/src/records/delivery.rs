@@ -84,6 +84,9 @@ impl State {
     }
 }
 
+/// A log, and the last of a record's entries there.
+pub(super) type Last = (i64, u64);
+
 /// Receipts and trust by which the states of records are told. It reads what it is asked for.
 #[derive(Debug)]
 pub struct Coverage {
@@ -180,7 +183,7 @@ impl Coverage {
         &self,
         connection: &Connection,
         ends: &BTreeMap<i64, u64>,
-    ) -> Result<(Option<State>, Option<(i64, u64)>)> {
+    ) -> Result<(Option<State>, Option<Last>)> {
         let mut state = Some(State::Merged);
         let (mut sole, mut needed) = (None, 0);
         for (log, last) in ends {
