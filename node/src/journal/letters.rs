@@ -7,7 +7,7 @@
 //! whatever comes in which order and after whichever crash. Nothing more is on the wire.
 //!
 //! Until the answer is here the device goes on numbering above the highest number that its files know, and says that some may be
-//! given twice ([`Journal::awaits_letter`]): a clerk without a line must be able to hand out a slip.
+//! given twice ([`Overview::awaits_letter`](super::Overview::awaits_letter)): a clerk without a line must be able to hand out a slip.
 
 use std::collections::BTreeSet;
 

@@ -1,7 +1,7 @@
 //! Joining a network, on the side of who joins: the invite, asking the hub with it, and asking again.
 //!
 //! A join can be cut off anywhere and begun again, and goes on as the same device: what it is known by is kept from before the
-//! hub is asked ([`Seeds`]). Rejected: to have the hub take an invite back, which would make it usable twice; and to
+//! hub is asked (`Seeds`). Rejected: to have the hub take an invite back, which would make it usable twice; and to
 //! say the site in the hub's answer, which would be a second place beside the order that lets the device in. The proof
 //! itself is in [`super::enrol`], what a new store begins with in [`crate::setup`].
 
