@@ -169,6 +169,8 @@ pub struct Stats {
 
 /// Times that a peer may offer a space in one session: each costs a vector.
 const OFFERS_OF_A_SPACE: u8 = 16;
+/// Loads for which receipts wait at most: a commit moves fewer logs of one peer, and in a flood nobody waits for its end.
+const HELD_LOADS: u32 = 8;
 /// Bytes of a batch frame around its two sections, generously.
 const BATCH_FRAME_REST: usize = 128;
 
@@ -222,6 +224,8 @@ pub struct Session {
     /// Spaces of which something differs, or may.
     unsettled: BTreeSet<SpaceId>,
     loading: Option<Load>,
+    /// Loads for which receipts have waited.
+    held: u32,
     /// Packed bytes of the batches that the owner has not answered.
     uncommitted: VecDeque<usize>,
     /// Receipts and proofs that the owner has not judged, as they were charged.
@@ -261,6 +265,7 @@ impl Session {
             lacking: BTreeSet::new(),
             unsettled: BTreeSet::new(),
             loading: None,
+            held: 0,
             uncommitted: VecDeque::new(),
             unjudged: VecDeque::new(),
             receipts: BTreeMap::new(),
@@ -358,14 +363,21 @@ impl Session {
 
     /// The owner's store has this much of a log now, whoever wrote it.
     pub fn tip_moved(&mut self, space: &SpaceId, log: LogId, tip: Tip) {
-        let Some(exchange) = self.spaces.get_mut(space) else {
-            return;
-        };
-        if exchange.moved(log, tip) {
-            self.names.entry(log.prefix()).or_insert((*space, log));
-            self.review(space, &log);
-            self.load_more();
+        self.tips_moved([(*space, log, tip)]);
+    }
+
+    /// The same for all logs that moved together: what goes first of them is sent first.
+    pub fn tips_moved(&mut self, tips: impl IntoIterator<Item = (SpaceId, LogId, Tip)>) {
+        for (space, log, tip) in tips {
+            let Some(exchange) = self.spaces.get_mut(&space) else {
+                continue;
+            };
+            if exchange.moved(log, tip) {
+                self.names.entry(log.prefix()).or_insert((space, log));
+                self.review(&space, &log);
+            }
         }
+        self.load_more();
     }
 
     /// Answers [`Event::Load`]: the entries from where the peer ends, or `None` if the store cannot
@@ -376,8 +388,11 @@ impl Session {
         }
         self.loading = None;
         self.take_loaded(load, batch);
-        self.flush_receipts();
         self.load_more();
+        self.held += 1;
+        if self.loading.is_none() || self.held >= HELD_LOADS {
+            self.flush_receipts();
+        }
     }
 
     fn take_loaded(&mut self, load: &Load, batch: Option<WireBatch>) {
@@ -1035,6 +1050,7 @@ impl Session {
     }
 
     fn flush_receipts(&mut self) {
+        self.held = 0;
         while let Some((_, receipt)) = self.receipts.pop_first() {
             self.send(&Message::Receipt(receipt));
         }

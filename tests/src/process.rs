@@ -693,13 +693,16 @@ impl SmallDisk {
         Ok(Self { path })
     }
 
-    /// Takes all the space that is left. Gives the file that has it.
+    /// Takes all the space that is left, and what has become free since. Gives the file that has it.
     ///
     /// # Errors
     /// The space does not end.
     pub fn fill(&self) -> Result<PathBuf> {
         let path = self.path.join("filler");
-        let mut filler = std::fs::File::create(&path)?;
+        let mut filler = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&path)?;
         for size in [64 * 1024, 4 * 1024, 512, 1] {
             let block = vec![0_u8; size];
             while filler.write_all(&block).is_ok() {}

@@ -425,9 +425,7 @@ pub fn lacks_any(journal: &Journal, connection: &Connection) -> Result<bool> {
 
 /// Tells a session what a commit moved. The hub needs no receipts: it signs them.
 pub fn moved(session: &mut Session, moved: &Moved, peer_is_hub: bool) {
-    for (space, log, tip) in &moved.tips {
-        session.tip_moved(space, *log, *tip);
-    }
+    session.tips_moved(moved.tips.iter().copied());
     for (log, from) in &moved.wanted {
         session.want(log, *from);
     }
