@@ -830,24 +830,34 @@ pub fn stale(connection: &Connection, overview: &Overview, most: usize) -> Resul
     Ok(keys.collect::<Result<_, _>>()?)
 }
 
-/// Digest of what counts in a space: records in id order with the digests of their content. What is held back is not in
-/// it, though lists show it: a branch that lost is kept where it was met and travels no further, so that nodes which hold
-/// the same of all that travels differ in it.
+/// Digests of what counts in each space, of those that have anything: records in id order with the digests of their content. What is
+/// held back is not in them, though lists show it: a branch that lost is kept where it was met and travels no further, so that nodes
+/// which hold the same of all that travels differ in it. All are made in one walk.
 ///
 /// # Errors
 /// The store cannot be read.
-pub fn state_digest(connection: &Connection, space: &SpaceId) -> Result<[u8; 32]> {
+pub fn state_digests(connection: &Connection) -> Result<BTreeMap<SpaceId, [u8; 32]>> {
     let mut statement = connection.prepare_cached(
-        "SELECT record, state FROM records WHERE space = ?1 AND state IS NOT NULL AND kind <> ''
-             AND held IS NULL ORDER BY record",
+        "SELECT space, record, state FROM records
+         WHERE state IS NOT NULL AND kind <> '' AND held IS NULL ORDER BY record",
     )?;
-    let mut rows = statement.query([space.0])?;
-    let mut bytes = Vec::new();
+    let mut rows = statement.query([])?;
+    let mut bytes: BTreeMap<SpaceId, Vec<u8>> = BTreeMap::new();
     while let Some(row) = rows.next()? {
-        bytes.extend_from_slice(&row.get::<_, [u8; 16]>(0)?);
-        bytes.extend_from_slice(&row.get::<_, [u8; 32]>(1)?);
+        let of_space = bytes.entry(SpaceId(row.get(0)?)).or_default();
+        of_space.extend_from_slice(&row.get::<_, [u8; 16]>(1)?);
+        of_space.extend_from_slice(&row.get::<_, [u8; 32]>(2)?);
     }
-    Ok(hash::STATE_DIGEST.hash(&[&bytes]))
+    let digests = bytes.into_iter();
+    Ok(digests
+        .map(|(space, bytes)| (space, hash::STATE_DIGEST.hash(&[&bytes])))
+        .collect())
+}
+
+/// The same of a space that has nothing.
+#[must_use]
+pub fn empty_digest() -> [u8; 32] {
+    hash::STATE_DIGEST.hash(&[&[]])
 }
 
 /// A record's history as JSON: every change with its author, and the values of the fields that it touched before and

@@ -5,6 +5,7 @@
 //! first. Figures are of one run on one machine; nothing here is a test.
 #![expect(
     clippy::print_stdout,
+    clippy::print_stderr,
     clippy::disallowed_methods,
     clippy::indexing_slicing,
     reason = "a benchmark reads the clock, prints, and may fail loudly"
@@ -133,6 +134,8 @@ async fn pages(scratch: &Path, sizes: &[usize]) -> Result<()> {
     let ticket = invite(&mut Writer::open(&Store::open(&hub_dir)?)?, &code(1))?;
     let hub = Hub::start(&hub_dir)?;
     load::join(&station_dir, &ticket, &hub).await?;
+    // It learns where it stands.
+    session(&station_dir, &hub).await?;
     drop(hub);
     println!("{SITES} sites; median / worst of {TIMES} in ms\n");
     println!(
@@ -142,6 +145,7 @@ async fn pages(scratch: &Path, sizes: &[usize]) -> Result<()> {
     );
     let (mut words, mut made) = (Words(42), 0);
     for size in sizes {
+        let begun = Instant::now();
         {
             let mut writer = Writer::open(&Store::open(&station_dir)?)?;
             while made < *size {
@@ -157,11 +161,16 @@ async fn pages(scratch: &Path, sizes: &[usize]) -> Result<()> {
                 run(&mut writer, add)?;
             }
         }
+        let filled = begun.elapsed();
         let hub = Hub::start(&hub_dir)?;
         // It may be told that all is there before all is listed.
         for _ in 0..10 {
             session(&station_dir, &hub).await?;
         }
+        eprintln!(
+            "filled in {filled:.1?}, with sessions {:.1?}",
+            begun.elapsed()
+        );
         let at_hub = row(&hub_dir, &hub, &mut words)?;
         drop(hub);
         let station = Hub::start(&station_dir)?;
@@ -230,14 +239,8 @@ fn station_row(directory: &Path, station: &Hub, words: &mut Words) -> Result<Vec
     let visitor = Visitor::of(station)?;
     let page = |path: &str| time(|_| visitor.load(path).map(drop));
     let (home, list) = (page("/")?, page("/records")?);
-    let stamp = std::process::id();
-    let alone = time(|nth| {
-        save(
-            directory,
-            words,
-            &format!("alone-{stamp}-{nth}-{}", directory.display()),
-        )
-    })?;
+    let stamp = words.next_u64();
+    let alone = time(|nth| save(directory, words, &format!("alone-{stamp}-{nth}")))?;
     let checking = {
         let directory = directory.to_owned();
         std::thread::spawn(move || ask(&directory, Query::Verify).map(drop))

@@ -124,6 +124,8 @@ pub(super) fn status(
 }
 
 pub(super) fn digest(overview: &Overview, connection: &Connection) -> Result<Reply> {
+    let states = records::state_digests(connection)?;
+    let nothing = records::empty_digest();
     let mut spaces = Vec::new();
     for (id, space) in overview.authority().spaces() {
         let tips = overview.tips(id);
@@ -138,7 +140,7 @@ pub(super) fn digest(overview: &Overview, connection: &Connection) -> Result<Rep
             "space": id.to_string(),
             "kind": space.kind(),
             "log_digest": Hex(&space_digest(&tips)).to_string(),
-            "state_digest": Hex(&records::state_digest(connection, id)?).to_string(),
+            "state_digest": Hex(states.get(id).unwrap_or(&nothing)).to_string(),
         }));
     }
     Ok(Reply::ok(json!({ "spaces": spaces })))
@@ -191,9 +193,11 @@ pub fn reprojected(
     fresh: &records::reproject::Fresh,
 ) -> Result<Reply> {
     let count = fresh.take_place(connection, journal)?;
+    let digests = records::state_digests(connection)?;
+    let nothing = records::empty_digest();
     let mut states = Vec::new();
     for space in journal.authority().spaces().keys() {
-        states.extend_from_slice(&records::state_digest(connection, space)?);
+        states.extend_from_slice(digests.get(space).unwrap_or(&nothing));
     }
     let state = lianxin_protocol::hash::STATE_DIGEST.hash(&[&states]);
     let state_digest = Hex(&state).to_string();
