@@ -658,16 +658,8 @@ impl Journal {
         device: &DeviceKey,
         hlc: u64,
     ) -> Result<LogId> {
-        let own = self.logs.iter().filter(|(_, log)| {
-            log.author
-                == Author {
-                    space,
-                    device: *device,
-                }
-        });
-        let newest = own
-            .max_by_key(|(_, log)| log.key)
-            .map(|(id, log)| (*id, log.clone()));
+        let newest = self.newest_log(space, device);
+        let newest = newest.map(|(id, log)| (*id, log.clone()));
         let (previous, reason) = match newest {
             None => (None, GenesisReason::New),
             Some((id, log)) => match self.closed.get(&id) {

@@ -1,8 +1,8 @@
-//! Reading beside the writer: snapshots of the database with the journal's view of the same commit.
+//! Reading beside the writer: snapshots of the database with the journal's overview of the same commit.
 //!
 //! A page, a list, a search, a check of the whole store: each reads what is durable on a connection of its own that cannot write, and
 //! nothing that it does holds up a save. [`Latest`] is held while a transaction is committed and while a reader takes its snapshot,
-//! so that rows and view are of one commit. Whoever has been told that something is durable finds it.
+//! so that rows and overview are of one commit. Whoever has been told that something is durable finds it.
 //!
 //! What a reader finds damaged it tells the writer, who alone can cut it out.
 //!
@@ -22,7 +22,7 @@ use crate::store::{self, Store};
 /// Readers that are kept open for the next one who reads.
 const KEPT: usize = 6;
 
-/// The journal's view as of the last commit.
+/// The journal's overview as of the last commit.
 #[derive(Clone, Debug)]
 pub struct Latest(Arc<Shared>);
 
@@ -31,7 +31,7 @@ struct Shared {
     /// Held while something is committed, and while a snapshot is taken.
     gate: Mutex<()>,
     /// Held for no longer than it takes to copy it.
-    view: Mutex<Overview>,
+    overview: Mutex<Overview>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -40,17 +40,17 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Latest {
     /// Of a store that was just opened.
-    pub(crate) fn new(view: Overview) -> Self {
-        let (gate, view) = (Mutex::new(()), Mutex::new(view));
-        Self(Arc::new(Shared { gate, view }))
+    pub(crate) fn new(overview: Overview) -> Self {
+        let (gate, overview) = (Mutex::new(()), Mutex::new(overview));
+        Self(Arc::new(Shared { gate, overview }))
     }
 
-    /// Looks at the view. It waits for nobody who writes.
+    /// Looks at the overview. It waits for nobody who writes.
     pub fn look<R>(&self, look: impl FnOnce(&Overview) -> R) -> R {
-        look(&lock(&self.0.view))
+        look(&lock(&self.0.overview))
     }
 
-    /// Commits, and shows the view that follows to whoever reads from now on.
+    /// Commits, and shows the overview that follows to whoever reads from now on.
     ///
     /// # Errors
     /// Those of the commit; then nothing else is shown.
@@ -61,13 +61,13 @@ impl Latest {
     }
 
     /// Shows what was changed in memory alone.
-    pub(crate) fn show(&self, view: Overview) {
-        let before = std::mem::replace(&mut *lock(&self.0.view), view);
+    pub(crate) fn show(&self, overview: Overview) {
+        let before = std::mem::replace(&mut *lock(&self.0.overview), overview);
         // What nobody else has is given back outside of the lock.
         drop(before);
     }
 
-    /// The view of the snapshot that is taken meanwhile.
+    /// The overview of the snapshot that is taken meanwhile.
     fn take(&self, snapshot: impl FnOnce() -> Result<()>) -> Result<Overview> {
         let _gate = lock(&self.0.gate);
         snapshot()?;
@@ -189,7 +189,7 @@ impl Readers {
         }
     }
 
-    /// Looks at the journal's view as of the last commit. It waits for nobody.
+    /// Looks at the journal's overview as of the last commit. It waits for nobody.
     pub fn look<R>(&self, look: impl FnOnce(&Overview) -> R) -> R {
         self.latest.look(look)
     }

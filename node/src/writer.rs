@@ -682,8 +682,9 @@ fn run_together(
                 group.push(next);
             }
         }
-        // Alone, a job does what it must and no more: what fails here must not fail it again.
-        if more.is_some() {
+        // Alone, a job does what it must and no more: what fails here must not fail it again. Nor does a save carry what came
+        // over a line.
+        if matches!(more, Some((_, Lane::Behind))) {
             records::merge_little(connection, journal)?;
         }
         Ok(outcomes)

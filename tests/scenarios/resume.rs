@@ -5,6 +5,8 @@ use anyhow::{Context as _, Result, ensure};
 use lianxin_node::error::Code;
 use lianxin_protocol::authority::{Membership, Order, Role, Unsettled};
 use lianxin_protocol::identity::Signer;
+use lianxin_protocol::log::Position;
+use lianxin_protocol::receipt::Receipt;
 use lianxin_tests::world::{HUB, code_of, copy_files, site, text};
 use lianxin_tests::{Wire, World};
 use serde_json::Value;
@@ -63,6 +65,46 @@ fn put_back(world: &mut World, which: impl Fn(&str) -> bool) -> Result<()> {
     world.heal()?;
     world.unlink_all();
     world.load(HUB, "image", which)
+}
+
+/// A receipt of a hub that was put back takes away what the one before it said, also of a record that two devices wrote.
+#[test]
+fn where_the_hub_has_less_than_it_had_no_row_says_more() -> Result<()> {
+    let mut world = World::with_stations(2, 2)?;
+    world.add(A, "一")?;
+    let (both, ..) = world.add(A, "二")?;
+    world.heal()?;
+    let edit = serde_json::json!({ "urgency": "urgent" });
+    world.set(B, &both, edit)?.context("not set")?;
+    world.heal()?;
+    let states = |world: &mut World| -> Result<Vec<String>> {
+        let rows = world.records(A)?;
+        Ok(rows.iter().map(|row| text(row, "state")).collect())
+    };
+    ensure!(states(&mut world)? == ["merged", "merged"]);
+    let hub = world.writer(HUB)?.journal.identity().authority.clone();
+    let (hub, device) = (hub.context("no hub")?, world.node(A)?.key);
+    for log in world.logs_of(A, &device)?.into_keys() {
+        let receipt = world
+            .writer(A)?
+            .read(|journal, connection| journal.receipt(connection, &log))?;
+        let receipt = receipt.context("no receipt")?;
+        let less = Receipt {
+            stored: Position::start(&log),
+            judged_len: 0,
+            received_at_ms: receipt.received_at_ms + 1,
+            ..receipt
+        };
+        let less = less.signed(&hub);
+        let kept = world.transact(A, |journal, connection| {
+            journal.take_receipt(connection, &less)
+        })?;
+        ensure!(kept, "it was not newer");
+    }
+    let after = states(&mut world)?;
+    let not_there = |state: &String| ["saved", "sending"].contains(&state.as_str());
+    ensure!(after.iter().all(not_there), "{after:?}");
+    world.sound(A)
 }
 
 #[test]

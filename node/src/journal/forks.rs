@@ -34,6 +34,7 @@ use super::segments::entry_key;
 use super::touches::row_of;
 use super::{Books, Journal, Overview, insert_part, insert_run, read_receipt, take_out};
 use crate::error::{Code, Error, Result};
+use crate::records::delivery;
 
 /// A log that is known to have forked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -645,6 +646,7 @@ impl Journal {
             let stored = receipt.stored;
             if stored.len > 0 && !self.stands(connection, id, stored)? {
                 connection.execute("DELETE FROM receipts WHERE log = ?1", [log.key])?;
+                delivery::unreceipted(connection, self, log.key)?;
             }
         }
         self.note_arrived(id);

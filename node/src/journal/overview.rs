@@ -225,11 +225,7 @@ impl Overview {
     /// more than an order can name, those that came first.
     #[must_use]
     pub fn places_of(&self, device: &DeviceKey) -> Vec<Cut> {
-        let mut logs: Vec<_> = self
-            .logs
-            .iter()
-            .filter(|(_, log)| log.author.device == *device)
-            .collect();
+        let mut logs: Vec<_> = self.logs_by(device).collect();
         logs.sort_by_key(|(_, log)| log.key);
         // rule:order-places rule:limits-written
         logs.truncate(limits::CUTS_MAX);
@@ -274,12 +270,15 @@ impl Overview {
     /// This device's newest log of a space, if it has one.
     #[must_use]
     pub fn own_log(&self, space: SpaceId) -> Option<LogId> {
-        let device = self.identity.key();
-        let own = self
-            .logs
-            .iter()
-            .filter(|(_, log)| log.author == Author { space, device });
-        own.max_by_key(|(_, log)| log.key).map(|(id, _)| *id)
+        let own = self.newest_log(space, &self.identity.key());
+        own.map(|(id, _)| *id)
+    }
+
+    /// A device's newest log of a space, if it has one.
+    pub(super) fn newest_log(&self, space: SpaceId, device: &DeviceKey) -> Option<(&LogId, &Log)> {
+        let logs = self.logs_by(device);
+        let logs = logs.filter(|(_, log)| log.author.space == space);
+        logs.max_by_key(|(_, log)| log.key)
     }
 
     /// Entries of a log that are stored.
@@ -333,7 +332,7 @@ impl Overview {
     }
 }
 
-/// A view with what was unpacked lately: what gives entries.
+/// An overview with what was unpacked lately: what gives entries.
 #[derive(Debug)]
 pub struct Books {
     pub(super) overview: Overview,
@@ -355,7 +354,7 @@ impl std::ops::DerefMut for Books {
 }
 
 impl Books {
-    /// Begins to read as of a view.
+    /// Begins to read as of an overview.
     pub(crate) fn new(overview: Overview) -> Self {
         Self {
             overview,
@@ -363,7 +362,7 @@ impl Books {
         }
     }
 
-    /// Goes on as of another view.
+    /// Goes on as of another one.
     pub(crate) fn look_at(&mut self, overview: Overview) {
         self.overview = overview;
     }

@@ -304,10 +304,6 @@ fn is_stale(connection: &Connection, record: i64) -> Result<bool> {
 /// The store cannot be written.
 pub(super) fn restate(connection: &Connection, coverage: &Coverage, record: i64) -> Result<()> {
     let (reached, _) = coverage.stored(connection, record)?;
-    set(connection, record, reached)
-}
-
-fn set(connection: &Connection, record: i64, reached: State) -> Result<()> {
     connection
         .prepare_cached("UPDATE records SET reached = ?2 WHERE id = ?1 AND reached <> ?2")?
         .execute(params![record, reached.code()])?;
@@ -340,40 +336,59 @@ pub(crate) fn receipted(
     )?;
     covered.execute(params![log, judged, now.stored.len, State::Received.code()])?;
     covered.execute(params![log, 0, judged, State::Merged.code()])?;
+    // A hub that was put back has less than it had: then a row may say too much, whichever logs its record has.
     let has_less = before
         .is_some_and(|before| before.stored.len > now.stored.len || before.judged_len > judged);
-    let coverage = Coverage::of(overview);
     let mut others = BTreeSet::new();
-    if has_less {
-        // A hub that was put back: of all that it had and has no more.
-        let mut uncovered =
-            connection.prepare_cached("SELECT id FROM records WHERE sole = ?1 AND last >= ?2")?;
-        let uncovered = uncovered.query_map(params![log, judged], |row| row.get(0))?;
-        others.extend(uncovered.collect::<Result<Vec<i64>, _>>()?);
-    }
-    let excepted = before.into_iter().chain([now]);
-    let excepted: Vec<_> = excepted.flat_map(|it| &it.exceptions).collect();
-    for exception in excepted {
-        let keys = keys_of(log, &exception.range)?;
-        let mut statement = connection.prepare_cached(
-            "SELECT DISTINCT record FROM touches WHERE entry >= ?1 AND entry < ?2",
-        )?;
-        let records = statement.query_map(keys, |row| row.get(0))?;
-        others.extend(records.collect::<Result<Vec<i64>, _>>()?);
-    }
     for range in differs(before, now) {
-        let mut statement = connection.prepare_cached(
-            "SELECT DISTINCT touches.record FROM records INDEXED BY records_several
-                 CROSS JOIN touches INDEXED BY touches_record ON touches.record = records.id
-             WHERE records.sole IS NULL AND records.reached <> 3
-                 AND touches.entry >= ?1 AND touches.entry < ?2",
-        )?;
-        let records = statement.query_map(keys_of(log, &range)?, |row| row.get(0))?;
-        others.extend(records.collect::<Result<Vec<i64>, _>>()?);
+        if has_less {
+            others.extend(records_in(connection, log, &range)?);
+        } else {
+            others.extend(several_in(connection, log, &range)?);
+        }
     }
+    for exception in before
+        .into_iter()
+        .chain([now])
+        .flat_map(|it| &it.exceptions)
+    {
+        others.extend(records_in(connection, log, &exception.range)?);
+    }
+    let coverage = Coverage::of(overview);
     others
         .into_iter()
         .try_for_each(|record| restate(connection, &coverage, record))
+}
+
+/// Says in the rows of all records of a log of which a receipt is gone how far they have come.
+///
+/// # Errors
+/// The store cannot be written.
+pub(crate) fn unreceipted(connection: &Connection, overview: &Overview, log: i64) -> Result<()> {
+    let coverage = Coverage::of(overview);
+    records_in(connection, log, &(0..u64::MAX))?
+        .into_iter()
+        .try_for_each(|record| restate(connection, &coverage, record))
+}
+
+/// The records of which entries stand in a stretch of a log.
+fn records_in(connection: &Connection, log: i64, range: &Range<u64>) -> Result<Vec<i64>> {
+    let mut statement = connection
+        .prepare_cached("SELECT DISTINCT record FROM touches WHERE entry >= ?1 AND entry < ?2")?;
+    let records = statement.query_map(keys_of(log, range)?, |row| row.get(0))?;
+    Ok(records.collect::<Result<_, _>>()?)
+}
+
+/// Those of them that are not all the way, and of which more than one log has to be looked at.
+fn several_in(connection: &Connection, log: i64, range: &Range<u64>) -> Result<Vec<i64>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT DISTINCT touches.record FROM records INDEXED BY records_several
+             CROSS JOIN touches INDEXED BY touches_record ON touches.record = records.id
+         WHERE records.sole IS NULL AND records.reached <> 3
+             AND touches.entry >= ?1 AND touches.entry < ?2",
+    )?;
+    let records = statement.query_map(keys_of(log, range)?, |row| row.get(0))?;
+    Ok(records.collect::<Result<_, _>>()?)
 }
 
 /// Takes into rows that were made a while ago what receipts have said since.
