@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::sync::{Arc, LazyLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -16,8 +16,8 @@ use tokio::sync::{Semaphore, oneshot, watch};
 use crate::changes::Changes;
 use crate::clock::{self, Monotonic};
 use crate::command::{self, Command};
-use crate::error::{Code, Error, Kind, Result};
-use crate::journal::Which;
+use crate::error::{Code, Error, Kind, Result, stopping};
+use crate::journal::{Books, Which};
 use crate::reader::{Found, Reader};
 use crate::records::{self, Projection, rewrite};
 use crate::reply::{Reply, with_schema};
@@ -27,6 +27,7 @@ use crate::store::{self, Store};
 use crate::sync::Net;
 use crate::sync::join;
 use crate::sync::peer::{Summary, Until};
+use crate::wait;
 use crate::web::{self, Doors, Line, Web};
 use crate::writer::{INDEX_SLICE, MERGE_SLICE, Writer, WriterThread};
 
@@ -266,33 +267,22 @@ impl Node {
 // ---- commands ----
 
 /// Queries of all doors but the pages that run at once: one of them may walk through the whole store.
-static QUERIES: Semaphore = Semaphore::const_new(4);
+static QUERIES: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(4)));
 
 /// Carries a command out on a running node: a query beside the writer, everything else in its queue.
 ///
 /// # Errors
 /// The command's own.
 pub async fn carry_out(writer: &WriterThread, command: Command) -> Result<Reply> {
-    let stopping = || Error::new(Code::Internal, "the program is stopping");
     match command {
         Command::Query(query) => {
-            let place = QUERIES.acquire().await.map_err(|_| stopping())?;
-            let readers = Arc::clone(writer.readers());
-            let span = tracing::Span::current();
-            let done = tokio::task::spawn_blocking(move || {
-                let _place = place;
-                span.in_scope(|| readers.read(|books, connection| query.execute(books, connection)))
-            });
-            let panicked = |error| Error::because(Code::Internal, "a command panicked", error);
-            done.await.map_err(panicked)?
+            let work = |books: &mut Books, connection: &_| query.execute(books, connection);
+            wait::read(writer, &QUERIES, work).await
         }
         Command::Write(write) => {
-            let (sender, receiver) = oneshot::channel();
-            writer.write(
-                move |journal, connection| write.clone().execute(journal, connection),
-                move |result| drop(sender.send(result)),
-            );
-            receiver.await.map_err(|_| stopping())?
+            let work =
+                move |journal: &mut _, connection: &_| write.clone().execute(journal, connection);
+            wait::write(writer, work).await
         }
     }
 }
@@ -424,10 +414,6 @@ struct Written {
     done: Receiver<Result<()>>,
 }
 
-fn stopped() -> Error {
-    Error::new(Code::Internal, "the program is stopping")
-}
-
 /// What the merger has to do, as commits have said since it looked last.
 #[derive(Debug)]
 struct Due {
@@ -497,7 +483,7 @@ impl Merger {
             let stale = self.stale(under_way)?;
             let built = self.build(&stale)?;
             if let Some(before) = written.take() {
-                before.done.recv().map_err(|_| stopped())??;
+                before.done.recv().map_err(|_| stopping())??;
             } else if stale.is_empty() {
                 self.writer
                     .write_wait(|journal, connection| journal.judged(connection))?;

@@ -318,6 +318,11 @@ impl From<rusqlite::Error> for Error {
     }
 }
 
+/// What whoever still waits for the store is told when the program ends.
+pub(crate) fn stopping() -> Error {
+    Error::new(Code::Internal, "the program is stopping")
+}
+
 /// Names the file on which an operation failed.
 pub(crate) fn file(path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Error + '_ {
     move |error| {

@@ -48,6 +48,7 @@ pub mod refill;
 
 // What runs: the network, the pages, and the doors to both.
 pub mod changes;
+mod wait;
 pub mod sync;
 pub mod web;
 pub mod daemon;

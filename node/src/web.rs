@@ -57,7 +57,7 @@ use lianxin_protocol::hash::Hex;
 use lianxin_protocol::identity::DeviceKey;
 use rusqlite::Connection;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{Semaphore, watch};
 use tracing::Instrument as _;
 
 use crate::changes::Changes;
@@ -65,6 +65,7 @@ use crate::clock::Monotonic;
 use crate::error::{Code, Error, Result};
 use crate::journal::{Books, Journal};
 use crate::reply::Reply;
+use crate::wait;
 use crate::writer::WriterThread;
 
 pub use guard::Hosts;
@@ -151,16 +152,7 @@ impl App {
         &self,
         work: impl FnOnce(&mut Books, &Connection) -> Result<R> + Send + 'static,
     ) -> Result<R> {
-        let place = Arc::clone(&self.reading).acquire_owned().await;
-        let place = place.map_err(|_| stopping())?;
-        let readers = Arc::clone(self.writer.readers());
-        let span = tracing::Span::current();
-        let done = tokio::task::spawn_blocking(move || {
-            let _place = place;
-            span.in_scope(|| readers.read(work))
-        });
-        let panicked = |error| Error::because(Code::Internal, "a page panicked", error);
-        done.await.map_err(panicked)?
+        wait::read(&self.writer, &self.reading, work).await
     }
 
     /// Writes; what comes back is durable.
@@ -168,15 +160,8 @@ impl App {
         &self,
         work: impl Fn(&mut Journal, &Connection) -> Result<R> + Send + 'static,
     ) -> Result<R> {
-        let (sender, receiver) = oneshot::channel();
-        self.writer
-            .write(work, move |result| drop(sender.send(result)));
-        receiver.await.map_err(|_| stopping())?
+        wait::write(&self.writer, work).await
     }
-}
-
-fn stopping() -> Error {
-    Error::new(Code::Internal, "the program is stopping")
 }
 
 /// A device's pages, ready to be served.

@@ -34,7 +34,7 @@ use rusqlite::Connection;
 use tracing::Span;
 
 use crate::clock;
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Error, Result, stopping};
 use crate::journal::{Journal, Moved, Which};
 use crate::reader::{Found, Latest, Readers};
 use crate::records::{self, reproject, rewrite};
@@ -535,7 +535,7 @@ impl WriterThread {
             bytes,
         };
         if let Some(Job::Write(write)) = self.door.0.push(self.lane, Job::Write(write)) {
-            (write.failed)(stopped());
+            (write.failed)(stopping());
         }
     }
 
@@ -559,7 +559,7 @@ impl WriterThread {
     ) -> Result<R> {
         let (sender, receiver) = sync_channel(1);
         self.write(work, move |result| drop(sender.send(result)));
-        receiver.recv().map_err(|_| stopped())?
+        receiver.recv().map_err(|_| stopping())?
     }
 
     /// Runs work between transactions and waits for its answer.
@@ -572,7 +572,7 @@ impl WriterThread {
     ) -> Result<R> {
         let (sender, receiver) = sync_channel(1);
         self.after(move |journal, connection| drop(sender.send(work(journal, connection))));
-        receiver.recv().map_err(|_| stopped())?
+        receiver.recv().map_err(|_| stopping())?
     }
 
     /// Lets what is queued finish and ends the thread.
@@ -588,10 +588,6 @@ impl Drop for Door {
     fn drop(&mut self) {
         drop(self.0.push(Lane::Behind, Job::Stop));
     }
-}
-
-fn stopped() -> Error {
-    Error::new(Code::Internal, "the program is stopping")
 }
 
 fn run(writer: &mut Writer, queue: &Queue<Job>, publish: &impl Fn(Moved)) {

@@ -322,6 +322,7 @@ fn each_foreign_library_has_its_place() -> Result<()> {
         "node/src/reader.rs",
         "node/src/slips.rs",
         // These name the connection of a transaction; they would not have to.
+        "node/src/wait.rs",
         "node/src/web.rs",
         "node/src/web/",
         "node/src/command.rs",
@@ -335,6 +336,7 @@ fn each_foreign_library_has_its_place() -> Result<()> {
     only_in("rusqlite", &all, &rusqlite)?;
     only_in("axum", &all, &["node/src/web.rs", "node/src/web/"])?;
     let tokio = [
+        "node/src/wait.rs",
         "node/src/web.rs",
         "node/src/web/",
         "node/src/changes.rs",

@@ -12,7 +12,7 @@ use rusqlite::Connection;
 use super::Net;
 use super::endpoint::{Endpoint, Link};
 use crate::clock;
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Error, Result, stopping};
 use crate::invites;
 use crate::journal::Journal;
 use crate::requests::INVITE_MAX_HOURS;
@@ -194,9 +194,7 @@ pub async fn admit(net: &Arc<Net>, link: &Link, enrol: Enrol) -> Result<Enrolled
         // rule:enrol-durable
         move |result| drop(sender.send(result)),
     );
-    receiver
-        .await
-        .map_err(|_| Error::new(Code::Internal, "the program is stopping"))?
+    receiver.await.map_err(|_| stopping())?
 }
 
 /// Uses up the invite and grants the device its role, unless this very device has done so before.

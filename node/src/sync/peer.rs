@@ -23,7 +23,7 @@ use super::Net;
 use super::attend::{self, Answer, Attendant};
 use super::endpoint::{Line, Link, SendHalf, Traffic};
 use crate::changes::Follower;
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Error, Result, stopping};
 use crate::journal::Moved;
 
 /// Frames handed to the writing task before the loop waits for it.
@@ -484,6 +484,5 @@ pub(crate) async fn ask<R: Send + 'static>(
     let (sender, receiver) = tokio::sync::oneshot::channel();
     net.writer
         .after(move |journal, connection| drop(sender.send(work(journal, connection))));
-    let stopped = || Error::new(Code::Internal, "the program is stopping");
-    receiver.await.map_err(|_| stopped())?
+    receiver.await.map_err(|_| stopping())?
 }

@@ -272,7 +272,7 @@ pub(super) async fn check(
         .hashing
         .acquire()
         .await
-        .map_err(|_| super::stopping())?;
+        .map_err(|_| crate::error::stopping())?;
     if let Some(wait_s) = app.login.wait_s(name) {
         return Ok(Verdict::Wait(wait_s));
     }
@@ -290,7 +290,7 @@ pub(super) async fn hashed(app: &App, password: String) -> Result<PasswordHash, 
         .hashing
         .acquire()
         .await
-        .map_err(|_| super::stopping())?;
+        .map_err(|_| crate::error::stopping())?;
     let hashed = tokio::task::spawn_blocking(move || PasswordHash::new(&password));
     let broke = |error| Error::because(Code::Internal, "a password was not hashed", error);
     Ok(hashed.await.map_err(broke)??)
