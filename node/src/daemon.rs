@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, LazyLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -90,9 +90,9 @@ impl Node {
             }
             published.publish(moved);
         })?;
-        let readers = (0..MERGERS).map(|_| writer.readers().open());
+        let builders = (0..MERGERS).map(|_| Builder::start(writer.readers().open()?));
         let merger = Merger {
-            readers: readers.collect::<Result<_>>()?,
+            builders: builders.collect::<Result<_>>()?,
             writer: writer.behind(),
             due,
         };
@@ -395,6 +395,58 @@ fn build_rows(reader: &mut Reader, keys: &[i64]) -> (Result<Vec<Result<Projectio
     }
 }
 
+/// Of so many records the rows, or of one that cannot be read its number; and what was found damaged.
+type Rows = (Result<Vec<Result<Projection, i64>>>, Found);
+
+/// A thread that builds rows. It lives as long as the merger: memory that a thread has used is not had again at no cost.
+struct Builder {
+    /// Taken when it ends.
+    wanted: Option<SyncSender<(Vec<i64>, SyncSender<Rows>)>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Builder {
+    fn start(mut reader: Reader) -> Result<Self> {
+        let (wanted, jobs) = sync_channel::<(Vec<i64>, SyncSender<Rows>)>(1);
+        let build = move || {
+            while let Ok((keys, done)) = jobs.recv() {
+                // Whoever asked may have given up.
+                let _heard = done.send(build_rows(&mut reader, &keys));
+            }
+        };
+        let thread = std::thread::Builder::new()
+            .name("builder".to_owned())
+            .spawn(build)
+            .map_err(|error| Error::because(Code::Internal, "cannot start a thread", error))?;
+        Ok(Self {
+            wanted: Some(wanted),
+            thread: Some(thread),
+        })
+    }
+
+    /// Has it build rows.
+    fn build(&self, keys: Vec<i64>) -> Result<Receiver<Rows>> {
+        let (done, built) = sync_channel(1);
+        let wanted = self.wanted.as_ref().ok_or_else(panicked)?;
+        wanted.send((keys, done)).map_err(|_| panicked())?;
+        Ok(built)
+    }
+}
+
+impl Drop for Builder {
+    fn drop(&mut self) {
+        drop(self.wanted.take());
+        if let Some(thread) = self.thread.take() {
+            // That it panicked was said where its rows were missed.
+            let _ended = thread.join();
+        }
+    }
+}
+
+fn panicked() -> Error {
+    Error::new(Code::Internal, "a merging thread panicked")
+}
+
 /// Waits until a burst of commits has ended, which then share one merge. Says whether there can be more.
 fn burst_ends(wake: &Receiver<()>) -> bool {
     let clock = Monotonic::start();
@@ -427,7 +479,7 @@ struct Due {
 /// writes rows, in slices, and only where the version is still the one that was read.
 struct Merger {
     writer: WriterThread,
-    readers: Vec<Reader>,
+    builders: Vec<Builder>,
     due: Arc<Due>,
 }
 
@@ -497,7 +549,7 @@ impl Merger {
 
     /// The next slice of stale records, without those whose rows are being written.
     fn stale(&self, under_way: &[i64]) -> Result<Vec<i64>> {
-        let slice = MERGE_SLICE * self.readers.len();
+        let slice = MERGE_SLICE * self.builders.len();
         let most = slice + under_way.len();
         let readers = self.writer.readers();
         let mut stale =
@@ -552,23 +604,15 @@ impl Merger {
     }
 
     /// Builds the rows of records, on all threads; of one that cannot be read, its number.
-    fn build(&mut self, stale: &[i64]) -> Result<Vec<Result<Projection, i64>>> {
-        let share = stale.len().div_ceil(self.readers.len().max(1)).max(1);
-        let built = std::thread::scope(|scope| {
-            let jobs: Vec<_> = self
-                .readers
-                .iter_mut()
-                .zip(stale.chunks(share))
-                .map(|(reader, keys)| scope.spawn(move || build_rows(reader, keys)))
-                .collect();
-            let panicked = || Error::new(Code::Internal, "a merging thread panicked");
-            let joined = jobs
-                .into_iter()
-                .map(|job| job.join().map_err(|_| panicked()));
-            joined.collect::<Result<Vec<_>>>()
-        })?;
+    fn build(&self, stale: &[i64]) -> Result<Vec<Result<Projection, i64>>> {
+        let share = stale.len().div_ceil(self.builders.len().max(1)).max(1);
+        let shares = self.builders.iter().zip(stale.chunks(share));
+        let building: Vec<_> = shares
+            .map(|(builder, keys)| builder.build(keys.to_vec()))
+            .collect::<Result<_>>()?;
         let mut all = Vec::with_capacity(stale.len());
-        for (built, found) in built {
+        for built in building {
+            let (built, found) = built.recv().map_err(|_| panicked())?;
             self.writer.readers().tell(found);
             all.extend(built?);
         }

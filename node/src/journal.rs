@@ -21,6 +21,7 @@ mod ingest;
 mod judge;
 mod letters;
 mod offered;
+mod outgoing;
 mod overview;
 mod payloads;
 mod quarantine;
@@ -67,7 +68,7 @@ pub use quota::Unusual;
 pub(crate) use receipts::read_receipt;
 pub use resume::Resumed;
 use segments::entry_key;
-use touches::Touches;
+use touches::{Noted, Touches};
 pub use verify::Report;
 
 /// Who this device is.
@@ -245,6 +246,10 @@ pub struct Journal {
     moved: Moved,
     /// Logs of whose damage peers have not been told.
     untold: BTreeSet<LogId>,
+    /// Logs of which a peer refused what it had from here, since the program was started.
+    refused: BTreeSet<LogId>,
+    /// What was stored and is not indexed yet.
+    noted: Noted,
     /// It fills projections beside the store, and writes nothing there.
     is_shadow: bool,
 }
@@ -324,6 +329,8 @@ impl Journal {
             set_aside: BTreeMap::new(),
             moved: Moved::default(),
             untold: BTreeSet::new(),
+            refused: BTreeSet::new(),
+            noted: Noted::default(),
             is_shadow: false,
         };
         Ok((journal, found))
@@ -380,6 +387,12 @@ impl Journal {
         }
     }
 
+    /// Forgets what was read or noted of entries: they may be others now.
+    fn forget_read(&mut self) {
+        self.segments.clear();
+        self.noted = Noted::default();
+    }
+
     fn read_all(&mut self, connection: &Connection) -> Result<()> {
         self.identity = Arc::new(Identity::open(connection)?);
         self.clear();
@@ -390,7 +403,7 @@ impl Journal {
         self.begun.clear();
         self.anew = letters::Anew::read(connection)?;
         self.count_twice(connection)?;
-        self.segments.clear();
+        self.forget_read();
         self.moved = Moved::default();
         self.quota.roll_back();
         self.offered.take_back();

@@ -18,7 +18,7 @@ mod text;
 use thiserror::Error;
 
 use crate::codec::{DecodeError, Reader, Writer};
-use crate::log::{EntryKind, LogId, Position, RecordId, Run};
+use crate::log::{Author, ChainError, EntryKind, LogId, Position, RecordId, Run, VerifiedRun};
 use columns::{Beside, Given, Options, PartSource};
 
 /// A run, packed.
@@ -156,7 +156,7 @@ pub fn unpack(
         digests: digests.into_iter(),
         rows: rows.into_iter(),
     };
-    let (run, left) = columns::unpack(log, start, main, |_| Ok(source))?;
+    let (run, _, left) = columns::unpack(log, start, main, |_| Ok(source))?;
     if left.digests.len() > 0 {
         return Err(DecodeError {
             offset: 0,
@@ -165,6 +165,33 @@ pub fn unpack(
         .into());
     }
     Ok(run)
+}
+
+/// Why a batch that came cannot be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum OpenError {
+    /// It cannot be unpacked.
+    #[error(transparent)]
+    Unpack(#[from] UnpackError),
+    /// It does not verify.
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+}
+
+/// Unpacks a run that came with its parts, and verifies it as [`Run::verify`] does; what unpacking has hashed is not
+/// hashed again.
+///
+/// # Errors
+/// As [`unpack`] and [`Run::verify`].
+pub fn open(
+    log: &LogId,
+    start: Position,
+    packed: &Packed,
+    known: Option<Author>,
+) -> Result<VerifiedRun, OpenError> {
+    let parts = |lens: &[usize]| Ok(Sent(text::unpack(&packed.parts, lens)?.into_iter()));
+    let (run, hashed, _) = columns::unpack(log, start, &packed.main, parts)?;
+    Ok(run.verify_hashed(known, 0, &hashed)?)
 }
 
 /// Parts that came with the batch.

@@ -25,6 +25,7 @@ pub use self::fork::{Branch, ForkProof};
 pub use self::genesis::{Author, Genesis, GenesisReason};
 pub use self::place::{EntryId, LogId, Position, RecordId};
 pub(crate) use self::place::{read_place, write_place};
+pub(crate) use self::run::Hashed;
 pub use self::run::{ChainError, NewEntry, Run, Tail, VerifiedRun};
 
 #[cfg(test)]

@@ -148,6 +148,14 @@ pub struct WireBatch {
     pub packed: Packed,
 }
 
+impl WireBatch {
+    /// Length of the log behind its last entry.
+    #[must_use]
+    pub const fn end(&self) -> u64 {
+        self.start.len.saturating_add(self.packed.count as u64)
+    }
+}
+
 /// What an error is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorScope {

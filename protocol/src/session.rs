@@ -412,15 +412,13 @@ impl Session {
                 && main + parts + BATCH_FRAME_REST <= limits::FRAME_MAX
         });
         if let Some(batch) = batch {
-            let count = u64::from(batch.packed.count);
-            let end = batch.start.len.saturating_add(count);
-            exchange.sent(&load.log, load.from, batch.start.len, end);
+            exchange.sent(&load.log, load.from, batch.start.len, batch.end());
             let named = exchange.name(&load.log);
             let named = named.map(|row| exchange.frame(vec![row]));
             if let Some(vector) = named {
                 self.send(&Message::Vector(vector));
             }
-            self.stats.entries_out += count;
+            self.stats.entries_out += u64::from(batch.packed.count);
             self.send(&Message::Batch(batch));
         } else {
             exchange.not_sent(&load.log);

@@ -1,8 +1,8 @@
 //! What people wait for, and what a live save costs, however much a hub has: real processes, real pages.
 //!
 //! `cargo bench -p lianxin-tests --bench pages [-- SIZE …]` prints a row a size (default 10,000 records) with 1,000 sites; sizes
-//! grow one store, so name them in rising order. `-- live` prints what a save costs a hub with sessions open. Build the program
-//! first. Figures are of one run on one machine; nothing here is a test.
+//! grow one store, so name them in rising order. `-- join SIZE` prints how soon a device that joins such a hub is of use, and
+//! `-- live` what a save costs a hub with sessions open. Build the program first. Figures are of one run on one machine; nothing here is a test.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -11,7 +11,7 @@
     reason = "a benchmark reads the clock, prints, and may fail loudly"
 )]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,10 +21,15 @@ use lianxin_node::daemon::Node;
 use lianxin_node::setup::{self, HubInit};
 use lianxin_node::socket::{self, Request};
 use lianxin_node::store::Store;
+use lianxin_node::sync::join::Ticket;
 use lianxin_node::sync::peer::Until;
 use lianxin_node::writer::Writer;
 use lianxin_tests::load::{self, Hub, Visitor, Words, invite, opinion, run};
 use serde_json::Value;
+
+/// As the program has it: a merge is half allocation.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Sites of the hub.
 const SITES: usize = 1_000;
@@ -44,13 +49,13 @@ fn main() -> Result<()> {
         .build()?;
     let scratch = std::env::temp_dir().join(format!("lianxin-pages-{}", std::process::id()));
     std::fs::create_dir_all(&scratch)?;
-    let done = if arguments.iter().any(|arg| arg == "live") {
-        runtime.block_on(live(&scratch))
-    } else {
-        if sizes.is_empty() {
-            sizes.push(10_000);
-        }
-        runtime.block_on(pages(&scratch, &sizes))
+    if sizes.is_empty() {
+        sizes.push(10_000);
+    }
+    let done = match arguments.first().map(String::as_str) {
+        Some("live") => runtime.block_on(live(&scratch)),
+        Some("join") => runtime.block_on(joins(&scratch, sizes[0])),
+        _ => runtime.block_on(pages(&scratch, &sizes)),
     };
     std::fs::remove_dir_all(&scratch)?;
     done
@@ -128,7 +133,8 @@ fn all() -> Query {
     }
 }
 
-async fn pages(scratch: &Path, sizes: &[usize]) -> Result<()> {
+/// A hub with sites, and a station of one of them that has met it.
+async fn hub_and_station(scratch: &Path) -> Result<[PathBuf; 2]> {
     let (hub_dir, station_dir) = (scratch.join("hub"), scratch.join("station"));
     hub_init(&hub_dir, SITES)?;
     let ticket = invite(&mut Writer::open(&Store::open(&hub_dir)?)?, &code(1))?;
@@ -136,7 +142,29 @@ async fn pages(scratch: &Path, sizes: &[usize]) -> Result<()> {
     load::join(&station_dir, &ticket, &hub).await?;
     // It learns where it stands.
     session(&station_dir, &hub).await?;
-    drop(hub);
+    Ok([hub_dir, station_dir])
+}
+
+/// Makes records at a station until it has so many.
+fn fill(directory: &Path, words: &mut Words, made: &mut usize, size: usize) -> Result<()> {
+    let mut writer = Writer::open(&Store::open(directory)?)?;
+    while *made < size {
+        let rows = (*made..(*made + CHUNK).min(size)).map(|at| opinion(words, at).0);
+        let rows: Vec<_> = rows.collect();
+        *made += rows.len();
+        let add = Write::RecordAdd {
+            kind: "opinion".to_owned(),
+            rows,
+            first_row: 1,
+            account: None,
+        };
+        run(&mut writer, add)?;
+    }
+    Ok(())
+}
+
+async fn pages(scratch: &Path, sizes: &[usize]) -> Result<()> {
+    let [hub_dir, station_dir] = hub_and_station(scratch).await?;
     println!("{SITES} sites; median / worst of {TIMES} in ms\n");
     println!(
         "| records | `/` | list | one kind | in a state | form | record | search | `/conflicts` | \
@@ -146,21 +174,7 @@ async fn pages(scratch: &Path, sizes: &[usize]) -> Result<()> {
     let (mut words, mut made) = (Words(42), 0);
     for size in sizes {
         let begun = Instant::now();
-        {
-            let mut writer = Writer::open(&Store::open(&station_dir)?)?;
-            while made < *size {
-                let rows = (made..(made + CHUNK).min(*size)).map(|at| opinion(&mut words, at).0);
-                let rows: Vec<_> = rows.collect();
-                made += rows.len();
-                let add = Write::RecordAdd {
-                    kind: "opinion".to_owned(),
-                    rows,
-                    first_row: 1,
-                    account: None,
-                };
-                run(&mut writer, add)?;
-            }
-        }
+        fill(&station_dir, &mut words, &mut made, *size)?;
         let filled = begun.elapsed();
         let hub = Hub::start(&hub_dir)?;
         // It may be told that all is there before all is listed.
@@ -182,6 +196,42 @@ async fn pages(scratch: &Path, sizes: &[usize]) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// The ids of a page of the list, and where the next begins.
+fn listed(
+    directory: &Path,
+    limit: usize,
+    after: Option<String>,
+) -> Result<(Vec<String>, Option<String>)> {
+    let list = Query::RecordList {
+        kind: None,
+        status: None,
+        state: None,
+        search: None,
+        limit: Some(limit),
+        after,
+    };
+    let page = ask(directory, list)?;
+    let rows = page["records"].as_array().context("no list")?.iter();
+    let ids = rows
+        .filter_map(|row| row["id"].as_str())
+        .map(str::to_owned)
+        .collect();
+    Ok((ids, page["next"].as_str().map(str::to_owned)))
+}
+
+/// How many records a device lists.
+fn count(directory: &Path) -> Result<usize> {
+    let (mut count, mut after) = (0, None);
+    loop {
+        let (ids, next) = listed(directory, 500, after)?;
+        count += ids.len();
+        if next.is_none() {
+            return Ok(count);
+        }
+        after = next;
+    }
 }
 
 fn save(directory: &Path, words: &mut Words, name: &str) -> Result<()> {
@@ -256,6 +306,78 @@ fn station_row(directory: &Path, station: &Hub, words: &mut Words) -> Result<Vec
         .join()
         .map_err(|_| anyhow::anyhow!("verify panicked"))??;
     Ok(vec![home, list, alone, format!("{beside}{still}")])
+}
+
+/// How soon devices are of use that join a hub with so many records: another one of their site, and an operator's PC.
+async fn joins(scratch: &Path, size: usize) -> Result<()> {
+    let [hub_dir, station_dir] = hub_and_station(scratch).await?;
+    let (mut words, mut made) = (Words(42), 0);
+    let begun = Instant::now();
+    fill(&station_dir, &mut words, &mut made, size)?;
+    let seconds = begun.elapsed().as_secs_f64();
+    println!(
+        "{size} records made at {:.0} a second\n\n| joins | to join | first save by command | newest page listed | all listed |\n|---|---|---|---|---|",
+        size as f64 / seconds
+    );
+    let hub = Hub::start(&hub_dir)?;
+    for _ in 0..10 {
+        session(&station_dir, &hub).await?;
+    }
+    for role in ["station", "operator"] {
+        let add = Write::InviteCreate {
+            site: if role == "station" {
+                code(1)
+            } else {
+                "HUB".to_owned()
+            },
+            role: role.to_owned(),
+            expires_hours: 1,
+        };
+        let invited = ask(&hub_dir, add)?;
+        let ticket = Ticket::typed(invited["invite"].as_str().context("no invite")?)?;
+        let directory = scratch.join(format!("joined-{role}"));
+        let begun = Instant::now();
+        load::join(&directory, &ticket, &hub).await?;
+        let joined = begun.elapsed();
+        let device = Hub::start(&directory)?;
+        let following = Instant::now();
+        let first = if role == "station" {
+            // It is told its site first.
+            loop {
+                let started = Instant::now();
+                if save(&directory, &mut words, "first").is_ok() {
+                    let taken = started.elapsed().as_secs_f64() * 1_000.0;
+                    let ready = following.elapsed().as_secs_f64() * 1_000.0;
+                    break format!("{taken:.0} ms, {ready:.0} ms after the start");
+                }
+                if following.elapsed() > Duration::from_mins(1) {
+                    bail!("a device that has joined saves nothing");
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        } else {
+            "–".to_owned()
+        };
+        let newest = listed(&hub_dir, 50, None)?.0;
+        let page = loop {
+            let here = listed(&directory, 50, None)?.0;
+            if newest.iter().filter(|id| here.contains(id)).count() >= 48 {
+                break following.elapsed();
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        };
+        while count(&directory)? < size {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        println!(
+            "| {role} | {:.0} ms | {first} | {:.1} s | {:.1} s |",
+            joined.as_secs_f64() * 1_000.0,
+            page.as_secs_f64(),
+            following.elapsed().as_secs_f64()
+        );
+        drop(device);
+    }
+    Ok(())
 }
 
 /// What a save at one of many stations costs the hub.

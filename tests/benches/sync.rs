@@ -30,6 +30,10 @@ use lianxin_protocol::space::Space;
 use lianxin_tests::load::{self, Hub, SAVES, Words, cpu_s, invite, opinion, peak_bytes, run};
 use serde_json::{Value, json};
 
+/// As the program has it: a merge is half allocation.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Rows written in one transaction while the records are made, which is not measured.
 const CHUNK: usize = 500;
 /// Sessions in which all must have come and been judged.
@@ -257,7 +261,7 @@ fn weigh(store: &Store) -> Result<(u64, u64, u64, f64)> {
             while from < len {
                 let loaded =
                     writer.read(|journal, it| journal.load(it, &log, (from, None), usize::MAX))?;
-                let Some((batch, end)) = loaded else { break };
+                let Some(batch) = loaded else { break };
                 let parts = Parts::Section(&batch.packed.parts);
                 let run = batch::unpack(&log, batch.start, &batch.packed.main, parts)?;
                 let mut before = EntryKind::Genesis;
@@ -273,7 +277,7 @@ fn weigh(store: &Store) -> Result<(u64, u64, u64, f64)> {
                     }
                     before = entry.header.kind;
                 }
-                from = end.len;
+                from = batch.end();
             }
         }
     }

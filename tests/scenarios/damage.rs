@@ -320,6 +320,36 @@ fn what_nobody_else_has_is_kept_as_it_lies_and_named() -> Result<()> {
     Ok(())
 }
 
+/// A segment goes out as it lies, so it is the peer who finds first that it is not what was signed.
+#[test]
+fn what_a_peer_refuses_is_looked_at_where_it_came_from() -> Result<()> {
+    let mut world = World::with_stations(13, 1)?;
+    for nth in 0..50 {
+        world.add(1, &format!("alone-{nth}"))?;
+    }
+    let (log, tip) = only_log(&mut world, 1, 1)?;
+    spoil(&mut world, 1, &log, 70, Spoilt::Bit)?;
+    ensure!(world.warned(1)?.1.is_empty(), "nobody has read it yet");
+    world.heal()?;
+    world.unlink_all();
+    world.heal()?;
+    ensure!(world.warned(1)?.1 == ["LX-1012"], "{:?}", world.warned(1)?);
+    let key = world.node(1)?.key;
+    let logs = world.logs_of(1, &key)?;
+    let held = logs
+        .iter()
+        .find(|(id, _)| **id == log)
+        .map(|(_, tip)| tip.len);
+    ensure!(
+        held.is_some_and(|held| 0 < held && held <= 70 && held < tip.len),
+        "{held:?}"
+    );
+    // What stands before it, and what comes after, gets through.
+    world.add(1, "goes on")?;
+    world.heal()?;
+    world.agree(&[1])
+}
+
 #[test]
 fn what_is_whole_behind_the_damage_needs_no_line() -> Result<()> {
     let (mut world, [station, other]) = two_sites(12)?;

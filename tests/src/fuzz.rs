@@ -160,10 +160,8 @@ impl Store {
     fn attend(&self, session: &mut Session, event: Event) {
         match event {
             Event::Received { log, batch, .. } => {
-                let parts = Parts::Section(&batch.packed.parts);
-                let run = batch::unpack(&log, batch.start, &batch.packed.main, parts);
-                let verified = run.ok().and_then(|run| run.verify(None, 0).ok());
-                if let Some(run) = verified {
+                let opened = batch::open(&log, batch.start, &batch.packed, None);
+                if let Ok(run) = opened {
                     session.tip_moved(&run.author().space, log, tip(&run));
                     session.committed(Taken::New);
                 } else {
@@ -438,6 +436,11 @@ fn unpacked(main: &[u8], parts: &[u8]) {
     };
     let _unsigned = run.clone().verify(None, 0);
     let signed = Run { checkpoint, ..run };
+    let packed = batch::pack(&signed);
+    let opened = batch::open(&log, start, &packed, Some(author)).map(|run| run.run().clone());
+    let verified = signed.clone().verify(Some(author), 0);
+    let verified = verified.map(|run| run.run().clone());
+    assert_eq!(opened, verified.map_err(batch::OpenError::from));
     if let Ok(verified) = signed.verify(Some(author), 0) {
         assert_eq!(verified.ids().len(), verified.run().entries.len());
         for entry in &verified.run().entries {

@@ -1314,9 +1314,9 @@ impl World {
     /// The store cannot be read.
     pub fn batch(&mut self, node: usize, log: &LogId, from: u64) -> Result<Option<WireBatch>> {
         let writer = self.writer(node)?;
-        let loaded = writer
+        let batch = writer
             .read(|journal, connection| journal.load(connection, log, (from, None), usize::MAX))?;
-        Ok(loaded.map(|(batch, _)| batch))
+        Ok(batch)
     }
 
     /// Hands a piece of a log to a node, whoever brought it.

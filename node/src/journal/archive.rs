@@ -70,7 +70,7 @@ impl Books {
         while next < log.end.len && page.items.len() < PAGE_BYTES {
             let segment = self.segments.containing(connection, log.place(id), next)?;
             let parts = self.parts_of(connection, (log.key, id), &segment)?;
-            let run = super::ingest::cut_run(id, &segment, parts, next)?;
+            let run = super::outgoing::cut_run(id, &segment, parts, next)?;
             for entry in run.entries {
                 next = next.saturating_add(1);
                 page.put(&Item::Entry(entry));

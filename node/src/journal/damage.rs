@@ -57,7 +57,7 @@ impl Journal {
     /// whether it did; the logs must then be read again.
     pub(super) fn mend(&mut self, connection: &mut Connection) -> Result<bool> {
         let suspects = std::mem::take(&mut self.segments.suspects);
-        self.segments.clear();
+        self.forget_read();
         if store::is_stuck(connection) {
             store::revive(connection)?;
         }
@@ -125,7 +125,7 @@ impl Journal {
                     parts.push(payload);
                 }
             }
-            let Ok(run) = super::ingest::cut_run(id, &segment, parts, segment.start.len) else {
+            let Ok(run) = super::outgoing::cut_run(id, &segment, parts, segment.start.len) else {
                 break;
             };
             let author = (first > 0).then_some(log.author);

@@ -29,7 +29,8 @@ use lianxin_protocol::space::{Space, SpaceId};
 use lianxin_protocol::verdict::{self, Held};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::ingest::{Ingested, run_from};
+use super::ingest::Ingested;
+use super::outgoing::run_from;
 use super::segments::entry_key;
 use super::touches::row_of;
 use super::{Books, Journal, Overview, insert_part, insert_run, read_receipt, take_out};
@@ -636,7 +637,7 @@ impl Journal {
             known.indexed_len = known.indexed_len.min(from);
             known.judged_len = known.judged_len.min(from);
         }
-        self.segments.clear();
+        self.forget_read();
         self.tails.remove(id);
         if self.is_own(&log.author) {
             self.open_tail(connection, id)?;
@@ -711,7 +712,7 @@ impl Journal {
         {
             known.last_first = end.len;
         }
-        self.segments.clear();
+        self.forget_read();
         self.tails.remove(&id);
         self.settle_fork(connection, &id)?;
         if log.author.space == Space::Authority.id(&self.identity.network) {

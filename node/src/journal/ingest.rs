@@ -1,23 +1,21 @@
-//! What comes from others: made durable first, indexed behind it; and what goes out again.
+//! What comes from others: made durable first, indexed behind it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use lianxin_protocol::admit::{Place, place};
 use lianxin_protocol::authority::Reason;
-use lianxin_protocol::batch::{self, Packed, Parts};
+use lianxin_protocol::batch::{self, Packed};
 use lianxin_protocol::limits;
 use lianxin_protocol::log::{
-    Author, Checkpoint, Entry, EntryKind, ForkProof, GenesisReason, LogId, Position, Run,
-    VerifiedRun,
+    Entry, EntryKind, ForkProof, GenesisReason, LogId, Position, Run, VerifiedRun,
 };
-use lianxin_protocol::message::WireBatch;
 use lianxin_protocol::space::{Space, SpaceId};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::payloads::{lacks_more_than_parts, note_missing};
-use super::segments::{Segment, entry_key, part, split_key};
+use super::segments::{entry_key, split_key};
 use super::touches::Touches;
-use super::{Books, Journal, insert_part, insert_run, insert_segment, note_returned, quota};
+use super::{Journal, insert_part, insert_run, insert_segment, note_returned, quota};
 use crate::error::{Code, Error, Result};
 
 /// Which logs are indexed.
@@ -249,6 +247,7 @@ impl Journal {
         self.touched.insert(id);
         self.unreceipted.insert(id);
         self.note_arrived(&id);
+        self.noted.put(&id, run.end().len - new.len() as u64, new);
         self.judge_log(connection, &id, range)
     }
 
@@ -274,14 +273,19 @@ impl Journal {
             let mut seq = log.indexed_len;
             let mut touches = Touches::default();
             while seq < log.end.len && left > 0 {
-                let segment = self.segments.containing(connection, log.place(&id), seq)?;
-                while let Some(entry) = segment.get(seq).filter(|_| left > 0) {
-                    self.index_entry(connection, &log.author.space, log.key, entry)?;
-                    let key = entry_key(log.key, seq)?;
-                    touches.note(entry.header.kind, &entry.header.record, &id, key);
-                    seq += 1;
-                    left -= 1;
-                }
+                let (kind, record) = match self.noted.take(&id, seq) {
+                    Some(noted) if !has_rows(noted.0) => noted,
+                    _ => {
+                        let place = log.place(&id);
+                        let segment = self.segments.containing(connection, place, seq)?;
+                        let entry = segment.get(seq).ok_or_else(not_stored)?;
+                        self.index_entry(connection, &log.author.space, log.key, entry)?;
+                        (entry.header.kind, entry.header.record)
+                    }
+                };
+                touches.note(kind, &record, &id, entry_key(log.key, seq)?);
+                seq += 1;
+                left -= 1;
             }
             let mut stale =
                 connection.prepare_cached("INSERT OR IGNORE INTO stale (record) VALUES (?1)")?;
@@ -434,105 +438,6 @@ impl Journal {
         Ok(())
     }
 
-    // ---- sending ----
-
-    /// The piece of a log that a peer lacks, from `from` on, as it goes on the wire. `head` is what the
-    /// peer says it has just before: if this store has another entry there, the piece begins before
-    /// the difference, so that both sides can prove the fork. Of an own log it is no longer than `fits` bytes before
-    /// packing, or than one save: its author can sign any place.
-    ///
-    /// # Errors
-    /// The store cannot be read.
-    pub fn load(
-        &mut self,
-        connection: &Connection,
-        log: &LogId,
-        (from, head): (u64, Option<[u8; 16]>),
-        fits: usize,
-    ) -> Result<Option<(WireBatch, Position)>> {
-        let Some(known) = self.logs.get(log).cloned() else {
-            return Ok(None);
-        };
-        let mut from = from.min(known.end.len);
-        if let (Some(head), Some(before)) = (head, from.checked_sub(1)) {
-            let id = self.id_at(connection, log, before)?;
-            if id.0.first_chunk() != Some(&head) {
-                from = before;
-            }
-        }
-        if from >= known.end.len {
-            return Ok(None);
-        }
-        let segment = self
-            .segments
-            .containing(connection, known.place(log), from)?;
-        let parts = self.parts_of(connection, (known.key, log), &segment)?;
-        for (seq, payload) in segment.parts().zip(&parts) {
-            let header = segment.get(seq).map(|entry| &entry.header);
-            let fits = |payload: &Vec<u8>| header.is_some_and(|header| header.fits(payload));
-            if payload.as_ref().is_some_and(|payload| !fits(payload)) {
-                self.suspect([*log]);
-                let message = "a part is not what was stored";
-                return Err(Error::new(Code::StoreCorrupt, message));
-            }
-        }
-        let upto = if self.is_own(&known.author) {
-            fitting(&segment, from, fits)
-        } else {
-            segment.checkpoint.len
-        };
-        let mut end = segment.checkpoint.position();
-        let all = from == segment.start.len && upto == end.len;
-        let (start, packed) = if all && parts.iter().all(Option::is_some) {
-            // As it came, so it goes.
-            let count = u16::try_from(segment.entries.len()).unwrap_or(u16::MAX);
-            let payloads = parts.iter().filter_map(Option::as_deref);
-            let (_, main) = batch::split_stored(&segment.main).map_err(|error| {
-                Error::because(Code::StoreCorrupt, "a stored segment cannot be read", error)
-            })?;
-            let packed = Packed {
-                count,
-                main: main.to_vec(),
-                parts: batch::pack_parts(payloads),
-            };
-            (segment.start, packed)
-        } else {
-            let mut run = cut_run(log, &segment, parts, from)?;
-            if upto < end.len {
-                self.end_run(&mut run, &known.author, upto)?;
-                end = run.checkpoint.position();
-            }
-            (run.start, batch::pack(&run))
-        };
-        Ok(Some((
-            WireBatch {
-                log: log.prefix(),
-                start,
-                packed,
-            },
-            end,
-        )))
-    }
-
-    /// Cuts a run of an own log behind a save and signs the place, which cites what the run's own checkpoint does.
-    fn end_run(&self, run: &mut Run, author: &Author, upto: u64) -> Result<()> {
-        let keep = usize::try_from(upto.saturating_sub(run.start.len)).unwrap_or(usize::MAX);
-        let rest = run.entries.split_off(keep.min(run.entries.len()));
-        if let Some(next) = rest.first() {
-            let (len, head) = (upto, next.header.prev);
-            let cites = (run.checkpoint.authority_len, run.checkpoint.authority_head);
-            run.checkpoint = Checkpoint::sign(
-                &self.signer(author)?,
-                &author.space,
-                &run.log,
-                Position { len, head },
-                cites,
-                run.checkpoint.hlc,
-            );
-        }
-        Ok(())
-    }
-
     // ---- projections ----
 
     /// How far each log was indexed.
@@ -571,36 +476,16 @@ impl Journal {
     }
 }
 
-impl Books {
-    /// A run of a log with its parts, to verify it or to write it elsewhere.
-    ///
-    /// # Errors
-    /// The store cannot be read.
-    pub fn run_at(&mut self, connection: &Connection, log: &LogId, seq: u64) -> Result<Run> {
-        let missing = || Error::new(Code::StoreCorrupt, "a log that is named is not stored");
-        let place = self.logs.get(log).map(|known| known.place(log));
-        let place = place.ok_or_else(missing)?;
-        let segment = self.segments.containing(connection, place, seq)?;
-        let parts = self.parts_of(connection, (place.key, log), &segment)?;
-        cut_run(log, &segment, parts, segment.start.len)
-    }
+/// Whether indexing reads what an entry of this kind says.
+const fn has_rows(kind: EntryKind) -> bool {
+    matches!(
+        kind,
+        EntryKind::Request | EntryKind::Arrival | EntryKind::Erase
+    )
+}
 
-    /// The payloads of a segment's parts, as they are stored.
-    pub(super) fn parts_of(
-        &mut self,
-        connection: &Connection,
-        (key, log): (i64, &LogId),
-        segment: &Segment,
-    ) -> Result<Vec<Option<Vec<u8>>>> {
-        let parts = segment.parts();
-        let parts: Result<_> = parts
-            .map(|seq| part(connection, entry_key(key, seq)?))
-            .collect();
-        if parts.is_err() {
-            self.suspect([*log]);
-        }
-        parts
-    }
+fn not_stored() -> Error {
+    Error::new(Code::StoreCorrupt, "an entry that is counted is not stored")
 }
 
 /// The first entry of a log, behind those that are judged, of whose record something is still to be merged.
@@ -627,52 +512,4 @@ fn stored_bytes(run: &VerifiedRun, packed: &Packed) -> u64 {
         .map(<[u8]>::len)
         .sum();
     (packed.main.len() + parts) as u64
-}
-
-/// Where the saves of a segment end that begin at `from` and have `fits` bytes together, or the first of them.
-fn fitting(segment: &Segment, from: u64, fits: usize) -> u64 {
-    let mut bytes = 0_usize;
-    let mut upto = None;
-    for entry in segment.entries.iter().filter(|it| it.header.seq >= from) {
-        let payload = usize::try_from(entry.header.payload_len).unwrap_or(usize::MAX);
-        bytes = bytes.saturating_add(payload);
-        if bytes > fits && upto.is_some() {
-            break;
-        }
-        if !entry.header.flags.group_goes_on() {
-            upto = Some(entry.header.seq + 1);
-        }
-    }
-    upto.unwrap_or(segment.checkpoint.len)
-}
-
-/// The part of a segment from `at` on, with the payloads of its parts where they are held.
-pub(super) fn cut_run(
-    log: &LogId,
-    segment: &Segment,
-    parts: Vec<Option<Vec<u8>>>,
-    at: u64,
-) -> Result<Run> {
-    let run = batch::unpack(log, segment.start, &segment.main, Parts::Rows(parts));
-    let run = run.map_err(|error| {
-        Error::because(Code::StoreCorrupt, "a stored segment cannot be read", error)
-    })?;
-    Ok(run_from(run, at))
-}
-
-/// A run without its entries before `at`.
-pub(super) fn run_from(mut run: Run, at: u64) -> Run {
-    let skip = at.saturating_sub(run.start.len);
-    let skip = usize::try_from(skip).unwrap_or(usize::MAX);
-    if skip > 0 {
-        let rest = run.entries.split_off(skip.min(run.entries.len()));
-        if let Some(first) = rest.first() {
-            run.start = Position {
-                len: at,
-                head: first.header.prev,
-            };
-        }
-        run.entries = rest;
-    }
-    run
 }

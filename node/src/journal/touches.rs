@@ -9,14 +9,58 @@
 //!
 //! Rejected: to note entries one by one. A save is two or three entries of one record, whose row was written as often.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
-use lianxin_protocol::log::{EntryKind, LogId, RecordId};
+use lianxin_protocol::log::{Entry, EntryKind, LogId, RecordId};
 use lianxin_protocol::space::SpaceId;
 use rusqlite::{Connection, params};
 
 use super::segments::split_key;
 use crate::error::Result;
+
+/// What indexing needs of entries that were stored and are not indexed yet, so that it need not read them back: kind and
+/// record of each. What is not here any more, or is too much, is read.
+#[derive(Debug, Default)]
+pub(super) struct Noted {
+    logs: BTreeMap<LogId, (u64, VecDeque<(EntryKind, RecordId)>)>,
+    count: usize,
+}
+
+impl Noted {
+    /// Entries that are kept, about 6 MiB of them.
+    const MOST: usize = 1 << 18;
+
+    /// A log goes on with these entries from `first` on.
+    pub(super) fn put(&mut self, log: &LogId, first: u64, entries: &[Entry]) {
+        if self.count.saturating_add(entries.len()) > Self::MOST {
+            return;
+        }
+        let (from, kept) = self.logs.entry(*log).or_default();
+        if from.saturating_add(kept.len() as u64) != first {
+            self.count -= kept.len();
+            kept.clear();
+            *from = first;
+        }
+        let new = entries.iter().map(|it| (it.header.kind, it.header.record));
+        kept.extend(new);
+        self.count += entries.len();
+    }
+
+    /// Takes the entry at a place, and forgets those before it.
+    pub(super) fn take(&mut self, log: &LogId, seq: u64) -> Option<(EntryKind, RecordId)> {
+        let (from, kept) = self.logs.get_mut(log)?;
+        let skip = usize::try_from(seq.checked_sub(*from)?).unwrap_or(usize::MAX);
+        let gone = kept.drain(..skip.min(kept.len())).count();
+        let found = kept.pop_front();
+        let gone = gone + usize::from(found.is_some());
+        *from += gone as u64;
+        self.count -= gone;
+        if kept.is_empty() {
+            self.logs.remove(log);
+        }
+        found
+    }
+}
 
 /// Entries of one log that are to be noted.
 #[derive(Debug, Default)]

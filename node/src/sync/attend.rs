@@ -4,13 +4,13 @@
 //! attended inside the writer's transaction or between transactions, and the answers go back to the
 //! session after the commit. Production and simulation run the same code; only who calls it differs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lianxin_protocol::authority::{Membership, Verb};
-use lianxin_protocol::batch::{self, Packed, Parts};
+use lianxin_protocol::batch::{self, OpenError, Packed};
 use lianxin_protocol::hash::Hex;
 use lianxin_protocol::identity::DeviceKey;
-use lianxin_protocol::log::{Author, ForkProof, LogId, VerifiedRun};
+use lianxin_protocol::log::{Author, ChainError, ForkProof, LogId, VerifiedRun};
 use lianxin_protocol::message::{ErrorCode, ErrorScope, WireBatch};
 use lianxin_protocol::receipt::Receipt;
 use lianxin_protocol::session::{Event, Load, Session, Share, Taken};
@@ -86,6 +86,8 @@ pub enum Prepared {
     Greeted,
     /// The peer needs the proof that a log forked.
     ForkWanted(LogId),
+    /// Something of one of these logs, which the peer had from here, does not verify there.
+    Broken(BTreeSet<LogId>),
 }
 
 /// What goes back to the session.
@@ -118,6 +120,8 @@ pub struct Attendant {
     claimed: bool,
     /// Receipts were asked for anew.
     doubted: bool,
+    /// Logs of which something was sent, since the peer last refused anything.
+    sent: BTreeSet<LogId>,
 }
 
 impl Attendant {
@@ -129,6 +133,7 @@ impl Attendant {
             authors: BTreeMap::new(),
             claimed: true,
             doubted: false,
+            sent: BTreeSet::new(),
         }
     }
 
@@ -159,12 +164,7 @@ impl Attendant {
             Event::Received { space, log, batch } => {
                 let _span = span_of(&log).entered();
                 let author = self.authors.get(&log).copied().or_else(|| known(&log));
-                let parts = Parts::Section(&batch.packed.parts);
-                let run = batch::unpack(&log, batch.start, &batch.packed.main, parts);
-                let Ok(run) = run else {
-                    return Some(Prepared::Bad(ErrorCode::BadFrame));
-                };
-                match run.verify(author, 0) {
+                match batch::open(&log, batch.start, &batch.packed, author) {
                     // rule:batch-space
                     Ok(run) if run.author().space != space => {
                         tracing::warn!(
@@ -178,17 +178,18 @@ impl Attendant {
                     }
                     Err(error) => {
                         tracing::warn!(%error, "a batch that does not verify was dropped");
-                        let signature = error == lianxin_protocol::log::ChainError::Signature;
-                        let code = if signature {
-                            ErrorCode::BadSignature
-                        } else {
-                            ErrorCode::ChainMismatch
-                        };
-                        Some(Prepared::Bad(code))
+                        Some(Prepared::Bad(match error {
+                            OpenError::Unpack(_) => ErrorCode::BadFrame,
+                            OpenError::Chain(ChainError::Signature) => ErrorCode::BadSignature,
+                            OpenError::Chain(_) => ErrorCode::ChainMismatch,
+                        }))
                     }
                 }
             }
-            Event::Load(load) => Some(Prepared::Load(load)),
+            Event::Load(load) => {
+                self.sent.insert(load.log);
+                Some(Prepared::Load(load))
+            }
             Event::Receipt(receipt) => Some(Prepared::Receipt(Box::new(receipt))),
             Event::ReceiptsWanted(space) => Some(Prepared::Receipts(space)),
             Event::Fork(proof) => Some(Prepared::Fork(proof)),
@@ -199,7 +200,15 @@ impl Attendant {
             Event::ForkWanted(log) => Some(Prepared::ForkWanted(log)),
             Event::Refused { code } => {
                 tracing::warn!(?code, "the peer refused something");
-                None
+                let broken = [
+                    ErrorCode::BadFrame,
+                    ErrorCode::BadSignature,
+                    ErrorCode::ChainMismatch,
+                ];
+                let sent = broken
+                    .contains(&code)
+                    .then(|| std::mem::take(&mut self.sent));
+                sent.map(Prepared::Broken)
             }
             Event::Connected { .. } => Some(Prepared::Greeted),
             Event::Closed(_) => None,
@@ -220,7 +229,11 @@ impl Prepared {
             Self::Load(load) => Some(&load.log),
             Self::Fork(proof) => Some(&proof.log),
             Self::Ahead(log, _) | Self::ForkWanted(log) => Some(log),
-            Self::Bad(_) | Self::Receipt(_) | Self::Receipts(_) | Self::Greeted => None,
+            Self::Bad(_)
+            | Self::Receipt(_)
+            | Self::Receipts(_)
+            | Self::Greeted
+            | Self::Broken(_) => None,
         }
     }
 
@@ -246,6 +259,7 @@ impl Prepared {
             | Self::Fork(_)
             | Self::ForkWanted(_)
             | Self::Greeted
+            | Self::Broken(_)
             | Self::Ahead(..) => 0,
         }
     }
@@ -270,7 +284,7 @@ impl Prepared {
                         loaded => loaded?,
                     };
                 let mut receipts = Vec::new();
-                if let Some((batch, end)) = &loaded {
+                if let Some(batch) = &loaded {
                     // One fsync for all that is about to be sent of this log, not one a batch.
                     if let Some(tip) = journal.tip(&load.log) {
                         // rule:offered-first
@@ -280,11 +294,10 @@ impl Prepared {
                     // whoever lacks them cannot have asked for it.
                     let receipt = journal.receipt(connection, &load.log)?;
                     let ends_here =
-                        |it: &Receipt| (batch.start.len + 1..=end.len).contains(&it.stored.len);
+                        |it: &Receipt| (batch.start.len + 1..=batch.end()).contains(&it.stored.len);
                     receipts.extend(receipt.filter(ends_here));
                 }
-                let batch = loaded.map(|(batch, _)| batch);
-                vec![Answer::Loaded(*load, batch), Answer::Receipts(receipts)]
+                vec![Answer::Loaded(*load, loaded), Answer::Receipts(receipts)]
             }
             Self::Receipt(receipt) => {
                 let kept = journal.take_receipt(connection, receipt)?;
@@ -320,6 +333,10 @@ impl Prepared {
                     .into_iter()
                     .map(|(log, from)| Answer::Want(log, from));
                 wants.collect()
+            }
+            Self::Broken(logs) => {
+                journal.doubt(logs.iter().copied());
+                Vec::new()
             }
             Self::Ahead(log, peer) => {
                 journal.peer_is_ahead(connection, log, peer)?;

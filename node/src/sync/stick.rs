@@ -92,9 +92,9 @@ pub fn grant(journal: &mut Journal, connection: &Connection, bytes: &[u8]) -> Re
     let mut authority = Vec::new();
     for (log, tip) in journal.tips(&space) {
         let mut from = 0;
-        while let Some((batch, end)) = journal.load(connection, &log, (from, None), usize::MAX)? {
+        while let Some(batch) = journal.load(connection, &log, (from, None), usize::MAX)? {
+            from = batch.end();
             authority.push((log, batch));
-            from = end.len;
         }
         // What goes out on a stick was shown to a peer, like what goes out on a line.
         // rule:offered-first

@@ -9,8 +9,8 @@ use super::{Places, UnpackError, frame};
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::limits;
 use crate::log::{
-    Checkpoint, DigestMode, Entry, EntryKind, Flags, HEADER_VERSION, Header, LogId, Position,
-    RecordId, Run, digest, starts_as_change,
+    Checkpoint, DigestMode, Entry, EntryKind, Flags, HEADER_VERSION, Hashed, Header, LogId,
+    Position, RecordId, Run, digest, starts_as_change,
 };
 
 const LAYOUT: u8 = 2;
@@ -385,13 +385,14 @@ pub(super) enum Beside {
 /// Payload and digest of a part, as far as a source has them.
 pub(super) type Given = (Option<Vec<u8>>, Option<[u8; 32]>);
 
-/// Unpacks a run. `parts` opens the source, given the lengths of the parts that stand beside in entry order.
+/// Unpacks a run, and says what it hashed. `parts` opens the source, given the lengths of the parts that stand beside in
+/// entry order.
 pub(super) fn unpack<S: PartSource>(
     log: &LogId,
     start: Position,
     section: &[u8],
     parts: impl FnOnce(&[usize]) -> Result<S, UnpackError>,
-) -> Result<(Run, S), UnpackError> {
+) -> Result<(Run, Hashed, S), UnpackError> {
     let (raw, frames) = frame::open(section, 1)?;
     let plain = frames.first().map(Vec::as_slice).unwrap_or_default();
     let (mut raw, mut reader) = (Reader::new(raw), Reader::new(plain));
@@ -410,13 +411,16 @@ pub(super) fn unpack<S: PartSource>(
         parts: parts(&lens)?,
     };
     let mut entries = Vec::with_capacity(rows.len());
+    let mut hashed = Hashed::default();
     let mut position = start;
     for row in rows {
-        let entry = rebuilding.entry(row, position)?;
+        let (entry, gave_digest) = rebuilding.entry(row, position)?;
+        let id = entry.header.id();
         position = Position {
             len: position.len.saturating_add(1),
-            head: entry.header.id().0,
+            head: id.0,
         };
+        hashed.push(id, gave_digest);
         entries.push(entry);
     }
     rebuilding.bodies.finish()?;
@@ -428,7 +432,7 @@ pub(super) fn unpack<S: PartSource>(
         entries,
         checkpoint,
     };
-    Ok((run, rebuilding.parts))
+    Ok((run, hashed, rebuilding.parts))
 }
 
 /// What entries are rebuilt from, one after the other.
@@ -441,7 +445,8 @@ struct Rebuilding<'a, S> {
 }
 
 impl<S: PartSource> Rebuilding<'_, S> {
-    fn entry(&mut self, row: Row, position: Position) -> Result<Entry, DecodeError> {
+    /// The entry of a row, and whether its digest was computed from its payload.
+    fn entry(&mut self, row: Row, position: Position) -> Result<(Entry, bool), DecodeError> {
         let mode = row.flags.digest_mode();
         let is_part = row.kind == EntryKind::Part;
         let (payload, given) = match row.form & !FOREIGN {
@@ -471,11 +476,16 @@ impl<S: PartSource> Rebuilding<'_, S> {
             Some(payload) if !is_part => payload.len(),
             _ => row.len,
         };
-        let digest = match (row.digest.or(given), &payload, mode) {
-            (Some(digest), ..) => digest,
-            (None, Some(payload), Some(mode)) => digest(mode, payload),
+        let rebuilt = matches!(row.form & !FOREIGN, STRIPPED | COMPACT);
+        let (digest, computed) = match (row.digest.or(given), &payload, mode) {
+            (Some(digest), ..) => (digest, rebuilt && row.digest.is_none()),
+            // A change that came whole has a magic and a checksum that no digest vouches for.
+            (None, Some(payload), Some(mode)) => {
+                (digest(mode, payload), mode != DigestMode::Change)
+            }
             _ => return self.bodies.fail("a digest that nothing gives"),
         };
+        let whole = payload.as_ref().map(Vec::len) == Some(payload_len);
         self.context.note(&digest, is_part);
         let header = Header {
             version: row.version,
@@ -490,6 +500,6 @@ impl<S: PartSource> Rebuilding<'_, S> {
             digest,
             extension: row.extension,
         };
-        Ok(Entry { header, payload })
+        Ok((Entry { header, payload }, computed && whole))
     }
 }

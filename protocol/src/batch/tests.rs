@@ -213,8 +213,48 @@ fn any_run_comes_back_as_it_was_and_verifies() -> Tested {
         let back = unpack(&run.log, run.start, &packed.main, section(&packed))?;
         assert_eq!(back, run, "round {round}");
         assert!(verified(back, author), "round {round}");
+        opens_alike(&run, author, &packed.main, &packed.parts);
     }
     Ok(())
+}
+
+/// What is hashed once is judged as what is hashed twice.
+fn opens_alike(run: &Run, author: Author, main: &[u8], parts: &[u8]) {
+    let packed = Packed {
+        count: 0,
+        main: main.to_vec(),
+        parts: parts.to_vec(),
+    };
+    let said = |run: VerifiedRun| (run.run().clone(), run.ids().to_vec());
+    let once = open(&run.log, run.start, &packed, Some(author)).map(said);
+    let twice = unpack(&run.log, run.start, main, Parts::Section(parts))
+        .map_err(OpenError::from)
+        .and_then(|run| Ok(run.verify(Some(author), 0)?));
+    assert_eq!(once, twice.map(said));
+}
+
+#[test]
+fn a_change_that_came_whole_is_checked_to_its_first_byte() {
+    let mut author = testing::Author::new(space_id(site_space()), 1, 1);
+    let verified = author.push(vec![change_entry(&[1])]).cut();
+    let (run, by) = (verified.run(), verified.author());
+    for at in 0..8 {
+        let mut spoilt = run.clone();
+        for payload in spoilt
+            .entries
+            .iter_mut()
+            .filter_map(|it| it.payload.as_mut())
+        {
+            if let Some(byte) = payload.get_mut(at) {
+                *byte ^= 1;
+            }
+        }
+        let packed = pack(&spoilt);
+        let opened = open(&run.log, run.start, &packed, None);
+        let refused = matches!(opened, Err(OpenError::Chain(_)));
+        assert!(refused, "{at}: {opened:?}");
+        opens_alike(run, by, &packed.main, &packed.parts);
+    }
 }
 
 #[test]
@@ -285,6 +325,7 @@ fn harmless(run: &Run, author: Author, main: &[u8], parts: &[u8], what: &str) {
     let Ok(mut got) = unpack(&run.log, run.start, main, Parts::Section(parts)) else {
         return;
     };
+    opens_alike(run, author, main, parts);
     if !verified(got.clone(), author) {
         return;
     }

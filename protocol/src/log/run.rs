@@ -84,6 +84,25 @@ pub struct Run {
     pub checkpoint: Checkpoint,
 }
 
+/// What was hashed of a run while it was rebuilt, entry by entry.
+#[derive(Debug, Default)]
+pub(crate) struct Hashed(Vec<(EntryId, bool)>);
+
+impl Hashed {
+    /// The next entry has this id, and says whether the digest in its header was computed from the payload beside it.
+    pub(crate) fn push(&mut self, id: EntryId, gave_digest: bool) {
+        self.0.push((id, gave_digest));
+    }
+
+    fn id(&self, index: usize) -> Option<EntryId> {
+        self.0.get(index).map(|(id, _)| *id)
+    }
+
+    fn gave_digest(&self, index: usize) -> bool {
+        self.0.get(index).is_some_and(|(_, gave)| *gave)
+    }
+}
+
 impl Run {
     /// The author that the genesis in this run names.
     ///
@@ -120,6 +139,19 @@ impl Run {
         known: Option<Author>,
         authority_floor: u32,
     ) -> Result<VerifiedRun, ChainError> {
+        self.verify_hashed(known, authority_floor, &Hashed::default())
+    }
+
+    /// As [`Run::verify`], for who rebuilt the run and hashed what it is rebuilt from.
+    ///
+    /// # Errors
+    /// See [`ChainError`]; nothing of the run can be used.
+    pub(crate) fn verify_hashed(
+        self,
+        known: Option<Author>,
+        authority_floor: u32,
+        hashed: &Hashed,
+    ) -> Result<VerifiedRun, ChainError> {
         if self.entries.is_empty() || self.entries.len() > limits::BATCH_ENTRIES {
             return Err(ChainError::Count);
         }
@@ -139,7 +171,7 @@ impl Run {
         let mut position = self.start;
         let mut floor = authority_floor;
         let mut ids = Vec::with_capacity(self.entries.len());
-        for entry in &self.entries {
+        for (index, entry) in self.entries.iter().enumerate() {
             let header = &entry.header;
             let seq = position.len;
             if header.seq != seq {
@@ -157,16 +189,17 @@ impl Run {
             let payload_fits = usize::try_from(header.payload_len)
                 // rule:payload-bound
                 .is_ok_and(|len| len <= payload_max(header.kind))
-                && entry
-                    .payload
-                    .as_deref()
-                    .is_none_or(|payload| header.fits(payload));
+                && (hashed.gave_digest(index)
+                    || entry
+                        .payload
+                        .as_deref()
+                        .is_none_or(|payload| header.fits(payload)));
             // rule:payload-fits
             if !payload_fits {
                 return Err(ChainError::Payload(seq));
             }
             floor = header.authority_len;
-            let id = header.id();
+            let id = hashed.id(index).unwrap_or_else(|| header.id());
             ids.push(id);
             position = Position {
                 len: seq.saturating_add(1),
