@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Choice, Condition, Fact, Field, FieldType, Flag, Home, Kind, Label, Retention, Status,
-    Transition, find,
+    TAKEN_AS, Transition, find,
 };
 use crate::number::KindCode;
 
@@ -84,6 +84,9 @@ fn check_field(field: &Field, kind: &Kind) -> Checked {
         || "its key is not in small letters, with one dot at most".to_owned(),
     )?;
     ensure(labelled(&field.label), || "it has no label".to_owned())?;
+    ensure(field.key != TAKEN_AS, || {
+        "its key is that of the role in which a step is taken".to_owned()
+    })?;
     let names = [&field.key, &field.label.zh, &field.label.en];
     ensure(!names.into_iter().any(|name| kind.forbids(name)), || {
         "it asks for what must not be known of a person".to_owned()
