@@ -5,6 +5,7 @@
 //! makes or joins a network, runs a daemon or opens a network session is in [`crate::setup`], [`crate::sync`]
 //! and [`crate::cli`].
 
+mod account;
 mod invites;
 mod orders;
 mod quarantine;
@@ -22,9 +23,10 @@ use serde_json::{Value, json};
 use zeroize::Zeroize as _;
 
 use crate::accounts;
+use crate::actor::Actor;
 use crate::clock;
 use crate::error::{Code, Error, Result};
-use crate::journal::{Books, Journal};
+use crate::journal::{Books, Journal, Overview};
 use crate::records::delivery::State;
 use crate::records::save::Author;
 use crate::records::{self, Filter};
@@ -156,8 +158,12 @@ pub enum Query {
         limit: Option<usize>,
         after: Option<String>,
     },
-    /// Shows one record.
-    RecordShow { id: String },
+    /// Shows one record, with the steps that an account may take.
+    RecordShow {
+        id: String,
+        #[serde(default)]
+        account: Option<String>,
+    },
     /// Shows every change of a record.
     RecordHistory { id: String },
     /// Lists what is kept and does not count.
@@ -166,6 +172,8 @@ pub enum Query {
     QuarantineShow { id: String },
     /// Lists what operators' PCs have asked of the hub, newest first.
     RequestList { limit: Option<usize> },
+    /// Lists the accounts of this device with their roles.
+    AccountList,
     /// The one-screen truth. A record without receipt needs attention after these minutes.
     Status { unreceipted_minutes: u64 },
     /// Digests by which two nodes are compared.
@@ -241,6 +249,8 @@ pub enum Write {
         input: Value,
         account: Option<String>,
     },
+    /// Gives an account these roles, by their letters, and no others; without any, all that the device's grant permits.
+    AccountRoles { name: String, roles: Vec<String> },
     /// Hub: lets it count.
     QuarantineAdopt { id: String },
     /// Rebuilds every projection from the logs.
@@ -260,6 +270,7 @@ impl Query {
             Self::QuarantineList => "quarantine-list",
             Self::QuarantineShow { .. } => "quarantine-show",
             Self::RequestList { .. } => "request-list",
+            Self::AccountList => "account-list",
             Self::Status { .. } => "status",
             Self::Digest => "digest",
             Self::Verify => "verify",
@@ -299,13 +310,15 @@ impl Query {
                 };
                 record_list(books, connection, filter, state)
             }
-            Self::RecordShow { id } => {
+            Self::RecordShow { id, account } => {
                 let key = records::find(connection, &id)?;
-                let value = record_json(books, connection, key)?;
+                let actor = reader(books, connection, account.as_deref())?;
+                let value = record_json(books, connection, key, &actor)?;
                 Ok(Reply::ok(value))
             }
             Self::RecordHistory { id } => record_history(books, connection, &id),
             Self::RequestList { limit } => request_list(books, connection, list_limit(limit)),
+            Self::AccountList => account::list(books, connection),
             Self::Status {
                 unreceipted_minutes,
             } => status(books, connection, unreceipted_minutes),
@@ -341,6 +354,7 @@ impl Write {
             Self::RecordAdd { .. } => "record-add",
             Self::RecordSet { .. } => "record-set",
             Self::RecordAct { .. } => "record-act",
+            Self::AccountRoles { .. } => "account-roles",
             Self::QuarantineAdopt { .. } => "quarantine-adopt",
             Self::Reproject => "reproject",
         }
@@ -406,6 +420,9 @@ impl Write {
                 let author = author(journal, connection, account.as_deref())?;
                 record_act(journal, connection, &id, (&event, &input), &author)
             }
+            Self::AccountRoles { name, roles } => {
+                account::set_roles(journal, connection, &name, &roles)
+            }
             Self::Reproject => reproject(journal, connection),
         }?;
         reply.value = with_schema(&schema, reply.value);
@@ -442,18 +459,25 @@ fn digits(text: &str) -> Result<Vec<u8>> {
 
 /// Who acts: the named account, made on first use since whoever calls owns the store, or the first.
 fn author(journal: &Journal, connection: &Connection, name: Option<&str>) -> Result<Author> {
-    let account = match name {
-        Some(name) => accounts::id_of(connection, name)?,
-        None => connection.query_row(
-            "SELECT account FROM accounts ORDER BY id LIMIT 1",
-            [],
-            |row| row.get(0),
-        )?,
-    };
+    if let Some(name) = name {
+        accounts::id_of(connection, name)?;
+    }
     Ok(Author {
-        account,
+        actor: reader(journal, connection, name)?,
         now_ms: journal.wall.now_ms(),
     })
+}
+
+/// Who looks: the named account or the first. An account that is not there yet would be made for whoever owns the store.
+fn reader(overview: &Overview, connection: &Connection, name: Option<&str>) -> Result<Actor> {
+    let account = match name {
+        Some(name) => accounts::named(connection, name)?,
+        None => accounts::first(connection)?,
+    };
+    Ok(account.map_or_else(
+        || Actor::owner(overview),
+        |account| Actor::of(&account, overview),
+    ))
 }
 
 /// Key under which a daemon keeps the address of its pages.

@@ -22,7 +22,6 @@ mod written;
 use std::collections::{BTreeMap, BTreeSet};
 
 use lianxin_protocol::authority::{Authority, Reason, Role};
-use lianxin_protocol::catalogue::Actor;
 use lianxin_protocol::document::{
     ActorId, ChangeHash, Document, Fate, GuardedChange, Limits, Offered, Refusal, Scalar,
 };
@@ -53,19 +52,6 @@ pub(crate) use tallies::Counted;
 pub use tallies::{count, count_all, tally};
 pub use view::Record;
 pub use written::{Written, Wrote, held_count, written, written_again};
-
-/// What a device may do in a record's workflow, by its role.
-#[must_use]
-pub fn acts_for(role: Option<Role>) -> BTreeSet<Actor> {
-    use Actor::{Clerk, Deputy, Hub, Privacy, Resident, Supervisor, Unit};
-    match role {
-        Some(Role::Station | Role::Laptop) => [Clerk, Deputy, Resident].into(),
-        Some(Role::Operator | Role::Hub) => {
-            [Clerk, Deputy, Hub, Supervisor, Unit, Privacy, Resident].into()
-        }
-        Some(Role::Courier | Role::Reader | Role::Other(_)) | None => BTreeSet::new(),
-    }
-}
 
 /// A change with the entry that carries it.
 #[derive(Clone, Debug)]

@@ -28,6 +28,7 @@ mod requests;
 mod restore;
 mod resume;
 mod revoke;
+mod roles;
 mod rules;
 mod seeds;
 mod sight;

@@ -136,7 +136,10 @@ fn no_hot_statement_looks_at_what_it_does_not_show() -> Result<()> {
             Query::Status {
                 unreceipted_minutes: 5,
             },
-            Query::RecordShow { id: id.clone() },
+            Query::RecordShow {
+                id: id.clone(),
+                account: None,
+            },
             Query::RecordHistory { id: id.clone() },
             Query::RequestList { limit: None },
         ] {

@@ -696,7 +696,13 @@ impl World {
     /// # Errors
     /// The node does not have it.
     pub fn show(&mut self, node: usize, id: &str) -> Result<Value> {
-        self.call(node, Query::RecordShow { id: id.to_owned() })
+        self.call(
+            node,
+            Query::RecordShow {
+                id: id.to_owned(),
+                account: None,
+            },
+        )
     }
 
     /// Whether a node has a record that counts.
@@ -1598,6 +1604,7 @@ fn as_newer(frame: &[u8]) -> Vec<Vec<u8>> {
 /// What takes from a store what version 3 of its schema has more than version 2.
 pub const BACK_TO_SCHEMA_2: &str = "DROP TABLE damaged_logs; DROP TABLE damaged_rows;
     DROP INDEX receipts_excepted; DROP INDEX peers_seen; ALTER TABLE receipts DROP COLUMN excepted;
+    ALTER TABLE accounts DROP COLUMN roles;
     DROP TABLE tallies; DROP TABLE aside; DROP INDEX records_reached;
     DROP INDEX records_sole; DROP INDEX records_several; ALTER TABLE records DROP COLUMN reached; PRAGMA user_version = 2;";
 

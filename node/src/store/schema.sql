@@ -8,13 +8,15 @@ CREATE TABLE meta (
 ) STRICT;
 
 -- Who acts on this device. The id is what changes carry; the name stays here. password is an argon2id
--- string (PHC format), absent until one is set; taste is how the person wants pages to look, as JSON.
+-- string (PHC format), absent until one is set; taste is how the person wants pages to look, as JSON; roles the letters of
+-- the roles that were given, NULL for all that the device's grant permits.
 CREATE TABLE accounts (
     id       INTEGER PRIMARY KEY,
     account  TEXT NOT NULL UNIQUE,
     name     TEXT NOT NULL UNIQUE,
     password TEXT,
-    taste    TEXT NOT NULL DEFAULT '{}'
+    taste    TEXT NOT NULL DEFAULT '{}',
+    roles    TEXT
 ) STRICT;
 
 -- Browsers that are logged in, by the hash of their cookie.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use askama::Template;
 use axum::Form;
 use axum::extract::{Query, State};
-use lianxin_protocol::catalogue::{Actor, Catalogue, Kind, Status, Transition};
+use lianxin_protocol::catalogue::{Catalogue, Kind, Role, Status, Transition};
 use lianxin_protocol::log::RecordId;
 use rusqlite::Connection;
 use serde::Deserialize;
@@ -137,11 +137,11 @@ pub(super) fn due(
     })
 }
 
-/// Statuses from which the usual next step is one that these may take, with the step, in the order of the
+/// Statuses from which the usual next step is one that is taken in these roles, with the step, in the order of the
 /// process. The status is the folded one, as stored.
 pub(super) fn next_for<'a>(
     kind: &'a Kind,
-    acts: &BTreeSet<Actor>,
+    roles: &BTreeSet<Role>,
 ) -> Vec<(&'a Status, &'a Transition)> {
     let found = kind.statuses.iter().filter_map(|status| {
         let step = kind.transition(status.next.as_deref()?)?;
@@ -149,7 +149,7 @@ pub(super) fn next_for<'a>(
             Some(folded) => kind.status(folded)?,
             None => status,
         };
-        (!step.who.is_disjoint(acts)).then_some((folded, step))
+        (!step.who.is_disjoint(roles)).then_some((folded, step))
     });
     found.collect()
 }
@@ -302,24 +302,28 @@ fn rows(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::records::acts_for;
+    use crate::actor::permitted;
 
     #[test]
     fn the_usual_next_step_is_offered_to_whom_it_belongs() {
         let kind = Catalogue::standard().kind("opinion").unwrap();
-        let steps = |acts: &BTreeSet<Actor>| -> Vec<String> {
-            let next = next_for(kind, acts);
+        let steps = |roles: &BTreeSet<Role>| -> Vec<String> {
+            let next = next_for(kind, roles);
             next.iter()
                 .map(|(status, step)| format!("{}>{}", status.code, step.event))
                 .collect()
         };
-        use lianxin_protocol::authority::Role;
-        assert_eq!(steps(&acts_for(Some(Role::Station))), ["answered>inform"]);
-        let office = steps(&acts_for(Some(Role::Operator)));
+        use lianxin_protocol::authority::Role as DeviceRole;
+        assert_eq!(
+            steps(&permitted(Some(DeviceRole::Station))),
+            ["answered>inform"]
+        );
+        let office = steps(&permitted(Some(DeviceRole::Operator)));
         assert_eq!(
             office.first().map(String::as_str),
             Some("registered>accept")
         );
         assert!(office.contains(&"accepted>dispatch".to_owned()));
+        assert!(!steps(&[Role::Unit].into()).contains(&"accepted>dispatch".to_owned()));
     }
 }
