@@ -365,6 +365,9 @@ enum Record {
         /// Text in number, title or any text
         #[arg(long)]
         search: Option<String>,
+        /// Only those with this value in a field, such as due_on=2026-12-31; more than one may be given
+        #[arg(long = "where", value_name = "FIELD=VALUE")]
+        values: Vec<String>,
         /// Rows at most (default 50, at most 500)
         #[arg(long)]
         limit: Option<usize>,
@@ -681,6 +684,7 @@ fn command_of(verb: Verb, data: &Path, account: Option<String>) -> Result<Comman
             status,
             state,
             search,
+            values,
             limit,
             after,
         }) => Query::RecordList {
@@ -688,6 +692,7 @@ fn command_of(verb: Verb, data: &Path, account: Option<String>) -> Result<Comman
             status,
             state,
             search,
+            values,
             limit,
             after,
         }

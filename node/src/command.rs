@@ -12,9 +12,9 @@ mod quarantine;
 mod record;
 mod whole;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use lianxin_protocol::catalogue::Catalogue;
+use lianxin_protocol::catalogue::{Catalogue, Fact, Kind};
 use lianxin_protocol::hash::{Hex, parse_hex_bytes};
 use lianxin_protocol::log::RecordId;
 use rusqlite::Connection;
@@ -155,6 +155,9 @@ pub enum Query {
         #[serde(default)]
         state: Option<String>,
         search: Option<String>,
+        /// `field=value`, for fields by which lists are filtered.
+        #[serde(default)]
+        values: Vec<String>,
         limit: Option<usize>,
         after: Option<String>,
     },
@@ -296,11 +299,13 @@ impl Query {
                 status,
                 state,
                 search,
+                values,
                 limit,
                 after,
             } => {
                 let state = state.as_deref().map(reached).transpose()?;
                 let filter = Filter {
+                    values: having(kind.as_deref(), &values)?,
                     kind,
                     status,
                     search,
@@ -442,6 +447,37 @@ fn reached(word: &str) -> Result<State> {
         let known = State::ALL.map(State::word).join(", ");
         Error::new(Code::Usage, format!("--state takes one of: {known}"))
     })
+}
+
+/// What records must have: `field=value`, each field once. It is not repeated what was typed.
+fn having(kind: Option<&str>, typed: &[String]) -> Result<BTreeMap<String, String>> {
+    let kinds = || Catalogue::standard().kinds();
+    let kinds = || kinds().filter(|it| kind.is_none_or(|kind| kind == it.code));
+    let usage = |message: String| Err(Error::new(Code::Usage, message));
+    let mut values = BTreeMap::new();
+    for typed in typed {
+        let Some((key, value)) = typed.split_once('=') else {
+            return usage("--where takes field=value".to_owned());
+        };
+        let fields = || kinds().flat_map(Kind::indexed);
+        let fact = Fact::Str(value.trim().to_owned());
+        let mut named = fields().filter(|field| field.key == key).peekable();
+        if named.peek().is_none() {
+            let known: BTreeSet<_> = fields().map(|field| field.key.as_str()).collect();
+            let known: Vec<_> = known.into_iter().collect();
+            return usage(format!("--where takes one of: {}", known.join(", ")));
+        }
+        if !named.any(|field| field.accepts(&fact)) {
+            return usage(format!("--where {key}: this is no value of it"));
+        }
+        if values
+            .insert(key.to_owned(), value.trim().to_owned())
+            .is_some()
+        {
+            return usage(format!("--where names {key} twice"));
+        }
+    }
+    Ok(values)
 }
 
 /// Where a list goes on.

@@ -10,6 +10,7 @@
 
 mod content;
 pub mod delivery;
+pub(crate) mod indexed;
 mod numbers;
 mod query;
 pub mod reproject;
@@ -41,6 +42,7 @@ use crate::journal::{Aside, Books, Journal, Overview, Which, aside, exceptions};
 
 pub use content::{ConflictValue, Conflicts, Content, NEWER_ENTRIES, ShownEvent};
 use delivery::{Coverage, State};
+use indexed::Indexed;
 pub use numbers::is_numbered;
 pub(crate) use query::stands_for;
 pub use query::{
@@ -707,6 +709,12 @@ impl Projection {
             Some(ends) => coverage.of_all_to(connection, ends)?,
             None => (None, None),
         };
+        let before = if counted.is_new {
+            Indexed::default()
+        } else {
+            Indexed::of(connection, self.key)?
+        };
+        let arrived = self.arrived(connection, journal)?;
         let mut statement = connection.prepare_cached(
             "UPDATE records SET kind = ?2, number = ?3, title = ?4, status = ?5, facts = ?6,
                                 conflicts = ?7, waiting = ?8, state = ?9, held = ?10,
@@ -729,7 +737,7 @@ impl Projection {
             self.reason.map(Reason::code),
             self.lost,
             self.again.map(|again| again.0),
-            self.arrived(connection, journal)?,
+            arrived,
             reached.map(State::code),
             sole.map(|(log, _)| log),
             sole.map(|(_, last)| last),
@@ -739,6 +747,8 @@ impl Projection {
             .execute([self.key])?;
         journal.was_read(connection, self.key)?;
         self.write_mentions(connection, counted.is_new)?;
+        Indexed::new(&content.kind, self.id.0, arrived, &content.facts)
+            .replace(connection, self.key, &before)?;
         if let Some(number) = &content.number {
             numbers::note_twice(connection, journal, number)?;
         }

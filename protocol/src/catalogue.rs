@@ -176,6 +176,11 @@ impl Kind {
         find(&self.fields, key)
     }
 
+    /// The fields that lists are filtered by.
+    pub fn indexed(&self) -> impl Iterator<Item = &Field> {
+        self.fields.iter().filter(|field| field.indexed)
+    }
+
     /// What is nested in an input as records of other kinds.
     fn nested<'a>(&'a self, input: &'a Value) -> impl Iterator<Item = (&'a Gather, &'a [Value])> {
         self.gathers.iter().filter_map(move |gather| {
@@ -460,6 +465,9 @@ pub struct Choice {
     pub label: Label,
 }
 
+/// Longest value that lists are filtered by, in characters: a row of the index has each value whole.
+pub const INDEXED_CHARS: usize = 64;
+
 /// A field of a record, or a datum of an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Field {
@@ -483,6 +491,9 @@ pub struct Field {
     pub read_only: bool,
     /// Stays as a new record has it: somebody's own words.
     pub fixed: bool,
+    /// Lists are filtered by it: its values are kept in an index. Never erasable, and no more than
+    /// [`INDEXED_CHARS`] long.
+    pub indexed: bool,
 }
 
 impl Field {

@@ -9,6 +9,7 @@ mod counts;
 mod damage;
 mod doors;
 mod exactly_once;
+mod filters;
 mod full_disk;
 mod hub_dies;
 mod kinds;

@@ -727,6 +727,7 @@ impl World {
             status: None,
             state: None,
             search: None,
+            values: Vec::new(),
             limit: Some(500),
             after: None,
         };
@@ -1447,7 +1448,11 @@ impl World {
                     '|' || lost || '|' || ifnull(hex(again), '-') || '|' || reached
              FROM (SELECT * FROM records WHERE state IS NOT NULL ORDER BY record)
              UNION ALL SELECT kind || '|' || status || '|' || hex(space) || '|' || count
-             FROM (SELECT * FROM tallies WHERE count <> 0 ORDER BY kind, status, space)",
+             FROM (SELECT * FROM tallies WHERE count <> 0 ORDER BY kind, status, space)
+             UNION ALL SELECT it.kind || '|' || field || '|' || value || '|' || hex(it.id) || '|' ||
+                    ifnull(it.arrived = records.arrived, 'no record')
+             FROM (SELECT * FROM indexed_fields ORDER BY kind, field, value, id) AS it
+             LEFT JOIN records ON records.id = it.record AND records.record = it.id",
         )?;
         let rows = statement.query_map([], |row| row.get(0))?;
         Ok(rows.collect::<std::result::Result<_, _>>()?)

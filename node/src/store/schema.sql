@@ -314,6 +314,18 @@ CREATE TABLE mentions (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX mentions_target ON mentions (target, field);
 
+-- What lists are filtered by: the values that records have in the fields that the catalogue marks, each in the order of the
+-- lists. kind, arrived and id are those of the record's row, record its number in this store.
+CREATE TABLE indexed_fields (
+    kind    TEXT NOT NULL,
+    field   TEXT NOT NULL,
+    value   TEXT NOT NULL,
+    arrived INTEGER NOT NULL,
+    id      BLOB NOT NULL,
+    record  INTEGER NOT NULL,
+    PRIMARY KEY (kind, field, value, arrived, id)
+) STRICT, WITHOUT ROWID;
+
 -- Records whose row is older than their entries: the merge queue, which survives a crash.
 CREATE TABLE stale (
     record INTEGER PRIMARY KEY

@@ -176,6 +176,8 @@ struct FieldEntry {
     read_only: bool,
     #[serde(default)]
     fixed: bool,
+    #[serde(default)]
+    indexed: bool,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -370,6 +372,7 @@ fn field(mut entry: FieldEntry) -> Checked<Field> {
         default: entry.default,
         read_only: entry.read_only,
         fixed: entry.fixed,
+        indexed: entry.indexed,
     })
 }
 
