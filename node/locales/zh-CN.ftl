@@ -434,8 +434,10 @@ taste-large = 大字
 taste-keys = 单键快捷键（N、J、K……）
 taste-save = 保存
 accounts = 这台电脑的账号
-accounts-how = 每个人用自己的账号，每一步才知道是谁办的。账号只在这台电脑上。
+accounts-how = 每个人用自己的账号，每一步才知道是谁办的。账号只在这台电脑上。新账号的角色同添加它的人；本机管理员用 lianxin account roles 调整。
 account-you = 您
+account-all-roles = 本机全部角色
+account-no-role = 没有角色
 account-no-password = 没有密码
 account-name = 姓名或称呼
 account-password = 初始密码
@@ -538,6 +540,7 @@ error-LX-7002 = 密码太简单，请至少 6 个字符，不要用 123456 这�
 error-LX-7003 = 账号或密码不对
 error-LX-7004 = 没有这个页面
 error-LX-7005 = 页面还没有启动
+error-LX-7006 = 这个账号没有办这一步的角色；请换一个有此角色的账号，或请本机管理员授予
 error-LX-9001 = 程序内部出错
 
 ## 演示

@@ -1,18 +1,19 @@
 //! Who works at this device: accounts, their passwords, the browsers that are logged in, and links that
 //! log in once.
 //!
-//! An account belongs to one device. Its id travels in every change as a claim under the device's key; its
+//! An account belongs to one device, whose administrator says in which roles it acts there. Its id travels in every change as a claim under the device's key; its
 //! name and password stay here. Whoever owns the data directory may act for any account (command line);
 //! a browser may act only after a login. Secrets that let a browser in are kept as hashes: a copied store
 //! lets nobody in.
 //!
 //! Rejected: a session crate with its own store trait. What is needed is one table and four queries.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use argon2::Argon2;
 use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
+use lianxin_protocol::catalogue::Role;
 use lianxin_protocol::hash::{self, Hex};
 use rusqlite::{Connection, OptionalExtension as _, params};
 use serde::{Deserialize, Serialize};
@@ -37,7 +38,7 @@ pub const PASSWORD_MIN: usize = 6;
 /// Bytes of a password that are hashed at most.
 pub const PASSWORD_MAX: usize = 200;
 
-/// Who acts.
+/// A person at this device, as the store has them.
 #[derive(Clone, Debug)]
 pub struct Account {
     /// What changes carry.
@@ -46,6 +47,8 @@ pub struct Account {
     pub name: String,
     /// Whether it can be logged in with.
     pub has_password: bool,
+    /// The roles that it was given; none: all that the device's grant permits, which the first account has.
+    pub roles: Option<BTreeSet<Role>>,
     /// How its pages look.
     pub taste: Taste,
 }
@@ -90,28 +93,35 @@ fn checked_name(name: &str) -> Result<&str> {
 /// # Errors
 /// [`Code::Usage`] for a name that is none; the store cannot be written.
 pub fn id_of(connection: &Connection, name: &str) -> Result<String> {
-    let name = checked_name(name)?;
-    let mut statement =
-        connection.prepare_cached("SELECT account FROM accounts WHERE name = ?1")?;
-    match statement.query_row([name], |row| row.get(0)).optional()? {
-        Some(account) => Ok(account),
-        None => insert(connection, name),
+    match named(connection, name)? {
+        Some(account) => Ok(account.id),
+        None => insert(connection, checked_name(name)?, None),
     }
 }
 
-fn insert(connection: &Connection, name: &str) -> Result<String> {
+fn insert(connection: &Connection, name: &str, roles: Option<&BTreeSet<Role>>) -> Result<String> {
     let account = Hex(&clock::random::<8>()?).to_string();
     connection
-        .prepare_cached("INSERT INTO accounts (account, name) VALUES (?1, ?2)")?
-        .execute([account.as_str(), name])?;
+        .prepare_cached("INSERT INTO accounts (account, name, roles) VALUES (?1, ?2, ?3)")?
+        .execute(params![account, name, roles.map(letters)])?;
     Ok(account)
 }
 
-/// Adds an account with a password.
+/// Roles as the store keeps them.
+fn letters(roles: &BTreeSet<Role>) -> String {
+    roles.iter().map(|role| role.letter()).collect()
+}
+
+/// Adds an account with a password, in the roles of whoever adds it: nobody gives what they have not.
 ///
 /// # Errors
 /// [`Code::AccountTaken`] when there is one of this name, or too many.
-pub fn add(connection: &Connection, name: &str, password: &PasswordHash) -> Result<()> {
+pub fn add(
+    connection: &Connection,
+    name: &str,
+    password: &PasswordHash,
+    roles: Option<&BTreeSet<Role>>,
+) -> Result<()> {
     let name = checked_name(name)?;
     let known: u32 = connection.query_row(
         "SELECT count(*) FROM accounts WHERE name = ?1",
@@ -123,7 +133,7 @@ pub fn add(connection: &Connection, name: &str, password: &PasswordHash) -> Resu
         let message = "this device has an account of that name, or no room for another";
         return Err(Error::new(Code::AccountTaken, message));
     }
-    let account = insert(connection, name)?;
+    let account = insert(connection, name, roles)?;
     set_password(connection, &account, password)
 }
 
@@ -137,17 +147,69 @@ pub fn names(connection: &Connection) -> Result<BTreeMap<String, String>> {
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-const COLUMNS: &str = "account, name, password IS NOT NULL, taste";
+const COLUMNS: &str = "account, name, password IS NOT NULL, taste, roles";
 
 fn account(row: &rusqlite::Row<'_>) -> rusqlite::Result<Account> {
     let taste: String = row.get(3)?;
+    let roles: Option<String> = row.get(4)?;
     Ok(Account {
         id: row.get(0)?,
         name: row.get(1)?,
         has_password: row.get(2)?,
+        // A role of a newer version is one that nobody can act in here.
+        roles: roles.map(|letters| {
+            let letters = letters.chars().map(String::from);
+            letters.filter_map(|letter| Role::of(&letter)).collect()
+        }),
         // A taste of a newer version is not worth an error.
         taste: serde_json::from_str(&taste).unwrap_or_default(),
     })
+}
+
+fn one(connection: &Connection, only: &str, key: &[&str]) -> Result<Option<Account>> {
+    let sql = format!("SELECT {COLUMNS} FROM accounts {only}");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let found = statement.query_row(rusqlite::params_from_iter(key), account);
+    Ok(found.optional()?)
+}
+
+/// The device's first account, whoever set the device up.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn first(connection: &Connection) -> Result<Option<Account>> {
+    one(connection, "ORDER BY id LIMIT 1", &[])
+}
+
+/// The account of this name.
+///
+/// # Errors
+/// [`Code::Usage`] for a name that is none; the store cannot be read.
+pub fn named(connection: &Connection, name: &str) -> Result<Option<Account>> {
+    one(connection, "WHERE name = ?1", &[checked_name(name)?])
+}
+
+/// The account with this id.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn find(connection: &Connection, account: &str) -> Result<Option<Account>> {
+    one(connection, "WHERE account = ?1", &[account])
+}
+
+/// Gives an account these roles, and takes all others from it; none: all that the device's grant permits.
+///
+/// # Errors
+/// The store cannot be written.
+pub fn set_roles(
+    connection: &Connection,
+    account: &str,
+    roles: Option<&BTreeSet<Role>>,
+) -> Result<()> {
+    connection
+        .prepare_cached("UPDATE accounts SET roles = ?2 WHERE account = ?1")?
+        .execute(params![account, roles.map(letters)])?;
+    Ok(())
 }
 
 /// All accounts, the device's first account first.
@@ -320,7 +382,7 @@ pub fn logged_in(
     let mut statement = connection.prepare_cached(&sql)?;
     let found = statement
         .query_row([hashed(secret)], |row| {
-            Ok((account(row)?, row.get::<_, u64>(4)?))
+            Ok((account(row)?, row.get::<_, u64>(5)?))
         })
         .optional()?;
     Ok(found
@@ -382,12 +444,9 @@ pub fn take_link(connection: &Connection, secret: &str, now_ms: u64) -> Result<O
     if taken == 0 {
         return Ok(None);
     }
-    let first: String = connection.query_row(
-        "SELECT account FROM accounts ORDER BY id LIMIT 1",
-        [],
-        |row| row.get(0),
-    )?;
-    log_in(connection, &first, now_ms).map(Some)
+    let first = first(connection)?;
+    let first = first.ok_or_else(|| Error::new(Code::Internal, "the store has no account"))?;
+    log_in(connection, &first.id, now_ms).map(Some)
 }
 
 #[cfg(test)]
@@ -430,7 +489,7 @@ mod tests {
     fn a_password_is_kept_as_its_hash_and_weak_ones_are_refused() -> Result<()> {
         let connection = store()?;
         let hash = PasswordHash::new("试一个口令吧")?;
-        add(&connection, "李四", &hash)?;
+        add(&connection, "李四", &hash, None)?;
         let Some((_, kept)) = by_name(&connection, " 李四 ")? else {
             return Err(Error::new(Code::Internal, "not found"));
         };
@@ -447,8 +506,24 @@ mod tests {
             let refused = PasswordHash::new(weak).err();
             assert_eq!(refused.map(|error| error.code()), Some(Code::WeakPassword));
         }
-        let again = add(&connection, "李四", &hash).err();
+        let again = add(&connection, "李四", &hash, None).err();
         assert_eq!(again.map(|error| error.code()), Some(Code::AccountTaken));
+        Ok(())
+    }
+
+    #[test]
+    fn roles_are_kept_and_those_of_a_newer_version_give_nothing() -> Result<()> {
+        let connection = store()?;
+        let id = id_of(&connection, "clerk")?;
+        let roles = || -> Result<_> { Ok(find(&connection, &id)?.and_then(|it| it.roles)) };
+        assert_eq!(roles()?, None);
+        let given = BTreeSet::from([Role::Hub, Role::Supervisor]);
+        set_roles(&connection, &id, Some(&given))?;
+        assert_eq!(roles()?, Some(given));
+        connection.execute("UPDATE accounts SET roles = 'X'", [])?;
+        assert_eq!(roles()?, Some(BTreeSet::new()));
+        set_roles(&connection, &id, None)?;
+        assert_eq!(roles()?, None);
         Ok(())
     }
 

@@ -75,6 +75,9 @@ enum Verb {
     /// What operators' PCs ask of the hub
     #[command(subcommand)]
     Request(RequestVerb),
+    /// Who works at this device, and in which roles
+    #[command(subcommand)]
+    Account(AccountVerb),
     /// What is kept and does not count
     #[command(subcommand)]
     Quarantine(Quarantine),
@@ -194,6 +197,20 @@ enum Quarantine {
     Adopt {
         /// As the list has it
         id: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum AccountVerb {
+    /// List them
+    List,
+    /// Give one these roles and no others
+    Roles {
+        /// Its name
+        name: String,
+        /// C clerk, D deputy, H sub-district, S supervisor, U unit, P privacy, R resident; none: all that the
+        /// device's grant permits
+        roles: Vec<String>,
     },
 }
 
@@ -348,6 +365,9 @@ enum Record {
         /// Text in number, title or any text
         #[arg(long)]
         search: Option<String>,
+        /// Only those with this value in a field, such as due_on=2026-12-31; more than one may be given
+        #[arg(long = "where", value_name = "FIELD=VALUE")]
+        values: Vec<String>,
         /// Rows at most (default 50, at most 500)
         #[arg(long)]
         limit: Option<usize>,
@@ -635,6 +655,10 @@ fn command_of(verb: Verb, data: &Path, account: Option<String>) -> Result<Comman
         Verb::Quarantine(Quarantine::List) => Query::QuarantineList.into(),
         Verb::Quarantine(Quarantine::Show { id }) => Query::QuarantineShow { id }.into(),
         Verb::Quarantine(Quarantine::Adopt { id }) => Write::QuarantineAdopt { id }.into(),
+        Verb::Account(AccountVerb::List) => Query::AccountList.into(),
+        Verb::Account(AccountVerb::Roles { name, roles }) => {
+            Write::AccountRoles { name, roles }.into()
+        }
         Verb::Peer(Peer::Add { address }) => Write::PeerAdd { address }.into(),
         Verb::Site(Site::Create { name, kind, code }) => {
             Write::SiteCreate { name, kind, code }.into()
@@ -660,6 +684,7 @@ fn command_of(verb: Verb, data: &Path, account: Option<String>) -> Result<Comman
             status,
             state,
             search,
+            values,
             limit,
             after,
         }) => Query::RecordList {
@@ -667,11 +692,12 @@ fn command_of(verb: Verb, data: &Path, account: Option<String>) -> Result<Comman
             status,
             state,
             search,
+            values,
             limit,
             after,
         }
         .into(),
-        Verb::Record(Record::Show { id }) => Query::RecordShow { id }.into(),
+        Verb::Record(Record::Show { id }) => Query::RecordShow { id, account }.into(),
         Verb::Record(Record::History { id }) => Query::RecordHistory { id }.into(),
         Verb::Request(RequestVerb::List { limit }) => Query::RequestList { limit }.into(),
         Verb::Status => {

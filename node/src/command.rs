@@ -5,15 +5,16 @@
 //! makes or joins a network, runs a daemon or opens a network session is in [`crate::setup`], [`crate::sync`]
 //! and [`crate::cli`].
 
+mod account;
 mod invites;
 mod orders;
 mod quarantine;
 mod record;
 mod whole;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use lianxin_protocol::catalogue::Catalogue;
+use lianxin_protocol::catalogue::{Catalogue, Fact, Kind};
 use lianxin_protocol::hash::{Hex, parse_hex_bytes};
 use lianxin_protocol::log::RecordId;
 use rusqlite::Connection;
@@ -22,9 +23,10 @@ use serde_json::{Value, json};
 use zeroize::Zeroize as _;
 
 use crate::accounts;
+use crate::actor::Actor;
 use crate::clock;
 use crate::error::{Code, Error, Result};
-use crate::journal::{Books, Journal};
+use crate::journal::{Books, Journal, Overview};
 use crate::records::delivery::State;
 use crate::records::save::Author;
 use crate::records::{self, Filter};
@@ -153,11 +155,18 @@ pub enum Query {
         #[serde(default)]
         state: Option<String>,
         search: Option<String>,
+        /// `field=value`, for fields by which lists are filtered.
+        #[serde(default)]
+        values: Vec<String>,
         limit: Option<usize>,
         after: Option<String>,
     },
-    /// Shows one record.
-    RecordShow { id: String },
+    /// Shows one record, with the steps that an account may take.
+    RecordShow {
+        id: String,
+        #[serde(default)]
+        account: Option<String>,
+    },
     /// Shows every change of a record.
     RecordHistory { id: String },
     /// Lists what is kept and does not count.
@@ -166,6 +175,8 @@ pub enum Query {
     QuarantineShow { id: String },
     /// Lists what operators' PCs have asked of the hub, newest first.
     RequestList { limit: Option<usize> },
+    /// Lists the accounts of this device with their roles.
+    AccountList,
     /// The one-screen truth. A record without receipt needs attention after these minutes.
     Status { unreceipted_minutes: u64 },
     /// Digests by which two nodes are compared.
@@ -241,6 +252,8 @@ pub enum Write {
         input: Value,
         account: Option<String>,
     },
+    /// Gives an account these roles, by their letters, and no others; without any, all that the device's grant permits.
+    AccountRoles { name: String, roles: Vec<String> },
     /// Hub: lets it count.
     QuarantineAdopt { id: String },
     /// Rebuilds every projection from the logs.
@@ -260,6 +273,7 @@ impl Query {
             Self::QuarantineList => "quarantine-list",
             Self::QuarantineShow { .. } => "quarantine-show",
             Self::RequestList { .. } => "request-list",
+            Self::AccountList => "account-list",
             Self::Status { .. } => "status",
             Self::Digest => "digest",
             Self::Verify => "verify",
@@ -285,11 +299,13 @@ impl Query {
                 status,
                 state,
                 search,
+                values,
                 limit,
                 after,
             } => {
                 let state = state.as_deref().map(reached).transpose()?;
                 let filter = Filter {
+                    values: having(kind.as_deref(), &values)?,
                     kind,
                     status,
                     search,
@@ -299,13 +315,15 @@ impl Query {
                 };
                 record_list(books, connection, filter, state)
             }
-            Self::RecordShow { id } => {
+            Self::RecordShow { id, account } => {
                 let key = records::find(connection, &id)?;
-                let value = record_json(books, connection, key)?;
+                let actor = reader(books, connection, account.as_deref())?;
+                let value = record_json(books, connection, key, &actor)?;
                 Ok(Reply::ok(value))
             }
             Self::RecordHistory { id } => record_history(books, connection, &id),
             Self::RequestList { limit } => request_list(books, connection, list_limit(limit)),
+            Self::AccountList => account::list(books, connection),
             Self::Status {
                 unreceipted_minutes,
             } => status(books, connection, unreceipted_minutes),
@@ -341,6 +359,7 @@ impl Write {
             Self::RecordAdd { .. } => "record-add",
             Self::RecordSet { .. } => "record-set",
             Self::RecordAct { .. } => "record-act",
+            Self::AccountRoles { .. } => "account-roles",
             Self::QuarantineAdopt { .. } => "quarantine-adopt",
             Self::Reproject => "reproject",
         }
@@ -406,6 +425,9 @@ impl Write {
                 let author = author(journal, connection, account.as_deref())?;
                 record_act(journal, connection, &id, (&event, &input), &author)
             }
+            Self::AccountRoles { name, roles } => {
+                account::set_roles(journal, connection, &name, &roles)
+            }
             Self::Reproject => reproject(journal, connection),
         }?;
         reply.value = with_schema(&schema, reply.value);
@@ -427,6 +449,37 @@ fn reached(word: &str) -> Result<State> {
     })
 }
 
+/// What records must have: `field=value`, each field once. It is not repeated what was typed.
+fn having(kind: Option<&str>, typed: &[String]) -> Result<BTreeMap<String, String>> {
+    let kinds = || Catalogue::standard().kinds();
+    let kinds = || kinds().filter(|it| kind.is_none_or(|kind| kind == it.code));
+    let usage = |message: String| Err(Error::new(Code::Usage, message));
+    let mut values = BTreeMap::new();
+    for typed in typed {
+        let Some((key, value)) = typed.split_once('=') else {
+            return usage("--where takes field=value".to_owned());
+        };
+        let fields = || kinds().flat_map(Kind::indexed);
+        let fact = Fact::Str(value.trim().to_owned());
+        let mut named = fields().filter(|field| field.key == key).peekable();
+        if named.peek().is_none() {
+            let known: BTreeSet<_> = fields().map(|field| field.key.as_str()).collect();
+            let known: Vec<_> = known.into_iter().collect();
+            return usage(format!("--where takes one of: {}", known.join(", ")));
+        }
+        if !named.any(|field| field.accepts(&fact)) {
+            return usage(format!("--where {key}: this is no value of it"));
+        }
+        if values
+            .insert(key.to_owned(), value.trim().to_owned())
+            .is_some()
+        {
+            return usage(format!("--where names {key} twice"));
+        }
+    }
+    Ok(values)
+}
+
 /// Where a list goes on.
 fn cursor(after: &str) -> Result<RecordId> {
     let cursor = RecordId::parse(after);
@@ -442,18 +495,25 @@ fn digits(text: &str) -> Result<Vec<u8>> {
 
 /// Who acts: the named account, made on first use since whoever calls owns the store, or the first.
 fn author(journal: &Journal, connection: &Connection, name: Option<&str>) -> Result<Author> {
-    let account = match name {
-        Some(name) => accounts::id_of(connection, name)?,
-        None => connection.query_row(
-            "SELECT account FROM accounts ORDER BY id LIMIT 1",
-            [],
-            |row| row.get(0),
-        )?,
-    };
+    if let Some(name) = name {
+        accounts::id_of(connection, name)?;
+    }
     Ok(Author {
-        account,
+        actor: reader(journal, connection, name)?,
         now_ms: journal.wall.now_ms(),
     })
+}
+
+/// Who looks: the named account or the first. An account that is not there yet would be made for whoever owns the store.
+fn reader(overview: &Overview, connection: &Connection, name: Option<&str>) -> Result<Actor> {
+    let account = match name {
+        Some(name) => accounts::named(connection, name)?,
+        None => accounts::first(connection)?,
+    };
+    Ok(account.map_or_else(
+        || Actor::owner(overview),
+        |account| Actor::of(&account, overview),
+    ))
 }
 
 /// Key under which a daemon keeps the address of its pages.

@@ -207,6 +207,8 @@ codes! {
     NoPage = "LX-7004", Usage, "go back to the first page";
     /// Pages have no address yet.
     NoPages = "LX-7005", Usage, "start the pages with `lianxin run`, then ask again";
+    /// The account has none of the roles that this is for.
+    RoleRefused = "LX-7006", Refused, "act as an account that has the role: `lianxin account list` shows them, and `lianxin account roles` gives them";
     /// A fault of this program.
     Internal = "LX-9001", Failed, "please report this with the output of `lianxin status`";
 }

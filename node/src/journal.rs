@@ -54,6 +54,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::error::{Code, Error, Result};
 use crate::records::Counted;
+use crate::records::indexed::Indexed;
 use crate::store;
 
 pub use archive::Page;
@@ -1131,6 +1132,7 @@ fn forget(connection: &Connection, record: i64) -> Result<()> {
         return Ok(());
     }
     Counted::of(connection, record)?.move_to(connection, None)?;
+    Indexed::default().replace(connection, record, &Indexed::of(connection, record)?)?;
     let emptied = connection
         .prepare_cached(
             "UPDATE records SET version = version + 1, founded = 0, kind = NULL, number = NULL,

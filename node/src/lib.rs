@@ -9,7 +9,7 @@
 //!  cli, socket ─► command ─► records ─┐
 //!      │            ▲                ├─► journal ─► store
 //!      │           web ──────────────┤
-//!      │                             └─► accounts, drafts, slips ─► store
+//!      │                             └─► actor, accounts, drafts, slips ─► store
 //!      └► daemon ─► writer, reader, web
 //!            └────► sync ─► protocol::session
 //! ```
@@ -30,6 +30,7 @@ pub mod writer;
 pub mod reader;
 
 // What people see and do, made from the logs.
+pub mod actor;
 pub mod records;
 pub mod requests;
 pub mod command;

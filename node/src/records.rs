@@ -10,6 +10,7 @@
 
 mod content;
 pub mod delivery;
+pub(crate) mod indexed;
 mod numbers;
 mod query;
 pub mod reproject;
@@ -22,7 +23,6 @@ mod written;
 use std::collections::{BTreeMap, BTreeSet};
 
 use lianxin_protocol::authority::{Authority, Reason, Role};
-use lianxin_protocol::catalogue::Actor;
 use lianxin_protocol::document::{
     ActorId, ChangeHash, Document, Fate, GuardedChange, Limits, Offered, Refusal, Scalar,
 };
@@ -42,6 +42,7 @@ use crate::journal::{Aside, Books, Journal, Overview, Which, aside, exceptions};
 
 pub use content::{ConflictValue, Conflicts, Content, NEWER_ENTRIES, ShownEvent};
 use delivery::{Coverage, State};
+use indexed::Indexed;
 pub use numbers::is_numbered;
 pub(crate) use query::stands_for;
 pub use query::{
@@ -53,19 +54,6 @@ pub(crate) use tallies::Counted;
 pub use tallies::{count, count_all, tally};
 pub use view::Record;
 pub use written::{Written, Wrote, held_count, written, written_again};
-
-/// What a device may do in a record's workflow, by its role.
-#[must_use]
-pub fn acts_for(role: Option<Role>) -> BTreeSet<Actor> {
-    use Actor::{Clerk, Deputy, Hub, Privacy, Resident, Supervisor, Unit};
-    match role {
-        Some(Role::Station | Role::Laptop) => [Clerk, Deputy, Resident].into(),
-        Some(Role::Operator | Role::Hub) => {
-            [Clerk, Deputy, Hub, Supervisor, Unit, Privacy, Resident].into()
-        }
-        Some(Role::Courier | Role::Reader | Role::Other(_)) | None => BTreeSet::new(),
-    }
-}
 
 /// A change with the entry that carries it.
 #[derive(Clone, Debug)]
@@ -721,6 +709,12 @@ impl Projection {
             Some(ends) => coverage.of_all_to(connection, ends)?,
             None => (None, None),
         };
+        let before = if counted.is_new {
+            Indexed::default()
+        } else {
+            Indexed::of(connection, self.key)?
+        };
+        let arrived = self.arrived(connection, journal)?;
         let mut statement = connection.prepare_cached(
             "UPDATE records SET kind = ?2, number = ?3, title = ?4, status = ?5, facts = ?6,
                                 conflicts = ?7, waiting = ?8, state = ?9, held = ?10,
@@ -743,7 +737,7 @@ impl Projection {
             self.reason.map(Reason::code),
             self.lost,
             self.again.map(|again| again.0),
-            self.arrived(connection, journal)?,
+            arrived,
             reached.map(State::code),
             sole.map(|(log, _)| log),
             sole.map(|(_, last)| last),
@@ -753,6 +747,8 @@ impl Projection {
             .execute([self.key])?;
         journal.was_read(connection, self.key)?;
         self.write_mentions(connection, counted.is_new)?;
+        Indexed::new(&content.kind, self.id.0, arrived, &content.facts)
+            .replace(connection, self.key, &before)?;
         if let Some(number) = &content.number {
             numbers::note_twice(connection, journal, number)?;
         }

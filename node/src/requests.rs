@@ -29,6 +29,7 @@ use lianxin_protocol::space::{SiteId, Space, SpaceId};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use serde_json::Value;
 
+use crate::actor::Actor;
 use crate::error::{Code, Error, Result};
 use crate::invites;
 use crate::journal::segments::split_key;
@@ -287,10 +288,10 @@ pub fn act(
     connection: &Connection,
     journal: &mut Journal,
     key: i64,
-    (event, input): (&str, &Value),
+    step: (&str, &Value),
     author: &Author,
 ) -> Result<Saved> {
-    let ready = save::ready(connection, journal, key, event, input)?;
+    let ready = save::ready(connection, journal, key, step, &author.actor)?;
     if !ready.is_numbered() || journal.identity().authority.is_some() {
         return save::take(connection, journal, ready, author);
     }
@@ -340,7 +341,7 @@ pub fn ask(
         let message = "the hub has been asked already and has not answered yet";
         return Err(Error::new(Code::NothingToDo, message));
     }
-    let account = author.account.clone();
+    let account = author.actor.account().to_owned();
     let payload = Request::Ask { account, ask }.encode();
     // What others could not read must not be written.
     if payload.len() > limits::PAYLOAD_MAX || Request::decode(&payload).is_err() {
@@ -435,15 +436,15 @@ pub fn carry_out(
         return Ok(false);
     };
     let member = journal.authority().members().get(&asked.device);
-    let device_code = member.map(|member| member.grant.device_code.clone());
-    let refusal = match (ask, device_code) {
+    let device = member.map(|member| (member.grant.device_code.clone(), member.grant.role));
+    let refusal = match (ask, device) {
         _ if !permitted(journal.authority(), &asked.device) => Some(Refusal::NotPermitted),
         (_, None) => Some(Refusal::NotPermitted),
         // An account that brings a device of its own would name another asker.
         (Ask::Act(_), Some(_)) if !is_account(&account) => Some(Refusal::FieldsRefused),
-        (Ask::Act(act), Some(device)) => {
-            let account = format!("{account}@{device}");
-            match take_step(connection, journal, &act, &Author { account, now_ms })? {
+        (Ask::Act(act), Some((device, role))) => {
+            let actor = Actor::asking(&format!("{account}@{device}"), role);
+            match take_step(connection, journal, &act, &Author { actor, now_ms })? {
                 Step::Waits => return Ok(false),
                 Step::Taken => None,
                 Step::Refused(refusal) => Some(refusal),

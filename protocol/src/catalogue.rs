@@ -176,6 +176,11 @@ impl Kind {
         find(&self.fields, key)
     }
 
+    /// The fields that lists are filtered by.
+    pub fn indexed(&self) -> impl Iterator<Item = &Field> {
+        self.fields.iter().filter(|field| field.indexed)
+    }
+
     /// What is nested in an input as records of other kinds.
     fn nested<'a>(&'a self, input: &'a Value) -> impl Iterator<Item = (&'a Gather, &'a [Value])> {
         self.gathers.iter().filter_map(move |gather| {
@@ -198,18 +203,17 @@ impl Kind {
             .find(|transition| transition.event == event)
     }
 
-    /// The events that `actors` may write while a record has this folded status.
+    /// The events that `roles` may write while a record has this folded status. `times` says how often each has applied to
+    /// the record.
     pub fn offered<'a>(
         &'a self,
         status: &'a str,
-        actors: &'a BTreeSet<Actor>,
+        roles: &'a BTreeSet<Role>,
+        times: impl Fn(&str) -> usize + 'a,
     ) -> impl Iterator<Item = &'a Transition> {
         self.transitions.iter().filter(move |transition| {
-            let late = transition
-                .rounds
-                .as_ref()
-                .is_some_and(|r| !r.then.is_disjoint(actors));
-            transition.applies_to(status) && (late || !transition.who.is_disjoint(actors))
+            let who = transition.open_to(times(&transition.event));
+            transition.applies_to(status) && !who.is_disjoint(roles)
         })
     }
 
@@ -461,6 +465,9 @@ pub struct Choice {
     pub label: Label,
 }
 
+/// Longest value that lists are filtered by, in characters: a row of the index has each value whole.
+pub const INDEXED_CHARS: usize = 64;
+
 /// A field of a record, or a datum of an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Field {
@@ -484,6 +491,9 @@ pub struct Field {
     pub read_only: bool,
     /// Stays as a new record has it: somebody's own words.
     pub fixed: bool,
+    /// Lists are filtered by it: its values are kept in an index. Never erasable, and no more than
+    /// [`INDEXED_CHARS`] long.
+    pub indexed: bool,
 }
 
 impl Field {
@@ -604,7 +614,7 @@ pub struct Creation {
     /// What people read: 登记草稿.
     pub label: Label,
     /// Who may; empty means everyone with a device.
-    pub who: BTreeSet<Actor>,
+    pub who: BTreeSet<Role>,
 }
 
 /// What an event does to the status, who may write it and what it carries.
@@ -620,8 +630,8 @@ pub struct Transition {
     pub to: Option<String>,
     /// The overlay it sets.
     pub overlay: Option<String>,
-    /// Who may write it.
-    pub who: BTreeSet<Actor>,
+    /// Who may write it, as long as [`rounds`](Self::rounds) says nothing else.
+    pub who: BTreeSet<Role>,
     /// Order among concurrent events, lowest first.
     pub rank: u16,
     /// How often it may happen to one record before others must decide.
@@ -644,6 +654,15 @@ impl Transition {
     pub fn applies_to(&self, status: &str) -> bool {
         self.from.is_empty() || self.from.contains(status)
     }
+
+    /// Who may write the event after it has applied so many times.
+    #[must_use]
+    pub fn open_to(&self, times: usize) -> &BTreeSet<Role> {
+        match &self.rounds {
+            Some(rounds) if times >= rounds.max => &rounds.then,
+            _ => &self.who,
+        }
+    }
 }
 
 /// A bound on repetition: after `max` times only `then` may write the event.
@@ -653,13 +672,13 @@ pub struct Rounds {
     /// How often those named by the transition may.
     pub max: usize,
     /// Who may afterwards.
-    pub then: BTreeSet<Actor>,
+    pub then: BTreeSet<Role>,
 }
 
-/// For whom an event is written. A device may act for several: a station's for its clerk and for
-/// the resident at the desk. Files use the letters of the domain's table.
+/// In which role a person acts, or for whom: a clerk also for the resident at the desk. What a device may do is said by roles
+/// as well: it acts for several. Files and events use the letters of the domain's table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Actor {
+pub enum Role {
     /// 站点工作人员.
     #[serde(rename = "C")]
     Clerk,
@@ -682,6 +701,61 @@ pub enum Actor {
     #[serde(rename = "R")]
     Resident,
 }
+
+impl Role {
+    /// Every role, in the order of the domain's table.
+    pub const ALL: [Self; 7] = [
+        Self::Clerk,
+        Self::Deputy,
+        Self::Hub,
+        Self::Supervisor,
+        Self::Unit,
+        Self::Privacy,
+        Self::Resident,
+    ];
+
+    /// Its letter: `C`.
+    #[must_use]
+    pub const fn letter(self) -> &'static str {
+        match self {
+            Self::Clerk => "C",
+            Self::Deputy => "D",
+            Self::Hub => "H",
+            Self::Supervisor => "S",
+            Self::Unit => "U",
+            Self::Privacy => "P",
+            Self::Resident => "R",
+        }
+    }
+
+    /// The role with this letter.
+    #[must_use]
+    pub fn of(letter: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.letter() == letter)
+    }
+
+    /// What people read.
+    #[must_use]
+    pub fn label(self) -> Label {
+        let (zh, en) = match self {
+            Self::Clerk => ("站点工作人员", "Clerk"),
+            Self::Deputy => ("人大代表", "Deputy"),
+            Self::Hub => ("街道人大工委", "Sub-district committee"),
+            Self::Supervisor => ("审核人员", "Supervisor"),
+            Self::Unit => ("承办单位", "Handling unit"),
+            Self::Privacy => ("隐私管理员", "Privacy officer"),
+            Self::Resident => ("居民", "Resident"),
+        };
+        Label {
+            zh: zh.to_owned(),
+            en: en.to_owned(),
+        }
+    }
+}
+
+/// Key of an event's data that says in which [`Role`] it was taken, by its letter. A claim of the device, as the account is:
+/// whether the event counts is decided by what the device may do. No field and no datum has this key.
+pub const TAKEN_AS: &str = "as";
 
 fn find<'a>(fields: &'a [Field], key: &str) -> Option<&'a Field> {
     let key = key.split_once('/').map_or(key, |(set, _)| set);

@@ -128,6 +128,7 @@ fn all() -> Query {
         status: None,
         state: None,
         search: None,
+        values: Vec::new(),
         limit: Some(1),
         after: None,
     }

@@ -404,6 +404,7 @@ fn some_ids(node: &Node, count: usize) -> Result<Vec<String>> {
         status: none.clone(),
         state: none.clone(),
         search: none.clone(),
+        values: Vec::new(),
         limit,
         after: none,
     };

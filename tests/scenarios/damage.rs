@@ -409,7 +409,10 @@ fn a_page_that_cannot_be_read_is_damage_and_not_a_wrong_key() -> Result<()> {
                 let commands = [
                     Query::Verify,
                     Query::Digest,
-                    Query::RecordShow { id: id.clone() },
+                    Query::RecordShow {
+                        id: id.clone(),
+                        account: None,
+                    },
                     Query::RecordHistory { id },
                     Query::Verify,
                 ];

@@ -1,6 +1,7 @@
 //! What pages, lists and commands ask of the store costs what it shows: every statement that they run is traced and its plan is
 //! read.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Result, ensure};
@@ -14,9 +15,20 @@ use rusqlite::trace::{TraceEvent, TraceEventCodes};
 use lianxin_tests::world::{HUB, World, opinion};
 
 /// Tables that grow with what the store holds.
-const LARGE: [&str; 12] = [
-    "records", "touches", "parts", "segments", "mentions", "logs", "receipts", "arrivals", "held",
-    "missing", "requests", "answers",
+const LARGE: [&str; 13] = [
+    "records",
+    "touches",
+    "parts",
+    "segments",
+    "mentions",
+    "logs",
+    "receipts",
+    "arrivals",
+    "held",
+    "missing",
+    "requests",
+    "answers",
+    "indexed_fields",
 ];
 
 /// Indices that are read from one end: they have the rows that are asked for and no other, or they have them in the order of the
@@ -106,6 +118,35 @@ fn no_hot_statement_looks_at_what_it_does_not_show() -> Result<()> {
                 ..Filter::default()
             },
         ];
+        let values = |values: &[(&str, &str)]| -> BTreeMap<String, String> {
+            let values = values.iter();
+            values
+                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+                .collect()
+        };
+        let by_value = [
+            Filter {
+                kind: some("opinion"),
+                values: values(&[("category", "help")]),
+                ..Filter::default()
+            },
+            Filter {
+                kind: some("opinion"),
+                status: some("registered"),
+                values: values(&[("category", "help"), ("due_on", "2026-12-31")]),
+                ..Filter::default()
+            },
+            Filter {
+                values: values(&[("due_on", "2026-12-31")]),
+                conflicts: Some(true),
+                ..Filter::default()
+            },
+            Filter {
+                values: values(&[("unit", "水务公司"), ("due_on", "2026-12-31")]),
+                ..Filter::default()
+            },
+        ];
+        let filters = filters.into_iter().chain(by_value);
         let after = records::rows(&connection, &[records::find(&connection, &id)?])?;
         let after = after.first().map(|row| row.id);
         for filter in filters {
@@ -136,7 +177,10 @@ fn no_hot_statement_looks_at_what_it_does_not_show() -> Result<()> {
             Query::Status {
                 unreceipted_minutes: 5,
             },
-            Query::RecordShow { id: id.clone() },
+            Query::RecordShow {
+                id: id.clone(),
+                account: None,
+            },
             Query::RecordHistory { id: id.clone() },
             Query::RequestList { limit: None },
         ] {
@@ -150,7 +194,7 @@ fn no_hot_statement_looks_at_what_it_does_not_show() -> Result<()> {
             .filter(|sql| sql.starts_with("SELECT") || sql.starts_with("WITH"))
         {
             for step in plan(&connection, sql)? {
-                let sorts = step.contains("FOR ORDER BY") && sql.contains("ORDER BY arrived");
+                let sorts = step.contains("FOR ORDER BY") && sql.contains("arrived DESC");
                 if is_dear(&step) || sorts {
                     dear.push(format!("{step}\n    {sql}"));
                 }

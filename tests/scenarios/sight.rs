@@ -38,6 +38,7 @@ fn listed(world: &mut World, node: usize, state: &str, search: &str) -> Result<V
             status: None,
             state: some(state),
             search: some(search),
+            values: Vec::new(),
             limit: None,
             after: None,
         },

@@ -696,7 +696,13 @@ impl World {
     /// # Errors
     /// The node does not have it.
     pub fn show(&mut self, node: usize, id: &str) -> Result<Value> {
-        self.call(node, Query::RecordShow { id: id.to_owned() })
+        self.call(
+            node,
+            Query::RecordShow {
+                id: id.to_owned(),
+                account: None,
+            },
+        )
     }
 
     /// Whether a node has a record that counts.
@@ -721,6 +727,7 @@ impl World {
             status: None,
             state: None,
             search: None,
+            values: Vec::new(),
             limit: Some(500),
             after: None,
         };
@@ -1441,7 +1448,11 @@ impl World {
                     '|' || lost || '|' || ifnull(hex(again), '-') || '|' || reached
              FROM (SELECT * FROM records WHERE state IS NOT NULL ORDER BY record)
              UNION ALL SELECT kind || '|' || status || '|' || hex(space) || '|' || count
-             FROM (SELECT * FROM tallies WHERE count <> 0 ORDER BY kind, status, space)",
+             FROM (SELECT * FROM tallies WHERE count <> 0 ORDER BY kind, status, space)
+             UNION ALL SELECT it.kind || '|' || field || '|' || value || '|' || hex(it.id) || '|' ||
+                    ifnull(it.arrived = records.arrived, 'no record')
+             FROM (SELECT * FROM indexed_fields ORDER BY kind, field, value, id) AS it
+             LEFT JOIN records ON records.id = it.record AND records.record = it.id",
         )?;
         let rows = statement.query_map([], |row| row.get(0))?;
         Ok(rows.collect::<std::result::Result<_, _>>()?)
@@ -1598,6 +1609,7 @@ fn as_newer(frame: &[u8]) -> Vec<Vec<u8>> {
 /// What takes from a store what version 3 of its schema has more than version 2.
 pub const BACK_TO_SCHEMA_2: &str = "DROP TABLE damaged_logs; DROP TABLE damaged_rows;
     DROP INDEX receipts_excepted; DROP INDEX peers_seen; ALTER TABLE receipts DROP COLUMN excepted;
+    ALTER TABLE accounts DROP COLUMN roles;
     DROP TABLE tallies; DROP TABLE aside; DROP INDEX records_reached;
     DROP INDEX records_sole; DROP INDEX records_several; ALTER TABLE records DROP COLUMN reached; PRAGMA user_version = 2;";
 

@@ -181,7 +181,11 @@ impl Device {
     }
 
     async fn show(&self, id: &str) -> Result<Value> {
-        self.call(Query::RecordShow { id: id.to_owned() }).await
+        self.call(Query::RecordShow {
+            id: id.to_owned(),
+            account: None,
+        })
+        .await
     }
 
     /// Waits until a record looks as it should, or patience ends.

@@ -12,6 +12,7 @@ pub(super) fn text(value: &Value) -> String {
     let text = match name {
         "record-list" => record_list(value),
         "request-list" => request_list(value),
+        "account-list" => account_list(value),
         "quarantine-list" => quarantine_list(value),
         "quarantine-show" => quarantine_show(value),
         "record-add" => record_add(value),
@@ -119,6 +120,20 @@ fn addresses(value: &Value) -> String {
         return "none yet: it is known once `lianxin run` has run\n".to_owned();
     }
     lines
+}
+
+fn account_list(value: &Value) -> String {
+    let header = ["NAME", "ROLES", "ACCOUNT"].map(ToOwned::to_owned);
+    let mut rows = vec![header.to_vec()];
+    for account in items(value, "accounts") {
+        let roles: Vec<_> = items(account, "roles").filter_map(Value::as_str).collect();
+        rows.push(vec![
+            str(account, "name").to_owned(),
+            roles.join(" "),
+            str(account, "account").to_owned(),
+        ]);
+    }
+    table(&rows)
 }
 
 fn quarantine_list(value: &Value) -> String {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use lianxin_protocol::authority::Reason;
-use lianxin_protocol::catalogue::{Catalogue, Field, Kind, Outcome};
+use lianxin_protocol::catalogue::{Catalogue, Field, Kind, Outcome, Role};
 use lianxin_protocol::hash::Hex;
 use lianxin_protocol::identity::{DeviceKey, short};
 use lianxin_protocol::receipt::Receipt;
@@ -11,9 +11,10 @@ use lianxin_protocol::request::Outcome as Answer;
 use rusqlite::Connection;
 use serde_json::{Map, Value, json};
 
-use super::account_name;
 use super::orders::asked_for;
+use super::{account_name, reader};
 use crate::accounts;
+use crate::actor::Actor;
 use crate::clock;
 use crate::error::{Code, Error, Kind as ErrorKind, Result};
 use crate::journal::{Books, Journal, Overview};
@@ -260,13 +261,23 @@ pub(super) fn device_name(overview: &Overview, device: &DeviceKey) -> String {
     member.map_or_else(|| short(device), |member| member.grant.device_code.clone())
 }
 
-pub(super) fn record_json(books: &mut Books, connection: &Connection, key: i64) -> Result<Value> {
+pub(super) fn record_json(
+    books: &mut Books,
+    connection: &Connection,
+    key: i64,
+    actor: &Actor,
+) -> Result<Value> {
     let record = Record::read(connection, books, key)?;
-    record_value(books, connection, record)
+    record_value(books, connection, record, actor)
 }
 
-/// What commands and exports say of a record.
-fn record_value(books: &mut Books, connection: &Connection, record: Record) -> Result<Value> {
+/// What commands and exports say of a record, with the steps that this person may take.
+fn record_value(
+    books: &mut Books,
+    connection: &Connection,
+    record: Record,
+    actor: &Actor,
+) -> Result<Value> {
     let names = accounts::names(connection)?;
     let conflicts = record.content.conflicts.iter();
     let conflicts: Vec<_> = conflicts
@@ -278,10 +289,10 @@ fn record_value(books: &mut Books, connection: &Connection, record: Record) -> R
         .collect();
     let receipts: Vec<_> = record.receipts.iter().map(|it| receipt_json(it)).collect();
     let requests = requests::of_record(connection, record.key)?;
-    let acts = records::acts_for(books.role());
+    let content = &record.content;
     let steps = record.kind.into_iter();
     let steps: Vec<_> = steps
-        .flat_map(|kind| kind.offered(&record.content.status, &acts))
+        .flat_map(|kind| kind.offered(&content.status, actor.roles(), |step| content.times(step)))
         .filter(|step| !requests::is_open_for(&requests, &step.event))
         .map(|step| step.event.clone())
         .collect();
@@ -409,6 +420,7 @@ fn event_json(overview: &Overview, names: &BTreeMap<String, String>, event: &Sho
         "event": event.event,
         "at": clock::rfc3339(u64::try_from(event.at_ms).unwrap_or_default()),
         "account": account_name(names, &event.by),
+        "role": event.role.map(Role::letter),
         "device": event.device.map(|device| device_name(overview, &device)),
         "data": event.data,
         "applied": applied,
@@ -476,6 +488,7 @@ pub(super) fn export_page(
         ..Filter::default()
     };
     let rows = records::list(connection, &filter)?;
+    let actor = reader(books, connection, None)?;
     let mut records = Vec::with_capacity(rows.len());
     for row in &rows {
         let record = Record::read(connection, books, row.key)?;
@@ -485,7 +498,7 @@ pub(super) fn export_page(
             whole.insert("texts".to_owned(), json!(record.gathered.texts()));
             whole.insert("automerge".to_owned(), json!(automerge));
         }
-        let mut value = record_value(books, connection, record)?;
+        let mut value = record_value(books, connection, record, &actor)?;
         if let Value::Object(fields) = &mut value {
             fields.extend(whole);
         }

@@ -16,6 +16,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::segments::{entry_key, split_key};
 use super::{Books, Journal, Overview, exceptions};
 use crate::error::Result;
+use crate::records::indexed;
 
 impl Journal {
     /// Notes that entries of a log were stored that came from elsewhere: the hub will say when.
@@ -112,11 +113,12 @@ impl Journal {
         let to = arrival.position.len.min(log.end.len);
         let keys = (entry_key(log.key, from.min(to))?, entry_key(log.key, to)?);
         let mut statement = connection.prepare_cached(
-            "UPDATE records SET arrived = ?3 WHERE arrived > ?3 AND id IN
+            "SELECT id FROM records WHERE arrived > ?3 AND id IN
                  (SELECT record FROM touches WHERE entry >= ?1 AND entry < ?2)",
         )?;
-        statement.execute(params![keys.0, keys.1, arrival.received_at_ms])?;
-        Ok(())
+        let at_ms = i64::try_from(arrival.received_at_ms).unwrap_or(i64::MAX);
+        let came = statement.query_map(params![keys.0, keys.1, at_ms], |row| row.get(0))?;
+        indexed::arrive(connection, &came.collect::<Result<Vec<_>, _>>()?, at_ms)
     }
 }
 

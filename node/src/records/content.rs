@@ -3,9 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lianxin_protocol::authority::{Authority, Reason, Role};
+use lianxin_protocol::authority::{Authority, Reason, Role as DeviceRole};
 use lianxin_protocol::catalogue::{
-    Catalogue, Draft, Fact, Facts, Folded, Kind, Outcome, Refusal, Step, VoidReason,
+    Catalogue, Draft, Fact, Facts, Folded, Kind, Outcome, Refusal, Role, Step, TAKEN_AS, VoidReason,
 };
 use lianxin_protocol::document::{ActorId, ChangeHash, EventView, Scalar, View};
 use lianxin_protocol::hash::{self, Hex};
@@ -16,7 +16,8 @@ use serde_json::{Map, Value, json};
 
 use super::numbers::{HUB_NO, is_numbered, same_number};
 use super::rewrite::is_link;
-use super::{Carried, Gathered, acts_for};
+use super::{Carried, Gathered};
+use crate::actor::permitted;
 use crate::journal::segments::split_key;
 
 /// Stands among the unreadable keys of a record that has entries of kinds which a newer version knows.
@@ -47,6 +48,8 @@ pub struct ShownEvent {
     pub at_ms: i64,
     /// Account of the person.
     pub by: String,
+    /// In which role it was taken, as its device says.
+    pub role: Option<Role>,
     /// The device that signed it.
     pub device: Option<DeviceKey>,
     /// What it carries, texts in place.
@@ -113,9 +116,16 @@ impl Content {
             };
             let outcome = outcomes.get(place).cloned().unwrap_or(unknown);
             let data = event.data.iter();
-            let data: Map<_, _> = data
+            let mut data: Map<_, _> = data
                 .map(|(key, value)| (key.clone(), gathered.json(key, value)))
                 .collect();
+            let role = data
+                .get(TAKEN_AS)
+                .and_then(Value::as_str)
+                .and_then(Role::of);
+            if role.is_some() {
+                data.remove(TAKEN_AS);
+            }
             if let (Outcome::Applied { .. }, Some(kind)) = (&outcome, kind) {
                 // A text that an event carries for a field of the record is that field's text, until it is
                 // corrected.
@@ -130,6 +140,7 @@ impl Content {
                 event: event.event.clone(),
                 at_ms: event.at_ms,
                 by: event.by.clone(),
+                role,
                 device: devices.get(&event.actor).copied(),
                 data,
                 outcome,
@@ -168,6 +179,14 @@ impl Content {
         let applied = |event: &&ShownEvent| matches!(event.outcome, Outcome::Applied { .. });
         let given = self.events.iter().filter(applied);
         given.filter_map(|event| event.data.get(HUB_NO)?.as_str())
+    }
+
+    /// How often an event has applied to it.
+    #[must_use]
+    pub fn times(&self, event: &str) -> usize {
+        let applied =
+            |it: &&ShownEvent| it.event == event && matches!(it.outcome, Outcome::Applied { .. });
+        self.events.iter().filter(applied).count()
     }
 
     /// Refusals for what an edit would empty although a step set it: the step stays, so it can be put right and
@@ -213,7 +232,15 @@ impl Content {
                     Outcome::Applied { from, to } => json!([from, to]),
                     Outcome::Void { reason } => json!(reason.as_str()),
                 };
-                json!([event.event, event.at_ms, event.by, event.data, outcome])
+                let role = event.role.map(Role::letter);
+                json!([
+                    event.event,
+                    event.at_ms,
+                    event.by,
+                    role,
+                    event.data,
+                    outcome
+                ])
             })
             .collect();
         let shown = json!([
@@ -231,7 +258,7 @@ impl Content {
 }
 
 /// The role of the device of each change, at the place of the change: a grant that came later takes nothing back.
-fn roles(gathered: &Gathered, authority: &Authority) -> BTreeMap<ChangeHash, Role> {
+fn roles(gathered: &Gathered, authority: &Authority) -> BTreeMap<ChangeHash, DeviceRole> {
     let role = |change: &Carried| {
         let author = Author {
             space: gathered.space,
@@ -244,16 +271,16 @@ fn roles(gathered: &Gathered, authority: &Authority) -> BTreeMap<ChangeHash, Rol
 }
 
 /// The events of a document as its workflow judges them: who may have done what.
-fn steps(kind: &Kind, view: &View, roles: &BTreeMap<ChangeHash, Role>) -> Vec<Step> {
+fn steps(kind: &Kind, view: &View, roles: &BTreeMap<ChangeHash, DeviceRole>) -> Vec<Step> {
     let step = |event: &EventView| {
         let role = roles.get(&event.change).copied();
         // An operator's PC may do all that the hub may, but give numbers.
         let numbered = is_numbered(kind, &event.event);
-        let role = role.filter(|role| !numbered || *role == Role::Hub);
+        let role = role.filter(|role| !numbered || *role == DeviceRole::Hub);
         let facts = event.data.iter();
         Step {
             event: event.event.clone(),
-            actors: acts_for(role),
+            roles: permitted(role),
             id: event.change,
             preds: event.preds.clone(),
             facts: facts

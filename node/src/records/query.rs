@@ -1,5 +1,7 @@
 //! Questions to the rows: one record by whatever names it, lists, queues, counts, who refers to whom.
 
+use std::collections::BTreeMap;
+
 use lianxin_protocol::authority::Reason;
 use lianxin_protocol::catalogue::Catalogue;
 use lianxin_protocol::identity::DeviceKey;
@@ -11,6 +13,7 @@ use serde_json::{Map, Value};
 
 use super::all_parts;
 use super::delivery::State;
+use super::indexed::{self, Wanted};
 use super::numbers::numbered;
 use crate::error::{Code, Error, Result};
 use crate::journal::aside;
@@ -182,6 +185,9 @@ pub struct Filter {
     pub held: Option<bool>,
     /// Only those that have come so far by what is stored.
     pub reached: Option<Vec<State>>,
+    /// Only those that have these values in these fields, which the catalogue marks as
+    /// [`indexed`](lianxin_protocol::catalogue::Field::indexed). Kinds without such a field have none.
+    pub values: BTreeMap<String, String>,
     /// Rows at most.
     pub limit: usize,
     /// Id of the last record of the page before.
@@ -228,7 +234,8 @@ impl Listed {
     }
 }
 
-const LISTED: &str = "records.id, records.record, kind, number, title, status, conflicts, space, facts, held, again, reached, arrived";
+const LISTED: &str = "records.id, records.record, records.kind, number, title, status, conflicts, space, facts, held, again,
+    reached, records.arrived";
 
 fn listed(row: &rusqlite::Row<'_>) -> rusqlite::Result<Listed> {
     let facts: Option<String> = row.get(8)?;
@@ -337,34 +344,52 @@ pub fn rows(connection: &Connection, keys: &[i64]) -> Result<Vec<Listed>> {
 /// # Errors
 /// The store cannot be read.
 pub fn list(connection: &Connection, filter: &Filter) -> Result<Vec<Listed>> {
-    let Some(status) = filter.status.as_deref() else {
-        return one_kind(connection, filter);
-    };
+    if filter.status.is_none() && filter.values.is_empty() {
+        return one_run(connection, filter, &[]);
+    }
     // An index has its records in order kind by kind.
     let kinds = Catalogue::standard().kinds();
     let kinds = kinds.filter(|kind| filter.kind.as_ref().is_none_or(|code| *code == kind.code));
     let mut found = Vec::new();
     for kind in kinds {
-        let Some(known) = kind.status(status) else {
-            continue;
-        };
-        // A derived status is stored as the one that it stands for.
-        let stored = known.stands_for.as_deref().unwrap_or(status);
-        let of_kind = Filter {
+        let mut of_kind = Filter {
             kind: Some(kind.code.clone()),
-            status: Some(stored.to_owned()),
             ..filter.clone()
         };
-        found.extend(one_kind(connection, &of_kind)?);
+        if let Some(status) = filter.status.as_deref() {
+            let Some(known) = kind.status(status) else {
+                continue;
+            };
+            // A derived status is stored as the one that it stands for.
+            let stored = known.stands_for.as_deref().unwrap_or(status);
+            of_kind.status = Some(stored.to_owned());
+        }
+        let Some(wanted) = indexed::wanted(connection, kind, &filter.values)? else {
+            continue;
+        };
+        let Some((first, others)) = wanted.split_first() else {
+            found.extend(one_run(connection, &of_kind, &[])?);
+            continue;
+        };
+        // And spelling by spelling.
+        for spelling in &first.spellings {
+            let mut run = vec![Wanted {
+                field: first.field.clone(),
+                spellings: vec![spelling.clone()],
+            }];
+            run.extend_from_slice(others);
+            found.extend(one_run(connection, &of_kind, &run)?);
+        }
     }
     found.sort_by_key(|row| std::cmp::Reverse((row.arrived, row.id)));
     found.truncate(filter.limit);
     Ok(found)
 }
 
-/// Records of one kind, where a status is asked for as it is stored.
-fn one_kind(connection: &Connection, filter: &Filter) -> Result<Vec<Listed>> {
-    let (sql, values) = sql(connection, filter)?;
+/// Records in the order in which one index has them: of one kind where a status is asked for, as it is stored, or a value of a
+/// field, the first of which has one spelling.
+fn one_run(connection: &Connection, filter: &Filter, wanted: &[Wanted]) -> Result<Vec<Listed>> {
+    let (sql, values) = sql(connection, filter, wanted)?;
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query(params_from_iter(values))?;
     let mut found = Vec::new();
@@ -386,13 +411,24 @@ fn one_kind(connection: &Connection, filter: &Filter) -> Result<Vec<Listed>> {
 
 /// The statement of a list with its values: what is not asked for is not in it. The index is named, since the planner cannot
 /// know which of them is short.
-fn sql(connection: &Connection, filter: &Filter) -> Result<(String, Vec<SqlValue>)> {
+fn sql(
+    connection: &Connection,
+    filter: &Filter,
+    wanted: &[Wanted],
+) -> Result<(String, Vec<SqlValue>)> {
     let mut values: Vec<SqlValue> = Vec::new();
     let mut place = |value: SqlValue| {
         values.push(value);
         format!("?{}", values.len())
     };
-    let mut asked = vec!["kind <> ''".to_owned()];
+    let mut asked = vec!["records.kind <> ''".to_owned()];
+    // Where the order comes from.
+    let order = if wanted.is_empty() {
+        ["records.arrived", "records.record"]
+    } else {
+        ["indexed_fields.arrived", "indexed_fields.id"]
+    };
+    let [arrived, id] = order;
     if let Some(after) = filter.after {
         let mut statement =
             connection.prepare_cached("SELECT arrived FROM records WHERE record = ?1")?;
@@ -400,10 +436,11 @@ fn sql(connection: &Connection, filter: &Filter) -> Result<(String, Vec<SqlValue
         // Nothing follows on what is not there.
         let last: i64 = last.optional()?.unwrap_or(i64::MIN);
         let last = (place(last.into()), place(after.0.to_vec().into()));
-        asked.push(format!("(arrived, record) < ({}, {})", last.0, last.1));
+        asked.push(format!("({arrived}, {id}) < ({}, {})", last.0, last.1));
     }
-    if let Some(kind) = &filter.kind {
-        asked.push(format!("kind = {}", place(kind.clone().into())));
+    let kind = filter.kind.as_ref().map(|kind| place(kind.clone().into()));
+    if let Some(kind) = &kind {
+        asked.push(format!("records.kind = {kind}"));
     }
     if let Some(status) = &filter.status {
         asked.push(format!("status = {}", place(status.clone().into())));
@@ -432,7 +469,7 @@ fn sql(connection: &Connection, filter: &Filter) -> Result<(String, Vec<SqlValue
         let kinds = Catalogue::standard().kinds();
         let parts = kinds.filter(|kind| kind.parent.is_some());
         let parts: Vec<_> = parts.map(|kind| format!("'{}'", kind.code)).collect();
-        asked.push(format!("kind NOT IN ({})", parts.join(", ")));
+        asked.push(format!("records.kind NOT IN ({})", parts.join(", ")));
     }
     if let Some(search) = &filter.search {
         let search = place(search.clone().into());
@@ -443,6 +480,25 @@ fn sql(connection: &Connection, filter: &Filter) -> Result<(String, Vec<SqlValue
               WHERE touches.record = records.id
                   AND instr(parts.payload, CAST({search} AS BLOB))))"
         ));
+    }
+    for (nth, Wanted { field, spellings }) in wanted.iter().enumerate() {
+        let table = if nth == 0 { "indexed_fields" } else { "beside" };
+        let kind = kind.as_deref().unwrap_or("records.kind");
+        let field = place(field.clone().into());
+        let spellings = spellings.iter().map(|it| place(it.clone().into()));
+        let spellings: Vec<_> = spellings.collect();
+        let has = format!(
+            "{table}.kind = {kind} AND {table}.field = {field} AND {table}.value IN ({})",
+            spellings.join(", ")
+        );
+        asked.push(if nth == 0 {
+            has
+        } else {
+            format!(
+                "EXISTS (SELECT 1 FROM indexed_fields AS beside WHERE {has}
+                     AND beside.arrived = {arrived} AND beside.id = {id})"
+            )
+        });
     }
     let index = match filter {
         Filter {
@@ -461,11 +517,14 @@ fn sql(connection: &Connection, filter: &Filter) -> Result<(String, Vec<SqlValue
         Filter { kind: Some(_), .. } => "records_kind",
         _ => "records_arrived",
     };
+    let from = if wanted.is_empty() {
+        format!("records INDEXED BY {index}")
+    } else {
+        "indexed_fields CROSS JOIN records ON records.id = indexed_fields.record".to_owned()
+    };
     let asked = asked.join(" AND ");
-    let sql = format!(
-        "SELECT {LISTED} FROM records INDEXED BY {index} WHERE {asked}
-         ORDER BY arrived DESC, record DESC"
-    );
+    let sql =
+        format!("SELECT {LISTED} FROM {from} WHERE {asked} ORDER BY {arrived} DESC, {id} DESC");
     Ok((sql, values))
 }
 

@@ -27,7 +27,7 @@ use lianxin_protocol::part::{Part, PartRef};
 use lianxin_protocol::space::SpaceId;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::save::{self, Author, Save};
+use super::save::{self, Save};
 use super::{Gathered, Kept, Placed, all_parts, gather, in_place, numbers};
 use crate::error::{Code, Error, Result};
 use crate::journal::{Aside, Journal, aside};
@@ -417,10 +417,6 @@ pub fn carry_out(
         edit.fields
             .insert(format!("{REWRITES}{digits}"), Some(Scalar::Bool(true)));
         follow(connection, journal, &mut edit)?;
-        let author = Author {
-            account: edit.by.clone(),
-            now_ms,
-        };
         let mut save = Save::again(edit, &parts)?;
         let log = journal.prepare(connection, space, now_ms)?;
         let gathered = match &mut target {
@@ -445,7 +441,7 @@ pub fn carry_out(
                 target.insert(Gathered::new(id, space))
             }
         };
-        save.write(connection, journal, gathered, &author)?;
+        save.write(connection, journal, gathered, now_ms)?;
     }
     if let Some(target) = target {
         // What of it is lost is known only now that the links stand.

@@ -5,8 +5,10 @@ mod effects;
 
 use std::collections::BTreeMap;
 
-use lianxin_protocol::authority::{Membership, Role, Verb};
-use lianxin_protocol::catalogue::{Catalogue, Draft, Fact, Field, Home, Kind, Refusal, Transition};
+use lianxin_protocol::authority::{Membership, Role as DeviceRole, Verb};
+use lianxin_protocol::catalogue::{
+    Catalogue, Draft, Fact, Field, Home, Kind, Refusal, Role, TAKEN_AS, Transition,
+};
 use lianxin_protocol::document::{self, Edit, EditError, NewEvent, Scalar};
 use lianxin_protocol::limits;
 use lianxin_protocol::log::{DigestMode, EntryKind, NewEntry, RecordId};
@@ -18,7 +20,8 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use serde_json::{Value, json};
 
 use super::numbers::{HUB_NO, Series, hub_number, is_numbered, next_number, under_number};
-use super::{Gathered, Listed, Projection, acts_for, gather};
+use super::{Gathered, Listed, Projection, gather};
+use crate::actor::Actor;
 use crate::clock;
 use crate::error::{Code, Error, Result};
 use crate::journal::{Journal, Overview};
@@ -32,8 +35,8 @@ const _: () = assert!(limits::CHANGE_MAX == document::HARD_CHANGE_BYTES);
 /// Who saves, and when.
 #[derive(Clone, Debug)]
 pub struct Author {
-    /// Id of the account.
-    pub account: String,
+    /// Who.
+    pub actor: Actor,
     /// Unix milliseconds.
     pub now_ms: u64,
 }
@@ -79,7 +82,8 @@ pub fn submitted(connection: &Connection, submission: &str) -> Result<Option<Rec
 /// Records a new record. A submission id that was used before gives the record that it made then.
 ///
 /// # Errors
-/// [`Code::NotPermitted`] when this device may not write, [`Code::TooLarge`] for texts beyond a part.
+/// [`Code::NotPermitted`] when this device may not write, [`Code::RoleRefused`] when this account may not,
+/// [`Code::TooLarge`] for texts beyond a part.
 pub fn add(
     connection: &Connection,
     journal: &mut Journal,
@@ -105,7 +109,7 @@ pub fn add(
             return Ok(Saved { key, id, requested });
         }
     }
-    may_create(journal, kind)?;
+    author.actor.may_create(kind)?;
     let place = place(connection, journal, kind, &draft.facts)?;
     let mut series = Series::default();
     let mut planned = vec![plan(
@@ -151,7 +155,7 @@ pub fn add_nested(
     author: &Author,
 ) -> Result<()> {
     for (code, _) in nested {
-        may_create(journal, known(code)?)?;
+        author.actor.may_create(known(code)?)?;
     }
     let (mut series, mut planned) = (Series::default(), Vec::new());
     let within = (whole.id, whole.space);
@@ -216,7 +220,7 @@ fn write_all(
 ) -> Result<Saved> {
     let mut first = None;
     for Planned { mut gathered, save } in planned {
-        let saved = save.write(connection, journal, &mut gathered, author);
+        let saved = save.write(connection, journal, &mut gathered, author.now_ms);
         let saved = match (saved, &first) {
             (saved, None) => saved?,
             // The first is written: all of them, or none.
@@ -280,29 +284,12 @@ fn known(code: &str) -> Result<&'static Kind> {
     kind.ok_or_else(|| Error::new(Code::Internal, "the catalogue names a kind that it lacks"))
 }
 
-/// Whether a device of this role makes records of this kind. One that is not confirmed yet 待入网 records what
-/// stations do.
-#[must_use]
-pub fn creates(overview: &Overview, kind: &Kind) -> bool {
-    let who = &kind.create.who;
-    let role = overview.role().unwrap_or(Role::Station);
-    who.is_empty() || !who.is_disjoint(&acts_for(Some(role)))
-}
-
 /// Whether whoever brings a record of this kind is told what happens with their data 已告知.
 #[must_use]
 pub fn asks_notice(kind: &Kind) -> bool {
     let event = kind.register_event.as_ref();
     let event = event.and_then(|event| kind.transition(event));
     event.is_some_and(|event| event.data.iter().any(|datum| datum.key == NOTICE_SHOWN))
-}
-
-fn may_create(overview: &Overview, kind: &Kind) -> Result<()> {
-    if creates(overview, kind) {
-        return Ok(());
-    }
-    let message = format!("a {} is not for a device of this role", kind.code);
-    Err(Error::new(Code::NotPermitted, message))
 }
 
 /// Plans a new record.
@@ -348,7 +335,8 @@ fn plan(
     if let Some(event) = &kind.register_event {
         let told =
             (told && asks_notice(kind)).then(|| (NOTICE_SHOWN.to_owned(), Scalar::Bool(true)));
-        save.add_event(event, told.into_iter().collect(), author);
+        let role = author.actor.registers_as(kind);
+        save.add_event(event, told.into_iter().collect(), (author.now_ms, role));
     }
     Ok(Planned {
         gathered: Gathered::new(id, place.space),
@@ -393,7 +381,7 @@ pub fn set(
             }
         }
     }
-    save.write(connection, journal, &mut gathered, author)
+    save.write(connection, journal, &mut gathered, author.now_ms)
 }
 
 /// A step that may be taken: judged, and not written.
@@ -405,6 +393,8 @@ pub struct Ready {
     kind: &'static Kind,
     step: &'static Transition,
     draft: Draft,
+    /// In which it is taken.
+    role: Role,
 }
 
 impl Ready {
@@ -456,14 +446,14 @@ impl Ready {
 /// filled in by the hub.
 ///
 /// # Errors
-/// [`Code::StepRefused`] when it is not possible in the record's status or not for this device,
-/// [`Code::FieldsRefused`] when it does not carry what it must.
+/// [`Code::StepRefused`] when it is not possible in the record's status or not for this device, [`Code::RoleRefused`] when
+/// not for this account, [`Code::FieldsRefused`] when it does not carry what it must.
 pub fn ready(
     connection: &Connection,
     journal: &mut Journal,
     key: i64,
-    event: &str,
-    input: &Value,
+    (event, input): (&str, &Value),
+    actor: &Actor,
 ) -> Result<Ready> {
     let gathered = writable(connection, journal, key)?;
     let content = gathered.content(journal.authority());
@@ -489,11 +479,7 @@ pub fn ready(
         );
         return Err(refuse(message));
     }
-    if step.who.is_disjoint(&acts_for(journal.role())) {
-        return Err(refuse(format!(
-            "`{event}` is not for a device of this role"
-        )));
-    }
+    let role = actor.takes(event, step.open_to(content.times(event)))?;
     let draft = read_step(kind, event, input);
     let draft = draft.map_err(|refusals| fields_refused(&refusals))?;
     Ok(Ready {
@@ -502,6 +488,7 @@ pub fn ready(
         kind,
         step,
         draft,
+        role,
     })
 }
 
@@ -522,6 +509,7 @@ pub fn take(
         kind,
         step,
         mut draft,
+        role,
     } = ready;
     let number = if numbered {
         Some(hub_number(connection, journal, author.now_ms)?)
@@ -533,7 +521,7 @@ pub fn take(
         draft.facts.insert(HUB_NO.to_owned(), text);
     }
     let mut save = Save::new(&kind.code, author, &draft)?;
-    save.become_event(&step.event, author);
+    save.become_event(&step.event, (author.now_ms, Some(role)));
     let mut series = Series::default();
     series.planned(gathered.space, save.entries());
     let mut planned = Vec::new();
@@ -545,6 +533,7 @@ pub fn take(
             whole: &whole,
             step,
             draft: &draft,
+            role,
             author,
         };
         planned = taken.effects(connection, journal, &mut series)?;
@@ -597,7 +586,7 @@ fn home(connection: &Connection, overview: &Overview) -> Result<SpaceId> {
         .members()
         .get(&overview.identity().key());
     let space = match member.map(|member| (&member.grant, member.grant.role)) {
-        Some((_, Role::Operator | Role::Hub)) => Space::Hub,
+        Some((_, DeviceRole::Operator | DeviceRole::Hub)) => Space::Hub,
         Some((grant, _)) => {
             let no_site = || Error::new(Code::NotPermitted, "this device stands at no site");
             Space::Site(grant.site.ok_or_else(no_site)?)
@@ -706,7 +695,7 @@ impl Save {
         }
         let edit = Edit {
             kind: None,
-            by: author.account.clone(),
+            by: author.actor.account().to_owned(),
             fields,
             events: Vec::new(),
         };
@@ -777,21 +766,28 @@ impl Save {
         self.parts.len() as u64 + 1
     }
 
-    /// Adds an event.
-    fn add_event(&mut self, event: &str, data: BTreeMap<String, Scalar>, author: &Author) {
+    /// Adds an event, taken at this time in this role.
+    fn add_event(
+        &mut self,
+        event: &str,
+        mut data: BTreeMap<String, Scalar>,
+        (now_ms, role): (u64, Option<Role>),
+    ) {
+        let letter = role.map(|role| Scalar::Str(role.letter().to_owned()));
+        data.extend(letter.map(|letter| (TAKEN_AS.to_owned(), letter)));
         self.edit.events.push(NewEvent {
             event: event.to_owned(),
-            at_ms: i64::try_from(author.now_ms).unwrap_or(i64::MAX),
+            at_ms: i64::try_from(now_ms).unwrap_or(i64::MAX),
             data,
         });
     }
 
     /// Makes what it holds the data of an event.
-    fn become_event(&mut self, event: &str, author: &Author) {
+    fn become_event(&mut self, event: &str, taken: (u64, Option<Role>)) {
         let data = std::mem::take(&mut self.edit.fields);
         let given = |(key, value): (String, Option<Scalar>)| Some((key, value?));
         let data = data.into_iter().filter_map(given).collect();
-        self.add_event(event, data, author);
+        self.add_event(event, data, taken);
     }
 
     /// Writes the save: parts first, then the change that refers to them, as one group.
@@ -800,9 +796,9 @@ impl Save {
         connection: &Connection,
         journal: &mut Journal,
         gathered: &mut Gathered,
-        author: &Author,
+        now_ms: u64,
     ) -> Result<Saved> {
-        let log = journal.prepare(connection, gathered.space, author.now_ms)?;
+        let log = journal.prepare(connection, gathered.space, now_ms)?;
         let place = journal.len_of(&log) + self.parts.len() as u64;
         if gathered.document.is_empty() && !gathered.id.is_founded_at(&log, place) {
             let message = "a record was planned for another place in this device's log";
@@ -834,7 +830,7 @@ impl Save {
             record,
             payload: change.bytes,
         });
-        let entries = journal.append(connection, gathered.space, group, author.now_ms)?;
+        let entries = journal.append(connection, gathered.space, group, now_ms)?;
         let mut statement =
             connection.prepare_cached("SELECT id, version FROM records WHERE record = ?1")?;
         let (key, version): (i64, i64) =
@@ -894,6 +890,7 @@ mod tests {
                 texts: BTreeMap::from([(Retention::Text, texts)]),
                 nested: Vec::new(),
             },
+            role: Role::Hub,
         };
         assert!(ready(BTreeMap::new()).into_ask().is_ok());
         let words = BTreeMap::from([("note".to_owned(), "路灯不亮".to_owned())]);

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use lianxin_protocol::catalogue::TAKEN_AS;
 use lianxin_protocol::document::{GuardedChange, Limits, NewEvent, Scalar, retold};
 use lianxin_protocol::log::{EntryKind, RecordId};
 use rusqlite::{Connection, OptionalExtension as _};
@@ -121,7 +122,7 @@ fn changes(
 }
 
 fn data(parts: &BTreeMap<PartRef, Part>, event: &NewEvent) -> BTreeMap<String, Value> {
-    let data = event.data.iter();
+    let data = event.data.iter().filter(|(key, _)| *key != TAKEN_AS);
     data.map(|(key, value)| (key.clone(), shown(parts, key, Some(value))))
         .collect()
 }

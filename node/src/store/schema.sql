@@ -8,13 +8,15 @@ CREATE TABLE meta (
 ) STRICT;
 
 -- Who acts on this device. The id is what changes carry; the name stays here. password is an argon2id
--- string (PHC format), absent until one is set; taste is how the person wants pages to look, as JSON.
+-- string (PHC format), absent until one is set; taste is how the person wants pages to look, as JSON; roles the letters of
+-- the roles that were given, NULL for all that the device's grant permits.
 CREATE TABLE accounts (
     id       INTEGER PRIMARY KEY,
     account  TEXT NOT NULL UNIQUE,
     name     TEXT NOT NULL UNIQUE,
     password TEXT,
-    taste    TEXT NOT NULL DEFAULT '{}'
+    taste    TEXT NOT NULL DEFAULT '{}',
+    roles    TEXT
 ) STRICT;
 
 -- Browsers that are logged in, by the hash of their cookie.
@@ -311,6 +313,18 @@ CREATE TABLE mentions (
     PRIMARY KEY (record, field, target)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX mentions_target ON mentions (target, field);
+
+-- What lists are filtered by: the values that records have in the fields that the catalogue marks, each in the order of the
+-- lists. kind, arrived and id are those of the record's row, record its number in this store.
+CREATE TABLE indexed_fields (
+    kind    TEXT NOT NULL,
+    field   TEXT NOT NULL,
+    value   TEXT NOT NULL,
+    arrived INTEGER NOT NULL,
+    id      BLOB NOT NULL,
+    record  INTEGER NOT NULL,
+    PRIMARY KEY (kind, field, value, arrived, id)
+) STRICT, WITHOUT ROWID;
 
 -- Records whose row is older than their entries: the merge queue, which survives a crash.
 CREATE TABLE stale (

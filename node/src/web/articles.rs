@@ -32,7 +32,6 @@ pub(super) async fn paste(
     Path(id): Path<String>,
     Form(Pasted { text }): Form<Pasted>,
 ) -> Answer {
-    let author = session.author();
     let back = format!("/records/{id}?note=done");
     app.write(move |journal, connection| {
         let articles = articles(&text);
@@ -82,6 +81,7 @@ pub(super) async fn paste(
             let draft = draft.map_err(|refusals| save::fields_refused(&refusals))?;
             nested.push((child.code.clone(), draft));
         }
+        let author = session.author(connection, journal)?;
         save::add_nested(connection, journal, &whole, &nested, &author)
     })
     .await?;

@@ -117,7 +117,6 @@ pub(super) async fn take(
     Path(id): Path<String>,
     Form(choice): Form<Choice>,
 ) -> Answer {
-    let author = session.author();
     let back = format!("/records/{id}?note=done");
     app.write(move |journal, connection| {
         let (key, content, kind) = known(connection, journal, &id)?;
@@ -143,6 +142,7 @@ pub(super) async fn take(
         };
         let judged = kind.read_edit(&input);
         let draft = judged.map_err(|refusals| save::fields_refused(&refusals))?;
+        let author = session.author(connection, journal)?;
         save::set(connection, journal, key, &draft, &author)?;
         Ok(())
     })

@@ -94,7 +94,6 @@ pub(super) async fn change(
 ) -> Answer {
     let line = (app.doors.line)();
     let typed = fields::from_pairs(pairs);
-    let author = session.author();
     let back = format!("/records/{id}?note=done");
     let wrong = app
         .write(move |journal, connection| {
@@ -114,6 +113,7 @@ pub(super) async fn change(
             match judged {
                 Ok(draft) if draft.facts.is_empty() && draft.texts.is_empty() => Ok(None),
                 Ok(draft) => {
+                    let author = session.author(connection, journal)?;
                     save::set(connection, journal, key, &draft, &author)?;
                     Ok(None)
                 }

@@ -14,7 +14,7 @@ use super::{App, sites};
 use crate::clock::{self, Beijing};
 use crate::drafts;
 use crate::records::delivery::Coverage;
-use crate::records::{self, Filter, acts_for};
+use crate::records::{self, Filter};
 
 /// Rows of a list on this page.
 const ROWS: usize = 30;
@@ -118,10 +118,9 @@ pub(super) async fn page(State(app): State<App>, session: Session) -> Answer {
             };
             let with = [("count", counts.into()), ("received", received.into())];
             let counted = lang.say(id, &with);
-            let acts = acts_for(books.role());
             let mut todos = Vec::new();
             for kind in Catalogue::standard().kinds() {
-                for (status, step) in next_for(kind, &acts) {
+                for (status, step) in next_for(kind, page.actor.roles()) {
                     for row in records::queue(connection, &kind.code, &status.code, ROWS)? {
                         todos.push(Todo {
                             waits: shown::age(row.recorded_ms(), now_ms, lang),

@@ -147,7 +147,7 @@ pub(super) async fn choose(State(app): State<App>, session: Session) -> Answer {
             let title = lang.say("menu-new", &[]);
             let page = Page::new(connection, books, &session, &line, ("/new", title))?;
             let kinds = Catalogue::standard().kinds();
-            let kinds = kinds.filter(|kind| kind.parent.is_none() && save::creates(books, kind));
+            let kinds = kinds.filter(|kind| kind.parent.is_none() && page.actor.creates(kind));
             let tiles = kinds.map(|kind| Tile {
                 code: kind.code.clone(),
                 label: lang.label(&kind.label).to_owned(),
@@ -257,9 +257,11 @@ fn around(
     kind: &Kind,
     typed: &Typed,
 ) -> Result<Around> {
+    let page = page(connection, books, session, line, kind)?;
+    page.actor.may_create(kind)?;
     let named = Choices::of(connection, books, fields::of_form(kind))?;
     let about = about(connection, books, kind, &named, typed)?;
-    Ok((page(connection, books, session, line, kind)?, named, about))
+    Ok((page, named, about))
 }
 
 /// An empty form.
@@ -396,10 +398,10 @@ pub(super) async fn register(
     let (mut typed, id, as_draft) = taken_apart(pairs)?;
     typed.remove("kind");
     let line = (app.doors.line)();
-    let author = session.author();
     let sent = app
         .write(move |journal, connection| {
-            let account = author.account.as_str();
+            let author = session.author(connection, journal)?;
+            let account = author.actor.account();
             if let Some(known) = save::submitted(connection, &id)? {
                 return Ok(Sent::Record(known.hyphenated(), true));
             }

@@ -5,17 +5,19 @@ use std::collections::BTreeSet;
 use askama::Template;
 use axum::Form;
 use axum::extract::{Query, State};
-use lianxin_protocol::catalogue::{Actor, Catalogue, Kind, Status, Transition};
+use lianxin_protocol::catalogue::{Catalogue, Field, Kind, Role, Status, Transition};
 use lianxin_protocol::log::RecordId;
 use rusqlite::Connection;
-use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::App;
+use super::choices::Choices;
+use super::fields::{self, Input};
 use super::page::{Answer, Page, Session, html};
 use super::shown::{self, Shown};
 use super::words::Lang;
 use crate::clock;
+use crate::drafts::Typed;
 use crate::error::Result;
 use crate::journal::Overview;
 use crate::records::delivery::{self, Coverage, State as Reached};
@@ -23,6 +25,10 @@ use crate::records::{self, Filter, Listed};
 
 /// Rows of a page.
 const ROWS: usize = 50;
+/// Longest text that is looked for, in characters.
+const TYPED_CHARS: usize = 100;
+/// Stands before the key of a field in the names of the form.
+const BY: &str = "by.";
 
 // ---- rows ----
 
@@ -137,11 +143,11 @@ pub(super) fn due(
     })
 }
 
-/// Statuses from which the usual next step is one that these may take, with the step, in the order of the
+/// Statuses from which the usual next step is one that is taken in these roles, with the step, in the order of the
 /// process. The status is the folded one, as stored.
 pub(super) fn next_for<'a>(
     kind: &'a Kind,
-    acts: &BTreeSet<Actor>,
+    roles: &BTreeSet<Role>,
 ) -> Vec<(&'a Status, &'a Transition)> {
     let found = kind.statuses.iter().filter_map(|status| {
         let step = kind.transition(status.next.as_deref()?)?;
@@ -149,7 +155,7 @@ pub(super) fn next_for<'a>(
             Some(folded) => kind.status(folded)?,
             None => status,
         };
-        (!step.who.is_disjoint(acts)).then_some((folded, step))
+        (!step.who.is_disjoint(roles)).then_some((folded, step))
     });
     found.collect()
 }
@@ -157,13 +163,50 @@ pub(super) fn next_for<'a>(
 // ---- lists ----
 
 /// What a list was asked for. Text to search for is never part of an address: it may be somebody's name.
-#[derive(Clone, Default, Deserialize)]
-pub(super) struct Asked {
+#[derive(Clone, Default)]
+struct Asked {
     kind: Option<String>,
     status: Option<String>,
     state: Option<String>,
     after: Option<String>,
     q: Option<String>,
+    /// What fields are to hold, as it was typed: `by.` and the field's key in a form.
+    by: Typed,
+}
+
+impl Asked {
+    /// Reads the names that a form of the list has; other names, and what is left empty, ask for nothing.
+    fn of(pairs: Vec<(String, String)>) -> Self {
+        let mut asked = Self::default();
+        let mut by = Typed::new();
+        for (name, text) in pairs {
+            let text: String = text.trim().chars().take(TYPED_CHARS).collect();
+            if text.is_empty() {
+                continue;
+            }
+            match (name.as_str(), name.strip_prefix(BY)) {
+                ("kind", _) => asked.kind = Some(text),
+                ("status", _) => asked.status = Some(text),
+                ("state", _) => asked.state = Some(text),
+                ("after", _) => asked.after = Some(text),
+                ("q", _) => asked.q = Some(text),
+                (_, Some(key)) => {
+                    by.insert(key.to_owned(), vec![text]);
+                }
+                (_, None) => {}
+            }
+        }
+        by.retain(|key, _| asked.fields().any(|field| field.key == *key));
+        asked.by = by;
+        asked
+    }
+
+    /// The fields of the kind by which the list can be filtered.
+    fn fields(&self) -> impl Iterator<Item = &'static Field> {
+        let kind = self.kind.as_deref();
+        let kind = kind.and_then(|code| Catalogue::standard().kind(code));
+        kind.into_iter().flat_map(Kind::indexed)
+    }
 }
 
 #[derive(Template)]
@@ -175,6 +218,8 @@ struct List {
     kinds: Vec<(String, String)>,
     statuses: Vec<(String, String)>,
     states: Vec<(&'static str, String)>,
+    /// What the kind's fields can be asked for.
+    by: Vec<Input>,
     next: Option<String>,
     newest: String,
     /// Records of which nothing counts.
@@ -193,7 +238,7 @@ impl List {
             &self.asked.state,
             &self.asked.q,
         ];
-        asked.iter().any(|it| it.is_some())
+        asked.iter().any(|it| it.is_some()) || !self.asked.by.is_empty()
     }
 }
 
@@ -201,9 +246,12 @@ impl List {
 pub(super) async fn page(
     State(app): State<App>,
     session: Session,
-    Query(mut asked): Query<Asked>,
+    Query(pairs): Query<Vec<(String, String)>>,
 ) -> Answer {
-    asked.q = None;
+    let asked = Asked {
+        q: None,
+        ..Asked::of(pairs)
+    };
     listed(&app, session, asked).await
 }
 
@@ -211,31 +259,22 @@ pub(super) async fn page(
 pub(super) async fn search(
     State(app): State<App>,
     session: Session,
-    Form(asked): Form<Asked>,
+    Form(pairs): Form<Vec<(String, String)>>,
 ) -> Answer {
-    listed(&app, session, asked).await
+    listed(&app, session, Asked::of(pairs)).await
 }
 
 async fn listed(app: &App, session: Session, asked: Asked) -> Answer {
     let line = (app.doors.line)();
-    let some = |text: Option<String>| {
-        let text = text.map(|text| text.trim().chars().take(100).collect::<String>());
-        text.filter(|text| !text.is_empty())
-    };
-    let asked = Asked {
-        kind: some(asked.kind),
-        status: some(asked.status),
-        state: some(asked.state),
-        after: some(asked.after),
-        q: some(asked.q),
-    };
     let list = app
         .read(move |books, connection| {
             let lang = session.lang();
             let title = lang.say("menu-list", &[]);
             let page = Page::new(connection, books, &session, &line, ("/records", title))?;
             let coverage = Coverage::of(books);
-            let (rows, next) = rows(connection, books, &coverage, &asked, &page)?;
+            let named = Choices::of(connection, books, asked.fields())?;
+            let (rows, next) = rows(connection, books, &coverage, (&asked, &named), &page)?;
+            let by = asked.fields().map(|field| by(field, &named, &asked, lang));
             let mut kinds = Catalogue::standard().kinds();
             // The first kind is what most records are.
             let kind = match &asked.kind {
@@ -245,6 +284,7 @@ async fn listed(app: &App, session: Session, asked: Asked) -> Answer {
             let kinds = Catalogue::standard().kinds();
             let states = Reached::ALL.map(Reached::word);
             Ok(List {
+                by: by.collect(),
                 held: records::held_count(connection)?,
                 newest: rows.first().map(|row| row.id.clone()).unwrap_or_default(),
                 rows,
@@ -269,15 +309,34 @@ async fn listed(app: &App, session: Session, asked: Asked) -> Answer {
     html(&list)
 }
 
+/// The input for what a field is to hold.
+fn by(field: &Field, named: &Choices, asked: &Asked, lang: Lang) -> Input {
+    // Nothing has to be filled in, and nothing is unless somebody does.
+    let field = Field {
+        required: false,
+        default: None,
+        hint: None,
+        ..field.clone()
+    };
+    let input = fields::input(&field, named, &asked.by, &[], lang);
+    Input {
+        name: format!("{BY}{}", field.key),
+        ..input
+    }
+}
+
 /// A page of rows, and where the list goes on.
 fn rows(
     connection: &Connection,
     overview: &Overview,
     coverage: &Coverage,
-    asked: &Asked,
+    (asked, named): (&Asked, &Choices),
     page: &Page,
 ) -> Result<(Vec<Row>, Option<String>)> {
+    let values = named.ids(asked.fields(), &asked.by).into_iter();
+    let values = values.filter_map(|(key, values)| Some((key, values.into_iter().next()?)));
     let filter = Filter {
+        values: values.collect(),
         kind: asked.kind.clone(),
         status: asked.status.clone(),
         search: asked.q.clone(),
@@ -302,24 +361,28 @@ fn rows(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::records::acts_for;
+    use crate::actor::permitted;
 
     #[test]
     fn the_usual_next_step_is_offered_to_whom_it_belongs() {
         let kind = Catalogue::standard().kind("opinion").unwrap();
-        let steps = |acts: &BTreeSet<Actor>| -> Vec<String> {
-            let next = next_for(kind, acts);
+        let steps = |roles: &BTreeSet<Role>| -> Vec<String> {
+            let next = next_for(kind, roles);
             next.iter()
                 .map(|(status, step)| format!("{}>{}", status.code, step.event))
                 .collect()
         };
-        use lianxin_protocol::authority::Role;
-        assert_eq!(steps(&acts_for(Some(Role::Station))), ["answered>inform"]);
-        let office = steps(&acts_for(Some(Role::Operator)));
+        use lianxin_protocol::authority::Role as DeviceRole;
+        assert_eq!(
+            steps(&permitted(Some(DeviceRole::Station))),
+            ["answered>inform"]
+        );
+        let office = steps(&permitted(Some(DeviceRole::Operator)));
         assert_eq!(
             office.first().map(String::as_str),
             Some("registered>accept")
         );
         assert!(office.contains(&"accepted>dispatch".to_owned()));
+        assert!(!steps(&[Role::Unit].into()).contains(&"accepted>dispatch".to_owned()));
     }
 }

@@ -6,13 +6,14 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use lianxin_protocol::authority::{Membership, Role};
-use lianxin_protocol::catalogue::{Catalogue, Label};
+use lianxin_protocol::catalogue::{self, Catalogue, Label};
 use rusqlite::Connection;
 
 use super::shown;
 use super::words::Lang;
 use super::{App, Line};
 use crate::accounts::{self, Account};
+use crate::actor::Actor;
 use crate::clock;
 use crate::error::{Code, Error, Kind, Result};
 use crate::journal::{Books, Overview};
@@ -57,12 +58,25 @@ impl Session {
         }
     }
 
+    /// Who acts, as the snapshot that is read, or the store that is written, has account and grant.
+    ///
+    /// # Errors
+    /// [`Code::LoginRefused`] when the account is gone.
+    pub(super) fn actor(&self, connection: &Connection, overview: &Overview) -> Result<Actor> {
+        let account = accounts::find(connection, &self.account.id)?;
+        let gone = || Error::new(Code::LoginRefused, "this account is gone");
+        Ok(Actor::of(&account.ok_or_else(gone)?, overview))
+    }
+
     /// As whom it writes, now.
-    pub(super) fn author(&self) -> Author {
-        Author {
-            account: self.account.id.clone(),
+    ///
+    /// # Errors
+    /// As [`Session::actor`].
+    pub(super) fn author(&self, connection: &Connection, overview: &Overview) -> Result<Author> {
+        Ok(Author {
+            actor: self.actor(connection, overview)?,
             now_ms: clock::now_ms(),
-        }
+        })
     }
 }
 
@@ -185,7 +199,8 @@ pub(super) struct Page {
     pub(super) rewritten: u64,
     /// What somebody should know before anything else.
     pub(super) notes: Vec<String>,
-    pub(super) role: Option<Role>,
+    /// Who looks.
+    pub(super) actor: Actor,
 }
 
 impl Page {
@@ -201,8 +216,9 @@ impl Page {
         let now_ms = clock::now_ms();
         let delivery = Delivery::read(connection, books)?;
         let me = books.identity().key();
+        let actor = session.actor(connection, books)?;
         let member = books.authority().members().get(&me);
-        let role = member.map(|member| member.grant.role);
+        let role = actor.device();
         let (network, _) = books.authority().names();
         let text = |key: &str| -> Result<Option<String>> {
             Ok(store::meta(connection, key)?.and_then(|bytes| String::from_utf8(bytes).ok()))
@@ -285,7 +301,7 @@ impl Page {
             held: if begins { delivery.quarantined } else { 0 },
             rewritten,
             notes,
-            role,
+            actor,
         })
     }
 
@@ -317,7 +333,18 @@ impl Page {
 
     /// Whether the operator's pages are at hand.
     pub(super) fn office(&self) -> bool {
-        is_office(self.role)
+        is_office(self.actor.device())
+    }
+
+    /// Whether whoever looks gives orders: sites, invites.
+    pub(super) fn orders(&self) -> bool {
+        self.office() && self.actor.roles().contains(&catalogue::Role::Hub)
+    }
+
+    /// Whether whoever looks makes records of a kind.
+    pub(super) fn creates(&self, kind: &str) -> bool {
+        let kind = Catalogue::standard().kind(kind);
+        kind.is_some_and(|kind| self.actor.creates(kind))
     }
 
     /// The version of the assets, so that a browser keeps one until it changes.
@@ -493,7 +520,7 @@ pub(super) async fn nowhere() -> Answer {
 }
 
 /// A kind of record by its code.
-pub(super) fn kind_of(code: &str) -> Result<&'static lianxin_protocol::catalogue::Kind> {
+pub(super) fn kind_of(code: &str) -> Result<&'static catalogue::Kind> {
     Catalogue::standard()
         .kind(code)
         .ok_or_else(|| Error::new(Code::NoKind, "there is no kind of record of that name"))
@@ -504,7 +531,7 @@ pub(super) fn known(
     connection: &Connection,
     books: &mut Books,
     id: &str,
-) -> Result<(i64, Content, &'static lianxin_protocol::catalogue::Kind)> {
+) -> Result<(i64, Content, &'static catalogue::Kind)> {
     let key = records::find(connection, id)?;
     let content = gather(connection, books, key)?.content(books.authority());
     let kind = kind_of(&content.kind)?;

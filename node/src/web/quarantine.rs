@@ -270,7 +270,7 @@ pub(super) async fn adopt(
                 return build(connection, journal, who, &id, Some(&reason)).map(Some);
             }
             let held = journal.held_back_as(connection, &id)?;
-            let author = session.author();
+            let author = session.author(connection, journal)?;
             journal.adopt(connection, &held, author.now_ms)?;
             let said = lang.say("quarantine-note", &[("text", reason.as_str().into())]);
             for written in records::written(connection, journal, &held)? {

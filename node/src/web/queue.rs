@@ -8,8 +8,8 @@ use super::App;
 use super::list::{Row, next_for};
 use super::page::{Answer, Page, Session, html};
 use super::shown;
+use crate::records;
 use crate::records::delivery::Coverage;
-use crate::records::{self, acts_for};
 
 /// Rows of a group.
 const ROWS: usize = 100;
@@ -42,10 +42,9 @@ pub(super) async fn page(State(app): State<App>, session: Session) -> Answer {
             let title = lang.say("menu-queue", &[]);
             let page = Page::new(connection, books, &session, &line, ("/queue", title))?;
             let coverage = Coverage::of(books);
-            let acts = acts_for(books.role());
             let mut groups = Vec::new();
             for kind in Catalogue::standard().kinds() {
-                for (status, step) in next_for(kind, &acts) {
+                for (status, step) in next_for(kind, page.actor.roles()) {
                     let mut found = records::queue(connection, &kind.code, &status.code, ROWS + 1)?;
                     let more = found.len() > ROWS;
                     found.truncate(ROWS);

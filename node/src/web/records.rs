@@ -7,7 +7,7 @@ use axum::Form;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::IntoResponse as _;
-use lianxin_protocol::catalogue::{Catalogue, Field, Kind, Outcome, Refusal, Retention};
+use lianxin_protocol::catalogue::{Catalogue, Field, Kind, Outcome, Refusal, Retention, Role};
 use lianxin_protocol::hash::Hex;
 use lianxin_protocol::identity::short;
 use lianxin_protocol::request::Outcome as RequestOutcome;
@@ -31,7 +31,7 @@ use crate::drafts::Typed;
 use crate::error::{Code, Error, Result};
 use crate::journal::{Books, Overview};
 use crate::records::save;
-use crate::records::{self, Content, Gathered, Record, acts_for};
+use crate::records::{self, Content, Gathered, Record};
 use crate::requests::{self, Asked};
 
 /// The hub's case number: filled in by the hub, never typed.
@@ -221,12 +221,12 @@ fn build(
     let requests = requests::of_record(connection, key)?;
     let data = kind.into_iter().flat_map(|kind| &kind.transitions);
     let named = Choices::of(connection, books, data.flat_map(|step| &step.data))?;
-    let (next, offers) = offers(&record, &requests, books, (view, attempt, &named), &page);
+    let (next, offers) = offers(&record, &requests, (view, attempt, &named), &page);
     let again = record.gathered.again().is_some();
     Ok(RecordPage {
         related: related::of(connection, books, &record, &page)?,
         begun: kind
-            .filter(|kind| save::creates(books, kind) && kind.parent.is_none())
+            .filter(|kind| page.actor.creates(kind) && kind.parent.is_none())
             .map(|kind| Begin {
                 href: format!("/new/{}", kind.code),
                 said: page.with("saved-another", page.label(&kind.label)),
@@ -350,14 +350,17 @@ fn waits_for(overview: &Overview, gathered: &Gathered, lang: Lang) -> Vec<String
 struct Who(BTreeMap<String, String>);
 
 impl Who {
-    /// Who did something, and on which device. For a step that the hub took for an operator, the operator's device is
+    /// Who did something, in which role, and on which device. For a step that the hub took for an operator, the operator's device is
     /// named, not the hub's.
-    fn name(&self, by: Option<&str>, device: Option<String>) -> String {
+    fn name(&self, by: Option<&str>, role: Option<&str>, device: Option<String>) -> String {
         let (account, asker) = by.map_or(("", None), requests::asker);
         let name = self.0.get(account).cloned();
         let device = asker.map(str::to_owned).or(device);
-        let both = name.into_iter().chain(device);
-        both.collect::<Vec<_>>().join(" · ")
+        let said = name
+            .into_iter()
+            .chain(role.map(str::to_owned))
+            .chain(device);
+        said.collect::<Vec<_>>().join(" · ")
     }
 }
 
@@ -389,13 +392,18 @@ fn steps(
         let device = event
             .device
             .map(|key| shown::device(overview.authority(), &key));
+        let role = event.role.map(Role::label);
         Step {
             label: step.map_or_else(
                 || event.event.clone(),
                 |step| lang.label(&step.label).to_owned(),
             ),
             at: shown::moment(u64::try_from(event.at_ms).unwrap_or_default(), lang),
-            who: who.name(Some(&event.by), device),
+            who: who.name(
+                Some(&event.by),
+                role.as_ref().map(|it| lang.label(it)),
+                device,
+            ),
             data: data.filter(|line| !line.value.is_empty()).collect(),
             void: match &event.outcome {
                 Outcome::Applied { .. } => None,
@@ -456,7 +464,7 @@ fn changes(
             at: text(change, "at")
                 .map(|at| rfc3339_shown(&at, lang))
                 .unwrap_or_default(),
-            who: who.name(text(change, "account").as_deref(), device),
+            who: who.name(text(change, "account").as_deref(), None, device),
             what: named.join("、"),
             verified: change.get("verified") == Some(&Value::Bool(true)),
         }
@@ -485,7 +493,7 @@ fn asked(
         asked.push(Request {
             said: lang.say(id, &[]),
             what: step.map_or_else(|| event.to_owned(), |it| lang.label(&it.label).to_owned()),
-            who: who.name(Some(&it.account), Some(device)),
+            who: who.name(Some(&it.account), None, Some(device)),
             at: shown::moment(it.at_ms, lang),
             refused,
         });
@@ -633,11 +641,10 @@ fn links(
     if here { named } else { Vec::new() }
 }
 
-/// The steps that this device may take, the usual one apart.
+/// The steps that this person may take, the usual one apart.
 fn offers(
     record: &Record,
     requests: &[Asked],
-    overview: &Overview,
     (view, attempt, named): (&View, Option<&Attempt<'_>>, &Choices),
     page: &Page,
 ) -> (Option<Offer>, Vec<Offer>) {
@@ -646,7 +653,6 @@ fn offers(
     let Some(kind) = kind.filter(|_| content.waiting == 0) else {
         return (None, Vec::new());
     };
-    let acts = acts_for(overview.role());
     let usual = kind.statuses.iter().find(|status| {
         let folded = status.stands_for.as_ref().unwrap_or(&status.code);
         *folded == content.status && status.next.is_some()
@@ -655,7 +661,8 @@ fn offers(
     let none = Typed::new();
     let mut next = None;
     let mut others = Vec::new();
-    let offered = kind.offered(&content.status, &acts);
+    let times = |step: &str| content.times(step);
+    let offered = kind.offered(&content.status, page.actor.roles(), times);
     // What was asked of the hub is not asked again while it is open.
     for step in offered.filter(|step| !requests::is_open_for(requests, &step.event)) {
         let tried = attempt.filter(|attempt| attempt.event == step.event);
@@ -698,7 +705,6 @@ pub(super) async fn step(
 ) -> Answer {
     let line = (app.doors.line)();
     let typed = fields::from_pairs(pairs);
-    let author = session.author();
     let back = format!("/records/{id}?note=done");
     let taken = app
         .write(move |journal, connection| {
@@ -724,6 +730,7 @@ pub(super) async fn step(
                 let page = build(connection, journal, who, &id, &view, Some(&attempt))?;
                 return Ok(Taken::Wrong(Box::new(page)));
             }
+            let author = session.author(connection, journal)?;
             requests::act(connection, journal, key, (&event, &input), &author)?;
             Ok(Taken::Done)
         })

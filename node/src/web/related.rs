@@ -13,7 +13,6 @@ use super::page::Page;
 use crate::error::Result;
 use crate::journal::{Books, Overview};
 use crate::records::delivery::Coverage;
-use crate::records::save;
 use crate::records::{Listed, Record, view};
 
 /// Records of one kind that are shown on the page of another; of a draft's articles all are.
@@ -72,7 +71,7 @@ pub(super) fn of(
         let (of, nested) = (found.kind, found.is_nested());
         // A draft that nobody may comment on any more stays as it is.
         let grows = !nested || kind.is_open(&whole.status);
-        let adds = found.gather.adds && grows && save::creates(books, of);
+        let adds = found.gather.adds && grows && page.actor.creates(of);
         let add = adds.then(|| Begin {
             href: format!("/new/{}?from={}", of.code, whole.id.hyphenated()),
             said: page.with("related-add", page.label(&of.label)),
@@ -141,7 +140,7 @@ fn articles(
     page: &Page,
 ) -> Result<Vec<Article>> {
     let comment = Catalogue::standard().kind("legis_comment");
-    let may = comment.filter(|comment| save::creates(books, comment));
+    let may = comment.filter(|comment| page.actor.creates(comment));
     let mut articles = Vec::with_capacity(found.rows.len());
     for (row, content) in found.contents(connection, books)? {
         let text = |key: &str| {

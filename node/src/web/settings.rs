@@ -1,5 +1,7 @@
 //! Settings of the person who is logged in, and accounts of this device.
 
+use std::collections::BTreeMap;
+
 use askama::Template;
 use axum::Form;
 use axum::extract::State;
@@ -9,6 +11,7 @@ use super::App;
 use super::login::{self, Verdict};
 use super::page::{Answer, Page, Session, go, html, sentence};
 use crate::accounts::{self, Account, Taste};
+use crate::actor::Actor;
 use crate::clock;
 
 #[derive(Template)]
@@ -17,8 +20,16 @@ struct Settings {
     page: Page,
     account: Account,
     accounts: Vec<Account>,
+    /// The roles of each of them, in words.
+    roles: BTreeMap<String, String>,
     fault: Option<String>,
     done: Option<String>,
+}
+
+impl Settings {
+    fn roles_of(&self, account: &Account) -> &str {
+        self.roles.get(&account.id).map_or("", String::as_str)
+    }
 }
 
 async fn shown_page(
@@ -34,7 +45,20 @@ async fn shown_page(
             let accounts = accounts::all(connection)?;
             let known = accounts.iter().find(|it| it.id == session.account.id);
             let account = known.cloned().unwrap_or_else(|| session.account.clone());
+            let lang = session.lang();
+            let roles = accounts.iter().map(|it| {
+                let actor = Actor::of(it, books);
+                let roles = actor.roles().iter().map(|role| role.label());
+                let roles: Vec<_> = roles.map(|label| lang.label(&label).to_owned()).collect();
+                let words = match (&it.roles, roles.is_empty()) {
+                    (None, _) => lang.say("account-all-roles", &[]),
+                    (Some(_), true) => lang.say("account-no-role", &[]),
+                    (Some(_), false) => roles.join(" · "),
+                };
+                (it.id.clone(), words)
+            });
             Ok(Settings {
+                roles: roles.collect(),
                 page: Page::new(connection, books, &session, &line, ("/settings", title))?,
                 account,
                 accounts,
@@ -150,8 +174,12 @@ pub(super) async fn account(
             return shown_page(&app, session, Some(fault), None).await;
         }
     };
+    let me = session.account.id.clone();
     let added = app
-        .write(move |_, connection| accounts::add(connection, &new.name, &hash))
+        .write(move |_, connection| {
+            let mine = accounts::find(connection, &me)?.and_then(|account| account.roles);
+            accounts::add(connection, &new.name, &hash, mine.as_ref())
+        })
         .await;
     match added {
         Ok(()) => {

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use askama::Template;
 use axum::Form;
 use axum::extract::{Path, State};
-use lianxin_protocol::authority::{Membership, Role};
-use lianxin_protocol::catalogue::Catalogue;
+use lianxin_protocol::authority::{Membership, Role as DeviceRole};
+use lianxin_protocol::catalogue::{Catalogue, Role};
 use lianxin_protocol::space::{SiteId, Space};
 use rusqlite::Connection;
 use serde::Deserialize;
@@ -17,6 +17,7 @@ use super::page::{Answer, Page, Session, html, is_office, version};
 use super::shown;
 use super::words::Lang;
 use super::{App, Line, slip, sync};
+use crate::actor::Actor;
 use crate::clock;
 use crate::command::Write;
 use crate::error::{Code, Error, Result};
@@ -78,7 +79,7 @@ fn build(connection: &Connection, overview: &Overview, line: &Line, page: Page) 
     let device = |site: Option<SiteId>| {
         let members = overview.authority().members().iter();
         let mut devices: Vec<_> = members
-            .filter(|(_, member)| member.grant.site == site && member.grant.role != Role::Hub)
+            .filter(|(_, member)| member.grant.site == site && member.grant.role != DeviceRole::Hub)
             .map(|(key, member)| {
                 let role = format!("role-{}", member.grant.role.word());
                 Device {
@@ -190,15 +191,13 @@ pub(super) struct NewSite {
     code: Option<String>,
 }
 
-/// Commands for the authority log come from devices of the sub-district.
-fn office_only(overview: &Overview) -> Result<()> {
-    if is_office(overview.role()) {
-        return Ok(());
+/// Commands for the authority log come from people of the sub-district, at its devices.
+fn office_only(actor: &Actor) -> Result<()> {
+    if !is_office(actor.device()) {
+        let message = "only the sub-district adds sites and invites";
+        return Err(Error::new(Code::HubOnly, message));
     }
-    Err(Error::new(
-        Code::HubOnly,
-        "only the sub-district adds sites and invites",
-    ))
+    actor.takes("order", &[Role::Hub].into()).map(drop)
 }
 
 /// Adds a site.
@@ -213,9 +212,10 @@ pub(super) async fn add(
         kind: new.kind,
         code: code.filter(|code| !code.is_empty()),
     };
+    let who = session.clone();
     let done = app
         .write(move |journal, connection| {
-            office_only(journal)?;
+            office_only(&who.actor(connection, journal)?)?;
             command.clone().execute(journal, connection)
         })
         .await;
@@ -273,9 +273,10 @@ pub(super) async fn invite(
         role: new.role,
         expires_hours: 72,
     };
+    let who = session;
     let (reply, name) = app
         .write(move |journal, connection| {
-            office_only(journal)?;
+            office_only(&who.actor(connection, journal)?)?;
             let reply = command.clone().execute(journal, connection)?;
             let info = journal.authority().site_by_code(&site);
             let info = info.and_then(|site| journal.authority().sites().get(&site));

@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Choice, Condition, Fact, Field, FieldType, Flag, Home, Kind, Label, Retention, Status,
-    Transition, find,
+    Choice, Condition, Fact, Field, FieldType, Flag, Home, INDEXED_CHARS, Kind, Label, Retention,
+    Status, TAKEN_AS, Transition, find,
 };
 use crate::number::KindCode;
 
@@ -84,6 +84,9 @@ fn check_field(field: &Field, kind: &Kind) -> Checked {
         || "its key is not in small letters, with one dot at most".to_owned(),
     )?;
     ensure(labelled(&field.label), || "it has no label".to_owned())?;
+    ensure(field.key != TAKEN_AS, || {
+        "its key is that of the role in which a step is taken".to_owned()
+    })?;
     let names = [&field.key, &field.label.zh, &field.label.en];
     ensure(!names.into_iter().any(|name| kind.forbids(name)), || {
         "it asks for what must not be known of a person".to_owned()
@@ -122,6 +125,9 @@ fn check_field(field: &Field, kind: &Kind) -> Checked {
     ensure(string || field.retention.is_none(), || {
         "only strings are erasable".to_owned()
     })?;
+    if field.indexed {
+        check_indexed(field, kind)?;
+    }
     ensure(!opaque || field.read_only, || {
         "what is opaque is read-only".to_owned()
     })?;
@@ -149,6 +155,31 @@ fn check_field(field: &Field, kind: &Kind) -> Checked {
             ensure(known, || format!("{field} has no such value"))
         }
     }
+}
+
+/// An index is no place for what a person can ask to have erased, nor for long texts; and rows have only what fields hold.
+fn check_indexed(field: &Field, kind: &Kind) -> Checked {
+    ensure(field.retention.is_none(), || {
+        "what is erasable is in no index".to_owned()
+    })?;
+    let short = match &field.kind {
+        FieldType::Ref { max_chars, .. } => *max_chars <= INDEXED_CHARS,
+        FieldType::Enum { .. } | FieldType::Date | FieldType::Month => true,
+        FieldType::Text { .. }
+        | FieldType::Int { .. }
+        | FieldType::Bool
+        | FieldType::Time
+        | FieldType::Clock
+        | FieldType::ExternalRef
+        | FieldType::Set { .. }
+        | FieldType::Opaque => false,
+    };
+    ensure(short, || {
+        "only a short reference, a choice, a date or a month is indexed".to_owned()
+    })?;
+    ensure(find(&kind.fields, &field.key).is_some(), || {
+        "only a field is indexed, no datum of a step".to_owned()
+    })
 }
 
 fn check_options(options: &[Choice]) -> Checked {

@@ -12,7 +12,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Actor, Facts, Kind, Label, Transition};
+use super::{Facts, Kind, Label, Role};
 
 /// An event of a record, as the fold sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub struct Step {
     /// Name of the event.
     pub event: String,
     /// For whom the writing device may act; empty for an unknown device.
-    pub actors: BTreeSet<Actor>,
+    pub roles: BTreeSet<Role>,
     /// Id of the entry that carries it.
     pub id: [u8; 32],
     /// Places, in the slice given to the fold, of steps it was written in knowledge of. Need not
@@ -140,7 +140,7 @@ impl State<'_> {
             };
         };
         let times = self.times.entry(&transition.event).or_default();
-        if may(transition, *times).is_disjoint(&step.actors) {
+        if transition.open_to(*times).is_disjoint(&step.roles) {
             return Outcome::Void {
                 reason: VoidReason::NotAllowed,
             };
@@ -173,21 +173,13 @@ impl State<'_> {
     }
 }
 
-/// Who may write the event after it has applied so many times.
-fn may(transition: &Transition, times: usize) -> &BTreeSet<Actor> {
-    match &transition.rounds {
-        Some(rounds) if times >= rounds.max => &rounds.then,
-        _ => &transition.who,
-    }
-}
-
 /// Places of the steps, causes first; every place once.
 ///
 /// The order is decided by what steps contain. Their place comes last and only separates steps
 /// that are equal.
 fn causal_order(steps: &[Step], rank: impl Fn(&Step) -> u16) -> Vec<usize> {
     let keys: Vec<_> = (steps.iter().enumerate())
-        .map(|(place, s)| (rank(s), &s.id, &s.event, &s.facts, &s.actors, place))
+        .map(|(place, s)| (rank(s), &s.id, &s.event, &s.facts, &s.roles, place))
         .collect();
     let mut waits_for: Vec<BTreeSet<usize>> = (steps.iter().enumerate())
         .map(|(place, step)| {

@@ -12,8 +12,8 @@ use thiserror::Error;
 
 use super::check::{self, Checked, ensure, unique};
 use super::{
-    Actor, Choice, Condition, Creation, Fact, Field, FieldType, Flag, Gather, Home, Kind, Label,
-    Make, Move, Parent, Retention, Rounds, Section, Status, Transition, find,
+    Choice, Condition, Creation, Fact, Field, FieldType, Flag, Gather, Home, Kind, Label, Make,
+    Move, Parent, Retention, Role, Rounds, Section, Status, Transition, find,
 };
 
 /// Rank of an event whose file states none.
@@ -112,7 +112,7 @@ struct CreateEntry {
     zh: String,
     en: String,
     #[serde(default)]
-    who: BTreeSet<Actor>,
+    who: BTreeSet<Role>,
 }
 
 #[derive(Clone, Deserialize)]
@@ -176,6 +176,8 @@ struct FieldEntry {
     read_only: bool,
     #[serde(default)]
     fixed: bool,
+    #[serde(default)]
+    indexed: bool,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -205,7 +207,7 @@ struct TransitionEntry {
     from: Vec<String>,
     to: Option<String>,
     overlay: Option<String>,
-    who: BTreeSet<Actor>,
+    who: BTreeSet<Role>,
     rank: Option<u16>,
     rounds: Option<Rounds>,
     #[serde(default)]
@@ -370,6 +372,7 @@ fn field(mut entry: FieldEntry) -> Checked<Field> {
         default: entry.default,
         read_only: entry.read_only,
         fixed: entry.fixed,
+        indexed: entry.indexed,
     })
 }
 

@@ -58,12 +58,12 @@ fn text<'a>(draft: &'a Draft, class: Retention, key: &str) -> Option<&'a str> {
     draft.texts.get(&class)?.get(key).map(String::as_str)
 }
 
-/// `actors` are the letters of the files.
-fn step(event: &str, id: u8, actors: &str, preds: &[usize]) -> Step {
-    let actor = |letter: char| serde_json::from_value(json!(letter)).ok();
+/// `roles` are the letters of the files.
+fn step(event: &str, id: u8, roles: &str, preds: &[usize]) -> Step {
+    let role = |letter: char| Role::of(&letter.to_string());
     Step {
         event: event.to_owned(),
-        actors: actors.chars().filter_map(actor).collect(),
+        roles: roles.chars().filter_map(role).collect(),
         id: [id; 32],
         preds: preds.to_vec(),
         facts: Facts::new(),
@@ -73,9 +73,9 @@ fn step(event: &str, id: u8, actors: &str, preds: &[usize]) -> Step {
 /// Steps that each know all before them.
 fn chain(events: &[(&str, &str)]) -> Vec<Step> {
     let mut steps = Vec::new();
-    for (id, (event, actors)) in (1..).zip(events) {
+    for (id, (event, roles)) in (1..).zip(events) {
         let preds: Vec<_> = steps.len().checked_sub(1).into_iter().collect();
-        steps.push(step(event, id, actors, &preds));
+        steps.push(step(event, id, roles, &preds));
     }
     steps
 }

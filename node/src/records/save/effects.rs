@@ -3,16 +3,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lianxin_protocol::catalogue::{Draft, Fact, Kind, Transition};
+use lianxin_protocol::catalogue::{Draft, Fact, Kind, Role, Transition};
 use rusqlite::Connection;
 use serde_json::{Map, Value, json};
 
 use super::{Author, Place, Planned, Save, fields_refused, known, plan, writable};
+use crate::actor::permitted;
 use crate::clock;
 use crate::error::{Code, Result};
 use crate::journal::Journal;
 use crate::records::numbers::Series;
-use crate::records::{Listed, acts_for, referring};
+use crate::records::{Listed, referring};
 
 /// A step that is being taken.
 pub(super) struct Taken<'a> {
@@ -22,6 +23,8 @@ pub(super) struct Taken<'a> {
     pub(super) step: &'a Transition,
     /// What it carries.
     pub(super) draft: &'a Draft,
+    /// In which role it is taken, with all that it does.
+    pub(super) role: Role,
     /// Who takes it.
     pub(super) author: &'a Author,
 }
@@ -77,10 +80,11 @@ impl Taken<'_> {
                     let value = child.facts.get(key).and_then(Value::as_str);
                     value.is_some_and(|value| wanted.contains(value))
                 };
+                // As others will judge it: by the device, since it is one step with the one that was taken.
                 let possible = moved.transition(&along.event);
                 let possible = possible.is_some_and(|event| {
                     event.applies_to(&child.status)
-                        && !event.who.is_disjoint(&acts_for(journal.role()))
+                        && !event.who.is_disjoint(&permitted(journal.role()))
                 });
                 // One step each: a second change made from the same state would stand beside the first.
                 let moved_already = planned.iter().any(|it| it.gathered.key == child.key);
@@ -102,7 +106,7 @@ impl Taken<'_> {
                     Err(error) => return Err(error),
                 };
                 let mut save = Save::new(&moved.code, self.author, &draft)?;
-                save.become_event(&along.event, self.author);
+                save.become_event(&along.event, (self.author.now_ms, Some(self.role)));
                 series.planned(gathered.space, save.entries());
                 planned.push(Planned { gathered, save });
             }

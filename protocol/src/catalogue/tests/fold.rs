@@ -276,9 +276,9 @@ fn arrival_at_the_hub_is_shown_but_is_no_event() -> Tested {
 #[test]
 fn what_is_offered_is_what_the_fold_would_take() -> Tested {
     let kind = opinion()?;
-    let clerk = [Actor::Clerk].into();
+    let clerk = [Role::Clerk].into();
     let offered: Vec<_> = kind
-        .offered("draft", &clerk)
+        .offered("draft", &clerk, |_| 0)
         .map(|t| t.event.as_str())
         .collect();
     let expected = [
@@ -290,10 +290,16 @@ fn what_is_offered_is_what_the_fold_would_take() -> Tested {
         "withdraw",
     ];
     assert_eq!(offered, expected);
-    assert!(
-        kind.offered("rated", &[Actor::Supervisor].into())
-            .any(|t| t.event == "redo")
-    );
+    // After so many rounds others decide.
+    let most = kind.transition("redo").and_then(|it| it.rounds.as_ref());
+    let most = most.ok_or("no rounds")?.max;
+    let redoes = |role: Role, times: usize| {
+        let roles = [role].into();
+        let mut offered = kind.offered("rated", &roles, |_| times);
+        offered.any(|t| t.event == "redo")
+    };
+    assert!(redoes(Role::Hub, most - 1) && !redoes(Role::Supervisor, most - 1));
+    assert!(!redoes(Role::Hub, most) && redoes(Role::Supervisor, most));
     Ok(())
 }
 
@@ -342,7 +348,7 @@ fn any_arrangement_of_the_same_steps_folds_the_same() -> Tested {
         let steps: Vec<Step> = (0..len)
             .map(|place| {
                 let event = events[dice.below(events.len())];
-                let actors = ["CHSURPD", "C", "HSU", ""][dice.below(4)];
+                let roles = ["CHSURPD", "C", "HSU", ""][dice.below(4)];
                 // Ids repeat now and then; every third run has circles and preds out of range.
                 let id = u8::try_from(dice.below(40)).unwrap_or(0);
                 let reach = if run % 3 == 0 { len + 2 } else { place };
@@ -350,7 +356,7 @@ fn any_arrangement_of_the_same_steps_folds_the_same() -> Tested {
                     .map(|_| dice.below(reach))
                     .filter(|p| *p < reach)
                     .collect();
-                step(event, id, actors, &preds)
+                step(event, id, roles, &preds)
             })
             .collect();
         let folded = kind.fold(&steps);
@@ -406,4 +412,14 @@ fn circles_and_wild_references_end() -> Tested {
         .collect();
     assert_eq!(kind.fold(&ring).outcomes.len(), 20_000);
     Ok(())
+}
+
+#[test]
+fn a_role_is_its_letter_in_files_and_events_alike() {
+    for role in Role::ALL {
+        assert_eq!(Role::of(role.letter()), Some(role));
+        let read: Result<Role, _> = serde_json::from_value(json!(role.letter()));
+        assert_eq!(read.ok(), Some(role));
+    }
+    assert_eq!(Role::of("X"), None);
 }

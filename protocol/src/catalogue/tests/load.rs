@@ -112,6 +112,21 @@ fn a_file_that_contradicts_itself_is_refused_with_the_place() {
             "",
             "free text needs a retention class",
         ),
+        (
+            "type = \"text\"\n",
+            "type = \"text\"\nindexed = true\n",
+            "what is erasable is in no index",
+        ),
+        (
+            "type = \"int\"\n",
+            "type = \"int\"\nindexed = true\n",
+            "only a short reference",
+        ),
+        (
+            "indexed = true\nmax_chars = 64\n",
+            "indexed = true\nmax_chars = 65\n",
+            "only a short reference",
+        ),
     ] {
         let broken = opinion.replace(right, wrong);
         assert_ne!(broken, opinion, "{right} is not in the file");
@@ -124,6 +139,22 @@ fn a_file_that_contradicts_itself_is_refused_with_the_place() {
             "{wrong}: {error:?} does not say {said:?}"
         );
     }
+}
+
+#[test]
+fn what_a_person_may_have_erased_is_in_no_index_and_no_datum_is() {
+    let said = |right: &str, wrong: &str| {
+        let common = COMMON.replace(right, wrong);
+        assert_ne!(common, COMMON, "{right} is not in the file");
+        let error = Catalogue::parse(&common, &KINDS).err();
+        error.map(|error| error.to_string()).unwrap_or_default()
+    };
+    let age = "type = \"enum\"\nretention = \"card\"\n";
+    let said_of_age = said(age, &format!("{age}indexed = true\n"));
+    assert!(said_of_age.contains("erasable"), "{said_of_age}");
+    let on = "en = \"Date\"\ntype = \"date\"\n";
+    let said_of_datum = said(on, &format!("{on}indexed = true\n"));
+    assert!(said_of_datum.contains("no datum"), "{said_of_datum}");
 }
 
 #[test]
