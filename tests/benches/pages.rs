@@ -210,6 +210,7 @@ fn listed(
         status: None,
         state: None,
         search: None,
+        values: Vec::new(),
         limit: Some(limit),
         after,
     };
