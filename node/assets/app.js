@@ -11,52 +11,107 @@
   document.addEventListener('compositionend', function () { setTimeout(function () { composing = false; }, 0); });
   function typing(event) { return composing || event.isComposing || event.keyCode === 229; }
 
-  // ---- drafts: what is typed is in the store within a second of a pause ----
-  var form = $('intake');
-  if (form) {
-    var timer = 0, sent = '', busy = false, leaving = false;
+  // ---- forms: what is typed is in the store within a second of a pause, and no answer takes it away ----
+  function posted(form) {
+    var note = form.querySelector('[data-kept]') || (form.dataset.draft && document.querySelector('[data-kept]'));
+    var kept = form.dataset.draft, timer = 0, busy = null, wait = 700, sent = '', leaving = false;
     var body = function () { return new URLSearchParams(new FormData(form)).toString(); };
     sent = body();
-    var say = function (text, bad) {
-      var kept = $('kept');
-      kept.hidden = false;
-      kept.classList.toggle('unkept', !!bad);
-      kept.querySelector('span').textContent = text;
+    var say = function (text, bad, link) {
+      if (!note) {
+        note = document.createElement('p');
+        note.className = 'kept';
+        note.setAttribute('role', 'status');
+        note.appendChild(document.createElement('span'));
+        form.appendChild(note);
+      }
+      note.hidden = false;
+      note.classList.toggle('unkept', !!bad);
+      var span = note.querySelector('span');
+      span.textContent = text + ' ';
+      if (link) {
+        var to = document.createElement('a');
+        to.href = link.to;
+        to.textContent = link.text;
+        if (link.away) { to.target = '_blank'; to.rel = 'noopener'; }
+        span.appendChild(to);
+      }
+    };
+    var said = document.body.dataset;
+    var login = { to: '/login', text: said.saidLogin, away: true };
+    var later = function () {
+      wait = Math.min(wait * 2, 30000);
+      clearTimeout(timer);
+      timer = setTimeout(keep, wait);
     };
     var keep = function () {
       timer = 0;
       var now = body();
       if (busy || leaving || now === sent) { return; }
-      busy = true;
-      fetch(form.dataset.draft, { method: 'POST', body: new URLSearchParams(now), headers: { Accept: 'text/plain' } })
+      busy = fetch(form.dataset.draft, { method: 'POST', body: new URLSearchParams(now), keepalive: now.length < 60000, headers: { Accept: 'application/json' } })
         .then(function (answer) {
-          if (!answer.ok) { throw new Error(String(answer.status)); }
-          return answer.text();
+          var told = (answer.headers.get('Content-Type') || '').indexOf('json') >= 0;
+          return told ? answer.json().then(function (it) { it.status = answer.status; return it; }) : { status: answer.status };
         })
-        .then(function (text) { sent = now; say(text); })
-        .catch(function () { say(form.dataset.unkept, true); })
-        .then(function () { busy = false; if (!timer && body() !== now) { timer = setTimeout(keep, 700); } });
+        .then(function (it) {
+          if (it.draft) {
+            sent = now;
+            wait = 700;
+            if (form.elements.draft.value !== it.draft) {
+              form.elements.draft.value = it.draft;
+              form.dataset.draft = '/drafts/' + it.draft;
+              sent = body();
+              address();
+            }
+          }
+          if (it.status === 200) { say(it.said); }
+          else if (it.status === 401) { say(it.said || said.saidEnded, true, login); }
+          else if (it.status === 409) { say(it.said, true, { to: it.to, text: said.saidSee }); }
+          else { say(it.status === 413 ? said.saidLong : said.saidUnkept, true); later(); }
+        })
+        .catch(function () { say(said.saidAway, true); later(); })
+        .then(function () { busy = null; if (!timer && body() !== sent) { timer = setTimeout(keep, wait); } });
     };
-    var soon = function () { clearTimeout(timer); timer = setTimeout(keep, 700); };
-    form.addEventListener('input', soon);
-    form.addEventListener('change', soon);
-    form.addEventListener('submit', function () { leaving = true; clearTimeout(timer); });
-    // A tab that is closed or hidden hands over what it has.
-    var hand = function () {
-      if (!leaving && body() !== sent) { navigator.sendBeacon(form.dataset.draft, new URLSearchParams(body())); }
+    // Going back leads to what became of this form, and not to another that is empty.
+    var address = function () {
+      if (form.dataset.address) { history.replaceState(null, '', form.dataset.address + form.elements.draft.value); }
     };
-    window.addEventListener('pagehide', hand);
-    document.addEventListener('visibilitychange', function () { if (document.hidden) { hand(); } });
-    window.addEventListener('pageshow', function (event) { if (event.persisted) { leaving = false; } });
-  }
-  all('form').forEach(function (it) {
-    it.addEventListener('submit', function (event) {
-      // A second click on the way: the first one counts.
-      if (it.dataset.sent) { event.preventDefault(); return; }
-      it.dataset.sent = '1';
-      setTimeout(function () { delete it.dataset.sent; }, 3000);
+    if (kept) {
+      var soon = function () { clearTimeout(timer); timer = setTimeout(keep, wait); };
+      form.addEventListener('input', soon);
+      form.addEventListener('change', soon);
+      // A tab that is closed or hidden hands over what it has.
+      window.addEventListener('pagehide', keep);
+      document.addEventListener('visibilitychange', function () { if (document.hidden) { keep(); } });
+      address();
+    }
+    window.addEventListener('pageshow', function (event) { if (event.persisted && leaving) { location.reload(); } });
+    // A form is sent once it is known that somebody will take it: the browser's own error page has no words on it.
+    form.addEventListener('submit', function (event) {
+      if (leaving) { return; }
+      event.preventDefault();
+      if (form.dataset.asking) { return; }
+      form.dataset.asking = '1';
+      clearTimeout(timer);
+      var button = event.submitter;
+      Promise.resolve(busy)
+        .then(function () { return fetch('/here', { headers: { Accept: 'application/json' } }); })
+        .then(function (answer) {
+          if (answer.ok) {
+            leaving = true;
+            if (form.requestSubmit) { form.requestSubmit(button || undefined); } else { form.submit(); }
+            setTimeout(function () { leaving = false; }, 10000);
+          } else {
+            say(said.saidEnded, true, login);
+          }
+        })
+        .catch(function () { say(said.saidAway, true); if (kept) { later(); } })
+        .then(function () { delete form.dataset.asking; });
     });
-  });
+  }
+  if (document.body.dataset.saidAway) {
+    all('form').forEach(function (it) { if (it.method === 'post') { posted(it); } });
+  }
 
   // ---- where to begin ----
   var first = document.querySelector('[data-focus]');

@@ -23,6 +23,8 @@ use crate::error::{Code, Error, Result};
 
 /// A login ends after this long without a request.
 pub const LOGIN_IDLE_MS: u64 = 12 * 60 * 60 * 1_000;
+/// Who had a login that ended is known this long: what they send then is kept for them, and nothing is shown.
+const ENDED_KNOWN_MS: u64 = 14 * LOGIN_IDLE_MS;
 /// A login link works this long.
 pub const LINK_LIFE_MS: u64 = 15 * 60 * 1_000;
 /// The last use of a login is noted at most this often: a page view should not cost a commit.
@@ -343,7 +345,7 @@ pub fn log_in(connection: &Connection, account: &str, now_ms: u64) -> Result<Str
     let secret = secret()?;
     connection
         .prepare_cached("DELETE FROM logins WHERE seen_ms + ?1 < ?2")?
-        .execute([LOGIN_IDLE_MS, now_ms])?;
+        .execute([ENDED_KNOWN_MS, now_ms])?;
     connection
         .prepare_cached(
             "DELETE FROM logins WHERE token IN
@@ -367,15 +369,27 @@ pub fn keep_in(connection: &Connection, account: &str, secret: &str, now_ms: u64
     Ok(())
 }
 
-/// Who a browser's cookie stands for, and whether its use is to be noted with [`seen`].
+/// What a browser's cookie is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Login {
+    /// It stands for its account. `unnoted`: its use is to be noted with [`seen`].
+    Holds {
+        /// Longer ago than is noted each time.
+        unnoted: bool,
+    },
+    /// It was not used for too long.
+    Ended,
+}
+
+/// Whose a browser's cookie is, and what it is worth.
 ///
 /// # Errors
 /// The store cannot be read.
-pub fn logged_in(
+pub fn login(
     connection: &Connection,
     secret: &str,
     now_ms: u64,
-) -> Result<Option<(Account, bool)>> {
+) -> Result<Option<(Account, Login)>> {
     let sql = format!(
         "SELECT {COLUMNS}, seen_ms FROM logins JOIN accounts USING (account) WHERE token = ?1"
     );
@@ -385,9 +399,16 @@ pub fn logged_in(
             Ok((account(row)?, row.get::<_, u64>(5)?))
         })
         .optional()?;
-    Ok(found
-        .filter(|(_, seen_ms)| seen_ms + LOGIN_IDLE_MS > now_ms)
-        .map(|(account, seen_ms)| (account, seen_ms + SEEN_EVERY_MS < now_ms)))
+    let found = found.filter(|(_, seen_ms)| seen_ms + ENDED_KNOWN_MS > now_ms);
+    Ok(found.map(|(account, seen_ms)| {
+        let login = if seen_ms + LOGIN_IDLE_MS > now_ms {
+            let unnoted = seen_ms + SEEN_EVERY_MS < now_ms;
+            Login::Holds { unnoted }
+        } else {
+            Login::Ended
+        };
+        (account, login)
+    }))
 }
 
 /// Notes that a login is in use.
@@ -459,6 +480,11 @@ mod tests {
         Ok(connection)
     }
 
+    fn holds(connection: &Connection, secret: &str, now_ms: u64) -> Result<bool> {
+        let found = login(connection, secret, now_ms)?;
+        Ok(found.is_some_and(|(_, login)| login != Login::Ended))
+    }
+
     #[test]
     fn a_link_logs_in_once_and_not_after_its_time() -> Result<()> {
         let connection = store()?;
@@ -476,12 +502,12 @@ mod tests {
         let connection = store()?;
         let account = id_of(&connection, "clerk")?;
         let cookie = log_in(&connection, &account, 0)?;
-        assert!(logged_in(&connection, &cookie, LOGIN_IDLE_MS - 1)?.is_some());
-        assert!(logged_in(&connection, &cookie, LOGIN_IDLE_MS)?.is_none());
+        assert!(holds(&connection, &cookie, LOGIN_IDLE_MS - 1)?);
+        assert!(!holds(&connection, &cookie, LOGIN_IDLE_MS)?);
         seen(&connection, &cookie, LOGIN_IDLE_MS)?;
-        assert!(logged_in(&connection, &cookie, LOGIN_IDLE_MS + 1)?.is_some());
+        assert!(holds(&connection, &cookie, LOGIN_IDLE_MS + 1)?);
         set_password(&connection, &account, &PasswordHash::new("correct horse")?)?;
-        assert!(logged_in(&connection, &cookie, LOGIN_IDLE_MS + 1)?.is_none());
+        assert!(!holds(&connection, &cookie, LOGIN_IDLE_MS + 1)?);
         Ok(())
     }
 
@@ -538,7 +564,7 @@ mod tests {
         let kept: u32 =
             connection.query_row("SELECT count(*) FROM logins", [], |row| row.get(0))?;
         assert_eq!(kept, LOGINS_MAX);
-        assert!(logged_in(&connection, &first, 201)?.is_none());
+        assert!(!holds(&connection, &first, 201)?);
         Ok(())
     }
 }

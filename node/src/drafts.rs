@@ -6,8 +6,10 @@
 
 use std::collections::BTreeMap;
 
+use lianxin_protocol::hash::Hex;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+use crate::clock;
 use crate::error::{Code, Error, Result};
 
 /// What was typed: the form's names, each with its values in order.
@@ -25,12 +27,32 @@ const ID_DIGITS: usize = 32;
 pub struct Draft {
     /// Its id.
     pub id: String,
-    /// Code of the kind of record.
+    /// Code of the kind of record, or what else it is a draft of.
     pub kind: String,
     /// What was typed.
     pub typed: Typed,
     /// Unix milliseconds of the last save.
     pub updated_ms: u64,
+    /// The window that kept it last.
+    pub window: String,
+}
+
+/// The window in which a draft is written on: two that show the same draft must not wipe each other's words.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Window {
+    /// Its own id.
+    pub id: String,
+    /// The window that had kept the draft last when this one was shown it.
+    pub after: String,
+}
+
+/// Where a form's words were kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// The draft's id: another one than was named if that had been written on elsewhere since.
+    pub id: String,
+    /// It stands beside the draft that was named.
+    pub beside: bool,
 }
 
 /// Whether a text can be a draft's id.
@@ -42,7 +64,8 @@ pub fn is_id(text: &str) -> bool {
             .all(|it| matches!(it, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// Keeps a draft. Each belongs to the account that began it.
+/// Keeps a draft. Each belongs to the account that began it. Where another window has written on it since, nothing of it is
+/// overwritten: what was typed in this one becomes a draft beside it.
 ///
 /// # Errors
 /// [`Code::TooLarge`] for too much text or too many drafts; [`Code::NoRecord`] when another account has it.
@@ -50,35 +73,59 @@ pub fn keep(
     connection: &Connection,
     account: &str,
     (id, kind): (&str, &str),
-    typed: &Typed,
+    (typed, window): (&Typed, &Window),
     now_ms: u64,
-) -> Result<()> {
+) -> Result<Kept> {
     let text = serde_json::to_string(typed)
         .map_err(|error| Error::because(Code::Internal, "a draft cannot be written", error))?;
-    let owner: Option<String> = connection
-        .prepare_cached("SELECT account FROM drafts WHERE id = ?1")?
-        .query_row([id], |row| row.get(0))
+    let known: Option<[String; 3]> = connection
+        .prepare_cached("SELECT account, typed, window FROM drafts WHERE id = ?1")?
+        .query_row([id], |row| Ok([row.get(0)?, row.get(1)?, row.get(2)?]))
         .optional()?;
-    if owner.as_ref().is_some_and(|owner| owner != account) {
-        return Err(Error::new(
-            Code::NoRecord,
-            "this draft is another account's",
-        ));
+    let mut kept = Kept {
+        id: id.to_owned(),
+        beside: false,
+    };
+    if let Some([owner, before, last]) = &known {
+        if owner != account {
+            let message = "this draft is another account's";
+            return Err(Error::new(Code::NoRecord, message));
+        }
+        if *before == text {
+            return Ok(kept);
+        }
+        if *last != window.id && *last != window.after {
+            kept = Kept {
+                id: new_id()?,
+                beside: true,
+            };
+        }
     }
     let count: u32 = connection
         .prepare_cached("SELECT count(*) FROM drafts WHERE account = ?1")?
         .query_row([account], |row| row.get(0))?;
-    if text.len() > DRAFT_BYTES_MAX || (owner.is_none() && count >= DRAFTS_MAX) {
+    let new = known.is_none() || kept.beside;
+    if text.len() > DRAFT_BYTES_MAX || (new && count >= DRAFTS_MAX) {
         let message = "a draft is too long, or there are too many: register or discard some";
         return Err(Error::new(Code::TooLarge, message));
     }
     connection
         .prepare_cached(
-            "INSERT INTO drafts (id, account, kind, typed, updated_ms) VALUES (?1, ?2, ?3, ?4, ?5)
-             ON CONFLICT (id) DO UPDATE SET typed = excluded.typed, updated_ms = excluded.updated_ms",
+            "INSERT INTO drafts (id, account, kind, typed, updated_ms, window)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+             ON CONFLICT (id) DO UPDATE SET typed = excluded.typed,
+                 updated_ms = excluded.updated_ms, window = excluded.window",
         )?
-        .execute(params![id, account, kind, text, now_ms])?;
-    Ok(())
+        .execute(params![kept.id, account, kind, text, now_ms, window.id])?;
+    Ok(kept)
+}
+
+/// An id for a new draft.
+///
+/// # Errors
+/// The system gives no randomness.
+pub fn new_id() -> Result<String> {
+    Ok(Hex(&clock::random::<16>()?).to_string())
 }
 
 /// An account's draft.
@@ -86,7 +133,15 @@ pub fn keep(
 /// # Errors
 /// The store cannot be read.
 pub fn find(connection: &Connection, account: &str, id: &str) -> Result<Option<Draft>> {
-    Ok(select(connection, account, Some(id))?.pop())
+    Ok(select(connection, account, Some(id), "")?.pop())
+}
+
+/// An account's drafts of what begins so, newest first.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn about(connection: &Connection, account: &str, begins: &str) -> Result<Vec<Draft>> {
+    select(connection, account, None, begins)
 }
 
 /// An account's drafts, newest first.
@@ -94,21 +149,27 @@ pub fn find(connection: &Connection, account: &str, id: &str) -> Result<Option<D
 /// # Errors
 /// The store cannot be read.
 pub fn list(connection: &Connection, account: &str) -> Result<Vec<Draft>> {
-    select(connection, account, None)
+    select(connection, account, None, "")
 }
 
-fn select(connection: &Connection, account: &str, id: Option<&str>) -> Result<Vec<Draft>> {
+fn select(
+    connection: &Connection,
+    account: &str,
+    id: Option<&str>,
+    begins: &str,
+) -> Result<Vec<Draft>> {
     let mut statement = connection.prepare_cached(
-        "SELECT id, kind, typed, updated_ms FROM drafts
-         WHERE account = ?1 AND (?2 IS NULL OR id = ?2) ORDER BY updated_ms DESC, id",
+        "SELECT id, kind, typed, updated_ms, window FROM drafts
+         WHERE account = ?1 AND (?2 IS NULL OR id = ?2) AND substr(kind, 1, length(?3)) = ?3
+         ORDER BY updated_ms DESC, id",
     )?;
-    let rows = statement.query_map(params![account, id], |row| {
+    let rows = statement.query_map(params![account, id, begins], |row| {
         let typed: String = row.get(2)?;
-        Ok((row.get(0)?, row.get(1)?, typed, row.get(3)?))
+        Ok((row.get(0)?, row.get(1)?, typed, row.get(3)?, row.get(4)?))
     })?;
     let mut drafts = Vec::new();
     for row in rows {
-        let (id, kind, typed, updated_ms) = row?;
+        let (id, kind, typed, updated_ms, window) = row?;
         let typed = serde_json::from_str(&typed)
             .map_err(|error| Error::because(Code::StoreCorrupt, "a draft is damaged", error))?;
         drafts.push(Draft {
@@ -116,6 +177,7 @@ fn select(connection: &Connection, account: &str, id: Option<&str>) -> Result<Ve
             kind,
             typed,
             updated_ms,
+            window,
         });
     }
     Ok(drafts)
@@ -143,34 +205,65 @@ mod tests {
         let id = "0123456789abcdef0123456789abcdef";
         assert!(is_id(id) && !is_id("x") && !is_id(&id.to_uppercase()));
         let mut typed = Typed::from([("body".to_owned(), vec!["路灯".to_owned()])]);
-        keep(&connection, "a", (id, "opinion"), &typed, 1)?;
-        assert!(keep(&connection, "b", (id, "opinion"), &typed, 2).is_err());
+        let one = Window {
+            id: "one".to_owned(),
+            after: String::new(),
+        };
+        let keep = |account: &str, id: &str, typed: &Typed, window: &Window| {
+            keep(&connection, account, (id, "opinion"), (typed, window), 1)
+        };
+        assert!(!keep("a", id, &typed, &one)?.beside);
+        assert!(keep("b", id, &typed, &one).is_err());
         assert!(find(&connection, "b", id)?.is_none());
         discard(&connection, "b", id)?;
         let kept = find(&connection, "a", id)?;
         assert_eq!(kept.map(|draft| draft.typed), Some(typed.clone()));
         typed.insert("body".to_owned(), vec!["字".repeat(DRAFT_BYTES_MAX / 3)]);
-        let long = keep(&connection, "a", (id, "opinion"), &typed, 3).err();
+        let long = keep("a", id, &typed, &one).err();
         assert_eq!(long.map(|error| error.code()), Some(Code::TooLarge));
         for n in 1..DRAFTS_MAX {
-            keep(
-                &connection,
-                "a",
-                (&format!("{n:032x}"), "opinion"),
-                &Typed::new(),
-                4,
-            )?;
+            keep("a", &format!("{n:032x}"), &Typed::new(), &one)?;
         }
-        assert!(
-            keep(
+        assert!(keep("a", &"f".repeat(32), &Typed::new(), &one).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn two_windows_never_wipe_each_others_words() -> Result<()> {
+        let connection = Connection::open_in_memory()?;
+        connection.execute_batch(include_str!("store/schema.sql"))?;
+        let typed = |words: &str| Typed::from([("body".to_owned(), vec![words.to_owned()])]);
+        let window = |id: &str, after: &str| Window {
+            id: id.to_owned(),
+            after: after.to_owned(),
+        };
+        let id = "0123456789abcdef0123456789abcdef";
+        let keep = |words: &str, window: &Window| {
+            let kept = keep(
                 &connection,
                 "a",
-                (&"f".repeat(32), "opinion"),
-                &Typed::new(),
-                5
-            )
-            .is_err()
-        );
+                (id, "opinion"),
+                (&typed(words), window),
+                1,
+            )?;
+            Ok::<_, Error>((kept.beside, kept.id))
+        };
+        let (one, two) = (window("one", ""), window("two", "one"));
+        assert!(!keep("路灯", &one)?.0);
+        // The second was shown what the first had kept, and goes on from there.
+        assert!(!keep("路灯不亮", &two)?.0);
+        assert!(!keep("路灯不亮了", &two)?.0);
+        // The first knows nothing of it.
+        let (beside, other) = keep("路灯和井盖", &one)?;
+        assert!(beside && other != id);
+        // What says the same needs no second draft.
+        assert!(!keep("路灯不亮了", &one)?.0);
+        let all: Vec<_> = list(&connection, "a")?
+            .into_iter()
+            .map(|it| it.typed)
+            .collect();
+        assert_eq!(all.len(), 2);
+        assert!(all.contains(&typed("路灯不亮了")) && all.contains(&typed("路灯和井盖")));
         Ok(())
     }
 }

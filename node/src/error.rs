@@ -163,6 +163,8 @@ codes! {
     NotPermitted = "LX-3006", Refused, "ask the hub which rights this device has";
     /// An edit that changes nothing, or that the hub has been asked for already.
     NothingToDo = "LX-3007", Usage, "it is so already, or the hub will answer; see `lianxin record show`";
+    /// A submission id that came before with something else.
+    OtherContent = "LX-3022", Usage, "send it under another id, or under none; what was sent first stands";
     /// Too much for one record.
     TooLarge = "LX-3008", Usage, "shorten the text or split it over two records";
     /// Changes that a record builds on have not arrived.

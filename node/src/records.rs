@@ -17,6 +17,7 @@ pub mod reproject;
 pub mod rewrite;
 pub mod save;
 mod tallies;
+pub(crate) mod version;
 pub mod view;
 mod written;
 

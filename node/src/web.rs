@@ -33,6 +33,7 @@ mod queue;
 mod records;
 mod related;
 mod settings;
+mod sheet;
 mod shown;
 mod sites;
 mod slip;
@@ -256,12 +257,13 @@ impl Web {
 fn routes() -> Router<App> {
     Router::new()
         .route("/", get(home::page))
+        .route("/here", get(page::here))
         .route("/login", get(login::page).post(login::with_password))
         .route("/login/{secret}", get(login::with_link))
         .route("/logout", post(login::out))
         .route("/new", get(intake::choose))
         .route("/new/{kind}", get(intake::blank).post(intake::register))
-        .route("/drafts/{id}", get(intake::resume).post(intake::keep))
+        .route("/drafts/{id}", get(intake::resume).post(sheet::keep))
         .route("/drafts/{id}/discard", post(intake::discard))
         .route("/records", get(list::page).post(list::search))
         .route("/records/{id}", get(records::show))

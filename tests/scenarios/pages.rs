@@ -17,7 +17,7 @@ use lianxin_node::writer::Writer;
 use lianxin_protocol::authority::{Cut, Order};
 use lianxin_protocol::log::{LogId, Position};
 use lianxin_tests::process::{CANARY, Device, LOOPBACK, Network, Scratch, text};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// One answer: status, head and body.
 pub(super) struct Answer {
@@ -251,11 +251,30 @@ fn what_is_typed_survives_a_kill_and_a_form_sent_twice_is_one_record() -> Result
     };
     ensure!(id(&first)? == id(&again)?, "two records of one form");
     ensure!(network.station.records()?.len() == 1);
+    // Going back leads to the record, and never to a form that would make another.
+    for path in [
+        format!("/drafts/{DRAFT}"),
+        format!("/new/opinion?draft={DRAFT}"),
+    ] {
+        let back = browser.get(&path)?;
+        ensure!(back.status == 303 && id(&back)? == id(&first)?, "{path}");
+    }
+    // What another window still writes under it is another matter, and stays.
+    let other = browser.post("/new/opinion", &right.replace(CANARY, "井盖"))?;
+    ensure!(other.status == 409 && other.body.contains("井盖"));
     ensure!(
-        browser.get(&format!("/drafts/{DRAFT}"))?.status == 404,
-        "the draft is left"
+        other.body.contains(&id(&first)?),
+        "nothing leads to the first"
     );
-    let late = browser.post(&format!("/drafts/{DRAFT}"), &typed)?;
+    let kept = browser.post(&format!("/drafts/{DRAFT}"), &typed.replace(CANARY, "楼道"))?;
+    ensure!(kept.status == 200, "{}", kept.status);
+    ensure!(network.station.records()?.len() == 1, "a second record");
+    let home = browser.get("/")?;
+    ensure!(
+        !home.body.contains(DRAFT) && home.body.matches("href=\"/drafts/").count() == 2,
+        "the draft is left, or what was written beside it is not"
+    );
+    let late = browser.post(&format!("/drafts/{DRAFT}"), &right)?;
     ensure!(
         late.status == 409,
         "what is registered became a draft again"
@@ -265,6 +284,150 @@ fn what_is_typed_survives_a_kill_and_a_form_sent_twice_is_one_record() -> Result
         "the log has the resident's words"
     );
     daemon.stop()
+}
+
+/// The names and values of a form's hidden inputs, as a browser sends them.
+fn hidden(page: &str, form: &str) -> Result<Vec<(String, String)>> {
+    let form = page.split_once(form).context("no such form")?.1;
+    let form = form.split_once("</form>").context("it does not end")?.0;
+    let inputs = form.split("<input type=\"hidden\" ").skip(1);
+    let value = |input: &str, name: &str| -> Result<String> {
+        let rest = input
+            .split_once(&format!("{name}=\""))
+            .context("no value")?
+            .1;
+        Ok(rest.split('"').next().unwrap_or_default().to_owned())
+    };
+    inputs
+        .map(|it| Ok((value(it, "name")?, value(it, "value")?)))
+        .collect()
+}
+
+fn with(hidden: &[(String, String)], typed: &[(&str, &str)]) -> String {
+    let hidden = hidden
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()));
+    encoded(&hidden.chain(typed.iter().copied()).collect::<Vec<_>>())
+}
+
+/// A form that stood open says what it showed: others' changes stay, and where both changed a field, both are shown first.
+#[test]
+fn a_form_that_stood_open_writes_back_nothing_old() -> Result<()> {
+    let network = Network::new()?;
+    let station = &network.station;
+    let id = station.add(&[json!({
+        "category": "help", "urgency": "normal", "people_count": 1, "body": "路灯不亮",
+        "place": {"community": "测试社区"},
+    })])?;
+    let id = id["records"][0]["id"].as_str().context("no id")?.to_owned();
+    let daemon = station.run(LOOPBACK)?;
+    let (browser, _) = Browser::through(&link(station)?)?;
+    let path = format!("/records/{id}/edit");
+    let open = hidden(&browser.get(&path)?.body, "id=\"edit\"")?;
+    ensure!(
+        open.iter()
+            .any(|(name, value)| name == "version" && value.len() == 16),
+        "{open:?}"
+    );
+    let shown = [("category", "help"), ("place.community", "测试社区")];
+    let send =
+        |more: &[(&str, &str)]| browser.post(&path, &with(&open, &[&shown[..], more].concat()));
+    let set =
+        |change: Value| station.feed(&["record", "set", &id, "--file", "-"], change.to_string());
+    let fields =
+        || -> Result<Value> { Ok(station.ok(&["record", "show", &id])?["fields"].clone()) };
+    set(json!({"urgency": "urgent"}))?.exits(0)?;
+    // Untouched, it changes nothing.
+    let same = send(&[("urgency", "normal"), ("people_count", "1")])?;
+    ensure!(same.status == 303, "{}", same.status);
+    ensure!(fields()?["urgency"] == "urgent");
+    // One field is touched, another was changed elsewhere.
+    let one = send(&[("urgency", "normal"), ("people_count", "7")])?;
+    ensure!(one.status == 303, "{}", one.status);
+    ensure!(fields()?["urgency"] == "urgent" && fields()?["people_count"] == 7);
+    // Both touched the same: nothing is written, and the form comes again with what was typed and what is there.
+    set(json!({"people_count": 3}))?.exits(0)?;
+    let clash = send(&[("urgency", "normal"), ("people_count", "9")])?;
+    ensure!(clash.status == 409, "{}", clash.status);
+    ensure!(clash.body.contains("value=\"9\"") && clash.body.contains("f-people_count-err"));
+    ensure!(fields()?["people_count"] == 3, "it was overwritten");
+    // It was kept as a draft as well, and the next sending is meant.
+    let again = browser.get(&path)?;
+    ensure!(again.body.contains("value=\"9\""), "the draft is gone");
+    ensure!(browser.get("/")?.body.contains("href=\"/drafts/"));
+    let meant = hidden(&clash.body, "id=\"edit\"")?;
+    let typed = [&shown[..], &[("urgency", "urgent"), ("people_count", "9")]].concat();
+    let meant = browser.post(&path, &with(&meant, &typed))?;
+    ensure!(meant.status == 303, "{}", meant.status);
+    ensure!(fields()?["people_count"] == 9 && fields()?["urgency"] == "urgent");
+    ensure!(
+        !browser.get("/")?.body.contains("href=\"/drafts/"),
+        "the draft is left"
+    );
+    // A version that nobody can read says nothing: what differs is asked.
+    let mut wild = open.clone();
+    for (_, value) in wild.iter_mut().filter(|(name, _)| name == "version") {
+        *value = "f".repeat(16);
+    }
+    let typed = [&shown[..], &[("urgency", "urgent"), ("people_count", "2")]].concat();
+    ensure!(browser.post(&path, &with(&wild, &typed))?.status == 409);
+    ensure!(fields()?["people_count"] == 9);
+    daemon.stop()
+}
+
+/// A step is taken once for each form; what cannot be taken any more keeps its words.
+#[test]
+fn a_step_that_is_sent_twice_is_one_and_one_that_came_too_late_keeps_its_words() -> Result<()> {
+    let network = Network::new()?;
+    let hub = network.daemon.as_ref().context("no hub")?;
+    let added = network
+        .hub
+        .add(&[json!({ "category": "help", "body": "路灯不亮" })])?;
+    let id = added["records"][0]["id"]
+        .as_str()
+        .context("no id")?
+        .to_owned();
+    let (browser, _) = Browser::through(&link(&network.hub)?)?;
+    let page = browser.get(&format!("/records/{id}"))?.body;
+    let form = |event: &str| format!("action=\"/records/{id}/steps/{event}\"");
+    let events = || -> Result<usize> {
+        let shown = network.hub.ok(&["record", "show", &id])?;
+        Ok(shown["events"].as_array().map_or(0, Vec::len))
+    };
+    let supplement = with(&hidden(&page, &form("supplement"))?, &[("text", CANARY)]);
+    let path = |event: &str| format!("/records/{id}/steps/{event}");
+    ensure!(browser.post(&path("supplement"), &supplement)?.status == 303);
+    let once = events()?;
+    ensure!(browser.post(&path("supplement"), &supplement)?.status == 303);
+    ensure!(events()? == once, "one form made two steps");
+    // Somebody goes back and writes something else: that is another step.
+    let other = supplement.replace(&encoded(&[("text", CANARY)]), &encoded(&[("text", "井盖")]));
+    ensure!(browser.post(&path("supplement"), &other)?.status == 303);
+    ensure!(events()? > once, "the second words are lost");
+    // Two windows: the matter has moved on when the second sends its words.
+    let refuse = with(
+        &hidden(&page, &form("refuse"))?,
+        &[
+            ("not_accepted_reason", "litigation"),
+            ("referral_text", CANARY),
+        ],
+    );
+    ensure!(
+        browser
+            .post(
+                &path("accept"),
+                &with(&hidden(&page, &form("accept"))?, &[])
+            )?
+            .status
+            == 303
+    );
+    let late = browser.post(&path("refuse"), &refuse)?;
+    ensure!(late.status == 403 || late.status == 422, "{}", late.status);
+    ensure!(late.body.contains(CANARY), "the words are lost");
+    let later = browser.get(&format!("/records/{id}"))?;
+    ensure!(later.body.contains(CANARY), "the words are gone afterwards");
+    ensure!(!hub.log().contains(CANARY));
+    Ok(())
 }
 
 #[test]
@@ -482,7 +645,7 @@ fn of_register<'a>(page: &'a str, name: &str) -> Result<Vec<&'a str>> {
     Ok(sent)
 }
 
-fn register(device: &Device, kind: &str, rows: &serde_json::Value) -> Result<Vec<String>> {
+fn register(device: &Device, kind: &str, rows: &Value) -> Result<Vec<String>> {
     let add = ["record", "add", "--kind", kind, "--file", "-"];
     let added = device.feed(&add, rows.to_string())?.exits(0)?;
     let ids = added["records"].as_array().into_iter().flatten();

@@ -76,7 +76,9 @@ pub(super) fn record_add(
     for (index, row) in rows.iter().enumerate() {
         let submission = match row.get("submission_id") {
             None | Some(Value::Null) => None,
-            Some(Value::String(id)) if (1..=SUBMISSION_MAX).contains(&id.len()) => Some(&**id),
+            Some(Value::String(id)) if (1..=SUBMISSION_MAX).contains(&id.len()) => {
+                Some(save::Submission::of(id, row))
+            }
             // Taken as absent, it would let a retry record the same matter twice.
             Some(_) => {
                 refused.push(json!({
@@ -102,17 +104,18 @@ pub(super) fn record_add(
                     // anything is written; later it is said of its row, or those before it would stand
                     // although all seem refused.
                     Err(error)
-                        if error.code() == Code::TooLarge
+                        if matches!(error.code(), Code::TooLarge | Code::OtherContent)
                             || (error.leaves_nothing() && !added.is_empty()) =>
                     {
                         let code = match error.code() {
                             Code::TooLarge => "too_large",
                             Code::NoRecord => "no_record",
+                            Code::OtherContent => "other_content",
                             _ => "not_possible",
                         };
                         refused.push(json!({
                             "row": first_row + index,
-                            "field": "",
+                            "field": if error.code() == Code::OtherContent { "submission_id" } else { "" },
                             "code": code,
                             "message": error.chain(),
                         }));

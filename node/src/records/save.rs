@@ -59,8 +59,8 @@ pub struct New<'a> {
     pub kind: &'a Kind,
     /// What it holds.
     pub draft: &'a Draft,
-    /// A retry under the same id finds the record that the first try made.
-    pub submission: Option<&'a str>,
+    /// A retry finds the record that the first try made.
+    pub submission: Option<Submission<'a>>,
     /// The resident was told what happens with the data 已告知.
     pub told: bool,
 }
@@ -68,7 +68,57 @@ pub struct New<'a> {
 /// Datum of the event that registers: the privacy notice was shown.
 const NOTICE_SHOWN: &str = "notice_shown";
 
-/// The record that a submission id made, if it was used before.
+/// What was sent, under an id that its sender chose: the same again is a retry and is answered alike; something else under the
+/// id is refused, or its words would be lost while all seems well.
+#[derive(Clone, Copy, Debug)]
+pub struct Submission<'a> {
+    id: &'a str,
+    content: [u8; 32],
+}
+
+impl<'a> Submission<'a> {
+    /// What was sent, whatever the order of its keys.
+    #[must_use]
+    pub fn of(id: &'a str, sent: &Value) -> Self {
+        let mut text = sent.clone();
+        text.sort_all_objects();
+        let content = lianxin_protocol::hash::PAYLOAD.hash(&[text.to_string().as_bytes()]);
+        Self { id, content }
+    }
+
+    /// The record that it made or changed, if it came before.
+    ///
+    /// # Errors
+    /// [`Code::OtherContent`] if something else came under the id.
+    pub fn known(&self, connection: &Connection) -> Result<Option<RecordId>> {
+        let mut statement = connection
+            .prepare_cached("SELECT record, content FROM submissions WHERE submission = ?1")?;
+        let known = statement.query_row([self.id], |row| {
+            Ok((RecordId(row.get(0)?), row.get::<_, [u8; 32]>(1)?))
+        });
+        match known.optional()? {
+            Some((_, content)) if content != self.content => {
+                let message = "something else was sent under this id before";
+                Err(Error::new(Code::OtherContent, message))
+            }
+            known => Ok(known.map(|(record, _)| record)),
+        }
+    }
+
+    /// It was carried out.
+    ///
+    /// # Errors
+    /// The store cannot be written; the transaction must be rolled back.
+    pub fn keep(&self, connection: &Connection, record: &RecordId) -> Result<()> {
+        let mut statement = connection.prepare_cached(
+            "INSERT INTO submissions (submission, record, content) VALUES (?1, ?2, ?3)",
+        )?;
+        statement.execute(params![self.id, record.0, self.content])?;
+        Ok(())
+    }
+}
+
+/// The record of a submission, whatever was sent.
 ///
 /// # Errors
 /// The store cannot be read.
@@ -79,9 +129,10 @@ pub fn submitted(connection: &Connection, submission: &str) -> Result<Option<Rec
     Ok(known.optional()?.map(RecordId))
 }
 
-/// Records a new record. A submission id that was used before gives the record that it made then.
+/// Records a new record. A submission that was carried out before gives the record that it made then.
 ///
 /// # Errors
+/// [`Code::OtherContent`] if something else was submitted under the same id,
 /// [`Code::NotPermitted`] when this device may not write, [`Code::RoleRefused`] when this account may not,
 /// [`Code::TooLarge`] for texts beyond a part.
 pub fn add(
@@ -96,18 +147,12 @@ pub fn add(
         submission,
         told,
     } = *new;
-    if let Some(submission) = submission {
-        let mut statement = connection.prepare_cached(
-            "SELECT records.id, records.record FROM submissions JOIN records
-                 ON records.record = submissions.record WHERE submission = ?1",
-        )?;
-        let known = statement
-            .query_row([submission], |row| Ok((row.get(0)?, RecordId(row.get(1)?))))
-            .optional()?;
-        if let Some((key, id)) = known {
-            let requested = false;
-            return Ok(Saved { key, id, requested });
-        }
+    if let Some(submission) = submission
+        && let Some(id) = submission.known(connection)?
+    {
+        let key = super::find(connection, &id.hyphenated())?;
+        let requested = false;
+        return Ok(Saved { key, id, requested });
     }
     author.actor.may_create(kind)?;
     let place = place(connection, journal, kind, &draft.facts)?;
@@ -136,9 +181,7 @@ pub fn add(
     )?;
     let saved = write_all(connection, journal, planned, author)?;
     if let Some(submission) = submission {
-        let mut statement = connection
-            .prepare_cached("INSERT INTO submissions (submission, record) VALUES (?1, ?2)")?;
-        statement.execute(params![submission, id.0])?;
+        submission.keep(connection, &id)?;
     }
     Ok(saved)
 }

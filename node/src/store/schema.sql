@@ -33,13 +33,14 @@ CREATE TABLE links (
 ) STRICT, WITHOUT ROWID;
 
 -- What is being typed and not registered yet. The id becomes the submission id, so that a draft is
--- registered once whatever is clicked twice.
+-- registered once whatever is clicked twice. window is the one that kept it last.
 CREATE TABLE drafts (
     id         TEXT PRIMARY KEY NOT NULL,
     account    TEXT NOT NULL,
     kind       TEXT NOT NULL,
     typed      TEXT NOT NULL,
-    updated_ms INTEGER NOT NULL
+    updated_ms INTEGER NOT NULL,
+    window     TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 -- Codes printed on slips, salted and hashed: the paper is the only place that has them.
@@ -58,10 +59,12 @@ CREATE TABLE counters (
     PRIMARY KEY (kind, year)
 ) STRICT, WITHOUT ROWID;
 
--- A retry with the same submission id finds the record that the first try made.
+-- A retry with the same submission id and the same content, which is kept as its digest, finds the record that the first try
+-- made or changed.
 CREATE TABLE submissions (
     submission TEXT PRIMARY KEY NOT NULL,
-    record     BLOB NOT NULL
+    record     BLOB NOT NULL,
+    content    BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 -- Hub: the key with which it proves that it made an invite. It enrols nobody.

@@ -1,4 +1,6 @@
-//! Corrections to a record: a form that writes only what is different, so that others' corrections stay.
+//! Corrections to a record. The form names the version of the record that it shows ([`Version`]); what is different from that is
+//! written and nothing else, so that what others have corrected meanwhile stays. Where they have corrected the same field,
+//! nothing is written yet: the form comes again with both values.
 
 use askama::Template;
 use axum::Form;
@@ -11,18 +13,23 @@ use serde_json::Value;
 
 use super::choices::{Choices, items};
 use super::fields::{self, Input};
-use super::page::{Answer, Page, Session, go, html, known};
+use super::page::{self, Answer, Page, Session, go, html, known};
+use super::sheet::{About, Sheet, Under};
 use super::{App, Line, shown};
-use crate::drafts::Typed;
+use crate::drafts::{self, Typed};
 use crate::error::Result;
-use crate::journal::Books;
-use crate::records::save;
+use crate::journal::{Books, Journal};
+use crate::records::version::{Version, as_of};
+use crate::records::{gather, save};
 
 #[derive(Template)]
 #[template(path = "edit.html")]
 struct EditPage {
     page: Page,
     id: String,
+    version: String,
+    under: Under,
+    said: Option<String>,
     number: String,
     title: String,
     words: String,
@@ -36,14 +43,28 @@ fn correctable(kind: &Kind) -> impl Iterator<Item = &Field> {
     fields::of_form(kind).filter(|field| !field.fixed)
 }
 
+/// Name in the form of the version that it shows.
+const VERSION: &str = "version";
+
+/// What was typed and could not be saved.
+struct Attempt<'a> {
+    typed: &'a Typed,
+    refusals: &'a [Refusal],
+    under: Under,
+    /// The version that it goes on from, if that is not the newest.
+    version: Option<Version>,
+    said: Option<String>,
+}
+
 fn edit_page(
     connection: &Connection,
     books: &mut Books,
     (session, line): (&Session, &Line),
     id: &str,
-    attempt: Option<(&Typed, &[Refusal])>,
+    attempt: Option<Attempt<'_>>,
 ) -> Result<EditPage> {
-    let (_, content, kind) = known(connection, books, id)?;
+    let (key, content, kind) = known(connection, books, id)?;
+    let version = Version::of(&gather(connection, books, key)?);
     let number = content.number.clone().unwrap_or_default();
     let page = Page::new(
         connection,
@@ -52,24 +73,45 @@ fn edit_page(
         line,
         ("/records", number.clone()),
     )?;
+    let about = About::Edit(id.to_owned());
+    let kept = drafts::about(connection, &session.account.id, &about.text())?;
+    let kept = kept.first();
     let now = fields::typed(correctable(kind), &content.fields);
     let named = Choices::of(connection, books, correctable(kind))?;
     let named = named.holding(connection, correctable(kind), &now)?;
     let now = named.labels(correctable(kind), now);
-    let (typed, refusals) = attempt.unwrap_or((&now, &[]));
-    let input = |field| fields::input(field, &named, typed, refusals, page.lang);
+    let attempt = match (attempt, kept) {
+        (Some(attempt), _) => attempt,
+        // What was typed before goes on from what was shown then.
+        (None, kept) => Attempt {
+            typed: kept.map_or(&now, |draft| &draft.typed),
+            refusals: &[],
+            under: Under::of(&about, kept)?,
+            version: kept.and_then(|draft| shown_in(&draft.typed)),
+            said: None,
+        },
+    };
+    let input = |field| fields::input(field, &named, attempt.typed, attempt.refusals, page.lang);
     let inputs = correctable(kind).map(input);
     let words = fields::of_form(kind).find(|field| field.fixed);
     let words = words.and_then(|field| content.fields.get(&field.key)?.as_str());
     Ok(EditPage {
         id: id.to_owned(),
+        version: attempt.version.unwrap_or(version).to_string(),
         number,
         title: shown::title(Some(kind), content.title.as_deref(), page.lang),
         words: words.unwrap_or_default().to_owned(),
         inputs: inputs.collect(),
-        faults: fields::faults(correctable(kind), refusals, page.lang),
+        faults: fields::faults(correctable(kind), attempt.refusals, page.lang),
+        under: attempt.under,
+        said: attempt.said,
         page,
     })
+}
+
+/// The version that a form shows.
+fn shown_in(typed: &Typed) -> Option<Version> {
+    Version::parse(typed.get(VERSION)?.first()?)
 }
 
 /// The form for corrections.
@@ -85,7 +127,7 @@ pub(super) async fn form(
     html(&page)
 }
 
-/// Corrects a record: only what is different is written, so that others' corrections stay.
+/// Corrects a record.
 pub(super) async fn change(
     State(app): State<App>,
     session: Session,
@@ -93,82 +135,169 @@ pub(super) async fn change(
     Form(pairs): Form<Vec<(String, String)>>,
 ) -> Answer {
     let line = (app.doors.line)();
-    let typed = fields::from_pairs(pairs);
+    let sheet = Sheet::of(pairs)?;
     let back = format!("/records/{id}?note=done");
     let wrong = app
         .write(move |journal, connection| {
-            let (key, content, kind) = known(connection, journal, &id)?;
-            let before = fields::typed(correctable(kind), &content.fields);
-            let named = Choices::of(connection, journal, correctable(kind))?;
-            let named = named.holding(connection, correctable(kind), &before)?;
-            let input = difference(kind, &before, &named.ids(correctable(kind), &typed));
-            let judged = kind.read_edit(&input).and_then(|draft| {
-                let refusals = content.keeps(kind, &draft);
-                if refusals.is_empty() {
-                    Ok(draft)
-                } else {
-                    Err(refusals)
-                }
-            });
-            match judged {
-                Ok(draft) if draft.facts.is_empty() && draft.texts.is_empty() => Ok(None),
-                Ok(draft) => {
-                    let author = session.author(connection, journal)?;
-                    save::set(connection, journal, key, &draft, &author)?;
-                    Ok(None)
-                }
-                Err(refusals) => {
-                    let attempt = Some((&typed, refusals.as_slice()));
-                    let who = (&session, &line);
-                    edit_page(connection, journal, who, &id, attempt).map(Some)
-                }
-            }
+            correct(connection, journal, (&session, &line), &id, &sheet)
         })
         .await?;
     match wrong {
         None => Ok(go(&back)),
-        Some(page) => Ok((StatusCode::UNPROCESSABLE_ENTITY, html(&page)?).into_response()),
+        Some((status, page)) => Ok((status, html(&*page)?).into_response()),
     }
 }
 
-/// What an edit's form changes, as JSON; a field that was emptied is cleared.
-fn difference(kind: &Kind, before: &Typed, typed: &Typed) -> Value {
-    let is_blank = |values: Option<&Vec<String>>| {
-        values.is_none_or(|values| values.iter().all(|value| value.trim().is_empty()))
+/// Gives the page that comes again where nothing was written.
+fn correct(
+    connection: &Connection,
+    journal: &mut Journal,
+    (session, line): (&Session, &Line),
+    id: &str,
+    sheet: &Sheet,
+) -> Result<Option<(StatusCode, Box<EditPage>)>> {
+    let lang = session.lang();
+    let (key, content, kind) = known(connection, journal, id)?;
+    let now = fields::typed(correctable(kind), &content.fields);
+    let shown = shown_in(&sheet.typed);
+    let then = match (&shown, sheet.typed.contains_key(VERSION)) {
+        (Some(version), _) => as_of(connection, journal, key, version)?
+            .map(|then| fields::typed(correctable(kind), &then.fields)),
+        (None, true) => None,
+        // A script that was shown nothing speaks of what there is.
+        (None, false) => Some(now.clone()),
     };
-    let same = |field: &Field| {
-        let (old, new) = (before.get(&field.key), typed.get(&field.key));
-        let normal = |values: Option<&Vec<String>>| {
-            let values = values.into_iter().flatten();
-            if matches!(field.kind, FieldType::Set { .. }) {
+    let named = Choices::of(connection, journal, correctable(kind))?;
+    let named = named.holding(connection, correctable(kind), &now)?;
+    let wanted = named.ids(correctable(kind), &sheet.typed);
+    let change = Change::between(kind, then.as_ref(), &now, &wanted);
+    let author = session.author(connection, journal)?;
+    let account = author.actor.account();
+    let told = |field: &&Field| {
+        let value = content.fields.get(&field.key).unwrap_or(&Value::Null);
+        fields::changed(field, shown::value(Some(field), value, lang))
+    };
+    let clashes: Vec<_> = change.clashes.iter().map(told).collect();
+    let (refusals, said) = if clashes.is_empty() {
+        match kind.read_edit(&change.input(&wanted)) {
+            Err(refusals) => (refusals, None),
+            Ok(draft) => {
+                let refusals = content.keeps(kind, &draft);
+                let empty = draft.facts.is_empty() && draft.texts.is_empty();
+                let saved = if !refusals.is_empty() || empty {
+                    Ok(())
+                } else {
+                    save::set(connection, journal, key, &draft, &author).map(drop)
+                };
+                match saved {
+                    Ok(()) if refusals.is_empty() => {
+                        drafts::discard(connection, account, &sheet.id)?;
+                        return Ok(None);
+                    }
+                    Ok(()) => (refusals, None),
+                    Err(error) if error.leaves_nothing() => (Vec::new(), Some(error)),
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+    } else {
+        (clashes, None)
+    };
+    let status = match &said {
+        Some(error) => page::status_of(error),
+        None if change.clashes.is_empty() => StatusCode::UNPROCESSABLE_ENTITY,
+        None => StatusCode::CONFLICT,
+    };
+    // Where both changed a field, what is typed now is compared with what the others wrote.
+    let version = shown.filter(|_| change.clashes.is_empty() && then.is_some());
+    let attempt = Attempt {
+        typed: &change.merged(named.labels(correctable(kind), now), &sheet.typed),
+        refusals: &refusals,
+        under: sheet.undone(
+            connection,
+            account,
+            &About::Edit(id.to_owned()),
+            author.now_ms,
+        )?,
+        version,
+        said: said.map(|error| page::sentence(error.code(), lang)),
+    };
+    let page = edit_page(connection, journal, (session, line), id, Some(attempt))?;
+    Ok(Some((status, Box::new(page))))
+}
+
+/// What a form changes of a record.
+#[derive(Debug)]
+struct Change<'a> {
+    kind: &'a Kind,
+    fields: Vec<&'a Field>,
+    /// Those of them that others have changed since to something else.
+    clashes: Vec<&'a Field>,
+}
+
+impl<'a> Change<'a> {
+    /// `then` is what the form showed, if that can still be said: else whatever is different now may be another's.
+    fn between(kind: &'a Kind, then: Option<&Typed>, now: &Typed, wanted: &Typed) -> Self {
+        let base = then.unwrap_or(now);
+        let fields: Vec<_> = correctable(kind)
+            .filter(|field| !same(field, base, wanted) && !same(field, now, wanted))
+            .collect();
+        let clash = |field: &&Field| then.is_none_or(|then| !same(field, then, now));
+        let clashes = fields.iter().copied().filter(clash).collect();
+        Self {
+            kind,
+            fields,
+            clashes,
+        }
+    }
+
+    /// As JSON; a field that was emptied is cleared.
+    fn input(&self, wanted: &Typed) -> Value {
+        // A box that is not ticked sends nothing.
+        let mut wanted = wanted.clone();
+        for field in &self.fields {
+            if field.kind == FieldType::Bool {
+                let off = || vec!["false".to_owned()];
+                wanted.entry(field.key.clone()).or_insert_with(off);
+            }
+        }
+        fields::to_json(self.fields.iter().copied(), &wanted)
+    }
+
+    /// What stands in the form when it comes again: what was typed where it changes something, and else what there is now.
+    fn merged(&self, now: Typed, typed: &Typed) -> Typed {
+        let mut merged = now;
+        for field in correctable(self.kind) {
+            if self.fields.iter().any(|it| it.key == field.key) {
+                merged.remove(&field.key);
+                if let Some(values) = typed.get(&field.key) {
+                    merged.insert(field.key.clone(), values.clone());
+                }
+            }
+        }
+        merged
+    }
+}
+
+/// Whether a field holds the same in two forms.
+fn same(field: &Field, one: &Typed, other: &Typed) -> bool {
+    let normal = |typed: &Typed| -> Vec<String> {
+        let values = typed.get(&field.key).into_iter().flatten();
+        match &field.kind {
+            FieldType::Bool => values.filter(|it| *it == "true").cloned().collect(),
+            FieldType::Set { .. } => {
                 let mut items: Vec<_> =
                     values.flat_map(|it| items(it)).map(str::to_owned).collect();
                 items.sort();
-                return items;
+                items
             }
-            values
-                .map(|it| it.trim().replace("\r\n", "\n"))
-                .collect::<Vec<_>>()
-        };
-        (is_blank(old) && is_blank(new)) || normal(old) == normal(new)
-    };
-    // A box that is not ticked sends nothing.
-    let mut typed = typed.clone();
-    for field in correctable(kind) {
-        if field.kind == FieldType::Bool {
-            let off = || vec!["false".to_owned()];
-            typed.entry(field.key.clone()).or_insert_with(off);
+            _ => {
+                let values = values.map(|it| it.trim().replace("\r\n", "\n"));
+                values.filter(|it| !it.is_empty()).collect()
+            }
         }
-    }
-    let off = |field: &Field| {
-        field.kind == FieldType::Bool
-            && is_blank(before.get(&field.key))
-            && typed
-                .get(&field.key)
-                .is_some_and(|it| it.iter().all(|it| it == "false"))
     };
-    let changed = correctable(kind).filter(|field| !same(field) && !off(field));
-    fields::to_json(changed, &typed)
+    normal(one) == normal(other)
 }
 
 #[cfg(test)]
@@ -177,27 +306,62 @@ mod tests {
     use lianxin_protocol::catalogue::Catalogue;
     use serde_json::json;
 
-    #[test]
-    fn a_correction_names_only_what_is_different() {
+    fn form() -> (&'static Kind, Typed) {
         let kind = Catalogue::standard().kind("opinion").unwrap();
         let held = json!({
             "category": "help", "urgency": "normal", "people_count": 2, "test_data": true,
             "place": {"community": "测试社区"}, "deputies": ["甲", "乙"],
         });
-        let Value::Object(held) = held else { return };
-        let before = fields::typed(correctable(kind), &held);
-        let mut typed = before.clone();
-        assert_eq!(difference(kind, &before, &typed), json!({}));
-        typed.insert("urgency".to_owned(), vec!["urgent".to_owned()]);
-        typed.insert("place.community".to_owned(), vec![String::new()]);
-        typed.insert("deputies".to_owned(), vec!["甲\r\n乙".to_owned()]);
+        let held = held.as_object().cloned().unwrap_or_default();
+        (kind, fields::typed(correctable(kind), &held))
+    }
+
+    fn with(mut typed: Typed, key: &str, value: &str) -> Typed {
+        typed.insert(key.to_owned(), vec![value.to_owned()]);
+        typed
+    }
+
+    #[test]
+    fn a_correction_names_only_what_is_different() {
+        let (kind, before) = form();
+        let written =
+            |wanted: &Typed| Change::between(kind, Some(&before), &before, wanted).input(wanted);
+        assert_eq!(written(&before), json!({}));
+        let typed = with(before.clone(), "urgency", "urgent");
+        let typed = with(typed, "place.community", "");
+        let mut typed = with(typed, "deputies", "甲\r\n乙");
         typed.remove("test_data");
-        let changed = difference(kind, &before, &typed);
+        let changed = written(&typed);
         assert_eq!(
             changed,
             json!({ "urgency": "urgent", "place": {"community": ""}, "test_data": false })
         );
         assert!(kind.read_edit(&changed).is_ok());
         assert!(correctable(kind).all(|field| field.key != "body"));
+    }
+
+    #[test]
+    fn what_others_changed_since_stays_and_what_both_changed_is_asked() {
+        let (kind, then) = form();
+        let now = with(then.clone(), "urgency", "urgent");
+        let change = |wanted: &Typed| Change::between(kind, Some(&then), &now, wanted);
+        // Not touched here.
+        let wanted = with(then.clone(), "people_count", "5");
+        assert_eq!(change(&wanted).input(&wanted), json!({ "people_count": 5 }));
+        assert!(change(&wanted).clashes.is_empty());
+        let again = change(&wanted).merged(now.clone(), &wanted);
+        assert_eq!(again.get("urgency"), now.get("urgency"));
+        assert_eq!(again.get("people_count"), wanted.get("people_count"));
+        // Both want the same.
+        assert_eq!(change(&now).input(&now), json!({}));
+        // Both want something else.
+        let wanted = with(then.clone(), "urgency", "very_urgent");
+        let clash = change(&wanted);
+        assert_eq!(clash.clashes.len(), 1);
+        let again = clash.merged(now.clone(), &wanted);
+        assert_eq!(again.get("urgency"), wanted.get("urgency"));
+        // Nobody knows what was shown: whatever differs may be another's.
+        let blind = Change::between(kind, None, &now, &then);
+        assert_eq!(blind.clashes.len(), 1);
     }
 }

@@ -185,7 +185,23 @@ fn refused(field: &Field, refusal: &Refusal, lang: Lang) -> String {
         _ => (0, 0),
     };
     let id = format!("refused-{}", refusal.code);
-    lang.say(&id, &[("min", bounds.0.into()), ("max", bounds.1.into())])
+    let bounds = [("min", bounds.0.into()), ("max", bounds.1.into())];
+    match refusal.code {
+        CHANGED => lang.say(&id, &[("now", refusal.message.as_str().into())]),
+        _ => lang.say(&id, &bounds),
+    }
+}
+
+/// Code of a refusal that only a form meets: somebody has changed the field since the form was shown.
+const CHANGED: &str = "changed";
+
+/// Says at a field what it holds now.
+pub(super) fn changed(field: &Field, now: String) -> Refusal {
+    Refusal {
+        field: field.key.clone(),
+        code: CHANGED,
+        message: now,
+    }
 }
 
 /// The faults of a form in the order of its fields.

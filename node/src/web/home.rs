@@ -5,14 +5,18 @@ use askama::Template;
 use axum::extract::State;
 use lianxin_protocol::catalogue::Catalogue;
 use lianxin_protocol::space::Space;
+use rusqlite::Connection;
 
 use super::intake;
 use super::list::{Row, next_for};
 use super::page::{Answer, Page, Session, html};
+use super::sheet::About;
 use super::shown;
+use super::words::Lang;
 use super::{App, sites};
 use crate::clock::{self, Beijing};
-use crate::drafts;
+use crate::drafts::{self, Draft};
+use crate::error::Result;
 use crate::records::delivery::Coverage;
 use crate::records::{self, Filter};
 
@@ -35,6 +39,33 @@ struct Todo {
     step: String,
     event: String,
     waits: String,
+}
+
+/// What a draft is called, and how much it lacks.
+fn drafted(connection: &Connection, draft: &Draft, lang: Lang) -> Result<(Option<String>, u64)> {
+    let (record, what) = match About::parse(&draft.kind) {
+        Ok(About::Step(record, event)) => (record, Some(event)),
+        Ok(About::Edit(record)) => (record, None),
+        Ok(About::New(_)) | Err(_) => return Ok(intake::judge(draft)),
+    };
+    let Ok(key) = records::find(connection, &record) else {
+        return Ok((None, 0));
+    };
+    let row = records::rows(connection, &[key])?.pop();
+    let kind = row
+        .as_ref()
+        .and_then(|row| Catalogue::standard().kind(&row.kind));
+    let step = what.as_deref().and_then(|event| kind?.transition(event));
+    let step = step.map_or_else(
+        || lang.say("edit", &[]),
+        |step| lang.label(&step.label).to_owned(),
+    );
+    let title = shown::title(
+        kind,
+        row.as_ref().and_then(|row| row.title.as_deref()),
+        lang,
+    );
+    Ok((Some(format!("{step} · {title}")), 0))
 }
 
 #[derive(Template)]
@@ -133,7 +164,7 @@ pub(super) async fn page(State(app): State<App>, session: Session) -> Answer {
             }
             let mut shown_drafts = Vec::new();
             for draft in drafts::list(connection, &account.id)? {
-                let (title, lacks) = intake::judge(&draft);
+                let (title, lacks) = drafted(connection, &draft, lang)?;
                 shown_drafts.push(DraftRow {
                     title: title.unwrap_or_else(|| lang.say("draft-untitled", &[])),
                     lacks,

@@ -5,9 +5,9 @@ use askama::Template;
 use axum::Form;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::IntoResponse as _;
 use lianxin_protocol::catalogue::{Catalogue, Kind, Refusal};
-use lianxin_protocol::hash::Hex;
+use lianxin_protocol::log::RecordId;
 use rusqlite::Connection;
 use serde::Deserialize;
 use serde_json::Value;
@@ -16,18 +16,17 @@ use super::App;
 use super::articles::{ARTICLES_MAX, canonical, within};
 use super::choices::{self, Choices};
 use super::fields::{self, Fault, Input};
-use super::page::{Answer, Page, Session, go, html, kind_of, known};
+use super::page::{Answer, Hand, Page, Session, go, html, kind_of, known};
+use super::sheet::{self, About, Sheet};
 use super::shown;
+use super::words::Lang;
 use crate::clock;
-use crate::drafts::{self, Draft, Typed};
+use crate::drafts::{self, Draft, Typed, Window};
 use crate::error::{Code, Error, Result};
-use crate::journal::Books;
+use crate::journal::{Books, Journal};
 use crate::records::save;
 use crate::records::{self, gather};
 
-/// Name in the form of what is done with it, and of the draft's id.
-const DO: &str = "do";
-const DRAFT: &str = "draft";
 /// Name of the box that says that the resident was told what happens with the data.
 const NOTICE: &str = "notice_shown";
 
@@ -62,20 +61,30 @@ struct Intake {
     asks_notice: bool,
     kind: &'static Kind,
     draft: String,
+    window: Window,
     parts: Vec<Part>,
     faults: Vec<Fault>,
     notice: bool,
     kept: Option<String>,
+    /// What happened instead of what was asked, and a record that it concerns.
+    said: Option<Said>,
+}
+
+/// Why a form comes again although nothing in it may be wrong.
+#[derive(Default)]
+struct Said {
+    text: String,
+    record: Option<String>,
 }
 
 fn form(
     (page, named, about): (Page, &Choices, Option<(String, String)>),
     kind: &'static Kind,
-    draft: &Draft,
-    refusals: Option<&[Refusal]>,
+    (draft, window): (&Draft, Window),
+    wrong: &[Refusal],
+    said: Option<Said>,
 ) -> Answer {
     let lang = page.lang;
-    let wrong = refusals.unwrap_or_default();
     let parts = kind.sections.iter().map(|section| {
         let of_section = section
             .fields
@@ -98,6 +107,8 @@ fn form(
         faults: fields::faults(fields::of_form(kind), wrong, lang),
         notice: draft.typed.contains_key(NOTICE),
         draft: draft.id.clone(),
+        window,
+        said,
         asks_notice: save::asks_notice(kind),
         about,
         page,
@@ -170,6 +181,7 @@ pub(super) async fn choose(State(app): State<App>, session: Session) -> Answer {
 #[derive(Default, Deserialize)]
 pub(super) struct From {
     from: Option<String>,
+    draft: Option<String>,
 }
 
 /// What a new record of a kind starts with when it is begun from another one's page.
@@ -264,35 +276,54 @@ fn around(
     Ok((page, named, about))
 }
 
-/// An empty form.
+/// An empty form, or that of a draft that stands in the address. What was registered is never begun anew by going back.
 pub(super) async fn blank(
     State(app): State<App>,
     session: Session,
     Path(kind): Path<String>,
-    Query(From { from }): Query<From>,
+    Query(From { from, draft }): Query<From>,
 ) -> Answer {
     let kind = kind_of(&kind)?;
     let line = (app.doors.line)();
-    let ((page, named, about), typed) = app
+    let draft = draft.filter(|id| drafts::is_id(id));
+    let id = draft.map_or_else(drafts::new_id, Ok)?;
+    let begun = app
         .read(move |books, connection| {
-            let mut typed = Typed::new();
-            if let Some(from) = from {
+            if let Some(known) = save::submitted(connection, &id)? {
+                return Ok(Err(known));
+            }
+            let mut draft = Draft {
+                id: id.clone(),
+                kind: kind.code.clone(),
+                typed: Typed::new(),
+                updated_ms: 0,
+                window: String::new(),
+            };
+            let kept = drafts::find(connection, &session.account.id, &id)?;
+            if let Some(kept) = kept.filter(|kept| kept.kind == kind.code) {
+                draft = kept;
+            } else if let Some(from) = from {
                 let start = begun(connection, books, kind, &from)?;
                 let named = Choices::of(connection, books, fields::of_form(kind))?;
                 let named = named.holding(connection, fields::of_form(kind), &start)?;
-                typed = named.labels(fields::of_form(kind), start);
+                draft.typed = named.labels(fields::of_form(kind), start);
             }
-            let around = around(connection, books, (&session, &line), kind, &typed)?;
-            Ok((around, typed))
+            let around = around(connection, books, (&session, &line), kind, &draft.typed)?;
+            Ok(Ok((around, draft)))
         })
         .await?;
-    let draft = Draft {
-        id: Hex(&clock::random::<16>()?).to_string(),
-        kind: kind.code.clone(),
-        typed,
-        updated_ms: 0,
-    };
-    form((page, &named, about), kind, &draft, None)
+    match begun {
+        Ok(((page, named, about), draft)) => {
+            let window = sheet::opened(&draft)?;
+            form((page, &named, about), kind, (&draft, window), &[], None)
+        }
+        Err(known) => Ok(go(&registered(&known))),
+    }
+}
+
+/// Where a form leads that has been registered already.
+pub(super) fn registered(record: &RecordId) -> String {
+    format!("/records/{}?note=again", record.hyphenated())
 }
 
 /// A draft's form.
@@ -302,69 +333,30 @@ pub(super) async fn resume(
     Path(id): Path<String>,
 ) -> Answer {
     let line = (app.doors.line)();
-    let ((page, named, about), draft, kind) = app
+    let resumed = app
         .read(move |books, connection| {
+            if let Some(known) = save::submitted(connection, &id)? {
+                return Ok(Err(registered(&known)));
+            }
             let draft = drafts::find(connection, &session.account.id, &id)?;
             let gone = || Error::new(Code::NoRecord, "there is no such draft of this account");
             let draft = draft.ok_or_else(gone)?;
+            let about = About::parse(&draft.kind)?;
+            if !matches!(about, About::New(_)) {
+                return Ok(Err(about.path(&draft.id)));
+            }
             let kind = kind_of(&draft.kind)?;
             let around = around(connection, books, (&session, &line), kind, &draft.typed)?;
-            Ok((around, draft, kind))
+            Ok(Ok((around, draft, kind)))
         })
         .await?;
-    form((page, &named, about), kind, &draft, None)
-}
-
-/// Typed things, with those names taken out that are no fields.
-fn taken_apart(pairs: Vec<(String, String)>) -> Result<(Typed, String, bool)> {
-    let mut typed = fields::from_pairs(pairs);
-    let id = typed.remove(DRAFT).and_then(|ids| ids.into_iter().next());
-    let as_draft = typed
-        .remove(DO)
-        .is_some_and(|what| what.iter().any(|what| what == DRAFT));
-    let id = id.filter(|id| drafts::is_id(id));
-    let id = id.ok_or_else(|| Error::new(Code::BadInput, "a form came without its draft's id"))?;
-    Ok((typed, id, as_draft))
-}
-
-/// Keeps a draft while somebody types.
-pub(super) async fn keep(
-    State(app): State<App>,
-    session: Session,
-    Path(id): Path<String>,
-    Form(pairs): Form<Vec<(String, String)>>,
-) -> Answer {
-    let mut typed = fields::from_pairs(pairs);
-    typed.remove(DO);
-    typed.remove(DRAFT);
-    let kind = typed
-        .remove("kind")
-        .and_then(|kinds| kinds.into_iter().next());
-    let kind = kind_of(kind.as_deref().unwrap_or_default())?;
-    if !drafts::is_id(&id) {
-        return Err(Error::new(Code::BadInput, "this is no draft's id").into());
+    match resumed {
+        Ok(((page, named, about), draft, kind)) => {
+            let window = sheet::opened(&draft)?;
+            form((page, &named, about), kind, (&draft, window), &[], None)
+        }
+        Err(to) => Ok(go(&to)),
     }
-    let now_ms = clock::now_ms();
-    let account = session.account.id.clone();
-    let kept = app
-        .write(move |_, connection| {
-            // What was registered meanwhile, in another tab or a moment ago, is no draft any more.
-            if save::submitted(connection, &id)?.is_some() {
-                return Ok(false);
-            }
-            drafts::keep(connection, &account, (&id, &kind.code), &typed, now_ms)?;
-            Ok(true)
-        })
-        .await?;
-    if !kept {
-        return Ok(StatusCode::CONFLICT.into_response());
-    }
-    let (hour, minute) = clock::Beijing::of(now_ms).time();
-    let said = session.lang().say(
-        "draft-kept",
-        &[("time", format!("{hour:02}:{minute:02}").into())],
-    );
-    Ok(said.into_response())
 }
 
 /// Throws a draft away.
@@ -382,87 +374,145 @@ pub(super) async fn discard(
 /// What became of a form that was sent.
 enum Sent {
     /// It is a record; `true` if it had been one before.
-    Record(String, bool),
+    Record(RecordId, bool),
     Draft,
-    Wrong(Box<(Around, Draft, Vec<Refusal>)>),
+    /// It comes again, with everything that was typed.
+    Again(Box<(Around, (Draft, Window), Vec<Refusal>, Option<Said>)>),
 }
 
-/// Registers, or keeps as a draft.
+/// Registers, or keeps as a draft. Whatever comes of it, what was typed is in a record, in a draft or on the page that answers.
 pub(super) async fn register(
     State(app): State<App>,
-    session: Session,
+    hand: Hand,
     Path(kind): Path<String>,
     Form(pairs): Form<Vec<(String, String)>>,
-) -> Result<Response, super::page::Failure> {
+) -> Answer {
     let kind = kind_of(&kind)?;
-    let (mut typed, id, as_draft) = taken_apart(pairs)?;
-    typed.remove("kind");
+    let sheet = Sheet::of(pairs)?;
+    let session = match hand.session() {
+        Ok(session) => session,
+        Err(account) => {
+            let now_ms = clock::now_ms();
+            let kept = app
+                .write(move |_, connection| sheet.keep(connection, &account.id, &kind.code, now_ms))
+                .await?;
+            return Ok(go(&format!("/login?to=/drafts/{}", kept.id)));
+        }
+    };
     let line = (app.doors.line)();
     let sent = app
         .write(move |journal, connection| {
-            let author = session.author(connection, journal)?;
-            let account = author.actor.account();
-            if let Some(known) = save::submitted(connection, &id)? {
-                return Ok(Sent::Record(known.hyphenated(), true));
-            }
-            let named = Choices::of(connection, journal, fields::of_form(kind))?;
-            let given = named.ids(fields::of_form(kind), &typed);
-            let judged = kind.read(&fields::to_json(fields::of_form(kind), &given));
-            let told = typed.contains_key(NOTICE);
-            match judged {
-                Ok(draft) if !as_draft => {
-                    let new = save::New {
-                        kind,
-                        draft: &draft,
-                        submission: Some(&id),
-                        told,
-                    };
-                    let saved = match save::add(connection, journal, &new, &author) {
-                        // Refused before anything was written: what was typed is kept all the same.
-                        Err(error) if error.leaves_nothing() => {
-                            let (place, now_ms) = ((id.as_str(), &*kind.code), author.now_ms);
-                            drafts::keep(connection, account, place, &typed, now_ms)?;
-                            return Err(error);
-                        }
-                        saved => saved?,
-                    };
-                    drafts::discard(connection, account, &id)?;
-                    Ok(Sent::Record(saved.id.hyphenated(), false))
-                }
-                judged => {
-                    drafts::keep(
-                        connection,
-                        account,
-                        (&id, &kind.code),
-                        &typed,
-                        author.now_ms,
-                    )?;
-                    if as_draft {
-                        return Ok(Sent::Draft);
-                    }
-                    let around = around(connection, journal, (&session, &line), kind, &typed)?;
-                    let draft = Draft {
-                        id: id.clone(),
-                        kind: kind.code.clone(),
-                        typed: typed.clone(),
-                        updated_ms: author.now_ms,
-                    };
-                    let refusals = judged.err().unwrap_or_default();
-                    Ok(Sent::Wrong(Box::new((around, draft, refusals))))
-                }
-            }
+            sent(connection, journal, (&session, &line), kind, &sheet)
         })
         .await?;
     match sent {
-        Sent::Record(id, again) => {
-            let note = if again { "again" } else { "new" };
-            Ok(go(&format!("/records/{id}?note={note}")))
-        }
+        Sent::Record(id, true) => Ok(go(&registered(&id))),
+        Sent::Record(id, false) => Ok(go(&format!("/records/{}?note=new", id.hyphenated()))),
         Sent::Draft => Ok(go("/")),
-        Sent::Wrong(wrong) => {
-            let ((page, named, about), draft, refusals) = *wrong;
-            let page = form((page, &named, about), kind, &draft, Some(&refusals))?;
-            Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
+        Sent::Again(again) => {
+            let ((page, named, about), (draft, window), wrong, said) = *again;
+            let status = if said.is_some() {
+                StatusCode::CONFLICT
+            } else {
+                StatusCode::UNPROCESSABLE_ENTITY
+            };
+            let page = form((page, &named, about), kind, (&draft, window), &wrong, said)?;
+            Ok((status, page).into_response())
         }
+    }
+}
+
+fn sent(
+    connection: &Connection,
+    journal: &mut Journal,
+    (session, line): (&Session, &super::Line),
+    kind: &'static Kind,
+    sheet: &Sheet,
+) -> Result<Sent> {
+    let author = session.author(connection, journal)?;
+    let account = author.actor.account();
+    let lang = session.lang();
+    let submission = sheet.submission(&kind.code);
+    let other = match submission.known(connection) {
+        Ok(Some(known)) => return Ok(Sent::Record(known, true)),
+        Ok(None) => None,
+        Err(error) if error.code() == Code::OtherContent => save::submitted(connection, &sheet.id)?,
+        Err(error) => return Err(error),
+    };
+    let mut said = other.map(|known| Said {
+        text: lang.say("intake-other", &[]),
+        record: Some(known.hyphenated()),
+    });
+    let named = Choices::of(connection, journal, fields::of_form(kind))?;
+    let given = named.ids(fields::of_form(kind), &sheet.typed);
+    let judged = kind.read(&fields::to_json(fields::of_form(kind), &given));
+    let mut wrong = Vec::new();
+    match judged {
+        Ok(draft) if !sheet.as_draft && said.is_none() => {
+            let new = save::New {
+                kind,
+                draft: &draft,
+                submission: Some(submission),
+                told: sheet.typed.contains_key(NOTICE),
+            };
+            match save::add(connection, journal, &new, &author) {
+                Ok(saved) => {
+                    drafts::discard(connection, account, &sheet.id)?;
+                    return Ok(Sent::Record(saved.id, false));
+                }
+                // Refused before anything was written.
+                Err(error) if error.leaves_nothing() => said = Some(Said::of(&error, lang)),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(_) => {}
+        Err(refusals) => wrong = refusals,
+    }
+    let mut draft = Draft {
+        id: sheet.id.clone(),
+        kind: kind.code.clone(),
+        typed: sheet.typed.clone(),
+        updated_ms: 0,
+        window: sheet.window.id.clone(),
+    };
+    match sheet.keep(connection, account, &kind.code, author.now_ms) {
+        Ok(kept) if sheet.as_draft && !kept.beside => return Ok(Sent::Draft),
+        Ok(kept) => {
+            if kept.beside && said.is_none() {
+                let text = lang.say("draft-beside", &[("time", "".into())]);
+                said = Some(Said { text, record: None });
+            }
+            draft.id = kept.id;
+            draft.updated_ms = author.now_ms;
+        }
+        // Too many drafts, or too long for one: then it stands on the page alone.
+        Err(error) if error.leaves_nothing() => {
+            let full = lang.say("draft-full", &[]);
+            said = Some(said.map_or_else(
+                || Said {
+                    text: full.clone(),
+                    record: None,
+                },
+                |said| Said {
+                    text: format!("{} {full}", said.text),
+                    ..said
+                },
+            ));
+        }
+        Err(error) => return Err(error),
+    }
+    if sheet.as_draft {
+        wrong.clear();
+    }
+    let around = around(connection, journal, (session, line), kind, &sheet.typed)?;
+    let draft = (draft, sheet.window.clone());
+    Ok(Sent::Again(Box::new((around, draft, wrong, said))))
+}
+
+impl Said {
+    /// What a refusal says, in words.
+    fn of(error: &Error, lang: Lang) -> Self {
+        let text = super::page::sentence(error.code(), lang);
+        Self { text, record: None }
     }
 }

@@ -12,7 +12,7 @@ use rusqlite::Connection;
 use super::shown;
 use super::words::Lang;
 use super::{App, Line};
-use crate::accounts::{self, Account};
+use crate::accounts::{self, Account, Login};
 use crate::actor::Actor;
 use crate::clock;
 use crate::error::{Code, Error, Kind, Result};
@@ -95,27 +95,72 @@ impl FromRequestParts<App> for Session {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Response> {
+        let hand = Hand::from_request_parts(parts, app).await?;
+        hand.session().map_err(|_| to_login(parts))
+    }
+}
+
+/// A browser of somebody whose login may have ended. What they send is kept for them; nothing is shown to them, and nothing of it
+/// becomes a record.
+#[derive(Clone, Debug)]
+pub(super) struct Hand {
+    session: Session,
+    pub(super) ended: bool,
+}
+
+impl Hand {
+    /// The login, if it holds.
+    pub(super) fn session(self) -> Result<Session, Account> {
+        if self.ended {
+            Err(self.session.account)
+        } else {
+            Ok(self.session)
+        }
+    }
+
+    pub(super) fn lang(&self) -> Lang {
+        self.session.lang()
+    }
+
+    pub(super) const fn account(&self) -> &Account {
+        &self.session.account
+    }
+}
+
+impl FromRequestParts<App> for Hand {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Response> {
         let secret = cookie(&parts.headers, &app.cookie).map(str::to_owned);
         let asked = secret.clone();
         let now_ms = clock::now_ms();
         let found = app
             .read(move |_, connection| match asked {
-                Some(secret) => accounts::logged_in(connection, &secret, now_ms),
+                Some(secret) => accounts::login(connection, &secret, now_ms),
                 None => Ok(None),
             })
             .await
             .map_err(|error| Failure(error).into_response())?;
-        let (Some((account, unnoted)), Some(secret)) = (found, secret) else {
+        let (Some((account, login)), Some(secret)) = (found, secret) else {
             return Err(to_login(parts));
         };
-        if unnoted {
+        if login == (Login::Holds { unnoted: true }) {
             let secret = secret.clone();
             app.write(move |_, connection| accounts::seen(connection, &secret, now_ms))
                 .await
                 .map_err(|error| Failure(error).into_response())?;
         }
-        Ok(Self { account, secret })
+        Ok(Self {
+            session: Session { account, secret },
+            ended: login == Login::Ended,
+        })
     }
+}
+
+/// Whether the program is there and the login holds: asked before a form is sent, which is lost in the browser's own error page
+/// otherwise.
+pub(super) async fn here(_: Session) -> StatusCode {
+    StatusCode::NO_CONTENT
 }
 
 /// A page that was asked for is shown after the login; anything else just says that there is none.
@@ -483,21 +528,24 @@ pub(super) fn sentence(code: Code, lang: Lang) -> String {
     }
 }
 
+/// The status with which a failure is answered.
+pub(super) fn status_of(error: &Error) -> StatusCode {
+    match (error.code(), error.code().kind()) {
+        (Code::NoRecord | Code::NoPage | Code::NoKind | Code::NoSite, _) => StatusCode::NOT_FOUND,
+        (Code::TooLarge, _) => StatusCode::PAYLOAD_TOO_LARGE,
+        (Code::FieldsRefused | Code::Fixed, _) => StatusCode::UNPROCESSABLE_ENTITY,
+        (_, Kind::Usage) => StatusCode::BAD_REQUEST,
+        (_, Kind::Refused) => StatusCode::FORBIDDEN,
+        (_, Kind::Partial | Kind::Busy | Kind::NotEnrolled) => StatusCode::SERVICE_UNAVAILABLE,
+        (_, Kind::Failed) => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let Self(error) = self;
         let code = error.code();
-        let status = match (code, code.kind()) {
-            (Code::NoRecord | Code::NoPage | Code::NoKind | Code::NoSite, _) => {
-                StatusCode::NOT_FOUND
-            }
-            (Code::TooLarge, _) => StatusCode::PAYLOAD_TOO_LARGE,
-            (Code::FieldsRefused | Code::Fixed, _) => StatusCode::UNPROCESSABLE_ENTITY,
-            (_, Kind::Usage) => StatusCode::BAD_REQUEST,
-            (_, Kind::Refused) => StatusCode::FORBIDDEN,
-            (_, Kind::Partial | Kind::Busy | Kind::NotEnrolled) => StatusCode::SERVICE_UNAVAILABLE,
-            (_, Kind::Failed) => StatusCode::INTERNAL_SERVER_ERROR,
-        };
+        let status = status_of(&error);
         if status.is_server_error() {
             tracing::warn!(code = code.text(), error = %error.chain(), "a page failed");
         }

@@ -7,7 +7,9 @@ use axum::Form;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::IntoResponse as _;
-use lianxin_protocol::catalogue::{Catalogue, Field, Kind, Outcome, Refusal, Retention, Role};
+use lianxin_protocol::catalogue::{
+    Catalogue, Field, FieldType, Kind, Outcome, Refusal, Retention, Role, Transition,
+};
 use lianxin_protocol::hash::Hex;
 use lianxin_protocol::identity::short;
 use lianxin_protocol::request::Outcome as RequestOutcome;
@@ -19,17 +21,18 @@ use super::choices::Choices;
 use super::conflicts::{self, Conflict};
 use super::fields::{self, Input};
 use super::list::{Due, due};
-use super::page::{Answer, Page, Session, go, html, known};
+use super::page::{self, Answer, Page, Session, go, html, known};
 use super::related::{self, Begin, Related};
+use super::sheet::{About, Sheet, Under};
 use super::shown::{self, Shown};
 use super::sync::{self, Why};
 use super::words::Lang;
 use super::{App, Line};
 use crate::accounts;
 use crate::clock;
-use crate::drafts::Typed;
+use crate::drafts::{self, Draft, Typed};
 use crate::error::{Code, Error, Result};
-use crate::journal::{Books, Overview};
+use crate::journal::{Books, Journal, Overview};
 use crate::records::save;
 use crate::records::{self, Content, Gathered, Record};
 use crate::requests::{self, Asked};
@@ -105,6 +108,21 @@ struct Offer {
     open: bool,
     /// It ends the matter, so it is not the first button in reach.
     grave: bool,
+    under: Under,
+}
+
+/// What was typed for a step that is not offered any more.
+struct LeftOver {
+    draft: String,
+    label: String,
+    words: Vec<Said>,
+}
+
+/// A step that was not taken.
+struct Undone {
+    said: String,
+    /// What was typed for it, where the step is not offered any more.
+    words: Vec<Said>,
 }
 
 #[derive(Template)]
@@ -129,6 +147,8 @@ struct RecordPage {
     proofs: Vec<Proof>,
     next: Option<Offer>,
     offers: Vec<Offer>,
+    undone: Option<Undone>,
+    left_over: Vec<LeftOver>,
     related: Vec<Related>,
     /// Where another of its kind is begun.
     begun: Option<Begin>,
@@ -193,9 +213,12 @@ pub(super) async fn show(
 
 /// What was typed for a step, and what is wrong with it.
 struct Attempt<'a> {
-    event: &'a str,
+    step: &'a Transition,
     typed: &'a Typed,
     refusals: &'a [Refusal],
+    under: Under,
+    /// Why nothing was done, where that is no matter of the fields.
+    said: Option<String>,
 }
 
 fn build(
@@ -221,7 +244,20 @@ fn build(
     let requests = requests::of_record(connection, key)?;
     let data = kind.into_iter().flat_map(|kind| &kind.transitions);
     let named = Choices::of(connection, books, data.flat_map(|step| &step.data))?;
-    let (next, offers) = offers(&record, &requests, (view, attempt, &named), &page);
+    let kept = drafts::about(connection, &session.account.id, &format!("step/{id}/"))?;
+    let (next, offers) = offers(&record, &requests, (view, attempt, &named), &kept, &page)?;
+    let tried = attempt.and_then(|attempt| {
+        let mut offered = next.iter().chain(&offers);
+        undone(
+            attempt,
+            offered.any(|it| it.event == attempt.step.event),
+            lang,
+        )
+    });
+    let offered = next.iter().chain(&offers).map(|it| it.event.as_str());
+    let tried_now = attempt.map(|attempt| attempt.step.event.as_str());
+    let shown_events = offered.chain(tried_now).collect();
+    let unsent = left_over(kind, &kept, &shown_events, lang);
     let again = record.gathered.again().is_some();
     Ok(RecordPage {
         related: related::of(connection, books, &record, &page)?,
@@ -257,6 +293,8 @@ fn build(
         proofs: proofs(&record, lang),
         next,
         offers,
+        undone: tried,
+        left_over: unsent,
         conflicts: conflicts::of(content, kind, books, lang),
         // Nothing has to be done about what stands elsewhere.
         why: why.filter(|_| !again),
@@ -646,12 +684,13 @@ fn offers(
     record: &Record,
     requests: &[Asked],
     (view, attempt, named): (&View, Option<&Attempt<'_>>, &Choices),
+    drafts: &[Draft],
     page: &Page,
-) -> (Option<Offer>, Vec<Offer>) {
+) -> Result<(Option<Offer>, Vec<Offer>)> {
     let content = &record.content;
     let kind = record.kind.filter(|_| record.counts());
     let Some(kind) = kind.filter(|_| content.waiting == 0) else {
-        return (None, Vec::new());
+        return Ok((None, Vec::new()));
     };
     let usual = kind.statuses.iter().find(|status| {
         let folded = status.stands_for.as_ref().unwrap_or(&status.code);
@@ -665,8 +704,14 @@ fn offers(
     let offered = kind.offered(&content.status, page.actor.roles(), times);
     // What was asked of the hub is not asked again while it is open.
     for step in offered.filter(|step| !requests::is_open_for(requests, &step.event)) {
-        let tried = attempt.filter(|attempt| attempt.event == step.event);
-        let (typed, refusals) = tried.map_or((&none, [].as_slice()), |it| (it.typed, it.refusals));
+        let tried = attempt.filter(|attempt| attempt.step.event == step.event);
+        let about = About::Step(record.id.hyphenated(), step.event.clone());
+        let kept = drafts.iter().find(|draft| draft.kind == about.text());
+        let (typed, refusals) = match (tried, kept) {
+            (Some(tried), _) => (tried.typed, tried.refusals),
+            (None, Some(kept)) => (&kept.typed, [].as_slice()),
+            (None, None) => (&none, [].as_slice()),
+        };
         let inputs = step.data.iter().filter(|field| field.key != HUB_NO);
         let inputs = inputs.map(|field| fields::input(field, named, typed, refusals, page.lang));
         let is_usual = usual == Some(step.event.as_str());
@@ -674,11 +719,15 @@ fn offers(
             event: step.event.clone(),
             label: page.label(&step.label).to_owned(),
             inputs: inputs.collect(),
-            open: tried.is_some() || view.step.as_ref() == Some(&step.event),
+            open: tried.is_some() || kept.is_some() || view.step.as_ref() == Some(&step.event),
             grave: matches!(
                 step.event.as_str(),
                 "withdraw" | "refuse" | "restrict" | "discard"
             ),
+            under: match tried {
+                Some(tried) => tried.under.clone(),
+                None => Under::of(&about, kept)?,
+            },
         };
         if is_usual {
             next = Some(offer);
@@ -687,16 +736,75 @@ fn offers(
         }
     }
     others.sort_by_key(|offer| offer.grave);
-    (next, others)
+    Ok((next, others))
+}
+
+/// What was typed for steps that are not offered any more.
+fn left_over(
+    kind: Option<&Kind>,
+    kept: &[Draft],
+    offered: &BTreeSet<&str>,
+    lang: Lang,
+) -> Vec<LeftOver> {
+    let mut left = Vec::new();
+    for draft in kept {
+        let Ok(About::Step(_, event)) = About::parse(&draft.kind) else {
+            continue;
+        };
+        let step = kind.and_then(|kind| kind.transition(&event));
+        if let Some(step) = step.filter(|_| !offered.contains(event.as_str())) {
+            left.push(LeftOver {
+                draft: draft.id.clone(),
+                label: lang.label(&step.label).to_owned(),
+                words: typed_words(step, &draft.typed, lang),
+            });
+        }
+    }
+    left
+}
+
+/// What was typed for a step, in words.
+fn typed_words(step: &Transition, typed: &Typed, lang: Lang) -> Vec<Said> {
+    let words = step.data.iter().filter_map(|field| {
+        let value = typed.get(&field.key)?.join("\n");
+        let value = match &field.kind {
+            FieldType::Enum { .. } => shown::value(Some(field), &Value::from(value), lang),
+            _ => value,
+        };
+        (!value.trim().is_empty()).then(|| Said {
+            label: lang.label(&field.label).to_owned(),
+            value,
+            links: Vec::new(),
+        })
+    });
+    words.collect()
+}
+
+/// What is said of a step that was not taken. What was typed for it stands in its form, or here if that is not offered any more.
+fn undone(attempt: &Attempt<'_>, offered: bool, lang: Lang) -> Option<Undone> {
+    if offered && attempt.said.is_none() {
+        return None;
+    }
+    Some(Undone {
+        said: match &attempt.said {
+            Some(said) => said.clone(),
+            None => page::sentence(Code::StepRefused, lang),
+        },
+        words: if offered {
+            Vec::new()
+        } else {
+            typed_words(attempt.step, attempt.typed, lang)
+        },
+    })
 }
 
 /// What became of a step.
 enum Taken {
     Done,
-    Wrong(Box<RecordPage>),
+    Wrong(StatusCode, Box<RecordPage>),
 }
 
-/// Takes a step.
+/// Takes a step, once for each form that was shown. What cannot be carried out is kept as a draft and shown again.
 pub(super) async fn step(
     State(app): State<App>,
     session: Session,
@@ -704,39 +812,79 @@ pub(super) async fn step(
     Form(pairs): Form<Vec<(String, String)>>,
 ) -> Answer {
     let line = (app.doors.line)();
-    let typed = fields::from_pairs(pairs);
+    let sheet = Sheet::of(pairs)?;
     let back = format!("/records/{id}?note=done");
     let taken = app
         .write(move |journal, connection| {
-            let (key, _, kind) = known(connection, journal, &id)?;
-            let step = kind.transition(&event);
-            let step =
-                step.ok_or_else(|| Error::new(Code::StepRefused, "there is no such step"))?;
-            let named = Choices::of(connection, journal, step.data.iter())?;
-            let given = named.ids(step.data.iter(), &typed);
-            let mut input = fields::to_json(step.data.iter(), &given);
-            if let Value::Object(fields) = &mut input {
-                fields.remove(HUB_NO);
-            }
-            // Judged twice: here for words beside the fields, in the save for good.
-            if let Err(refusals) = save::read_step(kind, &event, &input) {
-                let attempt = Attempt {
-                    event: &event,
-                    typed: &typed,
-                    refusals: &refusals,
-                };
-                let view = View::default();
-                let who = (&session, &line);
-                let page = build(connection, journal, who, &id, &view, Some(&attempt))?;
-                return Ok(Taken::Wrong(Box::new(page)));
-            }
-            let author = session.author(connection, journal)?;
-            requests::act(connection, journal, key, (&event, &input), &author)?;
-            Ok(Taken::Done)
+            take(
+                connection,
+                journal,
+                (&session, &line),
+                (&id, &event),
+                &sheet,
+            )
         })
         .await?;
     match taken {
         Taken::Done => Ok(go(&back)),
-        Taken::Wrong(page) => Ok((StatusCode::UNPROCESSABLE_ENTITY, html(&*page)?).into_response()),
+        Taken::Wrong(status, page) => Ok((status, html(&*page)?).into_response()),
     }
+}
+
+fn take(
+    connection: &Connection,
+    journal: &mut Journal,
+    who: (&Session, &Line),
+    (id, event): (&str, &str),
+    sheet: &Sheet,
+) -> Result<Taken> {
+    let (key, _, kind) = known(connection, journal, id)?;
+    let step = kind.transition(event);
+    let step = step.ok_or_else(|| Error::new(Code::StepRefused, "there is no such step"))?;
+    let about = About::Step(id.to_owned(), event.to_owned());
+    let text = about.text();
+    let submission = sheet.submission(&text);
+    let first = match submission.known(connection) {
+        Ok(Some(_)) => return Ok(Taken::Done),
+        Ok(None) => true,
+        // Somebody went back, wrote something else and sent that: it is a step of its own.
+        Err(error) if error.code() == Code::OtherContent => false,
+        Err(error) => return Err(error),
+    };
+    let named = Choices::of(connection, journal, step.data.iter())?;
+    let given = named.ids(step.data.iter(), &sheet.typed);
+    let mut input = fields::to_json(step.data.iter(), &given);
+    if let Value::Object(fields) = &mut input {
+        fields.remove(HUB_NO);
+    }
+    let author = who.0.author(connection, journal)?;
+    let account = author.actor.account();
+    // Judged twice: here for words beside the fields, in the save for good.
+    let (refusals, said) = match save::read_step(kind, event, &input) {
+        Err(refusals) => (refusals, None),
+        Ok(_) => match requests::act(connection, journal, key, (event, &input), &author) {
+            Ok(saved) => {
+                if first {
+                    submission.keep(connection, &saved.id)?;
+                }
+                drafts::discard(connection, account, &sheet.id)?;
+                return Ok(Taken::Done);
+            }
+            Err(error) if error.leaves_nothing() => (Vec::new(), Some(error)),
+            Err(error) => return Err(error),
+        },
+    };
+    let status = said
+        .as_ref()
+        .map_or(StatusCode::UNPROCESSABLE_ENTITY, page::status_of);
+    let attempt = Attempt {
+        step,
+        typed: &sheet.typed,
+        refusals: &refusals,
+        under: sheet.undone(connection, account, &about, author.now_ms)?,
+        said: said.map(|error| page::sentence(error.code(), who.0.lang())),
+    };
+    let view = View::default();
+    let page = build(connection, journal, who, id, &view, Some(&attempt))?;
+    Ok(Taken::Wrong(status, Box::new(page)))
 }
