@@ -376,8 +376,17 @@ enum Sent {
     /// It is a record; `true` if it had been one before.
     Record(RecordId, bool),
     Draft,
-    /// It comes again, with everything that was typed.
-    Again(Box<(Around, (Draft, Window), Vec<Refusal>, Option<Said>)>),
+    /// It comes again.
+    Again(Box<Again>),
+}
+
+/// A form that comes again, with everything that was typed.
+struct Again {
+    around: Around,
+    draft: Draft,
+    window: Window,
+    wrong: Vec<Refusal>,
+    said: Option<Said>,
 }
 
 /// Registers, or keeps as a draft. Whatever comes of it, what was typed is in a record, in a draft or on the page that answers.
@@ -410,13 +419,14 @@ pub(super) async fn register(
         Sent::Record(id, false) => Ok(go(&format!("/records/{}?note=new", id.hyphenated()))),
         Sent::Draft => Ok(go("/")),
         Sent::Again(again) => {
-            let ((page, named, about), (draft, window), wrong, said) = *again;
-            let status = if said.is_some() {
+            let (page, named, about) = again.around;
+            let status = if again.said.is_some() {
                 StatusCode::CONFLICT
             } else {
                 StatusCode::UNPROCESSABLE_ENTITY
             };
-            let page = form((page, &named, about), kind, (&draft, window), &wrong, said)?;
+            let draft = (&again.draft, again.window);
+            let page = form((page, &named, about), kind, draft, &again.wrong, again.said)?;
             Ok((status, page).into_response())
         }
     }
@@ -505,8 +515,13 @@ fn sent(
         wrong.clear();
     }
     let around = around(connection, journal, (session, line), kind, &sheet.typed)?;
-    let draft = (draft, sheet.window.clone());
-    Ok(Sent::Again(Box::new((around, draft, wrong, said))))
+    Ok(Sent::Again(Box::new(Again {
+        around,
+        draft,
+        window: sheet.window.clone(),
+        wrong,
+        said,
+    })))
 }
 
 impl Said {
