@@ -55,7 +55,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use crate::error::{Code, Error, Result};
 use crate::records::Counted;
 use crate::records::indexed::Indexed;
-use crate::store;
+use crate::store::{self, packed};
 
 pub use archive::Page;
 pub use damage::Damage;
@@ -1065,7 +1065,7 @@ fn insert_segment(
 fn insert_part(connection: &Connection, key: i64, payload: &[u8]) -> Result<()> {
     let mut statement =
         connection.prepare_cached("INSERT INTO parts (entry, payload) VALUES (?1, ?2)")?;
-    statement.execute(params![key, payload])?;
+    statement.execute(params![key, packed::pack_part(payload)])?;
     Ok(())
 }
 
@@ -1136,7 +1136,7 @@ fn forget(connection: &Connection, record: i64) -> Result<()> {
     let emptied = connection
         .prepare_cached(
             "UPDATE records SET version = version + 1, founded = 0, kind = NULL, number = NULL,
-                 title = NULL, status = NULL, facts = NULL, conflicts = 0, waiting = 0, state = NULL,
+                 title = NULL, status = NULL, facts = NULL, former = NULL, conflicts = 0, waiting = 0, state = NULL,
                  held = NULL, lost = 0, again = NULL, reached = 0, sole = NULL,
                  last = NULL
              WHERE id = ?1",

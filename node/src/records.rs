@@ -40,6 +40,7 @@ use crate::clock;
 use crate::error::{Code, Error, Result};
 use crate::journal::segments::split_key;
 use crate::journal::{Aside, Books, Journal, Overview, Which, aside, exceptions};
+use crate::store::packed;
 
 pub use content::{ConflictValue, Conflicts, Content, NEWER_ENTRIES, ShownEvent};
 use delivery::{Coverage, State};
@@ -434,7 +435,8 @@ fn payloads(connection: &Connection, record: i64) -> Result<BTreeMap<i64, Vec<u8
         "SELECT touches.entry, parts.payload FROM touches CROSS JOIN parts ON parts.entry = touches.entry
          WHERE touches.record = ?1",
     )?;
-    let rows = statement.query_map([record], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let payload = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, packed::payload(row.get(1)?)));
+    let rows = statement.query_map([record], payload)?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
@@ -626,8 +628,8 @@ pub struct Projection {
     version: i64,
     held: BTreeMap<i64, Reason>,
     content: Content,
-    /// Its facts as JSON.
-    facts: String,
+    /// Its facts as packed JSON.
+    facts: Vec<u8>,
     state: [u8; 32],
     /// Why it stands in no figure.
     reason: Option<Reason>,
@@ -652,7 +654,7 @@ impl Projection {
             id: gathered.id,
             version: gathered.version,
             held: gathered.held.clone(),
-            facts: serde_json::to_string(&content.facts).unwrap_or_default(),
+            facts: packed::pack(&serde_json::to_vec(&content.facts).unwrap_or_default()),
             content,
             state,
             reason: gathered.held(),
@@ -720,7 +722,8 @@ impl Projection {
             "UPDATE records SET kind = ?2, number = ?3, title = ?4, status = ?5, facts = ?6,
                                 conflicts = ?7, waiting = ?8, state = ?9, held = ?10,
                                 lost = ?11, again = ?12, arrived = ?13,
-                                reached = ifnull(?14, reached), sole = ?15, last = ?16
+                                reached = ifnull(?14, reached), sole = ?15, last = ?16,
+                                former = ?17
              WHERE id = ?1",
         )?;
         // Nobody is asked to settle a conflict in what does not count.
@@ -742,6 +745,7 @@ impl Projection {
             reached.map(State::code),
             sole.map(|(log, _)| log),
             sole.map(|(_, last)| last),
+            content.facts.get("former_number").and_then(Value::as_str),
         ])?;
         connection
             .prepare_cached("DELETE FROM stale WHERE record = ?1")?

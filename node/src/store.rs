@@ -5,6 +5,7 @@
 //! connection pool, because SQLite has one writer anyway and a bounded queue in front of it says so.
 
 pub mod aside;
+pub(crate) mod packed;
 pub(crate) mod slots;
 
 use std::fs::{File, OpenOptions, TryLockError};
@@ -23,15 +24,19 @@ use crate::clock;
 use crate::error::{self, Code, Error, Result};
 
 /// Version of the schema that this program writes.
-const SCHEMA: i64 = 4;
+const SCHEMA: i64 = 5;
 /// Bytes of a page, as SQLCipher has it.
 const PAGE: u64 = 4_096;
+/// KiB of pages that a connection keeps decrypted: what a group of saves writes to, and what a list or a merge goes over again.
+const WRITER_CACHE: i64 = 8 * 1024;
+const READER_CACHE: i64 = 4 * 1024;
 const TABLES: &str = include_str!("store/schema.sql");
 /// What changed from one version to the next in tables that are not made from the logs.
-const STEPS: [&str; 3] = [
+const STEPS: [&str; 4] = [
     include_str!("store/from-1.sql"),
     include_str!("store/from-2.sql"),
     include_str!("store/from-3.sql"),
+    include_str!("store/from-4.sql"),
 ];
 /// How long a connection waits for another one.
 const BUSY: Duration = Duration::from_secs(10);
@@ -491,6 +496,7 @@ impl Store {
         // FULL: an entry that was sent and then lost in a power cut would fork its log; with group
         // commit it costs nothing measurable. secure_delete: an erased part must not stay in free
         // pages. trusted_schema and cell_size_check: a restored file is not to be believed.
+        // journal_size_limit: one large transaction does not leave a large write-ahead log for good.
         connection.execute_batch(
             "PRAGMA synchronous = FULL;
              PRAGMA foreign_keys = ON;
@@ -498,8 +504,15 @@ impl Store {
              PRAGMA trusted_schema = OFF;
              PRAGMA cell_size_check = ON;
              PRAGMA temp_store = MEMORY;
-             PRAGMA cache_size = -32768;",
+             PRAGMA journal_size_limit = 1048576;
+",
         )?;
+        let cache = if read_only {
+            READER_CACHE
+        } else {
+            WRITER_CACHE
+        };
+        connection.pragma_update(None, "cache_size", -cache)?;
         connection.busy_timeout(BUSY)?;
         if read_only {
             connection.pragma_update(None, "query_only", true)?;
@@ -509,6 +522,7 @@ impl Store {
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
         connection.set_prepared_statement_cache_capacity(256);
+        packed::teach(&connection)?;
         if version > SCHEMA {
             let message = format!("the store has schema {version}, this version knows {SCHEMA}");
             return Err(Error::new(Code::StoreNewer, message));

@@ -36,6 +36,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Rows written in one transaction while the records are made, which is not measured.
 const CHUNK: usize = 500;
+/// Tables and indices of which the size is printed.
+const LARGEST: usize = 16;
 /// Sessions in which all must have come and been judged.
 const SESSIONS: u32 = 8;
 
@@ -86,6 +88,7 @@ struct Measured {
     entries: u64,
     station_db: u64,
     hub_db: u64,
+    hub_tables: Vec<(String, u64)>,
     hub_peak: u64,
     station_peak: u64,
     live_ms: Vec<f64>,
@@ -145,6 +148,7 @@ async fn measure(scratch: &Path, size: usize) -> Result<Measured> {
     }
     let station_peak = peak_bytes("/proc/self/status");
     let (hub_peak, hub_db) = (hub.peak_bytes(), Store::open(&hub_dir)?.size_bytes());
+    let hub_tables = tables(&hub_dir)?;
 
     let ids = some_ids(&node, size / 100)?;
     let ids = Arc::new(ids);
@@ -176,6 +180,7 @@ async fn measure(scratch: &Path, size: usize) -> Result<Measured> {
         entries,
         station_db,
         hub_db,
+        hub_tables,
         hub_peak,
         station_peak,
         live_ms,
@@ -397,6 +402,16 @@ fn count(hub: &Path) -> Result<u64> {
     )?)
 }
 
+/// Bytes of the pages of each table and index, the largest first.
+fn tables(hub: &Path) -> Result<Vec<(String, u64)>> {
+    let reader = Store::open(hub)?.reader()?;
+    let mut statement = reader.prepare(
+        "SELECT name, sum(pgsize) AS bytes FROM dbstat GROUP BY name ORDER BY bytes DESC",
+    )?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
 fn some_ids(node: &Node, count: usize) -> Result<Vec<String>> {
     let (limit, none) = (Some(count.clamp(1, 500)), None);
     let list = Query::RecordList {
@@ -581,4 +596,10 @@ fn print(size: usize, it: &Measured, peer: Option<&Value>) {
         "| peak memory of the station (with this benchmark) | {:.0} MB |",
         it.station_peak as f64 / 1e6
     );
+    println!("\n| table or index at the hub | MB |\n|---|---|");
+    for (name, bytes) in it.hub_tables.iter().take(LARGEST) {
+        println!("| {name} | {:.2} |", *bytes as f64 / 1e6);
+    }
+    let all: u64 = it.hub_tables.iter().map(|(_, bytes)| bytes).sum();
+    println!("| all | {:.2} |", all as f64 / 1e6);
 }

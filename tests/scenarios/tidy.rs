@@ -303,6 +303,11 @@ fn each_foreign_library_has_its_place() -> Result<()> {
         &["node/src/sync/endpoint.rs", "node/src/sync/tls.rs"],
     )?;
     only_in("clap", &all, &["node/src/cli.rs"])?;
+    only_in(
+        "zstd",
+        &all,
+        &["protocol/src/batch/", "node/src/store/packed.rs"],
+    )?;
     only_in("strsim", &all, &["node/src/config.rs"])?;
     only_in("tracing_subscriber", &all, &["node/src/logging.rs"])?;
     only_in("sd_notify", &all, &["node/src/supervisor.rs"])?;

@@ -67,7 +67,10 @@ impl Hub {
         let mut line = String::new();
         BufReader::new(stdout).read_line(&mut line)?;
         let ready: Value = serde_json::from_str(&line)?;
-        let address = ready["sync"].as_str().context("no address")?.parse()?;
+        let address = ready["sync"].as_str();
+        let address = address
+            .with_context(|| format!("not started: {ready}"))?
+            .parse()?;
         let pages = ready["web"].as_str().context("no pages")?.parse()?;
         let login = ready["login_url"].as_str().context("no login")?.to_owned();
         Ok(Self {

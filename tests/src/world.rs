@@ -1443,7 +1443,8 @@ impl World {
         let mut statement = connection.prepare(
             "SELECT hex(record) || '|' || hex(space) || '|' || ifnull(kind, '-') || '|' ||
                     ifnull(number, '-') || '|' || ifnull(title, '-') || '|' ||
-                    ifnull(status, '-') || '|' || ifnull(facts, '-') || '|' || conflicts ||
+                    ifnull(status, '-') || '|' || ifnull(CAST(unpacked(facts) AS TEXT), '-') || '|' ||
+                    ifnull(former, '-') || '|' || conflicts ||
                     '|' || waiting || '|' || ifnull(hex(state), '-') || '|' || ifnull(held, '-') ||
                     '|' || lost || '|' || ifnull(hex(again), '-') || '|' || reached
              FROM (SELECT * FROM records WHERE state IS NOT NULL ORDER BY record)
@@ -1606,8 +1607,8 @@ fn as_newer(frame: &[u8]) -> Vec<Vec<u8>> {
     }
 }
 
-/// What takes from a store what version 3 of its schema has more than version 2.
-pub const BACK_TO_SCHEMA_2: &str = "DROP TABLE damaged_logs; DROP TABLE damaged_rows;
+/// What takes from a store what versions of its schema behind version 2 have more.
+pub const BACK_TO_SCHEMA_2: &str = "UPDATE parts SET payload = unpacked(payload); DROP TABLE damaged_logs; DROP TABLE damaged_rows;
     DROP INDEX receipts_excepted; DROP INDEX peers_seen; ALTER TABLE receipts DROP COLUMN excepted;
     ALTER TABLE accounts DROP COLUMN roles;
     DROP TABLE tallies; DROP TABLE aside; DROP INDEX records_reached;

@@ -26,7 +26,7 @@ use super::offered::Seal;
 use super::segments::{entry_key, part};
 use super::{Books, Journal, Log, Overview, mark_stale, take_out};
 use crate::error::{Code, Result};
-use crate::store;
+use crate::store::{self, packed};
 
 /// What a walk through a log found.
 #[derive(Debug)]
@@ -490,6 +490,6 @@ fn put_aside(
 fn part_aside(connection: &Connection, id: &LogId, seq: u64) -> Result<Option<Vec<u8>>> {
     let mut statement = connection
         .prepare_cached("SELECT bytes FROM damaged_rows WHERE log = ?1 AND seq = ?2 AND part")?;
-    let payload = statement.query_row(params![id.0, seq], |row| row.get(0));
-    Ok(payload.optional()?)
+    let row = statement.query_row(params![id.0, seq], |row| row.get(0));
+    Ok(row.optional()?.map(packed::payload))
 }

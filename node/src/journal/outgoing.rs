@@ -12,6 +12,7 @@ use rusqlite::{Connection, OptionalExtension as _};
 use super::segments::{Segment, entry_key, part};
 use super::{Books, Journal, Log};
 use crate::error::{Code, Error, Result};
+use crate::store::packed;
 
 impl Journal {
     /// The piece of a log that a peer lacks, from `from` on, as it goes on the wire. `head` is what the
@@ -168,6 +169,7 @@ fn as_it_lies(
     let rows = statement.query_map([key, entry_key(known.key, after)?], |row| {
         row.get::<_, Vec<u8>>(0)
     })?;
+    let rows = rows.map(|row| row.map(packed::payload));
     let Ok(parts) = rows.collect::<Result<Vec<_>, _>>() else {
         return Ok(None);
     };

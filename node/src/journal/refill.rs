@@ -23,7 +23,7 @@ use rusqlite::{Connection, params};
 use super::segments::{entry_key, split_key};
 use super::{EPOCH, Journal, resume};
 use crate::error::{Code, Error, Result};
-use crate::store::{self, Store, aside};
+use crate::store::{self, Store, aside, packed};
 use crate::{accounts, clock};
 
 /// Primary tables beside the logs, each with its key.
@@ -169,7 +169,7 @@ impl OldLog {
         Ok(rows.filter_map(segment).collect())
     }
 
-    /// Payloads of parts, by their entry.
+    /// Parts as they lie, by their entry.
     fn parts(&self, old: &Store) -> Result<BTreeMap<u64, Vec<u8>>> {
         let rows = self.rows(old, "parts", "entry, payload")?.into_iter();
         let part = |row: Vec<Value>| match row.as_slice() {
@@ -200,10 +200,8 @@ impl OldLog {
             .iter()
             .filter(|it| it.header.kind == EntryKind::Part);
         let payloads = of_parts.map(|entry| {
-            let payload = parts.get(&entry.header.seq);
-            payload
-                .filter(|payload| entry.header.fits(payload))
-                .cloned()
+            let payload = parts.get(&entry.header.seq).cloned().map(packed::payload);
+            payload.filter(|payload| entry.header.fits(payload))
         });
         let payloads = Parts::Rows(payloads.collect());
         let run = batch::unpack(&self.id, start, main, payloads).ok()?;

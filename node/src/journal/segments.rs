@@ -12,11 +12,12 @@ use lianxin_protocol::log::{Author, Checkpoint, Entry, EntryKind, LogId, Positio
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::error::{Code, Error, Result};
+use crate::store::packed;
 
 /// Bits of an entry key that hold the sequence number.
 const SEQ_BITS: u32 = 40;
-/// Segments kept: a few times the rounds that a merge reads across; about 8 MiB.
-const CACHED: usize = 256;
+/// Segments kept: a few times the rounds that a merge reads across; about 4 MiB.
+const CACHED: usize = 128;
 
 /// The key of an entry.
 ///
@@ -180,7 +181,8 @@ impl Segments {
 /// The store cannot be read.
 pub(crate) fn part(connection: &Connection, key: i64) -> Result<Option<Vec<u8>>> {
     let mut statement = connection.prepare_cached("SELECT payload FROM parts WHERE entry = ?1")?;
-    Ok(statement.query_row([key], |row| row.get(0)).optional()?)
+    let row = statement.query_row([key], |row| row.get(0)).optional()?;
+    Ok(row.map(packed::payload))
 }
 
 /// Where a record was founded in a log, as far as this store has indexed: a hint, which packs better.

@@ -16,6 +16,7 @@ use serde_json::{Map, Value};
 use super::numbers::same_number;
 use super::query::named;
 use crate::error::Result;
+use crate::store::packed;
 
 /// The values by which a record is found, as a row of it says them.
 #[derive(Clone, Debug, Default)]
@@ -46,8 +47,9 @@ impl Indexed {
             "SELECT kind, record, arrived, facts FROM records WHERE id = ?1 AND kind <> ''",
         )?;
         let row = statement.query_row([key], |row| {
-            let facts: Option<String> = row.get(3)?;
-            let facts = facts.and_then(|facts| serde_json::from_str(&facts).ok());
+            let facts: Option<Vec<u8>> = row.get(3)?;
+            let facts =
+                facts.and_then(|facts| serde_json::from_slice(&packed::unpack(&facts)?).ok());
             let kind: String = row.get(0)?;
             let facts = facts.unwrap_or_default();
             Ok(Self::new(&kind, row.get(1)?, row.get(2)?, &facts))

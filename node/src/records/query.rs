@@ -17,6 +17,7 @@ use super::indexed::{self, Wanted};
 use super::numbers::numbered;
 use crate::error::{Code, Error, Result};
 use crate::journal::aside;
+use crate::store::packed;
 
 /// The number in this store of a record, by id or 受理编号.
 ///
@@ -65,7 +66,7 @@ pub fn with_number(connection: &Connection, text: &str) -> Result<Vec<i64>> {
     // What was written again may have had it before, also where the branch that was lost never came.
     let mut statement = connection.prepare_cached(
         "SELECT id, record FROM records WHERE number = ?1
-         UNION SELECT id, record FROM records WHERE json_extract(facts, '$.former_number') = ?1
+         UNION SELECT id, record FROM records WHERE former = ?1
          ORDER BY record LIMIT ?2",
     )?;
     let found = statement.query_map(params![number, MOST], |row| row.get(0))?;
@@ -148,7 +149,7 @@ pub fn referring(
         "SELECT DISTINCT {LISTED} FROM mentions CROSS JOIN records ON records.id = mentions.record
          WHERE mentions.target IN (?1, ?2, ?3) AND mentions.field = ?4 AND records.kind = ?5
              AND (?7 IS NULL OR records.space = ?7) AND records.held IS NULL
-         ORDER BY CASE WHEN ?8 THEN json_extract(facts, '$.place') END NULLS LAST,
+         ORDER BY CASE WHEN ?8 THEN json_extract(CAST(unpacked(facts) AS TEXT), '$.place') END NULLS LAST,
              records.record LIMIT ?6"
     );
     let mut statement = connection.prepare_cached(&sql)?;
@@ -238,7 +239,7 @@ const LISTED: &str = "records.id, records.record, records.kind, number, title, s
     reached, records.arrived";
 
 fn listed(row: &rusqlite::Row<'_>) -> rusqlite::Result<Listed> {
-    let facts: Option<String> = row.get(8)?;
+    let facts: Option<Vec<u8>> = row.get(8)?;
     let held: Option<u8> = row.get(9)?;
     let again: Option<[u8; 16]> = row.get(10)?;
     Ok(Listed {
@@ -251,7 +252,7 @@ fn listed(row: &rusqlite::Row<'_>) -> rusqlite::Result<Listed> {
         conflicts: row.get(6)?,
         space: SpaceId(row.get(7)?),
         facts: facts
-            .and_then(|facts| serde_json::from_str(&facts).ok())
+            .and_then(|facts| serde_json::from_slice(&packed::unpack(&facts)?).ok())
             .unwrap_or_default(),
         held: held.map(|code| Reason::of(code).unwrap_or(Reason::NewerVersion)),
         again: again.map(RecordId),
@@ -475,10 +476,10 @@ fn sql(
         let search = place(search.clone().into());
         asked.push(format!(
             "(held IS NOT NULL OR instr(number, {search})
-              OR instr(json_extract(facts, '$.former_number'), {search}) OR EXISTS (
+              OR instr(former, {search}) OR EXISTS (
               SELECT 1 FROM touches CROSS JOIN parts ON parts.entry = touches.entry
               WHERE touches.record = records.id
-                  AND instr(parts.payload, CAST({search} AS BLOB))))"
+                  AND instr(unpacked(parts.payload), CAST({search} AS BLOB))))"
         ));
     }
     for (nth, Wanted { field, spellings }) in wanted.iter().enumerate() {

@@ -347,7 +347,7 @@ pub fn due(
     for log in own {
         let range = (log.key << 40, (log.key + 1) << 40);
         let mut statement = connection.prepare_cached(
-            "SELECT json_extract(facts, '$.supersedes') IS NULL, records.record, records.id
+            "SELECT json_extract(CAST(unpacked(facts) AS TEXT), '$.supersedes') IS NULL, records.record, records.id
              FROM records WHERE lost > 0 AND (
                  EXISTS (SELECT 1 FROM aside WHERE aside.record = records.id AND aside.log = ?1)
                  OR EXISTS (SELECT 1 FROM touches WHERE touches.record = records.id

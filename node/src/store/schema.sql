@@ -1,4 +1,4 @@
--- Version 3. Primary here are: meta, accounts with logins, links and drafts, counters, submissions,
+-- Version 5. Primary here are: meta, accounts with logins, links and drafts, counters, submissions,
 -- query_codes, invites, words, receipts, peers and, above all, logs with segments and parts. Everything below the
 -- line is rebuilt from those by `reproject`.
 
@@ -116,7 +116,7 @@ CREATE TABLE segments (
     main  BLOB NOT NULL
 ) STRICT;
 
--- Payloads of parts, apart from all else so that one can be erased. The key is (log << 40 | entry).
+-- Payloads of parts, each packed by itself and apart from all else so that one can be erased. The key is (log << 40 | entry).
 CREATE TABLE parts (
     entry   INTEGER PRIMARY KEY,
     payload BLOB NOT NULL
@@ -220,7 +220,8 @@ CREATE TABLE touches (
     entry  INTEGER PRIMARY KEY,
     record INTEGER NOT NULL
 ) STRICT;
-CREATE INDEX touches_record ON touches (record, entry);
+-- In it the entries of a record are in order: each index ends with the key of its table.
+CREATE INDEX touches_record ON touches (record);
 
 -- One row a record: its id names the log that founded it, and with it one space. founded is 0 until that log's entry
 -- is here, and space that of whoever named the id first. version moves with its touches and with what of them
@@ -228,7 +229,8 @@ CREATE INDEX touches_record ON touches (record, entry);
 -- held says why its founding change does not count: such a row is made from what was written all the same, stands in
 -- lists, and is in no figure. lost counts the changes that a fork took and that nobody has written again; again is the
 -- id of the record that was written in its place; reached how far the record has come by what is stored, 3 being all the way; sole
--- the one log whose receipts say so, with the last of the record's entries there, where everything of the record counts.
+-- the one log whose receipts say so, with the last of the record's entries there, where everything of the record counts. facts
+-- is packed JSON, and former the number that the record had before it was written again.
 CREATE TABLE records (
     id        INTEGER PRIMARY KEY,
     record    BLOB NOT NULL UNIQUE,
@@ -239,7 +241,8 @@ CREATE TABLE records (
     number    TEXT,
     title     TEXT,
     status    TEXT,
-    facts     TEXT,
+    facts     BLOB,
+    former    TEXT,
     conflicts INTEGER NOT NULL DEFAULT 0,
     waiting   INTEGER NOT NULL DEFAULT 0,
     state     BLOB,
@@ -257,8 +260,7 @@ CREATE INDEX records_status ON records (kind, status, arrived, record) WHERE kin
 CREATE INDEX records_sole ON records (sole, last) WHERE reached <> 3;
 CREATE INDEX records_several ON records (sole) WHERE sole IS NULL AND reached <> 3;
 CREATE INDEX records_reached ON records (arrived, record, reached) WHERE reached <> 3;
-CREATE INDEX records_former ON records (json_extract(facts, '$.former_number'))
-    WHERE json_extract(facts, '$.former_number') IS NOT NULL;
+CREATE INDEX records_former ON records (former) WHERE former IS NOT NULL;
 CREATE INDEX records_held ON records (arrived, record) WHERE held IS NOT NULL;
 CREATE INDEX records_lost ON records (lost) WHERE lost > 0;
 CREATE INDEX records_number ON records (number) WHERE number IS NOT NULL;
