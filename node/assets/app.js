@@ -74,7 +74,7 @@
     };
     // Going back leads to what became of this form, and not to another that is empty.
     var address = function () {
-      if (form.dataset.address) { history.replaceState(null, '', form.dataset.address + form.elements.draft.value); }
+      if (form.dataset.address && location.href.indexOf(form.elements.draft.value) < 0) { history.replaceState(null, '', form.dataset.address + form.elements.draft.value); }
     };
     if (kept) {
       var soon = function () { clearTimeout(timer); timer = setTimeout(keep, wait); };
@@ -110,7 +110,9 @@
     });
   }
   if (document.body.dataset.saidAway) {
-    all('form').forEach(function (it) { if (it.method === 'post') { posted(it); } });
+    all('form').forEach(function (it) {
+      if (it.method === 'post' && (it.dataset.draft || it.querySelector('textarea'))) { posted(it); }
+    });
   }
 
   // ---- where to begin ----

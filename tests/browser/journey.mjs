@@ -36,7 +36,7 @@ const browser = await chromium.launch({
 const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, locale: 'zh-CN' });
 const faults = [];
 context.on('console', (message) => {
-  if (message.type() === 'error' && !/status of (403|404|409|421|422|429)/.test(message.text())) faults.push(message.text());
+  if (message.type() === 'error' && !/status of (401|403|404|409|421|422|429)|ERR_FAILED/.test(message.text())) faults.push(message.text());
 });
 context.on('weberror', (error) => faults.push(String(error.error())));
 
@@ -85,7 +85,7 @@ try {
   await seen(clerk, 'home');
 
   await clerk.keyboard.press('n');
-  await clerk.waitForURL('**/new/opinion');
+  await clerk.waitForURL('**/new/opinion**');
   await seen(clerk, 'intake');
   await clerk.fill('[name="place.text"]', '测试小区3号楼东侧');
   await clerk.click('button[value=register]');
@@ -102,7 +102,7 @@ try {
   const paused = Date.now();
   const kept = await answered;
   check('a draft is kept within a second of a pause', kept.ok() && Date.now() - paused < 1000 + 250, `${kept.status()} after ${Date.now() - paused} ms`);
-  await until('the page says so', async () => /草稿已存本机/.test(await text(clerk, '#kept')));
+  await until('the page says so', async () => /草稿已存本机/.test(await text(clerk, '[data-kept]')));
   await clerk.goto(`${station}/`);
   check('the draft is on the first page', await clerk.locator('a[href^="/drafts/"]').count() >= 1);
   await clerk.locator('a[href^="/drafts/"]').first().click();
@@ -121,8 +121,23 @@ try {
   await clerk.fill('[name="place.community"]', '测试社区');
   await clerk.check('[name=notice_shown]');
   await clerk.focus('#f-body');
+  // Nobody is there to take it: the page stays, with the words and the reason.
+  await clerk.route('**/here', (route) => route.abort());
+  await clerk.keyboard.press('Control+Enter');
+  await until('a program that is not running takes no words away', async () => /没有在运行/.test(await text(clerk, '[data-kept]')));
+  check('the words are on the page', (await clerk.inputValue('#f-body')) === words);
+  await clerk.unroute('**/here');
+  await clerk.route('**/here', (route) => route.fulfill({ status: 401 }));
+  await clerk.keyboard.press('Control+Enter');
+  await until('a login that has ended says so and leads to another', async () => /登录已经结束/.test(await text(clerk, '[data-kept]')) && await clerk.locator('[data-kept] a[href="/login"][target=_blank]').count() === 1);
+  await clerk.unroute('**/here');
   await clerk.keyboard.press('Control+Enter');
   await clerk.waitForURL('**/records/**');
+  const made = new URL(clerk.url()).pathname;
+  await clerk.goBack();
+  await clerk.waitForURL(`**${made}?note=again`);
+  check('going back leads to the record and to no empty form', true);
+  await clerk.goto(`${station}${made}?note=new`);
   const number = await text(clerk, '.bignum');
   check('it has its number at once', /^YJ-SLJD-EM1A-\d{4}-\d{5}-\d\d$/.test(number), number);
   check('it stands at 已存本机', /已存本机/.test(await text(clerk, '.state')));
