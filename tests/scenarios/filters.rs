@@ -303,10 +303,7 @@ fn what_a_page_counts_it_counts_in_full() -> Result<()> {
     let (clerk, _) = Browser::through(&link(&network.station)?)?;
     let home = clerk.get("/")?.body;
     // What the sub-district has published today is not the station's work.
-    ensure!(
-        home.contains("今天登记了 2 条，街道中心已收 2 条"),
-        "{home}"
-    );
+    ensure!(home.contains("今天登记了 2 条，街道中心已收 2 条"));
     let (operator, _) = Browser::through(&link(&network.hub)?)?;
     let queue = |asked: &str| -> Result<String> {
         Ok(operator

@@ -489,8 +489,12 @@ fn views(
     }
     let today = clock::Beijing::of(page.now_ms).iso_date();
     let bulletin = Space::Bulletin.id(&overview.identity().network);
-    let (of_today, _) = records::recorded(connection, clock::beijing_day(page.now_ms), &bulletin)?;
-    let of_today = (!page.office()).then_some(of_today);
+    let of_today = if page.office() {
+        None
+    } else {
+        let day = clock::beijing_day(page.now_ms);
+        Some(records::recorded(connection, day, &bulletin)?.0)
+    };
     let mut views = vec![
         view("view-all", Asked::default(), Some(whole)),
         view(
