@@ -232,12 +232,12 @@
       press(document.querySelector('[data-key="' + key + '"]'));
       if (key === 'n' && !document.querySelector('[data-key="n"]') && document.querySelector('a[href="/new/opinion"]')) { location.href = '/new/opinion'; }
     } else if (key === 'j' || key === 'k') {
-      var rows = all('[data-select] > li, .rows[data-live] > li');
+      var rows = all('[data-select] > li, .rows[data-live] > li, tbody.rows > tr');
       if (!rows.length) { return; }
       var at = rows.indexOf(document.querySelector('.rows > .selected'));
       var next = rows[Math.max(0, Math.min(rows.length - 1, at + (key === 'j' ? 1 : -1)))];
       rows.forEach(function (row) { row.classList.toggle('selected', row === next); });
-      next.querySelector('a').focus();
+      (next.querySelector('.title') || next.querySelector('a')).focus();
       next.scrollIntoView({ block: 'nearest' });
     } else if (key === 'enter' && event.target === document.body) {
       press(document.querySelector('.rows > .selected a'));

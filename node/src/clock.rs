@@ -207,12 +207,36 @@ impl Beijing {
         (self.0.hour(), self.0.minute())
     }
 
+    /// The day of the week: 1 is Monday, 7 is Sunday.
+    #[must_use]
+    pub fn weekday(self) -> i8 {
+        self.0.weekday().to_monday_one_offset()
+    }
+
     /// Days from this date to another, which is given as `2026-03-14`.
     #[must_use]
     pub fn days_until(self, date: &str) -> Option<i32> {
         let there: jiff::civil::Date = date.parse().ok()?;
         Some((there - self.0.date()).get_days())
     }
+}
+
+/// When the Beijing day of a time begins, and when the next one does, in Unix milliseconds.
+#[must_use]
+pub fn beijing_day(unix_ms: u64) -> (u64, u64) {
+    const DAY: u64 = 24 * 60 * 60 * 1_000;
+    const AHEAD: u64 = 8 * 60 * 60 * 1_000;
+    let begins = unix_ms.saturating_add(AHEAD) / DAY * DAY;
+    let begins = begins.saturating_sub(AHEAD);
+    (begins, begins.saturating_add(DAY))
+}
+
+/// When a Beijing day begins that is given as `2026-03-14`, in Unix milliseconds; nothing for what is no date or before 1970.
+#[must_use]
+pub fn day_begins(date: &str) -> Option<u64> {
+    let date: jiff::civil::Date = date.parse().ok()?;
+    let begins = BEIJING.to_timestamp(date.at(0, 0, 0, 0)).ok()?;
+    u64::try_from(begins.as_millisecond()).ok()
 }
 
 /// The Beijing calendar year of a time: numbers carry it.
@@ -233,6 +257,11 @@ mod tests {
         assert_eq!(rfc3339(new_year), "2025-12-31T16:00:00.000Z");
         assert_eq!(unix_ms("2025-12-31T16:00:00.000Z"), Some(new_year));
         assert_eq!(Beijing::of(new_year).date(), (2026, 1, 1));
+        assert_eq!(Beijing::of(new_year).weekday(), 4);
+        assert_eq!(day_begins("2026-01-01"), Some(new_year));
+        assert_eq!(day_begins("2026-13-01"), None);
+        assert_eq!(beijing_day(new_year), (new_year, new_year + 86_400_000));
+        assert_eq!(beijing_day(new_year - 1).1, new_year);
         assert_eq!(Beijing::of(new_year - 60_000).time(), (23, 59));
         assert_eq!(Beijing::of(new_year).days_until("2025-12-30"), Some(-2));
         assert_eq!(Beijing::of(new_year).days_until("2026-02-01"), Some(31));

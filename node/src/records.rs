@@ -48,8 +48,8 @@ use indexed::Indexed;
 pub use numbers::is_numbered;
 pub(crate) use query::stands_for;
 pub use query::{
-    Filter, Listed, called, find, list, named, peer_seen, peers, queue, referring, rows,
-    with_number,
+    Filter, Listed, called, came, find, list, named, peer_seen, peers, queue, recorded, referring,
+    rows, with_number,
 };
 use rewrite::{Rewrites, SUPERSEDES};
 pub(crate) use tallies::Counted;

@@ -1,4 +1,4 @@
-//! Slips 受理单: the query codes printed on them.
+//! Slips 登记单: the query codes printed on them.
 //!
 //! A code is eight characters of Crockford's base 32 without I, L, O and U: 40 random bits. It is printed
 //! once and kept salted and hashed; printing again makes another code, and all of a record's codes work.

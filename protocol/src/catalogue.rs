@@ -139,6 +139,8 @@ pub struct Kind {
     pub statuses: Vec<Status>,
     /// Marks that lie over any status, such as 封存.
     pub overlays: Vec<Choice>,
+    /// What people follow of the process, in order; empty for kinds that nobody waits for.
+    pub rungs: Vec<Rung>,
     /// Events and what they do to the status.
     pub transitions: Vec<Transition>,
     /// Status of a new record; `None` for kinds without a process.
@@ -416,7 +418,9 @@ impl Fact {
         }
     }
 
-    fn to_json(&self) -> Value {
+    /// The value as plain JSON.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
         match self {
             Self::Str(text) => Value::from(text.as_str()),
             Self::Int(number) => Value::from(*number),
@@ -593,6 +597,15 @@ pub struct Status {
     pub tells: Option<String>,
     /// The event that usually leads on from here: what waits for whom is listed by it.
     pub next: Option<String>,
+}
+
+/// A stage of the process as those who wait for it know it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rung {
+    /// What people read.
+    pub label: Label,
+    /// The events of which any one reaches it.
+    pub by: BTreeSet<String>,
 }
 
 /// A group of fields on the form for a new record.

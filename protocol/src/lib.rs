@@ -33,7 +33,7 @@
 //! | part | 附部 | erasable texts or a person's card beside the document |
 //! | arrival | 到达记录 | the hub's entry that says when it stored what of which log |
 //! | receipt | 中心回执 | the hub's signed statement of what it has of a log |
-//! | slip | 受理单 | what is printed for the resident |
+//! | slip | 登记单 | what is printed for the resident |
 //! | role | 角色 | in which a person acts, one of seven; a device's grant says which of them may be acted in on it |
 //! | authority log | 授权日志 | the log that says who may do what |
 //! | request | 请求 | an operator's order that only the hub can carry out, and its answer |

@@ -154,7 +154,7 @@ try {
   await desk.bringToFront();
   await desk.click('#s-EM1A');
   await clerk.bringToFront();
-  await until('without reloading, the page comes to 已并入', async () => /已并入/.test(await text(clerk, '.state')));
+  await until('without reloading, the page comes to 中心可查', async () => /中心可查/.test(await text(clerk, '.state')));
   await until('the strip is online with a receipt', async () => /中心在线/.test(await text(clerk, '#strip-line')) && /最近回执/.test(await text(clerk, '#strip-receipt')));
   check('the reason has gone', await clerk.locator('[data-why]').count() === 0);
 
@@ -165,7 +165,7 @@ try {
   await operator.goto(`${office}/queue`);
   await until('it waits in the operator\'s queue', async () => {
     await operator.reload();
-    return (await operator.locator('body').innerText()).includes(number);
+    return (await operator.locator(`tr[data-record="${record.split('/').pop()}"]`).count()) === 1;
   });
   await seen(operator, 'queue');
   const step = async (event, fill = {}) => {
@@ -238,9 +238,11 @@ try {
   await operator.check('[name=urgency][value=urgent]', { force: true });
   await seen(operator, 'edit');
   await operator.click('#edit .btn-main');
+  await operator.waitForURL('**note=done**');
   await clerk.goto(`${station}${record}/edit`);
   await clerk.check('[name=urgency][value=emergency_referred]', { force: true });
   await clerk.click('#edit .btn-main');
+  await clerk.waitForURL('**note=done**');
   await desk.click('#s-EM1A');
   await until('both values are shown', async () => {
     await clerk.goto(`${station}${record}`);
@@ -259,7 +261,7 @@ try {
   await clerk.keyboard.press('/');
   await clerk.keyboard.type('路灯');
   await clerk.keyboard.press('Enter');
-  await until('search finds it by words of its text', async () => await clerk.inputValue('#q') === '路灯' && (await clerk.locator('.rows').innerText()).includes(number) && (await clerk.locator('.rows li').count()) < 4);
+  await until('search finds it by words of its text', async () => await clerk.inputValue('#q') === '路灯' && (await clerk.locator('tbody.rows').innerText()).includes(number) && (await clerk.locator('tbody.rows tr').count()) < 4);
   check('and the words are not in the address', !decodeURI(clerk.url()).includes('路灯'));
   await seen(clerk, 'list');
   await clerk.keyboard.press('Escape');
@@ -300,7 +302,7 @@ try {
   await seen(clerk, 'law');
   await clerk.locator('.article .btn').nth(1).click();
   await clerk.waitForURL('**/new/legis_comment**');
-  check('a comment is begun on its article, whose text is in sight', (await clerk.inputValue('#f-article_path')) === '第十二条第二款' && /安抚被困人员/.test(await text(clerk, '.words')));
+  check('a comment is begun on its article, whose text is in sight', (await clerk.inputValue('#f-article_path')) === '第十二条第二款' && /安抚被困人员/.test(await text(clerk, '.said')));
   check('and on its consultation, by name', /测试市住宅电梯安全条例/.test(await clerk.inputValue('#f-consultation')));
   await clerk.fill('#f-original_words', '通知以后也要有人留在门口说话。');
   await seen(clerk, 'comment');
@@ -311,7 +313,7 @@ try {
   const comment = new URL(clerk.url()).pathname;
   await until('the operator sees it under the article', async () => {
     await operator.goto(`${office}/records?kind=legis_consultation`);
-    await operator.locator('.row-title').first().click();
+    await operator.locator('.ledger .title').first().click();
     await operator.waitForSelector('.article');
     return (await operator.locator('.article').nth(1).innerText()).includes('有人留在门口');
   });
@@ -327,7 +329,7 @@ try {
   await operator.locator('form[action$="/steps/word"] [name=legal_wording]').fill('通知后应当有人在现场安抚被困人员。');
   await operator.locator('form[action$="/steps/word"] button').click();
   await operator.waitForURL('**note=done**');
-  check('the original words stand beside the legal wording', /留在门口说话/.test(await text(operator, '.words')) && /现场安抚/.test(await operator.locator('main').innerText()));
+  check('the original words stand beside the legal wording', /留在门口说话/.test(await text(operator, '.said')) && /现场安抚/.test(await operator.locator('main').innerText()));
 
   // ---- a reception and what was said there ----
   await clerk.goto(`${station}/new`);
@@ -359,12 +361,13 @@ try {
   await clerk.fill('#f-visitors_times', '6');
   await clerk.click('#edit .btn-main');
   await clerk.waitForURL('**note=done**');
+  await clerk.waitForURL('**note=done**');
   check('a correction leaves the rest alone', await clerk.locator('dd a', { hasText: '测试代表乙' }).count() === 1);
 
   // ---- the sheets of a matter ----
   await operator.goto(`${office}${record}`);
-  check('the matter has its assignment and its reply', /示例街道城市管理办公室/.test(await text(operator, '#r-assignment')) && await operator.locator('#r-reply .row-title').count() === 1);
-  await operator.locator('#r-assignment .row-title').first().click();
+  check('the matter has its assignment and its reply', /示例街道城市管理办公室/.test(await text(operator, '#r-assignment')) && await operator.locator('#r-reply .title').count() === 1);
+  await operator.locator('#r-assignment .title').first().click();
   await operator.waitForURL('**/records/**');
   check('the sheet is numbered under the matter', (await operator.locator('.page-head').innerText()).includes(`${number}/Z1`));
   await seen(operator, 'assignment');
@@ -426,7 +429,7 @@ try {
   await clerk.check('[name=category][value=other]', { force: true });
   await clerk.click('button[value=register]');
   await clerk.waitForURL('**/records/**');
-  check('markup in a resident\'s words stays words', (await text(clerk, '.words')).startsWith('<script>') && (await clerk.title()) !== 'x');
+  check('markup in a resident\'s words stays words', (await text(clerk, '.said')).startsWith('<script>') && (await clerk.title()) !== 'x');
   const gone = await clerk.goto(`${station}/nowhere`);
   check('a page that is not there says so', gone.status() === 404 && /LX-7004/.test(await text(clerk, 'main')));
   await seen(clerk, 'error');

@@ -231,7 +231,10 @@ fn the_list_on_the_page_is_filtered_by_the_fields_of_its_kind() -> Result<()> {
     ])?;
     let (browser, _) = Browser::through(&link(&network.hub)?)?;
     let said = |form: &str| -> Result<(bool, bool)> {
-        let page = browser.post("/records", form)?;
+        let mut page = browser.post("/records", form)?;
+        if page.status == 303 {
+            page = browser.get(page.header("location").context("no place")?)?;
+        }
         ensure!(page.status == 200, "{form}: {}", page.status);
         Ok((
             page.body.contains("路灯不亮"),
@@ -246,5 +249,73 @@ fn the_list_on_the_page_is_filtered_by_the_fields_of_its_kind() -> Result<()> {
     ensure!(said("kind=opinion&by.body=help")? == (true, true));
     let page = browser.get("/records?kind=opinion&by.category=help")?;
     ensure!(page.body.contains("name=\"by.category\"") && !page.body.contains("怎样办证"));
+    Ok(())
+}
+
+#[test]
+fn what_is_chosen_stands_in_the_address_and_what_is_typed_does_not() -> Result<()> {
+    let network = Network::new()?;
+    network
+        .hub
+        .add(&[json!({ "category": "help", "body": "路灯不亮" })])?;
+    let (browser, _) = Browser::through(&link(&network.hub)?)?;
+    let place = |form: &str| -> Result<Option<String>> {
+        let page = browser.post("/records", form)?;
+        Ok(page.header("location").map(str::to_owned))
+    };
+    let chosen = place("kind=opinion&status=accepted&by.category=help&from=2026-01-01&to=x")?;
+    ensure!(
+        chosen.as_deref()
+            == Some("/records?kind=opinion&status=accepted&from=2026-01-01&by.category=help"),
+        "{chosen:?}"
+    );
+    ensure!(place("q=")?.as_deref() == Some("/records"));
+    // A text to look for, and a name that was typed, are answered without an address.
+    ensure!(place("q=路灯&kind=opinion")?.is_none());
+    ensure!(place("kind=opinion&by.place.community=测试社区")?.is_none());
+    let on = |days: &str| -> Result<bool> {
+        let page = browser.get(&format!("/records?kind=opinion&{days}"))?;
+        Ok(page.body.contains("路灯不亮"))
+    };
+    ensure!(on("from=2000-01-01")? && on("from=2000-01-01&to=2199-12-31")?);
+    ensure!(!on("to=2000-01-01")? && !on("from=2199-01-01")?);
+    Ok(())
+}
+
+#[test]
+fn what_a_page_counts_it_counts_in_full() -> Result<()> {
+    let network = Network::new()?;
+    let deputies: Vec<_> = (0..45)
+        .map(|number| json!({ "name": format!("测试代表{number}") }))
+        .collect();
+    network
+        .hub
+        .feed(
+            &["record", "add", "--kind", "deputy", "--file", "-"],
+            json!(deputies).to_string(),
+        )?
+        .exits(0)?;
+    let opinion = json!({ "category": "help", "body": "路灯不亮" });
+    network.hub.add(&vec![opinion.clone(); 60])?;
+    network.station.add(&[opinion.clone(), opinion])?;
+    network.station.ok(&["sync"])?;
+    let _daemon = network.station.run("127.0.0.1:0")?;
+    let (clerk, _) = Browser::through(&link(&network.station)?)?;
+    let home = clerk.get("/")?.body;
+    // What the sub-district has published today is not the station's work.
+    ensure!(home.contains("今天登记了 2 条，街道中心已收 2 条"));
+    let (operator, _) = Browser::through(&link(&network.hub)?)?;
+    let queue = |asked: &str| -> Result<String> {
+        Ok(operator
+            .get(&format!("/queue?view=opinion-registered{asked}"))?
+            .body)
+    };
+    ensure!(queue("")?.contains("第 1–50 件，共 62 件"));
+    ensure!(queue("&page=2")?.contains("第 51–62 件，共 62 件"));
+    ensure!(queue("&site=EM1")?.contains("第 1–2 件，共 2 件"));
+    let ledger = operator.get("/records?kind=opinion&status=pending")?.body;
+    ensure!(ledger.contains("共 62 条"));
+    let overview = operator.get("/")?.body;
+    ensure!(overview.matches("<b class=\"big\">62</b>").count() == 2);
     Ok(())
 }

@@ -27,7 +27,7 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    fn header(&self, name: &str) -> Option<&str> {
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
         let lines = self.head.lines().filter_map(|line| line.split_once(": "));
         let found = lines.filter(|(known, _)| known.eq_ignore_ascii_case(name));
         found.map(|(_, value)| value).next()

@@ -117,6 +117,18 @@ fn no_hot_statement_looks_at_what_it_does_not_show() -> Result<()> {
                 held: Some(true),
                 ..Filter::default()
             },
+            Filter {
+                recorded_ms: Some((1_700_000_000_000, 1_900_000_000_000)),
+                whole: true,
+                stands: true,
+                ..Filter::default()
+            },
+            Filter {
+                recorded_ms: Some((1_700_000_000_000, 1_900_000_000_000)),
+                kind: some("opinion"),
+                status: some("registered"),
+                ..Filter::default()
+            },
         ];
         let values = |values: &[(&str, &str)]| -> BTreeMap<String, String> {
             let values = values.iter();
@@ -162,8 +174,17 @@ fn no_hot_statement_looks_at_what_it_does_not_show() -> Result<()> {
                 }
             }
         }
-        records::queue(&connection, "opinion", "registered", 50)?;
-        records::count(&connection, "opinion", "registered")?;
+        let space = records::rows(&connection, &[records::find(&connection, &id)?])?;
+        let space = space.first().map(|row| row.space);
+        for space in [None, space.as_ref()] {
+            records::queue(&connection, ("opinion", "registered"), space, 50)?;
+            records::count(&connection, ("opinion", "registered"), space)?;
+        }
+        let day = (1_700_000_000_000, 1_900_000_000_000);
+        let elsewhere = lianxin_protocol::space::SpaceId([7; 32]);
+        let (made, _) = records::recorded(&connection, day, &elsewhere)?;
+        ensure!(made > 0, "what was recorded is counted");
+        records::came(&connection, "opinion", day.0, day.1)?;
         records::tally(&connection, "opinion")?;
         records::find(&connection, &number)?;
         let key = records::find(&connection, &id)?;

@@ -26,7 +26,7 @@ pub enum State {
     Sending,
     /// A verified receipt says that every entry is stored at the hub, none held back 中心已收.
     Received,
-    /// A verified receipt says that they are merged and visible there as well 已并入.
+    /// A verified receipt says that they are merged and visible there as well 中心可查.
     Merged,
     /// The answer has gone back to the person 已反馈.
     Answered,

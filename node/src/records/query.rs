@@ -189,10 +189,24 @@ pub struct Filter {
     /// Only those that have these values in these fields, which the catalogue marks as
     /// [`indexed`](lianxin_protocol::catalogue::Field::indexed). Kinds without such a field have none.
     pub values: BTreeMap<String, String>,
+    /// Only those recorded from the first of these times on and before the second, by the recording device's clock, in Unix
+    /// milliseconds; newest first by that clock, unless a value of a field is asked for.
+    pub recorded_ms: Option<(u64, u64)>,
+    /// Not those of this space.
+    pub outside: Option<SpaceId>,
+    /// Not those in whose place another record stands.
+    pub stands: bool,
     /// Rows at most.
     pub limit: usize,
     /// Id of the last record of the page before.
     pub after: Option<RecordId>,
+}
+
+impl Filter {
+    /// Whether the list is in the order in which records were made.
+    fn is_by_day(&self) -> bool {
+        self.recorded_ms.is_some() && self.values.is_empty()
+    }
 }
 
 /// One row of a list.
@@ -306,22 +320,80 @@ fn collect(
     Ok(found)
 }
 
-/// Records of a kind in a folded status: what came to the hub first comes first, and what has not come there last.
+/// The smallest id of a record that is made at a time.
+fn first_id(unix_ms: u64) -> [u8; 16] {
+    let mut id = [0; 16];
+    let [_, _, time @ ..] = unix_ms.to_be_bytes();
+    for (place, byte) in id.iter_mut().zip(time) {
+        *place = byte;
+    }
+    id
+}
+
+/// How many records count that were recorded from a time on and before another, by the clocks of those who recorded them, in
+/// Unix milliseconds, and how many of these have come to the hub. Not counted are what stands in a space, and parts of others.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn recorded(
+    connection: &Connection,
+    (from_ms, until_ms): (u64, u64),
+    outside: &SpaceId,
+) -> Result<(u64, u64)> {
+    let filter = Filter {
+        whole: true,
+        held: Some(false),
+        recorded_ms: Some((from_ms, until_ms)),
+        outside: Some(*outside),
+        stands: true,
+        ..Filter::default()
+    };
+    let (sql, values) = sql(connection, &filter, &[])?;
+    let sql = format!(
+        "SELECT count(*), coalesce(sum(reached IN ({}, {})), 0) FROM ({sql})",
+        State::Received.code(),
+        State::Merged.code()
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    Ok(statement.query_row(params_from_iter(values), |row| {
+        Ok((row.get(0)?, row.get(1)?))
+    })?)
+}
+
+/// How many records of a kind count that came to the hub from a time on and before another, by the hub's clock in Unix milliseconds.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn came(connection: &Connection, kind: &str, from_ms: u64, until_ms: u64) -> Result<u64> {
+    // The index has all but what is held back, which is little.
+    let mut statement = connection.prepare_cached(
+        "SELECT (SELECT count(*) FROM records INDEXED BY records_kind
+                 WHERE kind = ?1 AND arrived >= ?2 AND arrived < ?3)
+              - (SELECT count(*) FROM records INDEXED BY records_held
+                 WHERE held IS NOT NULL AND kind = ?1 AND arrived >= ?2 AND arrived < ?3)",
+    )?;
+    Ok(statement.query_row(params![kind, from_ms, until_ms], |row| row.get(0))?)
+}
+
+/// Records of a kind in a folded status, those of one space alone if it is named: what came to the hub first comes first, and
+/// what has not come there last.
 ///
 /// # Errors
 /// The store cannot be read.
 pub fn queue(
     connection: &Connection,
-    kind: &str,
-    status: &str,
+    (kind, status): (&str, &str),
+    space: Option<&SpaceId>,
     most: usize,
 ) -> Result<Vec<Listed>> {
     let sql = format!(
         "SELECT {LISTED} FROM records INDEXED BY records_status
-         WHERE kind = ?1 AND status = ?2 AND held IS NULL ORDER BY arrived, record LIMIT ?3"
+         WHERE kind = ?1 AND status = ?2 AND held IS NULL AND (?4 IS NULL OR space = ?4)
+         ORDER BY arrived, record LIMIT ?3"
     );
     let mut statement = connection.prepare_cached(&sql)?;
-    let rows = statement.query_map(params![kind, status, most as u64], listed)?;
+    let space = space.map(|space| space.0);
+    let rows = statement.query_map(params![kind, status, most as u64, space], listed)?;
     collect(connection, rows)
 }
 
@@ -382,7 +454,8 @@ pub fn list(connection: &Connection, filter: &Filter) -> Result<Vec<Listed>> {
             found.extend(one_run(connection, &of_kind, &run)?);
         }
     }
-    found.sort_by_key(|row| std::cmp::Reverse((row.arrived, row.id)));
+    let by_day = filter.is_by_day();
+    found.sort_by_key(|row| std::cmp::Reverse((if by_day { 0 } else { row.arrived }, row.id)));
     found.truncate(filter.limit);
     Ok(found)
 }
@@ -424,13 +497,27 @@ fn sql(
     };
     let mut asked = vec!["records.kind <> ''".to_owned()];
     // Where the order comes from.
-    let order = if wanted.is_empty() {
-        ["records.arrived", "records.record"]
-    } else {
-        ["indexed_fields.arrived", "indexed_fields.id"]
+    let by_day = wanted.is_empty() && filter.is_by_day();
+    let order = match (wanted.is_empty(), by_day) {
+        (_, true) => ["0", "records.record"],
+        (true, false) => ["records.arrived", "records.record"],
+        (false, false) => ["indexed_fields.arrived", "indexed_fields.id"],
     };
     let [arrived, id] = order;
-    if let Some(after) = filter.after {
+    if let Some((from, until)) = filter.recorded_ms {
+        let (from, until) = (first_id(from).to_vec(), first_id(until).to_vec());
+        asked.push(format!("{id} >= {}", place(from.into())));
+        asked.push(format!("{id} < {}", place(until.into())));
+    }
+    if let Some(space) = &filter.outside {
+        asked.push(format!("space <> {}", place(space.0.to_vec().into())));
+    }
+    if filter.stands {
+        asked.push("again IS NULL".to_owned());
+    }
+    if let Some(after) = filter.after.filter(|_| by_day) {
+        asked.push(format!("{id} < {}", place(after.0.to_vec().into())));
+    } else if let Some(after) = filter.after {
         let mut statement =
             connection.prepare_cached("SELECT arrived FROM records WHERE record = ?1")?;
         let last = statement.query_row([after.0], |row| row.get(0));
@@ -502,6 +589,7 @@ fn sql(
         });
     }
     let index = match filter {
+        _ if by_day => "sqlite_autoindex_records_1",
         Filter {
             held: Some(true), ..
         } => "records_held",
@@ -524,8 +612,12 @@ fn sql(
         "indexed_fields CROSS JOIN records ON records.id = indexed_fields.record".to_owned()
     };
     let asked = asked.join(" AND ");
-    let sql =
-        format!("SELECT {LISTED} FROM {from} WHERE {asked} ORDER BY {arrived} DESC, {id} DESC");
+    let order = if by_day {
+        format!("{id} DESC")
+    } else {
+        format!("{arrived} DESC, {id} DESC")
+    };
+    let sql = format!("SELECT {LISTED} FROM {from} WHERE {asked} ORDER BY {order}");
     Ok((sql, values))
 }
 

@@ -79,15 +79,20 @@ impl Counted {
 /// In the place of a space: all of them together.
 const ALL: [u8; 0] = [];
 
-/// How many records of a kind are in a folded status.
+/// How many records of a kind are in a folded status, in all spaces together or in one.
 ///
 /// # Errors
 /// The store cannot be read.
-pub fn count(connection: &Connection, kind: &str, status: &str) -> Result<u64> {
+pub fn count(
+    connection: &Connection,
+    (kind, status): (&str, &str),
+    space: Option<&SpaceId>,
+) -> Result<u64> {
     let mut statement = connection.prepare_cached(
         "SELECT count FROM tallies WHERE kind = ?1 AND status = ?2 AND space = ?3",
     )?;
-    let count = statement.query_row(params![kind, status, ALL], |row| row.get(0));
+    let space = space.map_or(ALL.as_slice(), |space| &space.0);
+    let count = statement.query_row(params![kind, status, space], |row| row.get(0));
     Ok(count.optional()?.unwrap_or_default())
 }
 

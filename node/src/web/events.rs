@@ -137,6 +137,8 @@ pub(super) async fn states(
                 Some(newest) => {
                     let filter = Filter {
                         limit: RECORDS_MAX,
+                        // As the list has them.
+                        whole: true,
                         ..Filter::default()
                     };
                     let rows = records::list(connection, &filter)?;

@@ -7,14 +7,13 @@ use lianxin_protocol::catalogue::Catalogue;
 use lianxin_protocol::space::Space;
 use rusqlite::Connection;
 
-use super::intake;
-use super::list::{Row, next_for};
+use super::list::Row;
 use super::page::{Answer, Page, Session, html};
+use super::queue::{self, Waits};
 use super::sheet::About;
-use super::shown;
 use super::words::Lang;
-use super::{App, sites};
-use crate::clock::{self, Beijing};
+use super::{App, intake, shown, sites};
+use crate::clock;
 use crate::drafts::{self, Draft};
 use crate::error::Result;
 use crate::records::delivery::Coverage;
@@ -33,12 +32,10 @@ struct DraftRow {
     lacks: u64,
 }
 
-/// A record whose next step is this clerk's.
-struct Todo {
-    row: Row,
-    step: String,
-    event: String,
-    waits: String,
+/// A kind that whoever looks records.
+struct Other {
+    code: String,
+    label: String,
 }
 
 /// What a draft is called, and how much it lacks.
@@ -77,11 +74,23 @@ struct Home {
     more: bool,
     /// How many were recorded today and have arrived, in words.
     counted: String,
-    todos: Vec<Todo>,
+    todos: Vec<Waits>,
+    /// How many there are, shown or not.
+    todo: u64,
     drafts: Vec<DraftRow>,
     /// Draft laws that comments are collected on.
     laws: Vec<Row>,
+    others: Vec<Other>,
     no_password: bool,
+}
+
+impl Home {
+    /// What is to be done, in a word; of a step without one, what it is about.
+    fn what(&self, todo: &Waits) -> String {
+        let id = format!("todo-{}", todo.event);
+        let said = self.page.t(&id);
+        if said == id { todo.kind.clone() } else { said }
+    }
 }
 
 /// Draft laws that are open for comments.
@@ -109,59 +118,60 @@ pub(super) async fn page(State(app): State<App>, session: Session) -> Answer {
             if page.office() {
                 return Ok(Err(page));
             }
-            let now_ms = clock::now_ms();
+            let now_ms = page.now_ms;
             let coverage = Coverage::of(books);
+            // What the sub-district publishes is nobody's work of today here.
+            let bulletin = Space::Bulletin.id(&books.identity().network);
+            let today = clock::beijing_day(now_ms);
             let filter = Filter {
                 limit: ROWS + 1,
                 whole: true,
+                recorded_ms: Some(today),
+                outside: Some(bulletin),
+                stands: true,
                 ..Filter::default()
             };
-            let today = Beijing::of(now_ms).date();
             let mut found = records::list(connection, &filter)?;
-            // What the sub-district publishes is nobody's work of today here.
-            let bulletin = Space::Bulletin.id(&books.identity().network);
-            let drafts_of_law = records::list(connection, &asked_here())?;
-            let mut laws = Vec::new();
-            for row in &drafts_of_law {
-                laws.push(Row::new(connection, books, &coverage, row, &page)?);
-            }
-            found.retain(|row| {
-                // What was written again is there as what stands in its place.
-                row.again.is_none()
-                    && row.space != bulletin
-                    && Beijing::of(row.recorded_ms()).date() == today
-            });
             let more = found.len() > ROWS;
             found.truncate(ROWS);
             let mut rows = Vec::with_capacity(found.len());
             for row in &found {
-                let shown = Row::new(connection, books, &coverage, row, &page)?;
-                rows.push(shown.with_kind(row, lang));
+                rows.push(Row::new(connection, books, &coverage, row, &page)?);
             }
-            // What does not count is shown, and counted nowhere.
-            let counts = found.iter().filter(|row| row.held.is_none()).count();
-            let received = rows.iter().filter(|row| row.arrived()).count();
-            // Beyond the rows of this page nobody has counted.
-            let id = if more {
-                "home-recorded-many"
-            } else {
-                "home-recorded"
-            };
+            let (counts, received) = records::recorded(connection, today, &bulletin)?;
             let with = [("count", counts.into()), ("received", received.into())];
-            let counted = lang.say(id, &with);
-            let mut todos = Vec::new();
-            for kind in Catalogue::standard().kinds() {
-                for (status, step) in next_for(kind, page.actor.roles()) {
-                    for row in records::queue(connection, &kind.code, &status.code, ROWS)? {
-                        todos.push(Todo {
-                            waits: shown::age(row.recorded_ms(), now_ms, lang),
-                            row: Row::new(connection, books, &coverage, &row, &page)?,
-                            step: lang.label(&step.label).to_owned(),
-                            event: step.event.clone(),
-                        });
-                    }
-                }
+            let counted = lang.say("home-recorded", &with);
+            let mut laws = Vec::new();
+            for row in &records::list(connection, &asked_here())? {
+                laws.push(Row::new(connection, books, &coverage, row, &page)?);
             }
+            let steps = queue::steps(&page);
+            let mut todo = 0;
+            for (kind, status, _) in &steps {
+                todo += records::count(connection, (&kind.code, &status.code), None)?;
+            }
+            // Who waits to be told comes first.
+            let (telling, others) = steps.into_iter().partition(queue::tells);
+            let mut todos: Vec<Waits> = Vec::new();
+            for steps in [telling, others] {
+                let steps: Vec<queue::Step> = steps;
+                let left = (0, ROWS - todos.len());
+                todos.extend(queue::waiting(
+                    connection,
+                    books,
+                    (&steps, None),
+                    left,
+                    &page,
+                )?);
+            }
+            let kinds = Catalogue::standard().kinds();
+            let others = kinds.filter(|kind| {
+                kind.parent.is_none() && kind.code != "opinion" && page.actor.creates(kind)
+            });
+            let others = others.map(|kind| Other {
+                code: kind.code.clone(),
+                label: lang.label(&kind.label).to_owned(),
+            });
             let mut shown_drafts = Vec::new();
             for draft in drafts::list(connection, &account.id)? {
                 let (title, lacks) = drafted(connection, &draft, lang)?;
@@ -173,11 +183,13 @@ pub(super) async fn page(State(app): State<App>, session: Session) -> Answer {
                 });
             }
             Ok(Ok(Home {
-                today: shown::day(now_ms, lang),
+                today: shown::today(now_ms, lang),
                 counted,
                 rows,
                 more,
                 todos,
+                todo,
+                others: others.collect(),
                 drafts: shown_drafts,
                 laws,
                 no_password,

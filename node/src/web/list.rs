@@ -5,15 +5,16 @@ use std::collections::BTreeSet;
 use askama::Template;
 use axum::Form;
 use axum::extract::{Query, State};
-use lianxin_protocol::catalogue::{Catalogue, Field, Kind, Role, Status, Transition};
+use lianxin_protocol::catalogue::{Catalogue, Field, FieldType, Kind, Role, Status, Transition};
 use lianxin_protocol::log::RecordId;
+use lianxin_protocol::space::Space;
 use rusqlite::Connection;
 use serde_json::{Map, Value};
 
 use super::App;
 use super::choices::Choices;
 use super::fields::{self, Input};
-use super::page::{Answer, Page, Session, html};
+use super::page::{Answer, Page, Session, go, html};
 use super::shown::{self, Shown};
 use super::words::Lang;
 use crate::clock;
@@ -27,6 +28,8 @@ use crate::records::{self, Filter, Listed};
 const ROWS: usize = 50;
 /// Longest text that is looked for, in characters.
 const TYPED_CHARS: usize = 100;
+/// The address of the whole ledger.
+const LEDGER: &str = "/records";
 /// Stands before the key of a field in the names of the form.
 const BY: &str = "by.";
 
@@ -42,13 +45,22 @@ pub(super) struct Row {
     pub(super) status: String,
     pub(super) state: Shown,
     pub(super) at: String,
+    /// When it was recorded, as short as a column has it.
+    pub(super) when: String,
+    /// Its category, or its kind if it has none.
+    pub(super) category: String,
+    /// The community that it concerns.
+    pub(super) community: String,
+    /// How urgent it is, if it is more than usual.
+    pub(super) urgent: Option<String>,
+    /// Whether the usual next step belongs to whoever looks.
+    pub(super) mine: bool,
     /// Its site, on pages that show several.
     pub(super) site: String,
     pub(super) conflict: bool,
     /// Another record stands in its place.
     pub(super) again: Option<String>,
     pub(super) due: Option<Due>,
-    reached: Reached,
 }
 
 /// When an answer is due.
@@ -74,6 +86,10 @@ impl Row {
         let kind = Catalogue::standard().kind(&row.kind);
         let mut shown = Self::plain(reached, row, (page.lang, page.now_ms));
         shown.due = due(&row.facts, kind, &row.status, page);
+        shown.mine = kind.is_some_and(|kind| {
+            let mut next = next_for(kind, page.actor.roles()).into_iter();
+            next.any(|(status, _)| status.code == row.status)
+        });
         if page.office() {
             shown.site = shown::site(overview.authority(), row, page.lang);
         }
@@ -91,6 +107,11 @@ impl Row {
     pub(super) fn plain(reached: Reached, row: &Listed, (lang, now_ms): (Lang, u64)) -> Self {
         let kind = Catalogue::standard().kind(&row.kind);
         let (state, status) = delivery::shown(reached, &row.kind, &row.status);
+        let place = row
+            .facts
+            .get("place")
+            .and_then(|place| place.get("community"));
+        let place = place.and_then(Value::as_str);
         Self {
             id: row.id.hyphenated(),
             number: row.number.clone().unwrap_or_default(),
@@ -99,21 +120,38 @@ impl Row {
             status: shown::status(kind, &status, lang),
             state: Shown::of(state, lang),
             at: shown::at(row.recorded_ms(), now_ms, lang),
+            when: shown::when(row.recorded_ms(), now_ms, lang),
+            category: category(row, kind, lang),
+            community: place.unwrap_or_default().to_owned(),
+            urgent: urgent(row, kind, lang),
+            mine: false,
             site: String::new(),
             conflict: row.conflicts > 0,
             again: row.again.map(|_| lang.say("row-again", &[])),
             due: None,
-            reached: state,
         }
     }
+}
 
-    /// Whether the hub has it.
-    pub(super) fn arrived(&self) -> bool {
-        !matches!(
-            self.reached,
-            Reached::Saved | Reached::Sending | Reached::Quarantined
-        )
+/// A fact of a row in words, if its kind has such a field.
+fn fact(row: &Listed, kind: Option<&Kind>, key: &str, lang: Lang) -> Option<String> {
+    let field = kind?.field(key)?;
+    Some(shown::value(Some(field), row.facts.get(key)?, lang))
+}
+
+fn category(row: &Listed, kind: Option<&Kind>, lang: Lang) -> String {
+    fact(row, kind, "category", lang)
+        .or_else(|| kind.map(|kind| lang.label(&kind.label).to_owned()))
+        .unwrap_or_default()
+}
+
+fn urgent(row: &Listed, kind: Option<&Kind>, lang: Lang) -> Option<String> {
+    let usual = kind?.field("urgency")?.default.as_ref()?.as_str();
+    let told = row.facts.get("urgency").and_then(Value::as_str);
+    if told == usual {
+        return None;
     }
+    fact(row, kind, "urgency", lang)
 }
 
 /// When an answer is due, as long as there is none.
@@ -168,6 +206,9 @@ struct Asked {
     kind: Option<String>,
     status: Option<String>,
     state: Option<String>,
+    /// The first and the last day on which it was recorded, as `2026-03-14`.
+    from: Option<String>,
+    to: Option<String>,
     after: Option<String>,
     q: Option<String>,
     /// What fields are to hold, as it was typed: `by.` and the field's key in a form.
@@ -188,6 +229,8 @@ impl Asked {
                 ("kind", _) => asked.kind = Some(text),
                 ("status", _) => asked.status = Some(text),
                 ("state", _) => asked.state = Some(text),
+                ("from", _) => asked.from = Some(text).filter(|it| clock::day_begins(it).is_some()),
+                ("to", _) => asked.to = Some(text).filter(|it| clock::day_begins(it).is_some()),
                 ("after", _) => asked.after = Some(text),
                 ("q", _) => asked.q = Some(text),
                 (_, Some(key)) => {
@@ -201,6 +244,52 @@ impl Asked {
         asked
     }
 
+    /// The days in Unix milliseconds, as long as one is named.
+    fn recorded_ms(&self) -> Option<(u64, u64)> {
+        let day = |it: &Option<String>| it.as_deref().and_then(clock::day_begins);
+        let (from, to) = (day(&self.from), day(&self.to));
+        let until = to.map(|to| clock::beijing_day(to).1);
+        let named = from.is_some() || until.is_some();
+        named.then(|| (from.unwrap_or_default(), until.unwrap_or(u64::MAX >> 16)))
+    }
+
+    /// The address of this list: only what is chosen from a list or is a day stands in it. Nothing if something else is asked for.
+    fn address(&self) -> Option<String> {
+        let chosen = |key: &String| {
+            let mut fields = self.fields();
+            let field = fields.find(|field| field.key == *key)?;
+            let closed = matches!(
+                field.kind,
+                FieldType::Enum { .. } | FieldType::Date | FieldType::Month
+            );
+            closed.then_some(())
+        };
+        let whole = self.by.keys().all(|key| chosen(key).is_some());
+        if self.q.is_some() || !whole {
+            return None;
+        }
+        let named = [
+            ("kind", &self.kind),
+            ("status", &self.status),
+            ("state", &self.state),
+            ("from", &self.from),
+            ("to", &self.to),
+            ("after", &self.after),
+        ];
+        let named = named.into_iter();
+        let named = named.filter_map(|(name, it)| Some((name.to_owned(), it.as_ref()?)));
+        let by = self.by.iter();
+        let by = by.flat_map(|(key, all)| all.iter().map(move |it| (format!("{BY}{key}"), it)));
+        let pairs: Vec<_> = named
+            .chain(by)
+            .map(|(name, text)| format!("{name}={}", encoded(text)))
+            .collect();
+        if pairs.is_empty() {
+            return Some(LEDGER.to_owned());
+        }
+        Some(format!("{LEDGER}?{}", pairs.join("&")))
+    }
+
     /// The fields of the kind by which the list can be filtered.
     fn fields(&self) -> impl Iterator<Item = &'static Field> {
         let kind = self.kind.as_deref();
@@ -209,11 +298,41 @@ impl Asked {
     }
 }
 
+/// A text as it stands in an address (RFC 3986, section 2.3).
+fn encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                encoded.push(char::from(byte));
+            }
+            _ => encoded.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    encoded
+}
+
+/// A list that many ask for.
+struct View {
+    label: String,
+    href: String,
+    here: bool,
+    count: Option<u64>,
+}
+
 #[derive(Template)]
 #[template(path = "list.html")]
 struct List {
     page: Page,
     asked: Asked,
+    views: Vec<View>,
+    /// How many there are, where somebody has counted.
+    total: Option<u64>,
+    /// What was asked for, in words, and when it is printed.
+    said: String,
+    printed: String,
+    /// The address of the next page, if it may have one.
+    next_page: Option<String>,
     rows: Vec<Row>,
     kinds: Vec<(String, String)>,
     statuses: Vec<(String, String)>,
@@ -231,12 +350,23 @@ impl List {
         name.as_deref() == Some(value)
     }
 
+    /// The same list from its beginning.
+    fn first_page(&self) -> String {
+        let asked = Asked {
+            after: None,
+            ..self.asked.clone()
+        };
+        asked.address().unwrap_or_else(|| LEDGER.to_owned())
+    }
+
     fn filtered(&self) -> bool {
         let asked = [
             &self.asked.kind,
             &self.asked.status,
             &self.asked.state,
             &self.asked.q,
+            &self.asked.from,
+            &self.asked.to,
         ];
         asked.iter().any(|it| it.is_some()) || !self.asked.by.is_empty()
     }
@@ -261,7 +391,11 @@ pub(super) async fn search(
     session: Session,
     Form(pairs): Form<Vec<(String, String)>>,
 ) -> Answer {
-    listed(&app, session, Asked::of(pairs)).await
+    let asked = Asked::of(pairs);
+    match asked.address() {
+        Some(address) => Ok(go(&address)),
+        None => listed(&app, session, asked).await,
+    }
 }
 
 async fn listed(app: &App, session: Session, asked: Asked) -> Answer {
@@ -283,7 +417,27 @@ async fn listed(app: &App, session: Session, asked: Asked) -> Answer {
             };
             let kinds = Catalogue::standard().kinds();
             let states = Reached::ALL.map(Reached::word);
+            let views = views(connection, books, &asked, &page)?;
+            let next_page = next.as_ref().and_then(|next| {
+                let after = Some(next.clone());
+                let asked = Asked {
+                    after,
+                    ..asked.clone()
+                };
+                asked.address()
+            });
+            let total = views.iter().find(|view| view.here);
+            let statuses: Vec<_> = kind
+                .into_iter()
+                .flat_map(|kind| &kind.statuses)
+                .map(|status| (status.code.clone(), lang.label(&status.label).to_owned()))
+                .collect();
             Ok(List {
+                total: total.and_then(|view| view.count),
+                said: said(&asked, &statuses, lang),
+                printed: shown::moment(page.now_ms, lang),
+                views,
+                next_page,
                 by: by.collect(),
                 held: records::held_count(connection)?,
                 newest: rows.first().map(|row| row.id.clone()).unwrap_or_default(),
@@ -292,11 +446,7 @@ async fn listed(app: &App, session: Session, asked: Asked) -> Answer {
                 kinds: kinds
                     .map(|kind| (kind.code.clone(), lang.label(&kind.label).to_owned()))
                     .collect(),
-                statuses: kind
-                    .into_iter()
-                    .flat_map(|kind| &kind.statuses)
-                    .map(|status| (status.code.clone(), lang.label(&status.label).to_owned()))
-                    .collect(),
+                statuses,
                 states: states
                     .iter()
                     .map(|state| (*state, lang.say(&format!("state-{state}"), &[])))
@@ -307,6 +457,95 @@ async fn listed(app: &App, session: Session, asked: Asked) -> Answer {
         })
         .await?;
     html(&list)
+}
+
+/// The lists that many ask for, each with how many records it has where somebody has counted.
+fn views(
+    connection: &Connection,
+    overview: &Overview,
+    asked: &Asked,
+    page: &Page,
+) -> Result<Vec<View>> {
+    let here = Asked {
+        after: None,
+        ..asked.clone()
+    };
+    let here = here.address();
+    let view = |label: &str, asked: Asked, count| {
+        let href = asked.address().unwrap_or_default();
+        View {
+            label: page.t(label),
+            here: here.as_ref() == Some(&href),
+            href,
+            count,
+        }
+    };
+    let mut whole = 0;
+    for kind in Catalogue::standard().kinds() {
+        if kind.parent.is_none() {
+            let tally = records::tally(connection, &kind.code)?;
+            whole += tally.into_iter().map(|(.., count)| count).sum::<u64>();
+        }
+    }
+    let today = clock::Beijing::of(page.now_ms).iso_date();
+    let bulletin = Space::Bulletin.id(&overview.identity().network);
+    let of_today = if page.office() {
+        None
+    } else {
+        let day = clock::beijing_day(page.now_ms);
+        Some(records::recorded(connection, day, &bulletin)?.0)
+    };
+    let mut views = vec![
+        view("view-all", Asked::default(), Some(whole)),
+        view(
+            "view-today",
+            Asked {
+                from: Some(today.clone()),
+                to: Some(today),
+                ..Asked::default()
+            },
+            of_today,
+        ),
+    ];
+    for (status, label) in [("pending", "view-pending"), ("answered", "view-answered")] {
+        let kind = Catalogue::standard().kind("opinion");
+        let stored = kind.and_then(|kind| kind.status(status));
+        let stored = stored
+            .and_then(|it| it.stands_for.as_deref())
+            .unwrap_or(status);
+        let count = records::count(connection, ("opinion", stored), None)?;
+        let of = Asked {
+            kind: Some("opinion".to_owned()),
+            status: Some(status.to_owned()),
+            ..Asked::default()
+        };
+        // At a station what is registered may not have come to the hub yet.
+        let count = (page.office() || stored == status).then_some(count);
+        views.push(view(label, of, count));
+    }
+    if !page.office() {
+        let saved = Asked {
+            state: Some(Reached::Saved.word().to_owned()),
+            ..Asked::default()
+        };
+        views.push(view("view-saved", saved, None));
+    }
+    Ok(views)
+}
+
+/// What a list was asked for, for its head on paper.
+fn said(asked: &Asked, statuses: &[(String, String)], lang: Lang) -> String {
+    let any = lang.say("list-any", &[]);
+    let text = |it: &Option<String>| it.clone().unwrap_or_else(|| any.clone());
+    let status = asked.status.as_ref();
+    let status = statuses.iter().find(|(code, _)| Some(code) == status);
+    let status = status.map_or(any.clone(), |(_, label)| label.clone());
+    let with = [
+        ("from", text(&asked.from).into()),
+        ("to", text(&asked.to).into()),
+        ("status", status.into()),
+    ];
+    lang.say("ledger-said", &with)
 }
 
 /// The input for what a field is to hold.
@@ -341,6 +580,7 @@ fn rows(
         status: asked.status.clone(),
         search: asked.q.clone(),
         whole: asked.kind.is_none() && asked.q.is_none(),
+        recorded_ms: asked.recorded_ms(),
         limit: ROWS,
         after: asked.after.as_deref().and_then(RecordId::parse),
         ..Filter::default()
@@ -375,7 +615,7 @@ mod tests {
         use lianxin_protocol::authority::Role as DeviceRole;
         assert_eq!(
             steps(&permitted(Some(DeviceRole::Station))),
-            ["answered>inform"]
+            ["not_accepted>tell", "answered>inform"]
         );
         let office = steps(&permitted(Some(DeviceRole::Operator)));
         assert_eq!(

@@ -9,6 +9,7 @@ use lianxin_protocol::authority::{Membership, Role};
 use lianxin_protocol::catalogue::{self, Catalogue, Label};
 use rusqlite::Connection;
 
+use super::list::next_for;
 use super::shown;
 use super::words::Lang;
 use super::{App, Line};
@@ -214,7 +215,12 @@ pub(super) struct Item {
     pub(super) label: String,
     pub(super) here: bool,
     pub(super) count: u64,
+    pub(super) icon: &'static str,
 }
+
+/// Places of a phone's bar that are pages; behind the last place are all others.
+const TABS: [&str; 4] = ["/", "/new", "/records", "/sync"];
+const OFFICE_TABS: [&str; 4] = ["/", "/queue", "/records", "/sites"];
 
 /// The three facts that are always in sight.
 #[derive(Default)]
@@ -282,40 +288,43 @@ impl Page {
         };
         let strip = strip(connection, books, (&delivery, line), (lang, now_ms))?;
         let office = is_office(role);
-        let items: &[(&'static str, &str)] = if office {
+        let items: &[(&'static str, &str, &'static str)] = if office {
             &[
-                ("/", "menu-home"),
-                ("/queue", "menu-queue"),
-                ("/new", "menu-new"),
-                ("/records", "menu-list"),
-                ("/conflicts", "menu-conflicts"),
-                ("/sites", "menu-sites"),
-                ("/sync", "menu-sync"),
-                ("/help", "menu-help"),
+                ("/", "menu-home", "home"),
+                ("/queue", "menu-queue", "received"),
+                ("/new", "menu-new", "plus"),
+                ("/records", "menu-list", "list"),
+                ("/conflicts", "menu-conflicts", "conflict"),
+                ("/sites", "menu-sites", "plug"),
+                ("/sync", "menu-sync", "sync"),
+                ("/help", "menu-help", "info"),
             ]
         } else {
             &[
-                ("/", "menu-home"),
-                ("/new", "menu-new"),
-                ("/records", "menu-list"),
-                ("/conflicts", "menu-conflicts"),
-                ("/lookup", "menu-lookup"),
-                ("/sync", "menu-sync"),
-                ("/help", "menu-help"),
+                ("/", "menu-home", "home"),
+                ("/new", "menu-new", "plus"),
+                ("/records", "menu-list", "list"),
+                ("/conflicts", "menu-conflicts", "conflict"),
+                ("/lookup", "menu-lookup", "search"),
+                ("/sync", "menu-sync", "sync"),
+                ("/help", "menu-help", "info"),
             ]
         };
+        let todo = waiting_for(connection, &actor)?;
         let menu = items
             .iter()
-            .filter(|(href, _)| *href != "/conflicts" || delivery.conflicts > 0)
-            .map(|(href, label)| Item {
+            .filter(|(href, ..)| *href != "/conflicts" || delivery.conflicts > 0)
+            .map(|(href, label, icon)| Item {
                 href,
                 label: lang.say(label, &[]),
                 here: *href == here,
-                count: if *href == "/conflicts" {
-                    delivery.conflicts
-                } else {
-                    0
+                count: match *href {
+                    "/conflicts" => delivery.conflicts,
+                    "/queue" => todo,
+                    "/" if !office => todo,
+                    _ => 0,
                 },
+                icon,
             })
             .collect();
         // The station may wait for the hub to confirm it 待入网.
@@ -348,6 +357,21 @@ impl Page {
             notes,
             actor,
         })
+    }
+
+    /// What a phone's bar shows.
+    pub(super) fn tabs(&self) -> impl Iterator<Item = &Item> {
+        self.menu.iter().filter(|item| self.is_tab(item))
+    }
+
+    /// What is behind the last place of a phone's bar.
+    pub(super) fn rest(&self) -> impl Iterator<Item = &Item> {
+        self.menu.iter().filter(|item| !self.is_tab(item))
+    }
+
+    fn is_tab(&self, item: &Item) -> bool {
+        let tabs = if self.office() { OFFICE_TABS } else { TABS };
+        tabs.contains(&item.href)
     }
 
     /// Words without anything to fill in.
@@ -403,12 +427,23 @@ pub(super) fn is_office(role: Option<Role>) -> bool {
     matches!(role, Some(Role::Hub | Role::Operator))
 }
 
+/// How many records wait for a step that whoever looks usually takes.
+fn waiting_for(connection: &Connection, actor: &Actor) -> Result<u64> {
+    let mut waiting = 0;
+    for kind in Catalogue::standard().kinds() {
+        for (status, _) in next_for(kind, actor.roles()) {
+            waiting += records::count(connection, (&kind.code, &status.code), None)?;
+        }
+    }
+    Ok(waiting)
+}
+
 /// How many records wait for the hub's first step.
 pub(super) fn pending(connection: &Connection) -> Result<u64> {
     let mut pending = 0;
     for kind in Catalogue::standard().kinds() {
         if let Some(status) = kind.pending() {
-            pending += records::count(connection, &kind.code, status)?;
+            pending += records::count(connection, (&kind.code, status), None)?;
         }
     }
     Ok(pending)
@@ -448,6 +483,8 @@ pub(super) fn strip(
     let level = match age_ms {
         _ if delivery.quarantined > 0 || blocked => "bad",
         Some(age) if age > BAD_MS => "bad",
+        Some(_) if !line.connected => "off-waits",
+        None if !line.connected => "off",
         Some(age) if age > WARN_MS => "warn",
         _ => "ok",
     };

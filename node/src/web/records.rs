@@ -8,7 +8,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::IntoResponse as _;
 use lianxin_protocol::catalogue::{
-    Catalogue, Field, FieldType, Kind, Outcome, Refusal, Retention, Role, Transition,
+    self, Catalogue, Fact, Field, FieldType, Kind, Outcome, Refusal, Retention, Role, Transition,
 };
 use lianxin_protocol::hash::Hex;
 use lianxin_protocol::identity::short;
@@ -33,12 +33,17 @@ use crate::clock;
 use crate::drafts::{self, Draft, Typed};
 use crate::error::{Code, Error, Result};
 use crate::journal::{Books, Journal, Overview};
+use crate::records::delivery::State as Reached;
 use crate::records::save;
 use crate::records::{self, Content, Gathered, Record};
 use crate::requests::{self, Asked};
 
 /// The hub's case number: filled in by the hub, never typed.
 const HUB_NO: &str = "hub_no";
+
+/// How somebody is told, and how they wanted to be.
+const WAY: &str = "way";
+const WANTED: &str = "reply_wanted";
 
 /// A fact with its label, and the records that it names.
 struct Said {
@@ -48,6 +53,12 @@ struct Said {
 }
 
 impl Said {
+    /// Whether it needs the whole width.
+    fn is_long(&self) -> bool {
+        const LONG_CHARS: usize = 40;
+        self.value.chars().count() > LONG_CHARS
+    }
+
     fn new(label: String, value: String) -> Self {
         let links = Vec::new();
         Self {
@@ -58,10 +69,30 @@ impl Said {
     }
 }
 
-/// A group of facts.
-struct Group {
-    label: String,
-    facts: Vec<Said>,
+/// What was answered.
+struct Reply {
+    text: String,
+    /// What came of the matter.
+    result: String,
+    /// Who answered, and when.
+    by: String,
+}
+
+/// A rung of the handling.
+struct Rung {
+    word: String,
+    /// `done`, `now` or `todo`.
+    stage: &'static str,
+    /// When it was reached, or whose turn it is.
+    said: String,
+    mine: bool,
+}
+
+/// Whom to tell, and how they can be reached.
+struct Tell {
+    said: String,
+    name: String,
+    phone: String,
 }
 
 /// An event on the record's way.
@@ -140,7 +171,14 @@ struct RecordPage {
     recorded: String,
     due: Option<Due>,
     words: Option<Said>,
-    groups: Vec<Group>,
+    reply: Option<Reply>,
+    rungs: Vec<Rung>,
+    /// When the hub had all of it; nothing as long as it has not.
+    synced: Option<String>,
+    tell: Option<Tell>,
+    mine: bool,
+    printed: String,
+    facts: Vec<Said>,
     person: Vec<Said>,
     steps: Vec<Step>,
     changes: Vec<Change>,
@@ -240,7 +278,7 @@ fn build(
     let who = Who(accounts::names(connection)?);
     let member = books.authority().members().get(&books.identity().key());
     let why = sync::why((record.reached, record.reason), line, member, lang);
-    let (groups, person, words) = groups(connection, kind, content, &page)?;
+    let (facts, person, words) = facts(connection, kind, content, &page);
     let requests = requests::of_record(connection, key)?;
     let data = kind.into_iter().flat_map(|kind| &kind.transitions);
     let named = Choices::of(connection, books, data.flat_map(|step| &step.data))?;
@@ -259,7 +297,21 @@ fn build(
     let shown_events = offered.chain(tried_now).collect();
     let unsent = left_over(kind, &kept, &shown_events, lang);
     let again = record.gathered.again().is_some();
+    let mine = next.is_some();
+    let arrived = matches!(
+        record.state,
+        Reached::Merged | Reached::Answered | Reached::Refused
+    );
     Ok(RecordPage {
+        reply: kind.and_then(|kind| reply(connection, content, kind, &page)),
+        rungs: kind
+            .filter(|_| record.counts() && arrived)
+            .map(|kind| rungs(content, kind, mine, &page))
+            .unwrap_or_default(),
+        synced: arrived.then(|| synced(&record, &page)),
+        tell: kind.and_then(|kind| tell(next.as_ref(), content, kind, &page)),
+        mine,
+        printed: shown::moment(page.now_ms, lang),
         related: related::of(connection, books, &record, &page)?,
         begun: kind
             .filter(|kind| page.actor.creates(kind) && kind.parent.is_none())
@@ -286,7 +338,7 @@ fn build(
             .unwrap_or_default(),
         due: due(&content.facts, kind, &content.status, &page),
         words,
-        groups,
+        facts,
         person,
         steps: steps(connection, books, (content, kind), &who, lang),
         changes: changes(books, record.gathered.written(), kind, &who, lang),
@@ -322,6 +374,164 @@ fn standing(record: &Record, lang: Lang) -> Shown {
             ..shown
         },
     }
+}
+
+/// Whether a record in this status has an answer that whoever brought the matter is told or was told.
+fn is_answered(kind: &Kind, status: &str) -> bool {
+    let tells = |code: &str| {
+        let told = kind.status(code).and_then(|status| status.tells.as_deref());
+        told == Some("answered")
+    };
+    let next = kind
+        .status(status)
+        .and_then(|status| status.next.as_deref());
+    let next = next.and_then(|event| kind.transition(event));
+    tells(status) || next.and_then(|step| step.to.as_deref()).is_some_and(tells)
+}
+
+/// The answer, once it may be told: the last text that a step gave which leads to one or makes one.
+fn reply(connection: &Connection, content: &Content, kind: &Kind, page: &Page) -> Option<Reply> {
+    const TEXT: &str = "text";
+    if !is_answered(kind, &content.status) {
+        return None;
+    }
+    let answers = |event: &str| {
+        kind.transition(event).is_some_and(|step| {
+            let makes = step.makes.as_ref().is_some_and(|make| make.kind == "reply");
+            // What goes on from an answer, such as telling of it, carries no other.
+            let leads = step.to.as_deref().filter(|to| {
+                let told = kind.status(to).is_some_and(|status| status.tells.is_some());
+                !told && is_answered(kind, to)
+            });
+            makes || leads.is_some()
+        })
+    };
+    let applied = |outcome: &Outcome| matches!(outcome, Outcome::Applied { .. });
+    let events = content.events.iter().rev();
+    let mut events = events.filter(|event| applied(&event.outcome) && answers(&event.event));
+    let at_ms = events.clone().next()?.at_ms;
+    let text = events.find_map(|event| event.data.get(TEXT)?.as_str())?;
+    let said = |key: &str| {
+        let field = kind.field(key)?;
+        let value = held(&content.fields, key)?;
+        let mut links = links(connection, field, value, page.lang).into_iter();
+        let name = links.next().map(|(name, _)| name);
+        Some(name.unwrap_or_else(|| shown::value(Some(field), value, page.lang)))
+    };
+    let at = shown::at(u64::try_from(at_ms).ok()?, page.now_ms, page.lang);
+    Some(Reply {
+        text: text.to_owned(),
+        result: said("resolution").unwrap_or_default(),
+        by: said("lead")
+            .into_iter()
+            .chain([at])
+            .collect::<Vec<_>>()
+            .join(" · "),
+    })
+}
+
+/// The rungs of its kind, those left out that it has passed by.
+fn rungs(content: &Content, kind: &Kind, mine: bool, page: &Page) -> Vec<Rung> {
+    let lang = page.lang;
+    let reached = |rung: &catalogue::Rung| {
+        let events = content.events.iter().filter(|event| {
+            rung.by.contains(&event.event) && matches!(event.outcome, Outcome::Applied { .. })
+        });
+        events.map(|event| event.at_ms).max()
+    };
+    let all: Vec<_> = kind
+        .rungs
+        .iter()
+        .map(|rung| (rung, reached(rung)))
+        .collect();
+    let last = all.iter().rposition(|(_, at)| at.is_some());
+    let passed = |at: usize| last.is_some_and(|last| at < last);
+    let open = kind.is_open(&content.status);
+    let refused = kind.status(&content.status);
+    let refused = refused.is_some_and(|status| status.tells.as_deref() == Some("refused"));
+    let mut rungs = Vec::new();
+    for (at, (rung, reached)) in all.iter().enumerate() {
+        let word = lang.label(&rung.label).to_owned();
+        let day = |at_ms: i64| {
+            let at_ms = u64::try_from(at_ms).unwrap_or_default();
+            shown::short_day(at_ms, page.now_ms, lang)
+        };
+        let stage = match reached {
+            Some(_) => "done",
+            None if passed(at) => continue,
+            // Where the matter has ended otherwise, nothing follows.
+            None if refused || !open => break,
+            None if rungs.iter().all(|rung: &Rung| rung.stage == "done") => "now",
+            None => "todo",
+        };
+        let mine = mine && stage == "now";
+        rungs.push(Rung {
+            said: match reached {
+                Some(at_ms) => day(*at_ms),
+                None if mine => page.t("home-todo"),
+                None => String::new(),
+            },
+            word,
+            stage,
+            mine,
+        });
+    }
+    if !rungs.is_empty() && (refused || !open) && last.is_none_or(|last| last + 1 < all.len()) {
+        rungs.push(Rung {
+            word: shown::status(Some(kind), &content.status, lang),
+            stage: "now",
+            said: if mine {
+                page.t("home-todo")
+            } else {
+                String::new()
+            },
+            mine,
+        });
+    }
+    rungs
+}
+
+/// That the hub has it, and since when.
+fn synced(record: &Record, page: &Page) -> String {
+    let since = record.receipts.iter().map(|receipt| receipt.received_at_ms);
+    let since = since.max().or(record.received_ms);
+    match since {
+        Some(at_ms) => page.with("synced-at", &shown::at(at_ms, page.now_ms, page.lang)),
+        None => page.t("synced"),
+    }
+}
+
+/// Whom to tell, for a step by which somebody is told.
+fn tell(next: Option<&Offer>, content: &Content, kind: &Kind, page: &Page) -> Option<Tell> {
+    let step = kind.transition(&next?.event)?;
+    let to = step.to.as_deref().and_then(|to| kind.status(to))?;
+    to.tells.as_ref()?;
+    step.data.iter().find(|field| field.key == WAY)?;
+    let text = |key: &str| held(&content.fields, key).and_then(Value::as_str);
+    let wanted = text(WANTED).unwrap_or("none");
+    let name = text("person.call_name").or_else(|| text("person.name"));
+    Some(Tell {
+        said: page.t(&format!("tell-{wanted}")),
+        name: name.unwrap_or_default().to_owned(),
+        phone: text("person.phone").unwrap_or_default().to_owned(),
+    })
+}
+
+/// What a step begins with: how whoever brought the matter wanted to be told, and today.
+fn begun(step: &Transition, content: &Content, page: &Page) -> Typed {
+    let mut typed = Typed::new();
+    for field in &step.data {
+        let given = match field.key.as_str() {
+            WAY => {
+                let wanted = content.fields.get(WANTED).and_then(Value::as_str);
+                wanted.filter(|it| *it != "none").map(str::to_owned)
+            }
+            "on" => Some(clock::Beijing::of(page.now_ms).iso_date()),
+            _ => None,
+        };
+        typed.extend(given.map(|given| (field.key.clone(), vec![given])));
+    }
+    typed
 }
 
 /// The receipts that cover it.
@@ -551,16 +761,11 @@ fn held<'a>(fields: &'a Map<String, Value>, key: &str) -> Option<&'a Value> {
     }
 }
 
-type Grouped = (Vec<Group>, Vec<Said>, Option<Said>);
+type Facts = (Vec<Said>, Vec<Said>, Option<Said>);
 
-/// What a record holds, in the sections of its form, then what its handling has added. Who said it stands
-/// apart, and so do the resident's own words.
-fn groups(
-    connection: &Connection,
-    kind: Option<&Kind>,
-    content: &Content,
-    page: &Page,
-) -> Result<Grouped> {
+/// What a record holds, in the order of its form, then what its handling has added. Who said it stands apart, and so do the
+/// resident's own words.
+fn facts(connection: &Connection, kind: Option<&Kind>, content: &Content, page: &Page) -> Facts {
     let lang = page.lang;
     let Some(kind) = kind else {
         // A kind of a newer version: as it is.
@@ -568,11 +773,7 @@ fn groups(
             .fields
             .iter()
             .map(|(key, value)| Said::new(key.clone(), shown::value(None, value, lang)));
-        let group = Group {
-            label: page.t("record-newer"),
-            facts: facts.collect(),
-        };
-        return Ok((vec![group], Vec::new(), None));
+        return (facts.collect(), Vec::new(), None);
     };
     let fact = |field: &Field| {
         let held = held(&content.fields, &field.key)?;
@@ -588,21 +789,10 @@ fn groups(
     let apart = |field: &&Field| {
         let own_words = kind.words.as_ref() == Some(&field.key);
         let title = kind.title.as_ref() == Some(&field.key);
-        !own_words && !title && field.retention != Some(Retention::Card)
+        // That it is no real one stands beside its title.
+        let test = field.key == "test_data";
+        !own_words && !title && !test && field.retention != Some(Retention::Card)
     };
-    let mut placed = BTreeSet::new();
-    let mut groups = Vec::new();
-    for section in &kind.sections {
-        let fields = section
-            .fields
-            .iter()
-            .filter_map(|key| kind.fields.iter().find(|field| field.key == *key));
-        placed.extend(section.fields.iter().cloned());
-        groups.push(Group {
-            label: lang.label(&section.label).to_owned(),
-            facts: fields.filter(apart).filter_map(fact).collect(),
-        });
-    }
     let envelope = [
         "id",
         "number",
@@ -612,25 +802,23 @@ fn groups(
         "state",
         "events",
     ];
-    // What nobody chose says nothing.
-    let chosen = |field: &Field| {
-        let default = field.default.as_ref().and_then(|it| it.as_str());
-        default.is_none() || default != held(&content.fields, &field.key).and_then(Value::as_str)
+    // What nobody chose says nothing, unless the form asks for it.
+    let folded = kind.sections.iter().filter(|section| section.folded);
+    let folded: BTreeSet<_> = folded.flat_map(|section| &section.fields).collect();
+    let chosen = |field: &&Field| {
+        let default = field.default.as_ref().map(Fact::to_json);
+        default.is_none() || default.as_ref() != held(&content.fields, &field.key)
     };
+    let sections = kind.sections.iter().flat_map(|section| &section.fields);
+    let placed: Vec<_> = sections.collect();
+    let form = placed
+        .iter()
+        .filter_map(|key| kind.fields.iter().find(|field| field.key == **key))
+        .filter(|field| !folded.contains(&field.key) || chosen(field));
     let rest = kind.fields.iter().filter(|field| {
-        chosen(field)
-            && !placed.contains(&field.key)
-            && !envelope.contains(&field.key.as_str())
-            && apart(field)
+        chosen(field) && !placed.contains(&&field.key) && !envelope.contains(&field.key.as_str())
     });
-    groups.insert(
-        0,
-        Group {
-            label: page.t("record-handling"),
-            facts: rest.filter_map(fact).collect(),
-        },
-    );
-    groups.retain(|group| !group.facts.is_empty());
+    let facts = form.chain(rest).filter(apart).filter_map(fact).collect();
     let card = kind
         .fields
         .iter()
@@ -642,7 +830,7 @@ fn groups(
         .and_then(fact);
     let title = kind.title.as_ref();
     let card = card.filter(|field| title != Some(&field.key));
-    Ok((groups, card.filter_map(fact).collect(), words))
+    (facts, card.filter_map(fact).collect(), words)
 }
 
 /// What a field names, with the addresses of what of it is here. Nothing, if nothing of it is: its value says it.
@@ -697,7 +885,6 @@ fn offers(
         *folded == content.status && status.next.is_some()
     });
     let usual = usual.and_then(|status| status.next.as_deref());
-    let none = Typed::new();
     let mut next = None;
     let mut others = Vec::new();
     let times = |step: &str| content.times(step);
@@ -707,10 +894,11 @@ fn offers(
         let tried = attempt.filter(|attempt| attempt.step.event == step.event);
         let about = About::Step(record.id.hyphenated(), step.event.clone());
         let kept = drafts.iter().find(|draft| draft.kind == about.text());
+        let begun = begun(step, content, page);
         let (typed, refusals) = match (tried, kept) {
             (Some(tried), _) => (tried.typed, tried.refusals),
             (None, Some(kept)) => (&kept.typed, [].as_slice()),
-            (None, None) => (&none, [].as_slice()),
+            (None, None) => (&begun, [].as_slice()),
         };
         let inputs = step.data.iter().filter(|field| field.key != HUB_NO);
         let inputs = inputs.map(|field| fields::input(field, named, typed, refusals, page.lang));

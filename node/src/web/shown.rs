@@ -27,14 +27,12 @@ pub(super) struct Shown {
     pub(super) word: String,
     /// What it means, in a sentence.
     pub(super) means: String,
-    /// The six steps.
+    /// The steps to the hub.
     pub(super) ladder: Vec<Rung>,
 }
 
-/// The six steps in order (one vocabulary everywhere).
-const STEPS: [&str; 6] = [
-    "draft", "saved", "sending", "received", "merged", "answered",
-];
+/// The way to the hub in order (one vocabulary everywhere). What becomes of a record there is the ladder of its kind.
+const STEPS: [&str; 5] = ["draft", "saved", "sending", "received", "merged"];
 
 impl Shown {
     pub(super) fn of(state: State, lang: Lang) -> Self {
@@ -49,7 +47,7 @@ impl Shown {
         let say = |id: String| lang.say(&id, &[]);
         // What was refused has arrived; what is held back has arrived as well and goes no further.
         let reached = match code {
-            "refused" => 4,
+            "answered" | "refused" => 4,
             "quarantined" => 2,
             code => STEPS.iter().position(|step| *step == code).unwrap_or(0),
         };
@@ -98,6 +96,32 @@ pub(super) fn at(unix_ms: u64, now_ms: u64, lang: Lang) -> String {
         Lang::Zh => format!("{month}月{day}日 {hour:02}:{minute:02}"),
         Lang::En => format!("{month:02}-{day:02} {hour:02}:{minute:02}"),
     }
+}
+
+/// A moment in a column: 10:42 today, 3月14日 this year, the whole date before.
+pub(super) fn when(unix_ms: u64, now_ms: u64, lang: Lang) -> String {
+    let (then, now) = (Beijing::of(unix_ms), Beijing::of(now_ms));
+    if then.date() == now.date() {
+        return at(unix_ms, now_ms, lang);
+    }
+    short_day(unix_ms, now_ms, lang)
+}
+
+/// A day as short as it stays clear: 3月14日 this year.
+pub(super) fn short_day(unix_ms: u64, now_ms: u64, lang: Lang) -> String {
+    let (then, now) = (Beijing::of(unix_ms).date(), Beijing::of(now_ms).date());
+    match lang {
+        _ if then.0 != now.0 => day(unix_ms, lang),
+        Lang::Zh => format!("{}月{}日", then.1, then.2),
+        Lang::En => format!("{:02}-{:02}", then.1, then.2),
+    }
+}
+
+/// Today, as the first page says it: 3月14日　星期六.
+pub(super) fn today(now_ms: u64, lang: Lang) -> String {
+    let weekday = lang.say(&format!("weekday-{}", Beijing::of(now_ms).weekday()), &[]);
+    let gap = if lang == Lang::Zh { '　' } else { ' ' };
+    format!("{}{gap}{weekday}", short_day(now_ms, now_ms, lang))
 }
 
 /// How long ago: 刚刚, 12 分钟前, 2 小时前, 3 天前.
@@ -211,6 +235,9 @@ mod tests {
             at(then, then + 400 * 86_400_000, Lang::Zh),
             "2026年3月14日 10:32"
         );
+        assert_eq!(when(then, then + 60_000, Lang::Zh), "10:32");
+        assert_eq!(when(then, then + 86_400_000, Lang::Zh), "3月14日");
+        assert_eq!(today(then, Lang::Zh), "3月14日　星期六");
         for (minutes, words) in [
             (0, "刚刚"),
             (12, "12 分钟前"),
@@ -228,15 +255,15 @@ mod tests {
             let shown = Shown::of(state, Lang::Zh);
             shown.ladder.iter().map(|rung| rung.stage).collect()
         };
-        let saved = ["done", "now", "next", "next", "next", "next"];
+        let saved = ["done", "now", "next", "next", "next"];
         assert_eq!(stages(State::Saved), saved);
         assert_eq!(
             stages(State::Answered),
-            ["done", "done", "done", "done", "done", "now"]
+            ["done", "done", "done", "done", "now"]
         );
         assert_eq!(
             stages(State::Refused),
-            ["done", "done", "done", "done", "now", "next"]
+            ["done", "done", "done", "done", "now"]
         );
         assert_eq!(Shown::of(State::Received, Lang::Zh).word, "中心已收");
     }

@@ -14,6 +14,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::page::{Answer, Page, Session, html, is_office, version};
+use super::queue::{self, Waits};
 use super::shown;
 use super::words::Lang;
 use super::{App, Line, slip, sync};
@@ -47,6 +48,27 @@ struct Site {
     pending: u64,
     open: u64,
     devices: Vec<Device>,
+    /// When any of its devices was last in contact, in words; empty where that is not known.
+    seen: String,
+}
+
+impl Site {
+    /// How many of its devices have a session, of those that may; nothing where that is not known.
+    fn online(&self) -> Option<(usize, usize)> {
+        let active = self.devices.iter().filter(|device| !device.ended);
+        let online = active.map(|device| device.online);
+        let online: Option<Vec<bool>> = online.collect();
+        online.map(|all| (all.iter().filter(|on| **on).count(), all.len()))
+    }
+}
+
+/// A number of the first page, and where what it counts is.
+struct Figure {
+    label: String,
+    href: &'static str,
+    count: u64,
+    said: String,
+    mine: bool,
 }
 
 #[derive(Template)]
@@ -55,9 +77,6 @@ struct Sites {
     page: Page,
     sites: Vec<Site>,
     office: Vec<Device>,
-    home: bool,
-    no_password: bool,
-    pending: u64,
     fault: Option<String>,
     /// Said after an order that the hub has yet to carry out.
     asked: bool,
@@ -106,15 +125,23 @@ fn build(connection: &Connection, overview: &Overview, line: &Line, page: Page) 
         devices.sort_by(|a, b| a.code.cmp(&b.code));
         devices
     };
+    let last_seen = |site: SiteId| {
+        let members = overview.authority().members().iter();
+        let of_site = members.filter(|(_, member)| member.grant.site == Some(site));
+        let last = of_site.filter_map(|(key, _)| seen.get(key).copied()).max();
+        match last {
+            _ if !is_hub => String::new(),
+            Some(at) => shown::at(at, page.now_ms, lang),
+            None => lang.say("seen-never", &[]),
+        }
+    };
     let mut counts: BTreeMap<SiteId, (u64, u64)> = BTreeMap::new();
-    let mut pending = 0;
     for kind in Catalogue::standard().kinds() {
         for (space, status, count) in records::tally(connection, &kind.code)? {
             if !kind.is_open(&status) {
                 continue;
             }
             let waits = kind.pending() == Some(status.as_str());
-            pending += if waits { count } else { 0 };
             if let Some(Space::Site(site)) = overview.authority().space(&space) {
                 let site = counts.entry(site).or_default();
                 let place = if waits { &mut site.0 } else { &mut site.1 };
@@ -134,6 +161,7 @@ fn build(connection: &Connection, overview: &Overview, line: &Line, page: Page) 
                 pending,
                 open,
                 devices: device(Some(*id)),
+                seen: last_seen(*id),
             }
         })
         .collect();
@@ -141,25 +169,88 @@ fn build(connection: &Connection, overview: &Overview, line: &Line, page: Page) 
     Ok(Sites {
         sites,
         office: device(None),
-        home: false,
-        no_password: false,
-        pending,
         fault: None,
         asked: false,
         page,
     })
 }
 
+#[derive(Template)]
+#[template(path = "overview.html")]
+struct Overall {
+    page: Page,
+    today: String,
+    figures: Vec<Figure>,
+    /// What is done first.
+    rows: Vec<Waits>,
+    todo: u64,
+    sites: Vec<Site>,
+    no_password: bool,
+}
+
+/// Rows of what is done first.
+const FIRST: usize = 5;
+
 /// The first page of the sub-district.
 pub(super) async fn overview(app: &App, page: Page, line: Line, no_password: bool) -> Answer {
-    let sites = app
-        .read(move |books, connection| build(connection, books, &line, page))
+    let overall = app
+        .read(move |books, connection| {
+            let steps = queue::steps(&page);
+            // Somebody waits for these.
+            let first = steps.iter().filter(|(kind, ..)| !kind.rungs.is_empty());
+            let first: Vec<_> = first.copied().collect();
+            let rows = queue::waiting(connection, books, (&first, None), (0, FIRST), &page)?;
+            let mut todo = 0;
+            for (kind, status, _) in &steps {
+                todo += records::count(connection, (&kind.code, &status.code), None)?;
+            }
+            let figures = figures(connection, &page)?;
+            let Sites { sites, page, .. } = build(connection, books, &line, page)?;
+            Ok(Overall {
+                today: shown::today(page.now_ms, page.lang),
+                figures,
+                rows,
+                todo,
+                sites,
+                no_password,
+                page,
+            })
+        })
         .await?;
-    html(&Sites {
-        home: true,
-        no_password,
-        ..sites
-    })
+    html(&overall)
+}
+
+/// What came today, what waits for the first step, and what residents are to be told.
+fn figures(connection: &Connection, page: &Page) -> Result<Vec<Figure>> {
+    let standing = |status: &str| records::count(connection, ("opinion", status), None);
+    let (today, tomorrow) = clock::beijing_day(page.now_ms);
+    let figure = |id: &str, href, count, mine| Figure {
+        label: page.t(id),
+        href,
+        count,
+        said: page.t(&format!("{id}-said")),
+        mine,
+    };
+    Ok(vec![
+        figure(
+            "figure-came",
+            "/records?kind=opinion",
+            records::came(connection, "opinion", today, tomorrow)?,
+            true,
+        ),
+        figure(
+            "figure-pending",
+            "/queue?view=opinion-registered",
+            standing("registered")?,
+            false,
+        ),
+        figure(
+            "figure-answered",
+            "/records?kind=opinion&status=answered",
+            standing("answered")?,
+            false,
+        ),
+    ])
 }
 
 async fn shown_page(app: &App, session: Session, fault: Option<String>, asked: bool) -> Answer {

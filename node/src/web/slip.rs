@@ -1,4 +1,4 @@
-//! The slip 受理单: what the resident takes home. It says nothing of who came and of what was said.
+//! The slip 登记单: what the resident takes home. It says nothing of who came and of what was said.
 
 use askama::Template;
 use axum::extract::{Path, State};

@@ -141,6 +141,10 @@ mod tests {
             "reason-",
             "kind-",
             "board-",
+            "todo-",
+            "weekday-",
+            "tell-",
+            "figure-",
         ];
         let named = |id: &&String| {
             made.iter().any(|prefix| id.starts_with(prefix))

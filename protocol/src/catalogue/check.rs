@@ -40,6 +40,7 @@ pub(super) fn kind(kind: &Kind) -> Checked {
     check_groups(&kind.fields)?;
     check_part_size(&kind.fields)?;
     check_sections(kind)?;
+    check_rungs(kind)?;
     let texts = [
         ("title", &kind.title),
         ("title_from", &kind.title_from),
@@ -192,6 +193,21 @@ fn check_options(options: &[Choice]) -> Checked {
         ensure(labelled(&option.label), || {
             format!("option {} has no label", option.code)
         })?;
+    }
+    Ok(())
+}
+
+/// A rung that nothing reaches would stand open for ever.
+fn check_rungs(kind: &Kind) -> Checked {
+    for rung in &kind.rungs {
+        ensure(labelled(&rung.label) && !rung.by.is_empty(), || {
+            "a rung has no label or no event".to_owned()
+        })?;
+        for event in &rung.by {
+            ensure(kind.transition(event).is_some(), || {
+                format!("a rung names {event}, which is no event")
+            })?;
+        }
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ use thiserror::Error;
 use super::check::{self, Checked, ensure, unique};
 use super::{
     Choice, Condition, Creation, Fact, Field, FieldType, Flag, Gather, Home, Kind, Label, Make,
-    Move, Parent, Retention, Role, Rounds, Section, Status, Transition, find,
+    Move, Parent, Retention, Role, Rounds, Rung, Section, Status, Transition, find,
 };
 
 /// Rank of an event whose file states none.
@@ -100,6 +100,8 @@ struct KindFile {
     statuses: Vec<StatusEntry>,
     #[serde(default, rename = "overlay")]
     overlays: Vec<ChoiceEntry>,
+    #[serde(default, rename = "rung")]
+    rungs: Vec<RungEntry>,
     #[serde(default)]
     data: Vec<FieldEntry>,
     #[serde(default, rename = "transition")]
@@ -132,6 +134,14 @@ struct StatusEntry {
     stands_for: Option<String>,
     tells: Option<String>,
     next: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RungEntry {
+    zh: String,
+    en: String,
+    by: BTreeSet<String>,
 }
 
 #[derive(Deserialize)]
@@ -319,6 +329,7 @@ fn kind(mut file: KindFile, common: &CommonFile) -> Checked<Kind> {
             en: file.en,
         },
         overlays: file.overlays.into_iter().map(Choice::from).collect(),
+        rungs: file.rungs.into_iter().map(Rung::from).collect(),
         initial: file.initial,
         create: Creation {
             label: Label {
@@ -495,6 +506,15 @@ impl From<StatusEntry> for Status {
             stands_for,
             tells,
             next,
+        }
+    }
+}
+
+impl From<RungEntry> for Rung {
+    fn from(RungEntry { zh, en, by }: RungEntry) -> Self {
+        Self {
+            label: Label { zh, en },
+            by,
         }
     }
 }

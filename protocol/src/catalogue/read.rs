@@ -791,7 +791,13 @@ fn title_of(text: &str, max_chars: usize) -> String {
             format!("{before}{}", rest.chars().take(1).collect::<String>())
         }
         Some((before, _)) => before.to_owned(),
-        None => cut.clone(),
+        None if whole => cut.clone(),
+        // A title says of itself that it goes on.
+        None => {
+            let cut: String = cut.chars().take(max_chars.saturating_sub(1)).collect();
+            let end = |c| matches!(c, '，' | ',' | '、') || char::is_whitespace(c);
+            format!("{}…", cut.trim_end_matches(end))
+        }
     };
     let title: String = title
         .trim_end_matches(['。', '；', '，', ',', '、'])

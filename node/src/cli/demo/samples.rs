@@ -46,7 +46,7 @@ pub(super) fn consultation(now_ms: u64) -> Value {
     let in_days = |days: u64| clock::Beijing::of(now_ms + days * 86_400_000).iso_date();
     json!({
         "kind": "legis_consultation", "issuer": "city", "doc_no": "测试函〔2026〕5号",
-        "draft_title": "测试市住宅电梯安全条例(草案征求意见稿)", "law_kind": "local_reg", "reading": "comment_draft",
+        "draft_title": "测试市住宅电梯安全条例（草案征求意见稿）", "law_kind": "local_reg", "reading": "comment_draft",
         "key_questions": "救援到场时限多长合适，应当由谁承担？",
         "site_due_on": in_days(10), "due_on": in_days(15), "test_data": true,
         "articles": [

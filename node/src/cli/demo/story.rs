@@ -102,7 +102,7 @@ impl Story {
             .await?;
         self.step("the hub lists it", seen);
         let merged = station.until(&id, is("state", "merged")).await?;
-        self.step("a signed receipt came back and verifies: 已并入", merged);
+        self.step("a signed receipt came back and verifies: 中心可查", merged);
         let record = station.show(&id).await?;
         let covered = record
             .get("receipts")

@@ -69,6 +69,7 @@ fn every_event_applies_exactly_from_where_the_domain_says() -> Tested {
         ("answer_on_spot", "registered", "C D"),
         ("accept", "registered", "H"),
         ("refuse", "registered", "H"),
+        ("tell", "not_accepted", "C H"),
         ("merge", "accepted registered", "H"),
         ("unmerge", "merged", "H"),
         ("dispatch", "accepted", "H"),

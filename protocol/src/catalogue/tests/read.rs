@@ -373,7 +373,7 @@ fn a_missing_title_is_made_of_whole_sentences_of_the_body() -> Tested {
         ("  您好\n路灯不亮\t了", "您好 路灯不亮 了".to_owned()),
         (&format!("路灯不亮。{long}。"), "路灯不亮".to_owned()),
         (&format!("在哪里修?{long}"), "在哪里修?".to_owned()),
-        (&format!("{long}路灯不亮"), format!("{long}路")),
+        (&format!("{long}路灯不亮"), format!("{long}…")),
         (&format!("。{long}路灯"), format!("。{long}")),
         ("。", "。".to_owned()),
     ] {
