@@ -5,7 +5,7 @@
 //! pages in `web.rs` and its files. The table says where it is reached: `s` = `protocol/src/session/tests.rs`, `S` = `tests/scale.rs` and `h` = `tests/hostile.rs` beside it,
 //! `m` = `message/tests.rs`, `b` = `batch/tests.rs`, `l` = `log/tests.rs`, `d` = `document/tests.rs` with `tests/guard.rs` and `tests/gate.rs`,
 //! `e` = `node/src/sync/endpoint/tests.rs`, `t` = `tls.rs`, `a` = `admission.rs`,
-//! `q` = `node/src/journal/quota.rs`, `w` = `node/src/web/patience.rs`, no letter = this file.
+//! `i` = `node/src/records/indexed.rs`, `q` = `node/src/journal/quota.rs`, `w` = `node/src/web/patience.rs`, no letter = this file.
 //!
 //! | bound | value | test |
 //! |---|---|---|
@@ -27,6 +27,7 @@
 //! | connections of a device | 2, the newest count | `a_third_connection_of_a_device_ends_its_first` |
 //! | strangers of an address | 32, for 10 s each; the oldest makes room | `so_many_strangers_are_heard_at_a_time_and_the_oldest_makes_room` |
 //! | connections in all | 2,000 | e `above_the_most_connections_callers_are_turned_away` |
+//! | a value that lists are filtered by | 64 characters, one for each marked field of a record | i `what_no_field_can_hold_is_in_no_index_however_it_came` |
 //! | wrong enrolments | 5 a minute and address, 50 an hour, then none until the hour has passed or a new invite is made | `wrong_invites_are_paused_noted_without_their_code_and_a_new_one_ends_the_pause`, a |
 //! | frame, before allocation | 1 MiB | m `frame_lengths_are_bounded_before_anything_is_allocated` |
 //! | counts of a frame: offers, rows; of a receipt, proof, grant, revocation, part | 64, 1,024; 256, 64, 64, 900, 256 | `lists_end_at_their_bounds` |

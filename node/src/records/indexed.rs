@@ -169,3 +169,60 @@ pub(super) fn wanted(
     all.sort_by_key(|(many, _)| *many);
     Ok(Some(all.into_iter().map(|(_, wanted)| wanted).collect()))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn indexed(arrived: i64, facts: &Value) -> Indexed {
+        let facts = facts.as_object().cloned().unwrap_or_default();
+        Indexed::new("opinion", [1; 16], arrived, &facts)
+    }
+
+    #[test]
+    fn what_no_field_can_hold_is_in_no_index_however_it_came() {
+        let found = |facts: Value| indexed(1, &facts).values.len();
+        let community = |text: &str| json!({ "place": { "community": text } });
+        assert_eq!(found(community(&"社".repeat(64))), 1);
+        assert_eq!(found(community(&"社".repeat(65))), 0);
+        assert_eq!(
+            found(json!({ "place": "东社区", "category": "unheard_of" })),
+            0
+        );
+        assert_eq!(
+            found(json!({ "category": ["help"], "due_on": 20_261_231 })),
+            0
+        );
+        // What is there and not marked is not looked at.
+        assert_eq!(found(json!({ "urgency": "urgent", "number": "1" })), 0);
+        let other = Indexed::new("unheard_of", [1; 16], 1, &Map::new());
+        assert!(other.values.is_empty());
+    }
+
+    #[test]
+    fn only_what_differs_is_written() -> Result<()> {
+        let connection = Connection::open_in_memory()?;
+        connection.execute_batch(include_str!("../store/schema.sql"))?;
+        let rows = || -> Result<u64> {
+            let sql = "SELECT count(*) FROM indexed_fields";
+            Ok(connection.query_row(sql, [], |row| row.get(0))?)
+        };
+        let help = json!({ "category": "help", "due_on": "2026-12-31" });
+        let first = indexed(1, &help);
+        first.replace(&connection, 7, &Indexed::default())?;
+        assert_eq!((rows()?, connection.total_changes()), (2, 2));
+        first.replace(&connection, 7, &indexed(1, &help))?;
+        assert_eq!(connection.total_changes(), 2);
+        let later = indexed(1, &json!({ "category": "consult", "due_on": "2026-12-31" }));
+        later.replace(&connection, 7, &first)?;
+        assert_eq!((rows()?, connection.total_changes()), (2, 4));
+        // In another place of the list all are written anew.
+        indexed(2, &help).replace(&connection, 7, &later)?;
+        assert_eq!((rows()?, connection.total_changes()), (2, 8));
+        Indexed::default().replace(&connection, 7, &indexed(2, &help))?;
+        assert_eq!(rows()?, 0);
+        Ok(())
+    }
+}
