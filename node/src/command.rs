@@ -14,7 +14,7 @@ mod whole;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lianxin_protocol::catalogue::{Catalogue, Fact, Kind};
+use lianxin_protocol::catalogue::{Catalogue, Kind};
 use lianxin_protocol::hash::{Hex, parse_hex_bytes};
 use lianxin_protocol::log::RecordId;
 use rusqlite::Connection;
@@ -460,20 +460,16 @@ fn having(kind: Option<&str>, typed: &[String]) -> Result<BTreeMap<String, Strin
             return usage("--where takes field=value".to_owned());
         };
         let fields = || kinds().flat_map(Kind::indexed);
-        let fact = Fact::Str(value.trim().to_owned());
         let mut named = fields().filter(|field| field.key == key).peekable();
         if named.peek().is_none() {
             let known: BTreeSet<_> = fields().map(|field| field.key.as_str()).collect();
             let known: Vec<_> = known.into_iter().collect();
             return usage(format!("--where takes one of: {}", known.join(", ")));
         }
-        if !named.any(|field| field.accepts(&fact)) {
+        let Some(value) = named.find_map(|field| field.written(value)) else {
             return usage(format!("--where {key}: this is no value of it"));
-        }
-        if values
-            .insert(key.to_owned(), value.trim().to_owned())
-            .is_some()
-        {
+        };
+        if values.insert(key.to_owned(), value).is_some() {
             return usage(format!("--where names {key} twice"));
         }
     }

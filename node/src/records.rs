@@ -46,7 +46,7 @@ use indexed::Indexed;
 pub use numbers::is_numbered;
 pub(crate) use query::stands_for;
 pub use query::{
-    Filter, Listed, called, find, list, named, peer_seen, peers, queue, referring, rows,
+    Filter, Listed, called, find, list, named, peer_seen, peers, queue, referring, rows, with_id,
     with_number,
 };
 use rewrite::{Rewrites, SUPERSEDES};

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use lianxin_protocol::catalogue::Role;
+use lianxin_protocol::text;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
@@ -44,7 +45,7 @@ pub(super) fn set_roles(
 /// Roles by their letters, in small or in capitals.
 fn read(letters: &[String]) -> Result<BTreeSet<Role>> {
     let role = |letter: &String| {
-        Role::of(&letter.to_ascii_uppercase()).ok_or_else(|| {
+        Role::of(&text::code(letter)).ok_or_else(|| {
             let known = Role::ALL.map(|role| format!("{} {}", role.letter(), role.label().en));
             let message = format!("a role is one of: {}", known.join(", "));
             Error::new(Code::Usage, message)

@@ -5,6 +5,7 @@ use lianxin_protocol::identity::Signer;
 use lianxin_protocol::number::SiteCode;
 use lianxin_protocol::request::Ask;
 use lianxin_protocol::space::SiteId;
+use lianxin_protocol::text;
 use lianxin_protocol::{hash, limits};
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
@@ -44,8 +45,8 @@ pub(super) fn site_create(
     code: Option<&str>,
 ) -> Result<Reply> {
     may_order(journal)?;
-    let name = name.trim();
-    if name.is_empty() || name.len() > limits::NAME_MAX {
+    let name = &text::line(name);
+    if text::is_blank(name) || name.len() > limits::NAME_MAX {
         return Err(Error::new(Code::Usage, "a site's name has 1 to 200 bytes"));
     }
     let kind = SiteKind::parse(kind).ok_or_else(|| {

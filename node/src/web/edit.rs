@@ -6,6 +6,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::IntoResponse as _;
 use lianxin_protocol::catalogue::{Field, FieldType, Kind, Refusal};
+use lianxin_protocol::text;
 use rusqlite::Connection;
 use serde_json::Value;
 
@@ -134,7 +135,7 @@ pub(super) async fn change(
 /// What an edit's form changes, as JSON; a field that was emptied is cleared.
 fn difference(kind: &Kind, before: &Typed, typed: &Typed) -> Value {
     let is_blank = |values: Option<&Vec<String>>| {
-        values.is_none_or(|values| values.iter().all(|value| value.trim().is_empty()))
+        values.is_none_or(|values| values.iter().all(|value| text::is_blank(value)))
     };
     let same = |field: &Field| {
         let (old, new) = (before.get(&field.key), typed.get(&field.key));
@@ -147,7 +148,7 @@ fn difference(kind: &Kind, before: &Typed, typed: &Typed) -> Value {
                 return items;
             }
             values
-                .map(|it| it.trim().replace("\r\n", "\n"))
+                .map(|it| text::kept(it).trim().to_owned())
                 .collect::<Vec<_>>()
         };
         (is_blank(old) && is_blank(new)) || normal(old) == normal(new)

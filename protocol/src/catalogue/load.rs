@@ -178,6 +178,8 @@ struct FieldEntry {
     fixed: bool,
     #[serde(default)]
     indexed: bool,
+    #[serde(default)]
+    plain: bool,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -373,6 +375,7 @@ fn field(mut entry: FieldEntry) -> Checked<Field> {
         read_only: entry.read_only,
         fixed: entry.fixed,
         indexed: entry.indexed,
+        plain: entry.plain,
     })
 }
 
