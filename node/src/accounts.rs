@@ -213,6 +213,22 @@ pub fn set_roles(
     Ok(())
 }
 
+/// Gives an account another name; its id, which changes carry, stays.
+///
+/// # Errors
+/// [`Code::AccountTaken`] when another has it, [`Code::Usage`] for a name that is none.
+pub fn rename(connection: &Connection, account: &str, name: &str) -> Result<()> {
+    let holder = named(connection, name)?;
+    if holder.is_some_and(|holder| holder.id != account) {
+        let message = "this device has another account of that name";
+        return Err(Error::new(Code::AccountTaken, message));
+    }
+    connection
+        .prepare_cached("UPDATE accounts SET name = ?2 WHERE account = ?1")?
+        .execute([account, &checked_name(name)?])?;
+    Ok(())
+}
+
 /// All accounts, the device's first account first.
 ///
 /// # Errors
@@ -240,7 +256,7 @@ pub fn set_taste(connection: &Connection, account: &str, taste: Taste) -> Result
 // ---- passwords ----
 
 /// A password as the store keeps it: an argon2id string (RFC 9106, PHC format) with its own salt.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct PasswordHash(String);
 
 impl std::fmt::Debug for PasswordHash {

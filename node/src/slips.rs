@@ -1,14 +1,13 @@
 //! Slips 受理单: what is printed on them to ask by, and who may ask.
 //!
 //! A slip has a number, a query code and a QR code. The query code follows from the record's id
-//! ([`query_code`]), so that every device that holds the record knows it and none has to keep it; the QR code has the id itself.
+//! ([`RecordId::query_code`]), so that every device that holds the record knows it and none has to keep it; the QR code has the id itself.
 //! Attempts are counted by whoever takes them in.
 //!
 //! Rejected: drawn codes, kept as hashes by the device that printed them. A resident who went to another desk was sent back to
 //! the first.
 
 use lianxin_protocol::log::RecordId;
-use lianxin_protocol::number::query_code;
 use lianxin_protocol::{base32, text};
 use rusqlite::Connection;
 use serde_json::Value;
@@ -43,7 +42,7 @@ fn fits(row: &Listed, typed: &str) -> bool {
     let before = row.facts.get("supersedes").and_then(Value::as_str);
     let before = before.and_then(RecordId::parse);
     let mut ids = [row.id].into_iter().chain(before);
-    ids.any(|id| query_code(&id) == code)
+    ids.any(|id| id.query_code() == code)
 }
 
 /// The record that a slip asks for, by its number and query code or by its QR code in the place of either: if it was written again,

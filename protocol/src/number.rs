@@ -18,8 +18,7 @@ use std::{collections::BTreeSet, fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::log::RecordId;
-use crate::{base32, hash, text};
+use crate::text;
 
 /// Letters that name a device within its site. I and O are left out: they read as 1 and 0.
 pub const DEVICE_LETTERS: &[u8; 24] = b"ABCDEFGHJKLMNPQRSTUVWXYZ";
@@ -425,20 +424,6 @@ fn letters(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
     bytes
         .iter()
         .try_for_each(|&byte| fmt::Write::write_char(f, char::from(byte)))
-}
-
-/// The query code 查询码 of a record, which is printed on its slips: 40 bits of the hash of its id, in eight symbols of
-/// [`base32`]. Whoever holds the record can tell it; whoever does not know the id cannot.
-///
-/// ```
-/// use lianxin_protocol::{log::RecordId, number::query_code};
-/// assert_eq!(query_code(&RecordId([1; 16])).len(), 8);
-/// ```
-#[must_use]
-pub fn query_code(record: &RecordId) -> String {
-    // rule:query-code
-    let hash = hash::QUERY_CODE.hash(&[&record.0]);
-    base32::encode(hash.first_chunk::<5>().unwrap_or(&[0; 5]))
 }
 
 #[cfg(test)]

@@ -5,4 +5,4 @@ ALTER TABLE receipts ADD COLUMN excepted INTEGER NOT NULL DEFAULT 1;
 CREATE INDEX receipts_excepted ON receipts (log) WHERE excepted > 0;
 CREATE INDEX peers_seen ON peers (last_seen_ms);
 ALTER TABLE accounts ADD COLUMN roles TEXT;
-DROP TABLE query_codes;
+DROP TABLE IF EXISTS query_codes;

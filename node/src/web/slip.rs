@@ -3,7 +3,6 @@
 use askama::Template;
 use axum::extract::{Path, State};
 use lianxin_protocol::hash::Hex;
-use lianxin_protocol::number::query_code;
 use qrcode::{Color, EcLevel, QrCode};
 use serde_json::Value;
 
@@ -67,7 +66,7 @@ pub(super) async fn print(
             let category = content.facts.get("category").unwrap_or(&Value::Null);
             let category_field = kind.and_then(|kind| kind.field("category"));
             let (network, _) = journal.authority().names();
-            let code = query_code(&record.id);
+            let code = record.id.query_code();
             Ok(Slip {
                 unit: shown::site(journal.authority(), row, lang),
                 network: network.to_owned(),
