@@ -323,6 +323,11 @@ mod tests {
                 .replace('-', " \u{200b}")
                 .replace('0', "o");
             assert_eq!(InviteCode::parse(&sloppy.replace('1', "l"))?, code);
+            // As an input method types it that is set to full width.
+            let wide = text
+                .chars()
+                .filter_map(|c| char::from_u32(u32::from(c) + 0xfee0));
+            assert_eq!(InviteCode::parse(&wide.collect::<String>())?, code);
         }
         Ok(())
     }

@@ -1,10 +1,5 @@
 //! What people type is understood whatever input method, editor or scanner it comes from, and the command line helps who mistypes.
 
-#![expect(
-    clippy::indexing_slicing,
-    reason = "a missing key of a reply reads as null, and the test fails"
-)]
-
 use anyhow::{Context as _, Result, ensure};
 use lianxin_node::slips;
 use lianxin_protocol::log::RecordId;

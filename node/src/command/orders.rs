@@ -166,13 +166,13 @@ pub(super) fn hub_address(
     match change {
         AddressChange::None => {}
         AddressChange::Add(address) => {
-            let address = address.trim();
-            crate::sync::is_address(address)?;
-            addresses.retain(|known| known != address);
-            addresses.insert(0, address.to_owned());
+            let address = text::plain(address);
+            crate::sync::is_address(&address)?;
+            addresses.retain(|known| *known != address);
+            addresses.insert(0, address);
         }
         AddressChange::Remove(address) => {
-            let address = address.trim();
+            let address = &text::plain(address);
             addresses.retain(|known| known != address);
             if addresses.is_empty() {
                 let message = "this is the hub's last address: add the other one first";
@@ -221,7 +221,7 @@ pub(super) fn site_list(overview: &Overview) -> Reply {
 }
 
 pub(super) fn peer_add(connection: &Connection, address: &str) -> Result<Reply> {
-    let address = address.trim();
+    let address = &text::plain(address);
     crate::sync::is_address(address)?;
     let addresses = crate::setup::hub_found(connection, address)?;
     Ok(Reply::ok(json!({ "addresses": addresses })))
