@@ -5,7 +5,7 @@
 //!
 //! | for | function | what it does |
 //! |---|---|---|
-//! | storage | [`kept`], [`line`] | line ends, controls, invisible characters, canonical form (NFC): what is seen stays as it was written |
+//! | storage | [`kept`], [`line()`] | line ends, controls, invisible characters, canonical form (NFC): what is seen stays as it was written |
 //! | numbers, days, phones | [`plain`] | widths and compatibility forms (NFKC), hyphens |
 //! | codes | [`code`] | the same, in capitals, without spaces and hyphens |
 //! | search | [`folded`] | the same as [`plain`], without case, all white space alike |
