@@ -368,12 +368,12 @@ slip-code-how = With number and code you can ask how it stands, here or by phone
 slip-expect = The sub-district usually says within 15 days whether it takes the matter up.
 slip-notice = What you have left is used for this matter alone. You may ask, correct, withdraw, or have personal data deleted at any time. This slip holds neither your name nor your number nor what you said.
 
-lookup-how = When somebody comes or calls with a slip: number and code show how the matter stands, and nothing else.
+lookup-how = When somebody comes or calls with a slip: number and code, or the QR code scanned as the number, show how the matter stands, and nothing else.
 lookup-number = Number
 lookup-code = Query code
-lookup-code-how = Eight letters and digits on the slip, in any case
+lookup-code-how = Eight letters and digits on the slip, in any case and width; not needed with the QR code
 lookup-ask = Look up
-lookup-unknown = Number and code do not go together. Check the slip; a code works on the computer that printed it.
+lookup-unknown = Number and code do not go together. Check the slip; this computer must have the record.
 lookup-wait = Too many wrong codes; try again in ten minutes.
 lookup-recorded = Recorded
 lookup-due = Due

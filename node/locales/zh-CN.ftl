@@ -379,12 +379,12 @@ slip-notice = 您留下的信息只用于办理这件事。您可以随时来站
 
 ## 凭码查询
 
-lookup-how = 反映人带登记单来站或打电话时，用编号和查询码查办理情况。只显示办到哪一步。
+lookup-how = 反映人带登记单来站或打电话时，用编号和查询码查办理情况，或把登记单的二维码扫进编号栏。只显示办到哪一步。
 lookup-number = 登记编号
 lookup-code = 查询码
-lookup-code-how = 登记单上的 8 位字母和数字，大小写都行
+lookup-code-how = 登记单上的 8 位字母和数字，大小写、全角半角都行；扫了二维码就不用填
 lookup-ask = 查询
-lookup-unknown = 编号和查询码对不上。请核对登记单；只能在打印登记单的那台电脑上查。
+lookup-unknown = 编号和查询码对不上。请核对登记单；这台电脑上要有这条记录才能查。
 lookup-wait = 输错次数较多，请十分钟后再试。
 lookup-recorded = 登记时间
 lookup-due = 办理期限

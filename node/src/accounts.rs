@@ -15,6 +15,7 @@ use argon2::Argon2;
 use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
 use lianxin_protocol::catalogue::Role;
 use lianxin_protocol::hash::{self, Hex};
+use lianxin_protocol::text;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use serde::{Deserialize, Serialize};
 
@@ -79,9 +80,9 @@ impl Default for Taste {
 
 // ---- accounts ----
 
-fn checked_name(name: &str) -> Result<&str> {
-    let name = name.trim();
-    if name.is_empty() || name.chars().count() > NAME_MAX || name.chars().any(char::is_control) {
+fn checked_name(name: &str) -> Result<String> {
+    let name = text::line(name);
+    if text::is_blank(&name) || name.chars().count() > NAME_MAX {
         return Err(Error::new(
             Code::Usage,
             "an account name has 1 to 40 characters on one line",
@@ -97,7 +98,7 @@ fn checked_name(name: &str) -> Result<&str> {
 pub fn id_of(connection: &Connection, name: &str) -> Result<String> {
     match named(connection, name)? {
         Some(account) => Ok(account.id),
-        None => insert(connection, checked_name(name)?, None),
+        None => insert(connection, &checked_name(name)?, None),
     }
 }
 
@@ -127,7 +128,7 @@ pub fn add(
     let name = checked_name(name)?;
     let known: u32 = connection.query_row(
         "SELECT count(*) FROM accounts WHERE name = ?1",
-        [name],
+        [&name],
         |row| row.get(0),
     )?;
     let all: u32 = connection.query_row("SELECT count(*) FROM accounts", [], |row| row.get(0))?;
@@ -135,7 +136,7 @@ pub fn add(
         let message = "this device has an account of that name, or no room for another";
         return Err(Error::new(Code::AccountTaken, message));
     }
-    let account = insert(connection, name, roles)?;
+    let account = insert(connection, &name, roles)?;
     set_password(connection, &account, password)
 }
 
@@ -188,7 +189,7 @@ pub fn first(connection: &Connection) -> Result<Option<Account>> {
 /// # Errors
 /// [`Code::Usage`] for a name that is none; the store cannot be read.
 pub fn named(connection: &Connection, name: &str) -> Result<Option<Account>> {
-    one(connection, "WHERE name = ?1", &[checked_name(name)?])
+    one(connection, "WHERE name = ?1", &[&checked_name(name)?])
 }
 
 /// The account with this id.
@@ -211,6 +212,22 @@ pub fn set_roles(
     connection
         .prepare_cached("UPDATE accounts SET roles = ?2 WHERE account = ?1")?
         .execute(params![account, roles.map(letters)])?;
+    Ok(())
+}
+
+/// Gives an account another name; its id, which changes carry, stays.
+///
+/// # Errors
+/// [`Code::AccountTaken`] when another has it, [`Code::Usage`] for a name that is none.
+pub fn rename(connection: &Connection, account: &str, name: &str) -> Result<()> {
+    let holder = named(connection, name)?;
+    if holder.is_some_and(|holder| holder.id != account) {
+        let message = "this device has another account of that name";
+        return Err(Error::new(Code::AccountTaken, message));
+    }
+    connection
+        .prepare_cached("UPDATE accounts SET name = ?2 WHERE account = ?1")?
+        .execute([account, &checked_name(name)?])?;
     Ok(())
 }
 
@@ -241,7 +258,7 @@ pub fn set_taste(connection: &Connection, account: &str, taste: Taste) -> Result
 // ---- passwords ----
 
 /// A password as the store keeps it: an argon2id string (RFC 9106, PHC format) with its own salt.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct PasswordHash(String);
 
 impl std::fmt::Debug for PasswordHash {
@@ -319,7 +336,7 @@ pub fn by_name(connection: &Connection, name: &str) -> Result<Option<(String, Pa
         "SELECT account, password FROM accounts WHERE name = ?1 AND password IS NOT NULL",
     )?;
     let found = statement
-        .query_row([name.trim()], |row| {
+        .query_row([text::line(name)], |row| {
             Ok((row.get(0)?, PasswordHash(row.get(1)?)))
         })
         .optional()?;

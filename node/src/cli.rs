@@ -1,12 +1,16 @@
 //! The command line: arguments in, replies printed. It decides nothing that a command does not.
 
+mod account;
 mod add;
 mod archive;
 mod config;
 mod demo;
 mod export;
 mod join;
+mod kinds;
+mod manual;
 mod print;
+mod progress;
 mod service;
 
 use std::io::Write as _;
@@ -15,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use lianxin_protocol::text;
 use serde_json::{Value, json};
 
 use crate::command::{AddressChange, Command, Query, Secret, Write};
@@ -33,7 +38,16 @@ use crate::writer::Writer;
 #[command(
     name = "lianxin",
     version,
-    about = "连心: records that reach the hub, and prove it"
+    about = "连心: records that reach the hub, and prove it",
+    after_help = "Examples:
+  lianxin hub init --name 示例街 --code SLJD --recovery-out card.json
+  lianxin join 7KQ4-M2XP-9TRB-4GHD-K --hub hub.example.local:7443
+  lianxin record template opinion > opinion.json
+  lianxin record add --kind opinion --file opinion.json
+  lianxin sync; lianxin status
+
+Times in text are those of Beijing; in JSON they are UTC. Exit: 0 ok, 1 attention, 2 failed, 3 not finished and nothing lost,
+4 usage, 5 not enrolled, 6 refused, 7 busy."
 )]
 struct Cli {
     /// Data directory (default: LIANXIN_DATA, or lianxin in the user's data directory)
@@ -64,8 +78,13 @@ enum Verb {
     #[command(subcommand)]
     Peer(Peer),
     /// Join a network with an invite
+    #[command(after_help = "Examples:
+  lianxin join 7KQ4-M2XP-9TRB-4GHD-K --hub hub.example.local:7443
+  lianxin join --file invite.json")]
     Join(Join),
     /// Run the node until it is told to stop
+    #[command(after_help = "Example:
+  lianxin run --listen 0.0.0.0:7443")]
     Run(Run),
     /// A link that logs this computer's browser in, once
     Open,
@@ -108,6 +127,8 @@ enum Verb {
     #[command(subcommand)]
     Store(StoreVerb),
     /// Write records to a file or directory
+    #[command(after_help = "Example:
+  lianxin export --format archive --out em1.archive")]
     Export {
         /// json: one file; automerge: a directory with one document a record; archive: the signed logs in
         /// one file that anyone can check
@@ -131,6 +152,21 @@ enum Verb {
         /// Where the demonstration's page is
         #[arg(long, value_name = "HOST:PORT")]
         web: Option<String>,
+    },
+    /// Print completions for a shell
+    #[command(after_help = "Example:
+  lianxin completions bash > ~/.local/share/bash-completion/completions/lianxin")]
+    Completions {
+        /// bash, elvish, fish, powershell or zsh
+        shell: clap_complete::Shell,
+    },
+    /// Print the page of the manual, or write one for each command
+    #[command(after_help = "Example:
+  lianxin man --out ~/.local/share/man/man1")]
+    Man {
+        /// Directory to write them to
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
     },
 }
 
@@ -204,7 +240,41 @@ enum Quarantine {
 enum AccountVerb {
     /// List them
     List,
+    /// Add one; without a file its password is drawn and printed once
+    #[command(after_help = "Examples:
+  lianxin account add 测试文员
+  lianxin account add 测试文员 C U --password-file -")]
+    Add {
+        /// Its name
+        name: String,
+        /// Letters of its roles, as of `account roles`; none: all that the device's grant permits
+        roles: Vec<String>,
+        /// File whose first line is the password, or - for standard input
+        #[arg(long, value_name = "FILE")]
+        password_file: Option<PathBuf>,
+    },
+    /// Give one another name
+    #[command(after_help = "Example:
+  lianxin account rename 测试文员 测试文员甲")]
+    Rename {
+        /// Its name
+        name: String,
+        /// Its name from now on
+        to: String,
+    },
+    /// Give one another password, drawn and printed once without a file; its browsers are logged out
+    #[command(after_help = "Example:
+  lianxin account reset 测试文员")]
+    Reset {
+        /// Its name
+        name: String,
+        /// File whose first line is the password, or - for standard input
+        #[arg(long, value_name = "FILE")]
+        password_file: Option<PathBuf>,
+    },
     /// Give one these roles and no others
+    #[command(after_help = "Example:
+  lianxin account roles 测试文员 C U")]
     Roles {
         /// Its name
         name: String,
@@ -234,6 +304,8 @@ enum Site {
     /// List sites
     List,
     /// Add a site
+    #[command(after_help = "Example:
+  lianxin site create --name 测试社区人大代表工作站 --kind workstation --code EM1")]
     Create {
         /// Its name
         #[arg(long)]
@@ -250,6 +322,9 @@ enum Site {
 #[derive(Debug, Subcommand)]
 enum InviteVerb {
     /// Make a single-use invite
+    #[command(after_help = "Examples:
+  lianxin invite create --site EM1 --role station
+  lianxin invite create --site HUB --role operator --expires 3d --out invite.json")]
     Create {
         /// The site's code, or HUB for an operator's PC
         #[arg(long)]
@@ -257,8 +332,8 @@ enum InviteVerb {
         /// station, laptop, operator, courier or reader
         #[arg(long, value_parser = ["station", "laptop", "operator", "courier", "reader"])]
         role: String,
-        /// How long it can be used
-        #[arg(long, default_value = "72h", value_name = "HOURS")]
+        /// How long it can be used: hours or days, 14d at most
+        #[arg(long, default_value = "72h", value_name = "72h|3d")]
         expires: String,
         /// Write the file form here as well
         #[arg(long, value_name = "FILE")]
@@ -324,7 +399,19 @@ enum ConfigVerb {
 
 #[derive(Debug, Subcommand)]
 enum Record {
+    /// The kinds of record that there are
+    Kinds,
+    /// A JSON object with every field of a kind, to be filled in; with --json what each field takes
+    #[command(after_help = "Example:
+  lianxin record template opinion > opinion.json")]
+    Template {
+        /// Kind of record, such as opinion
+        kind: String,
+    },
     /// Record one JSON object, an array, or JSON lines
+    #[command(after_help = "Examples:
+  lianxin record add --kind opinion --file opinion.json
+  printf '{\"category\": \"help\", \"body\": \"路灯不亮\"}' | lianxin record add --kind opinion --file -")]
     Add {
         /// Kind of record, such as opinion
         #[arg(long)]
@@ -334,6 +421,8 @@ enum Record {
         file: PathBuf,
     },
     /// Change fields of a record
+    #[command(after_help = "Example:
+  printf '{\"urgency\": \"urgent\"}' | lianxin record set YJ-SLJD-EM1A-2026-00001-97 --file -")]
     Set {
         /// Record id or number
         id: String,
@@ -342,6 +431,8 @@ enum Record {
         file: PathBuf,
     },
     /// Take a step of a record's workflow
+    #[command(after_help = "Example:
+  lianxin record act YJ-SLJD-EM1A-2026-00001-97 accept")]
     Act {
         /// Record id or number
         id: String,
@@ -352,6 +443,10 @@ enum Record {
         file: Option<PathBuf>,
     },
     /// List records, newest first
+    #[command(after_help = "Examples:
+  lianxin record list --kind opinion --status registered
+  lianxin record list --search 路灯 --state merged
+  lianxin record list --where due_on=2026-12-31")]
     List {
         /// Kind of record
         #[arg(long)]
@@ -362,7 +457,7 @@ enum Record {
         /// How far they have come: saved, sending, received, merged, answered, refused, quarantined
         #[arg(long)]
         state: Option<String>,
-        /// Text in number, title or any text
+        /// Text in number, title or any text; case and width do not matter
         #[arg(long)]
         search: Option<String>,
         /// Only those with this value in a field, such as due_on=2026-12-31; more than one may be given
@@ -501,6 +596,10 @@ fn carry_out(cli: Cli) -> Result<u8> {
             };
             demo::run(&plan, &output)
         }
+        Verb::Completions { shell } => manual::completions(shell),
+        Verb::Man { out } => manual::pages(out.as_deref()),
+        Verb::Record(Record::Kinds) => kinds::list(output),
+        Verb::Record(Record::Template { kind }) => kinds::template(&kind, output),
         Verb::Config(verb) => {
             // A file is checked without a data directory too.
             let data = data.or_else(|| default_directory().ok());
@@ -585,6 +684,7 @@ fn with_data(verb: Verb, data: &Path, account: Option<String>, output: &Output) 
             add::run(&mut door, &kind, rows, account.as_deref(), output)
         }
         Verb::Invite(verb) => invite(verb, data, output),
+        Verb::Account(verb) => account::run(verb, data, *output),
         verb => {
             let command = command_of(verb, data, account)?;
             let wait = progress::spinner(match &command {
@@ -616,9 +716,13 @@ fn invite(verb: InviteVerb, data: &Path, output: &Output) -> Result<u8> {
             out,
         } => (site, role, expires, out),
     };
-    let hours = expires.strip_suffix('h').unwrap_or(&expires).parse();
-    let expires_hours =
-        hours.map_err(|_| Error::new(Code::Usage, "--expires takes hours, such as 72h"))?;
+    let hours = || {
+        Error::new(
+            Code::Usage,
+            "--expires takes hours or days, such as 72h or 3d",
+        )
+    };
+    let expires_hours = hours_of(&expires).ok_or_else(hours)?;
     let command = Write::InviteCreate {
         site,
         role,
@@ -633,6 +737,16 @@ fn invite(verb: InviteVerb, data: &Path, output: &Output) -> Result<u8> {
         fields.retain(|key, _| !["district", "name"].contains(&key.as_str()));
     }
     output.print(&reply)
+}
+
+/// Hours of a time such as `72h`, `72` or `3d`.
+fn hours_of(typed: &str) -> Option<u64> {
+    let typed = text::plain(typed).to_ascii_lowercase();
+    let (number, hours) = match typed.strip_suffix('d') {
+        Some(days) => (days, 24),
+        None => (typed.strip_suffix('h').unwrap_or(&typed), 1),
+    };
+    number.trim().parse::<u64>().ok()?.checked_mul(hours)
 }
 
 /// The command of a verb that is one.
@@ -655,10 +769,6 @@ fn command_of(verb: Verb, data: &Path, account: Option<String>) -> Result<Comman
         Verb::Quarantine(Quarantine::List) => Query::QuarantineList.into(),
         Verb::Quarantine(Quarantine::Show { id }) => Query::QuarantineShow { id }.into(),
         Verb::Quarantine(Quarantine::Adopt { id }) => Write::QuarantineAdopt { id }.into(),
-        Verb::Account(AccountVerb::List) => Query::AccountList.into(),
-        Verb::Account(AccountVerb::Roles { name, roles }) => {
-            Write::AccountRoles { name, roles }.into()
-        }
         Verb::Peer(Peer::Add { address }) => Write::PeerAdd { address }.into(),
         Verb::Site(Site::Create { name, kind, code }) => {
             Write::SiteCreate { name, kind, code }.into()
@@ -719,7 +829,10 @@ fn command_of(verb: Verb, data: &Path, account: Option<String>) -> Result<Comman
         | Verb::Store(_)
         | Verb::Sync { .. }
         | Verb::Export { .. }
-        | Verb::Record(Record::Add { .. })
+        | Verb::Completions { .. }
+        | Verb::Man { .. }
+        | Verb::Account(_)
+        | Verb::Record(Record::Add { .. } | Record::Kinds | Record::Template { .. })
         | Verb::Invite(_) => {
             return Err(Error::new(Code::Internal, "this is no command on a store"));
         }
@@ -751,61 +864,6 @@ fn open(data: &Path, output: &Output) -> Result<u8> {
 fn has_desktop() -> bool {
     let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     set("DISPLAY") || set("WAYLAND_DISPLAY")
-}
-
-mod progress {
-    //! A line on the terminal for what takes more than a second; nothing when it is not a terminal.
-
-    use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-    use std::thread::JoinHandle;
-    use std::time::Duration;
-
-    use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-
-    /// Shows that something is going on, once it has taken a second, until dropped.
-    pub(super) struct Spinner {
-        stop: Option<Sender<()>>,
-        thread: Option<JoinHandle<()>>,
-    }
-
-    impl Drop for Spinner {
-        fn drop(&mut self) {
-            drop(self.stop.take());
-            // The thread only draws; if it panicked there is nothing to clear.
-            self.thread.take().map(JoinHandle::join);
-        }
-    }
-
-    /// A spinner that appears after a second.
-    pub(super) fn spinner(text: &'static str) -> Spinner {
-        let (stop, stopped) = channel::<()>();
-        let thread = std::thread::spawn(move || {
-            if stopped.recv_timeout(Duration::from_secs(1)) != Err(RecvTimeoutError::Timeout) {
-                return;
-            }
-            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(5));
-            bar.set_message(text);
-            while stopped.recv_timeout(Duration::from_millis(200)) == Err(RecvTimeoutError::Timeout)
-            {
-                bar.tick();
-            }
-            bar.finish_and_clear();
-        });
-        Spinner {
-            stop: Some(stop),
-            thread: Some(thread),
-        }
-    }
-
-    /// A bar over `len` items.
-    pub(super) fn bar(len: u64, text: &'static str) -> ProgressBar {
-        let bar = ProgressBar::with_draw_target(Some(len), ProgressDrawTarget::stderr_with_hz(5));
-        if let Ok(style) = ProgressStyle::with_template("{msg} {bar:30} {pos}/{len} {eta}") {
-            bar.set_style(style);
-        }
-        bar.set_message(text);
-        bar
-    }
 }
 
 /// How replies are printed.

@@ -194,6 +194,13 @@ impl Beijing {
         (self.0.year(), self.0.month(), self.0.day())
     }
 
+    /// The moment as a terminal shows it: `2026-03-14 08:40`.
+    #[must_use]
+    pub fn text(self) -> String {
+        let (hour, minute) = self.time();
+        format!("{} {hour:02}:{minute:02}", self.iso_date())
+    }
+
     /// The date as fields hold it: `2026-03-14`.
     #[must_use]
     pub fn iso_date(self) -> String {

@@ -14,7 +14,7 @@ mod whole;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lianxin_protocol::catalogue::{Catalogue, Fact, Kind};
+use lianxin_protocol::catalogue::{Catalogue, Kind};
 use lianxin_protocol::hash::{Hex, parse_hex_bytes};
 use lianxin_protocol::log::RecordId;
 use rusqlite::Connection;
@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use zeroize::Zeroize as _;
 
-use crate::accounts;
+use crate::accounts::{self, PasswordHash};
 use crate::actor::Actor;
 use crate::clock;
 use crate::error::{Code, Error, Result};
@@ -39,9 +39,10 @@ use crate::writer::Writer;
 use invites::{invite_create, invite_list, invite_revoke};
 pub use orders::AddressChange;
 use orders::{hub_address, hub_resume, peer_add, site_create, site_list};
+pub(crate) use record::known_kind;
 use record::{
-    export_page, known_kind, record_act, record_add, record_history, record_json, record_list,
-    record_set, request_list,
+    export_page, record_act, record_add, record_history, record_json, record_list, record_set,
+    request_list,
 };
 pub use whole::reprojected;
 use whole::{archive_page, archive_plan, digest, reproject, status, verify};
@@ -254,6 +255,19 @@ pub enum Write {
     },
     /// Gives an account these roles, by their letters, and no others; without any, all that the device's grant permits.
     AccountRoles { name: String, roles: Vec<String> },
+    /// Adds an account with a password, in these roles or in all that the device's grant permits.
+    AccountAdd {
+        name: String,
+        roles: Vec<String>,
+        password: PasswordHash,
+    },
+    /// Gives an account another name.
+    AccountRename { name: String, to: String },
+    /// Gives an account another password; its browsers are logged out.
+    AccountReset {
+        name: String,
+        password: PasswordHash,
+    },
     /// Hub: lets it count.
     QuarantineAdopt { id: String },
     /// Rebuilds every projection from the logs.
@@ -304,6 +318,10 @@ impl Query {
                 after,
             } => {
                 let state = state.as_deref().map(reached).transpose()?;
+                let of_kind = kind.as_deref().map(known_kind).transpose()?;
+                status
+                    .as_deref()
+                    .map_or(Ok(()), |it| known_status(of_kind, it))?;
                 let filter = Filter {
                     values: having(kind.as_deref(), &values)?,
                     kind,
@@ -360,6 +378,9 @@ impl Write {
             Self::RecordSet { .. } => "record-set",
             Self::RecordAct { .. } => "record-act",
             Self::AccountRoles { .. } => "account-roles",
+            Self::AccountAdd { .. } => "account-add",
+            Self::AccountRename { .. } => "account-rename",
+            Self::AccountReset { .. } => "account-reset",
             Self::QuarantineAdopt { .. } => "quarantine-adopt",
             Self::Reproject => "reproject",
         }
@@ -428,6 +449,15 @@ impl Write {
             Self::AccountRoles { name, roles } => {
                 account::set_roles(journal, connection, &name, &roles)
             }
+            Self::AccountAdd {
+                name,
+                roles,
+                password,
+            } => account::add(journal, connection, &name, &roles, &password),
+            Self::AccountRename { name, to } => account::rename(journal, connection, &name, &to),
+            Self::AccountReset { name, password } => {
+                account::reset(journal, connection, &name, &password)
+            }
             Self::Reproject => reproject(journal, connection),
         }?;
         reply.value = with_schema(&schema, reply.value);
@@ -444,9 +474,41 @@ fn list_limit(asked: Option<usize>) -> usize {
 fn reached(word: &str) -> Result<State> {
     let state = State::ALL.into_iter().find(|state| state.word() == word);
     state.ok_or_else(|| {
-        let known = State::ALL.map(State::word).join(", ");
-        Error::new(Code::Usage, format!("--state takes one of: {known}"))
+        let known = State::ALL.map(State::word);
+        let (meant, known) = (meant(word, known), known.join(", "));
+        Error::new(Code::Usage, format!("--state takes one of: {known}{meant}"))
     })
+}
+
+/// Refuses a status that no record can have.
+fn known_status(kind: Option<&Kind>, code: &str) -> Result<()> {
+    let kinds = Catalogue::standard().kinds();
+    let kinds = kinds.filter(|it| kind.is_none_or(|kind| kind.code == it.code));
+    let known = kinds.flat_map(|kind| &kind.statuses);
+    let known: BTreeSet<_> = known.map(|status| status.code.as_str()).collect();
+    if known.contains(code) {
+        return Ok(());
+    }
+    let meant = meant(code, known.iter().copied());
+    let known: Vec<_> = known.into_iter().collect();
+    let message = format!(
+        "no such record has a status of that name; statuses: {}{meant}",
+        known.join(", ")
+    );
+    Err(Error::new(Code::Usage, message))
+}
+
+/// What may have been meant by a name that is not known, as the end of a sentence.
+pub(crate) fn meant<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    /// From here on two names are alike (Jaro and Winkler).
+    const ALIKE: f64 = 0.8;
+    let alike = |known: &&str| strsim::jaro_winkler(&name.to_lowercase(), known);
+    let near = known
+        .into_iter()
+        .max_by(|a, b| alike(a).total_cmp(&alike(b)));
+    let near = near.filter(|near| alike(near) >= ALIKE);
+    near.map(|near| format!("; did you mean {near}?"))
+        .unwrap_or_default()
 }
 
 /// What records must have: `field=value`, each field once. It is not repeated what was typed.
@@ -460,20 +522,16 @@ fn having(kind: Option<&str>, typed: &[String]) -> Result<BTreeMap<String, Strin
             return usage("--where takes field=value".to_owned());
         };
         let fields = || kinds().flat_map(Kind::indexed);
-        let fact = Fact::Str(value.trim().to_owned());
         let mut named = fields().filter(|field| field.key == key).peekable();
         if named.peek().is_none() {
             let known: BTreeSet<_> = fields().map(|field| field.key.as_str()).collect();
             let known: Vec<_> = known.into_iter().collect();
             return usage(format!("--where takes one of: {}", known.join(", ")));
         }
-        if !named.any(|field| field.accepts(&fact)) {
+        let Some(value) = named.find_map(|field| field.written(value)) else {
             return usage(format!("--where {key}: this is no value of it"));
-        }
-        if values
-            .insert(key.to_owned(), value.trim().to_owned())
-            .is_some()
-        {
+        };
+        if values.insert(key.to_owned(), value).is_some() {
             return usage(format!("--where names {key} twice"));
         }
     }

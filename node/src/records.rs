@@ -49,7 +49,7 @@ pub use numbers::is_numbered;
 pub(crate) use query::stands_for;
 pub use query::{
     Filter, Listed, called, came, find, list, named, peer_seen, peers, queue, recorded, referring,
-    rows, with_number,
+    rows, with_id, with_number,
 };
 use rewrite::{Rewrites, SUPERSEDES};
 pub(crate) use tallies::Counted;

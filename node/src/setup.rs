@@ -12,6 +12,7 @@ use lianxin_protocol::identity::{DeviceKey, InviteCode, Signer};
 pub use lianxin_protocol::invite::Card;
 use lianxin_protocol::number::SiteCode;
 use lianxin_protocol::space::NetworkId;
+use lianxin_protocol::text;
 use serde_json::{Value, json};
 use x25519_dalek::{PublicKey, StaticSecret};
 use zeroize::Zeroizing;
@@ -94,12 +95,12 @@ pub fn root_of_card(path: &Path) -> Result<Zeroizing<String>> {
 /// [`Code::AlreadySetUp`] when the directory has a store; [`Code::BadCode`] for a code that is not four
 /// letters; [`Code::File`] when the card cannot be written or its file is there already, and nothing was made then.
 pub fn hub_init(directory: &Path, init: &HubInit<'_>) -> Result<Value> {
-    let name = init.name.trim();
-    if name.is_empty() || name.len() > lianxin_protocol::limits::NAME_MAX {
+    let name = &text::line(init.name);
+    if text::is_blank(name) || name.len() > lianxin_protocol::limits::NAME_MAX {
         let message = "a network's name has 1 to 200 bytes";
         return Err(Error::new(Code::Usage, message));
     }
-    let district = init.code.unwrap_or("SLJD").to_ascii_uppercase();
+    let district = text::code(init.code.unwrap_or("SLJD"));
     let parsed = district.parse::<lianxin_protocol::number::DistrictCode>();
     parsed.map_err(|error| Error::because(Code::BadCode, "this is no district code", error))?;
     let root = Signer::from_seed(&clock::random()?);

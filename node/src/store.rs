@@ -5,6 +5,7 @@
 //! connection pool, because SQLite has one writer anyway and a bounded queue in front of it says so.
 
 pub mod aside;
+mod functions;
 pub(crate) mod packed;
 pub(crate) mod slots;
 
@@ -22,6 +23,7 @@ use zeroize::Zeroizing;
 
 use crate::clock;
 use crate::error::{self, Code, Error, Result};
+pub(crate) use functions::PART_SAYS;
 
 /// Version of the schema that this program writes.
 const SCHEMA: i64 = 5;
@@ -522,7 +524,7 @@ impl Store {
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
         connection.set_prepared_statement_cache_capacity(256);
-        packed::teach(&connection)?;
+        functions::teach(&connection)?;
         if version > SCHEMA {
             let message = format!("the store has schema {version}, this version knows {SCHEMA}");
             return Err(Error::new(Code::StoreNewer, message));

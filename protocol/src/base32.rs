@@ -6,6 +6,16 @@
 /// The alphabet: no I, L, O and U.
 pub const SYMBOLS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
+/// The symbol that somebody meant who read or heard a code: O is 0, I and L are 1; a small letter is its capital.
+#[must_use]
+pub const fn meant(symbol: char) -> char {
+    match symbol.to_ascii_uppercase() {
+        'O' => '0',
+        'I' | 'L' => '1',
+        other => other,
+    }
+}
+
 /// The text of these bytes: eight symbols for five bytes.
 ///
 /// ```

@@ -498,6 +498,8 @@ pub struct Field {
     /// Lists are filtered by it: its values are kept in an index. Never erasable, and no more than
     /// [`INDEXED_CHARS`] long.
     pub indexed: bool,
+    /// A text that is a number, such as one to telephone: stored as [`plain`](crate::text::plain) has it.
+    pub plain: bool,
 }
 
 impl Field {
@@ -512,6 +514,12 @@ impl Field {
             },
             _ => &[],
         }
+    }
+
+    /// A value that was typed into this field as it is stored, if it is one.
+    #[must_use]
+    pub fn written(&self, typed: &str) -> Option<String> {
+        read::written(self, typed)
     }
 
     /// Whether a stored fact is a value of this field. Foreign records may hold anything.

@@ -99,7 +99,7 @@ contexts! {
     RECEIPT = "lianxin 1 receipt signature";
     /// A browser's cookie or a login link, as a store keeps it.
     LOGIN = "lianxin 1 login token";
-    /// A slip's query code, as a store keeps it.
+    /// A slip's query code, from the record's id.
     QUERY_CODE = "lianxin 1 query code";
     /// What the root signs for a hub's authority key.
     CERTIFICATE = "lianxin 1 root certificate";

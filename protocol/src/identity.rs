@@ -9,8 +9,10 @@ use std::fmt;
 use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
 use thiserror::Error;
 
+use crate::base32;
 use crate::hash::{self, Context, Hex};
 use crate::space::id;
+use crate::text;
 
 id!(
     /// Ed25519 public key of a device, or of the hub's authority or root key.
@@ -152,21 +154,17 @@ impl InviteCode {
         self.bits
     }
 
-    /// Reads what a person typed: case, spaces, hyphens and zero-width characters do not matter, O is
-    /// 0, I and L are 1.
+    /// Reads what a person typed with any input method: case, width, spaces, hyphens and invisible characters do not
+    /// matter, O is 0, I and L are 1.
     ///
     /// # Errors
     /// See [`CodeError`].
     pub fn parse(typed: &str) -> Result<Self, CodeError> {
         let mut values = Vec::with_capacity(CODE_LEN + 1);
         for (index, character) in typed.chars().enumerate() {
-            if character.is_whitespace()
-                || matches!(character, '-' | '\u{200b}'..='\u{200d}' | '\u{feff}')
-            {
-                continue;
+            for symbol in text::symbols(character) {
+                values.push(symbol_value(symbol).ok_or(CodeError::Character(index + 1))?);
             }
-            let value = symbol_value(character).ok_or(CodeError::Character(index + 1))?;
-            values.push(value);
         }
         let (check, digits) = match values.split_last() {
             Some((check, digits)) if digits.len() == CODE_LEN => (*check, digits),
@@ -228,14 +226,10 @@ fn symbol(value: u128) -> char {
 }
 
 fn symbol_value(character: char) -> Option<u8> {
-    let upper = match character.to_ascii_uppercase() {
-        'O' => '0',
-        'I' | 'L' => '1',
-        other => other,
-    };
+    let meant = base32::meant(character);
     let at = SYMBOLS
         .iter()
-        .position(|symbol| char::from(*symbol) == upper)?;
+        .position(|symbol| char::from(*symbol) == meant)?;
     u8::try_from(at).ok()
 }
 
@@ -329,6 +323,11 @@ mod tests {
                 .replace('-', " \u{200b}")
                 .replace('0', "o");
             assert_eq!(InviteCode::parse(&sloppy.replace('1', "l"))?, code);
+            // As an input method types it that is set to full width.
+            let wide = text
+                .chars()
+                .filter_map(|c| char::from_u32(u32::from(c) + 0xfee0));
+            assert_eq!(InviteCode::parse(&wide.collect::<String>())?, code);
         }
         Ok(())
     }

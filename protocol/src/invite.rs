@@ -22,6 +22,7 @@ use crate::limits;
 use crate::log::LogId;
 use crate::message::{Enrol, Enrolled, FrameReader, Message, WireBatch};
 use crate::space::{NetworkId, SiteId};
+use crate::text;
 
 /// How a card's text begins.
 const CARD: &str = "LXI1";
@@ -69,8 +70,8 @@ impl Card {
     /// Whether a text begins as a card, rather than as a typed code.
     #[must_use]
     pub fn begins(text: &str) -> bool {
-        let start: String = text.trim_start().chars().take(CARD.len()).collect();
-        start.eq_ignore_ascii_case(CARD)
+        let start = text.chars().flat_map(text::symbols).take(CARD.len());
+        start.eq(CARD.chars())
     }
 
     /// The card as a QR code holds it: capitals and digits alone.
@@ -95,7 +96,7 @@ impl Card {
         format!("{CARD}{}", base32::encode(&bytes))
     }
 
-    /// Reads a card's text. Case, spaces, line ends and hyphens do not matter.
+    /// Reads a card's text. Case, width, spaces, line ends, hyphens and invisible characters do not matter.
     ///
     /// # Errors
     /// See [`CardError`].
@@ -104,8 +105,7 @@ impl Card {
         if !Self::begins(text) || text.len() > limits::CARD_TEXT_MAX {
             return Err(CardError::NotOne);
         }
-        let symbols = text.trim_start().chars().skip(CARD.len());
-        let symbols = symbols.filter(|it| !it.is_whitespace() && *it != '-');
+        let symbols = text.chars().flat_map(text::symbols).skip(CARD.len());
         let bytes = base32::decode(symbols).ok_or(CardError::Damaged)?;
         let (body, sum) = bytes
             .split_last_chunk::<CHECK>()

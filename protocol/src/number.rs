@@ -18,6 +18,8 @@ use std::{collections::BTreeSet, fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::text;
+
 /// Letters that name a device within its site. I and O are left out: they read as 1 and 0.
 pub const DEVICE_LETTERS: &[u8; 24] = b"ABCDEFGHJKLMNPQRSTUVWXYZ";
 
@@ -72,7 +74,7 @@ impl Number {
     /// The first group that has the wrong shape, or [`NumberError::CheckDigits`] when all groups
     /// look right but do not belong together.
     pub fn parse(text: &str) -> Result<Self, NumberError> {
-        let typed = tidy(text);
+        let typed = text::code(text);
         let (kind, rest) = typed
             .as_bytes()
             .split_first_chunk()
@@ -393,7 +395,7 @@ macro_rules! read_whole {
             type Err = NumberError;
 
             fn from_str(text: &str) -> Result<Self, NumberError> {
-                let bytes = tidy(text).as_bytes().try_into().map_err(|_| NumberError::$error)?;
+                let bytes = text::code(text).as_bytes().try_into().map_err(|_| NumberError::$error)?;
                 Self::from_bytes(bytes)
             }
         }
@@ -406,23 +408,8 @@ impl FromStr for DeviceCode {
     type Err = NumberError;
 
     fn from_str(text: &str) -> Result<Self, NumberError> {
-        Self::from_bytes(tidy(text).as_bytes())
+        Self::from_bytes(text::code(text).as_bytes())
     }
-}
-
-/// What was typed, in capitals, without spaces and hyphens of any width.
-fn tidy(text: &str) -> String {
-    text.chars()
-        .filter(|c| !c.is_whitespace() && !matches!(c, '-' | '\u{2010}'..='\u{2015}' | '－'))
-        .map(|c| match c {
-            '！'..='～' => u32::from(c)
-                .checked_sub(0xFEE0)
-                .and_then(char::from_u32)
-                .unwrap_or(c),
-            _ => c,
-        })
-        .map(|c| c.to_ascii_uppercase())
-        .collect()
 }
 
 /// `None` for a character that is not a digit and for a value beyond `u32`.

@@ -132,7 +132,7 @@ fn making_and_joining_a_network_say_what_the_contract_names() -> Result<()> {
         "--role",
         "station",
         "--expires",
-        "3d",
+        "3w",
     ])?
     .fails(4, "LX-6002")?;
 
@@ -295,8 +295,11 @@ fn failures_have_their_exit_code_and_one_shape() -> Result<()> {
     hub.call(&["record", "list", "--after", "x"])?
         .fails(4, "LX-6002")?;
     let add = ["record", "add", "--kind", "opinion", "--file", "-", "--as"];
-    hub.feed(&[&add[..], &["a\nb"]].concat(), opinion("x").to_string())?
-        .fails(4, "LX-6002")?;
+    hub.feed(
+        &[&add[..], &["\u{200b}\n"]].concat(),
+        opinion("x").to_string(),
+    )?
+    .fails(4, "LX-6002")?;
     let none = ["record", "add", "--kind", "nothing", "--file", "-"];
     let message = hub
         .feed(&none, opinion("x").to_string())?

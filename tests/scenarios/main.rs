@@ -37,6 +37,7 @@ mod stick;
 mod succession;
 mod supervised;
 mod tidy;
+mod typed;
 mod unfinished;
 mod vectors;
 mod weeks;

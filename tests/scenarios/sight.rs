@@ -399,16 +399,23 @@ fn a_retry_and_a_number_lead_to_what_was_written_again() -> Result<()> {
         "the number was not given twice: {number} {taken}"
     );
     let record = RecordId::parse(&lost).context("no id")?;
-    let code = world.transact(A, |_, connection| slips::new_code(connection, &record))?;
+    let code = record.query_code();
     world.heal()?;
     world.heal()?;
     let new = stands(&mut world, &[HUB, A], &lost, "二乙")?;
     let (retried, renumbered) = world.record(A, "opinion", opinion)?;
     ensure!(retried == new, "a retry recorded it again");
     // The slip that was printed for the first leads to what stands now.
-    let asked = world.transact(A, |_, connection| slips::asked(connection, &number, &code))?;
-    let asked = asked.context("the code on the slip is worth nothing")?;
-    ensure!(asked.id.hyphenated() == new, "{asked:?}");
+    let qr = slips::scannable(&record, None);
+    for (node, typed, code) in [
+        (A, &number, &code),
+        (HUB, &number, &code),
+        (HUB, &qr, &code),
+    ] {
+        let asked = world.transact(node, |_, connection| slips::asked(connection, typed, code))?;
+        let asked = asked.context("the code on the slip is worth nothing")?;
+        ensure!(asked.id.hyphenated() == new, "{asked:?}");
+    }
     for node in [HUB, A] {
         let shown = world.show(node, &new)?;
         ensure!(

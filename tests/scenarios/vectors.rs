@@ -213,6 +213,7 @@ fn hash_area() -> Area {
         ("lianxin 1 join request", &hash::JOIN_REQUEST),
         ("lianxin 1 invite card", &hash::CARD),
         ("lianxin 1 fingerprint", &hash::FINGERPRINT),
+        ("lianxin 1 query code", &hash::QUERY_CODE),
         ("lianxin 1 key rotation", &hash::ROTATION),
         ("lianxin 1 archive", &hash::ARCHIVE),
         ("lianxin 1 attachment", &hash::BLOB),

@@ -1,9 +1,12 @@
 //! `record add` and the JSON files that other record commands take.
 
+use std::fmt;
 use std::io::Read as _;
 use std::path::Path;
 
-use serde_json::{Value, json};
+use serde::de::{self, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value, json};
 
 use super::{Door, Output, progress};
 use crate::command::Write;
@@ -15,7 +18,7 @@ const CHUNK: usize = 250;
 /// Largest input; more is better given in several files.
 const INPUT_MAX: u64 = 256 * 1024 * 1024;
 
-fn read(path: &Path) -> Result<String> {
+pub(super) fn read(path: &Path) -> Result<String> {
     let mut text = String::new();
     let read = if path == Path::new("-") {
         std::io::stdin()
@@ -50,8 +53,8 @@ fn read(path: &Path) -> Result<String> {
 /// One JSON object.
 pub(super) fn object(path: &Path) -> Result<Value> {
     let text = read(path)?;
-    let value: Value = serde_json::from_str(text.trim_start_matches('\u{feff}'))
-        .map_err(|error| Error::because(Code::BadInput, "this is not JSON", syntax(&error)))?;
+    let Once(value) = serde_json::from_str(text.trim_start_matches('\u{feff}'))
+        .map_err(|error| refused(&error))?;
     if value.is_object() {
         Ok(value)
     } else {
@@ -64,9 +67,8 @@ pub(super) fn rows(path: &Path) -> Result<Vec<Value>> {
     let text = read(path)?;
     let text = text.trim_start_matches('\u{feff}');
     let mut rows = Vec::new();
-    for value in serde_json::Deserializer::from_str(text).into_iter::<Value>() {
-        let value = value
-            .map_err(|error| Error::because(Code::BadInput, "this is not JSON", syntax(&error)))?;
+    for value in serde_json::Deserializer::from_str(text).into_iter::<Once>() {
+        let Once(value) = value.map_err(|error| refused(&error))?;
         match value {
             Value::Array(items) if rows.is_empty() => rows.extend(items),
             other => rows.push(other),
@@ -79,8 +81,80 @@ pub(super) fn rows(path: &Path) -> Result<Vec<Value>> {
 }
 
 /// Where the JSON is wrong, without what stands there.
-fn syntax(error: &serde_json::Error) -> String {
-    format!("line {}, column {}", error.line(), error.column())
+fn refused(error: &serde_json::Error) -> Error {
+    let what = if error.is_data() {
+        "a name stands twice in one JSON object"
+    } else {
+        "this is not JSON"
+    };
+    let place = format!("line {}, column {}", error.line(), error.column());
+    Error::because(Code::BadInput, what, place)
+}
+
+/// JSON in which no object has a name twice: which of the two was meant nobody knows, and the other would be lost.
+struct Once(Value);
+
+impl<'de> Deserialize<'de> for Once {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(OnceVisitor).map(Self)
+    }
+}
+
+struct OnceVisitor;
+
+impl<'de> Visitor<'de> for OnceVisitor {
+    type Value = Value;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::from(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::from(value))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(Value::from(value))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(Value::from(value))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::from(value))
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(Value::from(value))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
+        let mut items = Vec::new();
+        while let Some(Once(item)) = seq.next_element()? {
+            items.push(item);
+        }
+        Ok(Value::Array(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        let mut members = Map::new();
+        while let Some(name) = map.next_key::<String>()? {
+            let Once(value) = map.next_value()?;
+            if members.insert(name, value).is_some() {
+                return Err(de::Error::custom("a name stands twice"));
+            }
+        }
+        Ok(Value::Object(members))
+    }
 }
 
 /// Records all rows, in chunks, and prints one reply.
@@ -91,7 +165,7 @@ pub(super) fn run(
     account: Option<&str>,
     output: &Output,
 ) -> Result<u8> {
-    let bar = progress::bar(rows.len() as u64, "recording");
+    let mut bar = progress::Bar::new(rows.len() as u64, "recording");
     let mut records = Vec::new();
     let mut refused = Vec::new();
     let mut rows = rows.into_iter();
@@ -130,7 +204,7 @@ pub(super) fn run(
             }
         }
     }
-    bar.finish_and_clear();
+    bar.finish();
     let exit = if refused.is_empty() {
         0
     } else {

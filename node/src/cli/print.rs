@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value};
 
+use crate::clock;
+
 /// A reply as text.
 pub(super) fn text(value: &Value) -> String {
     let schema = value
@@ -9,9 +11,11 @@ pub(super) fn text(value: &Value) -> String {
         .and_then(Value::as_str)
         .unwrap_or_default();
     let name = schema.trim_start_matches("lianxin.").trim_end_matches("/1");
+    let value = &by_the_clock(value.clone());
     let text = match name {
         "record-list" => record_list(value),
         "request-list" => request_list(value),
+        "record-kinds" => kind_list(value),
         "account-list" => account_list(value),
         "quarantine-list" => quarantine_list(value),
         "quarantine-show" => quarantine_show(value),
@@ -41,6 +45,36 @@ pub(super) fn text(value: &Value) -> String {
         );
     }
     text
+}
+
+/// The same with every moment by the clock on the wall in Beijing. Moments stand under `at`, `…_at` and `last_seen`.
+fn by_the_clock(value: Value) -> Value {
+    let shown = |(key, value): (String, Value)| {
+        let moment = key == "at" || key.ends_with("_at") || key == "last_seen";
+        let at = value.as_str().filter(|_| moment).and_then(clock::unix_ms);
+        let value = match at {
+            Some(at) => Value::from(clock::Beijing::of(at).text()),
+            None => by_the_clock(value),
+        };
+        (key, value)
+    };
+    match value {
+        Value::Object(fields) => fields.into_iter().map(shown).collect::<Map<_, _>>().into(),
+        Value::Array(items) => items.into_iter().map(by_the_clock).collect(),
+        value => value,
+    }
+}
+
+fn kind_list(value: &Value) -> String {
+    let mut rows = vec![["KIND", "名称", "NAME"].map(ToOwned::to_owned).to_vec()];
+    for kind in items(value, "kinds") {
+        rows.push(
+            ["kind", "zh", "en"]
+                .map(|key| str(kind, key).to_owned())
+                .to_vec(),
+        );
+    }
+    table(&rows)
 }
 
 fn request_list(value: &Value) -> String {
@@ -75,7 +109,11 @@ fn request_list(value: &Value) -> String {
 }
 
 fn invite_list(value: &Value) -> String {
-    let header = ["ID", "SITE", "DEVICE", "ROLE", "STATE", "USED", "EXPIRES"];
+    /// A moment has them all; of a device's key this is the beginning, as pages show it.
+    const CELL_CHARS: usize = 16;
+    let header = [
+        "ID", "SITE", "DEVICE", "ROLE", "STATE", "USED", "BY", "EXPIRES",
+    ];
     let mut rows = vec![header.map(ToOwned::to_owned).to_vec()];
     for invite in items(value, "invites") {
         let keys = [
@@ -85,9 +123,11 @@ fn invite_list(value: &Value) -> String {
             "role",
             "state",
             "used_at",
+            "used_by",
             "expires_at",
         ];
-        rows.push(keys.map(|key| str(invite, key).to_owned()).to_vec());
+        let cell = |key| str(invite, key).chars().take(CELL_CHARS).collect();
+        rows.push(keys.map(cell).to_vec());
     }
     if rows.len() == 1 {
         return "no invites\n".to_owned();

@@ -8,6 +8,7 @@ use lianxin_protocol::identity::{DeviceKey, InviteCode};
 use lianxin_protocol::invite::Card;
 use lianxin_protocol::number::{DeviceCode, SiteCode};
 use lianxin_protocol::request::Ask;
+use lianxin_protocol::text;
 use rusqlite::Connection;
 use serde_json::json;
 
@@ -107,10 +108,9 @@ pub(super) fn invite_revoke(
     if journal.identity().authority.is_none() {
         return Err(Error::new(Code::HubOnly, "only the hub takes invites back"));
     }
-    let wanted = id.trim();
+    let wanted = text::code(id);
     let named = |invite: &Invite| {
-        id_of(&invite.key) == wanted.to_ascii_lowercase()
-            || invite.device_code == wanted.to_ascii_uppercase()
+        id_of(&invite.key) == wanted.to_ascii_lowercase() || invite.device_code == wanted
     };
     let found = journal.authority().invites().filter(|(it, _)| named(it));
     // Several invites had one code, of which one is open at most.

@@ -5,6 +5,7 @@ use lianxin_protocol::identity::Signer;
 use lianxin_protocol::number::SiteCode;
 use lianxin_protocol::request::Ask;
 use lianxin_protocol::space::SiteId;
+use lianxin_protocol::text;
 use lianxin_protocol::{hash, limits};
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
@@ -44,8 +45,8 @@ pub(super) fn site_create(
     code: Option<&str>,
 ) -> Result<Reply> {
     may_order(journal)?;
-    let name = name.trim();
-    if name.is_empty() || name.len() > limits::NAME_MAX {
+    let name = &text::line(name);
+    if text::is_blank(name) || name.len() > limits::NAME_MAX {
         return Err(Error::new(Code::Usage, "a site's name has 1 to 200 bytes"));
     }
     let kind = SiteKind::parse(kind).ok_or_else(|| {
@@ -165,13 +166,13 @@ pub(super) fn hub_address(
     match change {
         AddressChange::None => {}
         AddressChange::Add(address) => {
-            let address = address.trim();
-            crate::sync::is_address(address)?;
-            addresses.retain(|known| known != address);
-            addresses.insert(0, address.to_owned());
+            let address = text::plain(address);
+            crate::sync::is_address(&address)?;
+            addresses.retain(|known| *known != address);
+            addresses.insert(0, address);
         }
         AddressChange::Remove(address) => {
-            let address = address.trim();
+            let address = &text::plain(address);
             addresses.retain(|known| known != address);
             if addresses.is_empty() {
                 let message = "this is the hub's last address: add the other one first";
@@ -220,7 +221,7 @@ pub(super) fn site_list(overview: &Overview) -> Reply {
 }
 
 pub(super) fn peer_add(connection: &Connection, address: &str) -> Result<Reply> {
-    let address = address.trim();
+    let address = &text::plain(address);
     crate::sync::is_address(address)?;
     let addresses = crate::setup::hub_found(connection, address)?;
     Ok(Reply::ok(json!({ "addresses": addresses })))

@@ -12,7 +12,7 @@ use rusqlite::Connection;
 use serde_json::{Map, Value, json};
 
 use super::orders::asked_for;
-use super::{account_name, reader};
+use super::{account_name, meant, reader};
 use crate::accounts;
 use crate::actor::Actor;
 use crate::clock;
@@ -49,15 +49,20 @@ pub(super) fn kind_of(
     known_kind(&kind)
 }
 
-pub(super) fn known_kind(code: &str) -> Result<&'static Kind> {
+/// The kind of this code.
+///
+/// # Errors
+/// [`Code::NoKind`], with the kinds that there are and what may have been meant.
+pub(crate) fn known_kind(code: &str) -> Result<&'static Kind> {
     Catalogue::standard().kind(code).ok_or_else(|| {
         let known: Vec<_> = Catalogue::standard()
             .kinds()
             .map(|kind| kind.code.as_str())
             .collect();
         let message = format!(
-            "there is no kind of record of that name; kinds: {}",
-            known.join(", ")
+            "there is no kind of record of that name; kinds: {}{}",
+            known.join(", "),
+            meant(code, known.iter().copied())
         );
         Error::new(Code::NoKind, message)
     })

@@ -27,10 +27,9 @@ use crate::store::{self, Store, aside, packed};
 use crate::{accounts, clock};
 
 /// Primary tables beside the logs, each with its key.
-const TABLES: [(&str, &str); 8] = [
+const TABLES: [(&str, &str); 7] = [
     ("accounts", "id"),
     ("drafts", "id"),
-    ("query_codes", "record, salt"),
     ("counters", "kind, year"),
     ("submissions", "submission"),
     ("invites", "key"),

@@ -10,6 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use lianxin_protocol::catalogue::{Catalogue, Fact, Field, FieldType, Kind};
+use lianxin_protocol::text;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use serde_json::{Map, Value};
 
@@ -153,7 +154,8 @@ pub(super) fn wanted(
         let Some(field) = kind.indexed().find(|field| field.key == *key) else {
             return Ok(None);
         };
-        let mut spellings = BTreeSet::from([spelt(field, value.trim())]);
+        let value = &field.written(value).unwrap_or_else(|| text::line(value));
+        let mut spellings = BTreeSet::from([spelt(field, value)]);
         if !field.names().is_empty()
             && let Some(row) = named(connection, value, field.names())?
         {

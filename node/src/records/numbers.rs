@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use lianxin_protocol::catalogue::Kind;
 use lianxin_protocol::number::{DeviceCode, KindCode, Number};
 use lianxin_protocol::space::SpaceId;
+use lianxin_protocol::text;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::Listed;
@@ -292,9 +293,11 @@ pub(super) fn same_number(text: &str) -> String {
 
 /// Reads a number, or one under it: `…-71/Z1`.
 pub(super) fn numbered(text: &str) -> Option<String> {
-    let (number, under) = match text.trim().split_once('/') {
-        Some((number, under)) => (number, Some(under.trim().to_uppercase())),
-        None => (text, None),
+    // The key of the slash gives another mark under a Chinese input method.
+    let text = text::plain(text).replace('、', "/");
+    let (number, under) = match text.split_once('/') {
+        Some((number, under)) => (number, Some(text::code(under))),
+        None => (text.as_str(), None),
     };
     let number = Number::parse(number).ok()?;
     Some(match under {

@@ -7,6 +7,7 @@ use lianxin_protocol::catalogue::Catalogue;
 use lianxin_protocol::identity::DeviceKey;
 use lianxin_protocol::log::RecordId;
 use lianxin_protocol::space::SpaceId;
+use lianxin_protocol::text;
 use rusqlite::types::Value as SqlValue;
 use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};
 use serde_json::{Map, Value};
@@ -17,14 +18,36 @@ use super::indexed::{self, Wanted};
 use super::numbers::numbered;
 use crate::error::{Code, Error, Result};
 use crate::journal::aside;
+use crate::store::PART_SAYS;
 use crate::store::packed;
+
+/// The numbers in this store of what has this id, and of what was written in its place where itself it is not here.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn with_id(connection: &Connection, record: &RecordId) -> Result<Vec<i64>> {
+    let mut statement = connection.prepare_cached("SELECT id FROM records WHERE record = ?1")?;
+    let key = statement
+        .query_row([record.0], |row| row.get(0))
+        .optional()?;
+    if let Some(key) = key {
+        return Ok(vec![key]);
+    }
+    let mut statement = connection.prepare_cached(
+        "SELECT record FROM rewrites WHERE old = ?1 ORDER BY hlc, record LIMIT 1",
+    )?;
+    let key = statement
+        .query_row([record.0], |row| row.get(0))
+        .optional()?;
+    Ok(key.into_iter().collect())
+}
 
 /// The number in this store of a record, by id or 受理编号.
 ///
 /// # Errors
 /// [`Code::NoRecord`] when there is none, [`Code::SameNumber`] when a device has copied the number of another.
 pub fn find(connection: &Connection, id: &str) -> Result<i64> {
-    let found: Option<i64> = match RecordId::parse(id.trim()) {
+    let found: Option<i64> = match RecordId::parse(&text::plain(id)) {
         Some(record) => {
             let mut statement =
                 connection.prepare_cached("SELECT id FROM records WHERE record = ?1")?;
@@ -176,7 +199,7 @@ pub struct Filter {
     pub kind: Option<String>,
     /// Code of a status, as shown.
     pub status: Option<String>,
-    /// Text in number, title or any text.
+    /// Text in number, title or any text, in any case, width and form; of which nothing is to be seen, all.
     pub search: Option<String>,
     /// Only those with, or without, fields in conflict.
     pub conflicts: Option<bool>,
@@ -348,7 +371,7 @@ pub fn recorded(
         stands: true,
         ..Filter::default()
     };
-    let (sql, values) = sql(connection, &filter, &[])?;
+    let (sql, values) = sql(connection, &filter, None, &[])?;
     let sql = format!(
         "SELECT count(*), coalesce(sum(reached IN ({}, {})), 0) FROM ({sql})",
         State::Received.code(),
@@ -463,17 +486,19 @@ pub fn list(connection: &Connection, filter: &Filter) -> Result<Vec<Listed>> {
 /// Records in the order in which one index has them: of one kind where a status is asked for, as it is stored, or a value of a
 /// field, the first of which has one spelling.
 fn one_run(connection: &Connection, filter: &Filter, wanted: &[Wanted]) -> Result<Vec<Listed>> {
-    let (sql, values) = sql(connection, filter, wanted)?;
+    let search = filter.search.as_deref().map(text::folded);
+    let search = search.as_deref().filter(|it| !it.is_empty());
+    let (sql, values) = sql(connection, filter, search, wanted)?;
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query(params_from_iter(values))?;
     let mut found = Vec::new();
     while found.len() < filter.limit {
         let Some(row) = rows.next()? else { break };
         let row = listed(row)?;
-        if let Some(search) = &filter.search {
+        if let Some(search) = search {
             let former = row.facts.get("former_number").and_then(Value::as_str);
             let mut numbers = row.number.as_deref().into_iter().chain(former);
-            let numbered = numbers.any(|number| number.contains(search));
+            let numbered = numbers.any(|number| text::folded(number).contains(search));
             if !numbered && !says(connection, &row, search)? {
                 continue;
             }
@@ -488,6 +513,7 @@ fn one_run(connection: &Connection, filter: &Filter, wanted: &[Wanted]) -> Resul
 fn sql(
     connection: &Connection,
     filter: &Filter,
+    search: Option<&str>,
     wanted: &[Wanted],
 ) -> Result<(String, Vec<SqlValue>)> {
     let mut values: Vec<SqlValue> = Vec::new();
@@ -559,14 +585,13 @@ fn sql(
         let parts: Vec<_> = parts.map(|kind| format!("'{}'", kind.code)).collect();
         asked.push(format!("records.kind NOT IN ({})", parts.join(", ")));
     }
-    if let Some(search) = &filter.search {
-        let search = place(search.clone().into());
+    if let Some(search) = search {
+        let search = place(search.to_owned().into());
         asked.push(format!(
-            "(held IS NOT NULL OR instr(number, {search})
-              OR instr(former, {search}) OR EXISTS (
+            "(held IS NOT NULL OR instr(lower(number), {search})
+              OR instr(lower(former), {search}) OR EXISTS (
               SELECT 1 FROM touches CROSS JOIN parts ON parts.entry = touches.entry
-              WHERE touches.record = records.id
-                  AND instr(unpacked(parts.payload), CAST({search} AS BLOB))))"
+              WHERE touches.record = records.id AND {PART_SAYS}(parts.payload, {search})))"
         ));
     }
     for (nth, Wanted { field, spellings }) in wanted.iter().enumerate() {
@@ -621,8 +646,8 @@ fn sql(
     Ok((sql, values))
 }
 
-/// Whether some text of a record has `search` in it. The bytes of a part hold salts and field names as
-/// well, so what SQL found in them is looked at again; what is kept beside what is in place is looked at here alone.
+/// Whether some text of a record has the folded `search` in it. What SQL found may have been replaced since; what is kept beside
+/// what is in place is looked at here alone.
 fn says(connection: &Connection, row: &Listed, search: &str) -> Result<bool> {
     let beside = match row.held {
         Some(_) => aside(connection, row.key, &row.id)?,
@@ -632,7 +657,7 @@ fn says(connection: &Connection, row: &Listed, search: &str) -> Result<bool> {
     Ok(parts
         .values()
         .flat_map(|part| part.texts.values())
-        .any(|text| text.contains(search)))
+        .any(|text| text::folded(text).contains(search)))
 }
 
 /// Notes when and where a peer was spoken to.

@@ -11,8 +11,6 @@ use std::cell::RefCell;
 use std::sync::LazyLock;
 
 use lianxin_protocol::limits;
-use rusqlite::Connection;
-use rusqlite::functions::FunctionFlags;
 use zstd::bulk::{Compressor, Decompressor};
 use zstd::dict::{DecoderDictionary, EncoderDictionary};
 use zstd::zstd_safe::{CParameter, get_frame_content_size};
@@ -97,16 +95,6 @@ pub(crate) fn unpack(row: &[u8]) -> Option<Vec<u8>> {
 /// damage is found.
 pub(crate) fn payload(row: Vec<u8>) -> Vec<u8> {
     unpack(&row).unwrap_or(row)
-}
-
-/// Lets the statements of a connection look into packed rows: `unpacked(row)` is a blob, or nothing where [`unpack`] gives nothing.
-pub(super) fn teach(connection: &Connection) -> rusqlite::Result<()> {
-    let flags = FunctionFlags::SQLITE_UTF8
-        | FunctionFlags::SQLITE_DETERMINISTIC
-        | FunctionFlags::SQLITE_DIRECTONLY;
-    connection.create_scalar_function("unpacked", 1, flags, |context| {
-        Ok(context.get_raw(0).as_blob_or_null()?.and_then(unpack))
-    })
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 -- Version 5. Primary here are: meta, accounts with logins, links and drafts, counters, submissions,
--- query_codes, invites, words, receipts, peers and, above all, logs with segments and parts. Everything below the
+-- invites, words, receipts, peers and, above all, logs with segments and parts. Everything below the
 -- line is rebuilt from those by `reproject`.
 
 CREATE TABLE meta (
@@ -41,14 +41,6 @@ CREATE TABLE drafts (
     typed      TEXT NOT NULL,
     updated_ms INTEGER NOT NULL,
     window     TEXT NOT NULL
-) STRICT, WITHOUT ROWID;
-
--- Codes printed on slips, salted and hashed: the paper is the only place that has them.
-CREATE TABLE query_codes (
-    record BLOB NOT NULL,
-    salt   BLOB NOT NULL,
-    hash   BLOB NOT NULL,
-    PRIMARY KEY (record, salt)
 ) STRICT, WITHOUT ROWID;
 
 -- Last number given, per kind of record and Beijing year. Never set back.

@@ -8,6 +8,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::IntoResponse as _;
 use lianxin_protocol::catalogue::{Field, FieldType, Kind, Refusal};
+use lianxin_protocol::text;
 use rusqlite::Connection;
 use serde_json::Value;
 
@@ -292,8 +293,8 @@ fn same(field: &Field, one: &Typed, other: &Typed) -> bool {
                 items
             }
             _ => {
-                let values = values.map(|it| it.trim().replace("\r\n", "\n"));
-                values.filter(|it| !it.is_empty()).collect()
+                let values = values.map(|it| text::kept(it).trim().to_owned());
+                values.filter(|it| !text::is_blank(it)).collect()
             }
         }
     };

@@ -4,6 +4,7 @@
 //! right or wrong, so that a page with errors, a draft and a new attempt show the same.
 
 use lianxin_protocol::catalogue::{Fact, Field, FieldType, Kind, Refusal};
+use lianxin_protocol::text;
 use serde_json::{Map, Value, json};
 
 use super::choices::{Choices, items};
@@ -258,10 +259,10 @@ pub(super) fn to_json<'a>(fields: impl Iterator<Item = &'a Field>, typed: &Typed
 
 fn value_of(kind: &FieldType, values: &[String]) -> Option<Value> {
     let first = values.first()?;
-    let trimmed = first.trim();
+    let trimmed = text::plain(first);
+    let trimmed = trimmed.as_str();
     Some(match kind {
-        // Forms send CR LF for each line end (HTML, "multipart and urlencoded form data").
-        FieldType::Text { .. } => json!(first.replace("\r\n", "\n")),
+        FieldType::Text { .. } | FieldType::Ref { .. } => json!(first),
         FieldType::Int { .. } => match (trimmed.is_empty(), trimmed.parse::<i64>()) {
             (true, _) => return None,
             (_, Ok(number)) => json!(number),
@@ -275,8 +276,12 @@ fn value_of(kind: &FieldType, values: &[String]) -> Option<Value> {
                 FieldType::Enum { .. } => values.iter().map(|code| json!(code)).collect(),
                 of => values
                     .iter()
-                    .flat_map(|text| items(text))
-                    .map(|item| item_of(of, item))
+                    .flat_map(|text| {
+                        let text = text::kept(text);
+                        items(&text)
+                            .map(|item| item_of(of, item))
+                            .collect::<Vec<_>>()
+                    })
                     .collect(),
             };
             json!(items)
@@ -289,7 +294,7 @@ fn item_of(kind: &FieldType, item: &str) -> Value {
     if !matches!(kind, FieldType::ExternalRef) {
         return json!(item);
     }
-    let mut parts = item.split('|').map(str::trim);
+    let mut parts = item.split(['|', '｜']).map(str::trim);
     let mut named = Map::new();
     for name in ["system", "no", "date"] {
         if let Some(part) = parts.next().filter(|part| !part.is_empty()) {

@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 use axum::response::IntoResponse as _;
 use lianxin_protocol::catalogue::{Catalogue, Kind, Refusal};
 use lianxin_protocol::log::RecordId;
+use lianxin_protocol::text;
 use rusqlite::Connection;
 use serde::Deserialize;
 use serde_json::Value;
@@ -124,7 +125,7 @@ pub(super) fn judge(draft: &Draft) -> (Option<String>, u64) {
         return (None, 0);
     };
     let first = |key: &Option<String>| {
-        let text = draft.typed.get(key.as_deref()?)?.first()?.trim();
+        let text = text::line(draft.typed.get(key.as_deref()?)?.first()?);
         let title: String = text.chars().take(30).collect();
         (!title.is_empty()).then_some(title)
     };

@@ -8,6 +8,7 @@ use axum::extract::{Query, State};
 use lianxin_protocol::catalogue::{Catalogue, Field, FieldType, Kind, Role, Status, Transition};
 use lianxin_protocol::log::RecordId;
 use lianxin_protocol::space::Space;
+use lianxin_protocol::text;
 use rusqlite::Connection;
 use serde_json::{Map, Value};
 
@@ -222,7 +223,7 @@ impl Asked {
         let mut by = Typed::new();
         for (name, text) in pairs {
             let text: String = text.trim().chars().take(TYPED_CHARS).collect();
-            if text.is_empty() {
+            if text::is_blank(&text) {
                 continue;
             }
             match (name.as_str(), name.strip_prefix(BY)) {

@@ -1,5 +1,6 @@
 //! Coming in and going out: by a link that works once, or by name and password.
 
+use lianxin_protocol::text;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
@@ -167,7 +168,7 @@ pub(super) struct Typed {
 /// as long.
 pub(super) async fn with_password(State(app): State<App>, Form(typed): Form<Typed>) -> Answer {
     let to = local(typed.to);
-    let name: String = typed.name.trim().chars().take(40).collect();
+    let name: String = text::line(&typed.name).chars().take(40).collect();
     let asked = name.clone();
     let known = app
         .read(move |_, connection| accounts::by_name(connection, &asked))

@@ -9,6 +9,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse as _;
 use lianxin_protocol::catalogue::Catalogue;
+use lianxin_protocol::text;
 use serde::Deserialize;
 
 use super::App;
@@ -21,6 +22,8 @@ use crate::slips;
 /// Wrong codes that may be tried in a window, on the whole device: at 40 bits a guess in ten thousand
 /// years.
 const TRIES: u32 = 10;
+/// Characters that are read where a number or a QR code is typed.
+const NUMBER_CHARS: usize = 60;
 const WINDOW_MS: u64 = 10 * 60 * 1_000;
 
 /// Wrong codes tried lately.
@@ -115,7 +118,10 @@ pub(super) async fn ask(
     Form(typed): Form<Typed>,
 ) -> Answer {
     let lang = session.lang();
-    let number: String = typed.number.trim().chars().take(60).collect();
+    let number: String = text::line(&typed.number)
+        .chars()
+        .take(NUMBER_CHARS)
+        .collect();
     if app.lookup.too_many() {
         let fault = lang.say("lookup-wait", &[]);
         let page = shown_page(&app, session, number, Err(fault)).await?;

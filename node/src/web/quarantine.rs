@@ -6,6 +6,7 @@ use axum::extract::{Path, Query, State};
 use lianxin_protocol::authority::Reason;
 use lianxin_protocol::catalogue::{Catalogue, Kind};
 use lianxin_protocol::hash::Hex;
+use lianxin_protocol::text;
 use rusqlite::Connection;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -260,12 +261,12 @@ pub(super) async fn adopt(
     Form(typed): Form<Typed>,
 ) -> Answer {
     let line = (app.doors.line)();
-    let reason = typed.reason.trim().to_owned();
+    let reason = text::kept(typed.reason.trim());
     let lang = session.lang();
     let missed = app
         .write(move |journal, connection| {
             // The words stay on the page.
-            if reason.is_empty() || reason.chars().count() > REASON_CHARS {
+            if text::is_blank(&reason) || reason.chars().count() > REASON_CHARS {
                 let who = (&session, &line);
                 return build(connection, journal, who, &id, Some(&reason)).map(Some);
             }

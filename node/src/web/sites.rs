@@ -9,6 +9,7 @@ use axum::extract::{Path, State};
 use lianxin_protocol::authority::{Membership, Role as DeviceRole};
 use lianxin_protocol::catalogue::{Catalogue, Role};
 use lianxin_protocol::space::{SiteId, Space};
+use lianxin_protocol::text;
 use rusqlite::Connection;
 use serde::Deserialize;
 use serde_json::Value;
@@ -297,7 +298,7 @@ pub(super) async fn add(
     session: Session,
     Form(new): Form<NewSite>,
 ) -> Answer {
-    let code = new.code.map(|code| code.trim().to_ascii_uppercase());
+    let code = new.code.map(|code| text::code(&code));
     let command = Write::SiteCreate {
         name: new.name,
         kind: new.kind,

@@ -44,7 +44,7 @@ impl Slip {
     }
 }
 
-/// Prints one: each time with a new query code, since the codes of earlier ones are kept as hashes alone.
+/// Prints one.
 pub(super) async fn print(
     State(app): State<App>,
     session: Session,
@@ -66,8 +66,7 @@ pub(super) async fn print(
             let category = content.facts.get("category").unwrap_or(&Value::Null);
             let category_field = kind.and_then(|kind| kind.field("category"));
             let (network, _) = journal.authority().names();
-            let code = slips::new_code(connection, &record.id)?;
-            let digits = Hex(&record.id.0).to_string();
+            let code = record.id.query_code();
             Ok(Slip {
                 unit: shown::site(journal.authority(), row, lang),
                 network: network.to_owned(),
@@ -80,10 +79,7 @@ pub(super) async fn print(
                     code.get(..4).unwrap_or_default().to_owned(),
                     code.get(4..).unwrap_or_default().to_owned(),
                 ],
-                qr: Qr::of(&match proof {
-                    Some(proof) => format!("LX1:{digits}:{proof}").to_uppercase(),
-                    None => format!("LX1:{digits}").to_uppercase(),
-                })?,
+                qr: Qr::of(&slips::scannable(&record.id, proof.as_deref()))?,
                 test_data: record.is_test(),
                 id: record.id.hyphenated(),
                 lang,

@@ -129,6 +129,10 @@ fn check_field(field: &Field, kind: &Kind) -> Checked {
     if field.indexed {
         check_indexed(field, kind)?;
     }
+    let text = matches!(field.kind, FieldType::Text { .. });
+    ensure(!field.plain || text, || {
+        "only a text is stored as a number".to_owned()
+    })?;
     ensure(!opaque || field.read_only, || {
         "what is opaque is read-only".to_owned()
     })?;

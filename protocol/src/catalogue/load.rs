@@ -188,6 +188,8 @@ struct FieldEntry {
     fixed: bool,
     #[serde(default)]
     indexed: bool,
+    #[serde(default)]
+    plain: bool,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -384,6 +386,7 @@ fn field(mut entry: FieldEntry) -> Checked<Field> {
         read_only: entry.read_only,
         fixed: entry.fixed,
         indexed: entry.indexed,
+        plain: entry.plain,
     })
 }
 

@@ -1,7 +1,7 @@
 //! Judging what was typed: nested JSON in, a flat [`Draft`] or all refusals at once out.
 //!
 //! Owns the rules a value must satisfy and the sentences that explain a refusal. Must not correct
-//! free text: it is stored as typed, or refused. Must not repeat in a message what was typed.
+//! free text beyond what [`text::kept`] leaves out because nobody sees it. Must not repeat in a message what was typed.
 //!
 //! Invariants: a draft holds only fields its kind declares, with values they accept; erasable
 //! values are only ever in `texts`; a blank text is never stored. Form and API share these rules,
@@ -11,6 +11,7 @@
 //! without anyone noticing.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     fmt,
 };
@@ -19,6 +20,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::{Condition, Fact, Field, FieldType, Kind, Retention, find};
+use crate::text;
 
 /// Names that come with a record without being fields of it; ignored.
 const SUBMISSION_ID: &str = "submission_id";
@@ -283,7 +285,11 @@ impl<'a> Reader<'a> {
                 Err(fault) => self.refuse(&field.key, fault),
             };
         }
-        match (scalar(&field.kind, value), field.retention) {
+        let value = match value.as_str() {
+            Some(typed) if field.plain => Cow::Owned(Value::from(text::plain(typed))),
+            _ => spelt(&field.kind, value),
+        };
+        match (scalar(&field.kind, &value), field.retention) {
             (Err(fault), _) => self.refuse(&field.key, fault),
             (Ok(Fact::Str(text)), Some(class)) => self.put_text(class, &field.key, text),
             (Ok(fact), _) => {
@@ -523,6 +529,35 @@ impl Fault {
     }
 }
 
+/// A typed value as it is stored: the one place where what people type is folded.
+fn spelt<'a>(kind: &FieldType, value: &'a Value) -> Cow<'a, Value> {
+    let Some(typed) = value.as_str() else {
+        return Cow::Borrowed(value);
+    };
+    Cow::Owned(Value::from(match kind {
+        FieldType::Text { .. } => text::kept(typed),
+        FieldType::Ref { .. } => text::line(typed),
+        FieldType::Date | FieldType::Month | FieldType::Time | FieldType::Clock => {
+            text::plain(typed)
+        }
+        FieldType::Enum { .. }
+        | FieldType::Int { .. }
+        | FieldType::Bool
+        | FieldType::ExternalRef
+        | FieldType::Set { .. }
+        | FieldType::Opaque => return Cow::Borrowed(value),
+    }))
+}
+
+/// See [`Field::written`].
+pub(super) fn written(field: &Field, typed: &str) -> Option<String> {
+    let value = Value::from(typed);
+    match scalar(&field.kind, &spelt(&field.kind, &value)).ok()? {
+        Fact::Str(text) => Some(text),
+        Fact::Int(_) | Fact::Bool(_) => None,
+    }
+}
+
 /// Whether a stored fact is a value of this type.
 pub(super) fn fits(kind: &FieldType, fact: &Fact) -> bool {
     scalar(kind, &fact.to_json()).is_ok_and(|read| read == *fact)
@@ -615,7 +650,7 @@ fn scalar(kind: &FieldType, value: &Value) -> Result<Fact, Fault> {
 }
 
 fn read_items(of: &FieldType, items: &[Value]) -> Result<BTreeSet<String>, Fault> {
-    let item = |item| match scalar(of, item)? {
+    let item = |item| match scalar(of, &spelt(of, item))? {
         Fact::Str(text) if text.is_empty() => Err(Fault::required()),
         Fact::Str(text) => Ok(text),
         Fact::Int(_) | Fact::Bool(_) => Err(Fault::type_of("a text for each item")),
@@ -635,21 +670,20 @@ fn external_ref(value: &Value) -> Result<String, Fault> {
     {
         return Err(expected());
     }
-    let part = |name| -> Result<&str, Fault> {
-        let part = member(members, name).ok_or_else(expected)?;
-        let part = reference(part, EXTERNAL_CHARS)?;
-        match part {
+    let part = |name, folded: fn(&str) -> String| -> Result<String, Fault> {
+        let part = folded(member(members, name).ok_or_else(expected)?);
+        match reference(&part, EXTERNAL_CHARS)? {
             "" => Err(Fault::required()),
             part if part.contains('|') => Err(Fault::new("not_text", "a | is not possible here")),
-            part => Ok(part),
+            part => Ok(part.to_owned()),
         }
     };
-    let (system, no) = (part("system")?, part("no")?);
+    let (system, no) = (part("system", text::line)?, part("no", text::plain)?);
     let date = if members.get("date").is_none_or(is_blank) {
-        ""
+        String::new()
     } else {
-        let date = member(members, "date").ok_or_else(expected)?;
-        formed(date, is_date, "bad_date", "a date as 2026-03-14")?;
+        let date = text::plain(member(members, "date").ok_or_else(expected)?);
+        formed(&date, is_date, "bad_date", "a date as 2026-03-14")?;
         date
     };
     Ok(format!("{system}|{no}|{date}"))
@@ -768,12 +802,9 @@ fn digits(text: &str, len: usize) -> Option<u32> {
     formed.then(|| text.parse().ok()).flatten()
 }
 
-/// Null, or a string in which nothing is to be read.
+/// Null, or a string in which nothing is to be seen.
 fn is_blank(value: &Value) -> bool {
-    value.is_null()
-        || value
-            .as_str()
-            .is_some_and(|text| text.chars().all(char::is_whitespace))
+    value.is_null() || value.as_str().is_some_and(text::is_blank)
 }
 
 /// The beginning of a text as a title of one line: as many whole sentences as fit, or what fits of

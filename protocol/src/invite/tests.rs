@@ -44,6 +44,12 @@ fn a_card_comes_back_however_it_was_copied() -> Tested {
         .join("-\r\n ")
         .to_lowercase();
     assert_eq!(Card::parse(&copied)?, card);
+    let wide = text
+        .chars()
+        .filter_map(|c| char::from_u32(u32::from(c) + 0xfee0));
+    let wide: String = ['\u{feff}'].into_iter().chain(wide).collect();
+    assert!(Card::begins(&wide));
+    assert_eq!(Card::parse(&wide)?, card);
     let operator = Card {
         site: None,
         addresses: Vec::new(),

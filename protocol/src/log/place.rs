@@ -2,6 +2,7 @@
 //!
 //! Owns how ids are derived, and the one encoding of a place. Must not know what stands at a place.
 
+use crate::base32;
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::hash;
 use crate::identity::DeviceKey;
@@ -77,6 +78,19 @@ impl RecordId {
     #[must_use]
     pub fn hyphenated(&self) -> String {
         uuid::Uuid::from_bytes(self.0).hyphenated().to_string()
+    }
+
+    /// The query code 查询码 that the record's slips have: 40 bits of the hash of its id, in eight symbols of [`base32`]. Whoever
+    /// holds the record can tell it; whoever does not know the id cannot.
+    ///
+    /// ```
+    /// assert_eq!(lianxin_protocol::log::RecordId([1; 16]).query_code().len(), 8);
+    /// ```
+    #[must_use]
+    pub fn query_code(&self) -> String {
+        // rule:query-code
+        let hash = hash::QUERY_CODE.hash(&[&self.0]);
+        base32::encode(hash.first_chunk::<5>().unwrap_or(&[0; 5]))
     }
 
     /// Reads a UUID's text.

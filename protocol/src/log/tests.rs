@@ -7,7 +7,9 @@
 )]
 
 use super::*;
+use crate::base32;
 use crate::codec::{Reader, Writer};
+use crate::hash;
 use crate::identity::DeviceKey;
 use crate::limits;
 use crate::part::Part;
@@ -692,4 +694,13 @@ fn record_ids_are_uuids_of_version_7() {
     let mut other = later;
     other.0[15] ^= 1;
     assert!(!other.is_founded_at(&log(2), 9));
+}
+
+// rule:query-code
+#[test]
+fn a_query_code_follows_from_the_id_and_from_nothing_else() {
+    let code = RecordId([7; 16]).query_code();
+    let hash = hash::QUERY_CODE.hash(&[&[7; 16]]);
+    assert_eq!(base32::decode(code.chars()).as_deref(), hash.get(..5));
+    assert_ne!(code, RecordId([8; 16]).query_code());
 }

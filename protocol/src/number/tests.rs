@@ -79,6 +79,7 @@ fn case_spaces_hyphens_and_full_width_forms_do_not_matter() -> Tested {
         "YJ–SLJD—EM1A－2026-00042-71",
         "ＹＪ－ＳＬＪＤ－ＥＭ１Ａ－２０２６－０００４２－７１",
         "YJ\u{3000}SLJD\u{3000}em1a 2026\t00042\n71",
+        "\u{feff}YJ\u{2212}SLJD\u{200b}EM1A\u{ad}2026𝟎𝟎𝟎𝟒𝟐\u{200f}71\u{202c}",
     ] {
         assert_eq!(Number::parse(typed), Ok(number), "{typed}");
     }
