@@ -388,13 +388,22 @@ mod tests {
         assert_eq!(
             read,
             json!({
-                "body": "第一行\n第二行", "category": "help",
-                "place": {"community": "测试社区"}, "people_count": 3,
+                "body": "第一行\r\n第二行", "category": "help",
+                "place": {"community": " 测试社区 "}, "people_count": 3,
                 "deputies": ["测试代表甲", "测试代表乙", "测试代表丙"],
                 "test_data": true, "occurred_on": "2026-03-14", "person": {"phone": ""},
             })
         );
-        assert!(opinion().read(&read).is_ok());
+        // Line ends and blanks are the catalogue's matter, wherever a value comes from.
+        let draft = opinion().read(&read).unwrap();
+        let texts: Vec<_> = draft
+            .texts
+            .values()
+            .filter_map(|it| it.get("body"))
+            .collect();
+        assert_eq!(texts, ["第一行\n第二行"]);
+        let community = draft.facts.get("place.community").cloned().flatten();
+        assert_eq!(community, Some(Fact::Str("测试社区".to_owned())));
     }
 
     #[test]
