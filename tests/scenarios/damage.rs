@@ -595,7 +595,8 @@ fn a_store_is_filled_anew_from_what_can_be_read_of_it() -> Result<()> {
     // What nobody else has: records, a draft, a second account.
     let (id, number, _) = world.add(station, "not sent yet")?;
     world.writer(station)?.connection().execute_batch(
-        "INSERT INTO drafts (id, account, kind, typed, updated_ms) VALUES ('a', 'b', 'opinion', '{}', 1);
+        "INSERT INTO drafts (id, account, kind, typed, updated_ms, window)
+             VALUES ('a', 'b', 'opinion', '{}', 1, '');
          INSERT INTO accounts (account, name) VALUES ('0011223344556677', '第二人');",
     )?;
     let page = root_page(&mut world, station, "records")?;

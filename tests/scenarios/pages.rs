@@ -271,7 +271,8 @@ fn what_is_typed_survives_a_kill_and_a_form_sent_twice_is_one_record() -> Result
     ensure!(network.station.records()?.len() == 1, "a second record");
     let home = browser.get("/")?;
     ensure!(
-        !home.body.contains(DRAFT) && home.body.matches("href=\"/drafts/").count() == 2,
+        !home.body.contains(DRAFT)
+            && home.body.matches("class=\"title\" href=\"/drafts/").count() == 2,
         "the draft is left, or what was written beside it is not"
     );
     let late = browser.post(&format!("/drafts/{DRAFT}"), &right)?;

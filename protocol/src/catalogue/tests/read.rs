@@ -128,7 +128,8 @@ fn each_rule_refuses_under_its_own_code() -> Tested {
     for (name, value, field, code) in [
         ("body", json!(7), "body", "wrong_type"),
         ("body", json!("字".repeat(5001)), "body", "too_long"),
-        ("body", json!("\u{200b}\u{feff}\0"), "body", "required"),
+        ("body", json!("\u{200b}\u{feff}"), "body", "required"),
+        ("body", json!("一\0"), "body", "not_text"),
         ("title", json!("字".repeat(41)), "title", "too_long"),
         ("category", json!("help "), "category", "not_an_option"),
         ("people_count", json!(0), "people_count", "out_of_range"),
@@ -313,7 +314,7 @@ fn what_is_typed_is_folded_as_its_field_asks_and_what_is_stored_is_not() -> Test
     let draft = kind
         .read(&json!({
             "category": "suggestion",
-            "body": "一\r\n二\u{b}三\u{202e}ＡＢ e\u{301}\0",
+            "body": "一\r\n二\u{b}三\u{202e}ＡＢ e\u{301}",
             "occurred_on": "２０２６－０３－１２",
             "source_event": " 甲\u{200b}\n乙 ",
             "person": { "phone": "１３８００００—０００１", "name": "\u{3000}\u{feff}" },
