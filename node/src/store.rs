@@ -506,7 +506,7 @@ impl Store {
              PRAGMA trusted_schema = OFF;
              PRAGMA cell_size_check = ON;
              PRAGMA temp_store = MEMORY;
-             PRAGMA journal_size_limit = 1048576;
+             PRAGMA journal_size_limit = 16777216;
 ",
         )?;
         let cache = if read_only {
