@@ -613,7 +613,24 @@ fn sql(
             )
         });
     }
-    let index = match filter {
+    let from = if wanted.is_empty() {
+        format!("records INDEXED BY {}", index(filter, by_day, on_the_way))
+    } else {
+        "indexed_fields CROSS JOIN records ON records.id = indexed_fields.record".to_owned()
+    };
+    let asked = asked.join(" AND ");
+    let order = if by_day {
+        format!("{id} DESC")
+    } else {
+        format!("{arrived} DESC, {id} DESC")
+    };
+    let sql = format!("SELECT {LISTED} FROM {from} WHERE {asked} ORDER BY {order}");
+    Ok((sql, values))
+}
+
+/// The index that is in the order of a list and the shortest that has all of it.
+const fn index(filter: &Filter, by_day: bool, on_the_way: bool) -> &'static str {
+    match filter {
         _ if by_day => "sqlite_autoindex_records_1",
         Filter {
             held: Some(true), ..
@@ -630,20 +647,7 @@ fn sql(
         } => "records_status",
         Filter { kind: Some(_), .. } => "records_kind",
         _ => "records_arrived",
-    };
-    let from = if wanted.is_empty() {
-        format!("records INDEXED BY {index}")
-    } else {
-        "indexed_fields CROSS JOIN records ON records.id = indexed_fields.record".to_owned()
-    };
-    let asked = asked.join(" AND ");
-    let order = if by_day {
-        format!("{id} DESC")
-    } else {
-        format!("{arrived} DESC, {id} DESC")
-    };
-    let sql = format!("SELECT {LISTED} FROM {from} WHERE {asked} ORDER BY {order}");
-    Ok((sql, values))
+    }
 }
 
 /// Whether some text of a record has the folded `search` in it. What SQL found may have been replaced since; what is kept beside
