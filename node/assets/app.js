@@ -201,6 +201,46 @@
   document.addEventListener('visibilitychange', listen);
   listen();
 
+  // ---- several at once ----
+  all('[data-pick]').forEach(function (table) {
+    var boxes = all('input[name=id]:not(:disabled)', table), whole = table.querySelector('[data-pick-all]');
+    var bar = document.querySelector('[data-pick-bar]');
+    if (!bar || !whole) { return; }
+    var said = bar.querySelector('[data-pick-said]'), how = said.textContent, none = bar.querySelector('[data-pick-none]');
+    var buttons = all('button[name=step]', bar);
+    whole.hidden = false;
+    var count = function () {
+      var picked = boxes.filter(function (box) { return box.checked; }).length;
+      boxes.forEach(function (box) { box.closest('tr').classList.toggle('picked', box.checked); });
+      said.textContent = picked ? said.dataset.some.replace('#', picked) : how;
+      none.hidden = !picked;
+      buttons.forEach(function (button) { button.disabled = !picked; });
+      whole.checked = picked > 0 && picked === boxes.length;
+    };
+    whole.addEventListener('change', function () { boxes.forEach(function (box) { box.checked = whole.checked; }); count(); });
+    table.addEventListener('change', count);
+    $('several').addEventListener('reset', function () { setTimeout(count, 0); });
+    window.addEventListener('pageshow', count);
+    count();
+  });
+  all('[data-due]').forEach(function (note) {
+    var left = Number(note.dataset.due), said = note.querySelector('[data-due-left]');
+    var clock = setInterval(function () {
+      left -= 1;
+      said.textContent = said.textContent.replace(/[0-9]+/, Math.max(left, 0));
+      if (left < 0 && !document.querySelector('[data-pick] input:checked')) { clearInterval(clock); location.href = '/queue'; }
+    }, 1000);
+  });
+  all('[data-phrase]').forEach(function (button) {
+    button.addEventListener('click', function () {
+      var text = button.closest('form').querySelector('textarea');
+      if (!text) { return; }
+      text.value += (text.value && !/\n$/.test(text.value) ? '\n' : '') + button.textContent;
+      text.dispatchEvent(new Event('input', { bubbles: true }));
+      text.focus();
+    });
+  });
+
   // ---- printing ----
   all('[data-print]').forEach(function (button) { button.addEventListener('click', function () { window.print(); }); });
   all('[data-roll]').forEach(function (button) {

@@ -57,7 +57,7 @@ pub struct Account {
 }
 
 /// How a person wants pages to look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Taste {
     /// English instead of Chinese.
@@ -66,6 +66,8 @@ pub struct Taste {
     pub large: bool,
     /// Single letters as shortcuts (WCAG 2.1.4: they can be switched off).
     pub keys: bool,
+    /// What the person often writes, by the event of the step.
+    pub phrases: BTreeMap<String, Vec<String>>,
 }
 
 impl Default for Taste {
@@ -74,6 +76,7 @@ impl Default for Taste {
             english: false,
             large: false,
             keys: true,
+            phrases: BTreeMap::new(),
         }
     }
 }
@@ -246,8 +249,8 @@ pub fn all(connection: &Connection) -> Result<Vec<Account>> {
 ///
 /// # Errors
 /// The store cannot be written.
-pub fn set_taste(connection: &Connection, account: &str, taste: Taste) -> Result<()> {
-    let taste = serde_json::to_string(&taste)
+pub fn set_taste(connection: &Connection, account: &str, taste: &Taste) -> Result<()> {
+    let taste = serde_json::to_string(taste)
         .map_err(|error| Error::because(Code::Internal, "a taste cannot be written", error))?;
     connection
         .prepare_cached("UPDATE accounts SET taste = ?2 WHERE account = ?1")?

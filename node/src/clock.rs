@@ -220,6 +220,20 @@ impl Beijing {
         self.0.weekday().to_monday_one_offset()
     }
 
+    /// The date so many days later, or the Monday after if that is a weekend: `2026-03-14`.
+    #[must_use]
+    pub fn working_day_after(self, days: u16) -> String {
+        let mut day = self.0.date();
+        for _ in 0..days {
+            day = day.tomorrow().unwrap_or(day);
+        }
+        while day.weekday().to_monday_one_offset() > 5 {
+            let Ok(next) = day.tomorrow() else { break };
+            day = next;
+        }
+        day.to_string()
+    }
+
     /// Days from this date to another, which is given as `2026-03-14`.
     #[must_use]
     pub fn days_until(self, date: &str) -> Option<i32> {
@@ -236,6 +250,14 @@ pub fn beijing_day(unix_ms: u64) -> (u64, u64) {
     let begins = unix_ms.saturating_add(AHEAD) / DAY * DAY;
     let begins = begins.saturating_sub(AHEAD);
     (begins, begins.saturating_add(DAY))
+}
+
+/// The days from 1970 to a date that is given as `2026-03-14`; nothing for what is no date.
+#[must_use]
+pub fn day_number(date: &str) -> Option<i64> {
+    let date: jiff::civil::Date = date.parse().ok()?;
+    let epoch = jiff::civil::date(1970, 1, 1);
+    Some(i64::from((date - epoch).get_days()))
 }
 
 /// When a Beijing day begins that is given as `2026-03-14`, in Unix milliseconds; nothing for what is no date or before 1970.
@@ -267,11 +289,16 @@ mod tests {
         assert_eq!(Beijing::of(new_year).weekday(), 4);
         assert_eq!(day_begins("2026-01-01"), Some(new_year));
         assert_eq!(day_begins("2026-13-01"), None);
+        assert_eq!(day_number("1970-01-02"), Some(1));
+        assert_eq!(day_number("soon"), None);
         assert_eq!(beijing_day(new_year), (new_year, new_year + 86_400_000));
         assert_eq!(beijing_day(new_year - 1).1, new_year);
         assert_eq!(Beijing::of(new_year - 60_000).time(), (23, 59));
         assert_eq!(Beijing::of(new_year).days_until("2025-12-30"), Some(-2));
         assert_eq!(Beijing::of(new_year).days_until("2026-02-01"), Some(31));
         assert_eq!(Beijing::of(new_year).days_until("soon"), None);
+        // The 16th is a Friday, the 17th a Saturday.
+        assert_eq!(Beijing::of(new_year).working_day_after(15), "2026-01-16");
+        assert_eq!(Beijing::of(new_year).working_day_after(16), "2026-01-19");
     }
 }

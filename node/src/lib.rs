@@ -40,6 +40,7 @@ pub mod warnings;
 // What one computer alone keeps beside the logs.
 pub mod accounts;
 pub mod drafts;
+pub mod bulk;
 pub mod invites;
 pub mod slips;
 

@@ -19,6 +19,7 @@ pub mod save;
 mod tallies;
 pub(crate) mod version;
 pub mod view;
+pub mod waiting;
 mod written;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,14 +43,14 @@ use crate::journal::segments::split_key;
 use crate::journal::{Aside, Books, Journal, Overview, Which, aside, exceptions};
 use crate::store::packed;
 
-pub use content::{ConflictValue, Conflicts, Content, NEWER_ENTRIES, ShownEvent};
+pub use content::{ConflictValue, Conflicts, Content, NEWER_ENTRIES, ShownEvent, Unkept};
 use delivery::{Coverage, State};
 use indexed::Indexed;
-pub use numbers::is_numbered;
+pub use numbers::{case_numbers_ahead, is_numbered};
 pub(crate) use query::stands_for;
 pub use query::{
-    Filter, Listed, called, came, find, list, named, peer_seen, peers, queue, recorded, referring,
-    rows, with_id, with_number,
+    COUNTED, Filter, Listed, Lost, arrivals, called, came, find, list, named, notice, peer_seen,
+    peers, recorded, referring, rows, unkept, with_id, with_number,
 };
 use rewrite::{Rewrites, SUPERSEDES};
 pub(crate) use tallies::Counted;
@@ -723,7 +724,7 @@ impl Projection {
                                 conflicts = ?7, waiting = ?8, state = ?9, held = ?10,
                                 lost = ?11, again = ?12, arrived = ?13,
                                 reached = ifnull(?14, reached), sole = ?15, last = ?16,
-                                former = ?17
+                                former = ?17, pressing = ?18
              WHERE id = ?1",
         )?;
         // Nobody is asked to settle a conflict in what does not count.
@@ -746,6 +747,7 @@ impl Projection {
             sole.map(|(log, _)| log),
             sole.map(|(_, last)| last),
             content.facts.get("former_number").and_then(Value::as_str),
+            waiting::pressing(&content.kind, &content.status, &content.facts),
         ])?;
         connection
             .prepare_cached("DELETE FROM stale WHERE record = ?1")?
@@ -770,6 +772,9 @@ impl Projection {
         }
         if reached.is_none() {
             delivery::restate(connection, &coverage, self.key)?;
+        }
+        if !counted.is_new || !content.unkept.is_empty() {
+            self.write_unkept(connection, journal)?;
         }
         if self.reason.is_none() {
             numbers::take_numbers(connection, journal, content.case_numbers())?;
@@ -801,6 +806,24 @@ impl Projection {
 }
 
 impl Projection {
+    /// What this device's people are to be told that theirs was not kept.
+    fn write_unkept(&self, connection: &Connection, overview: &Overview) -> Result<()> {
+        connection
+            .prepare_cached("DELETE FROM unkept WHERE record = ?1")?
+            .execute([self.key])?;
+        let me = overview.identity().key();
+        let mine = self.content.unkept.iter().filter(|it| it.device == me);
+        for it in mine.filter(|_| self.reason.is_none()) {
+            connection
+                .prepare_cached(
+                    "INSERT OR REPLACE INTO unkept (record, change, field, account, at_ms)
+                     VALUES (?1, ?2, ?3, ?4, ?5)",
+                )?
+                .execute(params![self.key, it.change, it.field, it.account, it.at_ms])?;
+        }
+        Ok(())
+    }
+
     fn write_rewritten(&self, connection: &Connection) -> Result<()> {
         connection
             .prepare_cached("DELETE FROM rewritten WHERE record = ?1")?
@@ -866,6 +889,8 @@ pub fn empty_digest() -> [u8; 32] {
 #[must_use]
 pub fn history(gathered: &Gathered, account: impl Fn(&str) -> String) -> Vec<Value> {
     let entries = gathered.document.history();
+    let events = gathered.document.view().events.into_iter();
+    let steps_by_key: BTreeMap<_, _> = events.map(|event| (event.key, event.event)).collect();
     entries
         .iter()
         .map(|change| {
@@ -881,6 +906,8 @@ pub fn history(gathered: &Gathered, account: impl Fn(&str) -> String) -> Vec<Val
                 json!({ "field": field.key, "old": old, "new": new })
             });
             let fields: Vec<_> = change.fields.iter().map(|field| &field.key).collect();
+            let steps = change.events.iter();
+            let steps: Vec<_> = steps.filter_map(|key| steps_by_key.get(key)).collect();
             json!({
                 "hash": Hex(&change.hash).to_string(),
                 "device": carried.map(|carried| short(&carried.device)),
@@ -889,6 +916,7 @@ pub fn history(gathered: &Gathered, account: impl Fn(&str) -> String) -> Vec<Val
                 "fields": fields,
                 "values": values.collect::<Vec<_>>(),
                 "events": change.events.len(),
+                "steps": steps,
                 // Entries are stored only after their checkpoint held; the guard compared the hash.
                 "verified": carried.is_some(),
             })

@@ -16,7 +16,7 @@
 //! Rejected: answering with the hub's bare change or order. It would tell the asker of success alone, and
 //! a hub that found no effect of its own would do it again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lianxin_protocol::authority::{Authority, Invite, Membership, Order, Role, SiteInfo, SiteKind};
 use lianxin_protocol::catalogue::{Catalogue, Fact};
@@ -206,6 +206,19 @@ pub fn of_record(connection: &Connection, key: i64) -> Result<Vec<Asked>> {
 pub fn open(connection: &Connection) -> Result<Vec<Asked>> {
     let only = format!("WHERE {OPEN} ORDER BY requests.arrival");
     select(connection, &only, &[])
+}
+
+/// The steps that were asked of the hub and have no answer: each with its record.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn open_steps(connection: &Connection) -> Result<BTreeSet<(RecordId, String)>> {
+    let open = open(connection)?.into_iter();
+    let steps = open.filter_map(|asked| match asked.wanted {
+        Wanted::Act { record, event, .. } => Some((record, event)),
+        Wanted::Site(_) | Wanted::Invite(_) | Wanted::Order { .. } => None,
+    });
+    Ok(steps.collect())
 }
 
 /// The newest requests of all kinds, answered or open, newest first.

@@ -151,7 +151,10 @@ impl Net {
         state.sessions += 1;
         drop(peers);
         tracing::info!("connected");
-        let (peer, path) = (*peer, address.to_string());
+        self.note_contact(*peer, address.to_string(), now);
+    }
+
+    fn note_contact(&self, peer: DeviceKey, path: String, now: u64) {
         self.writer.write(
             move |_, connection| crate::records::peer_seen(connection, &peer, now, &path),
             |result| {
@@ -162,12 +165,17 @@ impl Net {
         );
     }
 
-    fn peer_gone(&self, peer: &DeviceKey) {
+    /// A session ended, in which the peer was last heard then: that is the last contact, however long its line has been silent.
+    fn peer_gone(&self, peer: &DeviceKey, heard_ms: u64) {
         let mut peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(state) = peers.get_mut(peer) {
-            state.sessions = state.sessions.saturating_sub(1);
-            state.last_seen_ms = clock::now_ms();
-        }
+        let Some(state) = peers.get_mut(peer) else {
+            return;
+        };
+        state.sessions = state.sessions.saturating_sub(1);
+        state.last_seen_ms = state.last_seen_ms.max(heard_ms);
+        let (path, seen_ms) = (state.address.to_string(), state.last_seen_ms);
+        drop(peers);
+        self.note_contact(*peer, path, seen_ms);
     }
 
     /// Ends all links.

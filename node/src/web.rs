@@ -26,13 +26,16 @@ mod intake;
 mod list;
 mod login;
 mod lookup;
+mod offers;
 mod page;
+mod past;
 mod patience;
 mod quarantine;
 mod queue;
 mod records;
 mod related;
 mod settings;
+mod several;
 mod sheet;
 mod shown;
 mod sites;
@@ -58,7 +61,7 @@ use lianxin_protocol::hash::Hex;
 use lianxin_protocol::identity::DeviceKey;
 use rusqlite::Connection;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tracing::Instrument as _;
 
 use crate::changes::Changes;
@@ -134,6 +137,8 @@ struct Shared {
     lookup: lookup::Attempts,
     /// Pages that are read at once.
     reading: Arc<Semaphore>,
+    /// Told when a step for several records was ordered.
+    bulks: Arc<Notify>,
     /// Event streams that may be open.
     streams: Arc<Semaphore>,
     stopping: watch::Receiver<bool>,
@@ -216,6 +221,7 @@ impl Web {
             login: login::Attempts::default(),
             lookup: lookup::Attempts::default(),
             reading: Arc::new(Semaphore::new(READING)),
+            bulks: Arc::new(Notify::new()),
             streams: Arc::new(Semaphore::new(events::STREAMS)),
             stopping,
         }));
@@ -242,6 +248,7 @@ impl Web {
     pub async fn serve(self) {
         let Self { app, listener, own } = self;
         let (hosts, stop) = (app.hosts.clone(), app.stopping.clone());
+        let bulks = several::keep(app.clone());
         let router = guard::around(routes().with_state(app), hosts).layer(from_fn(in_span));
         let places = places();
         let at_own = async {
@@ -250,7 +257,7 @@ impl Web {
             }
         };
         let at_given = serve(listener, router.clone(), Arc::clone(&places), stop.clone());
-        tokio::join!(at_own, at_given);
+        tokio::join!(at_own, at_given, bulks);
     }
 }
 
@@ -267,7 +274,7 @@ fn routes() -> Router<App> {
         .route("/drafts/{id}/discard", post(intake::discard))
         .route("/records", get(list::page).post(list::search))
         .route("/records/{id}", get(records::show))
-        .route("/records/{id}/steps/{event}", post(records::step))
+        .route("/records/{id}/steps/{event}", post(offers::step))
         .route("/records/{id}/articles", post(articles::paste))
         .route("/records/{id}/edit", get(edit::form).post(edit::change))
         .route("/records/{id}/take", post(conflicts::take))
@@ -280,11 +287,16 @@ fn routes() -> Router<App> {
             get(quarantine::show).post(quarantine::adopt),
         )
         .route("/queue", get(queue::page))
+        .route("/queue/several", post(several::several))
+        .route("/queue/several/{id}/back", post(several::take_back))
+        .route("/queue/several/{id}/read", post(several::read))
+        .route("/noticed/{change}", post(home::noticed))
         .route("/sites", get(sites::page).post(sites::add))
         .route("/sites/{code}/invites", post(sites::invite))
         .route("/lookup", get(lookup::page).post(lookup::ask))
         .route("/settings", get(settings::page))
         .route("/settings/taste", post(settings::taste))
+        .route("/settings/phrases", post(settings::phrases))
         .route("/settings/password", post(settings::password))
         .route("/settings/accounts", post(settings::account))
         .route("/help", get(help::page))

@@ -159,6 +159,12 @@ pub struct Kind {
     pub named_by: Vec<String>,
     /// Key of the text that a record is about, in somebody's own words.
     pub words: Option<String>,
+    /// Key of the choice that says how urgent it is, from the usual, its default, to the most urgent.
+    pub urgency: Option<String>,
+    /// Key of the date by which it is to be done, and of the one by which a site is to have done its part.
+    pub due: Option<String>,
+    /// See [`Kind::due`].
+    pub site_due: Option<String>,
     /// Where its records live.
     pub home: Home,
     /// For a kind whose records belong to a record of another.
@@ -215,7 +221,7 @@ impl Kind {
     ) -> impl Iterator<Item = &'a Transition> {
         self.transitions.iter().filter(move |transition| {
             let who = transition.open_to(times(&transition.event));
-            transition.applies_to(status) && !who.is_disjoint(roles)
+            !transition.beside && transition.applies_to(status) && !who.is_disjoint(roles)
         })
     }
 
@@ -244,6 +250,16 @@ impl Kind {
         self.statuses.iter().any(|known| {
             known.next.is_some() && known.stands_for.as_ref().unwrap_or(&known.code) == status
         })
+    }
+
+    /// Whether what had to be done by a date is done in this folded status: nobody acts any more, or all that is left is to tell
+    /// of it.
+    #[must_use]
+    pub fn is_done(&self, status: &str) -> bool {
+        let tells = |code: &str| self.status(code).is_some_and(|it| it.tells.is_some());
+        let next = self.status(status).and_then(|it| it.next.as_deref());
+        let next = next.and_then(|event| self.transition(event)?.to.as_deref());
+        tells(status) || !self.is_open(status) || next.is_some_and(tells)
     }
 
     /// The content of a record as nested JSON: `place.community` becomes `{"place": {…}}`, the
@@ -605,6 +621,8 @@ pub struct Status {
     pub tells: Option<String>,
     /// The event that usually leads on from here: what waits for whom is listed by it.
     pub next: Option<String>,
+    /// Key of the date from which on it waits for that event; at once if there is none.
+    pub next_on: Option<String>,
 }
 
 /// A stage of the process as those who wait for it know it.
@@ -651,6 +669,14 @@ pub struct Transition {
     pub to: Option<String>,
     /// The overlay it sets.
     pub overlay: Option<String>,
+    /// What of it cannot be undone: whoever takes it is asked first.
+    pub grave: Option<Label>,
+    /// It is written along with something else and never offered by itself.
+    pub beside: bool,
+    /// What its dates begin with in a form, in days after today.
+    pub begins: BTreeMap<String, u16>,
+    /// What is often written in its text.
+    pub phrases: Vec<Label>,
     /// Who may write it, as long as [`rounds`](Self::rounds) says nothing else.
     pub who: BTreeSet<Role>,
     /// Order among concurrent events, lowest first.

@@ -7,6 +7,7 @@ mod config;
 mod contract;
 mod counts;
 mod damage;
+mod desk;
 mod doors;
 mod exactly_once;
 mod filters;

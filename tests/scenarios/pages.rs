@@ -288,7 +288,7 @@ fn what_is_typed_survives_a_kill_and_a_form_sent_twice_is_one_record() -> Result
 }
 
 /// The names and values of a form's hidden inputs, as a browser sends them.
-fn hidden(page: &str, form: &str) -> Result<Vec<(String, String)>> {
+pub(super) fn hidden(page: &str, form: &str) -> Result<Vec<(String, String)>> {
     let form = page.split_once(form).context("no such form")?.1;
     let form = form.split_once("</form>").context("it does not end")?.0;
     let inputs = form.split("<input type=\"hidden\" ").skip(1);
@@ -304,7 +304,7 @@ fn hidden(page: &str, form: &str) -> Result<Vec<(String, String)>> {
         .collect()
 }
 
-fn with(hidden: &[(String, String)], typed: &[(&str, &str)]) -> String {
+pub(super) fn with(hidden: &[(String, String)], typed: &[(&str, &str)]) -> String {
     let hidden = hidden
         .iter()
         .map(|(name, value)| (name.as_str(), value.as_str()));
@@ -620,7 +620,7 @@ fn wrong_passwords_are_slowed_down() -> Result<()> {
 }
 
 /// A form's body: names and values as a browser sends them.
-fn encoded(pairs: &[(&str, &str)]) -> String {
+pub(super) fn encoded(pairs: &[(&str, &str)]) -> String {
     let value = |text: &str| -> String { text.bytes().map(|it| format!("%{it:02X}")).collect() };
     let pairs = pairs
         .iter()

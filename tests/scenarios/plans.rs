@@ -4,11 +4,13 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use lianxin_node::records::delivery::{self, Coverage, Delivery, State};
+use lianxin_node::records::waiting::{Order, Waiting};
 use lianxin_node::records::{self, Filter};
 use lianxin_node::store::Store;
 use lianxin_node::{command::Query, requests};
+use lianxin_protocol::catalogue::Catalogue;
 use rusqlite::Connection;
 use rusqlite::trace::{TraceEvent, TraceEventCodes};
 
@@ -177,7 +179,23 @@ fn no_hot_statement_looks_at_what_it_does_not_show() -> Result<()> {
         let space = records::rows(&connection, &[records::find(&connection, &id)?])?;
         let space = space.first().map(|row| row.space);
         for space in [None, space.as_ref()] {
-            records::queue(&connection, ("opinion", "registered"), space, 50)?;
+            let kind = Catalogue::standard().kind("opinion").context("opinion")?;
+            let status = kind.status("registered").context("registered")?;
+            let category = [("category".to_owned(), "help".to_owned())];
+            for values in [BTreeMap::new(), category.into()] {
+                let waiting = || {
+                    let mut waiting = Waiting::of(kind, status, 1_800_000_000_000);
+                    (waiting.space, waiting.values) = (space.copied(), values.clone());
+                    waiting
+                };
+                let mut newest = waiting();
+                newest.order = Order::Newest;
+                let soon = waiting().due((Some(0), 8));
+                for waiting in [waiting(), newest, waiting().urgent(), soon] {
+                    waiting.first(&connection, 50)?;
+                    waiting.count(&connection)?;
+                }
+            }
             records::count(&connection, ("opinion", "registered"), space)?;
         }
         let day = (1_700_000_000_000, 1_900_000_000_000);

@@ -329,6 +329,7 @@ fn each_foreign_library_has_its_place() -> Result<()> {
         "node/src/error.rs",
         "node/src/accounts.rs",
         "node/src/drafts.rs",
+        "node/src/bulk.rs",
         "node/src/invites.rs",
         "node/src/reader.rs",
         "node/src/slips.rs",

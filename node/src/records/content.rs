@@ -39,6 +39,21 @@ pub struct ConflictValue {
 /// Fields with more than one value.
 pub type Conflicts = BTreeMap<String, Vec<ConflictValue>>;
 
+/// A value that was not kept where two people had changed one field at once and somebody chose the other's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unkept {
+    /// The change that wrote it.
+    pub change: ChangeHash,
+    /// Whose device wrote it, and the account that it names.
+    pub device: DeviceKey,
+    /// See [`Unkept::device`].
+    pub account: String,
+    /// The field.
+    pub field: String,
+    /// When it was settled, by the clock of whoever chose, in Unix milliseconds.
+    pub at_ms: u64,
+}
+
 /// An event and what became of it.
 #[derive(Clone, Debug)]
 pub struct ShownEvent {
@@ -77,6 +92,8 @@ pub struct Content {
     pub fields: Map<String, Value>,
     /// Fields with more than one value.
     pub conflicts: Conflicts,
+    /// Values that were not kept.
+    pub unkept: Vec<Unkept>,
     /// Events in causal order.
     pub events: Vec<ShownEvent>,
     /// What it refers to: field, and what was given there.
@@ -163,6 +180,7 @@ impl Content {
             facts,
             fields,
             conflicts,
+            unkept: gathered.unkept(),
             events,
             mentions,
             waiting: gathered
@@ -425,6 +443,39 @@ impl Gathered {
             }
         }
         (facts, texts, conflicts)
+    }
+
+    /// The values that somebody chose against.
+    fn unkept(&self) -> Vec<Unkept> {
+        if !self.document.has_choices() {
+            return Vec::new();
+        }
+        let history = self.document.history();
+        let mut unkept = Vec::new();
+        for (at, chose) in history.iter().enumerate() {
+            let carried = self.device_of(&chose.hash);
+            for field in chose.fields.iter().filter(|field| field.old.len() > 1) {
+                let shown = |value: &Scalar| self.json(&field.key, value);
+                // Whoever chooses a text seals it anew.
+                let kept = field.new.as_ref().map(shown);
+                let lost = field.old.iter().filter(|old| Some(shown(old)) != kept);
+                unkept.extend(lost.filter_map(|lost| {
+                    let before = history.get(..at).unwrap_or_default();
+                    let wrote = before.iter().rev().find(|entry| {
+                        let mut fields = entry.fields.iter();
+                        fields.any(|it| it.key == field.key && it.new.as_ref() == Some(lost))
+                    })?;
+                    Some(Unkept {
+                        change: wrote.hash,
+                        device: self.device_of(&wrote.hash)?.device,
+                        account: wrote.by.clone().unwrap_or_default(),
+                        field: field.key.clone(),
+                        at_ms: carried.map_or(0, |carried| carried.hlc >> 16),
+                    })
+                }));
+            }
+        }
+        unkept
     }
 
     fn text(&self, key: &str, reference: &PartRef) -> Option<String> {

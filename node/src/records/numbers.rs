@@ -232,6 +232,26 @@ pub(super) fn hub_number(
     Ok(HubNumber::new(journal, year, next))
 }
 
+/// At the hub: the first and the last of the next case numbers, if so many are given now. None are taken, and elsewhere there are
+/// none.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn case_numbers_ahead(
+    connection: &Connection,
+    journal: &Journal,
+    count: usize,
+    now_ms: u64,
+) -> Result<Option<(String, String)>> {
+    let more = u32::try_from(count).unwrap_or_default();
+    if journal.identity().authority.is_none() || more == 0 {
+        return Ok(None);
+    }
+    let first = hub_number(connection, journal, now_ms)?;
+    let last = HubNumber::new(journal, first.year, first.count.saturating_add(more - 1));
+    Ok(Some((first.text, last.text)))
+}
+
 /// At the hub: counts case numbers that stand in a record as given. Those that a restored hub gave after its
 /// backup come back with the records, and must not be given again.
 pub(super) fn take_numbers<'a>(

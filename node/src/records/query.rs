@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use lianxin_protocol::authority::Reason;
 use lianxin_protocol::catalogue::Catalogue;
+use lianxin_protocol::document::ChangeHash;
 use lianxin_protocol::identity::DeviceKey;
 use lianxin_protocol::log::RecordId;
 use lianxin_protocol::space::SpaceId;
@@ -253,6 +254,8 @@ pub struct Listed {
     pub reached: State,
     /// When it came to the hub, by the hub's clock; what has not come there, last of all.
     pub arrived: i64,
+    /// How pressing it is, as [`pressing`](super::waiting::pressing) has it.
+    pub pressing: Option<i64>,
     /// Its space.
     pub space: SpaceId,
     /// What it holds in the clear, as nested JSON.
@@ -272,10 +275,10 @@ impl Listed {
     }
 }
 
-const LISTED: &str = "records.id, records.record, records.kind, number, title, status, conflicts, space, facts, held, again,
-    reached, records.arrived";
+pub(super) const LISTED: &str = "records.id, records.record, records.kind, number, title, status, conflicts, space, facts, held, again,
+    reached, records.arrived, pressing";
 
-fn listed(row: &rusqlite::Row<'_>) -> rusqlite::Result<Listed> {
+pub(super) fn listed(row: &rusqlite::Row<'_>) -> rusqlite::Result<Listed> {
     let facts: Option<Vec<u8>> = row.get(8)?;
     let held: Option<u8> = row.get(9)?;
     let again: Option<[u8; 16]> = row.get(10)?;
@@ -295,6 +298,7 @@ fn listed(row: &rusqlite::Row<'_>) -> rusqlite::Result<Listed> {
         again: again.map(RecordId),
         reached: State::of(row.get(11)?),
         arrived: row.get(12)?,
+        pressing: row.get(13)?,
     })
 }
 
@@ -330,7 +334,7 @@ pub fn called(
 }
 
 /// Reads rows, each called by its name.
-fn collect(
+pub(super) fn collect(
     connection: &Connection,
     rows: impl Iterator<Item = rusqlite::Result<Listed>>,
 ) -> Result<Vec<Listed>> {
@@ -353,7 +357,10 @@ fn first_id(unix_ms: u64) -> [u8; 16] {
     id
 }
 
-/// How many records count that were recorded from a time on and before another, by the clocks of those who recorded them, in
+/// How far records of a day are counted: more than one desk records, and few enough to be counted each time that a page is made.
+pub const COUNTED: u64 = 1_000;
+
+/// How many records count, up to [`COUNTED`], that were recorded from a time on and before another, by the clocks of those who recorded them, in
 /// Unix milliseconds, and how many of these have come to the hub. Not counted are what stands in a space, and parts of others.
 ///
 /// # Errors
@@ -373,7 +380,7 @@ pub fn recorded(
     };
     let (sql, values) = sql(connection, &filter, None, &[])?;
     let sql = format!(
-        "SELECT count(*), coalesce(sum(reached IN ({}, {})), 0) FROM ({sql})",
+        "SELECT count(*), coalesce(sum(reached IN ({}, {})), 0) FROM ({sql} LIMIT {COUNTED})",
         State::Received.code(),
         State::Merged.code()
     );
@@ -383,41 +390,24 @@ pub fn recorded(
     })?)
 }
 
-/// How many records of a kind count that came to the hub from a time on and before another, by the hub's clock in Unix milliseconds.
+/// How many records of a kind count, up to ten times [`COUNTED`], that came to the hub from a time on and before another, by the
+/// hub's clock in Unix milliseconds.
 ///
 /// # Errors
 /// The store cannot be read.
 pub fn came(connection: &Connection, kind: &str, from_ms: u64, until_ms: u64) -> Result<u64> {
     // The index has all but what is held back, which is little.
     let mut statement = connection.prepare_cached(
-        "SELECT (SELECT count(*) FROM records INDEXED BY records_kind
-                 WHERE kind = ?1 AND arrived >= ?2 AND arrived < ?3)
+        "SELECT (SELECT count(*) FROM (SELECT 1 FROM records INDEXED BY records_kind
+                 WHERE kind = ?1 AND arrived >= ?2 AND arrived < ?3 LIMIT 10 * ?4))
               - (SELECT count(*) FROM records INDEXED BY records_held
                  WHERE held IS NOT NULL AND kind = ?1 AND arrived >= ?2 AND arrived < ?3)",
     )?;
-    Ok(statement.query_row(params![kind, from_ms, until_ms], |row| row.get(0))?)
-}
-
-/// Records of a kind in a folded status, those of one space alone if it is named: what came to the hub first comes first, and
-/// what has not come there last.
-///
-/// # Errors
-/// The store cannot be read.
-pub fn queue(
-    connection: &Connection,
-    (kind, status): (&str, &str),
-    space: Option<&SpaceId>,
-    most: usize,
-) -> Result<Vec<Listed>> {
-    let sql = format!(
-        "SELECT {LISTED} FROM records INDEXED BY records_status
-         WHERE kind = ?1 AND status = ?2 AND held IS NULL AND (?4 IS NULL OR space = ?4)
-         ORDER BY arrived, record LIMIT ?3"
-    );
-    let mut statement = connection.prepare_cached(&sql)?;
-    let space = space.map(|space| space.0);
-    let rows = statement.query_map(params![kind, status, most as u64, space], listed)?;
-    collect(connection, rows)
+    let range = params![kind, from_ms, until_ms, COUNTED];
+    Ok(statement
+        .query_row(range, |row| row.get::<_, i64>(0))?
+        .try_into()
+        .unwrap_or_default())
 }
 
 /// The rows of these records, in the order given; those that are not shown are left out.
@@ -664,6 +654,53 @@ fn says(connection: &Connection, row: &Listed, search: &str) -> Result<bool> {
         .any(|text| text::folded(text).contains(search)))
 }
 
+/// A value of somebody at this device that was not kept.
+#[derive(Clone, Debug)]
+pub struct Lost {
+    /// The record's number in this store.
+    pub record: i64,
+    /// The change that wrote it.
+    pub change: ChangeHash,
+    /// The field.
+    pub field: String,
+    /// When it was settled, in Unix milliseconds.
+    pub at_ms: u64,
+}
+
+/// Values of an account that were not kept, newest first, of which it has not said that it knows.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn unkept(connection: &Connection, account: &str, most: usize) -> Result<Vec<Lost>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT record, change, field, at_ms FROM unkept WHERE account = ?1
+             AND change NOT IN (SELECT change FROM noticed) ORDER BY at_ms DESC, change LIMIT ?2",
+    )?;
+    let rows = statement.query_map(params![account, most as u64], |row| {
+        Ok(Lost {
+            record: row.get(0)?,
+            change: row.get(1)?,
+            field: row.get(2)?,
+            at_ms: row.get(3)?,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Whoever wrote a value knows that it was not kept.
+///
+/// # Errors
+/// The store cannot be written.
+pub fn notice(connection: &Connection, account: &str, change: &ChangeHash) -> Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT OR IGNORE INTO noticed (change)
+             SELECT change FROM unkept WHERE change = ?1 AND account = ?2",
+        )?
+        .execute(params![change, account])?;
+    Ok(())
+}
+
 /// Notes when and where a peer was spoken to.
 ///
 /// # Errors
@@ -671,11 +708,32 @@ fn says(connection: &Connection, row: &Listed, search: &str) -> Result<bool> {
 pub fn peer_seen(connection: &Connection, peer: &DeviceKey, at_ms: u64, path: &str) -> Result<()> {
     let mut statement = connection.prepare_cached(
         "INSERT INTO peers (device, last_seen_ms, path) VALUES (?1, ?2, ?3)
-         ON CONFLICT (device) DO UPDATE SET last_seen_ms = excluded.last_seen_ms,
+         ON CONFLICT (device) DO UPDATE SET last_seen_ms = max(last_seen_ms, excluded.last_seen_ms),
              path = excluded.path",
     )?;
     statement.execute(params![peer.0, at_ms, path])?;
     Ok(())
+}
+
+/// When something of each device last arrived at the hub, by the hub's clock in Unix milliseconds: its own entries say so to whoever
+/// holds them, where only the hub speaks to the sites itself.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn arrivals(connection: &Connection) -> Result<BTreeMap<DeviceKey, u64>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT device, max((SELECT at_ms FROM arrivals WHERE arrivals.log = logs.log ORDER BY len DESC LIMIT 1))
+         FROM logs GROUP BY device",
+    )?;
+    let rows = statement.query_map([], |row| {
+        Ok((DeviceKey(row.get(0)?), row.get::<_, Option<u64>>(1)?))
+    })?;
+    let mut arrivals = BTreeMap::new();
+    for row in rows {
+        let (device, at_ms) = row?;
+        arrivals.extend(at_ms.map(|at_ms| (device, at_ms)));
+    }
+    Ok(arrivals)
 }
 
 /// Devices that were spoken to: key, time in Unix milliseconds, address.

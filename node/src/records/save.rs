@@ -16,6 +16,7 @@ use lianxin_protocol::number::SiteCode;
 use lianxin_protocol::part::{Part, PartRef, reference};
 use lianxin_protocol::request::{Act, Ask, Datum};
 use lianxin_protocol::space::{Space, SpaceId};
+use lianxin_protocol::text;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use serde_json::{Value, json};
 
@@ -426,6 +427,46 @@ pub fn set(
     }
     save.write(connection, journal, &mut gathered, author.now_ms)
 }
+
+/// Chooses one of the values of a field in conflict, with a reason if there is one. The choice is a change like any other; that it
+/// was one stands in it as the event `settle`.
+///
+/// # Errors
+/// As [`set`]; [`Code::FieldsRefused`] for a reason that is too long.
+pub fn settle(
+    connection: &Connection,
+    journal: &mut Journal,
+    key: i64,
+    (draft, reason): (&Draft, &str),
+    author: &Author,
+) -> Result<Saved> {
+    let mut gathered = writable(connection, journal, key)?;
+    let code = gathered.content(journal.authority()).kind;
+    let step = Catalogue::standard()
+        .kind(&code)
+        .and_then(|kind| Some((kind, kind.transition(SETTLE)?)));
+    let mut save = Save::new(&code, author, draft)?;
+    // Whoever has no role yet, at a device that is not confirmed 待入网, chooses without saying why.
+    if let Some((kind, step)) = step
+        && let Ok(role) = author.actor.takes(SETTLE, &step.who)
+    {
+        let input = if text::is_blank(reason) {
+            json!({})
+        } else {
+            json!({ "reason": reason })
+        };
+        let said = kind.read_event(SETTLE, &input);
+        let said = said.map_err(|refusals| fields_refused(&refusals))?;
+        let mut event = Save::new(&code, author, &said)?;
+        event.become_event(SETTLE, (author.now_ms, Some(role)));
+        save.edit.events = event.edit.events;
+        save.parts.extend(event.parts);
+    }
+    save.write(connection, journal, &mut gathered, author.now_ms)
+}
+
+/// The event of a change that chooses between two values; every kind has it.
+pub const SETTLE: &str = "settle";
 
 /// A step that may be taken: judged, and not written.
 #[derive(Debug)]

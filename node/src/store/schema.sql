@@ -1,4 +1,4 @@
--- Version 5. Primary here are: meta, accounts with logins, links and drafts, counters, submissions,
+-- Version 6. Primary here are: meta, accounts with logins, links, drafts and bulks, counters, submissions,
 -- invites, words, receipts, peers and, above all, logs with segments and parts. Everything below the
 -- line is rebuilt from those by `reproject`.
 
@@ -41,6 +41,23 @@ CREATE TABLE drafts (
     typed      TEXT NOT NULL,
     updated_ms INTEGER NOT NULL,
     window     TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Steps that somebody takes on several records at once, and may take back until due_ms. records are ids, input what the step
+-- carries, both as JSON; refused, once it was carried out, the records that it was not possible for, each with a code.
+CREATE TABLE bulks (
+    id      TEXT PRIMARY KEY NOT NULL,
+    account TEXT NOT NULL,
+    event   TEXT NOT NULL,
+    input   TEXT NOT NULL,
+    records TEXT NOT NULL,
+    due_ms  INTEGER NOT NULL,
+    refused TEXT
+) STRICT, WITHOUT ROWID;
+
+-- Changes whose values were not kept where two people had changed one field, and whose authors know it.
+CREATE TABLE noticed (
+    change BLOB PRIMARY KEY NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 -- Last number given, per kind of record and Beijing year. Never set back.
@@ -222,7 +239,7 @@ CREATE INDEX touches_record ON touches (record);
 -- lists, and is in no figure. lost counts the changes that a fork took and that nobody has written again; again is the
 -- id of the record that was written in its place; reached how far the record has come by what is stored, 3 being all the way; sole
 -- the one log whose receipts say so, with the last of the record's entries there, where everything of the record counts. facts
--- is packed JSON, and former the number that the record had before it was written again.
+-- is packed JSON, former the number that the record had before it was written again, and pressing how soon somebody has to see to it.
 CREATE TABLE records (
     id        INTEGER PRIMARY KEY,
     record    BLOB NOT NULL UNIQUE,
@@ -235,6 +252,7 @@ CREATE TABLE records (
     status    TEXT,
     facts     BLOB,
     former    TEXT,
+    pressing  INTEGER,
     conflicts INTEGER NOT NULL DEFAULT 0,
     waiting   INTEGER NOT NULL DEFAULT 0,
     state     BLOB,
@@ -249,6 +267,7 @@ CREATE TABLE records (
 CREATE INDEX records_arrived ON records (arrived, record) WHERE kind IS NOT NULL;
 CREATE INDEX records_kind ON records (kind, arrived, record) WHERE kind IS NOT NULL;
 CREATE INDEX records_status ON records (kind, status, arrived, record) WHERE kind IS NOT NULL;
+CREATE INDEX records_pressing ON records (kind, status, pressing, arrived, record) WHERE pressing IS NOT NULL;
 CREATE INDEX records_sole ON records (sole, last) WHERE reached <> 3;
 CREATE INDEX records_several ON records (sole) WHERE sole IS NULL AND reached <> 3;
 CREATE INDEX records_reached ON records (arrived, record, reached) WHERE reached <> 3;
@@ -301,6 +320,18 @@ CREATE TABLE rewritten (
     record INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX rewritten_record ON rewritten (record);
+
+-- Values of this device that were not kept where somebody chose another: the change that wrote it, the account that it names,
+-- and when it was settled, in Unix milliseconds by the clock of whoever chose.
+CREATE TABLE unkept (
+    record  INTEGER NOT NULL,
+    change  BLOB NOT NULL,
+    field   TEXT NOT NULL,
+    account TEXT NOT NULL,
+    at_ms   INTEGER NOT NULL,
+    PRIMARY KEY (record, change, field)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX unkept_account ON unkept (account, at_ms);
 
 -- What records refer to: a record's id, its number, or a name, as it was given.
 CREATE TABLE mentions (

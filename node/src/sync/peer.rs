@@ -23,6 +23,7 @@ use super::Net;
 use super::attend::{self, Answer, Attendant};
 use super::endpoint::{Line, Link, SendHalf, Traffic};
 use crate::changes::Follower;
+use crate::clock;
 use crate::error::{Code, Error, Result, stopping};
 use crate::journal::Moved;
 
@@ -133,7 +134,7 @@ pub async fn run(
     talk.part(frames, writing).await;
     let traffic = line.traffic();
     line.close(u32::from(talk.close.as_ref().map_or(0, close_code)));
-    net.peer_gone(&peer);
+    net.peer_gone(&peer, talk.heard_ms);
     net.writer.after(|journal, _| journal.line_ended());
     let summary = talk.summary(&traffic);
     tell(&summary);
@@ -184,6 +185,8 @@ struct Talk<'a> {
     attendant: Attendant,
     done: mpsc::UnboundedSender<Done>,
     started_ms: u64,
+    /// When the peer was last heard, in Unix milliseconds.
+    heard_ms: u64,
     line: Line,
     /// When something last moved, and the bytes that had moved by then.
     progress_ms: u64,
@@ -229,6 +232,7 @@ impl<'a> Talk<'a> {
             attendant: Attendant::new(peer),
             done,
             started_ms,
+            heard_ms: clock::now_ms(),
             line,
             progress_ms: started_ms,
             moved: 0,
@@ -411,7 +415,10 @@ impl<'a> Talk<'a> {
     /// The line has given bytes, or has ended.
     fn heard(&mut self, bytes: Result<Option<Vec<u8>>>) {
         match bytes {
-            Ok(Some(bytes)) => self.session.handle_bytes(&bytes, self.net.clock.ms()),
+            Ok(Some(bytes)) => {
+                self.heard_ms = clock::now_ms();
+                self.session.handle_bytes(&bytes, self.net.clock.ms());
+            }
             Ok(None) => self.broken = true,
             Err(error) => {
                 tracing::debug!(error = %error.chain(), "the connection broke");

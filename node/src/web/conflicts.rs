@@ -6,6 +6,7 @@ use axum::Form;
 use axum::extract::{Path, State};
 use lianxin_protocol::catalogue::Kind;
 use lianxin_protocol::hash::Hex;
+use lianxin_protocol::text;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -108,6 +109,8 @@ pub(super) async fn list(State(app): State<App>, session: Session) -> Answer {
 pub(super) struct Choice {
     field: String,
     change: String,
+    #[serde(default)]
+    reason: String,
 }
 
 /// Takes one value of a field in conflict.
@@ -117,7 +120,7 @@ pub(super) async fn take(
     Path(id): Path<String>,
     Form(choice): Form<Choice>,
 ) -> Answer {
-    let back = format!("/records/{id}?note=done");
+    let back = format!("/records/{id}?did={}", save::SETTLE);
     app.write(move |journal, connection| {
         let (key, content, kind) = known(connection, journal, &id)?;
         // Another choice may have come meanwhile; then there is nothing left to choose.
@@ -143,7 +146,8 @@ pub(super) async fn take(
         let judged = kind.read_edit(&input);
         let draft = judged.map_err(|refusals| save::fields_refused(&refusals))?;
         let author = session.author(connection, journal)?;
-        save::set(connection, journal, key, &draft, &author)?;
+        let reason = text::kept(choice.reason.trim());
+        save::settle(connection, journal, key, (&draft, &reason), &author)?;
         Ok(())
     })
     .await?;

@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use super::choices::{Choices, items};
 use super::fields::{self, Input};
+use super::offers::EDITED;
 use super::page::{self, Answer, Page, Session, go, html, known};
 use super::sheet::{About, Sheet, Under};
 use super::{App, Line, shown};
@@ -137,7 +138,7 @@ pub(super) async fn change(
 ) -> Answer {
     let line = (app.doors.line)();
     let sheet = Sheet::of(pairs)?;
-    let back = format!("/records/{id}?note=done");
+    let back = format!("/records/{id}?did={EDITED}");
     let wrong = app
         .write(move |journal, connection| {
             correct(connection, journal, (&session, &line), &id, &sheet)

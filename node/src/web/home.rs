@@ -2,13 +2,14 @@
 //! the network at a glance.
 
 use askama::Template;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use lianxin_protocol::catalogue::Catalogue;
+use lianxin_protocol::hash::{Hex, parse_hex};
 use lianxin_protocol::space::Space;
 use rusqlite::Connection;
 
 use super::list::Row;
-use super::page::{Answer, Page, Session, html};
+use super::page::{Answer, Page, Session, go, html};
 use super::queue::{self, Waits};
 use super::sheet::About;
 use super::words::Lang;
@@ -17,6 +18,7 @@ use crate::clock;
 use crate::drafts::{self, Draft};
 use crate::error::Result;
 use crate::records::delivery::Coverage;
+use crate::records::waiting::Waiting;
 use crate::records::{self, Filter};
 
 /// Rows of a list on this page.
@@ -30,6 +32,15 @@ struct DraftRow {
     title: String,
     at: String,
     lacks: u64,
+}
+
+/// A value that was not kept, of which its author does not know yet.
+struct Unkept {
+    change: String,
+    id: String,
+    title: String,
+    said: String,
+    at: String,
 }
 
 /// A kind that whoever looks records.
@@ -75,7 +86,9 @@ struct Home {
     /// How many were recorded today and have arrived, in words.
     counted: String,
     todos: Vec<Waits>,
-    /// How many there are, shown or not.
+    /// Values of whoever looks that were not kept.
+    unkept: Vec<Unkept>,
+    /// How many there are to do, shown or not.
     todo: u64,
     drafts: Vec<DraftRow>,
     /// Draft laws that comments are collected on.
@@ -139,30 +152,33 @@ pub(super) async fn page(State(app): State<App>, session: Session) -> Answer {
                 rows.push(Row::new(connection, books, &coverage, row, &page)?);
             }
             let (counts, received) = records::recorded(connection, today, &bulletin)?;
-            let with = [("count", counts.into()), ("received", received.into())];
+            // Of more than are counted nobody can say how many have arrived.
+            let most = |count: u64| match count {
+                records::COUNTED.. => format!("{count}+"),
+                count => count.to_string(),
+            };
+            let with = [
+                ("count", most(counts).into()),
+                ("received", most(received).into()),
+            ];
             let counted = lang.say("home-recorded", &with);
             let mut laws = Vec::new();
             for row in &records::list(connection, &asked_here())? {
                 laws.push(Row::new(connection, books, &coverage, row, &page)?);
             }
             let steps = queue::steps(&page);
-            let mut todo = 0;
-            for (kind, status, _) in &steps {
-                todo += records::count(connection, (&kind.code, &status.code), None)?;
-            }
+            let todo = queue::count(connection, &steps, now_ms)?;
             // Who waits to be told comes first.
             let (telling, others) = steps.into_iter().partition(queue::tells);
             let mut todos: Vec<Waits> = Vec::new();
             for steps in [telling, others] {
                 let steps: Vec<queue::Step> = steps;
+                let steps: Vec<_> = steps
+                    .into_iter()
+                    .map(|step| (step, Waiting::of(step.0, step.1, now_ms)))
+                    .collect();
                 let left = (0, ROWS - todos.len());
-                todos.extend(queue::waiting(
-                    connection,
-                    books,
-                    (&steps, None),
-                    left,
-                    &page,
-                )?);
+                todos.extend(queue::waiting(connection, books, &steps, left, &page)?);
             }
             let kinds = Catalogue::standard().kinds();
             let others = kinds.filter(|kind| {
@@ -187,6 +203,7 @@ pub(super) async fn page(State(app): State<App>, session: Session) -> Answer {
                 counted,
                 rows,
                 more,
+                unkept: unkept(connection, &page)?,
                 todos,
                 todo,
                 others: others.collect(),
@@ -201,4 +218,39 @@ pub(super) async fn page(State(app): State<App>, session: Session) -> Answer {
         Ok(home) => html(&home),
         Err(page) => sites::overview(&app, page, line_shown, no_password).await,
     }
+}
+
+/// Values that whoever looks wrote and that were not kept.
+fn unkept(connection: &Connection, page: &Page) -> Result<Vec<Unkept>> {
+    let mut unkept = Vec::new();
+    for lost in records::unkept(connection, page.actor.account(), ROWS)? {
+        let Some(row) = records::rows(connection, &[lost.record])?.pop() else {
+            continue;
+        };
+        let kind = Catalogue::standard().kind(&row.kind);
+        let field = kind.and_then(|kind| kind.field(&lost.field));
+        let label = field.map_or(lost.field.as_str(), |field| page.label(&field.label));
+        unkept.push(Unkept {
+            change: Hex(&lost.change).to_string(),
+            id: row.id.hyphenated(),
+            title: shown::title(kind, row.title.as_deref(), page.lang),
+            said: page.with("unkept-said", label),
+            at: shown::at(lost.at_ms, page.now_ms, page.lang),
+        });
+    }
+    Ok(unkept)
+}
+
+/// Whoever wrote a value says that they know that it was not kept.
+pub(super) async fn noticed(
+    State(app): State<App>,
+    session: Session,
+    Path(change): Path<String>,
+) -> Answer {
+    let account = session.account.id;
+    if let Some(change) = parse_hex(&change) {
+        app.write(move |_, connection| records::notice(connection, &account, &change))
+            .await?;
+    }
+    Ok(go("/"))
 }

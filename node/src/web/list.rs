@@ -23,7 +23,7 @@ use crate::drafts::Typed;
 use crate::error::Result;
 use crate::journal::Overview;
 use crate::records::delivery::{self, Coverage, State as Reached};
-use crate::records::{self, Filter, Listed};
+use crate::records::{self, Filter, Listed, waiting};
 
 /// Rows of a page.
 const ROWS: usize = 50;
@@ -147,12 +147,10 @@ fn category(row: &Listed, kind: Option<&Kind>, lang: Lang) -> String {
 }
 
 fn urgent(row: &Listed, kind: Option<&Kind>, lang: Lang) -> Option<String> {
-    let usual = kind?.field("urgency")?.default.as_ref()?.as_str();
-    let told = row.facts.get("urgency").and_then(Value::as_str);
-    if told == usual {
+    if waiting::is_usual(kind?, &row.facts) {
         return None;
     }
-    fact(row, kind, "urgency", lang)
+    fact(row, kind, kind?.urgency.as_ref()?, lang)
 }
 
 /// When an answer is due, as long as there is none.
@@ -162,16 +160,14 @@ pub(super) fn due(
     status: &str,
     page: &Page,
 ) -> Option<Due> {
-    // A site has a date of its own, before the sub-district's.
-    let own = facts.get("site_due_on").filter(|_| !page.office());
-    let date = own.or_else(|| facts.get("due_on"))?.as_str()?;
     let kind = kind?;
+    let date = |key: &Option<String>| facts.get(key.as_ref()?);
+    // A site has a date of its own, before the sub-district's.
+    let own = date(&kind.site_due).filter(|_| !page.office());
+    let date = own.or_else(|| date(&kind.due))?.as_str()?;
     let days = clock::Beijing::of(page.now_ms).days_until(date)?;
-    // An answer was given when nobody is to act any more, or what is left is to tell of it.
-    let told = kind.status(status)?.tells.is_some();
-    let done = told || !kind.is_open(status) || status == "answered";
     let (id, count) = match days {
-        _ if done => return None,
+        _ if kind.is_done(status) => return None,
         ..0 => ("due-over", days.unsigned_abs()),
         0 => ("due-today", 0),
         _ => ("due-in", days.unsigned_abs()),
@@ -494,7 +490,8 @@ fn views(
         None
     } else {
         let day = clock::beijing_day(page.now_ms);
-        Some(records::recorded(connection, day, &bulletin)?.0)
+        let (count, _) = records::recorded(connection, day, &bulletin)?;
+        Some(count).filter(|count| *count < records::COUNTED)
     };
     let mut views = vec![
         view("view-all", Asked::default(), Some(whole)),

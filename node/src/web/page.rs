@@ -20,6 +20,7 @@ use crate::error::{Code, Error, Kind, Result};
 use crate::journal::{Books, Overview};
 use crate::records::delivery::Delivery;
 use crate::records::save::Author;
+use crate::records::waiting::Waiting;
 use crate::records::{self, Content, gather};
 use crate::store;
 use crate::warnings::Warning;
@@ -310,7 +311,7 @@ impl Page {
                 ("/help", "menu-help", "info"),
             ]
         };
-        let todo = waiting_for(connection, &actor)?;
+        let todo = waiting_for(connection, &actor, now_ms)?;
         let menu = items
             .iter()
             .filter(|(href, ..)| *href != "/conflicts" || delivery.conflicts > 0)
@@ -428,11 +429,11 @@ pub(super) fn is_office(role: Option<Role>) -> bool {
 }
 
 /// How many records wait for a step that whoever looks usually takes.
-fn waiting_for(connection: &Connection, actor: &Actor) -> Result<u64> {
+fn waiting_for(connection: &Connection, actor: &Actor, now_ms: u64) -> Result<u64> {
     let mut waiting = 0;
     for kind in Catalogue::standard().kinds() {
         for (status, _) in next_for(kind, actor.roles()) {
-            waiting += records::count(connection, (&kind.code, &status.code), None)?;
+            waiting += Waiting::of(kind, status, now_ms).count(connection)?;
         }
     }
     Ok(waiting)

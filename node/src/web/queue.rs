@@ -1,48 +1,118 @@
-//! The work of the sub-district: what waits for whom, by the step that comes next, longest first.
+//! The work of the sub-district: what waits for whom, by the step that comes next, the most pressing first, with steps for several
+//! records at once.
+
+use std::collections::BTreeSet;
 
 use askama::Template;
 use axum::extract::{Query, State};
-use lianxin_protocol::catalogue::{Catalogue, Kind, Status, Transition};
-use lianxin_protocol::space::{Space, SpaceId};
+use lianxin_protocol::catalogue::{Catalogue, FieldType, Kind, Status, Transition};
+use lianxin_protocol::log::RecordId;
+use lianxin_protocol::space::Space;
 use rusqlite::Connection;
 use serde::Deserialize;
 
-use super::App;
 use super::list::{Row, next_for};
 use super::page::{Answer, Page, Session, html};
-use super::shown;
+use super::several::{self, Ordered};
+use super::{App, shown};
+use crate::bulk;
 use crate::error::Result;
 use crate::journal::Overview;
 use crate::records::delivery::Coverage;
+use crate::records::waiting::{Order, Waiting};
 use crate::records::{self, Listed};
+use crate::requests;
 
 /// Rows of a page.
 const ROWS: usize = 50;
 /// Pages that can be turned to: whoever has more to do filters.
 const PAGES: usize = 100;
+/// Views of what is due soon, of what is overdue, and of what the hub was asked for.
+const SOON: &str = "soon";
+const OVER: &str = "over";
+const ASKED: &str = "asked";
+/// Days from today on that are soon, and those that are over.
+pub(super) const SOON_DUE: (Option<i64>, i64) = (Some(0), 8);
+pub(super) const OVER_DUE: (Option<i64>, i64) = (None, 0);
 
 /// What a queue was asked for.
 #[derive(Clone, Default, Deserialize)]
 pub(super) struct Asked {
-    /// Kind and status with a dash between.
+    /// Kind and status with a dash between, or one of the views across kinds.
     view: Option<String>,
     /// Code of a site.
     site: Option<String>,
+    /// Code of a choice in the field by which the main kind is sorted.
+    category: Option<String>,
+    /// Only what is more urgent than usual.
+    urgent: Option<String>,
+    /// `newest`, or the most pressing first.
+    order: Option<String>,
+    /// What was said of the last order for several: it was taken back, or came too late.
+    said: Option<String>,
     /// From 1.
     page: Option<usize>,
 }
 
 impl Asked {
     fn address(&self, view: Option<&str>, page: usize) -> String {
-        let site = self.site.as_ref().filter(|it| !it.is_empty());
+        let given = |it: &Option<String>| it.clone().filter(|it| !it.is_empty());
         // Codes, which are letters, digits and a few marks: nothing to quote.
         let pairs = [
-            view.map(|view| format!("view={view}")),
-            site.map(|site| format!("site={site}")),
-            (page > 1).then(|| format!("page={page}")),
+            ("view", view.map(str::to_owned)),
+            ("site", given(&self.site)),
+            ("category", given(&self.category)),
+            ("urgent", given(&self.urgent)),
+            ("order", given(&self.order)),
+            ("page", (page > 1).then(|| page.to_string())),
         ];
-        let pairs: Vec<_> = pairs.into_iter().flatten().collect();
-        format!("/queue?{}", pairs.join("&"))
+        let pairs = pairs.into_iter();
+        let pairs = pairs.filter_map(|(name, it)| Some(format!("{name}={}", it?)));
+        format!("/queue?{}", pairs.collect::<Vec<_>>().join("&"))
+    }
+
+    /// Leaves out what is no code of this network or this program: it goes into addresses.
+    fn checked(mut self, overview: &Overview, category: Option<&Category>) -> Self {
+        let authority = overview.authority();
+        self.site = self.site.filter(|it| authority.site_by_code(it).is_some());
+        let known = |code: &String| {
+            category.is_some_and(|it| it.options.iter().any(|(option, _)| option == code))
+        };
+        self.category = self.category.filter(known);
+        self.urgent = self.urgent.filter(|it| it == "1");
+        self.order = self.order.filter(|it| it == "newest");
+        self
+    }
+
+    fn is_filtered(&self) -> bool {
+        self.site.is_some() || self.category.is_some() || self.urgent.is_some()
+    }
+}
+
+/// The field by which records of the main kind, which people wait for, are told apart.
+struct Category {
+    key: String,
+    label: String,
+    options: Vec<(String, String)>,
+}
+
+impl Category {
+    fn of(page: &Page) -> Option<Self> {
+        let mut kinds = Catalogue::standard().kinds();
+        let kind = kinds.find(|kind| !kind.rungs.is_empty())?;
+        let mut fields = kind.indexed();
+        let field = fields.find(|it| it.required && matches!(it.kind, FieldType::Enum { .. }))?;
+        let FieldType::Enum { options } = &field.kind else {
+            return None;
+        };
+        let option = |it: &lianxin_protocol::catalogue::Choice| {
+            (it.code.clone(), page.label(&it.label).to_owned())
+        };
+        Some(Self {
+            key: field.key.clone(),
+            label: page.label(&field.label).to_owned(),
+            options: options.iter().map(option).collect(),
+        })
     }
 }
 
@@ -54,13 +124,22 @@ pub(super) struct Waits {
     pub(super) event: String,
     pub(super) step: String,
     pub(super) since: String,
+    /// Why nothing is to be done about it here: it was asked for, or ordered with others.
+    pub(super) rests: Option<String>,
 }
 
-/// Records that wait for the same step.
+/// Records that wait for the same step, or across kinds.
 struct View {
     code: String,
     label: String,
     count: u64,
+}
+
+/// A step that can be taken on several of the rows at once.
+struct Together {
+    /// Kind and event.
+    code: String,
+    label: String,
 }
 
 #[derive(Template)]
@@ -73,7 +152,12 @@ struct Queue {
     asked: Asked,
     view: Option<String>,
     sites: Vec<(String, String)>,
+    category: Option<Category>,
     rows: Vec<Waits>,
+    together: Vec<Together>,
+    ordered: Vec<Ordered>,
+    /// What became of taking an order back.
+    said: Option<String>,
     /// Whether any has a date by which it is due.
     has_due: bool,
     /// Places of the first and the last row, from 1, and of how many.
@@ -100,12 +184,8 @@ impl Queue {
         self.page.lang.say("queue-places", &with)
     }
 
-    fn is_site(&self, code: &str) -> bool {
-        self.asked.site.as_deref() == Some(code)
-    }
-
-    fn is_view(&self, code: &str) -> bool {
-        self.view.as_deref() == Some(code)
+    fn is(&self, asked: &Option<String>, code: &str) -> bool {
+        asked.as_deref() == Some(code)
     }
 }
 
@@ -122,112 +202,329 @@ pub(super) fn steps(page: &Page) -> Vec<Step> {
     steps.collect()
 }
 
+/// How many records wait for one of these steps.
+pub(super) fn count(connection: &Connection, steps: &[Step], now_ms: u64) -> Result<u64> {
+    let mut count = 0;
+    for (kind, status, _) in steps {
+        count += Waiting::of(kind, status, now_ms).count(connection)?;
+    }
+    Ok(count)
+}
+
 /// Whether a step tells whoever brought the matter.
 pub(super) fn tells((kind, _, step): &Step) -> bool {
     let to = step.to.as_deref().and_then(|to| kind.status(to));
     to.is_some_and(|status| status.tells.is_some()) && step.data.iter().any(|it| it.key == "way")
 }
 
-/// What waits for these steps, longest first, from a place on.
+/// What waits for these steps, the most pressing first, from a place on.
 pub(super) fn waiting(
     connection: &Connection,
     overview: &Overview,
-    (steps, space): (&[Step], Option<&SpaceId>),
+    steps: &[(Step, Waiting)],
     (from, most): (usize, usize),
     page: &Page,
 ) -> Result<Vec<Waits>> {
-    let coverage = Coverage::of(overview);
     let mut found: Vec<(Listed, &Step)> = Vec::new();
-    for step in steps {
-        let (kind, status, _) = step;
-        let of = records::queue(connection, (&kind.code, &status.code), space, from + most)?;
+    for (step, waiting) in steps {
+        let of = waiting.first(connection, from + most)?;
         found.extend(of.into_iter().map(|row| (row, step)));
     }
-    found.sort_by_key(|(row, _)| (row.arrived, row.id));
-    let mut waiting = Vec::new();
-    for (row, (kind, _, step)) in found.into_iter().skip(from).take(most) {
-        waiting.push(Waits {
-            kind: page.label(&kind.label).to_owned(),
-            since: shown::age(row.recorded_ms(), page.now_ms, page.lang),
-            row: Row::new(connection, overview, &coverage, &row, page)?,
-            event: step.event.clone(),
-            step: page.label(&step.label).to_owned(),
-        });
+    let newest = steps.iter().any(|(_, it)| it.order == Order::Newest);
+    if newest {
+        found.sort_by_key(|(row, _)| std::cmp::Reverse((row.arrived, row.id)));
+    } else {
+        found.sort_by_key(|(row, _)| (row.pressing.unwrap_or(i64::MAX), row.arrived, row.id));
     }
-    Ok(waiting)
+    let rests = Rests::read(connection, page)?;
+    let found = found.into_iter().skip(from).take(most);
+    let coverage = Coverage::of(overview);
+    let rows = found.map(|(row, step)| {
+        shown_row(
+            connection,
+            (overview, &coverage),
+            (&row, step),
+            &rests,
+            page,
+        )
+    });
+    rows.collect()
 }
 
-fn build(
+fn shown_row(
     connection: &Connection,
+    (overview, coverage): (&Overview, &Coverage),
+    (row, (kind, _, step)): (&Listed, &Step),
+    rests: &Rests,
+    page: &Page,
+) -> Result<Waits> {
+    Ok(Waits {
+        kind: page.label(&kind.label).to_owned(),
+        since: shown::age(row.recorded_ms(), page.now_ms, page.lang),
+        row: Row::new(connection, overview, coverage, row, page)?,
+        event: step.event.clone(),
+        step: page.label(&step.label).to_owned(),
+        rests: rests.of(&row.id, &step.event),
+    })
+}
+
+/// Steps on which nobody here waits any more.
+struct Rests {
+    asked: BTreeSet<(RecordId, String)>,
+    ordered: BTreeSet<RecordId>,
+    words: [String; 2],
+}
+
+impl Rests {
+    fn read(connection: &Connection, page: &Page) -> Result<Self> {
+        Ok(Self {
+            asked: requests::open_steps(connection)?,
+            ordered: bulk::ordered(connection)?,
+            words: [page.t("queue-asked"), page.t("queue-ordered")],
+        })
+    }
+
+    fn of(&self, record: &RecordId, event: &str) -> Option<String> {
+        let [asked, ordered] = &self.words;
+        if self.ordered.contains(record) {
+            return Some(ordered.clone());
+        }
+        let is_asked = self.asked.contains(&(*record, event.to_owned()));
+        is_asked.then(|| asked.clone())
+    }
+}
+
+/// The queues that many look at, each with how many it has.
+fn views(connection: &Connection, steps: &[(Step, Waiting)], page: &Page) -> Result<Vec<View>> {
+    let mut views = Vec::new();
+    for ((kind, status, _), waiting) in steps {
+        let shown_as = kind.shown_status(&status.code, true);
+        let said = shown::status(Some(kind), shown_as, page.lang);
+        views.push(View {
+            code: format!("{}-{}", kind.code, status.code),
+            // What most records are needs no name.
+            label: if kind.rungs.is_empty() {
+                format!("{} · {said}", page.label(&kind.label))
+            } else {
+                said
+            },
+            count: waiting.count(connection)?,
+        });
+    }
+    for (code, range) in [(SOON, SOON_DUE), (OVER, OVER_DUE)] {
+        views.push(View {
+            code: code.to_owned(),
+            label: page.t(&format!("view-{code}")),
+            count: due(connection, range, page.now_ms)?,
+        });
+    }
+    let asked = requests::open_steps(connection)?;
+    views.push(View {
+        code: ASKED.to_owned(),
+        label: page.t("view-asked"),
+        count: asked.len() as u64,
+    });
+    // What nobody waits for is no view.
+    views.retain(|view| view.count > 0);
+    Ok(views)
+}
+
+/// The statuses of all kinds in which something is to be done by a date.
+fn with_dates() -> impl Iterator<Item = (&'static Kind, &'static Status)> {
+    let kinds = Catalogue::standard()
+        .kinds()
+        .filter(|kind| kind.due.is_some());
+    kinds.flat_map(|kind| {
+        let open = kind.statuses.iter();
+        let open = open.filter(|it| it.stands_for.is_none() && !kind.is_done(&it.code));
+        open.map(move |status| (kind, status))
+    })
+}
+
+/// How many records are due in these days after today, whoever is to act.
+pub(super) fn due(connection: &Connection, days: (Option<i64>, i64), now_ms: u64) -> Result<u64> {
+    let mut count = 0;
+    for (kind, status) in with_dates().filter(|(kind, _)| kind.parent.is_none()) {
+        count += Waiting::of(kind, status, now_ms)
+            .due(days)
+            .count(connection)?;
+    }
+    Ok(count)
+}
+
+/// How somebody who is asked for a queue waits for it: the steps with what was asked for.
+fn chosen(
     overview: &Overview,
-    mut asked: Asked,
-    page: Page,
-) -> Result<Queue> {
-    let lang = page.lang;
+    asked: &Asked,
+    category: Option<&Category>,
+    page: &Page,
+) -> Vec<(Step, Waiting)> {
     let authority = overview.authority();
     let site = asked.site.as_deref();
     let site = site.and_then(|code| authority.site_by_code(code));
-    // What is no site's code goes into no address.
-    asked.site = asked.site.filter(|_| site.is_some());
     let space = site.map(|site| Space::Site(site).id(&overview.identity().network));
-    let all = steps(&page);
-    let mut views = Vec::new();
-    for (kind, status, _) in &all {
-        let shown_as = kind.shown_status(&status.code, true);
-        let status_said = shown::status(Some(kind), shown_as, lang);
-        views.push(View {
-            code: format!("{}-{}", kind.code, status.code),
-            label: if kind.code == "opinion" {
-                status_said
-            } else {
-                format!("{} · {status_said}", lang.label(&kind.label))
-            },
-            count: records::count(connection, (&kind.code, &status.code), space.as_ref())?,
-        });
-    }
-    let whole = views.iter().map(|view| view.count).sum();
-    let wanted = asked.view.as_deref();
-    let view = views.iter().find(|view| Some(view.code.as_str()) == wanted);
-    let view = view.map(|view| (view.code.clone(), view.count));
-    let of_view = |(kind, status, _): &Step| {
-        let code = format!("{}-{}", kind.code, status.code);
-        view.as_ref().is_none_or(|(wanted, _)| *wanted == code)
+    let filter = |(kind, status, step): Step| {
+        let mut waiting = Waiting::of(kind, status, page.now_ms);
+        waiting.space = space;
+        if let (Some(code), Some(category)) = (&asked.category, category) {
+            waiting.values.insert(category.key.clone(), code.clone());
+        }
+        if asked.order.is_some() {
+            waiting.order = Order::Newest;
+        }
+        if asked.urgent.is_some() {
+            waiting = waiting.urgent();
+        }
+        ((kind, status, step), waiting)
     };
-    let chosen: Vec<_> = all.into_iter().filter(of_view).collect();
+    steps(page).into_iter().map(filter).collect()
+}
+
+fn build(connection: &Connection, overview: &Overview, asked: Asked, page: Page) -> Result<Queue> {
+    let category = Category::of(&page);
+    let mut asked = asked.checked(overview, category.as_ref());
+    let all = chosen(overview, &asked, category.as_ref(), &page);
+    let views = views(connection, &all, &page)?;
+    let mut whole = 0;
+    for (_, waiting) in &all {
+        whole += waiting.count(connection)?;
+    }
+    let wanted = asked.view.take();
+    let view = views
+        .iter()
+        .find(|view| Some(&view.code) == wanted.as_ref());
+    let view = view.map(|view| view.code.clone());
+    let shown: Vec<_> = match view.as_deref() {
+        Some(code @ (SOON | OVER)) => {
+            let days = if code == OVER { OVER_DUE } else { SOON_DUE };
+            due_steps(&all, days, &page)
+        }
+        Some(ASKED) => Vec::new(),
+        Some(code) => {
+            let mut all = all.into_iter();
+            let of_view =
+                |(kind, status, _): &Step| format!("{}-{}", kind.code, status.code) == code;
+            all.by_ref().filter(|(step, _)| of_view(step)).collect()
+        }
+        None => all,
+    };
     let at = asked.page.unwrap_or(1).clamp(1, PAGES);
     let from = (at - 1) * ROWS;
-    let place = (from, ROWS + 1);
-    let mut rows = waiting(
-        connection,
-        overview,
-        (&chosen, space.as_ref()),
-        place,
-        &page,
-    )?;
+    let (mut rows, count) = if view.as_deref() == Some(ASKED) {
+        let rows = asked_rows(connection, overview, &page)?;
+        let count = rows.len() as u64;
+        (rows, count)
+    } else {
+        let mut count = 0;
+        for (_, waiting) in &shown {
+            count += waiting.count(connection)?;
+        }
+        let rows = waiting(connection, overview, &shown, (from, ROWS + 1), &page)?;
+        (rows, count)
+    };
     let more = rows.len() > ROWS && at < PAGES;
     rows.truncate(ROWS);
-    // What nobody waits for is no view.
-    views.retain(|view| view.count > 0);
-    let mut sites: Vec<_> = authority.sites().values().collect();
+    let together = together(&shown, &rows, &page);
+    let mut sites: Vec<_> = overview.authority().sites().values().collect();
     sites.sort_by(|a, b| a.name.cmp(&b.name).then(a.code.cmp(&b.code)));
     Ok(Queue {
         has_due: rows.iter().any(|waits| waits.row.due.is_some()),
-        first: from + 1,
+        first: from + usize::from(!rows.is_empty()),
         last: from + rows.len(),
-        count: view.as_ref().map_or(whole, |(_, count)| *count),
+        count,
         at,
         more,
+        together,
+        ordered: several::ordered(connection, &page)?,
+        said: match asked.said.as_deref() {
+            Some("back") => Some(page.t("bulk-taken-back")),
+            Some("late") => Some(page.t("bulk-too-late")),
+            _ => None,
+        },
         rows,
         whole,
         views,
-        view: view.map(|(code, _)| code),
+        view,
         sites: sites
             .into_iter()
             .map(|site| (site.code.clone(), site.name.clone()))
             .collect(),
+        category,
         asked,
         page,
     })
+}
+
+/// What is due in these days, whoever is to act; the step is the usual one of its status.
+fn due_steps(
+    all: &[(Step, Waiting)],
+    days: (Option<i64>, i64),
+    page: &Page,
+) -> Vec<(Step, Waiting)> {
+    let pattern = all.first().map(|(_, waiting)| waiting);
+    let due = with_dates().filter_map(|(kind, status)| {
+        let shown = kind.shown_status(&status.code, true);
+        let next = kind.status(shown).and_then(|it| it.next.as_deref());
+        let step = kind.transition(next?)?;
+        let mut waiting = Waiting::of(kind, status, page.now_ms);
+        if let Some(pattern) = pattern {
+            waiting.space = pattern.space;
+            waiting.values = pattern.values.clone();
+            waiting.order = pattern.order;
+        }
+        (kind.parent.is_none()).then(|| ((kind, status, step), waiting.due(days)))
+    });
+    due.collect()
+}
+
+/// What the hub was asked for and has not answered.
+fn asked_rows(connection: &Connection, overview: &Overview, page: &Page) -> Result<Vec<Waits>> {
+    let coverage = Coverage::of(overview);
+    let rests = Rests::read(connection, page)?;
+    let mut rows = Vec::new();
+    for (record, event) in requests::open_steps(connection)? {
+        let Ok(key) = records::find(connection, &record.hyphenated()) else {
+            continue;
+        };
+        let Some(row) = records::rows(connection, &[key])?.pop() else {
+            continue;
+        };
+        let Some(kind) = Catalogue::standard().kind(&row.kind) else {
+            continue;
+        };
+        let status = kind.status(&row.status);
+        if let (Some(status), Some(step)) = (status, kind.transition(&event)) {
+            let of = (&row, &(kind, status, step));
+            rows.push(shown_row(
+                connection,
+                (overview, &coverage),
+                of,
+                &rests,
+                page,
+            )?);
+        }
+    }
+    Ok(rows)
+}
+
+/// The steps that can be taken on several of these rows: those that are theirs to take, and not grave.
+fn together(shown: &[(Step, Waiting)], rows: &[Waits], page: &Page) -> Vec<Together> {
+    let mut together: Vec<Together> = Vec::new();
+    for ((kind, _, step), _) in shown {
+        let here = rows
+            .iter()
+            .any(|it| it.event == step.event && it.rests.is_none());
+        let mine = !step.who.is_disjoint(page.actor.roles());
+        let code = format!("{}/{}", kind.code, step.event);
+        let known = together.iter().any(|it| it.code == code);
+        if here && mine && !known && step.grave.is_none() {
+            together.push(Together {
+                code,
+                label: page.label(&step.label).to_owned(),
+            });
+        }
+    }
+    together
 }
 
 /// The page.

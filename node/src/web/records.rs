@@ -1,54 +1,36 @@
-//! One record: what it holds, its way, its signed history, its receipts, and the steps that lead on.
+//! One record: what it holds, how far it has come, its answer, and on other tabs its way, its signed history and its receipts.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use askama::Template;
-use axum::Form;
 use axum::extract::{Path, Query, State};
-use axum::http::StatusCode;
-use axum::response::IntoResponse as _;
-use lianxin_protocol::catalogue::{
-    self, Catalogue, Fact, Field, FieldType, Kind, Outcome, Refusal, Retention, Role, Transition,
-};
+use lianxin_protocol::catalogue::{self, Catalogue, Fact, Field, Kind, Outcome, Retention};
 use lianxin_protocol::hash::Hex;
-use lianxin_protocol::identity::short;
-use lianxin_protocol::request::Outcome as RequestOutcome;
 use rusqlite::Connection;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::choices::Choices;
 use super::conflicts::{self, Conflict};
-use super::fields::{self, Input};
 use super::list::{Due, due};
-use super::page::{self, Answer, Page, Session, go, html, known};
+use super::offers::{self, Attempt, Done, Offer, Onward, WANTED, WAY};
+use super::page::{Answer, Page, Session, html};
+use super::past::{self, Change, Request, Step, Who};
 use super::related::{self, Begin, Related};
-use super::sheet::{About, Sheet, Under};
 use super::shown::{self, Shown};
 use super::sync::{self, Why};
 use super::words::Lang;
 use super::{App, Line};
-use crate::accounts;
-use crate::clock;
-use crate::drafts::{self, Draft, Typed};
-use crate::error::{Code, Error, Result};
-use crate::journal::{Books, Journal, Overview};
+use crate::error::Result;
+use crate::journal::{Books, Overview};
 use crate::records::delivery::State as Reached;
 use crate::records::save;
 use crate::records::{self, Content, Gathered, Record};
-use crate::requests::{self, Asked};
-
-/// The hub's case number: filled in by the hub, never typed.
-const HUB_NO: &str = "hub_no";
-
-/// How somebody is told, and how they wanted to be.
-const WAY: &str = "way";
-const WANTED: &str = "reply_wanted";
+use crate::requests;
 
 /// A fact with its label, and the records that it names.
-struct Said {
-    label: String,
-    value: String,
+pub(super) struct Said {
+    pub(super) label: String,
+    pub(super) value: String,
     links: Vec<(String, String)>,
 }
 
@@ -59,7 +41,7 @@ impl Said {
         self.value.chars().count() > LONG_CHARS
     }
 
-    fn new(label: String, value: String) -> Self {
+    pub(super) fn new(label: String, value: String) -> Self {
         let links = Vec::new();
         Self {
             label,
@@ -95,25 +77,6 @@ struct Tell {
     phone: String,
 }
 
-/// An event on the record's way.
-struct Step {
-    label: String,
-    at: String,
-    who: String,
-    data: Vec<Said>,
-    /// Why it has no effect.
-    void: Option<String>,
-}
-
-/// A signed change.
-struct Change {
-    hash: String,
-    at: String,
-    who: String,
-    what: String,
-    verified: bool,
-}
-
 /// A receipt of the hub that covers entries of the record.
 struct Proof {
     log: String,
@@ -122,43 +85,9 @@ struct Proof {
     at: String,
 }
 
-/// What an operator's PC has asked of the hub, as long as it was not granted.
-struct Request {
-    said: String,
-    what: String,
-    who: String,
-    at: String,
-    refused: bool,
-}
-
-/// A step that may be taken, with its form.
-struct Offer {
-    event: String,
-    label: String,
-    inputs: Vec<Input>,
-    open: bool,
-    /// It ends the matter, so it is not the first button in reach.
-    grave: bool,
-    under: Under,
-}
-
-/// What was typed for a step that is not offered any more.
-struct LeftOver {
-    draft: String,
-    label: String,
-    words: Vec<Said>,
-}
-
-/// A step that was not taken.
-struct Undone {
-    said: String,
-    /// What was typed for it, where the step is not offered any more.
-    words: Vec<Said>,
-}
-
 #[derive(Template)]
 #[template(path = "record.html")]
-struct RecordPage {
+pub(super) struct RecordPage {
     page: Page,
     id: String,
     number: String,
@@ -168,6 +97,8 @@ struct RecordPage {
     state: Shown,
     tab: &'static str,
     note: &'static str,
+    /// What has just been done to it.
+    done: Option<Done>,
     recorded: String,
     due: Option<Due>,
     words: Option<Said>,
@@ -183,10 +114,7 @@ struct RecordPage {
     steps: Vec<Step>,
     changes: Vec<Change>,
     proofs: Vec<Proof>,
-    next: Option<Offer>,
-    offers: Vec<Offer>,
-    undone: Option<Undone>,
-    left_over: Vec<LeftOver>,
+    onward: Onward,
     related: Vec<Related>,
     /// Where another of its kind is begun.
     begun: Option<Begin>,
@@ -210,7 +138,10 @@ struct RecordPage {
 pub(super) struct View {
     tab: Option<String>,
     note: Option<String>,
-    step: Option<String>,
+    /// The step that was just taken.
+    did: Option<String>,
+    /// The step whose form is open.
+    pub(super) step: Option<String>,
 }
 
 impl View {
@@ -227,7 +158,6 @@ impl View {
         match self.note.as_deref() {
             Some("new") => "new",
             Some("again") => "again",
-            Some("done") => "done",
             _ => "",
         }
     }
@@ -249,17 +179,7 @@ pub(super) async fn show(
     html(&record)
 }
 
-/// What was typed for a step, and what is wrong with it.
-struct Attempt<'a> {
-    step: &'a Transition,
-    typed: &'a Typed,
-    refusals: &'a [Refusal],
-    under: Under,
-    /// Why nothing was done, where that is no matter of the fields.
-    said: Option<String>,
-}
-
-fn build(
+pub(super) fn build(
     connection: &Connection,
     books: &mut Books,
     (session, line): (&Session, &Line),
@@ -275,29 +195,19 @@ fn build(
     let heading = content.number.clone();
     let heading = heading.unwrap_or_else(|| lang.say("record", &[]));
     let page = Page::new(connection, books, session, line, ("/records", heading))?;
-    let who = Who(accounts::names(connection)?);
+    let who = Who::read(connection)?;
     let member = books.authority().members().get(&books.identity().key());
     let why = sync::why((record.reached, record.reason), line, member, lang);
     let (facts, person, words) = facts(connection, kind, content, &page);
     let requests = requests::of_record(connection, key)?;
-    let data = kind.into_iter().flat_map(|kind| &kind.transitions);
-    let named = Choices::of(connection, books, data.flat_map(|step| &step.data))?;
-    let kept = drafts::about(connection, &session.account.id, &format!("step/{id}/"))?;
-    let (next, offers) = offers(&record, &requests, (view, attempt, &named), &kept, &page)?;
-    let tried = attempt.and_then(|attempt| {
-        let mut offered = next.iter().chain(&offers);
-        undone(
-            attempt,
-            offered.any(|it| it.event == attempt.step.event),
-            lang,
-        )
-    });
-    let offered = next.iter().chain(&offers).map(|it| it.event.as_str());
-    let tried_now = attempt.map(|attempt| attempt.step.event.as_str());
-    let shown_events = offered.chain(tried_now).collect();
-    let unsent = left_over(kind, &kept, &shown_events, lang);
+    let onward = Onward::of(
+        (connection, books),
+        (&record, &requests),
+        (view, attempt),
+        (&page, session),
+    )?;
     let again = record.gathered.again().is_some();
-    let mine = next.is_some();
+    let mine = onward.next.is_some();
     let arrived = matches!(
         record.state,
         Reached::Merged | Reached::Answered | Reached::Refused
@@ -309,7 +219,7 @@ fn build(
             .map(|kind| rungs(content, kind, mine, &page))
             .unwrap_or_default(),
         synced: arrived.then(|| synced(&record, &page)),
-        tell: kind.and_then(|kind| tell(next.as_ref(), content, kind, &page)),
+        tell: kind.and_then(|kind| tell(onward.next.as_ref(), content, kind, &page)),
         mine,
         printed: shown::moment(page.now_ms, lang),
         related: related::of(connection, books, &record, &page)?,
@@ -320,7 +230,7 @@ fn build(
                 said: page.with("saved-another", page.label(&kind.label)),
             }),
         slip: !again && kind.is_some_and(|kind| kind.field("identity_mode").is_some()),
-        asked: asked(&requests, books, kind, &who, lang),
+        asked: past::asked(&requests, books, kind, &who, lang),
         id: record.id.hyphenated(),
         number: content.number.clone().unwrap_or_default(),
         kind: kind.map_or_else(
@@ -331,6 +241,10 @@ fn build(
         state: standing(&record, lang),
         tab: view.tab(),
         note: view.note(),
+        done: match view.did.as_deref() {
+            Some(did) => offers::done(connection, did, (&record, &requests), &page)?,
+            None => None,
+        },
         recorded: record
             .row
             .as_ref()
@@ -340,13 +254,16 @@ fn build(
         words,
         facts,
         person,
-        steps: steps(connection, books, (content, kind), &who, lang),
-        changes: changes(books, record.gathered.written(), kind, &who, lang),
+        steps: past::steps(connection, books, (content, kind), &who, lang),
+        changes: past::changes(
+            connection,
+            books,
+            (record.gathered.written(), kind),
+            &who,
+            lang,
+        ),
         proofs: proofs(&record, lang),
-        next,
-        offers,
-        undone: tried,
-        left_over: unsent,
+        onward,
         conflicts: conflicts::of(content, kind, books, lang),
         // Nothing has to be done about what stands elsewhere.
         why: why.filter(|_| !again),
@@ -517,23 +434,6 @@ fn tell(next: Option<&Offer>, content: &Content, kind: &Kind, page: &Page) -> Op
     })
 }
 
-/// What a step begins with: how whoever brought the matter wanted to be told, and today.
-fn begun(step: &Transition, content: &Content, page: &Page) -> Typed {
-    let mut typed = Typed::new();
-    for field in &step.data {
-        let given = match field.key.as_str() {
-            WAY => {
-                let wanted = content.fields.get(WANTED).and_then(Value::as_str);
-                wanted.filter(|it| *it != "none").map(str::to_owned)
-            }
-            "on" => Some(clock::Beijing::of(page.now_ms).iso_date()),
-            _ => None,
-        };
-        typed.extend(given.map(|given| (field.key.clone(), vec![given])));
-    }
-    typed
-}
-
 /// The receipts that cover it.
 fn proofs(record: &Record, lang: Lang) -> Vec<Proof> {
     let proofs = record.receipts.iter().map(|receipt| Proof {
@@ -592,165 +492,6 @@ fn waits_for(overview: &Overview, gathered: &Gathered, lang: Lang) -> Vec<String
             }
         });
     waits.collect()
-}
-
-/// Names of accounts.
-struct Who(BTreeMap<String, String>);
-
-impl Who {
-    /// Who did something, in which role, and on which device. For a step that the hub took for an operator, the operator's device is
-    /// named, not the hub's.
-    fn name(&self, by: Option<&str>, role: Option<&str>, device: Option<String>) -> String {
-        let (account, asker) = by.map_or(("", None), requests::asker);
-        let name = self.0.get(account).cloned();
-        let device = asker.map(str::to_owned).or(device);
-        let said = name
-            .into_iter()
-            .chain(role.map(str::to_owned))
-            .chain(device);
-        said.collect::<Vec<_>>().join(" · ")
-    }
-}
-
-/// A record's way.
-fn steps(
-    connection: &Connection,
-    overview: &Overview,
-    (content, kind): (&Content, Option<&Kind>),
-    who: &Who,
-    lang: Lang,
-) -> Vec<Step> {
-    let steps = content.events.iter().map(|event| {
-        let step = kind.and_then(|kind| kind.transition(&event.event));
-        let data = event.data.iter().map(|(key, value)| {
-            let plain = key.split_once('/').map_or(key.as_str(), |(set, _)| set);
-            let field = step.and_then(|step| step.data.iter().find(|field| field.key == plain));
-            let label = field.map_or_else(|| key.clone(), |it| lang.label(&it.label).to_owned());
-            let value = shown::value(field, value, lang);
-            let named = field.map(Field::names).unwrap_or_default();
-            let item = key.split_once('/').map(|(_, item)| item);
-            let text = item.unwrap_or(value.as_str());
-            let value = match records::named(connection, text, named) {
-                Ok(Some(row)) => shown::title(None, row.title.as_deref(), lang),
-                _ if item.is_some() => text.to_owned(),
-                _ => value,
-            };
-            Said::new(label, value)
-        });
-        let device = event
-            .device
-            .map(|key| shown::device(overview.authority(), &key));
-        let role = event.role.map(Role::label);
-        Step {
-            label: step.map_or_else(
-                || event.event.clone(),
-                |step| lang.label(&step.label).to_owned(),
-            ),
-            at: shown::moment(u64::try_from(event.at_ms).unwrap_or_default(), lang),
-            who: who.name(
-                Some(&event.by),
-                role.as_ref().map(|it| lang.label(it)),
-                device,
-            ),
-            data: data.filter(|line| !line.value.is_empty()).collect(),
-            void: match &event.outcome {
-                Outcome::Applied { .. } => None,
-                Outcome::Void { reason } => Some(lang.label(&reason.label()).to_owned()),
-            },
-        }
-    });
-    steps.collect()
-}
-
-/// Its signed history, newest first.
-fn changes(
-    overview: &Overview,
-    gathered: &Gathered,
-    kind: Option<&Kind>,
-    who: &Who,
-    lang: Lang,
-) -> Vec<Change> {
-    let text = |value: &Value, key: &str| {
-        let text = value.get(key).and_then(Value::as_str);
-        text.map(str::to_owned)
-    };
-    let devices: BTreeMap<String, String> = overview
-        .authority()
-        .members()
-        .iter()
-        .map(|(key, member)| (short(key), member.grant.device_code.clone()))
-        .collect();
-    let history = records::history(gathered, str::to_owned);
-    let changes = history.iter().rev().map(|change| {
-        let fields = change.get("fields").and_then(Value::as_array);
-        let named = fields
-            .into_iter()
-            .flatten()
-            .filter_map(Value::as_str)
-            .map(|key| {
-                let field = kind.and_then(|kind| kind.field(key));
-                field.map_or_else(|| key.to_owned(), |it| lang.label(&it.label).to_owned())
-            });
-        let mut named: BTreeSet<_> = named.collect();
-        // A step is told under its own tab; here it counts as one signed change.
-        if change
-            .get("events")
-            .and_then(Value::as_u64)
-            .unwrap_or_default()
-            > 0
-        {
-            named.insert(lang.say("history-step", &[]));
-        }
-        let named: Vec<_> = named.into_iter().collect();
-        let device = text(change, "device").map(|key| devices.get(&key).cloned().unwrap_or(key));
-        Change {
-            hash: text(change, "hash")
-                .unwrap_or_default()
-                .chars()
-                .take(12)
-                .collect(),
-            at: text(change, "at")
-                .map(|at| rfc3339_shown(&at, lang))
-                .unwrap_or_default(),
-            who: who.name(text(change, "account").as_deref(), None, device),
-            what: named.join("、"),
-            verified: change.get("verified") == Some(&Value::Bool(true)),
-        }
-    });
-    changes.collect()
-}
-
-/// What was asked of the hub about it and not granted.
-fn asked(
-    requests: &[Asked],
-    overview: &Overview,
-    kind: Option<&Kind>,
-    who: &Who,
-    lang: Lang,
-) -> Vec<Request> {
-    let mut asked = Vec::new();
-    for it in requests {
-        let (id, refused) = match &it.answer {
-            None => ("request-open", false),
-            Some((RequestOutcome::Refused(_), _)) => ("request-refused", true),
-            Some(_) => continue,
-        };
-        let (_, event) = it.wanted.words();
-        let step = kind.and_then(|kind| kind.transition(event));
-        let device = shown::device(overview.authority(), &it.device);
-        asked.push(Request {
-            said: lang.say(id, &[]),
-            what: step.map_or_else(|| event.to_owned(), |it| lang.label(&it.label).to_owned()),
-            who: who.name(Some(&it.account), None, Some(device)),
-            at: shown::moment(it.at_ms, lang),
-            refused,
-        });
-    }
-    asked
-}
-
-fn rfc3339_shown(at: &str, lang: Lang) -> String {
-    clock::unix_ms(at).map_or_else(|| at.to_owned(), |ms| shown::moment(ms, lang))
 }
 
 /// The value of a field in nested JSON.
@@ -834,7 +575,7 @@ fn facts(connection: &Connection, kind: Option<&Kind>, content: &Content, page: 
 }
 
 /// What a field names, with the addresses of what of it is here. Nothing, if nothing of it is: its value says it.
-fn links(
+pub(super) fn links(
     connection: &Connection,
     field: &Field,
     held: &Value,
@@ -865,214 +606,4 @@ fn links(
     });
     let named = named.collect();
     if here { named } else { Vec::new() }
-}
-
-/// The steps that this person may take, the usual one apart.
-fn offers(
-    record: &Record,
-    requests: &[Asked],
-    (view, attempt, named): (&View, Option<&Attempt<'_>>, &Choices),
-    drafts: &[Draft],
-    page: &Page,
-) -> Result<(Option<Offer>, Vec<Offer>)> {
-    let content = &record.content;
-    let kind = record.kind.filter(|_| record.counts());
-    let Some(kind) = kind.filter(|_| content.waiting == 0) else {
-        return Ok((None, Vec::new()));
-    };
-    let usual = kind.statuses.iter().find(|status| {
-        let folded = status.stands_for.as_ref().unwrap_or(&status.code);
-        *folded == content.status && status.next.is_some()
-    });
-    let usual = usual.and_then(|status| status.next.as_deref());
-    let mut next = None;
-    let mut others = Vec::new();
-    let times = |step: &str| content.times(step);
-    let offered = kind.offered(&content.status, page.actor.roles(), times);
-    // What was asked of the hub is not asked again while it is open.
-    for step in offered.filter(|step| !requests::is_open_for(requests, &step.event)) {
-        let tried = attempt.filter(|attempt| attempt.step.event == step.event);
-        let about = About::Step(record.id.hyphenated(), step.event.clone());
-        let kept = drafts.iter().find(|draft| draft.kind == about.text());
-        let begun = begun(step, content, page);
-        let (typed, refusals) = match (tried, kept) {
-            (Some(tried), _) => (tried.typed, tried.refusals),
-            (None, Some(kept)) => (&kept.typed, [].as_slice()),
-            (None, None) => (&begun, [].as_slice()),
-        };
-        let inputs = step.data.iter().filter(|field| field.key != HUB_NO);
-        let inputs = inputs.map(|field| fields::input(field, named, typed, refusals, page.lang));
-        let is_usual = usual == Some(step.event.as_str());
-        let offer = Offer {
-            event: step.event.clone(),
-            label: page.label(&step.label).to_owned(),
-            inputs: inputs.collect(),
-            open: tried.is_some() || kept.is_some() || view.step.as_ref() == Some(&step.event),
-            grave: matches!(
-                step.event.as_str(),
-                "withdraw" | "refuse" | "restrict" | "discard"
-            ),
-            under: match tried {
-                Some(tried) => tried.under.clone(),
-                None => Under::of(&about, kept)?,
-            },
-        };
-        if is_usual {
-            next = Some(offer);
-        } else {
-            others.push(offer);
-        }
-    }
-    others.sort_by_key(|offer| offer.grave);
-    Ok((next, others))
-}
-
-/// What was typed for steps that are not offered any more.
-fn left_over(
-    kind: Option<&Kind>,
-    kept: &[Draft],
-    offered: &BTreeSet<&str>,
-    lang: Lang,
-) -> Vec<LeftOver> {
-    let mut left = Vec::new();
-    for draft in kept {
-        let Ok(About::Step(_, event)) = About::parse(&draft.kind) else {
-            continue;
-        };
-        let step = kind.and_then(|kind| kind.transition(&event));
-        if let Some(step) = step.filter(|_| !offered.contains(event.as_str())) {
-            left.push(LeftOver {
-                draft: draft.id.clone(),
-                label: lang.label(&step.label).to_owned(),
-                words: typed_words(step, &draft.typed, lang),
-            });
-        }
-    }
-    left
-}
-
-/// What was typed for a step, in words.
-fn typed_words(step: &Transition, typed: &Typed, lang: Lang) -> Vec<Said> {
-    let words = step.data.iter().filter_map(|field| {
-        let value = typed.get(&field.key)?.join("\n");
-        let value = match &field.kind {
-            FieldType::Enum { .. } => shown::value(Some(field), &Value::from(value), lang),
-            _ => value,
-        };
-        (!value.trim().is_empty()).then(|| Said {
-            label: lang.label(&field.label).to_owned(),
-            value,
-            links: Vec::new(),
-        })
-    });
-    words.collect()
-}
-
-/// What is said of a step that was not taken. What was typed for it stands in its form, or here if that is not offered any more.
-fn undone(attempt: &Attempt<'_>, offered: bool, lang: Lang) -> Option<Undone> {
-    if offered && attempt.said.is_none() {
-        return None;
-    }
-    Some(Undone {
-        said: match &attempt.said {
-            Some(said) => said.clone(),
-            None => page::sentence(Code::StepRefused, lang),
-        },
-        words: if offered {
-            Vec::new()
-        } else {
-            typed_words(attempt.step, attempt.typed, lang)
-        },
-    })
-}
-
-/// What became of a step.
-enum Taken {
-    Done,
-    Wrong(StatusCode, Box<RecordPage>),
-}
-
-/// Takes a step, once for each form that was shown. What cannot be carried out is kept as a draft and shown again.
-pub(super) async fn step(
-    State(app): State<App>,
-    session: Session,
-    Path((id, event)): Path<(String, String)>,
-    Form(pairs): Form<Vec<(String, String)>>,
-) -> Answer {
-    let line = (app.doors.line)();
-    let sheet = Sheet::of(pairs)?;
-    let back = format!("/records/{id}?note=done");
-    let taken = app
-        .write(move |journal, connection| {
-            take(
-                connection,
-                journal,
-                (&session, &line),
-                (&id, &event),
-                &sheet,
-            )
-        })
-        .await?;
-    match taken {
-        Taken::Done => Ok(go(&back)),
-        Taken::Wrong(status, page) => Ok((status, html(&*page)?).into_response()),
-    }
-}
-
-fn take(
-    connection: &Connection,
-    journal: &mut Journal,
-    who: (&Session, &Line),
-    (id, event): (&str, &str),
-    sheet: &Sheet,
-) -> Result<Taken> {
-    let (key, _, kind) = known(connection, journal, id)?;
-    let step = kind.transition(event);
-    let step = step.ok_or_else(|| Error::new(Code::StepRefused, "there is no such step"))?;
-    let about = About::Step(id.to_owned(), event.to_owned());
-    let text = about.text();
-    let submission = sheet.submission(&text);
-    let first = match submission.known(connection) {
-        Ok(Some(_)) => return Ok(Taken::Done),
-        Ok(None) => true,
-        // Somebody went back, wrote something else and sent that: it is a step of its own.
-        Err(error) if error.code() == Code::OtherContent => false,
-        Err(error) => return Err(error),
-    };
-    let named = Choices::of(connection, journal, step.data.iter())?;
-    let given = named.ids(step.data.iter(), &sheet.typed);
-    let mut input = fields::to_json(step.data.iter(), &given);
-    if let Value::Object(fields) = &mut input {
-        fields.remove(HUB_NO);
-    }
-    let author = who.0.author(connection, journal)?;
-    let account = author.actor.account();
-    // Judged twice: here for words beside the fields, in the save for good.
-    let (refusals, said) = match save::read_step(kind, event, &input) {
-        Err(refusals) => (refusals, None),
-        Ok(_) => match requests::act(connection, journal, key, (event, &input), &author) {
-            Ok(saved) => {
-                if first {
-                    submission.keep(connection, &saved.id)?;
-                }
-                drafts::discard(connection, account, &sheet.id)?;
-                return Ok(Taken::Done);
-            }
-            Err(error) if error.leaves_nothing() => (Vec::new(), Some(error)),
-            Err(error) => return Err(error),
-        },
-    };
-    let status = said
-        .as_ref()
-        .map_or(StatusCode::UNPROCESSABLE_ENTITY, page::status_of);
-    let attempt = Attempt {
-        step,
-        typed: &sheet.typed,
-        refusals: &refusals,
-        under: sheet.undone(connection, account, &about, author.now_ms)?,
-        said: said.map(|error| page::sentence(error.code(), who.0.lang())),
-    };
-    let view = View::default();
-    let page = build(connection, journal, who, id, &view, Some(&attempt))?;
-    Ok(Taken::Wrong(status, Box::new(page)))
 }

@@ -1,10 +1,12 @@
 //! Settings of the person who is logged in, and accounts of this device.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use askama::Template;
 use axum::Form;
 use axum::extract::State;
+use lianxin_protocol::catalogue::{Catalogue, Field, FieldType, Kind, Role, Transition};
+use lianxin_protocol::text;
 use serde::Deserialize;
 
 use super::App;
@@ -13,6 +15,11 @@ use super::page::{Answer, Page, Session, go, html, sentence};
 use crate::accounts::{self, Account, Taste};
 use crate::actor::Actor;
 use crate::clock;
+use crate::error::Result;
+
+/// Phrases of one step, and characters of one.
+const PHRASES_MAX: usize = 20;
+const PHRASE_CHARS: usize = 500;
 
 #[derive(Template)]
 #[template(path = "settings.html")]
@@ -22,6 +29,8 @@ struct Settings {
     accounts: Vec<Account>,
     /// The roles of each of them, in words.
     roles: BTreeMap<String, String>,
+    /// Event and label of each step with a text, with what the person often writes there.
+    phrases: Vec<(String, String, String)>,
     fault: Option<String>,
     done: Option<String>,
 }
@@ -57,9 +66,18 @@ async fn shown_page(
                 };
                 (it.id.clone(), words)
             });
+            let roles = roles.collect();
+            let page = Page::new(connection, books, &session, &line, ("/settings", title))?;
+            let phrases = written(page.actor.roles()).map(|(_, step)| {
+                let own = account.taste.phrases.get(&step.event);
+                let own = own.map(|lines| lines.join("\n"));
+                let label = lang.label(&step.label).to_owned();
+                (step.event.clone(), label, own.unwrap_or_default())
+            });
             Ok(Settings {
-                roles: roles.collect(),
-                page: Page::new(connection, books, &session, &line, ("/settings", title))?,
+                phrases: phrases.collect(),
+                roles,
+                page,
                 account,
                 accounts,
                 fault,
@@ -93,11 +111,72 @@ pub(super) async fn taste(
         english: look.language.as_deref() == Some("en"),
         large: look.large.is_some(),
         keys: look.keys.is_some(),
+        ..session.account.taste
     };
     let account = session.account.id;
-    app.write(move |_, connection| accounts::set_taste(connection, &account, taste))
+    app.write(move |_, connection| accounts::set_taste(connection, &account, &taste))
         .await?;
     Ok(go("/settings"))
+}
+
+/// Phrases of one step, a line each.
+#[derive(Deserialize)]
+pub(super) struct Phrases {
+    event: String,
+    lines: String,
+}
+
+/// Keeps what somebody often writes in a step's text.
+pub(super) async fn phrases(
+    State(app): State<App>,
+    session: Session,
+    Form(typed): Form<Phrases>,
+) -> Answer {
+    let lang = session.lang();
+    let mut taste = session.account.taste.clone();
+    let lines = text::kept(&typed.lines);
+    let lines = lines
+        .lines()
+        .map(str::trim)
+        .filter(|it| !text::is_blank(it));
+    let lines: Vec<String> = lines.map(str::to_owned).collect();
+    let long =
+        lines.len() > PHRASES_MAX || lines.iter().any(|it| it.chars().count() > PHRASE_CHARS);
+    if long || written(&page_roles(&app, &session).await?).all(|(_, it)| it.event != typed.event) {
+        let with = [
+            ("count", PHRASES_MAX.into()),
+            ("chars", PHRASE_CHARS.into()),
+        ];
+        let fault = lang.say("phrases-too-long", &with);
+        return shown_page(&app, session, Some(fault), None).await;
+    }
+    if lines.is_empty() {
+        taste.phrases.remove(&typed.event);
+    } else {
+        taste.phrases.insert(typed.event, lines);
+    }
+    let account = session.account.id.clone();
+    app.write(move |_, connection| accounts::set_taste(connection, &account, &taste))
+        .await?;
+    let done = lang.say("phrases-done", &[]);
+    shown_page(&app, session, None, Some(done)).await
+}
+
+async fn page_roles(app: &App, session: &Session) -> Result<BTreeSet<Role>> {
+    let session = session.clone();
+    app.read(move |books, connection| Ok(session.actor(connection, books)?.roles().clone()))
+        .await
+}
+
+/// The steps of what people wait for that carry a text and are for these roles, each event once.
+fn written(roles: &BTreeSet<Role>) -> impl Iterator<Item = (&'static Kind, &'static Transition)> {
+    let kinds = Catalogue::standard().kinds();
+    let kinds = kinds.filter(|kind| !kind.rungs.is_empty());
+    let steps = kinds.flat_map(|kind| kind.transitions.iter().map(move |step| (kind, step)));
+    steps.filter(|(_, step)| {
+        let text = |field: &Field| matches!(field.kind, FieldType::Text { .. });
+        step.to.is_some() && !step.who.is_disjoint(roles) && step.data.iter().any(text)
+    })
 }
 
 /// A new password for oneself. Who was let in by a link and has none needs no old one.

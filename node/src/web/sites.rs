@@ -26,6 +26,7 @@ use crate::error::{Code, Error, Result};
 use crate::invites;
 use crate::journal::{Overview, Unusual};
 use crate::records;
+use crate::records::waiting::Waiting;
 
 /// A device of a site.
 struct Device {
@@ -67,7 +68,7 @@ impl Site {
 struct Figure {
     label: String,
     href: &'static str,
-    count: u64,
+    count: String,
     said: String,
     mine: bool,
 }
@@ -86,10 +87,14 @@ struct Sites {
 fn build(connection: &Connection, overview: &Overview, line: &Line, page: Page) -> Result<Sites> {
     let lang = page.lang;
     let is_hub = overview.identity().authority.is_some();
-    let seen: BTreeMap<_, _> = records::peers(connection)?
-        .into_iter()
-        .map(|(device, seen_ms, _)| (device, seen_ms))
-        .collect();
+    let seen: BTreeMap<_, _> = if is_hub {
+        let peers = records::peers(connection)?.into_iter();
+        peers
+            .map(|(device, seen_ms, _)| (device, seen_ms))
+            .collect()
+    } else {
+        records::arrivals(connection)?
+    };
     let mut words = BTreeMap::new();
     for key in overview.authority().members().keys() {
         let kept = invites::kept_words(connection, key)?;
@@ -106,9 +111,10 @@ fn build(connection: &Connection, overview: &Overview, line: &Line, page: Page) 
                     code: member.grant.device_code.clone(),
                     role: lang.say(&role, &[]),
                     seen: match seen.get(key) {
-                        _ if !is_hub => lang.say("seen-elsewhere", &[]),
-                        Some(at) => shown::age(*at, page.now_ms, lang),
-                        None => lang.say("seen-never", &[]),
+                        Some(at) if is_hub => shown::age(*at, page.now_ms, lang),
+                        Some(at) => page.with("seen-arrived", &shown::age(*at, page.now_ms, lang)),
+                        None if is_hub => lang.say("seen-never", &[]),
+                        None => lang.say("seen-elsewhere", &[]),
                     },
                     online: is_hub.then(|| sync::is_online(line, key, overview)),
                     ended: member.membership != Membership::Active,
@@ -131,9 +137,9 @@ fn build(connection: &Connection, overview: &Overview, line: &Line, page: Page) 
         let of_site = members.filter(|(_, member)| member.grant.site == Some(site));
         let last = of_site.filter_map(|(key, _)| seen.get(key).copied()).max();
         match last {
-            _ if !is_hub => String::new(),
             Some(at) => shown::at(at, page.now_ms, lang),
-            None => lang.say("seen-never", &[]),
+            None if is_hub => lang.say("seen-never", &[]),
+            None => String::new(),
         }
     };
     let mut counts: BTreeMap<SiteId, (u64, u64)> = BTreeMap::new();
@@ -199,12 +205,11 @@ pub(super) async fn overview(app: &App, page: Page, line: Line, no_password: boo
             let steps = queue::steps(&page);
             // Somebody waits for these.
             let first = steps.iter().filter(|(kind, ..)| !kind.rungs.is_empty());
-            let first: Vec<_> = first.copied().collect();
-            let rows = queue::waiting(connection, books, (&first, None), (0, FIRST), &page)?;
-            let mut todo = 0;
-            for (kind, status, _) in &steps {
-                todo += records::count(connection, (&kind.code, &status.code), None)?;
-            }
+            let first: Vec<_> = first
+                .map(|step| (*step, Waiting::of(step.0, step.1, page.now_ms)))
+                .collect();
+            let rows = queue::waiting(connection, books, &first, (0, FIRST), &page)?;
+            let todo = queue::count(connection, &steps, page.now_ms)?;
             let figures = figures(connection, &page)?;
             let Sites { sites, page, .. } = build(connection, books, &line, page)?;
             Ok(Overall {
@@ -225,10 +230,14 @@ pub(super) async fn overview(app: &App, page: Page, line: Line, no_password: boo
 fn figures(connection: &Connection, page: &Page) -> Result<Vec<Figure>> {
     let standing = |status: &str| records::count(connection, ("opinion", status), None);
     let (today, tomorrow) = clock::beijing_day(page.now_ms);
-    let figure = |id: &str, href, count, mine| Figure {
+    let figure = |id: &str, href, count: u64, mine| Figure {
         label: page.t(id),
         href,
-        count,
+        // What came is counted so far.
+        count: match count == 10 * records::COUNTED {
+            true => format!("{count}+"),
+            false => count.to_string(),
+        },
         said: page.t(&format!("{id}-said")),
         mine,
     };
@@ -243,6 +252,18 @@ fn figures(connection: &Connection, page: &Page) -> Result<Vec<Figure>> {
             "figure-pending",
             "/queue?view=opinion-registered",
             standing("registered")?,
+            false,
+        ),
+        figure(
+            "figure-soon",
+            "/queue?view=soon",
+            queue::due(connection, queue::SOON_DUE, page.now_ms)?,
+            false,
+        ),
+        figure(
+            "figure-over",
+            "/queue?view=over",
+            queue::due(connection, queue::OVER_DUE, page.now_ms)?,
             false,
         ),
         figure(

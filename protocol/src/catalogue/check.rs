@@ -60,6 +60,26 @@ pub(super) fn kind(kind: &Kind) -> Checked {
         about.map_or(kind.parent.is_some(), labelled) || kind.sections.is_empty(),
         || "it does not say what it is about".to_owned(),
     )?;
+    for key in kind.due.iter().chain(&kind.site_due) {
+        let field = kind.field(key);
+        ensure(field.is_some_and(|it| it.kind == FieldType::Date), || {
+            format!("due: there is no date {key}")
+        })?;
+    }
+    if let Some(key) = &kind.urgency {
+        let field = kind.field(key);
+        let first = field.and_then(|field| match &field.kind {
+            FieldType::Enum { options } => options.first(),
+            _ => None,
+        });
+        let usual = field
+            .and_then(|field| field.default.as_ref())
+            .and_then(Fact::as_str);
+        ensure(
+            first.is_some_and(|it| Some(it.code.as_str()) == usual),
+            || format!("urgency: {key} is no choice that begins with the usual one"),
+        )?;
+    }
     for key in &kind.named_by {
         ensure(kind.fields.iter().any(|field| field.key == *key), || {
             format!("named_by: there is no field {key}")
@@ -295,6 +315,10 @@ fn check_statuses(kind: &Kind) -> Checked {
         kind.status(code)
             .is_some_and(|status| status.stands_for.is_none())
     };
+    let is_date = |key: &String| {
+        let field = find(&kind.fields, key);
+        field.is_some_and(|field| field.kind == FieldType::Date)
+    };
     for status in &kind.statuses {
         let Status {
             code,
@@ -302,6 +326,7 @@ fn check_statuses(kind: &Kind) -> Checked {
             stands_for,
             tells,
             next,
+            next_on,
         } = status;
         ensure(is_code(code), || {
             format!("status {code} is not in small letters")
@@ -322,6 +347,11 @@ fn check_statuses(kind: &Kind) -> Checked {
             let leads_on = kind.transition(next);
             ensure(leads_on.is_some_and(|it| it.applies_to(folded)), || {
                 format!("no event {next} leads on from status {code}")
+            })?;
+        }
+        if let Some(key) = next_on {
+            ensure(next.is_some() && is_date(key), || {
+                format!("status {code} waits for {key}, which is no date, or for nothing after it")
             })?;
         }
     }
@@ -407,6 +437,22 @@ fn check_transition(transition: &Transition, kind: &Kind) -> Checked {
     }
     check_groups(data)?;
     check_part_size(data)?;
+    for key in transition.begins.keys() {
+        let date = find(data, key).is_some_and(|datum| datum.kind == FieldType::Date);
+        ensure(date, || {
+            format!("it begins with {key}, which is no date of it")
+        })?;
+    }
+    let text = |datum: &Field| matches!(datum.kind, FieldType::Text { .. });
+    ensure(
+        transition.phrases.is_empty() || data.iter().any(text),
+        || "it has phrases and no text".to_owned(),
+    )?;
+    let said = |label: &Label| labelled(label);
+    ensure(
+        transition.phrases.iter().chain(&transition.grave).all(said),
+        || "it has a phrase or a warning without words".to_owned(),
+    )?;
     for key in one_of {
         let optional = find(data, key).is_some_and(|datum| !datum.required);
         ensure(optional, || {

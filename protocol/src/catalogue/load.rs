@@ -53,6 +53,8 @@ struct CommonFile {
     data: Vec<FieldEntry>,
     #[serde(default, rename = "process")]
     processes: Vec<ProcessEntry>,
+    #[serde(default, rename = "transition")]
+    transitions: Vec<TransitionEntry>,
 }
 
 /// Statuses and steps that several kinds share.
@@ -79,6 +81,9 @@ struct KindFile {
     #[serde(default)]
     named_by: Vec<String>,
     words: Option<String>,
+    urgency: Option<String>,
+    due: Option<String>,
+    site_due: Option<String>,
     #[serde(default)]
     space: Home,
     parent: Option<Parent>,
@@ -134,6 +139,7 @@ struct StatusEntry {
     stands_for: Option<String>,
     tells: Option<String>,
     next: Option<String>,
+    next_on: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -219,6 +225,13 @@ struct TransitionEntry {
     from: Vec<String>,
     to: Option<String>,
     overlay: Option<String>,
+    grave: Option<LabelEntry>,
+    #[serde(default)]
+    beside: bool,
+    #[serde(default)]
+    begins: BTreeMap<String, u16>,
+    #[serde(default)]
+    phrases: Vec<LabelEntry>,
     who: BTreeSet<Role>,
     rank: Option<u16>,
     rounds: Option<Rounds>,
@@ -299,6 +312,7 @@ fn kind(mut file: KindFile, common: &CommonFile) -> Checked<Kind> {
         file.statuses.extend(process.status.iter().cloned());
         file.transitions.extend(process.transitions.iter().cloned());
     }
+    file.transitions.extend(common.transitions.iter().cloned());
     let shared = file.shared.iter().map(|key| {
         let found = common.shared.iter().find(|field| field.key == *key);
         found.ok_or_else(|| format!("there is no shared field {key}"))
@@ -342,10 +356,13 @@ fn kind(mut file: KindFile, common: &CommonFile) -> Checked<Kind> {
         },
         register_event: file.register_event,
         words: file.words.or_else(|| file.title_from.clone()),
-        about: file.about.map(|LabelEntry { zh, en }| Label { zh, en }),
+        about: file.about.map(Label::from),
         title: file.title,
         title_from: file.title_from,
         named_by: file.named_by,
+        urgency: file.urgency,
+        due: file.due,
+        site_due: file.site_due,
         home: file.space,
         parent: file.parent,
         gathers: file.gathers,
@@ -377,7 +394,7 @@ fn field(mut entry: FieldEntry) -> Checked<Field> {
             zh: entry.zh,
             en: entry.en,
         },
-        hint: entry.hint.map(|LabelEntry { zh, en }| Label { zh, en }),
+        hint: entry.hint.map(Label::from),
         kind,
         retention: entry.retention,
         required: entry.required,
@@ -473,6 +490,10 @@ fn transition(
         },
         to: entry.to,
         overlay: entry.overlay,
+        grave: entry.grave.map(Label::from),
+        beside: entry.beside,
+        begins: entry.begins,
+        phrases: entry.phrases.into_iter().map(Label::from).collect(),
         who: entry.who,
         rank: entry.rank.unwrap_or(RANK),
         rounds: entry.rounds,
@@ -481,6 +502,12 @@ fn transition(
         makes: entry.makes,
         moves: entry.moves,
     })
+}
+
+impl From<LabelEntry> for Label {
+    fn from(LabelEntry { zh, en }: LabelEntry) -> Self {
+        Self { zh, en }
+    }
 }
 
 impl From<ChoiceEntry> for Choice {
@@ -501,6 +528,7 @@ impl From<StatusEntry> for Status {
             stands_for,
             tells,
             next,
+            next_on,
         }: StatusEntry,
     ) -> Self {
         Self {
@@ -509,6 +537,7 @@ impl From<StatusEntry> for Status {
             stands_for,
             tells,
             next,
+            next_on,
         }
     }
 }

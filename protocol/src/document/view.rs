@@ -165,6 +165,17 @@ impl Document {
         entries
     }
 
+    /// Whether somebody has put one value in the place of several that stood in a field.
+    #[must_use]
+    pub fn has_choices(&self) -> bool {
+        let mut ops = self
+            .graph
+            .nodes
+            .iter()
+            .flat_map(|node| node.change.ops.iter().flatten());
+        ops.any(|op| op.preds.len() > 1 && self.graph.field_of(op).is_some())
+    }
+
     /// Whether a change counts.
     #[must_use]
     pub fn has(&self, change: &ChangeHash) -> bool {

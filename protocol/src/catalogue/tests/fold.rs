@@ -95,7 +95,8 @@ fn every_event_applies_exactly_from_where_the_domain_says() -> Tested {
         ("withdraw_request", "", "C D H R"),
     ];
     let kind = opinion()?;
-    assert_eq!(kind.transitions.len(), table.len());
+    let own = kind.transitions.iter().filter(|it| !it.beside);
+    assert_eq!(own.count(), table.len());
     for (event, from, who) in table {
         let transition = kind.transition(event).ok_or(event)?;
         let from: BTreeSet<String> = from.split_whitespace().map(str::to_owned).collect();

@@ -1,0 +1,476 @@
+//! The steps that lead a record on: those that whoever looks may take, each with its form, and what becomes of one that is taken.
+//!
+//! A step whose kind calls it grave is asked about before it is taken, in words that say what cannot be undone.
+
+use std::collections::BTreeSet;
+
+use axum::Form;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::IntoResponse as _;
+use lianxin_protocol::catalogue::{FieldType, Kind, Outcome, Refusal, Transition};
+use rusqlite::Connection;
+use serde_json::Value;
+
+use super::choices::Choices;
+use super::fields::{self, Input};
+use super::list::next_for;
+use super::page::{self, Answer, Page, Session, go, html, known};
+use super::records::{RecordPage, Said, View, build};
+use super::sheet::{About, Sheet, Under};
+use super::words::Lang;
+use super::{App, Line, shown};
+use crate::clock;
+use crate::drafts::{self, Draft, Typed};
+use crate::error::{Code, Error, Result};
+use crate::journal::{Books, Journal};
+use crate::records::waiting::Waiting;
+use crate::records::{Record, save};
+use crate::requests::{self, Asked};
+
+/// The hub's case number: filled in by the hub, never typed.
+pub(super) const HUB_NO: &str = "hub_no";
+/// How somebody is told, and how they wanted to be.
+pub(super) const WAY: &str = "way";
+pub(super) const WANTED: &str = "reply_wanted";
+/// Name in the form of the answer to the question whether a grave step is meant.
+const SURE: &str = "sure";
+
+/// A step that may be taken, with its form.
+pub(super) struct Offer {
+    pub(super) event: String,
+    pub(super) label: String,
+    pub(super) inputs: Vec<Input>,
+    pub(super) open: bool,
+    /// What of it cannot be undone; it is not the first button in reach then.
+    pub(super) grave: Option<String>,
+    /// Whoever sent it is asked whether it is meant.
+    pub(super) asking: bool,
+    /// What is often written in its text.
+    pub(super) phrases: Vec<String>,
+    pub(super) under: Under,
+}
+
+/// What was typed for a step that is not offered any more.
+pub(super) struct LeftOver {
+    pub(super) draft: String,
+    pub(super) label: String,
+    pub(super) words: Vec<Said>,
+}
+
+/// A step that was not taken.
+pub(super) struct Undone {
+    pub(super) said: String,
+    /// What was typed for it, where the step is not offered any more.
+    pub(super) words: Vec<Said>,
+}
+
+/// What became of a step that has just been taken, and what is next in the same queue.
+pub(super) struct Done {
+    pub(super) said: String,
+    /// It has no effect, or the hub has yet to take it.
+    pub(super) waits: bool,
+    /// Address and title of what waits for the same step.
+    pub(super) next: Option<(String, String)>,
+    /// How many more wait for it.
+    pub(super) left: String,
+}
+
+/// What was typed for a step, and what is wrong with it.
+pub(super) struct Attempt<'a> {
+    pub(super) step: &'a Transition,
+    typed: &'a Typed,
+    refusals: &'a [Refusal],
+    under: Under,
+    /// Why nothing was done, where that is no matter of the fields.
+    said: Option<String>,
+    /// Nothing is wrong; it is grave.
+    asking: bool,
+}
+
+/// What a step begins with: how whoever brought the matter wanted to be told, today, and the dates that its kind proposes.
+pub(super) fn begins(step: &Transition, wanted: Option<&str>, page: &Page) -> Typed {
+    let mut typed = Typed::new();
+    for field in &step.data {
+        let given = match field.key.as_str() {
+            WAY => wanted.filter(|it| *it != "none").map(str::to_owned),
+            "on" => Some(clock::Beijing::of(page.now_ms).iso_date()),
+            key => step
+                .begins
+                .get(key)
+                .map(|days| clock::Beijing::of(page.now_ms).working_day_after(*days)),
+        };
+        typed.extend(given.map(|given| (field.key.clone(), vec![given])));
+    }
+    typed
+}
+
+/// What is often written in a step's text: the catalogue's phrases, then those of whoever looks.
+pub(super) fn phrases(step: &Transition, session: &Session) -> Vec<String> {
+    let lang = session.lang();
+    let own = session.account.taste.phrases.get(&step.event);
+    let shipped = step
+        .phrases
+        .iter()
+        .map(|label| lang.label(label).to_owned());
+    shipped.chain(own.into_iter().flatten().cloned()).collect()
+}
+
+/// The steps that lead on from a record for whoever looks, and what was typed for others.
+pub(super) struct Onward {
+    /// The usual one, if it is theirs.
+    pub(super) next: Option<Offer>,
+    pub(super) offers: Vec<Offer>,
+    pub(super) undone: Option<Undone>,
+    pub(super) left_over: Vec<LeftOver>,
+}
+
+impl Onward {
+    pub(super) fn of(
+        (connection, books): (&Connection, &mut Books),
+        (record, requests): (&Record, &[Asked]),
+        (view, attempt): (&View, Option<&Attempt<'_>>),
+        (page, session): (&Page, &Session),
+    ) -> Result<Self> {
+        let kind = record.kind;
+        let data = kind.into_iter().flat_map(|kind| &kind.transitions);
+        let named = Choices::of(connection, books, data.flat_map(|step| &step.data))?;
+        let begins = format!("step/{}/", record.id.hyphenated());
+        let kept = drafts::about(connection, page.actor.account(), &begins)?;
+        let asked = (view, attempt, &named);
+        let (next, offers) = offers(record, requests, asked, &kept, (page, session))?;
+        let offered = next.iter().chain(&offers).map(|it| it.event.as_str());
+        let offered: BTreeSet<&str> = offered.collect();
+        let undone = attempt.and_then(|attempt| {
+            let offered = offered.contains(attempt.step.event.as_str());
+            undone(attempt, offered, page.lang)
+        });
+        let mut shown = offered;
+        shown.extend(attempt.map(|attempt| attempt.step.event.as_str()));
+        let left_over = left_over(kind, &kept, &shown, page.lang);
+        Ok(Self {
+            next,
+            offers,
+            undone,
+            left_over,
+        })
+    }
+}
+
+/// The steps that this person may take, the usual one apart.
+fn offers(
+    record: &Record,
+    requests: &[Asked],
+    (view, attempt, named): (&View, Option<&Attempt<'_>>, &Choices),
+    drafts: &[Draft],
+    (page, session): (&Page, &Session),
+) -> Result<(Option<Offer>, Vec<Offer>)> {
+    let content = &record.content;
+    let kind = record.kind.filter(|_| record.counts());
+    let Some(kind) = kind.filter(|_| content.waiting == 0) else {
+        return Ok((None, Vec::new()));
+    };
+    let usual = kind.statuses.iter().find(|status| {
+        let folded = status.stands_for.as_ref().unwrap_or(&status.code);
+        *folded == content.status && status.next.is_some()
+    });
+    let usual = usual.and_then(|status| status.next.as_deref());
+    let mut next = None;
+    let mut others = Vec::new();
+    let times = |step: &str| content.times(step);
+    let offered = kind.offered(&content.status, page.actor.roles(), times);
+    // What was asked of the hub is not asked again while it is open.
+    for step in offered.filter(|step| !requests::is_open_for(requests, &step.event)) {
+        let tried = attempt.filter(|attempt| attempt.step.event == step.event);
+        let about = About::Step(record.id.hyphenated(), step.event.clone());
+        let kept = drafts.iter().find(|draft| draft.kind == about.text());
+        let wanted = content.fields.get(WANTED).and_then(Value::as_str);
+        let begun = begins(step, wanted, page);
+        let (typed, refusals) = match (tried, kept) {
+            (Some(tried), _) => (tried.typed, tried.refusals),
+            (None, Some(kept)) => (&kept.typed, [].as_slice()),
+            (None, None) => (&begun, [].as_slice()),
+        };
+        let inputs = step.data.iter().filter(|field| field.key != HUB_NO);
+        let inputs = inputs.map(|field| fields::input(field, named, typed, refusals, page.lang));
+        let is_usual = usual == Some(step.event.as_str());
+        let offer = Offer {
+            event: step.event.clone(),
+            label: page.label(&step.label).to_owned(),
+            inputs: inputs.collect(),
+            open: tried.is_some() || kept.is_some() || view.step.as_ref() == Some(&step.event),
+            grave: step.grave.as_ref().map(|it| page.label(it).to_owned()),
+            asking: tried.is_some_and(|tried| tried.asking),
+            phrases: phrases(step, session),
+            under: match tried {
+                Some(tried) => tried.under.clone(),
+                None => Under::of(&about, kept)?,
+            },
+        };
+        if is_usual {
+            next = Some(offer);
+        } else {
+            others.push(offer);
+        }
+    }
+    others.sort_by_key(|offer| offer.grave.is_some());
+    Ok((next, others))
+}
+
+/// What was typed for steps that are not offered any more.
+fn left_over(
+    kind: Option<&Kind>,
+    kept: &[Draft],
+    offered: &BTreeSet<&str>,
+    lang: Lang,
+) -> Vec<LeftOver> {
+    let mut left = Vec::new();
+    for draft in kept {
+        let Ok(About::Step(_, event)) = About::parse(&draft.kind) else {
+            continue;
+        };
+        let step = kind.and_then(|kind| kind.transition(&event));
+        if let Some(step) = step.filter(|_| !offered.contains(event.as_str())) {
+            left.push(LeftOver {
+                draft: draft.id.clone(),
+                label: lang.label(&step.label).to_owned(),
+                words: typed_words(step, &draft.typed, lang),
+            });
+        }
+    }
+    left
+}
+
+/// What was typed for a step, in words.
+fn typed_words(step: &Transition, typed: &Typed, lang: Lang) -> Vec<Said> {
+    let words = step.data.iter().filter_map(|field| {
+        let value = typed.get(&field.key)?.join("\n");
+        let value = match &field.kind {
+            FieldType::Enum { .. } => shown::value(Some(field), &Value::from(value), lang),
+            _ => value,
+        };
+        (!value.trim().is_empty()).then(|| Said::new(lang.label(&field.label).to_owned(), value))
+    });
+    words.collect()
+}
+
+/// What is said of a step that was not taken. What was typed for it stands in its form, or here if that is not offered any more.
+fn undone(attempt: &Attempt<'_>, offered: bool, lang: Lang) -> Option<Undone> {
+    if offered && attempt.said.is_none() {
+        return None;
+    }
+    Some(Undone {
+        said: match &attempt.said {
+            Some(said) => said.clone(),
+            None => page::sentence(Code::StepRefused, lang),
+        },
+        words: if offered {
+            Vec::new()
+        } else {
+            typed_words(attempt.step, attempt.typed, lang)
+        },
+    })
+}
+
+/// What is said of a step that was just taken, of a correction, or of a choice between two values.
+pub(super) fn done(
+    connection: &Connection,
+    did: &str,
+    (record, requests): (&Record, &[Asked]),
+    page: &Page,
+) -> Result<Option<Done>> {
+    let (content, lang) = (&record.content, page.lang);
+    let mut done = Done {
+        said: String::new(),
+        waits: false,
+        next: None,
+        left: String::new(),
+    };
+    let Some(step) = record.kind.and_then(|kind| kind.transition(did)) else {
+        if did == EDITED {
+            done.said = page.t("did-edit");
+            return Ok(Some(done));
+        }
+        return Ok(None);
+    };
+    let label = page.label(&step.label);
+    let taken = content.events.iter().rev().find(|it| it.event == did);
+    let asked = requests::is_open_for(requests, did);
+    let from = match taken.map(|event| (&event.outcome, event)) {
+        _ if asked => {
+            done.waits = true;
+            done.said = page.with("did-asked", label);
+            Some(content.status.clone())
+        }
+        Some((Outcome::Applied { from, to }, event)) => {
+            let number = event.data.get(HUB_NO).and_then(Value::as_str);
+            let status = shown::status(record.kind, to, lang);
+            let with = [
+                ("step", label.into()),
+                ("status", status.into()),
+                ("number", number.unwrap_or_default().into()),
+            ];
+            let word = match (from == to, number) {
+                (true, _) => "did-beside",
+                (false, Some(_)) => "did-step-numbered",
+                (false, None) => "did-step",
+            };
+            done.said = lang.say(word, &with);
+            Some(from.clone())
+        }
+        Some((Outcome::Void { reason }, _)) => {
+            done.waits = true;
+            let reason = lang.label(&reason.label()).to_owned();
+            let with = [("step", label.into()), ("reason", reason.into())];
+            done.said = lang.say("did-void", &with);
+            None
+        }
+        None => return Ok(None),
+    };
+    if let (Some(kind), Some(from)) = (record.kind, from) {
+        next_in_queue(connection, &mut done, (kind, &from, record.key), page)?;
+    }
+    Ok(Some(done))
+}
+
+/// Stands in an address for a correction, which is no step.
+pub(super) const EDITED: &str = "edit";
+
+/// What waits for the same step as a record did.
+fn next_in_queue(
+    connection: &Connection,
+    done: &mut Done,
+    (kind, from, key): (&Kind, &str, i64),
+    page: &Page,
+) -> Result<()> {
+    /// Of which one may be asked of the hub already, or the one that was just done.
+    const LOOKED_AT: usize = 20;
+    let Some(kind) = lianxin_protocol::catalogue::Catalogue::standard().kind(&kind.code) else {
+        return Ok(());
+    };
+    let next = next_for(kind, page.actor.roles());
+    let Some((status, step)) = next.into_iter().find(|(status, _)| status.code == from) else {
+        return Ok(());
+    };
+    let waiting = Waiting::of(kind, status, page.now_ms);
+    let asked = requests::open_steps(connection)?;
+    let mut found = waiting.first(connection, LOOKED_AT)?;
+    found.retain(|row| row.key != key && !asked.contains(&(row.id, step.event.clone())));
+    if let Some(row) = found.first() {
+        let href = format!("/records/{}?step={}#next", row.id.hyphenated(), step.event);
+        let title = shown::title(Some(kind), row.title.as_deref(), page.lang);
+        done.next = Some((href, title));
+        let count = waiting.count(connection)?;
+        done.left = page.n("did-left", &count);
+    }
+    Ok(())
+}
+
+/// What became of a step.
+enum Taken {
+    Done,
+    Wrong(StatusCode, Box<RecordPage>),
+}
+
+/// Takes a step, once for each form that was shown. What cannot be carried out is kept as a draft and shown again.
+pub(super) async fn step(
+    State(app): State<App>,
+    session: Session,
+    Path((id, event)): Path<(String, String)>,
+    Form(mut pairs): Form<Vec<(String, String)>>,
+) -> Answer {
+    let line = (app.doors.line)();
+    let sent = pairs.len();
+    pairs.retain(|(name, _)| name != SURE);
+    let sure = pairs.len() < sent;
+    let sheet = Sheet::of(pairs)?;
+    let back = format!("/records/{id}?did={event}");
+    let taken = app
+        .write(move |journal, connection| {
+            take(
+                connection,
+                journal,
+                (&session, &line),
+                (&id, &event),
+                (&sheet, sure),
+            )
+        })
+        .await?;
+    match taken {
+        Taken::Done => Ok(go(&back)),
+        Taken::Wrong(status, page) => Ok((status, html(&*page)?).into_response()),
+    }
+}
+
+fn take(
+    connection: &Connection,
+    journal: &mut Journal,
+    who: (&Session, &Line),
+    (id, event): (&str, &str),
+    (sheet, sure): (&Sheet, bool),
+) -> Result<Taken> {
+    let (key, _, kind) = known(connection, journal, id)?;
+    let step = kind.transition(event);
+    let step = step.ok_or_else(|| Error::new(Code::StepRefused, "there is no such step"))?;
+    let about = About::Step(id.to_owned(), event.to_owned());
+    let text = about.text();
+    let submission = sheet.submission(&text);
+    let first = match submission.known(connection) {
+        Ok(Some(_)) => return Ok(Taken::Done),
+        Ok(None) => true,
+        // Somebody went back, wrote something else and sent that: it is a step of its own.
+        Err(error) if error.code() == Code::OtherContent => false,
+        Err(error) => return Err(error),
+    };
+    let named = Choices::of(connection, journal, step.data.iter())?;
+    let given = named.ids(step.data.iter(), &sheet.typed);
+    let mut input = fields::to_json(step.data.iter(), &given);
+    if let Value::Object(fields) = &mut input {
+        fields.remove(HUB_NO);
+    }
+    let author = who.0.author(connection, journal)?;
+    let account = author.actor.account();
+    // Judged twice: here for words beside the fields, in the save for good.
+    let mut asking = false;
+    let (refusals, said) = match save::read_step(kind, event, &input) {
+        Err(refusals) => (refusals, None),
+        // What is not possible any more is not asked about.
+        Ok(_) if step.grave.is_some() && !sure => {
+            match save::ready(connection, journal, key, (event, &input), &author.actor) {
+                Ok(_) => {
+                    asking = true;
+                    (Vec::new(), None)
+                }
+                Err(error) if error.leaves_nothing() => (Vec::new(), Some(error)),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(_) => match requests::act(connection, journal, key, (event, &input), &author) {
+            Ok(saved) => {
+                if first {
+                    submission.keep(connection, &saved.id)?;
+                }
+                drafts::discard(connection, account, &sheet.id)?;
+                return Ok(Taken::Done);
+            }
+            Err(error) if error.leaves_nothing() => (Vec::new(), Some(error)),
+            Err(error) => return Err(error),
+        },
+    };
+    let status = match &said {
+        Some(error) => page::status_of(error),
+        None if asking => StatusCode::OK,
+        None => StatusCode::UNPROCESSABLE_ENTITY,
+    };
+    let attempt = Attempt {
+        step,
+        typed: &sheet.typed,
+        refusals: &refusals,
+        under: sheet.undone(connection, account, &about, author.now_ms)?,
+        said: said.map(|error| page::sentence(error.code(), who.0.lang())),
+        asking,
+    };
+    let view = View::default();
+    let page = build(connection, journal, who, id, &view, Some(&attempt))?;
+    Ok(Taken::Wrong(status, Box::new(page)))
+}

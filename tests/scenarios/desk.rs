@@ -1,0 +1,409 @@
+//! A day at the desk, at the door of the pages: what is done is said by name, what is grave is asked first, several at once can be
+//! taken back, and whoever loses a value is told.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use lianxin_node::clock::Beijing;
+use lianxin_tests::process::{Device, LOOPBACK, Network, now};
+use serde_json::{Value, json};
+
+use super::pages::{Browser, encoded, hidden, link, with};
+
+fn ids(added: &Value) -> Result<Vec<String>> {
+    let records = added["records"].as_array().context("no records")?;
+    let ids = records
+        .iter()
+        .map(|it| it["id"].as_str().map(str::to_owned));
+    ids.collect::<Option<Vec<_>>>().context("no id")
+}
+
+fn id(device: &Device, row: &Value) -> Result<String> {
+    let added = device.add(std::slice::from_ref(row))?;
+    ids(&added)?.pop().context("nothing was added")
+}
+
+fn opinion(body: &str) -> Value {
+    json!({ "category": "help", "body": body })
+}
+
+fn set(device: &Device, id: &str, fields: &Value) -> Result<Value> {
+    let set = device.feed(&["record", "set", id, "--file", "-"], fields.to_string())?;
+    set.exits(0)
+}
+
+/// Takes a step on a record's page, and gives the answer.
+fn step(browser: &Browser, id: &str, event: &str, typed: &[(&str, &str)]) -> Result<(u16, String)> {
+    let page = browser.get(&format!("/records/{id}"))?.body;
+    let form = format!("action=\"/records/{id}/steps/{event}\"");
+    let form = with(&hidden(&page, &form)?, typed);
+    let answer = browser.post(&format!("/records/{id}/steps/{event}"), &form)?;
+    let place = answer.header("location").unwrap_or_default().to_owned();
+    Ok((
+        answer.status,
+        if place.is_empty() { answer.body } else { place },
+    ))
+}
+
+#[test]
+fn what_was_done_is_said_by_name_and_the_next_of_the_queue_is_at_hand() -> Result<()> {
+    let network = Network::new()?;
+    let added = network
+        .hub
+        .add(&[opinion("一号楼路灯不亮"), opinion("二号楼井盖松动")])?;
+    let ids = ids(&added)?;
+    let [first, second] = ids.as_slice() else {
+        anyhow::bail!("two were added");
+    };
+    let (browser, _) = Browser::through(&link(&network.hub)?)?;
+    let (status, place) = step(&browser, first, "accept", &[])?;
+    ensure!(
+        status == 303 && place == format!("/records/{first}?did=accept"),
+        "{place}"
+    );
+    let page = browser.get(&place)?.body;
+    ensure!(page.contains("“受理”已存本机，现在是“已受理”") && page.contains("第0001号"));
+    ensure!(page.contains("下一件：二号楼井盖松动") && page.contains("还有 1 件等着"));
+    ensure!(page.contains(&format!("/records/{second}?step=accept#next")));
+    // A date is proposed, and what is often written is there.
+    let due = Beijing::of(lianxin_node::clock::now_ms()).working_day_after(15);
+    ensure!(
+        page.contains(&format!("value=\"{due}\"")),
+        "no date is proposed"
+    );
+    ensure!(page.contains("请核实情况，在期限内办理并答复反映人。"));
+    let (_, place) = step(&browser, second, "accept", &[])?;
+    ensure!(
+        !browser.get(&place)?.body.contains("下一件："),
+        "nothing waits any more"
+    );
+    // An address that names a step nobody took says nothing of it.
+    let claimed = browser.get(&format!("/records/{first}?did=close"))?.body;
+    ensure!(!claimed.contains("已存本机，现在是"));
+    Ok(())
+}
+
+#[test]
+fn what_cannot_be_undone_is_asked_first_and_loses_no_word() -> Result<()> {
+    let network = Network::new()?;
+    let id = id(&network.hub, &opinion("路灯不亮"))?;
+    let (browser, _) = Browser::through(&link(&network.hub)?)?;
+    let status =
+        || -> Result<Value> { Ok(network.hub.ok(&["record", "show", &id])?["status"].clone()) };
+    let page = browser.get(&format!("/records/{id}"))?.body;
+    ensure!(
+        page.contains("撤回后不再办理，不能恢复"),
+        "nothing says what it does"
+    );
+    let reason = [("reason", "反映人说不用管了")];
+    let (asked, page) = step(&browser, &id, "withdraw", &reason)?;
+    ensure!(asked == 200 && page.contains("确定撤回吗？") && page.contains(reason[0].1));
+    ensure!(status()? == "pending", "it was done without an answer");
+    // Whoever goes away finds the words again.
+    ensure!(
+        browser
+            .get(&format!("/records/{id}"))?
+            .body
+            .contains(reason[0].1)
+    );
+    let form = format!("action=\"/records/{id}/steps/withdraw\"");
+    let asked = hidden(&page, &form)?;
+    ensure!(asked.iter().any(|(name, _)| name == "sure"));
+    let sure = with(&asked, &reason);
+    ensure!(
+        browser
+            .post(&format!("/records/{id}/steps/withdraw"), &sure)?
+            .status
+            == 303
+    );
+    ensure!(status()? == "withdrawn");
+    Ok(())
+}
+
+#[test]
+fn history_has_old_and_new_and_whoever_loses_a_value_is_told() -> Result<()> {
+    let mut network = Network::new()?;
+    let id = id(&network.station, &opinion("路灯不亮"))?;
+    network.station.ok(&["sync"])?;
+    network.hub_stops()?;
+    set(&network.station, &id, &json!({ "category": "complaint" }))?;
+    set(&network.hub, &id, &json!({ "category": "suggestion" }))?;
+    network.hub_back()?;
+    network.station.ok(&["sync"])?;
+    let (operator, _) = Browser::through(&link(&network.hub)?)?;
+    let page = operator.get(&format!("/records/{id}"))?.body;
+    ensure!(page.contains("“类别”有两种写法"));
+    // The side of the hub is chosen.
+    let sides: Vec<_> = page.split("action=\"/records/").skip(1).collect();
+    let side = sides
+        .iter()
+        .find(|it| it.contains("/take\"") && it.contains("<p class=\"val\">建议</p>"));
+    let side = side.context("no side of the hub")?;
+    let change = side
+        .split("name=\"change\" value=\"")
+        .nth(1)
+        .and_then(|it| it.get(..64));
+    let choice = encoded(&[
+        ("field", "category"),
+        ("change", change.context("no change")?),
+        ("reason", "原话是请街道想办法"),
+    ]);
+    let taken = operator.post(&format!("/records/{id}/take"), &choice)?;
+    ensure!(taken.header("location") == Some(format!("/records/{id}?did=settle").as_str()));
+    network.station.ok(&["sync"])?;
+    let _daemon = network.station.run(LOOPBACK)?;
+    let (clerk, _) = Browser::through(&link(&network.station)?)?;
+    for browser in [&operator, &clerk] {
+        let history = browser.get(&format!("/records/{id}?tab=history"))?.body;
+        ensure!(history.contains("<del>求助</del>") && history.contains("<ins>投诉</ins>"));
+        ensure!(
+            history.contains("<del>投诉</del> / <del>建议</del>")
+                || history.contains("<del>建议</del> / <del>投诉</del>")
+        );
+        ensure!(history.contains("<ins>建议</ins>") && history.contains("两种写法选定一种"));
+        ensure!(history.contains("选定一种写法") && history.contains("<b>登记</b>"));
+        let way = browser.get(&format!("/records/{id}?tab=way"))?.body;
+        ensure!(way.contains("原话是请街道想办法"));
+    }
+    let told = "您填的“类别”没有采用";
+    ensure!(!operator.get("/")?.body.contains(told), "who won is told");
+    let home = clerk.get("/")?.body;
+    ensure!(home.contains(told));
+    let noticed = home
+        .split("action=\"/noticed/")
+        .nth(1)
+        .and_then(|it| it.get(..64));
+    let noticed = format!("/noticed/{}", noticed.context("no button")?);
+    // Nobody takes it away from somebody else.
+    ensure!(operator.post(&noticed, "")?.status == 303);
+    network.station.ok(&["reproject"])?;
+    ensure!(clerk.get("/")?.body.contains(told));
+    ensure!(clerk.post(&noticed, "")?.status == 303);
+    ensure!(!clerk.get("/")?.body.contains(told));
+    network.station.ok(&["reproject"])?;
+    ensure!(
+        !clerk.get("/")?.body.contains(told),
+        "lists made anew tell it once more"
+    );
+    Ok(())
+}
+
+/// Orders a step for some records, and gives the page or place that answers.
+fn several(
+    browser: &Browser,
+    code: &str,
+    ids: &[&str],
+    more: &[(&str, &str)],
+) -> Result<(u16, String)> {
+    let mut pairs: Vec<(&str, &str)> = vec![("step", code)];
+    pairs.extend(ids.iter().map(|id| ("id", *id)));
+    pairs.extend(more);
+    let answer = browser.post("/queue/several", &encoded(&pairs))?;
+    let place = answer.header("location").unwrap_or_default().to_owned();
+    Ok((
+        answer.status,
+        if place.is_empty() { answer.body } else { place },
+    ))
+}
+
+fn until(what: &str, holds: impl Fn() -> Result<bool>) -> Result<()> {
+    let begun = now();
+    while !holds()? {
+        ensure!(begun.elapsed() < Duration::from_secs(40), "{what}");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    Ok(())
+}
+
+#[test]
+fn several_are_shown_first_and_can_be_taken_back_until_they_are_done() -> Result<()> {
+    const ORDER: &str = "00112233445566778899aabbccddeeff";
+    const OTHER: &str = "ffeeddccbbaa99887766554433221100";
+    let mut network = Network::new()?;
+    let added = network
+        .hub
+        .add(&[opinion("一号楼"), opinion("二号楼"), opinion("三号楼")])?;
+    let ids = ids(&added)?;
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let [first, second, third] = ids.as_slice() else {
+        anyhow::bail!("three were added");
+    };
+    let status = |id: &str| -> Result<String> {
+        let shown = network.hub.ok(&["record", "show", id])?;
+        Ok(shown["status"].as_str().unwrap_or_default().to_owned())
+    };
+    let (browser, _) = Browser::through(&link(&network.hub)?)?;
+    let queue = browser.get("/queue")?.body;
+    ensure!(queue.contains("value=\"opinion/accept\"") && queue.contains("name=\"id\""));
+    let (shown, page) = several(&browser, "opinion/accept", &ids, &[])?;
+    ensure!(shown == 200 && page.contains("第0001号 至 ") && page.contains("第0003号"));
+    ensure!(status(first)? == "pending", "showing does nothing");
+    // Nobody refuses a hundred with one press, nor takes a step that is none.
+    for code in [
+        "opinion/refuse",
+        "opinion/settle",
+        "opinion/unheard_of",
+        "accept",
+    ] {
+        ensure!(
+            several(&browser, code, &ids, &[("sure", "yes")])?.0 == 403,
+            "{code}"
+        );
+    }
+    let sure = |bulk| [("sure", "yes"), ("bulk", bulk)];
+    for _ in 0..2 {
+        // Pressed twice, it is ordered once.
+        let (status, place) = several(&browser, "opinion/accept", &ids, &sure(ORDER))?;
+        ensure!(
+            status == 303 && place == "/queue" || status == 422,
+            "{status} {place}"
+        );
+    }
+    let queue = browser.get("/queue")?.body;
+    ensure!(queue.contains("受理 3 件：") && queue.contains("马上办理"));
+    let back = format!("/queue/several/{ORDER}/back");
+    ensure!(browser.post(&back, "")?.header("location") == Some("/queue?said=back"));
+    ensure!(!browser.get("/queue")?.body.contains("马上办理"));
+    // What is ordered is carried out by a node that was stopped in between, each as it stands then.
+    ensure!(several(&browser, "opinion/accept", &ids, &sure(OTHER))?.0 == 303);
+    network.hub_stops()?;
+    network.hub.ok(&["record", "act", second, "accept"])?;
+    network.hub_back()?;
+    let status = |id: &str| -> Result<String> {
+        let shown = network.hub.ok(&["record", "show", id])?;
+        Ok(shown["status"].as_str().unwrap_or_default().to_owned())
+    };
+    until("the order was never carried out", || {
+        Ok(status(first)? == "accepted" && status(third)? == "accepted")
+    })?;
+    let (browser, _) = Browser::through(&link(&network.hub)?)?;
+    let queue = browser.get("/queue")?.body;
+    ensure!(queue.contains("其中 1 件没有办成") && queue.contains("二号楼"));
+    ensure!(
+        browser
+            .post(&format!("/queue/several/{OTHER}/back"), "")?
+            .header("location")
+            == Some("/queue?said=late")
+    );
+    ensure!(
+        browser
+            .post(&format!("/queue/several/{OTHER}/read"), "")?
+            .status
+            == 303
+    );
+    ensure!(!browser.get("/queue")?.body.contains("没有办成"));
+    // A step with something to fill in: what is missing is said, and what was typed stays.
+    let (status, page) = several(
+        &browser,
+        "opinion/dispatch",
+        &ids,
+        &[("sure", "yes"), ("text", "请三日内答复")],
+    )?;
+    ensure!(status == 422 && page.contains("请三日内答复"));
+    let (status, _) = several(
+        &browser,
+        "opinion/dispatch",
+        &ids,
+        &[
+            ("sure", "yes"),
+            ("lead", "测试城管科"),
+            ("due_on", "2099-01-05"),
+            ("text", "请三日内答复"),
+        ],
+    )?;
+    ensure!(status == 303);
+    Ok(())
+}
+
+#[test]
+fn the_queue_has_the_most_pressing_first_and_tells_what_is_due() -> Result<()> {
+    let network = Network::new()?;
+    let mut urgent = opinion("燃气味重");
+    urgent["urgency"] = json!("urgent");
+    let mut other = opinion("怎样办证");
+    other["category"] = json!("consult");
+    let added = network.hub.add(&[opinion("一号楼"), other, urgent])?;
+    let ids = ids(&added)?;
+    let today = Beijing::of(lianxin_node::clock::now_ms());
+    let soon = today.working_day_after(2);
+    for (at, due) in [(0, soon.as_str()), (1, "2020-01-01")] {
+        let id = ids.get(at).context("no id")?;
+        network.hub.ok(&["record", "act", id, "accept"])?;
+        let step = json!({ "lead": "测试城管科", "due_on": due }).to_string();
+        network
+            .hub
+            .feed(&["record", "act", id, "dispatch", "--file", "-"], step)?
+            .exits(0)?;
+    }
+    let (browser, _) = Browser::through(&link(&network.hub)?)?;
+    let titles = |asked: &str| -> Result<Vec<&str>> {
+        let page = browser.get(&format!("/queue?{asked}"))?.body;
+        let rows = page.split("<tbody").nth(1).unwrap_or_default();
+        let mut found: Vec<_> = ["燃气味重", "一号楼", "怎样办证"]
+            .into_iter()
+            .filter_map(|title| Some((rows.find(title)?, title)))
+            .collect();
+        found.sort_unstable();
+        Ok(found.into_iter().map(|(_, title)| title).collect())
+    };
+    ensure!(
+        titles("")? == ["燃气味重", "怎样办证", "一号楼"],
+        "{:?}",
+        titles("")?
+    );
+    ensure!(titles("urgent=1")? == ["燃气味重"]);
+    ensure!(titles("category=consult")? == ["怎样办证"]);
+    ensure!(titles("view=over")? == ["怎样办证"] && titles("view=soon")? == ["一号楼"]);
+    // What is no code of ours is no filter, and goes into no address.
+    let page = browser.get("/queue?category=%22%3E&site=x&order=y")?.body;
+    ensure!(page.contains("燃气味重") && !page.contains("order=y"));
+    let home = browser.get("/")?.body;
+    for (href, count) in [("/queue?view=soon", 1), ("/queue?view=over", 1)] {
+        let figure = home
+            .split(&format!("href=\"{href}\""))
+            .nth(1)
+            .context("no figure")?;
+        ensure!(
+            figure
+                .split("</b>")
+                .next()
+                .is_some_and(|it| it.ends_with(&format!(">{count}")))
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn a_consultation_is_closed_when_its_day_has_come_and_not_before() -> Result<()> {
+    let network = Network::new()?;
+    let (browser, _) = Browser::through(&link(&network.hub)?)?;
+    for (title, day, waits) in [
+        ("住宅电梯条例", "2099-01-05", false),
+        ("养犬管理条例", "2020-01-05", true),
+    ] {
+        let law = json!([{ "draft_title": title, "site_due_on": day }]);
+        let added = network
+            .hub
+            .feed(
+                &[
+                    "record",
+                    "add",
+                    "--kind",
+                    "legis_consultation",
+                    "--file",
+                    "-",
+                ],
+                law.to_string(),
+            )?
+            .exits(0)?;
+        let id = ids(&added)?.pop().context("nothing was added")?;
+        network.hub.ok(&["record", "act", &id, "open"])?;
+        let queue = browser.get("/queue")?.body;
+        ensure!(queue.contains(title) == waits, "{title}");
+        if waits {
+            let (asked, page) = step(&browser, &id, "close_sites", &[])?;
+            ensure!(asked == 200 && page.contains("确定站点截止吗？"));
+        }
+    }
+    Ok(())
+}
