@@ -134,7 +134,44 @@
   });
 
   // ---- states move ----
+  // What depends on how a record stands is asked for anew and put in place, unless somebody is writing there.
+  var renewing = false;
+  function renew() {
+    var parts = all('[data-part]');
+    if (renewing || !parts.length) { return; }
+    var writing = parts.some(function (part) {
+      return part.contains(document.activeElement) || all('textarea, input:not([type=hidden]), select', part).some(function (it) {
+        return it.matches('select') ? !!it.value && !it.querySelector('option[selected]') : it.type === 'checkbox' || it.type === 'radio' ? it.checked !== it.defaultChecked : it.value !== it.defaultValue;
+      });
+    });
+    if (writing) { $('rec-moved').hidden = false; return; }
+    renewing = true;
+    var request = new XMLHttpRequest();
+    request.open('GET', location.pathname + location.search);
+    request.responseType = 'document';
+    request.onload = function () {
+      renewing = false;
+      var fresh = request.status === 200 && request.response;
+      if (!fresh || !fresh.querySelector('[data-part]')) { return; }
+      parts.forEach(function (part) {
+        var next = fresh.getElementById(part.id);
+        if (!next) { return; }
+        part.replaceWith(document.adoptNode(next));
+        all('form', next).forEach(function (form) { if (form.dataset.draft) { posted(form); } });
+        phrases(next);
+      });
+      live = all('[data-live]');
+    };
+    request.onerror = function () { renewing = false; };
+    request.send();
+  }
   function mark(record) {
+    var head = document.querySelector('#rec-stands');
+    if (head && head.closest('[data-record]').dataset.record === record.id) {
+      var status = head.querySelector('[data-status]'), pill = head.querySelector('[data-pill]');
+      var old = (status ? status.textContent : '') + (pill ? pill.className : '');
+      if (old !== record.status + 'state state-' + record.state) { renew(); }
+    }
     all('[data-record="' + record.id + '"]').forEach(function (place) {
       var pill = place.querySelector('[data-pill]');
       if (pill) {
@@ -214,6 +251,7 @@
       boxes.forEach(function (box) { box.closest('tr').classList.toggle('picked', box.checked); });
       said.textContent = picked ? said.dataset.some.replace('#', picked) : how;
       none.hidden = !picked;
+      bar.classList.toggle('bar-idle', !picked);
       buttons.forEach(function (button) { button.disabled = !picked; });
       whole.checked = picked > 0 && picked === boxes.length;
     };
@@ -231,15 +269,18 @@
       if (left < 0 && !document.querySelector('[data-pick] input:checked')) { clearInterval(clock); location.href = '/queue'; }
     }, 1000);
   });
-  all('[data-phrase]').forEach(function (button) {
-    button.addEventListener('click', function () {
-      var text = button.closest('form').querySelector('textarea');
-      if (!text) { return; }
-      text.value += (text.value && !/\n$/.test(text.value) ? '\n' : '') + button.textContent;
-      text.dispatchEvent(new Event('input', { bubbles: true }));
-      text.focus();
+  function phrases(root) {
+    all('[data-phrase]', root).forEach(function (button) {
+      button.addEventListener('click', function () {
+        var texts = all('textarea', button.closest('form')), text = texts[texts.length - 1];
+        if (!text) { return; }
+        text.value += (text.value && !/\n$/.test(text.value) ? '\n' : '') + button.textContent;
+        text.dispatchEvent(new Event('input', { bubbles: true }));
+        text.focus();
+      });
     });
-  });
+  }
+  phrases(document);
 
   // ---- printing ----
   all('[data-print]').forEach(function (button) { button.addEventListener('click', function () { window.print(); }); });

@@ -220,20 +220,6 @@ impl Beijing {
         self.0.weekday().to_monday_one_offset()
     }
 
-    /// The date so many days later, or the Monday after if that is a weekend: `2026-03-14`.
-    #[must_use]
-    pub fn working_day_after(self, days: u16) -> String {
-        let mut day = self.0.date();
-        for _ in 0..days {
-            day = day.tomorrow().unwrap_or(day);
-        }
-        while day.weekday().to_monday_one_offset() > 5 {
-            let Ok(next) = day.tomorrow() else { break };
-            day = next;
-        }
-        day.to_string()
-    }
-
     /// Days from this date to another, which is given as `2026-03-14`.
     #[must_use]
     pub fn days_until(self, date: &str) -> Option<i32> {
@@ -297,8 +283,5 @@ mod tests {
         assert_eq!(Beijing::of(new_year).days_until("2025-12-30"), Some(-2));
         assert_eq!(Beijing::of(new_year).days_until("2026-02-01"), Some(31));
         assert_eq!(Beijing::of(new_year).days_until("soon"), None);
-        // The 16th is a Friday, the 17th a Saturday.
-        assert_eq!(Beijing::of(new_year).working_day_after(15), "2026-01-16");
-        assert_eq!(Beijing::of(new_year).working_day_after(16), "2026-01-19");
     }
 }

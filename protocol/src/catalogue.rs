@@ -30,6 +30,8 @@ use std::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::deadline::Length;
+
 pub use fold::{Folded, Outcome, Step, VoidReason};
 pub use load::CatalogueError;
 pub use read::{Draft, NESTED_MAX, Refusal};
@@ -476,6 +478,20 @@ pub struct Label {
     pub en: String,
 }
 
+impl From<Length> for Label {
+    fn from(length: Length) -> Self {
+        let (number, zh, en) = match length {
+            Length::Days(number) => (number, "天", "days"),
+            Length::WorkingDays(number) => (number, "个工作日", "working days"),
+            Length::Months(number) => (number, "个月", "months"),
+        };
+        Self {
+            zh: format!("{number} {zh}"),
+            en: format!("{number} {en}"),
+        }
+    }
+}
+
 /// One of the values of an enum field, or an overlay.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Choice {
@@ -673,8 +689,8 @@ pub struct Transition {
     pub grave: Option<Label>,
     /// It is written along with something else and never offered by itself.
     pub beside: bool,
-    /// What its dates begin with in a form, in days after today.
-    pub begins: BTreeMap<String, u16>,
+    /// What its dates begin with in a form: so long after today.
+    pub begins: BTreeMap<String, Length>,
     /// What is often written in its text.
     pub phrases: Vec<Label>,
     /// Who may write it, as long as [`rounds`](Self::rounds) says nothing else.

@@ -51,6 +51,7 @@ pub mod base32;
 pub mod batch;
 pub mod catalogue;
 pub mod codec;
+pub mod deadline;
 pub mod document;
 pub mod hash;
 pub mod identity;

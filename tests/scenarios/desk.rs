@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use lianxin_node::clock::Beijing;
+use lianxin_protocol::deadline::Calendar;
 use lianxin_tests::process::{Device, LOOPBACK, Network, now};
 use serde_json::{Value, json};
 
@@ -21,6 +22,13 @@ fn ids(added: &Value) -> Result<Vec<String>> {
 fn id(device: &Device, row: &Value) -> Result<String> {
     let added = device.add(std::slice::from_ref(row))?;
     ids(&added)?.pop().context("nothing was added")
+}
+
+/// The working day that a period from today on ends on.
+fn after(length: &str) -> Result<String> {
+    let today = Beijing::of(lianxin_node::clock::now_ms()).iso_date();
+    let due = Calendar::standard().due(today.parse()?, length.parse()?, &[]);
+    Ok(due.to_string())
 }
 
 fn opinion(body: &str) -> Value {
@@ -66,7 +74,7 @@ fn what_was_done_is_said_by_name_and_the_next_of_the_queue_is_at_hand() -> Resul
     ensure!(page.contains("下一件：二号楼井盖松动") && page.contains("还有 1 件等着"));
     ensure!(page.contains(&format!("/records/{second}?step=accept#next")));
     // A date is proposed, and what is often written is there.
-    let due = Beijing::of(lianxin_node::clock::now_ms()).working_day_after(15);
+    let due = after("15d")?;
     ensure!(
         page.contains(&format!("value=\"{due}\"")),
         "no date is proposed"
@@ -324,8 +332,7 @@ fn the_queue_has_the_most_pressing_first_and_tells_what_is_due() -> Result<()> {
     other["category"] = json!("consult");
     let added = network.hub.add(&[opinion("一号楼"), other, urgent])?;
     let ids = ids(&added)?;
-    let today = Beijing::of(lianxin_node::clock::now_ms());
-    let soon = today.working_day_after(2);
+    let soon = after("2d")?;
     for (at, due) in [(0, soon.as_str()), (1, "2020-01-01")] {
         let id = ids.get(at).context("no id")?;
         network.hub.ok(&["record", "act", id, "accept"])?;

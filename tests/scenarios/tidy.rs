@@ -240,9 +240,10 @@ fn inside_the_protocol_arrows_run_one_way() -> Result<()> {
         "bundle",
     ];
     // These stand beside the line and may use nothing of it but what is named.
-    const BESIDE: [(&str, &[&str]); 4] = [
+    const BESIDE: [(&str, &[&str]); 5] = [
         ("document", &["base32", "codec", "limits"]),
-        ("catalogue", &["number", "text"]),
+        ("catalogue", &["number", "text", "deadline"]),
+        ("deadline", &[]),
         ("number", &["text"]),
         ("words", &[]),
     ];

@@ -32,18 +32,19 @@ fn held<'a>(facts: &'a Map<String, Value>, key: &str) -> Option<&'a str> {
     value?.as_str()
 }
 
-/// How urgent a record is, 0 being the most urgent, and how urgent the usual one is.
-fn degree(kind: &Kind, facts: &Map<String, Value>) -> (i64, i64) {
+/// The usual degree of urgency, in every kind: what is more urgent has a smaller one.
+const USUAL: i64 = 9;
+
+/// How urgent a record is.
+fn degree(kind: &Kind, facts: &Map<String, Value>) -> i64 {
     let field = kind.urgency.as_ref().and_then(|key| kind.field(key));
     let Some(FieldType::Enum { options }) = field.map(|field| &field.kind) else {
-        return (0, 0);
+        return USUAL;
     };
-    let usual = options.len().saturating_sub(1);
     let told = kind.urgency.as_ref().and_then(|key| held(facts, key));
     let at = options.iter().position(|it| Some(it.code.as_str()) == told);
-    let degree = usual.saturating_sub(at.unwrap_or_default());
-    let whole = |it: usize| i64::try_from(it).unwrap_or_default();
-    (whole(degree), whole(usual))
+    let at = i64::try_from(at.unwrap_or_default()).unwrap_or_default();
+    USUAL - at.min(USUAL)
 }
 
 /// How pressing a record is in its status: the smaller the sooner, by urgency and then by the day on which it is due. None for
@@ -54,10 +55,10 @@ pub fn pressing(kind: &str, status: &str, facts: &Map<String, Value>) -> Option<
     if kind.is_done(status) {
         return None;
     }
-    let (degree, usual) = degree(kind, facts);
+    let degree = degree(kind, facts);
     let due = kind.due.as_ref().and_then(|key| held(facts, key));
     let due = due.and_then(clock::day_number);
-    if degree == usual && due.is_none() {
+    if degree == USUAL && due.is_none() {
         return None;
     }
     Some(degree * DEGREE + due.map_or(NO_DATE, |day| day.clamp(0, NO_DATE - 1)))
@@ -108,8 +109,7 @@ impl Waiting {
     /// Only those that are more urgent than usual.
     #[must_use]
     pub fn urgent(mut self) -> Self {
-        let (_, usual) = degree(self.kind, &Map::new());
-        let urgent = 0..usual * DEGREE;
+        let urgent = 0..USUAL * DEGREE;
         self.ranges = Some(match self.ranges {
             None => vec![urgent],
             Some(ranges) => ranges
@@ -123,11 +123,10 @@ impl Waiting {
     /// Only those that are due from a day on and before another, both counted from today.
     #[must_use]
     pub fn due(mut self, (from, before): (Option<i64>, i64)) -> Self {
-        let (_, usual) = degree(self.kind, &Map::new());
         let today = clock::day_number(&self.today).unwrap_or_default();
         let day = |it: i64| (today + it).clamp(0, NO_DATE - 1);
         let from = from.map_or(0, day);
-        let ranges = (0..=usual).map(|degree| {
+        let ranges = (0..=USUAL).map(|degree| {
             let first = degree * DEGREE;
             first + from..first + day(before)
         });

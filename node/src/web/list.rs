@@ -531,19 +531,27 @@ fn views(
     Ok(views)
 }
 
-/// What a list was asked for, for its head on paper.
+/// What a list was asked for, for its head on paper: only what somebody has asked for.
 fn said(asked: &Asked, statuses: &[(String, String)], lang: Lang) -> String {
-    let any = lang.say("list-any", &[]);
-    let text = |it: &Option<String>| it.clone().unwrap_or_else(|| any.clone());
+    let mut said = Vec::new();
+    if asked.from.is_some() || asked.to.is_some() {
+        let day =
+            |it: &Option<String>, open: &str| it.clone().unwrap_or_else(|| lang.say(open, &[]));
+        let with = [
+            ("from", day(&asked.from, "ledger-since-ever").into()),
+            ("to", day(&asked.to, "ledger-until-now").into()),
+        ];
+        said.push(lang.say("ledger-said-days", &with));
+    }
     let status = asked.status.as_ref();
     let status = statuses.iter().find(|(code, _)| Some(code) == status);
-    let status = status.map_or(any.clone(), |(_, label)| label.clone());
-    let with = [
-        ("from", text(&asked.from).into()),
-        ("to", text(&asked.to).into()),
-        ("status", status.into()),
-    ];
-    lang.say("ledger-said", &with)
+    let status =
+        status.map(|(_, label)| lang.say("ledger-said-status", &[("text", label.as_str().into())]));
+    said.extend(status);
+    if said.is_empty() {
+        said.push(lang.say("ledger-said-all", &[]));
+    }
+    said.join("\u{3000}")
 }
 
 /// The input for what a field is to hold.

@@ -8,7 +8,8 @@ use axum::Form;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::IntoResponse as _;
-use lianxin_protocol::catalogue::{FieldType, Kind, Outcome, Refusal, Transition};
+use lianxin_protocol::catalogue::{FieldType, Kind, Label, Outcome, Refusal, Transition};
+use lianxin_protocol::deadline::{Calendar, Due, Length};
 use rusqlite::Connection;
 use serde_json::Value;
 
@@ -98,11 +99,33 @@ pub(super) fn begins(step: &Transition, wanted: Option<&str>, page: &Page) -> Ty
             key => step
                 .begins
                 .get(key)
-                .map(|days| clock::Beijing::of(page.now_ms).working_day_after(*days)),
+                .and_then(|length| Some(proposed(*length, page)?.to_string())),
         };
         typed.extend(given.map(|given| (field.key.clone(), vec![given])));
     }
     typed
+}
+
+/// The day that a period from today on ends on.
+fn proposed(length: Length, page: &Page) -> Option<Due> {
+    let today = clock::Beijing::of(page.now_ms).iso_date().parse().ok()?;
+    Some(Calendar::standard().due(today, length, &[]))
+}
+
+/// Says beside a date where what is proposed there comes from.
+pub(super) fn explained(mut input: Input, step: &Transition, page: &Page) -> Input {
+    let length = step.begins.get(&input.name);
+    if let Some((length, due)) = length.and_then(|length| Some((length, proposed(*length, page)?)))
+    {
+        let word = if due.estimated {
+            "due-estimated"
+        } else {
+            "due-proposed"
+        };
+        let label = Label::from(*length);
+        input.hint = Some(page.with(word, page.label(&label)));
+    }
+    input
 }
 
 /// What is often written in a step's text: the catalogue's phrases, then those of whoever looks.
@@ -193,6 +216,7 @@ fn offers(
         };
         let inputs = step.data.iter().filter(|field| field.key != HUB_NO);
         let inputs = inputs.map(|field| fields::input(field, named, typed, refusals, page.lang));
+        let inputs = inputs.map(|input| explained(input, step, page));
         let is_usual = usual == Some(step.event.as_str());
         let offer = Offer {
             event: step.event.clone(),

@@ -159,7 +159,7 @@ pub(super) fn changes(
     overview: &Overview,
     (gathered, kind): (&Gathered, Option<&Kind>),
     who: &Who,
-    lang: Lang,
+    (now_ms, lang): (u64, Lang),
 ) -> Vec<Change> {
     let text = |value: &Value, key: &str| {
         let text = value.get(key).and_then(Value::as_str);
@@ -215,7 +215,7 @@ pub(super) fn changes(
                 .take(12)
                 .collect(),
             at: text(change, "at")
-                .map(|at| rfc3339_shown(&at, lang))
+                .map(|at| rfc3339_shown(&at, (now_ms, lang)))
                 .unwrap_or_default(),
             who: who.name(text(change, "account").as_deref(), None, device),
             steps: steps.collect(),
@@ -256,6 +256,6 @@ pub(super) fn asked(
     asked
 }
 
-fn rfc3339_shown(at: &str, lang: Lang) -> String {
-    clock::unix_ms(at).map_or_else(|| at.to_owned(), |ms| shown::moment(ms, lang))
+fn rfc3339_shown(at: &str, (now_ms, lang): (u64, Lang)) -> String {
+    clock::unix_ms(at).map_or_else(|| at.to_owned(), |ms| shown::at(ms, now_ms, lang))
 }

@@ -518,9 +518,15 @@ fn together(shown: &[(Step, Waiting)], rows: &[Waits], page: &Page) -> Vec<Toget
         let code = format!("{}/{}", kind.code, step.event);
         let known = together.iter().any(|it| it.code == code);
         if here && mine && !known && step.grave.is_none() {
+            let label = page.label(&step.label).to_owned();
+            let same = together.iter().any(|it| it.label == label);
             together.push(Together {
                 code,
-                label: page.label(&step.label).to_owned(),
+                label: if same {
+                    format!("{} · {label}", page.label(&kind.label))
+                } else {
+                    label
+                },
             });
         }
     }

@@ -260,7 +260,7 @@ pub(super) fn build(
             books,
             (record.gathered.written(), kind),
             &who,
-            lang,
+            (page.now_ms, lang),
         ),
         proofs: proofs(&record, lang),
         onward,

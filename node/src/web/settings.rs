@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use askama::Template;
 use axum::Form;
 use axum::extract::State;
-use lianxin_protocol::catalogue::{Catalogue, Field, FieldType, Kind, Role, Transition};
+use lianxin_protocol::catalogue::{Catalogue, Role, Transition};
 use lianxin_protocol::text;
 use serde::Deserialize;
 
@@ -68,7 +68,7 @@ async fn shown_page(
             });
             let roles = roles.collect();
             let page = Page::new(connection, books, &session, &line, ("/settings", title))?;
-            let phrases = written(page.actor.roles()).map(|(_, step)| {
+            let phrases = written(page.actor.roles()).map(|step| {
                 let own = account.taste.phrases.get(&step.event);
                 let own = own.map(|lines| lines.join("\n"));
                 let label = lang.label(&step.label).to_owned();
@@ -142,7 +142,7 @@ pub(super) async fn phrases(
     let lines: Vec<String> = lines.map(str::to_owned).collect();
     let long =
         lines.len() > PHRASES_MAX || lines.iter().any(|it| it.chars().count() > PHRASE_CHARS);
-    if long || written(&page_roles(&app, &session).await?).all(|(_, it)| it.event != typed.event) {
+    if long || written(&page_roles(&app, &session).await?).all(|it| it.event != typed.event) {
         let with = [
             ("count", PHRASES_MAX.into()),
             ("chars", PHRASE_CHARS.into()),
@@ -168,15 +168,11 @@ async fn page_roles(app: &App, session: &Session) -> Result<BTreeSet<Role>> {
         .await
 }
 
-/// The steps of what people wait for that carry a text and are for these roles, each event once.
-fn written(roles: &BTreeSet<Role>) -> impl Iterator<Item = (&'static Kind, &'static Transition)> {
+/// The steps for these roles in whose texts much is said again: the catalogue has phrases for them too.
+fn written(roles: &BTreeSet<Role>) -> impl Iterator<Item = &'static Transition> {
     let kinds = Catalogue::standard().kinds();
-    let kinds = kinds.filter(|kind| !kind.rungs.is_empty());
-    let steps = kinds.flat_map(|kind| kind.transitions.iter().map(move |step| (kind, step)));
-    steps.filter(|(_, step)| {
-        let text = |field: &Field| matches!(field.kind, FieldType::Text { .. });
-        step.to.is_some() && !step.who.is_disjoint(roles) && step.data.iter().any(text)
-    })
+    let steps = kinds.flat_map(|kind| &kind.transitions);
+    steps.filter(|step| !step.phrases.is_empty() && !step.who.is_disjoint(roles))
 }
 
 /// A new password for oneself. Who was let in by a link and has none needs no old one.

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use super::choices::Choices;
 use super::fields::{self, Input};
-use super::offers::{HUB_NO, begins, phrases};
+use super::offers::{HUB_NO, begins, explained, phrases};
 use super::page::{Answer, Page, Session, go, html, sentence};
 use super::words::Lang;
 use super::{App, Line, shown};
@@ -287,6 +287,7 @@ fn preview(
         sent.typed
     };
     let inputs = data().map(|field| fields::input(field, named, &typed, refusals, lang));
+    let inputs = inputs.map(|input| explained(input, sent.step, &page));
     let count = picked.iter().filter(|it| it.out.is_none()).count();
     let numbers = if records::is_numbered(sent.kind, &sent.step.event) {
         match records::case_numbers_ahead(connection, journal, count, page.now_ms)? {

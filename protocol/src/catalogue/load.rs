@@ -16,6 +16,8 @@ use super::{
     Move, Parent, Retention, Role, Rounds, Rung, Section, Status, Transition, find,
 };
 
+use crate::deadline::Length;
+
 /// Rank of an event whose file states none.
 const RANK: u16 = 50;
 
@@ -229,7 +231,7 @@ struct TransitionEntry {
     #[serde(default)]
     beside: bool,
     #[serde(default)]
-    begins: BTreeMap<String, u16>,
+    begins: BTreeMap<String, Length>,
     #[serde(default)]
     phrases: Vec<LabelEntry>,
     who: BTreeSet<Role>,

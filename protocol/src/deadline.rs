@@ -1,0 +1,371 @@
+//! Deadlines: the day by which something must be done, counted from the day on which it began.
+//!
+//! The first day is not counted; a period of months ends on the corresponding day or, where that month has none, on its last; a
+//! period that ends on a day off ends on the first working day after it (Civil Code of the PRC, articles 201 to 203, by analogy).
+//! Dates are dates in Beijing. Which days are off is data (`deadline/holidays.toml`, from the yearly notices of the State
+//! Council's General Office); a year of which there is no notice yet is estimated by weekends, and the answer says so.
+//!
+//! Owns the arithmetic and the calendar. Must not read a clock: today is given.
+//!
+//! Rejected: times of day. No rule of the domain has one, and an answer at 23:59 is one on that day.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::str::FromStr;
+use std::sync::LazyLock;
+
+use jiff::ToSpan as _;
+use jiff::civil::Date;
+use serde::{Deserialize, Deserializer};
+
+/// How long there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Length {
+    /// Days of the calendar.
+    Days(u16),
+    /// Working days.
+    WorkingDays(u16),
+    /// Months of the calendar.
+    Months(u16),
+}
+
+/// A text that is no [`Length`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a length is a number and a unit: 15d days, 5w working days, 3m months")]
+pub struct LengthError;
+
+impl FromStr for Length {
+    type Err = LengthError;
+
+    fn from_str(text: &str) -> Result<Self, LengthError> {
+        let unit = text.chars().last().ok_or(LengthError)?;
+        let number = text.strip_suffix(unit).ok_or(LengthError)?;
+        let number = number.parse().map_err(|_| LengthError)?;
+        match unit {
+            'd' => Ok(Self::Days(number)),
+            'w' => Ok(Self::WorkingDays(number)),
+            'm' => Ok(Self::Months(number)),
+            _ => Err(LengthError),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Length {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// A stretch in which time did not run, both days included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Suspension {
+    /// Its first day.
+    pub from: Date,
+    /// Its last day.
+    pub until: Date,
+}
+
+/// The last day of a period.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Due {
+    /// The day.
+    pub on: Date,
+    /// Some day that decided it lies in a year without a notice: weekends were taken for the days off.
+    pub estimated: bool,
+}
+
+impl fmt::Display for Due {
+    /// The day, as `2026-03-14`.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.on.fmt(out)
+    }
+}
+
+/// Which days people work.
+#[derive(Clone, Debug, Default)]
+pub struct Calendar {
+    years: BTreeSet<i16>,
+    off: BTreeSet<Date>,
+    work: BTreeSet<Date>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    year: Vec<Year>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Year {
+    year: i16,
+    /// Where it stands, for whoever checks it.
+    #[serde(rename = "source")]
+    _source: String,
+    off: Vec<[String; 2]>,
+    work: Vec<String>,
+}
+
+/// Why a table of days off was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum CalendarError {
+    /// It is not TOML of the expected form.
+    #[error("cannot read a table of days off")]
+    Syntax(#[from] Box<toml::de::Error>),
+    /// It names a day that is none, or one of another year.
+    #[error("a table of days off names {0}, which is no day of its year")]
+    Day(String),
+}
+
+impl Calendar {
+    /// The days off that this release knows.
+    #[must_use]
+    pub fn standard() -> &'static Self {
+        static STANDARD: LazyLock<Calendar> = LazyLock::new(|| {
+            // Read by a test of this module.
+            Calendar::parse(include_str!("deadline/holidays.toml")).unwrap_or_default()
+        });
+        &STANDARD
+    }
+
+    /// Reads a table of days off.
+    ///
+    /// # Errors
+    /// [`CalendarError`].
+    pub fn parse(text: &str) -> Result<Self, CalendarError> {
+        let file: File = toml::from_str(text).map_err(Box::new)?;
+        let mut calendar = Self::default();
+        for year in file.year {
+            let day = |text: &String| {
+                let day: Option<Date> = text.parse().ok();
+                let day = day.filter(|day| day.year() == year.year);
+                day.ok_or_else(|| CalendarError::Day(text.clone()))
+            };
+            for [first, last] in &year.off {
+                let (mut at, last) = (day(first)?, day(last)?);
+                while at <= last {
+                    calendar.off.insert(at);
+                    at = next(at);
+                }
+            }
+            for text in &year.work {
+                calendar.work.insert(day(text)?);
+            }
+            calendar.years.insert(year.year);
+        }
+        Ok(calendar)
+    }
+
+    /// Whether people work on a day.
+    #[must_use]
+    pub fn works(&self, day: Date) -> bool {
+        let weekend = day.weekday().to_monday_one_offset() > 5;
+        self.work.contains(&day) || !(weekend || self.off.contains(&day))
+    }
+
+    /// Whether there is a notice for a day's year.
+    #[must_use]
+    pub fn knows(&self, day: Date) -> bool {
+        self.years.contains(&day.year())
+    }
+
+    /// The last day of a period that began on a day. Days of suspension are added as the period counts: working days to
+    /// one of working days, days to the others.
+    #[must_use]
+    pub fn due(&self, from: Date, length: Length, suspended: &[Suspension]) -> Due {
+        let mut estimated = false;
+        let mut works = |day: Date| {
+            estimated |= !self.knows(day);
+            self.works(day)
+        };
+        let halted = |day: Date| {
+            let mut all = suspended.iter();
+            all.any(|it| (it.from..=it.until).contains(&day))
+        };
+        let mut on = from;
+        match length {
+            Length::WorkingDays(number) => {
+                let mut left = number;
+                while left > 0 && on < Date::MAX {
+                    on = next(on);
+                    if works(on) && !halted(on) {
+                        left -= 1;
+                    }
+                }
+            }
+            Length::Days(_) | Length::Months(_) => {
+                let end = match length {
+                    Length::Months(number) => from.checked_add(i32::from(number).months()),
+                    Length::Days(number) | Length::WorkingDays(number) => {
+                        from.checked_add(i32::from(number).days())
+                    }
+                };
+                let end = end.unwrap_or(Date::MAX);
+                let days = from.until(end).map_or(0, |span| span.get_days());
+                let mut left = days;
+                while left > 0 && on < Date::MAX {
+                    on = next(on);
+                    if !halted(on) {
+                        left -= 1;
+                    }
+                }
+            }
+        }
+        while on < Date::MAX && (!works(on) || halted(on)) {
+            on = next(on);
+        }
+        Due { on, estimated }
+    }
+}
+
+/// The day after; the last of all days has none.
+fn next(day: Date) -> Date {
+    day.tomorrow().unwrap_or(Date::MAX)
+}
+
+/// A rule of the domain: what begins, how long there is, and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// How long there is.
+    pub length: Length,
+    /// Where it stands.
+    pub source: &'static str,
+}
+
+/// The rules of the domain by their codes. D14 has the date of a letter and D16 whatever a station says, so that neither has
+/// a length.
+#[must_use]
+pub fn rules() -> &'static BTreeMap<&'static str, Rule> {
+    static RULES: LazyLock<BTreeMap<&'static str, Rule>> = LazyLock::new(|| {
+        use Length::{Days, Months, WorkingDays};
+        let rules = [
+            ("D1", WorkingDays(5), "青岛市人大代表建议办理办法第十四条"),
+            ("D2", WorkingDays(5), "青岛市人大代表建议办理办法第十九条"),
+            ("D3", Months(1), "青岛市人大代表建议办理办法第二十四条"),
+            ("D4", Months(3), "代表法第五十一条"),
+            ("D5", Months(6), "代表法第五十一条"),
+            ("D6", Months(1), "山东省人大代表建议办理办法第二十四条"),
+            ("D7", Months(1), "青岛市人大代表建议办理办法第三十二条"),
+            ("D8", Months(3), "山东省实施代表法办法第二十三条"),
+            ("D9", Days(15), "信访工作条例第二十二、二十三条"),
+            ("D10", Days(60), "信访工作条例第三十四条"),
+            ("D11", Days(30), "信访工作条例第三十五、三十六条"),
+            ("D12", WorkingDays(5), "济南、潍坊12345热线办法"),
+            ("D13", Days(30), "立法法第四十条"),
+            ("D15", WorkingDays(15), "北京、重庆代表建议办法"),
+        ];
+        let rule = |(code, length, source)| (code, Rule { length, source });
+        rules.into_iter().map(rule).collect()
+    });
+    &RULES
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn day(text: &str) -> Date {
+        text.parse().unwrap()
+    }
+
+    fn due(from: &str, length: &str) -> String {
+        let length = length.parse().unwrap();
+        Calendar::standard().due(day(from), length, &[]).to_string()
+    }
+
+    #[test]
+    fn the_shipped_table_is_read() {
+        let calendar = Calendar::parse(include_str!("deadline/holidays.toml")).unwrap();
+        assert!(calendar.knows(day("2026-07-01")) && !calendar.knows(day("2027-01-01")));
+        // A make-up day, a day off on a weekday, a plain weekend, a plain weekday.
+        assert!(calendar.works(day("2026-02-28")) && !calendar.works(day("2026-02-16")));
+        assert!(!calendar.works(day("2026-03-07")) && calendar.works(day("2026-03-09")));
+        for bad in [
+            "[[year]]\nyear = 2026\nsource = \"x\"\noff = [[\"2027-01-01\", \"2027-01-02\"]]\nwork = []",
+            "[[year]]\nyear = 2026\nsource = \"x\"\noff = []\nwork = [\"2026-02-30\"]",
+            "[[year]]\nyear = 2026",
+            "year = 1",
+        ] {
+            assert!(Calendar::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    /// The domain's table.
+    #[test]
+    fn periods_end_where_the_law_says() {
+        assert_eq!(due("2026-03-16", "3m"), "2026-06-16");
+        // The 28th is a Sunday.
+        assert_eq!(due("2026-11-30", "3m"), "2027-03-01");
+        assert_eq!(due("2026-03-02", "5w"), "2026-03-09");
+        // A Saturday on which people work.
+        assert_eq!(due("2026-01-31", "1m"), "2026-02-28");
+        assert_eq!(due("2026-03-24", "3m"), "2026-06-24");
+        assert_eq!(due("2026-03-16", "30d"), "2026-04-15");
+        assert_eq!(due("2026-03-15", "30d"), "2026-04-14");
+    }
+
+    #[test]
+    fn days_off_are_passed_over_and_make_up_days_count() {
+        // The spring festival: from the 13th, the 14th is a make-up day and the next working day is the 24th.
+        assert_eq!(due("2026-02-13", "1w"), "2026-02-14");
+        assert_eq!(due("2026-02-13", "2w"), "2026-02-24");
+        assert_eq!(due("2026-09-24", "10d"), "2026-10-08");
+        assert_eq!(due("2026-03-10", "0d"), "2026-03-10");
+        assert_eq!(due("2026-03-07", "0w"), "2026-03-09");
+    }
+
+    #[test]
+    fn what_is_not_known_is_estimated_and_said_to_be() {
+        let calendar = Calendar::standard();
+        let of = |from: &str| calendar.due(day(from), Length::WorkingDays(5), &[]);
+        assert!(!of("2026-12-21").estimated);
+        assert!(of("2026-12-30").estimated);
+        assert_eq!(of("2026-12-30").to_string(), "2027-01-06");
+        // What the last days are is not what decides a period of days, but whether they are off.
+        assert!(
+            calendar
+                .due(day("2026-12-20"), Length::Days(15), &[])
+                .estimated
+        );
+    }
+
+    #[test]
+    fn time_that_did_not_run_is_added() {
+        let halt = Suspension {
+            from: day("2026-03-04"),
+            until: day("2026-03-06"),
+        };
+        let of = |length| {
+            Calendar::standard()
+                .due(day("2026-03-02"), length, &[halt])
+                .to_string()
+        };
+        assert_eq!(of(Length::WorkingDays(5)), "2026-03-12");
+        assert_eq!(of(Length::Days(10)), "2026-03-16");
+        // One that begins on the last day moves it.
+        let last = Suspension {
+            from: day("2026-03-12"),
+            until: day("2026-03-12"),
+        };
+        let due = Calendar::standard().due(day("2026-03-02"), Length::Days(10), &[last]);
+        assert_eq!(due.to_string(), "2026-03-13");
+    }
+
+    #[test]
+    fn lengths_are_read_and_nothing_runs_for_ever() {
+        assert_eq!("15d".parse(), Ok(Length::Days(15)));
+        for bad in ["", "d", "15", "-1d", "99999d", "5年", "1.5m"] {
+            assert!(bad.parse::<Length>().is_err(), "{bad}");
+        }
+        let end = Calendar::standard().due(Date::MAX, Length::WorkingDays(u16::MAX), &[]);
+        assert_eq!(end.on, Date::MAX);
+        let always = Suspension {
+            from: Date::MIN,
+            until: Date::MAX,
+        };
+        let never = Calendar::standard().due(day("9999-12-01"), Length::Days(3), &[always]);
+        assert_eq!(never.on, Date::MAX);
+        assert_eq!(rules().len(), 14);
+    }
+}
