@@ -19,6 +19,7 @@ mod conflicts;
 mod edit;
 mod events;
 mod fields;
+pub mod first;
 mod guard;
 mod help;
 mod home;
@@ -202,6 +203,20 @@ impl Web {
         stopping: watch::Receiver<bool>,
     ) -> Result<Self> {
         let listener = listen(address).await?;
+        Self::at(listener, allowed, (writer, changes), doors, stopping).await
+    }
+
+    /// The pages at a socket that is open already.
+    ///
+    /// # Errors
+    /// The system does not say where it is.
+    pub async fn at(
+        listener: TcpListener,
+        allowed: &[String],
+        (writer, changes): (WriterThread, Changes),
+        doors: Doors,
+        stopping: watch::Receiver<bool>,
+    ) -> Result<Self> {
         let bound = local(&listener)?;
         let key = writer.readers().look(|view| view.identity().key());
         // Not every system has more of loopback than its first address; there it is done without.

@@ -12,9 +12,9 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 use serde::Deserialize;
 use tokio::sync::Semaphore;
 
-use super::App;
 use super::page::{Answer, Bare, Failure, Session, go, html};
 use super::words::Lang;
+use super::{App, first};
 use crate::accounts::{self, PasswordHash};
 use crate::clock::{self, Monotonic};
 use crate::error::{Code, Error};
@@ -230,6 +230,10 @@ pub(super) async fn with_link(
         .write(move |_, connection| accounts::take_link(connection, &secret, now_ms))
         .await?;
     match taken {
+        Some(secret) if from_elsewhere(&headers) => {
+            let page = first::onward(lang, "/")?;
+            Ok(with_cookie(&login_cookie(&app, &secret), page))
+        }
         Some(secret) => Ok(let_in(&app, &secret, "/")),
         None => {
             let fault = lang.say("login-link-used", &[]);
@@ -239,9 +243,18 @@ pub(super) async fn with_link(
     }
 }
 
+/// Whether a link stood on a page of another site, as of these pages at another address.
+fn from_elsewhere(headers: &HeaderMap) -> bool {
+    let site = headers.get("sec-fetch-site");
+    site.is_some_and(|site| site == "cross-site" || site == "same-site")
+}
+
+fn login_cookie(app: &App, secret: &str) -> String {
+    format!("{}={secret}; Path=/; HttpOnly; SameSite=Strict", app.cookie)
+}
+
 fn let_in(app: &App, secret: &str, to: &str) -> Response {
-    let cookie = format!("{}={secret}; Path=/; HttpOnly; SameSite=Strict", app.cookie);
-    with_cookie(&cookie, Redirect::to(to).into_response())
+    with_cookie(&login_cookie(app, secret), Redirect::to(to).into_response())
 }
 
 pub(super) fn with_cookie(cookie: &str, mut answer: Response) -> Response {

@@ -462,6 +462,11 @@ impl Bare {
         self.lang.say(id, &[])
     }
 
+    /// Words with a number.
+    pub(super) fn n(&self, id: &str, count: &usize) -> String {
+        self.lang.say(id, &[("count", (*count).into())])
+    }
+
     /// A label in front of what is said of it.
     pub(super) fn colon(&self, label: &str) -> String {
         self.lang.colon(label)
