@@ -225,7 +225,7 @@ impl Desk {
             })
         });
         let broke = |error| Error::because(Code::Internal, "a password was not set", error);
-        set.await.map_err(broke)?
+        set.await.map_err(broke)?.map(drop)
     }
 
     /// Leaves nothing of what nobody has agreed to.

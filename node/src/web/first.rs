@@ -33,7 +33,7 @@ use super::slip::Qr;
 use super::words::Lang;
 use super::{listen, local, login, serve};
 use crate::clock::{self, Monotonic};
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Result};
 
 /// The pages end when nobody has asked for one for so long.
 const IDLE_MS: u64 = 60 * 60 * 1_000;

@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
 
 use serde_json::json;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use super::{Device, LOOPBACK, Network, Plan, field, samples};
+use super::{LOOPBACK, Network, Plan, field, samples};
 use crate::cli::say;
+use crate::cli::service::Ends;
 use crate::clock;
 use crate::command::Write;
 use crate::config::own_address;
@@ -122,16 +122,10 @@ async fn board(network: &mut Network, plan: &Plan<'_>) -> Result<()> {
         board.address()?
     ))?;
     let serving = board.serve(devices, plan.allow_host, follow_moved, stopped);
-    let ended =
-        |kind| signal(kind).map_err(|error| Error::because(Code::Internal, "no signals", error));
-    let (mut term, mut interrupt) = (
-        ended(SignalKind::terminate())?,
-        ended(SignalKind::interrupt())?,
-    );
+    let mut ends = Ends::new()?;
     tokio::select! {
         served = serving => served?,
-        _ = term.recv() => {}
-        _ = interrupt.recv() => {}
+        () = ends.come() => {}
     }
     stop.send_replace(true);
     Ok(())
