@@ -317,6 +317,7 @@ fn routes() -> Router<App> {
         .route("/sites", get(sites::page).post(sites::add))
         .route("/sites/{code}/invites", post(sites::invite))
         .route("/invites/{id}", get(sites::card))
+        .route("/invites/{id}/file", get(sites::file))
         .route("/lookup", get(lookup::page).post(lookup::ask))
         .route("/lookup/{id}", get(lookup::answer))
         .route("/settings", get(settings::page))

@@ -23,7 +23,10 @@ fn a_search_has_an_address_of_its_own_for_the_login_that_made_it() -> Result<()>
     let (browser, _) = Browser::through(&link(&network.station)?)?;
     let answer = browser.post("/records", &format!("q={}", encoded(CANARY)))?;
     let place = answer.header("location").context("no place")?.to_owned();
-    ensure!(answer.status == 303 && place.starts_with("/search/"), "{place}");
+    ensure!(
+        answer.status == 303 && place.starts_with("/search/"),
+        "{place}"
+    );
     for _ in 0..2 {
         let page = browser.get(&place)?;
         ensure!(page.status == 200 && page.body.contains(CANARY));
@@ -46,7 +49,9 @@ fn an_invite_is_made_once_however_often_its_form_is_sent_or_its_page_loaded() ->
     let (browser, _) = Browser::through(&link(&network.hub)?)?;
     let page = browser.get("/sites")?;
     let form = page.body.split("name=\"form\" value=\"").nth(1);
-    let form = form.and_then(|rest| rest.split('"').next()).context("no form")?;
+    let form = form
+        .and_then(|rest| rest.split('"').next())
+        .context("no form")?;
     let send = |role: &str, form: &str| -> Result<String> {
         let body = format!("role={role}&form={form}");
         let answer = browser.post("/sites/EM1/invites", &body)?;
@@ -62,6 +67,9 @@ fn an_invite_is_made_once_however_often_its_form_is_sent_or_its_page_loaded() ->
         Ok(code.context("no code")?.to_owned())
     };
     ensure!(secret(&place)? == secret(&place)?);
+    let file = browser.get(&format!("{place}/file"))?;
+    let file: serde_json::Value = serde_json::from_str(&file.body)?;
+    ensure!(file["invite"].as_str() == Some(&secret(&place)?), "{file}");
     let after = network.hub.ok(&["invite", "list"])?;
     ensure!(count(&after) == count(&before) + 1, "{after}");
     // The other form of the same page, and the same form of a page that was loaded anew, are others.
@@ -75,20 +83,24 @@ fn an_invite_is_made_once_however_often_its_form_is_sent_or_its_page_loaded() ->
 }
 
 #[test]
-fn an_answer_to_a_slip_is_loaded_again_without_guessing_and_a_slip_without_printing() -> Result<()> {
+fn an_answer_to_a_slip_is_loaded_again_without_guessing_and_a_slip_without_printing() -> Result<()>
+{
     let network = Network::new()?;
     let added = network.station.add(&[opinion("one")])?;
     let (id, number) = (&added["records"][0]["id"], &added["records"][0]["number"]);
-    let (id, number) = (id.as_str().context("no id")?, number.as_str().context("no number")?);
+    let (id, number) = (
+        id.as_str().context("no id")?,
+        number.as_str().context("no number")?,
+    );
     let daemon = network.station.run(LOOPBACK)?;
     let (browser, _) = Browser::through(&link(&network.station)?)?;
     let answer = browser.post(&format!("/records/{id}/slip"), "")?;
     let place = answer.header("location").context("no place")?;
     let slip = browser.get(place)?;
-    let code: String = slip.body.split("class=\"secret\"").nth(1).context("no code")?[..80]
-        .split('>')
-        .filter_map(|piece| piece.split('<').next().filter(|it| it.len() == 4))
-        .collect();
+    let code = slip.body.split("class=\"secret\"").nth(1);
+    let code = code.and_then(|rest| rest.split("</p>").next());
+    let pieces = code.context("no code")?.split("<span>").skip(1);
+    let code: String = pieces.filter_map(|piece| piece.split('<').next()).collect();
     let wrong = browser.post("/lookup", &format!("number={number}&code=AAAAAAAA"))?;
     let wrong = wrong.header("location").context("no place")?;
     ensure!(!wrong.contains(number));
@@ -96,6 +108,9 @@ fn an_answer_to_a_slip_is_loaded_again_without_guessing_and_a_slip_without_print
         ensure!(browser.get(wrong)?.body.contains("role=\"alert\""));
     }
     let right = browser.follow("/lookup", &format!("number={number}&code={code}"))?;
-    ensure!(right.body.contains("h-standing"), "loading again was a guess");
+    ensure!(
+        right.body.contains("h-standing"),
+        "loading again was a guess"
+    );
     daemon.stop()
 }

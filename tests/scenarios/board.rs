@@ -26,7 +26,8 @@ impl Demo {
         let mut child = command.spawn()?;
         let said = child.stdout.take().context("no stdout")?;
         let mut lines = BufReader::new(said).lines().map_while(Result::ok);
-        let url = lines.find_map(|line| Some(line.trim().to_owned()).filter(|it| it.starts_with("http")));
+        let url =
+            lines.find_map(|line| Some(line.trim().to_owned()).filter(|it| it.starts_with("http")));
         let board = Browser::at(&url.context("no board")?)?;
         Ok(Self { child, board })
     }
@@ -71,31 +72,47 @@ fn done(page: &str) -> usize {
 }
 
 #[test]
-fn a_cut_cable_is_cut_for_a_session_that_a_button_began_and_steps_tick_by_what_happened() -> Result<()>
-{
+fn a_cut_cable_is_cut_for_a_session_that_a_button_began_and_steps_tick_by_what_happened()
+-> Result<()> {
     let scratch = Scratch::new()?;
     let demo = Demo::new(&scratch)?;
     demo.until("nothing was done yet", |page| done(page) == 0)?;
     demo.press("/devices/EM1A/record")?;
     demo.until("it goes to the hub by itself", |page| done(page) == 1)?;
     demo.press("/devices/EM1A/line")?;
-    demo.until("the cut", |page| done(page) == 2 && page.contains("class=\"cutoff\""))?;
+    demo.until("the cut", |page| {
+        done(page) == 2 && page.contains("class=\"cutoff\"")
+    })?;
     demo.press("/devices/EM1A/record")?;
-    demo.until("it waits", |page| done(page) == 3 && page.contains("class=\"stuck first cutoff"))?;
+    demo.until("it waits", |page| {
+        done(page) == 3 && page.contains("class=\"stuck first cutoff")
+    })?;
     // The button of its own pages, and the hub's other end, bring nothing through.
     let clerk = demo.at("EM1A")?;
     let pressed = clerk.post("/sync", "")?;
-    ensure!(pressed.body.contains("LX-2005") || pressed.body.contains("连不上"), "{}", pressed.body);
+    ensure!(
+        pressed.body.contains("LX-2005") || pressed.body.contains("连不上"),
+        "{}",
+        pressed.body
+    );
     std::thread::sleep(Duration::from_millis(500));
-    demo.until("still there", |page| page.contains("class=\"stuck first cutoff"))?;
+    demo.until("still there", |page| {
+        page.contains("class=\"stuck first cutoff")
+    })?;
     demo.press("/devices/EM1A/line")?;
-    demo.until("both have arrived", |page| done(page) == 4 && !page.contains("class=\"stuck"))?;
+    demo.until("both have arrived", |page| {
+        done(page) == 4 && !page.contains("class=\"stuck")
+    })?;
     // The hub's own cable cuts everyone off.
     demo.press("/devices/HUBA/line")?;
     demo.press("/devices/EM1B/record")?;
     demo.until("the second waits", |page| page.contains("class=\"stuck"))?;
     let pressed = demo.at("EM1B")?.post("/sync", "")?;
-    ensure!(pressed.body.contains("LX-2005") || pressed.body.contains("连不上"), "{}", pressed.body);
+    ensure!(
+        pressed.body.contains("LX-2005") || pressed.body.contains("连不上"),
+        "{}",
+        pressed.body
+    );
     demo.press("/devices/HUBA/line")?;
     demo.until("it arrives", |page| !page.contains("class=\"stuck"))
 }

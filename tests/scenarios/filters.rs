@@ -277,7 +277,10 @@ fn what_is_chosen_stands_in_the_address_and_what_is_typed_does_not() -> Result<(
     ] {
         let place = place(form)?.context("no place")?;
         let id = place.strip_prefix("/search/").context("elsewhere")?;
-        ensure!(id.len() == 32 && id.bytes().all(|it| it.is_ascii_hexdigit()), "{place}");
+        ensure!(
+            id.len() == 32 && id.bytes().all(|it| it.is_ascii_hexdigit()),
+            "{place}"
+        );
     }
     let on = |days: &str| -> Result<bool> {
         let page = browser.get(&format!("/records?kind=opinion&{days}"))?;

@@ -24,8 +24,15 @@ fn an_error_says_which_computer_this_is_in_the_language_of_whoever_looks() -> Re
     ensure!(plain.status == 404 && !plain.body.contains("<html"));
     let stranger = Browser::at(&link(&network.station)?)?;
     let page = stranger.get("/nowhere")?;
-    ensure!(page.status == 404 && page.body.contains("EM1A") && !page.body.contains("class=\"nav\""));
-    ensure!(browser.post("/settings/taste", "language=en&keys=true")?.status == 303);
+    ensure!(
+        page.status == 404 && page.body.contains("EM1A") && !page.body.contains("class=\"nav\"")
+    );
+    ensure!(
+        browser
+            .post("/settings/taste", "language=en&keys=true")?
+            .status
+            == 303
+    );
     let page = browser.get("/nowhere")?;
     ensure!(page.body.contains("lang=\"en\"") && page.body.contains("To the first page"));
     daemon.stop()
@@ -37,7 +44,9 @@ fn the_login_page_speaks_both_languages_and_names_the_computer() -> Result<()> {
     let daemon = network.station.run(LOOPBACK)?;
     let stranger = Browser::at(&link(&network.station)?)?;
     let page = stranger.get("/login")?;
-    ensure!(page.body.contains("测试站") && page.body.contains("EM1A") && page.body.contains("登录"));
+    ensure!(
+        page.body.contains("测试站") && page.body.contains("EM1A") && page.body.contains("登录")
+    );
     let english = "Accept-Language: en-GB,en;q=0.9\r\n";
     let page = stranger.ask("GET", "/login", english, "")?;
     ensure!(page.body.contains("Log in") && page.body.contains("/login?lang=zh"));

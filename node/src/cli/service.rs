@@ -58,7 +58,9 @@ pub(super) async fn meet(
         Ok(member.map(|member| {
             let site = member.grant.site;
             let site = site.and_then(|site| journal.authority().sites().get(&site));
-            let (code, name) = site.map(|site| (site.code.clone(), site.name.clone())).unzip();
+            let (code, name) = site
+                .map(|site| (site.code.clone(), site.name.clone()))
+                .unzip();
             (code, [network, name.unwrap_or_default()])
         }))
     });

@@ -171,7 +171,10 @@ impl Walk {
             !first.on,
             !self.apart.is_empty(),
             !self.apart.is_empty() && self.apart.iter().all(arrived) && first.on,
-            views.iter().flat_map(|view| &view.rows).any(|row| row.answered),
+            views
+                .iter()
+                .flat_map(|view| &view.rows)
+                .any(|row| row.answered),
         ];
         for (done, reached) in self.done.iter_mut().zip(reached) {
             *done |= reached;
@@ -311,7 +314,11 @@ fn head(view: &View, lang: Lang) -> Head {
 /// One record across all computers.
 fn line(id: &RecordId, views: &[View], lang: Lang) -> Option<Line> {
     let found = |view: &View| view.rows.iter().position(|row| row.id == *id);
-    let of = |view: &View| view.rows.iter().any(|row| row.id == *id && row.is_of(&view.code));
+    let of = |view: &View| {
+        view.rows
+            .iter()
+            .any(|row| row.id == *id && row.is_of(&view.code))
+    };
     let home = views.iter().find(|view| of(view));
     let holder = home.or_else(|| views.iter().find(|view| found(view).is_some()))?;
     let best = holder.rows.get(found(holder)?)?;
@@ -435,11 +442,7 @@ async fn record(Has(shared): Has<Shared>, Path(code): Path<String>) -> Answer {
 }
 
 /// Goes to a device's own pages, logged in, under the name by which the board was reached.
-async fn open(
-    Has(shared): Has<Shared>,
-    Path(code): Path<String>,
-    headers: HeaderMap,
-) -> Answer {
+async fn open(Has(shared): Has<Shared>, Path(code): Path<String>, headers: HeaderMap) -> Answer {
     let (port, path) = (shared.device(&code)?.open)().await?;
     let host = headers
         .get(header::HOST)

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use askama::Template;
 use axum::extract::{Form, Path as Named, Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
@@ -28,7 +28,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use super::guard::{self, Hosts};
-use super::page::{self, Answer, Bare, go, html, sentence};
+use super::page::{self, Answer, Bare, attached, go, html, sentence};
 use super::slip::Qr;
 use super::words::Lang;
 use super::{listen, local, login, serve};
@@ -306,12 +306,16 @@ impl Card {
 
 fn groups(digits: &str) -> Vec<String> {
     let all: Vec<char> = digits.chars().collect();
-    all.chunks(GROUP).map(|group| group.iter().collect()).collect()
+    all.chunks(GROUP)
+        .map(|group| group.iter().collect())
+        .collect()
 }
 
 /// Which groups of a card are typed back: the same as often as they are asked for, and others on each card.
 fn asked(network: &str, count: usize) -> Vec<usize> {
-    let digits = network.bytes().filter_map(|digit| char::from(digit).to_digit(16));
+    let digits = network
+        .bytes()
+        .filter_map(|digit| char::from(digit).to_digit(16));
     let digits = digits.filter_map(|digit| usize::try_from(digit).ok());
     let mut asked: Vec<usize> = Vec::new();
     for group in digits.map(|digit| digit % count.max(1) + 1) {
@@ -468,13 +472,8 @@ async fn card(State(desk): State<Desk>) -> Answer {
     let Standing::Drawn(card) = desk.ask(Ask::See).await? else {
         return Ok(go("/"));
     };
-    let kind = HeaderValue::from_static("application/json");
-    let name = HeaderValue::from_static("attachment; filename=\"lianxin-recovery-card.json\"");
-    let head = [
-        (header::CONTENT_TYPE, kind),
-        (header::CONTENT_DISPOSITION, name),
-    ];
-    Ok((head, format!("{card:#}\n")).into_response())
+    let text = format!("{card:#}\n");
+    Ok(attached("lianxin-recovery-card.json", text))
 }
 
 /// What was read off the recovery card.
@@ -496,7 +495,9 @@ async fn found(
     let card = Card::of(&drawn)?;
     let wanted = card.asked.iter().map(|group| card.root.get(group - 1));
     let typed = [read.one, read.two].map(|typed| text::code(&typed).to_ascii_lowercase());
-    let right = wanted.zip(&typed).all(|(wanted, typed)| wanted == Some(typed));
+    let right = wanted
+        .zip(&typed)
+        .all(|(wanted, typed)| wanted == Some(typed));
     let again = Step::Card(Box::new(card));
     if !right {
         let fault = Some(lang.say("first-card-wrong", &[]));

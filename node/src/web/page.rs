@@ -579,6 +579,19 @@ pub(super) fn html(template: &impl Template) -> Answer {
     Ok(Html(text).into_response())
 }
 
+/// A JSON file to be kept under a name.
+pub(super) fn attached(name: &str, text: String) -> Response {
+    let place = format!("attachment; filename=\"{name}\"");
+    let mut answer = text.into_response();
+    let head = answer.headers_mut();
+    let kind = HeaderValue::from_static("application/json");
+    head.insert(header::CONTENT_TYPE, kind);
+    if let Ok(place) = HeaderValue::from_str(&place) {
+        head.insert(header::CONTENT_DISPOSITION, place);
+    }
+    answer
+}
+
 /// Goes on to another page, with GET.
 pub(super) fn go(path: &str) -> Response {
     Redirect::to(path).into_response()

@@ -16,7 +16,7 @@ use rusqlite::Connection;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::page::{Answer, Bare, Page, Session, go, html, is_office};
+use super::page::{Answer, Bare, Page, Session, attached, go, html, is_office};
 use super::queue::{self, Waits};
 use super::shown;
 use super::{App, Line, slip, sync};
@@ -28,6 +28,7 @@ use crate::invites;
 use crate::journal::{Overview, Unusual};
 use crate::records;
 use crate::records::waiting::Waiting;
+use crate::reply::with_schema;
 
 /// A device of a site.
 struct Device {
@@ -385,6 +386,8 @@ struct Card {
     expires_ms: u64,
     addresses: Vec<String>,
     qr: slip::Qr,
+    /// Its file form.
+    file: String,
     /// The hub has yet to let it count.
     asked: bool,
 }
@@ -393,6 +396,7 @@ struct Card {
 #[template(path = "invite.html")]
 struct Invite {
     bare: Bare,
+    id: String,
     card: Arc<Card>,
     role: String,
     expires: String,
@@ -409,7 +413,10 @@ pub(super) async fn invite(
     let _turn = app.kept.turn.lock().await;
     let key = new.form.filter(|form| !form.is_empty());
     let key = key.map(|form| format!("{form} {site} {}", new.role));
-    if let Some(id) = key.as_ref().and_then(|key| app.kept.answered(&session, key)) {
+    if let Some(id) = key
+        .as_ref()
+        .and_then(|key| app.kept.answered(&session, key))
+    {
         return Ok(go(&format!("/invites/{id}")));
     }
     let command = Write::InviteCreate {
@@ -442,10 +449,27 @@ pub(super) async fn invite(
         expires_ms: clock::unix_ms(&text("expires_at")).unwrap_or_default(),
         addresses: addresses.map(str::to_owned).collect(),
         qr: slip::Qr::of(&text("card"))?,
+        file: format!(
+            "{:#}\n",
+            with_schema("lianxin.invite/1", reply.value.clone())
+        ),
         asked: reply.exit != 0,
     };
     let id = app.kept.put(&session, key, card)?;
     Ok(go(&format!("/invites/{id}")))
+}
+
+/// The file form of an invite's card, for a stick.
+pub(super) async fn file(
+    State(app): State<App>,
+    session: Session,
+    Path(id): Path<String>,
+) -> Answer {
+    let Some(card) = app.kept.get::<Card>(&session, &id) else {
+        return Ok(go("/sites?told=card"));
+    };
+    let name = format!("lianxin-invite-{}.json", card.device);
+    Ok(attached(&name, card.file.clone()))
 }
 
 /// Shows the card of an invite to whoever made it, as long as it is kept.
@@ -463,6 +487,7 @@ pub(super) async fn card(
         .await?;
     html(&Invite {
         bare,
+        id,
         role: lang.say(&format!("role-{}", card.role), &[]),
         expires: shown::moment(card.expires_ms, lang),
         card,

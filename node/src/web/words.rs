@@ -65,7 +65,10 @@ impl Lang {
 
     /// The cookie by which a browser remembers it.
     pub(super) fn cookie(self) -> String {
-        format!("{CHOSEN}={}; Path=/; HttpOnly; SameSite=Strict; Max-Age=31536000", self.tag())
+        format!(
+            "{CHOSEN}={}; Path=/; HttpOnly; SameSite=Strict; Max-Age=31536000",
+            self.tag()
+        )
     }
 
     /// The words for `id`; `id` itself when there are none, which a test rules out.
