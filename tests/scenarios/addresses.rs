@@ -1,11 +1,6 @@
 //! Searches and pages that show something once are addresses: going back and loading again show the same and make no second of anything, and
 //! nothing that was typed stands in an address.
 
-#![expect(
-    clippy::indexing_slicing,
-    reason = "a missing key of a reply reads as null, and the test fails"
-)]
-
 use anyhow::{Context as _, Result, ensure};
 use lianxin_tests::process::{CANARY, LOOPBACK, Network, opinion};
 

@@ -408,9 +408,8 @@ async fn restore(State(desk): State<Desk>, Extension(Tongue(lang)): Extension<To
 
 /// What an attempt leads to: the step that is due, or the form again with all that was typed.
 fn led(lang: Lang, tried: Result<Standing>, again: Step) -> Answer {
-    let error = match tried {
-        Ok(_) => return Ok(go("/")),
-        Err(error) => error,
+    let Err(error) = tried else {
+        return Ok(go("/"));
     };
     let said = match (error.code(), &again) {
         // Nothing was made, so nothing is sent later either.
