@@ -231,6 +231,47 @@ fn a_hub_is_made_once_its_recovery_card_is_in_hand() -> Result<()> {
     daemon.stop()
 }
 
+/// The desktop icon starts `lianxin`: there is no terminal, and the browser is shown the pages.
+#[test]
+fn the_desktop_icon_opens_the_browser() -> Result<()> {
+    let entry = include_str!("../../deploy/desktop/lianxin.desktop");
+    ensure!(entry.lines().any(|line| line == "Exec=lianxin"), "{entry}");
+    let scratch = Scratch::new()?;
+    let tools = scratch.join("tools");
+    std::fs::create_dir(&tools)?;
+    let (opener, shown) = (tools.join("xdg-open"), scratch.join("shown"));
+    let script = format!(
+        "#!/bin/sh\nprintf %s \"$1\" > {0}.new && mv {0}.new {0}\n",
+        text(&shown)?
+    );
+    std::fs::write(&opener, script)?;
+    let made = Command::new("chmod").arg("+x").arg(&opener).status()?;
+    ensure!(made.success());
+    let path = format!("{}:{}", text(&tools)?, std::env::var("PATH")?);
+    let mut command = Command::new(lianxin_tests::process::binary()?);
+    command
+        .arg("--data")
+        .arg(scratch.join("fresh"))
+        .env("LIANXIN_WEB__LISTEN", LOOPBACK)
+        .env("LIANXIN_STATE", scratch.join("state"))
+        .env("PATH", path)
+        .env("DISPLAY", ":99")
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null());
+    let mut child = command.spawn()?;
+    let deadline = lianxin_tests::process::now() + lianxin_tests::process::PATIENCE;
+    while !shown.exists() && lianxin_tests::process::now() < deadline {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let url = std::fs::read_to_string(&shown);
+    let page = url.as_ref().ok().map(|url| Browser::through(url));
+    child.kill()?;
+    child.wait()?;
+    ensure!(url?.contains("/setup/") && page.context("no page")??.1.status == 200);
+    Ok(())
+}
+
 #[test]
 fn without_a_command_a_store_is_run_and_a_running_one_gives_a_link() -> Result<()> {
     let network = Network::new()?;

@@ -34,7 +34,7 @@ fn an_error_says_which_computer_this_is_in_the_language_of_whoever_looks() -> Re
             == 303
     );
     let page = browser.get("/nowhere")?;
-    ensure!(page.body.contains("lang=\"en\"") && page.body.contains("To the first page"));
+    ensure!(page.body.contains("lang=\"en\"") && page.body.contains("There is no such page"));
     daemon.stop()
 }
 

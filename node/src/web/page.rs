@@ -639,6 +639,7 @@ impl IntoResponse for Failure {
         let mut answer = (status, code.text()).into_response();
         answer.extensions_mut().insert(Said {
             code,
+            message: error.to_string(),
             chain: error.chain(),
         });
         answer
@@ -649,6 +650,7 @@ impl IntoResponse for Failure {
 #[derive(Clone)]
 struct Said {
     code: Code,
+    message: String,
     chain: String,
 }
 
@@ -668,8 +670,13 @@ impl Said {
             status if status.is_server_error() => Code::Internal,
             _ => return None,
         };
+        let message = String::new();
         let chain = String::new();
-        Some(Self { code, chain })
+        Some(Self {
+            code,
+            message,
+            chain,
+        })
     }
 }
 
@@ -677,6 +684,8 @@ impl Said {
 struct Failed {
     code: &'static str,
     said: String,
+    /// What to do, where that is not part of it.
+    how: String,
     chain: String,
     next: String,
     home: String,
@@ -685,9 +694,17 @@ struct Failed {
 
 impl Failed {
     fn new(said: Said, lang: Lang) -> Self {
+        // English messages are those of the command line: what was attempted, and a hint.
+        let hint = capital(said.code.hint());
+        let (what, how) = match lang {
+            Lang::Zh => (sentence(said.code, lang), String::new()),
+            Lang::En if said.message.is_empty() => (hint, String::new()),
+            Lang::En => (capital(&said.message), hint),
+        };
         Self {
             code: said.code.text(),
-            said: sentence(said.code, lang),
+            said: what,
+            how,
             chain: said.chain,
             next: lang.say("error-next", &[]),
             home: lang.say("error-home", &[]),
@@ -708,6 +725,17 @@ struct ErrorPage {
 struct BareError {
     bare: Bare,
     failed: Failed,
+}
+
+/// A sentence that begins like one.
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next();
+    first
+        .into_iter()
+        .flat_map(char::to_uppercase)
+        .chain(letters)
+        .collect()
 }
 
 /// Puts the frame of the pages around what went wrong, in the language of whoever looks: their menu if they are logged in, else which
