@@ -133,6 +133,16 @@
     });
   });
 
+  // ---- a file that is read into a field, and sent with it ----
+  all('[data-scripted]').forEach(function (part) { part.hidden = false; });
+  all('[data-read]').forEach(function (input) {
+    input.addEventListener('change', function () {
+      var file = input.files[0], field = $(input.dataset.read);
+      if (!file || file.size > 65536) { input.value = ''; return; }
+      file.text().then(function (text) { field.value = text; field.form.submit(); });
+    });
+  });
+
   // ---- states move ----
   // What depends on how a record stands is asked for anew and put in place, unless somebody is writing there.
   var renewing = false;

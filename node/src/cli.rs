@@ -6,6 +6,7 @@ mod archive;
 mod config;
 mod demo;
 mod export;
+mod first;
 mod join;
 mod kinds;
 mod manual;
@@ -39,7 +40,10 @@ use crate::writer::Writer;
     name = "lianxin",
     version,
     about = "连心: records that reach the hub, and prove it",
-    after_help = "Examples:
+    after_help = "Without a command it opens its pages in the browser: those of this computer, starting it if it does not run,
+or, the first time, those that make or join a network.
+
+Examples:
   lianxin hub init --name 示例街 --code SLJD --recovery-out card.json
   lianxin join 7KQ4-M2XP-9TRB-4GHD-K --hub hub.example.local:7443
   lianxin record template opinion > opinion.json
@@ -60,7 +64,7 @@ struct Cli {
     #[arg(long = "as", global = true, value_name = "NAME")]
     account: Option<String>,
     #[command(subcommand)]
-    verb: Verb,
+    verb: Option<Verb>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -520,8 +524,8 @@ pub fn main() -> u8 {
             return say(&help.to_string()).map_or_else(|error| failed(&error, false), |()| 0);
         }
     };
-    // `run` begins to log once it knows how much.
-    if !matches!(cli.verb, Verb::Run(_)) {
+    // What runs begins to log once it knows how much.
+    if !matches!(cli.verb, Some(Verb::Run(_)) | None) {
         let log = crate::config::log_of_environment();
         logging::start(log.level, log.format);
     }
@@ -581,6 +585,10 @@ fn carry_out(cli: Cli) -> Result<u8> {
         verb,
     } = cli;
     let output = Output { json };
+    let Some(verb) = verb else {
+        let data = data.map_or_else(default_directory, Ok)?;
+        return first::run(&data, output);
+    };
     match verb {
         Verb::Demo {
             check,
@@ -657,7 +665,11 @@ fn with_data(verb: Verb, data: &Path, account: Option<String>, output: &Output) 
             let config = Config::load(Some(data), &overrides)?;
             logging::start(config.log.level, config.log.format);
             keep_offered();
-            service::run(data, &config, output.json)
+            let start = service::Start {
+                json: output.json,
+                ..service::Start::default()
+            };
+            service::run(data, &config, start)
         }
         Verb::Open => open(data, output),
         Verb::Store(StoreVerb::Refill) => {
@@ -847,18 +859,26 @@ fn open(data: &Path, output: &Output) -> Result<u8> {
     if matches!(door, Door::Store(_)) {
         complain("lianxin is not running here: start `lianxin run`, then open the link\n");
         reply.exit = 1;
-    } else if let (Some(url), true) = (url, has_desktop()) {
-        let opened = std::process::Command::new("xdg-open")
-            .arg(url)
-            .stdin(std::process::Stdio::null())
-            .stdout(std::process::Stdio::null())
-            .stderr(std::process::Stdio::null())
-            .spawn();
-        if opened.is_err() {
-            complain("no browser was found: open the link by hand\n");
-        }
+    } else if let Some(url) = url {
+        show(url);
     }
     output.print(&reply)
+}
+
+/// Shows a page in the browser, if there is a desktop.
+fn show(url: &str) {
+    if !has_desktop() {
+        return;
+    }
+    let opened = std::process::Command::new("xdg-open")
+        .arg(url)
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn();
+    if opened.is_err() {
+        complain("no browser was found: open the link by hand\n");
+    }
 }
 
 fn has_desktop() -> bool {
@@ -972,6 +992,9 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
         .build()
         .map_err(|error| Error::because(Code::Internal, "cannot start the runtime", error))
 }
+
+/// An address that only this computer reaches, with a port that the system chooses.
+const LOOPBACK: &str = "127.0.0.1:0";
 
 /// An address of this computer on any network, with a port that the system chooses.
 const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0);

@@ -11,6 +11,7 @@ use std::time::Duration;
 use lianxin_protocol::hash::Hex;
 use lianxin_protocol::identity::DeviceKey;
 use serde_json::json;
+use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, oneshot, watch};
 
 use crate::changes::Changes;
@@ -220,7 +221,23 @@ impl Node {
     /// [`Code::Address`] when the address is not this computer's own or not free.
     pub async fn serve_pages(&self, address: SocketAddr, allowed: &[String]) -> Result<SocketAddr> {
         let ways = (self.writer.clone(), self.changes.clone());
-        let web = Web::bind(address, allowed, ways, self.doors()?, self.stopping()).await?;
+        self.serve_web(Web::bind(address, allowed, ways, self.doors()?, self.stopping()).await?)
+    }
+
+    /// The same at a socket that is open already.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub async fn serve_pages_at(
+        &self,
+        listener: TcpListener,
+        allowed: &[String],
+    ) -> Result<SocketAddr> {
+        let ways = (self.writer.clone(), self.changes.clone());
+        self.serve_web(Web::at(listener, allowed, ways, self.doors()?, self.stopping()).await?)
+    }
+
+    fn serve_web(&self, web: Web) -> Result<SocketAddr> {
         let (bound, own) = (web.address()?, web.own_address()?);
         self.writer.write_wait(move |_, connection| {
             let own = own.to_string();

@@ -108,7 +108,7 @@ codes! {
     /// A store is being filled anew.
     RefillBegun = "LX-1016", Failed, "run `lianxin store refill` again: it goes on where it was killed";
     /// No network in this data directory.
-    NotEnrolled = "LX-2001", NotEnrolled, "run `lianxin hub init` or `lianxin join` first, or name the right --data";
+    NotEnrolled = "LX-2001", NotEnrolled, "run `lianxin` and follow its pages, or `lianxin hub init` or `lianxin join`; or name the right --data";
     /// Not an invite code.
     InviteCode = "LX-2002", Usage, "compare it with the card; nothing was sent";
     /// The hub does not accept this invite.

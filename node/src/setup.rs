@@ -45,7 +45,7 @@ const CARD_MAX: u64 = 64 * 1024;
 const RECOVERY_CARD: &str = "lianxin.recovery-card/1";
 
 /// What makes a network.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct HubInit<'a> {
     /// The sub-district's name.
     pub name: &'a str,
@@ -87,6 +87,63 @@ pub fn root_of_card(path: &Path) -> Result<Zeroizing<String>> {
     })
 }
 
+/// The keys of a network that is to be made, and the card that holds them. They are drawn before anything is made, so that the card
+/// can be in somebody's hands first.
+pub struct Recovery {
+    name: String,
+    district: String,
+    root: Signer,
+    backup: [u8; 32],
+    card: Value,
+}
+
+impl std::fmt::Debug for Recovery {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Nothing secret.
+        write!(out, "Recovery({})", self.district)
+    }
+}
+
+impl Recovery {
+    /// Draws the keys of a network of this name, with these four letters in its numbers.
+    ///
+    /// # Errors
+    /// [`Code::Usage`] for a name that is none, [`Code::BadCode`] for a code that is not four letters.
+    pub fn draw(name: &str, code: Option<&str>) -> Result<Self> {
+        let name = text::line(name);
+        if text::is_blank(&name) || name.len() > lianxin_protocol::limits::NAME_MAX {
+            let message = "a network's name has 1 to 200 bytes";
+            return Err(Error::new(Code::Usage, message));
+        }
+        let district = text::code(code.unwrap_or("SLJD"));
+        let parsed = district.parse::<lianxin_protocol::number::DistrictCode>();
+        parsed.map_err(|error| Error::because(Code::BadCode, "this is no district code", error))?;
+        let root = Signer::from_seed(&clock::random()?);
+        let backup: [u8; 32] = clock::random()?;
+        let card = json!({
+            "schema": RECOVERY_CARD,
+            "name": name,
+            "network": NetworkId::of_root(&root.public().0).to_string(),
+            "root_key": Hex(&root.seed()).to_string(),
+            "backup_key": Hex(&backup).to_string(),
+            "made_at": clock::rfc3339(clock::now_ms()),
+        });
+        Ok(Self {
+            name,
+            district,
+            root,
+            backup,
+            card,
+        })
+    }
+
+    /// What the card's file holds.
+    #[must_use]
+    pub const fn card(&self) -> &Value {
+        &self.card
+    }
+}
+
 /// Makes a network with its hub in an empty data directory. The root key is drawn in memory, given out
 /// once on the recovery card and not kept. What was killed on the way is begun again with other keys, and the card that it left
 /// is replaced: no network was made that it belongs to.
@@ -95,32 +152,28 @@ pub fn root_of_card(path: &Path) -> Result<Zeroizing<String>> {
 /// [`Code::AlreadySetUp`] when the directory has a store; [`Code::BadCode`] for a code that is not four
 /// letters; [`Code::File`] when the card cannot be written or its file is there already, and nothing was made then.
 pub fn hub_init(directory: &Path, init: &HubInit<'_>) -> Result<Value> {
-    let name = &text::line(init.name);
-    if text::is_blank(name) || name.len() > lianxin_protocol::limits::NAME_MAX {
-        let message = "a network's name has 1 to 200 bytes";
-        return Err(Error::new(Code::Usage, message));
+    let recovery = Recovery::draw(init.name, init.code)?;
+    let mut reply = found(directory, &recovery, init)?;
+    if let (None, Value::Object(fields)) = (init.recovery_out, &mut reply) {
+        fields.insert("recovery".to_owned(), recovery.card);
     }
-    let district = text::code(init.code.unwrap_or("SLJD"));
-    let parsed = district.parse::<lianxin_protocol::number::DistrictCode>();
-    parsed.map_err(|error| Error::because(Code::BadCode, "this is no district code", error))?;
-    let root = Signer::from_seed(&clock::random()?);
+    Ok(reply)
+}
+
+/// Makes the network whose keys were drawn, as [`hub_init`] does; name and code are those of its card.
+///
+/// # Errors
+/// As [`hub_init`].
+pub fn found(directory: &Path, recovery: &Recovery, init: &HubInit<'_>) -> Result<Value> {
+    let (name, district) = (&recovery.name, &recovery.district);
     let authority = Signer::from_seed(&clock::random()?);
     let device = Signer::from_seed(&clock::random()?);
-    let network = NetworkId::of_root(&root.public().0);
-    let certificate = Certificate::sign(&root, 1, authority.public(), None);
-    let recovery_age: [u8; 32] = clock::random()?;
-    let card = json!({
-        "schema": RECOVERY_CARD,
-        "name": name,
-        "network": network.to_string(),
-        "root_key": Hex(&root.seed()).to_string(),
-        "backup_key": Hex(&recovery_age).to_string(),
-        "made_at": clock::rfc3339(clock::now_ms()),
-    });
+    let network = NetworkId::of_root(&recovery.root.public().0);
+    let certificate = Certificate::sign(&recovery.root, 1, authority.public(), None);
     let mut making = Making::begin(directory)?;
     let begun = !making.kept()?.is_empty();
     if let Some(path) = init.recovery_out
-        && let Err(error) = write_card(&mut making, path, &network, &card)
+        && let Err(error) = write_card(&mut making, path, &network, &recovery.card)
     {
         // What was begun before goes on when it is repeated.
         if !begun {
@@ -138,7 +191,7 @@ pub fn hub_init(directory: &Path, init: &HubInit<'_>) -> Result<Value> {
     let (mut writer, age) = first_open(&store, &identity, "操作员")?;
     let now_ms = clock::now_ms();
     let hub = identity.key();
-    let recovery = PublicKey::from(&StaticSecret::from(recovery_age)).to_bytes();
+    let recovery = PublicKey::from(&StaticSecret::from(recovery.backup)).to_bytes();
     let orders = [
         Order::Certificate(certificate),
         Order::Network {
@@ -181,7 +234,7 @@ pub fn hub_init(directory: &Path, init: &HubInit<'_>) -> Result<Value> {
         journal.order(connection, &orders, now_ms)
     })?;
     making.finish()?;
-    let mut reply = json!({
+    let reply = json!({
         "network": network.to_string(),
         "device": hub.to_string(),
         "device_code": "HUBA",
@@ -189,9 +242,6 @@ pub fn hub_init(directory: &Path, init: &HubInit<'_>) -> Result<Value> {
         "name": name,
         "district": district,
     });
-    if let (None, Value::Object(fields)) = (init.recovery_out, &mut reply) {
-        fields.insert("recovery".to_owned(), card);
-    }
     Ok(with_schema("lianxin.hub-init/1", reply))
 }
 

@@ -287,6 +287,8 @@ impl Making {
         self.clear()?;
         remove(&self.directory.join(UNFINISHED))?;
         if self.fresh {
+            // A first session has locked it; nobody else can have opened it.
+            remove(&self.directory.join(LOCK))?;
             std::fs::remove_dir(&self.directory).map_err(error::file(&self.directory))?;
         }
         Ok(())

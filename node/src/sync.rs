@@ -74,6 +74,8 @@ pub struct Net {
     peers: Mutex<BTreeMap<DeviceKey, PeerState>>,
     /// Why the last attempt to keep a session open failed, until one succeeds.
     failure: Mutex<Option<Code>>,
+    /// Whether the cable is in. It is pulled by who demonstrates what happens then.
+    cable: watch::Sender<bool>,
 }
 
 impl Net {
@@ -102,6 +104,7 @@ impl Net {
             admission: Admission::default(),
             peers: Mutex::default(),
             failure: Mutex::default(),
+            cable: watch::Sender::new(true),
         }))
     }
 
@@ -136,6 +139,41 @@ impl Net {
 
     fn failed(&self, why: Option<Code>) {
         *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = why;
+    }
+
+    /// Pulls the cable, or puts it in: without it every connection ends, nobody is reached and nobody gets in, whoever asks.
+    pub fn plug(&self, on: bool) {
+        self.cable.send_replace(on);
+    }
+
+    /// Whether the cable is in.
+    #[must_use]
+    pub fn is_plugged(&self) -> bool {
+        *self.cable.borrow()
+    }
+
+    /// Refuses to look for anyone without a cable.
+    fn reachable(&self) -> Result<()> {
+        let message = "the cable is pulled";
+        let out = || Error::new(Code::HubUnreachable, message);
+        self.is_plugged().then_some(()).ok_or_else(out)
+    }
+
+    /// A session as long as the cable is in.
+    async fn talk(
+        self: &Arc<Self>,
+        link: Link,
+        first: Vec<u8>,
+        until: Until,
+        stop: watch::Receiver<bool>,
+    ) -> Result<Summary> {
+        let (line, mut cable) = (link.line.clone(), self.cable.subscribe());
+        let mut session = std::pin::pin!(peer::run(self, link, first, until, stop));
+        tokio::select! {
+            done = session.as_mut() => return done,
+            _ = cable.wait_for(|on| !on) => line.close(0),
+        }
+        session.await
     }
 
     fn peer_connected(&self, peer: &DeviceKey, address: &SocketAddr) {
@@ -194,6 +232,7 @@ impl Net {
         until: Until,
         stop: watch::Receiver<bool>,
     ) -> Result<(usize, Summary)> {
+        self.reachable()?;
         let (place, link) = reach::dial(self, names, expect, HANDSHAKE_TIMEOUT).await?;
         Ok((place, self.dialled(link, until, stop).await?))
     }
@@ -205,7 +244,7 @@ impl Net {
         stop: watch::Receiver<bool>,
     ) -> Result<Summary> {
         let span = self.span(&link, "dialled");
-        let session = peer::run(self, link, Vec::new(), until, stop);
+        let session = self.talk(link, Vec::new(), until, stop);
         session.instrument(span).await
     }
 
@@ -242,6 +281,7 @@ impl Net {
             let names = names().await;
             let patience = retry.patience(self.clock.ms());
             let reached = async {
+                self.reachable()?;
                 let (place, link) = reach::dial(&self, &names, expect, patience).await?;
                 if let Some(name) = names.get(place) {
                     found(name);
@@ -264,9 +304,17 @@ impl Net {
                     self.failed(Some(error.code()));
                 }
             }
+            let mut cable = self.cable.subscribe();
+            let pause = async {
+                if *cable.borrow_and_update() {
+                    tokio::time::sleep(retry.pause(self.clock.ms())).await;
+                } else {
+                    drop(cable.changed().await);
+                }
+            };
             tokio::select! {
                 _ = stop.changed() => {}
-                () = tokio::time::sleep(retry.pause(self.clock.ms())) => {}
+                () = pause => {}
             }
         }
     }
@@ -280,6 +328,9 @@ impl Net {
                 _ = stop.changed() => None,
             };
             let Some(incoming) = incoming else { return };
+            if !self.is_plugged() {
+                continue;
+            }
             let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
                 continue;
             };
@@ -319,7 +370,7 @@ impl Net {
                 .map_err(|_| Error::new(Code::Connection, "a peer said nothing in time"))??;
             let first = first.unwrap_or_default();
             if !enrol::begins(&first) {
-                peer::run(self, link, first, Until::Stopped, stop).await?;
+                self.talk(link, first, Until::Stopped, stop).await?;
                 return Ok(());
             }
             frames.push(&first);

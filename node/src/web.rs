@@ -1,7 +1,7 @@
 //! The pages: what a clerk and an operator work with, served by their own computer to its own browser.
 //!
 //! Owns the HTTP server, who is let in, and one file per page. Pages read and write through the writer
-//! thread like every other door; they hold nothing between two requests but counters of failed logins.
+//! thread like every other door; they hold nothing between two requests but counters of failed logins and what `kept` says.
 //! Must not know the network: what a page shows of it comes through [`Doors`].
 //!
 //! The server listens on loopback only. A request must name one of the allowed hosts (DNS rebinding), must
@@ -19,10 +19,12 @@ mod conflicts;
 mod edit;
 mod events;
 mod fields;
+pub mod first;
 mod guard;
 mod help;
 mod home;
 mod intake;
+mod kept;
 mod list;
 mod login;
 mod lookup;
@@ -77,7 +79,7 @@ use patience::Patient;
 
 /// Pages that are read at once: each has a connection to the database with a cache of its own.
 const READING: usize = 4;
-/// Connections at once: one person's browser uses six.
+/// Connections at once at one address: one person's browser uses six.
 const CONNECTIONS: usize = 128;
 /// Bytes of a request's head, and of its body.
 const HEAD_MAX: usize = 32 * 1024;
@@ -135,6 +137,8 @@ struct Shared {
     login: login::Attempts,
     /// Codes tried at the lookup page.
     lookup: lookup::Attempts,
+    /// Answers that have an address for a while.
+    kept: kept::Kept,
     /// Pages that are read at once.
     reading: Arc<Semaphore>,
     /// Told when a step for several records was ordered.
@@ -199,6 +203,20 @@ impl Web {
         stopping: watch::Receiver<bool>,
     ) -> Result<Self> {
         let listener = listen(address).await?;
+        Self::at(listener, allowed, (writer, changes), doors, stopping).await
+    }
+
+    /// The pages at a socket that is open already.
+    ///
+    /// # Errors
+    /// The system does not say where it is.
+    pub async fn at(
+        listener: TcpListener,
+        allowed: &[String],
+        (writer, changes): (WriterThread, Changes),
+        doors: Doors,
+        stopping: watch::Receiver<bool>,
+    ) -> Result<Self> {
         let bound = local(&listener)?;
         let key = writer.readers().look(|view| view.identity().key());
         // Not every system has more of loopback than its first address; there it is done without.
@@ -220,6 +238,7 @@ impl Web {
             cookie: format!("lianxin_{device}"),
             login: login::Attempts::default(),
             lookup: lookup::Attempts::default(),
+            kept: kept::Kept::default(),
             reading: Arc::new(Semaphore::new(READING)),
             bulks: Arc::new(Notify::new()),
             streams: Arc::new(Semaphore::new(events::STREAMS)),
@@ -249,14 +268,14 @@ impl Web {
         let Self { app, listener, own } = self;
         let (hosts, stop) = (app.hosts.clone(), app.stopping.clone());
         let bulks = several::keep(app.clone());
-        let router = guard::around(routes().with_state(app), hosts).layer(from_fn(in_span));
-        let places = places();
+        let pages = guard::whole(routes().with_state(app.clone()));
+        let router = guard::around(page::framed(pages, Some(app)), hosts).layer(from_fn(in_span));
         let at_own = async {
-            if let Some(own) = own {
-                serve(own, router.clone(), Arc::clone(&places), stop.clone()).await;
+            if let Some(own) = &own {
+                serve(own, router.clone(), stop.clone()).await;
             }
         };
-        let at_given = serve(listener, router.clone(), Arc::clone(&places), stop.clone());
+        let at_given = serve(&listener, router.clone(), stop.clone());
         tokio::join!(at_own, at_given, bulks);
     }
 }
@@ -278,7 +297,11 @@ fn routes() -> Router<App> {
         .route("/records/{id}/articles", post(articles::paste))
         .route("/records/{id}/edit", get(edit::form).post(edit::change))
         .route("/records/{id}/take", post(conflicts::take))
-        .route("/records/{id}/slip", post(slip::print))
+        .route(
+            "/records/{id}/slip",
+            get(slip::print).post(slip::go_to_print),
+        )
+        .route("/search/{id}", get(list::found))
         .route("/conflicts", get(conflicts::list))
         .route("/sync", get(sync::page).post(sync::now))
         .route("/quarantine", get(quarantine::list))
@@ -293,7 +316,10 @@ fn routes() -> Router<App> {
         .route("/noticed/{change}", post(home::noticed))
         .route("/sites", get(sites::page).post(sites::add))
         .route("/sites/{code}/invites", post(sites::invite))
+        .route("/invites/{id}", get(sites::card))
+        .route("/invites/{id}/file", get(sites::file))
         .route("/lookup", get(lookup::page).post(lookup::ask))
+        .route("/lookup/{id}", get(lookup::answer))
         .route("/settings", get(settings::page))
         .route("/settings/taste", post(settings::taste))
         .route("/settings/phrases", post(settings::phrases))
@@ -349,18 +375,9 @@ fn local(listener: &TcpListener) -> Result<SocketAddr> {
         .map_err(|error| Error::because(Code::Internal, "a socket without an address", error))
 }
 
-/// Connections that a server may have open.
-fn places() -> Arc<Semaphore> {
-    Arc::new(Semaphore::new(CONNECTIONS))
-}
-
 /// Accepts connections until told to stop, each bounded in head, time and number.
-async fn serve(
-    listener: TcpListener,
-    router: Router,
-    places: Arc<Semaphore>,
-    mut stop: watch::Receiver<bool>,
-) {
+async fn serve(listener: &TcpListener, router: Router, mut stop: watch::Receiver<bool>) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let place = tokio::select! {
             place = Arc::clone(&places).acquire_owned() => place,

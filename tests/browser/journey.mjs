@@ -68,7 +68,7 @@ async function until(what, truth) {
 try {
   const desk = await context.newPage();
   await desk.goto(board);
-  check('the board shows four devices', await desk.locator('.device').count() === 4);
+  check('the board shows four computers and five steps', await desk.locator('.switch').count() === 4 && await desk.locator('.ticks li').count() === 5);
   const open = async (code) => {
     const page = await context.newPage();
     await page.goto(`${board}devices/${code}/open`);
@@ -77,7 +77,7 @@ try {
 
   // ---- the cable is out ----
   await desk.click('#s-EM1A');
-  await until('the switch shows that the cable is cut', async () => /已剪断/.test(await text(desk, '#s-EM1A')));
+  await until('the switch shows that the cable is cut', async () => /接上网线/.test(await text(desk, '#s-EM1A')));
   const clerk = await open('EM1A');
   const station = new URL(clerk.url()).origin;
   check('a link logs in and leaves no secret in the address', new URL(clerk.url()).pathname === '/', clerk.url());
@@ -223,7 +223,7 @@ try {
   await clerk.fill('#number', number);
   await clerk.fill('#code', 'AAAAAAAA');
   await clerk.click('main .btn-main');
-  await until('a wrong code tells nothing', async () => await clerk.locator('[role=alert]').count() === 1);
+  await until('a wrong code tells nothing', async () => await clerk.locator('[role=alert]').count() === 1 && !clerk.url().includes(number));
   await clerk.fill('#code', code.toLowerCase());
   await clerk.click('main .btn-main');
   await clerk.waitForSelector('#h-standing');
@@ -233,7 +233,7 @@ try {
   // ---- a conflict ----
   await desk.bringToFront();
   await desk.click('#s-EM1A');
-  await until('the cable is cut again', async () => /已剪断/.test(await text(desk, '#s-EM1A')));
+  await until('the cable is cut again', async () => /接上网线/.test(await text(desk, '#s-EM1A')));
   await operator.goto(`${office}${record}/edit`);
   await operator.check('[name=urgency][value=urgent]', { force: true });
   await seen(operator, 'edit');
@@ -262,7 +262,10 @@ try {
   await clerk.keyboard.type('路灯');
   await clerk.keyboard.press('Enter');
   await until('search finds it by words of its text', async () => await clerk.inputValue('#q') === '路灯' && (await clerk.locator('tbody.rows').innerText()).includes(number) && (await clerk.locator('tbody.rows tr').count()) < 4);
-  check('and the words are not in the address', !decodeURI(clerk.url()).includes('路灯'));
+  check('and the words are not in the address', /\/search\/[0-9a-f]{32}$/.test(clerk.url()));
+  await clerk.goto(`${station}/help`);
+  await clerk.goBack();
+  check('going back finds them again', (await clerk.inputValue('#q')) === '路灯');
   await seen(clerk, 'list');
   await clerk.keyboard.press('Escape');
   await clerk.locator('h1').click();
@@ -392,7 +395,12 @@ try {
   await operator.locator('form[action="/sites/SQ1/invites"] button').click();
   await operator.waitForSelector('.sheet');
   check('an invite has its code', /^[0-9A-Z]{4}(-[0-9A-Z]{1,4}){3,4}$/.test((await text(operator, '.secret')).trim()), await text(operator, '.secret'));
+  const card = await text(operator, '.secret');
+  await operator.reload();
+  check('loading it again shows the same invite', (await text(operator, '.secret')) === card && /\/invites\/[0-9a-f]{32}$/.test(operator.url()));
   await seen(operator, 'invite');
+  await operator.goto(`${office}/help`);
+  await seen(operator, 'help-office');
 
   // ---- without JavaScript ----
   const plain = await browser.newContext({ javaScriptEnabled: false, viewport: { width: 1280, height: 900 } });
@@ -434,12 +442,14 @@ try {
   check('a page that is not there says so', gone.status() === 404 && /LX-7004/.test(await text(clerk, 'main')));
   await seen(clerk, 'error');
 
+  check('an error keeps the menu', await clerk.locator('.nav a').count() > 3);
+
   await desk.bringToFront();
   await desk.goto(board);
   await desk.click('#s-EM1B');
-  await until('the second computer is cut', async () => /已剪断/.test(await text(desk, '#s-EM1B')));
+  await until('the second computer is cut', async () => /接上网线/.test(await text(desk, '#s-EM1B')));
   await desk.click('#r-EM1B');
-  await until('a sample recorded there stays at 已存本机', async () => /已存本机/.test(await text(desk, '.device:last-child .rows .state')));
+  await until('a sample recorded there stays at 已存本机', async () => /已存本机/.test(await text(desk, 'tbody tr:first-child .sub')) && await desk.locator('tbody tr:first-child td.stuck').count() === 1);
   await seen(desk, 'board');
   check('no page complained', faults.length === 0, faults.slice(0, 3).join(' | '));
 } catch (error) {

@@ -270,9 +270,18 @@ fn what_is_chosen_stands_in_the_address_and_what_is_typed_does_not() -> Result<(
         "{chosen:?}"
     );
     ensure!(place("q=")?.as_deref() == Some("/records"));
-    // A text to look for, and a name that was typed, are answered without an address.
-    ensure!(place("q=路灯&kind=opinion")?.is_none());
-    ensure!(place("kind=opinion&by.place.community=测试社区")?.is_none());
+    // A text to look for, and a name that was typed, have an address that says nothing.
+    for form in [
+        "q=路灯&kind=opinion",
+        "kind=opinion&by.place.community=测试社区",
+    ] {
+        let place = place(form)?.context("no place")?;
+        let id = place.strip_prefix("/search/").context("elsewhere")?;
+        ensure!(
+            id.len() == 32 && id.bytes().all(|it| it.is_ascii_hexdigit()),
+            "{place}"
+        );
+    }
     let on = |days: &str| -> Result<bool> {
         let page = browser.get(&format!("/records?kind=opinion&{days}"))?;
         Ok(page.body.contains("路灯不亮"))

@@ -1,7 +1,9 @@
 //! The scenarios: one file a promise, one linked binary.
 
 mod abuse;
+mod addresses;
 mod archive;
+mod board;
 mod clocks;
 mod config;
 mod contract;
@@ -11,6 +13,8 @@ mod desk;
 mod doors;
 mod exactly_once;
 mod filters;
+mod first_run;
+mod frames;
 mod full_disk;
 mod hub_dies;
 mod kinds;
@@ -18,6 +22,7 @@ mod letters;
 mod limits;
 mod lines;
 mod logs;
+mod manual;
 mod merged;
 mod model;
 mod names;

@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 /// One answer: status, head and body.
 pub(super) struct Answer {
     pub(super) status: u16,
-    head: String,
+    pub(super) head: String,
     pub(super) body: String,
 }
 
@@ -59,7 +59,7 @@ impl Browser {
         })
     }
 
-    fn ask(&self, method: &str, path: &str, more: &str, body: &str) -> Result<Answer> {
+    pub(super) fn ask(&self, method: &str, path: &str, more: &str, body: &str) -> Result<Answer> {
         let (host, cookie, length) = (&self.address, &self.cookie, body.len());
         let head = format!(
             "{method} {path} HTTP/1.1\r\nHost: {host}\r\nCookie: {cookie}\r\nConnection: close\r\n\
@@ -74,6 +74,22 @@ impl Browser {
 
     pub(super) fn post(&self, path: &str, body: &str) -> Result<Answer> {
         self.ask("POST", path, "", body)
+    }
+
+    /// Sends a form and goes where the answer leads.
+    pub(super) fn follow(&self, path: &str, body: &str) -> Result<Answer> {
+        let answer = self.post(path, body)?;
+        ensure!(answer.status == 303, "{path}: {}", answer.status);
+        self.get(answer.header("location").context("no place")?)
+    }
+
+    /// A browser that nobody is logged in with.
+    pub(super) fn at(url: &str) -> Result<Self> {
+        let rest = url.strip_prefix("http://").context("no link")?;
+        Ok(Self {
+            address: rest.split('/').next().unwrap_or_default().to_owned(),
+            cookie: String::new(),
+        })
     }
 
     /// Comes in through a link.
@@ -586,8 +602,8 @@ fn wrong_passwords_are_slowed_down() -> Result<()> {
     let network = Network::new()?;
     let daemon = network.station.run(LOOPBACK)?;
     let (browser, _) = Browser::through(&link(&network.station)?)?;
-    let set = browser.post("/settings/accounts", "name=EM&password=a+long+enough+one")?;
-    ensure!(set.status == 200);
+    let set = browser.follow("/settings/accounts", "name=EM&password=a+long+enough+one")?;
+    ensure!(set.status == 200 && set.body.contains("账号已添加"));
     let stranger = Browser {
         address: browser.address,
         cookie: String::new(),

@@ -168,7 +168,7 @@ fn roles_that_are_taken_away_from_somebody_who_is_logged_in_are_gone_from_every_
     );
     // Whoever adds an account gives it no role that they have not.
     let new = "name=%E6%9D%8E%E5%9B%9B&password=a-long-sentence";
-    ensure!(browser.post("/settings/accounts", new)?.status == 200);
+    ensure!(browser.follow("/settings/accounts", new)?.status == 200);
     let listed = network.hub.ok(&["account", "list"])?;
     ensure!(listed["accounts"][1]["roles"] == json!(["U"]), "{listed}");
     network.hub.ok(&["account", "roles", name])?;

@@ -40,7 +40,7 @@ fn a_slip_is_answered_at_every_device_that_holds_the_record_however_it_is_typed(
     let (browser, _) = Browser::through(&link(&network.hub)?)?;
     let shows = |typed: &str, code: &str| -> Result<bool> {
         let form = format!("number={}&code={}", encoded(typed), encoded(code));
-        let answer = browser.post("/lookup", &form)?;
+        let answer = browser.follow("/lookup", &form)?;
         ensure!(answer.status == 200, "{}", answer.status);
         Ok(answer.body.contains("h-standing"))
     };
@@ -70,7 +70,7 @@ fn a_slip_is_answered_at_every_device_that_holds_the_record_however_it_is_typed(
         ensure!(!shows(&typed, &code)?, "{typed} {code}");
     }
     // And the slip has what is understood.
-    let slip = browser.post(&format!("/records/{}/slip", one.hyphenated()), "")?;
+    let slip = browser.follow(&format!("/records/{}/slip", one.hyphenated()), "")?;
     ensure!(slip.body.contains(&code[..4]) && slip.body.contains(&code[4..]));
     network.station.ok(&["status"])?;
     Ok(())

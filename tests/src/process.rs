@@ -340,7 +340,17 @@ impl Device {
     ///
     /// # Errors
     /// It does not become ready.
-    pub fn start(mut command: Command) -> Result<Daemon> {
+    pub fn start(command: Command) -> Result<Daemon> {
+        let mut daemon = Self::begin(command)?;
+        daemon.ready()?;
+        Ok(daemon)
+    }
+
+    /// Starts something that says in JSON how it goes, and waits for nothing.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn begin(mut command: Command) -> Result<Daemon> {
         command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -355,25 +365,14 @@ impl Device {
         });
         let log = Arc::new(Mutex::new(String::new()));
         let logging = collect(child.stderr.take().context("no stderr")?, Arc::clone(&log));
-        let mut daemon = Daemon {
+        Ok(Daemon {
             child,
             log,
             threads: vec![reading, logging],
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             expected: Vec::new(),
             lines,
-        };
-        let line = daemon.lines.recv_timeout(START);
-        let line = line.with_context(|| format!("not ready: {}", daemon.log()))?;
-        let ready: Value = serde_json::from_str(&line)?;
-        let keys = ["schema", "event", "sync", "web", "login_url"];
-        ensure!(
-            keys.iter().all(|key| ready.get(key).is_some()),
-            "not the ready event: {line}"
-        );
-        ensure!(ready["event"] == "ready", "not the ready event: {line}");
-        daemon.address = ready["sync"].as_str().unwrap_or_default().parse()?;
-        Ok(daemon)
+        })
     }
 
     /// Asks again until the reply is as wanted.
@@ -548,6 +547,31 @@ impl Daemon {
     #[must_use]
     pub fn log(&self) -> String {
         read(&self.log)
+    }
+
+    /// The next thing that it says.
+    ///
+    /// # Errors
+    /// It says nothing in time, or no JSON.
+    pub fn event(&self) -> Result<Value> {
+        let line = self.lines.recv_timeout(START);
+        let line = line.with_context(|| format!("silent: {}", self.log()))?;
+        Ok(serde_json::from_str(&line)?)
+    }
+
+    /// Waits until it says that it is ready.
+    ///
+    /// # Errors
+    /// It does not in time, or says something else.
+    pub fn ready(&mut self) -> Result<Value> {
+        let ready = self.event()?;
+        let keys = ["schema", "event", "sync", "web", "login_url"];
+        ensure!(
+            keys.iter().all(|key| ready.get(key).is_some()) && ready["event"] == "ready",
+            "not the ready event: {ready}"
+        );
+        self.address = ready["sync"].as_str().unwrap_or_default().parse()?;
+        Ok(ready)
     }
 
     /// Its process id.

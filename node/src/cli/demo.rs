@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Output, runtime};
+use super::{LOOPBACK, Output, runtime};
 use crate::command::{Command, Query, Write};
 use crate::config::own_address;
 use crate::daemon::{Node, carry_out};
@@ -25,7 +25,6 @@ use crate::sync::join::{Line, Ticket};
 
 /// Longest wait for something that another device must see.
 const PATIENCE: Duration = Duration::from_secs(20);
-const LOOPBACK: &str = "127.0.0.1:0";
 
 /// What was asked for.
 pub(super) struct Plan<'a> {

@@ -53,6 +53,19 @@ impl Ticket {
         Ok(Self { code, card: None })
     }
 
+    /// An invite in whichever form somebody has it: a typed code, what a QR code says, or what stands in the file.
+    ///
+    /// # Errors
+    /// [`Code::InviteCode`] when it is none of them.
+    pub fn given(text: &str) -> Result<Self> {
+        let text = text.trim();
+        if !text.starts_with('{') {
+            return Self::typed(text);
+        }
+        let message = "this is not the file of an invite";
+        Self::parse_card(text).ok_or_else(|| Error::new(Code::InviteCode, message))
+    }
+
     /// The file that `invite create --out` wrote.
     ///
     /// # Errors
@@ -138,6 +151,14 @@ impl Joining {
     pub fn finish(self) -> Result<Value> {
         self.making.finish()?;
         Ok(self.value)
+    }
+
+    /// Leaves the directory as it was found: whoever joined does not want to.
+    ///
+    /// # Errors
+    /// [`Code::File`].
+    pub fn abandon(self) -> Result<()> {
+        self.making.abandon()
     }
 }
 

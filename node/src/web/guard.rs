@@ -51,16 +51,18 @@ impl Hosts {
 /// Time for the body of a form: it comes from a browser on this computer.
 const BODY_TIME: Duration = Duration::from_secs(10);
 
-/// Puts the checks around pages: the host first, then the origin, then the body in bounded size and time.
+/// Puts the outer checks around pages: whether it is they that are asked.
 pub(super) fn around(router: Router, hosts: Hosts) -> Router {
-    router
-        .layer(from_fn(whole))
-        .layer(CsrfLayer::new())
-        .layer(from_fn_with_state(hosts, check))
+    router.layer(from_fn_with_state(hosts, check))
+}
+
+/// Puts the inner checks around pages: the origin first, then the body in bounded size and time.
+pub(super) fn whole(router: Router) -> Router {
+    router.layer(from_fn(all)).layer(CsrfLayer::new())
 }
 
 /// Waits for the whole body, so that no page waits for the rest of one.
-async fn whole(request: Request, next: Next) -> Response {
+async fn all(request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
     match tokio::time::timeout(BODY_TIME, bounded(body)).await {
         Ok(Ok(body)) => next.run(Request::from_parts(parts, Body::from(body))).await,

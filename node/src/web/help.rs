@@ -1,4 +1,4 @@
-//! Help: the way of a record in four steps, the words of the ladder, and the keys.
+//! Help: what whoever looks does, in four steps, the words of the ladder, and the keys. The sub-district has a guide of its own.
 
 use askama::Template;
 use axum::extract::State;

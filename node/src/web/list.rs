@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use askama::Template;
 use axum::Form;
-use axum::extract::{Query, State};
+use axum::extract::{Path, Query, State};
 use lianxin_protocol::catalogue::{Catalogue, Field, FieldType, Kind, Role, Status, Transition};
 use lianxin_protocol::log::RecordId;
 use lianxin_protocol::space::Space;
@@ -389,9 +389,22 @@ pub(super) async fn search(
     Form(pairs): Form<Vec<(String, String)>>,
 ) -> Answer {
     let asked = Asked::of(pairs);
-    match asked.address() {
-        Some(address) => Ok(go(&address)),
-        None => listed(&app, session, asked).await,
+    let address = match asked.address() {
+        Some(address) => address,
+        None => format!("/search/{}", app.kept.put(&session, None, asked)?),
+    };
+    Ok(go(&address))
+}
+
+/// The list that a text was searched for with, as long as that is kept.
+pub(super) async fn found(
+    State(app): State<App>,
+    session: Session,
+    Path(id): Path<String>,
+) -> Answer {
+    match app.kept.get::<Asked>(&session, &id) {
+        Some(asked) => listed(&app, session, Asked::clone(&asked)).await,
+        None => Ok(go(LEDGER)),
     }
 }
 

@@ -12,9 +12,9 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 use serde::Deserialize;
 use tokio::sync::Semaphore;
 
-use super::App;
-use super::page::{Answer, Failure, Session, go, html, version};
+use super::page::{Answer, Bare, Failure, Session, go, html};
 use super::words::Lang;
+use super::{App, first};
 use crate::accounts::{self, PasswordHash};
 use crate::clock::{self, Monotonic};
 use crate::error::{Code, Error};
@@ -97,7 +97,7 @@ impl Attempts {
 #[derive(Template)]
 #[template(path = "login.html")]
 struct LoginPage {
-    lang: Lang,
+    bare: Bare,
     names: Vec<String>,
     name: String,
     to: String,
@@ -106,25 +106,25 @@ struct LoginPage {
     only_link: bool,
 }
 
-impl LoginPage {
-    fn t(&self, id: &str) -> String {
-        self.lang.say(id, &[])
-    }
-
-    fn version(&self) -> &'static str {
-        version()
-    }
-}
-
-async fn form(app: &App, name: String, to: String, fault: Option<String>) -> Answer {
-    let accounts = app.read(|_, connection| accounts::all(connection)).await?;
+async fn form(
+    app: &App,
+    lang: Lang,
+    (name, to): (String, String),
+    fault: Option<String>,
+) -> Answer {
+    let (bare, accounts) = app
+        .read(move |books, connection| {
+            let bare = Bare::here(connection, books, lang)?;
+            Ok((bare, accounts::all(connection)?))
+        })
+        .await?;
     let names: Vec<_> = accounts
         .into_iter()
         .filter(|account| account.has_password)
         .map(|account| account.name)
         .collect();
     html(&LoginPage {
-        lang: Lang::Zh,
+        bare,
         only_link: names.is_empty(),
         names,
         name,
@@ -137,6 +137,7 @@ async fn form(app: &App, name: String, to: String, fault: Option<String>) -> Ans
 #[derive(Deserialize)]
 pub(super) struct Target {
     to: Option<String>,
+    lang: Option<String>,
 }
 
 /// A path of these pages, and nothing that a browser could take for another place.
@@ -152,9 +153,19 @@ fn local(to: Option<String>) -> String {
     to.filter(safe).unwrap_or_else(|| "/".to_owned())
 }
 
-/// The login page.
-pub(super) async fn page(State(app): State<App>, Query(target): Query<Target>) -> Answer {
-    form(&app, String::new(), local(target.to), None).await
+/// The login page. A language that is chosen there is remembered.
+pub(super) async fn page(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Query(target): Query<Target>,
+) -> Answer {
+    let chosen = target.lang.as_deref().and_then(Lang::parse);
+    let lang = chosen.unwrap_or_else(|| Lang::of(&headers));
+    let page = form(&app, lang, (String::new(), local(target.to)), None).await?;
+    Ok(match chosen {
+        Some(lang) => with_cookie(&lang.cookie(), page),
+        None => page,
+    })
 }
 
 #[derive(Deserialize)]
@@ -166,7 +177,12 @@ pub(super) struct Typed {
 
 /// A login with name and password. That a name is wrong and that a password is wrong look alike and take
 /// as long.
-pub(super) async fn with_password(State(app): State<App>, Form(typed): Form<Typed>) -> Answer {
+pub(super) async fn with_password(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Form(typed): Form<Typed>,
+) -> Answer {
+    let lang = Lang::of(&headers);
     let to = local(typed.to);
     let name: String = text::line(&typed.name).chars().take(40).collect();
     let asked = name.clone();
@@ -176,12 +192,12 @@ pub(super) async fn with_password(State(app): State<App>, Form(typed): Form<Type
     let (account, hash) = known.unzip();
     let verdict = check(&app, &name, hash, typed.password).await?;
     if let Verdict::Wait(wait_s) = verdict {
-        return waiting(&app, name, to, wait_s).await;
+        return waiting(&app, lang, (name, to), wait_s).await;
     }
     let account = account.filter(|_| verdict == Verdict::Fits);
     let Some(account) = account else {
-        let fault = Lang::Zh.say("login-wrong", &[]);
-        let page = form(&app, name, to, Some(fault)).await?;
+        let fault = lang.say("login-wrong", &[]);
+        let page = form(&app, lang, (name, to), Some(fault)).await?;
         return Ok((StatusCode::FORBIDDEN, page).into_response());
     };
     let now_ms = clock::now_ms();
@@ -199,42 +215,58 @@ pub(super) async fn with_link(
     State(app): State<App>,
     Path(secret): Path<String>,
 ) -> Answer {
+    let lang = Lang::of(&headers);
+    let nobody = (String::new(), "/".to_owned());
     let purpose = ["sec-purpose", "purpose", "x-moz"].into_iter();
     let purpose = purpose.filter_map(|name| headers.get(name)?.to_str().ok());
     let ahead = purpose
         .into_iter()
         .any(|it| it.contains("prefetch") || it.contains("preview"));
     if method == Method::HEAD || ahead {
-        return form(&app, String::new(), "/".to_owned(), None).await;
+        return form(&app, lang, nobody, None).await;
     }
     let now_ms = clock::now_ms();
     let taken = app
         .write(move |_, connection| accounts::take_link(connection, &secret, now_ms))
         .await?;
     match taken {
+        Some(secret) if from_elsewhere(&headers) => {
+            let page = first::onward(lang, "/")?;
+            Ok(with_cookie(&login_cookie(&app, &secret), page))
+        }
         Some(secret) => Ok(let_in(&app, &secret, "/")),
         None => {
-            let fault = Lang::Zh.say("login-link-used", &[]);
-            let page = form(&app, String::new(), "/".to_owned(), Some(fault)).await?;
+            let fault = lang.say("login-link-used", &[]);
+            let page = form(&app, lang, nobody, Some(fault)).await?;
             Ok((StatusCode::FORBIDDEN, page).into_response())
         }
     }
 }
 
-fn let_in(app: &App, secret: &str, to: &str) -> Response {
-    let cookie = format!("{}={secret}; Path=/; HttpOnly; SameSite=Strict", app.cookie);
-    with_cookie(&cookie, Redirect::to(to).into_response())
+/// Whether a link stood on a page of another site, as of these pages at another address.
+fn from_elsewhere(headers: &HeaderMap) -> bool {
+    let site = headers.get("sec-fetch-site");
+    site.is_some_and(|site| site == "cross-site" || site == "same-site")
 }
 
-fn with_cookie(cookie: &str, mut answer: Response) -> Response {
+fn login_cookie(app: &App, secret: &str) -> String {
+    format!("{}={secret}; Path=/; HttpOnly; SameSite=Strict", app.cookie)
+}
+
+fn let_in(app: &App, secret: &str, to: &str) -> Response {
+    with_cookie(&login_cookie(app, secret), Redirect::to(to).into_response())
+}
+
+pub(super) fn with_cookie(cookie: &str, mut answer: Response) -> Response {
     if let Ok(cookie) = HeaderValue::from_str(cookie) {
-        answer.headers_mut().insert(header::SET_COOKIE, cookie);
+        answer.headers_mut().append(header::SET_COOKIE, cookie);
     }
     answer
 }
 
 /// Goes out.
 pub(super) async fn out(State(app): State<App>, session: Session) -> Answer {
+    app.kept.forget(&session);
     let secret = session.secret;
     app.write(move |_, connection| accounts::log_out(connection, &secret))
         .await?;
@@ -245,9 +277,9 @@ pub(super) async fn out(State(app): State<App>, session: Session) -> Answer {
     Ok(with_cookie(&gone, go("/login")))
 }
 
-async fn waiting(app: &App, name: String, to: String, wait_s: u64) -> Answer {
-    let fault = Lang::Zh.say("login-wait", &[("count", wait_s.into())]);
-    let page = form(app, name, to, Some(fault)).await?;
+async fn waiting(app: &App, lang: Lang, typed: (String, String), wait_s: u64) -> Answer {
+    let fault = lang.say("login-wait", &[("count", wait_s.into())]);
+    let page = form(app, lang, typed, Some(fault)).await?;
     Ok((StatusCode::TOO_MANY_REQUESTS, page).into_response())
 }
 

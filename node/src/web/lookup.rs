@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use askama::Template;
 use axum::Form;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::IntoResponse as _;
 use lianxin_protocol::catalogue::Catalogue;
@@ -13,8 +13,9 @@ use lianxin_protocol::text;
 use serde::Deserialize;
 
 use super::App;
-use super::page::{Answer, Page, Session, html};
+use super::page::{Answer, Failure, Page, Session, go, html};
 use super::shown;
+use super::words::Lang;
 use crate::clock::Monotonic;
 use crate::records::delivery::{self, Coverage};
 use crate::slips;
@@ -105,13 +106,13 @@ pub(super) async fn page(State(app): State<App>, session: Session) -> Answer {
 }
 
 /// What stands on the slip.
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 pub(super) struct Typed {
     number: String,
     code: String,
 }
 
-/// Answers a question. A number that does not exist and a code that does not fit look alike.
+/// Takes a question, and counts it if it is wrong. A number that does not exist and a code that does not fit look alike.
 pub(super) async fn ask(
     State(app): State<App>,
     session: Session,
@@ -127,31 +128,48 @@ pub(super) async fn ask(
         let page = shown_page(&app, session, number, Err(fault)).await?;
         return Ok((StatusCode::TOO_MANY_REQUESTS, page).into_response());
     }
-    let asked = number.clone();
-    let standing = app
-        .read(move |books, connection| {
-            let Some(row) = slips::asked(connection, &asked, &typed.code)? else {
-                return Ok(None);
-            };
-            let reached = Coverage::of(books).reached(connection, &row)?;
-            let (_, status) = delivery::shown(reached, &row.kind, &row.status);
-            let kind = Catalogue::standard().kind(&row.kind);
-            let due = row.facts.get("due_on");
-            let due_field = kind.and_then(|kind| kind.field("due_on"));
-            Ok(Some(Standing {
-                number: row.number.clone().unwrap_or_default(),
-                status: shown::status(kind, &status, lang),
-                recorded: shown::moment(row.recorded_ms(), lang),
-                due: due.map(|due| shown::value(due_field, due, lang)),
-            }))
-        })
-        .await?;
-    let found = match standing {
-        Some(standing) => Ok(Some(standing)),
-        None => {
-            app.lookup.failed();
-            Err(lang.say("lookup-unknown", &[]))
-        }
+    let asked = Typed { number, ..typed };
+    if standing(&app, &asked, lang).await?.is_none() {
+        app.lookup.failed();
+    }
+    let id = app.kept.put(&session, None, asked)?;
+    Ok(go(&format!("/lookup/{id}")))
+}
+
+/// How it stands now, at the address of the question, as long as that is kept. To load it again is no guess.
+pub(super) async fn answer(
+    State(app): State<App>,
+    session: Session,
+    Path(id): Path<String>,
+) -> Answer {
+    let Some(asked) = app.kept.get::<Typed>(&session, &id) else {
+        return Ok(go("/lookup"));
     };
-    shown_page(&app, session, number, found).await
+    let lang = session.lang();
+    let standing = standing(&app, &asked, lang).await?;
+    let unknown = || lang.say("lookup-unknown", &[]);
+    let found = standing.map(Some).ok_or_else(unknown);
+    shown_page(&app, session, asked.number.clone(), found).await
+}
+
+/// How the record of a slip stands, if there is one.
+async fn standing(app: &App, asked: &Typed, lang: Lang) -> Result<Option<Standing>, Failure> {
+    let asked = asked.clone();
+    let standing = app.read(move |books, connection| {
+        let Some(row) = slips::asked(connection, &asked.number, &asked.code)? else {
+            return Ok(None);
+        };
+        let reached = Coverage::of(books).reached(connection, &row)?;
+        let (_, status) = delivery::shown(reached, &row.kind, &row.status);
+        let kind = Catalogue::standard().kind(&row.kind);
+        let due = row.facts.get("due_on");
+        let due_field = kind.and_then(|kind| kind.field("due_on"));
+        Ok(Some(Standing {
+            number: row.number.clone().unwrap_or_default(),
+            status: shown::status(kind, &status, lang),
+            recorded: shown::moment(row.recorded_ms(), lang),
+            due: due.map(|due| shown::value(due_field, due, lang)),
+        }))
+    });
+    Ok(standing.await?)
 }

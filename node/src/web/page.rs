@@ -1,9 +1,11 @@
 //! What all pages have in common: who looks, the frame around each page, files, and failures.
 
 use askama::Template;
-use axum::extract::{FromRequestParts, Path};
+use axum::Router;
+use axum::extract::{FromRequestParts, Path, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use lianxin_protocol::authority::{Membership, Role};
 use lianxin_protocol::catalogue::{self, Catalogue, Label};
@@ -165,14 +167,17 @@ pub(super) async fn here(_: Session) -> StatusCode {
     StatusCode::NO_CONTENT
 }
 
+/// Whether whoever asks wants a page, as browsers do unless a script asks.
+fn wants_page(headers: &HeaderMap) -> bool {
+    let accept = headers.get(header::ACCEPT);
+    accept
+        .and_then(|accept| accept.to_str().ok())
+        .is_none_or(|accept| accept.contains("text/html") || accept.contains("*/*"))
+}
+
 /// A page that was asked for is shown after the login; anything else just says that there is none.
 fn to_login(parts: &Parts) -> Response {
-    let wants_page = parts
-        .headers
-        .get(header::ACCEPT)
-        .and_then(|accept| accept.to_str().ok())
-        .is_none_or(|accept| accept.contains("text/html") || accept.contains("*/*"));
-    if !wants_page {
+    if !wants_page(&parts.headers) {
         return (StatusCode::UNAUTHORIZED, "log in first\n").into_response();
     }
     let path = parts.uri.path();
@@ -267,26 +272,9 @@ impl Page {
         let lang = session.lang();
         let now_ms = clock::now_ms();
         let delivery = Delivery::read(connection, books)?;
-        let me = books.identity().key();
         let actor = session.actor(connection, books)?;
-        let member = books.authority().members().get(&me);
         let role = actor.device();
-        let (network, _) = books.authority().names();
-        let text = |key: &str| -> Result<Option<String>> {
-            Ok(store::meta(connection, key)?.and_then(|bytes| String::from_utf8(bytes).ok()))
-        };
-        let code = match member {
-            Some(member) => member.grant.device_code.clone(),
-            None => text("device_code")?.unwrap_or_default(),
-        };
-        let site = member.and_then(|member| member.grant.site);
-        let site = site.and_then(|site| books.authority().sites().get(&site));
-        let place = match (site, role) {
-            (Some(site), _) => site.name.clone(),
-            (None, Some(Role::Hub)) => lang.say("place-hub", &[("name", network.into())]),
-            (None, Some(_)) => lang.say("place-operator", &[("name", network.into())]),
-            (None, None) => lang.say("place-unconfirmed", &[]),
-        };
+        let (place, code) = place(connection, books, lang)?;
         let strip = strip(connection, books, (&delivery, line), (lang, now_ms))?;
         let office = is_office(role);
         let items: &[(&'static str, &str, &'static str)] = if office {
@@ -392,8 +380,7 @@ impl Page {
 
     /// A label in front of what is said of it.
     pub(super) fn colon(&self, label: &str) -> String {
-        let mark = if self.lang == Lang::Zh { "：" } else { ": " };
-        format!("{label}{mark}")
+        self.lang.colon(label)
     }
 
     /// A label of the catalogue.
@@ -418,6 +405,74 @@ impl Page {
     }
 
     /// The version of the assets, so that a browser keeps one until it changes.
+    pub(super) fn version(&self) -> &'static str {
+        version()
+    }
+}
+
+/// Which computer this is: where it stands, and its code in numbers.
+fn place(connection: &Connection, overview: &Overview, lang: Lang) -> Result<(String, String)> {
+    let member = overview.authority().members();
+    let member = member.get(&overview.identity().key());
+    let (network, _) = overview.authority().names();
+    let code = match member {
+        Some(member) => member.grant.device_code.clone(),
+        None => {
+            let kept = store::meta(connection, "device_code")?;
+            kept.and_then(|bytes| String::from_utf8(bytes).ok())
+                .unwrap_or_default()
+        }
+    };
+    let site = member.and_then(|member| member.grant.site);
+    let site = site.and_then(|site| overview.authority().sites().get(&site));
+    let place = match (site, member.map(|member| member.grant.role)) {
+        (Some(site), _) => site.name.clone(),
+        (None, Some(Role::Hub)) => lang.say("place-hub", &[("name", network.into())]),
+        (None, Some(_)) => lang.say("place-operator", &[("name", network.into())]),
+        (None, None) => lang.say("place-unconfirmed", &[]),
+    };
+    Ok((place, code))
+}
+
+/// Words and frame of a page without a menu: of one that needs no login, and of a sheet.
+pub(super) struct Bare {
+    pub(super) lang: Lang,
+    pub(super) place: String,
+    pub(super) code: String,
+}
+
+impl Bare {
+    /// A frame that names this place.
+    pub(super) const fn new(lang: Lang, place: String) -> Self {
+        Self {
+            lang,
+            place,
+            code: String::new(),
+        }
+    }
+
+    /// The frame of this computer's pages.
+    pub(super) fn here(connection: &Connection, overview: &Overview, lang: Lang) -> Result<Self> {
+        let (place, code) = place(connection, overview, lang)?;
+        Ok(Self { lang, place, code })
+    }
+
+    /// Words without anything to fill in.
+    pub(super) fn t(&self, id: &str) -> String {
+        self.lang.say(id, &[])
+    }
+
+    /// Words with a number.
+    pub(super) fn n(&self, id: &str, count: &usize) -> String {
+        self.lang.say(id, &[("count", (*count).into())])
+    }
+
+    /// A label in front of what is said of it.
+    pub(super) fn colon(&self, label: &str) -> String {
+        self.lang.colon(label)
+    }
+
+    /// The version of the assets.
     pub(super) fn version(&self) -> &'static str {
         version()
     }
@@ -524,6 +579,19 @@ pub(super) fn html(template: &impl Template) -> Answer {
     Ok(Html(text).into_response())
 }
 
+/// A JSON file to be kept under a name.
+pub(super) fn attached(name: &str, text: String) -> Response {
+    let place = format!("attachment; filename=\"{name}\"");
+    let mut answer = text.into_response();
+    let head = answer.headers_mut();
+    let kind = HeaderValue::from_static("application/json");
+    head.insert(header::CONTENT_TYPE, kind);
+    if let Ok(place) = HeaderValue::from_str(&place) {
+        head.insert(header::CONTENT_DISPOSITION, place);
+    }
+    answer
+}
+
 /// Goes on to another page, with GET.
 pub(super) fn go(path: &str) -> Response {
     Redirect::to(path).into_response()
@@ -536,25 +604,6 @@ pub(super) struct Failure(pub(super) Error);
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Self(error)
-    }
-}
-
-#[derive(Template)]
-#[template(path = "error.html")]
-struct ErrorPage {
-    lang: Lang,
-    code: &'static str,
-    said: String,
-    chain: String,
-}
-
-impl ErrorPage {
-    fn t(&self, id: &str) -> String {
-        self.lang.say(id, &[])
-    }
-
-    fn version(&self) -> &'static str {
-        version()
     }
 }
 
@@ -587,17 +636,161 @@ impl IntoResponse for Failure {
         if status.is_server_error() {
             tracing::warn!(code = code.text(), error = %error.chain(), "a page failed");
         }
-        let page = ErrorPage {
-            lang: Lang::Zh,
-            code: code.text(),
-            said: sentence(code, Lang::Zh),
+        let mut answer = (status, code.text()).into_response();
+        answer.extensions_mut().insert(Said {
+            code,
+            message: error.to_string(),
             chain: error.chain(),
+        });
+        answer
+    }
+}
+
+/// What a page says that failed; [`framed`] makes the page, since it knows who looks.
+#[derive(Clone)]
+struct Said {
+    code: Code,
+    message: String,
+    chain: String,
+}
+
+impl Said {
+    /// What is to be said of an answer that is no page: one that has failed, or that was turned away before it came to one.
+    fn of(answer: &Response) -> Option<Self> {
+        if let Some(said) = answer.extensions().get::<Self>() {
+            return Some(said.clone());
+        }
+        let kind = answer.headers().get(header::CONTENT_TYPE);
+        let plain = kind.is_none_or(|kind| kind.as_bytes().starts_with(b"text/plain"));
+        let code = match answer.status() {
+            _ if !plain => return None,
+            StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => Code::NoPage,
+            StatusCode::PAYLOAD_TOO_LARGE => Code::TooLarge,
+            status if status.is_client_error() => Code::Usage,
+            status if status.is_server_error() => Code::Internal,
+            _ => return None,
         };
-        match page.render() {
-            Ok(text) => (status, Html(text)).into_response(),
-            Err(_) => (status, code.text()).into_response(),
+        let message = String::new();
+        let chain = String::new();
+        Some(Self {
+            code,
+            message,
+            chain,
+        })
+    }
+}
+
+/// A failure in words.
+struct Failed {
+    code: &'static str,
+    said: String,
+    /// What to do, where that is not part of it.
+    how: String,
+    chain: String,
+    next: String,
+    home: String,
+    details: String,
+}
+
+impl Failed {
+    fn new(said: Said, lang: Lang) -> Self {
+        // English messages are those of the command line: what was attempted, and a hint.
+        let hint = capital(said.code.hint());
+        let (what, how) = match lang {
+            Lang::Zh => (sentence(said.code, lang), String::new()),
+            Lang::En if said.message.is_empty() => (hint, String::new()),
+            Lang::En => (capital(&said.message), hint),
+        };
+        Self {
+            code: said.code.text(),
+            said: what,
+            how,
+            chain: said.chain,
+            next: lang.say("error-next", &[]),
+            home: lang.say("error-home", &[]),
+            details: lang.say("error-details", &[]),
         }
     }
+}
+
+#[derive(Template)]
+#[template(path = "error.html")]
+struct ErrorPage {
+    page: Page,
+    failed: Failed,
+}
+
+#[derive(Template)]
+#[template(path = "error_bare.html")]
+struct BareError {
+    bare: Bare,
+    failed: Failed,
+}
+
+/// A sentence that begins like one.
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next();
+    first
+        .into_iter()
+        .flat_map(char::to_uppercase)
+        .chain(letters)
+        .collect()
+}
+
+/// Puts the frame of the pages around what went wrong, in the language of whoever looks: their menu if they are logged in, else which
+/// computer this is, else nothing but the words.
+pub(super) fn framed(router: Router, app: Option<App>) -> Router {
+    router.layer(from_fn_with_state(app, frame))
+}
+
+async fn frame(State(app): State<Option<App>>, request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    let headers = parts.headers.clone();
+    let wants = wants_page(&headers);
+    let answer = next.run(Request::from_parts(parts, body)).await;
+    let Some(said) = Said::of(&answer).filter(|_| wants) else {
+        return answer;
+    };
+    let page = match &app {
+        Some(app) => in_frame(app, &headers, said.clone()).await,
+        None => None,
+    };
+    let page = page.or_else(|| {
+        let lang = Lang::of(&headers);
+        let failed = Failed::new(said, lang);
+        let bare = Bare::new(lang, String::new());
+        BareError { bare, failed }.render().ok()
+    });
+    match page {
+        Some(text) => (answer.status(), Html(text)).into_response(),
+        None => answer,
+    }
+}
+
+/// The page of a failure in the frame of this computer's pages, unless that fails as well.
+async fn in_frame(app: &App, headers: &HeaderMap, said: Said) -> Option<String> {
+    let secret = cookie(headers, &app.cookie).map(str::to_owned);
+    let lang = Lang::of(headers);
+    let (line, now_ms) = ((app.doors.line)(), clock::now_ms());
+    let made = app.read(move |books, connection| {
+        let found = match &secret {
+            Some(secret) => accounts::login(connection, secret, now_ms)?,
+            None => None,
+        };
+        let holds = found.filter(|(_, login)| *login != Login::Ended);
+        let (Some((account, _)), Some(secret)) = (holds, secret) else {
+            let failed = Failed::new(said, lang);
+            let bare = Bare::here(connection, books, lang)?;
+            return Ok(BareError { bare, failed }.render());
+        };
+        let session = Session { account, secret };
+        let failed = Failed::new(said, session.lang());
+        let title = failed.code.to_owned();
+        let page = Page::new(connection, books, &session, &line, ("", title))?;
+        Ok(ErrorPage { page, failed }.render())
+    });
+    made.await.ok()?.ok()
 }
 
 /// The answer to a path that is no page.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use askama::Template;
 use axum::Form;
-use axum::extract::State;
+use axum::extract::{Query, State};
 use lianxin_protocol::catalogue::{Catalogue, Role, Transition};
 use lianxin_protocol::text;
 use serde::Deserialize;
@@ -12,6 +12,7 @@ use serde::Deserialize;
 use super::App;
 use super::login::{self, Verdict};
 use super::page::{Answer, Page, Session, go, html, sentence};
+use super::words::Lang;
 use crate::accounts::{self, Account, Taste};
 use crate::actor::Actor;
 use crate::clock;
@@ -88,9 +89,25 @@ async fn shown_page(
     html(&settings)
 }
 
+/// What was done before the page is shown.
+#[derive(Deserialize)]
+pub(super) struct Done {
+    told: Option<String>,
+}
+
 /// The page.
-pub(super) async fn page(State(app): State<App>, session: Session) -> Answer {
-    shown_page(&app, session, None, None).await
+pub(super) async fn page(
+    State(app): State<App>,
+    session: Session,
+    Query(done): Query<Done>,
+) -> Answer {
+    let said = match done.told.as_deref() {
+        Some("password") => Some("password-done"),
+        Some("account") => Some("account-added"),
+        _ => None,
+    };
+    let told = said.map(|id| session.lang().say(id, &[]));
+    shown_page(&app, session, None, told).await
 }
 
 /// How pages look; a box that is not ticked sends nothing.
@@ -113,10 +130,12 @@ pub(super) async fn taste(
         keys: look.keys.is_some(),
         ..session.account.taste
     };
+    let chosen = if taste.english { Lang::En } else { Lang::Zh };
     let account = session.account.id;
     app.write(move |_, connection| accounts::set_taste(connection, &account, &taste))
         .await?;
-    Ok(go("/settings"))
+    // Where nobody is logged in, this browser is answered in it as well.
+    Ok(login::with_cookie(&chosen.cookie(), go("/settings")))
 }
 
 /// Phrases of one step, a line each.
@@ -224,8 +243,7 @@ pub(super) async fn password(
         accounts::keep_in(connection, &account, &secret, now_ms)
     })
     .await?;
-    let done = lang.say("password-done", &[]);
-    shown_page(&app, session, None, Some(done)).await
+    Ok(go("/settings?told=password"))
 }
 
 /// Another person at this device.
@@ -257,10 +275,7 @@ pub(super) async fn account(
         })
         .await;
     match added {
-        Ok(()) => {
-            let done = lang.say("account-added", &[]);
-            shown_page(&app, session, None, Some(done)).await
-        }
+        Ok(()) => Ok(go("/settings?told=account")),
         Err(error) if error.leaves_nothing() => {
             let fault = sentence(error.code(), lang);
             shown_page(&app, session, Some(fault), None).await

@@ -2,22 +2,23 @@
 //! invites. Sites are never ranked.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use askama::Template;
 use axum::Form;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use lianxin_protocol::authority::{Membership, Role as DeviceRole};
 use lianxin_protocol::catalogue::{Catalogue, Role};
+use lianxin_protocol::hash::Hex;
 use lianxin_protocol::space::{SiteId, Space};
 use lianxin_protocol::text;
 use rusqlite::Connection;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::page::{Answer, Page, Session, html, is_office, version};
+use super::page::{Answer, Bare, Page, Session, attached, go, html, is_office};
 use super::queue::{self, Waits};
 use super::shown;
-use super::words::Lang;
 use super::{App, Line, slip, sync};
 use crate::actor::Actor;
 use crate::clock;
@@ -27,6 +28,7 @@ use crate::invites;
 use crate::journal::{Overview, Unusual};
 use crate::records;
 use crate::records::waiting::Waiting;
+use crate::reply::with_schema;
 
 /// A device of a site.
 struct Device {
@@ -80,8 +82,10 @@ struct Sites {
     sites: Vec<Site>,
     office: Vec<Device>,
     fault: Option<String>,
-    /// Said after an order that the hub has yet to carry out.
-    asked: bool,
+    /// Said after an order.
+    told: Option<String>,
+    /// Tells a form that is sent twice from two forms.
+    form: String,
 }
 
 fn build(connection: &Connection, overview: &Overview, line: &Line, page: Page) -> Result<Sites> {
@@ -177,7 +181,8 @@ fn build(connection: &Connection, overview: &Overview, line: &Line, page: Page) 
         sites,
         office: device(None),
         fault: None,
-        asked: false,
+        told: None,
+        form: Hex(&clock::random::<8>()?).to_string(),
         page,
     })
 }
@@ -275,7 +280,12 @@ fn figures(connection: &Connection, page: &Page) -> Result<Vec<Figure>> {
     ])
 }
 
-async fn shown_page(app: &App, session: Session, fault: Option<String>, asked: bool) -> Answer {
+async fn shown_page(
+    app: &App,
+    session: Session,
+    fault: Option<String>,
+    told: Option<String>,
+) -> Answer {
     let line = (app.doors.line)();
     let sites = app
         .read(move |books, connection| {
@@ -286,14 +296,30 @@ async fn shown_page(app: &App, session: Session, fault: Option<String>, asked: b
         .await?;
     html(&Sites {
         fault,
-        asked,
+        told,
         ..sites
     })
 }
 
+/// What was done before the page is shown.
+#[derive(Deserialize)]
+pub(super) struct Done {
+    told: Option<String>,
+}
+
 /// The page.
-pub(super) async fn page(State(app): State<App>, session: Session) -> Answer {
-    shown_page(&app, session, None, false).await
+pub(super) async fn page(
+    State(app): State<App>,
+    session: Session,
+    Query(done): Query<Done>,
+) -> Answer {
+    let said = match done.told.as_deref() {
+        Some("asked") => Some("asked-hub"),
+        Some("card") => Some("invite-gone"),
+        _ => None,
+    };
+    let told = said.map(|id| session.lang().say(id, &[]));
+    shown_page(&app, session, None, told).await
 }
 
 /// A new site.
@@ -333,10 +359,11 @@ pub(super) async fn add(
         })
         .await;
     match done {
-        Ok(reply) => shown_page(&app, session, None, reply.exit != 0).await,
+        Ok(reply) if reply.exit != 0 => Ok(go("/sites?told=asked")),
+        Ok(_) => Ok(go("/sites")),
         Err(error) if error.leaves_nothing() => {
             let fault = super::page::sentence(error.code(), session.lang());
-            shown_page(&app, session, Some(fault), false).await
+            shown_page(&app, session, Some(fault), None).await
         }
         Err(error) => Err(error.into()),
     }
@@ -346,47 +373,58 @@ pub(super) async fn add(
 #[derive(Deserialize)]
 pub(super) struct NewInvite {
     role: String,
+    form: Option<String>,
 }
 
-#[derive(Template)]
-#[template(path = "invite.html")]
-struct Invite {
-    lang: Lang,
+/// What stands on an invite's card.
+struct Card {
     network: String,
     site: String,
     device: String,
     role: String,
     code: String,
-    expires: String,
+    expires_ms: u64,
     addresses: Vec<String>,
     qr: slip::Qr,
+    /// Its file form.
+    file: String,
+    /// The hub has yet to let it count.
     asked: bool,
 }
 
-impl Invite {
-    fn t(&self, id: &str) -> String {
-        self.lang.say(id, &[])
-    }
-
-    fn version(&self) -> &'static str {
-        version()
-    }
+#[derive(Template)]
+#[template(path = "invite.html")]
+struct Invite {
+    bare: Bare,
+    id: String,
+    card: Arc<Card>,
+    role: String,
+    expires: String,
 }
 
-/// Makes an invite and shows its card, once: only the card has the code.
+/// Makes an invite. Only its card has the code: it is kept for a while where the answer leads, and a form that is sent twice
+/// makes one.
 pub(super) async fn invite(
     State(app): State<App>,
     session: Session,
     Path(site): Path<String>,
     Form(new): Form<NewInvite>,
 ) -> Answer {
-    let lang = session.lang();
+    let _turn = app.kept.turn.lock().await;
+    let key = new.form.filter(|form| !form.is_empty());
+    let key = key.map(|form| format!("{form} {site} {}", new.role));
+    if let Some(id) = key
+        .as_ref()
+        .and_then(|key| app.kept.answered(&session, key))
+    {
+        return Ok(go(&format!("/invites/{id}")));
+    }
     let command = Write::InviteCreate {
         site: site.clone(),
         role: new.role,
         expires_hours: 72,
     };
-    let who = session;
+    let who = session.clone();
     let (reply, name) = app
         .write(move |journal, connection| {
             office_only(&who.actor(connection, journal)?)?;
@@ -400,19 +438,58 @@ pub(super) async fn invite(
         let text = reply.value.get(key).and_then(Value::as_str);
         text.unwrap_or_default().to_owned()
     };
-    let expires = clock::unix_ms(&text("expires_at")).unwrap_or_default();
     let addresses = reply.value.get("hub_addresses").and_then(Value::as_array);
     let addresses = addresses.into_iter().flatten().filter_map(Value::as_str);
-    html(&Invite {
+    let card = Card {
         network: text("name"),
-        site: name.unwrap_or_else(|| lang.say("site-hub", &[])),
+        site: name.unwrap_or_default(),
         device: text("device_code"),
-        role: lang.say(&format!("role-{}", text("role")), &[]),
+        role: text("role"),
         code: text("invite"),
-        expires: shown::moment(expires, lang),
+        expires_ms: clock::unix_ms(&text("expires_at")).unwrap_or_default(),
         addresses: addresses.map(str::to_owned).collect(),
         qr: slip::Qr::of(&text("card"))?,
+        file: format!(
+            "{:#}\n",
+            with_schema("lianxin.invite/1", reply.value.clone())
+        ),
         asked: reply.exit != 0,
-        lang,
+    };
+    let id = app.kept.put(&session, key, card)?;
+    Ok(go(&format!("/invites/{id}")))
+}
+
+/// The file form of an invite's card, for a stick.
+pub(super) async fn file(
+    State(app): State<App>,
+    session: Session,
+    Path(id): Path<String>,
+) -> Answer {
+    let Some(card) = app.kept.get::<Card>(&session, &id) else {
+        return Ok(go("/sites?told=card"));
+    };
+    let name = format!("lianxin-invite-{}.json", card.device);
+    Ok(attached(&name, card.file.clone()))
+}
+
+/// Shows the card of an invite to whoever made it, as long as it is kept.
+pub(super) async fn card(
+    State(app): State<App>,
+    session: Session,
+    Path(id): Path<String>,
+) -> Answer {
+    let lang = session.lang();
+    let Some(card) = app.kept.get::<Card>(&session, &id) else {
+        return Ok(go("/sites?told=card"));
+    };
+    let bare = app
+        .read(move |books, connection| Bare::here(connection, books, lang))
+        .await?;
+    html(&Invite {
+        bare,
+        id,
+        role: lang.say(&format!("role-{}", card.role), &[]),
+        expires: shown::moment(card.expires_ms, lang),
+        card,
     })
 }

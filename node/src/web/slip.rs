@@ -7,9 +7,8 @@ use qrcode::{Color, EcLevel, QrCode};
 use serde_json::Value;
 
 use super::App;
-use super::page::{Answer, Session, html, version};
+use super::page::{Answer, Bare, Session, go, html};
 use super::shown;
-use super::words::Lang;
 use crate::error::{Code, Error, Result};
 use crate::records::{self, Record};
 use crate::slips;
@@ -20,7 +19,7 @@ const QUIET: usize = 4;
 #[derive(Template)]
 #[template(path = "slip.html")]
 struct Slip {
-    lang: Lang,
+    bare: Bare,
     unit: String,
     network: String,
     number: String,
@@ -34,14 +33,11 @@ struct Slip {
     id: String,
 }
 
-impl Slip {
-    fn t(&self, id: &str) -> String {
-        self.lang.say(id, &[])
-    }
-
-    fn version(&self) -> &'static str {
-        version()
-    }
+/// A slip has an address: to load it again makes nothing.
+pub(super) async fn go_to_print(_: Session, Path(id): Path<String>) -> Answer {
+    let is_id = |it: &u8| it.is_ascii_alphanumeric() || *it == b'-';
+    let id: String = id.bytes().filter(is_id).map(char::from).collect();
+    Ok(go(&format!("/records/{id}/slip")))
 }
 
 /// Prints one.
@@ -52,9 +48,9 @@ pub(super) async fn print(
 ) -> Answer {
     let lang = session.lang();
     let slip = app
-        .write(move |journal, connection| {
+        .read(move |books, connection| {
             let key = records::find(connection, &id)?;
-            let record = Record::read(connection, journal, key)?;
+            let record = Record::read(connection, books, key)?;
             let (content, kind) = (&record.content, record.kind);
             let nothing = || Error::new(Code::RecordWaiting, "nothing to print yet");
             let row = record.row.as_ref().ok_or_else(nothing)?;
@@ -65,10 +61,10 @@ pub(super) async fn print(
             });
             let category = content.facts.get("category").unwrap_or(&Value::Null);
             let category_field = kind.and_then(|kind| kind.field("category"));
-            let (network, _) = journal.authority().names();
+            let (network, _) = books.authority().names();
             let code = record.id.query_code();
             Ok(Slip {
-                unit: shown::site(journal.authority(), row, lang),
+                unit: shown::site(books.authority(), row, lang),
                 network: network.to_owned(),
                 number: content.number.clone().unwrap_or_default(),
                 at: shown::moment(row.recorded_ms(), lang),
@@ -82,7 +78,7 @@ pub(super) async fn print(
                 qr: Qr::of(&slips::scannable(&record.id, proof.as_deref()))?,
                 test_data: record.is_test(),
                 id: record.id.hyphenated(),
-                lang,
+                bare: Bare::here(connection, books, lang)?,
             })
         })
         .await?;

@@ -3,10 +3,13 @@
 
 use std::sync::LazyLock;
 
+use axum::http::{HeaderMap, header};
 use fluent_bundle::concurrent::FluentBundle;
 use fluent_bundle::{FluentArgs, FluentResource, FluentValue};
 use lianxin_protocol::catalogue::Label;
 use unic_langid::LanguageIdentifier;
+
+use super::page;
 
 /// The language of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +19,9 @@ pub(super) enum Lang {
     /// English.
     En,
 }
+
+/// Name of the cookie with the language that was chosen last.
+const CHOSEN: &str = "lianxin_language";
 
 const ZH: &str = include_str!("../../locales/zh-CN.ftl");
 const EN: &str = include_str!("../../locales/en.ftl");
@@ -37,6 +43,34 @@ fn bundle(lang: &str, text: &str) -> Bundle {
 static BUNDLES: LazyLock<[Bundle; 2]> = LazyLock::new(|| [bundle("zh-CN", ZH), bundle("en", EN)]);
 
 impl Lang {
+    /// The language of a browser in which nobody is logged in: what was chosen there last, else the first of the two that it asks for.
+    pub(super) fn of(headers: &HeaderMap) -> Self {
+        if let Some(chosen) = page::cookie(headers, CHOSEN).and_then(Self::parse) {
+            return chosen;
+        }
+        let asked = headers.get(header::ACCEPT_LANGUAGE);
+        let asked = asked.and_then(|asked| asked.to_str().ok());
+        let mut asked = asked.unwrap_or_default().split(',').map(str::trim);
+        asked.find_map(Self::parse).unwrap_or(Self::Zh)
+    }
+
+    /// A language by the beginning of its tag.
+    pub(super) fn parse(tag: &str) -> Option<Self> {
+        match tag.get(..2)? {
+            "zh" => Some(Self::Zh),
+            "en" => Some(Self::En),
+            _ => None,
+        }
+    }
+
+    /// The cookie by which a browser remembers it.
+    pub(super) fn cookie(self) -> String {
+        format!(
+            "{CHOSEN}={}; Path=/; HttpOnly; SameSite=Strict; Max-Age=31536000",
+            self.tag()
+        )
+    }
+
     /// The words for `id`; `id` itself when there are none, which a test rules out.
     pub(super) fn say(self, id: &str, with: &[(&str, FluentValue<'_>)]) -> String {
         let [zh, en] = &*BUNDLES;
@@ -54,6 +88,12 @@ impl Lang {
             }
         }
         id.to_owned()
+    }
+
+    /// A label in front of what is said of it.
+    pub(super) fn colon(self, label: &str) -> String {
+        let mark = if self == Self::Zh { "：" } else { ": " };
+        format!("{label}{mark}")
     }
 
     /// A label of the catalogue.
@@ -152,6 +192,21 @@ mod tests {
         };
         let unused: Vec<_> = zh.iter().filter(|id| !named(id)).collect();
         assert!(unused.is_empty(), "nobody says {unused:?}");
+    }
+
+    #[test]
+    fn a_browser_is_answered_in_the_language_that_was_chosen_or_that_it_asks_for() {
+        let of = |cookie: &str, accept: &str| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in [(header::COOKIE, cookie), (header::ACCEPT_LANGUAGE, accept)] {
+                headers.extend(value.parse().ok().map(|value| (name, value)));
+            }
+            Lang::of(&headers)
+        };
+        assert_eq!(of("", ""), Lang::Zh);
+        assert_eq!(of("", "fr, en-GB;q=0.8, zh-CN;q=0.7"), Lang::En);
+        assert_eq!(of("", "zh-CN,zh;q=0.9,en;q=0.8"), Lang::Zh);
+        assert_eq!(of("a=b; lianxin_language=en", "zh-CN"), Lang::En);
     }
 
     #[test]

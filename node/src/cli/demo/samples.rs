@@ -41,6 +41,12 @@ pub(super) fn registers() -> Vec<Value> {
     ]
 }
 
+/// A day before today, so that the demonstration is of these days.
+fn days_ago(days: u64) -> String {
+    let then = clock::now_ms().saturating_sub(days * 86_400_000);
+    clock::Beijing::of(then).iso_date()
+}
+
 /// A draft law that the city asks about, with its first articles.
 pub(super) fn consultation(now_ms: u64) -> Value {
     let in_days = |days: u64| clock::Beijing::of(now_ms + days * 86_400_000).iso_date();
@@ -80,8 +86,8 @@ pub(super) fn residents_comment(on: &str, reception: &str) -> Value {
 /// A reception day with two deputies.
 pub(super) fn reception() -> Value {
     json!({
-        "kind": "reception", "date": "2026-03-10", "start": "09:00", "end": "11:30",
-        "notice_posted_on": "2026-03-06", "deputies_present": ["测试代表甲", "测试代表乙"],
+        "kind": "reception", "date": days_ago(1), "start": "09:00", "end": "11:30",
+        "notice_posted_on": days_ago(5), "deputies_present": ["测试代表甲", "测试代表乙"],
         "visitors_times": 9, "answered_on_spot": 3, "test_data": true,
     })
 }
@@ -90,7 +96,7 @@ pub(super) fn reception() -> Value {
 pub(super) fn visit() -> Value {
     json!({
         "kind": "visit", "mode": "enterprise", "target_kind": "enterprise", "targets_count": 3,
-        "deputies": ["测试代表丙"], "place": "示例科技园", "date": "2026-03-12", "test_data": true,
+        "deputies": ["测试代表丙"], "place": "示例科技园", "date": days_ago(3), "test_data": true,
         "needs_summary": "两家企业反映招工难，一家咨询租金政策。",
     })
 }
@@ -101,7 +107,7 @@ pub(super) fn opinions() -> Vec<Value> {
         json!({
             "kind": "opinion", "channel": "reception", "category": "help", "topic": "utilities",
             "title": "3号楼单元门前路灯不亮",
-            "body": "测试小区3号楼东侧两盏路灯半个多月不亮,晚上老人出行不方便,希望尽快维修。",
+            "body": "测试小区3号楼东侧两盏路灯半个多月不亮，晚上老人出行不方便，希望尽快维修。",
             "place": { "community": "测试社区", "text": "测试小区3号楼东侧" },
             "identity_mode": "confidential",
             "person": { "call_name": "测试女士", "phone": "000-0000-0001" },
@@ -110,14 +116,14 @@ pub(super) fn opinions() -> Vec<Value> {
         json!({
             "kind": "opinion", "channel": "walk_in", "category": "suggestion", "topic": "traffic_parking",
             "title": "建议学校门口设限时停车位",
-            "body": "放学时段家长车辆占用机动车道,建议示例小学门口划设限时停车位。",
+            "body": "放学时段家长车辆占用机动车道，建议示例小学门口划设限时停车位。",
             "place": { "community": "测试社区", "text": "示例小学门口" },
             "identity_mode": "anonymous", "reply_wanted": "query_code", "test_data": true,
         }),
         json!({
             "kind": "opinion", "channel": "random_visit", "category": "complaint", "topic": "property_mgmt",
             "title": "电梯反复故障",
-            "body": "示例花园2号楼电梯一个月内停运四次(走访当日无网络,离线登记)。",
+            "body": "示例花园2号楼电梯一个月内停运四次（走访当日无网络，离线登记）。",
             "place": { "community": "示例社区", "text": "示例花园2号楼" },
             "identity_mode": "pseudonymous", "person": { "call_name": "测试先生" },
             "test_data": true,
@@ -125,18 +131,18 @@ pub(super) fn opinions() -> Vec<Value> {
         json!({
             "kind": "opinion", "channel": "livestream", "category": "consult", "topic": "health",
             "title": "咨询老年人流感疫苗接种点",
-            "body": "请问75岁老人在哪里可以接种?",
+            "body": "请问75岁老人在哪里可以接种？",
             "identity_mode": "anonymous", "test_data": true,
         }),
         json!({
             "kind": "opinion", "channel": "collection_point", "category": "complaint", "topic": "legal_service",
-            "title": "劳动报酬纠纷", "body": "(已脱敏)当事人已申请劳动仲裁。",
+            "title": "劳动报酬纠纷", "body": "（已脱敏）当事人已申请劳动仲裁。",
             "identity_mode": "anonymous", "test_data": true,
         }),
         json!({
             "kind": "opinion", "channel": "phone", "category": "thanks", "topic": "city_appearance",
             "title": "感谢及时清运装修垃圾",
-            "body": "示例花园门口堆放多日的装修垃圾当天就清走了,谢谢。",
+            "body": "示例花园门口堆放多日的装修垃圾当天就清走了，谢谢。",
             "identity_mode": "anonymous", "test_data": true,
         }),
     ]

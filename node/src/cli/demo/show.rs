@@ -1,55 +1,26 @@
-//! The board: four devices side by side, each with a switch on its cable and pages of its own.
+//! The board: four devices side by side, each with a switch on its cable and pages of its own. A cable is cut in the network of its
+//! device, so that nothing passes whoever asks for it: a session that a button began is cut like one that was kept open.
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::json;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use super::{Device, LOOPBACK, Network, Plan, field, samples};
+use super::{LOOPBACK, Network, Plan, field, samples};
 use crate::cli::say;
+use crate::cli::service::Ends;
 use crate::clock;
 use crate::command::Write;
 use crate::config::own_address;
 use crate::daemon::{Node, carry_out};
-use crate::error::{Code, Error, Result};
+use crate::error::Result;
 use crate::web::board::{self, Board};
 
 /// Where the board is unless told otherwise; if that is taken, anywhere.
 const BOARD: &str = "127.0.0.1:8080";
-
-/// A cable: whether it is in, and the end of the session that runs over it.
-struct Cable {
-    on: Mutex<bool>,
-    session: Mutex<Option<watch::Sender<bool>>>,
-}
-
-impl Cable {
-    fn on(&self) -> bool {
-        *self.on.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Ends the session if there is one, and begins another if both ends have their cable in.
-    fn put(
-        &self,
-        follow: impl FnOnce(watch::Receiver<bool>) -> Result<()>,
-        both: bool,
-    ) -> Result<()> {
-        let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(running) = session.take() {
-            running.send_replace(true);
-        }
-        if both {
-            let (stop, stopped) = watch::channel(false);
-            *session = Some(stop);
-            follow(stopped)?;
-        }
-        Ok(())
-    }
-}
 
 /// Shows the four devices side by side until told to stop.
 pub(super) async fn show(dir: &Path, plan: &Plan<'_>) -> Result<u8> {
@@ -57,49 +28,6 @@ pub(super) async fn show(dir: &Path, plan: &Plan<'_>) -> Result<u8> {
     let shown = board(&mut network, plan).await;
     network.stop().await;
     shown.map(|()| 0)
-}
-
-/// The lines of the devices on the board.
-struct Lines {
-    cables: Vec<Arc<Cable>>,
-    /// Begins and ends sessions as the cables say.
-    lay: Arc<dyn Fn() -> Result<()> + Send + Sync>,
-}
-
-impl Lines {
-    /// All in; each station's line runs while its own cable and the hub's, which is the first, are.
-    fn of(devices: &[(&'static str, &Device)], address: &str) -> Result<Self> {
-        let new = |_: &_| {
-            Arc::new(Cable {
-                on: Mutex::new(true),
-                session: Mutex::default(),
-            })
-        };
-        let cables: Vec<_> = devices.iter().map(new).collect();
-        let nets: Vec<_> = devices
-            .iter()
-            .map(|(_, device)| device.node().map(|node| Arc::clone(&node.net)))
-            .collect::<Result<_>>()?;
-        let hub_key = nets.first().map(|net| net.device);
-        let hub_key = hub_key.ok_or_else(|| Error::new(Code::Internal, "a board without a hub"))?;
-        let (laid, address) = (cables.clone(), address.to_owned());
-        let lay = move || -> Result<()> {
-            let hub_on = laid.first().is_some_and(|cable| cable.on());
-            for (cable, net) in laid.iter().zip(&nets).skip(1) {
-                let follow = |stopped| {
-                    let net = Arc::clone(net);
-                    let address = address.clone();
-                    let at = move || std::future::ready(vec![address.clone()]);
-                    tokio::spawn(net.keep(at, |_| {}, hub_key, stopped));
-                    Ok(())
-                };
-                cable.put(follow, hub_on && cable.on())?;
-            }
-            Ok(())
-        };
-        let lay = Arc::new(lay);
-        Ok(Self { cables, lay })
-    }
 }
 
 /// What the board begins with: registers, a draft law with comments, and some records that have arrived, of which one
@@ -135,17 +63,23 @@ async fn furnish(network: &mut Network) -> Result<()> {
 async fn board(network: &mut Network, plan: &Plan<'_>) -> Result<()> {
     furnish(network).await?;
     let all = [
-        ("hub", &network.hub),
-        ("operator", &network.desk),
         ("first", &network.station),
         ("second", &network.other),
+        ("hub", &network.hub),
+        ("operator", &network.desk),
     ];
-    let lines = Lines::of(&all, &network.address)?;
-    (lines.lay)()?;
-    // Beside the four: what the law office has collected comes in, too.
     let hub_key = network.hub.node()?.net.device;
-    let office = network.office.node()?;
-    office.follow(vec![network.address.clone()], hub_key);
+    // Beside the four: what the law office has collected comes in, too.
+    for device in [
+        &network.desk,
+        &network.station,
+        &network.other,
+        &network.office,
+    ] {
+        device
+            .node()?
+            .follow(vec![network.address.clone()], hub_key);
+    }
     let board = match plan.web {
         Some(web) => Board::bind(own_address(web)?).await?,
         None => match Board::bind(own_address(BOARD)?).await {
@@ -157,7 +91,7 @@ async fn board(network: &mut Network, plan: &Plan<'_>) -> Result<()> {
     let moved = Arc::new(moved);
     let next_sample = Arc::new(AtomicUsize::new(0));
     let mut devices = Vec::new();
-    for ((part, device), cable) in all.iter().zip(&lines.cables) {
+    for (part, device) in all {
         let node = device.node()?;
         // Next to the board's own port, so that they can be forwarded together; else anywhere.
         let beside = u16::try_from(devices.len() + 1).ok();
@@ -171,15 +105,14 @@ async fn board(network: &mut Network, plan: &Plan<'_>) -> Result<()> {
             }
         };
         tell(node, &moved);
-        let this = Arc::clone(cable);
+        let net = Arc::clone(&node.net);
         devices.push(board::Device {
             code: device.code.clone(),
             part,
             writer: node.writer.clone(),
-            on: Arc::new(move || this.on()),
-            switch: switch(cable, &lines, &moved),
+            on: Arc::new(move || net.is_plugged()),
+            switch: switch(node, &moved),
             record: record(node, &next_sample),
-            line: node.doors()?.line,
             open: open(node, pages.port()),
         });
     }
@@ -189,21 +122,12 @@ async fn board(network: &mut Network, plan: &Plan<'_>) -> Result<()> {
         board.address()?
     ))?;
     let serving = board.serve(devices, plan.allow_host, follow_moved, stopped);
-    let ended =
-        |kind| signal(kind).map_err(|error| Error::because(Code::Internal, "no signals", error));
-    let (mut term, mut interrupt) = (
-        ended(SignalKind::terminate())?,
-        ended(SignalKind::interrupt())?,
-    );
+    let mut ends = Ends::new()?;
     tokio::select! {
         served = serving => served?,
-        _ = term.recv() => {}
-        _ = interrupt.recv() => {}
+        () = ends.come() => {}
     }
     stop.send_replace(true);
-    for cable in &lines.cables {
-        cable.put(|_| Ok(()), false)?;
-    }
     Ok(())
 }
 
@@ -222,23 +146,11 @@ fn tell(node: &Node, moved: &Arc<watch::Sender<u64>>) {
 }
 
 /// Takes a cable out, or puts it in.
-fn switch(
-    cable: &Arc<Cable>,
-    lines: &Lines,
-    moved: &Arc<watch::Sender<u64>>,
-) -> Arc<dyn Fn() -> board::Work<()> + Send + Sync> {
-    let (this, lay, told) = (Arc::clone(cable), Arc::clone(&lines.lay), Arc::clone(moved));
+fn switch(node: &Node, moved: &Arc<watch::Sender<u64>>) -> Arc<dyn Fn() + Send + Sync> {
+    let (net, told) = (Arc::clone(&node.net), Arc::clone(moved));
     Arc::new(move || {
-        let (this, lay, told) = (Arc::clone(&this), Arc::clone(&lay), Arc::clone(&told));
-        Box::pin(async move {
-            {
-                let mut on = this.on.lock().unwrap_or_else(PoisonError::into_inner);
-                *on = !*on;
-            }
-            lay()?;
-            told.send_modify(|count| *count += 1);
-            Ok(())
-        })
+        net.plug(!net.is_plugged());
+        told.send_modify(|count| *count += 1);
     })
 }
 
