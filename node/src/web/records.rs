@@ -495,7 +495,7 @@ fn waits_for(overview: &Overview, gathered: &Gathered, lang: Lang) -> Vec<String
 }
 
 /// The value of a field in nested JSON.
-fn held<'a>(fields: &'a Map<String, Value>, key: &str) -> Option<&'a Value> {
+pub(super) fn held<'a>(fields: &'a Map<String, Value>, key: &str) -> Option<&'a Value> {
     match key.split_once('.') {
         None => fields.get(key),
         Some((group, name)) => fields.get(group)?.get(name),

@@ -1,16 +1,22 @@
 //! The slip 登记单: what the resident takes home. It says nothing of who came and of what was said.
 
 use askama::Template;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use lianxin_protocol::hash::Hex;
+use lianxin_protocol::space::Space;
 use qrcode::{Color, EcLevel, QrCode};
-use serde_json::Value;
+use rusqlite::Connection;
+use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use super::App;
 use super::page::{Answer, Bare, Session, go, html};
+use super::records::held;
 use super::shown;
+use crate::accounts;
 use crate::error::{Code, Error, Result};
-use crate::records::{self, Record};
+use crate::journal::Books;
+use crate::records::{self, Filter, Listed, Record};
 use crate::slips;
 
 /// Light modules around a code, by its standard.
@@ -29,8 +35,64 @@ struct Slip {
     state: String,
     code: [String; 2],
     qr: Qr,
+    /// Where the matter is, how the person wants to be told, and who wrote it down.
+    place: String,
+    wanted: String,
+    clerk: String,
+    /// How the station is reached, as far as its file says so.
+    phone: String,
+    address: String,
+    hours: String,
+    paper: &'static str,
     test_data: bool,
     id: String,
+}
+
+/// What it is printed on: `a5`, two on `a4`, or a `roll` of 80 mm.
+#[derive(Deserialize)]
+pub(super) struct Paper {
+    paper: Option<String>,
+}
+
+impl Paper {
+    fn known(&self) -> &'static str {
+        match self.paper.as_deref() {
+            Some("a4") => "a4",
+            Some("roll") => "roll",
+            _ => "a5",
+        }
+    }
+}
+
+/// The file of the site that a record belongs to: the register's entry with its code.
+fn file_of(
+    connection: &Connection,
+    books: &mut Books,
+    row: &Listed,
+) -> Result<Option<Map<String, Value>>> {
+    /// More sites than a sub-district has.
+    const SITES: usize = 2_000;
+    let Some(Space::Site(site)) = books.authority().space(&row.space) else {
+        return Ok(None);
+    };
+    let Some(code) = books.authority().sites().get(&site).map(|it| it.code.clone()) else {
+        return Ok(None);
+    };
+    let filter = Filter {
+        kind: Some("site".to_owned()),
+        held: Some(false),
+        limit: SITES,
+        ..Filter::default()
+    };
+    let files = records::list(connection, &filter)?;
+    let has = |file: &&Listed| file.facts.get("code").and_then(Value::as_str) == Some(&code);
+    match files.iter().find(has) {
+        None => Ok(None),
+        Some(file) => {
+            let gathered = records::gather(connection, books, file.key)?;
+            Ok(Some(gathered.content(books.authority()).fields))
+        }
+    }
 }
 
 /// A slip has an address: to load it again makes nothing.
@@ -45,8 +107,10 @@ pub(super) async fn print(
     State(app): State<App>,
     session: Session,
     Path(id): Path<String>,
+    Query(paper): Query<Paper>,
 ) -> Answer {
     let lang = session.lang();
+    let paper = paper.known();
     let slip = app
         .read(move |books, connection| {
             let key = records::find(connection, &id)?;
@@ -59,16 +123,35 @@ pub(super) async fn print(
                 let digest = lianxin_protocol::hash::PAYLOAD.hash(&[&receipt.encode()]);
                 Hex(digest.first_chunk::<8>().unwrap_or(&[0; 8])).to_string()
             });
-            let category = content.facts.get("category").unwrap_or(&Value::Null);
-            let category_field = kind.and_then(|kind| kind.field("category"));
+            let said = |key: &str| {
+                let field = kind.and_then(|kind| kind.field(key));
+                let value = held(&content.fields, key).unwrap_or(&Value::Null);
+                shown::value(field, value, lang)
+            };
             let (network, _) = books.authority().names();
+            let network = network.to_owned();
             let code = record.id.query_code();
+            let file = file_of(connection, books, row)?.unwrap_or_default();
+            let public = |key: &str| {
+                let text = file.get(key).and_then(Value::as_str);
+                text.unwrap_or_default().to_owned()
+            };
+            let names = accounts::names(connection)?;
+            // Only the computer that wrote it down knows the name.
+            let wrote = content.events.first().and_then(|event| names.get(&event.by));
             Ok(Slip {
                 unit: shown::site(books.authority(), row, lang),
-                network: network.to_owned(),
+                network,
                 number: content.number.clone().unwrap_or_default(),
                 at: shown::moment(row.recorded_ms(), lang),
-                category: shown::value(category_field, category, lang),
+                category: said("category"),
+                place: said("place.community"),
+                wanted: said("reply_wanted"),
+                clerk: wrote.cloned().unwrap_or_default(),
+                phone: public("phone"),
+                address: public("address"),
+                hours: public("hours"),
+                paper,
                 status: shown::status(kind, &record.status, lang),
                 state: lang.say(&format!("state-{}", record.state.word()), &[]),
                 code: [
