@@ -294,9 +294,6 @@
 
   // ---- printing ----
   all('[data-print]').forEach(function (button) { button.addEventListener('click', function () { window.print(); }); });
-  all('[data-roll]').forEach(function (button) {
-    button.addEventListener('click', function () { $('sheet').classList.toggle('sheet-roll'); });
-  });
 
   // ---- keys ----
   document.addEventListener('keydown', function (event) {
