@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lianxin_protocol::authority::{Authority, Reason, Role as DeviceRole};
 use lianxin_protocol::catalogue::{
-    Catalogue, Draft, Fact, Facts, Folded, Kind, Outcome, Refusal, Role, Step, TAKEN_AS, VoidReason,
+    Catalogue, Draft, Fact, Facts, Field, Folded, Kind, Outcome, Refusal, Role, Step, TAKEN_AS, VoidReason,
 };
 use lianxin_protocol::document::{ActorId, ChangeHash, EventView, Scalar, View};
 use lianxin_protocol::hash::{self, Hex};
@@ -207,8 +207,8 @@ impl Content {
         self.events.iter().filter(applied).count()
     }
 
-    /// Refusals for what an edit would empty although a step set it: the step stays, so it can be put right and
-    /// not undone.
+    /// Refusals for what an edit would empty although a step set it (the step stays, so it can be put right and not undone), and
+    /// for what would be at odds with a choice, where the edit touches either.
     #[must_use]
     pub fn keeps(&self, kind: &Kind, draft: &Draft) -> Vec<Refusal> {
         let is_set = |key: &str| {
@@ -219,13 +219,33 @@ impl Content {
             })
         };
         let cleared = draft.facts.iter().filter(|(_, fact)| fact.is_none());
-        cleared
+        let emptied = cleared
             .filter(|(key, _)| is_set(key))
             .map(|(key, _)| Refusal {
                 field: key.clone(),
                 code: "required",
                 message: "a step set this: it can be corrected, and not left empty".to_owned(),
-            })
+            });
+        let text = |key: &str| draft.texts.values().find_map(|texts| texts.get(key));
+        let held = |key: &str| {
+            let value = match key.split_once('.') {
+                Some((group, name)) => self.fields.get(group)?.get(name),
+                None => self.fields.get(key),
+            };
+            value.and_then(Value::as_str).map(str::to_owned)
+        };
+        let value = |field: &Field| match (text(&field.key), draft.facts.get(&field.key)) {
+            (Some(text), _) => Some(text.clone()),
+            (None, Some(fact)) => fact.as_ref().and_then(Fact::as_str).map(str::to_owned),
+            (None, None) => held(&field.key),
+        };
+        let touches = |key: &str| text(key).is_some() || draft.facts.contains_key(key);
+        let odds = kind.at_odds(value, |field| value(field).is_some());
+        let odds = odds
+            .into_iter()
+            .filter(|(choice, refusal)| touches(&choice.key) || touches(&refusal.field));
+        emptied
+            .chain(odds.map(|(_, refusal)| refusal))
             .collect()
     }
 
