@@ -207,8 +207,8 @@ impl Content {
         self.events.iter().filter(applied).count()
     }
 
-    /// Refusals for what an edit would empty although a step set it (the step stays, so it can be put right and not undone), and
-    /// for what would be at odds with a choice, where the edit touches either.
+    /// Refusals for what an edit would empty although a step set it: the step stays, so it can be put right and
+    /// not undone.
     #[must_use]
     pub fn keeps(&self, kind: &Kind, draft: &Draft) -> Vec<Refusal> {
         let is_set = |key: &str| {
@@ -219,13 +219,20 @@ impl Content {
             })
         };
         let cleared = draft.facts.iter().filter(|(_, fact)| fact.is_none());
-        let emptied = cleared
+        cleared
             .filter(|(key, _)| is_set(key))
             .map(|(key, _)| Refusal {
                 field: key.clone(),
                 code: "required",
                 message: "a step set this: it can be corrected, and not left empty".to_owned(),
-            });
+            })
+            .collect()
+    }
+
+    /// Refusals for what would be at odds with a choice after an edit that touches either. What two people wrote without knowing
+    /// of each other may be at odds, and stays so until somebody corrects it.
+    #[must_use]
+    pub fn at_odds(&self, kind: &Kind, draft: &Draft) -> Vec<Refusal> {
         let text = |key: &str| draft.texts.values().find_map(|texts| texts.get(key));
         let held = |key: &str| {
             let value = match key.split_once('.') {
@@ -241,11 +248,9 @@ impl Content {
         };
         let touches = |key: &str| text(key).is_some() || draft.facts.contains_key(key);
         let odds = kind.at_odds(value, |field| value(field).is_some());
-        let odds = odds
-            .into_iter()
-            .filter(|(choice, refusal)| touches(&choice.key) || touches(&refusal.field));
-        emptied
-            .chain(odds.map(|(_, refusal)| refusal))
+        odds.into_iter()
+            .filter(|(choice, refusal)| touches(&choice.key) || touches(&refusal.field))
+            .map(|(_, refusal)| refusal)
             .collect()
     }
 

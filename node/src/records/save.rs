@@ -403,7 +403,8 @@ pub fn set(
     let mut gathered = writable(connection, journal, key)?;
     let view = gathered.document().view();
     let kind = view.kind.as_deref().unwrap_or_default();
-    if let Some(kind) = Catalogue::standard().kind(kind) {
+    let clears = draft.facts.values().any(Option::is_none);
+    if let Some(kind) = Catalogue::standard().kind(kind).filter(|_| clears) {
         let refusals = gathered.content(journal.authority()).keeps(kind, draft);
         if !refusals.is_empty() {
             return Err(fields_refused(&refusals));
