@@ -13,6 +13,7 @@ mod exactly_once;
 mod filters;
 mod full_disk;
 mod hub_dies;
+mod intake;
 mod kinds;
 mod letters;
 mod limits;
