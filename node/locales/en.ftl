@@ -236,6 +236,7 @@ lines-same = as above
 lines-more = More lines
 lines-register = Register all
 lines-none = No line has been written yet
+lines-many = { $max } lines at most on one sheet: use two
 lines-made = { $count } registered and saved here, each with its number
 lines-before = Recorded of this event
 

@@ -248,6 +248,7 @@ lines-same = 同上面
 lines-more = 再加几行
 lines-register = 全部登记
 lines-none = 还没有写一条
+lines-many = 一张最多 { $max } 条，请分两张登记
 lines-made = 登记好了 { $count } 条，已存本机，各有编号
 lines-before = 这次活动已登记
 

@@ -283,7 +283,7 @@ impl Kind {
             let Some(option) = options.iter().find(|option| option.code == code) else {
                 continue;
             };
-            let keys = |keys: &'a [String]| keys.iter().filter_map(|key| self.field(key));
+            let keys = |keys: &'a [String]| keys.iter().filter_map(move |key| self.field(key));
             let missing = keys(&option.needs).filter(|other| !has(other));
             found.extend(missing.map(|other| (field, read::needed(other, field))));
             let too_much = keys(&option.excludes).filter(|other| has(other));

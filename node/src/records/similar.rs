@@ -87,7 +87,7 @@ pub fn similar(
         };
         for (key, value) in &likened {
             if texts(key).any(|text| letters(text) == *value) {
-                same.entry(key).or_default().push(row.clone());
+                same.entry(*key).or_default().push(row.clone());
             }
         }
         let mut theirs = BTreeSet::new();

@@ -199,7 +199,7 @@ fn own_file(connection: &Connection, books: &Books) -> Result<Option<Listed>> {
         ..Filter::default()
     };
     let files = records::list(connection, &filter)?;
-    let is_ours = |row: &Listed| row.facts.get("code").and_then(Value::as_str) == Some(&site.code);
+    let is_ours = |row: &Listed| row.facts.get("code").and_then(Value::as_str) == Some(site.code.as_str());
     Ok(files.into_iter().find(is_ours))
 }
 

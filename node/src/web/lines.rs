@@ -16,7 +16,7 @@ use lianxin_protocol::text;
 use rusqlite::Connection;
 use serde::Deserialize;
 
-use super::choices::{self, Choices};
+use super::choices::Choices;
 use super::fields::{self, Fault, Input};
 use super::list::Row;
 use super::page::{self, Answer, Hand, Page, Session, go, html, kind_of, known};
@@ -119,9 +119,10 @@ impl Place {
         let by_speaker = self.fields().filter(|it| sets.contains_key(&it.key));
         let mut options = by_speaker.flat_map(|it| match &it.kind {
             FieldType::Enum { options } => options.as_slice(),
-            _ => &[],
+            _ => [].as_slice(),
         });
-        sets.contains_key(&field.key)
+        field.key == self.gather.by
+            || sets.contains_key(&field.key)
             || options.any(ruled_out)
             || matches!(field.kind, FieldType::Text { .. })
     }
@@ -157,6 +158,7 @@ impl Place {
             let common = self.fields().filter(|field| !self.is_of_line(field));
             let common = common.filter_map(|field| typed.get_key_value(&field.key));
             let mut line: Typed = common.map(|(key, it)| (key.clone(), it.clone())).collect();
+            line.insert(self.gather.by.clone(), vec![self.whole.id.hyphenated()]);
             if speaks {
                 let sets = self.lines.speaker_sets.iter();
                 line.extend(sets.map(|(key, it)| (key.clone(), vec![it.clone()])));
@@ -173,7 +175,7 @@ impl Place {
     fn count(&self, typed: &Typed) -> usize {
         let lines = self.lines.fields.iter();
         let lengths = lines.filter_map(|key| typed.get(&format!("{ROW}{key}"))).map(Vec::len);
-        lengths.max().unwrap_or(0).min(LINES_MAX)
+        lengths.max().unwrap_or(0)
     }
 }
 
@@ -277,9 +279,7 @@ fn begun(connection: &Connection, books: &mut Books, place: &Place) -> Result<Ty
     start.extend(intake::begun(connection, books, place.kind, &event)?);
     let named = Choices::of(connection, books, place.fields())?;
     let named = named.holding(connection, place.fields(), &start)?;
-    let mut typed = named.labels(place.fields(), start);
-    typed.insert(place.gather.by.clone(), vec![choices::label(&place.whole)]);
-    Ok(typed)
+    Ok(named.labels(place.fields(), start))
 }
 
 /// What a sheet was asked for.
@@ -419,7 +419,9 @@ fn sent(
                 Err(refusals) => wrong.extend(refusals.into_iter().map(|it| (*at, it))),
             }
         }
-        if lines.is_empty() {
+        if lines.len() > LINES_MAX {
+            said = Some(lang.say("lines-many", &[("max", LINES_MAX.into())]));
+        } else if lines.is_empty() {
             said = Some(lang.say("lines-none", &[]));
         } else if wrong.is_empty() {
             match register(connection, journal, place, (sheet, &judged), &author) {
@@ -449,7 +451,7 @@ fn sent(
     };
     let shown = Shown {
         typed: &sheet.typed,
-        lines: (place.count(&sheet.typed) + more).clamp(LINES, LINES_MAX),
+        lines: (place.count(&sheet.typed) + more).max(LINES),
         under,
         wrong,
         said,

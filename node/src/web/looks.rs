@@ -29,9 +29,10 @@ pub(super) fn of<'a>(
         let values = typed.get(&field.key).into_iter().flatten();
         for value in values {
             let value = text::plain(value);
-            let said = match field.plain {
-                true => phone(&value),
-                false => card(&value),
+            let said = if field.plain {
+                phone(&value)
+            } else {
+                card(&value)
             };
             found.extend(said.map(|said| (field.key.as_str(), said)));
         }
