@@ -196,6 +196,7 @@ refused-forbidden_field = This system does not keep such information
 refused-read_only = This is filled in by the system
 refused-fixed = This stays as it was registered; add to it with a supplement
 refused-required = Please fill this in
+refused-choose = Please choose
 refused-wrong_type = Please give a number, or the right kind of value
 refused-not_text = There are characters that cannot be stored
 refused-too_long = Too long: { $max } characters at most

@@ -67,9 +67,9 @@ fn a_choice_asks_for_what_it_needs_at_every_door() -> Result<()> {
     let id = add(station, "opinion", &with_more(good))?["id"].clone();
     let id = id.as_str().context("no id")?;
     let set = |change: Value| station.feed(&["record", "set", id, "--file", "-"], change.to_string());
-    set(json!({ "identity_mode": "anonymous" }))?.exits(4)?;
-    set(json!({ "reply_wanted": "visit" }))?.exits(4)?;
-    set(json!({ "person": { "phone": "" } }))?.exits(4)?;
+    set(json!({ "identity_mode": "anonymous" }))?.fails(3, "LX-3002")?;
+    set(json!({ "reply_wanted": "visit" }))?.fails(3, "LX-3002")?;
+    set(json!({ "person": { "phone": "" } }))?.fails(3, "LX-3002")?;
     // What does not touch it is nobody's hindrance.
     set(json!({ "urgency": "urgent" }))?.exits(0)?;
 
@@ -136,8 +136,9 @@ fn a_password_that_many_have_is_refused_with_a_code_and_a_next_step() -> Result<
     let hub = &network.hub;
     let said = hub
         .call(&["account", "add", "李四", "--password-file", &file])?
-        .fails(4, "LX-7010")?;
-    ensure!(said.contains("sentence"), "{said}");
+        .exits(4)?;
+    ensure!(said["code"] == "LX-7010", "{said}");
+    ensure!(said["hint"].as_str().is_some_and(|it| it.contains("sentence")), "{said}");
     let daemon = network.station.run(LOOPBACK)?;
     let (browser, _) = Browser::through(&link(&network.station)?)?;
     for common in ["Lianxin2026", "5201314", "13800000001", "１２３４５６a"] {

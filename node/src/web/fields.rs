@@ -229,6 +229,7 @@ fn refused(field: &Field, refusal: &Refusal, lang: Lang) -> String {
     let id = format!("refused-{}", refusal.code);
     let bounds = [("min", bounds.0.into()), ("max", bounds.1.into())];
     match refusal.code {
+        "required" if matches!(field.kind, FieldType::Enum { .. }) => lang.say("refused-choose", &[]),
         CHANGED => lang.say(&id, &[("now", refusal.message.as_str().into())]),
         _ => lang.say(&id, &bounds),
     }
