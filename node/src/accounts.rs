@@ -295,7 +295,11 @@ fn is_common(password: &str) -> bool {
         None => whole == line,
     };
     let repeats = (1..=3).any(|block| {
-        folded.len() >= 2 * block && folded.iter().zip(folded.iter().skip(block)).all(|(a, b)| a == b)
+        folded.len() >= 2 * block
+            && folded
+                .iter()
+                .zip(folded.iter().skip(block))
+                .all(|(a, b)| a == b)
     });
     ROWS.iter().any(runs) || repeats || COMMON.lines().any(listed) || is_known_number(&whole)
 }
@@ -309,7 +313,9 @@ fn is_known_number(digits: &str) -> bool {
         let part = digits.get(from..until).and_then(|it| it.parse().ok());
         part.unwrap_or(0)
     };
-    let day = |at: usize| (1..=12).contains(&part(at, at + 2)) && (1..=31).contains(&part(at + 2, at + 4));
+    let day = |at: usize| {
+        (1..=12).contains(&part(at, at + 2)) && (1..=31).contains(&part(at + 2, at + 4))
+    };
     match digits.len() {
         6 => day(2),
         8 => (1900..2100).contains(&part(0, 4)) && day(4),
@@ -602,7 +608,10 @@ mod tests {
             assert_eq!(refused.map(|error| error.code()), Some(Code::WeakPassword));
         }
         let refused = PasswordHash::new("Ｐａssword2026").err();
-        assert_eq!(refused.map(|error| error.code()), Some(Code::CommonPassword));
+        assert_eq!(
+            refused.map(|error| error.code()),
+            Some(Code::CommonPassword)
+        );
         let again = add(&connection, "李四", &hash, None).err();
         assert_eq!(again.map(|error| error.code()), Some(Code::AccountTaken));
         Ok(())
@@ -611,20 +620,51 @@ mod tests {
     #[test]
     fn what_is_tried_first_is_common_however_it_is_spelt() {
         for common in [
-            "123456", "654321", "aaaaaaaa", "121212", "abcabc", "5201314", "woaini1314", "WoAiNi!", "a123456", "ｑｑ１２３４５６",
-            "Admin@123", "P@ssw0rd", "qwerty", "poiuyt", "1qaz2wsx", "asdfgh", "wang19850612", "19850612", "850612", "13800000001",
-            "lianxin2026", "连心123456", "我爱你1314", "密码密码",
+            "123456",
+            "654321",
+            "aaaaaaaa",
+            "121212",
+            "abcabc",
+            "5201314",
+            "woaini1314",
+            "WoAiNi!",
+            "a123456",
+            "ｑｑ１２３４５６",
+            "Admin@123",
+            "P@ssw0rd",
+            "qwerty",
+            "poiuyt",
+            "1qaz2wsx",
+            "asdfgh",
+            "wang19850612",
+            "19850612",
+            "850612",
+            "13800000001",
+            "lianxin2026",
+            "连心123456",
+            "我爱你1314",
+            "密码密码",
         ] {
             assert!(is_common(common), "{common}");
         }
         for own in [
-            "试一个口令吧", "correct horse", "路灯已经修好了", "a long enough one", "8406193", "zhangsan likes tea", "q8Vn-31xK",
-            "20269999", "password of my grandmother",
+            "试一个口令吧",
+            "correct horse",
+            "路灯已经修好了",
+            "a long enough one",
+            "8406193",
+            "zhangsan likes tea",
+            "q8Vn-31xK",
+            "20269999",
+            "password of my grandmother",
         ] {
             assert!(!is_common(own), "{own}");
         }
         let lines: Vec<_> = COMMON.lines().collect();
-        assert!(lines.is_sorted_by(|a, b| a < b), "the list is kept in order, each once");
+        assert!(
+            lines.is_sorted_by(|a, b| a < b),
+            "the list is kept in order, each once"
+        );
         for line in lines {
             let word = line.trim_end_matches('+');
             assert_eq!(text::folded(word), word);

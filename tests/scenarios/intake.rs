@@ -60,13 +60,16 @@ fn a_choice_asks_for_what_it_needs_at_every_door() -> Result<()> {
             == ["person.name excluded", "person.phone excluded"]
     );
     ensure!(
-        refused(with_more(json!({ "reply_wanted": "post", "identity_mode": "named" })))?
-            == ["person.address needed"]
+        refused(with_more(
+            json!({ "reply_wanted": "post", "identity_mode": "named" })
+        ))? == ["person.address needed"]
     );
-    let good = json!({ "person": person, "identity_mode": "confidential", "reply_wanted": "phone" });
+    let good =
+        json!({ "person": person, "identity_mode": "confidential", "reply_wanted": "phone" });
     let id = add(station, "opinion", &with_more(good))?["id"].clone();
     let id = id.as_str().context("no id")?;
-    let set = |change: Value| station.feed(&["record", "set", id, "--file", "-"], change.to_string());
+    let set =
+        |change: Value| station.feed(&["record", "set", id, "--file", "-"], change.to_string());
     set(json!({ "identity_mode": "anonymous" }))?.fails(3, "LX-3002")?;
     set(json!({ "reply_wanted": "visit" }))?.fails(3, "LX-3002")?;
     set(json!({ "person": { "phone": "" } }))?.fails(3, "LX-3002")?;
@@ -86,7 +89,9 @@ fn a_choice_asks_for_what_it_needs_at_every_door() -> Result<()> {
     ];
     let wrong = browser.post("/new/opinion", &encoded(&typed))?;
     ensure!(wrong.status == 422, "{}", wrong.status);
-    ensure!(wrong.body.contains("f-person-phone-err") && wrong.body.contains("f-person-call_name-err"));
+    ensure!(
+        wrong.body.contains("f-person-phone-err") && wrong.body.contains("f-person-call_name-err")
+    );
     ensure!(wrong.body.contains(CANARY) && wrong.body.contains("匿名不记"));
     let mut wants = typed.to_vec();
     wants.retain(|(name, _)| !name.starts_with("person") && *name != "identity_mode");
@@ -138,7 +143,12 @@ fn a_password_that_many_have_is_refused_with_a_code_and_a_next_step() -> Result<
         .call(&["account", "add", "李四", "--password-file", &file])?
         .exits(4)?;
     ensure!(said["code"] == "LX-7010", "{said}");
-    ensure!(said["hint"].as_str().is_some_and(|it| it.contains("sentence")), "{said}");
+    ensure!(
+        said["hint"]
+            .as_str()
+            .is_some_and(|it| it.contains("sentence")),
+        "{said}"
+    );
     let daemon = network.station.run(LOOPBACK)?;
     let (browser, _) = Browser::through(&link(&network.station)?)?;
     for common in ["Lianxin2026", "5201314", "13800000001", "１２３４５６a"] {
@@ -172,33 +182,65 @@ fn beside_a_form_stand_what_it_lacks_what_looks_wrong_and_what_is_like_it() -> R
         Ok(serde_json::from_str(&answer.body)?)
     };
     let typed = [
-        ("body", "3号楼二单元楼道灯坏了三天，晚上看不见路，家里老人不敢下楼。我的证件号11010519491231002X"),
+        (
+            "body",
+            "3号楼二单元楼道灯坏了三天，晚上看不见路，家里老人不敢下楼。我的证件号11010519491231002X",
+        ),
         ("identity_mode", "confidential"),
         ("person.phone", "1380000000"),
         ("channel", "phone"),
         ("place.text", "测试小区３号楼"),
     ];
     let said = look(&typed)?;
-    ensure!(said["ready"] == false && said["to"] == "f-category", "{said}");
+    ensure!(
+        said["ready"] == false && said["to"] == "f-category",
+        "{said}"
+    );
     ensure!(said["lacks"] == "还差 1 项：类别", "{said}");
-    ensure!(said["looks"]["f-body"][0].as_str().is_some_and(|it| it.contains("身份证号")));
-    ensure!(said["looks"]["f-person-phone"][0].as_str().is_some_and(|it| it.contains("少一位")));
-    ensure!(said["folds"]["source"].as_str().is_some_and(|it| it.contains("电话") && it.contains("取内容开头")));
+    ensure!(
+        said["looks"]["f-body"][0]
+            .as_str()
+            .is_some_and(|it| it.contains("身份证号"))
+    );
+    ensure!(
+        said["looks"]["f-person-phone"][0]
+            .as_str()
+            .is_some_and(|it| it.contains("少一位"))
+    );
+    ensure!(
+        said["folds"]["source"]
+            .as_str()
+            .is_some_and(|it| it.contains("电话") && it.contains("取内容开头"))
+    );
     let rows = |said: &Value, head: &str| -> Vec<String> {
         let parts = said["alike"].as_array().cloned().unwrap_or_default();
         let part = parts.into_iter().find(|it| it["head"] == head);
-        let rows = part.and_then(|it| it["rows"].as_array().cloned()).unwrap_or_default();
-        rows.iter().filter_map(|it| it["href"].as_str().map(str::to_owned)).collect()
+        let rows = part
+            .and_then(|it| it["rows"].as_array().cloned())
+            .unwrap_or_default();
+        rows.iter()
+            .filter_map(|it| it["href"].as_str().map(str::to_owned))
+            .collect()
     };
     let href = format!("/records/{}", like["id"].as_str().context("no id")?);
     ensure!(rows(&said, "相似的登记") == [href.clone()], "{said}");
     ensure!(rows(&said, "同一事发地点") == [href.clone()], "{said}");
     ensure!(rows(&said, "同一电话").is_empty(), "{said}");
-    let said = look(&[("person.phone", "１３８ 0000 0001"), ("category", "help"), ("body", "门禁坏了")])?;
-    ensure!(rows(&said, "同一电话") == [href] && rows(&said, "相似的登记").is_empty(), "{said}");
+    let said = look(&[
+        ("person.phone", "１３８ 0000 0001"),
+        ("category", "help"),
+        ("body", "门禁坏了"),
+    ])?;
+    ensure!(
+        rows(&said, "同一电话") == [href] && rows(&said, "相似的登记").is_empty(),
+        "{said}"
+    );
     ensure!(said["looks"] == json!({}), "{said}");
     let said = look(&[("category", "help"), ("body", "门禁坏了")])?;
-    ensure!(said["ready"] == true && said["lacks"] == "可以登记", "{said}");
+    ensure!(
+        said["ready"] == true && said["lacks"] == "可以登记",
+        "{said}"
+    );
     // A page that is opened again says the same without a script.
     let form = encoded(&[&typed[..], &[("draft", DRAFT), ("do", "draft")]].concat());
     ensure!(browser.post("/new/opinion", &form)?.status == 303);
@@ -213,23 +255,43 @@ fn beside_a_form_stand_what_it_lacks_what_looks_wrong_and_what_is_like_it() -> R
 fn a_form_begins_with_what_is_known_and_the_next_one_with_what_stays() -> Result<()> {
     let network = Network::new()?;
     let station = &network.station;
-    let site = json!({ "name": "测试站", "type": "workstation", "code": "EM1", "community": "测试社区" });
+    let site =
+        json!({ "name": "测试站", "type": "workstation", "code": "EM1", "community": "测试社区" });
     add(&network.hub, "site", &site)?;
     station.ok(&["sync"])?;
     let day = json!({ "date": "2026-03-10", "deputies_present": ["测试代表甲"] });
-    let day = add(station, "reception", &day)?["id"].as_str().context("no id")?.to_owned();
+    let day = add(station, "reception", &day)?["id"]
+        .as_str()
+        .context("no id")?
+        .to_owned();
     let daemon = station.run(LOOPBACK)?;
     let (browser, _) = Browser::through(&link(station)?)?;
     let page = browser.get("/new/opinion")?.body;
     ensure!(page.contains("value=\"walk_in\" selected") && page.contains("value=\"测试社区\""));
-    ensure!(page.contains("取内容开头 · 一般 · 来站反映 · 今天"), "the folds do not say what they hold");
+    ensure!(
+        page.contains("取内容开头 · 一般 · 来站反映 · 今天"),
+        "the folds do not say what they hold"
+    );
     // What is for the first card stands before the first fold.
     let first = page.split("class=\"folds\"").next().context("no folds")?;
-    for name in ["body", "category", "place.community", "identity_mode", "person.phone", "reply_wanted"] {
-        ensure!(first.contains(&format!("name=\"{name}\"")), "{name} is behind a fold");
+    for name in [
+        "body",
+        "category",
+        "place.community",
+        "identity_mode",
+        "person.phone",
+        "reply_wanted",
+    ] {
+        ensure!(
+            first.contains(&format!("name=\"{name}\"")),
+            "{name} is behind a fold"
+        );
     }
     ensure!(!first.contains("name=\"urgency\"") && page.contains("name=\"urgency\""));
-    ensure!(browser.get("/")?.body.matches("href=\"/drafts/").count() == 0, "looking made a draft");
+    ensure!(
+        browser.get("/")?.body.matches("href=\"/drafts/").count() == 0,
+        "looking made a draft"
+    );
     let from = browser.get(&format!("/new/opinion?from={day}"))?.body;
     ensure!(from.contains("value=\"reception\" selected") && from.contains("value=\"2026-03-10\""));
     let typed = [
@@ -244,12 +306,18 @@ fn a_form_begins_with_what_is_known_and_the_next_one_with_what_stays() -> Result
     ];
     ensure!(browser.post("/new/opinion", &encoded(&typed))?.status == 303);
     let listed = station.ok(&["record", "list", "--kind", "opinion"])?;
-    let made = listed["records"][0]["id"].as_str().context("no id")?.to_owned();
+    let made = listed["records"][0]["id"]
+        .as_str()
+        .context("no id")?
+        .to_owned();
     let saved = browser.get(&format!("/records/{made}?note=new"))?.body;
     ensure!(saved.contains(&format!("/new/opinion?after={made}")));
     let next = browser.get(&format!("/new/opinion?after={made}"))?.body;
     ensure!(next.contains("value=\"reception\" selected") && next.contains("value=\"别的社区\""));
-    ensure!(next.contains("JD-") && next.contains("测试代表甲"), "the event or its deputies are gone");
+    ensure!(
+        next.contains("JD-") && next.contains("测试代表甲"),
+        "the event or its deputies are gone"
+    );
     ensure!(!next.contains(">路灯<") && !next.contains("value=\"urgent\" checked"));
     daemon.stop()
 }
@@ -259,42 +327,79 @@ fn each_line_of_a_sheet_becomes_a_record_of_the_event_and_all_of_them_or_none() 
     let network = Network::new()?;
     let station = &network.station;
     let day = json!({ "date": "2026-03-10", "deputies_present": ["测试代表甲"] });
-    let day = add(station, "reception", &day)?["id"].as_str().context("no id")?.to_owned();
+    let day = add(station, "reception", &day)?["id"]
+        .as_str()
+        .context("no id")?
+        .to_owned();
     let daemon = station.run(LOOPBACK)?;
     let (browser, _) = Browser::through(&link(station)?)?;
     let path = format!("/records/{day}/lines/opinion");
-    ensure!(browser.get(&format!("/records/{day}"))?.body.contains(&path), "nothing leads there");
+    ensure!(
+        browser
+            .get(&format!("/records/{day}"))?
+            .body
+            .contains(&path),
+        "nothing leads there"
+    );
     let page = browser.get(&path)?.body;
     let open = hidden(&page, "id=\"lines\"")?;
-    let draft = open.iter().find(|(name, _)| name == "draft").context("no draft")?.1.clone();
+    let draft = open
+        .iter()
+        .find(|(name, _)| name == "draft")
+        .context("no draft")?
+        .1
+        .clone();
     ensure!(page.matches("name=\"row.body\"").count() == 5);
     let sheet = |head: &[(&'static str, &str)], rows: &[[&str; 3]], what: &str| {
         let names = ["row.body", "row.category", "row.person.call_name"];
-        let rows = rows.iter().flat_map(|row| names.into_iter().zip(row.iter().copied()));
+        let rows = rows
+            .iter()
+            .flat_map(|row| names.into_iter().zip(row.iter().copied()));
         let rows: Vec<_> = rows.collect();
         with(&open, &[head, &rows, &[("do", what)]].concat())
     };
     let event = ("source_event", day.as_str());
     let words = format!("楼道灯不亮{CANARY}");
-    let rows = [[words.as_str(), "", "测试女士"], ["停车难", "complaint", ""], ["", "", ""]];
+    let rows = [
+        [words.as_str(), "", "测试女士"],
+        ["停车难", "complaint", ""],
+        ["", "", ""],
+    ];
     // The second window of a draft, and a sheet without a category above.
     let more = browser.post(&path, &sheet(&[event], &rows, "more"))?;
     ensure!(more.status == 200 && more.body.matches("name=\"row.body\"").count() == 8);
     let wrong = browser.post(&path, &sheet(&[event], &rows, "register"))?;
-    ensure!(wrong.status == 422 && wrong.body.contains(CANARY), "{}", wrong.status);
+    ensure!(
+        wrong.status == 422 && wrong.body.contains(CANARY),
+        "{}",
+        wrong.status
+    );
     ensure!(wrong.body.contains("l-body-1-err") && !wrong.body.contains("l-body-2-err"));
     ensure!(station.records()?.len() == 1, "some lines were registered");
     let home = browser.get("/")?.body;
     ensure!(home.contains(&format!("/drafts/{draft}")) && home.contains("逐条登记"));
     let resumed = browser.get(&format!("/drafts/{draft}"))?;
     let place = resumed.header("location").context("no place")?.to_owned();
-    ensure!(browser.get(&place)?.body.contains(CANARY), "the draft is empty");
+    ensure!(
+        browser.get(&place)?.body.contains(CANARY),
+        "the draft is empty"
+    );
 
-    let head = [event, ("category", "help"), ("channel", "reception"), ("notice_shown", "true")];
+    let head = [
+        event,
+        ("category", "help"),
+        ("channel", "reception"),
+        ("notice_shown", "true"),
+    ];
     let right = sheet(&head, &rows, "register");
     for _ in 0..2 {
         let made = browser.post(&path, &right)?;
-        ensure!(made.status == 303 && made.header("location").is_some_and(|it| it.ends_with("made=2")));
+        ensure!(
+            made.status == 303
+                && made
+                    .header("location")
+                    .is_some_and(|it| it.ends_with("made=2"))
+        );
     }
     let listed = station.ok(&["record", "list", "--kind", "opinion"])?;
     let listed = listed["records"].as_array().context("no list")?;
@@ -304,7 +409,12 @@ fn each_line_of_a_sheet_becomes_a_record_of_the_event_and_all_of_them_or_none() 
         let shown = station.ok(&["record", "show", row["id"].as_str().unwrap_or_default()])?;
         ensure!(shown["fields"]["source_event"] == day.as_str(), "{shown}");
         let fields = &shown["fields"];
-        said.push(json!([fields["body"], fields["category"], fields["identity_mode"], fields["channel"]]));
+        said.push(json!([
+            fields["body"],
+            fields["category"],
+            fields["identity_mode"],
+            fields["channel"]
+        ]));
     }
     // Newest first: the second line came after the first.
     let expected = [
@@ -317,12 +427,19 @@ fn each_line_of_a_sheet_becomes_a_record_of_the_event_and_all_of_them_or_none() 
     let again = browser.get(&format!("{path}?draft={draft}"))?;
     ensure!(again.status == 303, "a registered sheet is begun anew");
     let other = browser.post(&path, &sheet(&head, &[["井盖", "", ""]], "register"))?;
-    ensure!(other.status == 409 && other.body.contains("井盖"), "{}", other.status);
+    ensure!(
+        other.status == 409 && other.body.contains("井盖"),
+        "{}",
+        other.status
+    );
     let none = browser.post(&path, &encoded(&[("category", "help"), ("do", "register")]))?;
     ensure!(none.status == 422 && none.body.contains("还没有写一条"));
     // Only events whose kind says so have sheets.
     let (opinion, _) = only(station)?;
-    for nowhere in [format!("/records/{opinion}/lines/opinion"), format!("/records/{day}/lines/visit")] {
+    for nowhere in [
+        format!("/records/{opinion}/lines/opinion"),
+        format!("/records/{day}/lines/visit"),
+    ] {
         ensure!(browser.get(&nowhere)?.status == 404, "{nowhere}");
     }
     ensure!(!daemon.log().contains(CANARY));

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lianxin_protocol::authority::{Authority, Reason, Role as DeviceRole};
 use lianxin_protocol::catalogue::{
-    Catalogue, Draft, Fact, Facts, Field, Folded, Kind, Outcome, Refusal, Role, Step, TAKEN_AS, VoidReason,
+    Catalogue, Draft, Fact, Facts, Field, Folded, Kind, Outcome, Refusal, Role, Step, TAKEN_AS,
+    VoidReason,
 };
 use lianxin_protocol::document::{ActorId, ChangeHash, EventView, Scalar, View};
 use lianxin_protocol::hash::{self, Hex};

@@ -241,7 +241,11 @@ mod tests {
         let pieces = marked("二单元楼道灯不亮", &pairs);
         let text: String = pieces.iter().map(|(piece, _)| piece.as_str()).collect();
         assert_eq!(text, "二单元楼道灯不亮");
-        let bold: Vec<_> = pieces.iter().filter(|it| it.1).map(|it| it.0.as_str()).collect();
+        let bold: Vec<_> = pieces
+            .iter()
+            .filter(|it| it.1)
+            .map(|it| it.0.as_str())
+            .collect();
         assert_eq!(bold, ["楼道灯"]);
     }
 }

@@ -219,9 +219,7 @@ fn count(number: usize) -> i64 {
 /// Why a value was refused, in words.
 fn refused(field: &Field, refusal: &Refusal, lang: Lang) -> String {
     let bounds = match &field.kind {
-        FieldType::Text { max_chars } | FieldType::Ref { max_chars, .. } => {
-            (0, count(*max_chars))
-        }
+        FieldType::Text { max_chars } | FieldType::Ref { max_chars, .. } => (0, count(*max_chars)),
         FieldType::Int { min, max } => (*min, *max),
         FieldType::Set { max_items, .. } => (0, count(*max_items)),
         _ => (0, 0),
@@ -229,7 +227,9 @@ fn refused(field: &Field, refusal: &Refusal, lang: Lang) -> String {
     let id = format!("refused-{}", refusal.code);
     let bounds = [("min", bounds.0.into()), ("max", bounds.1.into())];
     match refusal.code {
-        "required" if matches!(field.kind, FieldType::Enum { .. }) => lang.say("refused-choose", &[]),
+        "required" if matches!(field.kind, FieldType::Enum { .. }) => {
+            lang.say("refused-choose", &[])
+        }
         CHANGED => lang.say(&id, &[("now", refusal.message.as_str().into())]),
         _ => lang.say(&id, &bounds),
     }

@@ -199,15 +199,25 @@ fn own_file(connection: &Connection, books: &Books) -> Result<Option<Listed>> {
         ..Filter::default()
     };
     let files = records::list(connection, &filter)?;
-    let is_ours = |row: &Listed| row.facts.get("code").and_then(Value::as_str) == Some(site.code.as_str());
+    let is_ours =
+        |row: &Listed| row.facts.get("code").and_then(Value::as_str) == Some(site.code.as_str());
     Ok(files.into_iter().find(is_ours))
 }
 
 /// What a form starts with, as the kind says.
-pub(super) fn starts(connection: &Connection, books: &Books, kind: &Kind, now_ms: u64) -> Result<Typed> {
+pub(super) fn starts(
+    connection: &Connection,
+    books: &Books,
+    kind: &Kind,
+    now_ms: u64,
+) -> Result<Typed> {
     let mut typed = Typed::new();
     let asks = kind.starts.values().any(|value| value.starts_with(OF_SITE));
-    let file = if asks { own_file(connection, books)? } else { None };
+    let file = if asks {
+        own_file(connection, books)?
+    } else {
+        None
+    };
     for (key, value) in &kind.starts {
         let value = match (value.strip_prefix(OF_SITE), value.as_str()) {
             (Some(theirs), _) => {
@@ -324,7 +334,12 @@ fn following(connection: &Connection, books: &mut Books, kind: &Kind, id: &str) 
 }
 
 /// What a new record of a kind starts with when it is begun from another one's page.
-pub(super) fn begun(connection: &Connection, books: &mut Books, kind: &Kind, from: &str) -> Result<Typed> {
+pub(super) fn begun(
+    connection: &Connection,
+    books: &mut Books,
+    kind: &Kind,
+    from: &str,
+) -> Result<Typed> {
     let mut typed = Typed::new();
     let (key, content, whole) = known(connection, books, from)?;
     let row = records::rows(connection, &[key])?.pop();

@@ -90,7 +90,10 @@ impl Place {
         let (key, _, event) = known(connection, books, id)?;
         let kind = kind_of(kind)?;
         let nothing = || Error::new(Code::NoPage, "no such sheet is kept for this record");
-        let gather = event.gathers.iter().find(|it| it.kind == kind.code && it.lines.is_some());
+        let gather = event
+            .gathers
+            .iter()
+            .find(|it| it.kind == kind.code && it.lines.is_some());
         let gather = gather.ok_or_else(nothing)?;
         let lines = gather.lines.as_ref().ok_or_else(nothing)?;
         let whole = records::rows(connection, &[key])?.pop();
@@ -130,14 +133,17 @@ impl Place {
     /// The fields above the lines: those that are asked for, and those that have a value from the event.
     fn head(&self, begun: &Typed) -> (Vec<&'static Field>, Vec<&'static Field>) {
         let place = |field: &Field| {
-            let section = |it: &&lianxin_protocol::catalogue::Section| it.fields.contains(&field.key);
+            let section =
+                |it: &&lianxin_protocol::catalogue::Section| it.fields.contains(&field.key);
             self.kind.sections.iter().find(section)
         };
         let common = self.fields().filter(|field| !self.is_of_line(field));
         let (asked, others): (Vec<_>, Vec<_>) = common.partition(|field| {
             place(field).is_some_and(|it| !it.folded && !it.inset.contains(&field.key))
         });
-        let others = others.into_iter().filter(|field| begun.contains_key(&field.key));
+        let others = others
+            .into_iter()
+            .filter(|field| begun.contains_key(&field.key));
         (asked, others.collect())
     }
 
@@ -174,7 +180,9 @@ impl Place {
     /// Lines of a sheet, empty or not.
     fn count(&self, typed: &Typed) -> usize {
         let lines = self.lines.fields.iter();
-        let lengths = lines.filter_map(|key| typed.get(&format!("{ROW}{key}"))).map(Vec::len);
+        let lengths = lines
+            .filter_map(|key| typed.get(&format!("{ROW}{key}")))
+            .map(Vec::len);
         lengths.max().unwrap_or(0)
     }
 }
@@ -216,7 +224,10 @@ fn shown_page(
         let mut inputs = place.lines.fields.iter().filter_map(|key| {
             let field = place.kind.fields.iter().find(|field| field.key == *key)?;
             let values = shown.typed.get(&format!("{ROW}{key}"));
-            let value = values.and_then(|it| it.get(at)).cloned().unwrap_or_default();
+            let value = values
+                .and_then(|it| it.get(at))
+                .cloned()
+                .unwrap_or_default();
             let typed = Typed::from([(key.clone(), vec![value])]);
             let mut input = fields::input(field, &named, &typed, &[], lang);
             input.name = format!("{ROW}{key}");
@@ -224,7 +235,10 @@ fn shown_page(
             Some(input)
         });
         let Some(words) = inputs.next() else { break };
-        let of_line = shown.wrong.iter().filter(|(line, it)| *line == at && in_line(it));
+        let of_line = shown
+            .wrong
+            .iter()
+            .filter(|(line, it)| *line == at && in_line(it));
         let errors = of_line.filter_map(|(_, refusal)| {
             let field = place.kind.field(&refusal.field)?;
             let fault = fields::faults(std::iter::once(field), std::slice::from_ref(refusal), lang);
@@ -238,12 +252,17 @@ fn shown_page(
             words,
         });
     }
-    let faults = rows.iter().filter(|row| !row.errors.is_empty()).map(|row| Fault {
-        id: row.words.id.clone(),
-        label: lang.say("lines-at", &[("count", row.at.into())]),
-        message: row.errors.join(" "),
-    });
-    let faults = fields::faults(place.fields(), &above, lang).into_iter().chain(faults);
+    let faults = rows
+        .iter()
+        .filter(|row| !row.errors.is_empty())
+        .map(|row| Fault {
+            id: row.words.id.clone(),
+            label: lang.say("lines-at", &[("count", row.at.into())]),
+            message: row.errors.join(" "),
+        });
+    let faults = fields::faults(place.fields(), &above, lang)
+        .into_iter()
+        .chain(faults);
     let of = (place.kind.code.as_str(), place.gather.by.as_str());
     let found = records::referring(connection, &place.whole, of, COUNTED)?;
     let coverage = Coverage::of(books);
@@ -356,7 +375,9 @@ pub(super) async fn send(
     Path((id, kind)): Path<(String, String)>,
     Form(pairs): Form<Vec<(String, String)>>,
 ) -> Answer {
-    let more = pairs.iter().any(|(name, value)| name == DO && value == "more");
+    let more = pairs
+        .iter()
+        .any(|(name, value)| name == DO && value == "more");
     let sheet = Sheet::of(pairs)?;
     let about = About::parse(&format!("lines/{id}/{kind}"))?;
     let session = match hand.session() {
@@ -376,7 +397,13 @@ pub(super) async fn send(
     let sent = app
         .write(move |journal, connection| {
             let place = Place::of(connection, journal, (&id, &kind))?;
-            sent(connection, journal, (&session, &line), &place, (&sheet, more))
+            sent(
+                connection,
+                journal,
+                (&session, &line),
+                &place,
+                (&sheet, more),
+            )
         })
         .await?;
     match sent {

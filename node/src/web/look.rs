@@ -22,9 +22,9 @@ use super::words::Lang;
 use crate::clock::{self, Beijing};
 use crate::drafts::Typed;
 use crate::error::Result;
+use crate::records::Listed;
 use crate::records::delivery;
 use crate::records::similar::{Pair, SIMILAR_DAYS, marked, similar};
-use crate::records::Listed;
 
 /// Characters of a text that a folded part's heading shows.
 const SAID_CHARS: usize = 12;
@@ -84,10 +84,17 @@ pub(super) fn look(
         None => lang.say("draft-ready", &[]),
         Some(first) => {
             let count = faults.len().into();
-            lang.say("draft-lacks-first", &[("count", count), ("text", first.label.as_str().into())])
+            lang.say(
+                "draft-lacks-first",
+                &[("count", count), ("text", first.label.as_str().into())],
+            )
         }
     };
-    said.to = faults.into_iter().next().map(|it| it.id).unwrap_or_default();
+    said.to = faults
+        .into_iter()
+        .next()
+        .map(|it| it.id)
+        .unwrap_or_default();
     for (key, id) in looks::of(fields::of_form(kind), typed) {
         let entry = said.looks.entry(fields::id_of(key)).or_default();
         entry.push(lang.say(id, &[]));
@@ -131,12 +138,16 @@ fn says(kind: &Kind, inputs: &[Input], (lang, now_ms): (Lang, u64)) -> String {
             "checks" => Some(chosen.join("、")),
             "register" => {
                 let more = Some(line.as_str()).filter(|it| !it.is_empty());
-                Some(chosen.into_iter().chain(more).collect::<Vec<_>>().join("、"))
+                Some(
+                    chosen
+                        .into_iter()
+                        .chain(more)
+                        .collect::<Vec<_>>()
+                        .join("、"),
+                )
             }
             "check" => (input.value == "true").then(|| input.label.clone()),
-            "date" if input.value == Beijing::of(now_ms).iso_date() => {
-                Some(lang.say("today", &[]))
-            }
+            "date" if input.value == Beijing::of(now_ms).iso_date() => Some(lang.say("today", &[])),
             "number" => Some(format!("{} {}", input.label, input.value)),
             _ => Some(cut(&line)),
         }
@@ -178,7 +189,11 @@ fn alike(
         alike.push(Alike {
             head: lang.say("alike-words", &[]),
             note: note.clone(),
-            rows: found.words.iter().map(|(it, pairs)| row(it, Some(pairs))).collect(),
+            rows: found
+                .words
+                .iter()
+                .map(|(it, pairs)| row(it, Some(pairs)))
+                .collect(),
         });
     }
     for (key, rows) in &found.same {

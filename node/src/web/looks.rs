@@ -42,7 +42,9 @@ pub(super) fn of<'a>(
 
 /// What is wrong with telephone numbers; several stand apart by a comma, a slash or a word.
 fn phone(text: &str) -> Option<&'static str> {
-    let apart = |c: char| matches!(c, '/' | ',' | ';' | '、' | '\n') || (c.is_alphabetic() && !EXTENSION.contains(&c));
+    let apart = |c: char| {
+        matches!(c, '/' | ',' | ';' | '、' | '\n') || (c.is_alphabetic() && !EXTENSION.contains(&c))
+    };
     let numbers = text.split(apart).map(str::trim);
     let numbers: Vec<_> = numbers.filter(|it| !it.is_empty()).collect();
     if numbers.is_empty() && !text::is_blank(text) {
@@ -130,7 +132,10 @@ fn is_identity(run: &str) -> bool {
         && (1..=12).contains(&part(10, 12))
         && (1..=31).contains(&part(12, 14));
     let digits = run.chars().filter_map(|c| c.to_digit(10));
-    let sum: u32 = digits.zip(WEIGHTS).map(|(digit, weight)| digit * weight).sum();
+    let sum: u32 = digits
+        .zip(WEIGHTS)
+        .map(|(digit, weight)| digit * weight)
+        .sum();
     let check = CHECKS.iter().zip(0..).find(|(_, at)| sum % 11 == *at);
     run.len() == 18 && born && check.is_some_and(|(check, _)| run.ends_with(*check))
 }
@@ -156,8 +161,18 @@ mod tests {
     #[test]
     fn a_telephone_number_that_lacks_a_digit_is_seen() {
         for right in [
-            "13800000001", "138 0000 0001", "+86 13800000001", "000-0000-0001", "0512-65000000", "(021)65000000", "65000000",
-            "400-800-8000", "65000000转801", "13800000001/13900000002", "65000000x12", "010-65000000、13800000001",
+            "13800000001",
+            "138 0000 0001",
+            "+86 13800000001",
+            "000-0000-0001",
+            "0512-65000000",
+            "(021)65000000",
+            "65000000",
+            "400-800-8000",
+            "65000000转801",
+            "13800000001/13900000002",
+            "65000000x12",
+            "010-65000000、13800000001",
         ] {
             assert_eq!(phone(right), None, "{right}");
         }
@@ -178,16 +193,32 @@ mod tests {
     #[test]
     fn card_numbers_are_told_by_their_check_digit() {
         // The example of GB 11643, and numbers made up to fit it.
-        for identity in ["11010519491231002X", "440524188001010014", "是110105 19491231 002x的"] {
-            assert_eq!(card(&text::plain(identity)), Some("look-identity"), "{identity}");
+        for identity in [
+            "11010519491231002X",
+            "440524188001010014",
+            "是110105 19491231 002x的",
+        ] {
+            assert_eq!(
+                card(&text::plain(identity)),
+                Some("look-identity"),
+                "{identity}"
+            );
         }
-        for bank in ["6222020000000000000", "卡号６２２２ ０２００ ００００ ００００ ０００ 退到"] {
+        for bank in [
+            "6222020000000000000",
+            "卡号６２２２ ０２００ ００００ ００００ ０００ 退到",
+        ] {
             assert_eq!(card(&text::plain(bank)), Some("look-bank"), "{bank}");
         }
         assert_eq!(card("4111 1111 1111 1111"), Some("look-bank"));
         for other in [
-            "110105194912310021", "4111111111111112", "YJ-SLJD-EM1A-2026-00001-71", "2026年11月27日 138 0000 0001",
-            "3号楼二单元", "", "1234567890123456789",
+            "110105194912310021",
+            "4111111111111112",
+            "YJ-SLJD-EM1A-2026-00001-71",
+            "2026年11月27日 138 0000 0001",
+            "3号楼二单元",
+            "",
+            "1234567890123456789",
         ] {
             assert_eq!(card(other), None, "{other}");
         }
@@ -196,7 +227,8 @@ mod tests {
     #[test]
     fn each_field_is_looked_at_as_what_it_is() {
         let kind = Catalogue::standard().kind("opinion").unwrap();
-        let typed = |key: &str, value: &str| Typed::from([(key.to_owned(), vec![value.to_owned()])]);
+        let typed =
+            |key: &str, value: &str| Typed::from([(key.to_owned(), vec![value.to_owned()])]);
         let looks = |typed: &Typed| of(kind.fields.iter(), typed).len();
         assert_eq!(looks(&typed("person.phone", "1380000000")), 1);
         assert_eq!(looks(&typed("body", "1380000000")), 0);

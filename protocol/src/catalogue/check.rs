@@ -232,7 +232,9 @@ fn check_options(options: &[Choice]) -> Checked {
 
 /// What a choice asks for or leaves no room for can be typed in, and is no choice's own default.
 fn check_choices(options: &[Choice], kind: &Kind) -> Checked {
-    let named = options.iter().flat_map(|it| it.needs.iter().chain(&it.excludes));
+    let named = options
+        .iter()
+        .flat_map(|it| it.needs.iter().chain(&it.excludes));
     for key in named {
         let free = kind.field(key).is_some_and(|field| {
             field.key == *key && !field.read_only && !field.required && field.default.is_none()

@@ -369,7 +369,10 @@ fn a_choice_asks_for_what_it_needs_and_leaves_no_room_for_what_it_rules_out() ->
     let person = json!({ "name": "测试女士", "phone": "000-0000-0001", "age_band": "over_74" });
     let excluded = ["person.name", "person.phone"].map(|key| (key.to_owned(), "excluded"));
     assert_eq!(said(json!({ "person": person })), excluded);
-    assert_eq!(said(json!({ "person": person, "identity_mode": "anonymous" })), excluded);
+    assert_eq!(
+        said(json!({ "person": person, "identity_mode": "anonymous" })),
+        excluded
+    );
     assert!(said(json!({ "person": person, "identity_mode": "confidential" })).is_empty());
     assert!(said(json!({ "person": { "age_band": "over_74" } })).is_empty());
     assert!(said(json!({ "person": { "name": " \u{200b}" } })).is_empty());
