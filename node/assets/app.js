@@ -218,12 +218,25 @@
       shown = now;
       list.textContent = '';
       it.alike.forEach(function (part) {
-        var section = made('section'), head = made('h2', '', part.head + ' '), rows = made('ul', 'rows');
+        var section = made('section', part.brief ? 'inset' : '');
+        list.appendChild(section);
+        if (part.brief) {
+          section.appendChild(made('h3', '', part.head));
+          part.rows.forEach(function (it) {
+            var p = made('p', 'small'), link = row(it).querySelector('a');
+            link.className = '';
+            p.appendChild(made('time', '', it.when));
+            p.appendChild(document.createTextNode(' '));
+            p.appendChild(link);
+            section.appendChild(p);
+          });
+          return;
+        }
+        var head = made('h2', '', part.head + ' '), rows = made('ul', 'rows');
         head.appendChild(made('span', 'soft small', part.note));
         part.rows.forEach(function (it) { rows.appendChild(row(it)); });
         section.appendChild(head);
         section.appendChild(rows);
-        list.appendChild(section);
       });
       document.querySelector('[data-alike-how]').hidden = !it.alike.length;
       if (count) { count.textContent = it.alike_count; count.hidden = !it.alike_count; }

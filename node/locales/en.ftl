@@ -176,7 +176,7 @@ draft-discard = Delete this draft
 
 intake-title = Record: { $text }
 intake-how = What you type is kept as you type it, with or without a network.
-intake-digits = Choices can be taken by their number.
+intake-how-keys = What you type is kept as you type it, with or without a network. Choices can be taken by their number.
 intake-bar = Register
 intake-rest = The rest
 intake-title-from = from the text

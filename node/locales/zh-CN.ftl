@@ -188,7 +188,7 @@ draft-discard = 删除这份草稿
 
 intake-title = 登记{ $text }
 intake-how = 写到哪里就存到哪里，断网也能登记。
-intake-digits = 选项可以按数字键选。
+intake-how-keys = 写到哪里就存到哪里，断网也能登记。选项可以按数字键选。
 intake-bar = 登记
 intake-rest = 其余各项
 intake-title-from = 取内容开头

@@ -318,7 +318,7 @@ try {
   await press('2');
   await press('Space');
   await until('similar opinions stand beside it, and those of the same phone and place', async () => {
-    const heads = await clerk.locator('[data-alike] h2').allInnerTexts();
+    const heads = await clerk.locator('[data-alike] h2, [data-alike] h3').allInnerTexts();
     return ['相似的登记', '同一电话', '同一事发地点'].every((head) => heads.some((it) => it.startsWith(head))) && await clerk.locator('[data-alike] mark').count() > 0;
   });
   check('and it can be registered', (await text(clerk, '[data-lacks]')) === '可以登记');

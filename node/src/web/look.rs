@@ -51,6 +51,8 @@ pub(super) struct Look {
 pub(super) struct Alike {
     pub(super) head: String,
     pub(super) note: String,
+    /// In a line each: what is the same needs no second look.
+    pub(super) brief: bool,
     pub(super) rows: Vec<AlikeRow>,
 }
 
@@ -184,11 +186,11 @@ fn alike(
         }
     };
     let mut alike = Vec::new();
-    let note = lang.say("alike-note", &[("count", SIMILAR_DAYS.into())]);
     if !found.words.is_empty() {
         alike.push(Alike {
             head: lang.say("alike-words", &[]),
-            note: note.clone(),
+            note: lang.say("alike-note", &[("count", SIMILAR_DAYS.into())]),
+            brief: false,
             rows: found
                 .words
                 .iter()
@@ -200,7 +202,8 @@ fn alike(
         let label = kind.field(key).map_or("", |field| lang.label(&field.label));
         alike.push(Alike {
             head: lang.say("alike-same", &[("text", label.into())]),
-            note: note.clone(),
+            note: String::new(),
+            brief: true,
             rows: rows.iter().map(|it| row(it, None)).collect(),
         });
     }

@@ -150,7 +150,9 @@ fn is_bank(run: &str) -> bool {
         .zip(0_u32..)
         .map(|(digit, at)| if at % 2 == 1 { doubled(*digit) } else { *digit })
         .sum();
-    BANK.contains(&run.len()) && run.starts_with(['3', '4', '5', '6', '9']) && sum % 10 == 0
+    BANK.contains(&run.len())
+        && run.starts_with(['3', '4', '5', '6', '9'])
+        && sum.is_multiple_of(10)
 }
 
 #[cfg(test)]
