@@ -112,10 +112,10 @@ pub fn similar(
 
 /// Those of the compared records that have enough in common with these pairs: rows, newest first, with the number of their pairs and
 /// those that are common to both.
-fn likest(
-    said: Vec<(Listed, usize, BTreeSet<Pair>)>,
+fn likest<T>(
+    said: Vec<(T, usize, BTreeSet<Pair>)>,
     pairs: &BTreeSet<Pair>,
-) -> Vec<(Listed, BTreeSet<Pair>)> {
+) -> Vec<(T, BTreeSet<Pair>)> {
     let mut had: BTreeMap<Pair, usize> = BTreeMap::new();
     for pair in said.iter().flat_map(|(_, _, both)| both) {
         *had.entry(*pair).or_default() += 1;
@@ -181,36 +181,16 @@ pub fn marked(text: &str, pairs: &BTreeSet<Pair>) -> Vec<(String, bool)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lianxin_protocol::log::RecordId;
-    use lianxin_protocol::space::SpaceId;
-
-    fn row(key: i64) -> Listed {
-        Listed {
-            key,
-            id: RecordId([0; 16]),
-            kind: "opinion".to_owned(),
-            number: None,
-            title: None,
-            status: "registered".to_owned(),
-            conflicts: 0,
-            reached: crate::records::delivery::State::Saved,
-            arrived: 0,
-            space: SpaceId([0; 32]),
-            facts: serde_json::Map::new(),
-            held: None,
-            again: None,
-        }
-    }
 
     fn like(words: &str, others: &[&str]) -> Vec<i64> {
         let ours = pairs(words);
         let said = (0..).zip(others).map(|(key, text)| {
             let theirs = pairs(text);
             let both = theirs.intersection(&ours).copied().collect();
-            (row(key), theirs.len(), both)
+            (key, theirs.len(), both)
         });
         let found = likest(said.collect(), &ours);
-        found.into_iter().map(|(row, _)| row.key).collect()
+        found.into_iter().map(|(key, _)| key).collect()
     }
 
     #[test]
