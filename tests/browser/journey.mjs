@@ -176,8 +176,8 @@ try {
       if (await field.evaluate((it) => it.tagName) === 'SELECT') await field.selectOption(value);
       else await field.fill(value);
     }
-    await form.locator('button').click();
-    await operator.waitForURL('**note=done**');
+    await form.locator('button:not([type=button])').click();
+    await operator.waitForURL(/note=done|did=/);
   };
   await step('accept');
   await until('the hub gives the case number that the operator asked for', async () => {
@@ -197,8 +197,8 @@ try {
   await clerk.locator(`a[href^="${record}?step=inform"]`).first().click();
   await clerk.fill('form[action$="/steps/inform"] [name=on]', '2026-03-14');
   await clerk.check('form[action$="/steps/inform"] [name=way][value=phone]', { force: true });
-  await clerk.click('form[action$="/steps/inform"] button');
-  await clerk.waitForURL('**note=done**');
+  await clerk.click('form[action$="/steps/inform"] button:not([type=button])');
+  await clerk.waitForURL(/note=done|did=/);
   await until('it comes to 已反馈', async () => /已反馈/.test(await text(clerk, '.state')));
   for (const tab of ['way', 'history', 'receipts']) {
     await clerk.goto(`${station}${record}?tab=${tab}`);
@@ -238,11 +238,11 @@ try {
   await operator.check('[name=urgency][value=urgent]', { force: true });
   await seen(operator, 'edit');
   await operator.click('#edit .btn-main');
-  await operator.waitForURL('**note=done**');
+  await operator.waitForURL(/note=done|did=/);
   await clerk.goto(`${station}${record}/edit`);
   await clerk.check('[name=urgency][value=emergency_referred]', { force: true });
   await clerk.click('#edit .btn-main');
-  await clerk.waitForURL('**note=done**');
+  await clerk.waitForURL(/note=done|did=/);
   await desk.click('#s-EM1A');
   await until('both values are shown', async () => {
     await clerk.goto(`${station}${record}`);
@@ -253,7 +253,7 @@ try {
   check('the list of conflicts has it', await clerk.locator('.rows li').count() === 1);
   await clerk.goto(`${station}${record}`);
   await clerk.locator('.side button').first().click();
-  await clerk.waitForURL('**note=done**');
+  await clerk.waitForURL(/note=done|did=/);
   check('a choice settles it', await clerk.locator('.side').count() === 0);
 
   // ---- lists, help, settings, login with a password ----
@@ -380,12 +380,12 @@ try {
   await operator.fill('#paste', '第三章 附则\n第十四条 本条例所称电梯，包括：\n（一）客梯；\n第十五条 本条例自2027年1月1日起施行。');
   await seen(operator, 'law-paste');
   await operator.locator('form[action$="/articles"] button').click();
-  await operator.waitForURL('**note=done**');
+  await operator.waitForURL(/note=done|did=/);
   check('a pasted draft becomes articles behind those that are there', await operator.locator('.article').count() === 5 && /第十五条/.test(await operator.locator('.article').nth(4).innerText()));
   await operator.goto(`${office}${comment}`);
   await operator.locator('form[action$="/steps/word"] [name=legal_wording]').fill('通知后应当有人在现场安抚被困人员。');
-  await operator.locator('form[action$="/steps/word"] button').click();
-  await operator.waitForURL('**note=done**');
+  await operator.locator('form[action$="/steps/word"] button:not([type=button])').click();
+  await operator.waitForURL(/note=done|did=/);
   check('the original words stand beside the legal wording', /留在门口说话/.test(await text(operator, '.said')) && /现场安抚/.test(await operator.locator('main').innerText()));
 
   // ---- a reception and what was said there ----
@@ -437,8 +437,8 @@ try {
   check('its correction form shows names, not ids', await box(clerk, 'deputies_present', '测试代表乙').isChecked() && (await clerk.inputValue('#f-deputies_present-more')) === '测试代表丁');
   await clerk.fill('#f-visitors_times', '6');
   await clerk.click('#edit .btn-main');
-  await clerk.waitForURL('**note=done**');
-  await clerk.waitForURL('**note=done**');
+  await clerk.waitForURL(/note=done|did=/);
+  await clerk.waitForURL(/note=done|did=/);
   check('a correction leaves the rest alone', await clerk.locator('dd a', { hasText: '测试代表乙' }).count() === 1);
 
   // ---- the sheets of a matter ----
