@@ -115,13 +115,179 @@
     });
   }
 
+  // ---- what a form says of itself: what follows from a choice, how long a text is, what it lacks, what is like it ----
+  function made(tag, name, text) {
+    var it = document.createElement(tag);
+    if (name) { it.className = name; }
+    if (text !== undefined) { it.textContent = text; }
+    return it;
+  }
+  function icon(name) {
+    var svg = document.createElementNS('http://www.w3.org/2000/svg', 'svg');
+    var use = document.createElementNS('http://www.w3.org/2000/svg', 'use');
+    svg.setAttribute('class', 'icon');
+    svg.setAttribute('aria-hidden', 'true');
+    use.setAttribute('href', '#i-' + name);
+    svg.appendChild(use);
+    return svg;
+  }
+  var ids = function (input, what) { return (input.dataset[what] || '').split(' ').filter(Boolean); };
+  // A choice hides and empties what it leaves no room for, and shows what it asks for. What stood there comes back with the choice.
+  function choices(form, event) {
+    var changed = event && event.target.dataset.excludes !== undefined || event && event.target.type === 'radio';
+    var off = {}, need = {};
+    all('[data-excludes]:checked', form).forEach(function (it) { ids(it, 'excludes').forEach(function (id) { off[id] = true; }); });
+    all('[data-excludes]', form).forEach(function (it) {
+      ids(it, 'excludes').forEach(function (id) {
+        var input = $(id), field = input && input.closest('.field');
+        if (!field) { return; }
+        if (off[id] && changed && input.value) { input.dataset.held = input.value; input.value = ''; }
+        if (!off[id] && input.dataset.held) { input.value = input.value || input.dataset.held; delete input.dataset.held; }
+        field.hidden = !!off[id] && !input.value;
+      });
+    });
+    all('[data-needs]', form).forEach(function (it) {
+      var out = ids(it, 'needs').some(function (id) { return off[id]; });
+      if (out && it.checked && changed) { it.closest('.chips').querySelector('input').checked = true; }
+      it.closest('.chip').hidden = out && !it.checked;
+      if (it.checked) { ids(it, 'needs').forEach(function (id) { need[id] = true; }); }
+    });
+    all('[data-needs]', form).forEach(function (it) {
+      ids(it, 'needs').forEach(function (id) {
+        var input = $(id), field = input && input.closest('.field');
+        if (!field || off[id]) { return; }
+        var follows = it.closest('.field').compareDocumentPosition(field) & Node.DOCUMENT_POSITION_FOLLOWING;
+        var mark = field.querySelector('.opt');
+        if (mark) { mark.hidden = !!need[id]; }
+        field.hidden = !!follows && !need[id] && !input.value && !field.matches('.wrong');
+      });
+    });
+  }
+  all('form').forEach(function (form) {
+    if (!form.querySelector('[data-needs], [data-excludes]')) { return; }
+    form.addEventListener('change', function (event) { choices(form, event); });
+    choices(form);
+  });
+  all('[data-chars]').forEach(function (under) {
+    var input = $(under.dataset.chars);
+    input.addEventListener('input', function () {
+      var count = Array.from(input.value).length;
+      under.firstElementChild.textContent = count;
+      under.classList.toggle('over', count > Number(under.dataset.max));
+    });
+  });
+  function looked(form) {
+    var timer = 0, turn = 0, shown = '';
+    var pill = document.querySelector('[data-lacks]'), list = document.querySelector('[data-alike]');
+    var under = form.querySelector('.under'), count = under && made('a', 'only-phone');
+    if (count) { count.href = '#alike'; count.hidden = true; under.insertBefore(count, under.firstChild); }
+    function row(it) {
+      var li = made('li'), div = made('div'), title = made('a', 'title'), sub = made('p', 'sub');
+      title.href = it.href;
+      title.target = '_blank';
+      title.rel = 'noopener';
+      it.title.forEach(function (piece) { title.appendChild(piece[1] ? made('mark', '', piece[0]) : document.createTextNode(piece[0])); });
+      sub.appendChild(made('time', '', it.when));
+      if (it.place) { sub.appendChild(made('span', '', it.place)); }
+      div.appendChild(title);
+      div.appendChild(sub);
+      li.appendChild(div);
+      li.appendChild(made('span', it.open ? 'small' : 'small soft', it.status));
+      return li;
+    }
+    function show(it) {
+      if (pill) {
+        pill.textContent = it.lacks;
+        pill.className = 'pill ' + (it.ready ? 'pill-go' : 'pill-wait');
+        if (it.to) { pill.href = '#' + it.to; } else { pill.removeAttribute('href'); }
+      }
+      all('[data-looks]', form).forEach(function (place) {
+        var said = it.looks[place.dataset.looks] || [];
+        if (place.textContent === said.join('')) { return; }
+        place.textContent = '';
+        said.forEach(function (text) {
+          var p = made('p', 'look');
+          p.appendChild(icon('warn'));
+          p.appendChild(made('span', '', text));
+          place.appendChild(p);
+        });
+      });
+      all('[data-says]', form).forEach(function (place) { place.textContent = it.folds[place.dataset.says] || ''; });
+      var now = JSON.stringify(it.alike);
+      if (!list || now === shown) { return; }
+      shown = now;
+      list.textContent = '';
+      it.alike.forEach(function (part) {
+        var section = made('section', part.brief ? 'inset' : '');
+        list.appendChild(section);
+        if (part.brief) {
+          section.appendChild(made('h3', '', part.head));
+          part.rows.forEach(function (it) {
+            var p = made('p', 'small'), link = row(it).querySelector('a');
+            link.className = '';
+            p.appendChild(made('time', '', it.when));
+            p.appendChild(document.createTextNode(' '));
+            p.appendChild(link);
+            section.appendChild(p);
+          });
+          return;
+        }
+        var head = made('h2', '', part.head + ' '), rows = made('ul', 'rows');
+        head.appendChild(made('span', 'soft small', part.note));
+        part.rows.forEach(function (it) { rows.appendChild(row(it)); });
+        section.appendChild(head);
+        section.appendChild(rows);
+      });
+      document.querySelector('[data-alike-how]').hidden = !it.alike.length;
+      if (count) { count.textContent = it.alike_count; count.hidden = !it.alike_count; }
+    }
+    function ask() {
+      var mine = turn += 1;
+      fetch(form.dataset.look, { method: 'POST', body: new URLSearchParams(new FormData(form)), headers: { Accept: 'application/json' } })
+        .then(function (answer) { return answer.ok ? answer.json() : null; })
+        .then(function (it) { if (it && mine === turn) { show(it); } })
+        .catch(function () {});
+    }
+    var soon = function () { clearTimeout(timer); if (!composing) { timer = setTimeout(ask, 400); } };
+    ['input', 'change', 'compositionend'].forEach(function (what) { form.addEventListener(what, function () { setTimeout(soon, 0); }); });
+  }
+  all('form[data-look]').forEach(looked);
+
+  // ---- a sheet with a line each: Enter goes on to the next line ----
+  all('form[data-lines]').forEach(function (form) {
+    var rows = form.querySelector('[data-rows]');
+    form.addEventListener('keydown', function (event) {
+      var row = event.target.closest && event.target.closest('[data-row]');
+      if (!row || event.key !== 'Enter' || event.shiftKey || event.ctrlKey || event.metaKey || event.target.tagName === 'BUTTON') { return; }
+      event.preventDefault();
+      if (typing(event)) { return; }
+      var next = row.nextElementSibling;
+      if (!next && rows.children.length < Number(form.dataset.lines)) {
+        next = row.cloneNode(true);
+        var at = rows.children.length + 1;
+        next.classList.remove('wrong');
+        all('.err', next).forEach(function (it) { it.remove(); });
+        all('[data-at]', next).forEach(function (it) { it.textContent = at; });
+        all('[name]', next).forEach(function (it) {
+          it.id = it.dataset.id + '-' + at;
+          it.value = '';
+          it.removeAttribute('aria-describedby');
+          it.removeAttribute('aria-invalid');
+          it.setAttribute('aria-label', it.dataset.label + ' ' + at);
+        });
+        rows.appendChild(next);
+      }
+      if (next) { next.querySelector('[name]').focus(); }
+    });
+  });
+
   // ---- where to begin ----
   var first = document.querySelector('[data-focus]');
   if (first) {
     var inside = first.matches('form') && first.querySelector('[aria-invalid], .wrong input, input:not([type=hidden]), select, textarea');
     (inside || first).focus();
   }
-  all('.errors a').forEach(function (link) {
+  all('.errors a, [data-lacks]').forEach(function (link) {
     link.addEventListener('click', function (event) {
       var target = $(link.hash.slice(1));
       if (!target) { return; }
@@ -300,8 +466,25 @@
     if (typing(event)) { return; }
     if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) {
       var owner = event.target.closest && event.target.closest('form.form');
-      if (owner) { event.preventDefault(); owner.querySelector('.btn-main').click(); }
+      var main = owner && (document.querySelector('.btn-main[form="' + owner.id + '"]') || owner.querySelector('.btn-main'));
+      if (main) { event.preventDefault(); main.click(); }
     }
+    // A digit takes the choice of that place, and goes on to what follows.
+    var chips = /^[1-9]$/.test(event.key) && !event.ctrlKey && !event.metaKey && !event.altKey && event.target.closest && event.target.closest('.chips');
+    if (!chips || document.body.dataset.keys === undefined) { return; }
+    var inputs = all('input', chips).filter(function (it) { return !it.closest('.chip').hidden; });
+    var chosen = inputs[Number(event.key) - 1];
+    if (!chosen) { return; }
+    event.preventDefault();
+    chosen.focus();
+    chosen.click();
+    if (chosen.type !== 'radio') { return; }
+    var all_inputs = all('input:not([type=hidden]), select, textarea', chips.closest('form'));
+    var after = all_inputs.filter(function (it) {
+      return it.name !== chosen.name && (chips.compareDocumentPosition(it) & Node.DOCUMENT_POSITION_FOLLOWING) && it.offsetParent && !it.closest('details:not([open])');
+    })[0];
+    var group = after && after.type === 'radio' && chips.closest('form').querySelector('[name="' + after.name + '"]:checked');
+    if (after) { (group || after).focus(); }
   });
   if (document.body.dataset.keys === undefined) { return; }
   var went = false;

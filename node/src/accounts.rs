@@ -260,6 +260,70 @@ pub fn set_taste(connection: &Connection, account: &str, taste: &Taste) -> Resul
 
 // ---- passwords ----
 
+/// What is tried first wherever somebody guesses passwords, folded, one a line: what is published of leaked ones every year, and what
+/// people choose here (Li et al., A Large-Scale Empirical Analysis of Chinese Web Passwords, USENIX Security 2014). A line that ends in
+/// `+` stands for itself with a few digits or marks around it as well.
+const COMMON: &str = include_str!("accounts/common.txt");
+/// Characters around a common word that make no password of it: a birthday has eight.
+const AROUND_MAX: usize = 8;
+/// Keys in a row, and what one counts by.
+const ROWS: [&str; 7] = [
+    "01234567890123456789",
+    "abcdefghijklmnopqrstuvwxyz",
+    "qwertyuiop",
+    "asdfghjkl",
+    "zxcvbnm",
+    "1qaz2wsx3edc4rfv5tgb6yhn7ujm",
+    "qazwsxedcrfvtgbyhnujm",
+];
+
+/// Whether a password is one of those that are tried first: a common one, a run of keys, a few characters over and over, a day or a
+/// mobile phone's number.
+fn is_common(password: &str) -> bool {
+    let folded: Vec<char> = text::folded(password)
+        .chars()
+        .filter(|it| !it.is_whitespace())
+        .collect();
+    let whole: String = folded.iter().collect();
+    let back: String = folded.iter().rev().collect();
+    let runs = |row: &&str| row.contains(&whole) || row.contains(&back);
+    let is_mark = |it: &char| !it.is_alphabetic();
+    let stem = whole.trim_matches(|it: char| is_mark(&it));
+    let around = folded.len() - stem.chars().count();
+    let listed = |line: &str| match line.strip_suffix('+') {
+        Some(word) => whole == word || (stem == word && around <= AROUND_MAX),
+        None => whole == line,
+    };
+    let repeats = (1..=3).any(|block| {
+        folded.len() >= 2 * block
+            && folded
+                .iter()
+                .zip(folded.iter().skip(block))
+                .all(|(a, b)| a == b)
+    });
+    ROWS.iter().any(runs) || repeats || COMMON.lines().any(listed) || is_known_number(&whole)
+}
+
+/// 19850612, 850612, 13800000000: others know it.
+fn is_known_number(digits: &str) -> bool {
+    if !digits.bytes().all(|it| it.is_ascii_digit()) {
+        return false;
+    }
+    let part = |from: usize, until: usize| -> u32 {
+        let part = digits.get(from..until).and_then(|it| it.parse().ok());
+        part.unwrap_or(0)
+    };
+    let day = |at: usize| {
+        (1..=12).contains(&part(at, at + 2)) && (1..=31).contains(&part(at + 2, at + 4))
+    };
+    match digits.len() {
+        6 => day(2),
+        8 => (1900..2100).contains(&part(0, 4)) && day(4),
+        11 => (13..=19).contains(&part(0, 2)),
+        _ => false,
+    }
+}
+
 /// A password as the store keeps it: an argon2id string (RFC 9106, PHC format) with its own salt.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct PasswordHash(String);
@@ -274,19 +338,17 @@ impl PasswordHash {
     /// Hashes a password: 19 MiB and about a twentieth of a second, so not on a thread that others wait for.
     ///
     /// # Errors
-    /// [`Code::WeakPassword`] for one that is too short, too long, or one character over and over.
+    /// [`Code::WeakPassword`] for one that is too short or too long, [`Code::CommonPassword`] for one that is tried first.
     pub fn new(password: &str) -> Result<Self> {
-        let count = password.chars().count();
-        let mut characters = password.chars();
-        let first = characters.next();
-        let varied = characters.any(|it| Some(it) != first);
-        let obvious =
-            "01234567890123456789".contains(password) || "98765432109876543210".contains(password);
-        if count < PASSWORD_MIN || password.len() > PASSWORD_MAX || !varied || obvious {
+        if password.chars().count() < PASSWORD_MIN || password.len() > PASSWORD_MAX {
             let message = format!(
-                "a password has {PASSWORD_MIN} characters at least, {PASSWORD_MAX} bytes at most, and no run such as 123456"
+                "a password has {PASSWORD_MIN} characters at least, and {PASSWORD_MAX} bytes at most"
             );
             return Err(Error::new(Code::WeakPassword, message));
+        }
+        if is_common(password) {
+            let message = "this password is among those that are tried first";
+            return Err(Error::new(Code::CommonPassword, message));
         }
         let salt = clock::random::<16>()?;
         let hashed = Argon2::default().hash_password_with_salt(password.as_bytes(), &salt);
@@ -541,20 +603,72 @@ mod tests {
         };
         assert!(kept.0.starts_with("$argon2id$"));
         assert!(kept.fits("试一个口令吧") && !kept.fits("试一个口令"));
-        for weak in [
-            "",
-            "12345",
-            "123456",
-            "654321",
-            "aaaaaaaa",
-            &"长".repeat(80),
-        ] {
+        for weak in ["", "12345", &"长".repeat(80)] {
             let refused = PasswordHash::new(weak).err();
             assert_eq!(refused.map(|error| error.code()), Some(Code::WeakPassword));
         }
+        let refused = PasswordHash::new("Ｐａssword2026").err();
+        assert_eq!(
+            refused.map(|error| error.code()),
+            Some(Code::CommonPassword)
+        );
         let again = add(&connection, "李四", &hash, None).err();
         assert_eq!(again.map(|error| error.code()), Some(Code::AccountTaken));
         Ok(())
+    }
+
+    #[test]
+    fn what_is_tried_first_is_common_however_it_is_spelt() {
+        for common in [
+            "123456",
+            "654321",
+            "aaaaaaaa",
+            "121212",
+            "abcabc",
+            "5201314",
+            "woaini1314",
+            "WoAiNi!",
+            "a123456",
+            "ｑｑ１２３４５６",
+            "Admin@123",
+            "P@ssw0rd",
+            "qwerty",
+            "poiuyt",
+            "1qaz2wsx",
+            "asdfgh",
+            "wang19850612",
+            "19850612",
+            "850612",
+            "13800000001",
+            "lianxin2026",
+            "连心123456",
+            "我爱你1314",
+            "密码密码",
+        ] {
+            assert!(is_common(common), "{common}");
+        }
+        for own in [
+            "试一个口令吧",
+            "correct horse",
+            "路灯已经修好了",
+            "a long enough one",
+            "8406193",
+            "zhangsan likes tea",
+            "q8Vn-31xK",
+            "20269999",
+            "password of my grandmother",
+        ] {
+            assert!(!is_common(own), "{own}");
+        }
+        let lines: Vec<_> = COMMON.lines().collect();
+        assert!(
+            lines.is_sorted_by(|a, b| a < b),
+            "the list is kept in order, each once"
+        );
+        for line in lines {
+            let word = line.trim_end_matches('+');
+            assert_eq!(text::folded(word), word);
+        }
     }
 
     #[test]

@@ -203,6 +203,8 @@ codes! {
     AccountTaken = "LX-7001", Refused, "choose another name, or log in with that account";
     /// A password that is too easily found.
     WeakPassword = "LX-7002", Usage, "choose a longer one: a sentence is easy to remember";
+    /// A password that many have, and that is tried first.
+    CommonPassword = "LX-7010", Usage, "choose a sentence of your own: no name, no birthday, no phone number, no keys in a row";
     /// Wrong name or password, or too many attempts.
     LoginRefused = "LX-7003", Refused, "try again, or run `lianxin open` on this computer for a link that logs in";
     /// A page that does not exist.

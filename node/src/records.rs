@@ -16,6 +16,7 @@ mod query;
 pub mod reproject;
 pub mod rewrite;
 pub mod save;
+pub mod similar;
 mod tallies;
 pub(crate) mod version;
 pub mod view;
@@ -50,7 +51,7 @@ pub use numbers::{case_numbers_ahead, is_numbered};
 pub(crate) use query::stands_for;
 pub use query::{
     COUNTED, Filter, Listed, Lost, arrivals, called, came, find, list, named, notice, peer_seen,
-    peers, recorded, referring, rows, unkept, with_id, with_number,
+    peers, recorded, referring, rows, unkept, values_of, with_id, with_number,
 };
 use rewrite::{Rewrites, SUPERSEDES};
 pub(crate) use tallies::Counted;

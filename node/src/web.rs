@@ -25,8 +25,11 @@ mod help;
 mod home;
 mod intake;
 mod kept;
+mod lines;
 mod list;
 mod login;
+mod look;
+mod looks;
 mod lookup;
 mod offers;
 mod page;
@@ -289,12 +292,17 @@ fn routes() -> Router<App> {
         .route("/logout", post(login::out))
         .route("/new", get(intake::choose))
         .route("/new/{kind}", get(intake::blank).post(intake::register))
+        .route("/new/{kind}/look", post(look::answer))
         .route("/drafts/{id}", get(intake::resume).post(sheet::keep))
         .route("/drafts/{id}/discard", post(intake::discard))
         .route("/records", get(list::page).post(list::search))
         .route("/records/{id}", get(records::show))
         .route("/records/{id}/steps/{event}", post(offers::step))
         .route("/records/{id}/articles", post(articles::paste))
+        .route(
+            "/records/{id}/lines/{kind}",
+            get(lines::form).post(lines::send),
+        )
         .route("/records/{id}/edit", get(edit::form).post(edit::change))
         .route("/records/{id}/take", post(conflicts::take))
         .route(

@@ -175,6 +175,11 @@ pub struct Kind {
     pub gathers: Vec<Gather>,
     /// What a new record is marked with by how a record stands that it refers to.
     pub flags: Vec<Flag>,
+    /// What a form for a new record starts with, field by field: a code of the field, `today`, or `site.` and the key of a
+    /// field in the file of the site where it is filled in. What comes without a form has none of it.
+    pub starts: BTreeMap<String, String>,
+    /// Fields that the next record is begun with when one follows on another.
+    pub again: Vec<String>,
     /// Names that nobody may use for a field.
     forbidden: Vec<String>,
 }
@@ -264,6 +269,31 @@ impl Kind {
         tells(status) || !self.is_open(status) || next.is_some_and(tells)
     }
 
+    /// Where what was chosen asks for what is not there, or leaves no room for what is: the field of the choice, and the refusal
+    /// of the other field (`needed`, `excluded`). `chosen` gives the code that a field has, `has` says whether it has anything.
+    pub fn at_odds<'a>(
+        &'a self,
+        chosen: impl Fn(&Field) -> Option<String>,
+        has: impl Fn(&Field) -> bool,
+    ) -> Vec<(&'a Field, Refusal)> {
+        let mut found = Vec::new();
+        for field in &self.fields {
+            let FieldType::Enum { options } = &field.kind else {
+                continue;
+            };
+            let Some(code) = chosen(field) else { continue };
+            let Some(option) = options.iter().find(|option| option.code == code) else {
+                continue;
+            };
+            let keys = |keys: &'a [String]| keys.iter().filter_map(move |key| self.field(key));
+            let missing = keys(&option.needs).filter(|other| !has(other));
+            found.extend(missing.map(|other| (field, read::needed(other, field))));
+            let too_much = keys(&option.excludes).filter(|other| has(other));
+            found.extend(too_much.map(|other| (field, read::excluded(other, field))));
+        }
+        found
+    }
+
     /// The content of a record as nested JSON: `place.community` becomes `{"place": {…}}`, the
     /// items of a set an array.
     ///
@@ -338,6 +368,21 @@ pub struct Gather {
     /// What it starts with of this record: its field to the field here.
     #[serde(default)]
     pub copies: BTreeMap<String, String>,
+    /// For kinds of which many are recorded here while people speak: how a line of the sheet is made up.
+    pub lines: Option<Lines>,
+}
+
+/// A sheet on which each line becomes a record of its own; what is not in a line is the same for all of them.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lines {
+    /// Fields of a line, first the words. Left empty, a line takes what stands above all lines.
+    pub fields: Vec<String>,
+    /// The one among them that says who spoke.
+    pub speaker: String,
+    /// What a line with a speaker holds besides.
+    #[serde(default)]
+    pub speaker_sets: BTreeMap<String, String>,
 }
 
 impl Gather {
@@ -499,6 +544,10 @@ pub struct Choice {
     pub code: String,
     /// What people read.
     pub label: Label,
+    /// Keys of the fields that a record with this value cannot do without.
+    pub needs: Vec<String>,
+    /// Keys of the fields that a record with this value has nothing in.
+    pub excludes: Vec<String>,
 }
 
 /// Longest value that lists are filtered by, in characters: a row of the index has each value whole.
@@ -532,6 +581,8 @@ pub struct Field {
     pub indexed: bool,
     /// A text that is a number, such as one to telephone: stored as [`plain`](crate::text::plain) has it.
     pub plain: bool,
+    /// Whoever types a text here is shown the records that have the same.
+    pub likened: bool,
 }
 
 impl Field {
@@ -661,6 +712,8 @@ pub struct Section {
     pub folded: bool,
     /// Keys of its fields, in order.
     pub fields: Vec<String>,
+    /// Those of them that stand together, apart from the others: they follow from what was chosen before.
+    pub inset: Vec<String>,
 }
 
 /// How a new record of a kind is called, and who may make one.

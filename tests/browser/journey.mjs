@@ -102,7 +102,7 @@ try {
   const paused = Date.now();
   const kept = await answered;
   check('a draft is kept within a second of a pause', kept.ok() && Date.now() - paused < 1000 + 250, `${kept.status()} after ${Date.now() - paused} ms`);
-  await until('the page says so', async () => /草稿已存本机/.test(await text(clerk, '[data-kept]')));
+  await until('the page says so', async () => /草稿已存/.test(await text(clerk, '[data-kept]')));
   await clerk.goto(`${station}/`);
   check('the draft is on the first page', await clerk.locator('a[href^="/drafts/"]').count() >= 1);
   await clerk.locator('a[href^="/drafts/"]').first().click();
@@ -176,8 +176,8 @@ try {
       if (await field.evaluate((it) => it.tagName) === 'SELECT') await field.selectOption(value);
       else await field.fill(value);
     }
-    await form.locator('button').click();
-    await operator.waitForURL('**note=done**');
+    await form.locator('button:not([type=button])').click();
+    await operator.waitForURL(/note=done|did=/);
   };
   await step('accept');
   await until('the hub gives the case number that the operator asked for', async () => {
@@ -197,8 +197,8 @@ try {
   await clerk.locator(`a[href^="${record}?step=inform"]`).first().click();
   await clerk.fill('form[action$="/steps/inform"] [name=on]', '2026-03-14');
   await clerk.check('form[action$="/steps/inform"] [name=way][value=phone]', { force: true });
-  await clerk.click('form[action$="/steps/inform"] button');
-  await clerk.waitForURL('**note=done**');
+  await clerk.click('form[action$="/steps/inform"] button:not([type=button])');
+  await clerk.waitForURL(/note=done|did=/);
   await until('it comes to 已反馈', async () => /已反馈/.test(await text(clerk, '.state')));
   for (const tab of ['way', 'history', 'receipts']) {
     await clerk.goto(`${station}${record}?tab=${tab}`);
@@ -238,11 +238,11 @@ try {
   await operator.check('[name=urgency][value=urgent]', { force: true });
   await seen(operator, 'edit');
   await operator.click('#edit .btn-main');
-  await operator.waitForURL('**note=done**');
+  await operator.waitForURL(/note=done|did=/);
   await clerk.goto(`${station}${record}/edit`);
   await clerk.check('[name=urgency][value=emergency_referred]', { force: true });
   await clerk.click('#edit .btn-main');
-  await clerk.waitForURL('**note=done**');
+  await clerk.waitForURL(/note=done|did=/);
   await desk.click('#s-EM1A');
   await until('both values are shown', async () => {
     await clerk.goto(`${station}${record}`);
@@ -253,7 +253,7 @@ try {
   check('the list of conflicts has it', await clerk.locator('.rows li').count() === 1);
   await clerk.goto(`${station}${record}`);
   await clerk.locator('.side button').first().click();
-  await clerk.waitForURL('**note=done**');
+  await clerk.waitForURL(/note=done|did=/);
   check('a choice settles it', await clerk.locator('.side').count() === 0);
 
   // ---- lists, help, settings, login with a password ----
@@ -295,6 +295,63 @@ try {
   await clerk.waitForURL(`${station}/`);
   check('name and password let in', true);
 
+  // ---- an intake by keys alone: no more than twelve besides the text, and within a minute ----
+  await clerk.goto(`${station}/`);
+  await clerk.locator('h1').click();
+  let keys = 0;
+  const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+  const press = async (key) => { keys += key.split('+').length; await pause(400); await clerk.keyboard.press(key); };
+  const type = (what) => clerk.keyboard.type(what, { delay: 150 });
+  const begun = Date.now();
+  await press('n');
+  await clerk.waitForURL('**/new/opinion**');
+  await clerk.waitForFunction(() => document.activeElement.id === 'f-body');
+  check('the first field has the focus, the site\'s community is filled in', (await clerk.inputValue('[name="place.community"]')) === '测试社区');
+  await type('测试小区3号楼门前路灯又不亮了，晚上老人不敢出门。');
+  await press('Tab');
+  await press('2');
+  await press('Tab');
+  await type('测试小区3号楼东侧');
+  await press('Tab');
+  await press('3');
+  await type('测试女士');
+  await press('Tab');
+  await type('000-0000-0001');
+  await press('Tab');
+  await press('2');
+  await press('Space');
+  await until('similar opinions stand beside it, and those of the same phone and place', async () => {
+    const heads = await clerk.locator('[data-alike] h2, [data-alike] h3').allInnerTexts();
+    return ['相似的登记', '同一电话', '同一事发地点'].every((head) => heads.some((it) => it.startsWith(head))) && await clerk.locator('[data-alike] mark').count() > 0;
+  });
+  check('and it can be registered', (await text(clerk, '[data-lacks]')) === '可以登记');
+  await seen(clerk, 'intake-typed');
+  await press('Control+Enter');
+  await clerk.waitForURL('**/records/**');
+  check('it took twelve keys at most besides the text', keys <= 12, `${keys} keys`);
+  check('and a minute at most', Date.now() - begun < 60000, `${Date.now() - begun} ms`);
+  check('what the keys chose is in the record', /求助/.test(await clerk.locator('main').innerText()) && /测试女士/.test(await clerk.locator('main').innerText()));
+  await clerk.locator('.acts [data-key=n]').click();
+  await clerk.waitForURL('**/new/opinion**');
+  check('the next one begins with what stays', (await clerk.inputValue('#f-channel')) === 'walk_in' && (await clerk.inputValue('#f-body')) === '');
+  // What a choice leaves no room for is emptied, and comes back with the choice.
+  await clerk.check('[name=identity_mode][value=named]', { force: true });
+  await clerk.fill('#f-person-phone', '1380000000');
+  await until('a number that lacks a digit is seen beside it', async () => /少一位/.test(await clerk.locator('[data-looks=f-person-phone]').innerText()));
+  await clerk.check('[name=reply_wanted][value=post]', { force: true });
+  check('an answer by post asks for an address', await clerk.locator('#f-person-address').isVisible());
+  await clerk.check('[name=identity_mode][value=anonymous]', { force: true });
+  check('anonymous leaves no number, and offers no answer that needs one', (await clerk.inputValue('#f-person-phone')) === '' && !await clerk.locator('#f-person-phone').isVisible() && await clerk.locator('[name=reply_wanted][value=none]').isChecked() && !await clerk.locator('[name=reply_wanted][value=phone] + span').isVisible());
+  await clerk.check('[name=identity_mode][value=named]', { force: true });
+  check('another choice brings it back', (await clerk.inputValue('#f-person-phone')) === '1380000000');
+  await clerk.locator('[data-lacks]').click();
+  check('the pill leads to what is missing', await clerk.evaluate(() => document.activeElement.id) === 'f-body');
+  await clerk.setViewportSize({ width: 390, height: 844 });
+  const bar = await clerk.locator('.bar .btn-main').boundingBox();
+  check('on a phone the button to register is in view', bar && bar.y + bar.height <= 844, JSON.stringify(bar));
+  await clerk.setViewportSize({ width: 1280, height: 900 });
+  await clerk.goto(`${station}/`);
+
   // ---- a draft law, article by article ----
   await clerk.goto(`${station}/`);
   check('the first page names the draft law that is open', await clerk.locator('#h-laws').count() === 1);
@@ -326,12 +383,12 @@ try {
   await operator.fill('#paste', '第三章 附则\n第十四条 本条例所称电梯，包括：\n（一）客梯；\n第十五条 本条例自2027年1月1日起施行。');
   await seen(operator, 'law-paste');
   await operator.locator('form[action$="/articles"] button').click();
-  await operator.waitForURL('**note=done**');
+  await operator.waitForURL(/note=done|did=/);
   check('a pasted draft becomes articles behind those that are there', await operator.locator('.article').count() === 5 && /第十五条/.test(await operator.locator('.article').nth(4).innerText()));
   await operator.goto(`${office}${comment}`);
   await operator.locator('form[action$="/steps/word"] [name=legal_wording]').fill('通知后应当有人在现场安抚被困人员。');
-  await operator.locator('form[action$="/steps/word"] button').click();
-  await operator.waitForURL('**note=done**');
+  await operator.locator('form[action$="/steps/word"] button:not([type=button])').click();
+  await operator.waitForURL(/note=done|did=/);
   check('the original words stand beside the legal wording', /留在门口说话/.test(await text(operator, '.said')) && /现场安抚/.test(await operator.locator('main').innerText()));
 
   // ---- a reception and what was said there ----
@@ -359,12 +416,32 @@ try {
   await clerk.goto(`${station}${day}`);
   check('the reception has gathered it', /单元门禁坏了半个月/.test(await text(clerk, '#r-opinion')));
   await seen(clerk, 'reception');
+  // ---- a line each ----
+  await clerk.locator('#r-opinion a', { hasText: '逐条登记' }).click();
+  await clerk.waitForURL('**/lines/opinion**');
+  await clerk.check('[name=category][value=suggestion]', { force: true });
+  await clerk.locator('[name="row.body"]').first().focus();
+  for (const line of ['建议加装电动车充电桩', '建议延长公园开放时间', '楼道堆物没人管', '垃圾桶离楼太近', '早高峰路口太堵', '建议多设几张长椅']) {
+    await clerk.keyboard.type(line);
+    await clerk.keyboard.press('Enter');
+  }
+  check('Enter goes on to the next line, also behind the last one', await clerk.locator('[name="row.body"]').count() === 7);
+  await clerk.locator('[name="row.category"]').nth(2).selectOption('complaint');
+  await clerk.locator('[name="row.person.call_name"]').nth(2).fill('测试先生');
+  await until('the sheet is a draft', async () => /草稿已存/.test(await text(clerk, '[data-kept]')));
+  await seen(clerk, 'lines');
+  await clerk.reload();
+  check('and it is still there after a reload', (await clerk.locator('[name="row.body"]').nth(5).inputValue()) === '建议多设几张长椅');
+  await clerk.locator('.bar .btn-main').click();
+  await clerk.waitForURL('**made=6');
+  check('each line has become a record of its own', await clerk.locator('section[aria-labelledby=h-before] .rows li').count() === 7);
+  await seen(clerk, 'lines-made');
   await clerk.goto(`${station}${day}/edit`);
   check('its correction form shows names, not ids', await box(clerk, 'deputies_present', '测试代表乙').isChecked() && (await clerk.inputValue('#f-deputies_present-more')) === '测试代表丁');
   await clerk.fill('#f-visitors_times', '6');
   await clerk.click('#edit .btn-main');
-  await clerk.waitForURL('**note=done**');
-  await clerk.waitForURL('**note=done**');
+  await clerk.waitForURL(/note=done|did=/);
+  await clerk.waitForURL(/note=done|did=/);
   check('a correction leaves the rest alone', await clerk.locator('dd a', { hasText: '测试代表乙' }).count() === 1);
 
   // ---- the sheets of a matter ----

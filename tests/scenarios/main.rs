@@ -17,6 +17,7 @@ mod first_run;
 mod frames;
 mod full_disk;
 mod hub_dies;
+mod intake;
 mod kinds;
 mod letters;
 mod limits;

@@ -206,8 +206,14 @@ pub(super) fn record_set(
     author: &Author,
 ) -> Result<Reply> {
     let key = records::find(connection, id)?;
-    let draft = kind_of(journal, connection, key)?.read_edit(input);
+    let kind = kind_of(journal, connection, key)?;
+    let draft = kind.read_edit(input);
     let draft = draft.map_err(|refusals| save::fields_refused(&refusals))?;
+    let content = gather(connection, journal, key)?.content(journal.authority());
+    let odds = content.at_odds(kind, &draft);
+    if !odds.is_empty() {
+        return Err(save::fields_refused(&odds));
+    }
     let saved = save::set(connection, journal, key, &draft, author)?;
     saved_reply(journal, connection, &saved)
 }

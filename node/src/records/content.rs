@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lianxin_protocol::authority::{Authority, Reason, Role as DeviceRole};
 use lianxin_protocol::catalogue::{
-    Catalogue, Draft, Fact, Facts, Folded, Kind, Outcome, Refusal, Role, Step, TAKEN_AS, VoidReason,
+    Catalogue, Draft, Fact, Facts, Field, Folded, Kind, Outcome, Refusal, Role, Step, TAKEN_AS,
+    VoidReason,
 };
 use lianxin_protocol::document::{ActorId, ChangeHash, EventView, Scalar, View};
 use lianxin_protocol::hash::{self, Hex};
@@ -226,6 +227,31 @@ impl Content {
                 code: "required",
                 message: "a step set this: it can be corrected, and not left empty".to_owned(),
             })
+            .collect()
+    }
+
+    /// Refusals for what would be at odds with a choice after an edit that touches either. What two people wrote without knowing
+    /// of each other may be at odds, and stays so until somebody corrects it.
+    #[must_use]
+    pub fn at_odds(&self, kind: &Kind, draft: &Draft) -> Vec<Refusal> {
+        let text = |key: &str| draft.texts.values().find_map(|texts| texts.get(key));
+        let held = |key: &str| {
+            let value = match key.split_once('.') {
+                Some((group, name)) => self.fields.get(group)?.get(name),
+                None => self.fields.get(key),
+            };
+            value.and_then(Value::as_str).map(str::to_owned)
+        };
+        let value = |field: &Field| match (text(&field.key), draft.facts.get(&field.key)) {
+            (Some(text), _) => Some(text.clone()),
+            (None, Some(fact)) => fact.as_ref().and_then(Fact::as_str).map(str::to_owned),
+            (None, None) => held(&field.key),
+        };
+        let touches = |key: &str| text(key).is_some() || draft.facts.contains_key(key);
+        let odds = kind.at_odds(value, |field| value(field).is_some());
+        odds.into_iter()
+            .filter(|(choice, refusal)| touches(&choice.key) || touches(&refusal.field))
+            .map(|(_, refusal)| refusal)
             .collect()
     }
 

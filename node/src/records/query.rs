@@ -701,6 +701,29 @@ pub fn notice(connection: &Connection, account: &str, change: &ChangeHash) -> Re
     Ok(())
 }
 
+/// The values that records of a kind have in a field by which lists are filtered, in order.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn values_of(
+    connection: &Connection,
+    (kind, field): (&str, &str),
+    most: usize,
+) -> Result<Vec<String>> {
+    // From one value to the next, whatever number of records has it.
+    let mut statement = connection.prepare_cached(
+        "WITH RECURSIVE each (value) AS (
+             SELECT min(value) FROM indexed_fields WHERE kind = ?1 AND field = ?2
+             UNION ALL
+             SELECT (SELECT min(value) FROM indexed_fields
+                     WHERE kind = ?1 AND field = ?2 AND value > each.value)
+             FROM each WHERE each.value IS NOT NULL)
+         SELECT value FROM each WHERE value IS NOT NULL LIMIT ?3",
+    )?;
+    let values = statement.query_map(params![kind, field, most as u64], |row| row.get(0))?;
+    Ok(values.collect::<Result<_, _>>()?)
+}
+
 /// Notes when and where a peer was spoken to.
 ///
 /// # Errors

@@ -184,7 +184,8 @@ fn correct(
         match kind.read_edit(&change.input(&wanted)) {
             Err(refusals) => (refusals, None),
             Ok(draft) => {
-                let refusals = content.keeps(kind, &draft);
+                let mut refusals = content.keeps(kind, &draft);
+                refusals.extend(content.at_odds(kind, &draft));
                 let empty = draft.facts.is_empty() && draft.texts.is_empty();
                 let saved = if !refusals.is_empty() || empty {
                     Ok(())

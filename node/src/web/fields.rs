@@ -23,6 +23,9 @@ pub(super) struct Opt {
     pub(super) code: String,
     pub(super) label: String,
     pub(super) on: bool,
+    /// Ids of the inputs that this choice asks for, and of those that it leaves no room for, with a space between.
+    pub(super) needs: String,
+    pub(super) excludes: String,
 }
 
 /// A field as a form shows it.
@@ -48,6 +51,24 @@ pub(super) struct Input {
     pub(super) max: i64,
     /// Typed on a phone's number pad.
     pub(super) phone: bool,
+    /// What looks wrong and is taken all the same.
+    pub(super) looks: Vec<String>,
+    /// Characters of a long text, and of how many at most, in words.
+    pub(super) chars: usize,
+    pub(super) chars_of: String,
+}
+
+impl Input {
+    /// Whether it needs no more than half of a form's width.
+    pub(super) fn half(&self) -> bool {
+        let short = ["line", "select", "number", "date", "month", "time", "clock"];
+        short.contains(&self.control)
+    }
+
+    /// Whether nothing was chosen or typed.
+    pub(super) fn is_blank(&self) -> bool {
+        text::is_blank(&self.value) && self.options.iter().all(|it| !it.on)
+    }
 }
 
 /// What is wrong, for the summary at the top of a form.
@@ -79,6 +100,8 @@ pub(super) fn input(
             code: option.code.clone(),
             label: lang.label(&option.label).to_owned(),
             on: on(&option.code),
+            needs: ids_of(&option.needs),
+            excludes: ids_of(&option.excludes),
         };
         options.iter().map(choice).collect::<Vec<_>>()
     };
@@ -100,13 +123,20 @@ pub(super) fn input(
         max_chars: 0,
         min: 0,
         max: 0,
-        phone: field.key.ends_with(".phone"),
+        phone: field.plain,
+        looks: Vec::new(),
+        chars: 0,
+        chars_of: String::new(),
     };
     match &field.kind {
         FieldType::Text { max_chars } | FieldType::Ref { max_chars, .. } => {
             input.max_chars = *max_chars;
             let long = matches!(field.kind, FieldType::Text { .. }) && *max_chars > LINE_CHARS * 4;
             input.control = if long { "text" } else { "line" };
+            if long {
+                input.chars = text::kept(&input.value).chars().count();
+                input.chars_of = lang.say("chars-of", &[("max", count(*max_chars).into())]);
+            }
             input.offered = named.named(field).map(|it| it.label.clone()).collect();
         }
         FieldType::Enum { options } => {
@@ -164,6 +194,8 @@ fn register(input: &mut Input, field: &Field, named: &Choices, values: Option<&V
             code: it.id.clone(),
             label: it.label.clone(),
             on,
+            needs: String::new(),
+            excludes: String::new(),
         });
     }
     input.control = "register";
@@ -171,23 +203,33 @@ fn register(input: &mut Input, field: &Field, named: &Choices, values: Option<&V
 }
 
 /// The id of a field's input in a page.
-fn id_of(key: &str) -> String {
+pub(super) fn id_of(key: &str) -> String {
     format!("f-{}", key.replace('.', "-"))
+}
+
+fn ids_of(keys: &[String]) -> String {
+    let ids: Vec<_> = keys.iter().map(|key| id_of(key)).collect();
+    ids.join(" ")
+}
+
+fn count(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 /// Why a value was refused, in words.
 fn refused(field: &Field, refusal: &Refusal, lang: Lang) -> String {
     let bounds = match &field.kind {
-        FieldType::Text { max_chars } | FieldType::Ref { max_chars, .. } => {
-            (0, i64::try_from(*max_chars).unwrap_or(i64::MAX))
-        }
+        FieldType::Text { max_chars } | FieldType::Ref { max_chars, .. } => (0, count(*max_chars)),
         FieldType::Int { min, max } => (*min, *max),
-        FieldType::Set { max_items, .. } => (0, i64::try_from(*max_items).unwrap_or(i64::MAX)),
+        FieldType::Set { max_items, .. } => (0, count(*max_items)),
         _ => (0, 0),
     };
     let id = format!("refused-{}", refusal.code);
     let bounds = [("min", bounds.0.into()), ("max", bounds.1.into())];
     match refusal.code {
+        "required" if matches!(field.kind, FieldType::Enum { .. }) => {
+            lang.say("refused-choose", &[])
+        }
         CHANGED => lang.say(&id, &[("now", refusal.message.as_str().into())]),
         _ => lang.say(&id, &bounds),
     }
@@ -457,6 +499,8 @@ mod tests {
             "bad_date",
             "bad_time",
             "one_of",
+            "needed",
+            "excluded",
             "unknown_event",
         ] {
             let id = format!("refused-{code}");

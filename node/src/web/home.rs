@@ -51,9 +51,10 @@ struct Other {
 
 /// What a draft is called, and how much it lacks.
 fn drafted(connection: &Connection, draft: &Draft, lang: Lang) -> Result<(Option<String>, u64)> {
-    let (record, what) = match About::parse(&draft.kind) {
-        Ok(About::Step(record, event)) => (record, Some(event)),
-        Ok(About::Edit(record)) => (record, None),
+    let (record, what, otherwise) = match About::parse(&draft.kind) {
+        Ok(About::Step(record, event)) => (record, Some(event), "edit"),
+        Ok(About::Edit(record)) => (record, None, "edit"),
+        Ok(About::Lines(record, _)) => (record, None, "lines"),
         Ok(About::New(_)) | Err(_) => return Ok(intake::judge(draft)),
     };
     let Ok(key) = records::find(connection, &record) else {
@@ -65,7 +66,7 @@ fn drafted(connection: &Connection, draft: &Draft, lang: Lang) -> Result<(Option
         .and_then(|row| Catalogue::standard().kind(&row.kind));
     let step = what.as_deref().and_then(|event| kind?.transition(event));
     let step = step.map_or_else(
-        || lang.say("edit", &[]),
+        || lang.say(otherwise, &[]),
         |step| lang.label(&step.label).to_owned(),
     );
     let title = shown::title(

@@ -1,12 +1,14 @@
 //! Recording: the form of a kind, its drafts, and registering. What was typed is in the store within a
 //! second of a pause; nothing that is wrong with it loses any of it.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use askama::Template;
 use axum::Form;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::IntoResponse as _;
-use lianxin_protocol::catalogue::{Catalogue, Kind, Refusal};
+use lianxin_protocol::catalogue::{Catalogue, Field, FieldType, Kind, Refusal};
 use lianxin_protocol::log::RecordId;
 use lianxin_protocol::text;
 use rusqlite::Connection;
@@ -17,6 +19,7 @@ use super::App;
 use super::articles::{ARTICLES_MAX, canonical, within};
 use super::choices::{self, Choices};
 use super::fields::{self, Fault, Input};
+use super::look::{self, Look};
 use super::page::{Answer, Hand, Page, Session, go, html, kind_of, known};
 use super::sheet::{self, About, Sheet};
 use super::shown;
@@ -26,17 +29,24 @@ use crate::drafts::{self, Draft, Typed, Window};
 use crate::error::{Code, Error, Result};
 use crate::journal::{Books, Journal};
 use crate::records::save;
-use crate::records::{self, gather};
+use crate::records::{self, Filter, Listed, gather};
 
 /// Name of the box that says that the resident was told what happens with the data.
 const NOTICE: &str = "notice_shown";
 
 /// A section of the form.
-struct Part {
-    code: String,
+pub(super) struct Part {
+    pub(super) code: String,
     label: String,
-    folded: bool,
-    inputs: Vec<Input>,
+    /// Behind its heading, which says what it holds; open where something in it is wrong.
+    pub(super) folded: bool,
+    open: bool,
+    pub(super) says: String,
+    pub(super) inputs: Vec<Input>,
+    /// Inputs that follow from what was chosen in those before.
+    pub(super) inset: Vec<Input>,
+    /// Whether the box about the privacy notice stands here.
+    notice: bool,
 }
 
 /// A kind that can be recorded here.
@@ -59,14 +69,18 @@ struct Intake {
     page: Page,
     /// What the record is about, in words that stand elsewhere: the article of a draft.
     about: Option<(String, String)>,
-    asks_notice: bool,
     kind: &'static Kind,
     draft: String,
     window: Window,
     parts: Vec<Part>,
+    /// Whether some parts are folded.
+    folds: bool,
     faults: Vec<Fault>,
     notice: bool,
     kept: Option<String>,
+    look: Look,
+    /// Whether records of the kind are likened to others.
+    compares: bool,
     /// What happened instead of what was asked, and a record that it concerns.
     said: Option<Said>,
 }
@@ -79,44 +93,167 @@ struct Said {
 }
 
 fn form(
-    (page, named, about): (Page, &Choices, Option<(String, String)>),
+    around: Around,
     kind: &'static Kind,
     (draft, window): (&Draft, Window),
     wrong: &[Refusal],
     said: Option<Said>,
 ) -> Answer {
+    let Around {
+        page,
+        about,
+        parts,
+        look,
+    } = around;
     let lang = page.lang;
-    let parts = kind.sections.iter().map(|section| {
-        let of_section = section
-            .fields
-            .iter()
-            .filter_map(|key| kind.fields.iter().find(|field| field.key == *key));
-        let inputs: Vec<_> = of_section
-            .map(|field| fields::input(field, named, &draft.typed, wrong, lang))
-            .collect();
-        Part {
-            code: section.code.clone(),
-            label: lang.label(&section.label).to_owned(),
-            // What is wrong must not hide.
-            folded: section.folded && inputs.iter().all(|input| input.error.is_none()),
-            inputs,
-        }
-    });
     let kept = (draft.updated_ms > 0).then(|| shown::at(draft.updated_ms, page.now_ms, lang));
-    let parts = parts.collect();
     html(&Intake {
         faults: fields::faults(fields::of_form(kind), wrong, lang),
         notice: draft.typed.contains_key(NOTICE),
         draft: draft.id.clone(),
         window,
         said,
-        asks_notice: save::asks_notice(kind),
         about,
         page,
         kind,
+        folds: parts.iter().any(|part| part.folded),
         parts,
         kept,
+        look,
+        compares: kind.words.is_some() && kind.parent.is_none(),
     })
+}
+
+/// The form of a kind with what was typed and what is wrong with it.
+fn parts(
+    kind: &Kind,
+    (named, offered): (&Choices, &Offered),
+    (typed, wrong): (&Typed, &[Refusal]),
+    lang: Lang,
+) -> Vec<Part> {
+    let input = |key: &String| {
+        let field = kind.fields.iter().find(|field| field.key == *key)?;
+        let mut input = fields::input(field, named, typed, wrong, lang);
+        if let Some(values) = offered.get(key) {
+            input.offered.clone_from(values);
+        }
+        Some(input)
+    };
+    let open = kind.sections.iter().rposition(|section| !section.folded);
+    let parts = kind.sections.iter().enumerate().map(|(at, section)| {
+        let (inset, placed): (Vec<_>, Vec<_>) = section
+            .fields
+            .iter()
+            .partition(|key| section.inset.contains(key));
+        let inputs: Vec<_> = placed.into_iter().filter_map(input).collect();
+        Part {
+            code: section.code.clone(),
+            label: lang.label(&section.label).to_owned(),
+            folded: section.folded,
+            // What is wrong must not hide.
+            open: inputs.iter().any(|input| input.error.is_some()),
+            says: String::new(),
+            inputs,
+            inset: inset.into_iter().filter_map(input).collect(),
+            notice: Some(at) == open && save::asks_notice(kind),
+        }
+    });
+    parts.collect()
+}
+
+/// The form of what was typed, to be looked at.
+pub(super) fn parts_of(
+    connection: &Connection,
+    books: &mut Books,
+    kind: &Kind,
+    typed: &Typed,
+    (lang, _): (Lang, u64),
+) -> Result<Vec<Part>> {
+    let named = Choices::of(connection, books, fields::of_form(kind))?;
+    Ok(parts(kind, (&named, &Offered::new()), (typed, &[]), lang))
+}
+
+/// By field without a register: values that are offered while one types.
+type Offered = BTreeMap<String, Vec<String>>;
+
+/// Values that are offered of one field.
+const OFFERED: usize = 40;
+/// Files of sites among which this one's is looked for.
+const SITES: usize = 300;
+/// The kind that has the files of sites, and what begins a value that is found there.
+const SITE: &str = "site";
+const OF_SITE: &str = "site.";
+
+/// What the file of this device's site says, if there is one.
+fn own_file(connection: &Connection, books: &Books) -> Result<Option<Listed>> {
+    let member = books.authority().members().get(&books.identity().key());
+    let site = member.and_then(|member| member.grant.site);
+    let Some(site) = site.and_then(|site| books.authority().sites().get(&site)) else {
+        return Ok(None);
+    };
+    let filter = Filter {
+        kind: Some(SITE.to_owned()),
+        held: Some(false),
+        stands: true,
+        limit: SITES,
+        ..Filter::default()
+    };
+    let files = records::list(connection, &filter)?;
+    let is_ours =
+        |row: &Listed| row.facts.get("code").and_then(Value::as_str) == Some(site.code.as_str());
+    Ok(files.into_iter().find(is_ours))
+}
+
+/// What a form starts with, as the kind says.
+pub(super) fn starts(
+    connection: &Connection,
+    books: &Books,
+    kind: &Kind,
+    now_ms: u64,
+) -> Result<Typed> {
+    let mut typed = Typed::new();
+    let asks = kind.starts.values().any(|value| value.starts_with(OF_SITE));
+    let file = if asks {
+        own_file(connection, books)?
+    } else {
+        None
+    };
+    for (key, value) in &kind.starts {
+        let value = match (value.strip_prefix(OF_SITE), value.as_str()) {
+            (Some(theirs), _) => {
+                let held = file.as_ref().and_then(|file| file.facts.get(theirs));
+                held.and_then(Value::as_str).map(str::to_owned)
+            }
+            (None, "today") => Some(clock::Beijing::of(now_ms).iso_date()),
+            (None, code) => Some(code.to_owned()),
+        };
+        typed.extend(value.map(|value| (key.clone(), vec![value])));
+    }
+    Ok(typed)
+}
+
+/// What is offered in fields that name no records: what stands in the files of sites, this one's first, and what was typed before.
+fn offered(connection: &Connection, books: &Books, kind: &Kind) -> Result<Offered> {
+    let mut offered = Offered::new();
+    let names = |field: &&Field| {
+        matches!(&field.kind, FieldType::Ref { to, .. } if to.is_empty()) && field.indexed
+    };
+    for field in fields::of_form(kind).filter(names) {
+        let mut values = Vec::new();
+        let theirs = kind.starts.get(&field.key);
+        if let Some(theirs) = theirs.and_then(|value| value.strip_prefix(OF_SITE)) {
+            let own = own_file(connection, books)?;
+            let own = own.and_then(|file| Some(file.facts.get(theirs)?.as_str()?.to_owned()));
+            values.extend(own);
+            values.extend(records::values_of(connection, (SITE, theirs), OFFERED)?);
+        }
+        let of = (kind.code.as_str(), field.key.as_str());
+        values.extend(records::values_of(connection, of, OFFERED)?);
+        let mut seen = BTreeSet::new();
+        values.retain(|value| seen.insert(value.clone()));
+        offered.insert(field.key.clone(), values);
+    }
+    Ok(offered)
 }
 
 /// What a draft is called in a list, and how many fields it lacks before it can be registered.
@@ -178,15 +315,31 @@ pub(super) async fn choose(State(app): State<App>, session: Session) -> Answer {
     html(&tiles)
 }
 
-/// Where a form is begun from.
+/// Where a form is begun from: a record that the new one belongs to, or one that it follows on.
 #[derive(Default, Deserialize)]
 pub(super) struct From {
     from: Option<String>,
+    after: Option<String>,
     draft: Option<String>,
 }
 
+/// What a new record has of the one that it follows on.
+fn following(connection: &Connection, books: &mut Books, kind: &Kind, id: &str) -> Result<Typed> {
+    let (_, content, before) = known(connection, books, id)?;
+    if before.code != kind.code {
+        return Ok(Typed::new());
+    }
+    let again = fields::of_form(kind).filter(|field| kind.again.contains(&field.key));
+    Ok(fields::typed(again, &content.fields))
+}
+
 /// What a new record of a kind starts with when it is begun from another one's page.
-fn begun(connection: &Connection, books: &mut Books, kind: &Kind, from: &str) -> Result<Typed> {
+pub(super) fn begun(
+    connection: &Connection,
+    books: &mut Books,
+    kind: &Kind,
+    from: &str,
+) -> Result<Typed> {
     let mut typed = Typed::new();
     let (key, content, whole) = known(connection, books, from)?;
     let row = records::rows(connection, &[key])?.pop();
@@ -260,21 +413,36 @@ fn about(
     Ok(None)
 }
 
-/// What the form of a draft needs beside it.
-type Around = (Page, Choices, Option<(String, String)>);
+/// What is in the form of a draft and beside it.
+struct Around {
+    page: Page,
+    /// What the record is about, in words that stand elsewhere.
+    about: Option<(String, String)>,
+    parts: Vec<Part>,
+    look: Look,
+}
 
 fn around(
     connection: &Connection,
     books: &mut Books,
     (session, line): (&Session, &super::Line),
     kind: &Kind,
-    typed: &Typed,
+    (typed, wrong): (&Typed, &[Refusal]),
 ) -> Result<Around> {
     let page = page(connection, books, session, line, kind)?;
     page.actor.may_create(kind)?;
     let named = Choices::of(connection, books, fields::of_form(kind))?;
     let about = about(connection, books, kind, &named, typed)?;
-    Ok((page, named, about))
+    let offered = offered(connection, books, kind)?;
+    let mut parts = parts(kind, (&named, &offered), (typed, wrong), page.lang);
+    let shown = (page.lang, page.now_ms);
+    let look = look::look(connection, kind, typed, &mut parts, shown)?;
+    Ok(Around {
+        page,
+        about,
+        parts,
+        look,
+    })
 }
 
 /// An empty form, or that of a draft that stands in the address. What was registered is never begun anew by going back.
@@ -282,7 +450,7 @@ pub(super) async fn blank(
     State(app): State<App>,
     session: Session,
     Path(kind): Path<String>,
-    Query(From { from, draft }): Query<From>,
+    Query(From { from, after, draft }): Query<From>,
 ) -> Answer {
     let kind = kind_of(&kind)?;
     let line = (app.doors.line)();
@@ -303,20 +471,26 @@ pub(super) async fn blank(
             let kept = drafts::find(connection, &session.account.id, &id)?;
             if let Some(kept) = kept.filter(|kept| kept.kind == kind.code) {
                 draft = kept;
-            } else if let Some(from) = from {
-                let start = begun(connection, books, kind, &from)?;
+            } else {
+                let mut start = starts(connection, books, kind, clock::now_ms())?;
+                if let Some(from) = from {
+                    start.extend(begun(connection, books, kind, &from)?);
+                } else if let Some(after) = after {
+                    start.extend(following(connection, books, kind, &after)?);
+                }
                 let named = Choices::of(connection, books, fields::of_form(kind))?;
                 let named = named.holding(connection, fields::of_form(kind), &start)?;
                 draft.typed = named.labels(fields::of_form(kind), start);
             }
-            let around = around(connection, books, (&session, &line), kind, &draft.typed)?;
+            let typed = (&draft.typed, [].as_slice());
+            let around = around(connection, books, (&session, &line), kind, typed)?;
             Ok(Ok((around, draft)))
         })
         .await?;
     match begun {
-        Ok(((page, named, about), draft)) => {
+        Ok((around, draft)) => {
             let window = sheet::opened(&draft)?;
-            form((page, &named, about), kind, (&draft, window), &[], None)
+            form(around, kind, (&draft, window), &[], None)
         }
         Err(known) => Ok(go(&registered(&known))),
     }
@@ -347,14 +521,15 @@ pub(super) async fn resume(
                 return Ok(Err(about.path(&draft.id)));
             }
             let kind = kind_of(&draft.kind)?;
-            let around = around(connection, books, (&session, &line), kind, &draft.typed)?;
+            let typed = (&draft.typed, [].as_slice());
+            let around = around(connection, books, (&session, &line), kind, typed)?;
             Ok(Ok((around, draft, kind)))
         })
         .await?;
     match resumed {
-        Ok(((page, named, about), draft, kind)) => {
+        Ok((around, draft, kind)) => {
             let window = sheet::opened(&draft)?;
-            form((page, &named, about), kind, (&draft, window), &[], None)
+            form(around, kind, (&draft, window), &[], None)
         }
         Err(to) => Ok(go(&to)),
     }
@@ -420,14 +595,13 @@ pub(super) async fn register(
         Sent::Record(id, false) => Ok(go(&format!("/records/{}?note=new", id.hyphenated()))),
         Sent::Draft => Ok(go("/")),
         Sent::Again(again) => {
-            let (page, named, about) = again.around;
             let status = if again.said.is_some() {
                 StatusCode::CONFLICT
             } else {
                 StatusCode::UNPROCESSABLE_ENTITY
             };
             let draft = (&again.draft, again.window);
-            let page = form((page, &named, about), kind, draft, &again.wrong, again.said)?;
+            let page = form(again.around, kind, draft, &again.wrong, again.said)?;
             Ok((status, page).into_response())
         }
     }
@@ -515,7 +689,8 @@ fn sent(
     if sheet.as_draft {
         wrong.clear();
     }
-    let around = around(connection, journal, (session, line), kind, &sheet.typed)?;
+    let typed = (&sheet.typed, wrong.as_slice());
+    let around = around(connection, journal, (session, line), kind, typed)?;
     Ok(Sent::Again(Box::new(Again {
         around,
         draft,

@@ -226,7 +226,7 @@ pub(super) fn build(
         begun: kind
             .filter(|kind| page.actor.creates(kind) && kind.parent.is_none())
             .map(|kind| Begin {
-                href: format!("/new/{}", kind.code),
+                href: format!("/new/{}?after={}", kind.code, record.id.hyphenated()),
                 said: page.with("saved-another", page.label(&kind.label)),
             }),
         slip: !again && kind.is_some_and(|kind| kind.field("identity_mode").is_some()),

@@ -8,6 +8,7 @@ use rusqlite::Connection;
 use serde_json::Value;
 
 use super::articles::{ARTICLES_MAX, canonical, within};
+use super::lines;
 use super::list::Row;
 use super::page::Page;
 use crate::error::Result;
@@ -29,6 +30,8 @@ pub(super) struct Related {
     pub(super) more: Option<String>,
     /// Where one more is begun, and what is said there.
     pub(super) add: Option<Begin>,
+    /// Where many are begun at once.
+    pub(super) lines: Option<Begin>,
     /// Its records come and go with this one.
     pub(super) nested: bool,
     /// Some of its records stand under the articles; here are the others.
@@ -76,6 +79,11 @@ pub(super) fn of(
             href: format!("/new/{}?from={}", of.code, whole.id.hyphenated()),
             said: page.with("related-add", page.label(&of.label)),
         });
+        let lines = lines::path_of(found.gather, &whole.id.hyphenated());
+        let lines = lines.filter(|_| adds).map(|href| Begin {
+            href,
+            said: page.t("lines"),
+        });
         if found.rows.is_empty() && add.is_none() {
             continue;
         }
@@ -94,6 +102,7 @@ pub(super) fn of(
             nested,
             beside,
             add,
+            lines,
             articles: Vec::new(),
         };
         if nested {

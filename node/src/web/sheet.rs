@@ -37,6 +37,8 @@ pub(super) enum About {
     Step(String, String),
     /// A correction of a record.
     Edit(String),
+    /// Lines of an event that become records of a kind.
+    Lines(String, String),
 }
 
 impl About {
@@ -46,6 +48,7 @@ impl About {
             Self::New(kind) => kind.clone(),
             Self::Step(record, event) => format!("step/{record}/{event}"),
             Self::Edit(record) => format!("edit/{record}"),
+            Self::Lines(record, kind) => format!("lines/{record}/{kind}"),
         }
     }
 
@@ -68,6 +71,10 @@ impl About {
                 Ok(Self::Step((*record).to_owned(), (*event).to_owned()))
             }
             ["edit", record] if is_record(record) => Ok(Self::Edit((*record).to_owned())),
+            ["lines", record, kind] if is_record(record) => {
+                let kind = kind_of(kind)?.code.clone();
+                Ok(Self::Lines((*record).to_owned(), kind))
+            }
             _ => Ok(Self::New(kind_of(text)?.code.clone())),
         }
     }
@@ -78,6 +85,7 @@ impl About {
             Self::New(_) => format!("/drafts/{draft}"),
             Self::Step(record, event) => format!("/records/{record}?step={event}#next"),
             Self::Edit(record) => format!("/records/{record}/edit"),
+            Self::Lines(record, kind) => format!("/records/{record}/lines/{kind}?draft={draft}"),
         }
     }
 }
@@ -272,7 +280,8 @@ mod tests {
         for about in [
             About::New("opinion".to_owned()),
             About::Step(record.clone(), "supplement".to_owned()),
-            About::Edit(record),
+            About::Edit(record.clone()),
+            About::Lines(record, "opinion".to_owned()),
         ] {
             assert_eq!(About::parse(&about.text()).ok(), Some(about));
         }
@@ -283,6 +292,8 @@ mod tests {
             "edit/../etc",
             "step/",
             "edit/opinion",
+            "lines/opinion/opinion",
+            "lines/0190b5c2-0000-7000-8000-000000000001/nothing",
         ] {
             assert!(About::parse(bad).is_err(), "{bad}");
         }

@@ -48,6 +48,12 @@ struct Slip {
     id: String,
 }
 
+impl Slip {
+    fn is(&self, paper: &str) -> bool {
+        self.paper == paper
+    }
+}
+
 /// What it is printed on: `a5`, two on `a4`, or a `roll` of 80 mm.
 #[derive(Deserialize)]
 pub(super) struct Paper {
@@ -75,7 +81,12 @@ fn file_of(
     let Some(Space::Site(site)) = books.authority().space(&row.space) else {
         return Ok(None);
     };
-    let Some(code) = books.authority().sites().get(&site).map(|it| it.code.clone()) else {
+    let Some(code) = books
+        .authority()
+        .sites()
+        .get(&site)
+        .map(|it| it.code.clone())
+    else {
         return Ok(None);
     };
     let filter = Filter {
@@ -138,7 +149,10 @@ pub(super) async fn print(
             };
             let names = accounts::names(connection)?;
             // Only the computer that wrote it down knows the name.
-            let wrote = content.events.first().and_then(|event| names.get(&event.by));
+            let wrote = content
+                .events
+                .first()
+                .and_then(|event| names.get(&event.by));
             Ok(Slip {
                 unit: shown::site(books.authority(), row, lang),
                 network,

@@ -41,6 +41,7 @@ pub(super) fn kind(kind: &Kind) -> Checked {
     check_part_size(&kind.fields)?;
     check_sections(kind)?;
     check_rungs(kind)?;
+    check_form(kind)?;
     let texts = [
         ("title", &kind.title),
         ("title_from", &kind.title_from),
@@ -122,11 +123,16 @@ fn check_field(field: &Field, kind: &Kind) -> Checked {
         }
         FieldType::Enum { options } => {
             check_options(options)?;
+            check_choices(options, kind)?;
             (true, false)
         }
         FieldType::Set { of, .. } => {
             if let FieldType::Enum { options } = &**of {
                 check_options(options)?;
+                let plain = |it: &Choice| it.needs.is_empty() && it.excludes.is_empty();
+                ensure(options.iter().all(plain), || {
+                    "only one choice of several asks for something".to_owned()
+                })?;
             }
             (false, false)
         }
@@ -152,6 +158,9 @@ fn check_field(field: &Field, kind: &Kind) -> Checked {
     let text = matches!(field.kind, FieldType::Text { .. });
     ensure(!field.plain || text, || {
         "only a text is stored as a number".to_owned()
+    })?;
+    ensure(!field.likened || text, || {
+        "only a text is likened to others".to_owned()
     })?;
     ensure(!opaque || field.read_only, || {
         "what is opaque is read-only".to_owned()
@@ -221,6 +230,51 @@ fn check_options(options: &[Choice]) -> Checked {
     Ok(())
 }
 
+/// What a choice asks for or leaves no room for can be typed in, and is no choice's own default.
+fn check_choices(options: &[Choice], kind: &Kind) -> Checked {
+    let named = options
+        .iter()
+        .flat_map(|it| it.needs.iter().chain(&it.excludes));
+    for key in named {
+        let free = kind.field(key).is_some_and(|field| {
+            field.key == *key && !field.read_only && !field.required && field.default.is_none()
+        });
+        ensure(free, || {
+            format!("an option names {key}, which is no field that may be left empty")
+        })?;
+    }
+    Ok(())
+}
+
+/// A form starts with what its fields hold.
+fn check_form(kind: &Kind) -> Checked {
+    for (key, value) in &kind.starts {
+        let field = kind.fields.iter().find(|field| field.key == *key);
+        let field = field.ok_or_else(|| format!("starts: there is no field {key}"))?;
+        let fits = match &field.kind {
+            FieldType::Date => value == "today",
+            FieldType::Ref { to, .. } => to.is_empty() && value.starts_with("site."),
+            FieldType::Enum { .. } => field.accepts(&Fact::Str(value.clone())),
+            FieldType::Text { .. }
+            | FieldType::Int { .. }
+            | FieldType::Bool
+            | FieldType::Month
+            | FieldType::Time
+            | FieldType::Clock
+            | FieldType::ExternalRef
+            | FieldType::Set { .. }
+            | FieldType::Opaque => false,
+        };
+        ensure(fits, || format!("starts: {key} cannot start with that"))?;
+    }
+    for key in &kind.again {
+        ensure(kind.fields.iter().any(|field| field.key == *key), || {
+            format!("again: there is no field {key}")
+        })?;
+    }
+    Ok(())
+}
+
 /// A rung that nothing reaches would stand open for ever.
 fn check_rungs(kind: &Kind) -> Checked {
     for rung in &kind.rungs {
@@ -245,6 +299,10 @@ fn check_sections(kind: &Kind) -> Checked {
     for section in &kind.sections {
         ensure(is_code(&section.code) && labelled(&section.label), || {
             format!("section {} has no code or no label", section.code)
+        })?;
+        let placed = |key: &String| section.fields.contains(key);
+        ensure(section.inset.iter().all(placed), || {
+            format!("section {} sets in what it does not have", section.code)
         })?;
     }
     let placed = || kind.sections.iter().flat_map(|section| &section.fields);
@@ -541,6 +599,17 @@ pub(super) fn relations(kind: &Kind, kinds: &BTreeMap<String, Kind>) -> Checked 
         }
         for theirs in gather.sets.keys() {
             has(from, theirs)?;
+        }
+        if let Some(lines) = &gather.lines {
+            for theirs in lines.fields.iter().chain(lines.speaker_sets.keys()) {
+                has(from, theirs)?;
+            }
+            ensure(from.words.as_ref() == lines.fields.first(), || {
+                format!("a line of {} does not begin with the words", gather.kind)
+            })?;
+            ensure(lines.fields.contains(&lines.speaker), || {
+                format!("a line of {} has no such speaker", gather.kind)
+            })?;
         }
     }
     for step in &kind.transitions {

@@ -93,6 +93,10 @@ struct KindFile {
     gathers: Vec<Gather>,
     #[serde(default, rename = "flag")]
     flags: Vec<Flag>,
+    #[serde(default)]
+    starts: BTreeMap<String, String>,
+    #[serde(default)]
+    again: Vec<String>,
     process: Option<String>,
     initial: Option<String>,
     register_event: Option<String>,
@@ -130,6 +134,10 @@ struct ChoiceEntry {
     code: String,
     zh: String,
     en: String,
+    #[serde(default)]
+    needs: Vec<String>,
+    #[serde(default)]
+    excludes: Vec<String>,
 }
 
 #[derive(Clone, Deserialize)]
@@ -161,6 +169,8 @@ struct SectionEntry {
     #[serde(default)]
     folded: bool,
     fields: Vec<String>,
+    #[serde(default)]
+    inset: Vec<String>,
 }
 
 #[derive(Clone, Deserialize)]
@@ -198,6 +208,8 @@ struct FieldEntry {
     indexed: bool,
     #[serde(default)]
     plain: bool,
+    #[serde(default)]
+    likened: bool,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -369,6 +381,8 @@ fn kind(mut file: KindFile, common: &CommonFile) -> Checked<Kind> {
         parent: file.parent,
         gathers: file.gathers,
         flags: file.flags,
+        starts: file.starts,
+        again: file.again,
         forbidden: common.forbidden.clone(),
         sections: file.sections.into_iter().map(Section::from).collect(),
         fields,
@@ -406,6 +420,7 @@ fn field(mut entry: FieldEntry) -> Checked<Field> {
         fixed: entry.fixed,
         indexed: entry.indexed,
         plain: entry.plain,
+        likened: entry.likened,
     })
 }
 
@@ -513,10 +528,19 @@ impl From<LabelEntry> for Label {
 }
 
 impl From<ChoiceEntry> for Choice {
-    fn from(ChoiceEntry { code, zh, en }: ChoiceEntry) -> Self {
+    fn from(entry: ChoiceEntry) -> Self {
+        let ChoiceEntry {
+            code,
+            zh,
+            en,
+            needs,
+            excludes,
+        } = entry;
         Self {
             code,
             label: Label { zh, en },
+            needs,
+            excludes,
         }
     }
 }
@@ -563,6 +587,7 @@ impl From<SectionEntry> for Section {
             },
             folded: entry.folded,
             fields: entry.fields,
+            inset: entry.inset,
         }
     }
 }

@@ -70,7 +70,7 @@ pub struct Refusal {
     pub field: String,
     /// Stable name of the rule: `unknown_field`, `forbidden_field`, `read_only`, `required`,
     /// `wrong_type`, `not_text`, `too_long`, `too_many`, `not_an_option`, `out_of_range`,
-    /// `bad_date`, `bad_time`, `one_of`, `unknown_event`.
+    /// `bad_date`, `bad_time`, `one_of`, `needed`, `excluded`, `unknown_event`.
     pub code: &'static str,
     /// A sentence in English that does not repeat the value.
     pub message: String,
@@ -86,6 +86,7 @@ impl Kind {
         let mut reader = Reader::new(self, &self.fields, Mode::New);
         reader.take_input(input);
         reader.complete();
+        reader.weigh_choices();
         reader.take_title();
         reader.finish()
     }
@@ -399,6 +400,21 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// What was chosen, against what is there: for whole records, whose fields all stand here.
+    fn weigh_choices(&mut self) {
+        let kind = self.kind;
+        let chosen = |field: &Field| {
+            let fact = self.draft.facts.get(&field.key)?.as_ref()?;
+            fact.as_str().map(str::to_owned)
+        };
+        let odds = kind.at_odds(chosen, |field| self.has(field));
+        for (_, refusal) in odds {
+            if !self.refusals.iter().any(|it| it.field == refusal.field) {
+                self.refusals.push(refusal);
+            }
+        }
+    }
+
     fn is_called_for(&self, field: &Field) -> bool {
         let Some(Condition { field: other, is }) = &field.required_when else {
             return false;
@@ -526,6 +542,27 @@ impl Fault {
 
     fn type_of(expected: &str) -> Self {
         Self::new("wrong_type", format!("expected {expected}"))
+    }
+}
+
+/// Refuses a new record without a field that what was chosen in another asks for.
+pub(super) fn needed(field: &Field, chosen: &Field) -> Refusal {
+    Refusal {
+        field: field.key.clone(),
+        code: "needed",
+        message: format!("what {} says cannot be done without this", chosen.key),
+    }
+}
+
+/// Refuses a value that what was chosen in another field leaves no room for.
+pub(super) fn excluded(field: &Field, chosen: &Field) -> Refusal {
+    Refusal {
+        field: field.key.clone(),
+        code: "excluded",
+        message: format!(
+            "what {} says leaves no room for this: leave it out, or choose otherwise there",
+            chosen.key
+        ),
     }
 }
 

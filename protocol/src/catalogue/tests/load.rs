@@ -22,6 +22,26 @@ fn a_file_that_contradicts_itself_is_refused_with_the_place() {
             "fields = [\"channel\",",
             "there twice",
         ),
+        (
+            "inset = [\"person.call_name\",",
+            "inset = [\"title\",",
+            "sets in",
+        ),
+        (
+            "needs = [\"person.phone\"]",
+            "needs = [\"body\"]",
+            "may be left empty",
+        ),
+        (
+            "channel = \"walk_in\"",
+            "channel = \"by_air\"",
+            "cannot start",
+        ),
+        (
+            "again = [\"source_event\",",
+            "again = [\"origin\",",
+            "again: there is no field",
+        ),
         ("next = \"accept\"", "next = \"close\"", "leads on"),
         ("prefix = \"YJ\"", "prefix = \"YI\"", "kind code"),
         ("prefix = \"YJ\"", "prefix = \"yj\"", "capitals"),

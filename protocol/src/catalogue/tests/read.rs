@@ -51,7 +51,7 @@ fn the_example_opinions_read_and_come_back_as_they_were() -> Tested {
 fn personal_data_and_free_text_go_to_parts_and_nothing_else_does() -> Tested {
     let input = json!({
         "body": "路灯不亮", "category": "help", "deputies": ["测试代表甲"],
-        "place": { "community": "测试社区", "text": "东侧" },
+        "place": { "community": "测试社区", "text": "东侧" }, "identity_mode": "named",
         "person": { "phone": "000-0000-0001", "age_band": "over_74" },
     });
     let draft = opinion()?
@@ -316,7 +316,7 @@ fn what_is_typed_is_folded_as_its_field_asks_and_what_is_stored_is_not() -> Test
             "category": "suggestion",
             "body": "一\r\n二\u{b}三\u{202e}ＡＢ e\u{301}",
             "occurred_on": "２０２６－０３－１２",
-            "source_event": " 甲\u{200b}\n乙 ",
+            "source_event": " 甲\u{200b}\n乙 ", "identity_mode": "confidential",
             "person": { "phone": "１３８００００—０００１", "name": "\u{3000}\u{feff}" },
             "deputies": ["测试\u{ad}代表", "测试代表\u{200f}"],
             "external_ref": [{ "system": "热线", "no": "１２－３", "date": "２０２６-03-12" }],
@@ -352,6 +352,43 @@ fn what_is_typed_is_folded_as_its_field_asks_and_what_is_stored_is_not() -> Test
     let day = kind.field("occurred_on").ok_or("no field")?;
     assert!(!day.accepts(&Fact::Str("２０２６-03-12".to_owned())));
     assert_eq!(day.written("２０２６-03-12").as_deref(), Some("2026-03-12"));
+    Ok(())
+}
+
+#[test]
+fn a_choice_asks_for_what_it_needs_and_leaves_no_room_for_what_it_rules_out() -> Tested {
+    let kind = opinion()?;
+    let said = |more: Value| {
+        let mut input = json!({ "body": "路灯不亮", "category": "help" });
+        if let (Value::Object(input), Value::Object(more)) = (&mut input, more) {
+            input.extend(more);
+        }
+        refused(kind.read(&input))
+    };
+    // Anonymous is what a record is unless something else is chosen.
+    let person = json!({ "name": "测试女士", "phone": "000-0000-0001", "age_band": "over_74" });
+    let excluded = ["person.name", "person.phone"].map(|key| (key.to_owned(), "excluded"));
+    assert_eq!(said(json!({ "person": person })), excluded);
+    assert_eq!(
+        said(json!({ "person": person, "identity_mode": "anonymous" })),
+        excluded
+    );
+    assert!(said(json!({ "person": person, "identity_mode": "confidential" })).is_empty());
+    assert!(said(json!({ "person": { "age_band": "over_74" } })).is_empty());
+    assert!(said(json!({ "person": { "name": " \u{200b}" } })).is_empty());
+    for (way, key) in [
+        ("phone", "person.phone"),
+        ("visit", "person.address"),
+        ("post", "person.address"),
+    ] {
+        let way = json!({ "reply_wanted": way, "identity_mode": "named" });
+        assert_eq!(said(way), one(key, "needed"));
+    }
+    assert!(said(json!({ "reply_wanted": "query_code" })).is_empty());
+    let both = json!({ "reply_wanted": "phone", "person": { "phone": "000-0000-0001" } });
+    assert_eq!(said(both), one("person.phone", "excluded"));
+    // An edit is judged against the whole record, which is not known here.
+    assert!(kind.read_edit(&json!({ "reply_wanted": "phone" })).is_ok());
     Ok(())
 }
 
