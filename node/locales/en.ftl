@@ -753,6 +753,7 @@ board-station-about = work station of the test community
 
 # Records that belong together, and registers
 register-more = Not in the list, one a line
+register-other = Not in the list: write it here, and it counts instead
 home-new-other = Record something else
 related-add = Record: { $text }
 related-none = None yet

@@ -845,6 +845,7 @@ board-station-about = 测试社区工作站
 
 # 相关记录与名册
 register-more = 名单里没有的，一行一个
+register-other = 名单里没有的，写在这里（写了就以这里为准）
 home-new-other = 登记其他
 related-add = 登记{ $text }
 related-none = 还没有

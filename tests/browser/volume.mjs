@@ -135,7 +135,7 @@ try {
   await desk.locator('.bar-pick button[value="opinion/dispatch"]').click();
   await desk.waitForSelector('#f-due_on');
   check('a date is proposed', /^\d{4}-\d{2}-\d{2}$/.test(await desk.inputValue('#f-due_on')));
-  await desk.locator('label', { hasText: '示例街道城市管理办公室' }).first().click();
+  await desk.locator('#f-lead label', { hasText: '示例街道城市管理办公室' }).click();
   await desk.locator('[data-phrases] summary').click();
   await desk.locator('[data-phrase]').first().click();
   check('a phrase is put in with one press', (await desk.inputValue('#f-text')).includes('请核实情况'));

@@ -414,3 +414,30 @@ fn a_consultation_is_closed_when_its_day_has_come_and_not_before() -> Result<()>
     }
     Ok(())
 }
+
+#[test]
+fn a_unit_is_chosen_from_the_register_and_what_is_written_beside_it_counts() -> Result<()> {
+    let network = Network::new()?;
+    let units = json!([{ "name": "测试城管科" }, { "name": "测试派出所" }]);
+    let units = network
+        .hub
+        .feed(
+            &["record", "add", "--kind", "org", "--file", "-"],
+            units.to_string(),
+        )?
+        .exits(0)?;
+    let unit = ids(&units)?.first().context("no unit")?.clone();
+    let (browser, _) = Browser::through(&link(&network.hub)?)?;
+    for (other, lead) in [("", unit.as_str()), ("测试街道应急办", "测试街道应急办")] {
+        let id = id(&network.hub, &opinion("路灯不亮"))?;
+        network.hub.ok(&["record", "act", &id, "accept"])?;
+        let page = browser.get(&format!("/records/{id}"))?.body;
+        ensure!(page.contains(&format!("type=\"radio\" name=\"lead\" value=\"{unit}\"")));
+        let typed = [("lead", unit.as_str()), ("lead", other)];
+        let (status, answer) = step(&browser, &id, "dispatch", &typed)?;
+        ensure!(status == 303, "{answer}");
+        let shown = network.hub.ok(&["record", "show", &id])?;
+        ensure!(shown["fields"]["lead"] == lead, "{}", shown["fields"]);
+    }
+    Ok(())
+}

@@ -37,8 +37,8 @@ pub(super) struct Input {
     pub(super) hint: Option<String>,
     pub(super) error: Option<String>,
     pub(super) required: bool,
-    /// `text`, `line`, `lines`, `number`, `buttons`, `select`, `checks`, `register`, `check`, `date`, `month`,
-    /// `time`, `clock`. A `register` is ticked, with room for what is not in it.
+    /// `text`, `line`, `lines`, `number`, `buttons`, `select`, `checks`, `register`, `one`, `check`, `date`, `month`,
+    /// `time`, `clock`. A `register` is ticked, with room for what is not in it; of `one` it is chosen from.
     pub(super) control: &'static str,
     pub(super) value: String,
     pub(super) options: Vec<Opt>,
@@ -138,6 +138,10 @@ pub(super) fn input(
                 input.chars_of = lang.say("chars-of", &[("max", count(*max_chars).into())]);
             }
             input.offered = named.named(field).map(|it| it.label.clone()).collect();
+            if matches!(field.kind, FieldType::Ref { .. }) {
+                register(&mut input, field, named, values);
+                input.more = lang.say("register-other", &[]);
+            }
         }
         FieldType::Enum { options } => {
             let given = input.value.clone();
@@ -176,8 +180,9 @@ pub(super) fn input(
     input
 }
 
-/// Shows a set of references to a short register as boxes to tick, and what is not in it as lines.
+/// Shows references to a short register as boxes to tick, or one of them as buttons, with room for what is not in it.
 fn register(input: &mut Input, field: &Field, named: &Choices, values: Option<&Vec<String>>) {
+    let several = matches!(field.kind, FieldType::Set { .. });
     let values = values.into_iter().flatten();
     let mut given: Vec<&str> = values.flat_map(|value| value.lines()).collect();
     let offered: Vec<_> = named.named(field).collect();
@@ -198,7 +203,8 @@ fn register(input: &mut Input, field: &Field, named: &Choices, values: Option<&V
             excludes: String::new(),
         });
     }
-    input.control = "register";
+    input.control = if several { "register" } else { "one" };
+    given.retain(|given| !text::is_blank(given));
     input.value = given.join("\n");
 }
 
@@ -304,7 +310,12 @@ fn value_of(kind: &FieldType, values: &[String]) -> Option<Value> {
     let trimmed = text::plain(first);
     let trimmed = trimmed.as_str();
     Some(match kind {
-        FieldType::Text { .. } | FieldType::Ref { .. } => json!(first),
+        FieldType::Text { .. } => json!(first),
+        // What was written beside a register goes before what was chosen from it.
+        FieldType::Ref { .. } => {
+            let given = values.iter().rev().find(|it| !text::is_blank(it));
+            json!(given.unwrap_or(first))
+        }
         FieldType::Int { .. } => match (trimmed.is_empty(), trimmed.parse::<i64>()) {
             (true, _) => return None,
             (_, Ok(number)) => json!(number),

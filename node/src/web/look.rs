@@ -138,7 +138,7 @@ fn says(kind: &Kind, inputs: &[Input], (lang, now_ms): (Lang, u64)) -> String {
         match input.control {
             "buttons" | "select" => chosen.first().map(|it| (*it).to_owned()),
             "checks" => Some(chosen.join("、")),
-            "register" => {
+            "register" | "one" => {
                 let more = Some(line.as_str()).filter(|it| !it.is_empty());
                 Some(
                     chosen
