@@ -266,7 +266,7 @@
         next = row.cloneNode(true);
         var at = rows.children.length + 1;
         next.classList.remove('wrong');
-        all('.err', next).forEach(function (it) { it.remove(); });
+        all('.err, .look', next).forEach(function (it) { it.remove(); });
         all('[data-at]', next).forEach(function (it) { it.textContent = at; });
         all('[name]', next).forEach(function (it) {
           it.id = it.dataset.id + '-' + at;

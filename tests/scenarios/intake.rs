@@ -101,6 +101,15 @@ fn a_choice_asks_for_what_it_needs_at_every_door() -> Result<()> {
     wants.push(("person.phone", "1380000000"));
     let right = browser.post("/new/opinion", &encoded(&wants))?;
     ensure!(right.status == 303, "a hint refused: {}", right.status);
+    let made = right
+        .header("location")
+        .and_then(|it| it.split('?').next())
+        .context("no place")?;
+    let corrected = browser.get(&format!("{made}/edit"))?.body;
+    ensure!(
+        corrected.contains("好像少一位"),
+        "a correction does not look"
+    );
 
     // A correction as well; the form keeps what was typed.
     let path = format!("/records/{id}/edit");

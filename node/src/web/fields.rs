@@ -8,6 +8,7 @@ use lianxin_protocol::text;
 use serde_json::{Map, Value, json};
 
 use super::choices::{Choices, items};
+use super::looks;
 use super::words::Lang;
 use crate::drafts::Typed;
 
@@ -124,7 +125,10 @@ pub(super) fn input(
         min: 0,
         max: 0,
         phone: field.plain,
-        looks: Vec::new(),
+        looks: looks::of(std::iter::once(field), typed)
+            .into_iter()
+            .map(|(_, id)| lang.say(id, &[]))
+            .collect(),
         chars: 0,
         chars_of: String::new(),
     };
@@ -209,7 +213,7 @@ fn register(input: &mut Input, field: &Field, named: &Choices, values: Option<&V
 }
 
 /// The id of a field's input in a page.
-pub(super) fn id_of(key: &str) -> String {
+fn id_of(key: &str) -> String {
     format!("f-{}", key.replace('.', "-"))
 }
 

@@ -14,7 +14,6 @@ use serde_json::Value;
 use super::App;
 use super::fields::{self, Input};
 use super::intake::{self, Part};
-use super::looks;
 use super::page::{Answer, Session, kind_of};
 use super::sheet::Sheet;
 use super::shown;
@@ -69,7 +68,7 @@ pub(super) struct AlikeRow {
     pub(super) open: bool,
 }
 
-/// Looks at what was typed, of which `parts` is the form; what looks wrong is written beside its inputs as well.
+/// Looks at what was typed, of which `parts` is the form.
 pub(super) fn look(
     connection: &Connection,
     kind: &Kind,
@@ -97,17 +96,11 @@ pub(super) fn look(
         .next()
         .map(|it| it.id)
         .unwrap_or_default();
-    for (key, id) in looks::of(fields::of_form(kind), typed) {
-        let entry = said.looks.entry(fields::id_of(key)).or_default();
-        entry.push(lang.say(id, &[]));
-    }
     for part in parts {
-        let inputs = part.inputs.iter_mut().chain(&mut part.inset);
-        for input in inputs {
-            if let Some(looks) = said.looks.get(&input.id) {
-                input.looks.clone_from(looks);
-            }
-        }
+        let inputs = part.inputs.iter().chain(&part.inset);
+        let looks = inputs.filter(|input| !input.looks.is_empty());
+        let looks = looks.map(|input| (input.id.clone(), input.looks.clone()));
+        said.looks.extend(looks);
         if part.folded {
             part.says = says(kind, &part.inputs, (lang, now_ms));
             said.folds.insert(part.code.clone(), part.says.clone());
