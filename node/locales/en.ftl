@@ -388,7 +388,6 @@ history-how = Every change is signed by the computer that made it; none can be r
 history-at = When
 history-who = Who
 history-what = What changed
-history-step = a step
 history-proof = Signature
 history-verified = verified
 receipts-how = A receipt is signed by the hub and says how much of a log it has stored. It can be checked without a network.

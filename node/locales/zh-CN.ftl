@@ -395,7 +395,6 @@ history-how = 每一处修改都由写下它的电脑签名，删不掉也改不
 history-at = 时间
 history-who = 谁
 history-what = 改了什么
-history-step = 办理一步
 history-proof = 签名
 history-verified = 已验证
 receipts-how = 回执由街道中心签名，说明它收存了到哪一条为止的内容；断网也能核对。

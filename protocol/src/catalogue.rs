@@ -294,6 +294,19 @@ impl Kind {
         found
     }
 
+    /// What of a new record is at odds with a choice in it.
+    #[must_use]
+    pub fn odds_in(&self, draft: &Draft) -> Vec<Refusal> {
+        let fact = |field: &Field| draft.facts.get(&field.key)?.as_ref();
+        let chosen = |field: &Field| fact(field)?.as_str().map(str::to_owned);
+        let has = |field: &Field| {
+            let mut texts = draft.texts.values();
+            fact(field).is_some() || texts.any(|texts| texts.contains_key(&field.key))
+        };
+        let odds = self.at_odds(chosen, has).into_iter();
+        odds.map(|(_, refusal)| refusal).collect()
+    }
+
     /// The content of a record as nested JSON: `place.community` becomes `{"place": {…}}`, the
     /// items of a set an array.
     ///

@@ -155,7 +155,7 @@ async fn measure(scratch: &Path, size: usize) -> Result<Measured> {
     let edited = Arc::clone(&ids);
     node.writer.write_wait(move |journal, connection| {
         for id in edited.iter() {
-            let (id, input) = (id.clone(), json!({ "reply_wanted": "query_code" }));
+            let (id, input) = (id.clone(), json!({ "reply_wanted": "visit" }));
             let set = Write::RecordSet {
                 id,
                 input,

@@ -304,6 +304,11 @@ fn record_add(value: &Value) -> String {
             str(refusal, "code")
         ));
     }
+    for odd in items(value, "at_odds") {
+        let (row, field) = (number(odd, "row"), str(odd, "field"));
+        let (message, code) = (str(odd, "message"), str(odd, "code"));
+        out.push_str(&format!("note: row {row}, {field}: {message} ({code})\n"));
+    }
     out
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use lianxin_protocol::authority::Reason;
-use lianxin_protocol::catalogue::{Catalogue, Field, Kind, Outcome, Role};
+use lianxin_protocol::catalogue::{Catalogue, Field, Kind, Outcome, Refusal, Role};
 use lianxin_protocol::hash::Hex;
 use lianxin_protocol::identity::{DeviceKey, short};
 use lianxin_protocol::receipt::Receipt;
@@ -78,6 +78,8 @@ pub(super) fn record_add(
 ) -> Result<Reply> {
     let mut added = Vec::with_capacity(rows.len());
     let mut refused = Vec::new();
+    // Nobody can be asked any more: what a form would ask about is taken, and named.
+    let mut at_odds = Vec::new();
     for (index, row) in rows.iter().enumerate() {
         let submission = match row.get("submission_id") {
             None | Some(Value::Null) => None,
@@ -104,7 +106,11 @@ pub(super) fn record_add(
                     told: false,
                 };
                 match save::add(connection, journal, &new, author) {
-                    Ok(saved) => added.push(saved),
+                    Ok(saved) => {
+                        let odds = kind.odds_in(&draft);
+                        at_odds.extend(odds.iter().map(|it| odd(Some(first_row + index), it)));
+                        added.push(saved);
+                    }
                     // The other rows count all the same. What concerns all rows shows at the first, before
                     // anything is written; later it is said of its row, or those before it would stand
                     // although all seem refused.
@@ -115,7 +121,7 @@ pub(super) fn record_add(
                         let code = match error.code() {
                             Code::TooLarge => "too_large",
                             Code::NoRecord => "no_record",
-                            Code::OtherContent => "other_content",
+                            Code::OtherContent => "submission_reused",
                             _ => "not_possible",
                         };
                         refused.push(json!({
@@ -151,9 +157,22 @@ pub(super) fn record_add(
         ErrorKind::Partial.exit_code()
     };
     Ok(Reply {
-        value: json!({ "records": added, "refused": refused }),
+        value: json!({ "records": added, "refused": refused, "at_odds": at_odds }),
         exit,
     })
+}
+
+/// What is at odds with a choice, as JSON.
+fn odd(row: Option<usize>, refusal: &Refusal) -> Value {
+    let Refusal {
+        field,
+        code,
+        message,
+    } = refusal;
+    match row {
+        Some(row) => json!({ "row": row, "field": field, "code": code, "message": message }),
+        None => json!({ "field": field, "code": code, "message": message }),
+    }
 }
 
 pub(super) fn brief(
@@ -211,11 +230,13 @@ pub(super) fn record_set(
     let draft = draft.map_err(|refusals| save::fields_refused(&refusals))?;
     let content = gather(connection, journal, key)?.content(journal.authority());
     let odds = content.at_odds(kind, &draft);
-    if !odds.is_empty() {
-        return Err(save::fields_refused(&odds));
-    }
     let saved = save::set(connection, journal, key, &draft, author)?;
-    saved_reply(journal, connection, &saved)
+    let mut reply = saved_reply(journal, connection, &saved)?;
+    if let Value::Object(members) = &mut reply.value {
+        let odds = odds.iter().map(|it| odd(None, it));
+        members.insert("at_odds".to_owned(), odds.collect());
+    }
+    Ok(reply)
 }
 
 pub(super) fn record_history(

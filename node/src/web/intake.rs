@@ -267,7 +267,7 @@ pub(super) fn judge(draft: &Draft) -> (Option<String>, u64) {
         (!title.is_empty()).then_some(title)
     };
     let title = first(&kind.title).or_else(|| first(&kind.title_from));
-    let judged = kind.read(&fields::to_json(fields::of_form(kind), &draft.typed));
+    let judged = kind.read_form(&fields::to_json(fields::of_form(kind), &draft.typed));
     (
         title,
         judged.err().map_or(0, |refusals| refusals.len() as u64),
@@ -630,7 +630,7 @@ fn sent(
     });
     let named = Choices::of(connection, journal, fields::of_form(kind))?;
     let given = named.ids(fields::of_form(kind), &sheet.typed);
-    let judged = kind.read(&fields::to_json(fields::of_form(kind), &given));
+    let judged = kind.read_form(&fields::to_json(fields::of_form(kind), &given));
     let mut wrong = Vec::new();
     match judged {
         Ok(draft) if !sheet.as_draft && said.is_none() => {

@@ -86,6 +86,19 @@ impl Kind {
         let mut reader = Reader::new(self, &self.fields, Mode::New);
         reader.take_input(input);
         reader.complete();
+        reader.take_title();
+        reader.finish()
+    }
+
+    /// Judges a new record as a form does, where whoever fills it in can still ask: what a choice needs must be there, and what it
+    /// leaves no room for must not (`needed`, `excluded`).
+    ///
+    /// # Errors
+    /// All refusals at once.
+    pub fn read_form(&self, input: &Value) -> Result<Draft, Vec<Refusal>> {
+        let mut reader = Reader::new(self, &self.fields, Mode::New);
+        reader.take_input(input);
+        reader.complete();
         reader.weigh_choices();
         reader.take_title();
         reader.finish()

@@ -363,7 +363,7 @@ fn a_choice_asks_for_what_it_needs_and_leaves_no_room_for_what_it_rules_out() ->
         if let (Value::Object(input), Value::Object(more)) = (&mut input, more) {
             input.extend(more);
         }
-        refused(kind.read(&input))
+        refused(kind.read_form(&input))
     };
     // Anonymous is what a record is unless something else is chosen.
     let person = json!({ "name": "测试女士", "phone": "000-0000-0001", "age_band": "over_74" });
@@ -387,6 +387,11 @@ fn a_choice_asks_for_what_it_needs_and_leaves_no_room_for_what_it_rules_out() ->
     assert!(said(json!({ "reply_wanted": "query_code" })).is_empty());
     let both = json!({ "reply_wanted": "phone", "person": { "phone": "000-0000-0001" } });
     assert_eq!(said(both), one("person.phone", "excluded"));
+    // Whoever sends a file cannot be asked any more: it is taken, and named.
+    let anonymous = json!({ "body": "路灯不亮", "category": "help", "person": person });
+    let draft = kind.read(&anonymous).map_err(|_| "taken")?;
+    let odds: Vec<_> = kind.odds_in(&draft).into_iter().map(|it| (it.field, it.code)).collect();
+    assert_eq!(odds, excluded);
     // An edit is judged against the whole record, which is not known here.
     assert!(kind.read_edit(&json!({ "reply_wanted": "phone" })).is_ok());
     Ok(())
