@@ -69,6 +69,10 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// Make or join a network in the browser, where there is none yet, and run the node
+    #[command(after_help = "Example:
+  lianxin setup")]
+    Setup,
     /// Make a network and its hub
     #[command(subcommand)]
     Hub(Hub),
@@ -525,7 +529,7 @@ pub fn main() -> u8 {
         }
     };
     // What runs begins to log once it knows how much.
-    if !matches!(cli.verb, Some(Verb::Run(_)) | None) {
+    if !matches!(cli.verb, Some(Verb::Run(_) | Verb::Setup) | None) {
         let log = crate::config::log_of_environment();
         logging::start(log.level, log.format);
     }
@@ -586,10 +590,14 @@ fn carry_out(cli: Cli) -> Result<u8> {
     } = cli;
     let output = Output { json };
     let Some(verb) = verb else {
-        let data = data.map_or_else(default_directory, Ok)?;
-        return first::run(&data, output);
+        if json {
+            let message = "a program names a command: `lianxin --help` lists them";
+            return Err(Error::new(Code::Usage, message));
+        }
+        return first::run(&data.map_or_else(default_directory, Ok)?);
     };
     match verb {
+        Verb::Setup => first::set_up(&data.map_or_else(default_directory, Ok)?, output),
         Verb::Demo {
             check,
             dir,
@@ -837,6 +845,7 @@ fn command_of(verb: Verb, data: &Path, account: Option<String>) -> Result<Comman
         | Verb::Hub(Hub::Init { .. })
         | Verb::Join(_)
         | Verb::Run(_)
+        | Verb::Setup
         | Verb::Open
         | Verb::Store(_)
         | Verb::Sync { .. }

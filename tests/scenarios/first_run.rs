@@ -1,4 +1,4 @@
-//! The first run in the browser: `lianxin` without a command makes a hub or joins one, and goes on as the node at the same address.
+//! The first run in the browser: `lianxin` without a command, or `setup`, makes a hub or joins one, and goes on as the node at the same address.
 
 #![expect(
     clippy::indexing_slicing,
@@ -13,9 +13,9 @@ use serde_json::Value;
 
 use crate::pages::{Answer, Browser};
 
-/// `lianxin` without a command, at ports that the system chooses.
-fn bare(device: &Device) -> Result<Command> {
-    let mut command = device.command(&[])?;
+/// The first run, at ports that the system chooses.
+fn setup(device: &Device) -> Result<Command> {
+    let mut command = device.command(&["setup"])?;
     command
         .env("LIANXIN_WEB__LISTEN", LOOPBACK)
         .env("LIANXIN_SYNC__LISTEN", LOOPBACK);
@@ -24,7 +24,7 @@ fn bare(device: &Device) -> Result<Command> {
 
 /// Starts it where there is no store, and comes in by its link.
 fn begun(device: &Device) -> Result<(Daemon, Browser, String)> {
-    let daemon = Device::begin(bare(device)?)?;
+    let daemon = Device::begin(setup(device)?)?;
     let event = daemon.event()?;
     ensure!(event["event"] == "first-run", "{event}");
     let url = event["url"].as_str().context("no link")?.to_owned();
@@ -275,15 +275,38 @@ fn the_desktop_icon_opens_the_browser() -> Result<()> {
 #[test]
 fn without_a_command_a_store_is_run_and_a_running_one_gives_a_link() -> Result<()> {
     let network = Network::new()?;
-    let daemon = Device::start(bare(&network.station)?)?;
-    let again = lianxin_tests::process::Started::new(bare(&network.station)?, Vec::new())?;
-    let outcome = again.finish(std::time::Duration::from_secs(20))?;
+    let bare = || -> Result<Command> {
+        let mut command = Command::new(lianxin_tests::process::binary()?);
+        command
+            .arg("--data")
+            .arg(&network.station.directory)
+            .env("LIANXIN_WEB__LISTEN", LOOPBACK)
+            .env("LIANXIN_STATE", network.scratch.join("state"))
+            .env_remove("DISPLAY")
+            .env_remove("WAYLAND_DISPLAY");
+        Ok(command)
+    };
+    let log = std::fs::File::create(network.scratch.join("log"))?;
+    let mut child = bare()?
+        .stdout(log)
+        .stderr(std::process::Stdio::null())
+        .spawn()?;
+    network
+        .station
+        .until(&["open"], |opened| opened.exit == 0)?;
+    let again = bare()?.output()?;
+    let url = String::from_utf8(again.stdout)?;
+    let url = url.split_whitespace().find(|it| it.starts_with("http"));
+    let page = Browser::through(url.context("no link")?)?.0.get("/");
+    child.kill()?;
+    child.wait()?;
+    ensure!(again.status.success() && page?.status == 200);
+    let said = std::fs::read_to_string(network.scratch.join("log"))?;
     ensure!(
-        outcome.exit == 0 && outcome.json["url"].is_string(),
-        "{}",
-        outcome.json
+        said.contains("ready") && !said.contains("/login/"),
+        "{said}"
     );
-    let (browser, _) = Browser::through(outcome.json["url"].as_str().context("no link")?)?;
-    ensure!(browser.get("/")?.status == 200);
-    daemon.stop()
+    // What makes a store leaves the one that is there alone.
+    network.station.call(&["setup"])?.fails(4, "LX-1008")?;
+    Ok(())
 }

@@ -1,4 +1,4 @@
-//! `lianxin` without a command: the pages of this computer in its browser, whatever there is of them yet. A node that runs gives a link; a
+//! `lianxin` without a command, and `setup`: the pages of this computer in its browser, whatever there is of them yet. A node that runs gives a link; a
 //! store whose node does not run is run; where there is no store, pages on loopback make one, and the node goes on in this process
 //! at their address.
 //!
@@ -29,31 +29,51 @@ use crate::writer::Writer;
 const PORT: &str = ":7443";
 
 /// Opens what there is.
-pub(super) fn run(data: &Path, output: Output) -> Result<u8> {
+pub(super) fn run(data: &Path) -> Result<u8> {
+    let output = Output { json: false };
     if socket::connect(data).is_some() {
         return open(data, &output);
     }
-    let config = Config::load(Some(data), &Overrides::default())?;
-    logging::start(config.log.level, config.log.format);
-    keep_offered();
     match Store::open(data) {
-        Ok(_) => {
-            let start = Start {
-                json: output.json,
-                shown: !output.json,
-                ..Start::default()
-            };
-            match service::run(data, &config, start) {
-                // It was just being started.
-                Err(error) if error.code() == Code::InUse => open(data, &output),
-                ended => ended,
-            }
-        }
+        Ok(_) => {}
+        Err(error) if error.code() == Code::NotEnrolled => return set_up(data, output),
+        Err(error) => return Err(error),
+    }
+    let start = Start {
+        shown: true,
+        ..Start::default()
+    };
+    match service::run(data, &begin(data)?, start) {
+        // It was just being started.
+        Err(error) if error.code() == Code::InUse => open(data, &output),
+        ended => ended,
+    }
+}
+
+/// Makes a store by the pages of the first run, and runs the node.
+///
+/// # Errors
+/// [`Code::AlreadySetUp`] when there is one.
+pub(super) fn set_up(data: &Path, output: Output) -> Result<u8> {
+    match Store::open(data) {
         Err(error) if error.code() == Code::NotEnrolled => {
+            let config = begin(data)?;
             runtime()?.block_on(serve(data, &config, output))
         }
         Err(error) => Err(error),
+        Ok(_) => {
+            let message = format!("{} has a store already", data.display());
+            Err(Error::new(Code::AlreadySetUp, message))
+        }
     }
+}
+
+/// The configuration of something that runs for long, which begins to log by it.
+fn begin(data: &Path) -> Result<Config> {
+    let config = Config::load(Some(data), &Overrides::default())?;
+    logging::start(config.log.level, config.log.format);
+    keep_offered();
+    Ok(config)
 }
 
 /// Serves the first pages until there is a store, and then the node.
