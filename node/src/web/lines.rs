@@ -441,7 +441,10 @@ fn sent(
         let mut judged = Vec::with_capacity(lines.len());
         for (at, typed) in &lines {
             let given = named.ids(place.fields(), typed);
-            match place.kind.read_form(&fields::to_json(place.fields(), &given)) {
+            match place
+                .kind
+                .read_form(&fields::to_json(place.fields(), &given))
+            {
                 Ok(draft) => judged.push(draft),
                 Err(refusals) => wrong.extend(refusals.into_iter().map(|it| (*at, it))),
             }

@@ -185,6 +185,8 @@ mod tests {
             "weekday-",
             "tell-",
             "figure-",
+            "view-",
+            "slip-",
         ];
         let named = |id: &&String| {
             made.iter().any(|prefix| id.starts_with(prefix))

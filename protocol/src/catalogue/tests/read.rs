@@ -390,7 +390,11 @@ fn a_choice_asks_for_what_it_needs_and_leaves_no_room_for_what_it_rules_out() ->
     // Whoever sends a file cannot be asked any more: it is taken, and named.
     let anonymous = json!({ "body": "路灯不亮", "category": "help", "person": person });
     let draft = kind.read(&anonymous).map_err(|_| "taken")?;
-    let odds: Vec<_> = kind.odds_in(&draft).into_iter().map(|it| (it.field, it.code)).collect();
+    let odds: Vec<_> = kind
+        .odds_in(&draft)
+        .into_iter()
+        .map(|it| (it.field, it.code))
+        .collect();
     assert_eq!(odds, excluded);
     // An edit is judged against the whole record, which is not known here.
     assert!(kind.read_edit(&json!({ "reply_wanted": "phone" })).is_ok());
