@@ -818,3 +818,4 @@ seen-arrived = last arrival { $text }
 record-moved = This matter has just moved on. What you wrote is kept; reload to see it.
 due-proposed = { $text } from today, on the next working day if that is one off; can be changed
 due-estimated = { $text } from today, on the next working day (weekends only: no notice of that year’s holidays yet); can be changed
+record-sheet = { $text }

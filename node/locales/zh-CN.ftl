@@ -910,3 +910,4 @@ seen-arrived = 最近送到 { $text }
 record-moved = 这一件刚刚有了变化。您写的留着，刷新后可以看到。
 due-proposed = 按 { $text } 算好，遇休息日顺延，可以改
 due-estimated = 按 { $text } 算好，遇休息日顺延（还没有当年的放假通知，按周末估算），可以改
+record-sheet = { $text }办理单
