@@ -168,6 +168,7 @@ pub(super) fn run(
     let mut bar = progress::Bar::new(rows.len() as u64, "recording");
     let mut records = Vec::new();
     let mut refused = Vec::new();
+    let mut at_odds = Vec::new();
     let mut rows = rows.into_iter();
     let mut first_row = 1;
     loop {
@@ -198,7 +199,11 @@ pub(super) fn run(
         };
         first_row += count;
         bar.inc(count as u64);
-        for (key, all) in [("records", &mut records), ("refused", &mut refused)] {
+        for (key, all) in [
+            ("records", &mut records),
+            ("refused", &mut refused),
+            ("at_odds", &mut at_odds),
+        ] {
             if let Some(Value::Array(items)) = reply.value.get_mut(key) {
                 all.append(items);
             }
@@ -212,7 +217,7 @@ pub(super) fn run(
     };
     let value = with_schema(
         "lianxin.record-add/1",
-        json!({ "records": records, "refused": refused }),
+        json!({ "records": records, "refused": refused, "at_odds": at_odds }),
     );
     output.print(&Reply { value, exit })
 }
