@@ -281,6 +281,14 @@
     });
   });
 
+  // Pressed twice in a hurry, a form is sent once; those with words in them look after themselves.
+  document.addEventListener('submit', function (event) {
+    var form = event.target, now = Date.now();
+    if (event.defaultPrevented || form.method !== 'post' || form.dataset.draft || form.querySelector('textarea')) { return; }
+    if (form.dataset.sent && now - form.dataset.sent < 3000) { event.preventDefault(); return; }
+    form.dataset.sent = now;
+  });
+
   // ---- where to begin ----
   var first = document.querySelector('[data-focus]');
   if (first) {
@@ -442,7 +450,7 @@
     var clock = setInterval(function () {
       left -= 1;
       said.textContent = said.textContent.replace(/[0-9]+/, Math.max(left, 0));
-      if (left < 0 && !document.querySelector('[data-pick] input:checked')) { clearInterval(clock); location.href = '/queue'; }
+      if (left < 0 && !document.querySelector('[data-pick] input:checked')) { clearInterval(clock); location.reload(); }
     }, 1000);
   });
   function phrases(root) {

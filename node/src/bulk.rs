@@ -26,7 +26,7 @@ pub const GRACE_MS: u64 = 10_000;
 /// Records of one.
 pub const RECORDS_MAX: usize = 100;
 /// How many one account may have open or unread.
-const OPEN_MAX: usize = 20;
+const OPEN_MAX: usize = 200;
 
 /// One step for several records.
 #[derive(Clone, Debug)]
@@ -97,6 +97,40 @@ pub fn order(
             now_ms + GRACE_MS,
         ])?;
     Ok(())
+}
+
+/// Whether this order was given, for these records. One that was carried out for all of them is forgotten.
+///
+/// # Errors
+/// [`Code::OtherContent`] if something else was ordered under the id.
+pub fn is_ordered(
+    connection: &Connection,
+    account: &str,
+    (id, event): (&str, &str),
+    records: &[RecordId],
+) -> Result<bool> {
+    let known = of_account(connection, account)?;
+    match known.into_iter().find(|bulk| bulk.id == id) {
+        None => Ok(false),
+        // What was not possible then is not in it.
+        Some(bulk) if bulk.event == event && bulk.records.iter().all(|it| records.contains(it)) => {
+            Ok(true)
+        }
+        Some(_) => {
+            let message = "something else was ordered under this id before";
+            Err(Error::new(Code::OtherContent, message))
+        }
+    }
+}
+
+/// How many records wait for a step that was ordered for several and not taken yet.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn ordered_for(connection: &Connection, event: &str) -> Result<usize> {
+    let open = waiting(connection, u64::MAX >> 1)?.into_iter();
+    let open = open.filter(|bulk| bulk.event == event);
+    Ok(open.map(|bulk| bulk.records.len()).sum())
 }
 
 /// Takes one back. Says whether it could: not once it was carried out.

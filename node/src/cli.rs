@@ -679,6 +679,11 @@ fn with_data(verb: Verb, data: &Path, account: Option<String>, output: &Output) 
             };
             service::run(data, &config, start)
         }
+        // A link is whoever opens it; another account logs in with its password.
+        Verb::Open if account.is_some() => Err(Error::new(
+            Code::Usage,
+            "a link logs in the first account: others log in on the page, with their password",
+        )),
         Verb::Open => open(data, output),
         Verb::Store(StoreVerb::Refill) => {
             let _wait = progress::spinner("filling a new store");

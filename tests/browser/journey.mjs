@@ -174,6 +174,7 @@ try {
     for (const [name, value] of Object.entries(fill)) {
       const field = form.locator(`[name="${name}"]`).first();
       if (await field.evaluate((it) => it.tagName) === 'SELECT') await field.selectOption(value);
+      else if (await field.getAttribute('type') === 'radio') await form.locator(`[id="f-${name}"] label`, { hasText: value }).click();
       else await field.fill(value);
     }
     await form.locator('button:not([type=button])').click();

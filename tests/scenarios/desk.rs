@@ -258,17 +258,20 @@ fn several_are_shown_first_and_can_be_taken_back_until_they_are_done() -> Result
             "{code}"
         );
     }
-    let sure = |bulk| [("sure", "yes"), ("bulk", bulk)];
+    let sure = |order| [("sure", "yes"), ("draft", order)];
     for _ in 0..2 {
         // Pressed twice, it is ordered once.
         let (status, place) = several(&browser, "opinion/accept", &ids, &sure(ORDER))?;
-        ensure!(
-            status == 303 && place == "/queue" || status == 422,
-            "{status} {place}"
-        );
+        ensure!(status == 303 && place == "/queue", "{status} {place}");
     }
+    // Something else under the same id is not taken for it.
+    ensure!(several(&browser, "opinion/accept", &[first], &sure(ORDER))?.0 == 400);
     let queue = browser.get("/queue")?.body;
     ensure!(queue.contains("受理 3 件：") && queue.contains("马上办理"));
+    // The next numbers are those after what was ordered.
+    let fourth = id(&network.hub, &opinion("四号楼"))?;
+    let (_, page) = several(&browser, "opinion/accept", &[&fourth], &[])?;
+    ensure!(page.contains("第0004号"), "{page}");
     let back = format!("/queue/several/{ORDER}/back");
     ensure!(browser.post(&back, "")?.header("location") == Some("/queue?said=back"));
     ensure!(!browser.get("/queue")?.body.contains("马上办理"));
@@ -308,6 +311,9 @@ fn several_are_shown_first_and_can_be_taken_back_until_they_are_done() -> Result
         &[("sure", "yes"), ("text", "请三日内答复")],
     )?;
     ensure!(status == 422 && page.contains("请三日内答复"));
+    // It comes again, whichever are picked next.
+    let (_, page) = several(&browser, "opinion/dispatch", &[first], &[])?;
+    ensure!(page.contains("请三日内答复"), "the words are gone");
     let (status, _) = several(
         &browser,
         "opinion/dispatch",
@@ -361,6 +367,19 @@ fn the_queue_has_the_most_pressing_first_and_tells_what_is_due() -> Result<()> {
     ensure!(titles("urgent=1")? == ["燃气味重"]);
     ensure!(titles("category=consult")? == ["怎样办证"]);
     ensure!(titles("view=over")? == ["怎样办证"] && titles("view=soon")? == ["一号楼"]);
+    ensure!(titles("view=over&urgent=1")?.is_empty());
+    let page = browser
+        .get("/queue?view=opinion-dispatched&category=complaint")?
+        .body;
+    ensure!(
+        page.contains("没有符合条件的") && !page.contains("燃气味重"),
+        "another view is shown"
+    );
+    let page = browser.get("/queue?page=50")?.body;
+    ensure!(
+        page.contains("燃气味重"),
+        "a page past the end says that nothing waits"
+    );
     // What is no code of ours is no filter, and goes into no address.
     let page = browser.get("/queue?category=%22%3E&site=x&order=y")?.body;
     ensure!(page.contains("燃气味重") && !page.contains("order=y"));
@@ -439,5 +458,67 @@ fn a_unit_is_chosen_from_the_register_and_what_is_written_beside_it_counts() -> 
         let shown = network.hub.ok(&["record", "show", &id])?;
         ensure!(shown["fields"]["lead"] == lead, "{}", shown["fields"]);
     }
+    Ok(())
+}
+
+#[test]
+fn nothing_is_put_in_its_own_place_and_roles_hold_for_corrections() -> Result<()> {
+    let network = Network::new()?;
+    let added = network.hub.add(&[opinion("一号楼"), opinion("二号楼")])?;
+    let ids = ids(&added)?;
+    let [first, second] = ids.as_slice() else {
+        anyhow::bail!("two were added");
+    };
+    let merge = |id: &str, into: &str| {
+        let step = json!({ "merged_into": into }).to_string();
+        network
+            .hub
+            .feed(&["record", "act", id, "merge", "--file", "-"], step)
+    };
+    merge(first, first)?.fails(3, "LX-3002")?;
+    merge(first, second)?.exits(0)?;
+    merge(second, first)?.fails(3, "LX-3002")?;
+    let secret = network.hub.ok(&["account", "add", "承办"])?;
+    let secret = secret["new_password"]
+        .as_str()
+        .context("no password")?
+        .to_owned();
+    network.hub.ok(&["account", "roles", "承办", "U"])?;
+    set(&network.hub, second, &json!({ "urgency": "urgent" }))?;
+    let change = json!({ "urgency": "normal" }).to_string();
+    network
+        .hub
+        .feed(
+            &["record", "set", second, "--file", "-", "--as", "承办"],
+            change,
+        )?
+        .fails(6, "LX-7006")?;
+    let (owner, _) = Browser::through(&link(&network.hub)?)?;
+    let unit = owner.login("承办", &secret)?;
+    let page = unit.get(&format!("/records/{second}"))?.body;
+    ensure!(
+        page.contains("二号楼") && !page.contains("/edit\""),
+        "a correction is offered"
+    );
+    let tried = unit.post(&format!("/records/{second}/edit"), "urgency=normal")?;
+    ensure!(tried.status == 403, "{}", tried.status);
+    ensure!(
+        owner
+            .get(&format!("/records/{second}"))?
+            .body
+            .contains("/edit\"")
+    );
+    // A correction that changes nothing says so.
+    let form = owner.get(&format!("/records/{second}/edit"))?.body;
+    ensure!(form.contains("name=\"version\""));
+    let same = owner.post(&format!("/records/{second}/edit"), "urgency=urgent&category=help&people_count=1&access=internal&identity_mode=anonymous&reply_wanted=none")?;
+    let place = same.header("location").unwrap_or_default().to_owned();
+    ensure!(place.ends_with("did=unchanged"), "{} {place}", same.status);
+    ensure!(owner.get(&place)?.body.contains("没有改动"));
+    // A link is whoever opens it, and nobody else.
+    network
+        .hub
+        .call(&["open", "--as", "承办"])?
+        .fails(4, "LX-6002")?;
     Ok(())
 }

@@ -112,6 +112,25 @@ impl Browser {
     }
 }
 
+impl Browser {
+    /// Another browser, in which somebody logs in with a password.
+    pub(super) fn login(&self, name: &str, password: &str) -> Result<Self> {
+        let mut other = Self {
+            address: self.address.clone(),
+            cookie: String::new(),
+        };
+        let form = encoded(&[("name", name), ("password", password)]);
+        let answer = other.post("/login", &form)?;
+        let cookie = answer.header("set-cookie").context("not let in")?;
+        cookie
+            .split(';')
+            .next()
+            .unwrap_or_default()
+            .clone_into(&mut other.cookie);
+        Ok(other)
+    }
+}
+
 pub(super) fn link(device: &Device) -> Result<String> {
     let url = device.ok(&["open"])?["url"].as_str().map(str::to_owned);
     url.context("no link")
@@ -445,6 +464,52 @@ fn a_step_that_is_sent_twice_is_one_and_one_that_came_too_late_keeps_its_words()
     ensure!(later.body.contains(CANARY), "the words are gone afterwards");
     ensure!(!hub.log().contains(CANARY));
     Ok(())
+}
+
+/// A form stood open over night: the login has ended, and without JavaScript nobody has said so.
+#[test]
+fn what_is_sent_after_the_login_ended_is_kept_for_whoever_logs_in_again() -> Result<()> {
+    let network = Network::new()?;
+    let station = &network.station;
+    let added = station.add(&[json!({ "category": "help", "body": "路灯不亮" })])?;
+    let id = added["records"][0]["id"].as_str().context("no id")?;
+    let daemon = station.run(LOOPBACK)?;
+    let (mut browser, _) = Browser::through(&link(station)?)?;
+    let page = browser.get(&format!("/records/{id}"))?.body;
+    let form = format!("action=\"/records/{id}/steps/supplement\"");
+    let step = with(&hidden(&page, &form)?, &[("text", CANARY)]);
+    let page = browser.get(&format!("/records/{id}/edit"))?.body;
+    let edit = with(&hidden(&page, "id=\"edit\"")?, &[("place.text", CANARY)]);
+    daemon.stop()?;
+    let writer = Writer::open(&Store::open(&station.directory)?)?;
+    let night = lianxin_node::clock::now_ms() - 13 * 60 * 60 * 1_000;
+    let put_back = writer
+        .connection()
+        .execute("UPDATE logins SET seen_ms = ?1", [night])?;
+    ensure!(put_back == 1, "no login is known");
+    drop(writer);
+    let daemon = station.run(LOOPBACK)?;
+    let (again, _) = Browser::through(&link(station)?)?;
+    browser.address.clone_from(&again.address);
+    for (path, form) in [("steps/supplement", &step), ("edit", &edit)] {
+        let kept = browser.post(&format!("/records/{id}/{path}"), form)?;
+        let place = kept.header("location").unwrap_or_default().to_owned();
+        ensure!(
+            kept.status == 303 && place == format!("/login?to=/records/{id}"),
+            "{place}"
+        );
+        ensure!(!kept.body.contains(CANARY));
+    }
+    let shown = station.ok(&["record", "show", id])?.to_string();
+    ensure!(!shown.contains(CANARY), "it was done without a login");
+    let page = again.get(&format!("/records/{id}"))?.body;
+    ensure!(page.contains(CANARY), "the words of the step are gone");
+    let page = again.get(&format!("/records/{id}/edit"))?.body;
+    ensure!(
+        page.contains(CANARY),
+        "the words of the correction are gone"
+    );
+    daemon.stop()
 }
 
 #[test]

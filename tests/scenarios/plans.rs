@@ -190,8 +190,10 @@ fn no_hot_statement_looks_at_what_it_does_not_show() -> Result<()> {
                 };
                 let mut newest = waiting();
                 newest.order = Order::Newest;
-                let soon = waiting().due((Some(0), 8));
-                for waiting in [waiting(), newest, waiting().urgent(), soon] {
+                let (mut soon, mut urgent) = (waiting(), waiting());
+                soon.due = Some((Some(0), 8));
+                urgent.urgent = true;
+                for waiting in [waiting(), newest, urgent, soon] {
                     waiting.first(&connection, 50)?;
                     waiting.count(&connection)?;
                 }

@@ -232,22 +232,24 @@ pub(super) fn hub_number(
     Ok(HubNumber::new(journal, year, next))
 }
 
-/// At the hub: the first and the last of the next case numbers, if so many are given now. None are taken, and elsewhere there are
-/// none.
+/// At the hub: the first and the last of the next case numbers, if so many are given after so many others. None are taken, and
+/// elsewhere there are none.
 ///
 /// # Errors
 /// The store cannot be read.
 pub fn case_numbers_ahead(
     connection: &Connection,
     journal: &Journal,
-    count: usize,
+    (before, count): (usize, usize),
     now_ms: u64,
 ) -> Result<Option<(String, String)>> {
-    let more = u32::try_from(count).unwrap_or_default();
+    let whole = |it: usize| u32::try_from(it).unwrap_or_default();
+    let (before, more) = (whole(before), whole(count));
     if journal.identity().authority.is_none() || more == 0 {
         return Ok(None);
     }
-    let first = hub_number(connection, journal, now_ms)?;
+    let next = hub_number(connection, journal, now_ms)?;
+    let first = HubNumber::new(journal, next.year, next.count.saturating_add(before));
     let last = HubNumber::new(journal, first.year, first.count.saturating_add(more - 1));
     Ok(Some((first.text, last.text)))
 }

@@ -388,10 +388,18 @@ fn plan(
     })
 }
 
+/// Whoever makes records of a kind corrects them; others take steps.
+fn may_correct(kind: &str, author: &Author) -> Result<()> {
+    match Catalogue::standard().kind(kind) {
+        Some(kind) => author.actor.may_create(kind),
+        None => Ok(()),
+    }
+}
+
 /// Changes fields of a record.
 ///
 /// # Errors
-/// [`Code::NothingToDo`] when the record has these values already, [`Code::NotPermitted`],
+/// [`Code::RoleRefused`] for an account that makes no such records; [`Code::NothingToDo`] when the record has these values already, [`Code::NotPermitted`],
 /// [`Code::FieldsRefused`] for emptying what a step has set.
 pub fn set(
     connection: &Connection,
@@ -403,6 +411,7 @@ pub fn set(
     let mut gathered = writable(connection, journal, key)?;
     let view = gathered.document().view();
     let kind = view.kind.as_deref().unwrap_or_default();
+    may_correct(kind, author)?;
     let clears = draft.facts.values().any(Option::is_none);
     if let Some(kind) = Catalogue::standard().kind(kind).filter(|_| clears) {
         let refusals = gathered.content(journal.authority()).keeps(kind, draft);
@@ -442,6 +451,7 @@ pub fn settle(
 ) -> Result<Saved> {
     let mut gathered = writable(connection, journal, key)?;
     let code = gathered.content(journal.authority()).kind;
+    may_correct(&code, author)?;
     let step = Catalogue::standard()
         .kind(&code)
         .and_then(|kind| Some((kind, kind.transition(SETTLE)?)));
@@ -566,6 +576,7 @@ pub fn ready(
     let role = actor.takes(event, step.open_to(content.times(event)))?;
     let draft = read_step(kind, event, input);
     let draft = draft.map_err(|refusals| fields_refused(&refusals))?;
+    leads_elsewhere(connection, (kind, step), &draft, gathered.id)?;
     Ok(Ready {
         key,
         gathered,
@@ -574,6 +585,39 @@ pub fn ready(
         draft,
         role,
     })
+}
+
+/// Refuses a step that would put a record in its own place, also by way of others: then nobody would handle any of them.
+fn leads_elsewhere(
+    connection: &Connection,
+    (kind, step): (&Kind, &Transition),
+    draft: &Draft,
+    id: RecordId,
+) -> Result<()> {
+    /// More than anybody puts in the place of each other.
+    const MOST: usize = 64;
+    let own = |field: &&Field| step.to.is_some() && field.names().contains(&kind.code);
+    for field in step.data.iter().filter(own) {
+        let given = draft.facts.get(&field.key).and_then(Option::as_ref);
+        let mut text = given.and_then(Fact::as_str).map(str::to_owned);
+        for _ in 0..MOST {
+            let Some(named) = text.take() else { break };
+            let Some(row) = super::named(connection, &named, field.names())? else {
+                break;
+            };
+            if row.id == id {
+                let refusal = Refusal {
+                    field: field.key.clone(),
+                    code: "itself",
+                    message: "this leads back to the record itself".to_owned(),
+                };
+                return Err(fields_refused(&[refusal]));
+            }
+            let next = row.facts.get(&field.key).and_then(Value::as_str);
+            text = next.map(str::to_owned);
+        }
+    }
+    Ok(())
 }
 
 /// Takes a step, with what it does beside its record.

@@ -87,8 +87,10 @@ pub struct Waiting {
     pub order: Order,
     /// Today, as fields hold dates: what waits for a day is not here before it.
     today: String,
-    /// How pressing they are.
-    ranges: Option<Vec<Range<i64>>>,
+    /// Only those that are more urgent than usual.
+    pub urgent: bool,
+    /// Only those that are due from a day on and before another, both counted from today.
+    pub due: Option<(Option<i64>, i64)>,
 }
 
 impl Waiting {
@@ -102,36 +104,27 @@ impl Waiting {
             values: BTreeMap::new(),
             order: Order::default(),
             today: clock::Beijing::of(now_ms).iso_date(),
-            ranges: None,
+            urgent: false,
+            due: None,
         }
     }
 
-    /// Only those that are more urgent than usual.
-    #[must_use]
-    pub fn urgent(mut self) -> Self {
-        let urgent = 0..USUAL * DEGREE;
-        self.ranges = Some(match self.ranges {
-            None => vec![urgent],
-            Some(ranges) => ranges
-                .into_iter()
-                .filter(|range| range.end <= urgent.end)
-                .collect(),
-        });
-        self
-    }
-
-    /// Only those that are due from a day on and before another, both counted from today.
-    #[must_use]
-    pub fn due(mut self, (from, before): (Option<i64>, i64)) -> Self {
+    /// How pressing what is asked for is, in all degrees of urgency.
+    fn ranges(&self) -> Option<Vec<Range<i64>>> {
+        if !self.urgent && self.due.is_none() {
+            return None;
+        }
         let today = clock::day_number(&self.today).unwrap_or_default();
         let day = |it: i64| (today + it).clamp(0, NO_DATE - 1);
-        let from = from.map_or(0, day);
-        let ranges = (0..=USUAL).map(|degree| {
+        let degrees = 0..if self.urgent { USUAL } else { USUAL + 1 };
+        let ranges = degrees.map(|degree| {
             let first = degree * DEGREE;
-            first + from..first + day(before)
+            match self.due {
+                None => first..first + DEGREE,
+                Some((from, before)) => first + from.map_or(0, day)..first + day(before),
+            }
         });
-        self.ranges = Some(ranges.collect());
-        self
+        Some(ranges.collect())
     }
 
     /// The statement behind `SELECT … FROM records`, with its values: nothing if none can be meant.
@@ -176,14 +169,12 @@ impl Waiting {
                 "coalesce(json_extract(CAST(unpacked(facts) AS TEXT), {path}), '') <= {today}"
             ));
         }
-        if let Some(ranges) = &self.ranges {
+        let ranges = self.ranges();
+        if let Some(ranges) = &ranges {
             let ranges: Vec<_> = ranges
                 .iter()
                 .map(|range| format!("pressing >= {} AND pressing < {}", range.start, range.end))
                 .collect();
-            if ranges.is_empty() {
-                return Ok(None);
-            }
             asked.push(format!("({})", ranges.join(" OR ")));
         }
         match pressing {
@@ -191,7 +182,7 @@ impl Waiting {
             Some(false) => asked.push("pressing IS NULL".to_owned()),
             None => {}
         }
-        let index = if pressing == Some(true) || self.ranges.is_some() {
+        let index = if pressing == Some(true) || ranges.is_some() {
             "records_pressing"
         } else {
             "records_status"
@@ -208,7 +199,7 @@ impl Waiting {
     /// # Errors
     /// The store cannot be read.
     pub fn first(&self, connection: &Connection, most: usize) -> Result<Vec<Listed>> {
-        let runs: &[(Option<bool>, &str)] = match (self.order, &self.ranges) {
+        let runs: &[(Option<bool>, &str)] = match (self.order, self.ranges()) {
             (Order::Newest, _) => &[(None, "records.arrived DESC, records.record DESC")],
             (Order::Pressing, Some(_)) => {
                 &[(Some(true), "pressing, records.arrived, records.record")]
@@ -240,7 +231,7 @@ impl Waiting {
     /// # Errors
     /// The store cannot be read.
     pub fn count(&self, connection: &Connection) -> Result<u64> {
-        let whole = self.values.is_empty() && self.ranges.is_none();
+        let whole = self.values.is_empty() && self.ranges().is_none();
         if whole && self.status.next_on.is_none() {
             let place = (self.kind.code.as_str(), self.status.code.as_str());
             return super::count(connection, place, self.space.as_ref());

@@ -14,8 +14,8 @@ use serde_json::Value;
 
 use super::choices::{Choices, items};
 use super::fields::{self, Input};
-use super::offers::EDITED;
-use super::page::{self, Answer, Page, Session, go, html, known};
+use super::offers::{EDITED, UNCHANGED};
+use super::page::{self, Answer, Hand, Page, Session, go, html, known};
 use super::sheet::{About, Sheet, Under};
 use super::{App, Line, shown};
 use crate::drafts::{self, Typed};
@@ -132,32 +132,45 @@ pub(super) async fn form(
 /// Corrects a record.
 pub(super) async fn change(
     State(app): State<App>,
-    session: Session,
+    hand: Hand,
     Path(id): Path<String>,
     Form(pairs): Form<Vec<(String, String)>>,
 ) -> Answer {
     let line = (app.doors.line)();
     let sheet = Sheet::of(pairs)?;
-    let back = format!("/records/{id}?did={EDITED}");
-    let wrong = app
+    let session = match hand.session() {
+        Ok(session) => session,
+        Err(account) => return sheet.until_login(&app, account, About::Edit(id)).await,
+    };
+    let page_of = id.clone();
+    let corrected = app
         .write(move |journal, connection| {
-            correct(connection, journal, (&session, &line), &id, &sheet)
+            correct(connection, journal, (&session, &line), &page_of, &sheet)
         })
         .await?;
-    match wrong {
-        None => Ok(go(&back)),
-        Some((status, page)) => Ok((status, html(&*page)?).into_response()),
+    match corrected {
+        Corrected::Saved => Ok(go(&format!("/records/{id}?did={EDITED}"))),
+        Corrected::Same => Ok(go(&format!("/records/{id}?did={UNCHANGED}"))),
+        Corrected::Asked(status, page) => Ok((status, html(&*page)?).into_response()),
     }
 }
 
-/// Gives the page that comes again where nothing was written.
+/// What became of a correction.
+enum Corrected {
+    Saved,
+    /// Nothing was different.
+    Same,
+    /// Nothing was written: the page comes again.
+    Asked(StatusCode, Box<EditPage>),
+}
+
 fn correct(
     connection: &Connection,
     journal: &mut Journal,
     (session, line): (&Session, &Line),
     id: &str,
     sheet: &Sheet,
-) -> Result<Option<(StatusCode, Box<EditPage>)>> {
+) -> Result<Corrected> {
     let lang = session.lang();
     let (key, content, kind) = known(connection, journal, id)?;
     let now = fields::typed(correctable(kind), &content.fields);
@@ -195,7 +208,11 @@ fn correct(
                 match saved {
                     Ok(()) if refusals.is_empty() => {
                         drafts::discard(connection, account, &sheet.id)?;
-                        return Ok(None);
+                        return Ok(if empty {
+                            Corrected::Same
+                        } else {
+                            Corrected::Saved
+                        });
                     }
                     Ok(()) => (refusals, None),
                     Err(error) if error.leaves_nothing() => (Vec::new(), Some(error)),
@@ -226,7 +243,7 @@ fn correct(
         said: said.map(|error| page::sentence(error.code(), lang)),
     };
     let page = edit_page(connection, journal, (session, line), id, Some(attempt))?;
-    Ok(Some((status, Box::new(page))))
+    Ok(Corrected::Asked(status, Box::new(page)))
 }
 
 /// What a form changes of a record.

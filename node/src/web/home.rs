@@ -28,6 +28,8 @@ const LAWS: usize = 5;
 
 /// A draft in a list.
 struct DraftRow {
+    /// It is of a new record, and not of a step or a correction.
+    new: bool,
     id: String,
     title: String,
     at: String,
@@ -35,12 +37,12 @@ struct DraftRow {
 }
 
 /// A value that was not kept, of which its author does not know yet.
-struct Unkept {
-    change: String,
-    id: String,
-    title: String,
-    said: String,
-    at: String,
+pub(super) struct Unkept {
+    pub(super) change: String,
+    pub(super) id: String,
+    pub(super) title: String,
+    pub(super) said: String,
+    pub(super) at: String,
 }
 
 /// A kind that whoever looks records.
@@ -55,6 +57,13 @@ fn drafted(connection: &Connection, draft: &Draft, lang: Lang) -> Result<(Option
         Ok(About::Step(record, event)) => (record, Some(event), "edit"),
         Ok(About::Edit(record)) => (record, None, "edit"),
         Ok(About::Lines(record, _)) => (record, None, "lines"),
+        Ok(About::Several(kind, event)) => {
+            let step = Catalogue::standard()
+                .kind(&kind)
+                .and_then(|kind| kind.transition(&event));
+            let title = step.map(|step| lang.label(&step.label).to_owned());
+            return Ok((title, 0));
+        }
         Ok(About::New(_)) | Err(_) => return Ok(intake::judge(draft)),
     };
     let Ok(key) = records::find(connection, &record) else {
@@ -193,6 +202,7 @@ pub(super) async fn page(State(app): State<App>, session: Session) -> Answer {
             for draft in drafts::list(connection, &account.id)? {
                 let (title, lacks) = drafted(connection, &draft, lang)?;
                 shown_drafts.push(DraftRow {
+                    new: matches!(About::parse(&draft.kind), Ok(About::New(_))),
                     title: title.unwrap_or_else(|| lang.say("draft-untitled", &[])),
                     lacks,
                     at: shown::at(draft.updated_ms, now_ms, lang),
@@ -222,7 +232,7 @@ pub(super) async fn page(State(app): State<App>, session: Session) -> Answer {
 }
 
 /// Values that whoever looks wrote and that were not kept.
-fn unkept(connection: &Connection, page: &Page) -> Result<Vec<Unkept>> {
+pub(super) fn unkept(connection: &Connection, page: &Page) -> Result<Vec<Unkept>> {
     let mut unkept = Vec::new();
     for lost in records::unkept(connection, page.actor.account(), ROWS)? {
         let Some(row) = records::rows(connection, &[lost.record])?.pop() else {

@@ -46,8 +46,9 @@ pub(super) struct Row {
     pub(super) status: String,
     pub(super) state: Shown,
     pub(super) at: String,
-    /// When it was recorded, as short as a column has it.
+    /// When it was recorded, as short as a column has it, and the whole date.
     pub(super) when: String,
+    pub(super) on: String,
     /// Its category, or its kind if it has none.
     pub(super) category: String,
     /// The community that it concerns.
@@ -122,6 +123,7 @@ impl Row {
             state: Shown::of(state, lang),
             at: shown::at(row.recorded_ms(), now_ms, lang),
             when: shown::when(row.recorded_ms(), now_ms, lang),
+            on: shown::day(row.recorded_ms(), lang),
             category: category(row, kind, lang),
             community: place.unwrap_or_default().to_owned(),
             urgent: urgent(row, kind, lang),
@@ -561,6 +563,25 @@ fn said(asked: &Asked, statuses: &[(String, String)], lang: Lang) -> String {
     let status =
         status.map(|(_, label)| lang.say("ledger-said-status", &[("text", label.as_str().into())]));
     said.extend(status);
+    let kind = asked.kind.as_deref();
+    let kind = kind.and_then(|code| Catalogue::standard().kind(code));
+    said.extend(kind.map(|kind| lang.label(&kind.label).to_owned()));
+    let state = asked.state.as_ref();
+    said.extend(state.map(|it| lang.say(&format!("state-{it}"), &[])));
+    for (key, values) in &asked.by {
+        let field = kind.and_then(|kind| kind.field(key));
+        let values = values
+            .iter()
+            .map(|it| shown::value(field, &Value::from(it.as_str()), lang));
+        let label = field.map_or(key.as_str(), |field| lang.label(&field.label));
+        said.push(format!(
+            "{}{}",
+            lang.colon(label),
+            values.collect::<Vec<_>>().join("、")
+        ));
+    }
+    let search = asked.q.as_ref();
+    said.extend(search.map(|it| lang.say("ledger-said-search", &[("text", it.as_str().into())])));
     if said.is_empty() {
         said.push(lang.say("ledger-said-all", &[]));
     }

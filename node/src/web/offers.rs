@@ -16,11 +16,12 @@ use serde_json::Value;
 use super::choices::Choices;
 use super::fields::{self, Input};
 use super::list::next_for;
-use super::page::{self, Answer, Page, Session, go, html, known};
+use super::page::{self, Answer, Hand, Page, Session, go, html, known};
 use super::records::{RecordPage, Said, View, build};
 use super::sheet::{About, Sheet, Under};
 use super::words::Lang;
 use super::{App, Line, shown};
+use crate::bulk;
 use crate::clock;
 use crate::drafts::{self, Draft, Typed};
 use crate::error::{Code, Error, Result};
@@ -170,7 +171,7 @@ impl Onward {
         });
         let mut shown = offered;
         shown.extend(attempt.map(|attempt| attempt.step.event.as_str()));
-        let left_over = left_over(kind, &kept, &shown, page.lang);
+        let left_over = left_over(kind, &kept, &shown, (&named, page.lang));
         Ok(Self {
             next,
             offers,
@@ -246,7 +247,7 @@ fn left_over(
     kind: Option<&Kind>,
     kept: &[Draft],
     offered: &BTreeSet<&str>,
-    lang: Lang,
+    (named, lang): (&Choices, Lang),
 ) -> Vec<LeftOver> {
     let mut left = Vec::new();
     for draft in kept {
@@ -258,7 +259,11 @@ fn left_over(
             left.push(LeftOver {
                 draft: draft.id.clone(),
                 label: lang.label(&step.label).to_owned(),
-                words: typed_words(step, &draft.typed, lang),
+                words: typed_words(
+                    step,
+                    &named.labels(step.data.iter(), draft.typed.clone()),
+                    lang,
+                ),
             });
         }
     }
@@ -311,14 +316,21 @@ pub(super) fn done(
         left: String::new(),
     };
     let Some(step) = record.kind.and_then(|kind| kind.transition(did)) else {
-        if did == EDITED {
-            done.said = page.t("did-edit");
-            return Ok(Some(done));
-        }
-        return Ok(None);
+        return Ok(match did {
+            EDITED | UNCHANGED => {
+                done.said = page.t(&format!("did-{did}"));
+                Some(done)
+            }
+            _ => None,
+        });
     };
     let label = page.label(&step.label);
+    let just = |at_ms: i64| {
+        let at_ms = u64::try_from(at_ms).unwrap_or_default();
+        page.now_ms.saturating_sub(at_ms) < JUST_MS
+    };
     let taken = content.events.iter().rev().find(|it| it.event == did);
+    let taken = taken.filter(|it| just(it.at_ms));
     let asked = requests::is_open_for(requests, did);
     let from = match taken.map(|event| (&event.outcome, event)) {
         _ if asked => {
@@ -326,6 +338,8 @@ pub(super) fn done(
             done.said = page.with("did-asked", label);
             Some(content.status.clone())
         }
+        // Something else has happened since.
+        Some((Outcome::Applied { to, .. }, _)) if *to != content.status => return Ok(None),
         Some((Outcome::Applied { from, to }, event)) => {
             let number = event.data.get(HUB_NO).and_then(Value::as_str);
             let status = shown::status(record.kind, to, lang);
@@ -359,6 +373,10 @@ pub(super) fn done(
 
 /// Stands in an address for a correction, which is no step.
 pub(super) const EDITED: &str = "edit";
+/// And for one that changed nothing.
+pub(super) const UNCHANGED: &str = "unchanged";
+/// For so long an address says what was just done; later it is history.
+pub(super) const JUST_MS: u64 = 10 * 60 * 1_000;
 
 /// What waits for the same step as a record did.
 fn next_in_queue(
@@ -378,8 +396,12 @@ fn next_in_queue(
     };
     let waiting = Waiting::of(kind, status, page.now_ms);
     let asked = requests::open_steps(connection)?;
+    let ordered = bulk::ordered(connection)?;
     let mut found = waiting.first(connection, LOOKED_AT)?;
-    found.retain(|row| row.key != key && !asked.contains(&(row.id, step.event.clone())));
+    found.retain(|row| {
+        let rests = asked.contains(&(row.id, step.event.clone())) || ordered.contains(&row.id);
+        row.key != key && !rests
+    });
     if let Some(row) = found.first() {
         let href = format!("/records/{}?step={}#next", row.id.hyphenated(), step.event);
         let title = shown::title(Some(kind), row.title.as_deref(), page.lang);
@@ -399,7 +421,7 @@ enum Taken {
 /// Takes a step, once for each form that was shown. What cannot be carried out is kept as a draft and shown again.
 pub(super) async fn step(
     State(app): State<App>,
-    session: Session,
+    hand: Hand,
     Path((id, event)): Path<(String, String)>,
     Form(mut pairs): Form<Vec<(String, String)>>,
 ) -> Answer {
@@ -408,6 +430,13 @@ pub(super) async fn step(
     pairs.retain(|(name, _)| name != SURE);
     let sure = pairs.len() < sent;
     let sheet = Sheet::of(pairs)?;
+    let session = match hand.session() {
+        Ok(session) => session,
+        Err(account) => {
+            let about = About::parse(&About::Step(id, event).text())?;
+            return sheet.until_login(&app, account, about).await;
+        }
+    };
     let back = format!("/records/{id}?did={event}");
     let taken = app
         .write(move |journal, connection| {

@@ -311,11 +311,15 @@ fn views(connection: &Connection, steps: &[(Step, Waiting)], page: &Page) -> Res
             count: waiting.count(connection)?,
         });
     }
-    for (code, range) in [(SOON, SOON_DUE), (OVER, OVER_DUE)] {
+    for (code, days) in [(SOON, SOON_DUE), (OVER, OVER_DUE)] {
+        let mut count = 0;
+        for (_, waiting) in due_steps(steps, days, page) {
+            count += waiting.count(connection)?;
+        }
         views.push(View {
             code: code.to_owned(),
             label: page.t(&format!("view-{code}")),
-            count: due(connection, range, page.now_ms)?,
+            count,
         });
     }
     let asked = requests::open_steps(connection)?;
@@ -324,8 +328,6 @@ fn views(connection: &Connection, steps: &[(Step, Waiting)], page: &Page) -> Res
         label: page.t("view-asked"),
         count: asked.len() as u64,
     });
-    // What nobody waits for is no view.
-    views.retain(|view| view.count > 0);
     Ok(views)
 }
 
@@ -345,9 +347,9 @@ fn with_dates() -> impl Iterator<Item = (&'static Kind, &'static Status)> {
 pub(super) fn due(connection: &Connection, days: (Option<i64>, i64), now_ms: u64) -> Result<u64> {
     let mut count = 0;
     for (kind, status) in with_dates().filter(|(kind, _)| kind.parent.is_none()) {
-        count += Waiting::of(kind, status, now_ms)
-            .due(days)
-            .count(connection)?;
+        let mut waiting = Waiting::of(kind, status, now_ms);
+        waiting.due = Some(days);
+        count += waiting.count(connection)?;
     }
     Ok(count)
 }
@@ -372,9 +374,7 @@ fn chosen(
         if asked.order.is_some() {
             waiting.order = Order::Newest;
         }
-        if asked.urgent.is_some() {
-            waiting = waiting.urgent();
-        }
+        waiting.urgent = asked.urgent.is_some();
         ((kind, status, step), waiting)
     };
     steps(page).into_iter().map(filter).collect()
@@ -384,7 +384,7 @@ fn build(connection: &Connection, overview: &Overview, asked: Asked, page: Page)
     let category = Category::of(&page);
     let mut asked = asked.checked(overview, category.as_ref());
     let all = chosen(overview, &asked, category.as_ref(), &page);
-    let views = views(connection, &all, &page)?;
+    let mut views = views(connection, &all, &page)?;
     let mut whole = 0;
     for (_, waiting) in &all {
         whole += waiting.count(connection)?;
@@ -408,20 +408,30 @@ fn build(connection: &Connection, overview: &Overview, asked: Asked, page: Page)
         }
         None => all,
     };
-    let at = asked.page.unwrap_or(1).clamp(1, PAGES);
+    // What nobody waits for is no view, but for the one that is looked at.
+    views.retain(|it| it.count > 0 || Some(&it.code) == view.as_ref());
+    let of_asked = view.as_deref() == Some(ASKED);
+    let mut count = 0;
+    for (_, waiting) in &shown {
+        count += waiting.count(connection)?;
+    }
+    let mut rows = Vec::new();
+    if of_asked {
+        rows = asked_rows(connection, overview, &page)?;
+        count = rows.len() as u64;
+    }
+    // Somebody's own work empties the last page.
+    let pages = usize::try_from(count)
+        .unwrap_or(usize::MAX)
+        .div_ceil(ROWS)
+        .max(1);
+    let at = asked.page.unwrap_or(1).clamp(1, PAGES.min(pages));
     let from = (at - 1) * ROWS;
-    let (mut rows, count) = if view.as_deref() == Some(ASKED) {
-        let rows = asked_rows(connection, overview, &page)?;
-        let count = rows.len() as u64;
-        (rows, count)
+    if of_asked {
+        rows = rows.into_iter().skip(from).take(ROWS + 1).collect();
     } else {
-        let mut count = 0;
-        for (_, waiting) in &shown {
-            count += waiting.count(connection)?;
-        }
-        let rows = waiting(connection, overview, &shown, (from, ROWS + 1), &page)?;
-        (rows, count)
-    };
+        rows = waiting(connection, overview, &shown, (from, ROWS + 1), &page)?;
+    }
     let more = rows.len() > ROWS && at < PAGES;
     rows.truncate(ROWS);
     let together = together(&shown, &rows, &page);
@@ -471,8 +481,12 @@ fn due_steps(
             waiting.space = pattern.space;
             waiting.values = pattern.values.clone();
             waiting.order = pattern.order;
+            waiting.urgent = pattern.urgent;
         }
-        (kind.parent.is_none()).then(|| ((kind, status, step), waiting.due(days)))
+        waiting.due = Some(days);
+        kind.parent
+            .is_none()
+            .then_some(((kind, status, step), waiting))
     });
     due.collect()
 }

@@ -240,7 +240,11 @@ pub(super) fn build(
         status: shown::status(kind, &record.status, lang),
         state: standing(&record, lang),
         tab: view.tab(),
-        note: view.note(),
+        note: record
+            .row
+            .as_ref()
+            .filter(|row| page.now_ms.saturating_sub(row.recorded_ms()) < offers::JUST_MS)
+            .map_or("", |_| view.note()),
         done: match view.did.as_deref() {
             Some(did) => offers::done(connection, did, (&record, &requests), &page)?,
             None => None,
@@ -269,7 +273,7 @@ pub(super) fn build(
         why: why.filter(|_| !again),
         places: places(connection, &record.gathered, content, &page)?,
         waits_for: waits_for(books, &record.gathered, lang),
-        editable: kind.is_some()
+        editable: kind.is_some_and(|kind| page.actor.creates(kind))
             && record.counts()
             && content.waiting == 0
             && save::may_edit(books, &record.gathered),

@@ -48,6 +48,16 @@ async fn shown_page(
     fault: Option<String>,
     done: Option<String>,
 ) -> Answer {
+    shown_with(app, session, (fault, done), None).await
+}
+
+/// The page with phrases as they were typed and not kept.
+async fn shown_with(
+    app: &App,
+    session: Session,
+    (fault, done): (Option<String>, Option<String>),
+    typed: Option<Phrases>,
+) -> Answer {
     let line = (app.doors.line)();
     let settings = app
         .read(move |books, connection| {
@@ -71,7 +81,10 @@ async fn shown_page(
             let page = Page::new(connection, books, &session, &line, ("/settings", title))?;
             let phrases = written(page.actor.roles()).map(|step| {
                 let own = account.taste.phrases.get(&step.event);
-                let own = own.map(|lines| lines.join("\n"));
+                let typed = typed.as_ref().filter(|it| it.event == step.event);
+                let own = typed
+                    .map(|it| it.lines.clone())
+                    .or_else(|| own.map(|lines| lines.join("\n")));
                 let label = lang.label(&step.label).to_owned();
                 (step.event.clone(), label, own.unwrap_or_default())
             });
@@ -167,7 +180,7 @@ pub(super) async fn phrases(
             ("chars", PHRASE_CHARS.into()),
         ];
         let fault = lang.say("phrases-too-long", &with);
-        return shown_page(&app, session, Some(fault), None).await;
+        return shown_with(&app, session, (Some(fault), None), Some(typed)).await;
     }
     if lines.is_empty() {
         taste.phrases.remove(&typed.event);

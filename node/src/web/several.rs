@@ -19,12 +19,13 @@ use super::choices::Choices;
 use super::fields::{self, Input};
 use super::offers::{HUB_NO, begins, explained, phrases};
 use super::page::{Answer, Page, Session, go, html, sentence};
+use super::sheet::{About, Sheet, Under};
 use super::words::Lang;
 use super::{App, Line, shown};
 use crate::actor::Actor;
 use crate::bulk::{self, Bulk};
 use crate::clock;
-use crate::drafts::{self, Typed};
+use crate::drafts;
 use crate::error::{Code, Error, Result};
 use crate::journal::Journal;
 use crate::records::{self, save};
@@ -39,10 +40,9 @@ pub(super) struct Ordered {
     pub(super) refused: Vec<(String, String, String)>,
 }
 
-/// Names in the form: the step, a record, the order's id, and that it is meant.
+/// Names in the form: the step, a record, and that it is meant. The draft's id is the order's.
 const STEP: &str = "step";
 const RECORD: &str = "id";
-const BULK: &str = "bulk";
 const SURE: &str = "sure";
 
 /// A record that was picked.
@@ -60,7 +60,7 @@ struct Preview {
     /// Kind and event.
     step: String,
     label: String,
-    bulk: String,
+    under: Under,
     picked: Vec<Picked>,
     /// The numbers that they will get.
     numbers: String,
@@ -90,9 +90,8 @@ struct Sent {
     kind: &'static Kind,
     step: &'static Transition,
     records: Vec<RecordId>,
-    bulk: String,
     sure: bool,
-    typed: Typed,
+    sheet: Sheet,
 }
 
 impl Sent {
@@ -111,9 +110,8 @@ impl Sent {
         }
         let ids = pairs.iter().filter(|(name, _)| name == RECORD);
         let ids: BTreeSet<RecordId> = ids.filter_map(|(_, id)| RecordId::parse(id)).collect();
-        let bulk = take(BULK).filter(|id| drafts::is_id(id));
         let sure = take(SURE).is_some();
-        let own = [STEP, RECORD, BULK, SURE];
+        let own = [STEP, RECORD, SURE];
         let typed = pairs
             .into_iter()
             .filter(|(name, _)| !own.contains(&name.as_str()));
@@ -121,10 +119,13 @@ impl Sent {
             kind,
             step,
             records: ids.into_iter().take(bulk::RECORDS_MAX).collect(),
-            bulk: bulk.map_or_else(drafts::new_id, Ok)?,
             sure,
-            typed: fields::from_pairs(typed.collect()),
+            sheet: Sheet::of(typed.collect())?,
         })
+    }
+
+    fn about(&self) -> About {
+        About::Several(self.kind.code.clone(), self.step.event.clone())
     }
 }
 
@@ -169,9 +170,15 @@ fn give(
 ) -> Result<Given> {
     let lang = session.lang();
     let author = session.author(connection, journal)?;
+    // Pressed twice, it is ordered once.
+    let order = (sent.sheet.id.as_str(), sent.step.event.as_str());
+    let account = author.actor.account();
+    if sent.sure && bulk::is_ordered(connection, account, order, &sent.records)? {
+        return Ok(Given::Ordered);
+    }
     let named = Choices::of(connection, journal, sent.step.data.iter())?;
     let data = || sent.step.data.iter().filter(|field| field.key != HUB_NO);
-    let input = fields::to_json(data(), &named.ids(data(), &sent.typed));
+    let input = fields::to_json(data(), &named.ids(data(), &sent.sheet.typed));
     let read = save::read_step(sent.kind, &sent.step.event, &input);
     let refusals = if sent.sure {
         read.err().unwrap_or_default()
@@ -194,16 +201,12 @@ fn give(
     if within.is_empty() {
         said = Some(lang.say("bulk-none", &[]));
     } else if sent.sure && refusals.is_empty() {
-        let account = author.actor.account();
-        let ordered = bulk::order(
-            connection,
-            account,
-            (&sent.bulk, &sent.step.event),
-            (&input, &within),
-            author.now_ms,
-        );
+        let ordered = bulk::order(connection, account, order, (&input, &within), author.now_ms);
         match ordered {
-            Ok(()) => return Ok(Given::Ordered),
+            Ok(()) => {
+                drafts::discard(connection, account, &sent.sheet.id)?;
+                return Ok(Given::Ordered);
+            }
             Err(error) if error.leaves_nothing() => said = Some(sentence(error.code(), lang)),
             Err(error) => return Err(error),
         }
@@ -281,16 +284,26 @@ fn preview(
         ("/queue", label.clone()),
     )?;
     let data = || sent.step.data.iter().filter(|field| field.key != HUB_NO);
-    let typed = if sent.typed.is_empty() {
-        begins(sent.step, None, &page)
+    let about = sent.about();
+    let account = page.actor.account();
+    // What was written for this step before comes again, whichever records it is for now.
+    let (typed, under) = if sent.sure {
+        let under = sent
+            .sheet
+            .undone(connection, account, &about, page.now_ms)?;
+        (sent.sheet.typed, under)
     } else {
-        sent.typed
+        let kept = drafts::about(connection, account, &about.text())?;
+        let kept = kept.first();
+        let typed = kept.map_or_else(|| begins(sent.step, None, &page), |it| it.typed.clone());
+        (typed, Under::of(&about, kept)?)
     };
     let inputs = data().map(|field| fields::input(field, named, &typed, refusals, lang));
     let inputs = inputs.map(|input| explained(input, sent.step, &page));
     let count = picked.iter().filter(|it| it.out.is_none()).count();
     let numbers = if records::is_numbered(sent.kind, &sent.step.event) {
-        match records::case_numbers_ahead(connection, journal, count, page.now_ms)? {
+        let before = bulk::ordered_for(connection, &sent.step.event)?;
+        match records::case_numbers_ahead(connection, journal, (before, count), page.now_ms)? {
             Some((first, last)) if first == last => page.with("bulk-number", &first),
             Some((first, last)) => lang.say(
                 "bulk-numbers",
@@ -304,7 +317,7 @@ fn preview(
     Ok(Preview {
         step: format!("{}/{}", sent.kind.code, sent.step.event),
         label,
-        bulk: sent.bulk,
+        under,
         numbers,
         inputs: inputs.collect(),
         faults: fields::faults(data(), refusals, lang),
@@ -354,7 +367,8 @@ pub(super) async fn keep(app: App) {
         let now_ms = clock::now_ms();
         let wait = match next {
             Ok(None) => None,
-            Ok(Some(due)) => Some(due.saturating_sub(now_ms)),
+            // The clock may be put right meanwhile.
+            Ok(Some(due)) => Some(due.saturating_sub(now_ms).min(AGAIN_MS)),
             Err(_) => Some(AGAIN_MS),
         };
         if wait == Some(0) {

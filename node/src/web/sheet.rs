@@ -15,7 +15,8 @@ use serde_json::{Value, json};
 use super::App;
 use super::fields;
 use super::intake::registered;
-use super::page::{Answer, Hand, kind_of};
+use super::page::{Answer, Hand, go, kind_of};
+use crate::accounts::Account;
 use crate::clock;
 use crate::drafts::{self, Draft, Kept, Typed, Window};
 use crate::error::{Code, Error, Result};
@@ -39,6 +40,8 @@ pub(super) enum About {
     Edit(String),
     /// Lines of an event that become records of a kind.
     Lines(String, String),
+    /// A step for several records of a kind.
+    Several(String, String),
 }
 
 impl About {
@@ -49,6 +52,7 @@ impl About {
             Self::Step(record, event) => format!("step/{record}/{event}"),
             Self::Edit(record) => format!("edit/{record}"),
             Self::Lines(record, kind) => format!("lines/{record}/{kind}"),
+            Self::Several(kind, event) => format!("several/{kind}/{event}"),
         }
     }
 
@@ -75,6 +79,10 @@ impl About {
                 let kind = kind_of(kind)?.code.clone();
                 Ok(Self::Lines((*record).to_owned(), kind))
             }
+            ["several", kind, event] if is_event(event) => {
+                let kind = kind_of(kind)?.code.clone();
+                Ok(Self::Several(kind, (*event).to_owned()))
+            }
             _ => Ok(Self::New(kind_of(text)?.code.clone())),
         }
     }
@@ -86,6 +94,8 @@ impl About {
             Self::Step(record, event) => format!("/records/{record}?step={event}#next"),
             Self::Edit(record) => format!("/records/{record}/edit"),
             Self::Lines(record, kind) => format!("/records/{record}/lines/{kind}?draft={draft}"),
+            // The words come again with the next records that are picked for the step.
+            Self::Several(..) => "/queue".to_owned(),
         }
     }
 }
@@ -190,6 +200,22 @@ impl Sheet {
 }
 
 impl Sheet {
+    /// Keeps what somebody sent whose login has ended, and leads to the login and from there to where it is found.
+    pub(super) async fn until_login(self, app: &App, account: Account, about: About) -> Answer {
+        let to = match &about {
+            About::Edit(record) | About::Step(record, _) => format!("/records/{record}"),
+            About::New(_) | About::Lines(..) => "/".to_owned(),
+            About::Several(..) => "/queue".to_owned(),
+        };
+        let now_ms = clock::now_ms();
+        app.write(move |_, connection| {
+            self.keep(connection, &account.id, &about.text(), now_ms)
+                .map(drop)
+        })
+        .await?;
+        Ok(go(&format!("/login?to={to}")))
+    }
+
     /// Keeps what could not be carried out, and says under what its form stands then: where no draft can be kept, on the page
     /// alone.
     ///
@@ -282,6 +308,7 @@ mod tests {
             About::Step(record.clone(), "supplement".to_owned()),
             About::Edit(record.clone()),
             About::Lines(record, "opinion".to_owned()),
+            About::Several("opinion".to_owned(), "dispatch".to_owned()),
         ] {
             assert_eq!(About::parse(&about.text()).ok(), Some(about));
         }

@@ -19,7 +19,7 @@ use serde_json::Value;
 use super::page::{Answer, Bare, Page, Session, attached, go, html, is_office};
 use super::queue::{self, Waits};
 use super::shown;
-use super::{App, Line, slip, sync};
+use super::{App, Line, home, slip, sync};
 use crate::actor::Actor;
 use crate::clock;
 use crate::command::Write;
@@ -195,6 +195,8 @@ struct Overall {
     figures: Vec<Figure>,
     /// What is done first.
     rows: Vec<Waits>,
+    /// Values of whoever looks that were not kept.
+    unkept: Vec<home::Unkept>,
     todo: u64,
     sites: Vec<Site>,
     no_password: bool,
@@ -216,11 +218,13 @@ pub(super) async fn overview(app: &App, page: Page, line: Line, no_password: boo
             let rows = queue::waiting(connection, books, &first, (0, FIRST), &page)?;
             let todo = queue::count(connection, &steps, page.now_ms)?;
             let figures = figures(connection, &page)?;
+            let unkept = home::unkept(connection, &page)?;
             let Sites { sites, page, .. } = build(connection, books, &line, page)?;
             Ok(Overall {
                 today: shown::today(page.now_ms, page.lang),
                 figures,
                 rows,
+                unkept,
                 todo,
                 sites,
                 no_password,
