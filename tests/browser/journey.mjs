@@ -96,7 +96,7 @@ try {
   await seen(clerk, 'intake-errors');
 
   // ---- a draft: typed, left, found again ----
-  const words = '测试小区3号楼东侧两盏路灯半个多月不亮,晚上老人出行不方便,希望尽快维修。𬱟㛃䶮';
+  const words = '测试小区3号楼东侧两盏路灯半个多月不亮，晚上老人出行不方便，希望尽快维修。𬱟㛃䶮';
   const answered = clerk.waitForResponse((answer) => answer.url().includes('/drafts/') && answer.request().method() === 'POST');
   await clerk.locator('#f-body').pressSequentially(words, { delay: 2 });
   const paused = Date.now();

@@ -317,12 +317,11 @@ pub(super) fn done(
     };
     let Some(step) = record.kind.and_then(|kind| kind.transition(did)) else {
         return Ok(match did {
-            EDITED | UNCHANGED => {
-                done.said = page.t(&format!("did-{did}"));
-                Some(done)
-            }
+            EDITED => Some(page.t("did-edit")),
+            UNCHANGED => Some(page.t("did-unchanged")),
             _ => None,
-        });
+        }
+        .map(|said| Done { said, ..done }));
     };
     let label = page.label(&step.label);
     let just = |at_ms: i64| {
