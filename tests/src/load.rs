@@ -263,6 +263,12 @@ impl Visitor {
             "/records",
             &format!("q={}", bytes.collect::<String>()),
         )?;
+        // What was found has an address of its own.
+        let found = answer
+            .lines()
+            .find_map(|line| line.strip_prefix("location: "))
+            .unwrap_or_default();
+        let answer = self.ask("GET", found.trim(), "")?;
         let head = answer.lines().next().unwrap_or_default();
         ensure!(head.contains(" 200"), "search: {head}");
         Ok(answer.len())
