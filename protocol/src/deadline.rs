@@ -9,7 +9,7 @@
 //!
 //! Rejected: times of day. No rule of the domain has one, and an answer at 23:59 is one on that day.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::LazyLock;
@@ -224,43 +224,6 @@ fn next(day: Date) -> Date {
     day.tomorrow().unwrap_or(Date::MAX)
 }
 
-/// A rule of the domain: what begins, how long there is, and where it stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rule {
-    /// How long there is.
-    pub length: Length,
-    /// Where it stands.
-    pub source: &'static str,
-}
-
-/// The rules of the domain by their codes. D14 has the date of a letter and D16 whatever a station says, so that neither has
-/// a length.
-#[must_use]
-pub fn rules() -> &'static BTreeMap<&'static str, Rule> {
-    static RULES: LazyLock<BTreeMap<&'static str, Rule>> = LazyLock::new(|| {
-        use Length::{Days, Months, WorkingDays};
-        let rules = [
-            ("D1", WorkingDays(5), "青岛市人大代表建议办理办法第十四条"),
-            ("D2", WorkingDays(5), "青岛市人大代表建议办理办法第十九条"),
-            ("D3", Months(1), "青岛市人大代表建议办理办法第二十四条"),
-            ("D4", Months(3), "代表法第五十一条"),
-            ("D5", Months(6), "代表法第五十一条"),
-            ("D6", Months(1), "山东省人大代表建议办理办法第二十四条"),
-            ("D7", Months(1), "青岛市人大代表建议办理办法第三十二条"),
-            ("D8", Months(3), "山东省实施代表法办法第二十三条"),
-            ("D9", Days(15), "信访工作条例第二十二、二十三条"),
-            ("D10", Days(60), "信访工作条例第三十四条"),
-            ("D11", Days(30), "信访工作条例第三十五、三十六条"),
-            ("D12", WorkingDays(5), "济南、潍坊12345热线办法"),
-            ("D13", Days(30), "立法法第四十条"),
-            ("D15", WorkingDays(15), "北京、重庆代表建议办法"),
-        ];
-        let rule = |(code, length, source)| (code, Rule { length, source });
-        rules.into_iter().map(rule).collect()
-    });
-    &RULES
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -367,6 +330,5 @@ mod tests {
         };
         let never = Calendar::standard().due(day("9999-12-01"), Length::Days(3), &[always]);
         assert_eq!(never.on, Date::MAX);
-        assert_eq!(rules().len(), 14);
     }
 }

@@ -140,7 +140,13 @@ fn history_has_old_and_new_and_whoever_loses_a_value_is_told() -> Result<()> {
     network.station.ok(&["sync"])?;
     let (operator, _) = Browser::through(&link(&network.hub)?)?;
     let page = operator.get(&format!("/records/{id}"))?.body;
-    ensure!(page.contains("“类别”有两种写法"));
+    ensure!(page.contains("“类别”有两种写法") && page.contains("取甲"));
+    // What somebody may not do is not offered to them.
+    let added = network.hub.ok(&["account", "add", "承办", "U"])?;
+    let secret = added["new_password"].as_str().context("no password")?;
+    let unit = operator.login("承办", secret)?;
+    let shown = unit.get(&format!("/records/{id}"))?.body;
+    ensure!(shown.contains("“类别”有两种写法") && !shown.contains("取甲"));
     // The side of the hub is chosen.
     let sides: Vec<_> = page.split("action=\"/records/").skip(1).collect();
     let side = sides

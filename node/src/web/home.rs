@@ -17,6 +17,7 @@ use super::{App, intake, shown, sites};
 use crate::clock;
 use crate::drafts::{self, Draft};
 use crate::error::Result;
+use crate::journal::Overview;
 use crate::records::delivery::Coverage;
 use crate::records::waiting::Waiting;
 use crate::records::{self, Filter};
@@ -127,6 +128,27 @@ fn asked_here() -> Filter {
     }
 }
 
+/// What waits for these steps: who waits to be told comes first.
+fn todos(
+    connection: &Connection,
+    overview: &Overview,
+    steps: Vec<queue::Step>,
+    page: &Page,
+) -> Result<Vec<Waits>> {
+    let (telling, others): (Vec<_>, Vec<_>) = steps.into_iter().partition(queue::tells);
+    let mut todos = Vec::new();
+    for steps in [telling, others] {
+        let waiting = steps.into_iter().map(|step| {
+            let (kind, status, _) = step;
+            (step, Waiting::of(kind, status, page.now_ms))
+        });
+        let waiting: Vec<_> = waiting.collect();
+        let left = (0, ROWS - todos.len());
+        todos.extend(queue::waiting(connection, overview, &waiting, left, page)?);
+    }
+    Ok(todos)
+}
+
 /// The page.
 pub(super) async fn page(State(app): State<App>, session: Session) -> Answer {
     let line = (app.doors.line)();
@@ -178,18 +200,7 @@ pub(super) async fn page(State(app): State<App>, session: Session) -> Answer {
             }
             let steps = queue::steps(&page);
             let todo = queue::count(connection, &steps, now_ms)?;
-            // Who waits to be told comes first.
-            let (telling, others) = steps.into_iter().partition(queue::tells);
-            let mut todos: Vec<Waits> = Vec::new();
-            for steps in [telling, others] {
-                let steps: Vec<queue::Step> = steps;
-                let steps: Vec<_> = steps
-                    .into_iter()
-                    .map(|step| (step, Waiting::of(step.0, step.1, now_ms)))
-                    .collect();
-                let left = (0, ROWS - todos.len());
-                todos.extend(queue::waiting(connection, books, &steps, left, &page)?);
-            }
+            let todos = todos(connection, books, steps, &page)?;
             let kinds = Catalogue::standard().kinds();
             let others = kinds.filter(|kind| {
                 kind.parent.is_none() && kind.code != "opinion" && page.actor.creates(kind)

@@ -381,14 +381,11 @@ pub(super) const JUST_MS: u64 = 10 * 60 * 1_000;
 fn next_in_queue(
     connection: &Connection,
     done: &mut Done,
-    (kind, from, key): (&Kind, &str, i64),
+    (kind, from, key): (&'static Kind, &str, i64),
     page: &Page,
 ) -> Result<()> {
     /// Of which one may be asked of the hub already, or the one that was just done.
     const LOOKED_AT: usize = 20;
-    let Some(kind) = lianxin_protocol::catalogue::Catalogue::standard().kind(&kind.code) else {
-        return Ok(());
-    };
     let next = next_for(kind, page.actor.roles());
     let Some((status, step)) = next.into_iter().find(|(status, _)| status.code == from) else {
         return Ok(());

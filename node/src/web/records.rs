@@ -24,7 +24,7 @@ use crate::error::Result;
 use crate::journal::{Books, Overview};
 use crate::records::delivery::State as Reached;
 use crate::records::save;
-use crate::records::{self, Content, Gathered, Record};
+use crate::records::{self, Content, Gathered, Listed, Record};
 use crate::requests;
 
 /// A fact with its label, and the records that it names.
@@ -121,6 +121,8 @@ pub(super) struct RecordPage {
     /// Whether somebody is given a slip for it.
     slip: bool,
     conflicts: Vec<Conflict>,
+    /// Whether whoever looks chooses between their values.
+    settles: bool,
     asked: Vec<Request>,
     why: Option<Why>,
     editable: bool,
@@ -154,8 +156,11 @@ impl View {
         }
     }
 
-    fn note(&self) -> &'static str {
-        match self.note.as_deref() {
+    /// What is said of a record that has just been made; later that is history.
+    fn note(&self, row: Option<&Listed>, now_ms: u64) -> &'static str {
+        let just =
+            row.is_some_and(|row| now_ms.saturating_sub(row.recorded_ms()) < offers::JUST_MS);
+        match self.note.as_deref().filter(|_| just) {
             Some("new") => "new",
             Some("again") => "again",
             _ => "",
@@ -240,11 +245,7 @@ pub(super) fn build(
         status: shown::status(kind, &record.status, lang),
         state: standing(&record, lang),
         tab: view.tab(),
-        note: record
-            .row
-            .as_ref()
-            .filter(|row| page.now_ms.saturating_sub(row.recorded_ms()) < offers::JUST_MS)
-            .map_or("", |_| view.note()),
+        note: view.note(record.row.as_ref(), page.now_ms),
         done: match view.did.as_deref() {
             Some(did) => offers::done(connection, did, (&record, &requests), &page)?,
             None => None,
@@ -269,6 +270,7 @@ pub(super) fn build(
         proofs: proofs(&record, lang),
         onward,
         conflicts: conflicts::of(content, kind, books, lang),
+        settles: kind.is_some_and(|kind| page.actor.creates(kind)),
         // Nothing has to be done about what stands elsewhere.
         why: why.filter(|_| !again),
         places: places(connection, &record.gathered, content, &page)?,
