@@ -165,6 +165,7 @@ home-set-password = 设置密码
 draft-untitled = （还没有内容）
 draft-at = { $text } 存下
 draft-kept = 草稿已存 { $time }
+draft-emptied = 没有要存的内容
 draft-unkept = 草稿还没有存下，正在重试
 draft-beside = 这一份在另一个窗口里也改过。您在这里写的另存为一份草稿{ $time }
 draft-ended = 登录已经结束。您写的已存为草稿 { $time }
@@ -219,6 +220,8 @@ refused-bad_date = 没有这一天，请检查日期
 refused-bad_time = 时间不对，请检查
 refused-changed = 刚才有人把这一项改成了“{ $now }”。请核对：留下您填的，或改回去，再保存
 refused-one_of = 主办单位和分办单位只能选一项
+refused-twice = 选了两次，只留一处
+refused-over = 这一天已经过去了
 refused-needed = 按所选的方式，这里要填
 refused-excluded = 按所选的方式不记这一项：请清空，或改选
 refused-unknown_event = 没有这一步
@@ -380,6 +383,7 @@ did-void = “{ $step }”没有生效：{ $reason }。
 did-next = 下一件：{ $text }
 did-left = 还有 { $count } 件等着
 sure-ask = 确定{ $text }吗？
+sure-over = {$field}填的是 {$date}，这一天已经过去了。
 sure-yes = 确定{ $text }
 sure-no = 不了，回去
 history-chose = 两种写法选定一种
@@ -728,7 +732,8 @@ keys-off = 用不惯可以关掉：
 
 ## 出错
 
-error-next = 已经存下的内容都在。可以退回去再试；还不行，请把上面的编号告诉街道的技术人员。
+error-next = 以前存下的内容都在。可以退回去再试；还不行，请把上面的编号告诉街道的技术人员。
+error-next-unkept = 这一次写的没有存下，以前存下的都在。请退回去，分成几份或改短再交；还不行，请把上面的编号告诉街道的技术人员。
 error-home = 回首页
 error-details = 给技术人员看的说明
 error-LX-1001 = 文件读写出了问题

@@ -9,7 +9,7 @@
 use std::collections::BTreeSet;
 
 use lianxin_protocol::log::RecordId;
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use rusqlite::{Connection, Row, params};
 use serde_json::Value;
 
 use crate::accounts;
@@ -44,6 +44,15 @@ pub struct Bulk {
     /// The records that it was not possible for, once it was carried out, each with the text of a code.
     pub refused: Option<Vec<(RecordId, String)>>,
     account: String,
+}
+
+impl Bulk {
+    /// For how long it can be taken back. Where the clock was set back since it was ordered, it waits no longer for that.
+    #[must_use]
+    pub fn rests_ms(&self, now_ms: u64) -> u64 {
+        let rests = self.due_ms.saturating_sub(now_ms);
+        if rests > GRACE_MS { 0 } else { rests }
+    }
 }
 
 /// Whether a step could be taken on a record now.
@@ -128,7 +137,7 @@ pub fn is_ordered(
 /// # Errors
 /// The store cannot be read.
 pub fn ordered_for(connection: &Connection, event: &str) -> Result<usize> {
-    let open = waiting(connection, u64::MAX >> 1)?.into_iter();
+    let open = open(connection)?.into_iter();
     let open = open.filter(|bulk| bulk.event == event);
     Ok(open.map(|bulk| bulk.records.len()).sum())
 }
@@ -172,28 +181,25 @@ pub fn of_account(connection: &Connection, account: &str) -> Result<Vec<Bulk>> {
 /// # Errors
 /// The store cannot be read.
 pub fn ordered(connection: &Connection) -> Result<BTreeSet<RecordId>> {
-    let open = waiting(connection, u64::MAX >> 1)?.into_iter();
+    let open = open(connection)?.into_iter();
     Ok(open.flat_map(|bulk| bulk.records).collect())
 }
 
-/// When the next is to be carried out, in Unix milliseconds.
+/// For how long the next is not to be carried out yet, in milliseconds.
 ///
 /// # Errors
 /// The store cannot be read.
-pub fn next_due(connection: &Connection) -> Result<Option<u64>> {
-    let sql = "SELECT min(due_ms) FROM bulks WHERE refused IS NULL";
-    Ok(connection
-        .prepare_cached(sql)?
-        .query_row([], |row| row.get(0))
-        .optional()?
-        .flatten())
+pub fn next_in(connection: &Connection, now_ms: u64) -> Result<Option<u64>> {
+    let open = open(connection)?.into_iter();
+    Ok(open.map(|bulk| bulk.rests_ms(now_ms)).min())
 }
 
-fn waiting(connection: &Connection, until_ms: u64) -> Result<Vec<Bulk>> {
+/// Those that were not carried out yet, in their order.
+fn open(connection: &Connection) -> Result<Vec<Bulk>> {
     let sql = "SELECT id, account, event, input, records, due_ms, refused FROM bulks
-               WHERE refused IS NULL AND due_ms <= ?1 ORDER BY due_ms, id";
+               WHERE refused IS NULL ORDER BY due_ms, id";
     let mut statement = connection.prepare_cached(sql)?;
-    let rows = statement.query_map([until_ms], row)?;
+    let rows = statement.query_map([], row)?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
@@ -202,7 +208,8 @@ fn waiting(connection: &Connection, until_ms: u64) -> Result<Vec<Bulk>> {
 /// # Errors
 /// The store cannot be read or written; the transaction must be rolled back, and they stay due.
 pub fn carry_out(connection: &Connection, journal: &mut Journal, now_ms: u64) -> Result<()> {
-    for bulk in waiting(connection, now_ms)? {
+    let due = open(connection)?.into_iter();
+    for bulk in due.filter(|bulk| bulk.rests_ms(now_ms) == 0) {
         let account = accounts::find(connection, &bulk.account)?;
         let mut refused = Vec::new();
         for record in &bulk.records {
@@ -259,4 +266,29 @@ fn row(row: &Row<'_>) -> rusqlite::Result<Bulk> {
                 .collect()
         }),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_waits_no_longer_for_a_clock_that_was_set_back() {
+        let bulk = Bulk {
+            id: String::new(),
+            account: String::new(),
+            event: "accept".to_owned(),
+            input: Value::Null,
+            records: Vec::new(),
+            due_ms: 100_000,
+            refused: None,
+        };
+        let ordered_at = bulk.due_ms - GRACE_MS;
+        assert_eq!(bulk.rests_ms(ordered_at), GRACE_MS);
+        assert_eq!(bulk.rests_ms(bulk.due_ms - 1), 1);
+        assert_eq!(bulk.rests_ms(bulk.due_ms), 0);
+        assert_eq!(bulk.rests_ms(bulk.due_ms + 1), 0);
+        assert_eq!(bulk.rests_ms(ordered_at - 1), 0);
+        assert_eq!(bulk.rests_ms(0), 0);
+    }
 }

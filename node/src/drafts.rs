@@ -183,6 +183,17 @@ fn select(
     Ok(drafts)
 }
 
+/// Removes a draft of which this window has taken back every word, unless another has written on it since.
+///
+/// # Errors
+/// The store cannot be written.
+pub fn emptied(connection: &Connection, account: &str, id: &str, window: &Window) -> Result<()> {
+    connection
+        .prepare_cached("DELETE FROM drafts WHERE id = ?1 AND account = ?2 AND window IN (?3, ?4)")?
+        .execute([id, account, &window.id, &window.after])?;
+    Ok(())
+}
+
 /// Removes an account's draft, if it is there.
 ///
 /// # Errors

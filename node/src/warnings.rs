@@ -91,6 +91,12 @@ impl Warning {
         all
     }
 
+    /// Whether somebody has to do something about it: not about what is most likely being settled this minute.
+    #[must_use]
+    pub fn needs_somebody(self, overview: &Overview) -> bool {
+        self != Self::AwaitsLetter || !overview.letter_may_come()
+    }
+
     /// The stable code.
     #[must_use]
     pub const fn code(self) -> Code {

@@ -104,8 +104,11 @@ fn what_cannot_be_undone_is_asked_first_and_loses_no_word() -> Result<()> {
         "nothing says what it does"
     );
     let reason = [("reason", "反映人说不用管了")];
-    let (asked, page) = step(&browser, &id, "withdraw", &reason)?;
-    ensure!(asked == 200 && page.contains("确定撤回吗？") && page.contains(reason[0].1));
+    let (asked, place) = step(&browser, &id, "withdraw", &reason)?;
+    // The question has an address, so that going back and loading again work.
+    ensure!(asked == 303 && place == format!("/records/{id}?step=withdraw&ask=1#next"));
+    let page = browser.get(&place)?.body;
+    ensure!(page.contains("确定撤回吗？") && page.contains(reason[0].1));
     ensure!(status()? == "pending", "it was done without an answer");
     // Whoever goes away finds the words again.
     ensure!(
@@ -125,6 +128,64 @@ fn what_cannot_be_undone_is_asked_first_and_loses_no_word() -> Result<()> {
             == 303
     );
     ensure!(status()? == "withdrawn");
+    Ok(())
+}
+
+#[test]
+fn a_slip_of_the_hand_in_a_dispatch_is_said_and_loses_nothing() -> Result<()> {
+    let network = Network::new()?;
+    let id = id(&network.hub, &opinion("路灯不亮"))?;
+    let (browser, _) = Browser::through(&link(&network.hub)?)?;
+    step(&browser, &id, "accept", &[])?;
+    // The same unit in both places.
+    let words = ("text", "请三日内答复");
+    let twice = [("lead", "测试城管科"), ("co", "测试城管科"), words];
+    let (status, page) = step(&browser, &id, "dispatch", &twice)?;
+    ensure!(status == 422 && page.contains("选了两次，只留一处") && page.contains(words.1));
+    // What is often written is still there beside what is wrong.
+    ensure!(page.contains("请核实情况，在期限内办理并答复反映人。"));
+    // A day that is over may be meant: it is asked.
+    let over = [("lead", "测试城管科"), ("due_on", "2020-01-05"), words];
+    let (status, place) = step(&browser, &id, "dispatch", &over)?;
+    ensure!(
+        status == 303 && place.ends_with("?step=dispatch&ask=1#next"),
+        "{status} {place}"
+    );
+    let page = browser.get(&place)?.body;
+    ensure!(page.contains("填的是 2020-01-05，这一天已经过去了") && page.contains(words.1));
+    let path = format!("/records/{id}/steps/dispatch");
+    let form = hidden(&page, &format!("action=\"{path}\""))?;
+    let draft = form.iter().find(|(name, _)| name == "draft");
+    let draft = draft.context("no draft")?.1.clone();
+    // Who takes every word back has no draft of it any more.
+    let kept_at = format!("/drafts/{draft}");
+    ensure!(browser.get(&kept_at)?.status == 303, "no draft is kept");
+    let empty = [("lead", ""), ("text", ""), ("due_on", "2020-01-05")];
+    let kind = ("kind", format!("step/{id}/dispatch"));
+    let mut kept = with(&form, &empty);
+    kept.push_str(&format!("&{}", encoded(&[(kind.0, kind.1.as_str())])));
+    ensure!(
+        browser
+            .post(&format!("/drafts/{draft}"), &kept)?
+            .body
+            .contains("没有要存的内容")
+    );
+    ensure!(
+        browser.get(&kept_at)?.status == 404,
+        "an empty draft is kept"
+    );
+    ensure!(browser.post(&path, &with(&form, &over))?.status == 303);
+    let shown = network.hub.ok(&["record", "show", &id])?;
+    ensure!(shown["status"] == "dispatched", "{shown}");
+    // Commands say the same of a unit that is named twice.
+    let other = network.hub.add(&[opinion("井盖松动")])?;
+    let other = ids(&other)?.pop().context("nothing was added")?;
+    network.hub.ok(&["record", "act", &other, "accept"])?;
+    let input = json!({ "lead": "测试城管科", "co": ["测试城管科"] }).to_string();
+    network
+        .hub
+        .feed(&["record", "act", &other, "dispatch", "--file", "-"], input)?
+        .fails(4, "LX-3003")?;
     Ok(())
 }
 
@@ -202,6 +263,43 @@ fn history_has_old_and_new_and_whoever_loses_a_value_is_told() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn the_office_is_told_too_when_a_station_chooses_against_it() -> Result<()> {
+    let mut network = Network::new()?;
+    let id = id(&network.station, &opinion("路灯不亮"))?;
+    network.station.ok(&["sync"])?;
+    network.hub_stops()?;
+    set(&network.station, &id, &json!({ "category": "complaint" }))?;
+    set(&network.hub, &id, &json!({ "category": "suggestion" }))?;
+    network.hub_back()?;
+    network.station.ok(&["sync"])?;
+    let _daemon = network.station.run(LOOPBACK)?;
+    let (clerk, _) = Browser::through(&link(&network.station)?)?;
+    let page = clerk.get(&format!("/records/{id}"))?.body;
+    let mut sides = page.split("action=\"/records/").skip(1);
+    let side = sides.find(|it| it.contains("/take\"") && it.contains("<p class=\"val\">投诉</p>"));
+    let change = side.and_then(|it| it.split("name=\"change\" value=\"").nth(1)?.get(..64));
+    let choice = encoded(&[
+        ("field", "category"),
+        ("change", change.context("no side")?),
+    ]);
+    clerk.follow(&format!("/records/{id}/take"), &choice)?;
+    network.station.ok(&["sync"])?;
+    let (operator, _) = Browser::through(&link(&network.hub)?)?;
+    let told = "您填的“类别”没有采用";
+    ensure!(
+        operator.get("/")?.body.contains(told),
+        "the office is not told"
+    );
+    ensure!(!clerk.get("/")?.body.contains(told), "who won is told");
+    // The printed ledger says which it is, when, and has a place for names.
+    let ledger = operator.get("/records?kind=opinion")?.body;
+    for said in ["打印", "print-only print-head", "制表人", "审核人"] {
+        ensure!(ledger.contains(said), "{said}");
+    }
+    Ok(())
+}
+
 /// Orders a step for some records, and gives the page or place that answers.
 fn several(
     browser: &Browser,
@@ -233,6 +331,7 @@ fn until(what: &str, holds: impl Fn() -> Result<bool>) -> Result<()> {
 fn several_are_shown_first_and_can_be_taken_back_until_they_are_done() -> Result<()> {
     const ORDER: &str = "00112233445566778899aabbccddeeff";
     const OTHER: &str = "ffeeddccbbaa99887766554433221100";
+    const THIRD: &str = "0123456789abcdef0123456789abcdef";
     let mut network = Network::new()?;
     let added = network
         .hub
@@ -309,6 +408,28 @@ fn several_are_shown_first_and_can_be_taken_back_until_they_are_done() -> Result
             == 303
     );
     ensure!(!browser.get("/queue")?.body.contains("没有办成"));
+    // Whoever orders comes back to where they picked, and nowhere else.
+    let fifth = id(&network.hub, &opinion("五号楼"))?;
+    let at = "/queue?view=opinion-registered&urgent=1&page=2";
+    for (back, place) in [
+        (at, at),
+        ("//elsewhere.example/", "/queue"),
+        ("/queue?a=\r\n", "/queue"),
+    ] {
+        let more = [("sure", "yes"), ("draft", THIRD), ("back", back)];
+        let (_, page) = several(&browser, "opinion/accept", &[&fifth], &more[2..])?;
+        ensure!(
+            page.contains(&format!(
+                "name=\"back\" value=\"{}\"",
+                place.replace('&', "&#38;")
+            )),
+            "{page}"
+        );
+        ensure!(
+            several(&browser, "opinion/accept", &[&fifth], &more)?.1 == place,
+            "{back}"
+        );
+    }
     // A step with something to fill in: what is missing is said, and what was typed stays.
     let (status, page) = several(
         &browser,
@@ -433,8 +554,9 @@ fn a_consultation_is_closed_when_its_day_has_come_and_not_before() -> Result<()>
         let queue = browser.get("/queue")?.body;
         ensure!(queue.contains(title) == waits, "{title}");
         if waits {
-            let (asked, page) = step(&browser, &id, "close_sites", &[])?;
-            ensure!(asked == 200 && page.contains("确定站点截止吗？"));
+            let (asked, place) = step(&browser, &id, "close_sites", &[])?;
+            let page = browser.get(&place)?.body;
+            ensure!(asked == 303 && page.contains("确定站点截止吗？"));
         }
     }
     Ok(())

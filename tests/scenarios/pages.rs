@@ -603,6 +603,8 @@ fn what_is_no_request_of_these_pages_is_turned_away_and_changes_nothing() -> Res
     );
     let long = format!("kind=opinion&body={}", "a".repeat(600 * 1024));
     ensure!(browser.post(&format!("/drafts/{DRAFT}"), &long)?.status == 413);
+    let page = browser.ask("POST", "/new/opinion", "Accept: text/html\r\n", &long)?;
+    ensure!(page.status == 413 && page.body.contains("这一次写的没有存下"));
     ensure!(
         browser
             .post("/drafts/not-an-id", "kind=opinion&body=a")?

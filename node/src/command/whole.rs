@@ -88,12 +88,13 @@ pub(super) fn status(
         .iter()
         .map(|(device, why)| json!({ "device": device_name(books, device), "reason": why.word() }))
         .collect();
-    let warnings = Warning::all(books).into_iter();
+    let warnings = Warning::all(books);
+    let pressing = warnings.iter().any(|it| it.needs_somebody(books));
     let warnings: Vec<_> = warnings
+        .into_iter()
         .map(|warning| warning.json(|device| device_name(books, device)))
         .collect();
-    let attention =
-        late || delivery.conflicts > 0 || delivery.quarantined > 0 || !warnings.is_empty();
+    let attention = late || delivery.conflicts > 0 || delivery.quarantined > 0 || pressing;
     let (name, district) = books.authority().names();
     let value = json!({
         "role": role,

@@ -19,6 +19,7 @@ use lianxin_protocol::space::{Space, SpaceId};
 use rusqlite::Connection;
 
 use super::{Journal, Overview, Unusual};
+use crate::clock::Monotonic;
 use crate::error::Result;
 use crate::{clock, store};
 
@@ -26,15 +27,19 @@ use crate::{clock, store};
 const ANEW: &str = "anew";
 
 /// An event after which a device numbers under another code.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) struct Anew {
     /// Of every log that is begun because of it.
     pub(super) incarnation: [u8; 16],
     /// Code of this device when it was found.
     code: String,
-    /// Found since this process has opened the store.
-    fresh: bool,
+    /// Runs since it was found, if this process found it.
+    found: Option<Monotonic>,
 }
+
+/// So long after a store was found to be another than it was, nobody needs to look: the hub, if it is in reach, gives another code
+/// within seconds.
+const SETTLES_MS: u64 = 60_000;
 
 impl Anew {
     /// The last event, as it was kept.
@@ -45,7 +50,7 @@ impl Anew {
             Some(Self {
                 incarnation: *incarnation,
                 code: String::from_utf8(code.to_vec()).ok()?,
-                fresh: false,
+                found: None,
             })
         }))
     }
@@ -69,13 +74,13 @@ fn begun_anew(run: &Run) -> Option<Genesis> {
 impl Journal {
     /// This store was found to have been put back or copied. What is found in one process is one event.
     pub(super) fn found_anew(&mut self, connection: &Connection) -> Result<()> {
-        if self.anew.as_ref().is_some_and(|anew| anew.fresh) {
+        if self.anew.as_ref().is_some_and(|anew| anew.found.is_some()) {
             return Ok(());
         }
         let anew = Anew {
             incarnation: clock::random()?,
             code: self.code().unwrap_or_default(),
-            fresh: true,
+            found: Some(Monotonic::start()),
         };
         let kept = [&anew.incarnation[..], anew.code.as_bytes()].concat();
         store::set_meta(connection, ANEW, &kept)?;
@@ -236,5 +241,12 @@ impl Overview {
         let role = self.authority.role(&self.identity.key());
         let anew = self.anew.as_ref().filter(|_| role.is_some_and(numbers));
         anew.is_some_and(|anew| self.code().is_some_and(|code| code == anew.code))
+    }
+
+    /// Whether that was found just now, so that the other code may well be on its way.
+    #[must_use]
+    pub fn letter_may_come(&self) -> bool {
+        let found = self.anew.as_ref().and_then(|anew| anew.found);
+        found.is_some_and(|found| found.ms() < SETTLES_MS)
     }
 }

@@ -514,6 +514,8 @@ mod tests {
             "bad_date",
             "bad_time",
             "one_of",
+            "twice",
+            "over",
             "needed",
             "excluded",
             "unknown_event",

@@ -36,7 +36,7 @@ pub(super) const HUB_NO: &str = "hub_no";
 pub(super) const WAY: &str = "way";
 pub(super) const WANTED: &str = "reply_wanted";
 /// Name in the form of the answer to the question whether a grave step is meant.
-const SURE: &str = "sure";
+pub(super) const SURE: &str = "sure";
 
 /// A step that may be taken, with its form.
 pub(super) struct Offer {
@@ -111,6 +111,32 @@ pub(super) fn begins(step: &Transition, wanted: Option<&str>, page: &Page) -> Ty
 fn proposed(length: Length, page: &Page) -> Option<Due> {
     let today = clock::Beijing::of(page.now_ms).iso_date().parse().ok()?;
     Some(Calendar::standard().due(today, length, &[]))
+}
+
+/// The refusal of a date by which something is to be done and which is over, if one was typed.
+pub(super) fn is_over(step: &Transition, typed: &Typed, now_ms: u64) -> Option<Refusal> {
+    let today = clock::Beijing::of(now_ms).iso_date();
+    // Dates of this form sort as they follow.
+    let over = |key: &&String| {
+        let typed = typed.get(*key).and_then(|it| it.first());
+        typed.is_some_and(|it| !it.is_empty() && *it < today)
+    };
+    let key = step.begins.keys().find(over)?;
+    Some(Refusal {
+        field: key.clone(),
+        code: "over",
+        message: "this day is over".to_owned(),
+    })
+}
+
+/// Asks whether such a date is meant.
+fn doubt(step: &Transition, typed: &Typed, now_ms: u64, lang: Lang) -> Option<String> {
+    let key = is_over(step, typed, now_ms)?.field;
+    let field = step.data.iter().find(|field| field.key == key)?;
+    let label = lang.label(&field.label).to_owned();
+    let date = typed.get(&key)?.first()?.clone();
+    let with = [("date", date.into()), ("field", label.into())];
+    Some(lang.say("sure-over", &with))
 }
 
 /// Says beside a date where what is proposed there comes from.
@@ -219,13 +245,16 @@ fn offers(
         let inputs = inputs.map(|field| fields::input(field, named, typed, refusals, page.lang));
         let inputs = inputs.map(|input| explained(input, step, page));
         let is_usual = usual == Some(step.event.as_str());
+        let asking = tried.map_or_else(|| view.asks(&step.event), |tried| tried.asking);
+        let grave = step.grave.as_ref().map(|it| page.label(it).to_owned());
+        let doubt = || doubt(step, typed, page.now_ms, page.lang).filter(|_| asking);
         let offer = Offer {
             event: step.event.clone(),
             label: page.label(&step.label).to_owned(),
             inputs: inputs.collect(),
-            open: tried.is_some() || kept.is_some() || view.step.as_ref() == Some(&step.event),
-            grave: step.grave.as_ref().map(|it| page.label(it).to_owned()),
-            asking: tried.is_some_and(|tried| tried.asking),
+            open: tried.is_some() || kept.is_some() || view.opens(&step.event),
+            grave: grave.or_else(doubt),
+            asking,
             phrases: phrases(step, session),
             under: match tried {
                 Some(tried) => tried.under.clone(),
@@ -411,6 +440,8 @@ fn next_in_queue(
 /// What became of a step.
 enum Taken {
     Done,
+    /// What was typed is kept; whoever sent it is asked whether it is meant, at an address that one can go back to.
+    Asked,
     Wrong(StatusCode, Box<RecordPage>),
 }
 
@@ -434,6 +465,7 @@ pub(super) async fn step(
         }
     };
     let back = format!("/records/{id}?did={event}");
+    let ask = format!("/records/{id}?step={event}&ask=1#next");
     let taken = app
         .write(move |journal, connection| {
             take(
@@ -447,6 +479,7 @@ pub(super) async fn step(
         .await?;
     match taken {
         Taken::Done => Ok(go(&back)),
+        Taken::Asked => Ok(go(&ask)),
         Taken::Wrong(status, page) => Ok((status, html(&*page)?).into_response()),
     }
 }
@@ -481,10 +514,11 @@ fn take(
     let account = author.actor.account();
     // Judged twice: here for words beside the fields, in the save for good.
     let mut asking = false;
+    let doubt = doubt(step, &given, author.now_ms, who.0.lang());
     let (refusals, said) = match save::read_step(kind, event, &input) {
         Err(refusals) => (refusals, None),
         // What is not possible any more is not asked about.
-        Ok(_) if step.grave.is_some() && !sure => {
+        Ok(_) if !sure && (step.grave.is_some() || doubt.is_some()) => {
             match save::ready(connection, journal, key, (event, &input), &author.actor) {
                 Ok(_) => {
                     asking = true;
@@ -511,11 +545,18 @@ fn take(
         None if asking => StatusCode::OK,
         None => StatusCode::UNPROCESSABLE_ENTITY,
     };
+    let under = sheet.undone(connection, account, &about, author.now_ms)?;
+    if asking
+        && (about.is_emptied(&sheet.typed)
+            || drafts::find(connection, account, &under.draft)?.is_some())
+    {
+        return Ok(Taken::Asked);
+    }
     let attempt = Attempt {
         step,
         typed: &sheet.typed,
         refusals: &refusals,
-        under: sheet.undone(connection, account, &about, author.now_ms)?,
+        under,
         said: said.map(|error| page::sentence(error.code(), who.0.lang())),
         asking,
     };

@@ -706,7 +706,14 @@ impl Failed {
             said: what,
             how,
             chain: said.chain,
-            next: lang.say("error-next", &[]),
+            next: lang.say(
+                if said.code == Code::TooLarge {
+                    "error-next-unkept"
+                } else {
+                    "error-next"
+                },
+                &[],
+            ),
             home: lang.say("error-home", &[]),
             details: lang.say("error-details", &[]),
         }

@@ -143,10 +143,22 @@ pub(super) struct View {
     /// The step that was just taken.
     did: Option<String>,
     /// The step whose form is open.
-    pub(super) step: Option<String>,
+    step: Option<String>,
+    /// Whoever sent it is asked whether it is meant.
+    ask: Option<String>,
 }
 
 impl View {
+    /// Whether the form of this step is open.
+    pub(super) fn opens(&self, step: &str) -> bool {
+        self.step.as_deref() == Some(step)
+    }
+
+    /// Whether it is asked there whether the step is meant.
+    pub(super) fn asks(&self, step: &str) -> bool {
+        self.opens(step) && self.ask.is_some()
+    }
+
     fn tab(&self) -> &'static str {
         match self.tab.as_deref() {
             Some("way") => "way",

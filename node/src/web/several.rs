@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use super::choices::Choices;
 use super::fields::{self, Input};
-use super::offers::{HUB_NO, begins, explained, phrases};
+use super::offers::{HUB_NO, SURE, begins, explained, is_over, phrases};
 use super::page::{Answer, Page, Session, go, html, sentence};
 use super::sheet::{About, Sheet, Under};
 use super::words::Lang;
@@ -43,7 +43,8 @@ pub(super) struct Ordered {
 /// Names in the form: the step, a record, and that it is meant. The draft's id is the order's.
 const STEP: &str = "step";
 const RECORD: &str = "id";
-const SURE: &str = "sure";
+/// And the page of the queue on which they were picked.
+const BACK: &str = "back";
 
 /// A record that was picked.
 struct Picked {
@@ -60,6 +61,7 @@ struct Preview {
     /// Kind and event.
     step: String,
     label: String,
+    back: String,
     under: Under,
     picked: Vec<Picked>,
     /// The numbers that they will get.
@@ -91,7 +93,19 @@ struct Sent {
     step: &'static Transition,
     records: Vec<RecordId>,
     sure: bool,
+    /// The page of the queue that it comes from.
+    back: String,
     sheet: Sheet,
+}
+
+/// An address of the queue as its page makes them, or the queue.
+fn queue_at(back: Option<String>) -> String {
+    let plain = |it: u8| it.is_ascii_alphanumeric() || matches!(it, b'-' | b'_' | b'=' | b'&');
+    let is_queue = |it: &String| {
+        let asked = it.strip_prefix("/queue?");
+        it.len() < 200 && asked.is_some_and(|asked| asked.bytes().all(plain))
+    };
+    back.filter(is_queue).unwrap_or_else(|| "/queue".to_owned())
 }
 
 impl Sent {
@@ -111,7 +125,8 @@ impl Sent {
         let ids = pairs.iter().filter(|(name, _)| name == RECORD);
         let ids: BTreeSet<RecordId> = ids.filter_map(|(_, id)| RecordId::parse(id)).collect();
         let sure = take(SURE).is_some();
-        let own = [STEP, RECORD, SURE];
+        let back = queue_at(take(BACK));
+        let own = [STEP, RECORD, SURE, BACK];
         let typed = pairs
             .into_iter()
             .filter(|(name, _)| !own.contains(&name.as_str()));
@@ -120,6 +135,7 @@ impl Sent {
             step,
             records: ids.into_iter().take(bulk::RECORDS_MAX).collect(),
             sure,
+            back,
             sheet: Sheet::of(typed.collect())?,
         })
     }
@@ -131,7 +147,7 @@ impl Sent {
 
 /// What became of an order.
 enum Given {
-    Ordered,
+    Ordered(String),
     Shown(StatusCode, Box<Preview>),
 }
 
@@ -154,9 +170,9 @@ pub(super) async fn several(
         })
         .await?;
     match given {
-        Given::Ordered => {
+        Given::Ordered(back) => {
             bulks.notify_one();
-            Ok(go("/queue"))
+            Ok(go(&back))
         }
         Given::Shown(status, page) => Ok((status, html(&*page)?).into_response()),
     }
@@ -174,14 +190,15 @@ fn give(
     let order = (sent.sheet.id.as_str(), sent.step.event.as_str());
     let account = author.actor.account();
     if sent.sure && bulk::is_ordered(connection, account, order, &sent.records)? {
-        return Ok(Given::Ordered);
+        return Ok(Given::Ordered(sent.back));
     }
     let named = Choices::of(connection, journal, sent.step.data.iter())?;
     let data = || sent.step.data.iter().filter(|field| field.key != HUB_NO);
     let input = fields::to_json(data(), &named.ids(data(), &sent.sheet.typed));
     let read = save::read_step(sent.kind, &sent.step.event, &input);
     let refusals = if sent.sure {
-        read.err().unwrap_or_default()
+        let over = is_over(sent.step, &sent.sheet.typed, author.now_ms);
+        read.err().unwrap_or_else(|| over.into_iter().collect())
     } else {
         Vec::new()
     };
@@ -205,7 +222,7 @@ fn give(
         match ordered {
             Ok(()) => {
                 drafts::discard(connection, account, &sent.sheet.id)?;
-                return Ok(Given::Ordered);
+                return Ok(Given::Ordered(sent.back));
             }
             Err(error) if error.leaves_nothing() => said = Some(sentence(error.code(), lang)),
             Err(error) => return Err(error),
@@ -317,6 +334,7 @@ fn preview(
     Ok(Preview {
         step: format!("{}/{}", sent.kind.code, sent.step.event),
         label,
+        back: sent.back,
         under,
         numbers,
         inputs: inputs.collect(),
@@ -363,14 +381,11 @@ pub(super) async fn keep(app: App) {
     const AGAIN_MS: u64 = 5_000;
     let mut stopping = app.stopping.clone();
     loop {
-        let next = app.read(|_, connection| bulk::next_due(connection)).await;
-        let now_ms = clock::now_ms();
-        let wait = match next {
-            Ok(None) => None,
-            // The clock may be put right meanwhile.
-            Ok(Some(due)) => Some(due.saturating_sub(now_ms).min(AGAIN_MS)),
-            Err(_) => Some(AGAIN_MS),
-        };
+        let next = app
+            .read(|_, connection| bulk::next_in(connection, clock::now_ms()))
+            .await;
+        // The clock may be put right meanwhile.
+        let wait = next.unwrap_or(Some(AGAIN_MS)).map(|it| it.min(AGAIN_MS));
         if wait == Some(0) {
             let done = app
                 .write(|journal, connection| bulk::carry_out(connection, journal, clock::now_ms()))
@@ -404,7 +419,7 @@ pub(super) fn ordered(connection: &Connection, page: &Page) -> Result<Vec<Ordere
             seconds: bulk
                 .refused
                 .is_none()
-                .then(|| bulk.due_ms.saturating_sub(page.now_ms).div_ceil(1_000)),
+                .then(|| bulk.rests_ms(page.now_ms).div_ceil(1_000)),
             refused: refused(connection, &bulk, page)?,
             id: bulk.id,
         });

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use super::App;
 use super::fields;
 use super::intake::registered;
+use super::offers::{SURE, WAY};
 use super::page::{Answer, Hand, go, kind_of};
 use crate::accounts::Account;
 use crate::clock;
@@ -85,6 +86,19 @@ impl About {
             }
             _ => Ok(Self::New(kind_of(text)?.code.clone())),
         }
+    }
+
+    /// Whether nothing is left of what was typed for a step but what its form began with: days, and how somebody wanted to be told.
+    pub(super) fn is_emptied(&self, typed: &Typed) -> bool {
+        let begun = |key: &str, value: &str| {
+            value.trim().is_empty() || key == WAY || value.parse::<jiff::civil::Date>().is_ok()
+        };
+        let nothing = || {
+            typed
+                .iter()
+                .all(|(key, values)| values.iter().all(|it| begun(key, it)))
+        };
+        matches!(self, Self::Step(..) | Self::Several(..)) && nothing()
     }
 
     /// Where its form is.
@@ -228,7 +242,16 @@ impl Sheet {
         about: &About,
         now_ms: u64,
     ) -> Result<Under> {
+        let emptied = about.is_emptied(&self.typed);
         let about = about.text();
+        if emptied {
+            drafts::emptied(connection, account, &self.id, &self.window)?;
+            return Ok(Under {
+                about,
+                draft: self.id.clone(),
+                window: self.window.clone(),
+            });
+        }
         let draft = match self.keep(connection, account, &about, now_ms) {
             Ok(kept) => kept.id,
             Err(error) if error.leaves_nothing() => self.id.clone(),
@@ -254,13 +277,25 @@ pub(super) async fn keep(
     if !drafts::is_id(&id) {
         return Err(Error::new(Code::BadInput, "this is no draft's id").into());
     }
-    let pairs = pairs.into_iter().filter(|(name, _)| name != DRAFT);
+    // What a step's form has besides what is typed: which step on which records, from where, and that it is meant.
+    let beside = ["step", "id", "back", SURE];
+    let of_step = matches!(about, About::Step(..) | About::Several(..));
+    let typed = |name: &str| name != DRAFT && !(of_step && beside.contains(&name));
+    let pairs = pairs.into_iter().filter(|(name, _)| typed(name));
     let sheet = Sheet::of(pairs.chain([(DRAFT.to_owned(), id)]).collect())?;
     let now_ms = clock::now_ms();
     let lang = hand.lang();
     let (account, ended) = (hand.account().id.clone(), hand.ended);
+    let emptied = about.is_emptied(&sheet.typed);
     let kept = app
         .write(move |_, connection| {
+            if emptied {
+                drafts::emptied(connection, &account, &sheet.id, &sheet.window)?;
+                return Ok(Ok(Kept {
+                    id: sheet.id.clone(),
+                    beside: false,
+                }));
+            }
             let about = about.text();
             if let Ok(Some(known)) = sheet.submission(&about).known(connection) {
                 return Ok(Err(known));
@@ -279,6 +314,7 @@ pub(super) async fn keep(
     let word = match (ended, kept.beside) {
         (true, _) => "draft-ended",
         (false, true) => "draft-beside",
+        (false, false) if emptied => "draft-emptied",
         (false, false) => "draft-kept",
     };
     let said = lang.say(word, &[("time", format!("{hour:02}:{minute:02}").into())]);

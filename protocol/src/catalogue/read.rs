@@ -70,7 +70,7 @@ pub struct Refusal {
     pub field: String,
     /// Stable name of the rule: `unknown_field`, `forbidden_field`, `read_only`, `required`,
     /// `wrong_type`, `not_text`, `too_long`, `too_many`, `not_an_option`, `out_of_range`,
-    /// `bad_date`, `bad_time`, `one_of`, `needed`, `excluded`, `unknown_event`.
+    /// `bad_date`, `bad_time`, `one_of`, `twice`, `needed`, `excluded`, `unknown_event`.
     pub code: &'static str,
     /// A sentence in English that does not repeat the value.
     pub message: String,
@@ -151,6 +151,11 @@ impl Kind {
         reader.take_input(input);
         reader.complete();
         reader.want_one_of(&transition.one_of);
+        let each = transition
+            .makes
+            .as_ref()
+            .and_then(|make| make.each.as_ref());
+        reader.want_different(each.map_or(&[], |each| &each.data));
         reader.finish()
     }
 
@@ -455,6 +460,24 @@ impl<'a> Reader<'a> {
         {
             let message = format!("give exactly one of: {}", keys.join(", "));
             self.refuse(first, Fault::new("one_of", message));
+        }
+    }
+
+    /// What a step makes a record for each of is named once.
+    fn want_different(&mut self, keys: &[String]) {
+        let mut seen = BTreeSet::new();
+        for key in keys {
+            let facts = &self.draft.facts;
+            let one = facts.get(key).and_then(|fact| fact.as_ref()?.as_str());
+            let items = facts
+                .iter()
+                .filter(|(_, fact)| **fact == Some(Fact::Bool(true)));
+            let items = items.filter_map(|(item, _)| item.strip_prefix(key)?.strip_prefix('/'));
+            let named: Vec<String> = one.into_iter().chain(items).map(str::to_owned).collect();
+            if named.into_iter().any(|it| !seen.insert(it)) {
+                let message = "this is named more than once: once is enough";
+                self.refuse(key, Fault::new("twice", message));
+            }
         }
     }
 

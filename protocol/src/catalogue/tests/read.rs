@@ -580,6 +580,17 @@ fn an_event_carries_what_it_declares() -> Tested {
         one("lead", "one_of")
     );
 
+    for twice in [
+        json!({ "lead": "测试一办", "co": ["测试一办"] }),
+        json!({ "separate": ["测试一办"], "co": ["测试二办", "测试一办"] }),
+    ] {
+        assert_eq!(
+            refused(kind.read_event("dispatch", &twice))
+                .pop()
+                .map(|it| it.1),
+            Some("twice")
+        );
+    }
     assert!(kind.read_event("register", &json!({})).is_ok());
     let solved = json!({ "resolution": "solved" });
     assert_eq!(refused(kind.read_event("close", &solved)).len(), 2);
