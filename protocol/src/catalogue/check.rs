@@ -659,18 +659,7 @@ pub(super) fn relations(kind: &Kind, kinds: &BTreeMap<String, Kind>) -> Checked 
             other(code)?;
         }
     }
-    // What a form takes from the file of the site means there what it means here.
-    for (key, value) in &kind.starts {
-        let Some(theirs) = value.strip_prefix(OF_SITE) else {
-            continue;
-        };
-        let site = other(SITE)?;
-        has(site, theirs)?;
-        let named = |kind: &Kind, key: &str| kind.field(key).map(|field| field.names().to_vec());
-        ensure(named(kind, key) == named(site, theirs), || {
-            format!("starts: {key} names other kinds than {theirs} of the site does")
-        })?;
-    }
+    check_site_starts(kind, &other)?;
     if let Some(parent) = &kind.parent {
         let to = kind.field(&parent.field).map(Field::names);
         ensure(to.is_some_and(|to| !to.is_empty()), || {
@@ -744,6 +733,23 @@ pub(super) fn relations(kind: &Kind, kinds: &BTreeMap<String, Kind>) -> Checked 
     for step in &kind.transitions {
         check_effects(step, kind, &other)
             .map_err(|what| format!("event {}: {what}", step.event))?;
+    }
+    Ok(())
+}
+
+/// What a form takes from the file of the site means there what it means here.
+fn check_site_starts<'a>(kind: &Kind, other: &impl Fn(&str) -> Checked<&'a Kind>) -> Checked {
+    for (key, value) in &kind.starts {
+        let Some(theirs) = value.strip_prefix(OF_SITE) else {
+            continue;
+        };
+        let site = other(SITE)?;
+        let field = site.field(theirs);
+        let field = field.ok_or_else(|| format!("{SITE} has no field {theirs}"))?;
+        let named = kind.field(key).map(Field::names);
+        ensure(named == Some(field.names()), || {
+            format!("starts: {key} names other kinds than {theirs} of the site does")
+        })?;
     }
     Ok(())
 }

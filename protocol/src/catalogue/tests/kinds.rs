@@ -403,8 +403,28 @@ fn what_the_program_writes_is_nobodys_to_make_or_to_change() -> Tested {
     );
     // What the program writes is a value all the same.
     let action = log.field("action").ok_or("no action")?;
-    assert!(action.accepts(&Fact::Str("view_contact".to_owned())));
+    for code in [
+        "view_contact",
+        "export",
+        "print",
+        "search_person",
+        "reveal",
+        "change_scope",
+        "erase",
+    ] {
+        assert!(action.accepts(&Fact::Str(code.to_owned())), "{code}");
+    }
     assert!(!action.accepts(&Fact::Str("look".to_owned())));
+    let reason = log.field("reason").ok_or("no reason")?;
+    assert_eq!(reason.retention, Some(Retention::Text));
+    let facts =
+        ["record", "action", "result"].map(|key| (key.to_owned(), Fact::Str("done".to_owned())));
+    let texts = BTreeMap::from([("reason".to_owned(), "核对电话".to_owned())]);
+    let written = log.nest(&facts.into(), &texts);
+    assert_eq!(
+        Value::Object(written),
+        json!({"record": "done", "action": "done", "result": "done", "reason": "核对电话"})
+    );
     Ok(())
 }
 
@@ -494,5 +514,96 @@ fn reports_read_the_dates_that_the_domain_names() -> Tested {
     assert_eq!(kind("register")?.counts_on, ["date", "opened_on"]);
     assert_eq!(kind("deputy")?.found_by, ["name", "delegation"]);
     assert_eq!(kind("org")?.found_by, ["name"]);
+    Ok(())
+}
+
+#[test]
+fn what_a_step_finds_stands_in_the_record() -> Tested {
+    for (code, before, event, given) in [
+        (
+            "service_request",
+            &[("accept", "C")][..],
+            "assign",
+            json!({"served_by": "示例志愿服务队"}),
+        ),
+        (
+            "service_request",
+            &[],
+            "finish",
+            json!({"done_on": "2026-03-13", "served_by": "示例志愿服务队"}),
+        ),
+        (
+            "service_request",
+            &[("finish", "C")],
+            "rate",
+            json!({"rating": "satisfied"}),
+        ),
+        (
+            "consent",
+            &[],
+            "withdraw",
+            json!({"withdrawn_on": "2026-05-01"}),
+        ),
+        (
+            "privacy_request",
+            &[("check_identity", "P")],
+            "decide",
+            json!({"decision": "partly"}),
+        ),
+    ] {
+        let kind = kind(code)?;
+        let draft = kind.read_event(event, &given);
+        let draft = draft.map_err(|refusals| format!("{code}: {refusals:?}"))?;
+        let mut way = chain(before);
+        let preds: Vec<_> = way.len().checked_sub(1).into_iter().collect();
+        let facts = draft.facts.into_iter();
+        way.push(Step {
+            facts: facts.filter_map(|(key, fact)| Some((key, fact?))).collect(),
+            ..step(event, 99, "CHPR", &preds)
+        });
+        let folded = kind.fold(&way);
+        for (key, value) in given.as_object().into_iter().flatten() {
+            let held = folded.facts.get(key).map(Fact::to_json);
+            assert_eq!(held.as_ref(), Some(value), "{code}: {event}: {key}");
+        }
+    }
+    // Why something was decided is a text: it can be erased.
+    let reason = json!({"decision": "refused", "reason": "依法应当保存。"});
+    let decided = kind("privacy_request")?.read_event("decide", &reason);
+    let decided = decided.map_err(|refusals| format!("{refusals:?}"))?;
+    assert_eq!(
+        text(&decided, Retention::Text, "reason"),
+        Some("依法应当保存。")
+    );
+    Ok(())
+}
+
+#[test]
+fn what_names_a_record_is_listed_there() -> Tested {
+    for code in [
+        "service_request",
+        "service_activity",
+        "volunteer_shift",
+        "service_unit",
+        "service_point",
+        "partner_org",
+        "volunteer_team",
+        "register",
+        "community",
+        "consent",
+        "privacy_request",
+        "access_log",
+    ] {
+        for field in &kind(code)?.fields {
+            for target in field.names() {
+                let mut gathers = kind(target)?.gathers.iter();
+                assert!(
+                    gathers.any(|it| it.kind == code && it.by == field.key),
+                    "{target} does not list {code} by {}",
+                    field.key
+                );
+            }
+        }
+    }
     Ok(())
 }

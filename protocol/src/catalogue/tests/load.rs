@@ -407,6 +407,11 @@ fn what_kinds_say_of_each_other_is_checked() {
             "and it has a form",
         ),
         (
+            "by_program = true }",
+            "by_program = true }\n[[section]]\ncode = \"x\"\nzh = \"表\"\nen = \"Form\"\nfields = []",
+            "and it has a form",
+        ),
+        (
             "max_chars = 500\nread_only = true\n\n# Whether it was let through",
             "max_chars = 500\n\n# Whether it was let through",
             "but reason can be typed",
