@@ -11,7 +11,8 @@
 //!
 //! Invariants: a loaded [`Catalogue`] is consistent (every name it mentions exists, every status
 //! can be reached, every erasable value is text, the parts of one save fit one entry, no field
-//! asks for what must not be known); a value that passes `read` is one that the file allows; no
+//! asks for what must not be known, every kind that menus list is in one of their groups, no list
+//! shows what can be erased); a value that passes `read` is one that the file allows; no
 //! message repeats what was typed, because messages end up in logs.
 //!
 //! Rejected: one Rust type per kind. The compiler would check spelling, but forms, search, export
@@ -38,11 +39,14 @@ pub use read::{Draft, NESTED_MAX, Refusal};
 
 /// The shipped files. A new kind is one more line here; people meet the kinds in this order.
 const COMMON: &str = include_str!("catalogue/kinds/common.toml");
-const KINDS: [&str; 11] = [
+const KINDS: [&str; 23] = [
     include_str!("catalogue/kinds/opinion.toml"),
     include_str!("catalogue/kinds/legis_comment.toml"),
     include_str!("catalogue/kinds/reception.toml"),
     include_str!("catalogue/kinds/visit.toml"),
+    include_str!("catalogue/kinds/service_request.toml"),
+    include_str!("catalogue/kinds/service_activity.toml"),
+    include_str!("catalogue/kinds/volunteer_shift.toml"),
     include_str!("catalogue/kinds/assignment.toml"),
     include_str!("catalogue/kinds/reply.toml"),
     include_str!("catalogue/kinds/legis_consultation.toml"),
@@ -50,6 +54,15 @@ const KINDS: [&str; 11] = [
     include_str!("catalogue/kinds/site.toml"),
     include_str!("catalogue/kinds/deputy.toml"),
     include_str!("catalogue/kinds/org.toml"),
+    include_str!("catalogue/kinds/community.toml"),
+    include_str!("catalogue/kinds/register.toml"),
+    include_str!("catalogue/kinds/service_unit.toml"),
+    include_str!("catalogue/kinds/service_point.toml"),
+    include_str!("catalogue/kinds/partner_org.toml"),
+    include_str!("catalogue/kinds/volunteer_team.toml"),
+    include_str!("catalogue/kinds/consent.toml"),
+    include_str!("catalogue/kinds/privacy_request.toml"),
+    include_str!("catalogue/kinds/access_log.toml"),
 ];
 
 /// All kinds of record that this release knows.
@@ -58,6 +71,7 @@ pub struct Catalogue {
     kinds: BTreeMap<String, Kind>,
     /// Codes in the order of the files.
     order: Vec<String>,
+    groups: Vec<Group>,
 }
 
 impl Catalogue {
@@ -77,7 +91,7 @@ impl Catalogue {
     /// # Errors
     /// The first thing that is wrong: see [`CatalogueError`].
     pub fn parse(common: &str, kinds: &[&str]) -> Result<Self, CatalogueError> {
-        load::catalogue(common, kinds).map(|(kinds, order)| Self { kinds, order })
+        load::catalogue(common, kinds)
     }
 
     /// Judges a whole new record with what is nested in it as records of other kinds: the articles of a draft.
@@ -122,6 +136,27 @@ impl Catalogue {
     pub fn kinds(&self) -> impl Iterator<Item = &Kind> {
         self.order.iter().filter_map(|code| self.kinds.get(code))
     }
+
+    /// The groups under which menus list the kinds, in their order.
+    #[must_use]
+    pub fn groups(&self) -> &[Group] {
+        &self.groups
+    }
+
+    /// The kinds that menus list under this group, in the order in which people meet them.
+    pub fn grouped<'a>(&'a self, group: &'a str) -> impl Iterator<Item = &'a Kind> {
+        self.kinds()
+            .filter(move |kind| kind.group.as_deref() == Some(group))
+    }
+}
+
+/// Under what menus list some of the kinds: 代表活动.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// Stable name: `event`.
+    pub code: String,
+    /// What people read.
+    pub label: Label,
 }
 
 /// One kind of record, as its file declares it, with the common fields added.
@@ -133,6 +168,10 @@ pub struct Kind {
     pub prefix: Option<String>,
     /// What people call it.
     pub label: Label,
+    /// Which form of the file this is, from 1: it grows when fields are added or mean something else.
+    pub version: u32,
+    /// Code of the [`Group`] under which menus list it; a kind whose records belong to others has none.
+    pub group: Option<String>,
     /// What is recorded as one, in a line; a kind whose records belong to others has none.
     pub about: Option<Label>,
     /// Its own fields in the order of the form, then the common ones.
@@ -159,6 +198,15 @@ pub struct Kind {
     pub title_from: Option<String>,
     /// Fields that name a record without a title: a date, a place.
     pub named_by: Vec<String>,
+    /// Dates, months and times that decide in which period a report counts a record: the first that it has. Empty for
+    /// kinds that are counted as they stand.
+    pub counts_on: Vec<String>,
+    /// Fields that together tell an import that a row is a record it brought before, or that somebody typed; empty where
+    /// nothing does.
+    pub found_by: Vec<String>,
+    /// What lists show of a record besides its title, its status and its dates: [`COLUMNS_MAX`] at most, none of it
+    /// erasable.
+    pub columns: Vec<String>,
     /// Key of the text that a record is about, in somebody's own words.
     pub words: Option<String>,
     /// Key of the choice that says how urgent it is, from the usual, its default, to the most urgent.
@@ -563,6 +611,9 @@ pub struct Choice {
     pub excludes: Vec<String>,
 }
 
+/// Most fields that a list shows of a kind besides what it shows of every kind: more do not fit a screen or a sheet.
+pub const COLUMNS_MAX: usize = 4;
+
 /// Longest value that lists are filtered by, in characters: a row of the index has each value whole.
 pub const INDEXED_CHARS: usize = 64;
 
@@ -736,6 +787,9 @@ pub struct Creation {
     pub label: Label,
     /// Who may; empty means everyone with a device.
     pub who: BTreeSet<Role>,
+    /// The program makes them: no input is read as a new one or as a change of one, so no page offers it and no command
+    /// takes it.
+    pub by_program: bool,
 }
 
 /// What an event does to the status, who may write it and what it carries.

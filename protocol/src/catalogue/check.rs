@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Choice, Condition, Fact, Field, FieldType, Flag, Home, INDEXED_CHARS, Kind, Label, Retention,
-    Status, TAKEN_AS, Transition, find,
+    COLUMNS_MAX, Choice, Condition, Fact, Field, FieldType, Flag, Group, Home, INDEXED_CHARS, Kind,
+    Label, Retention, Status, TAKEN_AS, Transition, find,
 };
 use crate::number::KindCode;
 
@@ -17,6 +17,10 @@ const PART_BYTES: usize = 64 * 1024;
 const PART_OVERHEAD_BYTES: usize = 4 * 1024;
 /// Longest UTF-8 form of a Unicode scalar value.
 const CHAR_BYTES: usize = 4;
+
+/// Kind of the files of sites, and how a form names a field of the one where it is filled in.
+const SITE: &str = "site";
+const OF_SITE: &str = "site.";
 
 /// What is wrong, or what was asked for.
 pub(super) type Checked<T = ()> = Result<T, String>;
@@ -42,6 +46,7 @@ pub(super) fn kind(kind: &Kind) -> Checked {
     check_sections(kind)?;
     check_rungs(kind)?;
     check_form(kind)?;
+    check_program(kind)?;
     let texts = [
         ("title", &kind.title),
         ("title_from", &kind.title_from),
@@ -86,6 +91,8 @@ pub(super) fn kind(kind: &Kind) -> Checked {
             format!("named_by: there is no field {key}")
         })?;
     }
+    check_counting(kind)?;
+    check_columns(kind)?;
     check_statuses(kind)?;
     unique(
         "event",
@@ -98,6 +105,116 @@ pub(super) fn kind(kind: &Kind) -> Checked {
             .map_err(|what| format!("event {}: {what}", transition.event))?;
     }
     check_reachable(kind)
+}
+
+/// Each has a name of its own and words to read.
+pub(super) fn groups(groups: &[Group]) -> Checked {
+    unique("group", groups.iter().map(|group| group.code.as_str()))?;
+    for group in groups {
+        ensure(is_code(&group.code) && labelled(&group.label), || {
+            format!("group {} has no code or no label", group.code)
+        })?;
+    }
+    Ok(())
+}
+
+/// What nobody finds in a menu is found by nobody; what belongs to other records is found with them.
+pub(super) fn group(kind: &Kind, groups: &[Group]) -> Checked {
+    let Some(code) = &kind.group else {
+        return ensure(kind.parent.is_some(), || {
+            "it is in no group, so that no menu lists it".to_owned()
+        });
+    };
+    ensure(kind.parent.is_none(), || {
+        "it is in a group, but its records belong to others".to_owned()
+    })?;
+    ensure(groups.iter().any(|group| group.code == *code), || {
+        format!("there is no group {code}")
+    })
+}
+
+/// What the program makes has no form and nobody who may fill one in.
+fn check_program(kind: &Kind) -> Checked {
+    if !kind.create.by_program {
+        return Ok(());
+    }
+    ensure(kind.create.who.is_empty(), || {
+        "the program makes it, and so may somebody".to_owned()
+    })?;
+    ensure(kind.sections.is_empty() && kind.starts.is_empty(), || {
+        "the program makes it, and it has a form".to_owned()
+    })
+}
+
+/// What reports and imports read of a record is there, and of a form that they can use.
+fn check_counting(kind: &Kind) -> Checked {
+    ensure(kind.version >= 1, || "version: the first is 1".to_owned())?;
+    let field = |name: &str, key: &String| {
+        let field = kind.fields.iter().find(|field| field.key == *key);
+        field.ok_or_else(|| format!("{name}: there is no field {key}"))
+    };
+    unique("counts_on", kind.counts_on.iter().map(String::as_str))?;
+    for key in &kind.counts_on {
+        let field = field("counts_on", key)?;
+        let dated = matches!(
+            field.kind,
+            FieldType::Date | FieldType::Month | FieldType::Time
+        );
+        ensure(dated, || {
+            format!("counts_on: {key} is no date, month or time")
+        })?;
+    }
+    unique("found_by", kind.found_by.iter().map(String::as_str))?;
+    for key in &kind.found_by {
+        let field = field("found_by", key)?;
+        ensure(!field.read_only, || {
+            format!("found_by: nobody types {key}, so no import has it")
+        })?;
+        let one = match field.kind {
+            FieldType::Text { .. }
+            | FieldType::Ref { .. }
+            | FieldType::Enum { .. }
+            | FieldType::Int { .. }
+            | FieldType::Date
+            | FieldType::Month
+            | FieldType::Time
+            | FieldType::Clock => true,
+            FieldType::Bool
+            | FieldType::ExternalRef
+            | FieldType::Set { .. }
+            | FieldType::Opaque => false,
+        };
+        ensure(one, || {
+            format!("found_by: {key} holds no one value that tells records apart")
+        })?;
+    }
+    Ok(())
+}
+
+/// A list leaves the room: nothing in it can be erased, and nothing of it stands there anyway.
+fn check_columns(kind: &Kind) -> Checked {
+    /// What lists show of every kind.
+    const STATUS: &str = "status";
+    unique("columns", kind.columns.iter().map(String::as_str))?;
+    ensure(kind.columns.len() <= COLUMNS_MAX, || {
+        format!("columns: more than {COLUMNS_MAX}")
+    })?;
+    for key in &kind.columns {
+        let field = kind.fields.iter().find(|field| field.key == *key);
+        let field = field.ok_or_else(|| format!("columns: there is no field {key}"))?;
+        let anyway = kind.counts_on.iter().chain(&kind.title);
+        let mut anyway = anyway.chain(&kind.due).chain(&kind.site_due);
+        ensure(key != STATUS && anyway.all(|shown| shown != key), || {
+            format!("columns: {key} is shown anyway")
+        })?;
+        ensure(field.retention.is_none(), || {
+            format!("columns: {key} is erasable, and stays on lists that were printed")
+        })?;
+        ensure(field.kind != FieldType::Opaque, || {
+            format!("columns: {key} is nothing that a list could show")
+        })?;
+    }
+    Ok(())
 }
 
 fn check_field(field: &Field, kind: &Kind) -> Checked {
@@ -253,7 +370,7 @@ fn check_form(kind: &Kind) -> Checked {
         let field = field.ok_or_else(|| format!("starts: there is no field {key}"))?;
         let fits = match &field.kind {
             FieldType::Date => value == "today",
-            FieldType::Ref { to, .. } => to.is_empty() && value.starts_with("site."),
+            FieldType::Ref { .. } => value.starts_with(OF_SITE),
             FieldType::Enum { .. } => field.accepts(&Fact::Str(value.clone())),
             FieldType::Text { .. }
             | FieldType::Int { .. }
@@ -542,6 +659,7 @@ pub(super) fn relations(kind: &Kind, kinds: &BTreeMap<String, Kind>) -> Checked 
             other(code)?;
         }
     }
+    check_site_starts(kind, &other)?;
     if let Some(parent) = &kind.parent {
         let to = kind.field(&parent.field).map(Field::names);
         ensure(to.is_some_and(|to| !to.is_empty()), || {
@@ -615,6 +733,23 @@ pub(super) fn relations(kind: &Kind, kinds: &BTreeMap<String, Kind>) -> Checked 
     for step in &kind.transitions {
         check_effects(step, kind, &other)
             .map_err(|what| format!("event {}: {what}", step.event))?;
+    }
+    Ok(())
+}
+
+/// What a form takes from the file of the site means there what it means here.
+fn check_site_starts<'a>(kind: &Kind, other: &impl Fn(&str) -> Checked<&'a Kind>) -> Checked {
+    for (key, value) in &kind.starts {
+        let Some(theirs) = value.strip_prefix(OF_SITE) else {
+            continue;
+        };
+        let site = other(SITE)?;
+        let field = site.field(theirs);
+        let field = field.ok_or_else(|| format!("{SITE} has no field {theirs}"))?;
+        let named = kind.field(key).map(Field::names);
+        ensure(named == Some(field.names()), || {
+            format!("starts: {key} names other kinds than {theirs} of the site does")
+        })?;
     }
     Ok(())
 }

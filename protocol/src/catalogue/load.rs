@@ -12,14 +12,17 @@ use thiserror::Error;
 
 use super::check::{self, Checked, ensure, unique};
 use super::{
-    Choice, Condition, Creation, Fact, Field, FieldType, Flag, Gather, Home, Kind, Label, Make,
-    Move, Parent, Retention, Role, Rounds, Rung, Section, Status, Transition, find,
+    Catalogue, Choice, Condition, Creation, Fact, Field, FieldType, Flag, Gather, Group, Home,
+    Kind, Label, Make, Move, Parent, Retention, Role, Rounds, Rung, Section, Status, Transition,
+    find,
 };
 
 use crate::deadline::Length;
 
 /// Rank of an event whose file states none.
 const RANK: u16 = 50;
+/// Version of the form of a kind whose file states none.
+const VERSION: u32 = 1;
 
 /// Why a catalogue was not loaded. Meant for whoever writes the file.
 #[derive(Debug, Error)]
@@ -47,6 +50,8 @@ pub enum CatalogueError {
 #[serde(deny_unknown_fields)]
 struct CommonFile {
     forbidden: Vec<String>,
+    #[serde(default, rename = "group")]
+    groups: Vec<GroupEntry>,
     #[serde(rename = "field")]
     fields: Vec<FieldEntry>,
     #[serde(default)]
@@ -57,6 +62,14 @@ struct CommonFile {
     processes: Vec<ProcessEntry>,
     #[serde(default, rename = "transition")]
     transitions: Vec<TransitionEntry>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GroupEntry {
+    code: String,
+    zh: String,
+    en: String,
 }
 
 /// Statuses and steps that several kinds share.
@@ -79,9 +92,17 @@ struct KindFile {
     en: String,
     title: Option<String>,
     title_from: Option<String>,
+    version: Option<u32>,
+    group: Option<String>,
     about: Option<LabelEntry>,
     #[serde(default)]
     named_by: Vec<String>,
+    #[serde(default)]
+    counts_on: Vec<String>,
+    #[serde(default)]
+    found_by: Vec<String>,
+    #[serde(default)]
+    columns: Vec<String>,
     words: Option<String>,
     urgency: Option<String>,
     due: Option<String>,
@@ -126,6 +147,8 @@ struct CreateEntry {
     en: String,
     #[serde(default)]
     who: BTreeSet<Role>,
+    #[serde(default)]
+    by_program: bool,
 }
 
 #[derive(Clone, Deserialize)]
@@ -262,12 +285,15 @@ struct TransitionEntry {
     moves: Vec<Move>,
 }
 
-/// The kinds by their codes, and the codes in the order of the files.
-type Loaded = (BTreeMap<String, Kind>, Vec<String>);
-
 /// Reads all files.
-pub(super) fn catalogue(common: &str, kinds: &[&str]) -> Result<Loaded, CatalogueError> {
-    let common: CommonFile = toml(common, || "common".to_owned())?;
+pub(super) fn catalogue(common: &str, kinds: &[&str]) -> Result<Catalogue, CatalogueError> {
+    let mut common: CommonFile = toml(common, || "common".to_owned())?;
+    let groups = std::mem::take(&mut common.groups).into_iter();
+    let groups: Vec<_> = groups.map(Group::from).collect();
+    check::groups(&groups).map_err(|what| CatalogueError::Invalid {
+        kind: "common".to_owned(),
+        what,
+    })?;
     let mut loaded = BTreeMap::new();
     let mut order = Vec::new();
     let mut prefixes = BTreeSet::new();
@@ -278,7 +304,11 @@ pub(super) fn catalogue(common: &str, kinds: &[&str]) -> Result<Loaded, Catalogu
             kind: code.clone(),
             what,
         };
-        let kind = kind(file, &common).and_then(|kind| check::kind(&kind).map(|()| kind));
+        let kind = kind(file, &common).and_then(|kind| {
+            check::kind(&kind)?;
+            check::group(&kind, &groups)?;
+            Ok(kind)
+        });
         let kind = kind.map_err(invalid)?;
         if kind
             .prefix
@@ -298,7 +328,11 @@ pub(super) fn catalogue(common: &str, kinds: &[&str]) -> Result<Loaded, Catalogu
             what,
         })?;
     }
-    Ok((loaded, order))
+    Ok(Catalogue {
+        kinds: loaded,
+        order,
+        groups,
+    })
 }
 
 fn toml<T: for<'de> Deserialize<'de>>(
@@ -332,6 +366,12 @@ fn kind(mut file: KindFile, common: &CommonFile) -> Checked<Kind> {
         found.ok_or_else(|| format!("there is no shared field {key}"))
     });
     let shared = shared.collect::<Checked<Vec<_>>>()?;
+    let mut own = file.fields.iter().chain(shared.iter().copied());
+    let typed = own.find(|field| file.create.by_program && !field.read_only);
+    ensure(typed.is_none(), || {
+        let key = typed.map_or("", |field| &field.key);
+        format!("the program makes it, but {key} can be typed")
+    })?;
     let fields = file.fields.iter().chain(shared).chain(&common.fields);
     let fields = fields.cloned().map(field).collect::<Checked<Vec<_>>>()?;
     // A datum of that name sets the field, where a kind has one.
@@ -367,13 +407,19 @@ fn kind(mut file: KindFile, common: &CommonFile) -> Checked<Kind> {
                 en: file.create.en,
             },
             who: file.create.who,
+            by_program: file.create.by_program,
         },
+        version: file.version.unwrap_or(VERSION),
+        group: file.group,
         register_event: file.register_event,
         words: file.words.or_else(|| file.title_from.clone()),
         about: file.about.map(Label::from),
         title: file.title,
         title_from: file.title_from,
         named_by: file.named_by,
+        counts_on: file.counts_on,
+        found_by: file.found_by,
+        columns: file.columns,
         urgency: file.urgency,
         due: file.due,
         site_due: file.site_due,
@@ -524,6 +570,15 @@ fn transition(
 impl From<LabelEntry> for Label {
     fn from(LabelEntry { zh, en }: LabelEntry) -> Self {
         Self { zh, en }
+    }
+}
+
+impl From<GroupEntry> for Group {
+    fn from(GroupEntry { code, zh, en }: GroupEntry) -> Self {
+        Self {
+            code,
+            label: Label { zh, en },
+        }
     }
 }
 

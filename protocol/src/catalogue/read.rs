@@ -83,6 +83,7 @@ impl Kind {
     /// # Errors
     /// All refusals at once.
     pub fn read(&self, input: &Value) -> Result<Draft, Vec<Refusal>> {
+        self.taken_from_people()?;
         let mut reader = Reader::new(self, &self.fields, Mode::New);
         reader.take_input(input);
         reader.complete();
@@ -96,6 +97,7 @@ impl Kind {
     /// # Errors
     /// All refusals at once.
     pub fn read_form(&self, input: &Value) -> Result<Draft, Vec<Refusal>> {
+        self.taken_from_people()?;
         let mut reader = Reader::new(self, &self.fields, Mode::New);
         reader.take_input(input);
         reader.complete();
@@ -128,6 +130,7 @@ impl Kind {
     /// # Errors
     /// All refusals at once.
     pub fn read_edit(&self, input: &Value) -> Result<Draft, Vec<Refusal>> {
+        self.taken_from_people()?;
         let mut reader = Reader::new(self, &self.fields, Mode::Edit);
         reader.take_input(input);
         reader.finish()
@@ -157,6 +160,18 @@ impl Kind {
             .and_then(|make| make.each.as_ref());
         reader.want_different(each.map_or(&[], |each| &each.data));
         reader.finish()
+    }
+
+    /// What the program makes is nobody's to make or to change.
+    fn taken_from_people(&self) -> Result<(), Vec<Refusal>> {
+        if !self.create.by_program {
+            return Ok(());
+        }
+        Err(vec![Refusal {
+            field: String::new(),
+            code: "read_only",
+            message: "records of this kind are written by the program, never by hand".to_owned(),
+        }])
     }
 
     /// Whether a field of this name would ask for what must not be known of a person.

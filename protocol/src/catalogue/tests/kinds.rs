@@ -61,6 +61,70 @@ fn examples() -> Vec<(&'static str, Value)> {
             "reply",
             json!({"parent": "YJ-SLJD-CZ1A-2026-00007-96", "text": "已列入计划。", "form": "phone", "result": "planned", "submitted_on": "2026-04-10"}),
         ),
+        (
+            "service_request",
+            json!({"type": "repair", "requester_kind": "resident", "text": "测试小区2号楼水龙头坏了，请人来修。", "identity_mode": "confidential", "person": {"call_name": "测试大爷", "phone": "000-0000-0002", "age_band": "over_74"}, "source_event": "ZF-SLJD-FV3A-2026-00031-51", "served_by": "示例志愿服务队", "done_on": "2026-03-13", "occurred_on": "2026-03-12", "campaign": ["心安家"], "test_data": true}),
+        ),
+        (
+            "service_activity",
+            json!({"date": "2026-03-15", "site": "T-01", "place": "测试社区广场", "partner_orgs": ["示例物业公司", "示例社会组织"], "service_types": ["legal", "medical"], "persons_served_times": 46, "summary": "义诊、法律咨询、理发。", "campaign": ["情满淮河"], "test_data": true}),
+        ),
+        (
+            "service_unit",
+            json!({"name": "示例商圈服务单位", "host_kind": "plaza", "host": "示例商圈管理单位", "area": "测试社区", "opened_on": "2022-05-01", "test_data": true}),
+        ),
+        (
+            "service_point",
+            json!({"place": "示例工地服务驿站", "site": "T-01", "operator_org": "示例建设公司", "facilities": ["充电", "饮水"], "hours": "7:00–19:00", "opened_on": "2022-06-01", "closed_on": "2023-06-01", "test_data": true}),
+        ),
+        (
+            "partner_org",
+            json!({"name": "示例物业公司", "org": "示例物业公司", "service": "上门检修水电。", "test_data": true}),
+        ),
+        (
+            "volunteer_team",
+            json!({"name": "示例志愿服务队", "host": "测试社区", "head": "测试队长 000-0000-0003", "members_count": 24, "skills": ["家电维修", "法律咨询"], "opened_on": "2022-03-05", "test_data": true}),
+        ),
+        (
+            "volunteer_shift",
+            json!({"team": "示例志愿服务队", "date": "2026-03-14", "hours": 3, "people_count": 6, "activity": "清理楼道。", "external_system_no": "测试-0001", "test_data": true}),
+        ),
+        (
+            "register",
+            json!({"type": "duty_roster", "site": "T-01", "date": "2026-03-10", "deputies": ["测试代表乙", "测试代表甲"], "test_data": true}),
+        ),
+        (
+            "register",
+            json!({"type": "facility", "room": "示例活动室", "equipment": ["投影仪", "桌椅"], "signage": true, "duty_list": "接待、登记、反馈。", "opened_on": "2021-01-01", "test_data": true}),
+        ),
+        (
+            "register",
+            json!({"type": "asset", "asset_kind": "宣传栏", "place": "示例广场东侧", "test_data": true}),
+        ),
+        (
+            "register",
+            json!({"type": "partner_shop", "name": "示例便民店", "org": "示例便民店", "service_promise": "老人优先，明码标价。", "test_data": true}),
+        ),
+        (
+            "community",
+            json!({"name": "测试社区", "code": "CS01", "area": "示例片区", "aliases": ["测试", "测试小区一带"], "test_data": true}),
+        ),
+        (
+            "org",
+            json!({"name": "示例街道城市管理办公室", "org_kind": "office", "aliases": ["城管办"], "test_data": true}),
+        ),
+        (
+            "deputy",
+            json!({"name": "测试代表乙", "aliases": ["测试乙代表"], "test_data": true}),
+        ),
+        (
+            "consent",
+            json!({"subject": "YJ-SLJD-EM1A-2026-00042-71", "purpose": "sharing", "receiver": "示例律师事务所", "given_on": "2026-03-10", "test_data": true}),
+        ),
+        (
+            "privacy_request",
+            json!({"type": "erase", "target": "YJ-SLJD-EM1A-2026-00042-71", "person": {"name": "测试女士", "phone": "000-0000-0001"}, "occurred_on": "2026-04-01", "test_data": true}),
+        ),
     ]
 }
 
@@ -138,7 +202,61 @@ type Way<'a> = &'a [(&'a str, &'a str)];
 
 #[test]
 fn every_kind_goes_the_way_the_domain_names() -> Tested {
-    let ways: [(&str, Way<'_>, &str); 8] = [
+    let ways: [(&str, Way<'_>, &str); 17] = [
+        (
+            "service_request",
+            &[
+                ("accept", "C"),
+                ("assign", "C"),
+                ("assign", "H"),
+                ("finish", "U"),
+                ("rate", "R"),
+                ("close", "H"),
+            ],
+            "closed",
+        ),
+        (
+            "service_request",
+            &[("finish", "C"), ("close", "C")],
+            "closed",
+        ),
+        (
+            "service_request",
+            &[("accept", "H"), ("supplement", "D"), ("refer", "H")],
+            "referred",
+        ),
+        (
+            "service_request",
+            &[("accept", "C"), ("assign", "C"), ("decline", "C")],
+            "cannot",
+        ),
+        (
+            "service_activity",
+            &[("record", "C"), ("confirm", "H")],
+            "confirmed",
+        ),
+        (
+            "volunteer_shift",
+            &[("record", "C"), ("confirm", "H"), ("archive", "H")],
+            "archived",
+        ),
+        ("consent", &[("withdraw", "R")], "withdrawn"),
+        (
+            "privacy_request",
+            &[
+                ("check_identity", "C"),
+                ("decide", "P"),
+                ("execute", "P"),
+                ("complete_partial", "P"),
+                ("complete", "P"),
+            ],
+            "completed",
+        ),
+        (
+            "privacy_request",
+            &[("check_identity", "H"), ("decide", "P"), ("complete", "P")],
+            "completed",
+        ),
         (
             "reception",
             &[
@@ -234,6 +352,12 @@ fn a_station_confirms_nothing_and_a_deputy_closes_nothing() -> Tested {
         ("legis_consultation", [("split", "H"), ("open", "CDR")]),
         ("reply", [("note", "H"), ("approve", "CDU")]),
         ("assignment", [("sign", "U"), ("withdraw", "DU")]),
+        ("service_request", [("finish", "C"), ("close", "DRU")]),
+        (
+            "privacy_request",
+            [("check_identity", "C"), ("decide", "CDHSU")],
+        ),
+        ("consent", [("withdraw", "C"), ("note", "RU")]),
     ] {
         let folded = kind(code)?.fold(&chain(&way));
         assert_eq!(applied(&folded), [true, false], "{code}");
@@ -258,5 +382,228 @@ fn the_original_words_and_the_legal_wording_are_two_texts() -> Tested {
         .read_event("word", &json!({"legal_wording": "应当在十五分钟内到达。"}));
     let worded = worded.map_err(|refusals| format!("{refusals:?}"))?;
     assert_eq!(text(&worded, Retention::Text, "original_words"), None);
+    Ok(())
+}
+
+#[test]
+fn what_the_program_writes_is_nobodys_to_make_or_to_change() -> Tested {
+    let log = kind("access_log")?;
+    assert!(log.create.by_program && log.sections.is_empty());
+    let typed = json!({"record": "YJ-SLJD-EM1A-2026-00042-71", "action": "reveal"});
+    let refused = [
+        refused(log.read(&typed)),
+        refused(log.read(&json!({}))),
+        refused(log.read_form(&json!({}))),
+        refused(log.read_edit(&json!({"campaign": ["测试"]}))),
+        refused(Catalogue::standard().read(log, &typed)),
+    ];
+    assert!(
+        refused.iter().all(|it| *it == one("", "read_only")),
+        "{refused:?}"
+    );
+    // What the program writes is a value all the same.
+    let action = log.field("action").ok_or("no action")?;
+    for code in [
+        "view_contact",
+        "export",
+        "print",
+        "search_person",
+        "reveal",
+        "change_scope",
+        "erase",
+    ] {
+        assert!(action.accepts(&Fact::Str(code.to_owned())), "{code}");
+    }
+    assert!(!action.accepts(&Fact::Str("look".to_owned())));
+    let reason = log.field("reason").ok_or("no reason")?;
+    assert_eq!(reason.retention, Some(Retention::Text));
+    let facts =
+        ["record", "action", "result"].map(|key| (key.to_owned(), Fact::Str("done".to_owned())));
+    let texts = BTreeMap::from([("reason".to_owned(), "核对电话".to_owned())]);
+    let written = log.nest(&facts.into(), &texts);
+    assert_eq!(
+        Value::Object(written),
+        json!({"record": "done", "action": "done", "result": "done", "reason": "核对电话"})
+    );
+    Ok(())
+}
+
+#[test]
+fn each_register_asks_for_its_own_and_leaves_no_room_for_the_others() -> Tested {
+    let register = kind("register")?;
+    let refused = |input: Value| refused(register.read_form(&input));
+    assert_eq!(
+        refused(json!({"type": "duty_roster"})),
+        one("date", "needed")
+    );
+    assert_eq!(
+        refused(json!({"type": "facility", "room": "示例活动室", "service_promise": "明码标价"})),
+        one("service_promise", "excluded")
+    );
+    assert!(
+        register
+            .read_form(&json!({"type": "partner_shop", "org": "示例便民店"}))
+            .is_ok()
+    );
+    Ok(())
+}
+
+#[test]
+fn consent_to_pass_something_on_names_the_receiver() -> Tested {
+    let consent = json!({"subject": "YJ-SLJD-EM1A-2026-00042-71", "purpose": "sharing", "given_on": "2026-03-10"});
+    assert_eq!(
+        refused(kind("consent")?.read_form(&consent)),
+        one("receiver", "needed")
+    );
+    Ok(())
+}
+
+#[test]
+fn what_is_still_missing_after_an_erasure_is_said_until_all_receipts_are_there() -> Tested {
+    let request = kind("privacy_request")?;
+    let partial = request.read_event("complete_partial", &json!({}));
+    assert_eq!(refused(partial), one("missing_receipts", "required"));
+    let mut way = chain(&[
+        ("check_identity", "P"),
+        ("decide", "P"),
+        ("execute", "P"),
+        ("complete_partial", "P"),
+    ]);
+    if let Some(last) = way.last_mut() {
+        last.facts
+            .insert("missing_receipts".to_owned(), Fact::Int(2));
+    }
+    let folded = request.fold(&way);
+    assert_eq!(folded.status, "completed_partial");
+    assert_eq!(folded.facts.get("missing_receipts"), Some(&Fact::Int(2)));
+    way.push(step("complete", 9, "P", &[3]));
+    let folded = request.fold(&way);
+    assert_eq!(folded.status, "completed");
+    assert_eq!(folded.facts.get("missing_receipts"), None);
+    Ok(())
+}
+
+#[test]
+fn a_request_for_a_service_is_kept_as_it_was_said_and_its_head_of_a_team_can_be_erased() -> Tested {
+    let edit = kind("service_request")?.read_edit(&json!({"text": "改过的内容"}));
+    assert_eq!(refused(edit), one("text", "fixed"));
+    let team = read(
+        "volunteer_team",
+        &json!({"name": "示例志愿服务队", "head": "测试队长"}),
+    )?;
+    assert_eq!(text(&team, Retention::Card, "head"), Some("测试队长"));
+    assert_eq!(fact(&team, "head"), None);
+    Ok(())
+}
+
+#[test]
+fn reports_read_the_dates_that_the_domain_names() -> Tested {
+    for (code, dates) in [
+        ("opinion", ["occurred_on"]),
+        ("legis_comment", ["occurred_on"]),
+        ("reception", ["date"]),
+        ("visit", ["date"]),
+        ("service_activity", ["date"]),
+        ("volunteer_shift", ["date"]),
+        ("site", ["opened_on"]),
+        ("volunteer_team", ["opened_on"]),
+    ] {
+        assert_eq!(kind(code)?.counts_on, dates, "{code}");
+    }
+    // Of the registers, a duty roster has a day, the others what they were set up on.
+    assert_eq!(kind("register")?.counts_on, ["date", "opened_on"]);
+    assert_eq!(kind("deputy")?.found_by, ["name", "delegation"]);
+    assert_eq!(kind("org")?.found_by, ["name"]);
+    Ok(())
+}
+
+#[test]
+fn what_a_step_finds_stands_in_the_record() -> Tested {
+    for (code, before, event, given) in [
+        (
+            "service_request",
+            &[("accept", "C")][..],
+            "assign",
+            json!({"served_by": "示例志愿服务队"}),
+        ),
+        (
+            "service_request",
+            &[],
+            "finish",
+            json!({"done_on": "2026-03-13", "served_by": "示例志愿服务队"}),
+        ),
+        (
+            "service_request",
+            &[("finish", "C")],
+            "rate",
+            json!({"rating": "satisfied"}),
+        ),
+        (
+            "consent",
+            &[],
+            "withdraw",
+            json!({"withdrawn_on": "2026-05-01"}),
+        ),
+        (
+            "privacy_request",
+            &[("check_identity", "P")],
+            "decide",
+            json!({"decision": "partly"}),
+        ),
+    ] {
+        let kind = kind(code)?;
+        let draft = kind.read_event(event, &given);
+        let draft = draft.map_err(|refusals| format!("{code}: {refusals:?}"))?;
+        let mut way = chain(before);
+        let preds: Vec<_> = way.len().checked_sub(1).into_iter().collect();
+        let facts = draft.facts.into_iter();
+        way.push(Step {
+            facts: facts.filter_map(|(key, fact)| Some((key, fact?))).collect(),
+            ..step(event, 99, "CHPR", &preds)
+        });
+        let folded = kind.fold(&way);
+        for (key, value) in given.as_object().into_iter().flatten() {
+            let held = folded.facts.get(key).map(Fact::to_json);
+            assert_eq!(held.as_ref(), Some(value), "{code}: {event}: {key}");
+        }
+    }
+    // Why something was decided is a text: it can be erased.
+    let reason = json!({"decision": "refused", "reason": "依法应当保存。"});
+    let decided = kind("privacy_request")?.read_event("decide", &reason);
+    let decided = decided.map_err(|refusals| format!("{refusals:?}"))?;
+    assert_eq!(
+        text(&decided, Retention::Text, "reason"),
+        Some("依法应当保存。")
+    );
+    Ok(())
+}
+
+#[test]
+fn what_names_a_record_is_listed_there() -> Tested {
+    for code in [
+        "service_request",
+        "service_activity",
+        "volunteer_shift",
+        "service_unit",
+        "service_point",
+        "partner_org",
+        "volunteer_team",
+        "register",
+        "community",
+        "consent",
+        "privacy_request",
+        "access_log",
+    ] {
+        for field in &kind(code)?.fields {
+            for target in field.names() {
+                let mut gathers = kind(target)?.gathers.iter();
+                assert!(
+                    gathers.any(|it| it.kind == code && it.by == field.key),
+                    "{target} does not list {code} by {}",
+                    field.key
+                );
+            }
+        }
+    }
     Ok(())
 }

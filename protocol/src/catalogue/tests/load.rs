@@ -43,6 +43,85 @@ fn a_file_that_contradicts_itself_is_refused_with_the_place() {
             "again: there is no field",
         ),
         ("next = \"accept\"", "next = \"close\"", "leads on"),
+        ("group = \"matter\"\n", "", "no menu lists it"),
+        ("group = \"matter\"", "group = \"mater\"", "no group mater"),
+        (
+            "group = \"matter\"",
+            "version = 0\ngroup = \"matter\"",
+            "the first is 1",
+        ),
+        (
+            "counts_on = [\"occurred_on\"]",
+            "counts_on = [\"ocurred_on\"]",
+            "counts_on: there is no field",
+        ),
+        (
+            "counts_on = [\"occurred_on\"]",
+            "counts_on = [\"place.grid\"]",
+            "no date, month or time",
+        ),
+        (
+            "counts_on = [\"occurred_on\"]",
+            "counts_on = [\"occurred_on\", \"occurred_on\"]",
+            "counts_on occurred_on is there twice",
+        ),
+        (
+            "found_by = []",
+            "found_by = [\"titel\"]",
+            "found_by: there is no field",
+        ),
+        ("found_by = []", "found_by = [\"hub_no\"]", "nobody types"),
+        ("found_by = []", "found_by = [\"deputies\"]", "no one value"),
+        (
+            "found_by = []",
+            "found_by = [\"title\", \"title\"]",
+            "found_by title is there twice",
+        ),
+        (
+            "columns = [\"category\",",
+            "columns = [\"categry\",",
+            "columns: there is no field",
+        ),
+        (
+            "columns = [\"category\",",
+            "columns = [\"topic\",",
+            "columns topic is there twice",
+        ),
+        (
+            "columns = [\"category\",",
+            "columns = [\"category\", \"urgency\",",
+            "columns: more than 4",
+        ),
+        (
+            "columns = [\"category\",",
+            "columns = [\"person.age_band\",",
+            "stays on lists",
+        ),
+        (
+            "columns = [\"category\",",
+            "columns = [\"events\",",
+            "nothing that a list could show",
+        ),
+        (
+            "columns = [\"category\",",
+            "columns = [\"title\",",
+            "shown anyway",
+        ),
+        (
+            "columns = [\"category\",",
+            "columns = [\"status\",",
+            "shown anyway",
+        ),
+        (
+            "columns = [\"category\",",
+            "columns = [\"due_on\",",
+            "shown anyway",
+        ),
+        (
+            "columns = [\"category\",",
+            "columns = [\"occurred_on\",",
+            "shown anyway",
+        ),
         ("prefix = \"YJ\"", "prefix = \"YI\"", "kind code"),
         ("prefix = \"YJ\"", "prefix = \"yj\"", "capitals"),
         ("initial = \"draft\"", "initial = \"pending\"", "initial"),
@@ -143,8 +222,8 @@ fn a_file_that_contradicts_itself_is_refused_with_the_place() {
             "only a short reference",
         ),
         (
-            "indexed = true\nmax_chars = 64\n",
-            "indexed = true\nmax_chars = 65\n",
+            "indexed = true\nto = [\"community\"]\nmax_chars = 64\n",
+            "indexed = true\nto = [\"community\"]\nmax_chars = 65\n",
             "only a short reference",
         ),
     ] {
@@ -175,6 +254,54 @@ fn what_a_person_may_have_erased_is_in_no_index_and_no_datum_is() {
     let on = "en = \"Date\"\ntype = \"date\"\n";
     let said_of_datum = said(on, &format!("{on}indexed = true\n"));
     assert!(said_of_datum.contains("no datum"), "{said_of_datum}");
+}
+
+#[test]
+fn a_group_has_a_name_of_its_own_and_words() {
+    for (right, wrong, said) in [
+        ("code = \"law\"", "code = \"Law\"", "no code or no label"),
+        (
+            "zh = \"名册\"\nen = \"Registers\"",
+            "zh = \"\"\nen = \"Registers\"",
+            "no code or no label",
+        ),
+        (
+            "code = \"law\"",
+            "code = \"event\"",
+            "group event is there twice",
+        ),
+    ] {
+        let common = COMMON.replacen(right, wrong, 1);
+        assert_ne!(common, COMMON, "{right} is not in the file");
+        let error = Catalogue::parse(&common, &KINDS).err();
+        let error = error.map(|error| error.to_string()).unwrap_or_default();
+        assert!(error.contains(said), "{error:?} does not say {said:?}");
+    }
+}
+
+#[test]
+fn every_kind_that_stands_alone_is_in_one_menu_and_has_a_version() {
+    let catalogue = Catalogue::standard();
+    let groups: Vec<_> = catalogue.groups().iter().map(|it| &*it.code).collect();
+    let expected = ["matter", "event", "law", "service", "register", "privacy"];
+    assert_eq!(groups, expected);
+    let grouped = groups.iter().flat_map(|group| catalogue.grouped(group));
+    let grouped: BTreeSet<_> = grouped.map(|kind| &*kind.code).collect();
+    let alone = catalogue.kinds().filter(|kind| kind.parent.is_none());
+    assert_eq!(grouped, alone.map(|kind| &*kind.code).collect());
+    assert!(catalogue.kinds().all(|kind| kind.version == 1));
+}
+
+#[test]
+fn a_later_form_says_its_number() -> Tested {
+    let [opinion, ..] = KINDS;
+    let later = opinion.replacen("initial =", "version = 2\ninitial =", 1);
+    let kinds: Vec<_> = std::iter::once(&*later)
+        .chain(KINDS.into_iter().skip(1))
+        .collect();
+    let catalogue = Catalogue::parse(COMMON, &kinds)?;
+    assert_eq!(catalogue.kind("opinion").map(|it| it.version), Some(2));
+    Ok(())
 }
 
 #[test]
@@ -217,7 +344,7 @@ fn what_kinds_say_of_each_other_is_checked() {
         ),
         (
             "space = \"parent\"\nparent = { field = \"parent\", suffix = \"Z\" }",
-            "space = \"parent\"\nabout = { zh = \"单\", en = \"Sheet\" }",
+            "space = \"parent\"\ngroup = \"matter\"\nabout = { zh = \"单\", en = \"Sheet\" }",
             "does not name",
         ),
         ("suffix = \"Z\"", "suffix = \"z\"", "no capital letter"),
@@ -258,6 +385,37 @@ fn what_kinds_say_of_each_other_is_checked() {
             "does not name it",
         ),
         ("named_by = [\"unit\"]", "named_by = [\"uint\"]", "named_by"),
+        (
+            "\"site.community\"",
+            "\"site.comunity\"",
+            "no field comunity",
+        ),
+        ("\"site.community\"", "\"site.code\"", "names other kinds"),
+        (
+            "space = \"parent\"\nparent = {",
+            "space = \"parent\"\ngroup = \"matter\"\nparent = {",
+            "its records belong to others",
+        ),
+        (
+            "by_program = true",
+            "by_program = true, who = [\"P\"]",
+            "and so may somebody",
+        ),
+        (
+            "by_program = true }",
+            "by_program = true }\nstarts = { action = \"print\" }",
+            "and it has a form",
+        ),
+        (
+            "by_program = true }",
+            "by_program = true }\n[[section]]\ncode = \"x\"\nzh = \"表\"\nen = \"Form\"\nfields = []",
+            "and it has a form",
+        ),
+        (
+            "max_chars = 500\nread_only = true\n\n# Whether it was let through",
+            "max_chars = 500\n\n# Whether it was let through",
+            "but reason can be typed",
+        ),
     ] {
         let changed = KINDS.map(|file| file.replacen(right, wrong, 1));
         assert!(
@@ -278,6 +436,7 @@ fn what_kinds_say_of_each_other_is_checked() {
 fn a_kind_without_a_process_needs_nothing_but_fields() -> Tested {
     let consent = r#"
         code = "consent"
+        group = "privacy"
         zh = "同意记录"
         en = "Consent"
         create = { zh = "登记", en = "Record" }
