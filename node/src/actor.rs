@@ -147,7 +147,7 @@ fn who_registers(kind: &Kind) -> &BTreeSet<Role> {
 
 fn creates(roles: &BTreeSet<Role>, kind: &Kind) -> bool {
     let open = |who: &BTreeSet<Role>| who.is_empty() || !who.is_disjoint(roles);
-    open(&kind.create.who) && open(who_registers(kind))
+    !kind.create.by_program && open(&kind.create.who) && open(who_registers(kind))
 }
 
 fn lacks(what: &str, who: &BTreeSet<Role>) -> Error {

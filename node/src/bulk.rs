@@ -64,7 +64,7 @@ pub fn judge(
     journal: &mut Journal,
     record: &RecordId,
     step: (&str, &Value),
-    actor: &Actor,
+    (actor, now_ms): (&Actor, u64),
 ) -> Result<()> {
     let key = records::find(connection, &record.hyphenated())?;
     let asked = requests::of_record(connection, key)?;
@@ -72,7 +72,7 @@ pub fn judge(
         let message = "the hub has been asked for this step already";
         return Err(Error::new(Code::NothingToDo, message));
     }
-    save::ready(connection, journal, key, step, actor).map(drop)
+    save::ready(connection, journal, key, step, (actor, now_ms)).map(drop)
 }
 
 /// Orders a step for several records, under an id that its page chose: ordered twice is once.

@@ -8,6 +8,7 @@
 //! Nothing is hidden: a record whose founding change does not count has a row as well, made from what was written of it
 //! all the same, with the reason. It stands in lists and is found; it is in no figure, no queue and no digest.
 
+pub mod calendar;
 mod content;
 pub mod delivery;
 pub(crate) mod indexed;

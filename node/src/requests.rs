@@ -304,7 +304,13 @@ pub fn act(
     step: (&str, &Value),
     author: &Author,
 ) -> Result<Saved> {
-    let ready = save::ready(connection, journal, key, step, &author.actor)?;
+    let ready = save::ready(
+        connection,
+        journal,
+        key,
+        step,
+        (&author.actor, author.now_ms),
+    )?;
     if !ready.is_numbered() || journal.identity().authority.is_some() {
         return save::take(connection, journal, ready, author);
     }

@@ -22,6 +22,7 @@ mod check;
 mod fold;
 mod load;
 mod read;
+mod terms;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -36,10 +37,11 @@ use crate::deadline::Length;
 pub use fold::{Folded, Outcome, Step, VoidReason};
 pub use load::CatalogueError;
 pub use read::{Draft, NESTED_MAX, Refusal};
+pub use terms::{Covers, Guard, Rule, Rules, SetDate, Terms, Until};
 
 /// The shipped files. A new kind is one more line here; people meet the kinds in this order.
 const COMMON: &str = include_str!("catalogue/kinds/common.toml");
-const KINDS: [&str; 23] = [
+const KINDS: [&str; 24] = [
     include_str!("catalogue/kinds/opinion.toml"),
     include_str!("catalogue/kinds/legis_comment.toml"),
     include_str!("catalogue/kinds/reception.toml"),
@@ -54,6 +56,7 @@ const KINDS: [&str; 23] = [
     include_str!("catalogue/kinds/site.toml"),
     include_str!("catalogue/kinds/deputy.toml"),
     include_str!("catalogue/kinds/org.toml"),
+    include_str!("catalogue/kinds/days_off.toml"),
     include_str!("catalogue/kinds/community.toml"),
     include_str!("catalogue/kinds/register.toml"),
     include_str!("catalogue/kinds/service_unit.toml"),
@@ -228,8 +231,22 @@ pub struct Kind {
     pub starts: BTreeMap<String, String>,
     /// Fields that the next record is begun with when one follows on another.
     pub again: Vec<String>,
+    /// For the kind whose records say which days people work: its fields.
+    pub calendar: Option<CalendarKeys>,
     /// Names that nobody may use for a field.
     forbidden: Vec<String>,
+}
+
+/// The fields of a kind whose records say which days of a year people work.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CalendarKeys {
+    /// Key of the year, as four digits.
+    pub year: String,
+    /// Key of the set of days off.
+    pub off: String,
+    /// Key of the set of days at weekends on which people work.
+    pub work: String,
 }
 
 impl Kind {
@@ -266,17 +283,19 @@ impl Kind {
             .find(|transition| transition.event == event)
     }
 
-    /// The events that `roles` may write while a record has this folded status. `times` says how often each has applied to
-    /// the record.
+    /// The events that `roles` may write on a day while a record has this folded status. `times` says how often each has applied
+    /// to the record, `date` gives the dates that steps have set.
     pub fn offered<'a>(
         &'a self,
-        status: &'a str,
+        (status, day): (&'a str, &'a str),
         roles: &'a BTreeSet<Role>,
         times: impl Fn(&str) -> usize + 'a,
+        date: impl Fn(&str) -> Option<String> + 'a,
     ) -> impl Iterator<Item = &'a Transition> {
         self.transitions.iter().filter(move |transition| {
-            let who = transition.open_to(times(&transition.event));
-            !transition.beside && transition.applies_to(status) && !who.is_disjoint(roles)
+            let who = transition.open_on(times(&transition.event), &date, day);
+            let possible = transition.applies_to(status) && !transition.is_early(&date, day);
+            !transition.beside && possible && !who.is_disjoint(roles)
         })
     }
 
@@ -647,6 +666,8 @@ pub struct Field {
     pub plain: bool,
     /// Whoever types a text here is shown the records that have the same.
     pub likened: bool,
+    /// A name that is the code of a [`Rule`].
+    pub rule: bool,
 }
 
 impl Field {
@@ -719,7 +740,7 @@ pub enum FieldType {
     ExternalRef,
     /// Several different values, without order.
     Set {
-        /// What an item is: a reference, an enum or an external reference.
+        /// What an item is: a reference, an enum, a date or an external reference.
         of: Box<Self>,
         /// Most items in one save.
         max_items: usize,
@@ -754,6 +775,8 @@ pub struct Status {
     pub next: Option<String>,
     /// Key of the date from which on it waits for that event; at once if there is none.
     pub next_on: Option<String>,
+    /// Key of the date by which that event should have come.
+    pub by: Option<String>,
 }
 
 /// A stage of the process as those who wait for it know it.
@@ -809,8 +832,14 @@ pub struct Transition {
     pub grave: Option<Label>,
     /// It is written along with something else and never offered by itself.
     pub beside: bool,
-    /// What its dates begin with in a form: so long after today.
-    pub begins: BTreeMap<String, Length>,
+    /// The dates that it sets.
+    pub dates: Vec<SetDate>,
+    /// Until when it is possible for everybody who may write it.
+    pub until: Option<Until>,
+    /// Key of the date before which it is not possible: a field that an earlier step has set.
+    pub not_before: Option<String>,
+    /// What must hold for it besides.
+    pub guards: Vec<Guard>,
     /// What is often written in its text.
     pub phrases: Vec<Label>,
     /// Who may write it, as long as [`rounds`](Self::rounds) says nothing else.

@@ -157,6 +157,17 @@ impl Calendar {
         Ok(calendar)
     }
 
+    /// Takes in the days off and the make-up days of a year, in the place of what was known of it. Days of other years are left out.
+    pub fn publish(&mut self, year: i16, off: Vec<Date>, work: Vec<Date>) {
+        let place = |days: &mut BTreeSet<Date>, new: Vec<Date>| {
+            days.retain(|day| day.year() != year);
+            days.extend(new.into_iter().filter(|day| day.year() == year));
+        };
+        place(&mut self.off, off);
+        place(&mut self.work, work);
+        self.years.insert(year);
+    }
+
     /// Whether people work on a day.
     #[must_use]
     pub fn works(&self, day: Date) -> bool {
@@ -277,6 +288,29 @@ mod tests {
         assert_eq!(due("2026-09-24", "10d"), "2026-10-08");
         assert_eq!(due("2026-03-10", "0d"), "2026-03-10");
         assert_eq!(due("2026-03-07", "0w"), "2026-03-09");
+    }
+
+    #[test]
+    fn a_year_that_is_published_goes_over_what_was_known() {
+        let mut calendar = Calendar::standard().clone();
+        calendar.publish(
+            2027,
+            vec![day("2027-01-04"), day("2026-12-31")],
+            vec![day("2027-01-03")],
+        );
+        let due = |from: &str| calendar.due(day(from), Length::WorkingDays(1), &[]);
+        // A Sunday on which people work, then a Monday off; what is said of another year is no matter of this one.
+        assert_eq!(due("2027-01-02").on, day("2027-01-03"));
+        assert_eq!(due("2027-01-03").on, day("2027-01-05"));
+        assert_eq!(due("2026-12-30").on, day("2026-12-31"));
+        assert!(!due("2027-01-03").estimated);
+        calendar.publish(2027, Vec::new(), Vec::new());
+        assert_eq!(
+            calendar
+                .due(day("2027-01-02"), Length::WorkingDays(1), &[])
+                .on,
+            day("2027-01-04")
+        );
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use lianxin_protocol::authority::{Authority, Reason, Role as DeviceRole};
 use lianxin_protocol::catalogue::{
     Catalogue, Draft, Fact, Facts, Field, Folded, Kind, Outcome, Refusal, Role, Step, TAKEN_AS,
-    VoidReason,
+    Transition, VoidReason,
 };
 use lianxin_protocol::document::{ActorId, ChangeHash, EventView, Scalar, View};
 use lianxin_protocol::hash::{self, Hex};
@@ -19,6 +19,7 @@ use super::numbers::{HUB_NO, is_numbered, same_number};
 use super::rewrite::is_link;
 use super::{Carried, Gathered};
 use crate::actor::permitted;
+use crate::clock::Beijing;
 use crate::journal::segments::split_key;
 
 /// Stands among the unreadable keys of a record that has entries of kinds which a newer version knows.
@@ -208,6 +209,41 @@ impl Content {
         self.events.iter().filter(applied).count()
     }
 
+    /// The values of a field: one, or the items of a set; those of erasable fields too.
+    #[must_use]
+    pub fn held(&self, key: &str) -> Vec<String> {
+        let value = match key.split_once('.') {
+            Some((group, name)) => self.fields.get(group).and_then(|it| it.get(name)),
+            None => self.fields.get(key),
+        };
+        match value {
+            Some(Value::Array(items)) => {
+                let items = items.iter().filter_map(Value::as_str);
+                items.map(str::to_owned).collect()
+            }
+            Some(Value::String(text)) => vec![text.clone()],
+            Some(other @ (Value::Bool(_) | Value::Number(_))) => vec![other.to_string()],
+            Some(Value::Null | Value::Object(_)) | None => Vec::new(),
+        }
+    }
+
+    /// The value of a field that has one.
+    #[must_use]
+    pub fn date(&self, key: &str) -> Option<String> {
+        self.held(key).into_iter().next()
+    }
+
+    /// The steps that these roles may take on a day.
+    pub fn offered<'a>(
+        &'a self,
+        kind: &'a Kind,
+        roles: &'a BTreeSet<Role>,
+        day: &'a str,
+    ) -> impl Iterator<Item = &'a Transition> {
+        let times = |step: &str| self.times(step);
+        kind.offered((&self.status, day), roles, times, |key| self.date(key))
+    }
+
     /// Refusals for what an edit would empty although a step set it: the step stays, so it can be put right and
     /// not undone.
     #[must_use]
@@ -322,6 +358,11 @@ fn steps(kind: &Kind, view: &View, roles: &BTreeMap<ChangeHash, DeviceRole>) -> 
         let numbered = is_numbered(kind, &event.event);
         let role = role.filter(|role| !numbered || *role == DeviceRole::Hub);
         let facts = event.data.iter();
+        // Most steps are bound to no day.
+        let bound = kind
+            .transition(&event.event)
+            .is_some_and(|it| it.until.is_some() || it.not_before.is_some());
+        let at_ms = u64::try_from(event.at_ms).unwrap_or_default();
         Step {
             event: event.event.clone(),
             roles: permitted(role),
@@ -330,6 +371,11 @@ fn steps(kind: &Kind, view: &View, roles: &BTreeMap<ChangeHash, DeviceRole>) -> 
             facts: facts
                 .filter_map(|(key, value)| Some((key.clone(), fact(value)?)))
                 .collect(),
+            day: if bound {
+                Beijing::of(at_ms).iso_date()
+            } else {
+                String::new()
+            },
         }
     };
     view.events.iter().map(step).collect()

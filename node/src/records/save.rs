@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use lianxin_protocol::authority::{Membership, Role as DeviceRole, Verb};
 use lianxin_protocol::catalogue::{
-    Catalogue, Draft, Fact, Field, Home, Kind, Refusal, Role, TAKEN_AS, Transition,
+    Catalogue, Draft, Fact, Field, Home, Kind, Refusal, Role, Rules, TAKEN_AS, Terms, Transition,
 };
 use lianxin_protocol::document::{self, Edit, EditError, NewEvent, Scalar};
 use lianxin_protocol::limits;
@@ -21,9 +21,9 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use serde_json::{Value, json};
 
 use super::numbers::{HUB_NO, Series, hub_number, is_numbered, next_number, under_number};
-use super::{Gathered, Listed, Projection, gather};
+use super::{Gathered, Listed, Projection, calendar, gather};
 use crate::actor::Actor;
-use crate::clock;
+use crate::clock::{self, Beijing};
 use crate::error::{Code, Error, Result};
 use crate::journal::{Journal, Overview};
 use crate::store;
@@ -547,7 +547,7 @@ pub fn ready(
     journal: &mut Journal,
     key: i64,
     (event, input): (&str, &Value),
-    actor: &Actor,
+    (actor, now_ms): (&Actor, u64),
 ) -> Result<Ready> {
     let gathered = writable(connection, journal, key)?;
     let content = gathered.content(journal.authority());
@@ -573,7 +573,21 @@ pub fn ready(
         );
         return Err(refuse(message));
     }
-    let role = actor.takes(event, step.open_to(content.times(event)))?;
+    let day = Beijing::of(now_ms).iso_date();
+    let date = |key: &str| content.date(key);
+    if step.is_early(date, &day) {
+        let first = step.not_before.as_ref().and_then(|key| content.date(key));
+        let message = format!(
+            "`{event}` is possible from {} on",
+            first.unwrap_or_default()
+        );
+        return Err(refuse(message));
+    }
+    if let Some(why) = step.barred(|key| content.held(key)) {
+        return Err(refuse(why.en.clone()));
+    }
+    let open = step.open_on(content.times(event), date, &day);
+    let role = actor.takes(event, open)?;
     let draft = read_step(kind, event, input);
     let draft = draft.map_err(|refusals| fields_refused(&refusals))?;
     leads_elsewhere(connection, (kind, step), &draft, gathered.id)?;
@@ -647,6 +661,21 @@ pub fn take(
     if let Some(number) = &number {
         let text = Some(Fact::Str(number.text.clone()));
         draft.facts.insert(HUB_NO.to_owned(), text);
+    }
+    if !step.dates.is_empty() {
+        let today = Beijing::of(author.now_ms).iso_date().parse();
+        let content = gathered.content(journal.authority());
+        let calendar = calendar::known(connection)?;
+        let terms = Terms {
+            calendar: &calendar,
+            rules: Rules::standard(),
+        };
+        step.set_dates(
+            &mut draft,
+            today.unwrap_or(jiff::civil::Date::MIN),
+            |key| content.date(key),
+            &terms,
+        );
     }
     let mut save = Save::new(&kind.code, author, &draft)?;
     save.become_event(&step.event, (author.now_ms, Some(role)));

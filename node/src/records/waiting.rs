@@ -91,6 +91,8 @@ pub struct Waiting {
     pub urgent: bool,
     /// Only those that are due from a day on and before another, both counted from today.
     pub due: Option<(Option<i64>, i64)>,
+    /// Only those that should have left this status before today.
+    pub slow: bool,
 }
 
 impl Waiting {
@@ -106,6 +108,7 @@ impl Waiting {
             today: clock::Beijing::of(now_ms).iso_date(),
             urgent: false,
             due: None,
+            slow: false,
         }
     }
 
@@ -159,6 +162,16 @@ impl Waiting {
                 "EXISTS (SELECT 1 FROM indexed_fields AS it WHERE it.kind = ?1 AND it.field = {field}
                      AND it.value IN ({}) AND it.arrived = records.arrived AND it.id = records.record)",
                 spellings.join(", ")
+            ));
+        }
+        if self.slow {
+            let Some(key) = &self.status.by else {
+                return Ok(None);
+            };
+            let path = place(format!("$.{key}").into());
+            let today = place(self.today.clone().into());
+            asked.push(format!(
+                "json_extract(CAST(unpacked(facts) AS TEXT), {path}) < {today}"
             ));
         }
         if let Some(key) = &self.status.next_on {
@@ -231,7 +244,7 @@ impl Waiting {
     /// # Errors
     /// The store cannot be read.
     pub fn count(&self, connection: &Connection) -> Result<u64> {
-        let whole = self.values.is_empty() && self.ranges().is_none();
+        let whole = self.values.is_empty() && self.ranges().is_none() && !self.slow;
         if whole && self.status.next_on.is_none() {
             let place = (self.kind.code.as_str(), self.status.code.as_str());
             return super::count(connection, place, self.space.as_ref());

@@ -8,8 +8,8 @@ use axum::Form;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::IntoResponse as _;
-use lianxin_protocol::catalogue::{FieldType, Kind, Label, Outcome, Refusal, Transition};
-use lianxin_protocol::deadline::{Calendar, Due, Length};
+use lianxin_protocol::catalogue::{FieldType, Kind, Label, Outcome, Refusal, SetDate, Transition};
+use lianxin_protocol::deadline::Due;
 use rusqlite::Connection;
 use serde_json::Value;
 
@@ -27,7 +27,7 @@ use crate::drafts::{self, Draft, Typed};
 use crate::error::{Code, Error, Result};
 use crate::journal::{Books, Journal};
 use crate::records::waiting::Waiting;
-use crate::records::{Record, save};
+use crate::records::{Content, Record, save};
 use crate::requests::{self, Asked};
 
 /// The hub's case number: filled in by the hub, never typed.
@@ -50,6 +50,8 @@ pub(super) struct Offer {
     pub(super) asking: bool,
     /// What is often written in its text.
     pub(super) phrases: Vec<String>,
+    /// Why it is not possible as the record stands.
+    pub(super) barred: Option<String>,
     pub(super) under: Under,
 }
 
@@ -90,27 +92,42 @@ pub(super) struct Attempt<'a> {
     asking: bool,
 }
 
-/// What a step begins with: how whoever brought the matter wanted to be told, today, and the dates that its kind proposes.
-pub(super) fn begins(step: &Transition, wanted: Option<&str>, page: &Page) -> Typed {
+/// What a step begins with: how whoever brought the matter wanted to be told, today, and the dates that it sets by a rule.
+pub(super) fn begins(
+    step: &Transition,
+    (wanted, content): (Option<&str>, Option<&Content>),
+    page: &Page,
+) -> Typed {
     let mut typed = Typed::new();
-    for field in &step.data {
+    for field in step.typed() {
         let given = match field.key.as_str() {
             WAY => wanted.filter(|it| *it != "none").map(str::to_owned),
             "on" => Some(clock::Beijing::of(page.now_ms).iso_date()),
             key => step
-                .begins
-                .get(key)
-                .and_then(|length| Some(proposed(*length, page)?.to_string())),
+                .dates
+                .iter()
+                .find(|date| date.field == key)
+                .and_then(|date| Some(proposed(step, date, content, page)?.to_string())),
         };
         typed.extend(given.map(|given| (field.key.clone(), vec![given])));
     }
     typed
 }
 
-/// The day that a period from today on ends on.
-fn proposed(length: Length, page: &Page) -> Option<Due> {
+/// The day that a date of a step is by its rule; nothing where the period begins on a day that is typed with the step.
+fn proposed(
+    step: &Transition,
+    date: &SetDate,
+    content: Option<&Content>,
+    page: &Page,
+) -> Option<Due> {
+    let typed = |key: &String| step.typed().any(|field| field.key == *key);
+    if date.from.as_ref().is_some_and(typed) {
+        return None;
+    }
     let today = clock::Beijing::of(page.now_ms).iso_date().parse().ok()?;
-    Some(Calendar::standard().due(today, length, &[]))
+    let held = |key: &str| content?.date(key);
+    step.due(date, today, held, &page.terms())
 }
 
 /// The refusal of a date by which something is to be done and which is over, if one was typed.
@@ -121,7 +138,8 @@ pub(super) fn is_over(step: &Transition, typed: &Typed, now_ms: u64) -> Option<R
         let typed = typed.get(*key).and_then(|it| it.first());
         typed.is_some_and(|it| !it.is_empty() && *it < today)
     };
-    let key = step.begins.keys().find(over)?;
+    let typed_here = step.dates.iter().filter(|date| !date.fixed);
+    let key = typed_here.map(|date| &date.field).find(over)?;
     Some(Refusal {
         field: key.clone(),
         code: "over",
@@ -129,8 +147,16 @@ pub(super) fn is_over(step: &Transition, typed: &Typed, now_ms: u64) -> Option<R
     })
 }
 
-/// Asks whether such a date is meant.
-fn doubt(step: &Transition, typed: &Typed, now_ms: u64, lang: Lang) -> Option<String> {
+/// Asks whether a step is meant: what the record says against it, or a date that is over.
+fn doubt(
+    step: &Transition,
+    (typed, content): (&Typed, &Content),
+    now_ms: u64,
+    lang: Lang,
+) -> Option<String> {
+    if let Some(label) = step.doubted(|key| content.held(key)) {
+        return Some(lang.label(label).to_owned());
+    }
     let key = is_over(step, typed, now_ms)?.field;
     let field = step.data.iter().find(|field| field.key == key)?;
     let label = lang.label(&field.label).to_owned();
@@ -139,18 +165,26 @@ fn doubt(step: &Transition, typed: &Typed, now_ms: u64, lang: Lang) -> Option<St
     Some(lang.say("sure-over", &with))
 }
 
-/// Says beside a date where what is proposed there comes from.
+/// Says beside a date by which rule it is set, where that stands, and whether days off had to be guessed.
 pub(super) fn explained(mut input: Input, step: &Transition, page: &Page) -> Input {
-    let length = step.begins.get(&input.name);
-    if let Some((length, due)) = length.and_then(|length| Some((length, proposed(*length, page)?)))
+    let date = step.dates.iter().find(|date| date.field == input.name);
+    let terms = page.terms();
+    if let Some(date) = date
+        && let Some(rule) = terms.rules.get(&date.rule)
     {
-        let word = if due.estimated {
-            "due-estimated"
-        } else {
-            "due-proposed"
+        let due = proposed(step, date, None, page);
+        let word = match due {
+            Some(due) if due.estimated => "due-estimated",
+            Some(_) => "due-proposed",
+            None => "due-counted",
         };
-        let label = Label::from(*length);
-        input.hint = Some(page.with(word, page.label(&label)));
+        let length = Label::from(rule.length);
+        let with = [
+            ("name", page.label(&rule.label).into()),
+            ("length", page.label(&length).into()),
+            ("source", page.label(&rule.source).into()),
+        ];
+        input.hint = Some(page.lang.say(word, &with));
     }
     input
 }
@@ -227,27 +261,28 @@ fn offers(
     let usual = usual.and_then(|status| status.next.as_deref());
     let mut next = None;
     let mut others = Vec::new();
-    let times = |step: &str| content.times(step);
-    let offered = kind.offered(&content.status, page.actor.roles(), times);
+    let today = clock::Beijing::of(page.now_ms).iso_date();
+    let offered = content.offered(kind, page.actor.roles(), &today);
     // What was asked of the hub is not asked again while it is open.
     for step in offered.filter(|step| !requests::is_open_for(requests, &step.event)) {
         let tried = attempt.filter(|attempt| attempt.step.event == step.event);
         let about = About::Step(record.id.hyphenated(), step.event.clone());
         let kept = drafts.iter().find(|draft| draft.kind == about.text());
         let wanted = content.fields.get(WANTED).and_then(Value::as_str);
-        let begun = begins(step, wanted, page);
+        let begun = begins(step, (wanted, Some(content)), page);
         let (typed, refusals) = match (tried, kept) {
             (Some(tried), _) => (tried.typed, tried.refusals),
             (None, Some(kept)) => (&kept.typed, [].as_slice()),
             (None, None) => (&begun, [].as_slice()),
         };
-        let inputs = step.data.iter().filter(|field| field.key != HUB_NO);
+        let inputs = step.typed().filter(|field| field.key != HUB_NO);
         let inputs = inputs.map(|field| fields::input(field, named, typed, refusals, page.lang));
         let inputs = inputs.map(|input| explained(input, step, page));
+        let barred = step.barred(|key| content.held(key));
         let is_usual = usual == Some(step.event.as_str());
         let asking = tried.map_or_else(|| view.asks(&step.event), |tried| tried.asking);
         let grave = step.grave.as_ref().map(|it| page.label(it).to_owned());
-        let doubt = || doubt(step, typed, page.now_ms, page.lang).filter(|_| asking);
+        let doubt = || doubt(step, (typed, content), page.now_ms, page.lang).filter(|_| asking);
         let offer = Offer {
             event: step.event.clone(),
             label: page.label(&step.label).to_owned(),
@@ -256,6 +291,7 @@ fn offers(
             grave: grave.or_else(doubt),
             asking,
             phrases: phrases(step, session),
+            barred: barred.map(|why| page.label(why).to_owned()),
             under: match tried {
                 Some(tried) => tried.under.clone(),
                 None => Under::of(&about, kept)?,
@@ -514,12 +550,14 @@ fn take(
     let account = author.actor.account();
     // Judged twice: here for words beside the fields, in the save for good.
     let mut asking = false;
-    let doubt = doubt(step, &given, author.now_ms, who.0.lang());
+    let content = Record::read(connection, journal, key)?.content;
+    let doubt = doubt(step, (&given, &content), author.now_ms, who.0.lang());
     let (refusals, said) = match save::read_step(kind, event, &input) {
         Err(refusals) => (refusals, None),
         // What is not possible any more is not asked about.
         Ok(_) if !sure && (step.grave.is_some() || doubt.is_some()) => {
-            match save::ready(connection, journal, key, (event, &input), &author.actor) {
+            let who = (&author.actor, author.now_ms);
+            match save::ready(connection, journal, key, (event, &input), who) {
                 Ok(_) => {
                     asking = true;
                     (Vec::new(), None)

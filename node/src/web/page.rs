@@ -8,7 +8,8 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use lianxin_protocol::authority::{Membership, Role};
-use lianxin_protocol::catalogue::{self, Catalogue, Label};
+use lianxin_protocol::catalogue::{self, Catalogue, Label, Rules, Terms};
+use lianxin_protocol::deadline::Calendar;
 use rusqlite::Connection;
 
 use super::list::next_for;
@@ -23,7 +24,7 @@ use crate::journal::{Books, Overview};
 use crate::records::delivery::Delivery;
 use crate::records::save::Author;
 use crate::records::waiting::Waiting;
-use crate::records::{self, Content, gather};
+use crate::records::{self, Content, calendar, gather};
 use crate::store;
 use crate::warnings::Warning;
 
@@ -258,9 +259,19 @@ pub(super) struct Page {
     pub(super) notes: Vec<String>,
     /// Who looks.
     pub(super) actor: Actor,
+    /// The days off that are known.
+    calendar: Calendar,
 }
 
 impl Page {
+    /// By which dates are computed here.
+    pub(super) fn terms(&self) -> Terms<'_> {
+        Terms {
+            calendar: &self.calendar,
+            rules: Rules::standard(),
+        }
+    }
+
     /// The frame of a page for somebody who is logged in.
     pub(super) fn new(
         connection: &Connection,
@@ -345,6 +356,7 @@ impl Page {
             rewritten,
             notes,
             actor,
+            calendar: calendar::known(connection)?,
         })
     }
 

@@ -31,6 +31,8 @@ const PAGES: usize = 100;
 const SOON: &str = "soon";
 const OVER: &str = "over";
 const ASKED: &str = "asked";
+/// And of what should have gone on before today.
+const SLOW: &str = "slow";
 /// Days from today on that are soon, and those that are over.
 pub(super) const SOON_DUE: (Option<i64>, i64) = (Some(0), 8);
 pub(super) const OVER_DUE: (Option<i64>, i64) = (None, 0);
@@ -322,6 +324,15 @@ fn views(connection: &Connection, steps: &[(Step, Waiting)], page: &Page) -> Res
             count,
         });
     }
+    let mut slow = 0;
+    for (_, waiting) in slow_steps(steps, page) {
+        slow += waiting.count(connection)?;
+    }
+    views.push(View {
+        code: SLOW.to_owned(),
+        label: page.t("view-slow"),
+        count: slow,
+    });
     let asked = requests::open_steps(connection)?;
     views.push(View {
         code: ASKED.to_owned(),
@@ -399,6 +410,7 @@ fn build(connection: &Connection, overview: &Overview, asked: Asked, page: Page)
             let days = if code == OVER { OVER_DUE } else { SOON_DUE };
             due_steps(&all, days, &page)
         }
+        Some(SLOW) => slow_steps(&all, &page),
         Some(ASKED) => Vec::new(),
         Some(code) => {
             let mut all = all.into_iter();
@@ -465,14 +477,35 @@ fn build(connection: &Connection, overview: &Overview, asked: Asked, page: Page)
     })
 }
 
-/// What is due in these days, whoever is to act; the step is the usual one of its status.
+/// The statuses with dates, as somebody waits for what is due in these days, whoever is to act.
 fn due_steps(
     all: &[(Step, Waiting)],
     days: (Option<i64>, i64),
     page: &Page,
 ) -> Vec<(Step, Waiting)> {
+    of_whole(with_dates(), all, page, |waiting| waiting.due = Some(days))
+}
+
+/// The statuses that are to be left by a date, as somebody waits for what has not left them, whoever is to act.
+fn slow_steps(all: &[(Step, Waiting)], page: &Page) -> Vec<(Step, Waiting)> {
+    let kinds = Catalogue::standard().kinds();
+    let bound = kinds.flat_map(|kind| {
+        let bound = kind.statuses.iter().filter(|status| status.by.is_some());
+        bound.map(move |status| (kind, status))
+    });
+    of_whole(bound, all, page, |waiting| waiting.slow = true)
+}
+
+/// These statuses of kinds whose records stand for themselves, filtered as the others are.
+fn of_whole(
+    statuses: impl Iterator<Item = (&'static Kind, &'static Status)>,
+    all: &[(Step, Waiting)],
+    page: &Page,
+    set: impl Fn(&mut Waiting),
+) -> Vec<(Step, Waiting)> {
     let pattern = all.first().map(|(_, waiting)| waiting);
-    let due = with_dates().filter_map(|(kind, status)| {
+    let of_whole = statuses.filter(|(kind, _)| kind.parent.is_none());
+    let waits = of_whole.filter_map(|(kind, status)| {
         let shown = kind.shown_status(&status.code, true);
         let next = kind.status(shown).and_then(|it| it.next.as_deref());
         let step = kind.transition(next?)?;
@@ -483,12 +516,10 @@ fn due_steps(
             waiting.order = pattern.order;
             waiting.urgent = pattern.urgent;
         }
-        waiting.due = Some(days);
-        kind.parent
-            .is_none()
-            .then_some(((kind, status, step), waiting))
+        set(&mut waiting);
+        Some(((kind, status, step), waiting))
     });
-    due.collect()
+    waits.collect()
 }
 
 /// What the hub was asked for and has not answered.

@@ -22,12 +22,12 @@ use super::page::{Answer, Page, Session, go, html, sentence};
 use super::sheet::{About, Sheet, Under};
 use super::words::Lang;
 use super::{App, Line, shown};
-use crate::actor::Actor;
 use crate::bulk::{self, Bulk};
 use crate::clock;
 use crate::drafts;
 use crate::error::{Code, Error, Result};
 use crate::journal::Journal;
+use crate::records::save::Author;
 use crate::records::{self, save};
 
 /// A step for several that is not carried out yet, or was not possible for all.
@@ -193,7 +193,7 @@ fn give(
         return Ok(Given::Ordered(sent.back));
     }
     let named = Choices::of(connection, journal, sent.step.data.iter())?;
-    let data = || sent.step.data.iter().filter(|field| field.key != HUB_NO);
+    let data = || sent.step.typed().filter(|field| field.key != HUB_NO);
     let input = fields::to_json(data(), &named.ids(data(), &sent.sheet.typed));
     let read = save::read_step(sent.kind, &sent.step.event, &input);
     let refusals = if sent.sure {
@@ -208,7 +208,7 @@ fn give(
     } else {
         None
     };
-    let picked = picked(connection, journal, &sent, judged, (&author.actor, lang))?;
+    let picked = picked(connection, journal, &sent, judged, (&author, lang))?;
     let within: Vec<RecordId> = picked
         .iter()
         .filter(|it| it.out.is_none())
@@ -248,7 +248,7 @@ fn picked(
     journal: &mut Journal,
     sent: &Sent,
     input: Option<&Value>,
-    (actor, lang): (&Actor, Lang),
+    (author, lang): (&Author, Lang),
 ) -> Result<Vec<Picked>> {
     let mut picked = Vec::new();
     let ordered = bulk::ordered(connection)?;
@@ -267,7 +267,13 @@ fn picked(
         } else {
             let empty = json!({});
             let step = (sent.step.event.as_str(), input.unwrap_or(&empty));
-            match bulk::judge(connection, journal, record, step, actor) {
+            match bulk::judge(
+                connection,
+                journal,
+                record,
+                step,
+                (&author.actor, author.now_ms),
+            ) {
                 Ok(()) => None,
                 // Without what it carries, all that was judged is whether it is possible.
                 Err(error) if error.code() == Code::FieldsRefused && input.is_none() => None,
@@ -300,7 +306,7 @@ fn preview(
         line,
         ("/queue", label.clone()),
     )?;
-    let data = || sent.step.data.iter().filter(|field| field.key != HUB_NO);
+    let data = || sent.step.typed().filter(|field| field.key != HUB_NO);
     let about = sent.about();
     let account = page.actor.account();
     // What was written for this step before comes again, whichever records it is for now.
@@ -312,7 +318,10 @@ fn preview(
     } else {
         let kept = drafts::about(connection, account, &about.text())?;
         let kept = kept.first();
-        let typed = kept.map_or_else(|| begins(sent.step, None, &page), |it| it.typed.clone());
+        let typed = kept.map_or_else(
+            || begins(sent.step, (None, None), &page),
+            |it| it.typed.clone(),
+        );
         (typed, Under::of(&about, kept)?)
     };
     let inputs = data().map(|field| fields::input(field, named, &typed, refusals, lang));

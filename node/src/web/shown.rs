@@ -1,7 +1,7 @@
 //! How things are put for people: states on the ladder, times, ages, values of fields.
 
 use lianxin_protocol::authority::{Authority, Reason};
-use lianxin_protocol::catalogue::{Field, FieldType, Kind};
+use lianxin_protocol::catalogue::{Field, FieldType, Kind, Rule, Rules};
 use lianxin_protocol::identity::{DeviceKey, short};
 use lianxin_protocol::space::Space;
 use serde_json::Value;
@@ -148,6 +148,10 @@ pub(super) fn value(field: Option<&Field>, value: &Value, lang: Lang) -> String 
     let kind = field.map(|field| &field.kind);
     match (kind, value) {
         (Some(FieldType::Date), Value::String(date)) => date_in_words(date, lang),
+        (_, Value::String(code)) if field.is_some_and(|field| field.rule) => {
+            let rule = Rules::standard().get(code);
+            rule.map_or_else(|| code.clone(), |rule| ruled(rule, lang))
+        }
         (Some(kind), Value::String(text)) => choice(kind, text).unwrap_or_else(|| text.clone()),
         (_, Value::String(text)) => text.clone(),
         (_, Value::Bool(yes)) => lang.say(if *yes { "yes" } else { "no" }, &[]),
@@ -165,6 +169,15 @@ pub(super) fn value(field: Option<&Field>, value: &Value, lang: Lang) -> String 
         (_, Value::Null) => String::new(),
         (_, other) => other.to_string(),
     }
+}
+
+/// A rule with where it stands. How long it is here may differ: the day is what holds.
+fn ruled(rule: &Rule, lang: Lang) -> String {
+    let with = [
+        ("name", lang.label(&rule.label).into()),
+        ("source", lang.label(&rule.source).into()),
+    ];
+    lang.say("rule-said", &with)
 }
 
 fn date_in_words(date: &str, lang: Lang) -> String {

@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    COLUMNS_MAX, Choice, Condition, Fact, Field, FieldType, Flag, Group, Home, INDEXED_CHARS, Kind,
-    Label, Retention, Status, TAKEN_AS, Transition, find,
+    COLUMNS_MAX, CalendarKeys, Choice, Condition, Fact, Field, FieldType, Flag, Group, Home,
+    INDEXED_CHARS, Kind, Label, Retention, Rules, Status, TAKEN_AS, Transition, find,
 };
 use crate::number::KindCode;
 
@@ -66,6 +66,14 @@ pub(super) fn kind(kind: &Kind) -> Checked {
         about.map_or(kind.parent.is_some(), labelled) || kind.sections.is_empty(),
         || "it does not say what it is about".to_owned(),
     )?;
+    if let Some(CalendarKeys { year, off, work }) = &kind.calendar {
+        let type_of = |key| kind.field(key).map(|field| &field.kind);
+        let days = |key| matches!(type_of(key), Some(FieldType::Set { of, .. }) if **of == FieldType::Date);
+        let year = matches!(type_of(year), Some(FieldType::Ref { .. }));
+        ensure(year && days(off) && days(work), || {
+            "calendar: its fields are no year and two sets of days".to_owned()
+        })?;
+    }
     for key in kind.due.iter().chain(&kind.site_due) {
         let field = kind.field(key);
         ensure(field.is_some_and(|it| it.kind == FieldType::Date), || {
@@ -275,6 +283,10 @@ fn check_field(field: &Field, kind: &Kind) -> Checked {
     let text = matches!(field.kind, FieldType::Text { .. });
     ensure(!field.plain || text, || {
         "only a text is stored as a number".to_owned()
+    })?;
+    let name = matches!(&field.kind, FieldType::Ref { to, .. } if to.is_empty());
+    ensure(!field.rule || name, || {
+        "only a name is the code of a rule".to_owned()
     })?;
     ensure(!field.likened || text, || {
         "only a text is likened to others".to_owned()
@@ -502,6 +514,7 @@ fn check_statuses(kind: &Kind) -> Checked {
             tells,
             next,
             next_on,
+            by,
         } = status;
         ensure(is_code(code), || {
             format!("status {code} is not in small letters")
@@ -522,6 +535,13 @@ fn check_statuses(kind: &Kind) -> Checked {
             let leads_on = kind.transition(next);
             ensure(leads_on.is_some_and(|it| it.applies_to(folded)), || {
                 format!("no event {next} leads on from status {code}")
+            })?;
+        }
+        if let Some(key) = by {
+            ensure(next.is_some() && is_date(key), || {
+                format!(
+                    "status {code} should be left by {key}, which is no date, or for nothing after it"
+                )
             })?;
         }
         if let Some(key) = next_on {
@@ -612,12 +632,7 @@ fn check_transition(transition: &Transition, kind: &Kind) -> Checked {
     }
     check_groups(data)?;
     check_part_size(data)?;
-    for key in transition.begins.keys() {
-        let date = find(data, key).is_some_and(|datum| datum.kind == FieldType::Date);
-        ensure(date, || {
-            format!("it begins with {key}, which is no date of it")
-        })?;
-    }
+    check_terms(transition, kind)?;
     let text = |datum: &Field| matches!(datum.kind, FieldType::Text { .. });
     ensure(
         transition.phrases.is_empty() || data.iter().any(text),
@@ -638,6 +653,71 @@ fn check_transition(transition: &Transition, kind: &Kind) -> Checked {
         ensure(kind.field(key).is_some(), || {
             format!("it clears {key}, which is no field")
         })?;
+    }
+    Ok(())
+}
+
+/// What a step computes and is bound to is there, and means a date.
+fn check_terms(transition: &Transition, kind: &Kind) -> Checked {
+    let is_date = |fields: &[Field], key: &String| {
+        find(fields, key).is_some_and(|field| field.kind == FieldType::Date)
+    };
+    for date in &transition.dates {
+        let key = &date.field;
+        ensure(is_date(&transition.data, key), || {
+            format!("it sets {key}, which is no date of it")
+        })?;
+        ensure(Rules::standard().get(&date.rule).is_some(), || {
+            format!("it sets {key} by {}, which is no rule", date.rule)
+        })?;
+        if let Some(from) = &date.from {
+            let known = is_date(&transition.data, from) || is_date(&kind.fields, from);
+            ensure(known, || {
+                format!("{from} is no date that {key} is counted from")
+            })?;
+        }
+        if let Some(named) = &date.named_in {
+            let is_rule = kind.field(named).is_some_and(|field| field.rule);
+            ensure(is_rule, || format!("{named} is no field that names a rule"))?;
+        }
+    }
+    // Only what a step has set is the same for every device that folds the record.
+    let set = |key: &String| {
+        let steps = kind.transitions.iter();
+        let mut dates = steps.flat_map(|step| &step.dates);
+        is_date(&kind.fields, key) && dates.any(|date| date.fixed && date.field == *key)
+    };
+    let bound = transition.until.iter().map(|until| &until.field);
+    for key in bound.chain(&transition.not_before) {
+        ensure(set(key), || {
+            format!("it is bound to {key}, which is no date that a step fixes")
+        })?;
+    }
+    for guard in &transition.guards {
+        ensure(labelled(&guard.label), || {
+            "a guard does not say why".to_owned()
+        })?;
+        ensure(!guard.unless.is_empty() || guard.covers.is_some(), || {
+            "a guard bars nothing".to_owned()
+        })?;
+        for (key, values) in &guard.unless {
+            let field = kind.field(key);
+            let known =
+                |value: &String| field.is_some_and(|it| it.accepts(&Fact::Str(value.clone())));
+            ensure(!values.is_empty() && values.iter().all(known), || {
+                format!("a guard names values of {key} that it does not have")
+            })?;
+        }
+        for key in guard
+            .covers
+            .iter()
+            .flat_map(|covers| [&covers.all, &covers.by])
+        {
+            let is_set = kind
+                .field(key)
+                .is_some_and(|it| matches!(it.kind, FieldType::Set { .. }));
+            ensure(is_set, || format!("a guard names {key}, which is no set"))?;
+        }
     }
     Ok(())
 }

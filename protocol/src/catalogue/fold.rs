@@ -1,7 +1,7 @@
 //! A record's status, computed from its events.
 //!
 //! Owns the order of events and what becomes of each. Must not drop an event, nor look at
-//! anything but the steps given: not at a clock, not at who is asking.
+//! anything but the steps given: not at a clock, not at who is asking. A day on which a step was taken is what its device says of it.
 //!
 //! Invariants: the fold is total (any steps give a result, even circular ones, which hashes cannot
 //! form) and deterministic (the same steps in any sequence give the same result on every device).
@@ -28,6 +28,8 @@ pub struct Step {
     pub preds: Vec<usize>,
     /// What it carries in the clear.
     pub facts: Facts,
+    /// The day on which it was taken, as its device says: `2026-03-14`, in Beijing.
+    pub day: String,
 }
 
 /// What the events of a record come to.
@@ -70,6 +72,10 @@ pub enum VoidReason {
     NotAllowed,
     /// It is not possible in the status the record was in.
     WrongState,
+    /// The day until which whoever wrote it may was over.
+    TooLate,
+    /// The day from which on it is possible had not come.
+    TooEarly,
 }
 
 impl VoidReason {
@@ -80,6 +86,8 @@ impl VoidReason {
             Self::UnknownEvent => "unknown_event",
             Self::NotAllowed => "not_allowed",
             Self::WrongState => "wrong_state",
+            Self::TooLate => "too_late",
+            Self::TooEarly => "too_early",
         }
     }
 
@@ -90,6 +98,8 @@ impl VoidReason {
             Self::UnknownEvent => ("未知操作", "not known to this version"),
             Self::NotAllowed => ("无权进行此操作", "not allowed to whoever wrote it"),
             Self::WrongState => ("当前状态下不适用", "not possible in the status it was in"),
+            Self::TooLate => ("期限已过", "its last day was over"),
+            Self::TooEarly => ("还没到日期", "its first day had not come"),
         };
         Label {
             zh: zh.to_owned(),
@@ -140,15 +150,24 @@ impl State<'_> {
             };
         };
         let times = self.times.entry(&transition.event).or_default();
-        if transition.open_to(*times).is_disjoint(&step.roles) {
-            return Outcome::Void {
-                reason: VoidReason::NotAllowed,
-            };
-        }
-        if !transition.applies_to(&self.status) {
-            return Outcome::Void {
-                reason: VoidReason::WrongState,
-            };
+        let facts = &self.facts;
+        let date = |key: &str| Some(facts.get(key)?.as_str()?.to_owned());
+        let who = transition.open_on(*times, date, &step.day);
+        let reason = if transition.open_to(*times).is_disjoint(&step.roles)
+            && who.is_disjoint(&step.roles)
+        {
+            Some(VoidReason::NotAllowed)
+        } else if !transition.applies_to(&self.status) {
+            Some(VoidReason::WrongState)
+        } else if who.is_disjoint(&step.roles) {
+            Some(VoidReason::TooLate)
+        } else if transition.is_early(date, &step.day) {
+            Some(VoidReason::TooEarly)
+        } else {
+            None
+        };
+        if let Some(reason) = reason {
+            return Outcome::Void { reason };
         }
         *times += 1;
         self.overlays.extend(transition.overlay.clone());
@@ -179,7 +198,7 @@ impl State<'_> {
 /// that are equal.
 fn causal_order(steps: &[Step], rank: impl Fn(&Step) -> u16) -> Vec<usize> {
     let keys: Vec<_> = (steps.iter().enumerate())
-        .map(|(place, s)| (rank(s), &s.id, &s.event, &s.facts, &s.roles, place))
+        .map(|(place, s)| (rank(s), &s.id, &s.event, &s.facts, &s.roles, &s.day, place))
         .collect();
     let mut waits_for: Vec<BTreeSet<usize>> = (steps.iter().enumerate())
         .map(|(place, step)| {

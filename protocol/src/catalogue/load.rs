@@ -12,12 +12,10 @@ use thiserror::Error;
 
 use super::check::{self, Checked, ensure, unique};
 use super::{
-    Catalogue, Choice, Condition, Creation, Fact, Field, FieldType, Flag, Gather, Group, Home,
-    Kind, Label, Make, Move, Parent, Retention, Role, Rounds, Rung, Section, Status, Transition,
-    find,
+    CalendarKeys, Catalogue, Choice, Condition, Covers, Creation, Fact, Field, FieldType, Flag,
+    Gather, Group, Guard, Home, Kind, Label, Make, Move, Parent, Retention, Role, Rounds, Rung,
+    Section, SetDate, Status, Transition, Until, find,
 };
-
-use crate::deadline::Length;
 
 /// Rank of an event whose file states none.
 const RANK: u16 = 50;
@@ -118,6 +116,7 @@ struct KindFile {
     starts: BTreeMap<String, String>,
     #[serde(default)]
     again: Vec<String>,
+    calendar: Option<CalendarKeys>,
     process: Option<String>,
     initial: Option<String>,
     register_event: Option<String>,
@@ -173,6 +172,19 @@ struct StatusEntry {
     tells: Option<String>,
     next: Option<String>,
     next_on: Option<String>,
+    by: Option<String>,
+}
+
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GuardEntry {
+    zh: String,
+    en: String,
+    #[serde(default)]
+    unless: BTreeMap<String, BTreeSet<String>>,
+    covers: Option<Covers>,
+    #[serde(default)]
+    asks: bool,
 }
 
 #[derive(Deserialize)]
@@ -233,6 +245,8 @@ struct FieldEntry {
     plain: bool,
     #[serde(default)]
     likened: bool,
+    #[serde(default)]
+    rule: bool,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -266,7 +280,11 @@ struct TransitionEntry {
     #[serde(default)]
     beside: bool,
     #[serde(default)]
-    begins: BTreeMap<String, Length>,
+    dates: Vec<SetDate>,
+    until: Option<Until>,
+    not_before: Option<String>,
+    #[serde(default, rename = "guard")]
+    guards: Vec<GuardEntry>,
     #[serde(default)]
     phrases: Vec<LabelEntry>,
     who: BTreeSet<Role>,
@@ -429,6 +447,7 @@ fn kind(mut file: KindFile, common: &CommonFile) -> Checked<Kind> {
         flags: file.flags,
         starts: file.starts,
         again: file.again,
+        calendar: file.calendar,
         forbidden: common.forbidden.clone(),
         sections: file.sections.into_iter().map(Section::from).collect(),
         fields,
@@ -467,6 +486,7 @@ fn field(mut entry: FieldEntry) -> Checked<Field> {
         indexed: entry.indexed,
         plain: entry.plain,
         likened: entry.likened,
+        rule: entry.rule,
     })
 }
 
@@ -501,20 +521,23 @@ fn field_type(entry: &mut FieldEntry, item: Option<TypeName>) -> Checked<FieldTy
         TypeName::ExternalRef => FieldType::ExternalRef,
         TypeName::Opaque => FieldType::Opaque,
         TypeName::Set => match need(&mut entry.of, "of")? {
-            of @ (TypeName::Ref | TypeName::Enum | TypeName::ExternalRef) => FieldType::Set {
-                of: Box::new(field_type(entry, Some(of))?),
-                max_items: need(&mut entry.max_items, "max_items")?,
-            },
+            of @ (TypeName::Ref | TypeName::Enum | TypeName::Date | TypeName::ExternalRef) => {
+                FieldType::Set {
+                    of: Box::new(field_type(entry, Some(of))?),
+                    max_items: need(&mut entry.max_items, "max_items")?,
+                }
+            }
             TypeName::Text
             | TypeName::Int
             | TypeName::Bool
-            | TypeName::Date
             | TypeName::Month
             | TypeName::Time
             | TypeName::Clock
             | TypeName::Set
             | TypeName::Opaque => {
-                return Err("a set is of references, enums or external references".to_owned());
+                return Err(
+                    "a set is of references, enums, dates or external references".to_owned(),
+                );
             }
         },
     })
@@ -538,13 +561,25 @@ fn transition(
     };
     let required = entry.requires.iter().map(|key| datum(key, true));
     let optional = entry.takes.iter().map(|key| datum(key, false));
+    // What nobody types but the rule that sets it.
+    let set = entry.dates.iter().flat_map(|date| {
+        let fixed = Some(&date.field).filter(|_| date.fixed);
+        fixed.into_iter().chain(&date.named_in)
+    });
+    let set = set.map(|key| {
+        let read_only = true;
+        datum(key, false).map(|field| Field { read_only, ..field })
+    });
     let from = entry.from.into_iter().map(|code| {
         let status = statuses.iter().find(|status| status.code == code);
         let status = status.ok_or_else(|| format!("there is no status {code}"))?;
         Ok(status.stands_for.clone().unwrap_or(code))
     });
     Ok(Transition {
-        data: required.chain(optional).collect::<Checked<_>>()?,
+        data: required
+            .chain(optional)
+            .chain(set)
+            .collect::<Checked<_>>()?,
         from: from.collect::<Checked<_>>()?,
         event: entry.event,
         label: Label {
@@ -555,7 +590,10 @@ fn transition(
         overlay: entry.overlay,
         grave: entry.grave.map(Label::from),
         beside: entry.beside,
-        begins: entry.begins,
+        dates: entry.dates,
+        until: entry.until,
+        not_before: entry.not_before,
+        guards: entry.guards.into_iter().map(Guard::from).collect(),
         phrases: entry.phrases.into_iter().map(Label::from).collect(),
         who: entry.who,
         rank: entry.rank.unwrap_or(RANK),
@@ -610,6 +648,7 @@ impl From<StatusEntry> for Status {
             tells,
             next,
             next_on,
+            by,
         }: StatusEntry,
     ) -> Self {
         Self {
@@ -619,6 +658,25 @@ impl From<StatusEntry> for Status {
             tells,
             next,
             next_on,
+            by,
+        }
+    }
+}
+
+impl From<GuardEntry> for Guard {
+    fn from(entry: GuardEntry) -> Self {
+        let GuardEntry {
+            zh,
+            en,
+            unless,
+            covers,
+            asks,
+        } = entry;
+        Self {
+            label: Label { zh, en },
+            unless,
+            covers,
+            asks,
         }
     }
 }

@@ -67,6 +67,7 @@ fn step(event: &str, id: u8, roles: &str, preds: &[usize]) -> Step {
         id: [id; 32],
         preds: preds.to_vec(),
         facts: Facts::new(),
+        day: "2026-03-02".to_owned(),
     }
 }
 

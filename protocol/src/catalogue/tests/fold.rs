@@ -280,7 +280,7 @@ fn what_is_offered_is_what_the_fold_would_take() -> Tested {
     let kind = opinion()?;
     let clerk = [Role::Clerk].into();
     let offered: Vec<_> = kind
-        .offered("draft", &clerk, |_| 0)
+        .offered(("draft", "2026-03-02"), &clerk, |_| 0, |_| None)
         .map(|t| t.event.as_str())
         .collect();
     let expected = [
@@ -297,7 +297,7 @@ fn what_is_offered_is_what_the_fold_would_take() -> Tested {
     let most = most.ok_or("no rounds")?.max;
     let redoes = |role: Role, times: usize| {
         let roles = [role].into();
-        let mut offered = kind.offered("rated", &roles, |_| times);
+        let mut offered = kind.offered(("rated", "2026-03-02"), &roles, |_| times, |_| None);
         offered.any(|t| t.event == "redo")
     };
     assert!(redoes(Role::Hub, most - 1) && !redoes(Role::Supervisor, most - 1));
@@ -424,4 +424,122 @@ fn a_role_is_its_letter_in_files_and_events_alike() {
         assert_eq!(read.ok(), Some(role));
     }
     assert_eq!(Role::of("X"), None);
+}
+
+/// The steps that lead an opinion to the unit, each on a day: dispatched on the 2nd of March with a term of five working days.
+fn dispatched() -> Vec<Step> {
+    let ways = [
+        ("register", "C"),
+        ("accept", "H"),
+        ("dispatch", "H"),
+        ("sign", "U"),
+    ];
+    let mut steps = chain(&ways);
+    let until = Fact::Str("2026-03-09".to_owned());
+    steps[2].facts.insert("return_until".to_owned(), until);
+    steps
+}
+
+/// Adds a step that knows all before it.
+fn then(steps: &mut Vec<Step>, event: &str, roles: &str, day: &str) {
+    let id = u8::try_from(steps.len()).unwrap_or_default() + 1;
+    let mut next = step(event, id, roles, &[steps.len() - 1]);
+    day.clone_into(&mut next.day);
+    steps.push(next);
+}
+
+#[test]
+fn after_its_last_day_a_step_is_for_others() -> Tested {
+    let kind = opinion()?;
+    let after = |role: &str, day: &str| {
+        let mut steps = dispatched();
+        then(&mut steps, "return", role, day);
+        kind.fold(&steps).outcomes.pop()
+    };
+    let took = |role, day| matches!(after(role, day), Some(Outcome::Applied { .. }));
+    assert!(took("U", "2026-03-09"), "the last day counts");
+    assert_eq!(after("U", "2026-03-10"), Some(void(VoidReason::TooLate)));
+    assert_eq!(after("C", "2026-03-10"), Some(void(VoidReason::NotAllowed)));
+    assert!(took("S", "2026-03-10") && took("S", "2026-03-03"));
+    // No step of anybody else moves the day, and a day that nothing reads bars nobody.
+    let mut steps = dispatched();
+    then(&mut steps, "note", "U", "2026-03-03");
+    let later = Fact::Str("2099-01-01".to_owned());
+    steps[4].facts.insert("return_until".to_owned(), later);
+    then(&mut steps, "return", "U", "2026-03-10");
+    assert_eq!(
+        kind.fold(&steps).outcomes.pop(),
+        Some(void(VoidReason::TooLate))
+    );
+    let mut steps = dispatched();
+    let nonsense = Fact::Str("tomorrow".to_owned());
+    steps[2].facts.insert("return_until".to_owned(), nonsense);
+    then(&mut steps, "return", "U", "2026-03-10");
+    assert!(matches!(
+        kind.fold(&steps).outcomes.pop(),
+        Some(Outcome::Applied { .. })
+    ));
+    Ok(())
+}
+
+#[test]
+fn before_its_first_day_a_step_has_no_effect() -> Tested {
+    let kind = opinion()?;
+    let archived_on = |day: &str| {
+        let mut steps = chain(&[("register", "C"), ("answer_on_spot", "C"), ("close", "H")]);
+        let from = Fact::Str("2026-09-02".to_owned());
+        steps[2].facts.insert("archive_from".to_owned(), from);
+        then(&mut steps, "archive", "H", day);
+        kind.fold(&steps).outcomes.pop()
+    };
+    assert_eq!(archived_on("2026-09-01"), Some(void(VoidReason::TooEarly)));
+    assert_eq!(archived_on(""), Some(void(VoidReason::TooEarly)));
+    assert!(matches!(
+        archived_on("2026-09-02"),
+        Some(Outcome::Applied { .. })
+    ));
+    // What is offered follows.
+    let hub = [Role::Hub].into();
+    let offered = |day: &str| {
+        let date = |key: &str| (key == "archive_from").then(|| "2026-09-02".to_owned());
+        let mut steps = kind.offered(("closed", day), &hub, |_| 0, date);
+        steps.any(|step| step.event == "archive")
+    };
+    assert!(!offered("2026-09-01") && offered("2026-09-02"));
+    Ok(())
+}
+
+#[test]
+fn a_step_sets_its_dates_by_rule_unless_somebody_sets_another() -> Tested {
+    let kind = opinion()?;
+    let dispatch = kind.transition("dispatch").ok_or("no dispatch")?;
+    let set = |input: Value| -> Result<Draft, Box<dyn std::error::Error>> {
+        let draft = kind.read_event("dispatch", &input);
+        let mut draft = draft.map_err(|refusals| format!("{refusals:?}"))?;
+        let today = "2026-03-02".parse()?;
+        dispatch.set_dates(&mut draft, today, |_| None, &Terms::default());
+        Ok(draft)
+    };
+    let held =
+        |draft: &Draft, key: &str| fact(draft, key).and_then(|it| it.as_str().map(str::to_owned));
+    let left_out = set(json!({ "lead": "测试一办" }))?;
+    let dates = ["due_on", "due_rule", "return_until", "sign_by"].map(|key| held(&left_out, key));
+    let expected = ["2026-03-17", "D16", "2026-03-09", "2026-03-04"].map(|it| Some(it.to_owned()));
+    assert_eq!(dates, expected);
+    let given = set(json!({ "lead": "测试一办", "due_on": "2026-03-05" }))?;
+    assert_eq!(held(&given, "due_on").as_deref(), Some("2026-03-05"));
+    assert_eq!(
+        held(&given, "due_rule"),
+        None,
+        "another day is not the rule's"
+    );
+    // What is fixed is nobody's to type.
+    for key in ["return_until", "due_rule"] {
+        let input = json!({ "lead": "测试一办", key: "2099-01-01" });
+        assert_eq!(
+            refused(kind.read_event("dispatch", &input)),
+            one(key, "read_only")
+        );
+    }
+    Ok(())
 }

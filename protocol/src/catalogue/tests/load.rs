@@ -43,6 +43,48 @@ fn a_file_that_contradicts_itself_is_refused_with_the_place() {
             "again: there is no field",
         ),
         ("next = \"accept\"", "next = \"close\"", "leads on"),
+        ("rule = \"D16\"", "rule = \"D14\"", "which is no rule"),
+        (
+            "field = \"sign_by\"",
+            "field = \"lead\"",
+            "which is no date of it",
+        ),
+        (
+            "rule = \"S1\", fixed",
+            "rule = \"S1\", from = \"lead\", fixed",
+            "counted from",
+        ),
+        (
+            "named_in = \"due_rule\"",
+            "named_in = \"authority\"",
+            "names a rule",
+        ),
+        (
+            "not_before = \"archive_from\"",
+            "not_before = \"solved_on\"",
+            "that a step fixes",
+        ),
+        (
+            "until = { field = \"return_until\"",
+            "until = { field = \"due_on\"",
+            "that a step fixes",
+        ),
+        (
+            "unless = { identity_mode = [\"anonymous\"]",
+            "unless = { identity_mode = [\"nobody\"]",
+            "that it does not have",
+        ),
+        (
+            "unless = { identity_mode = [\"anonymous\"], reply_wanted = [\"none\"] }",
+            "",
+            "a guard bars nothing",
+        ),
+        ("by = \"sign_by\"", "by = \"body\"", "should be left by"),
+        (
+            "type = \"date\"\nread_only = true",
+            "type = \"date\"\nread_only = true\nrule = true",
+            "code of a rule",
+        ),
         ("group = \"matter\"\n", "", "no menu lists it"),
         ("group = \"matter\"", "group = \"mater\"", "no group mater"),
         (

@@ -1,0 +1,322 @@
+//! Terms of steps: the dates that a step sets by a rule, until when and from when on it is possible, and what must hold besides.
+//!
+//! A date is computed once, at the step that starts it, and stands in the record from then on. So a step that is bound to one is
+//! judged against a day that an earlier step wrote, and no device that folds the record needs the table of days off of the one that
+//! took it. What a step is bound to besides (`guard`) is judged by whoever takes it, against the record as it stands there. It is not
+//! judged in the fold: fields change, and a later change must undo no step that had its effect.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
+
+use jiff::civil::Date;
+use serde::Deserialize;
+
+use super::{Draft, Fact, Field, Label, Role, Transition};
+use crate::deadline::{Calendar, Due, Length};
+
+/// How long there is for something, and where that stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// Its code in the domain's table: `D4`.
+    pub code: String,
+    /// What it is called.
+    pub label: Label,
+    /// How long.
+    pub length: Length,
+    /// The statute, or whose rule it is.
+    pub source: Label,
+}
+
+/// The rules that hold somewhere.
+#[derive(Clone, Debug, Default)]
+pub struct Rules(BTreeMap<String, Rule>);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    rule: Vec<RuleEntry>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RuleEntry {
+    code: String,
+    length: Length,
+    zh: String,
+    en: String,
+    source: Label,
+}
+
+impl Rules {
+    /// The rules of this release.
+    #[must_use]
+    pub fn standard() -> &'static Self {
+        static STANDARD: LazyLock<Rules> = LazyLock::new(|| {
+            // Read by a test of this module.
+            Rules::parse(include_str!("rules.toml")).unwrap_or_default()
+        });
+        &STANDARD
+    }
+
+    /// Reads a table of rules.
+    ///
+    /// # Errors
+    /// It is not TOML of the expected form.
+    fn parse(text: &str) -> Result<Self, toml::de::Error> {
+        let file: File = toml::from_str(text)?;
+        let rules = file.rule.into_iter().map(|entry| {
+            let RuleEntry {
+                code,
+                length,
+                zh,
+                en,
+                source,
+            } = entry;
+            let label = Label { zh, en };
+            let rule = Rule {
+                code: code.clone(),
+                label,
+                length,
+                source,
+            };
+            (code, rule)
+        });
+        Ok(Self(rules.collect()))
+    }
+
+    /// These rules with lengths of one's own. A code that is none of theirs is given back.
+    ///
+    /// # Errors
+    /// The first code that is unknown.
+    pub fn with(&self, own: &BTreeMap<String, Length>) -> Result<Self, String> {
+        let mut rules = self.clone();
+        for (code, length) in own {
+            let rule = rules.0.get_mut(code).ok_or_else(|| code.clone())?;
+            rule.length = *length;
+        }
+        Ok(rules)
+    }
+
+    /// The rule with this code.
+    #[must_use]
+    pub fn get(&self, code: &str) -> Option<&Rule> {
+        self.0.get(code)
+    }
+
+    /// All codes.
+    pub fn codes(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+}
+
+/// A date that a step sets, unless somebody sets another.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SetDate {
+    /// Its key: a datum of the step.
+    pub field: String,
+    /// Code of the rule that says how long there is.
+    pub rule: String,
+    /// Key of the date on which the period begins: a datum of the step, or else a field of the record. The day of the step if there
+    /// is none.
+    pub from: Option<String>,
+    /// Key of the datum that gets the code of the rule, where the day is the rule's.
+    pub named_in: Option<String>,
+    /// Nobody sets another.
+    #[serde(default)]
+    pub fixed: bool,
+}
+
+/// A step is possible until a date, and afterwards only for some.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Until {
+    /// Key of the date: a field that an earlier step has set.
+    pub field: String,
+    /// Who may afterwards.
+    #[serde(default)]
+    pub then: BTreeSet<Role>,
+}
+
+/// What must hold in a record for a step to be possible.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Guard {
+    /// Why it is not possible, and what to do.
+    pub label: Label,
+    /// Not possible if each of these fields has one of these values.
+    pub unless: BTreeMap<String, BTreeSet<String>>,
+    /// Not possible as long as the first set has items that the second has not.
+    pub covers: Option<Covers>,
+    /// It is possible all the same: whoever takes it is asked whether it is meant.
+    pub asks: bool,
+}
+
+/// A set that must be in another.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Covers {
+    /// Key of the set.
+    pub all: String,
+    /// Key of the set that must have all its items.
+    pub by: String,
+}
+
+impl Guard {
+    /// Whether it bars a step on a record of which `held` gives the values of a field: one, or the items of a set.
+    fn bars(&self, held: &impl Fn(&str) -> Vec<String>) -> bool {
+        let one_of = |(key, values): (&String, &BTreeSet<String>)| {
+            held(key).iter().any(|value| values.contains(value))
+        };
+        let forbidden = !self.unless.is_empty() && self.unless.iter().all(one_of);
+        let uncovered = self.covers.as_ref().is_some_and(|covers| {
+            let by = held(&covers.by);
+            held(&covers.all).iter().any(|item| !by.contains(item))
+        });
+        forbidden || uncovered
+    }
+}
+
+impl Transition {
+    /// What bars the step on a record, if anything: see [`Guard`].
+    #[must_use]
+    pub fn barred(&self, held: impl Fn(&str) -> Vec<String>) -> Option<&Label> {
+        let mut guards = self.guards.iter().filter(|guard| !guard.asks);
+        let guard = guards.find(|guard| guard.bars(&held))?;
+        Some(&guard.label)
+    }
+
+    /// What makes it doubtful whether the step is meant.
+    #[must_use]
+    pub fn doubted(&self, held: impl Fn(&str) -> Vec<String>) -> Option<&Label> {
+        let mut guards = self.guards.iter().filter(|guard| guard.asks);
+        let guard = guards.find(|guard| guard.bars(&held))?;
+        Some(&guard.label)
+    }
+
+    /// Who may write the event on a day, after it has applied so many times. `date` gives the dates that steps have set.
+    #[must_use]
+    pub fn open_on(
+        &self,
+        times: usize,
+        date: impl Fn(&str) -> Option<String>,
+        day: &str,
+    ) -> &BTreeSet<Role> {
+        match &self.until {
+            // Dates of this form sort as they follow.
+            Some(until) if date(&until.field).is_some_and(|last| day > last.as_str()) => {
+                &until.then
+            }
+            _ => self.open_to(times),
+        }
+    }
+
+    /// Whether the event is not possible yet on a day.
+    #[must_use]
+    pub fn is_early(&self, date: impl Fn(&str) -> Option<String>, day: &str) -> bool {
+        let from = self.not_before.as_ref().and_then(|key| date(key));
+        from.is_some_and(|from| day < from.as_str())
+    }
+
+    /// What it carries that people type.
+    pub fn typed(&self) -> impl Iterator<Item = &Field> {
+        self.data.iter().filter(|datum| !datum.read_only)
+    }
+
+    /// The day that a date of the step is by its rule, with what is known of where its period begins.
+    #[must_use]
+    pub fn due(
+        &self,
+        date: &SetDate,
+        today: Date,
+        known: impl Fn(&str) -> Option<String>,
+        terms: &Terms<'_>,
+    ) -> Option<Due> {
+        let from = match &date.from {
+            None => today,
+            Some(key) => known(key)
+                .and_then(|text| text.parse().ok())
+                .unwrap_or(today),
+        };
+        let rule = terms.rules.get(&date.rule)?;
+        Some(terms.calendar.due(from, rule.length, &[]))
+    }
+
+    /// Sets the dates of the step that nobody has set, and says by which rule. `held` gives a date of the record.
+    pub fn set_dates(
+        &self,
+        draft: &mut Draft,
+        today: Date,
+        held: impl Fn(&str) -> Option<String>,
+        terms: &Terms<'_>,
+    ) {
+        for date in &self.dates {
+            let given = |key: &str| Some(draft.facts.get(key)?.as_ref()?.as_str()?.to_owned());
+            if given(&date.field).is_some() {
+                continue;
+            }
+            let known = |key: &str| given(key).or_else(|| held(key));
+            if let Some(due) = self.due(date, today, known, terms) {
+                let set = |text: String| Some(Fact::Str(text));
+                draft.facts.insert(date.field.clone(), set(due.to_string()));
+                if let Some(key) = &date.named_in {
+                    draft.facts.insert(key.clone(), set(date.rule.clone()));
+                }
+            }
+        }
+    }
+}
+
+/// By which dates are computed: the days off that are known, and the lengths that hold here.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms<'a> {
+    /// Which days people work.
+    pub calendar: &'a Calendar,
+    /// How long there is for what.
+    pub rules: &'a Rules,
+}
+
+impl Default for Terms<'static> {
+    fn default() -> Self {
+        Self {
+            calendar: Calendar::standard(),
+            rules: Rules::standard(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shipped_rules_are_the_domains() -> Result<(), toml::de::Error> {
+        let rules = Rules::parse(include_str!("rules.toml"))?;
+        let length = |code: &str| rules.get(code).map(|it| it.length);
+        let table = [
+            ("D1", Length::WorkingDays(5)),
+            ("D2", Length::WorkingDays(5)),
+            ("D3", Length::Months(1)),
+            ("D4", Length::Months(3)),
+            ("D5", Length::Months(6)),
+            ("D6", Length::Months(1)),
+            ("D7", Length::Months(1)),
+            ("D8", Length::Months(3)),
+            ("D9", Length::Days(15)),
+            ("D10", Length::Days(60)),
+            ("D11", Length::Days(30)),
+            ("D12", Length::WorkingDays(5)),
+            ("D13", Length::Days(30)),
+            ("D15", Length::WorkingDays(15)),
+        ];
+        for (code, expected) in table {
+            assert_eq!(length(code), Some(expected), "{code}");
+        }
+        // What a letter says is a day, and no length.
+        assert_eq!(length("D14"), None);
+        let own = |code: &str| BTreeMap::from([(code.to_owned(), Length::Days(30))]);
+        let set = rules.with(&own("D16")).unwrap_or_default();
+        assert_eq!(set.get("D16").map(|it| it.length), Some(Length::Days(30)));
+        assert_eq!(rules.with(&own("D99")).err(), Some("D99".to_owned()));
+        Ok(())
+    }
+}
