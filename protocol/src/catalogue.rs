@@ -41,7 +41,7 @@ pub use terms::{Covers, Guard, Rule, Rules, SetDate, Terms, Until};
 
 /// The shipped files. A new kind is one more line here; people meet the kinds in this order.
 const COMMON: &str = include_str!("catalogue/kinds/common.toml");
-const KINDS: [&str; 24] = [
+const KINDS: [&str; 45] = [
     include_str!("catalogue/kinds/opinion.toml"),
     include_str!("catalogue/kinds/legis_comment.toml"),
     include_str!("catalogue/kinds/reception.toml"),
@@ -51,10 +51,30 @@ const KINDS: [&str; 24] = [
     include_str!("catalogue/kinds/volunteer_shift.toml"),
     include_str!("catalogue/kinds/assignment.toml"),
     include_str!("catalogue/kinds/reply.toml"),
+    include_str!("catalogue/kinds/deputy_suggestion.toml"),
+    include_str!("catalogue/kinds/commitment.toml"),
+    include_str!("catalogue/kinds/contact_record.toml"),
+    include_str!("catalogue/kinds/supervision.toml"),
+    include_str!("catalogue/kinds/meeting.toml"),
+    include_str!("catalogue/kinds/theme_activity.toml"),
+    include_str!("catalogue/kinds/theme_month.toml"),
+    include_str!("catalogue/kinds/livestream.toml"),
+    include_str!("catalogue/kinds/inspection.toml"),
+    include_str!("catalogue/kinds/inspection_issue.toml"),
+    include_str!("catalogue/kinds/training.toml"),
+    include_str!("catalogue/kinds/donation.toml"),
+    include_str!("catalogue/kinds/mediation.toml"),
     include_str!("catalogue/kinds/legis_consultation.toml"),
     include_str!("catalogue/kinds/draft_article.toml"),
+    include_str!("catalogue/kinds/legis_item.toml"),
+    include_str!("catalogue/kinds/legis_submission.toml"),
     include_str!("catalogue/kinds/site.toml"),
+    include_str!("catalogue/kinds/site_investment.toml"),
+    include_str!("catalogue/kinds/site_checklist.toml"),
+    include_str!("catalogue/kinds/checklist_item.toml"),
     include_str!("catalogue/kinds/deputy.toml"),
+    include_str!("catalogue/kinds/contact_link.toml"),
+    include_str!("catalogue/kinds/contact_log.toml"),
     include_str!("catalogue/kinds/org.toml"),
     include_str!("catalogue/kinds/days_off.toml"),
     include_str!("catalogue/kinds/community.toml"),
@@ -66,6 +86,7 @@ const KINDS: [&str; 24] = [
     include_str!("catalogue/kinds/consent.toml"),
     include_str!("catalogue/kinds/privacy_request.toml"),
     include_str!("catalogue/kinds/access_log.toml"),
+    include_str!("catalogue/kinds/campaign.toml"),
 ];
 
 /// All kinds of record that this release knows.
@@ -103,7 +124,23 @@ impl Catalogue {
     /// # Errors
     /// All refusals at once.
     pub fn read(&self, kind: &Kind, input: &Value) -> Result<Draft, Vec<Refusal>> {
-        let judged = kind.read(input);
+        self.with_nested(kind, input, kind.read(input))
+    }
+
+    /// Judges a whole new record with what is nested in it or comes with it, as a form does: see [`Kind::read_form`].
+    ///
+    /// # Errors
+    /// All refusals at once.
+    pub fn read_form(&self, kind: &Kind, input: &Value) -> Result<Draft, Vec<Refusal>> {
+        self.with_nested(kind, input, kind.read_form(input))
+    }
+
+    fn with_nested(
+        &self,
+        kind: &Kind,
+        input: &Value,
+        judged: Result<Draft, Vec<Refusal>>,
+    ) -> Result<Draft, Vec<Refusal>> {
         let (mut draft, mut refusals) = match judged {
             Ok(draft) => (draft, Vec::new()),
             Err(refusals) => (Draft::default(), refusals),
@@ -112,7 +149,7 @@ impl Catalogue {
             let Some(child) = self.kind(&gather.kind) else {
                 continue;
             };
-            for (place, item) in (1..).zip(items) {
+            for (place, item) in (1..).zip(&items) {
                 match child.read_under(item, &gather.by, place) {
                     Ok(nested) => draft.nested.push((child.code.clone(), nested)),
                     Err(faults) => refusals.extend(faults.into_iter().map(|fault| Refusal {
@@ -261,11 +298,19 @@ impl Kind {
         self.fields.iter().filter(|field| field.indexed)
     }
 
-    /// What is nested in an input as records of other kinds.
-    fn nested<'a>(&'a self, input: &'a Value) -> impl Iterator<Item = (&'a Gather, &'a [Value])> {
+    /// What is nested in an input as records of other kinds, or comes with it although the input says nothing of them.
+    fn nested<'a>(&'a self, input: &'a Value) -> impl Iterator<Item = (&'a Gather, Vec<Value>)> {
         self.gathers.iter().filter_map(move |gather| {
-            let items = input.get(gather.field.as_ref()?)?.as_array()?;
-            Some((gather, items.as_slice()))
+            let given = input.get(gather.field.as_ref()?);
+            let items = match given.filter(|given| !given.is_null()) {
+                Some(given) => given.as_array()?.clone(),
+                None => gather
+                    .starts
+                    .iter()
+                    .map(|it| serde_json::json!(it))
+                    .collect(),
+            };
+            Some((gather, items))
         })
     }
 
@@ -448,6 +493,10 @@ pub struct Gather {
     /// What it starts with of this record: its field to the field here.
     #[serde(default)]
     pub copies: BTreeMap<String, String>,
+    /// For nested kinds: those that a new record comes with when it names none, each with what it holds. They can be changed
+    /// and added to like any others.
+    #[serde(default)]
+    pub starts: Vec<BTreeMap<String, String>>,
     /// For kinds of which many are recorded here while people speak: how a line of the sheet is made up.
     pub lines: Option<Lines>,
 }
@@ -690,6 +739,15 @@ impl Field {
         read::written(self, typed)
     }
 
+    /// Whether a stored fact belongs to this field under this flat key: its value, or an item if it is a set.
+    #[must_use]
+    pub fn holds(&self, key: &str, fact: &Fact) -> bool {
+        match key.split_once('/') {
+            None => self.accepts(fact),
+            Some((_, item)) => *fact == Fact::Bool(true) && read::fits_item(&self.kind, item),
+        }
+    }
+
     /// Whether a stored fact is a value of this field. Foreign records may hold anything.
     #[must_use]
     pub fn accepts(&self, fact: &Fact) -> bool {
@@ -848,11 +906,14 @@ pub struct Transition {
     pub rank: u16,
     /// How often it may happen to one record before others must decide.
     pub rounds: Option<Rounds>,
-    /// What it carries. A datum with the key of a field sets that field while the event applies.
+    /// What it carries. A datum with the key of a field sets that field while the event applies; the items of a set are added
+    /// to those that are there. What a datum is without being given stands in its `default`.
     pub data: Vec<Field>,
     /// Keys of `data` of which exactly one must be given; empty means no such rule.
     pub one_of: Vec<String>,
-    /// Fields set by earlier events that are unset.
+    /// Data that are the same as another when nothing else is given: the datum to the other.
+    pub follows: BTreeMap<String, String>,
+    /// Fields set by earlier events that are unset; of a set, all its items.
     pub clears: Vec<String>,
     /// Records that it makes.
     pub makes: Option<Make>,

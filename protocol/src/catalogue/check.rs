@@ -630,6 +630,19 @@ fn check_transition(transition: &Transition, kind: &Kind) -> Checked {
     for datum in data.iter().filter(|datum| kind.field(&datum.key).is_none()) {
         check_field(datum, kind).map_err(|what| format!("datum {}: {what}", datum.key))?;
     }
+    for datum in data {
+        let fits = |start: &Fact| datum.retention.is_none() && datum.accepts(start);
+        ensure(datum.default.as_ref().is_none_or(fits), || {
+            format!("it starts with {}, which is no value of it", datum.key)
+        })?;
+    }
+    for (key, other) in &transition.follows {
+        let datum = |key| find(data, key).filter(|datum| datum.retention.is_none());
+        let pair = datum(key).zip(datum(other));
+        let same = pair.is_some_and(|(datum, other)| datum.kind == other.kind && !datum.required);
+        let scalar = pair.is_some_and(|(datum, _)| !matches!(datum.kind, FieldType::Set { .. }));
+        ensure(same && scalar, || format!("{key} cannot follow {other}"))?;
+    }
     check_groups(data)?;
     check_part_size(data)?;
     check_terms(transition, kind)?;
@@ -797,6 +810,17 @@ pub(super) fn relations(kind: &Kind, kinds: &BTreeMap<String, Kind>) -> Checked 
         }
         for theirs in gather.sets.keys() {
             has(from, theirs)?;
+        }
+        ensure(gather.starts.is_empty() || clash.is_some(), || {
+            format!("{} comes with it without being nested", gather.kind)
+        })?;
+        for (place, start) in (1..).zip(&gather.starts) {
+            let read = from.read_under(&serde_json::json!(start), &gather.by, place);
+            let told = read.err().and_then(|refusals| refusals.into_iter().next());
+            ensure(told.is_none(), || {
+                let field = told.map(|it| it.field).unwrap_or_default();
+                format!("the {} it comes with are refused: {field}", gather.kind)
+            })?;
         }
         if let Some(lines) = &gather.lines {
             for theirs in lines.fields.iter().chain(lines.speaker_sets.keys()) {

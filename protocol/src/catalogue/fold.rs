@@ -12,7 +12,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Facts, Kind, Label, Role};
+use super::{Facts, Kind, Label, Role, find};
 
 /// An event of a record, as the fold sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -172,14 +172,15 @@ impl State<'_> {
         *times += 1;
         self.overlays.extend(transition.overlay.clone());
         for cleared in &transition.clears {
-            self.facts.remove(cleared);
+            let under = |key: &str| key.split_once('/').map_or(key, |(set, _)| set) == cleared;
+            self.facts.retain(|key, _| !under(key));
         }
         for (key, fact) in &step.facts {
-            let declared = transition.data.iter().any(|datum| datum.key == *key);
+            let declared = find(&transition.data, key).is_some();
             let field = self
                 .kind
                 .field(key)
-                .filter(|field| declared && field.accepts(fact));
+                .filter(|field| declared && field.holds(key, fact));
             if field.is_some_and(|field| field.retention.is_none()) {
                 self.facts.insert(key.clone(), fact.clone());
             }

@@ -295,6 +295,10 @@ struct TransitionEntry {
     #[serde(default)]
     takes: Vec<String>,
     #[serde(default)]
+    starts: BTreeMap<String, Fact>,
+    #[serde(default)]
+    follows: BTreeMap<String, String>,
+    #[serde(default)]
     one_of: Vec<String>,
     #[serde(default)]
     clears: Vec<String>,
@@ -555,10 +559,16 @@ fn transition(
         Ok(Field {
             required,
             read_only: false,
-            default: None,
+            default: entry.starts.get(key).cloned(),
             ..found.clone()
         })
     };
+    for key in entry.starts.keys() {
+        let taken = entry.takes.contains(key) || entry.requires.contains(key);
+        ensure(taken, || {
+            format!("it starts with {key}, which it does not take")
+        })?;
+    }
     let required = entry.requires.iter().map(|key| datum(key, true));
     let optional = entry.takes.iter().map(|key| datum(key, false));
     // What nobody types but the rule that sets it.
@@ -599,6 +609,7 @@ fn transition(
         rank: entry.rank.unwrap_or(RANK),
         rounds: entry.rounds,
         one_of: entry.one_of,
+        follows: entry.follows,
         clears: entry.clears,
         makes: entry.makes,
         moves: entry.moves,

@@ -152,6 +152,7 @@ impl Kind {
         };
         let mut reader = Reader::new(self, &transition.data, Mode::New);
         reader.take_input(input);
+        reader.follow(&transition.follows);
         reader.complete();
         reader.want_one_of(&transition.one_of);
         let each = transition
@@ -412,6 +413,17 @@ impl<'a> Reader<'a> {
             .insert(key.to_owned(), text);
     }
 
+    /// Gives what was left out the value of what it follows.
+    fn follow(&mut self, follows: &BTreeMap<String, String>) {
+        for (key, other) in follows {
+            if !self.draft.facts.contains_key(key)
+                && let Some(fact) = self.draft.facts.get(other)
+            {
+                self.draft.facts.insert(key.clone(), fact.clone());
+            }
+        }
+    }
+
     /// Defaults and what is required, after all input was taken.
     fn complete(&mut self) {
         for field in self.fields.iter().filter(|field| !field.read_only) {
@@ -649,6 +661,15 @@ pub(super) fn written(field: &Field, typed: &str) -> Option<String> {
 /// Whether a stored fact is a value of this type.
 pub(super) fn fits(kind: &FieldType, fact: &Fact) -> bool {
     scalar(kind, &fact.to_json()).is_ok_and(|read| read == *fact)
+}
+
+/// Whether this is an item of a set of this type, as the key has it.
+pub(super) fn fits_item(kind: &FieldType, item: &str) -> bool {
+    let FieldType::Set { of, .. } = kind else {
+        return false;
+    };
+    let read = scalar(of, &item_json(Some(kind), item));
+    !item.is_empty() && read.is_ok_and(|read| read.as_str() == Some(item))
 }
 
 /// The JSON of a set's item; `kind` is the type of the set.

@@ -543,3 +543,40 @@ fn a_step_sets_its_dates_by_rule_unless_somebody_sets_another() -> Tested {
     }
     Ok(())
 }
+
+#[test]
+fn each_item_that_a_step_adds_to_a_set_stays_whoever_added_it_until_the_set_is_cleared() -> Tested {
+    let kind = Catalogue::standard().kind("deputy_suggestion");
+    let kind = kind.ok_or("no suggestion")?;
+    let confirms = |id, key: &str, fact| {
+        let mut step = step("confirm_co", id, "H", &[]);
+        step.facts.insert(key.to_owned(), fact);
+        step
+    };
+    // Two devices that do not know of each other, and what is no item of the set.
+    let mut steps = vec![
+        confirms(1, "co_confirmed/测试代表丙", Fact::Bool(true)),
+        confirms(2, "co_confirmed/测试代表丁", Fact::Bool(true)),
+        confirms(3, "co_confirmed/测试代表戊", Fact::Str("yes".to_owned())),
+        confirms(4, "co_confirmed/", Fact::Bool(true)),
+        confirms(5, "co_confirmed", Fact::Bool(true)),
+        confirms(6, "title/测试", Fact::Bool(true)),
+        confirms(7, "lead_deputy/测试", Fact::Bool(true)),
+        confirms(8, "excellent", Fact::Bool(true)),
+    ];
+    let keys = |folded: &Folded| folded.facts.keys().cloned().collect::<Vec<_>>();
+    let both = ["co_confirmed/测试代表丁", "co_confirmed/测试代表丙"];
+    let mut expected = both.map(str::to_owned).to_vec();
+    expected.sort();
+    assert_eq!(keys(&kind.fold(&steps)), expected);
+    steps.reverse();
+    assert_eq!(keys(&kind.fold(&steps)), expected);
+
+    // What is sent back is confirmed anew.
+    let all: Vec<_> = (0..steps.len()).collect();
+    steps.push(step("sign", 20, "D", &all));
+    steps.push(step("revise", 21, "H", &[all.len()]));
+    let folded = kind.fold(&steps);
+    assert_eq!((folded.status.as_str(), keys(&folded)), ("revise", vec![]));
+    Ok(())
+}

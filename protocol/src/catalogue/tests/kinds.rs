@@ -125,6 +125,94 @@ fn examples() -> Vec<(&'static str, Value)> {
             "privacy_request",
             json!({"type": "erase", "target": "YJ-SLJD-EM1A-2026-00042-71", "person": {"name": "测试女士", "phone": "000-0000-0001"}, "occurred_on": "2026-04-01", "test_data": true}),
         ),
+        (
+            "deputy_suggestion",
+            json!({"title": "关于在示例小学周边设置限时停车位的建议", "proposer_kind": "joint", "lead_deputy": "测试代表甲", "co_deputies": ["测试代表丙"], "session": "closed", "level": "district", "source_opinions": ["YJ-SLJD-CZ1A-2026-00007-96"], "facts": "高峰时段占道车辆约40辆（测试数据）。", "analysis": "学校门前没有停车位。", "proposal": "在东侧非机动车道外侧施划20个限时停车位，限停15分钟。", "official_no": "测试区〔2026〕闭会第3号", "handed_over_on": "2026-03-24", "handling_mode": "joint", "lead_unit": "测试区交通管理部门", "co_units": ["示例街道办事处"], "reply_form": "face", "result_class": "B", "result_type": "planned", "attitude_rating": "satisfied", "result_rating": "basically", "collected_on": "2026-03-17", "confidential_requested": false, "admissibility": "ok", "reported_on": "2026-03-20", "extension": {"approved_by": "测试区人大常委会", "on": "2026-06-01", "new_due": "2026-09-24"}, "replied_on": "2026-06-20", "timing": "this_year", "implementation": "partly", "excellent": false, "published": true, "topic": "traffic_parking", "channel": "symposium", "source_event": "HY-1", "campaign": ["会前活动月"], "test_data": true}),
+        ),
+        (
+            "deputy_suggestion",
+            json!({"title": "关于保护示例老街的建议", "proposer_kind": "delegation", "delegation": "示例代表团", "session": "in_session", "test_data": true}),
+        ),
+        (
+            "commitment",
+            json!({"suggestion": "JY-SLJD-HUBA-2026-00015-64", "text": "9月1日前完成施划", "due": "2026-08-31", "done_on": "2026-08-20"}),
+        ),
+        (
+            "contact_record",
+            json!({"suggestion": "JY-SLJD-HUBA-2026-00015-64", "on": "2026-05-06", "way": "visit", "text": "与测试代表甲到现场查看。"}),
+        ),
+        (
+            "supervision",
+            json!({"target": "JY-SLJD-HUBA-2026-00015-64", "level": "district_key", "decided_by": "测试区人大常委会主任会议", "decided_on": "2026-04-01", "doc_no": "测试〔2026〕2号", "unit": "测试区交通管理部门", "due_on": "2026-09-30", "reported_back_on": "2026-09-20", "progress": "已完成踏勘。", "principal_face_reply": true, "test_data": true}),
+        ),
+        (
+            "meeting",
+            json!({"site": "T-01", "date": "2026-03-17", "format": "heart_talk", "subject": "代表群众话心声（测试）", "attendees_count": 12, "deputies": ["测试代表甲"], "opinions": ["YJ-SLJD-EM1A-2026-00042-71"], "test_data": true}),
+        ),
+        (
+            "theme_month",
+            json!({"month": "2026-03", "theme": "法律服务月", "test_data": true}),
+        ),
+        (
+            "theme_activity",
+            json!({"year_month": "2026-03", "theme": "法律服务月", "theme_month": "2026-03", "title": "送法律进测试社区", "site": "T-01", "date": "2026-03-15", "deputies": ["测试代表丁", "测试代表甲"], "deputies_lead": ["测试代表甲"], "service_types": ["legal", "medical"], "persons_served_times": 46, "donations": ["JZ-SLJD-CZ1A-2026-00002-40"], "mediations": ["TJ-SLJD-CZ1A-2026-00005-82"], "opinions": ["YJ-SLJD-EM1A-2026-00042-71"], "test_data": true}),
+        ),
+        (
+            "livestream",
+            json!({"session_no": 7, "platform": "短视频平台（测试）", "subject": "流感疫苗接种科普", "hosts": ["测试代表乙"], "site": "T-01", "started_at": "2026-03-20T19:00+08:00", "ended_at": "2026-03-20T20:30+08:00", "cumulative_viewers": 1234, "peak_online": 321, "discussants": 87, "comments_count": 205, "metric_source": "平台后台截图", "metric_at": "2026-03-20T21:10+08:00", "opinions": ["YJ-SLJD-ZB1A-2026-00009-33"], "replay_url": "https://example.invalid/7", "test_data": true}),
+        ),
+        (
+            "inspection",
+            json!({"type": "appraisal", "date": "2026-05-12", "level": "district", "organ": "测试区人民法院", "host_orgs": ["示例机械有限公司"], "deputies": ["测试代表甲"], "report": "企业反映招工难。", "forwarded_on": "2026-05-20", "feedback_on": "2026-08-01", "result": "已开两场招聘会。", "topic": "employment", "test_data": true}),
+        ),
+        (
+            "inspection_issue",
+            json!({"inspection": "SC-SLJD-HUBA-2026-00003-05", "text": "夜班工人通勤不便。", "unit": "示例街道经济发展办公室", "opinion": "YJ-SLJD-EM1A-2026-00042-71", "suggestion": "JY-SLJD-HUBA-2026-00015-64", "resolution": "solved", "solved_on": "2026-07-01", "solved_basis": "site_check"}),
+        ),
+        (
+            "training",
+            json!({"title": "新当选代表履职培训（测试）", "organiser_level": "city", "form": "lecture", "date": "2026-02-03", "site": "T-01", "hours": 6, "attendees": ["测试代表丙", "测试代表甲"], "subject": "怎样写代表建议。", "test_data": true}),
+        ),
+        (
+            "donation",
+            json!({"date": "2026-03-15", "donation_kind": "goods", "amount_fen": 1500000, "valuation_basis": "receipt", "donor_card": "示例商贸有限公司", "recipient_kind": "school", "via": "示例慈善会", "related_activity": "ZT-SLJD-CZ1A-2026-00002-96", "test_data": true}),
+        ),
+        (
+            "mediation",
+            json!({"dispute_type": "neighbour", "parties_count": 2, "mediator_org": "测试社区人民调解委员会", "summary": "楼上漏水，双方同意由楼上住户维修并承担吊顶费用。", "result": "agreed", "agreement_form": "oral", "agreed_on": "2026-03-15", "performed": "yes", "deputies": ["测试代表甲"], "date": "2026-03-14", "site": "T-01", "source_event": "ZT-SLJD-CZ1A-2026-00002-96", "person": {"call_name": "测试女士", "phone": "000-0000-0002"}, "test_data": true}),
+        ),
+        (
+            "legis_item",
+            json!({"consultation": "LQ-1", "article_path": "第十二条第一款", "text": "电梯困人的，应当在十五分钟内到达现场。", "reason": "困人情形紧迫。", "sources": ["LF-SLJD-EM1A-2026-00019-18", "LF-SLJD-LS1A-2026-00003-90"], "test_data": true}),
+        ),
+        (
+            "legis_submission",
+            json!({"consultation": "LQ-1", "items": ["LH-1", "LH-2"], "date": "2026-04-15", "receiver": "测试区人大常委会", "document": "测试函〔2026〕9号", "test_data": true}),
+        ),
+        (
+            "site_investment",
+            json!({"site": "T-01", "amount_fen": 10000000, "date": "2026-01-20", "purpose": "完善提升接待室", "source": "街道经费（测试）", "test_data": true}),
+        ),
+        (
+            "site_checklist",
+            json!({"site": "T-01", "checked_on": "2026-03-01", "test_data": true}),
+        ),
+        (
+            "checklist_item",
+            json!({"checklist": "LY-1", "code": "place", "label": "有场所", "ok": true, "evidence": "一楼东侧两间。"}),
+        ),
+        (
+            "campaign",
+            json!({"name": "会前活动月（测试）", "type": "campaign", "start": "2026-11-01", "end": "2026-11-30", "test_data": true}),
+        ),
+        (
+            "contact_link",
+            json!({"from_actor": "测试代表甲", "to": "测试社区", "contact_kind": "代表联系群众", "since": "2026-01-01", "test_data": true}),
+        ),
+        (
+            "contact_log",
+            json!({"link": "L-1", "date": "2026-02-10", "text": "到社区听取对停车的意见。"}),
+        ),
     ]
 }
 
@@ -202,7 +290,7 @@ type Way<'a> = &'a [(&'a str, &'a str)];
 
 #[test]
 fn every_kind_goes_the_way_the_domain_names() -> Tested {
-    let ways: [(&str, Way<'_>, &str); 17] = [
+    let ways: [(&str, Way<'_>, &str); 32] = [
         (
             "service_request",
             &[
@@ -323,6 +411,179 @@ fn every_kind_goes_the_way_the_domain_names() -> Tested {
         ),
         ("reply", &[("approve", "H")], "approved"),
         (
+            "deputy_suggestion",
+            &[
+                ("confirm_co", "D"),
+                ("sign", "D"),
+                ("review", "H"),
+                ("revise", "H"),
+                ("confirm_co", "H"),
+                ("sign", "H"),
+                ("review", "H"),
+                ("pass", "H"),
+                ("report_up", "H"),
+                ("hand_over", "H"),
+                ("start", "H"),
+                ("return", "H"),
+                ("hand_over", "H"),
+                ("start", "H"),
+                ("extend", "H"),
+                ("reply", "H"),
+                ("rate", "D"),
+                ("rehandle", "H"),
+                ("reply", "H"),
+                ("rate", "H"),
+                ("track", "H"),
+                ("complete", "H"),
+                ("archive", "H"),
+            ],
+            "archived",
+        ),
+        (
+            "deputy_suggestion",
+            &[
+                ("sign", "H"),
+                ("review", "H"),
+                ("as_letter", "H"),
+                ("archive", "H"),
+            ],
+            "archived",
+        ),
+        (
+            "deputy_suggestion",
+            &[
+                ("sign", "D"),
+                ("review", "H"),
+                ("pass", "H"),
+                ("report_up", "H"),
+                ("hand_over", "H"),
+                ("return", "H"),
+                ("deny", "H"),
+                ("key_supervise", "H"),
+                ("press", "S"),
+                ("reply", "H"),
+                ("rate", "D"),
+                ("complete", "H"),
+            ],
+            "completed",
+        ),
+        (
+            "deputy_suggestion",
+            &[
+                ("sign", "D"),
+                ("review", "H"),
+                ("pass", "H"),
+                ("report_up", "H"),
+                ("hand_over", "H"),
+                ("start", "H"),
+                ("withdraw", "D"),
+            ],
+            "withdrawn",
+        ),
+        (
+            "commitment",
+            &[
+                ("progress", "H"),
+                ("done", "H"),
+                ("reopen", "H"),
+                ("done", "H"),
+            ],
+            "done",
+        ),
+        (
+            "supervision",
+            &[
+                ("update", "H"),
+                ("close", "S"),
+                ("reopen", "S"),
+                ("close", "H"),
+            ],
+            "closed",
+        ),
+        (
+            "meeting",
+            &[
+                ("announce", "C"),
+                ("hold", "C"),
+                ("record", "C"),
+                ("confirm", "H"),
+            ],
+            "confirmed",
+        ),
+        (
+            "theme_activity",
+            &[("record", "C"), ("confirm", "H"), ("archive", "H")],
+            "archived",
+        ),
+        (
+            "livestream",
+            &[
+                ("announce", "C"),
+                ("postpone", "C"),
+                ("hold", "C"),
+                ("record", "C"),
+                ("confirm", "H"),
+            ],
+            "confirmed",
+        ),
+        (
+            "inspection",
+            &[
+                ("record", "H"),
+                ("forward", "H"),
+                ("confirm", "H"),
+                ("feed_back", "H"),
+                ("archive", "H"),
+            ],
+            "archived",
+        ),
+        (
+            "inspection_issue",
+            &[
+                ("forward", "H"),
+                ("resolve", "H"),
+                ("reopen", "H"),
+                ("resolve", "H"),
+            ],
+            "resolved",
+        ),
+        (
+            "training",
+            &[("record", "H"), ("confirm", "H")],
+            "confirmed",
+        ),
+        (
+            "mediation",
+            &[
+                ("start", "C"),
+                ("agree", "C"),
+                ("follow_up", "C"),
+                ("archive", "H"),
+            ],
+            "archived",
+        ),
+        (
+            "mediation",
+            &[("fail", "C"), ("resume", "C"), ("refer", "C")],
+            "referred",
+        ),
+        (
+            "legis_item",
+            &[
+                ("approve", "S"),
+                ("send_back", "H"),
+                ("drop", "H"),
+                ("restore", "H"),
+                ("approve", "H"),
+                ("submit", "H"),
+                ("feed_back", "H"),
+                ("notify", "C"),
+                ("feed_back", "H"),
+                ("notify", "H"),
+            ],
+            "notified",
+        ),
+        (
             "site",
             &[
                 ("open", "H"),
@@ -358,6 +619,9 @@ fn a_station_confirms_nothing_and_a_deputy_closes_nothing() -> Tested {
             [("check_identity", "C"), ("decide", "CDHSU")],
         ),
         ("consent", [("withdraw", "C"), ("note", "RU")]),
+        ("livestream", [("record", "C"), ("confirm", "CDR")]),
+        ("deputy_suggestion", [("sign", "D"), ("review", "CDU")]),
+        ("legis_item", [("approve", "H"), ("submit", "CDU")]),
     ] {
         let folded = kind(code)?.fold(&chain(&way));
         assert_eq!(applied(&folded), [true, false], "{code}");
@@ -579,6 +843,30 @@ fn what_a_step_finds_stands_in_the_record() -> Tested {
 }
 
 #[test]
+fn promises_contacts_and_problems_come_with_what_they_belong_to() -> Tested {
+    for (code, input, expected) in [
+        (
+            "deputy_suggestion",
+            json!({"title": "关于测试的建议", "commitments": [{"text": "9月1日前完成施划", "due": "2026-08-31"}], "contact_records": [{"text": "已电话沟通。", "way": "phone"}]}),
+            vec!["commitment", "contact_record"],
+        ),
+        (
+            "inspection",
+            json!({"date": "2026-05-12", "issues": [{"text": "招工难。", "opinion": "YJ-SLJD-EM1A-2026-00042-71"}, {"text": "用电紧张。"}]}),
+            vec!["inspection_issue", "inspection_issue"],
+        ),
+    ] {
+        let draft = read(code, &input)?;
+        let nested: Vec<_> = draft.nested.iter().map(|(kind, _)| kind.as_str()).collect();
+        assert_eq!(nested, expected);
+    }
+    let empty = json!({"title": "关于测试的建议", "commitments": [{"due": "2026-08-31"}]});
+    let refusals = refused(Catalogue::standard().read(kind("deputy_suggestion")?, &empty));
+    assert_eq!(refusals, one("commitments/1.text", "required"));
+    Ok(())
+}
+
+#[test]
 fn what_names_a_record_is_listed_there() -> Tested {
     for code in [
         "service_request",
@@ -594,7 +882,9 @@ fn what_names_a_record_is_listed_there() -> Tested {
         "privacy_request",
         "access_log",
     ] {
-        for field in &kind(code)?.fields {
+        // Every kind can be marked with a campaign: lists are filtered by it.
+        let fields = kind(code)?.fields.iter();
+        for field in fields.filter(|field| field.key != "campaign") {
             for target in field.names() {
                 let mut gathers = kind(target)?.gathers.iter();
                 assert!(
@@ -605,5 +895,58 @@ fn what_names_a_record_is_listed_there() -> Tested {
             }
         }
     }
+    Ok(())
+}
+
+#[test]
+fn a_suggestion_that_is_withdrawn_meanwhile_stops_and_keeps_its_mark() -> Tested {
+    let suggestion = kind("deputy_suggestion")?;
+    for (low, high) in [("withdraw", "reply"), ("reply", "withdraw")] {
+        let mut steps = chain(&[
+            ("sign", "D"),
+            ("review", "H"),
+            ("pass", "H"),
+            ("report_up", "H"),
+            ("hand_over", "H"),
+            ("key_supervise", "H"),
+        ]);
+        steps.push(step(low, 80, "DH", &[5]));
+        steps.push(step(high, 90, "DH", &[5]));
+        let folded = suggestion.fold(&steps);
+        assert_eq!(folded.status, "withdrawn");
+        assert!(folded.overlays.contains("key_supervised"));
+    }
+    Ok(())
+}
+
+#[test]
+fn what_must_be_there_is_asked_for_by_what_was_chosen() -> Tested {
+    for (code, input, field) in [
+        (
+            "deputy_suggestion",
+            json!({"title": "关于测试的建议", "proposer_kind": "delegation"}),
+            "delegation",
+        ),
+        (
+            "deputy_suggestion",
+            json!({"title": "关于测试的建议"}),
+            "lead_deputy",
+        ),
+        (
+            "inspection",
+            json!({"date": "2026-05-12", "type": "appraisal"}),
+            "organ",
+        ),
+        (
+            "donation",
+            json!({"date": "2026-05-12", "donation_kind": "goods", "amount_fen": 1}),
+            "valuation_basis",
+        ),
+    ] {
+        assert_eq!(refused(kind(code)?.read_form(&input)), one(field, "needed"));
+        assert!(read(code, &input).is_ok(), "{code}");
+    }
+    let item = kind("legis_item")?.read(&json!({"text": "应当在十五分钟内到达。", "sources": []}));
+    assert_eq!(refused(item), one("sources", "required"));
     Ok(())
 }

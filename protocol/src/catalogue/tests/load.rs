@@ -46,7 +46,7 @@ fn a_file_that_contradicts_itself_is_refused_with_the_place() {
         ("rule = \"D16\"", "rule = \"D14\"", "which is no rule"),
         (
             "field = \"sign_by\"",
-            "field = \"lead\"",
+            "field = \"resolution\"",
             "which is no date of it",
         ),
         (
@@ -56,7 +56,7 @@ fn a_file_that_contradicts_itself_is_refused_with_the_place() {
         ),
         (
             "named_in = \"due_rule\"",
-            "named_in = \"authority\"",
+            "named_in = \"hub_no\"",
             "names a rule",
         ),
         (
@@ -458,6 +458,31 @@ fn what_kinds_say_of_each_other_is_checked() {
             "max_chars = 500\n\n# Whether it was let through",
             "but reason can be typed",
         ),
+        (
+            "code = \"place\", label = \"有场所\"",
+            "code = \"place\"",
+            "are refused: label",
+        ),
+        (
+            "field = \"items\"\n",
+            "",
+            "comes with it without being nested",
+        ),
+        (
+            "starts = { admissibility = \"ok\" }",
+            "starts = { admissibility = \"okay\" }",
+            "starts with admissibility, which is no value",
+        ),
+        (
+            "starts = { admissibility = \"ok\" }",
+            "starts = { level = \"city\" }",
+            "starts with level, which it does not take",
+        ),
+        (
+            "follows = { due_on = \"extension.new_due\" }",
+            "follows = { due_on = \"extension.approved_by\" }",
+            "due_on cannot follow",
+        ),
     ] {
         let changed = KINDS.map(|file| file.replacen(right, wrong, 1));
         assert!(
@@ -494,7 +519,8 @@ fn a_kind_without_a_process_needs_nothing_but_fields() -> Tested {
         type = "month"
         required = true
     "#;
-    let catalogue = Catalogue::parse(COMMON, &[consent])?;
+    let alone = COMMON.replace("to = [\"campaign\"]\n", "");
+    let catalogue = Catalogue::parse(&alone, &[consent])?;
     let kind = catalogue.kind("consent").ok_or("not loaded")?;
     assert!(
         kind.read(&json!({ "given": "09:30", "month": "2026-03" }))

@@ -654,3 +654,69 @@ fn an_external_number_is_read_and_given_back_as_an_object() -> Tested {
     assert_eq!(nested(kind, draft).get("external_ref"), Some(&refs));
     Ok(())
 }
+
+#[test]
+fn a_datum_that_is_left_out_is_what_the_step_starts_with_or_what_it_follows() -> Tested {
+    let kind = Catalogue::standard().kind("deputy_suggestion");
+    let kind = kind.ok_or("no suggestion")?;
+    let read = |event: &str, input| {
+        let read = kind.read_event(event, &input);
+        read.map_err(|refusals| format!("{refusals:?}"))
+    };
+    let text = |text: &str| Some(Fact::Str(text.to_owned()));
+    let passed = read("pass", json!({}))?;
+    assert_eq!(fact(&passed, "admissibility"), text("ok"));
+    let passed = read("pass", json!({"admissibility": "other"}))?;
+    assert_eq!(fact(&passed, "admissibility"), text("other"));
+
+    let extended = json!({"extension": {"approved_by": "测试区人大", "new_due": "2026-09-24"}});
+    let due = |draft: &Draft| fact(draft, "due_on");
+    assert_eq!(due(&read("extend", extended.clone())?), text("2026-09-24"));
+    let mut other = extended;
+    other["due_on"] = json!("2026-09-25");
+    assert_eq!(due(&read("extend", other)?), text("2026-09-25"));
+    Ok(())
+}
+
+#[test]
+fn a_checklist_comes_with_the_usual_items_unless_it_names_its_own() -> Tested {
+    let catalogue = Catalogue::standard();
+    let kind = catalogue.kind("site_checklist").ok_or("no checklist")?;
+    let items = |draft: &Draft| {
+        let nested = draft.nested.iter();
+        let items = nested.map(|(kind, item)| {
+            assert_eq!(kind, "checklist_item");
+            (fact(item, "place"), fact(item, "code"))
+        });
+        items.collect::<Vec<_>>()
+    };
+    let usual = ["place", "signage", "rules", "staff", "ledger", "funds"];
+    let expected: Vec<_> = (1..)
+        .zip(usual)
+        .map(|(place, code)| (Some(Fact::Int(place)), Some(Fact::Str(code.to_owned()))))
+        .collect();
+    let input = json!({"site": "T-01", "checked_on": "2026-03-01"});
+    for read in [
+        catalogue.read(kind, &input),
+        catalogue.read_form(kind, &input),
+    ] {
+        let draft = read.map_err(|refusals| format!("{refusals:?}"))?;
+        assert_eq!(items(&draft), expected);
+        let (_, first) = draft.nested.first().ok_or("no item")?;
+        assert_eq!(text(first, Retention::Text, "label"), Some("有场所"));
+    }
+    for (given, count) in [
+        (json!([]), 0),
+        (
+            json!([{"code": "garden", "label": "有花园", "ok": true}]),
+            1,
+        ),
+    ] {
+        let mut input = input.clone();
+        input["items"] = given;
+        let draft = catalogue.read(kind, &input);
+        let draft = draft.map_err(|refusals| format!("{refusals:?}"))?;
+        assert_eq!(items(&draft).len(), count);
+    }
+    Ok(())
+}
