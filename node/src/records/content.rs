@@ -400,6 +400,7 @@ fn nested(
 
 /// Whether a step of this name sets a field.
 fn sets(kind: &Kind, event: &str, key: &str) -> bool {
+    let key = key.split_once('/').map_or(key, |(set, _)| set);
     let step = kind.transition(event);
     step.is_some_and(|step| step.data.iter().any(|datum| datum.key == key))
 }

@@ -3,11 +3,12 @@
 
 use askama::Template;
 use axum::extract::{Path, State};
-use lianxin_protocol::catalogue::Catalogue;
+use lianxin_protocol::catalogue::{Catalogue, Kind};
 use lianxin_protocol::hash::{Hex, parse_hex};
 use lianxin_protocol::space::Space;
 use rusqlite::Connection;
 
+use super::intake::recorded;
 use super::list::Row;
 use super::page::{Answer, Page, Session, go, html};
 use super::queue::{self, Waits};
@@ -104,7 +105,8 @@ struct Home {
     drafts: Vec<DraftRow>,
     /// Draft laws that comments are collected on.
     laws: Vec<Row>,
-    others: Vec<Other>,
+    /// What else is recorded here, by groups.
+    others: Vec<(String, Vec<Other>)>,
     no_password: bool,
 }
 
@@ -201,14 +203,13 @@ pub(super) async fn page(State(app): State<App>, session: Session) -> Answer {
             let steps = queue::steps(&page);
             let todo = queue::count(connection, &steps, now_ms)?;
             let todos = todos(connection, books, steps, &page)?;
-            let kinds = Catalogue::standard().kinds();
-            let others = kinds.filter(|kind| {
-                kind.parent.is_none() && kind.code != "opinion" && page.actor.creates(kind)
-            });
-            let others = others.map(|kind| Other {
+            let other = |kind: &Kind| Other {
                 code: kind.code.clone(),
                 label: lang.label(&kind.label).to_owned(),
-            });
+            };
+            let others = recorded(&page).into_iter();
+            let others =
+                others.map(|(label, kinds)| (label, kinds.into_iter().map(other).collect()));
             let mut shown_drafts = Vec::new();
             for draft in drafts::list(connection, &account.id)? {
                 let (title, lacks) = drafted(connection, &draft, lang)?;

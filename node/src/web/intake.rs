@@ -60,7 +60,20 @@ struct Tile {
 #[template(path = "new.html")]
 struct Tiles {
     page: Page,
-    tiles: Vec<Tile>,
+    groups: Vec<(String, Vec<Tile>)>,
+}
+
+/// What whoever looks records, in groups: each kind that stands for itself.
+pub(super) fn recorded(page: &Page) -> Vec<(String, Vec<&'static Kind>)> {
+    let catalogue = Catalogue::standard();
+    let groups = catalogue.groups().iter().map(|group| {
+        let kinds = catalogue.grouped(&group.code);
+        let kinds = kinds.filter(|kind| page.actor.creates(kind));
+        (page.label(&group.label).to_owned(), kinds.collect())
+    });
+    groups
+        .filter(|(_, kinds): &(_, Vec<_>)| !kinds.is_empty())
+        .collect()
 }
 
 #[derive(Template)]
@@ -134,9 +147,9 @@ fn parts(
     let input = |key: &String| {
         let field = kind.fields.iter().find(|field| field.key == *key)?;
         let mut input = fields::input(field, named, typed, wrong, lang);
-        if let Some(values) = offered.get(key) {
-            input.offered.clone_from(values);
-        }
+        let more = offered.get(key).into_iter().flatten();
+        let more: Vec<_> = more.filter(|it| !input.offered.contains(*it)).collect();
+        input.offered.extend(more.into_iter().cloned());
         Some(input)
     };
     let open = kind.sections.iter().rposition(|section| !section.folded);
@@ -173,7 +186,7 @@ pub(super) fn parts_of(
     Ok(parts(kind, (&named, &Offered::new()), (typed, &[]), lang))
 }
 
-/// By field without a register: values that are offered while one types.
+/// By field: values that are offered while one types.
 type Offered = BTreeMap<String, Vec<String>>;
 
 /// Values that are offered of one field.
@@ -232,12 +245,11 @@ pub(super) fn starts(
     Ok(typed)
 }
 
-/// What is offered in fields that name no records: what stands in the files of sites, this one's first, and what was typed before.
+/// What is offered of names, beside the records that bear them: what stands in the files of sites, this one's first, and what was
+/// typed before.
 fn offered(connection: &Connection, books: &Books, kind: &Kind) -> Result<Offered> {
     let mut offered = Offered::new();
-    let names = |field: &&Field| {
-        matches!(&field.kind, FieldType::Ref { to, .. } if to.is_empty()) && field.indexed
-    };
+    let names = |field: &&Field| matches!(field.kind, FieldType::Ref { .. }) && field.indexed;
     for field in fields::of_form(kind).filter(names) {
         let mut values = Vec::new();
         let theirs = kind.starts.get(&field.key);
@@ -250,7 +262,8 @@ fn offered(connection: &Connection, books: &Books, kind: &Kind) -> Result<Offere
         let of = (kind.code.as_str(), field.key.as_str());
         values.extend(records::values_of(connection, of, OFFERED)?);
         let mut seen = BTreeSet::new();
-        values.retain(|value| seen.insert(value.clone()));
+        // A record's id is nothing to type: its name is offered.
+        values.retain(|value| RecordId::parse(value).is_none() && seen.insert(value.clone()));
         offered.insert(field.key.clone(), values);
     }
     Ok(offered)
@@ -295,9 +308,7 @@ pub(super) async fn choose(State(app): State<App>, session: Session) -> Answer {
             let lang = session.lang();
             let title = lang.say("menu-new", &[]);
             let page = Page::new(connection, books, &session, &line, ("/new", title))?;
-            let kinds = Catalogue::standard().kinds();
-            let kinds = kinds.filter(|kind| kind.parent.is_none() && page.actor.creates(kind));
-            let tiles = kinds.map(|kind| Tile {
+            let tile = |kind: &Kind| Tile {
                 code: kind.code.clone(),
                 label: lang.label(&kind.label).to_owned(),
                 about: kind
@@ -305,9 +316,12 @@ pub(super) async fn choose(State(app): State<App>, session: Session) -> Answer {
                     .as_ref()
                     .map_or("", |about| lang.label(about))
                     .to_owned(),
-            });
+            };
+            let groups = recorded(&page).into_iter();
+            let groups =
+                groups.map(|(label, kinds)| (label, kinds.into_iter().map(tile).collect()));
             Ok(Tiles {
-                tiles: tiles.collect(),
+                groups: groups.collect(),
                 page,
             })
         })
@@ -630,7 +644,8 @@ fn sent(
     });
     let named = Choices::of(connection, journal, fields::of_form(kind))?;
     let given = named.ids(fields::of_form(kind), &sheet.typed);
-    let judged = kind.read_form(&fields::to_json(fields::of_form(kind), &given));
+    let judged =
+        Catalogue::standard().read_form(kind, &fields::to_json(fields::of_form(kind), &given));
     let mut wrong = Vec::new();
     match judged {
         Ok(draft) if !sheet.as_draft && said.is_none() => {

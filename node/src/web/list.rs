@@ -80,11 +80,16 @@ impl Row {
         page: &Page,
     ) -> Result<Self> {
         let reached = coverage.reached(connection, row)?;
-        Ok(Self::reached(overview, reached, row, page))
+        Self::reached(connection, (overview, reached), row, page)
     }
 
     /// A row of which it is known how far it has come.
-    fn reached(overview: &Overview, reached: Reached, row: &Listed, page: &Page) -> Self {
+    fn reached(
+        connection: &Connection,
+        (overview, reached): (&Overview, Reached),
+        row: &Listed,
+        page: &Page,
+    ) -> Result<Self> {
         let kind = Catalogue::standard().kind(&row.kind);
         let mut shown = Self::plain(reached, row, (page.lang, page.now_ms));
         shown.due = due(&row.facts, kind, &row.status, page);
@@ -94,8 +99,10 @@ impl Row {
         });
         if page.office() {
             shown.site = shown::site(overview.authority(), row, page.lang);
+        } else {
+            shown.community = shown::name(connection, &shown.community)?;
         }
-        shown
+        Ok(shown)
     }
 
     /// The row with its kind named.
@@ -629,13 +636,14 @@ fn rows(
     let state = states.find(|state| asked.state.as_deref() == Some(state.word()));
     let (found, next) = delivery::list(connection, coverage, filter, state)?;
     let found = found.iter().map(|it| {
-        let shown = Row::reached(overview, it.reached, &it.row, page);
-        match &asked.kind {
+        let shown = Row::reached(connection, (overview, it.reached), &it.row, page)?;
+        Ok(match &asked.kind {
             Some(_) => shown,
             None => shown.with_kind(&it.row, page.lang),
-        }
+        })
     });
-    Ok((found.collect(), next.map(|next| next.hyphenated())))
+    let found = found.collect::<Result<_>>()?;
+    Ok((found, next.map(|next| next.hyphenated())))
 }
 
 #[cfg(test)]

@@ -165,6 +165,7 @@ fn alike(
         Some((key.as_str(), text.as_str()))
     });
     let found = similar(connection, kind, &texts.collect(), now_ms)?;
+    let named = |text: &str| shown::name(connection, text).unwrap_or_default();
     let row = |row: &Listed, pairs: Option<&std::collections::BTreeSet<Pair>>| {
         let title = shown::title(Some(kind), row.title.as_deref(), lang);
         let (_, status) = delivery::shown(row.reached, &row.kind, &row.status);
@@ -173,7 +174,7 @@ fn alike(
             href: format!("/records/{}", row.id.hyphenated()),
             title: pairs.map_or_else(|| vec![(title.clone(), false)], |it| marked(&title, it)),
             when: shown::when(row.recorded_ms(), now_ms, lang),
-            place: place.and_then(Value::as_str).unwrap_or_default().to_owned(),
+            place: named(place.and_then(Value::as_str).unwrap_or_default()),
             open: kind.is_open(&row.status),
             status: shown::status(Some(kind), &status, lang),
         }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use lianxin_protocol::catalogue::Catalogue;
+use lianxin_protocol::catalogue::{self, Catalogue};
 use rusqlite::Connection;
 use serde_json::Value;
 
@@ -32,7 +32,7 @@ pub(super) struct Related {
     pub(super) add: Option<Begin>,
     /// Where many are begun at once.
     pub(super) lines: Option<Begin>,
-    /// Its records come and go with this one.
+    /// They are the articles of a draft.
     pub(super) nested: bool,
     /// Some of its records stand under the articles; here are the others.
     pub(super) beside: bool,
@@ -72,8 +72,13 @@ pub(super) fn of(
     let mut related: Vec<Related> = Vec::new();
     for found in record.related(connection, most)? {
         let (of, nested) = (found.kind, found.is_nested());
-        // A draft that nobody may comment on any more stays as it is.
-        let grows = !nested || kind.is_open(&whole.status);
+        // What comments are on are articles. A draft that nobody may comment on any more stays as it is.
+        let commented = |it: &catalogue::Gather| {
+            let kind = Catalogue::standard().kind(&it.kind);
+            kind.is_some_and(|kind| kind.field(ARTICLE).is_some())
+        };
+        let articles_here = nested && kind.gathers.iter().any(commented);
+        let grows = !articles_here || kind.is_open(&whole.status);
         let adds = found.gather.adds && grows && page.actor.creates(of);
         let add = adds.then(|| Begin {
             href: format!("/new/{}?from={}", of.code, whole.id.hyphenated()),
@@ -99,13 +104,13 @@ pub(super) fn of(
             more: found
                 .more
                 .then(|| page.with("related-more", &most.to_string())),
-            nested,
+            nested: articles_here,
             beside,
             add,
             lines,
             articles: Vec::new(),
         };
-        if nested {
+        if articles_here {
             entry.articles = articles(connection, books, &found, page)?;
         } else {
             let places = (related.as_mut_slice(), &mut entry);
