@@ -499,6 +499,8 @@ pub struct Gather {
     pub starts: Vec<BTreeMap<String, String>>,
     /// For kinds of which many are recorded here while people speak: how a line of the sheet is made up.
     pub lines: Option<Lines>,
+    /// For kinds that sites are asked for: how many came from each is shown.
+    pub by_site: Option<BySite>,
 }
 
 /// A sheet on which each line becomes a record of its own; what is not in a line is the same for all of them.
@@ -512,6 +514,16 @@ pub struct Lines {
     /// What a line with a speaker holds besides.
     #[serde(default)]
     pub speaker_sets: BTreeMap<String, String>,
+}
+
+/// How much each site was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BySite {
+    /// Key of the set of sites that are asked; all of them if it is empty.
+    pub asked: String,
+    /// Key of the number that is asked of each.
+    pub quota: String,
 }
 
 impl Gather {
@@ -563,7 +575,8 @@ pub struct Each {
     pub name: String,
 }
 
-/// A step that is taken along on records that belong to the one where a step is taken, if it is possible there.
+/// A step that is taken along on other records, if it is possible there, with what that step takes along in its turn: on those that
+/// belong to the one where it is taken, or on those that it names.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Move {
@@ -571,6 +584,10 @@ pub struct Move {
     pub kind: String,
     /// The step.
     pub event: String,
+    /// Key of the field by which this record names them; without it they belong to this one.
+    pub through: Option<String>,
+    /// Their datum that gets the id of this record.
+    pub names: Option<String>,
     /// The datum that gets today's date, unless it is copied.
     pub dated: Option<String>,
     /// Only on records whose field has one of these values.

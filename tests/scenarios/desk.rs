@@ -650,3 +650,40 @@ fn nothing_is_put_in_its_own_place_and_roles_hold_for_corrections() -> Result<()
         .fails(4, "LX-6002")?;
     Ok(())
 }
+
+#[test]
+fn a_consultation_says_how_much_came_from_each_site() -> Result<()> {
+    let network = Network::new()?;
+    let law = json!([{ "draft_title": "测试条例（草案）", "quota": 2 }]).to_string();
+    let law = network
+        .hub
+        .feed(
+            &[
+                "record",
+                "add",
+                "--kind",
+                "legis_consultation",
+                "--file",
+                "-",
+            ],
+            law,
+        )?
+        .exits(0)?;
+    let law = ids(&law)?.pop().context("nothing was added")?;
+    network.hub.ok(&["record", "act", &law, "open"])?;
+    let comment =
+        json!([{ "original_words": "三十分钟太久了。", "consultation": law }]).to_string();
+    network
+        .station
+        .feed(
+            &["record", "add", "--kind", "legis_comment", "--file", "-"],
+            comment,
+        )?
+        .exits(0)?;
+    let (browser, _) = Browser::through(&link(&network.hub)?)?;
+    let page = || -> Result<String> { Ok(browser.get(&format!("/records/{law}"))?.body) };
+    ensure!(page()?.contains("0 条，要求 2 条"));
+    network.station.ok(&["sync"])?;
+    ensure!(page()?.contains("1 条，要求 2 条"));
+    Ok(())
+}

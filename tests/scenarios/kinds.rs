@@ -581,3 +581,115 @@ fn a_number_that_a_station_copies_names_neither_record_and_both_can_be_opened() 
     world.show(LAW_OFFICE, &number)?;
     Ok(())
 }
+
+/// What is shown of a record: its status and a field.
+fn standing(world: &mut World, node: usize, id: &str, field: &str) -> Result<(String, Value)> {
+    let shown = world.show(node, id)?;
+    let value = shown.pointer(&format!("/fields/{field}")).cloned();
+    Ok((text(&shown, "status"), value.unwrap_or_default()))
+}
+
+#[test]
+fn what_was_adopted_comes_back_to_everyone_whose_words_it_was_made_from() -> Result<()> {
+    let mut world = world()?;
+    let (law, number) = world.record(HUB, "legis_consultation", consultation())?;
+    step(&mut world, HUB, &law, "open", json!({}))?;
+    world.heal()?;
+    let comment = |words: &str| json!({"consultation": number, "article_path": "第十二条第一款", "original_words": words});
+    let (first, _) = world.record(
+        STATION,
+        "legis_comment",
+        comment("人关在里面半小时太久了。"),
+    )?;
+    let (second, second_no) = world.record(
+        LAW_OFFICE,
+        "legis_comment",
+        comment("有人被困应当另定时限。"),
+    )?;
+    let (alone, _) = world.record(STATION, "legis_comment", comment("三十分钟可以。"))?;
+    world.heal()?;
+    // By id or by number, and once more under another name: each source moves once.
+    let item = json!({"consultation": number, "article_path": "第十二条第一款", "text": "电梯困人的，应当在十五分钟内到达现场。",
+        "sources": [first, second_no, second]});
+    let (item, item_no) = world.record(OPERATOR, "legis_item", item)?;
+    step(&mut world, OPERATOR, &item, "approve", json!({}))?;
+    let submission = json!({"consultation": number, "date": "2026-04-15", "items": [item_no]});
+    let (submission, _) = world.record(OPERATOR, "legis_submission", submission)?;
+    for source in [&first, &second] {
+        let (status, merged) = standing(&mut world, OPERATOR, source, "merged_item")?;
+        ensure!(
+            status == "merged" && merged == json!(item),
+            "{status} {merged}"
+        );
+    }
+    // One step sends up the items and what they were made from.
+    step(
+        &mut world,
+        OPERATOR,
+        &submission,
+        "send",
+        json!({"on": "2026-04-15"}),
+    )?;
+    world.heal()?;
+    ensure!(standing(&mut world, HUB, &item, "text")?.0 == "submitted");
+    ensure!(standing(&mut world, STATION, &first, "merged_item")?.0 == "submitted");
+    let feedback = json!({"adoption.result": "partly", "adoption.evidence": "通过稿第十三条采用二十分钟", "adoption.reported_on": "2026-09-20"});
+    let nested = json!({"adoption": {"result": "partly", "evidence": "通过稿第十三条采用二十分钟", "reported_on": "2026-09-20"}});
+    ensure!(
+        step(&mut world, HUB, &item, "feed_back", feedback).is_err(),
+        "flat keys are no fields"
+    );
+    step(&mut world, HUB, &item, "feed_back", nested.clone())?;
+    world.heal()?;
+    for (node, source) in [(STATION, &first), (LAW_OFFICE, &second)] {
+        let (status, adoption) = standing(&mut world, node, source, "adoption")?;
+        ensure!(
+            status == "fed_back" && Some(&adoption) == nested.get("adoption"),
+            "{status} {adoption}"
+        );
+        let path = linked(&world.show(HUB, source)?);
+        ensure!(
+            path.iter()
+                .any(|it| it.0 == "legis_item" && it.2 == "fed_back"),
+            "{path:?}"
+        );
+    }
+    // What is deferred may be adopted later, and is told again.
+    let later = json!({"adoption": {"result": "adopted"}});
+    step(&mut world, HUB, &item, "feed_back", later.clone())?;
+    world.heal()?;
+    let (_, adoption) = standing(&mut world, LAW_OFFICE, &second, "adoption/result")?;
+    ensure!(adoption == json!("adopted"), "{adoption}");
+    // Whoever is no source stays where they were.
+    let (status, adoption) = standing(&mut world, STATION, &alone, "adoption")?;
+    ensure!(status == "collected" || status == "received", "{status}");
+    ensure!(adoption == Value::Null, "{adoption}");
+    world.agree(&[HUB, OPERATOR])
+}
+
+#[test]
+fn an_opinion_that_is_pressed_presses_the_unit_that_has_it() -> Result<()> {
+    let mut world = world()?;
+    let (id, number) = world.record(STATION, "opinion", opinion("路灯不亮"))?;
+    world.heal()?;
+    step(&mut world, HUB, &id, "accept", json!({}))?;
+    let units = json!({"lead": "测试城管科", "co": ["测试派出所"]});
+    step(&mut world, HUB, &id, "dispatch", units)?;
+    step(
+        &mut world,
+        HUB,
+        &id,
+        "press",
+        json!({"text": "请本周答复。"}),
+    )?;
+    for (sheet, pressed) in [("Z1", true), ("Z2", false)] {
+        let sheet = world.show(HUB, &format!("{number}/{sheet}"))?;
+        let events = sheet.get("events").and_then(Value::as_array);
+        let mut events = events.into_iter().flatten();
+        ensure!(
+            events.any(|it| text(it, "event") == "press") == pressed,
+            "{sheet}"
+        );
+    }
+    Ok(())
+}

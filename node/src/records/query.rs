@@ -193,6 +193,27 @@ pub fn referring(
     collect(connection, found)
 }
 
+/// How many records of a kind refer to this one by a field, space by space.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn referring_by_space(
+    connection: &Connection,
+    to: &Listed,
+    (kind, by): (&str, &str),
+) -> Result<BTreeMap<SpaceId, u64>> {
+    let title = to.title.as_ref().filter(|_| to.number.is_none());
+    let sql = "SELECT records.space, count(DISTINCT records.id)
+         FROM mentions CROSS JOIN records ON records.id = mentions.record
+         WHERE mentions.target IN (?1, ?2, ?3) AND mentions.field = ?4 AND records.kind = ?5
+             AND records.held IS NULL
+         GROUP BY records.space";
+    let mut statement = connection.prepare_cached(sql)?;
+    let of = params![to.id.hyphenated(), to.number, title, by, kind];
+    let rows = statement.query_map(of, |row| Ok((SpaceId(row.get(0)?), row.get(1)?)))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
 /// Which records a list shows.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {

@@ -1,9 +1,10 @@
 //! Records that belong together, on the page of one: what refers to it, what is begun from there, and the
 //! articles of a draft law with what was said of each.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use lianxin_protocol::catalogue::{self, Catalogue};
+use lianxin_protocol::catalogue::{self, Catalogue, Field};
+use lianxin_protocol::space::Space;
 use rusqlite::Connection;
 use serde_json::Value;
 
@@ -14,7 +15,7 @@ use super::page::Page;
 use crate::error::Result;
 use crate::journal::{Books, Overview};
 use crate::records::delivery::Coverage;
-use crate::records::{Listed, Record, view};
+use crate::records::{Listed, Record, referring_by_space, view};
 
 /// Records of one kind that are shown on the page of another; of a draft's articles all are.
 const ROWS: usize = 200;
@@ -38,6 +39,16 @@ pub(super) struct Related {
     pub(super) beside: bool,
     /// For the articles of a draft, instead of rows.
     pub(super) articles: Vec<Article>,
+    /// How many came from each site that is asked, by name.
+    pub(super) sites: Vec<OfSite>,
+}
+
+/// How much came from a site.
+pub(super) struct OfSite {
+    pub(super) name: String,
+    pub(super) said: String,
+    /// Less than was asked for.
+    pub(super) lacks: bool,
 }
 
 /// Where a new record is begun from another.
@@ -89,7 +100,8 @@ pub(super) fn of(
             href,
             said: page.t("lines"),
         });
-        if found.rows.is_empty() && add.is_none() {
+        let asked = found.gather.by_site.is_some() && page.office();
+        if found.rows.is_empty() && add.is_none() && !asked {
             continue;
         }
         let beside = related.iter().any(|it| !it.articles.is_empty());
@@ -109,6 +121,12 @@ pub(super) fn of(
             add,
             lines,
             articles: Vec::new(),
+            sites: match &found.gather.by_site {
+                Some(by_site) if page.office() => {
+                    of_sites(connection, books, whole, (found.gather, by_site), page)?
+                }
+                _ => Vec::new(),
+            },
         };
         if articles_here {
             entry.articles = articles(connection, books, &found, page)?;
@@ -119,6 +137,53 @@ pub(super) fn of(
         related.push(entry);
     }
     Ok(related)
+}
+
+/// How many came from each site that is asked, in the order of their names.
+fn of_sites(
+    connection: &Connection,
+    overview: &Overview,
+    whole: &Listed,
+    (gather, by_site): (&catalogue::Gather, &catalogue::BySite),
+    page: &Page,
+) -> Result<Vec<OfSite>> {
+    let (authority, network) = (overview.authority(), &overview.identity().network);
+    let field = Catalogue::standard().kind(&whole.kind);
+    let names = field.and_then(|kind| kind.field(&by_site.asked));
+    let names = names.map(Field::names).unwrap_or_default();
+    let mut asked = BTreeSet::new();
+    let given = whole.facts.get(&by_site.asked).and_then(Value::as_array);
+    for text in given.into_iter().flatten().filter_map(Value::as_str) {
+        let row = crate::records::named(connection, text, names)?;
+        let code = row.as_ref().and_then(|row| row.facts.get("code"));
+        asked.extend(code.and_then(|code| authority.site_by_code(code.as_str()?)));
+    }
+    let quota = whole.facts.get(&by_site.quota).and_then(Value::as_u64);
+    let of = (gather.kind.as_str(), gather.by.as_str());
+    let counts = referring_by_space(connection, whole, of)?;
+    let mut sites = Vec::new();
+    for (id, site) in authority.sites() {
+        let count = counts.get(&Space::Site(*id).id(network));
+        let count = count.copied().unwrap_or_default();
+        if asked.is_empty() || asked.contains(id) || count > 0 {
+            let with = [
+                ("count", count.into()),
+                ("quota", quota.unwrap_or_default().into()),
+            ];
+            let word = if quota.is_some() {
+                "of-site-asked"
+            } else {
+                "of-site"
+            };
+            sites.push(OfSite {
+                name: site.name.clone(),
+                said: page.lang.say(word, &with),
+                lacks: quota.is_some_and(|quota| count < quota),
+            });
+        }
+    }
+    sites.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(sites)
 }
 
 /// Rows of what was found; a comment goes under its article, if that is here.

@@ -822,6 +822,14 @@ pub(super) fn relations(kind: &Kind, kinds: &BTreeMap<String, Kind>) -> Checked 
                 format!("the {} it comes with are refused: {field}", gather.kind)
             })?;
         }
+        if let Some(by_site) = &gather.by_site {
+            let type_of = |key: &String| kind.field(key).map(|field| &field.kind);
+            let asked = matches!(type_of(&by_site.asked), Some(FieldType::Set { .. }));
+            let quota = matches!(type_of(&by_site.quota), Some(FieldType::Int { .. }));
+            ensure(asked && quota, || {
+                "by_site names no set of sites, or no number".to_owned()
+            })?;
+        }
         if let Some(lines) = &gather.lines {
             for theirs in lines.fields.iter().chain(lines.speaker_sets.keys()) {
                 has(from, theirs)?;
@@ -895,13 +903,22 @@ fn check_effects<'a>(
     }
     for along in &step.moves {
         let moved = other(&along.kind)?;
-        belongs(moved)?;
+        match &along.through {
+            None => belongs(moved)?,
+            Some(field) => {
+                let named = kind.field(field).map(Field::names).unwrap_or_default();
+                ensure(named.contains(&moved.code), || {
+                    format!("{field} does not name a {}", moved.code)
+                })?;
+            }
+        }
         let event = moved.transition(&along.event);
         let event = event.ok_or_else(|| format!("{} has no event {}", moved.code, along.event))?;
         let given = along
             .copies
             .keys()
             .chain(along.sets.keys())
+            .chain(&along.names)
             .chain(&along.dated);
         for key in given {
             ensure(find(&event.data, key).is_some(), || {

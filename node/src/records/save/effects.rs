@@ -3,19 +3,23 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lianxin_protocol::catalogue::{Draft, Fact, Kind, Role, Transition};
+use lianxin_protocol::catalogue::{Draft, Fact, Kind, Move, Role, Transition};
 use rusqlite::Connection;
 use serde_json::{Map, Value, json};
 
 use super::{Author, Place, Planned, Save, fields_refused, known, plan, writable};
 use crate::actor::permitted;
 use crate::clock;
-use crate::error::{Code, Result};
+use crate::error::{Code, Error, Result};
 use crate::journal::Journal;
 use crate::records::numbers::Series;
 use crate::records::{Listed, referring};
 
+/// Records that one step takes along: a submission of a hundred items with twenty comments each.
+const MOVED_MAX: usize = 2_000;
+
 /// A step that is being taken.
+#[derive(Clone, Copy)]
 pub(super) struct Taken<'a> {
     /// The record that it is taken on.
     pub(super) whole: &'a Listed,
@@ -38,7 +42,9 @@ impl Taken<'_> {
         journal: &mut Journal,
         series: &mut Series,
     ) -> Result<Vec<Planned>> {
-        let mut planned = self.moved(connection, journal, series)?;
+        let mut moved = BTreeMap::new();
+        self.moved(connection, journal, series, &mut moved)?;
+        let mut planned: Vec<_> = moved.into_values().collect();
         planned.extend(self.made(connection, journal, series)?);
         Ok(planned)
     }
@@ -65,53 +71,88 @@ impl Taken<'_> {
         input
     }
 
-    /// The steps that other records take along.
+    /// The steps that other records take along, and those along with them, one for each record: a second change made from the same
+    /// state would stand beside the first.
     fn moved(
         &self,
         connection: &Connection,
         journal: &mut Journal,
         series: &mut Series,
-    ) -> Result<Vec<Planned>> {
-        let mut planned: Vec<Planned> = Vec::new();
+        moved: &mut BTreeMap<i64, Planned>,
+    ) -> Result<()> {
         for along in &self.step.moves {
-            let moved = known(&along.kind)?;
-            for child in belonging(connection, self.whole, moved)? {
+            let kind = known(&along.kind)?;
+            let Some(event) = kind.transition(&along.event) else {
+                continue;
+            };
+            for other in self.others(connection, kind, along)? {
                 let held = |(key, wanted): (&String, &BTreeSet<String>)| {
-                    let value = child.facts.get(key).and_then(Value::as_str);
+                    let value = other.facts.get(key).and_then(Value::as_str);
                     value.is_some_and(|value| wanted.contains(value))
                 };
                 // As others will judge it: by the device, since it is one step with the one that was taken.
-                let possible = moved.transition(&along.event);
-                let possible = possible.is_some_and(|event| {
-                    event.applies_to(&child.status)
-                        && !event.who.is_disjoint(&permitted(journal.role()))
-                });
-                // One step each: a second change made from the same state would stand beside the first.
-                let moved_already = planned.iter().any(|it| it.gathered.key == child.key);
-                if moved_already || !possible || !along.only.iter().all(held) {
+                let possible = event.applies_to(&other.status)
+                    && !event.who.is_disjoint(&permitted(journal.role()));
+                let done = other.key == self.whole.key || moved.contains_key(&other.key);
+                if done || !possible || !along.only.iter().all(held) {
                     continue;
+                }
+                if moved.len() >= MOVED_MAX {
+                    let message =
+                        format!("a step takes {MOVED_MAX} records along at most: take it in parts");
+                    return Err(Error::new(Code::TooLarge, message));
                 }
                 let mut input = self.copied(&along.copies, along.dated.as_ref());
                 for (key, value) in &along.sets {
                     nest(&mut input, key, json!(value));
                 }
+                if let Some(key) = &along.names {
+                    nest(&mut input, key, json!(self.whole.id.hyphenated()));
+                }
                 // What the step does not give, such as a new date, leaves the other record alone.
-                let Ok(draft) = moved.read_event(&along.event, &Value::Object(input)) else {
+                let Ok(draft) = kind.read_event(&along.event, &Value::Object(input)) else {
                     continue;
                 };
                 // A sheet that lacks something does not hold back the matter itself.
-                let gathered = match writable(connection, journal, child.key) {
+                let gathered = match writable(connection, journal, other.key) {
                     Ok(gathered) => gathered,
                     Err(error) if error.code() == Code::RecordWaiting => continue,
                     Err(error) => return Err(error),
                 };
-                let mut save = Save::new(&moved.code, self.author, &draft)?;
+                let mut save = Save::new(&kind.code, self.author, &draft)?;
                 save.become_event(&along.event, (self.author.now_ms, Some(self.role)));
                 series.planned(gathered.space, save.entries());
-                planned.push(Planned { gathered, save });
+                moved.insert(other.key, Planned { gathered, save });
+                let next = Taken {
+                    whole: &other,
+                    step: event,
+                    draft: &draft,
+                    ..*self
+                };
+                next.moved(connection, journal, series, moved)?;
             }
         }
-        Ok(planned)
+        Ok(())
+    }
+
+    /// The records on which a step is taken along.
+    fn others(&self, connection: &Connection, kind: &Kind, along: &Move) -> Result<Vec<Listed>> {
+        let Some(field) = &along.through else {
+            return belonging(connection, self.whole, kind);
+        };
+        let named = match self.whole.facts.get(field) {
+            Some(Value::Array(items)) => items.iter().filter_map(Value::as_str).collect(),
+            Some(Value::String(one)) => vec![one.as_str()],
+            _ => Vec::new(),
+        };
+        let kinds = [kind.code.clone()];
+        let mut found: Vec<Listed> = Vec::new();
+        for name in named {
+            // What a name stands for may not be here.
+            let row = crate::records::named(connection, name, &kinds)?;
+            found.extend(row.filter(|row| !found.iter().any(|it| it.key == row.key)));
+        }
+        Ok(found)
     }
 
     /// The records that a step makes.

@@ -89,6 +89,7 @@ fn every_event_applies_exactly_from_where_the_domain_says() -> Tested {
         ("reopen", "closed", "S"),
         ("archive", "closed", "H"),
         ("withdraw", before_answered, "C H R"),
+        ("press", "dispatched in_progress", "H S"),
         ("restrict", "", "P"),
         ("supplement", "", "C D H S U"),
         ("note", "", "C D H P S U"),

@@ -428,6 +428,16 @@ fn what_kinds_say_of_each_other_is_checked() {
         ),
         ("named_by = [\"unit\"]", "named_by = [\"uint\"]", "named_by"),
         (
+            "by_site = { asked = \"sites\", quota = \"quota\" }",
+            "by_site = { asked = \"quota\", quota = \"sites\" }",
+            "by_site names no set",
+        ),
+        (
+            "through = \"sources\"",
+            "through = \"consultation\"",
+            "does not name a legis_comment",
+        ),
+        (
             "\"site.community\"",
             "\"site.comunity\"",
             "no field comunity",
