@@ -190,7 +190,7 @@ impl Walk {
     }
 
     /// Announced, held and written up at a node, and confirmed by the sub-district.
-    fn is_announced_held_and_confirmed(self, node: usize) -> Self {
+    fn held_and_confirmed(self, node: usize) -> Self {
         self.goes(
             vec![
                 (node, "announce", json!({"on": "2026-03-06"})),
@@ -203,7 +203,7 @@ impl Walk {
     }
 
     /// Written up at a node without having been announced, and confirmed by the sub-district.
-    fn is_confirmed(self, node: usize) -> Self {
+    fn confirmed(self, node: usize) -> Self {
         self.goes(
             vec![(node, "record", json!({})), (HUB, "confirm", json!({}))],
             "confirmed",
@@ -460,6 +460,7 @@ fn every_practice_walks_from_where_it_is_written_to_the_hub_and_back() -> Result
         campaigns(),
         at_sites.into_iter().flatten().collect(),
         desk(),
+        trainings(),
         items(),
     ];
     let mut practices = BTreeSet::new();
@@ -701,7 +702,7 @@ fn sessions() -> Vec<Walk> {
             "reception",
             json!({"site": "@工作站", "date": "2026-03-10", "start": "09:00", "end": "11:30", "notice_posted_on": "2026-03-06", "deputies_planned": ["@代表甲"], "deputies_present": ["@代表甲", "测试代表丙"], "visitors_times": 9, "answered_on_spot": 1, "subject": "停车（测试）", "topic": "traffic_parking", "test_data": true}),
         )
-        .is_announced_held_and_confirmed(STATION),
+        .held_and_confirmed(STATION),
         write(
             &[12],
             "座谈会",
@@ -709,7 +710,7 @@ fn sessions() -> Vec<Walk> {
             "meeting",
             json!({"site": "@工作站", "date": "2026-03-17", "format": "symposium", "subject": "停车座谈（测试）", "attendees_count": 12, "deputies": ["@代表甲"], "test_data": true}),
         )
-        .is_announced_held_and_confirmed(STATION),
+        .held_and_confirmed(STATION),
         write(
             &[20],
             "话心声",
@@ -717,7 +718,7 @@ fn sessions() -> Vec<Walk> {
             "meeting",
             json!({"date": "2026-03-18", "format": "heart_talk", "subject": "代表群众话心声（测试）", "attendees_count": 20, "deputies": ["@代表乙"], "test_data": true}),
         )
-        .is_confirmed(STATION),
+        .confirmed(STATION),
         write(
             &[21],
             "直播",
@@ -725,7 +726,7 @@ fn sessions() -> Vec<Walk> {
             "livestream",
             json!({"session_no": 7, "platform": "短视频平台（测试）", "subject": "流感疫苗接种科普", "hosts": ["@代表乙"], "site": "@工作站", "started_at": "2026-03-20T19:00+08:00", "ended_at": "2026-03-20T20:30+08:00", "cumulative_viewers": 1234, "peak_online": 321, "discussants": 87, "comments_count": 205, "metric_source": "平台后台截图", "metric_at": "2026-03-20T21:10+08:00", "replay_url": "https://example.invalid/7", "topic": "health", "test_data": true}),
         )
-        .is_announced_held_and_confirmed(STATION),
+        .held_and_confirmed(STATION),
     ]
 }
 
@@ -739,7 +740,7 @@ fn activities() -> Vec<Walk> {
             "theme_activity",
             json!({"year_month": "2026-03", "theme": "法律服务月（测试）", "theme_month": "@主题月", "title": "送法律进测试社区", "site": "@工作站", "date": "2026-03-15", "deputies": ["@代表甲", "@代表乙"], "deputies_lead": ["@代表甲"], "service_types": ["culture", "legal", "medical"], "persons_served_times": 46, "test_data": true}),
         )
-        .is_confirmed(STATION),
+        .confirmed(STATION),
         write(
             &[24],
             "捐赠",
@@ -788,7 +789,7 @@ fn activities() -> Vec<Walk> {
             "inspection",
             json!({"type": "appraisal", "date": "2026-06-02", "level": "district", "organ": "测试区人民法院", "deputies": ["@代表甲", "@代表乙"], "report": "参加评议（测试）。", "topic": "legal_service", "test_data": true}),
         )
-        .is_confirmed(STATION),
+        .confirmed(STATION),
         write(
             &[32],
             "更新视察",
@@ -796,14 +797,14 @@ fn activities() -> Vec<Walk> {
             "inspection",
             json!({"type": "research", "date": "2026-06-09", "deputies": ["@代表甲"], "topic": "housing_renewal", "test_data": true}),
         )
-        .is_confirmed(STATION),
+        .confirmed(STATION),
     ]
 }
 
 /// Visits of every purpose.
 fn visits() -> Vec<Walk> {
     let visit = |practices, name, input: Value| {
-        write(practices, name, STATION, "visit", input).is_confirmed(STATION)
+        write(practices, name, STATION, "visit", input).confirmed(STATION)
     };
     vec![
         visit(
@@ -1016,7 +1017,7 @@ fn services() -> Vec<Walk> {
             "service_activity",
             json!({"date": "2026-03-15", "site": "@工作站", "place": "测试社区广场", "partner_orgs": ["@共建单位", "示例社会组织"], "service_types": ["legal", "medical"], "persons_served_times": 46, "summary": "义诊、法律咨询、理发。", "campaign": ["@情满淮河"], "test_data": true}),
         )
-        .is_confirmed(STATION),
+        .confirmed(STATION),
         write(
             &[48],
             "志愿服务",
@@ -1024,7 +1025,7 @@ fn services() -> Vec<Walk> {
             "volunteer_shift",
             json!({"team": "@服务队", "date": "2026-03-14", "hours": 3, "people_count": 6, "activity": "清理楼道。", "external_system_no": "20260002", "test_data": true}),
         )
-        .is_confirmed(STATION),
+        .confirmed(STATION),
         write(
             &[27],
             "联系记录",
@@ -1106,9 +1107,6 @@ fn desk() -> Vec<Walk> {
         ),
         (HUB, "complete", json!({"implementation": "full"})),
     ];
-    let training = |practices, name, input: Value| {
-        write(practices, name, HUB, "training", input).is_confirmed(HUB)
-    };
     vec![
         write(
             &[15],
@@ -1149,28 +1147,6 @@ fn desk() -> Vec<Walk> {
             "told",
         )
         .holds(json!({"not_accepted_reason": "out_of_area", "referral_text": "请向测试邻街反映。"})),
-        training(
-            &[29],
-            "履职培训",
-            json!({"title": "新当选代表履职培训（测试）", "organiser_level": "city", "form": "lecture", "date": "2026-02-03", "hours": 6, "attendees": ["@代表甲", "@代表乙"], "subject": "怎样写代表建议。", "test_data": true}),
-        ),
-        training(
-            &[31],
-            "全员培训",
-            json!({"title": "大学习（测试）", "organiser_level": "sub_district", "form": "symposium", "date": "2026-02-10", "campaign": ["@大走访"], "test_data": true}),
-        ),
-        training(
-            &[43],
-            "专题培训",
-            json!({"title": "专题培训第一期（测试）", "organiser_level": "sub_district", "form": "visit", "date": "2026-02-17", "hours": 3, "test_data": true}),
-        ),
-        write(
-            &[6],
-            "投入",
-            HUB,
-            "site_investment",
-            json!({"site": "@工作站", "amount_fen": 10_000_000, "date": "2026-01-20", "purpose": "完善提升接待室", "source": "街道经费（测试）", "test_data": true}),
-        ),
         write(
             &[14],
             "承诺",
@@ -1200,6 +1176,37 @@ fn desk() -> Vec<Walk> {
             "replied",
         )
         .holds(json!({"signed_on": "2026-03-25"})),
+    ]
+}
+
+/// Trainings, and money for the stations.
+fn trainings() -> Vec<Walk> {
+    let training = |practices, name, input: Value| {
+        write(practices, name, HUB, "training", input).confirmed(HUB)
+    };
+    vec![
+        training(
+            &[29],
+            "履职培训",
+            json!({"title": "新当选代表履职培训（测试）", "organiser_level": "city", "form": "lecture", "date": "2026-02-03", "hours": 6, "attendees": ["@代表甲", "@代表乙"], "subject": "怎样写代表建议。", "test_data": true}),
+        ),
+        training(
+            &[31],
+            "全员培训",
+            json!({"title": "大学习（测试）", "organiser_level": "sub_district", "form": "symposium", "date": "2026-02-10", "campaign": ["@大走访"], "test_data": true}),
+        ),
+        training(
+            &[43],
+            "专题培训",
+            json!({"title": "专题培训第一期（测试）", "organiser_level": "sub_district", "form": "visit", "date": "2026-02-17", "hours": 3, "test_data": true}),
+        ),
+        write(
+            &[6],
+            "投入",
+            HUB,
+            "site_investment",
+            json!({"site": "@工作站", "amount_fen": 10_000_000, "date": "2026-01-20", "purpose": "完善提升接待室", "source": "街道经费（测试）", "test_data": true}),
+        ),
     ]
 }
 
@@ -1286,7 +1293,7 @@ fn endings() -> Vec<Walk> {
         onward(&[16], "问题")
             .goes(
                 vec![
-                    (HUB, "forward", json!({"unit": "@交管"})),
+                    (HUB, "forward", json!({"on": "2026-05-20"})),
                     (HUB, "resolve", solved.clone()),
                 ],
                 "resolved",
@@ -1409,12 +1416,6 @@ fn one_rating_that_is_dissatisfied_is_enough_to_handle_it_again() -> Result<()> 
         ensure!(field(&shown, "due_rule") == json!("D6"), "{shown}");
     }
     Ok(())
-}
-
-/// The working day that a period from a day on ends on, by what this release knows.
-fn due(from: &str, length: &str) -> Result<Value> {
-    let due = Calendar::standard().due(from.parse()?, length.parse()?, &[]);
-    Ok(json!(due.to_string()))
 }
 
 /// An accepted opinion of the station's: its id and its number.
@@ -1541,7 +1542,7 @@ fn a_checklist_begins_with_the_six_usual_items() -> Result<()> {
     let usual = usual.map(|(code, label)| (code.to_owned(), label.to_owned()));
     let own = json!([{"code": "garden", "label": "有花园（测试）"}]);
     for (items, expected) in [
-        (None, usual.to_vec()),
+        (None, Vec::from(usual)),
         (Some(json!([])), Vec::new()),
         (
             Some(own),
