@@ -1354,7 +1354,8 @@ fn a_suggestion_is_signed_when_every_co_deputy_has_confirmed() -> Result<()> {
     }
     step(&mut world, STATION, &id, "sign", json!({}))?;
     world.heal()?;
-    ensure!(text(&world.show(HUB, &id)?, "status") == "signed");
+    let shown = world.show(HUB, &id)?;
+    ensure!(text(&shown, "status") == "signed", "{shown}");
     // What is changed is confirmed anew by everyone.
     let reason = json!({"note": "请写明地点（测试）。"});
     step(&mut world, HUB, &id, "revise", reason)?;
@@ -1462,7 +1463,8 @@ fn a_dispatch_has_a_term_by_rule_unless_somebody_sets_the_day() -> Result<()> {
     // A return in time is heard.
     let reason = json!({"return_reason": "unclear"});
     step(&mut world, HUB, &id, "return", reason)?;
-    ensure!(text(&world.show(HUB, &id)?, "status") == "return_pending");
+    let shown = world.show(HUB, &id)?;
+    ensure!(text(&shown, "status") == "return_pending", "{shown}");
 
     let (id, number) = accepted(&mut world, "井盖松动")?;
     let typed = json!({"lead": "测试城管科", "due_on": "2027-01-05"});
@@ -1477,7 +1479,8 @@ fn a_dispatch_has_a_term_by_rule_unless_somebody_sets_the_day() -> Result<()> {
     }
     // The other dates are the rules' all the same.
     let shown = world.show(STATION, &id)?;
-    ensure!(field(&shown, "return_until") == due(issued, "5w")?);
+    let expected = due(issued, "5w")?;
+    ensure!(field(&shown, "return_until") == expected, "{shown}");
     Ok(())
 }
 
