@@ -48,3 +48,4 @@ mod typed;
 mod unfinished;
 mod vectors;
 mod weeks;
+mod work;
