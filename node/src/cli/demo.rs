@@ -3,11 +3,13 @@
 //! Without `--check` it serves a board on which the four stand side by side, each with a switch on its cable
 //! and pages of its own, until it is told to stop. With it (or with `--json`) it plays the whole story
 //! without a browser; every step states what must hold and is checked against the stores, not against what
-//! was meant to happen. The records are the fictional ones of the domain reference. Nothing is kept.
+//! was meant to happen. The records are fictional; together they tell a year of a small sub-district, with every kind that people
+//! make (`year`). Nothing is kept.
 
 mod samples;
 mod show;
 mod story;
+mod year;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -213,7 +215,14 @@ impl Device {
             .get("records")
             .and_then(|records| records.get(0))
             .cloned();
-        first.ok_or_else(|| Error::new(Code::FieldsRefused, "the demo's record was refused"))
+        first.ok_or_else(|| {
+            // It names fields and rules, and repeats nothing.
+            let why = reply.get("refused").cloned().unwrap_or_default();
+            Error::new(
+                Code::FieldsRefused,
+                format!("the demo's record was refused: {why}"),
+            )
+        })
     }
 
     async fn act(&self, id: &str, event: &str, input: Value) -> Result<Value> {

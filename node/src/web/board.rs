@@ -123,7 +123,10 @@ impl Board {
         };
         // What is there already is nobody's step.
         let (views, _) = shared.look(Lang::Zh).await?;
-        shared.walk(|walk| walk.before = seen(&views));
+        shared.walk(|walk| {
+            walk.before = seen(&views);
+            walk.answered = answered(&views);
+        });
         let routes = Router::new()
             .route("/", get(show))
             .route("/devices/{code}/line", post(switch))
@@ -146,6 +149,8 @@ impl Board {
 struct Walk {
     /// Records that were there at the beginning.
     before: BTreeSet<RecordId>,
+    /// Those of them that had been answered.
+    answered: BTreeSet<RecordId>,
     /// Records that the first computer has made while its cable was out.
     apart: BTreeSet<RecordId>,
     done: [bool; 5],
@@ -174,7 +179,7 @@ impl Walk {
             views
                 .iter()
                 .flat_map(|view| &view.rows)
-                .any(|row| row.answered),
+                .any(|row| row.answered && !self.answered.contains(&row.id)),
         ];
         for (done, reached) in self.done.iter_mut().zip(reached) {
             *done |= reached;
@@ -232,6 +237,12 @@ struct View {
 fn seen(views: &[View]) -> BTreeSet<RecordId> {
     let rows = views.iter().flat_map(|view| &view.rows);
     rows.map(|row| row.id).collect()
+}
+
+/// Records that somebody has answered, as any device knows.
+fn answered(views: &[View]) -> BTreeSet<RecordId> {
+    let rows = views.iter().flat_map(|view| &view.rows);
+    rows.filter(|row| row.answered).map(|row| row.id).collect()
 }
 
 /// A computer at the head of its column.

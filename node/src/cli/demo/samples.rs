@@ -4,8 +4,19 @@ use serde_json::{Value, json};
 
 use crate::clock;
 
-const STATION: &str = "示例街道测试社区人大代表工作站";
+/// The work station.
+pub(super) const STATION: &str = "示例街道测试社区人大代表工作站";
 const OFFICE: &str = "示例律师事务所基层立法信息采集点";
+/// Who collects there.
+pub(super) const LAWYERS: &str = "示例律师事务所";
+/// A campaign.
+pub(super) const CAMPAIGN: &str = "会前活动月（测试）";
+/// The theme of a month.
+pub(super) const THEME: &str = "法律服务月";
+/// An organisation that serves together with the station.
+pub(super) const PARTNER: &str = "示例物业（共建）";
+/// A team of volunteers.
+pub(super) const TEAM: &str = "示例志愿服务队";
 
 /// Sites: name, kind, code.
 pub(super) const SITES: [(&str, &str, &str); 2] = [
@@ -13,7 +24,7 @@ pub(super) const SITES: [(&str, &str, &str); 2] = [
     (OFFICE, "collection_point", "LS1"),
 ];
 
-/// The sub-district's registers: sites, deputies and units.
+/// The sub-district's registers: communities, sites, deputies and units.
 pub(super) fn registers() -> Vec<Value> {
     let deputy = |name: &str| {
         json!({
@@ -22,7 +33,10 @@ pub(super) fn registers() -> Vec<Value> {
         })
     };
     let org = |name: &str, kind: &str| json!({ "kind": "org", "name": name, "org_kind": kind, "test_data": true });
+    let community = |name: &str, code: &str| json!({ "kind": "community", "name": name, "code": code, "area": "示例片区", "test_data": true });
     vec![
+        community("测试社区", "CS01"),
+        community("示例社区", "CS02"),
         json!({
             "kind": "site", "name": STATION, "type": "workstation", "code": "EM1", "host_kind": "community",
             "community": "测试社区", "device_codes": ["EM1A", "EM1B"], "opened_on": "2017-06-01",
@@ -38,18 +52,117 @@ pub(super) fn registers() -> Vec<Value> {
         deputy("测试代表丙"),
         org("示例街道城市管理办公室", "office"),
         org("示例交警中队", "dispatched"),
+        org("示例街道经济发展办公室", "office"),
+        org("测试区交通管理部门", "department"),
+        org("测试区人大常委会", "other"),
+        org("示例物业公司", "property"),
+        org("示例机械有限公司", "enterprise"),
     ]
 }
 
 /// A day before today, so that the demonstration is of these days.
-fn days_ago(days: u64) -> String {
+pub(super) fn days_ago(days: u64) -> String {
     let then = clock::now_ms().saturating_sub(days * 86_400_000);
     clock::Beijing::of(then).iso_date()
 }
 
+/// A day after today.
+pub(super) fn in_days(days: u64) -> String {
+    let then = clock::now_ms().saturating_add(days * 86_400_000);
+    clock::Beijing::of(then).iso_date()
+}
+
+/// A time of a day before today.
+pub(super) fn at(days: u64, clock: &str) -> String {
+    format!("{}T{clock}:00+08:00", days_ago(days))
+}
+
+/// The month of a day.
+pub(super) fn month_of(day: &str) -> String {
+    day.chars().take(7).collect()
+}
+
+/// The year of a day before today, for the numbers of documents.
+pub(super) fn year_of(days: u64) -> String {
+    days_ago(days).chars().take(4).collect()
+}
+
+/// What the sub-district sets up for the year.
+pub(super) fn plans() -> Vec<Value> {
+    let theme = |day: String, theme: &str| json!({ "kind": "theme_month", "month": month_of(&day), "theme": theme, "test_data": true });
+    vec![
+        json!({
+            "kind": "campaign", "name": CAMPAIGN, "type": "campaign", "start": days_ago(220),
+            "end": days_ago(190), "test_data": true,
+        }),
+        theme(days_ago(120), THEME),
+        theme(days_ago(0), "清洁家园月"),
+        json!({
+            "kind": "register", "type": "duty_roster", "site": STATION, "date": in_days(7),
+            "deputies": ["测试代表乙"], "test_data": true,
+        }),
+        json!({
+            "kind": "register", "type": "partner_shop", "name": "示例便民店", "org": "示例便民店",
+            "service_promise": "老人优先，明码标价。", "test_data": true,
+        }),
+        json!({
+            "kind": "site_investment", "site": STATION, "date": days_ago(320),
+            "amount_fen": 10_000_000, "purpose": "完善提升接待室", "source": "街道经费（测试）",
+            "test_data": true,
+        }),
+        json!({
+            "kind": "service_unit", "name": "示例商圈服务单位", "host_kind": "plaza",
+            "host": "示例商圈管理单位", "area": "测试社区", "opened_on": days_ago(310), "test_data": true,
+        }),
+        json!({
+            "kind": "service_point", "place": "示例工地服务驿站", "operator_org": "示例建设公司",
+            "facilities": ["充电", "饮水"], "hours": "7:00–19:00", "opened_on": days_ago(280),
+            "test_data": true,
+        }),
+        json!({
+            "kind": "partner_org", "name": PARTNER, "org": "示例物业公司", "service": "上门检修水电。",
+            "test_data": true,
+        }),
+        json!({
+            "kind": "volunteer_team", "name": TEAM, "host": "测试社区", "head": "测试队长 000-0000-0003",
+            "members_count": 24, "skills": ["家电维修", "法律咨询"], "opened_on": days_ago(340),
+            "test_data": true,
+        }),
+    ]
+}
+
+/// What the station has of what it should have: the six usual items.
+pub(super) fn checklist() -> Value {
+    let item = |code: &str, label: &str, evidence: &str| json!({ "code": code, "label": label, "ok": true, "evidence": evidence, "test_data": true });
+    json!({
+        "kind": "site_checklist", "site": STATION, "checked_on": days_ago(230), "test_data": true,
+        "items": [
+            item("place", "有场所", "一楼东侧两间。"),
+            item("signage", "有标识", "门口挂牌。"),
+            item("rules", "有制度", "接待、登记、反馈制度上墙。"),
+            item("staff", "有人员", "专职一人，值班代表见值班表。"),
+            item("ledger", "有台账", "用本系统登记。"),
+            item("funds", "有经费", "街道经费列支。"),
+        ],
+    })
+}
+
+/// A draft law of which it is known by now what became of it.
+pub(super) fn past_consultation() -> Value {
+    json!({
+        "kind": "legis_consultation", "issuer": "city", "doc_no": format!("测试函〔{}〕2号", year_of(150)),
+        "draft_title": "测试市文明养犬条例（草案征求意见稿）", "law_kind": "local_reg",
+        "reading": "comment_draft", "received_on": days_ago(150),
+        "key_questions": "乘坐电梯时怎样约束犬只？", "site_due_on": days_ago(140),
+        "due_on": days_ago(135), "test_data": true,
+        "articles": [
+            { "path": "第八条", "text": "携带犬只乘坐电梯的，应当避开高峰时段。", "test_data": true },
+        ],
+    })
+}
+
 /// A draft law that the city asks about, with its first articles.
-pub(super) fn consultation(now_ms: u64) -> Value {
-    let in_days = |days: u64| clock::Beijing::of(now_ms + days * 86_400_000).iso_date();
+pub(super) fn consultation() -> Value {
     json!({
         "kind": "legis_consultation", "issuer": "city", "doc_no": "测试函〔2026〕5号",
         "draft_title": "测试市住宅电梯安全条例（草案征求意见稿）", "law_kind": "local_reg", "reading": "comment_draft",

@@ -9,10 +9,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::json;
 use tokio::sync::watch;
 
-use super::{LOOPBACK, Network, Plan, field, samples};
+use super::{LOOPBACK, Network, Plan, field, is, samples, year};
 use crate::cli::say;
 use crate::cli::service::Ends;
-use crate::clock;
 use crate::command::Write;
 use crate::config::own_address;
 use crate::daemon::{Node, carry_out};
@@ -30,8 +29,7 @@ pub(super) async fn show(dir: &Path, plan: &Plan<'_>) -> Result<u8> {
     shown.map(|()| 0)
 }
 
-/// What the board begins with: registers, a draft law with comments, and some records that have arrived, of which one
-/// is being handled.
+/// What the board begins with: a year of the sub-district, a draft law that is open, and some records that have just been made.
 async fn furnish(network: &mut Network) -> Result<()> {
     for device in [
         &mut network.desk,
@@ -41,17 +39,36 @@ async fn furnish(network: &mut Network) -> Result<()> {
     ] {
         device.start(LOOPBACK)?;
     }
-    for record in samples::registers() {
-        network.hub.add(record).await?;
+    let hub_key = network.hub.node()?.net.device;
+    // Beside the four: what the law office has collected comes in, too.
+    for device in [
+        &network.desk,
+        &network.station,
+        &network.other,
+        &network.office,
+    ] {
+        device
+            .node()?
+            .follow(vec![network.address.clone()], hub_key);
     }
-    let law = samples::consultation(clock::now_ms());
-    let published = network.hub.add(law).await?;
+    year::registers(&network.hub).await?;
+    let places = year::Places {
+        hub: &network.hub,
+        station: &network.station,
+        other: &network.other,
+        office: &network.office,
+    };
+    year::tell(places).await?;
+    let published = network.hub.add(samples::consultation()).await?;
     let (law, number) = (field(&published, "id"), field(&published, "number"));
     network.hub.act(law, "open", json!({})).await?;
+    // Whoever cuts a cable at once has registers and draft behind it.
+    for site in [&network.station, &network.other] {
+        site.until(law, is("status", "open")).await?;
+    }
     let day = network.station.add(samples::reception()).await?;
     let comment = samples::residents_comment(number, field(&day, "number"));
     network.station.add(comment).await?;
-    network.other.add(samples::visit()).await?;
     network.office.add(samples::lawyers_comment(number)).await?;
     let begun = samples::opinions().split_off(1);
     for (device, record) in [&network.station, &network.other].into_iter().zip(begun) {
@@ -68,18 +85,6 @@ async fn board(network: &mut Network, plan: &Plan<'_>) -> Result<()> {
         ("hub", &network.hub),
         ("operator", &network.desk),
     ];
-    let hub_key = network.hub.node()?.net.device;
-    // Beside the four: what the law office has collected comes in, too.
-    for device in [
-        &network.desk,
-        &network.station,
-        &network.other,
-        &network.office,
-    ] {
-        device
-            .node()?
-            .follow(vec![network.address.clone()], hub_key);
-    }
     let board = match plan.web {
         Some(web) => Board::bind(own_address(web)?).await?,
         None => match Board::bind(own_address(BOARD)?).await {

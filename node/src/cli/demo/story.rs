@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Device, LOOPBACK, Network, PATIENCE, Plan, field, is, samples};
+use super::{Device, LOOPBACK, Network, PATIENCE, Plan, field, is, samples, year};
 use crate::cli::{Output, complain, runtime, say};
-use crate::clock;
 use crate::command::{Query, Write};
 use crate::error::{Code, Kind, Result};
 use crate::reply::{Reply, with_schema};
@@ -128,6 +127,13 @@ impl Story {
         );
         self.handled(hub, desk, station, &id).await?;
         self.law(hub, station, office, &address).await?;
+        let places = year::Places {
+            hub: &*hub,
+            station: &*station,
+            other: &*other,
+            office: &*office,
+        };
+        self.year(places, desk).await?;
         // An operator's PC puts its letter behind the numbers it gives.
         let sheet = format!("{number}/Z1B");
         let replied = station.until(&sheet, is("status", "replied")).await?;
@@ -244,10 +250,8 @@ impl Story {
         address: &str,
     ) -> Result<()> {
         office.start(LOOPBACK)?;
-        for record in samples::registers() {
-            hub.add(record).await?;
-        }
-        let published = hub.add(samples::consultation(clock::now_ms())).await?;
+        year::registers(hub).await?;
+        let published = hub.add(samples::consultation()).await?;
         let (law, number) = (field(&published, "id"), field(&published, "number"));
         hub.act(law, "open", json!({})).await?;
         let hub_key = hub.node()?.net.device;
@@ -287,6 +291,63 @@ impl Story {
         self.step("the reception has what was said there", gathered);
         let own = linked(&office.show(law).await?, "legis_comment") == 1;
         self.step("a site sees what it said, not what others did", own);
+        Ok(())
+    }
+
+    /// A year of the sub-district: every kind of record is there, and what came of some.
+    async fn year(&mut self, places: year::Places<'_>, desk: &Device) -> Result<()> {
+        let year::Places { hub, station, .. } = places;
+        let told = year::tell(places).await?;
+        for (device, who) in [(hub, "the hub"), (desk, "the operator's PC")] {
+            let missing = year::still_missing(device).await?;
+            let lacks = if missing.is_empty() {
+                String::new()
+            } else {
+                format!(" (missing: {})", missing.join(", "))
+            };
+            let name = format!("{who} lists a year with every kind that people make{lacks}");
+            self.step(&name, missing.is_empty());
+        }
+        let closed = station.until(&told.opinion.id, is("status", "closed"));
+        let closed = closed.await?;
+        self.step(
+            "the station sees that its case was rated and closed: 已办结",
+            closed,
+        );
+        let suggestion = hub.show(&told.suggestion.id).await?;
+        let said = |key: &str| suggestion.pointer(key).and_then(Value::as_str);
+        let due = said("/fields/due_on");
+        let in_term = said("/fields/due_rule") == Some("D4")
+            && said("/fields/replied_on").is_some_and(|on| due.is_some_and(|due| on <= due));
+        self.step(
+            "a suggestion has its term by rule, and was answered within it",
+            in_term,
+        );
+        let promised = suggestion.pointer("/fields/commitments");
+        let promised = promised
+            .and_then(Value::as_array)
+            .is_some_and(|all| all.len() == 2);
+        self.step(
+            "its promises are followed: 承诺跟踪",
+            promised && field(&suggestion, "status") == "tracking",
+        );
+        let adopted = |record: &Value| {
+            let result = record.pointer("/fields/adoption/result");
+            field(record, "status") == "fed_back" && result.is_some_and(|it| it == "partly")
+        };
+        let adopted = station.until(&told.comment.id, adopted).await?;
+        self.step(
+            "the station that heard a comment sees what was adopted of it",
+            adopted,
+        );
+        let checklist = hub.show(&told.checklist.id).await?;
+        let items = checklist.pointer("/fields/items").and_then(Value::as_array);
+        let has = |item: &&Value| item.get("ok") == Some(&Value::Bool(true));
+        let has_six = items.is_some_and(|items| items.iter().filter(has).count() == 6);
+        self.step(
+            "the station has the six things that it should have",
+            has_six,
+        );
         Ok(())
     }
 
