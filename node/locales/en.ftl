@@ -250,6 +250,7 @@ list-kind = Kind
 list-status = Status
 list-state = Delivery
 list-any = All
+list-belonging = Belonging to others
 list-go = Filter
 list-records = Records
 list-newer = { $count } new records

@@ -264,6 +264,7 @@ list-kind = 种类
 list-status = 状态
 list-state = 上报
 list-any = 全部
+list-belonging = 属于别的记录
 list-go = 筛选
 list-records = 记录
 list-newer = 有 { $count } 条新记录

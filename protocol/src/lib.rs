@@ -15,7 +15,7 @@
 //! 6. [`archive`]: logs, receipts and texts as one file, and its check without a store. [`invite`]: joining where
 //!    there is no line to the hub, by card and stick.
 //! 7. Beside them: [`document`] (the only code that knows Automerge), [`part`] (erasable texts),
-//!    [`catalogue`] (kinds of record as data), [`number`] (受理编号), [`words`] (four words to compare),
+//!    [`catalogue`] (kinds of record as data), [`number`] (登记编号), [`words`] (four words to compare),
 //!    [`text`] (what people typed, folded).
 //!
 //! # Glossary

@@ -1,4 +1,4 @@
-//! Numbers given offline that are unique for ever: 受理编号 such as `YJ-SLJD-EM1A-2026-00042-71`.
+//! Numbers given offline that are unique for ever: 登记编号 such as `YJ-SLJD-EM1A-2026-00042-71`.
 //!
 //! Owns the shape of a number and of the codes inside it, its check digits, and reading what
 //! people type. Must not hand out counters: the counter is stored in the same transaction as the

@@ -185,7 +185,7 @@ fn a_slip_of_the_hand_in_a_dispatch_is_said_and_loses_nothing() -> Result<()> {
     network
         .hub
         .feed(&["record", "act", &other, "dispatch", "--file", "-"], input)?
-        .fails(4, "LX-3003")?;
+        .fails(3, "LX-3002")?;
     Ok(())
 }
 

@@ -1221,13 +1221,17 @@ fn items() -> Vec<Walk> {
             json!({"consultation": "@来函", "article_path": "第十二条第一款", "text": "电梯困人的，应当在十五分钟内到达现场。", "reason": "困人情形紧迫。", "sources": ["@律所意见", "@居民意见"], "test_data": true}),
         )
         .goes(vec![(OPERATOR, "approve", json!({}))], "approved"),
+        // What it was made from goes along.
+        onward(&[10], "律所意见").goes(vec![], "merged"),
+        onward(&[10], "居民意见").goes(vec![], "merged"),
         write(
             &[10],
             "上报",
             HUB,
             "legis_submission",
             json!({"consultation": "@来函", "items": ["@条目"], "date": "2026-04-15", "receiver": "测试区人大常委会", "document": "测试函〔2026〕9号", "test_data": true}),
-        ),
+        )
+        .goes(vec![], "draft"),
     ]
 }
 
@@ -1236,21 +1240,14 @@ fn endings() -> Vec<Walk> {
     let adopted = json!({"adoption": {"result": "adopted", "evidence": "见条例第十二条（测试）。", "reported_on": "2026-08-01"}});
     let comment = |name| {
         onward(&[10], name)
-            .goes(
-                vec![
-                    (HUB, "merge", json!({"merged_item": "@条目"})),
-                    (HUB, "submit", json!({"on": "2026-04-15"})),
-                    (HUB, "feed_back", adopted.clone()),
-                ],
-                "fed_back",
-            )
+            .goes(vec![], "fed_back")
             .holds(json!({"merged_item": "@条目", "adoption": {"result": "adopted", "evidence": "见条例第十二条（测试）。", "reported_on": "2026-08-01"}}))
     };
+    let sent = onward(&[10], "上报").goes(vec![(HUB, "send", json!({"on": "2026-04-15"}))], "sent");
     let item = onward(&[10], "条目")
         .goes(
             vec![
-                (HUB, "submit", json!({})),
-                (HUB, "feed_back", adopted.clone()),
+                (HUB, "feed_back", adopted),
                 (HUB, "notify", json!({})),
             ],
             "notified",
@@ -1275,9 +1272,10 @@ fn endings() -> Vec<Walk> {
     let solved =
         json!({"resolution": "solved", "solved_on": "2026-07-01", "solved_basis": "site_check"});
     vec![
+        sent,
+        item,
         comment("律所意见"),
         comment("居民意见"),
-        item,
         onward(&[10], "来函")
             .goes(way, "archived")
             .holds(json!({"passed_on": "2026-08-01", "final_text": "第十二条（测试）。"})),

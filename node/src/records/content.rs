@@ -80,7 +80,7 @@ pub struct ShownEvent {
 pub struct Content {
     /// Code of its kind; empty if its first change has not arrived.
     pub kind: String,
-    /// 受理编号.
+    /// 登记编号.
     pub number: Option<String>,
     /// Title, where the kind has one.
     pub title: Option<String>,

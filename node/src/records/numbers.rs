@@ -1,4 +1,4 @@
-//! Numbers that people see: the 受理编号 that a device gives without asking, those under another number, and the
+//! Numbers that people see: the 登记编号 that a device gives without asking, those under another number, and the
 //! hub's gapless 办理流水号. None is ever given twice.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -126,7 +126,7 @@ fn next_of(taken: &BTreeSet<u32>) -> u32 {
     last.checked_add(1).or_else(free).unwrap_or(u32::MAX)
 }
 
-/// The next 受理编号 of a kind on this device. The counter moves in the same transaction.
+/// The next 登记编号 of a kind on this device. The counter moves in the same transaction.
 pub(super) fn next_number(
     connection: &Connection,
     journal: &mut Journal,

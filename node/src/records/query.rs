@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use lianxin_protocol::authority::Reason;
-use lianxin_protocol::catalogue::Catalogue;
+use lianxin_protocol::catalogue::{Catalogue, Home};
 use lianxin_protocol::document::ChangeHash;
 use lianxin_protocol::identity::DeviceKey;
 use lianxin_protocol::log::RecordId;
@@ -43,7 +43,7 @@ pub fn with_id(connection: &Connection, record: &RecordId) -> Result<Vec<i64>> {
     Ok(key.into_iter().collect())
 }
 
-/// The number in this store of a record, by id or 受理编号.
+/// The number in this store of a record, by id or 登记编号.
 ///
 /// # Errors
 /// [`Code::NoRecord`] when there is none, [`Code::SameNumber`] when a device has copied the number of another.
@@ -163,11 +163,11 @@ pub fn referring(
     most: usize,
 ) -> Result<Vec<Listed>> {
     let title = to.title.as_ref().filter(|_| to.number.is_none());
-    let parent = Catalogue::standard()
-        .kind(kind)
-        .and_then(|kind| kind.parent.as_ref());
+    let of = Catalogue::standard().kind(kind);
+    let parent = of.and_then(|kind| kind.parent.as_ref());
+    let with_it = of.is_some_and(|kind| kind.home != Home::Device);
     let within = parent
-        .filter(|parent| parent.field == by)
+        .filter(|parent| with_it && parent.field == by)
         .map(|_| to.space.0);
     let sql = format!(
         "SELECT DISTINCT {LISTED} FROM mentions CROSS JOIN records ON records.id = mentions.record
@@ -263,7 +263,7 @@ pub struct Listed {
     pub id: RecordId,
     /// Code of its kind.
     pub kind: String,
-    /// 受理编号.
+    /// 登记编号.
     pub number: Option<String>,
     /// Its title.
     pub title: Option<String>,

@@ -198,9 +198,6 @@ pub fn add_nested(
     nested: &[(String, Draft)],
     author: &Author,
 ) -> Result<()> {
-    for (code, _) in nested {
-        author.actor.may_create(known(code)?)?;
-    }
     let (mut series, mut planned) = (Series::default(), Vec::new());
     let within = (whole.id, whole.space);
     plan_nested(
@@ -224,6 +221,7 @@ fn plan_nested(
 ) -> Result<()> {
     for (code, nested) in nested {
         let child = known(code)?;
+        author.actor.may_create(child)?;
         let mut nested = nested.clone();
         if let Some(parent) = &child.parent {
             let whole = Some(Fact::Str(id.hyphenated()));
@@ -663,19 +661,14 @@ pub fn take(
         draft.facts.insert(HUB_NO.to_owned(), text);
     }
     if !step.dates.is_empty() {
-        let today = Beijing::of(author.now_ms).iso_date().parse();
+        let today = Beijing::of(author.now_ms).iso_date();
         let content = gathered.content(journal.authority());
         let calendar = calendar::known(connection)?;
         let terms = Terms {
             calendar: &calendar,
             rules: Rules::standard(),
         };
-        step.set_dates(
-            &mut draft,
-            today.unwrap_or(jiff::civil::Date::MIN),
-            |key| content.date(key),
-            &terms,
-        );
+        step.set_dates(&mut draft, &today, |key| content.date(key), &terms);
     }
     let mut save = Save::new(&kind.code, author, &draft)?;
     save.become_event(&step.event, (author.now_ms, Some(role)));

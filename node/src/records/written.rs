@@ -34,7 +34,7 @@ pub struct Written {
     pub record: RecordId,
     /// Code of its kind; empty if nothing is known of it.
     pub kind: String,
-    /// 受理编号.
+    /// 登记编号.
     pub number: Option<String>,
     /// Title, where the kind has one.
     pub title: Option<String>,

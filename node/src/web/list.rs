@@ -53,6 +53,8 @@ pub(super) struct Row {
     pub(super) category: String,
     /// The community that it concerns.
     pub(super) community: String,
+    /// What its kind shows of it besides, where it stands among others of its kind.
+    pub(super) columns: String,
     /// How urgent it is, if it is more than usual.
     pub(super) urgent: Option<String>,
     /// Whether the usual next step belongs to whoever looks.
@@ -105,6 +107,19 @@ impl Row {
         Ok(shown)
     }
 
+    /// The row with what its kind shows in lists.
+    pub(super) fn with_columns(
+        mut self,
+        connection: &Connection,
+        row: &Listed,
+        lang: Lang,
+    ) -> Result<Self> {
+        if let Some(kind) = Catalogue::standard().kind(&row.kind) {
+            self.columns = columns(connection, row, kind, lang)?;
+        }
+        Ok(self)
+    }
+
     /// The row with its kind named.
     pub(super) fn with_kind(mut self, row: &Listed, lang: Lang) -> Self {
         let kind = Catalogue::standard().kind(&row.kind);
@@ -133,6 +148,7 @@ impl Row {
             on: shown::day(row.recorded_ms(), lang),
             category: category(row, kind, lang),
             community: place.unwrap_or_default().to_owned(),
+            columns: String::new(),
             urgent: urgent(row, kind, lang),
             mine: false,
             site: String::new(),
@@ -153,6 +169,48 @@ fn category(row: &Listed, kind: Option<&Kind>, lang: Lang) -> String {
     fact(row, kind, "category", lang)
         .or_else(|| kind.map(|kind| lang.label(&kind.label).to_owned()))
         .unwrap_or_default()
+}
+
+/// All kinds by the groups of menus; those whose records belong to others last.
+fn grouped(lang: Lang) -> Vec<(String, Vec<(String, String)>)> {
+    let catalogue = Catalogue::standard();
+    let named = |kind: &Kind| (kind.code.clone(), lang.label(&kind.label).to_owned());
+    let groups = catalogue.groups().iter().map(|group| {
+        let kinds = catalogue.grouped(&group.code).map(named);
+        (lang.label(&group.label).to_owned(), kinds.collect())
+    });
+    let belonging = catalogue.kinds().filter(|kind| kind.group.is_none());
+    let belonging = (
+        lang.say("list-belonging", &[]),
+        belonging.map(named).collect(),
+    );
+    groups.chain([belonging]).collect()
+}
+
+/// What its kind shows of a record in lists, in words.
+fn columns(connection: &Connection, row: &Listed, kind: &Kind, lang: Lang) -> Result<String> {
+    let mut shown = Vec::new();
+    for key in &kind.columns {
+        let value = match key.split_once('.') {
+            Some((group, name)) => row.facts.get(group).and_then(|it| it.get(name)),
+            None => row.facts.get(key),
+        };
+        let field = kind.field(key);
+        let Some((field, value)) = field.zip(value) else {
+            continue;
+        };
+        let said = match value {
+            Value::String(text) if !field.names().is_empty() => shown::name(connection, text)?,
+            // A yes or no says of what.
+            Value::Bool(_) | Value::Number(_) => {
+                let said = shown::value(Some(field), value, lang);
+                format!("{} {said}", lang.label(&field.label))
+            }
+            other => shown::value(Some(field), other, lang),
+        };
+        shown.push(said);
+    }
+    Ok(shown.join(" · "))
 }
 
 fn urgent(row: &Listed, kind: Option<&Kind>, lang: Lang) -> Option<String> {
@@ -340,7 +398,8 @@ struct List {
     /// The address of the next page, if it may have one.
     next_page: Option<String>,
     rows: Vec<Row>,
-    kinds: Vec<(String, String)>,
+    /// Kinds by groups; those whose records belong to others last.
+    kinds: Vec<(String, Vec<(String, String)>)>,
     statuses: Vec<(String, String)>,
     states: Vec<(&'static str, String)>,
     /// What the kind's fields can be asked for.
@@ -434,7 +493,6 @@ async fn listed(app: &App, session: Session, asked: Asked) -> Answer {
                 Some(code) => Catalogue::standard().kind(code),
                 None => kinds.next(),
             };
-            let kinds = Catalogue::standard().kinds();
             let states = Reached::ALL.map(Reached::word);
             let views = views(connection, books, &asked, &page)?;
             let next_page = next.as_ref().and_then(|next| {
@@ -462,9 +520,7 @@ async fn listed(app: &App, session: Session, asked: Asked) -> Answer {
                 newest: rows.first().map(|row| row.id.clone()).unwrap_or_default(),
                 rows,
                 next,
-                kinds: kinds
-                    .map(|kind| (kind.code.clone(), lang.label(&kind.label).to_owned()))
-                    .collect(),
+                kinds: grouped(lang),
                 statuses,
                 states: states
                     .iter()

@@ -125,9 +125,9 @@ fn proposed(
     if date.from.as_ref().is_some_and(typed) {
         return None;
     }
-    let today = clock::Beijing::of(page.now_ms).iso_date().parse().ok()?;
+    let today = clock::Beijing::of(page.now_ms).iso_date();
     let held = |key: &str| content?.date(key);
-    step.due(date, today, held, &page.terms())
+    step.due(date, &today, held, &page.terms())
 }
 
 /// The refusal of a date by which something is to be done and which is over, if one was typed.

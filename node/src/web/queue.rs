@@ -121,8 +121,9 @@ impl Category {
 /// A record that waits for a step of whoever looks.
 pub(super) struct Waits {
     pub(super) row: Row,
-    /// Its kind.
+    /// Its kind, and the kind's code.
     pub(super) kind: String,
+    code: String,
     pub(super) event: String,
     pub(super) step: String,
     pub(super) since: String,
@@ -262,6 +263,7 @@ fn shown_row(
 ) -> Result<Waits> {
     Ok(Waits {
         kind: page.label(&kind.label).to_owned(),
+        code: kind.code.clone(),
         since: shown::age(row.recorded_ms(), page.now_ms, page.lang),
         row: Row::new(connection, overview, coverage, row, page)?,
         event: step.event.clone(),
@@ -552,30 +554,38 @@ fn asked_rows(connection: &Connection, overview: &Overview, page: &Page) -> Resu
     Ok(rows)
 }
 
-/// The steps that can be taken on several of these rows: those that are theirs to take, and not grave.
+/// The steps that can be taken on several of these rows, those for most of them first: theirs to take, and not grave. Where several
+/// kinds stand together, one that is for a single row is taken there.
 fn together(shown: &[(Step, Waiting)], rows: &[Waits], page: &Page) -> Vec<Together> {
-    let mut together: Vec<Together> = Vec::new();
+    /// More would be no help.
+    const MOST: usize = 4;
+    let mut together: Vec<(usize, Together)> = Vec::new();
+    let fewest = if shown.len() > 1 { 2 } else { 1 };
     for ((kind, _, step), _) in shown {
-        let here = rows
-            .iter()
-            .any(|it| it.event == step.event && it.rests.is_none());
         let mine = !step.who.is_disjoint(page.actor.roles());
         let code = format!("{}/{}", kind.code, step.event);
-        let known = together.iter().any(|it| it.code == code);
-        if here && mine && !known && step.grave.is_none() {
-            let label = page.label(&step.label).to_owned();
-            let same = together.iter().any(|it| it.label == label);
-            together.push(Together {
-                code,
-                label: if same {
-                    format!("{} · {label}", page.label(&kind.label))
-                } else {
-                    label
-                },
-            });
+        let known = together.iter().any(|(_, it)| it.code == code);
+        if !mine || known || step.grave.is_some() {
+            continue;
         }
+        let here =
+            |it: &&Waits| it.code == kind.code && it.event == step.event && it.rests.is_none();
+        let count = rows.iter().filter(here).count();
+        if count < fewest {
+            continue;
+        }
+        let label = page.label(&step.label).to_owned();
+        let same = together.iter().any(|(_, it)| it.label == label);
+        let label = if same {
+            format!("{} · {label}", page.label(&kind.label))
+        } else {
+            label
+        };
+        together.push((count, Together { code, label }));
     }
-    together
+    together.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
+    together.truncate(MOST);
+    together.into_iter().map(|(_, it)| it).collect()
 }
 
 /// The page.

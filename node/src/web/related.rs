@@ -202,6 +202,7 @@ fn sort(
         .collect();
     for row in found {
         let shown = Row::new(connection, overview, coverage, row, page)?;
+        let shown = shown.with_columns(connection, row, page.lang)?;
         let path = row.facts.get(ARTICLE).and_then(Value::as_str);
         let place = path.and_then(|path| within(path, articles.keys()).cloned());
         match place.and_then(|place| articles.get_mut(&place)) {

@@ -91,7 +91,7 @@ impl About {
     /// Whether nothing is left of what was typed for a step but what its form began with: days, and how somebody wanted to be told.
     pub(super) fn is_emptied(&self, typed: &Typed) -> bool {
         let begun = |key: &str, value: &str| {
-            value.trim().is_empty() || key == WAY || value.parse::<jiff::civil::Date>().is_ok()
+            value.trim().is_empty() || key == WAY || clock::day_number(value).is_some()
         };
         let nothing = || {
             typed

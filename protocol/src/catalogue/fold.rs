@@ -171,6 +171,13 @@ impl State<'_> {
         }
         *times += 1;
         self.overlays.extend(transition.overlay.clone());
+        // A day that somebody sets is no rule's any more.
+        let dated = step.facts.keys();
+        let dated =
+            dated.flat_map(|key| transition.dates.iter().filter(move |it| it.field == *key));
+        for named in dated.filter_map(|date| date.named_in.as_ref()) {
+            self.facts.remove(named);
+        }
         for cleared in &transition.clears {
             let under = |key: &str| key.split_once('/').map_or(key, |(set, _)| set) == cleared;
             self.facts.retain(|key, _| !under(key));

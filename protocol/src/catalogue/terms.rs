@@ -222,21 +222,17 @@ impl Transition {
         self.data.iter().filter(|datum| !datum.read_only)
     }
 
-    /// The day that a date of the step is by its rule, with what is known of where its period begins.
+    /// The day that a date of the step is by its rule, with what is known of where its period begins. `today` is a day as fields hold it.
     #[must_use]
     pub fn due(
         &self,
         date: &SetDate,
-        today: Date,
+        today: &str,
         known: impl Fn(&str) -> Option<String>,
         terms: &Terms<'_>,
     ) -> Option<Due> {
-        let from = match &date.from {
-            None => today,
-            Some(key) => known(key)
-                .and_then(|text| text.parse().ok())
-                .unwrap_or(today),
-        };
+        let known = date.from.as_ref().and_then(|key| known(key)?.parse().ok());
+        let from: Date = known.or_else(|| today.parse().ok())?;
         let rule = terms.rules.get(&date.rule)?;
         Some(terms.calendar.due(from, rule.length, &[]))
     }
@@ -245,7 +241,7 @@ impl Transition {
     pub fn set_dates(
         &self,
         draft: &mut Draft,
-        today: Date,
+        today: &str,
         held: impl Fn(&str) -> Option<String>,
         terms: &Terms<'_>,
     ) {

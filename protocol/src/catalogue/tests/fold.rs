@@ -517,8 +517,7 @@ fn a_step_sets_its_dates_by_rule_unless_somebody_sets_another() -> Tested {
     let set = |input: Value| -> Result<Draft, Box<dyn std::error::Error>> {
         let draft = kind.read_event("dispatch", &input);
         let mut draft = draft.map_err(|refusals| format!("{refusals:?}"))?;
-        let today = "2026-03-02".parse()?;
-        dispatch.set_dates(&mut draft, today, |_| None, &Terms::default());
+        dispatch.set_dates(&mut draft, "2026-03-02", |_| None, &Terms::default());
         Ok(draft)
     };
     let held =

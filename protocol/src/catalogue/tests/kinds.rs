@@ -577,7 +577,7 @@ fn every_kind_goes_the_way_the_domain_names() -> Tested {
                 ("approve", "H"),
                 ("submit", "H"),
                 ("feed_back", "H"),
-                ("notify", "C"),
+                ("notify", "H"),
                 ("feed_back", "H"),
                 ("notify", "H"),
             ],
