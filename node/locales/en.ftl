@@ -378,6 +378,22 @@ did-next = Next: { $text }
 did-left = { $count } waiting
 sure-ask = { $text }: are you sure?
 sure-over = {$field} is {$date}, a day that is over.
+names = Names and registers
+names-how = Names that were typed and are in no register. Choose once, and every record counts by the register; no record is changed.
+names-none = Every name is in a register
+names-none-how = Names that were typed and are in no register are listed here.
+names-in = { $count ->
+    [one] In one record
+   *[other] In { $count } records
+}
+names-choose = Choose
+names-is = It is this one
+names-empty = The register is empty: make an entry first
+names-open = Names and registers
+sure-names = { $count ->
+    [one] One name is
+   *[other] { $count } names are
+} in no register yet: { $names }. Match them first under “Names and registers” in the ledger, so that nobody counts twice.
 sure-yes = Yes: { $text }
 sure-no = No, go back
 history-chose = chosen between two

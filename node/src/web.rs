@@ -31,6 +31,7 @@ mod login;
 mod look;
 mod looks;
 mod lookup;
+mod names;
 mod offers;
 mod page;
 mod past;
@@ -312,6 +313,7 @@ fn routes() -> Router<App> {
         .route("/search/{id}", get(list::found))
         .route("/conflicts", get(conflicts::list))
         .route("/sync", get(sync::page).post(sync::now))
+        .route("/names", get(names::page).post(names::choose))
         .route("/quarantine", get(quarantine::list))
         .route(
             "/quarantine/{id}",

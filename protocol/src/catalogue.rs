@@ -183,6 +183,14 @@ impl Catalogue {
         &self.groups
     }
 
+    /// The fields of a kind in which names of a register stand: what they name has other names.
+    pub fn naming<'a>(&'a self, kind: &'a Kind) -> impl Iterator<Item = &'a Field> {
+        let register = |code: &String| self.kind(code).is_some_and(|it| it.alias().is_some());
+        kind.fields
+            .iter()
+            .filter(move |field| field.names().iter().any(register))
+    }
+
     /// The kinds that menus list under this group, in the order in which people meet them.
     pub fn grouped<'a>(&'a self, group: &'a str) -> impl Iterator<Item = &'a Kind> {
         self.kinds()
@@ -291,6 +299,12 @@ impl Kind {
     #[must_use]
     pub fn field(&self, key: &str) -> Option<&Field> {
         find(&self.fields, key)
+    }
+
+    /// The field with other names of its records, for kinds that are registers of names.
+    #[must_use]
+    pub fn alias(&self) -> Option<&Field> {
+        self.fields.iter().find(|field| field.alias)
     }
 
     /// The fields that lists are filtered by.
@@ -734,6 +748,8 @@ pub struct Field {
     pub likened: bool,
     /// A name that is the code of a [`Rule`].
     pub rule: bool,
+    /// Other names of the record itself: whoever refers by one of them means it.
+    pub alias: bool,
 }
 
 impl Field {
@@ -915,6 +931,8 @@ pub struct Transition {
     pub not_before: Option<String>,
     /// What must hold for it besides.
     pub guards: Vec<Guard>,
+    /// Whoever takes it is asked first, if a name in the record is that of no record of a register.
+    pub matched: bool,
     /// What is often written in its text.
     pub phrases: Vec<Label>,
     /// Who may write it, as long as [`rounds`](Self::rounds) says nothing else.

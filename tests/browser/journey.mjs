@@ -395,7 +395,7 @@ try {
 
   // ---- a reception and what was said there ----
   await clerk.goto(`${station}/new`);
-  check('a station records what stations do, and keeps no registers', await clerk.locator('.tile').count() === 18 && await clerk.locator('a[href="/new/deputy"], a[href="/new/org"]').count() === 0);
+  check('a station records what stations do, and keeps no registers', await clerk.locator('.tile').count() === 17 && await clerk.locator('a[href="/new/deputy"], a[href="/new/org"]').count() === 0);
   await seen(clerk, 'new');
   await clerk.click('a[href="/new/reception"]');
   await clerk.fill('#f-date', '2026-03-17');

@@ -117,7 +117,7 @@ try {
   check('the numbers are shown before they are given', /第0001号 至 .*第0050号/.test(await desk.innerText('#next')), await desk.innerText('#next'));
   await shot(desk, 'preview');
   await desk.locator('#next .btn-main').click();
-  await desk.waitForURL('**/queue');
+  await desk.waitForURL(/\/queue(\?|$)/);
   await desk.locator('[data-due] button').click();
   await desk.waitForURL('**said=back');
   check('an order can be taken back', /已撤销/.test(await desk.innerText('main')) && await num(desk, '待受理') === 400);
@@ -126,7 +126,7 @@ try {
     await desk.locator('[data-pick-all]').check();
     await accept.click();
     await desk.locator('#next .btn-main').click();
-    await desk.waitForURL('**/queue');
+    await desk.waitForURL(/\/queue(\?|$)/);
     await until('what was ordered is done without anybody looking', () => run('hub', 'record', 'list', '--kind', 'opinion', '--status', 'accepted', '--limit', '500').records.length === 50 * (round + 1), 40);
   }
   await desk.goto(new URL('/queue?view=opinion-accepted', desk.url()).href);
@@ -140,7 +140,7 @@ try {
   await desk.locator('[data-phrase]').first().click();
   check('a phrase is put in with one press', (await desk.inputValue('#f-text')).includes('请核实情况'));
   await desk.locator('#next .btn-main').click();
-  await desk.waitForURL('**/queue');
+  await desk.waitForURL(/\/queue(\?|$)/);
   await until('two are dispatched', () => run('hub', 'record', 'list', '--kind', 'opinion', '--status', 'dispatched', '--limit', '500').records.length === 2, 40);
 
   // ---- from case to case: sign, reply, approve ----

@@ -687,3 +687,71 @@ fn a_consultation_says_how_much_came_from_each_site() -> Result<()> {
     ensure!(page()?.contains("1 条，要求 2 条"));
     Ok(())
 }
+
+#[test]
+fn a_name_that_is_in_no_register_is_matched_once_for_all_records() -> Result<()> {
+    const TYPED: &str = "小甲代表（测试）";
+    let network = Network::new()?;
+    let add = |device: &Device, kind: &str, row: Value| -> Result<String> {
+        let input = json!([row]).to_string();
+        let added = device.feed(&["record", "add", "--kind", kind, "--file", "-"], input)?;
+        ids(&added.exits(0)?)?.pop().context("nothing was added")
+    };
+    let deputy = add(&network.hub, "deputy", json!({ "name": "测试代表甲" }))?;
+    let other = add(&network.hub, "deputy", json!({ "name": "测试代表乙" }))?;
+    let day = json!({ "date": "2026-03-10", "deputies_present": [TYPED, "测试代表乙"] });
+    let reception = add(&network.station, "reception", day)?;
+    let visit = json!({ "date": "2026-03-11", "mode": "home", "deputies": [TYPED] });
+    let visit = add(&network.station, "visit", visit)?;
+    for id in [&reception, &visit] {
+        network.station.ok(&["record", "act", id, "record"])?;
+    }
+    network.station.ok(&["sync"])?;
+    let (browser, _) = Browser::through(&link(&network.hub)?)?;
+    // Whoever confirms is asked first, and told which name it is.
+    let (_, place) = step(&browser, &reception, "confirm", &[])?;
+    ensure!(place.ends_with("?step=confirm&ask=1#next"), "{place}");
+    let asked = browser.get(&place)?.body;
+    ensure!(asked.contains("有 1 个名字还没有对上名册") && asked.contains(TYPED));
+    let names = browser.get("/names")?.body;
+    ensure!(names.contains(TYPED) && names.contains("2 条记录里有"));
+    ensure!(
+        !names.contains("<b>测试代表乙</b>"),
+        "a name of a register is asked for"
+    );
+    let listed = |id: &str| -> Result<bool> {
+        let page = browser.get(&format!("/records/{id}"))?.body;
+        Ok(page.contains(&format!("/records/{reception}"))
+            && page.contains(&format!("/records/{visit}")))
+    };
+    ensure!(!listed(&deputy)?);
+    let chosen = encoded(&[("name", TYPED), ("id", deputy.as_str())]);
+    for _ in 0..2 {
+        ensure!(browser.post("/names", &chosen)?.header("location") == Some("/names"));
+    }
+    ensure!(browser.get("/names")?.body.contains("名字都对得上"));
+    ensure!(listed(&deputy)? && !listed(&other)?);
+    let page = browser.get(&format!("/records/{reception}"))?.body;
+    ensure!(
+        page.contains(&format!("/records/{deputy}")),
+        "the name leads nowhere"
+    );
+    // No record was changed for it, and nothing is asked any more.
+    let shown = network.hub.ok(&["record", "show", &reception])?;
+    ensure!(
+        shown
+            .pointer("/fields/deputies_present")
+            .is_some_and(|it| it.to_string().contains(TYPED))
+    );
+    let (_, place) = step(&browser, &reception, "confirm", &[])?;
+    ensure!(place.ends_with("?did=confirm"), "{place}");
+    // A record that is in no register takes no name, and a station keeps none.
+    let wrong = encoded(&[("name", TYPED), ("id", visit.as_str())]);
+    ensure!(browser.post("/names", &wrong)?.status == 400);
+    network.station.ok(&["sync"])?;
+    let _daemon = network.station.run(LOOPBACK)?;
+    let (clerk, _) = Browser::through(&link(&network.station)?)?;
+    let theirs = encoded(&[("name", "别的名字"), ("id", deputy.as_str())]);
+    ensure!(clerk.post("/names", &theirs)?.status == 403);
+    Ok(())
+}

@@ -454,7 +454,8 @@ fn title(kind: &Kind, facts: &Facts, texts: &BTreeMap<String, String>) -> Option
 
 fn mentions(kind: &Kind, facts: &Facts) -> BTreeSet<(String, String)> {
     let mut mentions = BTreeSet::new();
-    for field in kind.fields.iter().filter(|field| !field.names().is_empty()) {
+    let refers = |field: &&Field| !field.names().is_empty() || field.alias;
+    for field in kind.fields.iter().filter(refers) {
         let given = facts.get(&field.key).and_then(Fact::as_str);
         let under = format!("{}/", field.key);
         let items = facts

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use lianxin_protocol::authority::Reason;
-use lianxin_protocol::catalogue::{Catalogue, Home};
+use lianxin_protocol::catalogue::{Catalogue, Home, Kind};
 use lianxin_protocol::document::ChangeHash;
 use lianxin_protocol::identity::DeviceKey;
 use lianxin_protocol::log::RecordId;
@@ -13,10 +13,11 @@ use rusqlite::types::Value as SqlValue;
 use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};
 use serde_json::{Map, Value};
 
+use super::Content;
 use super::all_parts;
 use super::delivery::State;
 use super::indexed::{self, Wanted};
-use super::numbers::numbered;
+use super::numbers::{numbered, same_number};
 use crate::error::{Code, Error, Result};
 use crate::journal::aside;
 use crate::store::PART_SAYS;
@@ -141,6 +142,9 @@ pub fn named(connection: &Connection, text: &str, kinds: &[String]) -> Result<Op
                     statement.query_map([kind.as_str(), text], |row| row.get::<_, i64>(0))?;
                 same.extend(keys.collect::<Result<Vec<_>, _>>()?);
             }
+            if same.is_empty() {
+                same = by_other_name(connection, text, kinds)?;
+            }
             same.pop().filter(|_| same.is_empty())
         }
         Err(error) if error.code() == Code::SameNumber => None,
@@ -150,8 +154,126 @@ pub fn named(connection: &Connection, text: &str, kinds: &[String]) -> Result<Op
     Ok(row.filter(|row| kinds.contains(&row.kind) && row.held.is_none()))
 }
 
-/// Records of a kind that refer to this one by a field: by its id, its number or, if it has none, its title.
-/// In the order in which they came together, then oldest first. What belongs to it stands in its space: from
+/// The records of these kinds that have a text among their other names.
+fn by_other_name(connection: &Connection, text: &str, kinds: &[String]) -> Result<Vec<i64>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT records.id FROM mentions CROSS JOIN records ON records.id = mentions.record
+         WHERE mentions.target = ?1 AND mentions.field = ?2 AND records.kind = ?3 AND records.held IS NULL
+         LIMIT 2",
+    )?;
+    let mut found = Vec::new();
+    for kind in kinds {
+        let kind = Catalogue::standard().kind(kind);
+        let alias = kind.and_then(|kind| Some((kind, kind.alias()?)));
+        if let Some((kind, alias)) = alias {
+            let of = params![same_number(text), alias.key, kind.code];
+            let keys = statement.query_map(of, |row| row.get::<_, i64>(0))?;
+            found.extend(keys.collect::<Result<Vec<_>, _>>()?);
+        }
+    }
+    Ok(found)
+}
+
+/// By what others refer to a record: its id, its number or, if it has none, its title and its other names.
+fn targets(to: &Listed) -> Vec<String> {
+    let mut targets = vec![to.id.hyphenated()];
+    targets.extend(to.number.clone());
+    if to.number.is_none() {
+        targets.extend(to.title.clone());
+    }
+    let alias = Catalogue::standard().kind(&to.kind).and_then(Kind::alias);
+    let names = alias.and_then(|alias| to.facts.get(&alias.key)?.as_array());
+    let names = names.into_iter().flatten().filter_map(Value::as_str);
+    targets.extend(names.map(same_number));
+    targets
+}
+
+/// Places for so many values in a statement, from a number on.
+fn places(from: usize, count: usize) -> String {
+    let places: Vec<_> = (from..from + count).map(|it| format!("?{it}")).collect();
+    places.join(", ")
+}
+
+/// A name in a field of a register that is no record's there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unmatched {
+    /// The name, as it was typed.
+    pub name: String,
+    /// Codes of the kinds whose records it could be of.
+    pub kinds: Vec<String>,
+    /// Records in which it stands.
+    pub count: u64,
+    /// One of them.
+    pub example: i64,
+}
+
+/// Names that were typed where a register is named and that are in none, those first that stand in most records. Looks at all
+/// references there are: asked for by hand.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn unmatched(connection: &Connection, most: usize) -> Result<Vec<Unmatched>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT mentions.target, count(DISTINCT mentions.record), min(mentions.record)
+         FROM mentions CROSS JOIN records ON records.id = mentions.record
+         WHERE records.kind = ?1 AND mentions.field = ?2 AND records.held IS NULL
+         GROUP BY mentions.target",
+    )?;
+    let catalogue = Catalogue::standard();
+    let mut found: BTreeMap<(String, Vec<String>), (u64, i64)> = BTreeMap::new();
+    for kind in catalogue.kinds() {
+        for field in catalogue.naming(kind) {
+            let of = params![kind.code, field.key];
+            let rows = statement.query_map(of, |row| {
+                Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?))
+            })?;
+            for row in rows {
+                let (name, count, example): (String, u64, i64) = row?;
+                let of = found
+                    .entry((name, field.names().to_vec()))
+                    .or_insert((0, example));
+                of.0 += count;
+            }
+        }
+    }
+    let mut unmatched = Vec::new();
+    for ((name, kinds), (count, example)) in found {
+        if RecordId::parse(&name).is_none() && named(connection, &name, &kinds)?.is_none() {
+            unmatched.push(Unmatched {
+                name,
+                kinds,
+                count,
+                example,
+            });
+        }
+    }
+    unmatched.sort_by(|a, b| (b.count, &a.name).cmp(&(a.count, &b.name)));
+    unmatched.truncate(most);
+    Ok(unmatched)
+}
+
+/// The names in a record that are in no register that they could be of.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn unmatched_in(
+    connection: &Connection,
+    kind: &Kind,
+    content: &Content,
+) -> Result<Vec<String>> {
+    let mut unmatched = Vec::new();
+    for field in Catalogue::standard().naming(kind) {
+        for name in content.held(&field.key) {
+            if named(connection, &name, field.names())?.is_none() && !unmatched.contains(&name) {
+                unmatched.push(name);
+            }
+        }
+    }
+    Ok(unmatched)
+}
+
+/// Records of a kind that refer to this one by a field: by its id, its number or, if it has none, its title, and by
+/// its other names. In the order in which they came together, then oldest first. What belongs to it stands in its space: from
 /// elsewhere anybody can name it.
 ///
 /// # Errors
@@ -162,34 +284,31 @@ pub fn referring(
     (kind, by): (&str, &str),
     most: usize,
 ) -> Result<Vec<Listed>> {
-    let title = to.title.as_ref().filter(|_| to.number.is_none());
     let of = Catalogue::standard().kind(kind);
     let parent = of.and_then(|kind| kind.parent.as_ref());
     let with_it = of.is_some_and(|kind| kind.home != Home::Device);
     let within = parent
         .filter(|parent| with_it && parent.field == by)
         .map(|_| to.space.0);
+    let targets = targets(to);
     let sql = format!(
         "SELECT DISTINCT {LISTED} FROM mentions CROSS JOIN records ON records.id = mentions.record
-         WHERE mentions.target IN (?1, ?2, ?3) AND mentions.field = ?4 AND records.kind = ?5
-             AND (?7 IS NULL OR records.space = ?7) AND records.held IS NULL
-         ORDER BY CASE WHEN ?8 THEN json_extract(CAST(unpacked(facts) AS TEXT), '$.place') END NULLS LAST,
-             records.record LIMIT ?6"
+         WHERE mentions.target IN ({}) AND mentions.field = ?1 AND records.kind = ?2
+             AND (?4 IS NULL OR records.space = ?4) AND records.held IS NULL
+         ORDER BY CASE WHEN ?5 THEN json_extract(CAST(unpacked(facts) AS TEXT), '$.place') END NULLS LAST,
+             records.record LIMIT ?3",
+        places(6, targets.len())
     );
     let mut statement = connection.prepare_cached(&sql)?;
-    let found = statement.query_map(
-        params![
-            to.id.hyphenated(),
-            to.number,
-            title,
-            by,
-            kind,
-            most as u64,
-            within,
-            parent.is_some_and(|parent| parent.place.is_some()),
-        ],
-        listed,
-    )?;
+    let mut values: Vec<SqlValue> = vec![
+        by.to_owned().into(),
+        kind.to_owned().into(),
+        i64::try_from(most).unwrap_or(i64::MAX).into(),
+        within.map_or(SqlValue::Null, |space| space.to_vec().into()),
+        i64::from(parent.is_some_and(|parent| parent.place.is_some())).into(),
+    ];
+    values.extend(targets.into_iter().map(SqlValue::from));
+    let found = statement.query_map(params_from_iter(values), listed)?;
     collect(connection, found)
 }
 
@@ -202,15 +321,20 @@ pub fn referring_by_space(
     to: &Listed,
     (kind, by): (&str, &str),
 ) -> Result<BTreeMap<SpaceId, u64>> {
-    let title = to.title.as_ref().filter(|_| to.number.is_none());
-    let sql = "SELECT records.space, count(DISTINCT records.id)
+    let targets = targets(to);
+    let sql = format!(
+        "SELECT records.space, count(DISTINCT records.id)
          FROM mentions CROSS JOIN records ON records.id = mentions.record
-         WHERE mentions.target IN (?1, ?2, ?3) AND mentions.field = ?4 AND records.kind = ?5
+         WHERE mentions.target IN ({}) AND mentions.field = ?1 AND records.kind = ?2
              AND records.held IS NULL
-         GROUP BY records.space";
-    let mut statement = connection.prepare_cached(sql)?;
-    let of = params![to.id.hyphenated(), to.number, title, by, kind];
-    let rows = statement.query_map(of, |row| Ok((SpaceId(row.get(0)?), row.get(1)?)))?;
+         GROUP BY records.space",
+        places(3, targets.len())
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let values = [by.to_owned(), kind.to_owned()].into_iter().chain(targets);
+    let rows = statement.query_map(params_from_iter(values), |row| {
+        Ok((SpaceId(row.get(0)?), row.get(1)?))
+    })?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 

@@ -207,9 +207,12 @@ pub(super) async fn page(State(app): State<App>, session: Session) -> Answer {
                 code: kind.code.clone(),
                 label: lang.label(&kind.label).to_owned(),
             };
-            let others = recorded(&page).into_iter();
-            let others =
-                others.map(|(label, kinds)| (label, kinds.into_iter().map(other).collect()));
+            // What most records are has a button of its own.
+            let usual = Catalogue::standard().kinds().next().map(|kind| &kind.code);
+            let others = recorded(&page).into_iter().map(|(label, kinds)| {
+                let kinds = kinds.into_iter().filter(|kind| Some(&kind.code) != usual);
+                (label, kinds.map(other).collect())
+            });
             let mut shown_drafts = Vec::new();
             for draft in drafts::list(connection, &account.id)? {
                 let (title, lacks) = drafted(connection, &draft, lang)?;

@@ -20,14 +20,14 @@ use super::page::{self, Answer, Hand, Page, Session, go, html, known};
 use super::records::{RecordPage, Said, View, build};
 use super::sheet::{About, Sheet, Under};
 use super::words::Lang;
-use super::{App, Line, shown};
+use super::{App, Line, names, shown};
 use crate::bulk;
 use crate::clock;
 use crate::drafts::{self, Draft, Typed};
 use crate::error::{Code, Error, Result};
 use crate::journal::{Books, Journal};
 use crate::records::waiting::Waiting;
-use crate::records::{Content, Record, save};
+use crate::records::{Content, Record, save, unmatched_in};
 use crate::requests::{self, Asked};
 
 /// The hub's case number: filled in by the hub, never typed.
@@ -150,10 +150,13 @@ pub(super) fn is_over(step: &Transition, typed: &Typed, now_ms: u64) -> Option<R
 /// Asks whether a step is meant: what the record says against it, or a date that is over.
 fn doubt(
     step: &Transition,
-    (typed, content): (&Typed, &Content),
+    (typed, content, unmatched): (&Typed, &Content, &[String]),
     now_ms: u64,
     lang: Lang,
 ) -> Option<String> {
+    if step.matched && !unmatched.is_empty() {
+        return names::doubt(unmatched, lang);
+    }
     if let Some(label) = step.doubted(|key| content.held(key)) {
         return Some(lang.label(label).to_owned());
     }
@@ -222,7 +225,12 @@ impl Onward {
         let begins = format!("step/{}/", record.id.hyphenated());
         let kept = drafts::about(connection, page.actor.account(), &begins)?;
         let asked = (view, attempt, &named);
-        let (next, offers) = offers(record, requests, asked, &kept, (page, session))?;
+        let unmatched = match kind.filter(|kind| kind.transitions.iter().any(|it| it.matched)) {
+            Some(kind) => unmatched_in(connection, kind, &record.content)?,
+            None => Vec::new(),
+        };
+        let typed = (kept.as_slice(), unmatched.as_slice());
+        let (next, offers) = offers(record, requests, asked, typed, (page, session))?;
         let offered = next.iter().chain(&offers).map(|it| it.event.as_str());
         let offered: BTreeSet<&str> = offered.collect();
         let undone = attempt.and_then(|attempt| {
@@ -246,7 +254,7 @@ fn offers(
     record: &Record,
     requests: &[Asked],
     (view, attempt, named): (&View, Option<&Attempt<'_>>, &Choices),
-    drafts: &[Draft],
+    (drafts, unmatched): (&[Draft], &[String]),
     (page, session): (&Page, &Session),
 ) -> Result<(Option<Offer>, Vec<Offer>)> {
     let content = &record.content;
@@ -282,7 +290,8 @@ fn offers(
         let is_usual = usual == Some(step.event.as_str());
         let asking = tried.map_or_else(|| view.asks(&step.event), |tried| tried.asking);
         let grave = step.grave.as_ref().map(|it| page.label(it).to_owned());
-        let doubt = || doubt(step, (typed, content), page.now_ms, page.lang).filter(|_| asking);
+        let doubt =
+            || doubt(step, (typed, content, unmatched), page.now_ms, page.lang).filter(|_| asking);
         let offer = Offer {
             event: step.event.clone(),
             label: page.label(&step.label).to_owned(),
@@ -551,7 +560,13 @@ fn take(
     // Judged twice: here for words beside the fields, in the save for good.
     let mut asking = false;
     let content = Record::read(connection, journal, key)?.content;
-    let doubt = doubt(step, (&given, &content), author.now_ms, who.0.lang());
+    let unmatched = if step.matched {
+        unmatched_in(connection, kind, &content)?
+    } else {
+        Vec::new()
+    };
+    let weighed = (&given, &content, unmatched.as_slice());
+    let doubt = doubt(step, weighed, author.now_ms, who.0.lang());
     let (refusals, said) = match save::read_step(kind, event, &input) {
         Err(refusals) => (refusals, None),
         // What is not possible any more is not asked about.

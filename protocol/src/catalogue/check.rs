@@ -288,6 +288,10 @@ fn check_field(field: &Field, kind: &Kind) -> Checked {
     ensure(!field.rule || name, || {
         "only a name is the code of a rule".to_owned()
     })?;
+    let names = matches!(&field.kind, FieldType::Set { of, .. } if matches!(&**of, FieldType::Ref { to, .. } if to.is_empty()));
+    ensure(!field.alias || names, || {
+        "only a set of names holds other names".to_owned()
+    })?;
     ensure(!field.likened || text, || {
         "only a text is likened to others".to_owned()
     })?;

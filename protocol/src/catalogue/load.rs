@@ -247,6 +247,8 @@ struct FieldEntry {
     likened: bool,
     #[serde(default)]
     rule: bool,
+    #[serde(default)]
+    alias: bool,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -285,6 +287,8 @@ struct TransitionEntry {
     not_before: Option<String>,
     #[serde(default, rename = "guard")]
     guards: Vec<GuardEntry>,
+    #[serde(default)]
+    matched: bool,
     #[serde(default)]
     phrases: Vec<LabelEntry>,
     who: BTreeSet<Role>,
@@ -491,6 +495,7 @@ fn field(mut entry: FieldEntry) -> Checked<Field> {
         plain: entry.plain,
         likened: entry.likened,
         rule: entry.rule,
+        alias: entry.alias,
     })
 }
 
@@ -604,6 +609,7 @@ fn transition(
         until: entry.until,
         not_before: entry.not_before,
         guards: entry.guards.into_iter().map(Guard::from).collect(),
+        matched: entry.matched,
         phrases: entry.phrases.into_iter().map(Label::from).collect(),
         who: entry.who,
         rank: entry.rank.unwrap_or(RANK),

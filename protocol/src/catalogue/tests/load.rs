@@ -82,6 +82,11 @@ fn a_file_that_contradicts_itself_is_refused_with_the_place() {
         ("by = \"sign_by\"", "by = \"body\"", "should be left by"),
         (
             "type = \"date\"\nread_only = true",
+            "type = \"date\"\nread_only = true\nalias = true",
+            "only a set of names",
+        ),
+        (
+            "type = \"date\"\nread_only = true",
             "type = \"date\"\nread_only = true\nrule = true",
             "code of a rule",
         ),
