@@ -51,8 +51,8 @@ use indexed::Indexed;
 pub use numbers::{case_numbers_ahead, is_numbered};
 pub(crate) use query::stands_for;
 pub use query::{
-    COUNTED, Filter, Listed, Lost, Unmatched, arrivals, called, came, find, list, named, notice,
-    peer_seen, peers, recorded, referring, referring_by_space, rows, unkept, unmatched,
+    COUNTED, Filter, Listed, Lost, Unmatched, arrivals, called, came, find, list, meant, named,
+    notice, peer_seen, peers, recorded, referring, referring_by_space, rows, unkept, unmatched,
     unmatched_in, values_of, with_id, with_number,
 };
 use rewrite::{Rewrites, SUPERSEDES};

@@ -37,11 +37,11 @@ use crate::deadline::Length;
 pub use fold::{Folded, Outcome, Step, VoidReason};
 pub use load::CatalogueError;
 pub use read::{Draft, NESTED_MAX, Refusal};
-pub use terms::{Covers, Guard, Rule, Rules, SetDate, Terms, Until};
+pub use terms::{Covers, ESTIMATED, Guard, Rule, Rules, SetDate, Terms, Until};
 
 /// The shipped files. A new kind is one more line here; people meet the kinds in this order.
 const COMMON: &str = include_str!("catalogue/kinds/common.toml");
-const KINDS: [&str; 45] = [
+const KINDS: [&str; 46] = [
     include_str!("catalogue/kinds/opinion.toml"),
     include_str!("catalogue/kinds/legis_comment.toml"),
     include_str!("catalogue/kinds/reception.toml"),
@@ -77,6 +77,7 @@ const KINDS: [&str; 45] = [
     include_str!("catalogue/kinds/contact_log.toml"),
     include_str!("catalogue/kinds/org.toml"),
     include_str!("catalogue/kinds/days_off.toml"),
+    include_str!("catalogue/kinds/own_term.toml"),
     include_str!("catalogue/kinds/community.toml"),
     include_str!("catalogue/kinds/register.toml"),
     include_str!("catalogue/kinds/service_unit.toml"),
@@ -278,15 +279,29 @@ pub struct Kind {
     pub again: Vec<String>,
     /// For the kind whose records say which days people work: its fields.
     pub calendar: Option<CalendarKeys>,
+    /// For the kind whose records say how long there is for what: its fields.
+    pub terms: Option<TermKeys>,
     /// Names that nobody may use for a field.
     forbidden: Vec<String>,
+}
+
+/// The fields of a kind whose records say how long there is by a rule, in the place of what the rule has.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TermKeys {
+    /// Key of the choice of a [`Rule`]: its code in small letters.
+    pub rule: String,
+    /// Key of how many.
+    pub number: String,
+    /// Key of the choice of what: `days`, `working_days`, `months`.
+    pub unit: String,
 }
 
 /// The fields of a kind whose records say which days of a year people work.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CalendarKeys {
-    /// Key of the year, as four digits.
+    /// Key of the year.
     pub year: String,
     /// Key of the set of days off.
     pub off: String,
@@ -538,6 +553,9 @@ pub struct BySite {
     pub asked: String,
     /// Key of the number that is asked of each.
     pub quota: String,
+    /// Folded statuses of what does not count.
+    #[serde(default)]
+    pub unless: BTreeSet<String>,
 }
 
 impl Gather {

@@ -50,6 +50,19 @@ impl FromStr for Length {
     }
 }
 
+impl Length {
+    /// So many `days`, `working_days` or `months`.
+    #[must_use]
+    pub fn of(number: u16, unit: &str) -> Option<Self> {
+        match unit {
+            "days" => Some(Self::Days(number)),
+            "working_days" => Some(Self::WorkingDays(number)),
+            "months" => Some(Self::Months(number)),
+            _ => None,
+        }
+    }
+}
+
 impl<'de> Deserialize<'de> for Length {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let text = String::deserialize(from)?;
@@ -157,15 +170,16 @@ impl Calendar {
         Ok(calendar)
     }
 
-    /// Takes in the days off and the make-up days of a year, in the place of what was known of it. Days of other years are left out.
+    /// Takes in days off and make-up days of a year, beside what is known of it: a day on which people work is one whoever else calls
+    /// it a day off. Days of other years are left out; a year without a day off stays as it was.
     pub fn publish(&mut self, year: i16, off: Vec<Date>, work: Vec<Date>) {
-        let place = |days: &mut BTreeSet<Date>, new: Vec<Date>| {
-            days.retain(|day| day.year() != year);
-            days.extend(new.into_iter().filter(|day| day.year() == year));
-        };
-        place(&mut self.off, off);
-        place(&mut self.work, work);
-        self.years.insert(year);
+        let of_year = |days: Vec<Date>| days.into_iter().filter(move |day| day.year() == year);
+        let off: Vec<_> = of_year(off).collect();
+        if !off.is_empty() {
+            self.off.extend(off);
+            self.work.extend(of_year(work));
+            self.years.insert(year);
+        }
     }
 
     /// Whether people work on a day.
@@ -291,26 +305,24 @@ mod tests {
     }
 
     #[test]
-    fn a_year_that_is_published_goes_over_what_was_known() {
+    fn a_year_that_is_published_stands_beside_what_was_known() {
         let mut calendar = Calendar::standard().clone();
-        calendar.publish(
-            2027,
-            vec![day("2027-01-04"), day("2026-12-31")],
-            vec![day("2027-01-03")],
-        );
-        let due = |from: &str| calendar.due(day(from), Length::WorkingDays(1), &[]);
+        let off = vec![day("2027-01-04"), day("2026-12-31")];
+        calendar.publish(2027, off, vec![day("2027-01-03")]);
+        let due =
+            |calendar: &Calendar, from: &str| calendar.due(day(from), Length::WorkingDays(1), &[]);
         // A Sunday on which people work, then a Monday off; what is said of another year is no matter of this one.
-        assert_eq!(due("2027-01-02").on, day("2027-01-03"));
-        assert_eq!(due("2027-01-03").on, day("2027-01-05"));
-        assert_eq!(due("2026-12-30").on, day("2026-12-31"));
-        assert!(!due("2027-01-03").estimated);
-        calendar.publish(2027, Vec::new(), Vec::new());
-        assert_eq!(
-            calendar
-                .due(day("2027-01-02"), Length::WorkingDays(1), &[])
-                .on,
-            day("2027-01-04")
-        );
+        assert_eq!(due(&calendar, "2027-01-02").on, day("2027-01-03"));
+        assert_eq!(due(&calendar, "2027-01-03").on, day("2027-01-05"));
+        assert_eq!(due(&calendar, "2026-12-30").on, day("2026-12-31"));
+        assert!(!due(&calendar, "2027-01-03").estimated);
+        // One day more takes none away, and people work where anybody says so.
+        calendar.publish(2027, vec![day("2027-01-05")], vec![day("2027-01-04")]);
+        assert_eq!(due(&calendar, "2027-01-03").on, day("2027-01-04"));
+        assert_eq!(due(&calendar, "2027-01-04").on, day("2027-01-06"));
+        // A year of which nothing is said is not known for it.
+        calendar.publish(2028, vec![day("2029-01-01")], Vec::new());
+        assert!(due(&calendar, "2028-03-01").estimated);
     }
 
     #[test]

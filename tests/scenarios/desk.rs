@@ -604,6 +604,17 @@ fn nothing_is_put_in_its_own_place_and_roles_hold_for_corrections() -> Result<()
             .feed(&["record", "act", id, "merge", "--file", "-"], step)
     };
     merge(first, first)?.fails(3, "LX-3002")?;
+    merge(first, "没有这一件")?.fails(3, "LX-3002")?;
+    let deputy = json!([{ "name": "测试代表甲" }]).to_string();
+    let deputy = network
+        .hub
+        .feed(
+            &["record", "add", "--kind", "deputy", "--file", "-"],
+            deputy,
+        )?
+        .exits(0)?;
+    let deputy = self::ids(&deputy)?.pop().context("nothing was added")?;
+    merge(first, &deputy)?.fails(3, "LX-3002")?;
     merge(first, second)?.exits(0)?;
     merge(second, first)?.fails(3, "LX-3002")?;
     let secret = network.hub.ok(&["account", "add", "承办"])?;
@@ -719,6 +730,12 @@ fn a_name_that_is_in_no_register_is_matched_once_for_all_records() -> Result<()>
         !names.contains("<b>测试代表乙</b>"),
         "a name of a register is asked for"
     );
+    // One of several is not confirmed past the question.
+    let (_, page) = several(&browser, "reception/confirm", &[&reception], &[])?;
+    ensure!(
+        page.contains("有 1 个名字还没有对上名册"),
+        "several are confirmed unasked"
+    );
     let listed = |id: &str| -> Result<bool> {
         let page = browser.get(&format!("/records/{id}"))?.body;
         Ok(page.contains(&format!("/records/{reception}"))
@@ -730,6 +747,11 @@ fn a_name_that_is_in_no_register_is_matched_once_for_all_records() -> Result<()>
         ensure!(browser.post("/names", &chosen)?.header("location") == Some("/names"));
     }
     ensure!(browser.get("/names")?.body.contains("名字都对得上"));
+    // Nobody gets a name that is another's, whichever it is.
+    for name in [TYPED, "测试代表甲"] {
+        let theirs = encoded(&[("name", name), ("id", other.as_str())]);
+        ensure!(browser.post("/names", &theirs)?.status == 400, "{name}");
+    }
     ensure!(listed(&deputy)? && !listed(&other)?);
     let page = browser.get(&format!("/records/{reception}"))?.body;
     ensure!(
@@ -753,5 +775,9 @@ fn a_name_that_is_in_no_register_is_matched_once_for_all_records() -> Result<()>
     let (clerk, _) = Browser::through(&link(&network.station)?)?;
     let theirs = encoded(&[("name", "别的名字"), ("id", deputy.as_str())]);
     ensure!(clerk.post("/names", &theirs)?.status == 403);
+    ensure!(
+        clerk.get("/names")?.status == 403,
+        "a station is shown what it cannot do"
+    );
     Ok(())
 }

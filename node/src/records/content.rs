@@ -146,6 +146,10 @@ impl Content {
                 data.remove(TAKEN_AS);
             }
             if let (Outcome::Applied { .. }, Some(kind)) = (&outcome, kind) {
+                let cleared = kind.transition(&event.event).into_iter();
+                for key in cleared.flat_map(|step| &step.clears) {
+                    texts.remove(key);
+                }
                 // A text that an event carries for a field of the record is that field's text, until it is
                 // corrected.
                 let own = data.iter().filter_map(|(key, value)| {

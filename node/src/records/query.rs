@@ -1,6 +1,6 @@
 //! Questions to the rows: one record by whatever names it, lists, queues, counts, who refers to whom.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lianxin_protocol::authority::Reason;
 use lianxin_protocol::catalogue::{Catalogue, Home, Kind};
@@ -252,6 +252,31 @@ pub fn unmatched(connection: &Connection, most: usize) -> Result<Vec<Unmatched>>
     Ok(unmatched)
 }
 
+/// The values of a record's fields, with the id of whoever is meant in the place of a name, a number or another name: so that two
+/// ways of writing one name are one.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn meant(
+    connection: &Connection,
+    kind: &Kind,
+    content: &Content,
+) -> Result<BTreeMap<String, Vec<String>>> {
+    let mut meant = BTreeMap::new();
+    for field in &kind.fields {
+        let mut values = content.held(&field.key);
+        if !field.names().is_empty() {
+            for value in &mut values {
+                if let Some(row) = named(connection, value, field.names())? {
+                    *value = row.id.hyphenated();
+                }
+            }
+        }
+        meant.insert(field.key.clone(), values);
+    }
+    Ok(meant)
+}
+
 /// The names in a record that are in no register that they could be of.
 ///
 /// # Errors
@@ -312,7 +337,7 @@ pub fn referring(
     collect(connection, found)
 }
 
-/// How many records of a kind refer to this one by a field, space by space.
+/// How many records of a kind refer to this one by a field, space by space, without those in some statuses.
 ///
 /// # Errors
 /// The store cannot be read.
@@ -320,18 +345,22 @@ pub fn referring_by_space(
     connection: &Connection,
     to: &Listed,
     (kind, by): (&str, &str),
+    unless: &BTreeSet<String>,
 ) -> Result<BTreeMap<SpaceId, u64>> {
     let targets = targets(to);
+    let unless: Vec<_> = unless.iter().cloned().collect();
     let sql = format!(
         "SELECT records.space, count(DISTINCT records.id)
          FROM mentions CROSS JOIN records ON records.id = mentions.record
          WHERE mentions.target IN ({}) AND mentions.field = ?1 AND records.kind = ?2
-             AND records.held IS NULL
+             AND records.held IS NULL AND records.status NOT IN ({})
          GROUP BY records.space",
-        places(3, targets.len())
+        places(3, targets.len()),
+        places(3 + targets.len(), unless.len())
     );
     let mut statement = connection.prepare_cached(&sql)?;
-    let values = [by.to_owned(), kind.to_owned()].into_iter().chain(targets);
+    let values = [by.to_owned(), kind.to_owned()].into_iter();
+    let values = values.chain(targets).chain(unless);
     let rows = statement.query_map(params_from_iter(values), |row| {
         Ok((SpaceId(row.get(0)?), row.get(1)?))
     })?;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use lianxin_protocol::authority::{Membership, Role as DeviceRole, Verb};
 use lianxin_protocol::catalogue::{
-    Catalogue, Draft, Fact, Field, Home, Kind, Refusal, Role, Rules, TAKEN_AS, Terms, Transition,
+    Catalogue, Draft, Fact, Field, Home, Kind, Refusal, Role, TAKEN_AS, Transition,
 };
 use lianxin_protocol::document::{self, Edit, EditError, NewEvent, Scalar};
 use lianxin_protocol::limits;
@@ -581,8 +581,11 @@ pub fn ready(
         );
         return Err(refuse(message));
     }
-    if let Some(why) = step.barred(|key| content.held(key)) {
-        return Err(refuse(why.en.clone()));
+    if !step.guards.is_empty() {
+        let meant = super::meant(connection, kind, &content)?;
+        if let Some(why) = step.barred(|key| meant.get(key).cloned().unwrap_or_default()) {
+            return Err(refuse(why.en.clone()));
+        }
     }
     let open = step.open_on(content.times(event), date, &day);
     let role = actor.takes(event, open)?;
@@ -612,9 +615,18 @@ fn leads_elsewhere(
     for field in step.data.iter().filter(own) {
         let given = draft.facts.get(&field.key).and_then(Option::as_ref);
         let mut text = given.and_then(Fact::as_str).map(str::to_owned);
-        for _ in 0..MOST {
+        for round in 0..MOST {
             let Some(named) = text.take() else { break };
             let Some(row) = super::named(connection, &named, field.names())? else {
+                if round == 0 {
+                    // Nobody would handle it any more.
+                    let refusal = Refusal {
+                        field: field.key.clone(),
+                        code: "nothing",
+                        message: "this is no record of that kind here".to_owned(),
+                    };
+                    return Err(fields_refused(&[refusal]));
+                }
                 break;
             };
             if row.id == id {
@@ -663,11 +675,7 @@ pub fn take(
     if !step.dates.is_empty() {
         let today = Beijing::of(author.now_ms).iso_date();
         let content = gathered.content(journal.authority());
-        let calendar = calendar::known(connection)?;
-        let terms = Terms {
-            calendar: &calendar,
-            rules: Rules::standard(),
-        };
+        let terms = calendar::known(connection)?;
         step.set_dates(&mut draft, &today, |key| content.date(key), &terms);
     }
     let mut save = Save::new(&kind.code, author, &draft)?;

@@ -516,6 +516,7 @@ mod tests {
             "one_of",
             "twice",
             "over",
+            "nothing",
             "needed",
             "excluded",
             "unknown_event",

@@ -234,8 +234,10 @@ pub(super) fn starts(
     for (key, value) in &kind.starts {
         let value = match (value.strip_prefix(OF_SITE), value.as_str()) {
             (Some(theirs), _) => {
-                let held = file.as_ref().and_then(|file| file.facts.get(theirs));
-                held.and_then(Value::as_str).map(str::to_owned)
+                let file = file.as_ref();
+                let held = file.and_then(|file| Some(file.facts.get(theirs)?.as_str()?.to_owned()));
+                // Its own id is no fact of it.
+                held.or_else(|| file.filter(|_| theirs == "id").map(|it| it.id.hyphenated()))
             }
             (None, "today") => Some(clock::Beijing::of(now_ms).iso_date()),
             (None, code) => Some(code.to_owned()),

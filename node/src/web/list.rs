@@ -201,6 +201,11 @@ fn columns(connection: &Connection, row: &Listed, kind: &Kind, lang: Lang) -> Re
         };
         let said = match value {
             Value::String(text) if !field.names().is_empty() => shown::name(connection, text)?,
+            Value::Array(items) if !field.names().is_empty() => {
+                let items = items.iter().filter_map(Value::as_str);
+                let names: Result<Vec<_>> = items.map(|it| shown::name(connection, it)).collect();
+                names?.join("、")
+            }
             // A yes or no says of what.
             Value::Bool(_) | Value::Number(_) => {
                 let said = shown::value(Some(field), value, lang);

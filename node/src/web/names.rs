@@ -12,8 +12,8 @@ use super::App;
 use super::choices::Choices;
 use super::page::{Answer, Page, Session, go, html, known};
 use crate::error::{Code, Error};
+use crate::records;
 use crate::records::save;
-use crate::records::{self, gather};
 
 /// Names of a page: those that stand in most records first.
 const ROWS: usize = 100;
@@ -42,6 +42,11 @@ pub(super) async fn page(State(app): State<App>, session: Session) -> Answer {
         .read(move |books, connection| {
             let title = session.lang().say("names", &[]);
             let page = Page::new(connection, books, &session, &line, ("/records", title))?;
+            let mut registers = Catalogue::standard().kinds();
+            if !registers.any(|kind| kind.alias().is_some() && page.actor.creates(kind)) {
+                let message = "registers are kept by the sub-district";
+                return Err(Error::new(Code::NotPermitted, message));
+            }
             let mut rows = Vec::new();
             for found in records::unmatched(connection, ROWS)? {
                 let catalogue = Catalogue::standard();
@@ -85,9 +90,14 @@ pub(super) async fn choose(
         let alias = kind.alias().ok_or_else(none)?;
         let author = session.author(connection, journal)?;
         author.actor.may_create(kind)?;
-        let content = gather(connection, journal, key)?.content(journal.authority());
-        if content.held(&alias.key).contains(&name) {
-            return Ok(());
+        let theirs = records::named(connection, &name, std::slice::from_ref(&kind.code))?;
+        match theirs {
+            Some(row) if row.key == key => return Ok(()),
+            Some(_) => {
+                let message = "this is another record's name already: correct that one first";
+                return Err(Error::new(Code::BadInput, message));
+            }
+            None => {}
         }
         let draft = kind.read_edit(&json!({ alias.key.as_str(): { "add": [name] } }));
         let draft = draft.map_err(|refusals| save::fields_refused(&refusals))?;

@@ -2,7 +2,7 @@
 //!
 //! A step whose kind calls it grave is asked about before it is taken, in words that say what cannot be undone.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use axum::Form;
 use axum::extract::{Path, State};
@@ -27,7 +27,7 @@ use crate::drafts::{self, Draft, Typed};
 use crate::error::{Code, Error, Result};
 use crate::journal::{Books, Journal};
 use crate::records::waiting::Waiting;
-use crate::records::{Content, Record, save, unmatched_in};
+use crate::records::{Content, Record, meant, save, unmatched_in};
 use crate::requests::{self, Asked};
 
 /// The hub's case number: filled in by the hub, never typed.
@@ -127,11 +127,15 @@ fn proposed(
     }
     let today = clock::Beijing::of(page.now_ms).iso_date();
     let held = |key: &str| content?.date(key);
-    step.due(date, &today, held, &page.terms())
+    step.due(date, &today, held, &page.terms)
 }
 
 /// The refusal of a date by which something is to be done and which is over, if one was typed.
-pub(super) fn is_over(step: &Transition, typed: &Typed, now_ms: u64) -> Option<Refusal> {
+pub(super) fn is_over(
+    (kind, step): (&Kind, &Transition),
+    typed: &Typed,
+    now_ms: u64,
+) -> Option<Refusal> {
     let today = clock::Beijing::of(now_ms).iso_date();
     // Dates of this form sort as they follow.
     let over = |key: &&String| {
@@ -139,7 +143,13 @@ pub(super) fn is_over(step: &Transition, typed: &Typed, now_ms: u64) -> Option<R
         typed.is_some_and(|it| !it.is_empty() && *it < today)
     };
     let typed_here = step.dates.iter().filter(|date| !date.fixed);
-    let key = typed_here.map(|date| &date.field).find(over)?;
+    // What the kind calls due, also where it follows from another day.
+    let follows = step.follows.values().chain(&kind.due);
+    let follows = follows.filter(|key| step.typed().any(|field| field.key == **key));
+    let key = typed_here
+        .map(|date| &date.field)
+        .chain(follows)
+        .find(over)?;
     Some(Refusal {
         field: key.clone(),
         code: "over",
@@ -149,7 +159,7 @@ pub(super) fn is_over(step: &Transition, typed: &Typed, now_ms: u64) -> Option<R
 
 /// Asks whether a step is meant: what the record says against it, or a date that is over.
 fn doubt(
-    step: &Transition,
+    (kind, step): (&Kind, &Transition),
     (typed, content, unmatched): (&Typed, &Content, &[String]),
     now_ms: u64,
     lang: Lang,
@@ -160,7 +170,7 @@ fn doubt(
     if let Some(label) = step.doubted(|key| content.held(key)) {
         return Some(lang.label(label).to_owned());
     }
-    let key = is_over(step, typed, now_ms)?.field;
+    let key = is_over((kind, step), typed, now_ms)?.field;
     let field = step.data.iter().find(|field| field.key == key)?;
     let label = lang.label(&field.label).to_owned();
     let date = typed.get(&key)?.first()?.clone();
@@ -168,10 +178,30 @@ fn doubt(
     Some(lang.say("sure-over", &with))
 }
 
+/// Why a step that could be taken on a record is asked about there, whatever is typed.
+pub(super) fn doubted(
+    connection: &Connection,
+    books: &mut Books,
+    (kind, step, key): (&Kind, &Transition, i64),
+    (now_ms, lang): (u64, Lang),
+) -> Result<Option<String>> {
+    if !step.matched && step.guards.is_empty() {
+        return Ok(None);
+    }
+    let content = Record::read(connection, books, key)?.content;
+    let unmatched = if step.matched {
+        unmatched_in(connection, kind, &content)?
+    } else {
+        Vec::new()
+    };
+    let weighed = (&Typed::new(), &content, unmatched.as_slice());
+    Ok(doubt((kind, step), weighed, now_ms, lang))
+}
+
 /// Says beside a date by which rule it is set, where that stands, and whether days off had to be guessed.
 pub(super) fn explained(mut input: Input, step: &Transition, page: &Page) -> Input {
     let date = step.dates.iter().find(|date| date.field == input.name);
-    let terms = page.terms();
+    let terms = &page.terms;
     if let Some(date) = date
         && let Some(rule) = terms.rules.get(&date.rule)
     {
@@ -229,7 +259,12 @@ impl Onward {
             Some(kind) => unmatched_in(connection, kind, &record.content)?,
             None => Vec::new(),
         };
-        let typed = (kept.as_slice(), unmatched.as_slice());
+        let meant =
+            match kind.filter(|kind| kind.transitions.iter().any(|it| !it.guards.is_empty())) {
+                Some(kind) => meant(connection, kind, &record.content)?,
+                None => BTreeMap::new(),
+            };
+        let typed = (kept.as_slice(), unmatched.as_slice(), &meant);
         let (next, offers) = offers(record, requests, asked, typed, (page, session))?;
         let offered = next.iter().chain(&offers).map(|it| it.event.as_str());
         let offered: BTreeSet<&str> = offered.collect();
@@ -254,7 +289,7 @@ fn offers(
     record: &Record,
     requests: &[Asked],
     (view, attempt, named): (&View, Option<&Attempt<'_>>, &Choices),
-    (drafts, unmatched): (&[Draft], &[String]),
+    (drafts, unmatched, meant): (&[Draft], &[String], &BTreeMap<String, Vec<String>>),
     (page, session): (&Page, &Session),
 ) -> Result<(Option<Offer>, Vec<Offer>)> {
     let content = &record.content;
@@ -286,12 +321,19 @@ fn offers(
         let inputs = step.typed().filter(|field| field.key != HUB_NO);
         let inputs = inputs.map(|field| fields::input(field, named, typed, refusals, page.lang));
         let inputs = inputs.map(|input| explained(input, step, page));
-        let barred = step.barred(|key| content.held(key));
+        let barred = step.barred(|key| meant.get(key).cloned().unwrap_or_default());
         let is_usual = usual == Some(step.event.as_str());
         let asking = tried.map_or_else(|| view.asks(&step.event), |tried| tried.asking);
         let grave = step.grave.as_ref().map(|it| page.label(it).to_owned());
-        let doubt =
-            || doubt(step, (typed, content, unmatched), page.now_ms, page.lang).filter(|_| asking);
+        let doubt = || {
+            doubt(
+                (kind, step),
+                (typed, content, unmatched),
+                page.now_ms,
+                page.lang,
+            )
+            .filter(|_| asking)
+        };
         let offer = Offer {
             event: step.event.clone(),
             label: page.label(&step.label).to_owned(),
@@ -566,7 +608,7 @@ fn take(
         Vec::new()
     };
     let weighed = (&given, &content, unmatched.as_slice());
-    let doubt = doubt(step, weighed, author.now_ms, who.0.lang());
+    let doubt = doubt((kind, step), weighed, author.now_ms, who.0.lang());
     let (refusals, said) = match save::read_step(kind, event, &input) {
         Err(refusals) => (refusals, None),
         // What is not possible any more is not asked about.

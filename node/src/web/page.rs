@@ -8,8 +8,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use lianxin_protocol::authority::{Membership, Role};
-use lianxin_protocol::catalogue::{self, Catalogue, Label, Rules, Terms};
-use lianxin_protocol::deadline::Calendar;
+use lianxin_protocol::catalogue::{self, Catalogue, Label, Terms};
 use rusqlite::Connection;
 
 use super::list::next_for;
@@ -259,19 +258,11 @@ pub(super) struct Page {
     pub(super) notes: Vec<String>,
     /// Who looks.
     pub(super) actor: Actor,
-    /// The days off that are known.
-    calendar: Calendar,
+    /// By which dates are computed here.
+    pub(super) terms: Terms,
 }
 
 impl Page {
-    /// By which dates are computed here.
-    pub(super) fn terms(&self) -> Terms<'_> {
-        Terms {
-            calendar: &self.calendar,
-            rules: Rules::standard(),
-        }
-    }
-
     /// The frame of a page for somebody who is logged in.
     pub(super) fn new(
         connection: &Connection,
@@ -356,7 +347,7 @@ impl Page {
             rewritten,
             notes,
             actor,
-            calendar: calendar::known(connection)?,
+            terms: calendar::known(connection)?,
         })
     }
 

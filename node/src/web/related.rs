@@ -160,7 +160,7 @@ fn of_sites(
     }
     let quota = whole.facts.get(&by_site.quota).and_then(Value::as_u64);
     let of = (gather.kind.as_str(), gather.by.as_str());
-    let counts = referring_by_space(connection, whole, of)?;
+    let counts = referring_by_space(connection, whole, of, &by_site.unless)?;
     let mut sites = Vec::new();
     for (id, site) in authority.sites() {
         let count = counts.get(&Space::Site(*id).id(network));

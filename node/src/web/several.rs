@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use super::choices::Choices;
 use super::fields::{self, Input};
-use super::offers::{HUB_NO, SURE, begins, explained, is_over, phrases};
+use super::offers::{HUB_NO, SURE, begins, doubted, explained, is_over, phrases};
 use super::page::{Answer, Page, Session, go, html, sentence};
 use super::sheet::{About, Sheet, Under};
 use super::words::Lang;
@@ -197,7 +197,7 @@ fn give(
     let input = fields::to_json(data(), &named.ids(data(), &sent.sheet.typed));
     let read = save::read_step(sent.kind, &sent.step.event, &input);
     let refusals = if sent.sure {
-        let over = is_over(sent.step, &sent.sheet.typed, author.now_ms);
+        let over = is_over((sent.kind, sent.step), &sent.sheet.typed, author.now_ms);
         read.err().unwrap_or_else(|| over.into_iter().collect())
     } else {
         Vec::new()
@@ -274,7 +274,13 @@ fn picked(
                 step,
                 (&author.actor, author.now_ms),
             ) {
-                Ok(()) => None,
+                // What would be asked is answered one by one.
+                Ok(()) => doubted(
+                    connection,
+                    journal,
+                    (sent.kind, sent.step, key),
+                    (author.now_ms, lang),
+                )?,
                 // Without what it carries, all that was judged is whether it is possible.
                 Err(error) if error.code() == Code::FieldsRefused && input.is_none() => None,
                 Err(error) if error.leaves_nothing() => Some(sentence(error.code(), lang)),

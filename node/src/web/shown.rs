@@ -1,7 +1,7 @@
 //! How things are put for people: states on the ladder, times, ages, values of fields.
 
 use lianxin_protocol::authority::{Authority, Reason};
-use lianxin_protocol::catalogue::{Field, FieldType, Kind, Rule, Rules};
+use lianxin_protocol::catalogue::{ESTIMATED, Field, FieldType, Kind, Rule, Rules};
 use lianxin_protocol::identity::{DeviceKey, short};
 use lianxin_protocol::log::RecordId;
 use lianxin_protocol::space::Space;
@@ -166,8 +166,9 @@ pub(super) fn value(field: Option<&Field>, value: &Value, lang: Lang) -> String 
     match (kind, value) {
         (Some(FieldType::Date), Value::String(date)) => date_in_words(date, lang),
         (_, Value::String(code)) if field.is_some_and(|field| field.rule) => {
-            let rule = Rules::standard().get(code);
-            rule.map_or_else(|| code.clone(), |rule| ruled(rule, lang))
+            let known = code.strip_suffix(ESTIMATED).unwrap_or(code);
+            let rule = Rules::standard().get(known);
+            rule.map_or_else(|| code.clone(), |rule| ruled(rule, known != code, lang))
         }
         (Some(kind), Value::String(text)) => choice(kind, text).unwrap_or_else(|| text.clone()),
         (_, Value::String(text)) => text.clone(),
@@ -189,12 +190,19 @@ pub(super) fn value(field: Option<&Field>, value: &Value, lang: Lang) -> String 
 }
 
 /// A rule with where it stands. How long it is here may differ: the day is what holds.
-fn ruled(rule: &Rule, lang: Lang) -> String {
+fn ruled(rule: &Rule, estimated: bool, lang: Lang) -> String {
     let with = [
         ("name", lang.label(&rule.label).into()),
         ("source", lang.label(&rule.source).into()),
     ];
-    lang.say("rule-said", &with)
+    lang.say(
+        if estimated {
+            "rule-estimated"
+        } else {
+            "rule-said"
+        },
+        &with,
+    )
 }
 
 fn date_in_words(date: &str, lang: Lang) -> String {

@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     COLUMNS_MAX, CalendarKeys, Choice, Condition, Fact, Field, FieldType, Flag, Group, Home,
-    INDEXED_CHARS, Kind, Label, Retention, Rules, Status, TAKEN_AS, Transition, find,
+    INDEXED_CHARS, Kind, Label, Retention, Rules, Status, TAKEN_AS, TermKeys, Transition, find,
 };
+use crate::deadline::Length;
 use crate::number::KindCode;
 
 /// The texts of one class of one save travel in one part; see the size of a part in the protocol.
@@ -69,9 +70,24 @@ pub(super) fn kind(kind: &Kind) -> Checked {
     if let Some(CalendarKeys { year, off, work }) = &kind.calendar {
         let type_of = |key| kind.field(key).map(|field| &field.kind);
         let days = |key| matches!(type_of(key), Some(FieldType::Set { of, .. }) if **of == FieldType::Date);
-        let year = matches!(type_of(year), Some(FieldType::Ref { .. }));
+        let year = matches!(type_of(year), Some(FieldType::Int { .. }));
         ensure(year && days(off) && days(work), || {
             "calendar: its fields are no year and two sets of days".to_owned()
+        })?;
+    }
+    if let Some(TermKeys { rule, number, unit }) = &kind.terms {
+        let type_of = |key| kind.field(key).map(|field| &field.kind);
+        let all = |key, known: &dyn Fn(&str) -> bool| match type_of(key) {
+            Some(FieldType::Enum { options }) => options.iter().all(|option| known(&option.code)),
+            _ => false,
+        };
+        let rules = all(rule, &|code| {
+            Rules::standard().get(&code.to_uppercase()).is_some()
+        });
+        let units = all(unit, &|code| Length::of(1, code).is_some());
+        let counts = matches!(type_of(number), Some(FieldType::Int { min: 1.., .. }));
+        ensure(rules && units && counts, || {
+            "terms: its fields are no choice of a rule, a number and a unit".to_owned()
         })?;
     }
     for key in kind.due.iter().chain(&kind.site_due) {
@@ -830,7 +846,8 @@ pub(super) fn relations(kind: &Kind, kinds: &BTreeMap<String, Kind>) -> Checked 
             let type_of = |key: &String| kind.field(key).map(|field| &field.kind);
             let asked = matches!(type_of(&by_site.asked), Some(FieldType::Set { .. }));
             let quota = matches!(type_of(&by_site.quota), Some(FieldType::Int { .. }));
-            ensure(asked && quota, || {
+            let known = by_site.unless.iter().all(|it| from.status(it).is_some());
+            ensure(asked && quota && known, || {
                 "by_site names no set of sites, or no number".to_owned()
             })?;
         }
@@ -862,8 +879,10 @@ fn check_site_starts<'a>(kind: &Kind, other: &impl Fn(&str) -> Checked<&'a Kind>
         let site = other(SITE)?;
         let field = site.field(theirs);
         let field = field.ok_or_else(|| format!("{SITE} has no field {theirs}"))?;
-        let named = kind.field(key).map(Field::names);
-        ensure(named == Some(field.names()), || {
+        let named = kind.field(key).map(Field::names).unwrap_or_default();
+        // Its own id names the site itself.
+        let own = theirs == "id" && named == [SITE];
+        ensure(own || named == field.names(), || {
             format!("starts: {key} names other kinds than {theirs} of the site does")
         })?;
     }

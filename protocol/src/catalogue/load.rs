@@ -14,7 +14,7 @@ use super::check::{self, Checked, ensure, unique};
 use super::{
     CalendarKeys, Catalogue, Choice, Condition, Covers, Creation, Fact, Field, FieldType, Flag,
     Gather, Group, Guard, Home, Kind, Label, Make, Move, Parent, Retention, Role, Rounds, Rung,
-    Section, SetDate, Status, Transition, Until, find,
+    Section, SetDate, Status, TermKeys, Transition, Until, find,
 };
 
 /// Rank of an event whose file states none.
@@ -117,6 +117,7 @@ struct KindFile {
     #[serde(default)]
     again: Vec<String>,
     calendar: Option<CalendarKeys>,
+    terms: Option<TermKeys>,
     process: Option<String>,
     initial: Option<String>,
     register_event: Option<String>,
@@ -456,6 +457,7 @@ fn kind(mut file: KindFile, common: &CommonFile) -> Checked<Kind> {
         starts: file.starts,
         again: file.again,
         calendar: file.calendar,
+        terms: file.terms,
         forbidden: common.forbidden.clone(),
         sections: file.sections.into_iter().map(Section::from).collect(),
         fields,

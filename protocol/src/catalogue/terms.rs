@@ -84,17 +84,11 @@ impl Rules {
         Ok(Self(rules.collect()))
     }
 
-    /// These rules with lengths of one's own. A code that is none of theirs is given back.
-    ///
-    /// # Errors
-    /// The first code that is unknown.
-    pub fn with(&self, own: &BTreeMap<String, Length>) -> Result<Self, String> {
-        let mut rules = self.clone();
-        for (code, length) in own {
-            let rule = rules.0.get_mut(code).ok_or_else(|| code.clone())?;
-            rule.length = *length;
+    /// Sets the length that holds for a rule here. A code that is no rule's changes nothing.
+    pub fn set(&mut self, code: &str, length: Length) {
+        if let Some(rule) = self.0.get_mut(code) {
+            rule.length = length;
         }
-        Ok(rules)
     }
 
     /// The rule with this code.
@@ -108,6 +102,9 @@ impl Rules {
         self.0.keys().map(String::as_str)
     }
 }
+
+/// Stands behind the code of a rule where days off had to be guessed.
+pub const ESTIMATED: &str = "-est";
 
 /// A date that a step sets, unless somebody sets another.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -229,7 +226,7 @@ impl Transition {
         date: &SetDate,
         today: &str,
         known: impl Fn(&str) -> Option<String>,
-        terms: &Terms<'_>,
+        terms: &Terms,
     ) -> Option<Due> {
         let known = date.from.as_ref().and_then(|key| known(key)?.parse().ok());
         let from: Date = known.or_else(|| today.parse().ok())?;
@@ -243,7 +240,7 @@ impl Transition {
         draft: &mut Draft,
         today: &str,
         held: impl Fn(&str) -> Option<String>,
-        terms: &Terms<'_>,
+        terms: &Terms,
     ) {
         for date in &self.dates {
             let given = |key: &str| Some(draft.facts.get(key)?.as_ref()?.as_str()?.to_owned());
@@ -255,7 +252,9 @@ impl Transition {
                 let set = |text: String| Some(Fact::Str(text));
                 draft.facts.insert(date.field.clone(), set(due.to_string()));
                 if let Some(key) = &date.named_in {
-                    draft.facts.insert(key.clone(), set(date.rule.clone()));
+                    let estimated = if due.estimated { ESTIMATED } else { "" };
+                    let rule = format!("{}{estimated}", date.rule);
+                    draft.facts.insert(key.clone(), set(rule));
                 }
             }
         }
@@ -263,19 +262,19 @@ impl Transition {
 }
 
 /// By which dates are computed: the days off that are known, and the lengths that hold here.
-#[derive(Clone, Copy, Debug)]
-pub struct Terms<'a> {
+#[derive(Clone, Debug)]
+pub struct Terms {
     /// Which days people work.
-    pub calendar: &'a Calendar,
+    pub calendar: Calendar,
     /// How long there is for what.
-    pub rules: &'a Rules,
+    pub rules: Rules,
 }
 
-impl Default for Terms<'static> {
+impl Default for Terms {
     fn default() -> Self {
         Self {
-            calendar: Calendar::standard(),
-            rules: Rules::standard(),
+            calendar: Calendar::standard().clone(),
+            rules: Rules::standard().clone(),
         }
     }
 }
@@ -309,10 +308,11 @@ mod tests {
         }
         // What a letter says is a day, and no length.
         assert_eq!(length("D14"), None);
-        let own = |code: &str| BTreeMap::from([(code.to_owned(), Length::Days(30))]);
-        let set = rules.with(&own("D16")).unwrap_or_default();
-        assert_eq!(set.get("D16").map(|it| it.length), Some(Length::Days(30)));
-        assert_eq!(rules.with(&own("D99")).err(), Some("D99".to_owned()));
+        let mut own = rules.clone();
+        own.set("D16", Length::Days(30));
+        own.set("D99", Length::Days(30));
+        assert_eq!(own.get("D16").map(|it| it.length), Some(Length::Days(30)));
+        assert!(own.get("D99").is_none() && rules.get("D16") != own.get("D16"));
         Ok(())
     }
 }

@@ -95,6 +95,10 @@ pub(super) fn plans() -> Vec<Value> {
             "kind": "campaign", "name": CAMPAIGN, "type": "campaign", "start": days_ago(220),
             "end": days_ago(190), "test_data": true,
         }),
+        json!({
+            "kind": "own_term", "rule": "s1", "amount": 3, "unit": "working_days",
+            "basis": "示例街道办理规定（测试）", "test_data": true,
+        }),
         theme(days_ago(120), THEME),
         theme(days_ago(0), "清洁家园月"),
         json!({

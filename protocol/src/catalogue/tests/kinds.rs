@@ -812,7 +812,7 @@ fn what_a_step_finds_stands_in_the_record() -> Tested {
             "privacy_request",
             &[("check_identity", "P")],
             "decide",
-            json!({"decision": "partly"}),
+            json!({"decision": "granted"}),
         ),
     ] {
         let kind = kind(code)?;
@@ -830,6 +830,17 @@ fn what_a_step_finds_stands_in_the_record() -> Tested {
             let held = folded.facts.get(key).map(Fact::to_json);
             assert_eq!(held.as_ref(), Some(value), "{code}: {event}: {key}");
         }
+    }
+    let decide = |given: Value| {
+        Ok::<_, String>(refused(
+            kind("privacy_request")?.read_event("decide", &given),
+        ))
+    };
+    for decision in ["partly", "refused"] {
+        assert_eq!(
+            decide(json!({ "decision": decision }))?,
+            one("reason", "required")
+        );
     }
     // Why something was decided is a text: it can be erased.
     let reason = json!({"decision": "refused", "reason": "依法应当保存。"});

@@ -433,9 +433,14 @@ fn what_kinds_say_of_each_other_is_checked() {
         ),
         ("named_by = [\"unit\"]", "named_by = [\"uint\"]", "named_by"),
         (
-            "by_site = { asked = \"sites\", quota = \"quota\" }",
-            "by_site = { asked = \"quota\", quota = \"sites\" }",
+            "by_site = { asked = \"sites\", quota = \"quota\"",
+            "by_site = { asked = \"quota\", quota = \"sites\"",
             "by_site names no set",
+        ),
+        (
+            "unit = \"unit\" }",
+            "unit = \"rule\" }",
+            "terms: its fields",
         ),
         (
             "through = \"sources\"",
