@@ -779,6 +779,7 @@ register-other = Not in the list: write it here, and it counts instead
 home-new-other = Record something else
 related-add = Record: { $text }
 related-none = None yet
+related-begin = Also begin:
 related-more = Only the first { $text } are shown here.
 of-site = { $count }
 of-site-asked = { $count } of { $quota }

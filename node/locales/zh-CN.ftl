@@ -865,6 +865,7 @@ register-other = 名单里没有的，写在这里（写了就以这里为准）
 home-new-other = 登记其他
 related-add = 登记{ $text }
 related-none = 还没有
+related-begin = 还可以登记：
 related-more = 这里只显示前 { $text } 条。
 of-site = {$count} 条
 of-site-asked = {$count} 条，要求 {$quota} 条

@@ -60,6 +60,18 @@ pub(super) struct Input {
 }
 
 impl Input {
+    /// Whether it is a long register of which nothing need be chosen, and nothing is: it need not stand open.
+    pub(super) fn rests(&self) -> bool {
+        /// So many are no hindrance.
+        const FEW: usize = 3;
+        let chosen = self.options.iter().any(|option| option.on) || !self.value.is_empty();
+        self.control == "register"
+            && !self.required
+            && !chosen
+            && self.error.is_none()
+            && self.options.len() > FEW
+    }
+
     /// Whether it needs no more than half of a form's width.
     pub(super) fn half(&self) -> bool {
         let short = ["line", "select", "number", "date", "month", "time", "clock"];

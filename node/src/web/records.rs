@@ -135,6 +135,14 @@ pub(super) struct RecordPage {
     unreadable: bool,
 }
 
+impl RecordPage {
+    /// Where the first of what is not there yet is begun.
+    fn begins(&self) -> impl Iterator<Item = &Begin> {
+        let begins = self.related.iter().filter(|it| it.only_begins());
+        begins.filter_map(|it| it.add.as_ref())
+    }
+}
+
 /// What a record's page was asked for.
 #[derive(Clone, Default, Deserialize)]
 pub(super) struct View {

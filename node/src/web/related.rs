@@ -43,6 +43,14 @@ pub(super) struct Related {
     pub(super) sites: Vec<OfSite>,
 }
 
+impl Related {
+    /// Whether there is nothing yet, and all that can be done is to begin one.
+    pub(super) fn only_begins(&self) -> bool {
+        let nothing = self.rows.is_empty() && self.articles.is_empty() && self.sites.is_empty();
+        nothing && !self.nested && !self.beside && self.lines.is_none() && self.add.is_some()
+    }
+}
+
 /// How much came from a site.
 pub(super) struct OfSite {
     pub(super) name: String,
@@ -104,10 +112,11 @@ pub(super) fn of(
         if found.rows.is_empty() && add.is_none() && !asked {
             continue;
         }
-        let beside = related.iter().any(|it| !it.articles.is_empty());
+        let above = related.iter().any(|it| !it.articles.is_empty());
+        let beside = above && of.field(ARTICLE).is_some();
         let mut entry = Related {
             code: of.code.clone(),
-            label: if beside {
+            label: if beside && found.gather.by_site.is_some() {
                 page.t("related-whole")
             } else {
                 page.label(&of.label).to_owned()
