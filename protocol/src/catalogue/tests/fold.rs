@@ -580,3 +580,28 @@ fn each_item_that_a_step_adds_to_a_set_stays_whoever_added_it_until_the_set_is_c
     assert_eq!((folded.status.as_str(), keys(&folded)), ("revise", vec![]));
     Ok(())
 }
+
+#[test]
+fn a_day_that_somebody_sets_is_no_rules_any_more() -> Tested {
+    let kind = opinion()?;
+    let text = |text: &str| Fact::Str(text.to_owned());
+    let rule_after = |again: &[(&str, &str)]| {
+        let mut steps = dispatched();
+        let by_rule = [("due_on", text("2026-03-17")), ("due_rule", text("D16"))];
+        steps[2]
+            .facts
+            .extend(by_rule.map(|(key, fact)| (key.to_owned(), fact)));
+        then(&mut steps, "return", "U", "2026-03-03");
+        then(&mut steps, "reassign", "H", "2026-03-04");
+        let given = again
+            .iter()
+            .map(|(key, day)| ((*key).to_owned(), text(day)));
+        steps[5].facts.extend(given);
+        kind.fold(&steps).facts.get("due_rule").cloned()
+    };
+    assert_eq!(rule_after(&[]), Some(text("D16")));
+    assert_eq!(rule_after(&[("due_on", "2026-04-01")]), None);
+    let by_rule = [("due_on", "2026-03-19"), ("due_rule", "D16")];
+    assert_eq!(rule_after(&by_rule), Some(text("D16")));
+    Ok(())
+}
