@@ -473,11 +473,22 @@ fn corrected_legal_wording_is_what_is_shown() -> Result<()> {
 
 /// Writes a record as a device would that keeps to no rule, in the space of its own site.
 fn forged(world: &mut World, node: usize, kind: &str, fields: &[(&str, &str)]) -> Result<()> {
+    let fields = fields
+        .iter()
+        .map(|(key, value)| (*key, Scalar::Str((*value).to_owned())));
+    forged_of(world, node, kind, fields.collect())
+}
+
+/// See [`forged`].
+fn forged_of(
+    world: &mut World,
+    node: usize,
+    kind: &str,
+    fields: Vec<(&str, Scalar)>,
+) -> Result<()> {
     let space = world.site_space()?;
-    let fields = fields.iter().map(|(key, value)| {
-        let value = Scalar::Str((*value).to_owned());
-        ((*key).to_owned(), Some(value))
-    });
+    let fields = fields.into_iter();
+    let fields = fields.map(|(key, value)| (key.to_owned(), Some(value)));
     let edit = Edit {
         kind: Some(kind.to_owned()),
         by: "a".to_owned(),
@@ -518,6 +529,37 @@ fn what_a_station_forges_is_no_article_of_a_draft() -> Result<()> {
         .map(|it| text(it, "path"))
         .collect();
     ensure!(paths == ["第十二条第一款", "第十三条"], "{paths:?}");
+    Ok(())
+}
+
+#[test]
+fn what_a_station_forges_moves_no_term() -> Result<()> {
+    let mut world = world()?;
+    let due = |world: &mut World| -> Result<Value> {
+        let (id, _) = world.record(HUB, "opinion", opinion("测试"))?;
+        step(world, HUB, &id, "accept", json!({}))?;
+        step(world, HUB, &id, "dispatch", json!({"lead": "测试单位"}))?;
+        Ok(standing(world, HUB, &id, "due_on")?.1)
+    };
+    let before = due(&mut world)?;
+    let text = |text: &str| Scalar::Str(text.to_owned());
+    let term = |days| {
+        vec![
+            ("rule", text("d16")),
+            ("unit", text("days")),
+            ("amount", Scalar::Int(days)),
+        ]
+    };
+    forged_of(&mut world, STATION, "own_term", term(200))?;
+    world.heal()?;
+    ensure!(
+        due(&mut world)? == before,
+        "a station has set the sub-district's term"
+    );
+    // The sub-district's own does.
+    let own = json!({"rule": "d16", "amount": 200, "basis": "测试规定"});
+    world.record(HUB, "own_term", own)?;
+    ensure!(due(&mut world)? != before);
     Ok(())
 }
 

@@ -1,15 +1,20 @@
 //! By what dates are computed here: the days off and the lengths of this release, and over them what the network has published as
 //! records of the kinds that the catalogue marks for it.
 //!
+//! Only what stands in the space of such a kind counts, where the sub-district alone writes: a station that writes one into its own
+//! space moves nobody's dates.
+//!
 //! What cannot be read as a year, a day or a length is passed over: such a year is estimated by weekends, and said to be.
 
 use lianxin_protocol::catalogue::{CalendarKeys, Catalogue, TermKeys, Terms};
 use lianxin_protocol::deadline::Length;
+use lianxin_protocol::space::Space;
 use rusqlite::Connection;
 use serde_json::Value;
 
 use super::{Filter, Listed, list};
 use crate::error::Result;
+use crate::journal::Overview;
 
 /// Records of such a kind that a network publishes; the newest count.
 const MOST: usize = 200;
@@ -18,19 +23,24 @@ const MOST: usize = 200;
 ///
 /// # Errors
 /// The store cannot be read.
-pub fn known(connection: &Connection) -> Result<Terms> {
+pub fn known(connection: &Connection, overview: &Overview) -> Result<Terms> {
+    let bulletin = Space::Bulletin.id(&overview.identity().network);
     let mut terms = Terms::default();
     let kinds = Catalogue::standard().kinds();
     for kind in kinds.filter(|kind| kind.calendar.is_some() || kind.terms.is_some()) {
         let filter = Filter {
             kind: Some(kind.code.clone()),
+            held: Some(false),
+            stands: true,
             limit: MOST,
             ..Filter::default()
         };
         // The newest last: a length goes over what was published before. What somebody tries out moves nobody's dates.
         let rows = list(connection, &filter)?;
-        let is_test = |row: &&Listed| row.facts.get("test_data") == Some(&Value::Bool(true));
-        for row in rows.iter().rev().filter(|row| !is_test(row)) {
+        let counts = |row: &&Listed| {
+            row.space == bulletin && row.facts.get("test_data") != Some(&Value::Bool(true))
+        };
+        for row in rows.iter().rev().filter(counts) {
             if let Some(keys) = &kind.calendar {
                 take_days(&mut terms, row, keys);
             }

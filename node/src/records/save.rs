@@ -675,7 +675,7 @@ pub fn take(
     if !step.dates.is_empty() {
         let today = Beijing::of(author.now_ms).iso_date();
         let content = gathered.content(journal.authority());
-        let terms = calendar::known(connection)?;
+        let terms = calendar::known(connection, journal)?;
         step.set_dates(&mut draft, &today, |key| content.date(key), &terms);
     }
     let mut save = Save::new(&kind.code, author, &draft)?;

@@ -347,7 +347,7 @@ impl Page {
             rewritten,
             notes,
             actor,
-            terms: calendar::known(connection)?,
+            terms: calendar::known(connection, books)?,
         })
     }
 
