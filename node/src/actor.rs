@@ -11,6 +11,7 @@ use std::collections::BTreeSet;
 
 use lianxin_protocol::authority::Role as DeviceRole;
 use lianxin_protocol::catalogue::{Kind, Role};
+use lianxin_protocol::log::RecordId;
 
 use crate::accounts::Account;
 use crate::error::{Code, Error, Result};
@@ -38,6 +39,8 @@ pub struct Actor {
     device: Option<DeviceRole>,
     roles: BTreeSet<Role>,
     recording: BTreeSet<Role>,
+    owns_store: bool,
+    revealed: BTreeSet<RecordId>,
 }
 
 impl Actor {
@@ -69,7 +72,36 @@ impl Actor {
             device,
             roles: cut(permitted(device)),
             recording: cut(permitted(Some(device.unwrap_or(DeviceRole::Station)))),
+            owns_store: false,
+            revealed: BTreeSet::new(),
         }
+    }
+
+    /// The same, where whoever owns the store and its key asks in nobody's name: all that is there is theirs to see.
+    #[must_use]
+    pub fn owning_the_store(self) -> Self {
+        Self {
+            owns_store: true,
+            ..self
+        }
+    }
+
+    /// The same, who has said lately why they want to see what is kept of these records.
+    #[must_use]
+    pub fn having_revealed(self, revealed: BTreeSet<RecordId>) -> Self {
+        Self { revealed, ..self }
+    }
+
+    /// Whether all that is in the store is theirs to see.
+    #[must_use]
+    pub const fn owns_store(&self) -> bool {
+        self.owns_store
+    }
+
+    /// Whether they have said lately why they want to see what is kept of a record.
+    #[must_use]
+    pub fn has_revealed(&self, record: &RecordId) -> bool {
+        self.revealed.contains(record)
     }
 
     /// Id of the account, as changes carry it.

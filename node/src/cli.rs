@@ -482,6 +482,9 @@ enum Record {
     Show {
         /// Record id or number
         id: String,
+        /// Why the account of --as looks at what is kept of it; the access log keeps that
+        #[arg(long, value_name = "REASON")]
+        reveal: Option<String>,
     },
     /// Show every change of a record
     History {
@@ -830,10 +833,19 @@ fn command_of(verb: Verb, data: &Path, account: Option<String>) -> Result<Comman
             values,
             limit,
             after,
+            account,
         }
         .into(),
-        Verb::Record(Record::Show { id }) => Query::RecordShow { id, account }.into(),
-        Verb::Record(Record::History { id }) => Query::RecordHistory { id }.into(),
+        Verb::Record(Record::Show { id, reveal }) => match reveal {
+            None => Query::RecordShow { id, account }.into(),
+            Some(reason) => Write::RecordReveal {
+                id,
+                reason,
+                account,
+            }
+            .into(),
+        },
+        Verb::Record(Record::History { id }) => Query::RecordHistory { id, account }.into(),
         Verb::Request(RequestVerb::List { limit }) => Query::RequestList { limit }.into(),
         Verb::Status => {
             let config = Config::load(Some(data), &Overrides::default())?;

@@ -161,6 +161,8 @@ pub enum Query {
         values: Vec<String>,
         limit: Option<usize>,
         after: Option<String>,
+        #[serde(default)]
+        account: Option<String>,
     },
     /// Shows one record, with the steps that an account may take.
     RecordShow {
@@ -169,7 +171,11 @@ pub enum Query {
         account: Option<String>,
     },
     /// Shows every change of a record.
-    RecordHistory { id: String },
+    RecordHistory {
+        id: String,
+        #[serde(default)]
+        account: Option<String>,
+    },
     /// Lists what is kept and does not count.
     QuarantineList,
     /// Shows the records of one such thing.
@@ -253,6 +259,12 @@ pub enum Write {
         input: Value,
         account: Option<String>,
     },
+    /// Says why somebody looks at what is kept of a record, which the access log keeps, and shows it to them.
+    RecordReveal {
+        id: String,
+        reason: String,
+        account: Option<String>,
+    },
     /// Gives an account these roles, by their letters, and no others; without any, all that the device's grant permits.
     AccountRoles { name: String, roles: Vec<String> },
     /// Adds an account with a password, in these roles or in all that the device's grant permits.
@@ -316,7 +328,9 @@ impl Query {
                 values,
                 limit,
                 after,
+                account,
             } => {
+                let actor = reader(books, connection, account.as_deref())?;
                 let state = state.as_deref().map(reached).transpose()?;
                 let of_kind = kind.as_deref().map(known_kind).transpose()?;
                 status
@@ -326,12 +340,12 @@ impl Query {
                     values: having(kind.as_deref(), &values)?,
                     kind,
                     status,
-                    search,
+                    search: search.map(|typed| (typed, actor.clone())),
                     limit: list_limit(limit),
                     after: after.as_deref().map(cursor).transpose()?,
                     ..Filter::default()
                 };
-                record_list(books, connection, filter, state)
+                record_list(books, connection, filter, state, &actor)
             }
             Self::RecordShow { id, account } => {
                 let key = records::find(connection, &id)?;
@@ -339,7 +353,10 @@ impl Query {
                 let value = record_json(books, connection, key, &actor)?;
                 Ok(Reply::ok(value))
             }
-            Self::RecordHistory { id } => record_history(books, connection, &id),
+            Self::RecordHistory { id, account } => {
+                let actor = reader(books, connection, account.as_deref())?;
+                record_history(books, connection, &id, &actor)
+            }
             Self::RequestList { limit } => request_list(books, connection, list_limit(limit)),
             Self::AccountList => account::list(books, connection),
             Self::Status {
@@ -377,6 +394,7 @@ impl Write {
             Self::RecordAdd { .. } => "record-add",
             Self::RecordSet { .. } => "record-set",
             Self::RecordAct { .. } => "record-act",
+            Self::RecordReveal { .. } => "record-show",
             Self::AccountRoles { .. } => "account-roles",
             Self::AccountAdd { .. } => "account-add",
             Self::AccountRename { .. } => "account-rename",
@@ -445,6 +463,14 @@ impl Write {
             } => {
                 let author = author(journal, connection, account.as_deref())?;
                 record_act(journal, connection, &id, (&event, &input), &author)
+            }
+            Self::RecordReveal {
+                id,
+                reason,
+                account,
+            } => {
+                let author = author(journal, connection, account.as_deref())?;
+                record::reveal(journal, connection, (&id, &reason), &author)
             }
             Self::AccountRoles { name, roles } => {
                 account::set_roles(journal, connection, &name, &roles)
@@ -562,16 +588,20 @@ fn author(journal: &Journal, connection: &Connection, name: Option<&str>) -> Res
     })
 }
 
-/// Who looks: the named account or the first. An account that is not there yet would be made for whoever owns the store.
+/// Who reads: the account that is named, or whoever owns the store, in the roles of its first account.
 fn reader(overview: &Overview, connection: &Connection, name: Option<&str>) -> Result<Actor> {
     let account = match name {
         Some(name) => accounts::named(connection, name)?,
         None => accounts::first(connection)?,
     };
-    Ok(account.map_or_else(
+    let actor = account.map_or_else(
         || Actor::owner(overview),
         |account| Actor::of(&account, overview),
-    ))
+    );
+    Ok(match name {
+        Some(_) => actor,
+        None => actor.owning_the_store(),
+    })
 }
 
 /// Key under which a daemon keeps the address of its pages.

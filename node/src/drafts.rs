@@ -19,6 +19,10 @@ pub type Typed = BTreeMap<String, Vec<String>>;
 const DRAFTS_MAX: u32 = 200;
 /// Bytes of one draft.
 pub const DRAFT_BYTES_MAX: usize = 256 * 1024;
+/// How long a draft that was thrown away can be taken back, in days, and how many of an account are kept so.
+pub const TRASH_DAYS: u64 = 30;
+const TRASH_MAX: u32 = 200;
+const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 /// Digits of an id: 128 random bits.
 const ID_DIGITS: usize = 32;
 
@@ -102,7 +106,7 @@ pub fn keep(
         }
     }
     let count: u32 = connection
-        .prepare_cached("SELECT count(*) FROM drafts WHERE account = ?1")?
+        .prepare_cached("SELECT count(*) FROM drafts WHERE account = ?1 AND trashed_ms IS NULL")?
         .query_row([account], |row| row.get(0))?;
     let new = known.is_none() || kept.beside;
     if text.len() > DRAFT_BYTES_MAX || (new && count >= DRAFTS_MAX) {
@@ -114,9 +118,10 @@ pub fn keep(
             "INSERT INTO drafts (id, account, kind, typed, updated_ms, window)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6)
              ON CONFLICT (id) DO UPDATE SET typed = excluded.typed,
-                 updated_ms = excluded.updated_ms, window = excluded.window",
+                 updated_ms = excluded.updated_ms, window = excluded.window, trashed_ms = NULL",
         )?
         .execute(params![kept.id, account, kind, text, now_ms, window.id])?;
+    expire(connection, now_ms)?;
     Ok(kept)
 }
 
@@ -133,7 +138,7 @@ pub fn new_id() -> Result<String> {
 /// # Errors
 /// The store cannot be read.
 pub fn find(connection: &Connection, account: &str, id: &str) -> Result<Option<Draft>> {
-    Ok(select(connection, account, Some(id), "")?.pop())
+    Ok(select(connection, (account, false), Some(id), "")?.pop())
 }
 
 /// An account's drafts of what begins so, newest first.
@@ -141,7 +146,7 @@ pub fn find(connection: &Connection, account: &str, id: &str) -> Result<Option<D
 /// # Errors
 /// The store cannot be read.
 pub fn about(connection: &Connection, account: &str, begins: &str) -> Result<Vec<Draft>> {
-    select(connection, account, None, begins)
+    select(connection, (account, false), None, begins)
 }
 
 /// An account's drafts, newest first.
@@ -149,21 +154,30 @@ pub fn about(connection: &Connection, account: &str, begins: &str) -> Result<Vec
 /// # Errors
 /// The store cannot be read.
 pub fn list(connection: &Connection, account: &str) -> Result<Vec<Draft>> {
-    select(connection, account, None, "")
+    select(connection, (account, false), None, "")
+}
+
+/// What an account has thrown away lately, newest first.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn trashed(connection: &Connection, account: &str) -> Result<Vec<Draft>> {
+    select(connection, (account, true), None, "")
 }
 
 fn select(
     connection: &Connection,
-    account: &str,
+    (account, trashed): (&str, bool),
     id: Option<&str>,
     begins: &str,
 ) -> Result<Vec<Draft>> {
     let mut statement = connection.prepare_cached(
         "SELECT id, kind, typed, updated_ms, window FROM drafts
          WHERE account = ?1 AND (?2 IS NULL OR id = ?2) AND substr(kind, 1, length(?3)) = ?3
-         ORDER BY updated_ms DESC, id",
+             AND (trashed_ms IS NOT NULL) = ?4
+         ORDER BY trashed_ms DESC, updated_ms DESC, id",
     )?;
-    let rows = statement.query_map(params![account, id, begins], |row| {
+    let rows = statement.query_map(params![account, id, begins, trashed], |row| {
         let typed: String = row.get(2)?;
         Ok((row.get(0)?, row.get(1)?, typed, row.get(3)?, row.get(4)?))
     })?;
@@ -194,7 +208,55 @@ pub fn emptied(connection: &Connection, account: &str, id: &str, window: &Window
     Ok(())
 }
 
-/// Removes an account's draft, if it is there.
+/// Throws an account's draft away, if it is there: for [`TRASH_DAYS`] days it can be taken back.
+///
+/// # Errors
+/// The store cannot be written.
+pub fn trash(connection: &Connection, account: &str, id: &str, now_ms: u64) -> Result<()> {
+    connection
+        .prepare_cached("UPDATE drafts SET trashed_ms = ?3 WHERE id = ?1 AND account = ?2")?
+        .execute(params![id, account, now_ms])?;
+    connection
+        .prepare_cached(
+            "DELETE FROM drafts WHERE account = ?1 AND id IN
+                 (SELECT id FROM drafts WHERE account = ?1 AND trashed_ms IS NOT NULL
+                  ORDER BY trashed_ms DESC, id LIMIT -1 OFFSET ?2)",
+        )?
+        .execute(params![account, TRASH_MAX])?;
+    expire(connection, now_ms)
+}
+
+/// Takes back a draft that an account has thrown away, if it is there still.
+///
+/// # Errors
+/// [`Code::TooLarge`] where there are too many; the store cannot be written.
+pub fn restore(connection: &Connection, account: &str, id: &str) -> Result<()> {
+    let count: u32 = connection
+        .prepare_cached("SELECT count(*) FROM drafts WHERE account = ?1 AND trashed_ms IS NULL")?
+        .query_row([account], |row| row.get(0))?;
+    if count >= DRAFTS_MAX {
+        let message = "there are too many drafts: register or discard some";
+        return Err(Error::new(Code::TooLarge, message));
+    }
+    connection
+        .prepare_cached("UPDATE drafts SET trashed_ms = NULL WHERE id = ?1 AND account = ?2")?
+        .execute([id, account])?;
+    Ok(())
+}
+
+/// Erases what was thrown away long ago. A clock that was set back erases nothing early.
+///
+/// # Errors
+/// The store cannot be written.
+pub fn expire(connection: &Connection, now_ms: u64) -> Result<()> {
+    let before = now_ms.saturating_sub(TRASH_DAYS * DAY_MS);
+    connection
+        .prepare_cached("DELETE FROM drafts WHERE trashed_ms < ?1")?
+        .execute([before])?;
+    Ok(())
+}
+
+/// Removes an account's draft, if it is there: its words stand elsewhere now.
 ///
 /// # Errors
 /// The store cannot be written.
@@ -236,6 +298,63 @@ mod tests {
             keep("a", &format!("{n:032x}"), &Typed::new(), &one)?;
         }
         assert!(keep("a", &"f".repeat(32), &Typed::new(), &one).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn what_was_thrown_away_is_taken_back_for_thirty_days_and_then_gone() -> Result<()> {
+        let connection = Connection::open_in_memory()?;
+        connection.execute_batch(include_str!("store/schema.sql"))?;
+        let typed = Typed::from([("body".to_owned(), vec!["路灯".to_owned()])]);
+        let window = Window::default();
+        let id = |n: u32| format!("{n:032x}");
+        let keep = |n, now_ms| {
+            keep(
+                &connection,
+                "a",
+                (&id(n), "opinion"),
+                (&typed, &window),
+                now_ms,
+            )
+            .map(drop)
+        };
+        let count = || -> Result<(usize, usize)> {
+            Ok((
+                list(&connection, "a")?.len(),
+                trashed(&connection, "a")?.len(),
+            ))
+        };
+        keep(1, 1)?;
+        keep(2, 1)?;
+        trash(&connection, "b", &id(1), 5)?;
+        assert_eq!(count()?, (2, 0), "somebody else's");
+        trash(&connection, "a", &id(1), 5)?;
+        assert_eq!(count()?, (1, 1));
+        assert!(find(&connection, "a", &id(1))?.is_none());
+        restore(&connection, "b", &id(1))?;
+        assert_eq!(count()?, (1, 1));
+        restore(&connection, "a", &id(1))?;
+        assert_eq!(count()?, (2, 0));
+        // Whoever types on in another window has it back.
+        trash(&connection, "a", &id(1), 5)?;
+        let more = Typed::from([("body".to_owned(), vec!["路灯不亮".to_owned()])]);
+        super::keep(&connection, "a", (&id(1), "opinion"), (&more, &window), 6)?;
+        assert_eq!(count()?, (2, 0));
+        trash(&connection, "a", &id(1), 5)?;
+        expire(&connection, 4 + TRASH_DAYS * DAY_MS)?;
+        assert_eq!(count()?, (1, 1));
+        expire(&connection, 6 + TRASH_DAYS * DAY_MS)?;
+        assert_eq!(count()?, (1, 0));
+        for n in 10..10 + TRASH_MAX + 5 {
+            keep(n, 1)?;
+            trash(&connection, "a", &id(n), u64::from(n))?;
+        }
+        let trashed = trashed(&connection, "a")?;
+        assert_eq!(trashed.len(), TRASH_MAX as usize);
+        assert!(
+            trashed.iter().all(|it| it.id != id(10)),
+            "not the oldest went"
+        );
         Ok(())
     }
 

@@ -161,6 +161,10 @@ codes! {
     StepRefused = "LX-3005", Refused, "`lianxin record show` names the status; see the steps that lead on from it";
     /// This device may not write there.
     NotPermitted = "LX-3006", Refused, "ask the hub which rights this device has";
+    /// What a record holds is kept from this account.
+    NotShown = "LX-3023", Refused, "ask the account that registered it, or the sub-district";
+    /// Nobody said why they look at what is kept.
+    NoReason = "LX-3024", Usage, "`lianxin --as NAME record show ID --reveal REASON`";
     /// An edit that changes nothing, or that the hub has been asked for already.
     NothingToDo = "LX-3007", Usage, "it is so already, or the hub will answer; see `lianxin record show`";
     /// A submission id that came before with something else.

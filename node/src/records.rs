@@ -17,6 +17,7 @@ mod query;
 pub mod reproject;
 pub mod rewrite;
 pub mod save;
+pub mod sight;
 pub mod similar;
 mod tallies;
 pub(crate) mod version;
@@ -27,6 +28,7 @@ mod written;
 use std::collections::{BTreeMap, BTreeSet};
 
 use lianxin_protocol::authority::{Authority, Reason, Role};
+use lianxin_protocol::catalogue::Catalogue;
 use lianxin_protocol::document::{
     ActorId, ChangeHash, Document, Fate, GuardedChange, Limits, Offered, Refusal, Scalar,
 };
@@ -56,6 +58,7 @@ pub use query::{
     unmatched_in, values_of, with_id, with_number,
 };
 use rewrite::{Rewrites, SUPERSEDES};
+use sight::{Sight, Veil};
 pub(crate) use tallies::Counted;
 pub use tallies::{count, count_all, tally};
 pub use view::Record;
@@ -576,6 +579,14 @@ impl Gathered {
         self.again
     }
 
+    /// Who made it: the device and the account that it names.
+    #[must_use]
+    pub fn made_by(&self) -> Option<(DeviceKey, String)> {
+        let first = self.document.founder()?;
+        let device = self.device_of(&first)?.device;
+        Some((device, self.document.founded_by().unwrap_or_default()))
+    }
+
     /// The entry of the change that founded it, if that counts.
     #[must_use]
     pub fn founding_entry(&self) -> Option<i64> {
@@ -727,7 +738,7 @@ impl Projection {
                                 conflicts = ?7, waiting = ?8, state = ?9, held = ?10,
                                 lost = ?11, again = ?12, arrived = ?13,
                                 reached = ifnull(?14, reached), sole = ?15, last = ?16,
-                                former = ?17, pressing = ?18
+                                former = ?17, pressing = ?18, veil = ?19
              WHERE id = ?1",
         )?;
         // Nobody is asked to settle a conflict in what does not count.
@@ -751,14 +762,21 @@ impl Projection {
             sole.map(|(_, last)| last),
             content.facts.get("former_number").and_then(Value::as_str),
             waiting::pressing(&content.kind, &content.status, &content.facts),
+            content.veil.column(),
         ])?;
         connection
             .prepare_cached("DELETE FROM stale WHERE record = ?1")?
             .execute([self.key])?;
         journal.was_read(connection, self.key)?;
         self.write_mentions(connection, counted.is_new)?;
-        Indexed::new(&content.kind, self.id.0, arrived, &content.facts)
-            .replace(connection, self.key, &before)?;
+        // Who asks for a value is told which records have it.
+        let indexed = match content.veil {
+            Veil::All => Indexed::default(),
+            Veil::None | Veil::Words { .. } => {
+                Indexed::new(&content.kind, self.id.0, arrived, &content.facts)
+            }
+        };
+        indexed.replace(connection, self.key, &before)?;
         if let Some(number) = &content.number {
             numbers::note_twice(connection, journal, number)?;
         }
@@ -888,9 +906,14 @@ pub fn empty_digest() -> [u8; 32] {
 }
 
 /// A record's history as JSON: every change with its author, and the values of the fields that it touched before and
-/// after, texts in place.
+/// after, texts in place, as far as they are shown. Of a sealed record none.
 #[must_use]
-pub fn history(gathered: &Gathered, account: impl Fn(&str) -> String) -> Vec<Value> {
+pub fn history(gathered: &Gathered, sight: Sight, account: impl Fn(&str) -> String) -> Vec<Value> {
+    if !sight.has_facts() {
+        return Vec::new();
+    }
+    let kind = gathered.document.view().kind;
+    let kind = kind.and_then(|kind| Catalogue::standard().kind(&kind));
     let entries = gathered.document.history();
     let events = gathered.document.view().events.into_iter();
     let steps_by_key: BTreeMap<_, _> = events.map(|event| (event.key, event.event)).collect();
@@ -898,7 +921,10 @@ pub fn history(gathered: &Gathered, account: impl Fn(&str) -> String) -> Vec<Val
         .iter()
         .map(|change| {
             let carried = gathered.device_of(&change.hash);
-            let shown = |key: &str, value: &Scalar| gathered.json(key, value);
+            let shown = |key: &str, value: &Scalar| {
+                let field = kind.and_then(|kind| kind.field(key));
+                sight.shown(field, gathered.json(key, value))
+            };
             let values = change.fields.iter().map(|field| {
                 let mut old: Vec<_> = field.old.iter().map(|it| shown(&field.key, it)).collect();
                 let old = match old.len() {

@@ -10,7 +10,6 @@
 use lianxin_protocol::log::RecordId;
 use lianxin_protocol::{base32, text};
 use rusqlite::Connection;
-use serde_json::Value;
 
 use crate::error::{Code, Result};
 use crate::records::{self, Listed};
@@ -39,7 +38,7 @@ fn scanned(typed: &str) -> Option<RecordId> {
 /// width, spaces and hyphens do not count, O is 0, I and L are 1.
 fn fits(row: &Listed, typed: &str) -> bool {
     let code: String = text::code(typed).chars().map(base32::meant).collect();
-    let before = row.facts.get("supersedes").and_then(Value::as_str);
+    let before = row.supersedes();
     let before = before.and_then(RecordId::parse);
     let mut ids = [row.id].into_iter().chain(before);
     ids.any(|id| id.query_code() == code)

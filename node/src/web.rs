@@ -40,6 +40,7 @@ mod quarantine;
 mod queue;
 mod records;
 mod related;
+mod reveal;
 mod settings;
 mod several;
 mod sheet;
@@ -47,6 +48,7 @@ mod shown;
 mod sites;
 mod slip;
 mod sync;
+mod trash;
 mod words;
 
 use std::future::Future;
@@ -306,6 +308,7 @@ fn routes() -> Router<App> {
         )
         .route("/records/{id}/edit", get(edit::form).post(edit::change))
         .route("/records/{id}/take", post(conflicts::take))
+        .route("/records/{id}/reveal", post(reveal::ask))
         .route(
             "/records/{id}/slip",
             get(slip::print).post(slip::go_to_print),
@@ -313,6 +316,8 @@ fn routes() -> Router<App> {
         .route("/search/{id}", get(list::found))
         .route("/conflicts", get(conflicts::list))
         .route("/sync", get(sync::page).post(sync::now))
+        .route("/trash", get(trash::page))
+        .route("/trash/{id}/restore", post(trash::restore))
         .route("/names", get(names::page).post(names::choose))
         .route("/quarantine", get(quarantine::list))
         .route(

@@ -270,6 +270,8 @@ pub struct Kind {
     pub parent: Option<Parent>,
     /// Kinds whose records refer to one of this kind, and are listed there.
     pub gathers: Vec<Gather>,
+    /// How one goes the way of another, for kinds of which the same is brought twice.
+    pub follows: Option<Follows>,
     /// What a new record is marked with by how a record stands that it refers to.
     pub flags: Vec<Flag>,
     /// What a form for a new record starts with, field by field: a code of the field, `today`, or `site.` and the key of a
@@ -314,6 +316,23 @@ impl Kind {
     #[must_use]
     pub fn field(&self, key: &str) -> Option<&Field> {
         find(&self.fields, key)
+    }
+
+    /// Whether a record in this status was taken out of its register.
+    #[must_use]
+    pub fn is_gone(&self, status: &str) -> bool {
+        self.status(status).is_some_and(|status| status.gone)
+    }
+
+    /// A field of its records, or of the data of one of its steps, by its flat key; an item of a set is of the set.
+    #[must_use]
+    pub fn field_or_datum(&self, key: &str) -> Option<&Field> {
+        let key = key.split_once('/').map_or(key, |(set, _)| set);
+        let data = || {
+            let mut data = self.transitions.iter().flat_map(|step| &step.data);
+            data.find(|datum| datum.key == key)
+        };
+        self.field(key).or_else(data)
     }
 
     /// The field with other names of its records, for kinds that are registers of names.
@@ -616,8 +635,10 @@ pub struct Move {
     pub kind: String,
     /// The step.
     pub event: String,
-    /// Key of the field by which this record names them; without it they belong to this one.
+    /// Key of the field by which this record names them; without it, and without [`Move::by`], they belong to this one.
     pub through: Option<String>,
+    /// Key of their field by which they name this one.
+    pub by: Option<String>,
     /// Their datum that gets the id of this record.
     pub names: Option<String>,
     /// The datum that gets today's date, unless it is copied.
@@ -628,9 +649,24 @@ pub struct Move {
     /// What it carries always.
     #[serde(default)]
     pub sets: BTreeMap<String, String>,
-    /// Its datum to the datum of the step here.
+    /// Its datum to the step here that was taken last of that name, and a datum of that.
+    #[serde(default)]
+    pub last: BTreeMap<String, (String, String)>,
+    /// Its datum to the datum of the step here; goes over [`Move::last`].
     #[serde(default)]
     pub copies: BTreeMap<String, String>,
+}
+
+/// How a record is put in the place of another, which then goes the other's way: the same matter, brought twice.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Follows {
+    /// Key of the field that names the other.
+    pub field: String,
+    /// Statuses in which the other can take one up.
+    pub into: BTreeSet<String>,
+    /// Key of the count of people who brought it.
+    pub heads: String,
 }
 
 /// What a record holds in the clear: flat key to value.
@@ -726,6 +762,19 @@ pub struct Choice {
     pub needs: Vec<String>,
     /// Keys of the fields that a record with this value has nothing in.
     pub excludes: Vec<String>,
+    /// What of a record with this value, or overlay, is kept from whom.
+    pub veils: Option<Veils>,
+}
+
+/// What of a record is kept from people at devices that hold it (DOMAIN §0.9). It decides what pages and commands show: whoever
+/// has the store and its key has the record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Veils {
+    /// 保密: cards and texts are shown to the account that registered it and to the sub-district.
+    Words,
+    /// 封存: number and state alone are shown until two people open it.
+    All,
 }
 
 /// Most fields that a list shows of a kind besides what it shows of every kind: more do not fit a screen or a sheet.
@@ -764,6 +813,10 @@ pub struct Field {
     pub plain: bool,
     /// Whoever types a text here is shown the records that have the same.
     pub likened: bool,
+    /// A text that is shown whole only to whoever says why: a number to telephone.
+    pub masked: bool,
+    /// Where it is a yes or no: what a yes keeps from whom.
+    pub veils: Option<Veils>,
     /// A name that is the code of a [`Rule`].
     pub rule: bool,
     /// Other names of the record itself: whoever refers by one of them means it.
@@ -886,6 +939,8 @@ pub struct Status {
     pub next_on: Option<String>,
     /// Key of the date by which that event should have come.
     pub by: Option<String>,
+    /// It was taken out of a register by mistake or for good: lists leave it out, and no name means it.
+    pub gone: bool,
 }
 
 /// A stage of the process as those who wait for it know it.
@@ -937,6 +992,8 @@ pub struct Transition {
     pub to: Option<String>,
     /// The overlay it sets.
     pub overlay: Option<String>,
+    /// The overlay it takes away.
+    pub lifts: Option<String>,
     /// What of it cannot be undone: whoever takes it is asked first.
     pub grave: Option<Label>,
     /// It is written along with something else and never offered by itself.

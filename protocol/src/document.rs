@@ -300,6 +300,12 @@ impl Document {
         self.graph.nodes.first().map(|node| node.change.hash())
     }
 
+    /// The account that its founding change names.
+    #[must_use]
+    pub fn founded_by(&self) -> Option<String> {
+        self.told(self.graph.nodes.first()?).0
+    }
+
     /// Whether nothing of it counts yet.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -131,6 +131,7 @@ fn all() -> Query {
         values: Vec::new(),
         limit: Some(1),
         after: None,
+        account: None,
     }
 }
 
@@ -213,6 +214,7 @@ fn listed(
         values: Vec::new(),
         limit: Some(limit),
         after,
+        account: None,
     };
     let page = ask(directory, list)?;
     let rows = page["records"].as_array().context("no list")?.iter();

@@ -422,6 +422,7 @@ fn some_ids(node: &Node, count: usize) -> Result<Vec<String>> {
         values: Vec::new(),
         limit,
         after: none,
+        account: None,
     };
     let reply = node
         .writer

@@ -364,7 +364,13 @@ fn the_words_of_a_registered_opinion_stay_as_they_were_said() -> Result<()> {
     })?;
     unharmed(&mut world, &id, &before)?;
     // What was tried is told by the history, with the values.
-    let history = world.call(HUB, Query::RecordHistory { id: id.clone() })?;
+    let history = world.call(
+        HUB,
+        Query::RecordHistory {
+            id: id.clone(),
+            account: None,
+        },
+    )?;
     let last = history
         .pointer("/changes")
         .and_then(Value::as_array)

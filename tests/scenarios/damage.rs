@@ -413,7 +413,7 @@ fn a_page_that_cannot_be_read_is_damage_and_not_a_wrong_key() -> Result<()> {
                         id: id.clone(),
                         account: None,
                     },
-                    Query::RecordHistory { id },
+                    Query::RecordHistory { id, account: None },
                     Query::Verify,
                 ];
                 for command in commands {

@@ -29,6 +29,7 @@ fn list(kind: Option<&str>, values: &[&str], after: Option<&str>, limit: usize) 
         values: values.iter().map(|value| (*value).to_owned()).collect(),
         limit: Some(limit),
         after: after.map(str::to_owned),
+        account: None,
     }
 }
 

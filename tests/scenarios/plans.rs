@@ -222,7 +222,10 @@ fn no_hot_statement_looks_at_what_it_does_not_show() -> Result<()> {
                 id: id.clone(),
                 account: None,
             },
-            Query::RecordHistory { id: id.clone() },
+            Query::RecordHistory {
+                id: id.clone(),
+                account: None,
+            },
             Query::RequestList { limit: None },
         ] {
             query.execute(&mut writer.journal, &connection)?;

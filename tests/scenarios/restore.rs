@@ -456,7 +456,13 @@ fn a_fork_of_single_entries_is_followed_though_it_lies_within_what_is_stored_as_
     frozen_alike(&mut world, &[HUB, A, B])?;
     for node in [HUB, A, B] {
         // What counted goes on counting, and what was lost was written once more upon it.
-        let history = world.call(node, Query::RecordHistory { id: id.clone() })?;
+        let history = world.call(
+            node,
+            Query::RecordHistory {
+                id: id.clone(),
+                account: None,
+            },
+        )?;
         let changes = history.get("changes").and_then(Value::as_array);
         let urgencies = changes.into_iter().flatten().flat_map(|change| {
             let values = change.get("values").and_then(Value::as_array);

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context as _, Result, ensure};
 use automerge::transaction::Transactable as _;
 use automerge::{AutoCommit, ObjType, ROOT, ScalarValue};
+use lianxin_node::actor::Actor;
 use lianxin_node::command::{Query, Write};
 use lianxin_node::error::{Code, Error};
 use lianxin_node::{records, slips};
@@ -41,6 +42,7 @@ fn listed(world: &mut World, node: usize, state: &str, search: &str) -> Result<V
             values: Vec::new(),
             limit: None,
             after: None,
+            account: None,
         },
     )?;
     let rows = list.get("records").and_then(Value::as_array);
@@ -430,11 +432,12 @@ fn a_retry_and_a_number_lead_to_what_was_written_again() -> Result<()> {
         ensure!(text(&world.show(node, &number)?, "id") == kept);
         ensure!(text(&world.show(node, &renumbered)?, "id") == new);
         // Whoever looks for it finds both, also where the branch that was lost never came.
-        let found = world.transact(node, |_, connection| {
+        let found = world.transact(node, |journal, connection| {
+            let owner = Actor::owner(journal).owning_the_store();
             let keys = records::with_number(connection, &number)?;
             let rows = records::rows(connection, &keys)?;
             let filter = records::Filter {
-                search: Some(number.clone()),
+                search: Some((number.clone(), owner)),
                 limit: 10,
                 ..records::Filter::default()
             };

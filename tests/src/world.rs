@@ -730,6 +730,7 @@ impl World {
             values: Vec::new(),
             limit: Some(500),
             after: None,
+            account: None,
         };
         let reply = self.call(node, command)?;
         let records = reply.get("records").and_then(Value::as_array);
@@ -741,7 +742,13 @@ impl World {
     /// # Errors
     /// The node does not have it.
     pub fn changes(&mut self, node: usize, id: &str) -> Result<Vec<String>> {
-        let reply = self.call(node, Query::RecordHistory { id: id.to_owned() })?;
+        let reply = self.call(
+            node,
+            Query::RecordHistory {
+                id: id.to_owned(),
+                account: None,
+            },
+        )?;
         let changes = reply.get("changes").and_then(Value::as_array);
         let changes = changes.context("a history without changes")?;
         Ok(changes.iter().map(|change| text(change, "hash")).collect())
@@ -1610,7 +1617,7 @@ fn as_newer(frame: &[u8]) -> Vec<Vec<u8>> {
 /// What takes from a store what versions of its schema behind version 2 have more.
 pub const BACK_TO_SCHEMA_2: &str = "UPDATE parts SET payload = unpacked(payload); DROP TABLE damaged_logs; DROP TABLE damaged_rows;
     DROP INDEX receipts_excepted; DROP INDEX peers_seen; ALTER TABLE receipts DROP COLUMN excepted;
-    ALTER TABLE accounts DROP COLUMN roles; ALTER TABLE drafts DROP COLUMN window;
+    ALTER TABLE accounts DROP COLUMN roles; ALTER TABLE drafts DROP COLUMN window; ALTER TABLE drafts DROP COLUMN trashed_ms;
     ALTER TABLE submissions DROP COLUMN content; DROP TABLE bulks; DROP TABLE noticed;
     DROP TABLE tallies; DROP TABLE aside; DROP INDEX records_reached;
     DROP INDEX records_sole; DROP INDEX records_several; ALTER TABLE records DROP COLUMN reached; PRAGMA user_version = 2;";

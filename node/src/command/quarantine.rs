@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::account_name;
 use super::record::device_name;
 use crate::accounts;
+use crate::actor::Actor;
 use crate::clock;
 use crate::error::Result;
 use crate::journal::{Books, HeldBack, Journal, Overview};
@@ -38,7 +39,8 @@ pub(super) fn list(books: &mut Books, connection: &Connection) -> Result<Reply> 
 pub(super) fn show(books: &mut Books, connection: &Connection, id: &str) -> Result<Reply> {
     let held = books.held_back_as(connection, id)?;
     let names = accounts::names(connection)?;
-    let records = records::written(connection, books, &held)?;
+    let owner = Actor::owner(books).owning_the_store();
+    let records = records::written(connection, books, &held, &owner)?;
     let records = records.iter().map(|it| {
         let changes = it.changes.iter().map(|change| {
             json!({

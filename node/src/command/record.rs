@@ -1,6 +1,6 @@
 //! Records as JSON: adding them, listing them, and one with all that belongs to it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lianxin_protocol::authority::Reason;
 use lianxin_protocol::catalogue::{Catalogue, Field, Kind, Outcome, Refusal, Role};
@@ -20,6 +20,7 @@ use crate::error::{Code, Error, Kind as ErrorKind, Result};
 use crate::journal::{Books, Journal, Overview};
 use crate::records::delivery::{self, Coverage, State};
 use crate::records::save::{self, Author};
+use crate::records::sight;
 use crate::records::{self, ConflictValue, Filter, Listed, Record, ShownEvent, gather};
 use crate::reply::Reply;
 use crate::requests::{self, Asked, Wanted};
@@ -191,8 +192,9 @@ fn saved_reply(
     journal: &mut Journal,
     connection: &Connection,
     saved: &save::Saved,
+    author: &Author,
 ) -> Result<Reply> {
-    let mut record = Record::read(connection, journal, saved.key)?;
+    let mut record = Record::read(connection, journal, saved.key, &author.actor)?;
     let heads = record.gathered.document().heads();
     let heads: Vec<_> = heads.iter().map(|head| Hex(head).to_string()).collect();
     let value = json!({
@@ -214,7 +216,21 @@ pub(super) fn record_act(
 ) -> Result<Reply> {
     let key = records::find(connection, id)?;
     let saved = requests::act(connection, journal, key, step, author)?;
-    saved_reply(journal, connection, &saved)
+    saved_reply(journal, connection, &saved, author)
+}
+
+/// Shows what is kept of a record to somebody who says why.
+pub(super) fn reveal(
+    journal: &mut Journal,
+    connection: &Connection,
+    (id, reason): (&str, &str),
+    author: &Author,
+) -> Result<Reply> {
+    let key = records::find(connection, id)?;
+    let record = sight::reveal(connection, journal, key, reason, author)?;
+    let revealed = BTreeSet::from([record]);
+    let actor = author.actor.clone().having_revealed(revealed);
+    Ok(Reply::ok(record_json(journal, connection, key, &actor)?))
 }
 
 pub(super) fn record_set(
@@ -231,7 +247,7 @@ pub(super) fn record_set(
     let content = gather(connection, journal, key)?.content(journal.authority());
     let odds = content.at_odds(kind, &draft);
     let saved = save::set(connection, journal, key, &draft, author)?;
-    let mut reply = saved_reply(journal, connection, &saved)?;
+    let mut reply = saved_reply(journal, connection, &saved, author)?;
     if let Value::Object(members) = &mut reply.value {
         let odds = odds.iter().map(|it| odd(None, it));
         members.insert("at_odds".to_owned(), odds.collect());
@@ -243,13 +259,15 @@ pub(super) fn record_history(
     books: &mut Books,
     connection: &Connection,
     id: &str,
+    actor: &Actor,
 ) -> Result<Reply> {
     let key = records::find(connection, id)?;
-    let gathered = gather(connection, books, key)?;
+    let record = Record::read(connection, books, key, actor)?;
     let names = accounts::names(connection)?;
-    let changes = records::history(&gathered, |by| account_name(&names, by));
+    let account = |by: &str| account_name(&names, by);
+    let changes = records::history(&record.gathered, record.sight, account);
     Ok(Reply::ok(
-        json!({ "id": gathered.id.hyphenated(), "changes": changes }),
+        json!({ "id": record.id.hyphenated(), "changes": changes }),
     ))
 }
 
@@ -269,6 +287,7 @@ pub(super) fn record_list(
     connection: &Connection,
     filter: Filter,
     state: Option<State>,
+    actor: &Actor,
 ) -> Result<Reply> {
     let coverage = Coverage::of(overview);
     let (shown, next) = delivery::list(connection, &coverage, filter, state)?;
@@ -278,7 +297,7 @@ pub(super) fn record_list(
             "id": row.id.hyphenated(),
             "kind": row.kind,
             "number": row.number,
-            "title": row.title,
+            "title": row.title(actor).text(),
             "status": shown.status,
             "state": shown.state.word(),
             "conflicts": row.conflicts,
@@ -302,7 +321,7 @@ pub(super) fn record_json(
     key: i64,
     actor: &Actor,
 ) -> Result<Value> {
-    let record = Record::read(connection, books, key)?;
+    let record = Record::read(connection, books, key, actor)?;
     record_value(books, connection, record, actor)
 }
 
@@ -349,7 +368,8 @@ fn record_value(
             })
         })
         .collect();
-    let related = Related::read(connection, books, &record)?;
+    let related = Related::read(connection, books, &record, actor)?;
+    let title = record.title().text().map(str::to_owned);
     let content = record.content;
     let mut fields = content.fields;
     fields.extend(related.nested);
@@ -357,7 +377,7 @@ fn record_value(
         "id": record.id.hyphenated(),
         "kind": content.kind,
         "number": content.number,
-        "title": record.title,
+        "title": title,
         "fields": fields,
         "refers": related.refers,
         "linked": related.linked,
@@ -388,7 +408,12 @@ struct Related {
 }
 
 impl Related {
-    fn read(connection: &Connection, books: &mut Books, record: &Record) -> Result<Self> {
+    fn read(
+        connection: &Connection,
+        books: &mut Books,
+        record: &Record,
+        actor: &Actor,
+    ) -> Result<Self> {
         let mut related = Self::default();
         let Some(kind) = record.kind else {
             return Ok(related);
@@ -398,7 +423,7 @@ impl Related {
                 "id": row.id.hyphenated(),
                 "kind": row.kind,
                 "number": row.number,
-                "title": row.title,
+                "title": row.title(actor).text(),
             })
         };
         for (field, target) in &record.content.mentions {
@@ -420,7 +445,7 @@ impl Related {
                 }));
                 continue;
             };
-            let nested = found.contents(connection, books)?;
+            let nested = found.contents(connection, books, record.sight)?;
             let nested = nested.into_iter().map(|(row, content)| {
                 let mut fields = content.fields;
                 fields.remove(by);
@@ -527,7 +552,7 @@ pub(super) fn export_page(
     let actor = reader(books, connection, None)?;
     let mut records = Vec::with_capacity(rows.len());
     for row in &rows {
-        let record = Record::read(connection, books, row.key)?;
+        let record = Record::read(connection, books, row.key, &actor)?;
         let mut whole = Map::new();
         if documents {
             let automerge = Hex(&record.gathered.automerge()?).to_string();

@@ -32,6 +32,7 @@ pub fn known(connection: &Connection, overview: &Overview) -> Result<Terms> {
             kind: Some(kind.code.clone()),
             held: Some(false),
             stands: true,
+            present: true,
             limit: MOST,
             ..Filter::default()
         };

@@ -17,6 +17,7 @@ use serde_json::{Map, Value, json};
 
 use super::numbers::{HUB_NO, is_numbered, same_number};
 use super::rewrite::is_link;
+use super::sight::Veil;
 use super::{Carried, Gathered};
 use crate::actor::permitted;
 use crate::clock::Beijing;
@@ -88,6 +89,8 @@ pub struct Content {
     pub status: String,
     /// Overlays such as 封存.
     pub overlays: BTreeSet<String>,
+    /// What of it is kept from whom.
+    pub veil: Veil,
     /// Facts as nested JSON.
     pub facts: Map<String, Value>,
     /// Facts and texts as nested JSON.
@@ -174,6 +177,13 @@ impl Content {
         let number = number.map(str::to_owned);
         let title = kind.and_then(|kind| title(kind, &facts, &texts));
         let mentions = kind.map(|kind| mentions(kind, &facts)).unwrap_or_default();
+        let others = conflicts.iter().flat_map(|(key, values)| {
+            let values = values.iter();
+            values.map(move |it| (key.as_str(), &it.value))
+        });
+        let registrar = || gathered.document.founded_by().unwrap_or_default();
+        let veil = kind.map(|kind| Veil::of(kind, &facts, others, &overlays, registrar));
+        let veil = veil.unwrap_or_default();
         let mut unreadable = view.unreadable;
         unreadable.extend(gathered.newer.then(|| NEWER_ENTRIES.to_owned()));
         let (facts, fields) = nested(kind, &facts, &texts);
@@ -183,6 +193,7 @@ impl Content {
             title,
             status,
             overlays,
+            veil,
             facts,
             fields,
             conflicts,
@@ -237,6 +248,13 @@ impl Content {
         self.held(key).into_iter().next()
     }
 
+    /// Whether the mark is there that a step takes away, if it takes one away.
+    #[must_use]
+    pub fn bears(&self, step: &Transition) -> bool {
+        let lifted = step.lifts.as_ref();
+        lifted.is_none_or(|overlay| self.overlays.contains(overlay))
+    }
+
     /// The steps that these roles may take on a day.
     pub fn offered<'a>(
         &'a self,
@@ -245,7 +263,8 @@ impl Content {
         day: &'a str,
     ) -> impl Iterator<Item = &'a Transition> {
         let times = |step: &str| self.times(step);
-        kind.offered((&self.status, day), roles, times, |key| self.date(key))
+        let offered = kind.offered((&self.status, day), roles, times, |key| self.date(key));
+        offered.filter(|step| self.bears(step))
     }
 
     /// Refusals for what an edit would empty although a step set it: the step stays, so it can be put right and

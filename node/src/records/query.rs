@@ -18,6 +18,8 @@ use super::all_parts;
 use super::delivery::State;
 use super::indexed::{self, Wanted};
 use super::numbers::{numbered, same_number};
+use super::sight::Veil;
+use crate::actor::Actor;
 use crate::error::{Code, Error, Result};
 use crate::journal::aside;
 use crate::store::PART_SAYS;
@@ -134,7 +136,7 @@ pub fn named(connection: &Connection, text: &str, kinds: &[String]) -> Result<Op
         Ok(key) => Some(key),
         Err(error) if error.code() == Code::NoRecord => {
             let mut statement = connection.prepare_cached(
-                "SELECT id FROM records WHERE kind = ?1 AND title = ?2 AND held IS NULL LIMIT 2",
+                "SELECT id FROM records WHERE kind = ?1 AND title = ?2 AND held IS NULL LIMIT 16",
             )?;
             let mut same = Vec::new();
             for kind in kinds {
@@ -142,8 +144,10 @@ pub fn named(connection: &Connection, text: &str, kinds: &[String]) -> Result<Op
                     statement.query_map([kind.as_str(), text], |row| row.get::<_, i64>(0))?;
                 same.extend(keys.collect::<Result<Vec<_>, _>>()?);
             }
+            retain_present(connection, &mut same)?;
             if same.is_empty() {
                 same = by_other_name(connection, text, kinds)?;
+                retain_present(connection, &mut same)?;
             }
             same.pop().filter(|_| same.is_empty())
         }
@@ -154,12 +158,29 @@ pub fn named(connection: &Connection, text: &str, kinds: &[String]) -> Result<Op
     Ok(row.filter(|row| kinds.contains(&row.kind) && row.held.is_none()))
 }
 
+/// Leaves those that were not taken out of their register: no name means what was.
+fn retain_present(connection: &Connection, keys: &mut Vec<i64>) -> Result<()> {
+    let mut statement =
+        connection.prepare_cached("SELECT kind, status FROM records WHERE id = ?1")?;
+    let mut present = Vec::with_capacity(keys.len());
+    for key in keys.iter().copied() {
+        let (kind, status): (String, String) =
+            statement.query_row([key], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let kind = Catalogue::standard().kind(&kind);
+        if kind.is_none_or(|kind| !kind.is_gone(&status)) {
+            present.push(key);
+        }
+    }
+    *keys = present;
+    Ok(())
+}
+
 /// The records of these kinds that have a text among their other names.
 fn by_other_name(connection: &Connection, text: &str, kinds: &[String]) -> Result<Vec<i64>> {
     let mut statement = connection.prepare_cached(
         "SELECT records.id FROM mentions CROSS JOIN records ON records.id = mentions.record
          WHERE mentions.target = ?1 AND mentions.field = ?2 AND records.kind = ?3 AND records.held IS NULL
-         LIMIT 2",
+         LIMIT 16",
     )?;
     let mut found = Vec::new();
     for kind in kinds {
@@ -374,8 +395,9 @@ pub struct Filter {
     pub kind: Option<String>,
     /// Code of a status, as shown.
     pub status: Option<String>,
-    /// Text in number, title or any text, in any case, width and form; of which nothing is to be seen, all.
-    pub search: Option<String>,
+    /// Text in number, title or any text, in any case, width and form; of which nothing is to be seen, all. Texts that are kept from
+    /// whoever searches are not looked at: to be found would tell of them.
+    pub search: Option<(String, Actor)>,
     /// Only those with, or without, fields in conflict.
     pub conflicts: Option<bool>,
     /// Only records that belong to no other.
@@ -390,6 +412,8 @@ pub struct Filter {
     /// Only those recorded from the first of these times on and before the second, by the recording device's clock, in Unix
     /// milliseconds; newest first by that clock, unless a value of a field is asked for.
     pub recorded_ms: Option<(u64, u64)>,
+    /// Not those that were taken out of their register.
+    pub present: bool,
     /// Not those of this space.
     pub outside: Option<SpaceId>,
     /// Not those in whose place another record stands.
@@ -418,8 +442,7 @@ pub struct Listed {
     pub kind: String,
     /// 登记编号.
     pub number: Option<String>,
-    /// Its title.
-    pub title: Option<String>,
+    pub(super) title: Option<String>,
     /// Folded status.
     pub status: String,
     /// Fields in conflict.
@@ -432,8 +455,10 @@ pub struct Listed {
     pub pressing: Option<i64>,
     /// Its space.
     pub space: SpaceId,
-    /// What it holds in the clear, as nested JSON.
-    pub facts: Map<String, Value>,
+    /// What it holds in the clear, as nested JSON: [`Listed::facts`] for whoever looks.
+    pub(super) facts: Map<String, Value>,
+    /// What of it is kept from whom.
+    pub(super) veil: Veil,
     /// Why nothing of it counts, where nothing does.
     pub held: Option<Reason>,
     /// The record that was written in its place.
@@ -441,6 +466,12 @@ pub struct Listed {
 }
 
 impl Listed {
+    /// The id of the record in whose place it was written, if there is one.
+    #[must_use]
+    pub fn supersedes(&self) -> Option<&str> {
+        self.facts.get("supersedes").and_then(Value::as_str)
+    }
+
     /// When it was recorded, by the recording device's clock: ids carry it (RFC 9562, version 7).
     #[must_use]
     pub fn recorded_ms(&self) -> u64 {
@@ -450,7 +481,7 @@ impl Listed {
 }
 
 pub(super) const LISTED: &str = "records.id, records.record, records.kind, number, title, status, conflicts, space, facts, held, again,
-    reached, records.arrived, pressing";
+    reached, records.arrived, pressing, veil";
 
 pub(super) fn listed(row: &rusqlite::Row<'_>) -> rusqlite::Result<Listed> {
     let facts: Option<Vec<u8>> = row.get(8)?;
@@ -473,6 +504,7 @@ pub(super) fn listed(row: &rusqlite::Row<'_>) -> rusqlite::Result<Listed> {
         reached: State::of(row.get(11)?),
         arrived: row.get(12)?,
         pressing: row.get(13)?,
+        veil: Veil::read(row.get::<_, Option<String>>(14)?.as_deref()),
     })
 }
 
@@ -496,8 +528,9 @@ pub fn called(
     };
     let mut words = Vec::new();
     for word in title.split(' ') {
-        let mut statement =
-            connection.prepare_cached("SELECT title FROM records WHERE record = ?1")?;
+        let mut statement = connection.prepare_cached(
+            "SELECT iif(veil IS NULL, title, number) FROM records WHERE record = ?1",
+        )?;
         let named: Option<Option<String>> = match RecordId::parse(word) {
             Some(id) => statement.query_row([id.0], |row| row.get(0)).optional()?,
             None => None,
@@ -516,6 +549,7 @@ pub(super) fn collect(
     for row in rows {
         let mut row = row?;
         row.title = called(connection, &row.kind, row.title)?;
+        row.veil = row.veil.within(connection, &row.kind, &row.facts)?;
         found.push(row);
     }
     Ok(found)
@@ -650,7 +684,8 @@ pub fn list(connection: &Connection, filter: &Filter) -> Result<Vec<Listed>> {
 /// Records in the order in which one index has them: of one kind where a status is asked for, as it is stored, or a value of a
 /// field, the first of which has one spelling.
 fn one_run(connection: &Connection, filter: &Filter, wanted: &[Wanted]) -> Result<Vec<Listed>> {
-    let search = filter.search.as_deref().map(text::folded);
+    let searches = filter.search.as_ref();
+    let search = searches.map(|(typed, _)| text::folded(typed));
     let search = search.as_deref().filter(|it| !it.is_empty());
     let (sql, values) = sql(connection, filter, search, wanted)?;
     let mut statement = connection.prepare_cached(&sql)?;
@@ -663,7 +698,13 @@ fn one_run(connection: &Connection, filter: &Filter, wanted: &[Wanted]) -> Resul
             let former = row.facts.get("former_number").and_then(Value::as_str);
             let mut numbers = row.number.as_deref().into_iter().chain(former);
             let numbered = numbers.any(|number| text::folded(number).contains(search));
-            if !numbered && !says(connection, &row, search)? {
+            let shown = |row: Listed| -> Result<bool> {
+                let row = collect(connection, [Ok(row)].into_iter())?.pop();
+                Ok(row
+                    .zip(searches)
+                    .is_some_and(|(row, (_, actor))| row.sight(actor).has_words()))
+            };
+            if !numbered && !(says(connection, &row, search)? && shown(row.clone())?) {
                 continue;
             }
         }
@@ -704,6 +745,15 @@ fn sql(
     }
     if filter.stands {
         asked.push("again IS NULL".to_owned());
+    }
+    if filter.present {
+        // Codes of the catalogue: nothing to quote.
+        let statuses = Catalogue::standard()
+            .kinds()
+            .flat_map(|kind| &kind.statuses);
+        let gone: BTreeSet<_> = statuses.filter(|it| it.gone).map(|it| &it.code).collect();
+        let gone: Vec<_> = gone.iter().map(|code| format!("'{code}'")).collect();
+        asked.push(format!("status NOT IN ({})", gone.join(", ")));
     }
     if let Some(after) = filter.after.filter(|_| by_day) {
         asked.push(format!("{id} < {}", place(after.0.to_vec().into())));

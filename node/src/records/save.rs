@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use lianxin_protocol::authority::{Membership, Role as DeviceRole, Verb};
 use lianxin_protocol::catalogue::{
-    Catalogue, Draft, Fact, Field, Home, Kind, Refusal, Role, TAKEN_AS, Transition,
+    Catalogue, Draft, Fact, Field, Home, Kind, Refusal, Retention, Role, TAKEN_AS, Transition,
 };
 use lianxin_protocol::document::{self, Edit, EditError, NewEvent, Scalar};
 use lianxin_protocol::limits;
@@ -21,6 +21,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use serde_json::{Value, json};
 
 use super::numbers::{HUB_NO, Series, hub_number, is_numbered, next_number, under_number};
+use super::sight::ACCESS_LOG;
 use super::{Gathered, Listed, Projection, calendar, gather};
 use crate::actor::Actor;
 use crate::clock::{self, Beijing};
@@ -185,6 +186,42 @@ pub fn add(
         submission.keep(connection, &id)?;
     }
     Ok(saved)
+}
+
+/// Writes into the access log 查阅日志 that somebody looks at what is kept of a record, and why.
+///
+/// # Errors
+/// [`Code::NotPermitted`] when this device may not write, [`Code::TooLarge`] for a reason beyond a part.
+pub fn log_access(
+    connection: &Connection,
+    journal: &mut Journal,
+    (record, action, reason): (&RecordId, &str, &str),
+    author: &Author,
+) -> Result<Saved> {
+    let kind = known(ACCESS_LOG)?;
+    let fact = |key: &str, value: &str| (key.to_owned(), Some(Fact::Str(value.to_owned())));
+    let reason = BTreeMap::from([("reason".to_owned(), reason.to_owned())]);
+    let draft = Draft {
+        facts: BTreeMap::from([
+            fact("record", &record.hyphenated()),
+            fact("action", action),
+            fact("result", "done"),
+        ]),
+        texts: BTreeMap::from([(Retention::Text, reason)]),
+        nested: Vec::new(),
+    };
+    let place = place(connection, journal, kind, &draft.facts)?;
+    let mut series = Series::default();
+    let planned = plan(
+        connection,
+        journal,
+        (kind, &draft),
+        &place,
+        false,
+        author,
+        &mut series,
+    )?;
+    write_all(connection, journal, vec![planned], author)
 }
 
 /// Adds records to the one that they belong to, in their order: the articles of a draft law.
@@ -564,6 +601,14 @@ pub fn ready(
             known.join(", ")
         ))
     })?;
+    if step.beside {
+        return Err(refuse(format!("`{event}` is taken with another step")));
+    }
+    if !content.bears(step) {
+        return Err(refuse(format!(
+            "there is nothing for `{event}` to take away"
+        )));
+    }
     if !step.applies_to(&content.status) {
         let message = format!(
             "`{event}` does not lead on from status `{}`",
@@ -629,6 +674,15 @@ fn leads_elsewhere(
                 }
                 break;
             };
+            let follows = kind.follows.as_ref().filter(|it| it.field == field.key);
+            if round == 0 && follows.is_some_and(|it| !it.into.contains(&row.status)) {
+                let refusal = Refusal {
+                    field: field.key.clone(),
+                    code: "ended",
+                    message: "that one has its answer already, or is at its end".to_owned(),
+                };
+                return Err(fields_refused(&[refusal]));
+            }
             if row.id == id {
                 let refusal = Refusal {
                     field: field.key.clone(),
@@ -1028,7 +1082,6 @@ fn refused(error: EditError) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use lianxin_protocol::catalogue::Retention;
 
     use super::*;
 

@@ -14,6 +14,7 @@ use lianxin_protocol::text;
 use rusqlite::Connection;
 
 use super::{Filter, Listed, list, parts};
+use crate::actor::Actor;
 use crate::error::Result;
 
 /// How far back is looked, in days.
@@ -54,7 +55,7 @@ pub fn similar(
     connection: &Connection,
     kind: &Kind,
     typed: &BTreeMap<&str, &str>,
-    now_ms: u64,
+    (actor, now_ms): (&Actor, u64),
 ) -> Result<Similar> {
     let words = kind.words.as_deref().and_then(|key| typed.get(key));
     let pairs = words.map(|words| pairs(words)).unwrap_or_default();
@@ -80,6 +81,10 @@ pub fn similar(
     let mut said = Vec::new();
     let mut same: BTreeMap<&str, Vec<Listed>> = BTreeMap::new();
     for row in list(connection, &filter)? {
+        // To be found would tell of what is kept.
+        if !row.sight(actor).has_words() {
+            continue;
+        }
         let parts = parts(connection, row.key)?;
         let texts = |key: &str| {
             let key = key.to_owned();

@@ -10,7 +10,10 @@ use lianxin_protocol::receipt::Receipt;
 use rusqlite::Connection;
 
 use super::delivery::{self, Coverage, State};
+use super::sight::{self, Sight, Title};
 use super::{Content, Gathered, Listed, called, gather, referring, rows};
+use crate::actor::Actor;
+use crate::clock;
 use crate::error::Result;
 use crate::journal::Books;
 
@@ -24,8 +27,8 @@ pub struct Record {
     /// Its kind, if this version knows it.
     pub kind: Option<&'static Kind>,
     /// Its title, with the names of other records in the place of their ids.
-    pub title: Option<String>,
-    /// What it holds.
+    title: Option<String>,
+    /// What it holds, as far as it is shown.
     pub content: Content,
     /// How far it has come, whatever its workflow says.
     pub reached: State,
@@ -41,6 +44,8 @@ pub struct Record {
     pub receipts: Vec<Rc<Receipt>>,
     /// Its row, if it has one.
     pub row: Option<Listed>,
+    /// How much of it is shown here: the rest is not in what it holds.
+    pub sight: Sight,
     /// What it was made from.
     pub gathered: Gathered,
 }
@@ -65,7 +70,7 @@ impl Related {
         self.gather.field.is_some()
     }
 
-    /// Each with what it holds.
+    /// Each with what it holds, as much of it as is shown of the other.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -73,9 +78,11 @@ impl Related {
         &self,
         connection: &Connection,
         books: &mut Books,
+        sight: Sight,
     ) -> Result<Vec<(&Listed, Content)>> {
         let contents = self.rows.iter().map(|row| {
-            let content = gather(connection, books, row.key)?.content(books.authority());
+            let mut content = gather(connection, books, row.key)?.content(books.authority());
+            content.cover(Some(self.kind), sight);
             Ok((row, content))
         });
         contents.collect()
@@ -83,13 +90,30 @@ impl Related {
 }
 
 impl Record {
-    /// Reads it by its number in this store.
+    /// Reads it by its number in this store, as far as whoever looks is shown it.
     ///
     /// # Errors
     /// The store cannot be read.
-    pub fn read(connection: &Connection, books: &mut Books, key: i64) -> Result<Self> {
+    pub fn read(
+        connection: &Connection,
+        books: &mut Books,
+        key: i64,
+        actor: &Actor,
+    ) -> Result<Self> {
         let gathered = gather(connection, books, key)?;
-        let content = gathered.content(books.authority());
+        let mut content = gathered.content(books.authority());
+        let row = rows(connection, &[key])?.pop();
+        let sight = match &row {
+            Some(row) => {
+                // The content may be newer than the row.
+                let veil = content.veil.clone();
+                let veil = veil.within(connection, &content.kind, &content.facts)?;
+                sight::on_page(connection, books, (row, &veil), actor, clock::now_ms())?
+            }
+            None => content.veil.lets(actor),
+        };
+        let kind = Catalogue::standard().kind(&content.kind);
+        content.cover(kind, sight);
         let coverage = Coverage::of(books);
         let (reached, reason) = coverage.judged(connection, key)?;
         let (state, status) = delivery::shown(reached, &content.kind, &content.status);
@@ -100,7 +124,7 @@ impl Record {
         Ok(Self {
             key,
             id: gathered.id,
-            kind: Catalogue::standard().kind(&content.kind),
+            kind,
             title: called(connection, &content.kind, content.title.clone())?,
             reached,
             reason,
@@ -108,10 +132,21 @@ impl Record {
             status,
             received_ms,
             receipts: coverage.of_record(connection, key)?,
-            row: rows(connection, &[key])?.pop(),
+            row,
+            sight,
             content,
             gathered,
         })
+    }
+
+    /// Its title, as far as it is shown.
+    #[must_use]
+    pub fn title(&self) -> Title<'_> {
+        if self.sight.has_words() {
+            Title::of(self.title.as_deref())
+        } else {
+            Title::Kept
+        }
     }
 
     /// Whether it stands in figures.

@@ -15,6 +15,7 @@ use serde_json::{Map, Value};
 
 use super::indexed;
 use super::query::{LISTED, Listed, collect, listed};
+use super::sight::Veil;
 use crate::clock;
 use crate::error::Result;
 
@@ -259,13 +260,21 @@ impl Waiting {
 
 /// Whether the usual urgency of a kind is what a record has.
 #[must_use]
-pub fn is_usual(kind: &Kind, facts: &Map<String, Value>) -> bool {
+fn is_usual(kind: &Kind, facts: &Map<String, Value>) -> bool {
     let usual = kind.urgency.as_ref().and_then(|key| kind.field(key));
     let usual = usual
         .and_then(|field| field.default.as_ref())
         .and_then(Fact::as_str);
     let told = kind.urgency.as_ref().and_then(|key| held(facts, key));
     told.is_none() || told == usual
+}
+
+impl Listed {
+    /// Whether it is not urgent, as far as that is shown.
+    #[must_use]
+    pub fn is_usual(&self, kind: &Kind) -> bool {
+        self.veil == Veil::All || is_usual(kind, &self.facts)
+    }
 }
 
 #[cfg(test)]

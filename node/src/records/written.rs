@@ -3,14 +3,16 @@
 
 use std::collections::BTreeMap;
 
-use lianxin_protocol::catalogue::TAKEN_AS;
+use lianxin_protocol::catalogue::{Catalogue, Kind, TAKEN_AS};
 use lianxin_protocol::document::{GuardedChange, Limits, NewEvent, Scalar, retold};
 use lianxin_protocol::log::{EntryKind, RecordId};
 use rusqlite::{Connection, OptionalExtension as _};
 use serde_json::{Map, Value, json};
 
 use super::rewrite::is_link;
+use super::sight::Sight;
 use super::{Part, PartRef, all_parts, gather, in_place};
+use crate::actor::Actor;
 use crate::error::Result;
 use crate::journal::{Books, HeldBack, aside};
 
@@ -54,6 +56,7 @@ pub fn written(
     connection: &Connection,
     books: &mut Books,
     held: &HeldBack,
+    actor: &Actor,
 ) -> Result<Vec<Written>> {
     let mut all = Vec::new();
     for record in &held.records {
@@ -62,11 +65,16 @@ pub fn written(
         let key = statement.query_row([record.0], |row| row.get(0));
         let Some(key) = key.optional()? else { continue };
         let gathered = gather(connection, books, key)?;
-        let content = gathered.content(books.authority());
+        let mut content = gathered.content(books.authority());
+        let veil = content.veil.clone();
+        let veil = veil.within(connection, &content.kind, &content.facts)?;
+        let sight = veil.lets(actor);
+        let kind = Catalogue::standard().kind(&content.kind);
+        content.cover(kind, sight);
         all.push(Written {
             record: *record,
             again: gathered.again(),
-            changes: changes(connection, books, (key, record), held)?,
+            changes: changes(connection, books, (key, record), held, (kind, sight))?,
             kind: content.kind,
             number: content.number,
             title: content.title,
@@ -81,6 +89,7 @@ fn changes(
     books: &mut Books,
     (key, record): (i64, &RecordId),
     held: &HeldBack,
+    (kind, sight): (Option<&Kind>, Sight),
 ) -> Result<Vec<Wrote>> {
     let placed = in_place(connection, books, key)?;
     let beside = aside(connection, key, record)?;
@@ -111,6 +120,10 @@ fn changes(
             .map(|(key, value)| (key.clone(), shown(&parts, key, value.as_ref())))
             .collect();
         fields.extend(edit.events.iter().flat_map(|event| data(&parts, event)));
+        for (key, value) in &mut fields {
+            let field = kind.and_then(|kind| kind.field_or_datum(key));
+            *value = sight.shown(field, value.take());
+        }
         Some(Wrote {
             by: edit.by,
             at_ms: header.hlc >> 16,

@@ -1,4 +1,4 @@
--- Version 6. Primary here are: meta, accounts with logins, links, drafts and bulks, counters, submissions,
+-- Version 7. Primary here are: meta, accounts with logins, links, drafts and bulks, counters, submissions,
 -- invites, words, receipts, peers and, above all, logs with segments and parts. Everything below the
 -- line is rebuilt from those by `reproject`.
 
@@ -40,7 +40,8 @@ CREATE TABLE drafts (
     kind       TEXT NOT NULL,
     typed      TEXT NOT NULL,
     updated_ms INTEGER NOT NULL,
-    window     TEXT NOT NULL
+    window     TEXT NOT NULL,
+    trashed_ms INTEGER
 ) STRICT, WITHOUT ROWID;
 
 -- Steps that somebody takes on several records at once, and may take back until due_ms. records are ids, input what the step
@@ -239,7 +240,8 @@ CREATE INDEX touches_record ON touches (record);
 -- lists, and is in no figure. lost counts the changes that a fork took and that nobody has written again; again is the
 -- id of the record that was written in its place; reached how far the record has come by what is stored, 3 being all the way; sole
 -- the one log whose receipts say so, with the last of the record's entries there, where everything of the record counts. facts
--- is packed JSON, former the number that the record had before it was written again, and pressing how soon somebody has to see to it.
+-- is packed JSON, former the number that the record had before it was written again, pressing how soon somebody has to see to it, and
+-- veil what of it is kept from whom.
 CREATE TABLE records (
     id        INTEGER PRIMARY KEY,
     record    BLOB NOT NULL UNIQUE,
@@ -253,6 +255,7 @@ CREATE TABLE records (
     facts     BLOB,
     former    TEXT,
     pressing  INTEGER,
+    veil      TEXT,
     conflicts INTEGER NOT NULL DEFAULT 0,
     waiting   INTEGER NOT NULL DEFAULT 0,
     state     BLOB,

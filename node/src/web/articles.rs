@@ -1,41 +1,54 @@
 //! Articles of a draft law. A whole draft that is pasted is taken apart into them, each of which becomes a record
 //! of its own; and an article is found however its number is written.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use axum::Form;
 use axum::extract::{Path, State};
-use lianxin_protocol::catalogue::NESTED_MAX;
+use lianxin_protocol::catalogue::{Gather, Kind, NESTED_MAX};
+use lianxin_protocol::hash::Hex;
+use rusqlite::Connection;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::App;
 use super::page::{Answer, Session, go, kind_of, known};
-use crate::error::{Code, Error};
-use crate::records;
-use crate::records::save;
+use crate::error::{Code, Error, Result};
+use crate::journal::Journal;
+use crate::records::save::{self, Author};
+use crate::records::{self, Listed, gather};
 
 /// Articles that a draft has at most.
 pub(super) const ARTICLES_MAX: usize = NESTED_MAX * 2;
+/// Comments on one draft that are looked through when a newer text comes.
+const COMMENTS_MAX: usize = 5_000;
+/// The step that marks a comment whose article is not as it was.
+const FLAG: &str = "flag_rebase";
+/// The step that moves a comment along with its article.
+const CARRY: &str = "carry";
+/// What is noted at an article that a newer text does not have.
+const GONE: &str = "新一稿中没有这一条";
 const NUMERALS: &str = "零〇一二三四五六七八九十百千两0123456789";
 
 /// What was pasted.
 #[derive(Deserialize)]
 pub(super) struct Pasted {
     text: String,
+    /// It takes the place of what is there.
+    newer: Option<String>,
 }
 
-/// Takes a draft apart and adds its articles behind those that are there.
+/// Takes a draft apart and adds its articles behind those that are there; or, if it is a newer one, sets what differs.
 pub(super) async fn paste(
     State(app): State<App>,
     session: Session,
     Path(id): Path<String>,
-    Form(Pasted { text }): Form<Pasted>,
+    Form(pasted): Form<Pasted>,
 ) -> Answer {
     let back = format!("/records/{id}?note=done");
     app.write(move |journal, connection| {
-        let articles = articles(&text);
-        let (key, _, kind) = known(connection, journal, &id)?;
+        let articles = articles(&pasted.text);
+        let (key, kind) = known(connection, journal, &id)?;
         let gather = kind.gathers.iter().find(|gather| gather.field.is_some());
         let nothing = || Error::new(Code::FieldsRefused, "no article begins with its number");
         let gather = gather
@@ -43,22 +56,50 @@ pub(super) async fn paste(
             .ok_or_else(nothing)?;
         let whole = records::rows(connection, &[key])?.pop();
         let whole = whole.ok_or_else(|| Error::new(Code::RecordWaiting, "it is not merged yet"))?;
-        let child = kind_of(&gather.kind)?;
-        let of = (child.code.as_str(), gather.by.as_str());
         if !kind.is_open(&whole.status) {
             let message = "this consultation is at its end: no article is added any more";
             return Err(Error::new(Code::StepRefused, message));
         }
+        let child = kind_of(&gather.kind)?;
+        let of = (child.code.as_str(), gather.by.as_str());
         let there = records::referring(connection, &whole, of, ARTICLES_MAX)?;
-        if there.len() + articles.len() > ARTICLES_MAX {
-            let message = "a draft has a thousand articles at most";
-            return Err(Error::new(Code::FieldsRefused, message));
+        let author = session.author(connection, journal)?;
+        let place = Place {
+            whole,
+            child,
+            gather,
+            there,
+        };
+        let changed = if pasted.newer.is_some() {
+            renew(connection, journal, (&place, articles), &author)?
+        } else {
+            place.refuse_again(&articles)?;
+            place.add(connection, journal, articles, &author)?;
+            true
+        };
+        if !changed {
+            let message = "the text is as it is here already";
+            return Err(Error::new(Code::NothingToDo, message));
         }
-        // A form that was sent twice, or a draft that was pasted again.
-        let paths = there
-            .iter()
-            .filter_map(|it| it.facts.get("path").and_then(Value::as_str));
-        let present: BTreeSet<_> = paths.map(canonical).collect();
+        note_version(connection, journal, (key, kind), &pasted.text, &author)
+    })
+    .await?;
+    Ok(go(&back))
+}
+
+/// A draft law with the articles that are there.
+struct Place {
+    whole: Listed,
+    child: &'static Kind,
+    gather: &'static Gather,
+    there: Vec<Listed>,
+}
+
+impl Place {
+    /// A form that was sent twice, or a draft that was pasted again, adds nothing.
+    fn refuse_again(&self, articles: &[(String, String)]) -> Result<()> {
+        let paths = self.there.iter().filter_map(path);
+        let present: BTreeSet<_> = paths.collect();
         let mut again = articles
             .iter()
             .filter(|it| present.contains(&canonical(&it.0)));
@@ -72,20 +113,172 @@ pub(super) async fn paste(
             let message = format!("this draft has {path} already; nothing was added");
             return Err(Error::new(code, message));
         }
-        let there = there.len();
-        let mut nested = Vec::with_capacity(articles.len());
-        for (place, (path, text)) in (there + 1..).zip(articles) {
-            let input = json!({ "path": path, "text": text });
-            let place = i64::try_from(place).unwrap_or(i64::MAX);
-            let draft = child.read_under(&input, &gather.by, place);
-            let draft = draft.map_err(|refusals| save::fields_refused(&refusals))?;
-            nested.push((child.code.clone(), draft));
+        Ok(())
+    }
+
+    /// Adds articles behind those that are there.
+    fn add(
+        &self,
+        connection: &Connection,
+        journal: &mut Journal,
+        articles: Vec<(String, String)>,
+        author: &Author,
+    ) -> Result<()> {
+        if self.there.len() + articles.len() > ARTICLES_MAX {
+            let message = "a draft has a thousand articles at most";
+            return Err(Error::new(Code::FieldsRefused, message));
         }
-        let author = session.author(connection, journal)?;
-        save::add_nested(connection, journal, &whole, &nested, &author)
-    })
-    .await?;
-    Ok(go(&back))
+        if articles.is_empty() {
+            return Ok(());
+        }
+        let mut nested = Vec::with_capacity(articles.len());
+        for (place, (path, text)) in (self.there.len() + 1..).zip(articles) {
+            let input = json!({ "path": path, "version_hash": digest(&text), "text": text });
+            let place = i64::try_from(place).unwrap_or(i64::MAX);
+            let draft = self.child.read_under(&input, &self.gather.by, place);
+            let draft = draft.map_err(|refusals| save::fields_refused(&refusals))?;
+            nested.push((self.child.code.clone(), draft));
+        }
+        save::add_nested(connection, journal, &self.whole, &nested, author)
+    }
+}
+
+/// The number of an article that is there.
+fn path(article: &Listed) -> Option<String> {
+    Some(canonical(article.fact("path")?.as_str()?))
+}
+
+/// Sixteen hexadecimal digits that differ where a text does, however its lines are indented.
+fn digest(text: &str) -> String {
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let lines: Vec<_> = lines.collect();
+    let digest = lianxin_protocol::hash::PAYLOAD.hash(&[lines.join("\n").as_bytes()]);
+    Hex(digest.first_chunk::<8>().unwrap_or(&[0; 8])).to_string()
+}
+
+/// What a newer text does to an article.
+enum Fate {
+    /// It stays as it is.
+    Same,
+    /// It has another number now.
+    Moved(String),
+    /// It says something else, or is not there any more.
+    Differs,
+}
+
+/// Sets the articles to those of a newer text. An article that is the same stays, and so do the comments on it, also under another
+/// number; the comments on one that differs, or that is gone, are marked, so that somebody looks at each again. Says whether
+/// anything differs.
+fn renew(
+    connection: &Connection,
+    journal: &mut Journal,
+    (place, mut newer): (&Place, Vec<(String, String)>),
+    author: &Author,
+) -> Result<bool> {
+    let mut old = Vec::with_capacity(place.there.len());
+    for article in &place.there {
+        let Some(path) = path(article) else { continue };
+        let content = gather(connection, journal, article.key)?.content(journal.authority());
+        let text = content.held("text").into_iter().next().unwrap_or_default();
+        old.push((article, path, digest(&text), content.held("note") == [GONE]));
+    }
+    let mut fates: BTreeMap<String, Fate> = BTreeMap::new();
+    let take = |newer: &mut Vec<(String, String)>, is: &dyn Fn(&(String, String)) -> bool| {
+        let at = newer.iter().position(is)?;
+        Some(newer.remove(at))
+    };
+    // What is the same comes first: it leaves its number and its text to nobody else.
+    for (_, path, text, _) in &old {
+        let same = |it: &(String, String)| canonical(&it.0) == *path && digest(&it.1) == *text;
+        if take(&mut newer, &same).is_some() {
+            fates.insert(path.clone(), Fate::Same);
+        }
+    }
+    let mut any = false;
+    for (article, path, text, gone) in &old {
+        if fates.contains_key(path) {
+            continue;
+        }
+        let moved = |it: &(String, String)| digest(&it.1) == *text;
+        let renamed = |it: &(String, String)| canonical(&it.0) == *path;
+        let (input, fate) = if let Some((path, _)) = take(&mut newer, &moved) {
+            (json!({ "path": path }), Fate::Moved(path))
+        } else if let Some((_, text)) = take(&mut newer, &renamed) {
+            let input = json!({ "version_hash": digest(&text), "text": text });
+            (input, Fate::Differs)
+        } else {
+            (json!({ "note": GONE }), Fate::Differs)
+        };
+        fates.insert(path.clone(), fate);
+        if *gone && input.get("note").is_some() {
+            continue;
+        }
+        any = true;
+        let draft = place.child.read_edit(&input);
+        let draft = draft.map_err(|refusals| save::fields_refused(&refusals))?;
+        save::set(connection, journal, article.key, &draft, author)?;
+    }
+    any |= !newer.is_empty();
+    place.add(connection, journal, newer, author)?;
+    carry(connection, journal, (place, &fates), author)?;
+    Ok(any)
+}
+
+/// Takes comments along with the articles that they are on, and marks those whose article is not as it was.
+fn carry(
+    connection: &Connection,
+    journal: &mut Journal,
+    (place, fates): (&Place, &BTreeMap<String, Fate>),
+    author: &Author,
+) -> Result<()> {
+    let kind = kind_of("legis_comment")?;
+    let by = (kind.code.as_str(), "consultation");
+    let comments = records::referring(connection, &place.whole, by, COMMENTS_MAX + 1)?;
+    if comments.len() > COMMENTS_MAX {
+        let message = "there are too many comments to look through at once";
+        return Err(Error::new(Code::TooLarge, message));
+    }
+    for comment in comments.iter().filter(|it| kind.is_open(&it.status)) {
+        let on = comment.fact("article_path").and_then(Value::as_str);
+        let Some(on) = on.map(canonical) else {
+            continue;
+        };
+        let article = within(&on, fates.keys());
+        let step = match article.and_then(|article| Some((article, fates.get(article)?))) {
+            Some((article, Fate::Moved(path))) => {
+                let rest = on.strip_prefix(article.as_str()).unwrap_or_default();
+                (CARRY, json!({ "article_path": format!("{path}{rest}") }))
+            }
+            Some((_, Fate::Differs)) => (FLAG, json!({})),
+            Some((_, Fate::Same)) | None => continue,
+        };
+        let who = (&author.actor, author.now_ms);
+        match save::ready(connection, journal, comment.key, (step.0, &step.1), who) {
+            Ok(ready) => {
+                save::take(connection, journal, ready, author)?;
+            }
+            // What still waits for something else, or for its site, is looked at there.
+            Err(error) if matches!(error.code(), Code::RecordWaiting | Code::StepRefused) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// The draft law says of which text its articles are.
+fn note_version(
+    connection: &Connection,
+    journal: &mut Journal,
+    (key, kind): (i64, &Kind),
+    text: &str,
+    author: &Author,
+) -> Result<()> {
+    let draft = kind.read_edit(&json!({ "version_hash": digest(text) }));
+    let draft = draft.map_err(|refusals| save::fields_refused(&refusals))?;
+    match save::set(connection, journal, key, &draft, author) {
+        Err(error) if error.code() != Code::NothingToDo => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// The articles of a text: each begins a line with 第…条; what stands before the first one, and headings of

@@ -26,6 +26,7 @@ use super::list::Row;
 use super::page::{self, Answer, Bare, go, html};
 use super::words::Lang;
 use super::{listen, local, serve};
+use crate::actor::Actor;
 use crate::clock;
 use crate::error::{Code, Error, Result};
 use crate::journal::Overview;
@@ -412,6 +413,8 @@ impl Shared {
 /// The opinions that a device holds.
 fn held(connection: &Connection, overview: &Overview, lang: Lang) -> Result<Vec<Held>> {
     let now_ms = clock::now_ms();
+    // Whoever runs a demonstration has all of it.
+    let owner = Actor::owner(overview).owning_the_store();
     let coverage = Coverage::of(overview);
     let filter = Filter {
         kind: Some("opinion".to_owned()),
@@ -422,7 +425,7 @@ fn held(connection: &Connection, overview: &Overview, lang: Lang) -> Result<Vec<
     let mut rows = Vec::new();
     for row in &records::list(connection, &filter)? {
         let reached = coverage.reached(connection, row)?;
-        let shown = Row::plain(reached, row, (lang, now_ms));
+        let shown = Row::plain(reached, row, &owner, (lang, now_ms));
         rows.push(Held {
             id: row.id,
             number: shown.number,

@@ -92,7 +92,7 @@ impl Choices {
                     named.held = true;
                 } else if let Some(row) = records::named(connection, item, field.names())?
                     && row.id.hyphenated() == item
-                    && row.title.is_some()
+                    && row.name().is_some()
                 {
                     let kind = self.0.entry(row.kind.clone()).or_default();
                     kind.push(Named::of(&row, true));
@@ -197,12 +197,13 @@ pub(super) fn items(text: &str) -> impl Iterator<Item = &str> {
 
 /// The name of a record in a form: its number if it has one, and the beginning of its title.
 pub(super) fn label(row: &Listed) -> String {
-    let title = row.title.as_deref().unwrap_or_default();
+    let title = row.name().unwrap_or_default();
     let mut name: String = title.chars().take(NAME_CHARS).collect();
     if name.len() < title.len() {
         name.push('…');
     }
     match &row.number {
+        Some(number) if name == *number => name,
         Some(number) => format!("{number} {name}").trim_end().to_owned(),
         None => name,
     }
@@ -214,6 +215,7 @@ fn offered(connection: &Connection, overview: &Overview, kind: &Kind) -> Result<
         kind: Some(kind.code.clone()),
         limit: if register { REGISTER } else { NEWEST },
         held: Some(false),
+        present: true,
         ..records::Filter::default()
     };
     let bulletin = Space::Bulletin.id(&overview.identity().network);
@@ -223,11 +225,11 @@ fn offered(connection: &Connection, overview: &Overview, kind: &Kind) -> Result<
             .transitions
             .iter()
             .any(|step| step.to.is_some() && step.applies_to(&row.status));
-        let current = row.facts.get("active") != Some(&Value::Bool(false));
+        let current = row.fact("active") != Some(&Value::Bool(false));
         current && (goes_on || kind.statuses.is_empty()) && (!register || row.space == bulletin)
     };
     let rows = records::list(connection, &filter)?;
-    let rows = rows.iter().filter(|row| lives(row) && row.title.is_some());
+    let rows = rows.iter().filter(|row| lives(row) && row.name().is_some());
     let mut offered: Vec<_> = rows.map(|row| Named::of(row, false)).collect();
     if register {
         offered.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));

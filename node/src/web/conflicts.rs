@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::App;
 use super::list::Row;
-use super::page::{Answer, Page, Session, go, html, known};
+use super::page::{Answer, Page, Session, go, html, open};
 use super::shown;
 use super::words::Lang;
 use crate::error::{Code, Error};
@@ -122,7 +122,9 @@ pub(super) async fn take(
 ) -> Answer {
     let back = format!("/records/{id}?did={}", save::SETTLE);
     app.write(move |journal, connection| {
-        let (key, content, kind) = known(connection, journal, &id)?;
+        let (record, kind) = open(connection, journal, &session, &id)?;
+        let key = record.key;
+        let content = record.gathered.content(journal.authority());
         // Another choice may have come meanwhile; then there is nothing left to choose.
         let values = content.conflicts.get(&choice.field);
         let chosen = values

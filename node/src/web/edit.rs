@@ -15,14 +15,15 @@ use serde_json::Value;
 use super::choices::{Choices, items};
 use super::fields::{self, Input};
 use super::offers::{EDITED, UNCHANGED};
-use super::page::{self, Answer, Hand, Page, Session, go, html, known};
+use super::page::{self, Answer, Hand, Page, Session, go, html, open};
 use super::sheet::{About, Sheet, Under};
 use super::{App, Line, shown};
 use crate::drafts::{self, Typed};
 use crate::error::Result;
 use crate::journal::{Books, Journal};
+use crate::records::save;
+use crate::records::sight::{Sight, Title};
 use crate::records::version::{Version, as_of};
-use crate::records::{gather, save};
 
 #[derive(Template)]
 #[template(path = "edit.html")]
@@ -41,8 +42,10 @@ struct EditPage {
 
 /// The fields that can be corrected: the form's, but for the resident's own words. Those stay as they were
 /// registered; what is to be added is added as a step.
-fn correctable(kind: &Kind) -> impl Iterator<Item = &Field> {
-    fields::of_form(kind).filter(|field| !field.fixed)
+/// What of a form is corrected: nothing that is shown in part only, or it would be saved so.
+fn correctable(kind: &Kind, sight: Sight) -> impl Iterator<Item = &Field> {
+    let fields = fields::of_form(kind).filter(|field| !field.fixed);
+    fields.filter(move |field| sight.shows(field))
 }
 
 /// Name in the form of the version that it shows.
@@ -65,8 +68,9 @@ fn edit_page(
     id: &str,
     attempt: Option<Attempt<'_>>,
 ) -> Result<EditPage> {
-    let (key, content, kind) = known(connection, books, id)?;
-    let version = Version::of(&gather(connection, books, key)?);
+    let (record, kind) = open(connection, books, session, id)?;
+    let (content, sight) = (&record.content, record.sight);
+    let version = Version::of(&record.gathered);
     let number = content.number.clone().unwrap_or_default();
     let page = Page::new(
         connection,
@@ -78,10 +82,10 @@ fn edit_page(
     let about = About::Edit(id.to_owned());
     let kept = drafts::about(connection, &session.account.id, &about.text())?;
     let kept = kept.first();
-    let now = fields::typed(correctable(kind), &content.fields);
-    let named = Choices::of(connection, books, correctable(kind))?;
-    let named = named.holding(connection, correctable(kind), &now)?;
-    let now = named.labels(correctable(kind), now);
+    let now = fields::typed(correctable(kind, sight), &content.fields);
+    let named = Choices::of(connection, books, correctable(kind, sight))?;
+    let named = named.holding(connection, correctable(kind, sight), &now)?;
+    let now = named.labels(correctable(kind, sight), now);
     let attempt = match (attempt, kept) {
         (Some(attempt), _) => attempt,
         // What was typed before goes on from what was shown then.
@@ -94,17 +98,17 @@ fn edit_page(
         },
     };
     let input = |field| fields::input(field, &named, attempt.typed, attempt.refusals, page.lang);
-    let inputs = correctable(kind).map(input);
+    let inputs = correctable(kind, sight).map(input);
     let words = fields::of_form(kind).find(|field| field.fixed);
     let words = words.and_then(|field| content.fields.get(&field.key)?.as_str());
     Ok(EditPage {
         id: id.to_owned(),
         version: attempt.version.unwrap_or(version).to_string(),
         number,
-        title: shown::title(Some(kind), content.title.as_deref(), page.lang),
+        title: shown::title(Some(kind), Title::of(content.title.as_deref()), page.lang),
         words: words.unwrap_or_default().to_owned(),
         inputs: inputs.collect(),
-        faults: fields::faults(correctable(kind), attempt.refusals, page.lang),
+        faults: fields::faults(correctable(kind, sight), attempt.refusals, page.lang),
         under: attempt.under,
         said: attempt.said,
         page,
@@ -172,20 +176,22 @@ fn correct(
     sheet: &Sheet,
 ) -> Result<Corrected> {
     let lang = session.lang();
-    let (key, content, kind) = known(connection, journal, id)?;
-    let now = fields::typed(correctable(kind), &content.fields);
+    let (record, kind) = open(connection, journal, session, id)?;
+    let (key, sight) = (record.key, record.sight);
+    let content = record.gathered.content(journal.authority());
+    let now = fields::typed(correctable(kind, sight), &content.fields);
     let shown = shown_in(&sheet.typed);
     let then = match (&shown, sheet.typed.contains_key(VERSION)) {
         (Some(version), _) => as_of(connection, journal, key, version)?
-            .map(|then| fields::typed(correctable(kind), &then.fields)),
+            .map(|then| fields::typed(correctable(kind, sight), &then.fields)),
         (None, true) => None,
         // A script that was shown nothing speaks of what there is.
         (None, false) => Some(now.clone()),
     };
-    let named = Choices::of(connection, journal, correctable(kind))?;
-    let named = named.holding(connection, correctable(kind), &now)?;
-    let wanted = named.ids(correctable(kind), &sheet.typed);
-    let change = Change::between(kind, then.as_ref(), &now, &wanted);
+    let named = Choices::of(connection, journal, correctable(kind, sight))?;
+    let named = named.holding(connection, correctable(kind, sight), &now)?;
+    let wanted = named.ids(correctable(kind, sight), &sheet.typed);
+    let change = Change::between((kind, sight), then.as_ref(), &now, &wanted);
     let author = session.author(connection, journal)?;
     let account = author.actor.account();
     let told = |field: &&Field| {
@@ -231,7 +237,7 @@ fn correct(
     // Where both changed a field, what is typed now is compared with what the others wrote.
     let version = shown.filter(|_| change.clashes.is_empty() && then.is_some());
     let attempt = Attempt {
-        typed: &change.merged(named.labels(correctable(kind), now), &sheet.typed),
+        typed: &change.merged(named.labels(correctable(kind, sight), now), &sheet.typed),
         refusals: &refusals,
         under: sheet.undone(
             connection,
@@ -250,6 +256,7 @@ fn correct(
 #[derive(Debug)]
 struct Change<'a> {
     kind: &'a Kind,
+    sight: Sight,
     fields: Vec<&'a Field>,
     /// Those of them that others have changed since to something else.
     clashes: Vec<&'a Field>,
@@ -257,15 +264,21 @@ struct Change<'a> {
 
 impl<'a> Change<'a> {
     /// `then` is what the form showed, if that can still be said: else whatever is different now may be another's.
-    fn between(kind: &'a Kind, then: Option<&Typed>, now: &Typed, wanted: &Typed) -> Self {
+    fn between(
+        (kind, sight): (&'a Kind, Sight),
+        then: Option<&Typed>,
+        now: &Typed,
+        wanted: &Typed,
+    ) -> Self {
         let base = then.unwrap_or(now);
-        let fields: Vec<_> = correctable(kind)
+        let fields: Vec<_> = correctable(kind, sight)
             .filter(|field| !same(field, base, wanted) && !same(field, now, wanted))
             .collect();
         let clash = |field: &&Field| then.is_none_or(|then| !same(field, then, now));
         let clashes = fields.iter().copied().filter(clash).collect();
         Self {
             kind,
+            sight,
             fields,
             clashes,
         }
@@ -287,7 +300,7 @@ impl<'a> Change<'a> {
     /// What stands in the form when it comes again: what was typed where it changes something, and else what there is now.
     fn merged(&self, now: Typed, typed: &Typed) -> Typed {
         let mut merged = now;
-        for field in correctable(self.kind) {
+        for field in correctable(self.kind, self.sight) {
             if self.fields.iter().any(|it| it.key == field.key) {
                 merged.remove(&field.key);
                 if let Some(values) = typed.get(&field.key) {
@@ -333,7 +346,7 @@ mod tests {
             "place": {"community": "测试社区"}, "deputies": ["甲", "乙"],
         });
         let held = held.as_object().cloned().unwrap_or_default();
-        (kind, fields::typed(correctable(kind), &held))
+        (kind, fields::typed(correctable(kind, Sight::Whole), &held))
     }
 
     fn with(mut typed: Typed, key: &str, value: &str) -> Typed {
@@ -344,8 +357,9 @@ mod tests {
     #[test]
     fn a_correction_names_only_what_is_different() {
         let (kind, before) = form();
-        let written =
-            |wanted: &Typed| Change::between(kind, Some(&before), &before, wanted).input(wanted);
+        let written = |wanted: &Typed| {
+            Change::between((kind, Sight::Whole), Some(&before), &before, wanted).input(wanted)
+        };
         assert_eq!(written(&before), json!({}));
         let typed = with(before.clone(), "urgency", "urgent");
         let typed = with(typed, "place.community", "");
@@ -357,14 +371,15 @@ mod tests {
             json!({ "urgency": "urgent", "place": {"community": ""}, "test_data": false })
         );
         assert!(kind.read_edit(&changed).is_ok());
-        assert!(correctable(kind).all(|field| field.key != "body"));
+        assert!(correctable(kind, Sight::Whole).all(|field| field.key != "body"));
     }
 
     #[test]
     fn what_others_changed_since_stays_and_what_both_changed_is_asked() {
         let (kind, then) = form();
         let now = with(then.clone(), "urgency", "urgent");
-        let change = |wanted: &Typed| Change::between(kind, Some(&then), &now, wanted);
+        let change =
+            |wanted: &Typed| Change::between((kind, Sight::Whole), Some(&then), &now, wanted);
         // Not touched here.
         let wanted = with(then.clone(), "people_count", "5");
         assert_eq!(change(&wanted).input(&wanted), json!({ "people_count": 5 }));
@@ -381,7 +396,7 @@ mod tests {
         let again = clash.merged(now.clone(), &wanted);
         assert_eq!(again.get("urgency"), wanted.get("urgency"));
         // Nobody knows what was shown: whatever differs may be another's.
-        let blind = Change::between(kind, None, &now, &then);
+        let blind = Change::between((kind, Sight::Whole), None, &now, &then);
         assert_eq!(blind.clashes.len(), 1);
     }
 }

@@ -19,7 +19,9 @@ use crate::clock;
 use crate::drafts::{self, Draft};
 use crate::error::Result;
 use crate::journal::Overview;
+use crate::records::Listed;
 use crate::records::delivery::Coverage;
+use crate::records::sight::Title;
 use crate::records::waiting::Waiting;
 use crate::records::{self, Filter};
 
@@ -29,13 +31,26 @@ const ROWS: usize = 30;
 const LAWS: usize = 5;
 
 /// A draft in a list.
-struct DraftRow {
+pub(super) struct DraftRow {
     /// It is of a new record, and not of a step or a correction.
-    new: bool,
-    id: String,
-    title: String,
-    at: String,
-    lacks: u64,
+    pub(super) new: bool,
+    pub(super) id: String,
+    pub(super) title: String,
+    pub(super) at: String,
+    pub(super) lacks: u64,
+}
+
+impl DraftRow {
+    pub(super) fn of(connection: &Connection, draft: Draft, page: &Page) -> Result<Self> {
+        let (title, lacks) = drafted(connection, &draft, page.lang)?;
+        Ok(Self {
+            new: matches!(About::parse(&draft.kind), Ok(About::New(_))),
+            title: title.unwrap_or_else(|| page.t("draft-untitled")),
+            lacks,
+            at: shown::at(draft.updated_ms, page.now_ms, page.lang),
+            id: draft.id,
+        })
+    }
 }
 
 /// A value that was not kept, of which its author does not know yet.
@@ -80,11 +95,7 @@ fn drafted(connection: &Connection, draft: &Draft, lang: Lang) -> Result<(Option
         || lang.say(otherwise, &[]),
         |step| lang.label(&step.label).to_owned(),
     );
-    let title = shown::title(
-        kind,
-        row.as_ref().and_then(|row| row.title.as_deref()),
-        lang,
-    );
+    let title = shown::title(kind, Title::of(row.as_ref().and_then(Listed::name)), lang);
     Ok((Some(format!("{step} · {title}")), 0))
 }
 
@@ -173,6 +184,7 @@ pub(super) async fn page(State(app): State<App>, session: Session) -> Answer {
             let filter = Filter {
                 limit: ROWS + 1,
                 whole: true,
+                present: true,
                 recorded_ms: Some(today),
                 outside: Some(bulletin),
                 stands: true,
@@ -215,14 +227,7 @@ pub(super) async fn page(State(app): State<App>, session: Session) -> Answer {
             });
             let mut shown_drafts = Vec::new();
             for draft in drafts::list(connection, &account.id)? {
-                let (title, lacks) = drafted(connection, &draft, lang)?;
-                shown_drafts.push(DraftRow {
-                    new: matches!(About::parse(&draft.kind), Ok(About::New(_))),
-                    title: title.unwrap_or_else(|| lang.say("draft-untitled", &[])),
-                    lacks,
-                    at: shown::at(draft.updated_ms, now_ms, lang),
-                    id: draft.id,
-                });
+                shown_drafts.push(DraftRow::of(connection, draft, &page)?);
             }
             Ok(Ok(Home {
                 today: shown::today(now_ms, lang),
@@ -259,7 +264,7 @@ pub(super) fn unkept(connection: &Connection, page: &Page) -> Result<Vec<Unkept>
         unkept.push(Unkept {
             change: Hex(&lost.change).to_string(),
             id: row.id.hyphenated(),
-            title: shown::title(kind, row.title.as_deref(), page.lang),
+            title: shown::title(kind, row.title(&page.actor), page.lang),
             said: page.with("unkept-said", label),
             at: shown::at(lost.at_ms, page.now_ms, page.lang),
         });

@@ -20,7 +20,7 @@ use super::articles::{ARTICLES_MAX, canonical, within};
 use super::choices::{self, Choices};
 use super::fields::{self, Fault, Input};
 use super::look::{self, Look};
-use super::page::{Answer, Hand, Page, Session, go, html, kind_of, known};
+use super::page::{Answer, Hand, Page, Session, go, html, kind_of, open};
 use super::sheet::{self, About, Sheet};
 use super::shown;
 use super::words::Lang;
@@ -213,7 +213,7 @@ fn own_file(connection: &Connection, books: &Books) -> Result<Option<Listed>> {
     };
     let files = records::list(connection, &filter)?;
     let is_ours =
-        |row: &Listed| row.facts.get("code").and_then(Value::as_str) == Some(site.code.as_str());
+        |row: &Listed| row.fact("code").and_then(Value::as_str) == Some(site.code.as_str());
     Ok(files.into_iter().find(is_ours))
 }
 
@@ -235,7 +235,7 @@ pub(super) fn starts(
         let value = match (value.strip_prefix(OF_SITE), value.as_str()) {
             (Some(theirs), _) => {
                 let file = file.as_ref();
-                let held = file.and_then(|file| Some(file.facts.get(theirs)?.as_str()?.to_owned()));
+                let held = file.and_then(|file| Some(file.fact(theirs)?.as_str()?.to_owned()));
                 // Its own id is no fact of it.
                 held.or_else(|| file.filter(|_| theirs == "id").map(|it| it.id.hyphenated()))
             }
@@ -257,7 +257,7 @@ fn offered(connection: &Connection, books: &Books, kind: &Kind) -> Result<Offere
         let theirs = kind.starts.get(&field.key);
         if let Some(theirs) = theirs.and_then(|value| value.strip_prefix(OF_SITE)) {
             let own = own_file(connection, books)?;
-            let own = own.and_then(|file| Some(file.facts.get(theirs)?.as_str()?.to_owned()));
+            let own = own.and_then(|file| Some(file.fact(theirs)?.as_str()?.to_owned()));
             values.extend(own);
             values.extend(records::values_of(connection, (SITE, theirs), OFFERED)?);
         }
@@ -340,13 +340,19 @@ pub(super) struct From {
 }
 
 /// What a new record has of the one that it follows on.
-fn following(connection: &Connection, books: &mut Books, kind: &Kind, id: &str) -> Result<Typed> {
-    let (_, content, before) = known(connection, books, id)?;
-    if before.code != kind.code {
+fn following(
+    connection: &Connection,
+    books: &mut Books,
+    kind: &Kind,
+    (session, id): (&Session, &str),
+) -> Result<Typed> {
+    let (before, of) = open(connection, books, session, id)?;
+    if of.code != kind.code {
         return Ok(Typed::new());
     }
-    let again = fields::of_form(kind).filter(|field| kind.again.contains(&field.key));
-    Ok(fields::typed(again, &content.fields))
+    let again = fields::of_form(kind)
+        .filter(|field| kind.again.contains(&field.key) && before.sight.shows(field));
+    Ok(fields::typed(again, &before.content.fields))
 }
 
 /// What a new record of a kind starts with when it is begun from another one's page.
@@ -354,13 +360,17 @@ pub(super) fn begun(
     connection: &Connection,
     books: &mut Books,
     kind: &Kind,
-    from: &str,
+    (session, from): (&Session, &str),
 ) -> Result<Typed> {
     let mut typed = Typed::new();
-    let (key, content, whole) = known(connection, books, from)?;
-    let row = records::rows(connection, &[key])?.pop();
+    let (record, whole) = open(connection, books, session, from)?;
+    let row = record.row.as_ref();
     let row = row.ok_or_else(|| Error::new(Code::RecordWaiting, "it is not merged yet"))?;
-    let held = fields::typed(whole.fields.iter(), &content.fields);
+    let shown = whole
+        .fields
+        .iter()
+        .filter(|field| record.sight.shows(field));
+    let held = fields::typed(shown, &record.content.fields);
     // A comment on an article: on the consultation that the article belongs to.
     if let (Some(parent), Some(path)) = (&whole.parent, kind.field("article_path")) {
         let consultation = held.get(&parent.field).and_then(|values| values.first());
@@ -412,7 +422,7 @@ fn about(
     let of = ("draft_article", "consultation");
     let articles = records::referring(connection, &whole, of, ARTICLES_MAX)?;
     let paths = articles.iter().map(|article| {
-        let path = article.facts.get("path").and_then(Value::as_str);
+        let path = article.fact("path").and_then(Value::as_str);
         canonical(path.unwrap_or_default())
     });
     let paths: Vec<_> = paths.collect();
@@ -452,7 +462,7 @@ fn around(
     let offered = offered(connection, books, kind)?;
     let mut parts = parts(kind, (&named, &offered), (typed, wrong), page.lang);
     let shown = (page.lang, page.now_ms);
-    let look = look::look(connection, kind, typed, &mut parts, shown)?;
+    let look = look::look(connection, kind, (typed, &page.actor), &mut parts, shown)?;
     Ok(Around {
         page,
         about,
@@ -490,9 +500,9 @@ pub(super) async fn blank(
             } else {
                 let mut start = starts(connection, books, kind, clock::now_ms())?;
                 if let Some(from) = from {
-                    start.extend(begun(connection, books, kind, &from)?);
+                    start.extend(begun(connection, books, kind, (&session, &from))?);
                 } else if let Some(after) = after {
-                    start.extend(following(connection, books, kind, &after)?);
+                    start.extend(following(connection, books, kind, (&session, &after))?);
                 }
                 let named = Choices::of(connection, books, fields::of_form(kind))?;
                 let named = named.holding(connection, fields::of_form(kind), &start)?;
@@ -551,14 +561,14 @@ pub(super) async fn resume(
     }
 }
 
-/// Throws a draft away.
+/// Throws a draft away, where it can be taken back for a while.
 pub(super) async fn discard(
     State(app): State<App>,
     session: Session,
     Path(id): Path<String>,
 ) -> Answer {
     let account = session.account.id;
-    app.write(move |_, connection| drafts::discard(connection, &account, &id))
+    app.write(move |_, connection| drafts::trash(connection, &account, &id, clock::now_ms()))
         .await?;
     Ok(go("/"))
 }

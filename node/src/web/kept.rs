@@ -106,6 +106,20 @@ impl Kept {
         found?.downcast().ok()
     }
 
+    /// All of one sort that was kept for a login in the last milliseconds.
+    pub(super) fn lately<T: Any + Send + Sync>(&self, login: &str, within_ms: u64) -> Vec<Arc<T>> {
+        let now_ms = self.clock.ms();
+        let found: Vec<_> = self.with(|all| {
+            let mine = all.iter().filter(|it| it.login == login);
+            let mine = mine.filter(|it| now_ms < it.at_ms + within_ms);
+            mine.map(|it| Arc::clone(&it.what)).collect()
+        });
+        found
+            .into_iter()
+            .filter_map(|what| what.downcast().ok())
+            .collect()
+    }
+
     /// Where the answer to a form of this login is kept that was sent before.
     pub(super) fn answered(&self, session: &Session, form: &str) -> Option<String> {
         self.with(|all| {
@@ -123,6 +137,8 @@ impl Kept {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::accounts::{Account, Taste};
 
@@ -136,6 +152,7 @@ mod tests {
                 taste: Taste::default(),
             },
             secret: secret.to_owned(),
+            revealed: BTreeSet::new(),
         }
     }
 

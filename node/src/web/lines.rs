@@ -87,7 +87,7 @@ struct Place {
 
 impl Place {
     fn of(connection: &Connection, books: &mut Books, (id, kind): (&str, &str)) -> Result<Self> {
-        let (key, _, event) = known(connection, books, id)?;
+        let (key, event) = known(connection, books, id)?;
         let kind = kind_of(kind)?;
         let nothing = || Error::new(Code::NoPage, "no such sheet is kept for this record");
         let gather = event
@@ -212,7 +212,7 @@ fn shown_page(
     let page = Page::new(connection, books, session, line, ("/new", title))?;
     page.actor.may_create(place.kind)?;
     let named = Choices::of(connection, books, place.fields())?;
-    let begun = begun(connection, books, place)?;
+    let begun = begun(connection, books, place, session)?;
     let (asked, others) = place.head(&begun);
     // What is wrong above is wrong in each line: it is said once.
     let in_line = |refusal: &Refusal| place.lines.fields.contains(&refusal.field);
@@ -273,7 +273,7 @@ fn shown_page(
     Ok(LinesPage {
         id: place.whole.id.hyphenated(),
         code: place.kind.code.clone(),
-        event: shown::title(Some(place.event), place.whole.title.as_deref(), lang),
+        event: shown::title(Some(place.event), place.whole.title(&page.actor), lang),
         head: asked.iter().map(input).collect(),
         folded: others.iter().map(input).collect(),
         faults: faults.collect(),
@@ -292,10 +292,20 @@ fn shown_page(
 }
 
 /// What stands above the lines of a new sheet.
-fn begun(connection: &Connection, books: &mut Books, place: &Place) -> Result<Typed> {
+fn begun(
+    connection: &Connection,
+    books: &mut Books,
+    place: &Place,
+    session: &Session,
+) -> Result<Typed> {
     let mut start = intake::starts(connection, books, place.kind, clock::now_ms())?;
     let event = place.whole.id.hyphenated();
-    start.extend(intake::begun(connection, books, place.kind, &event)?);
+    start.extend(intake::begun(
+        connection,
+        books,
+        place.kind,
+        (session, &event),
+    )?);
     let named = Choices::of(connection, books, place.fields())?;
     let named = named.holding(connection, place.fields(), &start)?;
     Ok(named.labels(place.fields(), start))
@@ -336,7 +346,7 @@ pub(super) async fn form(
             if let (None, Some(id)) = (&kept, draft) {
                 under.draft = id;
             }
-            let begun = begun(connection, books, &place)?;
+            let begun = begun(connection, books, &place, &session)?;
             let typed = kept.as_ref().map_or(&begun, |kept| &kept.typed);
             let shown = Shown {
                 lines: place.count(typed).max(LINES),

@@ -18,12 +18,13 @@ use super::fields::{self, Input};
 use super::page::{Answer, Page, Session, go, html};
 use super::shown::{self, Shown};
 use super::words::Lang;
+use crate::actor::Actor;
 use crate::clock;
 use crate::drafts::Typed;
 use crate::error::Result;
 use crate::journal::Overview;
 use crate::records::delivery::{self, Coverage, State as Reached};
-use crate::records::{self, Filter, Listed, waiting};
+use crate::records::{self, Filter, Listed};
 
 /// Rows of a page.
 const ROWS: usize = 50;
@@ -93,8 +94,8 @@ impl Row {
         page: &Page,
     ) -> Result<Self> {
         let kind = Catalogue::standard().kind(&row.kind);
-        let mut shown = Self::plain(reached, row, (page.lang, page.now_ms));
-        shown.due = due(&row.facts, kind, &row.status, page);
+        let mut shown = Self::plain(reached, row, &page.actor, (page.lang, page.now_ms));
+        shown.due = due(row.facts(&page.actor), kind, &row.status, page);
         shown.mine = kind.is_some_and(|kind| {
             let mut next = next_for(kind, page.actor.roles()).into_iter();
             next.any(|(status, _)| status.code == row.status)
@@ -128,18 +129,23 @@ impl Row {
     }
 
     /// A row without what depends on who looks.
-    pub(super) fn plain(reached: Reached, row: &Listed, (lang, now_ms): (Lang, u64)) -> Self {
+    pub(super) fn plain(
+        reached: Reached,
+        row: &Listed,
+        actor: &Actor,
+        (lang, now_ms): (Lang, u64),
+    ) -> Self {
         let kind = Catalogue::standard().kind(&row.kind);
         let (state, status) = delivery::shown(reached, &row.kind, &row.status);
         let place = row
-            .facts
+            .facts(actor)
             .get("place")
             .and_then(|place| place.get("community"));
         let place = place.and_then(Value::as_str);
         Self {
             id: row.id.hyphenated(),
             number: row.number.clone().unwrap_or_default(),
-            title: shown::title(kind, row.title.as_deref(), lang),
+            title: shown::title(kind, row.title(actor), lang),
             kind: String::new(),
             status: shown::status(kind, &status, lang),
             state: Shown::of(state, lang),
@@ -162,7 +168,7 @@ impl Row {
 /// A fact of a row in words, if its kind has such a field.
 fn fact(row: &Listed, kind: Option<&Kind>, key: &str, lang: Lang) -> Option<String> {
     let field = kind?.field(key)?;
-    Some(shown::value(Some(field), row.facts.get(key)?, lang))
+    Some(shown::value(Some(field), row.fact(key)?, lang))
 }
 
 fn category(row: &Listed, kind: Option<&Kind>, lang: Lang) -> String {
@@ -192,8 +198,8 @@ fn columns(connection: &Connection, row: &Listed, kind: &Kind, lang: Lang) -> Re
     let mut shown = Vec::new();
     for key in &kind.columns {
         let value = match key.split_once('.') {
-            Some((group, name)) => row.facts.get(group).and_then(|it| it.get(name)),
-            None => row.facts.get(key),
+            Some((group, name)) => row.fact(group).and_then(|it| it.get(name)),
+            None => row.fact(key),
         };
         let field = kind.field(key);
         let Some((field, value)) = field.zip(value) else {
@@ -219,7 +225,7 @@ fn columns(connection: &Connection, row: &Listed, kind: &Kind, lang: Lang) -> Re
 }
 
 fn urgent(row: &Listed, kind: Option<&Kind>, lang: Lang) -> Option<String> {
-    if waiting::is_usual(kind?, &row.facts) {
+    if row.is_usual(kind?) {
         return None;
     }
     fact(row, kind, kind?.urgency.as_ref()?, lang)
@@ -686,8 +692,9 @@ fn rows(
         values: values.collect(),
         kind: asked.kind.clone(),
         status: asked.status.clone(),
-        search: asked.q.clone(),
+        search: asked.q.clone().map(|typed| (typed, page.actor.clone())),
         whole: asked.kind.is_none() && asked.q.is_none(),
+        present: asked.status.is_none(),
         recorded_ms: asked.recorded_ms(),
         limit: ROWS,
         after: asked.after.as_deref().and_then(RecordId::parse),

@@ -18,6 +18,7 @@ use super::page::{Answer, Session, kind_of};
 use super::sheet::Sheet;
 use super::shown;
 use super::words::Lang;
+use crate::actor::Actor;
 use crate::clock::{self, Beijing};
 use crate::drafts::Typed;
 use crate::error::Result;
@@ -72,7 +73,7 @@ pub(super) struct AlikeRow {
 pub(super) fn look(
     connection: &Connection,
     kind: &Kind,
-    typed: &Typed,
+    (typed, actor): (&Typed, &Actor),
     parts: &mut [Part],
     (lang, now_ms): (Lang, u64),
 ) -> Result<Look> {
@@ -106,7 +107,7 @@ pub(super) fn look(
             said.folds.insert(part.code.clone(), part.says.clone());
         }
     }
-    said.alike = alike(connection, kind, typed, (lang, now_ms))?;
+    said.alike = alike(connection, kind, typed, actor, (lang, now_ms))?;
     let rows: usize = said.alike.iter().map(|it| it.rows.len()).sum();
     if rows > 0 {
         said.alike_count = lang.say("alike-count", &[("count", rows.into())]);
@@ -158,18 +159,19 @@ fn alike(
     connection: &Connection,
     kind: &Kind,
     typed: &Typed,
+    actor: &Actor,
     (lang, now_ms): (Lang, u64),
 ) -> Result<Vec<Alike>> {
     let texts = typed.iter().filter_map(|(key, values)| {
         let text = values.first()?;
         Some((key.as_str(), text.as_str()))
     });
-    let found = similar(connection, kind, &texts.collect(), now_ms)?;
+    let found = similar(connection, kind, &texts.collect(), (actor, now_ms))?;
     let named = |text: &str| shown::name(connection, text).unwrap_or_default();
     let row = |row: &Listed, pairs: Option<&std::collections::BTreeSet<Pair>>| {
-        let title = shown::title(Some(kind), row.title.as_deref(), lang);
+        let title = shown::title(Some(kind), row.title(actor), lang);
         let (_, status) = delivery::shown(row.reached, &row.kind, &row.status);
-        let place = row.facts.get("place").and_then(|it| it.get("community"));
+        let place = row.fact("place").and_then(|it| it.get("community"));
         AlikeRow {
             href: format!("/records/{}", row.id.hyphenated()),
             title: pairs.map_or_else(|| vec![(title.clone(), false)], |it| marked(&title, it)),
@@ -215,10 +217,11 @@ pub(super) async fn answer(
     let sheet = Sheet::of(pairs)?;
     let said = app
         .read(move |books, connection| {
-            session.actor(connection, books)?.may_create(kind)?;
+            let actor = session.actor(connection, books)?;
+            actor.may_create(kind)?;
             let shown = (session.lang(), clock::now_ms());
             let mut parts = intake::parts_of(connection, books, kind, &sheet.typed, shown)?;
-            look(connection, kind, &sheet.typed, &mut parts, shown)
+            look(connection, kind, (&sheet.typed, &actor), &mut parts, shown)
         })
         .await?;
     Ok(axum::Json(said).into_response())

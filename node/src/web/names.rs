@@ -85,7 +85,7 @@ pub(super) async fn choose(
     Form(Chosen { name, id }): Form<Chosen>,
 ) -> Answer {
     app.write(move |journal, connection| {
-        let (key, _, kind) = known(connection, journal, &id)?;
+        let (key, kind) = known(connection, journal, &id)?;
         let none = || Error::new(Code::BadInput, "this is no record of a register");
         let alias = kind.alias().ok_or_else(none)?;
         let author = session.author(connection, journal)?;

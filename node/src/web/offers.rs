@@ -26,6 +26,7 @@ use crate::clock;
 use crate::drafts::{self, Draft, Typed};
 use crate::error::{Code, Error, Result};
 use crate::journal::{Books, Journal};
+use crate::records::gather;
 use crate::records::waiting::Waiting;
 use crate::records::{Content, Record, meant, save, unmatched_in};
 use crate::requests::{self, Asked};
@@ -188,7 +189,7 @@ pub(super) fn doubted(
     if !step.matched && step.guards.is_empty() {
         return Ok(None);
     }
-    let content = Record::read(connection, books, key)?.content;
+    let content = gather(connection, books, key)?.content(books.authority());
     let unmatched = if step.matched {
         unmatched_in(connection, kind, &content)?
     } else {
@@ -292,6 +293,9 @@ fn offers(
     (drafts, unmatched, meant): (&[Draft], &[String], &BTreeMap<String, Vec<String>>),
     (page, session): (&Page, &Session),
 ) -> Result<(Option<Offer>, Vec<Offer>)> {
+    if !record.sight.has_facts() {
+        return Ok((None, Vec::new()));
+    }
     let content = &record.content;
     let kind = record.kind.filter(|_| record.counts());
     let Some(kind) = kind.filter(|_| content.waiting == 0) else {
@@ -516,7 +520,7 @@ fn next_in_queue(
     });
     if let Some(row) = found.first() {
         let href = format!("/records/{}?step={}#next", row.id.hyphenated(), step.event);
-        let title = shown::title(Some(kind), row.title.as_deref(), page.lang);
+        let title = shown::title(Some(kind), row.title(&page.actor), page.lang);
         done.next = Some((href, title));
         let count = waiting.count(connection)?;
         done.left = page.n("did-left", &count);
@@ -578,7 +582,7 @@ fn take(
     (id, event): (&str, &str),
     (sheet, sure): (&Sheet, bool),
 ) -> Result<Taken> {
-    let (key, _, kind) = known(connection, journal, id)?;
+    let (key, kind) = known(connection, journal, id)?;
     let step = kind.transition(event);
     let step = step.ok_or_else(|| Error::new(Code::StepRefused, "there is no such step"))?;
     let about = About::Step(id.to_owned(), event.to_owned());
@@ -601,7 +605,7 @@ fn take(
     let account = author.actor.account();
     // Judged twice: here for words beside the fields, in the save for good.
     let mut asking = false;
-    let content = Record::read(connection, journal, key)?.content;
+    let content = gather(connection, journal, key)?.content(journal.authority());
     let unmatched = if step.matched {
         unmatched_in(connection, kind, &content)?
     } else {

@@ -1,5 +1,7 @@
 //! What all pages have in common: who looks, the frame around each page, files, and failures.
 
+use std::collections::BTreeSet;
+
 use askama::Template;
 use axum::Router;
 use axum::extract::{FromRequestParts, Path, Request, State};
@@ -9,9 +11,11 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use lianxin_protocol::authority::{Membership, Role};
 use lianxin_protocol::catalogue::{self, Catalogue, Label, Terms};
+use lianxin_protocol::log::RecordId;
 use rusqlite::Connection;
 
 use super::list::next_for;
+use super::reveal::{self, Revealed};
 use super::shown;
 use super::words::Lang;
 use super::{App, Line};
@@ -23,7 +27,7 @@ use crate::journal::{Books, Overview};
 use crate::records::delivery::Delivery;
 use crate::records::save::Author;
 use crate::records::waiting::Waiting;
-use crate::records::{self, Content, calendar, gather};
+use crate::records::{self, Record, calendar, gather};
 use crate::store;
 use crate::warnings::Warning;
 
@@ -51,6 +55,8 @@ pub(super) struct Session {
     pub(super) account: Account,
     /// The secret of its cookie.
     pub(super) secret: String,
+    /// Records of which they have said lately why they want to see what is kept.
+    pub(super) revealed: BTreeSet<RecordId>,
 }
 
 impl Session {
@@ -69,7 +75,8 @@ impl Session {
     pub(super) fn actor(&self, connection: &Connection, overview: &Overview) -> Result<Actor> {
         let account = accounts::find(connection, &self.account.id)?;
         let gone = || Error::new(Code::LoginRefused, "this account is gone");
-        Ok(Actor::of(&account.ok_or_else(gone)?, overview))
+        let actor = Actor::of(&account.ok_or_else(gone)?, overview);
+        Ok(actor.having_revealed(self.revealed.clone()))
     }
 
     /// As whom it writes, now.
@@ -155,10 +162,20 @@ impl FromRequestParts<App> for Hand {
                 .map_err(|error| Failure(error).into_response())?;
         }
         Ok(Self {
-            session: Session { account, secret },
+            session: Session {
+                revealed: revealed(app, &secret),
+                account,
+                secret,
+            },
             ended: login == Login::Ended,
         })
     }
+}
+
+/// The records of which a login has said lately why it wants to see what is kept.
+fn revealed(app: &App, login: &str) -> BTreeSet<RecordId> {
+    let lately = app.kept.lately::<Revealed>(login, reveal::SHOWN_MS);
+    lately.iter().map(|revealed| revealed.0).collect()
 }
 
 /// Whether the program is there and the login holds: asked before a form is sent, which is lost in the browser's own error page
@@ -794,7 +811,11 @@ async fn in_frame(app: &App, headers: &HeaderMap, said: Said) -> Option<String> 
             let bare = Bare::here(connection, books, lang)?;
             return Ok(BareError { bare, failed }.render());
         };
-        let session = Session { account, secret };
+        let session = Session {
+            account,
+            secret,
+            revealed: BTreeSet::new(),
+        };
         let failed = Failed::new(said, session.lang());
         let title = failed.code.to_owned();
         let page = Page::new(connection, books, &session, &line, ("", title))?;
@@ -815,16 +836,37 @@ pub(super) fn kind_of(code: &str) -> Result<&'static catalogue::Kind> {
         .ok_or_else(|| Error::new(Code::NoKind, "there is no kind of record of that name"))
 }
 
-/// A record with what is shown of it, of a kind that this version knows.
+/// A record of a kind that this version knows.
 pub(super) fn known(
     connection: &Connection,
     books: &mut Books,
     id: &str,
-) -> Result<(i64, Content, &'static catalogue::Kind)> {
+) -> Result<(i64, &'static catalogue::Kind)> {
     let key = records::find(connection, id)?;
     let content = gather(connection, books, key)?.content(books.authority());
-    let kind = kind_of(&content.kind)?;
-    Ok((key, content, kind))
+    Ok((key, kind_of(&content.kind)?))
+}
+
+/// A record of a kind that this version knows, as far as this person is shown it; one of which they are not shown the words is not
+/// changed by them.
+///
+/// # Errors
+/// [`Code::NotShown`] where cards and texts are kept from them.
+pub(super) fn open(
+    connection: &Connection,
+    books: &mut Books,
+    session: &Session,
+    id: &str,
+) -> Result<(Record, &'static catalogue::Kind)> {
+    let key = records::find(connection, id)?;
+    let actor = session.actor(connection, books)?;
+    let record = Record::read(connection, books, key, &actor)?;
+    if !record.sight.has_words() {
+        let message = "what this record holds is not shown to this account";
+        return Err(Error::new(Code::NotShown, message));
+    }
+    let kind = kind_of(&record.content.kind)?;
+    Ok((record, kind))
 }
 
 // ---- files ----

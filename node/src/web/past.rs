@@ -16,7 +16,8 @@ use crate::accounts;
 use crate::clock;
 use crate::error::Result;
 use crate::journal::Overview;
-use crate::records::{self, Content, Gathered};
+use crate::records::Record;
+use crate::records::{self, Content};
 use crate::requests::{self, Asked};
 
 /// An event on the record's way.
@@ -157,10 +158,11 @@ pub(super) fn steps(
 pub(super) fn changes(
     connection: &Connection,
     overview: &Overview,
-    (gathered, kind): (&Gathered, Option<&Kind>),
+    record: &Record,
     who: &Who,
     (now_ms, lang): (u64, Lang),
 ) -> Vec<Change> {
+    let kind = record.kind;
     let text = |value: &Value, key: &str| {
         let text = value.get(key).and_then(Value::as_str);
         text.map(str::to_owned)
@@ -193,7 +195,7 @@ pub(super) fn changes(
             new: values.get("new").filter(|it| !it.is_null()).map(said),
         }
     };
-    let history = records::history(gathered, str::to_owned);
+    let history = records::history(record.gathered.written(), record.sight, str::to_owned);
     let changes = history.iter().enumerate().rev().map(|(at, change)| {
         let steps = list(change, "steps").into_iter();
         let steps = steps.filter_map(|step| {

@@ -20,6 +20,7 @@ use crate::accounts;
 use crate::error::{Code, Error, Result};
 use crate::journal::{Books, HeldBack, Overview};
 use crate::records::delivery::Coverage;
+use crate::records::sight::Title;
 use crate::records::{self, Written, Wrote};
 use crate::requests;
 
@@ -185,7 +186,7 @@ fn build(
         let both = name.into_iter().chain(device.map(str::to_owned));
         both.collect::<Vec<_>>().join(" · ")
     };
-    let written = records::written(connection, books, &held)?;
+    let written = records::written(connection, books, &held, &page.actor)?;
     let records = written.iter().map(|it| record(it, &who, lang));
     Ok(One {
         records: records.collect(),
@@ -205,7 +206,7 @@ fn record(written: &Written, who: &impl Fn(&str) -> String, lang: Lang) -> Recor
         id: written.record.hyphenated(),
         title: match (&written.title, kind) {
             (None, None) => lang.say("quarantine-unknown", &[]),
-            (title, kind) => shown::title(kind, title.as_deref(), lang),
+            (title, kind) => shown::title(kind, Title::of(title.as_deref()), lang),
         },
         number: written.number.clone().unwrap_or_default(),
         kind: label.unwrap_or_else(|| written.kind.clone()),
@@ -223,10 +224,7 @@ fn change(wrote: &Wrote, kind: Option<&Kind>, who: String, lang: Lang) -> Change
         let (plain, item) = key
             .split_once('/')
             .map_or((key.as_str(), None), |(set, item)| (set, Some(item)));
-        let step = kind.into_iter().flat_map(|kind| &kind.transitions);
-        let mut data = step.flat_map(|step| &step.data);
-        let field = kind.and_then(|kind| kind.field(plain));
-        let field = field.or_else(|| data.find(|field| field.key == plain));
+        let field = kind.and_then(|kind| kind.field_or_datum(plain));
         let label = field.map_or_else(|| plain.to_owned(), |it| lang.label(&it.label).to_owned());
         let item = item.map(|item| Value::from(vec![item]));
         (
@@ -274,7 +272,7 @@ pub(super) async fn adopt(
             let author = session.author(connection, journal)?;
             journal.adopt(connection, &held, author.now_ms)?;
             let said = lang.say("quarantine-note", &[("text", reason.as_str().into())]);
-            for written in records::written(connection, journal, &held)? {
+            for written in records::written(connection, journal, &held, &author.actor)? {
                 let kind = Catalogue::standard().kind(&written.kind);
                 if kind.is_none_or(|kind| kind.transition(NOTE.0).is_none()) {
                     continue;

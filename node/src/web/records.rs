@@ -16,14 +16,16 @@ use super::offers::{self, Attempt, Done, Offer, Onward, WANTED, WAY};
 use super::page::{Answer, Page, Session, html};
 use super::past::{self, Change, Request, Step, Who};
 use super::related::{self, Begin, Related};
+use super::reveal;
 use super::shown::{self, Shown};
 use super::sync::{self, Why};
 use super::words::Lang;
 use super::{App, Line};
 use crate::error::Result;
 use crate::journal::{Books, Overview};
-use crate::records::delivery::State as Reached;
+use crate::records::delivery::{self, Coverage, State as Reached};
 use crate::records::save;
+use crate::records::sight::Title;
 use crate::records::{self, Content, Gathered, Listed, Record};
 use crate::requests;
 
@@ -75,6 +77,8 @@ struct Tell {
     said: String,
     name: String,
     phone: String,
+    /// Whether the number is shown in part only.
+    masked: bool,
 }
 
 /// A receipt of the hub that covers entries of the record.
@@ -111,6 +115,12 @@ pub(super) struct RecordPage {
     printed: String,
     facts: Vec<Said>,
     person: Vec<Said>,
+    /// What is kept from whoever looks, if anything is.
+    kept: Option<reveal::Kept>,
+    /// Of the values about a person, some are shown only to whoever says why.
+    masked: bool,
+    /// Nobody said why.
+    lacks_reason: bool,
     steps: Vec<Step>,
     changes: Vec<Change>,
     proofs: Vec<Proof>,
@@ -127,6 +137,8 @@ pub(super) struct RecordPage {
     why: Option<Why>,
     editable: bool,
     test_data: bool,
+    /// Marks that lie over its status.
+    marks: Vec<String>,
     /// What is said of a record that does not count, or that stands for another, with the other's address.
     places: Vec<(String, String)>,
     /// The changes that it waits for.
@@ -154,6 +166,8 @@ pub(super) struct View {
     step: Option<String>,
     /// Whoever sent it is asked whether it is meant.
     ask: Option<String>,
+    /// What a form lacked that asked for what is kept.
+    lacks: Option<String>,
 }
 
 impl View {
@@ -214,7 +228,8 @@ pub(super) fn build(
 ) -> Result<RecordPage> {
     let lang = session.lang();
     let key = records::find(connection, id)?;
-    let record = Record::read(connection, books, key)?;
+    let actor = session.actor(connection, books)?;
+    let record = Record::read(connection, books, key, &actor)?;
     let (content, kind) = (&record.content, record.kind);
     // The address names the tab and the browser's history shows titles: the number is enough there.
     let heading = content.number.clone();
@@ -244,7 +259,10 @@ pub(super) fn build(
             .map(|kind| rungs(content, kind, mine, &page))
             .unwrap_or_default(),
         synced: arrived.then(|| synced(&record, &page)),
-        tell: kind.and_then(|kind| tell(onward.next.as_ref(), content, kind, &page)),
+        tell: kind.and_then(|kind| tell(onward.next.as_ref(), &record, kind, &page)),
+        kept: reveal::Kept::of(connection, books, &record, &page)?,
+        masked: kind.is_some_and(|kind| reveal::masks(&record, kind)),
+        lacks_reason: view.lacks.is_some(),
         mine,
         printed: shown::moment(page.now_ms, lang),
         related: related::of(connection, books, &record, &page)?,
@@ -254,7 +272,9 @@ pub(super) fn build(
                 href: format!("/new/{}?after={}", kind.code, record.id.hyphenated()),
                 said: page.with("saved-another", page.label(&kind.label)),
             }),
-        slip: !again && kind.is_some_and(|kind| kind.field("identity_mode").is_some()),
+        slip: !again
+            && record.sight.has_facts()
+            && kind.is_some_and(|kind| kind.field("identity_mode").is_some()),
         asked: past::asked(&requests, books, kind, &who, lang),
         id: record.id.hyphenated(),
         number: content.number.clone().unwrap_or_default(),
@@ -280,29 +300,31 @@ pub(super) fn build(
         facts,
         person,
         steps: past::steps(connection, books, (content, kind), &who, lang),
-        changes: past::changes(
-            connection,
-            books,
-            (record.gathered.written(), kind),
-            &who,
-            (page.now_ms, lang),
-        ),
+        changes: past::changes(connection, books, &record, &who, (page.now_ms, lang)),
         proofs: proofs(&record, lang),
         onward,
         conflicts: conflicts::of(content, kind, books, lang),
-        settles: kind.is_some_and(|kind| page.actor.creates(kind)),
+        settles: record.sight.has_words() && kind.is_some_and(|kind| page.actor.creates(kind)),
         // Nothing has to be done about what stands elsewhere.
         why: why.filter(|_| !again),
-        places: places(connection, &record.gathered, content, &page)?,
+        places: places(connection, books, &record, &page)?,
         waits_for: waits_for(books, &record.gathered, lang),
         editable: kind.is_some_and(|kind| page.actor.creates(kind))
             && record.counts()
             && content.waiting == 0
+            && record.sight.has_words()
             && save::may_edit(books, &record.gathered),
         test_data: record.is_test(),
+        marks: kind
+            .map(|kind| {
+                let marks = kind.overlays.iter();
+                let marks = marks.filter(|it| content.overlays.contains(&it.code));
+                marks.map(|it| page.label(&it.label).to_owned()).collect()
+            })
+            .unwrap_or_default(),
         waiting: content.waiting,
         unreadable: !content.unreadable.is_empty(),
-        title: shown::title(kind, record.title.as_deref(), lang),
+        title: shown::title(kind, record.title(), lang),
         page,
     })
 }
@@ -445,7 +467,8 @@ fn synced(record: &Record, page: &Page) -> String {
 }
 
 /// Whom to tell, for a step by which somebody is told.
-fn tell(next: Option<&Offer>, content: &Content, kind: &Kind, page: &Page) -> Option<Tell> {
+fn tell(next: Option<&Offer>, record: &Record, kind: &Kind, page: &Page) -> Option<Tell> {
+    let content = &record.content;
     let step = kind.transition(&next?.event)?;
     let to = step.to.as_deref().and_then(|to| kind.status(to))?;
     to.tells.as_ref()?;
@@ -457,6 +480,9 @@ fn tell(next: Option<&Offer>, content: &Content, kind: &Kind, page: &Page) -> Op
         said: page.t(&format!("tell-{wanted}")),
         name: name.unwrap_or_default().to_owned(),
         phone: text("person.phone").unwrap_or_default().to_owned(),
+        masked: kind
+            .field("person.phone")
+            .is_some_and(|field| !record.sight.shows(field)),
     })
 }
 
@@ -474,10 +500,11 @@ fn proofs(record: &Record, lang: Lang) -> Vec<Proof> {
 /// What stands in whose place, with addresses.
 fn places(
     connection: &Connection,
-    gathered: &Gathered,
-    content: &Content,
+    overview: &Overview,
+    record: &Record,
     page: &Page,
 ) -> Result<Vec<(String, String)>> {
+    let (gathered, content) = (&record.gathered, &record.content);
     let text = |key: &str| content.fields.get(key).and_then(Value::as_str);
     let mut places = Vec::new();
     if let Some(again) = gathered.again() {
@@ -497,7 +524,57 @@ fn places(
         let href = here.then(|| format!("/records/{old}"));
         places.push((said, href.unwrap_or_default()));
     }
+    places.extend(follows(connection, overview, record, page)?);
     Ok(places)
+}
+
+/// Which matter this one goes the way of, and what goes its way.
+fn follows(
+    connection: &Connection,
+    overview: &Overview,
+    record: &Record,
+    page: &Page,
+) -> Result<Vec<(String, String)>> {
+    /// Matters that are merged into one; with more, they are counted no further.
+    const MOST: usize = 1_000;
+    let mut said = Vec::new();
+    let (Some(kind), Some(row)) = (record.kind, &record.row) else {
+        return Ok(said);
+    };
+    let Some(follows) = &kind.follows else {
+        return Ok(said);
+    };
+    if let Some(main) = record.content.held(&follows.field).first() {
+        let kinds = std::slice::from_ref(&kind.code);
+        match records::named(connection, main, kinds)? {
+            Some(main) => {
+                let reached = Coverage::of(overview).reached(connection, &main)?;
+                let (_, status) = delivery::shown(reached, &main.kind, &main.status);
+                let with = [
+                    ("number", main.number.clone().unwrap_or_default().into()),
+                    (
+                        "status",
+                        shown::status(Some(kind), &status, page.lang).into(),
+                    ),
+                ];
+                let href = format!("/records/{}", main.id.hyphenated());
+                said.push((page.lang.say("follows", &with), href));
+            }
+            None => said.push((page.t("follows-elsewhere"), String::new())),
+        }
+    }
+    let merged = records::referring(connection, row, (&kind.code, &follows.field), MOST)?;
+    if !merged.is_empty() {
+        let heads = |row: &Listed| {
+            row.fact(&follows.heads)
+                .and_then(Value::as_u64)
+                .unwrap_or(1)
+        };
+        let count: u64 = merged.iter().chain([row]).map(heads).sum();
+        let with = [("count", merged.len().into()), ("heads", count.into())];
+        said.push((page.lang.say("followed", &with), String::new()));
+    }
+    Ok(said)
 }
 
 /// What a record waits for, each change by whoever wrote it or, where it is not here, by its digest.
@@ -620,9 +697,10 @@ pub(super) fn links(
             Ok(Some(row)) => {
                 here = true;
                 let kind = Catalogue::standard().kind(&row.kind);
-                let title = shown::title(kind, row.title.as_deref(), lang);
+                let title = shown::title(kind, Title::of(row.name()), lang);
                 let name = match &row.number {
-                    Some(number) => format!("{title} {number}"),
+                    Some(number) if title != *number => format!("{title} {number}"),
+                    Some(number) => number.clone(),
                     None => title,
                 };
                 (name, format!("/records/{}", row.id.hyphenated()))

@@ -15,6 +15,7 @@ use super::page::Page;
 use crate::error::Result;
 use crate::journal::{Books, Overview};
 use crate::records::delivery::Coverage;
+use crate::records::sight::Sight;
 use crate::records::{Listed, Record, referring_by_space, view};
 
 /// Records of one kind that are shown on the page of another; of a draft's articles all are.
@@ -82,7 +83,8 @@ pub(super) fn of(
     record: &Record,
     page: &Page,
 ) -> Result<Vec<Related>> {
-    let (Some(whole), Some(kind)) = (&record.row, record.kind) else {
+    let (Some(whole), Some(kind), true) = (&record.row, record.kind, record.sight.has_facts())
+    else {
         return Ok(Vec::new());
     };
     let coverage = Coverage::of(books);
@@ -138,7 +140,7 @@ pub(super) fn of(
             },
         };
         if articles_here {
-            entry.articles = articles(connection, books, &found, page)?;
+            entry.articles = articles(connection, books, (&found, record.sight), page)?;
         } else {
             let places = (related.as_mut_slice(), &mut entry);
             sort(connection, books, &coverage, &found.rows, places, page)?;
@@ -161,13 +163,13 @@ fn of_sites(
     let names = field.and_then(|kind| kind.field(&by_site.asked));
     let names = names.map(Field::names).unwrap_or_default();
     let mut asked = BTreeSet::new();
-    let given = whole.facts.get(&by_site.asked).and_then(Value::as_array);
+    let given = whole.fact(&by_site.asked).and_then(Value::as_array);
     for text in given.into_iter().flatten().filter_map(Value::as_str) {
         let row = crate::records::named(connection, text, names)?;
-        let code = row.as_ref().and_then(|row| row.facts.get("code"));
+        let code = row.as_ref().and_then(|row| row.fact("code"));
         asked.extend(code.and_then(|code| authority.site_by_code(code.as_str()?)));
     }
-    let quota = whole.facts.get(&by_site.quota).and_then(Value::as_u64);
+    let quota = whole.fact(&by_site.quota).and_then(Value::as_u64);
     let of = (gather.kind.as_str(), gather.by.as_str());
     let counts = referring_by_space(connection, whole, of, &by_site.unless)?;
     let mut sites = Vec::new();
@@ -212,7 +214,7 @@ fn sort(
     for row in found {
         let shown = Row::new(connection, overview, coverage, row, page)?;
         let shown = shown.with_columns(connection, row, page.lang)?;
-        let path = row.facts.get(ARTICLE).and_then(Value::as_str);
+        let path = row.fact(ARTICLE).and_then(Value::as_str);
         let place = path.and_then(|path| within(path, articles.keys()).cloned());
         match place.and_then(|place| articles.get_mut(&place)) {
             Some(article) => article.comments.push(shown),
@@ -225,13 +227,13 @@ fn sort(
 fn articles(
     connection: &Connection,
     books: &mut Books,
-    found: &view::Related,
+    (found, sight): (&view::Related, Sight),
     page: &Page,
 ) -> Result<Vec<Article>> {
     let comment = Catalogue::standard().kind("legis_comment");
     let may = comment.filter(|comment| page.actor.creates(comment));
     let mut articles = Vec::with_capacity(found.rows.len());
-    for (row, content) in found.contents(connection, books)? {
+    for (row, content) in found.contents(connection, books, sight)? {
         let text = |key: &str| {
             let text = content.fields.get(key).and_then(Value::as_str);
             text.unwrap_or_default().to_owned()

@@ -28,6 +28,7 @@ use crate::drafts;
 use crate::error::{Code, Error, Result};
 use crate::journal::Journal;
 use crate::records::save::Author;
+use crate::records::sight::Title;
 use crate::records::{self, save};
 
 /// A step for several that is not carried out yet, or was not possible for all.
@@ -258,7 +259,9 @@ fn picked(
             continue;
         };
         let row = records::rows(connection, &[key])?.pop();
-        let title = row.as_ref().and_then(|row| row.title.as_deref());
+        let title = row
+            .as_ref()
+            .map_or(Title::None, |row| row.title(&author.actor));
         let is_kind = row.as_ref().is_some_and(|row| row.kind == sent.kind.code);
         let out = if !is_kind {
             Some(sentence(Code::StepRefused, lang))
@@ -480,7 +483,9 @@ fn refused(
         let kind = row
             .as_ref()
             .and_then(|row| Catalogue::standard().kind(&row.kind));
-        let title = row.as_ref().and_then(|row| row.title.as_deref());
+        let title = row
+            .as_ref()
+            .map_or(Title::None, |row| row.title(&page.actor));
         let title = shown::title(kind, title, page.lang);
         let known = Code::ALL.iter().find(|it| it.text() == *code);
         let said = known.map_or_else(|| code.clone(), |code| sentence(*code, page.lang));

@@ -12,6 +12,7 @@ use super::words::Lang;
 use crate::clock::Beijing;
 use crate::error::Result;
 use crate::records::delivery::State;
+use crate::records::sight::Title;
 use crate::records::{self, Listed};
 
 /// A step of the ladder as it stands for one record.
@@ -149,7 +150,7 @@ pub(super) fn name(connection: &Connection, text: &str) -> Result<String> {
     };
     let row = records::rows(connection, &[key])?.pop();
     Ok(row
-        .and_then(|row| row.title)
+        .and_then(|row| row.name().map(str::to_owned))
         .unwrap_or_else(|| text.to_owned()))
 }
 
@@ -224,9 +225,11 @@ pub(super) fn status(kind: Option<&Kind>, code: &str, lang: Lang) -> String {
 }
 
 /// What a record is called: its title, with its kind where that is only a date or a place.
-pub(super) fn title(kind: Option<&Kind>, title: Option<&str>, lang: Lang) -> String {
-    let Some(title) = title else {
-        return lang.say("record-untitled", &[]);
+pub(super) fn title(kind: Option<&Kind>, title: Title<'_>, lang: Lang) -> String {
+    let title = match title {
+        Title::None => return lang.say("record-untitled", &[]),
+        Title::Kept => return lang.say("record-kept", &[]),
+        Title::Is(title) => title,
     };
     let named = kind.filter(|kind| kind.title.is_none() && kind.title_from.is_none());
     named.map_or_else(

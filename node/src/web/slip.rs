@@ -96,7 +96,7 @@ fn file_of(
         ..Filter::default()
     };
     let files = records::list(connection, &filter)?;
-    let has = |file: &&Listed| file.facts.get("code").and_then(Value::as_str) == Some(&code);
+    let has = |file: &&Listed| file.fact("code").and_then(Value::as_str) == Some(&code);
     match files.iter().find(has) {
         None => Ok(None),
         Some(file) => {
@@ -125,7 +125,7 @@ pub(super) async fn print(
     let slip = app
         .read(move |books, connection| {
             let key = records::find(connection, &id)?;
-            let record = Record::read(connection, books, key)?;
+            let record = Record::read(connection, books, key, &session.actor(connection, books)?)?;
             let (content, kind) = (&record.content, record.kind);
             let nothing = || Error::new(Code::RecordWaiting, "nothing to print yet");
             let row = record.row.as_ref().ok_or_else(nothing)?;

@@ -311,6 +311,13 @@ fn check_field(field: &Field, kind: &Kind) -> Checked {
     ensure(!field.likened || text, || {
         "only a text is likened to others".to_owned()
     })?;
+    ensure(!field.masked || text && field.retention.is_some(), || {
+        "only a text that can be erased is masked".to_owned()
+    })?;
+    ensure(
+        field.veils.is_none() || field.kind == FieldType::Bool,
+        || "only a yes keeps something from somebody; of a choice, the value does".to_owned(),
+    )?;
     ensure(!opaque || field.read_only, || {
         "what is opaque is read-only".to_owned()
     })?;
@@ -535,6 +542,7 @@ fn check_statuses(kind: &Kind) -> Checked {
             next,
             next_on,
             by,
+            gone,
         } = status;
         ensure(is_code(code), || {
             format!("status {code} is not in small letters")
@@ -550,6 +558,10 @@ fn check_statuses(kind: &Kind) -> Checked {
                 format!("status {code} stands for no status")
             })?;
         }
+        let begins = kind.initial.as_ref() == Some(code);
+        ensure(!gone || (stands_for.is_none() && !begins), || {
+            format!("no record begins as {code}, or is shown so: it is gone")
+        })?;
         if let Some(next) = next {
             let folded = stands_for.as_ref().unwrap_or(code);
             let leads_on = kind.transition(next);
@@ -625,6 +637,7 @@ fn check_transition(transition: &Transition, kind: &Kind) -> Checked {
         label,
         to,
         overlay,
+        lifts,
         who,
         data,
         one_of,
@@ -642,7 +655,7 @@ fn check_transition(transition: &Transition, kind: &Kind) -> Checked {
             .is_some_and(|status| status.stands_for.is_none());
         ensure(real, || format!("it leads to {to}, which is no status"))?;
     }
-    if let Some(overlay) = overlay {
+    for overlay in overlay.iter().chain(lifts) {
         let known = kind.overlays.iter().any(|known| known.code == *overlay);
         ensure(known, || format!("there is no overlay {overlay}"))?;
     }
@@ -926,9 +939,18 @@ fn check_effects<'a>(
     }
     for along in &step.moves {
         let moved = other(&along.kind)?;
-        match &along.through {
-            None => belongs(moved)?,
-            Some(field) => {
+        match (&along.through, &along.by) {
+            (None, None) => belongs(moved)?,
+            (None, Some(field)) => {
+                let named = moved.field(field).map(Field::names).unwrap_or_default();
+                ensure(named.contains(&kind.code), || {
+                    format!("{field} of {} does not name a {}", moved.code, kind.code)
+                })?;
+            }
+            (Some(_), Some(_)) => {
+                return Err("they name this one, or this one names them".to_owned());
+            }
+            (Some(field), None) => {
                 let named = kind.field(field).map(Field::names).unwrap_or_default();
                 ensure(named.contains(&moved.code), || {
                     format!("{field} does not name a {}", moved.code)
@@ -942,6 +964,7 @@ fn check_effects<'a>(
             .keys()
             .chain(along.sets.keys())
             .chain(&along.names)
+            .chain(along.last.keys())
             .chain(&along.dated);
         for key in given {
             ensure(find(&event.data, key).is_some(), || {
@@ -949,6 +972,11 @@ fn check_effects<'a>(
             })?;
         }
         along.copies.values().try_for_each(takes)?;
+        for (step, datum) in along.last.values() {
+            let step = kind.transition(step);
+            let has = step.is_some_and(|step| find(&step.data, datum).is_some());
+            ensure(has, || format!("no earlier step takes {datum}"))?;
+        }
         for field in along.only.keys() {
             ensure(moved.field(field).is_some(), || {
                 format!("{} has no field {field}", moved.code)

@@ -170,6 +170,9 @@ impl State<'_> {
             return Outcome::Void { reason };
         }
         *times += 1;
+        if let Some(lifted) = &transition.lifts {
+            self.overlays.remove(lifted);
+        }
         self.overlays.extend(transition.overlay.clone());
         // A day that somebody sets is no rule's any more.
         let dated = step.facts.keys();

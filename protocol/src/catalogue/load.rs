@@ -13,8 +13,8 @@ use thiserror::Error;
 use super::check::{self, Checked, ensure, unique};
 use super::{
     CalendarKeys, Catalogue, Choice, Condition, Covers, Creation, Fact, Field, FieldType, Flag,
-    Gather, Group, Guard, Home, Kind, Label, Make, Move, Parent, Retention, Role, Rounds, Rung,
-    Section, SetDate, Status, TermKeys, Transition, Until, find,
+    Follows, Gather, Group, Guard, Home, Kind, Label, Make, Move, Parent, Retention, Role, Rounds,
+    Rung, Section, SetDate, Status, TermKeys, Transition, Until, Veils, find,
 };
 
 /// Rank of an event whose file states none.
@@ -118,6 +118,7 @@ struct KindFile {
     again: Vec<String>,
     calendar: Option<CalendarKeys>,
     terms: Option<TermKeys>,
+    follows: Option<Follows>,
     process: Option<String>,
     initial: Option<String>,
     register_event: Option<String>,
@@ -161,6 +162,7 @@ struct ChoiceEntry {
     needs: Vec<String>,
     #[serde(default)]
     excludes: Vec<String>,
+    veils: Option<Veils>,
 }
 
 #[derive(Clone, Deserialize)]
@@ -174,6 +176,8 @@ struct StatusEntry {
     next: Option<String>,
     next_on: Option<String>,
     by: Option<String>,
+    #[serde(default)]
+    gone: bool,
 }
 
 #[derive(Clone, Deserialize)]
@@ -247,6 +251,9 @@ struct FieldEntry {
     #[serde(default)]
     likened: bool,
     #[serde(default)]
+    masked: bool,
+    veils: Option<Veils>,
+    #[serde(default)]
     rule: bool,
     #[serde(default)]
     alias: bool,
@@ -279,6 +286,7 @@ struct TransitionEntry {
     from: Vec<String>,
     to: Option<String>,
     overlay: Option<String>,
+    lifts: Option<String>,
     grave: Option<LabelEntry>,
     #[serde(default)]
     beside: bool,
@@ -454,6 +462,7 @@ fn kind(mut file: KindFile, common: &CommonFile) -> Checked<Kind> {
         parent: file.parent,
         gathers: file.gathers,
         flags: file.flags,
+        follows: file.follows,
         starts: file.starts,
         again: file.again,
         calendar: file.calendar,
@@ -496,6 +505,8 @@ fn field(mut entry: FieldEntry) -> Checked<Field> {
         indexed: entry.indexed,
         plain: entry.plain,
         likened: entry.likened,
+        masked: entry.masked,
+        veils: entry.veils,
         rule: entry.rule,
         alias: entry.alias,
     })
@@ -605,6 +616,7 @@ fn transition(
         },
         to: entry.to,
         overlay: entry.overlay,
+        lifts: entry.lifts,
         grave: entry.grave.map(Label::from),
         beside: entry.beside,
         dates: entry.dates,
@@ -647,12 +659,14 @@ impl From<ChoiceEntry> for Choice {
             en,
             needs,
             excludes,
+            veils,
         } = entry;
         Self {
             code,
             label: Label { zh, en },
             needs,
             excludes,
+            veils,
         }
     }
 }
@@ -668,6 +682,7 @@ impl From<StatusEntry> for Status {
             next,
             next_on,
             by,
+            gone,
         }: StatusEntry,
     ) -> Self {
         Self {
@@ -678,6 +693,7 @@ impl From<StatusEntry> for Status {
             next,
             next_on,
             by,
+            gone,
         }
     }
 }

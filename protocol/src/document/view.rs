@@ -197,7 +197,7 @@ impl Document {
     }
 
     /// The account that a change names, what it did to fields, and the events it added.
-    fn told(&self, node: &Node) -> (Option<String>, Vec<FieldChange>, Vec<String>) {
+    pub(super) fn told(&self, node: &Node) -> (Option<String>, Vec<FieldChange>, Vec<String>) {
         let (mut by, mut events) = (None, Vec::new());
         let mut fields: BTreeMap<&str, (BTreeSet<&Scalar>, Option<&Scalar>)> = BTreeMap::new();
         for op in node.change.ops.as_deref().unwrap_or_default() {

@@ -103,6 +103,7 @@ async fn missing(device: &Device) -> Result<Vec<&'static str>> {
             values: Vec::new(),
             limit: Some(1),
             after: None,
+            account: None,
         };
         let found = device.call(list).await?;
         let records = found.get("records").and_then(Value::as_array);

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lianxin_protocol::catalogue::{Draft, Fact, Kind, Move, Role, Transition};
+use lianxin_protocol::catalogue::{Draft, Fact, Kind, Move, Outcome, Role, Transition};
 use rusqlite::Connection;
 use serde_json::{Map, Value, json};
 
@@ -13,7 +13,7 @@ use crate::clock;
 use crate::error::{Code, Error, Result};
 use crate::journal::Journal;
 use crate::records::numbers::Series;
-use crate::records::{Listed, referring};
+use crate::records::{Listed, ShownEvent, gather, referring};
 
 /// Records that one step takes along: a submission of a hundred items with twenty comments each.
 const MOVED_MAX: usize = 2_000;
@@ -85,6 +85,7 @@ impl Taken<'_> {
             let Some(event) = kind.transition(&along.event) else {
                 continue;
             };
+            let last = self.last(connection, journal, along)?;
             for other in self.others(connection, kind, along)? {
                 let held = |(key, wanted): (&String, &BTreeSet<String>)| {
                     let value = other.facts.get(key).and_then(Value::as_str);
@@ -102,7 +103,8 @@ impl Taken<'_> {
                         format!("a step takes {MOVED_MAX} records along at most: take it in parts");
                     return Err(Error::new(Code::TooLarge, message));
                 }
-                let mut input = self.copied(&along.copies, along.dated.as_ref());
+                let mut input = last.clone();
+                input.extend(self.copied(&along.copies, along.dated.as_ref()));
                 for (key, value) in &along.sets {
                     nest(&mut input, key, json!(value));
                 }
@@ -135,8 +137,36 @@ impl Taken<'_> {
         Ok(())
     }
 
+    /// What earlier steps gave that is handed on.
+    fn last(
+        &self,
+        connection: &Connection,
+        journal: &mut Journal,
+        along: &Move,
+    ) -> Result<Map<String, Value>> {
+        let mut input = Map::new();
+        if along.last.is_empty() {
+            return Ok(input);
+        }
+        let gathered = gather(connection, journal, self.whole.key)?;
+        let content = gathered.content(journal.authority());
+        for (theirs, (step, datum)) in &along.last {
+            let applied = |it: &&ShownEvent| {
+                it.event == *step && matches!(it.outcome, Outcome::Applied { .. })
+            };
+            let newest = content.events.iter().rev().find(applied);
+            if let Some(value) = newest.and_then(|it| it.data.get(datum)) {
+                nest(&mut input, theirs, value.clone());
+            }
+        }
+        Ok(input)
+    }
+
     /// The records on which a step is taken along.
     fn others(&self, connection: &Connection, kind: &Kind, along: &Move) -> Result<Vec<Listed>> {
+        if let Some(by) = &along.by {
+            return referring(connection, self.whole, (&kind.code, by), MOVED_MAX);
+        }
         let Some(field) = &along.through else {
             return belonging(connection, self.whole, kind);
         };

@@ -1,0 +1,327 @@
+//! 查重: matters that are likely one, brought twice, for whoever may merge them. What is found is a question: each group says why, and
+//! whoever looks chooses what goes into which. A merge is ordered like any other step for several, with a preview and a while to take it
+//! back; two that were said to be different matters are not found together again on this computer.
+//!
+//! Looked at are the newest matters of [`DAYS_MAX`] days, [`COMPARED`] at most, each time anew: a sketch of what was said says nearly
+//! all of it, so none is kept.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use askama::Template;
+use axum::Form;
+use axum::extract::{Query, State};
+use lianxin_protocol::catalogue::{Catalogue, Follows, Kind, Transition};
+use lianxin_protocol::log::RecordId;
+use rusqlite::Connection;
+use serde::Deserialize;
+
+use super::list::Row;
+use super::page::{Answer, Page, Session, go, html};
+use super::{App, shown};
+use crate::clock;
+use crate::drafts;
+use crate::error::{Code, Error, Result};
+use crate::journal::Books;
+use crate::records::delivery::Coverage;
+use crate::records::likeness::{Cluster, DAYS_MAX, Key, Place, Reasons, Said, Sketch, clusters};
+use crate::records::{self, Filter, Listed};
+
+/// Matters that are compared: about a third of a second.
+const COMPARED: usize = 3_000;
+/// Groups on a page.
+const GROUPS: usize = 30;
+const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
+
+/// A group of matters that are likely one.
+struct Group {
+    /// The one that goes on: the oldest, or the one that was chosen.
+    main: Row,
+    heads: String,
+    others: Vec<Other>,
+    /// Of the order, so that pressed twice it is one.
+    draft: String,
+}
+
+/// One that is likely the same.
+struct Other {
+    row: Row,
+    why: String,
+    /// It can be merged as it stands.
+    mergeable: bool,
+}
+
+#[derive(Template)]
+#[template(path = "duplicates.html")]
+struct Duplicates {
+    page: Page,
+    /// Kind and event of the step that merges.
+    step: String,
+    groups: Vec<Group>,
+    more: bool,
+    days: String,
+}
+
+/// The kind of which the same is brought twice, and the step that puts one in the place of another.
+fn merging() -> Option<(&'static Kind, &'static Follows, &'static Transition)> {
+    Catalogue::standard().kinds().find_map(|kind| {
+        let follows = kind.follows.as_ref()?;
+        let gives = |step: &&Transition| step.data.iter().any(|it| it.key == follows.field);
+        let step = kind.transitions.iter().find(gives)?;
+        Some((kind, follows, step))
+    })
+}
+
+/// What the page was asked for.
+#[derive(Clone, Default, Deserialize)]
+pub(super) struct Asked {
+    /// Ids of those that are to go on in their groups, instead of the oldest.
+    main: Option<String>,
+}
+
+/// The page.
+pub(super) async fn page(
+    State(app): State<App>,
+    session: Session,
+    Query(asked): Query<Asked>,
+) -> Answer {
+    let line = (app.doors.line)();
+    let page = app
+        .read(move |books, connection| {
+            let title = session.lang().say("duplicates", &[]);
+            let page = Page::new(connection, books, &session, &line, ("/duplicates", title))?;
+            let nothing = || Error::new(Code::NoPage, "nothing is merged here");
+            let (kind, follows, step) = merging().ok_or_else(nothing)?;
+            page.actor.takes(&step.event, &step.who)?;
+            let chosen = asked.main.as_deref().and_then(RecordId::parse);
+            let found = found(connection, (kind, follows, step), chosen, &page)?;
+            let mut groups = Vec::new();
+            for cluster in found.iter().take(GROUPS) {
+                groups.push(group(connection, books, (kind, follows, step), cluster, &page)?);
+            }
+            Ok(Duplicates {
+                step: format!("{}/{}", kind.code, step.event),
+                more: found.len() > groups.len(),
+                days: DAYS_MAX.to_string(),
+                groups,
+                page,
+            })
+        })
+        .await?;
+    html(&page)
+}
+
+/// A group with the rows of its members, the one that goes on first.
+struct Found {
+    main: Listed,
+    others: Vec<(Listed, Reasons)>,
+}
+
+/// Groups in which something can be merged.
+fn found(
+    connection: &Connection,
+    (kind, follows, step): (&Kind, &Follows, &Transition),
+    chosen: Option<RecordId>,
+    page: &Page,
+) -> Result<Vec<Found>> {
+    static KEY: LazyLock<Result<Key>> = LazyLock::new(|| Ok(Key::new(clock::random::<16>()?)));
+    let key = match &*KEY {
+        Ok(key) => *key,
+        Err(error) => return Err(Error::new(error.code(), "no randomness")),
+    };
+    let filter = Filter {
+        kind: Some(kind.code.clone()),
+        recorded_ms: Some((
+            page.now_ms.saturating_sub(u64::from(DAYS_MAX) * DAY_MS),
+            u64::MAX >> 16,
+        )),
+        held: Some(false),
+        stands: true,
+        limit: COMPARED,
+        ..Filter::default()
+    };
+    let mut sketches = Vec::new();
+    let mut rows = BTreeMap::new();
+    for row in records::list(connection, &filter)? {
+        let goes_on = follows.into.contains(&row.status) || step.applies_to(&row.status);
+        // What was merged is in its place already, and to be found would tell of what is kept.
+        let merged = row.fact(&follows.field).is_some();
+        if !goes_on || merged || !row.sight(&page.actor).has_words() {
+            continue;
+        }
+        sketches.push((row.id, sketch(connection, kind, &row, key)?));
+        rows.insert(row.id, row);
+    }
+    let mut found = Vec::new();
+    for cluster in clusters(&sketches) {
+        found.extend(arranged(connection, (follows, step), cluster, chosen, &mut rows)?);
+    }
+    Ok(found)
+}
+
+/// What a matter says, as far as it is compared.
+fn sketch(connection: &Connection, kind: &Kind, row: &Listed, key: Key) -> Result<Sketch> {
+    let texts = records::texts(connection, row.key)?;
+    let text = |key: &str| texts.get(key).map_or("", String::as_str);
+    let own = |key: &Option<String>| key.as_deref().map_or("", text);
+    let said = format!("{} {}", own(&kind.title), own(&kind.words));
+    let community = row.fact("place").and_then(|place| place.get("community"));
+    let community = community.and_then(serde_json::Value::as_str);
+    let community = community.map(|it| shown::name(connection, it)).transpose()?;
+    let day = i32::try_from(row.recorded_ms() / DAY_MS).unwrap_or(i32::MAX);
+    Ok(Sketch::of(
+        &Said {
+            kind: &kind.code,
+            text: &said,
+            community: community.as_deref().unwrap_or_default(),
+            place: text("place.text"),
+            phone: text("person.phone"),
+            day,
+        },
+        key,
+    ))
+}
+
+/// The members of a group in their order, if there is anything to merge among them.
+fn arranged(
+    connection: &Connection,
+    (follows, step): (&Follows, &Transition),
+    cluster: Cluster<RecordId>,
+    chosen: Option<RecordId>,
+    rows: &mut BTreeMap<RecordId, Listed>,
+) -> Result<Option<Found>> {
+    let oldest = Reasons {
+        words: 100,
+        place: Place::Same,
+        phone: false,
+        days: 0,
+    };
+    let members = [(cluster.head, oldest)].into_iter();
+    let members = members.chain(cluster.members.into_iter().map(|it| (it.id, it.reasons)));
+    let members: Vec<_> = members.collect();
+    let takes_up = |id: &RecordId| {
+        rows.get(id)
+            .is_some_and(|row| follows.into.contains(&row.status))
+    };
+    let wanted = members.iter().map(|(id, _)| *id).find(|id| Some(*id) == chosen);
+    let first = members.iter().map(|(id, _)| *id).find(takes_up);
+    let Some(main) = wanted.filter(takes_up).or(first) else {
+        return Ok(None);
+    };
+    let Some(row) = rows.remove(&main) else {
+        return Ok(None);
+    };
+    let mut others = Vec::new();
+    for (id, reasons) in members {
+        let apart = id == main || is_apart(connection, &main, &id)?;
+        if let (false, Some(row)) = (apart, rows.remove(&id)) {
+            others.push((row, reasons));
+        }
+    }
+    let any = others.iter().any(|(row, _)| step.applies_to(&row.status));
+    Ok(any.then_some(Found { main: row, others }))
+}
+
+/// A group as it is shown.
+fn group(
+    connection: &Connection,
+    books: &mut Books,
+    (kind, follows, step): (&Kind, &Follows, &Transition),
+    found: &Found,
+    page: &Page,
+) -> Result<Group> {
+    let coverage = Coverage::of(books);
+    let row = |row: &Listed| -> Result<Row> {
+        let shown = Row::new(connection, books, &coverage, row, page)?;
+        shown.with_columns(connection, row, page.lang)
+    };
+    let others = found.others.iter().map(|(other, reasons)| {
+        Ok(Other {
+            row: row(other)?,
+            why: why(reasons, page),
+            mergeable: step.applies_to(&other.status),
+        })
+    });
+    let others = others.collect::<Result<Vec<_>>>()?;
+    let rows = found.others.iter().map(|(row, _)| row).chain([&found.main]);
+    let heads: u64 = rows.map(|row| follows.heads_of(row.fact(&follows.heads))).sum();
+    let with = [
+        ("count", (others.len() + 1).into()),
+        ("heads", heads.into()),
+        ("kind", page.label(&kind.label).into()),
+    ];
+    Ok(Group {
+        main: row(&found.main)?,
+        heads: page.lang.say("duplicates-group", &with),
+        others,
+        draft: drafts::new_id()?,
+    })
+}
+
+/// Why one is likely the same as the oldest of its group.
+fn why(reasons: &Reasons, page: &Page) -> String {
+    let words = page.with("duplicates-words", &reasons.words.to_string());
+    let place = match reasons.place {
+        Place::Same => Some(page.t("duplicates-place-same")),
+        Place::Near => Some(page.t("duplicates-place-near")),
+        Place::Unknown => None,
+    };
+    let phone = reasons.phone.then(|| page.t("duplicates-phone"));
+    let days = match reasons.days {
+        0 => page.t("duplicates-same-day"),
+        days => page.n("duplicates-days", &u64::from(days)),
+    };
+    let said: Vec<_> = [Some(words), place, phone, Some(days)]
+        .into_iter()
+        .flatten()
+        .collect();
+    said.join(" · ")
+}
+
+/// Whether somebody here has said that these are two matters.
+fn is_apart(connection: &Connection, one: &RecordId, other: &RecordId) -> Result<bool> {
+    let [first, second] = pair(one, other);
+    Ok(connection
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM apart WHERE one = ?1 AND other = ?2)")?
+        .query_row([first, second], |row| row.get(0))?)
+}
+
+fn pair(one: &RecordId, other: &RecordId) -> [[u8; 16]; 2] {
+    let mut pair = [one.0, other.0];
+    pair.sort_unstable();
+    pair
+}
+
+/// Two that are not the same matter.
+#[derive(Deserialize)]
+pub(super) struct Apart {
+    one: String,
+    other: String,
+}
+
+/// Notes that two are not the same matter.
+pub(super) async fn apart(
+    State(app): State<App>,
+    session: Session,
+    Form(Apart { one, other }): Form<Apart>,
+) -> Answer {
+    app.write(move |journal, connection| {
+        let nothing = || Error::new(Code::BadInput, "these are no two records");
+        let (_, _, step) = merging().ok_or_else(nothing)?;
+        session
+            .actor(connection, journal)?
+            .takes(&step.event, &step.who)?;
+        let ids = RecordId::parse(&one).zip(RecordId::parse(&other));
+        let (one, other) = ids.filter(|(one, other)| one != other).ok_or_else(nothing)?;
+        for id in [&one, &other] {
+            records::find(connection, &id.hyphenated())?;
+        }
+        let [first, second] = pair(&one, &other);
+        connection
+            .prepare_cached("INSERT OR IGNORE INTO apart (one, other) VALUES (?1, ?2)")?
+            .execute([first, second])?;
+        Ok(())
+    })
+    .await?;
+    Ok(go("/duplicates"))
+}

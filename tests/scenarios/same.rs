@@ -1,0 +1,215 @@
+//! The same matter, brought twice: what is merged into another goes its way. Both keep their numbers and slips, the answer goes to
+//! each of the people in the same words, and whoever merged them by mistake takes them apart again.
+
+#![expect(
+    clippy::indexing_slicing,
+    reason = "a missing key of a reply reads as null, and the test fails"
+)]
+
+use anyhow::{Context as _, Result, ensure};
+use lianxin_node::command::Write;
+use lianxin_node::error::Code;
+use lianxin_tests::World;
+use lianxin_tests::process::Network;
+use lianxin_tests::world::{HUB, code_of, opinion};
+use serde_json::{Value, json};
+
+use crate::pages::{Browser, link};
+
+fn act(world: &mut World, node: usize, id: &str, event: &str, input: Value) -> Result<Value> {
+    world.call(
+        node,
+        Write::RecordAct {
+            id: id.to_owned(),
+            event: event.to_owned(),
+            input,
+            account: None,
+        },
+    )
+}
+
+/// The answer that a node shows of a record, if it is answered.
+fn answer(world: &mut World, node: usize, id: &str) -> Result<(String, Option<String>)> {
+    let shown = world.show(node, id)?;
+    let events = shown["events"].as_array().context("no events")?;
+    let along = ["answer_along", "submit_reply"];
+    let told = events
+        .iter()
+        .rev()
+        .find(|it| it["applied"] == true && along.iter().any(|event| it["event"] == *event));
+    let text = told.and_then(|it| it["data"]["text"].as_str());
+    let status = shown["status"].as_str().unwrap_or_default().to_owned();
+    Ok((status, text.map(str::to_owned)))
+}
+
+/// Takes a matter to its answer.
+fn handle(world: &mut World, id: &str, text: &str) -> Result<()> {
+    for (event, input) in [
+        (
+            "dispatch",
+            json!({"lead": "测试城管科", "due_on": "2026-12-01"}),
+        ),
+        ("sign", json!({})),
+        (
+            "submit_reply",
+            json!({"resolution": "explained", "text": text}),
+        ),
+        ("approve", json!({})),
+    ] {
+        act(world, HUB, id, event, input)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn the_answer_goes_to_all_whose_matters_were_merged_also_by_way_of_others() -> Result<()> {
+    let mut world = World::with_stations(21, 1)?;
+    let other = world.add_site("LS2", "LS2A")?;
+    world.heal()?;
+    let (main, number) = world.record(1, "opinion", opinion("路灯不亮"))?;
+    let (second, _) = world.record(1, "opinion", opinion("三号楼路灯坏了"))?;
+    let (third, _) = world.record(other, "opinion", opinion("东侧没有路灯"))?;
+    let (apart, _) = world.record(other, "opinion", opinion("井盖松动"))?;
+    world.heal()?;
+    for id in [&main, &second, &third, &apart] {
+        act(&mut world, HUB, id, "accept", json!({}))?;
+    }
+    // By number and by id, and the third into the second, which is merged already.
+    act(
+        &mut world,
+        HUB,
+        &second,
+        "merge",
+        json!({"merged_into": number}),
+    )?;
+    act(
+        &mut world,
+        HUB,
+        &third,
+        "merge",
+        json!({"merged_into": second}),
+    )?;
+    act(
+        &mut world,
+        HUB,
+        &apart,
+        "merge",
+        json!({"merged_into": main}),
+    )?;
+    act(
+        &mut world,
+        HUB,
+        &apart,
+        "unmerge",
+        json!({"reason": "不是一件事"}),
+    )?;
+    // What would lead in a circle, to itself, or to nothing is refused.
+    for (id, into) in [
+        (&main, third.as_str()),
+        (&apart, &apart),
+        (&apart, "YJ-EM1A-0000-2026-00000-00"),
+    ] {
+        let refused = act(&mut world, HUB, id, "merge", json!({"merged_into": into})).err();
+        ensure!(
+            refused.as_ref().and_then(code_of) == Some(Code::FieldsRefused),
+            "{into}"
+        );
+    }
+    world.heal()?;
+    ensure!(answer(&mut world, other, &third)? == ("merged".to_owned(), None));
+    handle(&mut world, &main, "已修好")?;
+    world.heal()?;
+    for (node, id) in [(1, &second), (other, &third), (HUB, &second), (HUB, &third)] {
+        let told = answer(&mut world, node, id)?;
+        ensure!(
+            told == ("answered".to_owned(), Some("已修好".to_owned())),
+            "{told:?}"
+        );
+    }
+    ensure!(answer(&mut world, other, &apart)? == ("accepted".to_owned(), None));
+    let shown = world.show(other, &third)?;
+    ensure!(shown["fields"]["resolution"] == "explained", "{shown}");
+    // Each is told at its own desk, and one that is dissatisfied hears what comes of it, with the others.
+    let way = json!({"on": "2026-03-20", "way": "phone"});
+    for (node, id) in [(1, &main), (1, &second), (other, &third)] {
+        act(&mut world, node, id, "inform", way.clone())?;
+    }
+    world.heal()?;
+    act(
+        &mut world,
+        1,
+        &main,
+        "rate",
+        json!({"evaluation": "dissatisfied"}),
+    )?;
+    world.heal()?;
+    act(&mut world, HUB, &main, "redo", json!({"reason": "仍不亮"}))?;
+    for (event, input) in [
+        (
+            "submit_reply",
+            json!({"resolution": "planned", "text": "这次修好了"}),
+        ),
+        ("approve", json!({"text": "确实修好了"})),
+    ] {
+        act(&mut world, HUB, &main, event, input)?;
+    }
+    world.heal()?;
+    for (node, id) in [(1, &second), (other, &third)] {
+        let told = answer(&mut world, node, id)?;
+        ensure!(
+            told == ("answered".to_owned(), Some("确实修好了".to_owned())),
+            "{told:?}"
+        );
+    }
+    // What has its answer takes up nothing more.
+    let late = act(
+        &mut world,
+        HUB,
+        &apart,
+        "merge",
+        json!({"merged_into": main}),
+    )
+    .err();
+    ensure!(late.as_ref().and_then(code_of) == Some(Code::FieldsRefused));
+    // Nobody takes the step by itself, and no station does.
+    for node in [1, HUB] {
+        let forged = json!({"resolution": "explained", "text": "编的"});
+        let refused = act(&mut world, node, &second, "answer_along", forged).err();
+        ensure!(refused.as_ref().and_then(code_of) == Some(Code::StepRefused));
+    }
+    for node in [HUB, 1, other] {
+        world.sound(node)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn the_page_of_a_matter_says_what_was_merged_into_it_and_how_many_people_brought_it() -> Result<()>
+{
+    let network = Network::new()?;
+    let row = |body: &str, people: u64| json!({"category": "help", "body": body, "people_count": people, "test_data": true});
+    let added = network
+        .hub
+        .add(&[row("路灯不亮", 2), row("三号楼路灯坏了", 3)])?;
+    let id = |at: usize| added["records"][at]["id"].as_str().context("no id");
+    let (main, second) = (id(0)?, id(1)?);
+    let number = added["records"][0]["number"]
+        .as_str()
+        .context("no number")?;
+    network.hub.ok(&["record", "act", second, "accept"])?;
+    let into = json!({"merged_into": main}).to_string();
+    network
+        .hub
+        .feed(&["record", "act", second, "merge", "--file", "-"], into)?
+        .exits(0)?;
+    let (browser, _) = Browser::through(&link(&network.hub)?)?;
+    let page = browser.get(&format!("/records/{main}"))?.body;
+    ensure!(page.contains("并入 1 件，共 5 人反映"), "{page}");
+    ensure!(page.contains(&format!("/records/{second}")));
+    let page = browser.get(&format!("/records/{second}"))?.body;
+    ensure!(
+        page.contains(&format!("已并入 {number} 一并办理，主件现在：待受理")),
+        "{page}"
+    );
+    Ok(())
+}

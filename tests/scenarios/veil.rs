@@ -1,0 +1,478 @@
+//! Who is shown what of a record (DOMAIN §0.9): of a confidential one cards and texts are for the account that registered it and for
+//! the sub-district, a sealed one is opened by two people who say why, and a number to telephone is shown to whoever says why. What is
+//! not shown is found by no search, filter, history, list or form either.
+
+#![expect(
+    clippy::indexing_slicing,
+    reason = "a missing key of a reply reads as null, and the test fails"
+)]
+
+use anyhow::{Context as _, Result, ensure};
+use lianxin_node::command::{Query, Write};
+use lianxin_node::error::Code;
+use lianxin_node::records::{save, sight};
+use lianxin_protocol::log::RecordId;
+use lianxin_tests::World;
+use lianxin_tests::process::{CANARY, Network};
+use lianxin_tests::world::{HUB, code_of, opinion, text};
+use serde_json::{Value, json};
+
+use crate::pages::{Browser, link};
+
+const STATION: usize = 1;
+const OPERATOR: usize = 2;
+const PHONE: &str = "000-0000-0001";
+
+fn add(world: &mut World, node: usize, input: Value, account: &str) -> Result<(String, String)> {
+    let reply = world.call(
+        node,
+        Write::RecordAdd {
+            kind: "opinion".to_owned(),
+            rows: vec![input],
+            first_row: 1,
+            account: Some(account.to_owned()),
+        },
+    )?;
+    let first = reply.pointer("/records/0").context("nothing was added")?;
+    Ok((text(first, "id"), text(first, "number")))
+}
+
+fn show(world: &mut World, node: usize, id: &str, account: &str) -> Result<Value> {
+    world.call(
+        node,
+        Query::RecordShow {
+            id: id.to_owned(),
+            account: Some(account.to_owned()),
+        },
+    )
+}
+
+fn found(world: &mut World, node: usize, search: &str, account: &str) -> Result<Vec<Value>> {
+    let list = world.call(
+        node,
+        Query::RecordList {
+            kind: None,
+            status: None,
+            state: None,
+            search: Some(search.to_owned()),
+            values: Vec::new(),
+            limit: None,
+            after: None,
+            account: Some(account.to_owned()),
+        },
+    )?;
+    Ok(list["records"].as_array().cloned().unwrap_or_default())
+}
+
+/// Accounts are there once they have recorded something.
+fn arrive(world: &mut World, node: usize, accounts: &[&str]) -> Result<()> {
+    for account in accounts {
+        let input = json!({ "category": "consult", "body": "报到", "test_data": true });
+        add(world, node, input, account)?;
+    }
+    Ok(())
+}
+
+fn words(title: &str) -> Value {
+    let mut input = opinion(title);
+    input["body"] = json!(format!("{CANARY}说路灯不亮"));
+    input["place"]["text"] = json!(format!("{CANARY}楼前"));
+    input["person"]["call_name"] = json!(CANARY);
+    input
+}
+
+#[test]
+fn what_is_confidential_is_shown_to_its_registrar_and_the_sub_district_alone() -> Result<()> {
+    let mut world = World::with_stations(11, 1)?;
+    world.add_operator("HUBB")?;
+    let (id, number) = add(&mut world, STATION, words(CANARY), "甲文员")?;
+    arrive(&mut world, STATION, &["乙文员"])?;
+    world.heal()?;
+    arrive(&mut world, OPERATOR, &["李受理", "王承办"])?;
+    world.call(
+        OPERATOR,
+        Write::AccountRoles {
+            name: "王承办".to_owned(),
+            roles: vec!["U".to_owned()],
+        },
+    )?;
+    // What was said of it in steps is a text as well.
+    world.call(
+        STATION,
+        Write::RecordAct {
+            id: id.clone(),
+            event: "supplement".to_owned(),
+            input: json!({ "text": format!("{CANARY}又来说了一次") }),
+            account: Some("甲文员".to_owned()),
+        },
+    )?;
+    world.heal()?;
+    for (node, account, sees) in [
+        (STATION, "甲文员", true),
+        (STATION, "乙文员", false),
+        (OPERATOR, "李受理", true),
+        (OPERATOR, "王承办", false),
+    ] {
+        let shown = show(&mut world, node, &id, account)?;
+        let whole = shown.to_string();
+        ensure!(whole.contains(CANARY) == sees, "{account}: {whole}");
+        // Everybody sees what it is about, how it stands and that there is a number to ask for.
+        ensure!(shown["fields"]["category"] == "help" && shown["number"] == number.as_str());
+        ensure!(!whole.contains(PHONE), "{account}: a whole number");
+        ensure!(whole.contains("000****0001") == sees, "{account}: {whole}");
+        ensure!(shown["events"].as_array().is_some_and(|it| it.len() >= 2));
+        // Neither by a list, a search, nor its history.
+        let by_words = found(&mut world, node, CANARY, account)?;
+        ensure!(
+            by_words.len() == usize::from(sees),
+            "{account}: {by_words:?}"
+        );
+        let by_number = found(&mut world, node, &number, account)?;
+        ensure!(by_number.len() == 1 && by_number[0]["title"].is_null() != sees);
+        let history = Query::RecordHistory {
+            id: id.clone(),
+            account: Some(account.to_owned()),
+        };
+        let history = world.call(node, history)?.to_string();
+        ensure!(history.contains(CANARY) == sees, "{account}: {history}");
+        ensure!(!history.contains(PHONE));
+    }
+    // Whoever owns the store has all of it.
+    for node in [HUB, STATION, OPERATOR] {
+        let whole = world.show(node, &id)?;
+        ensure!(whole["fields"]["person"]["phone"] == PHONE, "{whole}");
+    }
+    // The page asks why before it shows the number, and writes that down.
+    let reveal = |account: &str, reason: &str| Write::RecordReveal {
+        id: id.clone(),
+        reason: reason.to_owned(),
+        account: Some(account.to_owned()),
+    };
+    for (account, reason, code) in [
+        ("甲文员", " \u{200b}", Code::NoReason),
+        ("甲文员", &"长".repeat(501), Code::NoReason),
+        ("乙文员", "想看看", Code::NotShown),
+    ] {
+        let refused = world.call(STATION, reveal(account, reason)).err();
+        ensure!(
+            refused.as_ref().and_then(code_of) == Some(code),
+            "{account}"
+        );
+    }
+    let shown = world.call(STATION, reveal("甲文员", "电话反馈"))?;
+    ensure!(shown["fields"]["person"]["phone"] == PHONE, "{shown}");
+    let logs = shown["linked"].as_array().context("nothing is linked")?;
+    ensure!(
+        logs.len() == 1 && logs[0]["kind"] == "access_log",
+        "{shown}"
+    );
+    world.heal()?;
+    let log = world.show(HUB, &text(&logs[0], "id"))?;
+    ensure!(log["fields"]["action"] == "view_contact" && log["fields"]["reason"] == "电话反馈");
+    ensure!(
+        log["title"] == number.as_str(),
+        "a log tells whose it is: {log}"
+    );
+    // Nobody types one, and nobody corrects one.
+    let typed = Write::RecordAdd {
+        kind: "access_log".to_owned(),
+        rows: vec![json!({ "record": id, "action": "view_contact" })],
+        first_row: 1,
+        account: None,
+    };
+    let typed = world.call(STATION, typed);
+    ensure!(typed.is_err() || typed.is_ok_and(|it| it["records"] == json!([])));
+    let corrected = Write::RecordSet {
+        id: text(&logs[0], "id"),
+        input: json!({ "result": "refused" }),
+        account: None,
+    };
+    ensure!(world.call(STATION, corrected).is_err());
+    world.sound(STATION)
+}
+
+#[test]
+fn what_belongs_to_a_confidential_record_is_kept_as_it_is() -> Result<()> {
+    let mut world = World::with_stations(12, 1)?;
+    let (id, _) = add(&mut world, STATION, words("路灯"), "甲文员")?;
+    arrive(&mut world, STATION, &["乙文员"])?;
+    world.heal()?;
+    let steps = [
+        ("accept", json!({})),
+        (
+            "dispatch",
+            json!({ "lead": "测试城管科", "due_on": "2026-12-01", "text": format!("{CANARY}请办") }),
+        ),
+        ("sign", json!({})),
+        (
+            "submit_reply",
+            json!({ "resolution": "explained", "text": format!("{CANARY}已答复") }),
+        ),
+    ];
+    for (event, input) in steps {
+        world.call(
+            HUB,
+            Write::RecordAct {
+                id: id.clone(),
+                event: event.to_owned(),
+                input,
+                account: None,
+            },
+        )?;
+    }
+    world.heal()?;
+    let whole = world.show(STATION, &id)?;
+    let parts = whole["linked"].as_array().context("no parts")?;
+    ensure!(parts.len() >= 2, "{whole}");
+    let mut told = 0;
+    for part in parts {
+        let id = text(part, "id");
+        let (first, other) = (
+            show(&mut world, STATION, &id, "甲文员")?.to_string(),
+            show(&mut world, STATION, &id, "乙文员")?.to_string(),
+        );
+        told += usize::from(first.contains(CANARY));
+        ensure!(!other.contains(CANARY), "{other}");
+    }
+    ensure!(told >= 1, "the registrar is shown no part");
+    ensure!(found(&mut world, STATION, CANARY, "乙文员")?.is_empty());
+    Ok(())
+}
+
+#[test]
+fn of_two_values_that_were_written_at_once_the_stricter_one_holds() -> Result<()> {
+    let mut world = World::with_stations(13, 2)?;
+    let other = 2;
+    let mut input = words("路灯");
+    input["identity_mode"] = json!("named");
+    let (id, number) = add(&mut world, STATION, input, "甲文员")?;
+    arrive(&mut world, STATION, &["乙文员"])?;
+    world.heal()?;
+    ensure!(
+        show(&mut world, STATION, &id, "乙文员")?
+            .to_string()
+            .contains(CANARY)
+    );
+    let set = |access: &str| Write::RecordSet {
+        id: id.clone(),
+        input: json!({ "access": access }),
+        account: None,
+    };
+    for (strict, node, lax) in [
+        ("confidential", STATION, other),
+        ("restricted", other, STATION),
+    ] {
+        world.call(node, set(strict))?;
+        world.call(lax, set("public"))?;
+        world.heal()?;
+        let whole = world.show(STATION, &id)?;
+        ensure!(whole["conflicts"][0]["field"] == "access", "{whole}");
+        let shown = show(&mut world, STATION, &id, "乙文员")?;
+        ensure!(!shown.to_string().contains(CANARY), "{strict}: {shown}");
+        world.call(STATION, set("internal"))?;
+        world.heal()?;
+        ensure!(
+            show(&mut world, STATION, &id, "乙文员")?
+                .to_string()
+                .contains(CANARY)
+        );
+    }
+    // A sealed one is in no answer to a question about its values.
+    world.call(other, set("restricted"))?;
+    world.heal()?;
+    let by_value = world.call(
+        STATION,
+        Query::RecordList {
+            kind: Some("opinion".to_owned()),
+            status: None,
+            state: None,
+            search: None,
+            values: vec!["category=help".to_owned()],
+            limit: None,
+            after: None,
+            account: None,
+        },
+    )?;
+    ensure!(by_value["records"] == json!([]), "{by_value}");
+    let shown = show(&mut world, STATION, &id, "甲文员")?;
+    ensure!(
+        shown["fields"] == json!({}) && shown["events"] == json!([]) && shown["number"] == number,
+        "{shown}"
+    );
+    ensure!(
+        shown["title"].is_null() && shown["linked"] == json!([]),
+        "{shown}"
+    );
+    for node in [HUB, STATION, other] {
+        world.sound(node)?;
+    }
+    world.agree(&[STATION, other])
+}
+
+/// Whether an account is shown what a record holds, by command.
+fn sees(network: &Network, id: &str, account: &str) -> Result<bool> {
+    let shown = network.hub.ok(&["--as", account, "record", "show", id])?;
+    ensure!(shown["number"].is_string() && shown["status"].is_string());
+    Ok(shown.to_string().contains(CANARY))
+}
+
+#[test]
+fn a_sealed_record_is_opened_by_two_people_who_say_why_and_by_nobody_else() -> Result<()> {
+    let network = Network::new()?;
+    let hub = &network.hub;
+    let words = json!([{
+        "category": "report", "body": format!("{CANARY}反映的事"), "identity_mode": "named",
+        "access": "restricted", "test_data": true,
+    }]);
+    let added = hub.add(words.as_array().context("no rows")?)?;
+    let id = added["records"][0]["id"].as_str().context("no id")?;
+    for account in ["甲审核", "乙受理", "丙受理", "丁承办"] {
+        let body = json!({ "category": "consult", "body": "报到", "test_data": true });
+        let add = [
+            "--as", account, "record", "add", "--kind", "opinion", "--file", "-",
+        ];
+        hub.feed(&add, body.to_string())?.exits(0)?;
+    }
+    hub.ok(&["account", "roles", "丁承办", "U"])?;
+    let open = |account: &str, why: &str| {
+        hub.call(&["--as", account, "record", "show", id, "--reveal", why])
+    };
+    for account in ["甲审核", "乙受理", "丙受理", "丁承办"] {
+        ensure!(!sees(&network, id, account)?, "{account}");
+    }
+    open("丁承办", "看看")?.fails(6, "LX-3023")?;
+    open("甲审核", "核实举报")?.exits(0)?;
+    // Once more is still one person.
+    open("甲审核", "再核实")?.exits(0)?;
+    ensure!(!sees(&network, id, "甲审核")?, "one person opens it");
+    open("乙受理", "共同核实")?.exits(0)?;
+    ensure!(sees(&network, id, "甲审核")? && sees(&network, id, "乙受理")?);
+    ensure!(!sees(&network, id, "丙受理")? && !sees(&network, id, "丁承办")?);
+    let whole = hub.ok(&["record", "show", id])?;
+    let logs = whole["linked"].as_array().context("no logs")?;
+    ensure!(logs.len() == 3, "{whole}");
+    // Lists open nothing.
+    let listed = hub.ok(&["--as", "甲审核", "record", "list", "--search", CANARY])?;
+    ensure!(listed["records"] == json!([]), "{listed}");
+    Ok(())
+}
+
+#[test]
+fn what_a_site_says_opens_nothing_at_the_sub_district() -> Result<()> {
+    let mut world = World::with_stations(14, 1)?;
+    let mut input = words("路灯");
+    input["access"] = json!("restricted");
+    let (id, _) = add(&mut world, STATION, input, "甲文员")?;
+    world.heal()?;
+    let record = RecordId::parse(&id).context("no id")?;
+    let forge = |world: &mut World, node: usize, account: &str| -> Result<()> {
+        let account = account.to_owned();
+        world.transact(node, |journal, connection| {
+            let author = save::Author {
+                actor: lianxin_node::actor::Actor::asking(
+                    &account,
+                    lianxin_protocol::authority::Role::Station,
+                ),
+                now_ms: lianxin_node::clock::now_ms(),
+            };
+            let about = (&record, sight::REVEAL, "想看");
+            save::log_access(connection, journal, about, &author).map(drop)
+        })
+    };
+    for account in ["a1", "a2", "a3"] {
+        forge(&mut world, STATION, account)?;
+    }
+    world.heal()?;
+    let openers = |world: &mut World, node: usize| -> Result<usize> {
+        let key = world
+            .writer(node)?
+            .read(|_, connection| lianxin_node::records::find(connection, &id))?;
+        world.transact(node, |journal, connection| {
+            let row = lianxin_node::records::rows(connection, &[key])?.pop();
+            let now_ms = lianxin_node::clock::now_ms();
+            let openers = row.map(|row| sight::openers(connection, journal, &row, now_ms));
+            Ok(openers.transpose()?.map_or(0, |it| it.len()))
+        })
+    };
+    ensure!(
+        openers(&mut world, HUB)? == 0,
+        "a station opened it at the hub"
+    );
+    // At its own computer the three are people of that computer.
+    ensure!(openers(&mut world, STATION)? == 3);
+    forge(&mut world, HUB, "b1")?;
+    ensure!(
+        openers(&mut world, HUB)? == 1,
+        "what the hub's people say counts"
+    );
+    Ok(())
+}
+
+#[test]
+fn a_page_shows_a_number_to_whoever_says_why_and_saves_no_part_of_it() -> Result<()> {
+    let network = Network::new()?;
+    let added = network.hub.add(&[json!({
+        "category": "help", "body": "路灯不亮", "identity_mode": "named", "reply_wanted": "phone",
+        "person": { "call_name": "测试女士", "phone": PHONE }, "test_data": true,
+    })])?;
+    let id = added["records"][0]["id"].as_str().context("no id")?;
+    let (browser, _) = Browser::through(&link(&network.hub)?)?;
+    let (other, _) = Browser::through(&link(&network.hub)?)?;
+    let (record, edit) = (format!("/records/{id}"), format!("/records/{id}/edit"));
+    let page = browser.get(&record)?.body;
+    ensure!(page.contains("000****0001") && !page.contains(PHONE));
+    for tab in ["history", "way"] {
+        ensure!(
+            !browser
+                .get(&format!("{record}?tab={tab}"))?
+                .body
+                .contains(PHONE)
+        );
+    }
+    // What is shown in part is in no form, and a form that comes without it empties nothing.
+    let form = browser.get(&edit)?.body;
+    ensure!(form.contains("name=\"person.call_name\"") && !form.contains("person.phone"));
+    ensure!(
+        !browser
+            .get(&format!("/new/opinion?after={id}"))?
+            .body
+            .contains("0001")
+    );
+    let asked = browser.post(&format!("{record}/reveal"), "reason=+")?;
+    let back = asked.header("location").unwrap_or_default().to_owned();
+    ensure!(
+        asked.status == 303 && back.contains("lacks=reason"),
+        "{back}"
+    );
+    let lacks = browser.get(back.split('#').next().unwrap_or_default())?;
+    ensure!(lacks.body.contains("reveal-err") && !lacks.body.contains(PHONE));
+    let shown = browser.follow(
+        &format!("{record}/reveal"),
+        "reason=%E7%94%B5%E8%AF%9D%E5%8F%8D%E9%A6%88",
+    )?;
+    ensure!(shown.body.contains(PHONE), "it is not shown");
+    ensure!(
+        !other.get(&record)?.body.contains(PHONE),
+        "another login is shown it"
+    );
+    ensure!(
+        browser.get(&edit)?.body.contains(PHONE),
+        "what is shown can be corrected"
+    );
+    let shown = network.hub.ok(&["record", "show", id])?;
+    let logs = shown["linked"].as_array().context("no log")?;
+    ensure!(
+        logs.len() == 1 && logs[0]["kind"] == "access_log",
+        "{shown}"
+    );
+    // The other login corrects something else: the number stays.
+    let set = other.follow(&edit, "person.call_name=%E6%B5%8B%E8%AF%95%E5%85%88%E7%94%9F&category=help&identity_mode=named&reply_wanted=phone&urgency=normal")?;
+    ensure!(set.status == 200, "{}", set.status);
+    let shown = network.hub.ok(&["record", "show", id])?;
+    ensure!(shown["fields"]["person"]["phone"] == PHONE, "{shown}");
+    ensure!(
+        shown["fields"]["person"]["call_name"] == "测试先生",
+        "{shown}"
+    );
+    Ok(())
+}
