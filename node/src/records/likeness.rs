@@ -6,12 +6,13 @@
 //!
 //! | place | words in common that are needed |
 //! |---|---|
-//! | the same building, or the same site where neither names a building | [`SAME_PLACE`] |
-//! | the same site, and only one names a building | [`OTHERWISE`] |
-//! | one does not say where | [`OTHERWISE`], or [`SAME_PLACE`] if the telephone is the same |
+//! | the same building, or the same site where neither names a building | `SAME_PLACE` |
+//! | the same site, and only one names a building | `OTHERWISE` |
+//! | one does not say where | `OTHERWISE` |
 //! | another community, site, building, unit, side or bus line | never the same matter |
 //!
-//! The further apart two days are, the more is needed. The same telephone alone says nothing: who comes twice often brings two matters.
+//! The further apart two days are, the more is needed, and half of it from one telephone. The telephone alone says nothing: who comes
+//! twice often brings two matters.
 //!
 //! A [`Sketch`] is what Broder calls the sketch of a document (A. Z. Broder, On the resemblance and containment of documents, 1997): of
 //! the keyed hashes of all its words, the smallest. A short text is there as a whole and a long one as a fair sample, and the samples of
@@ -36,7 +37,7 @@ use lianxin_protocol::text;
 pub const SKETCH_BYTES_MAX: usize = HEAD_BYTES + WORDS_MAX * WORD_BYTES;
 const VERSION: u8 = 1;
 const HEAD_BYTES: usize = 47;
-/// Words of a sketch: who writes fewer than a hundred characters mostly has fewer, and is compared exactly.
+/// Words of a sketch: about as many as a text of 80 characters has, and what is shorter is compared exactly.
 const WORDS_MAX: usize = 80;
 /// A hash of three bytes: of 50,000 different words, one in 300 shares it with another.
 const WORD_BYTES: usize = 3;
@@ -52,12 +53,13 @@ const PHONE_DIGITS_MIN: usize = 7;
 pub const DAYS_MAX: u32 = 90;
 /// After so many days, twice as much must be common.
 const DAYS_DOUBLE: u32 = 30;
-/// What must be common of the words of the shorter text, by weight, in thousandths. Both were chosen on the tuning half of
-/// `tests/data/duplicates.tsv`: the lowest that find the most there while four in five pairs are right.
+/// What must be common of the words of the shorter text, by weight, in thousandths. Both are from the tuning half of
+/// `tests/data/duplicates.tsv`: the middle of the range, 60 to 70 and 80 to 120, in which the most is found there.
 const SAME_PLACE: u32 = 65;
 const OTHERWISE: u32 = 100;
-/// How alike who joins must be, of what the members of a group are on average, in thousandths. At half of it, nobody joins two by being
-/// like one of them, and near copies of a letter take in no other one; below it, a fifth more of what is found is wrong.
+/// How alike who joins must be, of what the members of a group are on average, in thousandths. From half of it on, nobody joins two by
+/// being like one of them, and near copies of a letter take in no other one. Just below, one pair in four that are found is wrong
+/// instead of one in six.
 const JOINS_ABOVE: u32 = 500;
 /// A shorter text counts as one of so many rare words, so that a text of two words is not the same as all that have them.
 const SHORTER_MIN: u64 = 10;
@@ -65,7 +67,7 @@ const SHORTER_MIN: u64 = 10;
 /// Common words at least: two characters one behind the other are three, with the pair that they are.
 const COMMON_MIN: usize = 3;
 /// Two texts with so many thousandths of their words in common, and so many words at least, are copies.
-const COPIED: usize = 950;
+const COPIED: usize = 980;
 const COPIED_MIN: usize = 12;
 
 /// Records that are counted at least when a word is weighed, so that few records do not make every word common.
@@ -308,7 +310,7 @@ pub struct Cluster<K> {
 /// Groups records that likely speak of the same matter, the group with the newest record first. Records without a like are in none. A
 /// group of any size is given as a whole.
 ///
-/// Of a word, site or telephone that very many have, a record is compared with the [`BEFORE`] before it. 20,000 records of a year take
+/// Of a word, site or telephone that very many have, a record is compared with the `BEFORE` before it. 20,000 records of a year take
 /// about a second, and a few seconds if all are of one site and one month.
 #[must_use]
 pub fn clusters<K: Ord + Clone>(records: &[(K, Sketch)]) -> Vec<Cluster<K>> {
@@ -362,7 +364,9 @@ fn weigh<'a>(sketches: &[&'a Sketch]) -> Vec<Weighed<'a>> {
     let mut texts: Vec<&[u32]> = sketches.iter().map(|it| it.words.as_slice()).collect();
     texts.sort_unstable();
     let texts = texts.chunk_by(|a, b| a == b);
-    let texts: Vec<&[u32]> = texts.flat_map(|same| same.iter().copied().take(2)).collect();
+    let texts: Vec<&[u32]> = texts
+        .flat_map(|same| same.iter().copied().take(2))
+        .collect();
     let mut all: Vec<u32> = texts.iter().copied().flatten().copied().collect();
     all.sort_unstable();
     let of = texts.len();
@@ -436,10 +440,10 @@ fn tie(a: &Weighed<'_>, b: &Weighed<'_>) -> Option<Tie> {
     let phone = a.sketch.phone != 0 && a.sketch.phone == b.sketch.phone;
     let needed = match place {
         Place::Same => SAME_PLACE,
-        Place::Unknown if phone => SAME_PLACE,
         Place::Near | Place::Unknown => OTHERWISE,
     };
     let needed = needed * (DAYS_DOUBLE + days) / DAYS_DOUBLE;
+    let needed = if phone { needed / 2 } else { needed };
     let words = common(a, b);
     let strength = (words * 1_000 / needed).min(STRENGTH_MAX);
     Some(Tie {
@@ -468,22 +472,23 @@ fn common(a: &Weighed<'_>, b: &Weighed<'_>) -> u32 {
     let least = SHORTER_MIN * u64::from(weight(COUNTED_MIN, 2));
     let shorter = within(a).min(within(b)).max(least);
     let mut both: u64 = 0;
-    let mut same = 0;
+    let (mut same, mut told) = (0, 0);
     let mut theirs = b.words.iter().peekable();
     for (word, weight) in &a.words {
         while theirs.next_if(|it| it.0 < *word).is_some() {}
         if theirs.next_if(|it| it.0 == *word).is_some() {
             both += u64::from(*weight);
             same += 1;
+            told += usize::from(*weight > 0);
         }
-    }
-    if same < COMMON_MIN {
-        return 0;
     }
     // Copies of one letter are copies, even if nearly all that is here are copies of it.
     let fewer = a.words.len().min(b.words.len());
     if fewer >= COPIED_MIN && same * 1_000 >= fewer * COPIED {
         return 1_000;
+    }
+    if told < COMMON_MIN {
+        return 0;
     }
     u32::try_from(both * 1_000 / shorter)
         .unwrap_or(0)
@@ -988,7 +993,7 @@ fn words<'a>(body: &str, names: impl Iterator<Item = &'a String>, key: Key) -> V
 }
 
 /// Words for one thing, the one that stands for all first: plain names of what residents speak of, no likeness of meaning. Without
-/// them, one pair in ten of those that different people described is missed.
+/// them, one pair in twenty of those that different people described is missed.
 const THINGS: [&str; 35] = [
     "电动车 电瓶车 电动自行车 电单车",
     "自行车 单车",
