@@ -609,6 +609,7 @@ fn candidates(weighed: &[Weighed<'_>]) -> Vec<(u32, u32)> {
 /// A group while it grows.
 #[derive(Default)]
 struct Group {
+    oldest: usize,
     /// Those who were first put together come first.
     members: Vec<usize>,
     /// Strengths between members, and how many were looked at.
@@ -617,10 +618,11 @@ struct Group {
 }
 
 /// Puts records together, the strongest ties first. Two groups become one where their members are on average as much alike as is
-/// needed, no two of them are in two places, and the looser is not much looser inside than the tighter.
+/// needed, nobody is in another place or season than the oldest, and the looser is not much looser inside than the tighter.
 fn groups(weighed: &[Weighed<'_>], ties: Vec<(u32, usize, usize)>) -> Vec<Vec<usize>> {
     let mut group_of: Vec<usize> = (0..weighed.len()).collect();
     let alone = |at| Group {
+        oldest: at,
         members: vec![at],
         ..Group::default()
     };
@@ -655,6 +657,7 @@ fn groups(weighed: &[Weighed<'_>], ties: Vec<(u32, usize, usize)>) -> Vec<Vec<us
             }
         }
         if let Some(group) = groups.get_mut(into) {
+            group.oldest = group.oldest.min(gone.oldest);
             group.members.extend(gone.members);
             group.strength += gone.strength + strength;
             group.pairs += gone.pairs + pairs;
@@ -669,6 +672,14 @@ fn groups(weighed: &[Weighed<'_>], ties: Vec<(u32, usize, usize)>) -> Vec<Vec<us
 
 /// The strengths between two groups and how many there are, if the groups may become one.
 fn joined(weighed: &[Weighed<'_>], one: &Group, two: &Group) -> Option<(u64, u64)> {
+    let (first, others) = if one.oldest < two.oldest {
+        (one, two)
+    } else {
+        (two, one)
+    };
+    for other in &others.members {
+        tie(weighed.get(first.oldest)?, weighed.get(*other)?)?;
+    }
     let (mut strength, mut pairs) = (0, 0);
     for a in one.members.iter().take(COMPARED) {
         for b in two.members.iter().take(COMPARED) {
@@ -1403,6 +1414,26 @@ mod tests {
         assert!(found[1].members.iter().all(|it| it.reasons.words >= 90));
         records.reverse();
         assert_eq!(clusters(&records), found);
+    }
+
+    #[test]
+    fn nobody_is_lost_and_nobody_is_a_season_from_the_head() {
+        let text = "示例路修完管道以后路面没恢复，坑坑洼洼，骑电动车的摔了好几个";
+        let days = (0..40).map(|n| Said {
+            day: n * 10,
+            ..at("示例路", text)
+        });
+        let records: Vec<_> = days.map(|it| Sketch::of(&it, key())).enumerate().collect();
+        let found = clusters(&records);
+        let mut ids: Vec<_> = found
+            .iter()
+            .flat_map(|it| it.members.iter().map(|it| it.id))
+            .collect();
+        ids.extend(found.iter().map(|it| it.head));
+        ids.sort_unstable();
+        assert!(ids.len() > 30 && ids.is_sorted_by(|a, b| a < b), "{ids:?}");
+        let members = found.iter().flat_map(|it| &it.members);
+        assert!(members.into_iter().all(|it| it.reasons.days <= DAYS_MAX));
     }
 
     #[test]
