@@ -12,6 +12,7 @@ pub mod calendar;
 mod content;
 pub mod delivery;
 pub(crate) mod indexed;
+pub mod likeness;
 mod numbers;
 mod query;
 pub mod reproject;
