@@ -309,6 +309,27 @@ trash-restore = Put it back
 follows = Handled together with { $number }, which now is: { $status }. The answer is the same.
 follows-elsewhere = Handled together with another matter; the answer is the same.
 followed = { $count } matters were merged into this one; { $heads } people brought it. The answer goes to each.
+duplicates = Duplicates
+duplicates-open = Duplicates
+duplicates-how = What looks like the same matter in the last { $text } days. It is a hint: look before you merge; what was merged by mistake can be separated.
+duplicates-none = Nothing looks like a duplicate
+duplicates-none-how = Similar matters are listed here, with the reason.
+duplicates-group = { $count } matters, brought by { $heads } people
+duplicates-main = Main matter
+duplicates-as-main = Make it the main one
+duplicates-apart = Not the same
+duplicates-pick = Merge into the main matter: { $text }
+duplicates-merge = Merge
+duplicates-more = There are more: see them when these are done.
+duplicates-words = { $text }% of the words
+duplicates-place-same = same place
+duplicates-place-near = same estate
+duplicates-phone = same number
+duplicates-same-day = same day
+duplicates-days = { $count } { $count ->
+    [one] day
+   *[other] days
+ } apart
 record-kept = (recorded, not shown)
 kept-words = Recorded, not shown
 kept-words-means = Whoever said it asked to be kept confidential. What was said and how to reach them is shown to whoever recorded it and to the sub-district; you see number, status and progress.

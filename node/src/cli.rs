@@ -704,7 +704,7 @@ fn with_data(verb: Verb, data: &Path, account: Option<String>, output: &Output) 
         }
         Verb::Export { format, out } => {
             let mut door = Door::open(data)?;
-            export::run(&mut door, &format, &out, output)
+            export::run(&mut door, (&format, account.as_deref()), &out, output)
         }
         Verb::Record(Record::Add { kind, file }) => {
             let rows = add::rows(&file)?;

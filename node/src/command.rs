@@ -194,6 +194,8 @@ pub enum Query {
     ExportPage {
         after: Option<String>,
         documents: bool,
+        #[serde(default)]
+        account: Option<String>,
     },
     /// What an archive begins with, and the logs that follow.
     ArchivePlan,
@@ -364,8 +366,13 @@ impl Query {
             } => status(books, connection, unreceipted_minutes),
             Self::Digest => digest(books, connection),
             Self::Verify => verify(books, connection),
-            Self::ExportPage { after, documents } => {
-                export_page(books, connection, after.as_deref(), documents)
+            Self::ExportPage {
+                after,
+                documents,
+                account,
+            } => {
+                let what = (documents, account.as_deref());
+                export_page(books, connection, after.as_deref(), what)
             }
             Self::ArchivePlan => archive_plan(books, connection),
             Self::ArchivePage { log, from } => archive_page(books, connection, &log, from),

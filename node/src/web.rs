@@ -16,6 +16,7 @@ mod articles;
 pub mod board;
 mod choices;
 mod conflicts;
+mod duplicates;
 mod edit;
 mod events;
 mod fields;
@@ -316,6 +317,8 @@ fn routes() -> Router<App> {
         .route("/search/{id}", get(list::found))
         .route("/conflicts", get(conflicts::list))
         .route("/sync", get(sync::page).post(sync::now))
+        .route("/duplicates", get(duplicates::page))
+        .route("/duplicates/apart", post(duplicates::apart))
         .route("/trash", get(trash::page))
         .route("/trash/{id}/restore", post(trash::restore))
         .route("/names", get(names::page).post(names::choose))

@@ -108,6 +108,17 @@ fn a_choice_asks_for_what_it_needs_at_every_door() -> Result<()> {
         .header("location")
         .and_then(|it| it.split('?').next())
         .context("no place")?;
+    // A number that is shown in part only is in no form.
+    ensure!(
+        !browser
+            .get(&format!("{made}/edit"))?
+            .body
+            .contains("person.phone")
+    );
+    browser.post(
+        &format!("{made}/reveal"),
+        &encoded(&[("reason", "核对电话")]),
+    )?;
     let corrected = browser.get(&format!("{made}/edit"))?.body;
     ensure!(
         corrected.contains("好像少一位"),

@@ -1027,7 +1027,7 @@ fn what_was_thrown_away_is_taken_back() -> Result<()> {
     let units = register(
         hub,
         "org",
-        &json!([{"name": "示例物业", "org_kind": "company"}]),
+        &json!([{"name": "示例物业", "org_kind": "property"}]),
     )?;
     let unit = units.first().context("no unit")?;
     let rows = || -> Result<usize> {
@@ -1041,7 +1041,7 @@ fn what_was_thrown_away_is_taken_back() -> Result<()> {
     let again = register(
         hub,
         "org",
-        &json!([{"name": "示例物业", "org_kind": "company"}]),
+        &json!([{"name": "示例物业", "org_kind": "property"}]),
     )?;
     let added = hub.add(&[json!({"category": "help", "body": "路灯", "test_data": true})])?;
     let matter = added["records"][0]["id"].as_str().context("no id")?;

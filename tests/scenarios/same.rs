@@ -213,3 +213,86 @@ fn the_page_of_a_matter_says_what_was_merged_into_it_and_how_many_people_brought
     );
     Ok(())
 }
+
+#[test]
+fn what_looks_like_one_matter_is_shown_with_the_reason_until_somebody_says_it_is_not() -> Result<()>
+{
+    let network = Network::new()?;
+    let row = |body: &str, place: &str, access: &str| {
+        json!({
+            "category": "help", "body": body, "place": { "community": "测试社区", "text": place },
+            "access": access, "test_data": true,
+        })
+    };
+    let added = network.hub.add(&[
+        row(
+            "测试小区3号楼东侧两盏路灯半个多月不亮，晚上老人出行不方便，希望尽快维修。",
+            "",
+            "internal",
+        ),
+        row(
+            "三号楼东边那两个路灯一直不亮，老人晚上出门看不见路。",
+            "测试小区",
+            "internal",
+        ),
+        row(
+            "测试小区7号楼西侧路灯不亮有一个星期了，晚上老人出行不方便，希望尽快维修。",
+            "",
+            "internal",
+        ),
+        row(
+            "测试小区3号楼东侧两盏路灯不亮，封存的这一件谁也不该看见。",
+            "",
+            "restricted",
+        ),
+    ])?;
+    let id = |at: usize| added["records"][at]["id"].as_str().context("no id");
+    let (first, second, other, sealed) = (id(0)?, id(1)?, id(2)?, id(3)?);
+    let (browser, _) = Browser::through(&link(&network.hub)?)?;
+    ensure!(browser.get("/queue")?.body.contains("/duplicates"));
+    let page = browser.get("/duplicates")?;
+    ensure!(page.status == 200 && page.body.contains(&format!("value=\"{second}\"")));
+    ensure!(page.body.contains(first) && page.body.contains("字词相同"));
+    ensure!(
+        !page.body.contains(other) && !page.body.contains(sealed),
+        "another matter"
+    );
+    // The other one may go on instead.
+    let turned = browser.get(&format!("/duplicates?main={second}"))?.body;
+    ensure!(turned.contains(&format!("name=\"merged_into\" value=\"{second}\"")));
+    // What would happen is shown first, and it is ordered like any other step for several.
+    let draft = "0123456789abcdef0123456789abcdef";
+    let order = format!(
+        "step=opinion%2Fmerge&draft={draft}&back=%2Fduplicates&id={second}&merged_into={first}"
+    );
+    let preview = browser.post("/queue/several", &order)?;
+    ensure!(preview.status == 200 && preview.body.contains("name=\"merged_into\""));
+    let ordered = browser.post("/queue/several", &format!("{order}&sure=yes"))?;
+    ensure!(
+        ordered.header("location") == Some("/duplicates"),
+        "{}",
+        ordered.status
+    );
+    let page = browser.get("/duplicates")?.body;
+    ensure!(
+        page.contains(&format!("/queue/several/{draft}/back")),
+        "it cannot be taken back"
+    );
+    ensure!(!page.contains(second), "what was ordered is offered again");
+    browser.post(&format!("/queue/several/{draft}/back"), "")?;
+    ensure!(browser.get("/duplicates")?.body.contains(second));
+    let apart = browser.post("/duplicates/apart", &format!("one={first}&other={second}"))?;
+    ensure!(apart.status == 303);
+    ensure!(
+        !browser.get("/duplicates")?.body.contains(second),
+        "they were told apart"
+    );
+    let nothing = browser.post("/duplicates/apart", &format!("one={first}&other={first}"))?;
+    ensure!(nothing.status == 400);
+    // Whoever merges nothing looks for nothing.
+    let listed = network.hub.ok(&["account", "list"])?;
+    let name = listed["accounts"][0]["name"].as_str().context("no name")?;
+    network.hub.ok(&["account", "roles", name, "U"])?;
+    ensure!(browser.get("/duplicates")?.status == 403);
+    Ok(())
+}

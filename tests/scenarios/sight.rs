@@ -63,6 +63,7 @@ fn exported(world: &mut World, node: usize) -> Result<Vec<Value>> {
     let command = Query::ExportPage {
         after: None,
         documents: true,
+        account: None,
     };
     let page = world.call(node, command)?;
     let records = page.get("records").and_then(Value::as_array);

@@ -277,6 +277,16 @@ fn of_two_values_that_were_written_at_once_the_stricter_one_holds() -> Result<()
                 .contains(CANARY)
         );
     }
+    // Whoever is not shown it does not change who is.
+    world.call(STATION, set("confidential"))?;
+    world.heal()?;
+    let lowered = Write::RecordSet {
+        id: id.clone(),
+        input: json!({ "access": "public" }),
+        account: Some("乙文员".to_owned()),
+    };
+    let lowered = world.call(STATION, lowered).err();
+    ensure!(lowered.as_ref().and_then(code_of) == Some(Code::NotShown));
     // A sealed one is in no answer to a question about its values.
     world.call(other, set("restricted"))?;
     world.heal()?;
@@ -351,6 +361,36 @@ fn a_sealed_record_is_opened_by_two_people_who_say_why_and_by_nobody_else() -> R
     let whole = hub.ok(&["record", "show", id])?;
     let logs = whole["linked"].as_array().context("no logs")?;
     ensure!(logs.len() == 3, "{whole}");
+    // What belongs to it is open with it, and to nobody else.
+    hub.ok(&["record", "act", id, "accept"])?;
+    let dispatch = json!({ "lead": "测试城管科", "text": format!("{CANARY}请办") }).to_string();
+    hub.feed(&["record", "act", id, "dispatch", "--file", "-"], dispatch)?
+        .exits(0)?;
+    let whole = hub.ok(&["record", "show", id])?;
+    let parts = whole["linked"].as_array().into_iter().flatten();
+    let mut parts = parts.filter(|it| it["kind"] == "assignment");
+    let part = parts.next().and_then(|it| it["id"].as_str());
+    let part = part.context("no sheet")?;
+    ensure!(sees(&network, part, "甲审核")? && !sees(&network, part, "丙受理")?);
+    // Nor does an export, or the page of what it names, tell of it.
+    let out = network.scratch.join("export.json");
+    let out = out.to_str().context("a path")?;
+    hub.ok(&["--as", "丙受理", "export", "--format", "json", "--out", out])?;
+    let exported = std::fs::read_to_string(out)?;
+    ensure!(
+        exported.contains(id) && !exported.contains(CANARY),
+        "{exported}"
+    );
+    let documents = [
+        "--as",
+        "丙受理",
+        "export",
+        "--format",
+        "automerge",
+        "--out",
+        out,
+    ];
+    hub.call(&documents)?.fails(6, "LX-3023")?;
     // Lists open nothing.
     let listed = hub.ok(&["--as", "甲审核", "record", "list", "--search", CANARY])?;
     ensure!(listed["records"] == json!([]), "{listed}");

@@ -1618,7 +1618,7 @@ fn as_newer(frame: &[u8]) -> Vec<Vec<u8>> {
 pub const BACK_TO_SCHEMA_2: &str = "UPDATE parts SET payload = unpacked(payload); DROP TABLE damaged_logs; DROP TABLE damaged_rows;
     DROP INDEX receipts_excepted; DROP INDEX peers_seen; ALTER TABLE receipts DROP COLUMN excepted;
     ALTER TABLE accounts DROP COLUMN roles; ALTER TABLE drafts DROP COLUMN window; ALTER TABLE drafts DROP COLUMN trashed_ms;
-    ALTER TABLE submissions DROP COLUMN content; DROP TABLE bulks; DROP TABLE noticed;
+    ALTER TABLE submissions DROP COLUMN content; DROP TABLE bulks; DROP TABLE apart; DROP TABLE noticed;
     DROP TABLE tallies; DROP TABLE aside; DROP INDEX records_reached;
     DROP INDEX records_sole; DROP INDEX records_several; ALTER TABLE records DROP COLUMN reached; PRAGMA user_version = 2;";
 

@@ -13,12 +13,21 @@ use crate::reply::{Reply, with_schema};
 use crate::store::{create_private, private_directory};
 use lianxin_protocol::hash::parse_hex_bytes;
 
-/// Writes all records.
-pub(super) fn run(door: &mut Door, format: &str, out: &Path, output: &Output) -> Result<u8> {
-    let count = match format {
-        "archive" => archive::write(door, out)?,
-        "automerge" => automerge(door, out)?,
-        _ => json_file(door, out)?,
+/// Writes all records: as far as an account is shown them, if one is named.
+pub(super) fn run(
+    door: &mut Door,
+    (format, account): (&str, Option<&str>),
+    out: &Path,
+    output: &Output,
+) -> Result<u8> {
+    let count = match (format, account) {
+        ("archive" | "automerge", Some(_)) => {
+            let message = "logs and documents are whole: leave out --as, or export as json";
+            return Err(Error::new(Code::NotShown, message));
+        }
+        ("archive", None) => archive::write(door, out)?,
+        ("automerge", None) => automerge(door, out)?,
+        _ => json_file(door, account, out)?,
     };
     let value = json!({ "records": count, "format": format, "out": out.display().to_string() });
     let value = with_schema("lianxin.export/1", value);
@@ -28,7 +37,7 @@ pub(super) fn run(door: &mut Door, format: &str, out: &Path, output: &Output) ->
 /// Calls `take` with every record, a page at a time.
 fn each(
     door: &mut Door,
-    documents: bool,
+    (documents, account): (bool, Option<&str>),
     mut take: impl FnMut(Value) -> Result<()>,
 ) -> Result<u64> {
     let mut after = None;
@@ -37,6 +46,7 @@ fn each(
         let mut reply = door.call(Query::ExportPage {
             after: after.take(),
             documents,
+            account: account.map(str::to_owned),
         })?;
         let Some(Value::Array(records)) = reply.value.get_mut("records").map(Value::take) else {
             return Err(Error::new(Code::Internal, "a page of records has none"));
@@ -53,12 +63,12 @@ fn each(
 }
 
 /// The file appears under its name only when it is whole.
-fn json_file(door: &mut Door, out: &Path) -> Result<u64> {
+fn json_file(door: &mut Door, account: Option<&str>, out: &Path) -> Result<u64> {
     let part = out.with_extension("part");
     let mut file = BufWriter::new(create_private(&part)?);
     write!(file, "{{\"schema\":\"lianxin.records/1\",\"records\":[").map_err(error::file(&part))?;
     let mut first = true;
-    let count = each(door, false, |record| {
+    let count = each(door, (false, account), |record| {
         let comma = if std::mem::take(&mut first) {
             "\n"
         } else {
@@ -82,7 +92,7 @@ fn automerge(door: &mut Door, out: &Path) -> Result<u64> {
         return Err(Error::new(Code::Usage, message));
     }
     private_directory(out)?;
-    each(door, true, |mut record| {
+    each(door, (true, None), |mut record| {
         let id = record
             .get("id")
             .and_then(Value::as_str)

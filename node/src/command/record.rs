@@ -241,6 +241,11 @@ pub(super) fn record_set(
     author: &Author,
 ) -> Result<Reply> {
     let key = records::find(connection, id)?;
+    let record = Record::read(connection, journal, key, &author.actor)?;
+    if !record.sight.has_words() {
+        let message = "what this record holds is not shown to this account";
+        return Err(Error::new(Code::NotShown, message));
+    }
     let kind = kind_of(journal, connection, key)?;
     let draft = kind.read_edit(input);
     let draft = draft.map_err(|refusals| save::fields_refused(&refusals))?;
@@ -432,7 +437,7 @@ impl Related {
                 related.refers.insert(target.clone(), brief(&row));
             }
         }
-        for found in record.related(connection, RELATED_MAX)? {
+        for found in record.related(connection, actor, RELATED_MAX)? {
             let by = &found.gather.by;
             let Some(name) = &found.gather.field else {
                 related.linked.extend(found.rows.iter().map(|row| {
@@ -540,7 +545,7 @@ pub(super) fn export_page(
     books: &mut Books,
     connection: &Connection,
     after: Option<&str>,
-    documents: bool,
+    (documents, account): (bool, Option<&str>),
 ) -> Result<Reply> {
     let after = after.and_then(lianxin_protocol::log::RecordId::parse);
     let filter = Filter {
@@ -549,7 +554,11 @@ pub(super) fn export_page(
         ..Filter::default()
     };
     let rows = records::list(connection, &filter)?;
-    let actor = reader(books, connection, None)?;
+    let actor = reader(books, connection, account)?;
+    if documents && !actor.owns_store() {
+        let message = "a whole document holds what is not shown to an account: leave out --as";
+        return Err(Error::new(Code::NotShown, message));
+    }
     let mut records = Vec::with_capacity(rows.len());
     for row in &rows {
         let record = Record::read(connection, books, row.key, &actor)?;

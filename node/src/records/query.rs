@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use lianxin_protocol::authority::Reason;
-use lianxin_protocol::catalogue::{Catalogue, Home, Kind};
+use lianxin_protocol::catalogue::{Catalogue, Follows, Home, Kind};
 use lianxin_protocol::document::ChangeHash;
 use lianxin_protocol::identity::DeviceKey;
 use lianxin_protocol::log::RecordId;
@@ -238,6 +238,7 @@ pub fn unmatched(connection: &Connection, most: usize) -> Result<Vec<Unmatched>>
         "SELECT mentions.target, count(DISTINCT mentions.record), min(mentions.record)
          FROM mentions CROSS JOIN records ON records.id = mentions.record
          WHERE records.kind = ?1 AND mentions.field = ?2 AND records.held IS NULL
+             AND records.veil IS NOT 'all'
          GROUP BY mentions.target",
     )?;
     let catalogue = Catalogue::standard();
@@ -466,6 +467,14 @@ pub struct Listed {
 }
 
 impl Listed {
+    /// How many people brought it.
+    #[must_use]
+    pub fn heads(&self, follows: &Follows) -> u64 {
+        self.fact(&follows.heads)
+            .and_then(Value::as_u64)
+            .unwrap_or(1)
+    }
+
     /// The id of the record in whose place it was written, if there is one.
     #[must_use]
     pub fn supersedes(&self) -> Option<&str> {

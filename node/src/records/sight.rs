@@ -21,7 +21,7 @@ use rusqlite::{Connection, OptionalExtension as _};
 use serde_json::{Map, Value};
 
 use super::save::{self, Author};
-use super::{Content, Listed, Record, gather, referring};
+use super::{Content, Listed, Record, gather, query, referring};
 use crate::actor::Actor;
 use crate::error::{Code, Error, Result};
 use crate::journal::{Books, Journal};
@@ -120,40 +120,19 @@ impl Veil {
         }
     }
 
-    /// This, and what is kept of the record that it belongs to.
+    /// This, and what is kept of the records that it belongs to.
     pub(super) fn within(
         self,
         connection: &Connection,
         kind: &str,
         facts: &Map<String, Value>,
     ) -> Result<Self> {
-        /// Records that belong to one another.
-        const DEEP: usize = 4;
-        let parent_of = |kind: &str, facts: &Map<String, Value>| {
-            let parent = Catalogue::standard().kind(kind)?.parent.as_ref()?;
-            RecordId::parse(facts.get(&parent.field)?.as_str()?)
-        };
-        let mut veil = self;
-        let mut above = parent_of(kind, facts);
-        for _ in 0..DEEP {
-            let Some(id) = above else { break };
-            let sql = format!(
-                "SELECT {} FROM records WHERE record = ?1",
-                super::query::LISTED
-            );
-            let mut statement = connection.prepare_cached(&sql)?;
-            let row = statement
-                .query_row([id.0], super::query::listed)
-                .optional()?;
-            let Some(row) = row else { break };
-            veil = match (veil, row.veil) {
-                (Self::All, _) | (_, Self::All) => Self::All,
-                (veil, Self::None) => veil,
-                (_, whole) => whole,
-            };
-            above = parent_of(&row.kind, &row.facts);
-        }
-        Ok(veil)
+        let above = above(connection, kind, facts)?.into_iter();
+        Ok(above.fold(self, |veil, row| match (veil, row.veil) {
+            (Self::All, _) | (_, Self::All) => Self::All,
+            (veil, Self::None) => veil,
+            (_, whole) => whole,
+        }))
     }
 
     /// How much somebody is shown who has opened nothing.
@@ -171,6 +150,28 @@ impl Veil {
             Self::None | Self::Words { .. } => Sight::Masked,
         }
     }
+}
+
+/// The records that one belongs to, the nearest first, as their rows have them.
+fn above(connection: &Connection, kind: &str, facts: &Map<String, Value>) -> Result<Vec<Listed>> {
+    /// Records that belong to one another.
+    const DEEP: usize = 4;
+    let parent_of = |kind: &str, facts: &Map<String, Value>| {
+        let parent = Catalogue::standard().kind(kind)?.parent.as_ref()?;
+        RecordId::parse(facts.get(&parent.field)?.as_str()?)
+    };
+    let mut found = Vec::new();
+    let mut next = parent_of(kind, facts);
+    while let Some(id) = next.take().filter(|_| found.len() < DEEP) {
+        let sql = format!("SELECT {} FROM records WHERE record = ?1", query::LISTED);
+        let mut statement = connection.prepare_cached(&sql)?;
+        let row = statement.query_row([id.0], query::listed).optional()?;
+        if let Some(row) = row {
+            next = parent_of(&row.kind, &row.facts);
+            found.push(row);
+        }
+    }
+    Ok(found)
 }
 
 impl Sight {
@@ -428,7 +429,13 @@ pub(super) fn on_page(
 ) -> Result<Sight> {
     let mut sight = veil.lets(actor);
     if sight == Sight::Number {
-        let openers = openers(connection, books, row, now_ms)?;
+        // Whoever opens a record has opened what belongs to it.
+        let mut openers = openers(connection, books, row, now_ms)?;
+        for whole in above(connection, &row.kind, &row.facts)? {
+            openers.extend(self::openers(connection, books, &whole, now_ms)?);
+        }
+        openers.sort_by(|a, b| a.who.cmp(&b.who));
+        openers.dedup_by(|a, b| a.who == b.who);
         let me = books.identity().key();
         let mine = |it: &Opener| it.who.0 == me && it.who.1 == actor.account();
         if openers.len() >= OPENERS && openers.iter().any(mine) {

@@ -161,11 +161,16 @@ impl Record {
         self.content.fields.get("test_data") == Some(&serde_json::Value::Bool(true))
     }
 
-    /// What refers to it, kind by kind, so many of each at most.
+    /// What refers to it, kind by kind, so many of each at most. That a sealed record does is kept as all of it.
     ///
     /// # Errors
     /// The store cannot be read.
-    pub fn related(&self, connection: &Connection, most: usize) -> Result<Vec<Related>> {
+    pub fn related(
+        &self,
+        connection: &Connection,
+        actor: &Actor,
+        most: usize,
+    ) -> Result<Vec<Related>> {
         let (Some(row), Some(kind)) = (&self.row, self.kind) else {
             return Ok(Vec::new());
         };
@@ -176,6 +181,9 @@ impl Record {
             };
             let mut rows = referring(connection, row, (&kind.code, &gather.by), most + 1)?;
             let more = rows.len() > most;
+            if kind.parent.is_none() {
+                rows.retain(|row| row.sight(actor).has_facts());
+            }
             rows.truncate(most);
             related.push(Related {
                 gather,

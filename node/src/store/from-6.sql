@@ -1,3 +1,8 @@
 -- From version 6 to 7: rows say what of a record is kept from whom; a draft that was thrown away can be taken back.
 
 ALTER TABLE drafts ADD COLUMN trashed_ms INTEGER;
+CREATE TABLE apart (
+    one   BLOB NOT NULL,
+    other BLOB NOT NULL,
+    PRIMARY KEY (one, other)
+) STRICT, WITHOUT ROWID;

@@ -44,6 +44,13 @@ CREATE TABLE drafts (
     trashed_ms INTEGER
 ) STRICT, WITHOUT ROWID;
 
+-- Pairs of records that somebody here has said are not the same matter, the smaller id first.
+CREATE TABLE apart (
+    one   BLOB NOT NULL,
+    other BLOB NOT NULL,
+    PRIMARY KEY (one, other)
+) STRICT, WITHOUT ROWID;
+
 -- Steps that somebody takes on several records at once, and may take back until due_ms. records are ids, input what the step
 -- carries, both as JSON; refused, once it was carried out, the records that it was not possible for, each with a code.
 CREATE TABLE bulks (

@@ -18,7 +18,9 @@ use serde::Deserialize;
 
 use super::list::Row;
 use super::page::{Answer, Page, Session, go, html};
+use super::several::{self, Ordered};
 use super::{App, shown};
+use crate::bulk;
 use crate::clock;
 use crate::drafts;
 use crate::error::{Code, Error, Result};
@@ -57,13 +59,15 @@ struct Duplicates {
     page: Page,
     /// Kind and event of the step that merges.
     step: String,
+    /// Merges that can still be taken back, and those that were not possible.
+    ordered: Vec<Ordered>,
     groups: Vec<Group>,
     more: bool,
     days: String,
 }
 
 /// The kind of which the same is brought twice, and the step that puts one in the place of another.
-fn merging() -> Option<(&'static Kind, &'static Follows, &'static Transition)> {
+pub(super) fn merging() -> Option<(&'static Kind, &'static Follows, &'static Transition)> {
     Catalogue::standard().kinds().find_map(|kind| {
         let follows = kind.follows.as_ref()?;
         let gives = |step: &&Transition| step.data.iter().any(|it| it.key == follows.field);
@@ -94,13 +98,20 @@ pub(super) async fn page(
             let (kind, follows, step) = merging().ok_or_else(nothing)?;
             page.actor.takes(&step.event, &step.who)?;
             let chosen = asked.main.as_deref().and_then(RecordId::parse);
-            let found = found(connection, (kind, follows, step), chosen, &page)?;
+            let found = found(connection, books, (kind, follows, step), chosen, &page)?;
             let mut groups = Vec::new();
             for cluster in found.iter().take(GROUPS) {
-                groups.push(group(connection, books, (kind, follows, step), cluster, &page)?);
+                groups.push(group(
+                    connection,
+                    books,
+                    (kind, follows, step),
+                    cluster,
+                    &page,
+                )?);
             }
             Ok(Duplicates {
                 step: format!("{}/{}", kind.code, step.event),
+                ordered: several::ordered(connection, &page)?,
                 more: found.len() > groups.len(),
                 days: DAYS_MAX.to_string(),
                 groups,
@@ -120,6 +131,7 @@ struct Found {
 /// Groups in which something can be merged.
 fn found(
     connection: &Connection,
+    books: &mut Books,
     (kind, follows, step): (&Kind, &Follows, &Transition),
     chosen: Option<RecordId>,
     page: &Page,
@@ -140,43 +152,52 @@ fn found(
         limit: COMPARED,
         ..Filter::default()
     };
+    let ordered = bulk::ordered(connection)?;
     let mut sketches = Vec::new();
     let mut rows = BTreeMap::new();
     for row in records::list(connection, &filter)? {
         let goes_on = follows.into.contains(&row.status) || step.applies_to(&row.status);
         // What was merged is in its place already, and to be found would tell of what is kept.
         let merged = row.fact(&follows.field).is_some();
-        if !goes_on || merged || !row.sight(&page.actor).has_words() {
+        let rests = ordered.contains(&row.id);
+        if !goes_on || merged || rests || !row.sight(&page.actor).has_words() {
             continue;
         }
-        sketches.push((row.id, sketch(connection, kind, &row, key)?));
+        sketches.push((row.id, sketch(connection, books, kind, (&row, key))?));
         rows.insert(row.id, row);
     }
     let mut found = Vec::new();
     for cluster in clusters(&sketches) {
-        found.extend(arranged(connection, (follows, step), cluster, chosen, &mut rows)?);
+        found.extend(arranged(
+            connection,
+            (follows, step),
+            cluster,
+            chosen,
+            &mut rows,
+        )?);
     }
     Ok(found)
 }
 
 /// What a matter says, as far as it is compared.
-fn sketch(connection: &Connection, kind: &Kind, row: &Listed, key: Key) -> Result<Sketch> {
-    let texts = records::texts(connection, row.key)?;
-    let text = |key: &str| texts.get(key).map_or("", String::as_str);
-    let own = |key: &Option<String>| key.as_deref().map_or("", text);
+fn sketch(
+    connection: &Connection,
+    books: &mut Books,
+    kind: &Kind,
+    (row, key): (&Listed, Key),
+) -> Result<Sketch> {
+    let content = records::gather(connection, books, row.key)?.content(books.authority());
+    let held = |key: &str| content.held(key).into_iter().next().unwrap_or_default();
+    let own = |key: &Option<String>| key.as_deref().map(held).unwrap_or_default();
     let said = format!("{} {}", own(&kind.title), own(&kind.words));
-    let community = row.fact("place").and_then(|place| place.get("community"));
-    let community = community.and_then(serde_json::Value::as_str);
-    let community = community.map(|it| shown::name(connection, it)).transpose()?;
-    let day = i32::try_from(row.recorded_ms() / DAY_MS).unwrap_or(i32::MAX);
     Ok(Sketch::of(
         &Said {
             kind: &kind.code,
             text: &said,
-            community: community.as_deref().unwrap_or_default(),
-            place: text("place.text"),
-            phone: text("person.phone"),
-            day,
+            community: &shown::name(connection, &held("place.community"))?,
+            place: &held("place.text"),
+            phone: &held("person.phone"),
+            day: i32::try_from(row.recorded_ms() / DAY_MS).unwrap_or(i32::MAX),
         },
         key,
     ))
@@ -203,7 +224,10 @@ fn arranged(
         rows.get(id)
             .is_some_and(|row| follows.into.contains(&row.status))
     };
-    let wanted = members.iter().map(|(id, _)| *id).find(|id| Some(*id) == chosen);
+    let wanted = members
+        .iter()
+        .map(|(id, _)| *id)
+        .find(|id| Some(*id) == chosen);
     let first = members.iter().map(|(id, _)| *id).find(takes_up);
     let Some(main) = wanted.filter(takes_up).or(first) else {
         return Ok(None);
@@ -244,7 +268,7 @@ fn group(
     });
     let others = others.collect::<Result<Vec<_>>>()?;
     let rows = found.others.iter().map(|(row, _)| row).chain([&found.main]);
-    let heads: u64 = rows.map(|row| follows.heads_of(row.fact(&follows.heads))).sum();
+    let heads: u64 = rows.map(|row| row.heads(follows)).sum();
     let with = [
         ("count", (others.len() + 1).into()),
         ("heads", heads.into()),
@@ -312,7 +336,9 @@ pub(super) async fn apart(
             .actor(connection, journal)?
             .takes(&step.event, &step.who)?;
         let ids = RecordId::parse(&one).zip(RecordId::parse(&other));
-        let (one, other) = ids.filter(|(one, other)| one != other).ok_or_else(nothing)?;
+        let (one, other) = ids
+            .filter(|(one, other)| one != other)
+            .ok_or_else(nothing)?;
         for id in [&one, &other] {
             records::find(connection, &id.hyphenated())?;
         }

@@ -11,6 +11,7 @@ use lianxin_protocol::space::Space;
 use rusqlite::Connection;
 use serde::Deserialize;
 
+use super::duplicates;
 use super::list::{Row, next_for};
 use super::page::{Answer, Page, Session, html};
 use super::several::{self, Ordered};
@@ -159,6 +160,8 @@ struct Queue {
     rows: Vec<Waits>,
     together: Vec<Together>,
     ordered: Vec<Ordered>,
+    /// Whether whoever looks merges what is the same.
+    merges: bool,
     /// What became of taking an order back.
     said: Option<String>,
     /// Whether any has a date by which it is due.
@@ -460,6 +463,8 @@ fn build(connection: &Connection, overview: &Overview, asked: Asked, page: Page)
         more,
         together,
         ordered: several::ordered(connection, &page)?,
+        merges: duplicates::merging()
+            .is_some_and(|(_, _, step)| page.actor.takes(&step.event, &step.who).is_ok()),
         said: match asked.said.as_deref() {
             Some("back") => Some(page.t("bulk-taken-back")),
             Some("late") => Some(page.t("bulk-too-late")),

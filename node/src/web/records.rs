@@ -565,12 +565,7 @@ fn follows(
     }
     let merged = records::referring(connection, row, (&kind.code, &follows.field), MOST)?;
     if !merged.is_empty() {
-        let heads = |row: &Listed| {
-            row.fact(&follows.heads)
-                .and_then(Value::as_u64)
-                .unwrap_or(1)
-        };
-        let count: u64 = merged.iter().chain([row]).map(heads).sum();
+        let count: u64 = merged.iter().chain([row]).map(|it| it.heads(follows)).sum();
         let with = [("count", merged.len().into()), ("heads", count.into())];
         said.push((page.lang.say("followed", &with), String::new()));
     }

@@ -91,7 +91,7 @@ pub(super) fn of(
     let has_parts = kind.gathers.iter().any(|it| it.field.is_some());
     let most = if has_parts { ARTICLES_MAX } else { ROWS };
     let mut related: Vec<Related> = Vec::new();
-    for found in record.related(connection, most)? {
+    for found in record.related(connection, &page.actor, most)? {
         let (of, nested) = (found.kind, found.is_nested());
         // What comments are on are articles. A draft that nobody may comment on any more stays as it is.
         let commented = |it: &catalogue::Gather| {

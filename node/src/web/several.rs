@@ -99,12 +99,12 @@ struct Sent {
     sheet: Sheet,
 }
 
-/// An address of the queue as its page makes them, or the queue.
+/// An address of the queue as its page makes them, or of the page of duplicates; else the queue.
 fn queue_at(back: Option<String>) -> String {
     let plain = |it: u8| it.is_ascii_alphanumeric() || matches!(it, b'-' | b'_' | b'=' | b'&');
     let is_queue = |it: &String| {
         let asked = it.strip_prefix("/queue?");
-        it.len() < 200 && asked.is_some_and(|asked| asked.bytes().all(plain))
+        it == "/duplicates" || it.len() < 200 && asked.is_some_and(|asked| asked.bytes().all(plain))
     };
     back.filter(is_queue).unwrap_or_else(|| "/queue".to_owned())
 }
