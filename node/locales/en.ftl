@@ -330,6 +330,12 @@ duplicates-days = { $count } { $count ->
     [one] day
    *[other] days
  } apart
+letter-open = Letter
+letter-how = Laid out as offices send it. Print it, seal it, and send it or hand it over.
+letter-to-nobody = To whom it concerns
+letter-opening = What you brought on { $date } (number { $number }) has been received:
+letter-told = This is what came of it.
+letter-closing = Thank you for bringing it.
 record-kept = (recorded, not shown)
 kept-words = Recorded, not shown
 kept-words-means = Whoever said it asked to be kept confidential. What was said and how to reach them is shown to whoever recorded it and to the sub-district; you see number, status and progress.
@@ -838,6 +844,7 @@ articles-paste-how = An article begins a line with 第…条; they are taken apa
 articles-newer = Paste a newer text
 articles-newer-how = It is compared article by article. Where one is the same, its comments stay with it, also under another number; where one differs or is gone, its comments are marked, and somebody looks at each.
 articles-newer-go = Take the newer text
+articles-file = Or choose a file (.docx, .txt)
 articles-paste-go = Take it apart
 
 ## Several at once, and what follows

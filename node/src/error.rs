@@ -163,6 +163,8 @@ codes! {
     NotPermitted = "LX-3006", Refused, "ask the hub which rights this device has";
     /// What a record holds is kept from this account.
     NotShown = "LX-3023", Refused, "ask the account that registered it, or the sub-district";
+    /// A file that was sent is none that can be read here.
+    BadPaper = "LX-3025", Usage, "send a .docx or a .txt file, or paste the text";
     /// Nobody said why they look at what is kept.
     NoReason = "LX-3024", Usage, "`lianxin --as NAME record show ID --reveal REASON`";
     /// An edit that changes nothing, or that the hub has been asked for already.

@@ -43,6 +43,7 @@ pub mod drafts;
 pub mod bulk;
 pub mod invites;
 pub mod slips;
+pub mod papers;
 
 // How a device begins, and begins again.
 pub mod setup;

@@ -26,6 +26,7 @@ mod help;
 mod home;
 mod intake;
 mod kept;
+mod letter;
 mod lines;
 mod list;
 mod login;
@@ -303,11 +304,13 @@ fn routes() -> Router<App> {
         .route("/records/{id}", get(records::show))
         .route("/records/{id}/steps/{event}", post(offers::step))
         .route("/records/{id}/articles", post(articles::paste))
+        .route("/records/{id}/articles/file", post(articles::upload))
         .route(
             "/records/{id}/lines/{kind}",
             get(lines::form).post(lines::send),
         )
         .route("/records/{id}/edit", get(edit::form).post(edit::change))
+        .route("/records/{id}/letter", get(letter::show))
         .route("/records/{id}/take", post(conflicts::take))
         .route("/records/{id}/reveal", post(reveal::ask))
         .route(

@@ -270,6 +270,8 @@ pub struct Kind {
     pub parent: Option<Parent>,
     /// Kinds whose records refer to one of this kind, and are listed there.
     pub gathers: Vec<Gather>,
+    /// The letter that tells what came of it, for kinds that somebody waits for.
+    pub letter: Option<Letter>,
     /// How one goes the way of another, for kinds of which the same is brought twice.
     pub follows: Option<Follows>,
     /// What a new record is marked with by how a record stands that it refers to.
@@ -655,6 +657,22 @@ pub struct Move {
     /// Its datum to the datum of the step here; goes over [`Move::last`].
     #[serde(default)]
     pub copies: BTreeMap<String, String>,
+}
+
+/// The letter in which whoever brought a matter is told what came of it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Letter {
+    /// Its title, in Simplified Chinese.
+    pub zh: String,
+    /// The same in English.
+    pub en: String,
+    /// Key of the text that is answered.
+    pub words: String,
+    /// Key of the choice that says what came of it.
+    pub result: String,
+    /// Key of the text that says why; without it, the answer that a step gave.
+    pub text: Option<String>,
 }
 
 /// How a record is put in the place of another, which then goes the other's way: the same matter, brought twice.

@@ -68,6 +68,27 @@ impl Browser {
         self.send(&head, body.as_bytes())
     }
 
+    /// Sends a form with a file.
+    fn upload(&self, path: &str, fields: &[(&str, &str)], file: &[u8]) -> Result<Answer> {
+        let mut body = Vec::new();
+        for (name, value) in fields {
+            let part = format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n");
+            body.extend(part.bytes());
+        }
+        let head = "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\n\r\n";
+        body.extend(head.bytes());
+        body.extend_from_slice(file);
+        body.extend(b"\r\n--b--\r\n");
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nCookie: {}\r\n\
+             Content-Type: multipart/form-data; boundary=b\r\nContent-Length: {}\r\n\r\n",
+            self.address,
+            self.cookie,
+            body.len()
+        );
+        self.send(&head, &body)
+    }
+
     pub(super) fn get(&self, path: &str) -> Result<Answer> {
         self.ask("GET", path, "", "")
     }
@@ -980,6 +1001,15 @@ fn comments_go_along_with_their_articles_into_a_newer_text_or_are_marked() -> Re
         "{}",
         again.status
     );
+    // A file says the same as what is pasted.
+    let gb = [0xb5, 0xda, 0xce, 0xe5, 0xcc, 0xf5, b' ', 0xd4, 0xf6, 0xa1, 0xa3];
+    let file = browser.upload(&format!("{to}/file"), &[], &gb)?;
+    ensure!(file.status == 303, "{}", file.status);
+    let shown = hub.ok(&["record", "show", letter])?;
+    ensure!(shown["fields"]["articles"][5]["path"] == "第五条", "{shown}");
+    let broken = browser.upload(&format!("{to}/file"), &[("newer", "1")], b"PK\x03\x04")?;
+    ensure!(broken.status == 400 && broken.body.contains("LX-3025"), "{}", broken.status);
+    ensure!(browser.upload(&format!("{to}/nothing"), &[], &gb)?.status == 404);
     // Whoever has looked takes the mark away; where there is none, there is nothing to take away.
     let (marked, unmarked) = (&comments[1], &comments[0]);
     let page = browser.get(&format!("/records/{marked}"))?.body;

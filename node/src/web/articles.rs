@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use axum::Form;
-use axum::extract::{Path, State};
+use axum::extract::{Multipart, Path, State};
 use lianxin_protocol::catalogue::{Gather, Kind, NESTED_MAX};
 use lianxin_protocol::hash::Hex;
 use rusqlite::Connection;
@@ -15,6 +15,7 @@ use super::App;
 use super::page::{Answer, Session, go, kind_of, known};
 use crate::error::{Code, Error, Result};
 use crate::journal::Journal;
+use crate::papers;
 use crate::records::save::{self, Author};
 use crate::records::{self, Listed, gather};
 
@@ -45,6 +46,33 @@ pub(super) async fn paste(
     Path(id): Path<String>,
     Form(pasted): Form<Pasted>,
 ) -> Answer {
+    take(&app, session, id, pasted).await
+}
+
+/// The same of a file.
+pub(super) async fn upload(
+    State(app): State<App>,
+    session: Session,
+    Path(id): Path<String>,
+    mut form: Multipart,
+) -> Answer {
+    let broken = || Error::new(Code::BadPaper, "the file did not come whole");
+    let (mut newer, mut text) = (None, None);
+    while let Some(field) = form.next_field().await.map_err(|_| broken())? {
+        match field.name() {
+            Some("newer") => newer = Some(String::new()),
+            Some("file") => {
+                let bytes = field.bytes().await.map_err(|_| broken())?;
+                text = Some(papers::text_of(&bytes)?);
+            }
+            _ => {}
+        }
+    }
+    let text = text.ok_or_else(broken)?;
+    take(&app, session, id, Pasted { text, newer }).await
+}
+
+async fn take(app: &App, session: Session, id: String, pasted: Pasted) -> Answer {
     let back = format!("/records/{id}?note=done");
     app.write(move |journal, connection| {
         let articles = articles(&pasted.text);

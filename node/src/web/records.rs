@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::conflicts::{self, Conflict};
+use super::letter;
 use super::list::{Due, due};
 use super::offers::{self, Attempt, Done, Offer, Onward, WANTED, WAY};
 use super::page::{Answer, Page, Session, html};
@@ -128,6 +129,8 @@ pub(super) struct RecordPage {
     related: Vec<Related>,
     /// Where another of its kind is begun.
     begun: Option<Begin>,
+    /// Whether there is a letter that tells what came of it.
+    letter: bool,
     /// Whether somebody is given a slip for it.
     slip: bool,
     conflicts: Vec<Conflict>,
@@ -253,7 +256,8 @@ pub(super) fn build(
         Reached::Merged | Reached::Answered | Reached::Refused
     );
     Ok(RecordPage {
-        reply: kind.and_then(|kind| reply(connection, content, kind, &page)),
+        reply: kind.and_then(|kind| answer(connection, content, kind, &page)),
+        letter: kind.is_some_and(|kind| letter::is_there(&record, kind)),
         rungs: kind
             .filter(|_| record.counts() && arrived)
             .map(|kind| rungs(content, kind, mine, &page))
@@ -354,8 +358,8 @@ fn is_answered(kind: &Kind, status: &str) -> bool {
     tells(status) || next.and_then(|step| step.to.as_deref()).is_some_and(tells)
 }
 
-/// The answer, once it may be told: the last text that a step gave which leads to one or makes one.
-fn reply(connection: &Connection, content: &Content, kind: &Kind, page: &Page) -> Option<Reply> {
+/// The answer, once it may be told, and when it was given: the last text that a step gave which leads to one or makes one.
+pub(super) fn reply(content: &Content, kind: &Kind) -> Option<(String, u64)> {
     const TEXT: &str = "text";
     if !is_answered(kind, &content.status) {
         return None;
@@ -376,6 +380,12 @@ fn reply(connection: &Connection, content: &Content, kind: &Kind, page: &Page) -
     let mut events = events.filter(|event| applied(&event.outcome) && answers(&event.event));
     let at_ms = events.clone().next()?.at_ms;
     let text = events.find_map(|event| event.data.get(TEXT)?.as_str())?;
+    Some((text.to_owned(), u64::try_from(at_ms).ok()?))
+}
+
+/// The answer as it is shown.
+fn answer(connection: &Connection, content: &Content, kind: &Kind, page: &Page) -> Option<Reply> {
+    let (text, at_ms) = reply(content, kind)?;
     let said = |key: &str| {
         let field = kind.field(key)?;
         let value = held(&content.fields, key)?;
@@ -383,9 +393,9 @@ fn reply(connection: &Connection, content: &Content, kind: &Kind, page: &Page) -
         let name = links.next().map(|(name, _)| name);
         Some(name.unwrap_or_else(|| shown::value(Some(field), value, page.lang)))
     };
-    let at = shown::at(u64::try_from(at_ms).ok()?, page.now_ms, page.lang);
+    let at = shown::at(at_ms, page.now_ms, page.lang);
     Some(Reply {
-        text: text.to_owned(),
+        text,
         result: said("resolution").unwrap_or_default(),
         by: said("lead")
             .into_iter()

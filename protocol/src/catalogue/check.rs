@@ -116,6 +116,7 @@ pub(super) fn kind(kind: &Kind) -> Checked {
         })?;
     }
     check_counting(kind)?;
+    check_letters(kind)?;
     check_columns(kind)?;
     check_statuses(kind)?;
     unique(
@@ -158,6 +159,37 @@ pub(super) fn group(kind: &Kind, groups: &[Group]) -> Checked {
 }
 
 /// What the program makes has no form and nobody who may fill one in.
+/// What a matter that is merged goes by, and what a letter tells.
+fn check_letters(kind: &Kind) -> Checked {
+    let is = |key: &str, fits: fn(&FieldType) -> bool| {
+        let field = kind.field(key);
+        ensure(field.is_some_and(|field| fits(&field.kind)), || {
+            format!("{key} is no such field as is named")
+        })
+    };
+    if let Some(follows) = &kind.follows {
+        is(&follows.field, |it| matches!(it, FieldType::Ref { .. }))?;
+        is(&follows.heads, |it| matches!(it, FieldType::Int { .. }))?;
+        let unknown = follows.into.iter().find(|it| kind.status(it).is_none());
+        ensure(unknown.is_none(), || {
+            format!(
+                "it goes into what is {}, which is no status",
+                unknown.map_or("", |it| it)
+            )
+        })?;
+    }
+    if let Some(letter) = &kind.letter {
+        ensure(!letter.zh.is_empty() && !letter.en.is_empty(), || {
+            "its letter has no title".to_owned()
+        })?;
+        is(&letter.result, |it| matches!(it, FieldType::Enum { .. }))?;
+        for key in [&letter.words].into_iter().chain(&letter.text) {
+            is(key, |it| matches!(it, FieldType::Text { .. }))?;
+        }
+    }
+    Ok(())
+}
+
 fn check_program(kind: &Kind) -> Checked {
     if !kind.create.by_program {
         return Ok(());

@@ -13,8 +13,8 @@ use thiserror::Error;
 use super::check::{self, Checked, ensure, unique};
 use super::{
     CalendarKeys, Catalogue, Choice, Condition, Covers, Creation, Fact, Field, FieldType, Flag,
-    Follows, Gather, Group, Guard, Home, Kind, Label, Make, Move, Parent, Retention, Role, Rounds,
-    Rung, Section, SetDate, Status, TermKeys, Transition, Until, Veils, find,
+    Follows, Gather, Group, Guard, Home, Kind, Label, Letter, Make, Move, Parent, Retention, Role,
+    Rounds, Rung, Section, SetDate, Status, TermKeys, Transition, Until, Veils, find,
 };
 
 /// Rank of an event whose file states none.
@@ -119,6 +119,7 @@ struct KindFile {
     calendar: Option<CalendarKeys>,
     terms: Option<TermKeys>,
     follows: Option<Follows>,
+    letter: Option<Letter>,
     process: Option<String>,
     initial: Option<String>,
     register_event: Option<String>,
@@ -463,6 +464,7 @@ fn kind(mut file: KindFile, common: &CommonFile) -> Checked<Kind> {
         gathers: file.gathers,
         flags: file.flags,
         follows: file.follows,
+        letter: file.letter,
         starts: file.starts,
         again: file.again,
         calendar: file.calendar,

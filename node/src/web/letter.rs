@@ -1,0 +1,98 @@
+//! The letter in which whoever brought a matter is told what came of it, to print: on paper as offices send it (GB/T 9704: A4, 22 lines of
+//! 28 characters). It says what the record says; what is not shown to whoever prints is not in it.
+
+use askama::Template;
+use axum::extract::{Path, State};
+
+use super::App;
+use super::page::{Answer, Bare, Session, html, open};
+use super::records::reply;
+use super::shown;
+use crate::clock;
+use crate::error::{Code, Error};
+use crate::records::{Content, Record};
+use lianxin_protocol::catalogue::Kind;
+use serde_json::Value;
+
+#[derive(Template)]
+#[template(path = "letter.html")]
+struct LetterPage {
+    bare: Bare,
+    id: String,
+    title: String,
+    network: String,
+    unit: String,
+    /// Whom it is to.
+    to: String,
+    /// Which matter it answers.
+    opening: String,
+    words: String,
+    label: String,
+    result: String,
+    text: String,
+    date: String,
+    test_data: bool,
+}
+
+/// Whether there is something to tell of a record in a letter.
+pub(super) fn is_there(record: &Record, kind: &Kind) -> bool {
+    record.sight.has_words() && told(&record.content, kind).is_some()
+}
+
+/// What came of it, and why in words.
+fn told(content: &Content, kind: &Kind) -> Option<(String, String)> {
+    let letter = kind.letter.as_ref()?;
+    let held = |key: &str| content.held(key).into_iter().next();
+    let text = match &letter.text {
+        Some(key) => held(key).unwrap_or_default(),
+        None => reply(content, kind)?.0,
+    };
+    Some((held(&letter.result)?, text))
+}
+
+/// The letter.
+pub(super) async fn show(
+    State(app): State<App>,
+    session: Session,
+    Path(id): Path<String>,
+) -> Answer {
+    let lang = session.lang();
+    let page = app
+        .read(move |books, connection| {
+            let (record, kind) = open(connection, books, &session, &id)?;
+            let content = &record.content;
+            let nothing = || Error::new(Code::RecordWaiting, "there is nothing to tell yet");
+            let letter = kind.letter.as_ref().ok_or_else(nothing)?;
+            let (result, text) = told(content, kind).ok_or_else(nothing)?;
+            let row = record.row.as_ref().ok_or_else(nothing)?;
+            let held = |key: &str| content.held(key).into_iter().next().unwrap_or_default();
+            let names = ["person.call_name", "person.name"].map(held);
+            let to = names.into_iter().find(|name| !name.is_empty());
+            let with = [
+                ("date", shown::day(row.recorded_ms(), lang).into()),
+                ("number", content.number.clone().unwrap_or_default().into()),
+            ];
+            let field = kind.field(&letter.result);
+            let title = lianxin_protocol::catalogue::Label {
+                zh: letter.zh.clone(),
+                en: letter.en.clone(),
+            };
+            Ok(LetterPage {
+                id: record.id.hyphenated(),
+                title: lang.label(&title).to_owned(),
+                network: books.authority().names().0.to_owned(),
+                unit: shown::site(books.authority(), row, lang),
+                to: to.unwrap_or_else(|| lang.say("letter-to-nobody", &[])),
+                opening: lang.say("letter-opening", &with),
+                words: held(&letter.words),
+                label: field.map_or_else(String::new, |it| lang.label(&it.label).to_owned()),
+                result: shown::value(field, &Value::from(result), lang),
+                text,
+                date: shown::day(clock::now_ms(), lang),
+                test_data: record.is_test(),
+                bare: Bare::here(connection, books, lang)?,
+            })
+        })
+        .await?;
+    html(&page)
+}
