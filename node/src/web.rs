@@ -15,7 +15,9 @@
 mod articles;
 pub mod board;
 mod choices;
+mod conflict;
 mod conflicts;
+mod differs;
 mod edit;
 mod events;
 mod fields;
@@ -23,6 +25,7 @@ pub mod first;
 mod guard;
 mod help;
 mod home;
+mod inbox;
 mod intake;
 mod kept;
 mod lines;
@@ -305,7 +308,11 @@ fn routes() -> Router<App> {
             get(lines::form).post(lines::send),
         )
         .route("/records/{id}/edit", get(edit::form).post(edit::change))
-        .route("/records/{id}/take", post(conflicts::take))
+        .route(
+            "/records/{id}/conflict",
+            get(conflict::show).post(conflict::settle),
+        )
+        .route("/records/{id}/unsettle", post(conflict::unsettle))
         .route(
             "/records/{id}/slip",
             get(slip::print).post(slip::go_to_print),
@@ -323,7 +330,9 @@ fn routes() -> Router<App> {
         .route("/queue/several", post(several::several))
         .route("/queue/several/{id}/back", post(several::take_back))
         .route("/queue/several/{id}/read", post(several::read))
-        .route("/noticed/{change}", post(home::noticed))
+        .route("/noticed/{change}", post(inbox::read_at_home))
+        .route("/inbox", get(inbox::page).post(inbox::read_all))
+        .route("/inbox/{change}", post(inbox::read))
         .route("/sites", get(sites::page).post(sites::add))
         .route("/sites/{code}/invites", post(sites::invite))
         .route("/invites/{id}", get(sites::card))

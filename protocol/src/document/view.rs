@@ -165,15 +165,17 @@ impl Document {
         entries
     }
 
-    /// Whether somebody has put one value in the place of several that stood in a field.
+    /// Whether each change was written in knowledge of all that stand before it in the history.
     #[must_use]
-    pub fn has_choices(&self) -> bool {
-        let mut ops = self
-            .graph
-            .nodes
-            .iter()
-            .flat_map(|node| node.change.ops.iter().flatten());
-        ops.any(|op| op.preds.len() > 1 && self.graph.field_of(op).is_some())
+    pub fn is_linear(&self) -> bool {
+        is_linear(&self.graph.nodes)
+    }
+
+    /// Whether the change at one place of the history was written in knowledge of the one at another, directly or by way of
+    /// others. Where neither knows the other, they were written apart.
+    #[must_use]
+    pub fn knows(&self, later: usize, earlier: usize) -> bool {
+        later != earlier && self.graph.is_under(earlier, later)
     }
 
     /// Whether a change counts.
@@ -345,12 +347,7 @@ fn link(
 ) -> BTreeMap<usize, Vec<usize>> {
     let mut knowing: BTreeMap<usize, Vec<usize>> =
         written.values().map(|node| (*node, Vec::new())).collect();
-    let linear = nodes
-        .iter()
-        .enumerate()
-        .skip(1)
-        .all(|(index, node)| node.deps.contains(&(index - 1)));
-    if linear {
+    if is_linear(nodes) {
         for (node, knows) in &mut knowing {
             *knows = (0..events.partition_point(|event| event.node < *node)).collect();
         }
@@ -378,6 +375,12 @@ fn link(
         before.push(known);
     }
     knowing
+}
+
+/// Whether each change knows all before it.
+fn is_linear(nodes: &[Node]) -> bool {
+    let mut rest = nodes.iter().enumerate().skip(1);
+    rest.all(|(index, node)| node.deps.contains(&(index - 1)))
 }
 
 /// A set of indices of events, one bit each.
