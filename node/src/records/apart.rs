@@ -192,50 +192,64 @@ impl Apart {
                 }
             }
         }
-        // The choice in whose place a taking back stands.
-        let mut taken_back: BTreeMap<usize, usize> = BTreeMap::new();
+        // The choices in whose place others stand that take them back.
+        let mut taken_back: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
         for at in (0..self.writes.len()).rev() {
             let above = upon_it.get(at).cloned().unwrap_or_default();
-            let mut lost_by = None;
             let mut kept = above.is_empty();
+            let mut deciders = Vec::new();
             for over in above {
-                let (decides, carried) = self.carries(over, at, &taken_back);
-                kept |= carried;
-                lost_by = lost_by.or((!carried).then_some(decides));
+                for (decides, carried) in self.carries(over, at, &taken_back) {
+                    kept |= carried;
+                    deciders.push(decides);
+                }
             }
-            let lost_by = lost_by.filter(|_| !kept);
+            // Who decided against their own need not be told by another.
+            let is_own = |by: &&usize| {
+                let (by, write) = (self.writes.get(**by), self.writes.get(at));
+                by.zip(write).is_some_and(|(by, write)| by.is_by(write))
+            };
+            let lost_by = deciders.iter().find(is_own).or(deciders.first());
+            let lost_by = lost_by.copied().filter(|_| !kept);
             if let Some(write) = self.writes.get_mut(at) {
                 write.lost_by = lost_by;
                 if let (Some(undone), None) = (write.undoes, lost_by) {
-                    taken_back.insert(undone, at);
+                    taken_back.entry(undone).or_default().push(at);
                 }
             }
         }
     }
 
-    /// Whether the write at `over` carries on the one at `at` that it stands upon, and who decides that.
+    /// Whether the write at `over` carries on the one at `at` that it stands upon, and who decides that: where it was taken back,
+    /// whoever did.
     fn carries(
         &self,
         over: usize,
         at: usize,
-        taken_back: &BTreeMap<usize, usize>,
-    ) -> (usize, bool) {
+        taken_back: &BTreeMap<usize, Vec<usize>>,
+    ) -> Vec<(usize, bool)> {
         let (Some(upper), Some(under)) = (self.writes.get(over), self.writes.get(at)) else {
-            return (over, true);
+            return vec![(over, true)];
         };
         if upper.undoes == Some(at) {
-            return (over, false);
+            return vec![(over, false)];
         }
         if !self.chose(upper) {
             // Replaced in the ordinary way.
-            return (over, true);
+            return vec![(over, true)];
         }
-        let decides = taken_back.get(&over).copied().unwrap_or(over);
-        match self.writes.get(decides).filter(|it| it.keeps(under)) {
-            // It was chosen, and somebody else has decided against the choice.
-            Some(choice) => (choice.lost_by.unwrap_or(decides), choice.lost_by.is_none()),
-            None => (decides, false),
-        }
+        let itself = [over];
+        let deciders = taken_back
+            .get(&over)
+            .map_or(itself.as_slice(), Vec::as_slice);
+        let carried = deciders.iter().map(|decides| {
+            match self.writes.get(*decides).filter(|it| it.keeps(under)) {
+                // It was chosen, and somebody else has decided against the choice.
+                Some(choice) => (choice.lost_by.unwrap_or(*decides), choice.lost_by.is_none()),
+                None => (*decides, false),
+            }
+        });
+        carried.collect()
     }
 
     /// What whoever wrote here is to be told. Nobody is told of what they decided themselves, and of one matter once.
@@ -252,6 +266,8 @@ impl Apart {
                 at_ms,
             }));
         };
+        let open = self.is_open();
+        let standing: BTreeSet<ChangeHash> = self.standing().map(|it| it.change).collect();
         for (at, write) in self.writes.iter().enumerate() {
             let by = write.lost_by.and_then(|by| self.writes.get(by));
             if let Some(by) = by.filter(|by| !by.is_by(write)) {
@@ -266,7 +282,9 @@ impl Apart {
             }
             let undone = write.undoes.and_then(|undone| self.writes.get(undone));
             let of = undone.unwrap_or(write);
-            if write.lost_by.is_some() || !self.chose(of) {
+            // What two chose differently is in the balance.
+            let stands = open && standing.contains(&write.change);
+            if write.lost_by.is_some() || stands || !self.chose(of) {
                 continue;
             }
             let became = if undone.is_some() {

@@ -220,13 +220,22 @@ fn said(kind: &Kind, event: &str, (from, to): (&str, &str), office: bool) -> Opt
     if office || from == to {
         return None;
     }
-    let tells = |status: &str| kind.status(status).and_then(|it| it.tells.as_deref());
-    match (tells(from), tells(to)) {
-        (before, Some("refused")) if before != Some("refused") => Some(What::Refused),
-        (before, Some("answered")) if before != Some("answered") => Some(What::Answered),
-        (Some("answered"), Some("answered")) if kind.is_open(from) && !kind.is_open(to) => {
-            Some(What::Closed)
-        }
+    let tells = |status: &str, what| {
+        kind.status(status)
+            .is_some_and(|it| it.tells.as_deref() == Some(what))
+    };
+    // An answer is there as soon as all that is left is to tell of it.
+    let answers = |status: &str| {
+        let next = kind.status(status).and_then(|it| it.next.as_deref());
+        let next = next.and_then(|event| kind.transition(event)?.to.as_deref());
+        tells(status, "answered") || next.is_some_and(|to| tells(to, "answered"))
+    };
+    if tells(to, "refused") {
+        return (!tells(from, "refused")).then_some(What::Refused);
+    }
+    match (answers(from), answers(to)) {
+        (false, true) => Some(What::Answered),
+        (true, true) if kind.is_open(from) && !kind.is_open(to) => Some(What::Closed),
         _ => None,
     }
 }

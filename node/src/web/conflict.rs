@@ -45,7 +45,7 @@ const BOTH: &str = "both";
 const DO: &str = "do";
 const PREVIEW: &str = "preview";
 /// Texts of so many characters have room for both.
-const ROOMY_CHARS: usize = 300;
+const ROOMY_CHARS: usize = 150;
 /// What was merged by itself that is shown.
 const MERGED: usize = 5;
 /// How far a clock may be ahead before its time is doubted, in milliseconds.
@@ -132,6 +132,12 @@ struct Choice {
     fields: Vec<Back>,
 }
 
+/// What was typed for a choice that somebody else has made.
+struct LeftOver {
+    draft: String,
+    words: Vec<String>,
+}
+
 /// Two changes that were merged by themselves.
 struct Merge {
     heads: [String; 2],
@@ -156,6 +162,7 @@ struct ConflictPage {
     said: Option<String>,
     previewed: bool,
     under: Under,
+    left_over: Option<LeftOver>,
     choices: Vec<Choice>,
     merges: Vec<Merge>,
 }
@@ -230,9 +237,8 @@ fn disputed(
     overview: &Overview,
     (content, kind): (&Content, &Kind),
     attempt: &Attempt,
-    page: &Page,
+    (now_ms, lang): (u64, Lang),
 ) -> Vec<Disputed> {
-    let lang = page.lang;
     let conflicts = content.conflicts.iter().map(|(key, values)| {
         let field = kind.field(key);
         let open = content.apart.iter().find(|it| it.field == *key);
@@ -261,7 +267,7 @@ fn disputed(
                         .map(|key| shown::device(overview.authority(), key))
                         .unwrap_or_default(),
                     at: shown::moment(value.at_ms, lang),
-                    doubtful: is_doubtful(overview, device, (value.at_ms, page.now_ms)),
+                    doubtful: is_doubtful(overview, device, (value.at_ms, now_ms)),
                     change: Hex(&value.change).to_string(),
                 }
             })
@@ -450,20 +456,30 @@ fn build(
     let heading = session.lang().say("conflict-title", &[]);
     let page = Page::new(connection, books, session, line, ("/conflicts", heading))?;
     let about = About::Conflict(gathered.id.hyphenated());
+    let kept = drafts::about(connection, &session.account.id, &about.text())?;
+    let kept = kept.first();
     let attempt = match attempt {
         Some(attempt) => attempt,
-        None => {
-            let kept = drafts::about(connection, &session.account.id, &about.text())?;
-            let kept = kept.first();
-            Attempt {
-                typed: kept.map(|draft| draft.typed.clone()).unwrap_or_default(),
-                under: Under::of(&about, kept)?,
-                ..Attempt::default()
-            }
-        }
+        None => Attempt {
+            typed: kept.map(|draft| draft.typed.clone()).unwrap_or_default(),
+            under: Under::of(&about, kept)?,
+            ..Attempt::default()
+        },
     };
     let counts = gathered.held().is_none();
     let whole = (&content, kind);
+    let fields = disputed(connection, books, whole, &attempt, (page.now_ms, page.lang));
+    // Nothing is left to choose; what was typed for it can be read and let go of.
+    let left_over = kept.filter(|_| fields.is_empty()).map(|draft| LeftOver {
+        words: draft
+            .typed
+            .iter()
+            .filter(|(name, _)| name.starts_with(WORDS) || *name == save::REASON)
+            .flat_map(|(_, words)| words.clone())
+            .filter(|words| !text::is_blank(words))
+            .collect(),
+        draft: draft.id.clone(),
+    });
     let settled = attempt.settled.iter().map(|key| {
         let label = kind
             .field(key)
@@ -480,7 +496,7 @@ fn build(
         title: shown::title(Some(kind), content.title.as_deref(), page.lang),
         kind: page.label(&kind.label).to_owned(),
         settles: counts && page.actor.creates(kind) && save::may_edit(books, &gathered),
-        fields: disputed(connection, books, whole, &attempt, &page),
+        fields,
         reason: first(&attempt.typed, "", save::REASON)
             .unwrap_or_default()
             .to_owned(),
@@ -491,6 +507,7 @@ fn build(
         said: attempt.said,
         previewed: attempt.previewed,
         under: attempt.under,
+        left_over,
         page,
     })
 }
@@ -622,8 +639,14 @@ fn send(
         previewed: preview,
         ..Attempt::default()
     };
-    let shown = build(connection, journal, who, id, Some(Attempt::default()))?;
-    let both = shown.fields.into_iter().filter_map(|field| {
+    let shown = disputed(
+        connection,
+        journal,
+        (&content, kind),
+        &Attempt::default(),
+        (author.now_ms, lang),
+    );
+    let both = shown.into_iter().filter_map(|field| {
         let both = field.options.into_iter().find(|it| it.value == BOTH)?;
         Some((field.key, both.text))
     });

@@ -144,14 +144,16 @@ impl Document {
     /// The changes in causal order; where that leaves a choice, by hash.
     #[must_use]
     pub fn history(&self) -> Vec<HistoryEntry> {
-        let mut writers: Vec<Option<String>> = Vec::with_capacity(self.graph.nodes.len());
+        let mut said: Vec<(usize, String)> = Vec::new();
         let mut entries = Vec::with_capacity(self.graph.nodes.len());
-        for node in &self.graph.nodes {
+        for (at, node) in self.graph.nodes.iter().enumerate() {
             let (own, fields, events) = self.told(node);
-            // Who does not say who writes is whoever the newest change under this one says.
-            let newest = node.deps.iter().max().and_then(|dep| writers.get(*dep));
-            let by = own.or_else(|| newest.cloned().flatten());
-            writers.push(by.clone());
+            said.extend(own.map(|account| (at, account)));
+            // Who does not say who writes is whom the newest change under this one names that names anybody: whoever says
+            // nothing had found themselves named there.
+            let mut known = said.iter().rev();
+            let by = known.find(|(naming, _)| self.graph.is_under(*naming, at));
+            let by = by.map(|(_, account)| account.clone());
             entries.push(HistoryEntry {
                 hash: node.change.hash(),
                 actor: node.change.actor(),
