@@ -466,6 +466,21 @@
   }
   phrases(document);
 
+  // ---- what comes of a choice between values ----
+  all('form[data-settle]').forEach(function (form) {
+    var show = function () {
+      all('input[data-result]:checked', form).forEach(function (it) {
+        var place = $(it.dataset.result), words = it.dataset.from && $(it.dataset.from);
+        var said = place.parentElement.querySelector('[data-result-said]');
+        place.textContent = words ? words.value : it.dataset.text;
+        if (said) { said.textContent = said.dataset.resultSaid; }
+      });
+    };
+    form.addEventListener('input', show);
+    form.addEventListener('change', show);
+    show();
+  });
+
   // ---- printing ----
   all('[data-print]').forEach(function (button) { button.addEventListener('click', function () { window.print(); }); });
 

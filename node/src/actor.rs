@@ -177,6 +177,12 @@ fn who_registers(kind: &Kind) -> &BTreeSet<Role> {
     event.map_or(&kind.create.who, |event| &event.who)
 }
 
+/// Who makes records of a kind, and so corrects them; empty for everybody.
+#[must_use]
+pub fn who_corrects(kind: &Kind) -> &BTreeSet<Role> {
+    who_registers(kind)
+}
+
 fn creates(roles: &BTreeSet<Role>, kind: &Kind) -> bool {
     let open = |who: &BTreeSet<Role>| who.is_empty() || !who.is_disjoint(roles);
     !kind.create.by_program && open(&kind.create.who) && open(who_registers(kind))

@@ -1136,7 +1136,7 @@ fn forget(connection: &Connection, record: i64) -> Result<()> {
     let emptied = connection
         .prepare_cached(
             "UPDATE records SET version = version + 1, founded = 0, kind = NULL, number = NULL,
-                 title = NULL, status = NULL, facts = NULL, former = NULL, pressing = NULL, conflicts = 0, waiting = 0, state = NULL,
+                 title = NULL, status = NULL, facts = NULL, former = NULL, pressing = NULL, conflicts = 0, disputed = NULL, waiting = 0, state = NULL,
                  held = NULL, lost = 0, again = NULL, reached = 0, sole = NULL,
                  last = NULL
              WHERE id = ?1",
@@ -1149,7 +1149,7 @@ fn forget(connection: &Connection, record: i64) -> Result<()> {
             "unread",
             "rewrites",
             "rewritten",
-            "unkept",
+            "inbox",
         ] {
             connection.execute(&format!("DELETE FROM {table} WHERE record = ?1"), [record])?;
         }

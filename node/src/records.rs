@@ -8,9 +8,11 @@
 //! Nothing is hidden: a record whose founding change does not count has a row as well, made from what was written of it
 //! all the same, with the reason. It stands in lists and is found; it is in no figure, no queue and no digest.
 
+pub mod apart;
 pub mod calendar;
 mod content;
 pub mod delivery;
+pub mod inbox;
 pub(crate) mod indexed;
 pub mod likeness;
 mod numbers;
@@ -48,14 +50,15 @@ use crate::journal::segments::split_key;
 use crate::journal::{Aside, Books, Journal, Overview, Which, aside, exceptions};
 use crate::store::packed;
 
-pub use content::{ConflictValue, Conflicts, Content, NEWER_ENTRIES, ShownEvent, Unkept};
+pub use content::{ConflictValue, Conflicts, Content, NEWER_ENTRIES, ShownEvent};
 use delivery::{Coverage, State};
+use inbox::Letters;
 use indexed::Indexed;
 pub use numbers::{case_numbers_ahead, is_numbered};
 pub(crate) use query::stands_for;
 pub use query::{
-    COUNTED, Filter, Listed, Lost, Unmatched, arrivals, called, came, find, list, meant, named,
-    notice, peer_seen, peers, recorded, referring, referring_by_space, rows, unkept, unmatched,
+    COUNTED, Filter, Listed, Unmatched, arrivals, called, came, disputed, find, list, meant, named,
+    oldest_dispute_ms, peer_seen, peers, recorded, referring, referring_by_space, rows, unmatched,
     unmatched_in, values_of, with_id, with_number,
 };
 use rewrite::{Rewrites, SUPERSEDES};
@@ -641,6 +644,7 @@ impl Gathered {
 pub struct Projection {
     key: i64,
     id: RecordId,
+    space: SpaceId,
     version: i64,
     held: BTreeMap<i64, Reason>,
     content: Content,
@@ -668,6 +672,7 @@ impl Projection {
         Self {
             key: gathered.key,
             id: gathered.id,
+            space: gathered.space,
             version: gathered.version,
             held: gathered.held.clone(),
             facts: packed::pack(&serde_json::to_vec(&content.facts).unwrap_or_default()),
@@ -739,11 +744,12 @@ impl Projection {
                                 conflicts = ?7, waiting = ?8, state = ?9, held = ?10,
                                 lost = ?11, again = ?12, arrived = ?13,
                                 reached = ifnull(?14, reached), sole = ?15, last = ?16,
-                                former = ?17, pressing = ?18, veil = ?19
+                                former = ?17, pressing = ?18, veil = ?19, disputed = ?20
              WHERE id = ?1",
         )?;
         // Nobody is asked to settle a conflict in what does not count.
         let conflicts = if counts { content.conflicts.len() } else { 0 };
+        let disputed = content.disputed_ms().filter(|_| conflicts > 0);
         statement.execute(params![
             self.key,
             content.kind,
@@ -764,6 +770,7 @@ impl Projection {
             content.facts.get("former_number").and_then(Value::as_str),
             waiting::pressing(&content.kind, &content.status, &content.facts),
             content.veil.column(),
+            disputed,
         ])?;
         connection
             .prepare_cached("DELETE FROM stale WHERE record = ?1")?
@@ -795,8 +802,10 @@ impl Projection {
         if reached.is_none() {
             delivery::restate(connection, &coverage, self.key)?;
         }
-        if !counted.is_new || !content.unkept.is_empty() {
-            self.write_unkept(connection, journal)?;
+        let letters = Letters::of(content, &self.space, journal);
+        let letters = if counts { letters } else { Letters::default() };
+        if !counted.is_new || !letters.is_empty() {
+            letters.write(connection, self.key)?;
         }
         if self.reason.is_none() {
             numbers::take_numbers(connection, journal, content.case_numbers())?;
@@ -828,24 +837,6 @@ impl Projection {
 }
 
 impl Projection {
-    /// What this device's people are to be told that theirs was not kept.
-    fn write_unkept(&self, connection: &Connection, overview: &Overview) -> Result<()> {
-        connection
-            .prepare_cached("DELETE FROM unkept WHERE record = ?1")?
-            .execute([self.key])?;
-        let me = overview.identity().key();
-        let mine = self.content.unkept.iter().filter(|it| it.device == me);
-        for it in mine.filter(|_| self.reason.is_none()) {
-            connection
-                .prepare_cached(
-                    "INSERT OR REPLACE INTO unkept (record, change, field, account, at_ms)
-                     VALUES (?1, ?2, ?3, ?4, ?5)",
-                )?
-                .execute(params![self.key, it.change, it.field, it.account, it.at_ms])?;
-        }
-        Ok(())
-    }
-
     fn write_rewritten(&self, connection: &Connection) -> Result<()> {
         connection
             .prepare_cached("DELETE FROM rewritten WHERE record = ?1")?

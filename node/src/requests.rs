@@ -199,6 +199,15 @@ pub fn of_record(connection: &Connection, key: i64) -> Result<Vec<Asked>> {
     select(connection, &only, &[key])
 }
 
+/// A request by its id.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn with_id(connection: &Connection, id: &[u8; 32]) -> Result<Option<Asked>> {
+    let mut statement = connection.prepare_cached(&sql("WHERE requests.id = ?1"))?;
+    Ok(statement.query_row([id], asked).optional()?)
+}
+
 /// Requests that count and have no answer, in the order in which they came here.
 ///
 /// # Errors

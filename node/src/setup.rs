@@ -22,6 +22,7 @@ use crate::clock;
 use crate::error::{self, Code, Error, Result};
 use crate::invites;
 use crate::journal::{Identity, Journal, Overview};
+use crate::records::inbox;
 use crate::reply::with_schema;
 use crate::store::{self, Making, Store};
 use crate::writer::Writer;
@@ -341,6 +342,7 @@ pub(crate) fn fill_member(making: &Making, member: Member<'_>) -> Result<Store> 
             answered(connection, &key, words)?;
         }
         store::set_meta(connection, "age_seed", &member.age_seed)?;
+        inbox::begin(connection, clock::now_ms())?;
         store::set_meta(connection, "device_code", member.device_code.as_bytes())?;
         let addresses = json!(member.addresses).to_string();
         store::set_meta(connection, HUB_KEPT, addresses.as_bytes())?;

@@ -15,7 +15,9 @@
 mod articles;
 pub mod board;
 mod choices;
+mod conflict;
 mod conflicts;
+mod differs;
 mod duplicates;
 mod edit;
 mod events;
@@ -24,6 +26,7 @@ pub mod first;
 mod guard;
 mod help;
 mod home;
+mod inbox;
 mod intake;
 mod kept;
 mod letter;
@@ -311,8 +314,12 @@ fn routes() -> Router<App> {
         )
         .route("/records/{id}/edit", get(edit::form).post(edit::change))
         .route("/records/{id}/letter", get(letter::show))
-        .route("/records/{id}/take", post(conflicts::take))
         .route("/records/{id}/reveal", post(reveal::ask))
+        .route(
+            "/records/{id}/conflict",
+            get(conflict::show).post(conflict::settle),
+        )
+        .route("/records/{id}/unsettle", post(conflict::unsettle))
         .route(
             "/records/{id}/slip",
             get(slip::print).post(slip::go_to_print),
@@ -334,7 +341,9 @@ fn routes() -> Router<App> {
         .route("/queue/several", post(several::several))
         .route("/queue/several/{id}/back", post(several::take_back))
         .route("/queue/several/{id}/read", post(several::read))
-        .route("/noticed/{change}", post(home::noticed))
+        .route("/noticed/{change}", post(inbox::read_at_home))
+        .route("/inbox", get(inbox::page).post(inbox::read_all))
+        .route("/inbox/{change}", post(inbox::read))
         .route("/sites", get(sites::page).post(sites::add))
         .route("/sites/{code}/invites", post(sites::invite))
         .route("/invites/{id}", get(sites::card))

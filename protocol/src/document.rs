@@ -40,7 +40,7 @@ mod ops;
 mod tests;
 mod view;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 
@@ -323,6 +323,20 @@ impl Document {
     /// # Errors
     /// See [`EditError`].
     pub fn edit(&mut self, actor: &ActorId, edit: &Edit) -> Result<RawChange, EditError> {
+        self.edit_anew(actor, edit, &BTreeSet::new())
+    }
+
+    /// Writes `edit`, and says these fields anew also where they have their value already: who chooses between a value and its
+    /// being cleared says so, although the value is all that is to be seen.
+    ///
+    /// # Errors
+    /// See [`EditError`].
+    pub fn edit_anew(
+        &mut self,
+        actor: &ActorId,
+        edit: &Edit,
+        anew: &BTreeSet<String>,
+    ) -> Result<RawChange, EditError> {
         if !self.graph.is_open(actor) {
             return Err(EditError::LogClosed);
         }
@@ -338,7 +352,9 @@ impl Document {
         }
         // A commit cannot be taken back, and a panic may leave any state behind: what is left of it then is made anew.
         let taken = self.automerge.take().unwrap_or_else(blank);
-        let outcome = catch_unwind(AssertUnwindSafe(|| self.written(taken, actor, edit)));
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            self.written(taken, actor, (edit, anew))
+        }));
         let (automerge, change) =
             outcome.unwrap_or_else(|_| Err(EditError::Failed("unexpectedly".to_owned())))?;
         let bytes = change.raw_bytes().to_vec();
@@ -362,7 +378,7 @@ impl Document {
         &self,
         mut whole: Automerge,
         actor: &ActorId,
-        edit: &Edit,
+        edit: (&Edit, &BTreeSet<String>),
     ) -> Result<(Automerge, Change), EditError> {
         let known = self.graph.events_of(actor);
         let Some(changes) = self.graph.crowded(actor) else {
@@ -453,7 +469,7 @@ fn write(
     automerge: &mut Automerge,
     actor: &ActorId,
     known: usize,
-    edit: &Edit,
+    (edit, anew): (&Edit, &BTreeSet<String>),
 ) -> Result<Change, EditError> {
     let is_new = automerge.get_heads().is_empty();
     let mut tx = automerge.transaction();
@@ -480,7 +496,7 @@ fn write(
         match value {
             Some(value) if settled(&tx, &fields, key)? == Settled::One(value.clone()) => {
                 // It was so before an event said otherwise: said anew, it comes after that event.
-                if carried(&tx, &events, key)? {
+                if anew.contains(key) || carried(&tx, &events, key)? {
                     tx.delete(&fields, key.as_str())?;
                     tx.put(&fields, key.as_str(), value)?;
                 }

@@ -541,6 +541,7 @@ fn status_digest_verify_reproject_and_sync_have_their_keys() -> Result<()> {
             "unreceipted",
             "oldest_unreceipted_s",
             "conflicts",
+            "oldest_conflict_s",
             "quarantined",
             "peers",
             "epoch",

@@ -40,6 +40,43 @@ fn set(device: &Device, id: &str, fields: &Value) -> Result<Value> {
     set.exits(0)
 }
 
+/// Chooses on the page of a record's conflicts: the side of each field that has these words, or what is named so. Gives the answer.
+fn settled(
+    browser: &Browser,
+    id: &str,
+    choices: &[(&str, &str)],
+    reason: &str,
+) -> Result<(u16, String)> {
+    let path = format!("/records/{id}/conflict");
+    let page = browser.get(&path)?.body;
+    let form = format!("action=\"{path}\"");
+    let mut typed = vec![("reason".to_owned(), reason.to_owned())];
+    for (field, choice) in choices {
+        if *field == "do" {
+            typed.push(((*field).to_owned(), (*choice).to_owned()));
+            continue;
+        }
+        let name = format!("name=\"pick:{field}\" value=\"");
+        let mut side = page.split(&name).skip(1);
+        let mut side = side
+            .by_ref()
+            .filter(|it| it.contains(&format!("data-text=\"{choice}\"")));
+        let value = side.next().and_then(|it| it.split_once('"'));
+        let value = value.map_or(*choice, |(value, _)| value);
+        typed.push((format!("pick:{field}"), value.to_owned()));
+    }
+    let typed: Vec<_> = typed
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect();
+    let answer = browser.post(&path, &with(&hidden(&page, &form)?, &typed))?;
+    let place = answer.header("location").unwrap_or_default().to_owned();
+    Ok((
+        answer.status,
+        if place.is_empty() { answer.body } else { place },
+    ))
+}
+
 /// Takes a step on a record's page, and gives the answer.
 fn step(browser: &Browser, id: &str, event: &str, typed: &[(&str, &str)]) -> Result<(u16, String)> {
     let page = browser.get(&format!("/records/{id}"))?.body;
@@ -201,30 +238,49 @@ fn history_has_old_and_new_and_whoever_loses_a_value_is_told() -> Result<()> {
     network.station.ok(&["sync"])?;
     let (operator, _) = Browser::through(&link(&network.hub)?)?;
     let page = operator.get(&format!("/records/{id}"))?.body;
-    ensure!(page.contains("“类别”有两种写法") && page.contains("取甲"));
+    ensure!(page.contains("“类别”有两种写法") && page.contains(&format!("/records/{id}/conflict")));
+    let queue = operator.get("/conflicts")?.body;
+    for said in [
+        "两处写得不同",
+        "写的电脑：EM1A、HUBA",
+        "可由站点工作人员、街道人大工委选定",
+    ] {
+        ensure!(queue.contains(said), "{said}");
+    }
+    let page = operator.get(&format!("/records/{id}/conflict"))?.body;
+    ensure!(page.contains("取甲") && page.contains("取乙") && !page.contains("合写"));
     // What somebody may not do is not offered to them.
     let added = network.hub.ok(&["account", "add", "承办", "U"])?;
     let secret = added["new_password"].as_str().context("no password")?;
     let unit = operator.login("承办", secret)?;
-    let shown = unit.get(&format!("/records/{id}"))?.body;
-    ensure!(shown.contains("“类别”有两种写法") && !shown.contains("取甲"));
+    let shown = unit.get(&format!("/records/{id}/conflict"))?.body;
+    ensure!(shown.contains("投诉") && shown.contains("建议") && !shown.contains("取甲"));
     // The side of the hub is chosen.
-    let sides: Vec<_> = page.split("action=\"/records/").skip(1).collect();
-    let side = sides
-        .iter()
-        .find(|it| it.contains("/take\"") && it.contains("<p class=\"val\">建议</p>"));
-    let side = side.context("no side of the hub")?;
-    let change = side
-        .split("name=\"change\" value=\"")
-        .nth(1)
-        .and_then(|it| it.get(..64));
-    let choice = encoded(&[
-        ("field", "category"),
-        ("change", change.context("no change")?),
-        ("reason", "原话是请街道想办法"),
-    ]);
-    let taken = operator.post(&format!("/records/{id}/take"), &choice)?;
-    ensure!(taken.header("location") == Some(format!("/records/{id}?did=settle").as_str()));
+    let bare = settled(&operator, &id, &[("category", "建议")], "")?;
+    ensure!(
+        bare.0 == 422 && bare.1.contains("请写一句为什么"),
+        "{bare:?}"
+    );
+    let reason = "原话是请街道想办法";
+    let seen = settled(
+        &operator,
+        &id,
+        &[("category", "建议"), ("do", "preview")],
+        reason,
+    )?;
+    ensure!(seen.0 == 200 && seen.1.contains("还没有存"), "{seen:?}");
+    ensure!(
+        seen.1
+            .contains("<p class=\"val\" id=\"c-category-result\">建议</p>"),
+        "the result is not shown"
+    );
+    let before = operator.get(&format!("/records/{id}/conflict"))?.body;
+    ensure!(before.contains(reason), "what was typed is not kept");
+    let taken = settled(&operator, &id, &[("category", "建议")], reason)?;
+    ensure!(
+        taken == (303, format!("/records/{id}?did=settle")),
+        "{taken:?}"
+    );
     network.station.ok(&["sync"])?;
     let _daemon = network.station.run(LOOPBACK)?;
     let (clerk, _) = Browser::through(&link(&network.station)?)?;
@@ -244,6 +300,11 @@ fn history_has_old_and_new_and_whoever_loses_a_value_is_told() -> Result<()> {
     ensure!(!operator.get("/")?.body.contains(told), "who won is told");
     let home = clerk.get("/")?.body;
     ensure!(home.contains(told));
+    let inbox = clerk.get("/inbox")?.body;
+    ensure!(
+        inbox.contains(told) && !inbox.contains("路灯"),
+        "words in a message"
+    );
     let noticed = home
         .split("action=\"/noticed/")
         .nth(1)
@@ -264,6 +325,98 @@ fn history_has_old_and_new_and_whoever_loses_a_value_is_told() -> Result<()> {
 }
 
 #[test]
+fn words_of_two_are_written_anew_in_two_windows_and_a_choice_is_taken_back() -> Result<()> {
+    let mut network = Network::new()?;
+    let id = id(&network.station, &opinion("路灯不亮"))?;
+    network.station.ok(&["sync"])?;
+    network.hub_stops()?;
+    let ours = json!({ "place": { "text": "三号楼东侧，第一盏。" }, "people_count": 3 });
+    let theirs = json!({ "place": { "text": "三号楼东侧，第二盏。" }, "urgency": "urgent" });
+    set(&network.station, &id, &ours)?;
+    set(&network.hub, &id, &theirs)?;
+    network.hub_back()?;
+    network.station.ok(&["sync"])?;
+    let (operator, _) = Browser::through(&link(&network.hub)?)?;
+    let path = format!("/records/{id}/conflict");
+    let form = format!("action=\"{path}\"");
+    let page = operator.get(&path)?.body;
+    ensure!(page.contains("三号楼东侧，<mark>第一盏。</mark>"), "{page}");
+    for said in ["合写", "都保留", "id=\"h-merged\"", "紧急"] {
+        ensure!(page.contains(said), "{said}");
+    }
+    let record = operator.get(&format!("/records/{id}"))?.body;
+    ensure!(record.contains("已自动合并") && record.contains("“事发地点”有两种写法"));
+    // Two windows show it. What the first one writes takes the other's ground away, and no word of it.
+    let first = hidden(&page, &form)?;
+    let second = hidden(&operator.get(&path)?.body, &form)?;
+    let words = [
+        ("pick:place.text", "write"),
+        ("words:place.text", "三号楼东侧，两盏都坏。"),
+    ];
+    let sent = with(&first, &words);
+    for _ in 0..2 {
+        // Sent twice, or after a step back, it is one change.
+        let answer = operator.post(&path, &sent)?;
+        ensure!(answer.status == 303, "{} {}", answer.status, answer.body);
+    }
+    let late = [
+        ("pick:place.text", "write"),
+        ("words:place.text", "另一句话。"),
+    ];
+    let late = operator.post(&path, &with(&second, &late))?;
+    ensure!(late.status == 409 && late.body.contains("另一句话。"));
+    let shown = network.hub.ok(&["record", "show", &id])?;
+    ensure!(
+        shown["fields"]["place"]["text"] == "三号楼东侧，两盏都坏。",
+        "{shown}"
+    );
+    ensure!(shown["conflicts"] == json!([]), "{shown}");
+    let events = shown["events"].as_array().context("no events")?;
+    let chose = events.iter().filter(|event| event["event"] == "settle");
+    ensure!(chose.count() == 1, "{shown}");
+    // Taken back, one of the two stands there again.
+    let page = operator.get(&path)?.body;
+    ensure!(page.contains("撤回选定") && page.contains("改回“三号楼东侧，第一盏。”"));
+    let unsettle = format!("/records/{id}/unsettle");
+    let back = hidden(&page, &format!("action=\"{unsettle}\""))?;
+    let mut side = page.split("name=\"pick:place.text\" value=\"").skip(1);
+    let side = side.find(|it| {
+        let label = it.split("</label>").next();
+        label.is_some_and(|label| label.contains("第一盏"))
+    });
+    let pick = side.and_then(|it| it.get(..64)).context("no value")?;
+    let answer = operator.post(&unsettle, &with(&back, &[("pick:place.text", pick)]))?;
+    ensure!(answer.header("location") == Some(format!("/records/{id}?did=unsettle").as_str()));
+    let shown = network.hub.ok(&["record", "show", &id])?;
+    ensure!(
+        shown["fields"]["place"]["text"] == "三号楼东侧，第一盏。",
+        "{shown}"
+    );
+    ensure!(!operator.get(&path)?.body.contains("撤回选定"));
+    // The station hears of what was done with its matter, without a line.
+    let refused = json!({ "not_accepted_reason": "other", "referral_text": "请向物业反映" });
+    let act = ["record", "act", &id, "refuse", "--file", "-"];
+    network.hub.feed(&act, refused.to_string())?.exits(0)?;
+    network.station.ok(&["sync"])?;
+    network.hub_stops()?;
+    let _daemon = network.station.run(LOOPBACK)?;
+    let (clerk, _) = Browser::through(&link(&network.station)?)?;
+    let inbox = clerk.get("/inbox")?.body;
+    ensure!(
+        inbox.contains("没有受理") && inbox.contains("又采用了"),
+        "{inbox}"
+    );
+    ensure!(
+        !inbox.contains("第一盏") && !inbox.contains("物业"),
+        "words in a message"
+    );
+    ensure!(clerk.post("/inbox", "")?.status == 303);
+    ensure!(clerk.get("/inbox")?.body.contains("没有新消息"));
+    ensure!(clerk.get("/inbox?seen=1")?.body.contains("又采用了"));
+    Ok(())
+}
+
+#[test]
 fn the_office_is_told_too_when_a_station_chooses_against_it() -> Result<()> {
     let mut network = Network::new()?;
     let id = id(&network.station, &opinion("路灯不亮"))?;
@@ -275,15 +428,8 @@ fn the_office_is_told_too_when_a_station_chooses_against_it() -> Result<()> {
     network.station.ok(&["sync"])?;
     let _daemon = network.station.run(LOOPBACK)?;
     let (clerk, _) = Browser::through(&link(&network.station)?)?;
-    let page = clerk.get(&format!("/records/{id}"))?.body;
-    let mut sides = page.split("action=\"/records/").skip(1);
-    let side = sides.find(|it| it.contains("/take\"") && it.contains("<p class=\"val\">投诉</p>"));
-    let change = side.and_then(|it| it.split("name=\"change\" value=\"").nth(1)?.get(..64));
-    let choice = encoded(&[
-        ("field", "category"),
-        ("change", change.context("no side")?),
-    ]);
-    clerk.follow(&format!("/records/{id}/take"), &choice)?;
+    let taken = settled(&clerk, &id, &[("category", "投诉")], "问过本人")?;
+    ensure!(taken.0 == 303, "{taken:?}");
     network.station.ok(&["sync"])?;
     let (operator, _) = Browser::through(&link(&network.hub)?)?;
     let told = "您填的“类别”没有采用";

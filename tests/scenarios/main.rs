@@ -2,6 +2,7 @@
 
 mod abuse;
 mod addresses;
+mod apart;
 mod archive;
 mod board;
 mod clocks;

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context as _, Result, ensure};
 use lianxin_node::records::delivery::{self, Coverage, Delivery, State};
+use lianxin_node::records::inbox;
 use lianxin_node::records::waiting::{Order, Waiting};
 use lianxin_node::records::{self, Filter};
 use lianxin_node::store::Store;
@@ -17,7 +18,7 @@ use rusqlite::trace::{TraceEvent, TraceEventCodes};
 use lianxin_tests::world::{HUB, World, opinion};
 
 /// Tables that grow with what the store holds.
-const LARGE: [&str; 13] = [
+const LARGE: [&str; 14] = [
     "records",
     "touches",
     "parts",
@@ -31,15 +32,17 @@ const LARGE: [&str; 13] = [
     "requests",
     "answers",
     "indexed_fields",
+    "inbox",
 ];
 
 /// Indices that are read from one end: they have the rows that are asked for and no other, or they have them in the order of the
 /// page, which ends when it is full.
-const CHEAP: [&str; 9] = [
+const CHEAP: [&str; 10] = [
     "records_arrived",
     "records_reached",
     "records_held",
     "records_conflicts",
+    "records_disputed",
     "records_lost",
     "receipts_excepted",
     "held_back",
@@ -210,6 +213,17 @@ fn no_hot_statement_looks_at_what_it_does_not_show() -> Result<()> {
         let key = records::find(&connection, &id)?;
         coverage.judged(&connection, key)?;
         requests::open(&connection)?;
+        requests::with_id(&connection, &[7; 32])?;
+        let record = after.context("no row")?;
+        for after in [None, Some(&record)] {
+            records::disputed(&connection, after, 30)?;
+        }
+        records::oldest_dispute_ms(&connection)?;
+        let place = (1_800_000_000_000, [7; 32], "answered".to_owned());
+        for (seen, after) in [(false, None), (true, Some(&place))] {
+            inbox::list(&connection, "someone", seen, after, 50)?;
+        }
+        inbox::unread(&connection, "someone")?;
         Delivery::read(&connection, &mut writer.journal)?;
         delivery::waiting(&connection, &mut writer.journal, 50)?;
         records::held_count(&connection)?;

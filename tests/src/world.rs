@@ -1451,12 +1451,16 @@ impl World {
             "SELECT hex(record) || '|' || hex(space) || '|' || ifnull(kind, '-') || '|' ||
                     ifnull(number, '-') || '|' || ifnull(title, '-') || '|' ||
                     ifnull(status, '-') || '|' || ifnull(CAST(unpacked(facts) AS TEXT), '-') || '|' ||
-                    ifnull(former, '-') || '|' || conflicts ||
+                    ifnull(former, '-') || '|' || conflicts || '|' || ifnull(disputed, '-') ||
                     '|' || waiting || '|' || ifnull(hex(state), '-') || '|' || ifnull(held, '-') ||
                     '|' || lost || '|' || ifnull(hex(again), '-') || '|' || reached
              FROM (SELECT * FROM records WHERE state IS NOT NULL ORDER BY record)
              UNION ALL SELECT kind || '|' || status || '|' || hex(space) || '|' || count
              FROM (SELECT * FROM tallies WHERE count <> 0 ORDER BY kind, status, space)
+             UNION ALL SELECT ifnull(hex(records.record), '-') || '|' || hex(it.change) || '|' || it.what || '|' || it.about ||
+                    '|' || it.account || '|' || it.at_ms || '|' || it.seen
+             FROM (SELECT * FROM inbox ORDER BY record, change, what, account) AS it
+             LEFT JOIN records ON records.id = it.record
              UNION ALL SELECT it.kind || '|' || field || '|' || value || '|' || hex(it.id) || '|' ||
                     ifnull(it.arrived = records.arrived, 'no record')
              FROM (SELECT * FROM indexed_fields ORDER BY kind, field, value, id) AS it

@@ -82,6 +82,8 @@ pub(super) fn status(
             "words": invites::kept_words(connection, &device)?,
         }));
     }
+    let conflict_s = records::oldest_dispute_ms(connection)?;
+    let conflict_s = conflict_s.map(|at| clock::now_ms().saturating_sub(at) / 1_000);
     let late = oldest_s.is_some_and(|age| age / 60 >= unreceipted_minutes);
     let unusual: Vec<_> = books
         .unusual()
@@ -108,6 +110,7 @@ pub(super) fn status(
         "unreceipted": delivery.unreceipted,
         "oldest_unreceipted_s": oldest_s,
         "conflicts": delivery.conflicts,
+        "oldest_conflict_s": conflict_s,
         "quarantined": delivery.quarantined,
         "words": invites::kept_words(connection, &me)?,
         "requests": requests::open(connection)?.len(),

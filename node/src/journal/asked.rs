@@ -14,11 +14,12 @@ use lianxin_protocol::authority::Role;
 use lianxin_protocol::log::{Author, Entry, EntryId, LogId};
 use lianxin_protocol::request::{Ask, Outcome, Request};
 use lianxin_protocol::space::{Space, SpaceId};
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::segments::{entry_key, split_key};
 use super::{Journal, Overview, exceptions};
 use crate::error::Result;
+use crate::records::inbox::{self, Item, What};
 
 impl Journal {
     /// Makes the row of a request or of an answer. In any other space than `hub` neither is one.
@@ -115,6 +116,36 @@ impl Journal {
         connection
             .prepare_cached("UPDATE requests SET answer = ?2 WHERE id = ?1")?
             .execute(params![request.0, counting])?;
+        self.tell_asker(connection, request)
+    }
+
+    /// Tells whoever asked at this device what the hub said.
+    fn tell_asker(&self, connection: &Connection, request: &EntryId) -> Result<()> {
+        connection
+            .prepare_cached("DELETE FROM inbox WHERE record = 0 AND change = ?1")?
+            .execute([request.0])?;
+        let mut statement = connection.prepare_cached(
+            "SELECT requests.entry >> 40, requests.subject, requests.account, answers.refusal, answers.at_ms
+             FROM requests CROSS JOIN answers ON answers.entry = requests.answer WHERE requests.id = ?1",
+        )?;
+        let answered = statement.query_row([request.0], |row| {
+            let refusal: Option<u8> = row.get(3)?;
+            let item = Item {
+                record: 0,
+                change: request.0,
+                what: refusal.map_or(What::Granted, |_| What::Declined),
+                about: row.get(1)?,
+                at_ms: row.get(4)?,
+            };
+            Ok((row.get::<_, i64>(0)?, row.get::<_, String>(2)?, item))
+        });
+        let Some((log, account, item)) = answered.optional()? else {
+            return Ok(());
+        };
+        let me = self.identity.key();
+        if self.logs_by(&me).any(|(_, own)| own.key == log) {
+            inbox::put(connection, &item, &account)?;
+        }
         Ok(())
     }
 

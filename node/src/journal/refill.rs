@@ -27,11 +27,12 @@ use crate::store::{self, Store, aside, packed};
 use crate::{accounts, clock};
 
 /// Primary tables beside the logs, each with its key.
-const TABLES: [(&str, &str); 7] = [
+const TABLES: [(&str, &str); 8] = [
     ("accounts", "id"),
     ("drafts", "id"),
     ("counters", "kind, year"),
     ("submissions", "submission"),
+    ("noticed", "change"),
     ("invites", "key"),
     ("words", "device"),
     ("peers", "device"),

@@ -15,6 +15,7 @@ use lianxin_protocol::log::Author;
 use lianxin_protocol::part::PartRef;
 use serde_json::{Map, Value, json};
 
+use super::apart::{Apart, Write};
 use super::numbers::{HUB_NO, is_numbered, same_number};
 use super::rewrite::is_link;
 use super::sight::Veil;
@@ -39,29 +40,27 @@ pub struct ConflictValue {
     pub at_ms: u64,
 }
 
-/// Fields with more than one value.
-pub type Conflicts = BTreeMap<String, Vec<ConflictValue>>;
-
-/// A value that was not kept where two people had changed one field at once and somebody chose the other's.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unkept {
-    /// The change that wrote it.
-    pub change: ChangeHash,
-    /// Whose device wrote it, and the account that it names.
-    pub device: DeviceKey,
-    /// See [`Unkept::device`].
-    pub account: String,
-    /// The field.
-    pub field: String,
-    /// When it was settled, by the clock of whoever chose, in Unix milliseconds.
-    pub at_ms: u64,
+impl ConflictValue {
+    fn of(write: &Write) -> Self {
+        Self {
+            value: write.value.clone(),
+            device: write.device,
+            change: write.change,
+            at_ms: write.at_ms,
+        }
+    }
 }
+
+/// Fields with more than one value; null is a field that was cleared.
+pub type Conflicts = BTreeMap<String, Vec<ConflictValue>>;
 
 /// An event and what became of it.
 #[derive(Clone, Debug)]
 pub struct ShownEvent {
     /// Its code.
     pub event: String,
+    /// The change that added it.
+    pub change: ChangeHash,
     /// When, by the writer's clock, in Unix milliseconds.
     pub at_ms: i64,
     /// Account of the person.
@@ -97,8 +96,8 @@ pub struct Content {
     pub fields: Map<String, Value>,
     /// Fields with more than one value.
     pub conflicts: Conflicts,
-    /// Values that were not kept.
-    pub unkept: Vec<Unkept>,
+    /// The fields that two changed at once, and what was chosen there.
+    pub apart: Vec<Apart>,
     /// Events in causal order.
     pub events: Vec<ShownEvent>,
     /// What it refers to: field, and what was given there.
@@ -115,7 +114,10 @@ impl Content {
         let view = gathered.document.view();
         let kind = view.kind.as_deref();
         let kind = kind.and_then(|kind| Catalogue::standard().kind(kind));
-        let (mut facts, mut texts, conflicts) = gathered.typed(&view, kind);
+        let (mut facts, mut texts, mut conflicts) = gathered.typed(&view, kind);
+        let mut apart = gathered.apart(&view.events);
+        apart.retain(|it| !kind.is_some_and(|kind| is_fixed(kind, &it.field)));
+        conflicts_by(&apart, &mut conflicts);
         let devices: BTreeMap<ActorId, DeviceKey> = gathered
             .changes
             .iter()
@@ -164,6 +166,7 @@ impl Content {
             }
             events.push(ShownEvent {
                 event: event.event.clone(),
+                change: event.change,
                 at_ms: event.at_ms,
                 by: event.by.clone(),
                 role,
@@ -197,7 +200,7 @@ impl Content {
             facts,
             fields,
             conflicts,
-            unkept: gathered.unkept(),
+            apart,
             events,
             mentions,
             waiting: gathered
@@ -214,6 +217,18 @@ impl Content {
         let applied = |event: &&ShownEvent| matches!(event.outcome, Outcome::Applied { .. });
         let given = self.events.iter().filter(applied);
         given.filter_map(|event| event.data.get(HUB_NO)?.as_str())
+    }
+
+    /// Since when it has fields in conflict, in Unix milliseconds by the clocks of those who wrote them: since there is a second
+    /// value.
+    #[must_use]
+    pub fn disputed_ms(&self) -> Option<u64> {
+        let since = self.conflicts.values().filter_map(|values| {
+            let mut times: Vec<u64> = values.iter().map(|it| it.at_ms).collect();
+            times.sort_unstable();
+            times.into_iter().nth(1)
+        });
+        since.min()
     }
 
     /// How often an event has applied to it.
@@ -421,6 +436,29 @@ fn nested(
     (kind.nest(facts, &BTreeMap::new()), kind.nest(facts, texts))
 }
 
+/// Makes conflicts what people are asked about: who typed the same words does not disagree, and who cleared a field does with
+/// whoever changed it.
+fn conflicts_by(apart: &[Apart], conflicts: &mut Conflicts) {
+    conflicts.retain(|_, values| {
+        let first = values.first().map(|it| &it.value);
+        first.is_none_or(Value::is_null) || values.iter().any(|it| Some(&it.value) != first)
+    });
+    for it in apart.iter().filter(|it| it.is_open()) {
+        if let Some(cleared) = it.standing().find(|write| write.cleared) {
+            let values = conflicts.entry(it.field.clone()).or_default();
+            if values.is_empty() {
+                let put = it.standing().find(|write| !write.cleared);
+                values.extend(put.map(ConflictValue::of));
+            }
+            values.push(ConflictValue::of(cleared));
+        }
+    }
+}
+
+fn is_fixed(kind: &Kind, key: &str) -> bool {
+    kind.field(key).is_some_and(|field| field.fixed)
+}
+
 /// Whether a step of this name sets a field.
 fn sets(kind: &Kind, event: &str, key: &str) -> bool {
     let key = key.split_once('/').map_or(key, |(set, _)| set);
@@ -504,10 +542,7 @@ impl Gathered {
         let mut facts = Facts::new();
         let mut texts = BTreeMap::new();
         let mut conflicts = Conflicts::new();
-        let is_fixed = |key: &str| {
-            let field = kind.and_then(|kind| kind.field(key));
-            field.is_some_and(|field| field.fixed)
-        };
+        let is_fixed = |key: &str| kind.is_some_and(|kind| is_fixed(kind, key));
         let mut take = |key: &String, value: &Scalar| match value {
             Scalar::Part(reference) => {
                 let text = self.text(key, reference);
@@ -540,39 +575,6 @@ impl Gathered {
             }
         }
         (facts, texts, conflicts)
-    }
-
-    /// The values that somebody chose against.
-    fn unkept(&self) -> Vec<Unkept> {
-        if !self.document.has_choices() {
-            return Vec::new();
-        }
-        let history = self.document.history();
-        let mut unkept = Vec::new();
-        for (at, chose) in history.iter().enumerate() {
-            let carried = self.device_of(&chose.hash);
-            for field in chose.fields.iter().filter(|field| field.old.len() > 1) {
-                let shown = |value: &Scalar| self.json(&field.key, value);
-                // Whoever chooses a text seals it anew.
-                let kept = field.new.as_ref().map(shown);
-                let lost = field.old.iter().filter(|old| Some(shown(old)) != kept);
-                unkept.extend(lost.filter_map(|lost| {
-                    let before = history.get(..at).unwrap_or_default();
-                    let wrote = before.iter().rev().find(|entry| {
-                        let mut fields = entry.fields.iter();
-                        fields.any(|it| it.key == field.key && it.new.as_ref() == Some(lost))
-                    })?;
-                    Some(Unkept {
-                        change: wrote.hash,
-                        device: self.device_of(&wrote.hash)?.device,
-                        account: wrote.by.clone().unwrap_or_default(),
-                        field: field.key.clone(),
-                        at_ms: carried.map_or(0, |carried| carried.hlc >> 16),
-                    })
-                }));
-            }
-        }
-        unkept
     }
 
     fn text(&self, key: &str, reference: &PartRef) -> Option<String> {

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lianxin_protocol::authority::Reason;
 use lianxin_protocol::catalogue::{Catalogue, Follows, Home, Kind};
-use lianxin_protocol::document::ChangeHash;
 use lianxin_protocol::identity::DeviceKey;
 use lianxin_protocol::log::RecordId;
 use lianxin_protocol::space::SpaceId;
@@ -887,51 +886,48 @@ fn says(connection: &Connection, row: &Listed, search: &str) -> Result<bool> {
         .any(|text| text::folded(text).contains(search)))
 }
 
-/// A value of somebody at this device that was not kept.
-#[derive(Clone, Debug)]
-pub struct Lost {
-    /// The record's number in this store.
-    pub record: i64,
-    /// The change that wrote it.
-    pub change: ChangeHash,
-    /// The field.
-    pub field: String,
-    /// When it was settled, in Unix milliseconds.
-    pub at_ms: u64,
-}
-
-/// Values of an account that were not kept, newest first, of which it has not said that it knows.
+/// Records with fields in conflict, those first that are it longest, after one of them.
 ///
 /// # Errors
 /// The store cannot be read.
-pub fn unkept(connection: &Connection, account: &str, most: usize) -> Result<Vec<Lost>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT record, change, field, at_ms FROM unkept WHERE account = ?1
-             AND change NOT IN (SELECT change FROM noticed) ORDER BY at_ms DESC, change LIMIT ?2",
-    )?;
-    let rows = statement.query_map(params![account, most as u64], |row| {
-        Ok(Lost {
-            record: row.get(0)?,
-            change: row.get(1)?,
-            field: row.get(2)?,
-            at_ms: row.get(3)?,
-        })
-    })?;
-    Ok(rows.collect::<Result<_, _>>()?)
+pub fn disputed(
+    connection: &Connection,
+    after: Option<&RecordId>,
+    most: usize,
+) -> Result<Vec<Listed>> {
+    let mut statement =
+        connection.prepare_cached("SELECT disputed FROM records WHERE record = ?1")?;
+    let last: Option<i64> = match after {
+        Some(after) => statement
+            .query_row([after.0], |row| row.get(0))
+            .optional()?
+            .flatten(),
+        None => None,
+    };
+    let (since, id) = match (last, after) {
+        (Some(since), Some(after)) => (since, after.0),
+        _ => (i64::MIN, [0; 16]),
+    };
+    let sql = format!(
+        "SELECT {LISTED} FROM records INDEXED BY records_disputed
+         WHERE disputed IS NOT NULL AND (disputed, records.record) > (?1, ?2) AND records.kind <> ''
+         ORDER BY disputed, records.record LIMIT ?3"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let found = statement.query_map(params![since, id, most as u64], listed)?;
+    collect(connection, found)
 }
 
-/// Whoever wrote a value knows that it was not kept.
+/// Since when the record is in conflict that is it longest, in Unix milliseconds by the clocks of those who wrote it.
 ///
 /// # Errors
-/// The store cannot be written.
-pub fn notice(connection: &Connection, account: &str, change: &ChangeHash) -> Result<()> {
-    connection
-        .prepare_cached(
-            "INSERT OR IGNORE INTO noticed (change)
-             SELECT change FROM unkept WHERE change = ?1 AND account = ?2",
-        )?
-        .execute(params![change, account])?;
-    Ok(())
+/// The store cannot be read.
+pub fn oldest_dispute_ms(connection: &Connection) -> Result<Option<u64>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT disputed FROM records INDEXED BY records_disputed
+         WHERE disputed IS NOT NULL ORDER BY disputed LIMIT 1",
+    )?;
+    Ok(statement.query_row([], |row| row.get(0)).optional()?)
 }
 
 /// The values that records of a kind have in a field by which lists are filtered, in order.

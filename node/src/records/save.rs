@@ -3,13 +3,14 @@
 
 mod effects;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lianxin_protocol::authority::{Membership, Role as DeviceRole, Verb};
 use lianxin_protocol::catalogue::{
     Catalogue, Draft, Fact, Field, Home, Kind, Refusal, Retention, Role, TAKEN_AS, Transition,
 };
-use lianxin_protocol::document::{self, Edit, EditError, NewEvent, Scalar};
+use lianxin_protocol::document::{self, ChangeHash, Edit, EditError, NewEvent, Scalar};
+use lianxin_protocol::hash::Hex;
 use lianxin_protocol::limits;
 use lianxin_protocol::log::{DigestMode, EntryKind, NewEntry, RecordId};
 use lianxin_protocol::number::SiteCode;
@@ -18,8 +19,9 @@ use lianxin_protocol::request::{Act, Ask, Datum};
 use lianxin_protocol::space::{Space, SpaceId};
 use lianxin_protocol::text;
 use rusqlite::{Connection, OptionalExtension as _, params};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
+use super::apart::Write;
 use super::numbers::{HUB_NO, Series, hub_number, is_numbered, next_number, under_number};
 use super::sight::ACCESS_LOG;
 use super::{Gathered, Listed, Projection, calendar, gather};
@@ -472,46 +474,195 @@ pub fn set(
     save.write(connection, journal, &mut gathered, author.now_ms)
 }
 
-/// Chooses one of the values of a field in conflict, with a reason if there is one. The choice is a change like any other; that it
-/// was one stands in it as the event `settle`.
+/// What somebody takes for a field in conflict.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pick {
+    /// The value that this change wrote.
+    Value(ChangeHash),
+    /// Words of their own, made of those that there are.
+    Words(String),
+}
+
+/// Chooses between the values of fields in conflict, all in one change like any other; that it was a choice stands in it as
+/// the event `settle`. What is not kept needs a reason.
 ///
 /// # Errors
-/// As [`set`]; [`Code::FieldsRefused`] for a reason that is too long.
+/// As [`set`]; [`Code::NothingToDo`] where a value that is picked stands there no more; [`Code::FieldsRefused`] for words that the
+/// field does not hold, and for a reason that is missing or too long.
 pub fn settle(
     connection: &Connection,
     journal: &mut Journal,
     key: i64,
-    (draft, reason): (&Draft, &str),
+    (picks, reason): (&BTreeMap<String, Pick>, &str),
     author: &Author,
 ) -> Result<Saved> {
     let mut gathered = writable(connection, journal, key)?;
-    let code = gathered.content(journal.authority()).kind;
-    may_correct(&code, author)?;
-    let step = Catalogue::standard()
-        .kind(&code)
-        .and_then(|kind| Some((kind, kind.transition(SETTLE)?)));
-    let mut save = Save::new(&code, author, draft)?;
-    // Whoever has no role yet, at a device that is not confirmed 待入网, chooses without saying why.
-    if let Some((kind, step)) = step
-        && let Ok(role) = author.actor.takes(SETTLE, &step.who)
-    {
-        let input = if text::is_blank(reason) {
-            json!({})
-        } else {
-            json!({ "reason": reason })
+    let content = gathered.content(journal.authority());
+    may_correct(&content.kind, author)?;
+    let kind = Catalogue::standard().kind(&content.kind);
+    let mut draft = Draft::default();
+    let mut refusals = Vec::new();
+    let mut discards = false;
+    for (field, pick) in picks {
+        let gone = || {
+            let message = "this conflict has been settled meanwhile";
+            Error::new(Code::NothingToDo, message)
         };
-        let said = kind.read_event(SETTLE, &input);
-        let said = said.map_err(|refusals| fields_refused(&refusals))?;
-        let mut event = Save::new(&code, author, &said)?;
-        event.become_event(SETTLE, (author.now_ms, Some(role)));
-        save.edit.events = event.edit.events;
-        save.parts.extend(event.parts);
+        let values = content.conflicts.get(field).ok_or_else(gone)?;
+        match pick {
+            Pick::Value(change) => {
+                let open = content.apart.iter().find(|it| it.field == *field);
+                let stands = values.iter().any(|value| value.change == *change);
+                let open = open.filter(|_| stands).ok_or_else(gone)?;
+                let mut standing = open.standing();
+                let taken = standing.find(|it| it.change == *change).ok_or_else(gone)?;
+                discards |= open.standing().any(|other| !taken.keeps(other));
+                put(&mut draft, (kind, field), taken)?;
+            }
+            Pick::Words(words) => {
+                let kind = kind.ok_or_else(gone)?;
+                match kind.read_edit(&under(field, json!(words))) {
+                    Ok(words) => {
+                        draft.facts.extend(words.facts);
+                        for (retention, texts) in words.texts {
+                            draft.texts.entry(retention).or_default().extend(texts);
+                        }
+                    }
+                    Err(refused) => refusals.extend(refused),
+                }
+            }
+        }
+    }
+    if let Some(kind) = kind {
+        refusals.extend(content.keeps(kind, &draft));
+    }
+    let step = kind.and_then(|kind| Some((kind, kind.transition(SETTLE)?)));
+    // Whoever has no role yet, at a device that is not confirmed 待入网, chooses without saying why.
+    let role = step.and_then(|(_, step)| author.actor.takes(SETTLE, &step.who).ok());
+    if discards && role.is_some() && text::is_blank(reason) {
+        refusals.push(Refusal {
+            field: REASON.to_owned(),
+            code: "required",
+            message: "say why the other value is not kept".to_owned(),
+        });
+    }
+    if !refusals.is_empty() {
+        return Err(fields_refused(&refusals));
+    }
+    let mut save = Save::new(&content.kind, author, &draft)?;
+    save.anew = picks.keys().cloned().collect();
+    if let (Some((kind, _)), Some(role)) = (step, role) {
+        save.say(kind, (SETTLE, reason, None), (role, author))?;
     }
     save.write(connection, journal, &mut gathered, author.now_ms)
 }
 
-/// The event of a change that chooses between two values; every kind has it.
+/// Takes a choice back: puts, for each field, a value that was not taken. It is one change, and names the choice in the event
+/// `unsettle`.
+///
+/// # Errors
+/// As [`set`]; [`Code::NothingToDo`] where the choice does not stand there any more, [`Code::StepRefused`] when it is longer ago than
+/// [`UNSETTLE_DAYS`] by the day of the choice as its device says, [`Code::FieldsRefused`] for a reason that is too long.
+pub fn unsettle(
+    connection: &Connection,
+    journal: &mut Journal,
+    key: i64,
+    (change, picks, reason): (&ChangeHash, &BTreeMap<String, ChangeHash>, &str),
+    author: &Author,
+) -> Result<Saved> {
+    let mut gathered = writable(connection, journal, key)?;
+    let content = gathered.content(journal.authority());
+    may_correct(&content.kind, author)?;
+    let message = "a record of a kind that this version lacks";
+    let kind = known(&content.kind).map_err(|_| Error::new(Code::StepRefused, message))?;
+    let step = kind.transition(UNSETTLE);
+    let step = step.ok_or_else(|| Error::new(Code::StepRefused, "there is no such step"))?;
+    let role = author.actor.takes(UNSETTLE, &step.who)?;
+    let mut draft = Draft::default();
+    for (field, pick) in picks {
+        let open = content.apart.iter().find(|it| it.field == *field);
+        let taken = open.and_then(|open| {
+            let mut values = open.not_taken(change).into_iter();
+            let value = values.find(|value| value.change == *pick)?;
+            let choice = open.standing().next()?;
+            Some((choice, value))
+        });
+        let gone = || Error::new(Code::NothingToDo, "this choice does not stand any more");
+        let (choice, value) = taken.ok_or_else(gone)?;
+        if !may_take_back(choice.at_ms, author.now_ms) {
+            let message = "this choice is too long ago to be taken back: correct the field instead";
+            return Err(Error::new(Code::StepRefused, message));
+        }
+        put(&mut draft, (Some(kind), field), value)?;
+    }
+    let refusals = content.keeps(kind, &draft);
+    if !refusals.is_empty() {
+        return Err(fields_refused(&refusals));
+    }
+    if picks.is_empty() {
+        return Err(Error::new(Code::NothingToDo, "no field was named"));
+    }
+    let mut save = Save::new(&content.kind, author, &draft)?;
+    save.anew = picks.keys().cloned().collect();
+    let undoes = Hex(change).to_string();
+    save.say(
+        kind,
+        (UNSETTLE, reason, Some((UNDOES, &undoes))),
+        (role, author),
+    )?;
+    save.write(connection, journal, &mut gathered, author.now_ms)
+}
+
+/// Whether a choice of one moment may still be taken back at another, both in Unix milliseconds: by their days in Beijing.
+#[must_use]
+pub fn may_take_back(chosen_ms: u64, now_ms: u64) -> bool {
+    let day = |unix_ms| clock::beijing_day(unix_ms).0;
+    day(now_ms) <= day(chosen_ms).saturating_add(UNSETTLE_DAYS * DAY_MS)
+}
+
+/// Days for which a choice may be taken back.
+pub const UNSETTLE_DAYS: u64 = 7;
+const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
+
+/// The event of a change that chooses between two values, and of one that takes a choice back; every kind has them.
 pub const SETTLE: &str = "settle";
+/// See [`SETTLE`].
+pub const UNSETTLE: &str = "unsettle";
+/// Datum that names the choice that is taken back, by its digest.
+pub const UNDOES: &str = "undoes";
+/// Datum that says why.
+pub const REASON: &str = "reason";
+
+/// Puts into a draft what a write put, or that it cleared the field.
+fn put(draft: &mut Draft, (kind, field): (Option<&Kind>, &str), write: &Write) -> Result<()> {
+    let fact = match &write.scalar {
+        None => None,
+        Some(Scalar::Str(text)) => Some(Fact::Str(text.clone())),
+        Some(Scalar::Int(number)) => Some(Fact::Int(*number)),
+        Some(Scalar::Bool(yes)) => Some(Fact::Bool(*yes)),
+        Some(Scalar::Part(_)) => {
+            let absent = || {
+                let message = "the words of this value are not on this device";
+                Error::new(Code::NoRecord, message)
+            };
+            let text = write.value.as_str().ok_or_else(absent)?.to_owned();
+            let retention = kind.and_then(|kind| kind.field(field)?.retention);
+            let texts = draft.texts.entry(retention.unwrap_or(Retention::Text));
+            texts.or_default().insert(field.to_owned(), text);
+            return Ok(());
+        }
+    };
+    draft.facts.insert(field.to_owned(), fact);
+    Ok(())
+}
+
+/// A value under a flat key, as nested JSON.
+pub(crate) fn under(field: &str, value: Value) -> Value {
+    match field.split_once('.') {
+        None => json!({ field: value }),
+        Some((group, name)) => json!({ group: { name: value } }),
+    }
+}
 
 /// A step that may be taken: judged, and not written.
 #[derive(Debug)]
@@ -874,6 +1025,8 @@ fn writable(connection: &Connection, journal: &mut Journal, key: i64) -> Result<
 /// A save that has been planned and not written.
 pub(super) struct Save {
     edit: Edit,
+    /// Fields that it says anew although they have their value.
+    anew: BTreeSet<String>,
     parts: Vec<(PartRef, Part, Vec<u8>)>,
 }
 
@@ -911,7 +1064,8 @@ impl Save {
             fields,
             events: Vec::new(),
         };
-        Ok(Self { edit, parts })
+        let anew = BTreeSet::new();
+        Ok(Self { edit, anew, parts })
     }
 
     /// A save that does once more what an edit did, with its texts sealed anew. A text that is not here any more is left
@@ -965,7 +1119,8 @@ impl Save {
             }
             event.data = data;
         }
-        Ok(Self { edit, parts })
+        let anew = BTreeSet::new();
+        Ok(Self { edit, anew, parts })
     }
 
     /// The fields that it writes.
@@ -994,6 +1149,27 @@ impl Save {
         });
     }
 
+    /// Adds a step that is written along with it: its reason, if there is one, and what it names.
+    fn say(
+        &mut self,
+        kind: &Kind,
+        (event, reason, names): (&str, &str, Option<(&str, &str)>),
+        (role, author): (Role, &Author),
+    ) -> Result<()> {
+        let mut input = Map::new();
+        if !text::is_blank(reason) {
+            input.insert(REASON.to_owned(), json!(reason));
+        }
+        input.extend(names.map(|(key, name)| (key.to_owned(), json!(name))));
+        let said = kind.read_event(event, &Value::Object(input));
+        let said = said.map_err(|refusals| fields_refused(&refusals))?;
+        let mut step = Self::new(&kind.code, author, &said)?;
+        step.become_event(event, (author.now_ms, Some(role)));
+        self.edit.events = step.edit.events;
+        self.parts.extend(step.parts);
+        Ok(())
+    }
+
     /// Makes what it holds the data of an event.
     fn become_event(&mut self, event: &str, taken: (u64, Option<Role>)) {
         let data = std::mem::take(&mut self.edit.fields);
@@ -1018,7 +1194,7 @@ impl Save {
         }
         let change = gathered
             .document()
-            .edit(&log.actor(), &self.edit)
+            .edit_anew(&log.actor(), &self.edit, &self.anew)
             .map_err(refused)?;
         let record = gathered.id;
         let mut group = Vec::with_capacity(self.parts.len() + 1);

@@ -310,6 +310,7 @@ impl Content {
             self.facts.clear();
             self.fields.clear();
             self.conflicts.clear();
+            self.apart.clear();
             self.events.clear();
             self.mentions.clear();
             self.title = None;
@@ -338,6 +339,11 @@ impl Content {
                     if let Some(Value::Object(group)) = self.fields.get_mut(group) {
                         show(group, name);
                     }
+                }
+            }
+            for apart in self.apart.iter_mut().filter(|it| it.field == field.key) {
+                for it in &mut apart.writes {
+                    it.value = sight.shown(Some(field), it.value.take());
                 }
             }
             if let Some(values) = self.conflicts.get_mut(&field.key) {

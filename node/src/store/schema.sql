@@ -63,7 +63,7 @@ CREATE TABLE bulks (
     refused TEXT
 ) STRICT, WITHOUT ROWID;
 
--- Changes whose values were not kept where two people had changed one field, and whose authors know it.
+-- Messages that were read: the change that one is told of, and the account if it is one person's.
 CREATE TABLE noticed (
     change BLOB PRIMARY KEY NOT NULL
 ) STRICT, WITHOUT ROWID;
@@ -247,8 +247,8 @@ CREATE INDEX touches_record ON touches (record);
 -- lists, and is in no figure. lost counts the changes that a fork took and that nobody has written again; again is the
 -- id of the record that was written in its place; reached how far the record has come by what is stored, 3 being all the way; sole
 -- the one log whose receipts say so, with the last of the record's entries there, where everything of the record counts. facts
--- is packed JSON, former the number that the record had before it was written again, pressing how soon somebody has to see to it, and
--- veil what of it is kept from whom.
+-- is packed JSON, disputed since when it has fields in conflict, former the number that the record had before it was written again,
+-- pressing how soon somebody has to see to it, and veil what of it is kept from whom.
 CREATE TABLE records (
     id        INTEGER PRIMARY KEY,
     record    BLOB NOT NULL UNIQUE,
@@ -264,6 +264,7 @@ CREATE TABLE records (
     pressing  INTEGER,
     veil      TEXT,
     conflicts INTEGER NOT NULL DEFAULT 0,
+    disputed  INTEGER,
     waiting   INTEGER NOT NULL DEFAULT 0,
     state     BLOB,
     held      INTEGER,
@@ -286,6 +287,7 @@ CREATE INDEX records_held ON records (arrived, record) WHERE held IS NOT NULL;
 CREATE INDEX records_lost ON records (lost) WHERE lost > 0;
 CREATE INDEX records_number ON records (number) WHERE number IS NOT NULL;
 CREATE INDEX records_conflicts ON records (arrived, record) WHERE conflicts > 0;
+CREATE INDEX records_disputed ON records (disputed, record) WHERE disputed IS NOT NULL;
 
 -- How many records that count stand where, and, with an empty space, in all spaces together.
 CREATE TABLE tallies (
@@ -331,17 +333,21 @@ CREATE TABLE rewritten (
 ) STRICT;
 CREATE INDEX rewritten_record ON rewritten (record);
 
--- Values of this device that were not kept where somebody chose another: the change that wrote it, the account that it names,
--- and when it was settled, in Unix milliseconds by the clock of whoever chose.
-CREATE TABLE unkept (
+-- Messages to people at this device, made with a record's row, or with the answer to a request, whose record is 0: the change or
+-- the request that one is told of, what it says, the fields or the step by their codes, and the account of whose value or
+-- request it is, empty for whoever is at the desk. at_ms is when it happened, by the clock of whoever did it.
+CREATE TABLE inbox (
     record  INTEGER NOT NULL,
     change  BLOB NOT NULL,
-    field   TEXT NOT NULL,
+    what    TEXT NOT NULL,
+    about   TEXT NOT NULL,
     account TEXT NOT NULL,
     at_ms   INTEGER NOT NULL,
-    PRIMARY KEY (record, change, field)
+    seen    INTEGER NOT NULL,
+    PRIMARY KEY (record, change, what, account)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX unkept_account ON unkept (account, at_ms);
+CREATE INDEX inbox_at ON inbox (account, seen, at_ms, change, what);
+CREATE INDEX inbox_change ON inbox (change, account);
 
 -- What records refer to: a record's id, its number, or a name, as it was given.
 CREATE TABLE mentions (

@@ -1,157 +1,152 @@
-//! Fields that were changed on two devices at once: both values side by side, until somebody chooses. The
-//! choice is a signed change like any other, and the value not chosen stays in the history.
+//! Records with fields that were changed on two devices at once and that nobody has settled yet: of which sort, since when, who
+//! wrote, and who may choose. What waits longest comes first.
+
+use std::collections::BTreeSet;
 
 use askama::Template;
-use axum::Form;
-use axum::extract::{Path, State};
-use lianxin_protocol::catalogue::Kind;
-use lianxin_protocol::hash::Hex;
-use lianxin_protocol::text;
+use axum::extract::{Query, State};
+use lianxin_protocol::catalogue::{Catalogue, Kind};
+use lianxin_protocol::log::RecordId;
+use rusqlite::Connection;
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
 
 use super::App;
-use super::list::Row;
-use super::page::{Answer, Page, Session, go, html, open};
+use super::conflict::{Class, is_doubtful};
+use super::page::{Answer, Page, Session, html};
 use super::shown;
 use super::words::Lang;
-use crate::error::{Code, Error};
-use crate::journal::Overview;
-use crate::records::delivery::Coverage;
-use crate::records::save;
-use crate::records::{self, Content, Filter};
+use crate::actor::who_corrects;
+use crate::error::Result;
+use crate::journal::{Books, Overview};
+use crate::records::{self, Content, Listed, gather};
 
-/// Marks by which the sides of a conflict are called.
-const SIDES: [&str; 8] = ["甲", "乙", "丙", "丁", "戊", "己", "庚", "辛"];
-/// Rows of the list.
-const ROWS: usize = 200;
+/// Rows of a page.
+const ROWS: usize = 30;
 
-/// A field in conflict.
+/// A field in conflict, as the record's page has it.
 pub(super) struct Conflict {
-    pub(super) field: String,
     pub(super) label: String,
-    pub(super) sides: Vec<Side>,
-}
-
-/// One of its values.
-pub(super) struct Side {
-    pub(super) mark: &'static str,
-    pub(super) value: String,
-    pub(super) device: String,
-    pub(super) at: String,
-    /// Hash of the change that wrote it: what a choice names.
-    pub(super) change: String,
 }
 
 /// The conflicts of a record.
-pub(super) fn of(
-    content: &Content,
-    kind: Option<&Kind>,
-    overview: &Overview,
-    lang: Lang,
-) -> Vec<Conflict> {
-    let conflicts = content.conflicts.iter().map(|(key, values)| {
+pub(super) fn of(content: &Content, kind: Option<&Kind>, lang: Lang) -> Vec<Conflict> {
+    let labels = content.conflicts.keys().map(|key| {
         let field = kind.and_then(|kind| kind.field(key));
-        let sides = values.iter().zip(SIDES).map(|(value, mark)| Side {
-            mark,
-            value: match &value.value {
-                Value::Null => lang.say("value-gone", &[]),
-                given => shown::value(field, given, lang),
-            },
-            device: value
-                .device
-                .map(|key| shown::device(overview.authority(), &key))
-                .unwrap_or_default(),
-            at: shown::moment(value.at_ms, lang),
-            change: Hex(&value.change).to_string(),
-        });
-        Conflict {
-            field: key.clone(),
-            label: field.map_or_else(|| key.clone(), |it| lang.label(&it.label).to_owned()),
-            sides: sides.collect(),
-        }
+        field.map_or_else(|| key.clone(), |it| lang.label(&it.label).to_owned())
     });
-    conflicts.collect()
+    labels.map(|label| Conflict { label }).collect()
+}
+
+/// A record in conflict.
+struct Row {
+    id: String,
+    title: String,
+    kind: String,
+    number: String,
+    /// What sort of conflict, each once.
+    classes: Vec<String>,
+    fields: String,
+    since: String,
+    devices: String,
+    site: String,
+    who: String,
+    doubtful: bool,
 }
 
 #[derive(Template)]
 #[template(path = "conflicts.html")]
-struct Conflicts {
+struct List {
     page: Page,
     rows: Vec<Row>,
+    count: u64,
+    next: Option<String>,
 }
 
-/// Records with fields in conflict.
-pub(super) async fn list(State(app): State<App>, session: Session) -> Answer {
+/// Where the list goes on.
+#[derive(Deserialize)]
+pub(super) struct Asked {
+    after: Option<String>,
+}
+
+/// Who may choose between the values of a kind's records, in words.
+fn who(kind: &Kind, lang: Lang) -> String {
+    let roles = who_corrects(kind).iter().map(|role| role.label());
+    let roles: Vec<_> = roles.map(|label| lang.label(&label).to_owned()).collect();
+    if roles.is_empty() {
+        return lang.say("conflict-anybody", &[]);
+    }
+    roles.join("、")
+}
+
+fn row(connection: &Connection, books: &mut Books, row: &Listed, page: &Page) -> Result<Row> {
+    let lang = page.lang;
+    let kind = Catalogue::standard().kind(&row.kind);
+    let content = gather(connection, books, row.key)?.content(books.authority());
+    let overview: &Overview = books;
+    let values = || content.conflicts.values().flatten();
+    let mut classes = BTreeSet::new();
+    for (key, values) in &content.conflicts {
+        let open = content.apart.iter().find(|it| it.field == *key);
+        classes.insert(Class::of(values, open).said(lang));
+    }
+    let devices: BTreeSet<_> = values()
+        .filter_map(|it| it.device)
+        .map(|key| shown::device(overview.authority(), &key))
+        .collect();
+    let doubts = |it: &records::ConflictValue| {
+        is_doubtful(overview, it.device.as_ref(), (it.at_ms, page.now_ms))
+    };
+    // Of a sealed one it is not told what it has fields for.
+    let shows = row.sight(&page.actor).has_facts();
+    let fields = of(&content, kind, lang).into_iter().map(|it| it.label);
+    let fields = fields.filter(|_| shows);
+    Ok(Row {
+        id: row.id.hyphenated(),
+        title: shown::title(kind, row.title(&page.actor), lang),
+        kind: kind.map_or_else(String::new, |it| lang.label(&it.label).to_owned()),
+        number: row.number.clone().unwrap_or_default(),
+        classes: classes.into_iter().filter(|_| shows).collect(),
+        fields: fields.collect::<Vec<_>>().join("、"),
+        since: content
+            .disputed_ms()
+            .map(|at| shown::age(at, page.now_ms, lang))
+            .unwrap_or_default(),
+        devices: devices.into_iter().collect::<Vec<_>>().join("、"),
+        site: shown::site(overview.authority(), row, lang),
+        who: kind.map_or_else(String::new, |kind| who(kind, lang)),
+        doubtful: values().any(doubts),
+    })
+}
+
+/// The list.
+pub(super) async fn list(
+    State(app): State<App>,
+    session: Session,
+    Query(asked): Query<Asked>,
+) -> Answer {
     let line = (app.doors.line)();
     let list = app
         .read(move |books, connection| {
             let title = session.lang().say("menu-conflicts", &[]);
             let page = Page::new(connection, books, &session, &line, ("/conflicts", title))?;
-            let coverage = Coverage::of(books);
-            let filter = Filter {
-                conflicts: Some(true),
-                limit: ROWS,
-                ..Filter::default()
-            };
-            let mut rows = Vec::new();
-            for row in &records::list(connection, &filter)? {
-                rows.push(Row::new(connection, books, &coverage, row, &page)?);
+            let after = asked.after.as_deref().and_then(RecordId::parse);
+            let mut found = records::disputed(connection, after.as_ref(), ROWS + 1)?;
+            let more = found.len() > ROWS;
+            found.truncate(ROWS);
+            let next = found.last().filter(|_| more);
+            let next = next.map(|row| row.id.hyphenated());
+            let mut rows = Vec::with_capacity(found.len());
+            for it in &found {
+                rows.push(row(connection, books, it, &page)?);
             }
-            Ok(Conflicts { page, rows })
+            let count = page.conflicts();
+            Ok(List {
+                page,
+                rows,
+                count,
+                next,
+            })
         })
         .await?;
     html(&list)
-}
-
-/// What was chosen.
-#[derive(Deserialize)]
-pub(super) struct Choice {
-    field: String,
-    change: String,
-    #[serde(default)]
-    reason: String,
-}
-
-/// Takes one value of a field in conflict.
-pub(super) async fn take(
-    State(app): State<App>,
-    session: Session,
-    Path(id): Path<String>,
-    Form(choice): Form<Choice>,
-) -> Answer {
-    let back = format!("/records/{id}?did={}", save::SETTLE);
-    app.write(move |journal, connection| {
-        let (record, kind) = open(connection, journal, &session, &id)?;
-        let key = record.key;
-        let content = record.gathered.content(journal.authority());
-        // Another choice may have come meanwhile; then there is nothing left to choose.
-        let values = content.conflicts.get(&choice.field);
-        let chosen = values
-            .into_iter()
-            .flatten()
-            .find(|value| Hex(&value.change).to_string() == choice.change);
-        let settled = || {
-            Error::new(
-                Code::NothingToDo,
-                "this conflict has been settled meanwhile",
-            )
-        };
-        let value = chosen.ok_or_else(settled)?.value.clone();
-        let input = match choice.field.split_once('.') {
-            None => json!({ choice.field.as_str(): value }),
-            Some((group, name)) => {
-                let members = Map::from_iter([(name.to_owned(), value)]);
-                json!({ group: members })
-            }
-        };
-        let judged = kind.read_edit(&input);
-        let draft = judged.map_err(|refusals| save::fields_refused(&refusals))?;
-        let author = session.author(connection, journal)?;
-        let reason = text::kept(choice.reason.trim());
-        save::settle(connection, journal, key, (&draft, &reason), &author)?;
-        Ok(())
-    })
-    .await?;
-    Ok(go(&back))
 }

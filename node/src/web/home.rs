@@ -2,15 +2,15 @@
 //! the network at a glance.
 
 use askama::Template;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use lianxin_protocol::catalogue::{Catalogue, Kind};
-use lianxin_protocol::hash::{Hex, parse_hex};
 use lianxin_protocol::space::Space;
 use rusqlite::Connection;
 
+use super::inbox::Message;
 use super::intake::recorded;
 use super::list::Row;
-use super::page::{Answer, Page, Session, go, html};
+use super::page::{Answer, Page, Session, html};
 use super::queue::{self, Waits};
 use super::sheet::About;
 use super::words::Lang;
@@ -21,6 +21,7 @@ use crate::error::Result;
 use crate::journal::Overview;
 use crate::records::Listed;
 use crate::records::delivery::Coverage;
+use crate::records::inbox::{self, What};
 use crate::records::sight::Title;
 use crate::records::waiting::Waiting;
 use crate::records::{self, Filter};
@@ -53,15 +54,6 @@ impl DraftRow {
     }
 }
 
-/// A value that was not kept, of which its author does not know yet.
-pub(super) struct Unkept {
-    pub(super) change: String,
-    pub(super) id: String,
-    pub(super) title: String,
-    pub(super) said: String,
-    pub(super) at: String,
-}
-
 /// A kind that whoever looks records.
 struct Other {
     code: String,
@@ -73,6 +65,7 @@ fn drafted(connection: &Connection, draft: &Draft, lang: Lang) -> Result<(Option
     let (record, what, otherwise) = match About::parse(&draft.kind) {
         Ok(About::Step(record, event)) => (record, Some(event), "edit"),
         Ok(About::Edit(record)) => (record, None, "edit"),
+        Ok(About::Conflict(record)) => (record, None, "conflict-settle"),
         Ok(About::Lines(record, _)) => (record, None, "lines"),
         Ok(About::Several(kind, event)) => {
             let step = Catalogue::standard()
@@ -110,7 +103,7 @@ struct Home {
     counted: String,
     todos: Vec<Waits>,
     /// Values of whoever looks that were not kept.
-    unkept: Vec<Unkept>,
+    unkept: Vec<Message>,
     /// How many there are to do, shown or not.
     todo: u64,
     drafts: Vec<DraftRow>,
@@ -251,37 +244,13 @@ pub(super) async fn page(State(app): State<App>, session: Session) -> Answer {
     }
 }
 
-/// Values that whoever looks wrote and that were not kept.
-pub(super) fn unkept(connection: &Connection, page: &Page) -> Result<Vec<Unkept>> {
+/// What became of values and choices of whoever looks, where that is not as they left it, and they have not read it.
+pub(super) fn unkept(connection: &Connection, page: &Page) -> Result<Vec<Message>> {
     let mut unkept = Vec::new();
-    for lost in records::unkept(connection, page.actor.account(), ROWS)? {
-        let Some(row) = records::rows(connection, &[lost.record])?.pop() else {
-            continue;
-        };
-        let kind = Catalogue::standard().kind(&row.kind);
-        let field = kind.and_then(|kind| kind.field(&lost.field));
-        let label = field.map_or(lost.field.as_str(), |field| page.label(&field.label));
-        unkept.push(Unkept {
-            change: Hex(&lost.change).to_string(),
-            id: row.id.hyphenated(),
-            title: shown::title(kind, row.title(&page.actor), page.lang),
-            said: page.with("unkept-said", label),
-            at: shown::at(lost.at_ms, page.now_ms, page.lang),
-        });
+    for item in inbox::own(connection, page.actor.account(), false, None, ROWS)? {
+        if matches!(item.what, What::Unkept | What::Undone) {
+            unkept.extend(Message::of(connection, &item, page)?);
+        }
     }
     Ok(unkept)
-}
-
-/// Whoever wrote a value says that they know that it was not kept.
-pub(super) async fn noticed(
-    State(app): State<App>,
-    session: Session,
-    Path(change): Path<String>,
-) -> Answer {
-    let account = session.account.id;
-    if let Some(change) = parse_hex(&change) {
-        app.write(move |_, connection| records::notice(connection, &account, &change))
-            .await?;
-    }
-    Ok(go("/"))
 }

@@ -27,7 +27,7 @@ use crate::journal::{Books, Overview};
 use crate::records::delivery::Delivery;
 use crate::records::save::Author;
 use crate::records::waiting::Waiting;
-use crate::records::{self, Record, calendar, gather};
+use crate::records::{self, Record, calendar, gather, inbox};
 use crate::store;
 use crate::warnings::Warning;
 
@@ -271,6 +271,9 @@ pub(super) struct Page {
     pub(super) held: u64,
     /// Records that this device has written again lately, said there as well.
     pub(super) rewritten: u64,
+    /// Messages that whoever looks has not read, and records in conflict.
+    unread: u64,
+    conflicts: u64,
     /// What somebody should know before anything else.
     pub(super) notes: Vec<String>,
     /// Who looks.
@@ -362,6 +365,8 @@ impl Page {
             now_ms,
             held: if begins { delivery.quarantined } else { 0 },
             rewritten,
+            unread: inbox::unread(connection, actor.account())?,
+            conflicts: delivery.conflicts,
             notes,
             actor,
             terms: calendar::known(connection, books)?,
@@ -406,6 +411,20 @@ impl Page {
     /// A label of the catalogue.
     pub(super) fn label<'a>(&self, label: &'a Label) -> &'a str {
         self.lang.label(label)
+    }
+
+    /// How many messages whoever looks has not read; nothing if there are none.
+    pub(super) fn unread(&self) -> String {
+        match self.unread {
+            0 => String::new(),
+            inbox::COUNTED.. => format!("{}+", inbox::COUNTED - 1),
+            count => count.to_string(),
+        }
+    }
+
+    /// How many records are in conflict.
+    pub(super) const fn conflicts(&self) -> u64 {
+        self.conflicts
     }
 
     /// Whether the operator's pages are at hand.

@@ -1,9 +1,10 @@
 //! What has happened to a record: the steps of its way, its signed history with the values that each change replaced, and what
 //! was asked of the hub.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lianxin_protocol::catalogue::{Field, Kind, Outcome, Role};
+use lianxin_protocol::hash::Hex;
 use lianxin_protocol::identity::short;
 use lianxin_protocol::request::Outcome as RequestOutcome;
 use rusqlite::Connection;
@@ -41,6 +42,8 @@ pub(super) struct Change {
     pub(super) fields: Vec<Was>,
     /// Labels of what was filled in when the record was made.
     pub(super) founded: String,
+    /// Another was made at the same time, of other fields, and both stand.
+    pub(super) merged: bool,
     pub(super) verified: bool,
 }
 
@@ -195,7 +198,10 @@ pub(super) fn changes(
             new: values.get("new").filter(|it| !it.is_null()).map(said),
         }
     };
-    let history = records::history(record.gathered.written(), record.sight, str::to_owned);
+    let gathered = record.gathered.written();
+    let merged = gathered.merged_changes();
+    let merged: BTreeSet<String> = merged.iter().map(|it| Hex(it).to_string()).collect();
+    let history = records::history(gathered, record.sight, str::to_owned);
     let changes = history.iter().enumerate().rev().map(|(at, change)| {
         let steps = list(change, "steps").into_iter();
         let steps = steps.filter_map(|step| {
@@ -211,6 +217,7 @@ pub(super) fn changes(
         let founds = at == 0;
         let device = text(change, "device").map(|key| devices.get(&key).cloned().unwrap_or(key));
         Change {
+            merged: text(change, "hash").is_some_and(|hash| merged.contains(&hash)),
             hash: text(change, "hash")
                 .unwrap_or_default()
                 .chars()
@@ -227,6 +234,20 @@ pub(super) fn changes(
         }
     });
     changes.collect()
+}
+
+/// Whether two changes of a record were merged by themselves within a week.
+pub(super) fn is_merged_lately(gathered: &Gathered, now_ms: u64) -> bool {
+    const LATELY_MS: u64 = 7 * 24 * 60 * 60 * 1_000;
+    let newest = gathered.merged_apart(1).pop();
+    let at_ms = newest.map(|sides| {
+        sides
+            .iter()
+            .map(|side| side.at_ms)
+            .max()
+            .unwrap_or_default()
+    });
+    at_ms.is_some_and(|at_ms| now_ms.saturating_sub(at_ms) < LATELY_MS)
 }
 
 /// What was asked of the hub about it and not granted.

@@ -134,8 +134,8 @@ pub(super) struct RecordPage {
     /// Whether somebody is given a slip for it.
     slip: bool,
     conflicts: Vec<Conflict>,
-    /// Whether whoever looks chooses between their values.
-    settles: bool,
+    /// Whether two changes of it were merged by themselves lately.
+    merged: bool,
     asked: Vec<Request>,
     why: Option<Why>,
     editable: bool,
@@ -307,8 +307,8 @@ pub(super) fn build(
         changes: past::changes(connection, books, &record, &who, (page.now_ms, lang)),
         proofs: proofs(&record, lang),
         onward,
-        conflicts: conflicts::of(content, kind, books, lang),
-        settles: record.sight.has_words() && kind.is_some_and(|kind| page.actor.creates(kind)),
+        conflicts: conflicts::of(content, kind, lang),
+        merged: past::is_merged_lately(&record.gathered, page.now_ms),
         // Nothing has to be done about what stands elsewhere.
         why: why.filter(|_| !again),
         places: places(connection, books, &record, &page)?,

@@ -39,6 +39,8 @@ pub(super) enum About {
     Step(String, String),
     /// A correction of a record.
     Edit(String),
+    /// A choice between the values of a record's fields.
+    Conflict(String),
     /// Lines of an event that become records of a kind.
     Lines(String, String),
     /// A step for several records of a kind.
@@ -52,6 +54,7 @@ impl About {
             Self::New(kind) => kind.clone(),
             Self::Step(record, event) => format!("step/{record}/{event}"),
             Self::Edit(record) => format!("edit/{record}"),
+            Self::Conflict(record) => format!("conflict/{record}"),
             Self::Lines(record, kind) => format!("lines/{record}/{kind}"),
             Self::Several(kind, event) => format!("several/{kind}/{event}"),
         }
@@ -76,6 +79,7 @@ impl About {
                 Ok(Self::Step((*record).to_owned(), (*event).to_owned()))
             }
             ["edit", record] if is_record(record) => Ok(Self::Edit((*record).to_owned())),
+            ["conflict", record] if is_record(record) => Ok(Self::Conflict((*record).to_owned())),
             ["lines", record, kind] if is_record(record) => {
                 let kind = kind_of(kind)?.code.clone();
                 Ok(Self::Lines((*record).to_owned(), kind))
@@ -107,6 +111,7 @@ impl About {
             Self::New(_) => format!("/drafts/{draft}"),
             Self::Step(record, event) => format!("/records/{record}?step={event}#next"),
             Self::Edit(record) => format!("/records/{record}/edit"),
+            Self::Conflict(record) => format!("/records/{record}/conflict"),
             Self::Lines(record, kind) => format!("/records/{record}/lines/{kind}?draft={draft}"),
             // The words come again with the next records that are picked for the step.
             Self::Several(..) => "/queue".to_owned(),
@@ -218,6 +223,7 @@ impl Sheet {
     pub(super) async fn until_login(self, app: &App, account: Account, about: About) -> Answer {
         let to = match &about {
             About::Edit(record) | About::Step(record, _) => format!("/records/{record}"),
+            About::Conflict(record) => format!("/records/{record}/conflict"),
             About::New(_) | About::Lines(..) => "/".to_owned(),
             About::Several(..) => "/queue".to_owned(),
         };
@@ -343,6 +349,7 @@ mod tests {
             About::New("opinion".to_owned()),
             About::Step(record.clone(), "supplement".to_owned()),
             About::Edit(record.clone()),
+            About::Conflict(record.clone()),
             About::Lines(record, "opinion".to_owned()),
             About::Several("opinion".to_owned(), "dispatch".to_owned()),
         ] {

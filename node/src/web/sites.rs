@@ -16,6 +16,7 @@ use rusqlite::Connection;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::inbox::Message;
 use super::page::{Answer, Bare, Page, Session, attached, go, html, is_office};
 use super::queue::{self, Waits};
 use super::shown;
@@ -196,7 +197,7 @@ struct Overall {
     /// What is done first.
     rows: Vec<Waits>,
     /// Values of whoever looks that were not kept.
-    unkept: Vec<home::Unkept>,
+    unkept: Vec<Message>,
     todo: u64,
     sites: Vec<Site>,
     no_password: bool,

@@ -187,6 +187,7 @@ mod tests {
             "figure-",
             "view-",
             "slip-",
+            "inbox-",
         ];
         let named = |id: &&String| {
             made.iter().any(|prefix| id.starts_with(prefix))

@@ -278,6 +278,16 @@ impl Graph {
         Some(nodes.filter_map(|node| node.change.decoded()).collect())
     }
 
+    /// Whether a change is another one, or among its ancestors, both by their indices.
+    pub(super) fn is_under(&self, ancestor: usize, of: usize) -> bool {
+        let (Some(under), Some(over)) = (self.nodes.get(ancestor), self.nodes.get(of)) else {
+            return false;
+        };
+        let share = self.logs.get(&under.change.actor());
+        let known = share.and_then(|share| over.clock.get(share.index));
+        known.is_some_and(|known| u64::from(*known) >= under.change.seq())
+    }
+
     /// Whether a change counts.
     pub(super) fn has(&self, hash: &ChangeHash) -> bool {
         self.by_hash.contains_key(hash)

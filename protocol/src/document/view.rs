@@ -144,14 +144,16 @@ impl Document {
     /// The changes in causal order; where that leaves a choice, by hash.
     #[must_use]
     pub fn history(&self) -> Vec<HistoryEntry> {
-        let mut writers: Vec<Option<String>> = Vec::with_capacity(self.graph.nodes.len());
+        let mut said: Vec<(usize, String)> = Vec::new();
         let mut entries = Vec::with_capacity(self.graph.nodes.len());
-        for node in &self.graph.nodes {
+        for (at, node) in self.graph.nodes.iter().enumerate() {
             let (own, fields, events) = self.told(node);
-            // Who does not say who writes is whoever the newest change under this one says.
-            let newest = node.deps.iter().max().and_then(|dep| writers.get(*dep));
-            let by = own.or_else(|| newest.cloned().flatten());
-            writers.push(by.clone());
+            said.extend(own.map(|account| (at, account)));
+            // Who does not say who writes is whom the newest change under this one names that names anybody: whoever says
+            // nothing had found themselves named there.
+            let mut known = said.iter().rev();
+            let by = known.find(|(naming, _)| self.graph.is_under(*naming, at));
+            let by = by.map(|(_, account)| account.clone());
             entries.push(HistoryEntry {
                 hash: node.change.hash(),
                 actor: node.change.actor(),
@@ -165,15 +167,17 @@ impl Document {
         entries
     }
 
-    /// Whether somebody has put one value in the place of several that stood in a field.
+    /// Whether each change was written in knowledge of all that stand before it in the history.
     #[must_use]
-    pub fn has_choices(&self) -> bool {
-        let mut ops = self
-            .graph
-            .nodes
-            .iter()
-            .flat_map(|node| node.change.ops.iter().flatten());
-        ops.any(|op| op.preds.len() > 1 && self.graph.field_of(op).is_some())
+    pub fn is_linear(&self) -> bool {
+        is_linear(&self.graph.nodes)
+    }
+
+    /// Whether the change at one place of the history was written in knowledge of the one at another, directly or by way of
+    /// others. Where neither knows the other, they were written apart.
+    #[must_use]
+    pub fn knows(&self, later: usize, earlier: usize) -> bool {
+        later != earlier && self.graph.is_under(earlier, later)
     }
 
     /// Whether a change counts.
@@ -345,12 +349,7 @@ fn link(
 ) -> BTreeMap<usize, Vec<usize>> {
     let mut knowing: BTreeMap<usize, Vec<usize>> =
         written.values().map(|node| (*node, Vec::new())).collect();
-    let linear = nodes
-        .iter()
-        .enumerate()
-        .skip(1)
-        .all(|(index, node)| node.deps.contains(&(index - 1)));
-    if linear {
+    if is_linear(nodes) {
         for (node, knows) in &mut knowing {
             *knows = (0..events.partition_point(|event| event.node < *node)).collect();
         }
@@ -378,6 +377,12 @@ fn link(
         before.push(known);
     }
     knowing
+}
+
+/// Whether each change knows all before it.
+fn is_linear(nodes: &[Node]) -> bool {
+    let mut rest = nodes.iter().enumerate().skip(1);
+    rest.all(|(index, node)| node.deps.contains(&(index - 1)))
 }
 
 /// A set of indices of events, one bit each.
