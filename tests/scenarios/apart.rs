@@ -426,13 +426,13 @@ impl Model {
     }
 
     /// Whether a write is kept; else who decided.
-    fn kept(&self, at: usize) -> Result<(), usize> {
+    fn kept(&self, at: usize) -> Result<(), BTreeSet<usize>> {
         let above = self.of(self.at(at).field);
         let above: Vec<_> = above
             .into_iter()
             .filter(|it| self.upon(*it).contains(&at))
             .collect();
-        let mut lost = Vec::new();
+        let mut lost = BTreeSet::new();
         for over in &above {
             let undone = self.at(*over).undoes == Some(at);
             if !undone && !self.chose(*over) {
@@ -448,15 +448,14 @@ impl Model {
             for decides in deciders {
                 match self.kept(decides) {
                     Ok(()) if !undone && self.keeps(decides, at) => return Ok(()),
-                    Err(by) if !undone && self.keeps(decides, at) => lost.push(by),
-                    _ => lost.push(decides),
+                    Err(by) if !undone && self.keeps(decides, at) => lost.extend(by),
+                    _ => {
+                        lost.insert(decides);
+                    }
                 }
             }
         }
-        let own = lost
-            .iter()
-            .find(|by| self.at(**by).node == self.at(at).node);
-        own.or(lost.first()).map_or(Ok(()), |by| Err(*by))
+        if lost.is_empty() { Ok(()) } else { Err(lost) }
     }
 
     /// The writes whose authors are told that theirs was not kept.
@@ -464,15 +463,16 @@ impl Model {
         let mut losers = BTreeSet::new();
         for (at, write) in self.writes.iter().enumerate() {
             let Err(by) = self.kept(at) else { continue };
-            let undone = self.at(by).undoes;
-            let own_choice = undone.is_some_and(|choice| self.at(choice).node == write.node);
+            let undone: BTreeSet<usize> = by.iter().filter_map(|by| self.at(*by).undoes).collect();
+            let mut choices = undone.iter();
+            let own_choice = choices.any(|choice| self.at(*choice).node == write.node);
             let again = self.of(write.field).into_iter().any(|over| {
                 let upon = self.upon(over).contains(&at) && self.chose(over);
                 let lost = self.kept(over).is_err();
                 upon && self.keeps(over, at) && lost && self.at(over).node == write.node
             });
-            let own = self.at(by).node == write.node;
-            if !own && !again && !own_choice && undone != Some(at) {
+            let own = by.iter().any(|by| self.at(*by).node == write.node);
+            if !own && !again && !own_choice && !undone.contains(&at) {
                 losers.insert((write.node, write.change, write.field.to_owned()));
             }
         }

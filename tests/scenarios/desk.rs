@@ -401,11 +401,11 @@ fn words_of_two_are_written_anew_in_two_windows_and_a_choice_is_taken_back() -> 
     network.hub_stops()?;
     let _daemon = network.station.run(LOOPBACK)?;
     let (clerk, _) = Browser::through(&link(&network.station)?)?;
+    until("the messages do not come", || {
+        let inbox = clerk.get("/inbox")?.body;
+        Ok(inbox.contains("没有受理") && inbox.contains("又采用了"))
+    })?;
     let inbox = clerk.get("/inbox")?.body;
-    ensure!(
-        inbox.contains("没有受理") && inbox.contains("又采用了"),
-        "{inbox}"
-    );
     ensure!(
         !inbox.contains("第一盏") && !inbox.contains("物业"),
         "words in a message"

@@ -45,8 +45,8 @@ pub struct Write {
     pub upon: Vec<usize>,
     /// The choice that it takes back, by its place.
     pub undoes: Option<usize>,
-    /// The choice that decided against it, or took it back, by its place.
-    pub lost_by: Option<usize>,
+    /// Where it is not kept, the choices that decided against it, or took it back, by their places.
+    pub lost_by: BTreeSet<usize>,
     /// What it put, as it stands in the document.
     pub(super) scalar: Option<Scalar>,
 }
@@ -197,25 +197,21 @@ impl Apart {
         for at in (0..self.writes.len()).rev() {
             let above = upon_it.get(at).cloned().unwrap_or_default();
             let mut kept = above.is_empty();
-            let mut deciders = Vec::new();
+            let mut lost_by = BTreeSet::new();
             for over in above {
                 for (decides, carried) in self.carries(over, at, &taken_back) {
                     kept |= carried;
-                    deciders.push(decides);
+                    lost_by.insert(decides);
                 }
             }
-            // Who decided against their own need not be told by another.
-            let is_own = |by: &&usize| {
-                let (by, write) = (self.writes.get(**by), self.writes.get(at));
-                by.zip(write).is_some_and(|(by, write)| by.is_by(write))
-            };
-            let lost_by = deciders.iter().find(is_own).or(deciders.first());
-            let lost_by = lost_by.copied().filter(|_| !kept);
+            if kept {
+                lost_by.clear();
+            }
             if let Some(write) = self.writes.get_mut(at) {
-                write.lost_by = lost_by;
-                if let (Some(undone), None) = (write.undoes, lost_by) {
+                if let Some(undone) = write.undoes.filter(|_| kept) {
                     taken_back.entry(undone).or_default().push(at);
                 }
+                write.lost_by = lost_by;
             }
         }
     }
@@ -242,14 +238,17 @@ impl Apart {
         let deciders = taken_back
             .get(&over)
             .map_or(itself.as_slice(), Vec::as_slice);
-        let carried = deciders.iter().map(|decides| {
-            match self.writes.get(*decides).filter(|it| it.keeps(under)) {
+        let mut carried = Vec::new();
+        for decides in deciders {
+            let choice = self.writes.get(*decides).filter(|it| it.keeps(under));
+            match choice {
+                Some(choice) if choice.lost_by.is_empty() => carried.push((*decides, true)),
                 // It was chosen, and somebody else has decided against the choice.
-                Some(choice) => (choice.lost_by.unwrap_or(*decides), choice.lost_by.is_none()),
-                None => (*decides, false),
+                Some(choice) => carried.extend(choice.lost_by.iter().map(|by| (*by, false))),
+                None => carried.push((*decides, false)),
             }
-        });
-        carried.collect()
+        }
+        carried
     }
 
     /// What whoever wrote here is to be told. Nobody is told of what they decided themselves, and of one matter once.
@@ -269,22 +268,18 @@ impl Apart {
         let open = self.is_open();
         let standing: BTreeSet<ChangeHash> = self.standing().map(|it| it.change).collect();
         for (at, write) in self.writes.iter().enumerate() {
-            let by = write.lost_by.and_then(|by| self.writes.get(by));
-            if let Some(by) = by.filter(|by| !by.is_by(write)) {
-                let undone = by.undoes.and_then(|undone| self.writes.get(undone));
-                if by.undoes == Some(at) {
-                    tell(Became::Undone, by.change, write, by.at_ms);
-                } else if undone.is_none_or(|choice| !choice.is_by(write))
-                    && !self.is_carried_by_own(at)
-                {
-                    tell(Became::Unkept, write.change, write, by.at_ms);
-                }
+            if let Some((became, by)) = self.lost(at, write) {
+                let change = match became {
+                    Became::Undone => by.change,
+                    _ => write.change,
+                };
+                tell(became, change, write, by.at_ms);
             }
             let undone = write.undoes.and_then(|undone| self.writes.get(undone));
             let of = undone.unwrap_or(write);
             // What two chose differently is in the balance.
             let stands = open && standing.contains(&write.change);
-            if write.lost_by.is_some() || stands || !self.chose(of) {
+            if !write.lost_by.is_empty() || stands || !self.chose(of) {
                 continue;
             }
             let became = if undone.is_some() {
@@ -294,12 +289,30 @@ impl Apart {
             };
             for kept in self.upon(of).filter(|it| write.keeps(it)) {
                 let own = kept.is_by(write) || undone.is_some_and(|choice| choice.is_by(kept));
-                if !own && kept.lost_by.is_none() {
+                if !own && kept.lost_by.is_empty() {
                     tell(became, write.change, kept, write.at_ms);
                 }
             }
         }
         told
+    }
+
+    /// What became of a write that is not kept, and who decided that. Nothing where its author knows: they decided it as well,
+    /// made the choice that was taken back, or are told of a later choice of theirs.
+    fn lost(&self, at: usize, write: &Write) -> Option<(Became, &Write)> {
+        let deciders = write.lost_by.iter().filter_map(|by| self.writes.get(*by));
+        let deciders: Vec<&Write> = deciders.collect();
+        if deciders.iter().any(|by| by.is_by(write)) {
+            return None;
+        }
+        if let Some(by) = deciders.iter().find(|by| by.undoes == Some(at)) {
+            return Some((Became::Undone, by));
+        }
+        let mut undone = deciders.iter().filter_map(|by| self.writes.get(by.undoes?));
+        if undone.any(|choice| choice.is_by(write)) || self.is_carried_by_own(at) {
+            return None;
+        }
+        deciders.first().map(|by| (Became::Unkept, *by))
     }
 
     /// Whether the same author has chosen this value later, and lost that: then they are told of the choice alone.
@@ -309,7 +322,7 @@ impl Apart {
         };
         let later = self.writes.iter().filter(|it| it.upon.contains(&at));
         let mut later = later.filter(|it| self.chose(it) && it.keeps(write));
-        later.any(|it| it.lost_by.is_some() && it.is_by(write))
+        later.any(|it| !it.lost_by.is_empty() && it.is_by(write))
     }
 }
 
@@ -397,7 +410,7 @@ impl Gathered {
                     cleared: scalar.is_none(),
                     upon,
                     undoes,
-                    lost_by: None,
+                    lost_by: BTreeSet::new(),
                     scalar,
                 });
             }
