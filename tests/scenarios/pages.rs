@@ -72,10 +72,13 @@ impl Browser {
     fn upload(&self, path: &str, fields: &[(&str, &str)], file: &[u8]) -> Result<Answer> {
         let mut body = Vec::new();
         for (name, value) in fields {
-            let part = format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n");
+            let part = format!(
+                "--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n"
+            );
             body.extend(part.bytes());
         }
-        let head = "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\n\r\n";
+        let head =
+            "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\n\r\n";
         body.extend(head.bytes());
         body.extend_from_slice(file);
         body.extend(b"\r\n--b--\r\n");
@@ -1002,13 +1005,22 @@ fn comments_go_along_with_their_articles_into_a_newer_text_or_are_marked() -> Re
         again.status
     );
     // A file says the same as what is pasted.
-    let gb = [0xb5, 0xda, 0xce, 0xe5, 0xcc, 0xf5, b' ', 0xd4, 0xf6, 0xa1, 0xa3];
+    let gb = [
+        0xb5, 0xda, 0xce, 0xe5, 0xcc, 0xf5, b' ', 0xd4, 0xf6, 0xa1, 0xa3,
+    ];
     let file = browser.upload(&format!("{to}/file"), &[], &gb)?;
     ensure!(file.status == 303, "{}", file.status);
     let shown = hub.ok(&["record", "show", letter])?;
-    ensure!(shown["fields"]["articles"][5]["path"] == "第五条", "{shown}");
+    ensure!(
+        shown["fields"]["articles"][5]["path"] == "第五条",
+        "{shown}"
+    );
     let broken = browser.upload(&format!("{to}/file"), &[("newer", "1")], b"PK\x03\x04")?;
-    ensure!(broken.status == 400 && broken.body.contains("LX-3025"), "{}", broken.status);
+    ensure!(
+        broken.status == 400 && broken.body.contains("LX-3025"),
+        "{}",
+        broken.status
+    );
     ensure!(browser.upload(&format!("{to}/nothing"), &[], &gb)?.status == 404);
     // Whoever has looked takes the mark away; where there is none, there is nothing to take away.
     let (marked, unmarked) = (&comments[1], &comments[0]);

@@ -18,7 +18,7 @@ use crate::clock;
 use crate::error::Result;
 use crate::journal::Overview;
 use crate::records::Record;
-use crate::records::{self, Content};
+use crate::records::{self, Content, Gathered};
 use crate::requests::{self, Asked};
 
 /// An event on the record's way.
