@@ -13,6 +13,7 @@ use lianxin_node::error::Code;
 use lianxin_node::records::apart::Became;
 use lianxin_node::records::inbox::{self, What};
 use lianxin_node::records::save::{self, Author, Pick};
+use lianxin_node::records::sight::Sight;
 use lianxin_node::records::{self, Content, gather};
 use lianxin_protocol::document::ChangeHash;
 use lianxin_protocol::hash::Hex;
@@ -555,6 +556,7 @@ fn checked(world: &mut World, model: &Model, id: &str) -> Result<()> {
             let key = records::find(connection, id)?;
             Ok(records::history(
                 &gather(connection, journal, key)?,
+                Sight::Whole,
                 str::to_owned,
             ))
         })?;

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use anyhow::{Context as _, Result, ensure};
 use lianxin_node::command::Write;
 use lianxin_node::error::Code;
+use lianxin_protocol::catalogue::Catalogue;
 use lianxin_protocol::deadline::Calendar;
 use lianxin_tests::World;
 use lianxin_tests::world::{HUB, code_of, opinion, text};
@@ -142,6 +143,13 @@ struct Walk {
     stands: Value,
 }
 
+/// Where what stands in a register begins; other records are where their steps have led.
+fn in_register(kind: &str) -> &'static str {
+    let kind = Catalogue::standard().kind(kind);
+    let kind = kind.filter(|kind| kind.statuses.iter().any(|status| status.gone));
+    kind.and_then(|kind| kind.initial.as_deref()).unwrap_or("")
+}
+
 /// A record that is written at a node.
 fn write(
     practices: &'static [u8],
@@ -156,7 +164,7 @@ fn write(
         written: Some((node, kind, input)),
         within: None,
         steps: Vec::new(),
-        status: "",
+        status: in_register(kind),
         stands: json!({}),
     }
 }

@@ -207,6 +207,9 @@ fn is_home(overview: &Overview, space: &SpaceId) -> bool {
     site.is_some_and(|site| Space::Site(site).id(&identity.network) == *space)
 }
 
+/// What a step says by which somebody is told: how they were.
+const WAY: &str = "way";
+
 /// What a step that somebody else took says to the office, or to the site whose record it is.
 fn said(kind: &Kind, event: &str, (from, to): (&str, &str), office: bool) -> Option<What> {
     let step = kind.transition(event)?;
@@ -227,7 +230,9 @@ fn said(kind: &Kind, event: &str, (from, to): (&str, &str), office: bool) -> Opt
     // An answer is there as soon as all that is left is to tell of it.
     let answers = |status: &str| {
         let next = kind.status(status).and_then(|it| it.next.as_deref());
-        let next = next.and_then(|event| kind.transition(event)?.to.as_deref());
+        let next = next.and_then(|event| kind.transition(event));
+        let telling = next.filter(|step| step.data.iter().any(|it| it.key == WAY));
+        let next = telling.and_then(|step| step.to.as_deref());
         tells(status, "answered") || next.is_some_and(|to| tells(to, "answered"))
     };
     if tells(to, "refused") {
@@ -482,6 +487,13 @@ mod tests {
             let moved = (from, to(event).unwrap_or(from));
             assert_eq!(said(opinion, event, moved, false), what, "{event}");
         }
+        // What goes on to be done is no answer yet.
+        let service = Catalogue::standard().kind("service_request");
+        let service = service.unwrap_or_else(|| unreachable!());
+        let assigned = ("accepted", "assigned");
+        assert_eq!(said(service, "assign", assigned, false), None);
+        let done = said(service, "finish", ("assigned", "done"), false);
+        assert_eq!(done, Some(What::Answered));
         let back = ("in_progress", "return_pending");
         assert_eq!(said(opinion, "return", back, true), Some(What::Returned));
         assert_eq!(said(opinion, "return", back, false), None);

@@ -712,7 +712,9 @@ fn one_run(connection: &Connection, filter: &Filter, wanted: &[Wanted]) -> Resul
                     .zip(searches)
                     .is_some_and(|(row, (_, actor))| row.sight(actor).has_words()))
             };
-            if !numbered && !(says(connection, &row, search)? && shown(row.clone())?) {
+            // A number says nothing of what is kept.
+            let is_found = numbered || (says(connection, &row, search)? && shown(row.clone())?);
+            if !is_found {
                 continue;
             }
         }

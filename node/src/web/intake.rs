@@ -388,7 +388,7 @@ pub(super) fn begun(
         .iter()
         .find(|it| it.kind == kind.code && it.adds);
     let gather = gather.ok_or_else(|| Error::new(Code::NoPage, "nothing is begun from there"))?;
-    typed.insert(gather.by.clone(), vec![choices::label(&row)]);
+    typed.insert(gather.by.clone(), vec![choices::label(row)]);
     for (field, value) in &gather.sets {
         typed.insert(field.clone(), vec![value.clone()]);
     }
