@@ -336,6 +336,7 @@ letter-to-nobody = To whom it concerns
 letter-opening = What you brought on { $date } (number { $number }) has been received:
 letter-told = This is what came of it.
 letter-closing = Thank you for bringing it.
+masked-now = Now { $text }. Left empty, it stays; to see or remove it, show the whole number on the record’s page first.
 record-kept = (recorded, not shown)
 kept-words = Recorded, not shown
 kept-words-means = Whoever said it asked to be kept confidential. What was said and how to reach them is shown to whoever recorded it and to the sub-district; you see number, status and progress.

@@ -347,6 +347,7 @@ letter-to-nobody = 反映人
 letter-opening = 您于{ $date }反映的事项（登记编号 { $number }）收悉：
 letter-told = 现将办理情况答复如下。
 letter-closing = 感谢您的关心和支持。
+masked-now = 现在是 { $text }，不填就不改；要看全或要删掉，先在记录页按“查看完整电话”。
 record-kept = （已登记，不公开）
 kept-words = 已登记，不公开
 kept-words-means = 反映人要求保密。内容和联系方式只给登记的人和街道看，您可以看编号、状态和办理进度。

@@ -471,7 +471,7 @@ fn a_page_shows_a_number_to_whoever_says_why_and_saves_no_part_of_it() -> Result
     }
     // What is shown in part is in no form, and a form that comes without it empties nothing.
     let form = browser.get(&edit)?.body;
-    ensure!(form.contains("name=\"person.call_name\"") && !form.contains("person.phone"));
+    ensure!(form.contains("name=\"person.phone\"") && !form.contains(PHONE));
     ensure!(
         !browser
             .get(&format!("/new/opinion?after={id}"))?

@@ -7,10 +7,10 @@ use axum::Form;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::IntoResponse as _;
-use lianxin_protocol::catalogue::{Field, FieldType, Kind, Refusal};
+use lianxin_protocol::catalogue::{Draft, Field, FieldType, Kind, Refusal};
 use lianxin_protocol::text;
 use rusqlite::Connection;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::choices::{Choices, items};
 use super::fields::{self, Input};
@@ -21,9 +21,9 @@ use super::{App, Line, shown};
 use crate::drafts::{self, Typed};
 use crate::error::Result;
 use crate::journal::{Books, Journal};
-use crate::records::save;
 use crate::records::sight::{Sight, Title};
 use crate::records::version::{Version, as_of};
+use crate::records::{Content, save};
 
 #[derive(Template)]
 #[template(path = "edit.html")]
@@ -42,10 +42,27 @@ struct EditPage {
 
 /// The fields that can be corrected: the form's, but for the resident's own words. Those stay as they were
 /// registered; what is to be added is added as a step.
-/// What of a form is corrected: nothing that is shown in part only, or it would be saved so.
-fn correctable(kind: &Kind, sight: Sight) -> impl Iterator<Item = &Field> {
-    let fields = fields::of_form(kind).filter(|field| !field.fixed);
-    fields.filter(move |field| sight.shows(field))
+/// What of a form is corrected.
+fn correctable(kind: &Kind) -> impl Iterator<Item = &Field> {
+    fields::of_form(kind).filter(|field| !field.fixed)
+}
+
+/// What stands in the form: of what is shown in part only nothing, or it would be saved so. Left empty, it stays as it is.
+fn held(kind: &Kind, sight: Sight, fields: &Map<String, Value>) -> Typed {
+    fields::typed(correctable(kind).filter(|field| sight.shows(field)), fields)
+}
+
+/// Takes out what a choice excludes and whoever chose it is not shown: they cannot empty it themselves.
+fn excluded(content: &Content, kind: &Kind, sight: Sight, wanted: &Typed, draft: &mut Draft) {
+    for refusal in content.at_odds(kind, draft) {
+        let field = kind.field(&refusal.field);
+        let hidden = field.is_some_and(|field| !sight.shows(field));
+        let blank = wanted.get(&refusal.field);
+        let blank = blank.is_none_or(|values| values.iter().all(|it| text::is_blank(it)));
+        if refusal.code == "excluded" && hidden && blank {
+            draft.facts.insert(refusal.field, None);
+        }
+    }
 }
 
 /// Name in the form of the version that it shows.
@@ -82,10 +99,10 @@ fn edit_page(
     let about = About::Edit(id.to_owned());
     let kept = drafts::about(connection, &session.account.id, &about.text())?;
     let kept = kept.first();
-    let now = fields::typed(correctable(kind, sight), &content.fields);
-    let named = Choices::of(connection, books, correctable(kind, sight))?;
-    let named = named.holding(connection, correctable(kind, sight), &now)?;
-    let now = named.labels(correctable(kind, sight), now);
+    let now = held(kind, sight, &content.fields);
+    let named = Choices::of(connection, books, correctable(kind))?;
+    let named = named.holding(connection, correctable(kind), &now)?;
+    let now = named.labels(correctable(kind), now);
     let attempt = match (attempt, kept) {
         (Some(attempt), _) => attempt,
         // What was typed before goes on from what was shown then.
@@ -97,8 +114,15 @@ fn edit_page(
             said: None,
         },
     };
-    let input = |field| fields::input(field, &named, attempt.typed, attempt.refusals, page.lang);
-    let inputs = correctable(kind, sight).map(input);
+    let input = |field: &Field| {
+        let mut input = fields::input(field, &named, attempt.typed, attempt.refusals, page.lang);
+        let shown = content.held(&field.key).into_iter().next();
+        if let Some(shown) = shown.filter(|_| !sight.shows(field)) {
+            input.hint = Some(page.with("masked-now", &shown));
+        }
+        input
+    };
+    let inputs = correctable(kind).map(input);
     let words = fields::of_form(kind).find(|field| field.fixed);
     let words = words.and_then(|field| content.fields.get(&field.key)?.as_str());
     Ok(EditPage {
@@ -108,7 +132,7 @@ fn edit_page(
         title: shown::title(Some(kind), Title::of(content.title.as_deref()), page.lang),
         words: words.unwrap_or_default().to_owned(),
         inputs: inputs.collect(),
-        faults: fields::faults(correctable(kind, sight), attempt.refusals, page.lang),
+        faults: fields::faults(correctable(kind), attempt.refusals, page.lang),
         under: attempt.under,
         said: attempt.said,
         page,
@@ -179,19 +203,20 @@ fn correct(
     let (record, kind) = open(connection, journal, session, id)?;
     let (key, sight) = (record.key, record.sight);
     let content = record.gathered.content(journal.authority());
-    let now = fields::typed(correctable(kind, sight), &content.fields);
+    let now = held(kind, sight, &content.fields);
     let shown = shown_in(&sheet.typed);
     let then = match (&shown, sheet.typed.contains_key(VERSION)) {
-        (Some(version), _) => as_of(connection, journal, key, version)?
-            .map(|then| fields::typed(correctable(kind, sight), &then.fields)),
+        (Some(version), _) => {
+            as_of(connection, journal, key, version)?.map(|then| held(kind, sight, &then.fields))
+        }
         (None, true) => None,
         // A script that was shown nothing speaks of what there is.
         (None, false) => Some(now.clone()),
     };
-    let named = Choices::of(connection, journal, correctable(kind, sight))?;
-    let named = named.holding(connection, correctable(kind, sight), &now)?;
-    let wanted = named.ids(correctable(kind, sight), &sheet.typed);
-    let change = Change::between((kind, sight), then.as_ref(), &now, &wanted);
+    let named = Choices::of(connection, journal, correctable(kind))?;
+    let named = named.holding(connection, correctable(kind), &now)?;
+    let wanted = named.ids(correctable(kind), &sheet.typed);
+    let change = Change::between(kind, then.as_ref(), &now, &wanted);
     let author = session.author(connection, journal)?;
     let account = author.actor.account();
     let told = |field: &&Field| {
@@ -202,7 +227,8 @@ fn correct(
     let (refusals, said) = if clashes.is_empty() {
         match kind.read_edit(&change.input(&wanted)) {
             Err(refusals) => (refusals, None),
-            Ok(draft) => {
+            Ok(mut draft) => {
+                excluded(&content, kind, sight, &wanted, &mut draft);
                 let mut refusals = content.keeps(kind, &draft);
                 refusals.extend(content.at_odds(kind, &draft));
                 let empty = draft.facts.is_empty() && draft.texts.is_empty();
@@ -237,7 +263,7 @@ fn correct(
     // Where both changed a field, what is typed now is compared with what the others wrote.
     let version = shown.filter(|_| change.clashes.is_empty() && then.is_some());
     let attempt = Attempt {
-        typed: &change.merged(named.labels(correctable(kind, sight), now), &sheet.typed),
+        typed: &change.merged(named.labels(correctable(kind), now), &sheet.typed),
         refusals: &refusals,
         under: sheet.undone(
             connection,
@@ -256,7 +282,6 @@ fn correct(
 #[derive(Debug)]
 struct Change<'a> {
     kind: &'a Kind,
-    sight: Sight,
     fields: Vec<&'a Field>,
     /// Those of them that others have changed since to something else.
     clashes: Vec<&'a Field>,
@@ -264,21 +289,15 @@ struct Change<'a> {
 
 impl<'a> Change<'a> {
     /// `then` is what the form showed, if that can still be said: else whatever is different now may be another's.
-    fn between(
-        (kind, sight): (&'a Kind, Sight),
-        then: Option<&Typed>,
-        now: &Typed,
-        wanted: &Typed,
-    ) -> Self {
+    fn between(kind: &'a Kind, then: Option<&Typed>, now: &Typed, wanted: &Typed) -> Self {
         let base = then.unwrap_or(now);
-        let fields: Vec<_> = correctable(kind, sight)
+        let fields: Vec<_> = correctable(kind)
             .filter(|field| !same(field, base, wanted) && !same(field, now, wanted))
             .collect();
         let clash = |field: &&Field| then.is_none_or(|then| !same(field, then, now));
         let clashes = fields.iter().copied().filter(clash).collect();
         Self {
             kind,
-            sight,
             fields,
             clashes,
         }
@@ -300,7 +319,7 @@ impl<'a> Change<'a> {
     /// What stands in the form when it comes again: what was typed where it changes something, and else what there is now.
     fn merged(&self, now: Typed, typed: &Typed) -> Typed {
         let mut merged = now;
-        for field in correctable(self.kind, self.sight) {
+        for field in correctable(self.kind) {
             if self.fields.iter().any(|it| it.key == field.key) {
                 merged.remove(&field.key);
                 if let Some(values) = typed.get(&field.key) {
@@ -346,7 +365,7 @@ mod tests {
             "place": {"community": "测试社区"}, "deputies": ["甲", "乙"],
         });
         let held = held.as_object().cloned().unwrap_or_default();
-        (kind, fields::typed(correctable(kind, Sight::Whole), &held))
+        (kind, fields::typed(correctable(kind), &held))
     }
 
     fn with(mut typed: Typed, key: &str, value: &str) -> Typed {
@@ -357,9 +376,8 @@ mod tests {
     #[test]
     fn a_correction_names_only_what_is_different() {
         let (kind, before) = form();
-        let written = |wanted: &Typed| {
-            Change::between((kind, Sight::Whole), Some(&before), &before, wanted).input(wanted)
-        };
+        let written =
+            |wanted: &Typed| Change::between(kind, Some(&before), &before, wanted).input(wanted);
         assert_eq!(written(&before), json!({}));
         let typed = with(before.clone(), "urgency", "urgent");
         let typed = with(typed, "place.community", "");
@@ -371,15 +389,14 @@ mod tests {
             json!({ "urgency": "urgent", "place": {"community": ""}, "test_data": false })
         );
         assert!(kind.read_edit(&changed).is_ok());
-        assert!(correctable(kind, Sight::Whole).all(|field| field.key != "body"));
+        assert!(correctable(kind).all(|field| field.key != "body"));
     }
 
     #[test]
     fn what_others_changed_since_stays_and_what_both_changed_is_asked() {
         let (kind, then) = form();
         let now = with(then.clone(), "urgency", "urgent");
-        let change =
-            |wanted: &Typed| Change::between((kind, Sight::Whole), Some(&then), &now, wanted);
+        let change = |wanted: &Typed| Change::between(kind, Some(&then), &now, wanted);
         // Not touched here.
         let wanted = with(then.clone(), "people_count", "5");
         assert_eq!(change(&wanted).input(&wanted), json!({ "people_count": 5 }));
@@ -396,7 +413,7 @@ mod tests {
         let again = clash.merged(now.clone(), &wanted);
         assert_eq!(again.get("urgency"), wanted.get("urgency"));
         // Nobody knows what was shown: whatever differs may be another's.
-        let blind = Change::between((kind, Sight::Whole), None, &now, &then);
+        let blind = Change::between(kind, None, &now, &then);
         assert_eq!(blind.clashes.len(), 1);
     }
 }
