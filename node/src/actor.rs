@@ -56,10 +56,11 @@ impl Actor {
         Self::new("", None, overview.role())
     }
 
-    /// At the hub: whoever asks it from a device of this role. Which roles the account has there was judged there.
+    /// At the hub: whoever asks it from a device of this role. Which roles the account has there, and what it is shown, was judged there.
     #[must_use]
     pub fn asking(account: &str, device: DeviceRole) -> Self {
-        Self::new(account, None, Some(device))
+        // What they are shown was judged there as well.
+        Self::new(account, None, Some(device)).owning_the_store()
     }
 
     fn new(account: &str, given: Option<&BTreeSet<Role>>, device: Option<DeviceRole>) -> Self {

@@ -96,6 +96,9 @@ pub fn keep(
             return Err(Error::new(Code::NoRecord, message));
         }
         if *before == text {
+            connection
+                .prepare_cached("UPDATE drafts SET trashed_ms = NULL WHERE id = ?1")?
+                .execute([id])?;
             return Ok(kept);
         }
         if *last != window.id && *last != window.after {

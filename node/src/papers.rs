@@ -66,11 +66,12 @@ fn word(bytes: &[u8]) -> Result<String> {
     let mut reader = Reader::from_str(&xml);
     let mut text = String::new();
     // What is not text of the document: codes of fields, and what was struck out.
-    let (mut within, mut counted) = (false, false);
+    let (mut within, mut counted, mut moved) = (false, false, false);
     loop {
         match reader.read_event().map_err(|_| broken())? {
             Event::Start(tag) => match tag.local_name().as_ref() {
-                "t" => within = true,
+                "t" => within = !moved,
+                "moveFrom" => moved = true,
                 "numPr" => counted = true,
                 _ => {}
             },
@@ -81,6 +82,7 @@ fn word(bytes: &[u8]) -> Result<String> {
             },
             Event::End(tag) => match tag.local_name().as_ref() {
                 "t" => within = false,
+                "moveFrom" => moved = false,
                 "p" => text.push('\n'),
                 _ => {}
             },

@@ -777,13 +777,12 @@ impl Projection {
             .execute([self.key])?;
         journal.was_read(connection, self.key)?;
         self.write_mentions(connection, counted.is_new)?;
-        // Who asks for a value is told which records have it.
-        let indexed = match content.veil {
-            Veil::All => Indexed::default(),
-            Veil::None | Veil::Words { .. } => {
-                Indexed::new(&content.kind, self.id.0, arrived, &content.facts)
-            }
+        let nothing = serde_json::Map::new();
+        let facts = match content.veil {
+            Veil::All => &nothing,
+            Veil::None | Veil::Words { .. } => &content.facts,
         };
+        let indexed = Indexed::new(&content.kind, self.id.0, arrived, facts);
         indexed.replace(connection, self.key, &before)?;
         if let Some(number) = &content.number {
             numbers::note_twice(connection, journal, number)?;

@@ -272,6 +272,8 @@ pub struct Kind {
     pub gathers: Vec<Gather>,
     /// The letter that tells what came of it, for kinds that somebody waits for.
     pub letter: Option<Letter>,
+    /// What each of its records keeps from whom.
+    pub veils: Option<Veils>,
     /// How one goes the way of another, for kinds of which the same is brought twice.
     pub follows: Option<Follows>,
     /// What a new record is marked with by how a record stands that it refers to.

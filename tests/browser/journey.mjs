@@ -246,16 +246,37 @@ try {
   await clerk.waitForURL(/note=done|did=/);
   await desk.click('#s-EM1A');
   await until('both values are shown', async () => {
-    await clerk.goto(`${station}${record}`);
-    return await clerk.locator('.side').count() === 2;
+    await clerk.goto(`${station}${record}/conflict`);
+    return await clerk.locator('.side').count() === 3;
   });
   await seen(clerk, 'conflict');
   await clerk.goto(`${station}/conflicts`);
-  check('the list of conflicts has it', await clerk.locator('.rows li').count() === 1);
+  await seen(clerk, 'conflicts');
+  check('the list of conflicts has it', await clerk.locator(`a[href^="${record}"]`).count() > 0);
   await clerk.goto(`${station}${record}`);
-  await clerk.locator('.side button').first().click();
+  await clerk.locator(`a[href="${record}/conflict"]`).first().click();
+  await clerk.locator('#settle [type=radio]').first().check({ force: true });
+  await clerk.locator('#settle .btn-main').click();
+  await until('whoever drops a value says why', async () => await clerk.locator('#reason-err').count() === 1);
+  await clerk.fill('#reason', '电话里核实过');
+  await clerk.locator('#settle .btn-main').click();
   await clerk.waitForURL(/note=done|did=/);
-  check('a choice settles it', await clerk.locator('.side').count() === 0);
+  await clerk.goto(`${station}${record}/conflict`);
+  check('a choice settles it', await clerk.locator('#settle').count() === 0);
+  await seen(clerk, 'settled');
+
+  // ---- what is kept, the letter, messages, the bin, duplicates ----
+  await clerk.goto(`${station}${record}`);
+  check('a number is shown in part', /000\*{4}0001/.test(await text(clerk, '#h-person ~ *, .inset')) && !(await clerk.content()).includes('000-0000-0001'));
+  await clerk.locator('#reveal summary').click();
+  await clerk.fill('#reveal-why', '电话反馈办理情况');
+  await seen(clerk, 'reveal');
+  await clerk.locator('form.reveal button').click();
+  await until('and whole to whoever says why', async () => (await clerk.content()).includes('000-0000-0001'));
+  for (const [page, at, name] of [[clerk, `${station}${record}/letter`, 'letter'], [clerk, `${station}/inbox`, 'inbox'], [clerk, `${station}/trash`, 'trash'], [operator, `${office}/duplicates`, 'duplicates'], [operator, `${office}/inbox`, 'inbox-office']]) {
+    await page.goto(at);
+    await seen(page, name);
+  }
 
   // ---- lists, help, settings, login with a password ----
   await clerk.goto(`${station}/records`);
@@ -384,7 +405,7 @@ try {
   await operator.locator('summary', { hasText: '粘贴草案全文' }).click();
   await operator.fill('#paste', '第三章 附则\n第十四条 本条例所称电梯，包括：\n（一）客梯；\n第十五条 本条例自2027年1月1日起施行。');
   await seen(operator, 'law-paste');
-  await operator.locator('form[action$="/articles"] button').click();
+  await operator.locator('form[action$="/articles"] button').first().click();
   await operator.waitForURL(/note=done|did=/);
   check('a pasted draft becomes articles behind those that are there', await operator.locator('.article').count() === 5 && /第十五条/.test(await operator.locator('.article').nth(4).innerText()));
   await operator.goto(`${office}${comment}`);

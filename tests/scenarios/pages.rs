@@ -1004,6 +1004,24 @@ fn comments_go_along_with_their_articles_into_a_newer_text_or_are_marked() -> Re
         "{}",
         again.status
     );
+    // An article that is taken out moves those behind it up, with what was said of them; one that comes back is there again.
+    let moved = "第一条 不变。\n第二条 新加。\n第三条 会换号。";
+    ensure!(newer(moved)?.status == 303);
+    ensure!(
+        of(&comments[2])?.0 == "第三条第1款",
+        "{:?}",
+        of(&comments[2])?
+    );
+    ensure!(newer("第一条 不变。\n第二条 改了。\n第三条 新加。\n第四条 会换号。")?.status == 303);
+    ensure!(
+        of(&comments[2])?.0 == "第四条第1款",
+        "{:?}",
+        of(&comments[2])?
+    );
+    let shown = hub.ok(&["record", "show", letter])?;
+    let articles = shown["fields"]["articles"].as_array().context("none")?;
+    let there = articles.iter().filter(|it| it["note"].is_null());
+    ensure!(there.count() == 4, "{articles:?}");
     // A file says the same as what is pasted.
     let gb = [
         0xb5, 0xda, 0xce, 0xe5, 0xcc, 0xf5, b' ', 0xd4, 0xf6, 0xa1, 0xa3,

@@ -161,6 +161,32 @@ fn the_answer_goes_to_all_whose_matters_were_merged_also_by_way_of_others() -> R
             "{told:?}"
         );
     }
+    // What was merged into something that ends without an answer is on its own again.
+    let (ended, _) = world.record(other, "opinion", opinion("会撤回的"))?;
+    world.heal()?;
+    act(
+        &mut world,
+        HUB,
+        &apart,
+        "merge",
+        json!({"merged_into": ended}),
+    )?;
+    act(&mut world, HUB, &ended, "withdraw", json!({}))?;
+    ensure!(answer(&mut world, HUB, &apart)? == ("accepted".to_owned(), None));
+    // Nothing that fewer people are shown is answered where more are.
+    let mut sealed = opinion("封存的");
+    sealed["access"] = json!("restricted");
+    let (sealed, _) = world.record(other, "opinion", sealed)?;
+    world.heal()?;
+    let told = act(
+        &mut world,
+        HUB,
+        &apart,
+        "merge",
+        json!({"merged_into": sealed}),
+    )
+    .err();
+    ensure!(told.as_ref().and_then(code_of) == Some(Code::FieldsRefused));
     // What has its answer takes up nothing more.
     let late = act(
         &mut world,

@@ -361,6 +361,17 @@ fn a_sealed_record_is_opened_by_two_people_who_say_why_and_by_nobody_else() -> R
     let whole = hub.ok(&["record", "show", id])?;
     let logs = whole["linked"].as_array().context("no logs")?;
     ensure!(logs.len() == 3, "{whole}");
+    // Nobody takes a step on what they are not shown, nor prints its slip.
+    for account in ["丙受理", "丁承办"] {
+        let note = ["--as", account, "record", "act", id, "note", "--file", "-"];
+        hub.feed(&note, r#"{"text": "看看"}"#)?
+            .fails(6, "LX-3023")?;
+        let why = hub.ok(&["--as", account, "record", "list", "--search", "核实"])?;
+        ensure!(
+            why["records"].as_array().is_some_and(|it| it.len() == 3) == (account == "丙受理"),
+            "{why}"
+        );
+    }
     // What belongs to it is open with it, and to nobody else.
     hub.ok(&["record", "act", id, "accept"])?;
     let dispatch = json!({ "lead": "测试城管科", "text": format!("{CANARY}请办") }).to_string();

@@ -450,7 +450,7 @@ impl Related {
                 }));
                 continue;
             };
-            let nested = found.contents(connection, books, record.sight)?;
+            let nested = found.contents(connection, books, (record.sight, actor))?;
             let nested = nested.into_iter().map(|(row, content)| {
                 let mut fields = content.fields;
                 fields.remove(by);

@@ -39,13 +39,14 @@ impl Indexed {
         }
     }
 
-    /// Those of a record by its row as it stands; none of one that has not been filled yet.
+    /// Those of a record by its row as it stands; none of one that has not been filled yet, and none of a sealed one: whoever asks for
+    /// a value is told which records have it.
     ///
     /// # Errors
     /// The store cannot be read.
     pub(crate) fn of(connection: &Connection, key: i64) -> Result<Self> {
         let mut statement = connection.prepare_cached(
-            "SELECT kind, record, arrived, facts FROM records WHERE id = ?1 AND kind <> ''",
+            "SELECT kind, record, arrived, iif(veil IS 'all', NULL, facts) FROM records WHERE id = ?1 AND kind <> ''",
         )?;
         let row = statement.query_row([key], |row| {
             let facts: Option<Vec<u8>> = row.get(3)?;

@@ -882,10 +882,19 @@ fn says(connection: &Connection, row: &Listed, search: &str) -> Result<bool> {
         None => Vec::new(),
     };
     let parts = all_parts(connection, row.key, &beside)?;
-    Ok(parts
-        .values()
-        .flat_map(|part| part.texts.values())
-        .any(|text| text::folded(text).contains(search)))
+    // A number that is shown in part is found by whoever has all of it: piece by piece it could be read out.
+    let kind = Catalogue::standard().kind(&row.kind);
+    let masked = |key: &str| {
+        kind.and_then(|kind| kind.field(key))
+            .is_some_and(|it| it.masked)
+    };
+    let digits = |text: &str| -> String { text.chars().filter(char::is_ascii_digit).collect() };
+    let texts = parts.values().flat_map(|part| &part.texts);
+    let mut texts = texts.map(|(key, text)| (masked(key), text::folded(text)));
+    Ok(texts.any(|(masked, text)| match masked {
+        true => digits(&text) == digits(search) && text.contains(search),
+        false => text.contains(search),
+    }))
 }
 
 /// Records with fields in conflict, those first that are it longest, after one of them.

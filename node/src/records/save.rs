@@ -23,7 +23,7 @@ use serde_json::{Map, Value, json};
 
 use super::apart::Write;
 use super::numbers::{HUB_NO, Series, hub_number, is_numbered, next_number, under_number};
-use super::sight::ACCESS_LOG;
+use super::sight::{self, ACCESS_LOG, Veil};
 use super::{Gathered, Listed, Projection, calendar, gather};
 use crate::actor::Actor;
 use crate::clock::{self, Beijing};
@@ -752,6 +752,10 @@ pub fn ready(
             known.join(", ")
         ))
     })?;
+    if !sight::on_step(connection, journal, (key, &content), actor)?.has_facts() {
+        let message = "what this record holds is not shown to this account";
+        return Err(Error::new(Code::NotShown, message));
+    }
     if step.beside {
         return Err(refuse(format!("`{event}` is taken with another step")));
     }
@@ -787,7 +791,12 @@ pub fn ready(
     let role = actor.takes(event, open)?;
     let draft = read_step(kind, event, input);
     let draft = draft.map_err(|refusals| fields_refused(&refusals))?;
-    leads_elsewhere(connection, (kind, step), &draft, gathered.id)?;
+    leads_elsewhere(
+        connection,
+        (kind, step),
+        &draft,
+        (gathered.id, &content.veil),
+    )?;
     Ok(Ready {
         key,
         gathered,
@@ -803,7 +812,7 @@ fn leads_elsewhere(
     connection: &Connection,
     (kind, step): (&Kind, &Transition),
     draft: &Draft,
-    id: RecordId,
+    (id, of): (RecordId, &Veil),
 ) -> Result<()> {
     /// More than anybody puts in the place of each other.
     const MOST: usize = 64;
@@ -831,6 +840,15 @@ fn leads_elsewhere(
                     field: field.key.clone(),
                     code: "ended",
                     message: "that one has its answer already, or is at its end".to_owned(),
+                };
+                return Err(fields_refused(&[refusal]));
+            }
+            if round == 0 && follows.is_some() && row.is_kept_more(of) {
+                let refusal = Refusal {
+                    field: field.key.clone(),
+                    code: "kept",
+                    message: "that one is kept from more people: its answer would be told here"
+                        .to_owned(),
                 };
                 return Err(fields_refused(&[refusal]));
             }

@@ -21,8 +21,9 @@ use rusqlite::{Connection, OptionalExtension as _};
 use serde_json::{Map, Value};
 
 use super::save::{self, Author};
-use super::{Content, Listed, Record, gather, query, referring};
+use super::{Content, Listed, Record, gather, query, referring, rows};
 use crate::actor::Actor;
+use crate::clock;
 use crate::error::{Code, Error, Result};
 use crate::journal::{Books, Journal};
 
@@ -90,7 +91,7 @@ impl Veil {
             .filter(|overlay| overlays.contains(&overlay.code))
             .filter_map(|overlay| overlay.veils)
             .max();
-        match by_fields.max(by_overlays) {
+        match kind.veils.max(by_fields).max(by_overlays) {
             None => Self::None,
             Some(Veils::Words) => Self::Words {
                 registrar: registrar(),
@@ -133,6 +134,14 @@ impl Veil {
             (veil, Self::None) => veil,
             (_, whole) => whole,
         }))
+    }
+
+    const fn rank(&self) -> u8 {
+        match self {
+            Self::None => 0,
+            Self::Words { .. } => 1,
+            Self::All => 2,
+        }
     }
 
     /// How much somebody is shown who has opened nothing.
@@ -270,6 +279,18 @@ impl Listed {
         }
     }
 
+    /// What of it is kept from whom.
+    #[must_use]
+    pub const fn veil(&self) -> &Veil {
+        &self.veil
+    }
+
+    /// Whether it is kept from more people than another one.
+    #[must_use]
+    pub fn is_kept_more(&self, than: &Veil) -> bool {
+        self.veil.rank() > than.rank()
+    }
+
     /// What it is called where others name it: its title, and its number if anything of it is kept from anybody.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
@@ -341,7 +362,9 @@ impl Content {
                     }
                 }
             }
-            for apart in self.apart.iter_mut().filter(|it| it.field == field.key) {
+            // What is shown in part is told apart whole, and masked where it is shown.
+            let hidden = self.apart.iter_mut().filter(|_| !sight.has_words());
+            for apart in hidden.filter(|it| it.field == field.key) {
                 for it in &mut apart.writes {
                     it.value = sight.shown(Some(field), it.value.take());
                 }
@@ -452,6 +475,24 @@ pub(super) fn on_page(
         sight = Sight::Whole;
     }
     Ok(sight)
+}
+
+/// How much of a record somebody is shown who takes a step on it.
+///
+/// # Errors
+/// The store cannot be read.
+pub(super) fn on_step(
+    connection: &Connection,
+    books: &mut Books,
+    (key, content): (i64, &Content),
+    actor: &Actor,
+) -> Result<Sight> {
+    let veil = content.veil.clone();
+    let veil = veil.within(connection, &content.kind, &content.facts)?;
+    match (&veil, rows(connection, &[key])?.pop()) {
+        (Veil::All, Some(row)) => on_page(connection, books, (&row, &veil), actor, clock::now_ms()),
+        _ => Ok(veil.lets(actor)),
+    }
 }
 
 /// Characters of a reason, as the access log has it.

@@ -70,7 +70,7 @@ impl Related {
         self.gather.field.is_some()
     }
 
-    /// Each with what it holds, as much of it as is shown of the other.
+    /// Each with what it holds, as much of it as is shown of both.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -78,11 +78,12 @@ impl Related {
         &self,
         connection: &Connection,
         books: &mut Books,
-        sight: Sight,
+        (sight, actor): (Sight, &Actor),
     ) -> Result<Vec<(&Listed, Content)>> {
         let contents = self.rows.iter().map(|row| {
             let mut content = gather(connection, books, row.key)?.content(books.authority());
-            content.cover(Some(self.kind), sight);
+            let own = content.veil.lets(actor);
+            content.cover(Some(self.kind), sight.min(own));
             Ok((row, content))
         });
         contents.collect()

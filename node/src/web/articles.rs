@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::App;
-use super::page::{Answer, Session, go, kind_of, known};
+use super::page::{Answer, Session, go, kind_of, open};
 use crate::error::{Code, Error, Result};
 use crate::journal::Journal;
 use crate::papers;
@@ -76,7 +76,8 @@ async fn take(app: &App, session: Session, id: String, pasted: Pasted) -> Answer
     let back = format!("/records/{id}?note=done");
     app.write(move |journal, connection| {
         let articles = articles(&pasted.text);
-        let (key, kind) = known(connection, journal, &id)?;
+        let (record, kind) = open(connection, journal, &session, &id)?;
+        let key = record.key;
         let gather = kind.gathers.iter().find(|gather| gather.field.is_some());
         let nothing = || Error::new(Code::FieldsRefused, "no article begins with its number");
         let gather = gather
@@ -216,35 +217,59 @@ fn renew(
         Some(newer.remove(at))
     };
     // What is the same comes first: it leaves its number and its text to nobody else.
-    for (_, path, text, _) in &old {
+    let mut stays = BTreeSet::new();
+    for (article, path, text, _) in &old {
         let same = |it: &(String, String)| canonical(&it.0) == *path && digest(&it.1) == *text;
         if take(&mut newer, &same).is_some() {
             fates.insert(path.clone(), Fate::Same);
+            stays.insert(article.key);
+        }
+    }
+    // Then what has another number now, before any number gets another text.
+    let mut moves: BTreeMap<i64, String> = BTreeMap::new();
+    for (article, _, text, gone) in &old {
+        let moved = |it: &(String, String)| digest(&it.1) == *text;
+        if !gone
+            && !stays.contains(&article.key)
+            && let Some((to, _)) = take(&mut newer, &moved)
+        {
+            moves.insert(article.key, to);
         }
     }
     let mut any = false;
     for (article, path, text, gone) in &old {
-        if fates.contains_key(path) {
+        let same = stays.contains(&article.key);
+        if same && !gone {
             continue;
         }
-        let moved = |it: &(String, String)| digest(&it.1) == *text;
         let renamed = |it: &(String, String)| canonical(&it.0) == *path;
-        let (input, fate) = if let Some((path, _)) = take(&mut newer, &moved) {
-            (json!({ "path": path }), Fate::Moved(path))
-        } else if let Some((_, text)) = take(&mut newer, &renamed) {
-            let input = json!({ "version_hash": digest(&text), "text": text });
-            (input, Fate::Differs)
+        let (input, fate) = if same {
+            (json!({ "note": null }), Fate::Same)
+        } else if let Some(to) = moves.remove(&article.key) {
+            (json!({ "path": to }), Fate::Moved(to))
+        } else if let Some((_, newer)) = take(&mut newer, &renamed) {
+            let input = json!({ "version_hash": digest(&newer), "text": newer, "note": null });
+            (
+                input,
+                if digest(&newer) == *text {
+                    Fate::Same
+                } else {
+                    Fate::Differs
+                },
+            )
+        } else if *gone {
+            continue;
         } else {
             (json!({ "note": GONE }), Fate::Differs)
         };
-        fates.insert(path.clone(), fate);
-        if *gone && input.get("note").is_some() {
-            continue;
-        }
         any = true;
+        fates.insert(path.clone(), fate);
         let draft = place.child.read_edit(&input);
         let draft = draft.map_err(|refusals| save::fields_refused(&refusals))?;
-        save::set(connection, journal, article.key, &draft, author)?;
+        match save::set(connection, journal, article.key, &draft, author) {
+            Err(error) if error.code() != Code::NothingToDo => return Err(error),
+            _ => {}
+        }
     }
     any |= !newer.is_empty();
     place.add(connection, journal, newer, author)?;
@@ -314,14 +339,16 @@ fn note_version(
 fn articles(text: &str) -> Vec<(String, String)> {
     let mut found: Vec<(String, String)> = Vec::new();
     let mut within = false;
+    let mut seen = BTreeSet::new();
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
         match heading(line) {
-            Some((path, rest)) if path.ends_with('条') => {
+            // Whoever speaks of an article begins with its number as well.
+            Some((path, rest)) if is_article(path) && seen.insert(canonical(path)) => {
                 found.push((path.to_owned(), rest.trim().to_owned()));
                 within = true;
             }
-            Some(_) => within = false,
-            None => {
+            Some((path, _)) if !is_article(path) => within = false,
+            _ => {
                 if let Some((_, text)) = found.last_mut().filter(|_| within) {
                     if !text.is_empty() {
                         text.push('\n');
@@ -334,14 +361,31 @@ fn articles(text: &str) -> Vec<(String, String)> {
     found
 }
 
-/// 第十二条, 第三章 and what follows on the line.
+/// Whether a heading is that of an article, and not of a chapter or section.
+fn is_article(path: &str) -> bool {
+    path.contains('条')
+}
+
+/// 第十二条, 第十二条之一, 第三章 and what follows on the line.
 fn heading(line: &str) -> Option<(&str, &str)> {
+    let numerals = |text: &str| {
+        text.find(|c: char| !NUMERALS.contains(c))
+            .unwrap_or(text.len())
+    };
     let rest = line.strip_prefix('第')?;
-    let end = rest.find(|c: char| !NUMERALS.contains(c))?;
+    let end = numerals(rest);
     let unit = rest.get(end..)?.chars().next()?;
-    let of = "编章节条".contains(unit) && end > 0;
-    let len = '第'.len_utf8() + end + unit.len_utf8();
-    of.then(|| line.split_at_checked(len)).flatten()
+    if !"编章节条".contains(unit) || end == 0 {
+        return None;
+    }
+    let mut len = '第'.len_utf8() + end + unit.len_utf8();
+    if let Some(after) = line.get(len..).and_then(|rest| rest.strip_prefix('之')) {
+        let more = numerals(after);
+        if more > 0 {
+            len += '之'.len_utf8() + more;
+        }
+    }
+    line.split_at_checked(len)
 }
 
 /// A path with neither spaces nor two ways to write a number: 第 十二 条 and 第12条 are one.
@@ -459,5 +503,20 @@ mod tests {
             ]
         );
         assert!(articles("没有条文的一段话。\n第三者的责任").is_empty());
+        // One that was put in later has a number of its own; who speaks of an article begins no second one.
+        let found =
+            articles("第十二条 甲。\n第十二条之一 乙。\n第十二条所称的甲，是指丙。\n第十三条 丁。");
+        let found: Vec<_> = found
+            .iter()
+            .map(|(a, b)| (a.as_str(), b.as_str()))
+            .collect();
+        assert_eq!(
+            found,
+            [
+                ("第十二条", "甲。"),
+                ("第十二条之一", "乙。\n第十二条所称的甲，是指丙。"),
+                ("第十三条", "丁。"),
+            ]
+        );
     }
 }

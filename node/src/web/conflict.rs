@@ -22,6 +22,7 @@ use serde_json::Value;
 use super::differs::{self, Piece};
 use super::page::{self, Answer, Hand, Page, Session, go, html, open};
 use super::records::{held, links};
+use super::reveal;
 use super::sheet::{About, Sheet, Under};
 use super::words::Lang;
 use super::{App, Line, fields, shown};
@@ -164,6 +165,8 @@ struct ConflictPage {
     previewed: bool,
     under: Under,
     left_over: Option<LeftOver>,
+    /// Some of what is shown is shown in part only.
+    masked: bool,
     choices: Vec<Choice>,
     merges: Vec<Merge>,
 }
@@ -334,7 +337,7 @@ fn disputed(
 fn choices(
     connection: &Connection,
     overview: &Overview,
-    (content, kind): (&Content, &Kind),
+    (content, kind, sight): (&Content, &Kind, Sight),
     page: &Page,
 ) -> Vec<Choice> {
     let lang = page.lang;
@@ -350,7 +353,7 @@ fn choices(
         let field = kind.field(&apart.field);
         let say = |value: &Value, cleared: bool| match cleared {
             true => page.t("value-gone"),
-            false => words_of(connection, field, value, lang),
+            false => words_of(connection, field, &sight.shown(field, value.clone()), lang),
         };
         let options = left.iter().enumerate().map(|(nth, write)| Opt {
             value: Hex(&write.change).to_string(),
@@ -473,7 +476,6 @@ fn build(
         },
     };
     let counts = gathered.held().is_none();
-    let whole = (content, kind);
     let shown = (content, kind, record.sight);
     let fields = disputed(connection, books, shown, &attempt, (page.now_ms, page.lang));
     // Nothing is left to choose; what was typed for it can be read and let go of.
@@ -509,7 +511,8 @@ fn build(
             .to_owned(),
         reason_fault: attempt.faults.get(save::REASON).cloned(),
         settled: settled.collect(),
-        choices: choices(connection, books, whole, &page),
+        choices: choices(connection, books, shown, &page),
+        masked: reveal::masks(&record, kind),
         merges: merges(connection, books, &record, kind, page.lang),
         said: attempt.said,
         previewed: attempt.previewed,

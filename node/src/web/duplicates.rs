@@ -61,6 +61,8 @@ struct Duplicates {
     step: String,
     /// Merges that can still be taken back, and those that were not possible.
     ordered: Vec<Ordered>,
+    /// What was merged into a matter that will have no answer for it any more.
+    stranded: Vec<Row>,
     groups: Vec<Group>,
     more: bool,
     days: String,
@@ -112,6 +114,7 @@ pub(super) async fn page(
             Ok(Duplicates {
                 step: format!("{}/{}", kind.code, step.event),
                 ordered: several::ordered(connection, &page)?,
+                stranded: stranded(connection, books, (kind, follows, step), &page)?,
                 more: found.len() > groups.len(),
                 days: DAYS_MAX.to_string(),
                 groups,
@@ -120,6 +123,54 @@ pub(super) async fn page(
         })
         .await?;
     html(&page)
+}
+
+/// What was merged and will have no answer: the matter that it goes the way of has ended without one at a site, or two were merged
+/// into each other on two computers.
+fn stranded(
+    connection: &Connection,
+    books: &mut Books,
+    (kind, follows, step): (&Kind, &Follows, &Transition),
+    page: &Page,
+) -> Result<Vec<Row>> {
+    /// Merged matters that are looked at, the newest.
+    const MERGED: usize = 500;
+    /// More than anybody puts in the place of each other.
+    const DEEP: usize = 64;
+    let filter = Filter {
+        kind: Some(kind.code.clone()),
+        status: step.to.clone(),
+        held: Some(false),
+        stands: true,
+        limit: MERGED,
+        ..Filter::default()
+    };
+    let kinds = std::slice::from_ref(&kind.code);
+    let coverage = Coverage::of(books);
+    let mut rows = Vec::new();
+    for row in &records::list(connection, &filter)? {
+        let mut main = Some(row.clone());
+        for _ in 0..DEEP {
+            let Some(at) = main
+                .as_ref()
+                .filter(|it| step.to.as_ref() == Some(&it.status))
+            else {
+                break;
+            };
+            let named = at.fact(&follows.field).and_then(serde_json::Value::as_str);
+            let named = named
+                .map(|it| records::named(connection, it, kinds))
+                .transpose()?;
+            main = named.flatten();
+        }
+        let goes_on = main.is_some_and(|it| {
+            step.to.as_ref() != Some(&it.status) && follows.into.contains(&it.status)
+        });
+        if !goes_on {
+            rows.push(Row::new(connection, books, &coverage, row, page)?);
+        }
+    }
+    Ok(rows)
 }
 
 /// A group with the rows of its members, the one that goes on first.

@@ -233,7 +233,7 @@ fn articles(
     let comment = Catalogue::standard().kind("legis_comment");
     let may = comment.filter(|comment| page.actor.creates(comment));
     let mut articles = Vec::with_capacity(found.rows.len());
-    for (row, content) in found.contents(connection, books, sight)? {
+    for (row, content) in found.contents(connection, books, (sight, &page.actor))? {
         let text = |key: &str| {
             let text = content.fields.get(key).and_then(Value::as_str);
             text.unwrap_or_default().to_owned()

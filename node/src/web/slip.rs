@@ -126,6 +126,10 @@ pub(super) async fn print(
         .read(move |books, connection| {
             let key = records::find(connection, &id)?;
             let record = Record::read(connection, books, key, &session.actor(connection, books)?)?;
+            if !record.sight.has_facts() {
+                let message = "what this record holds is not shown to this account";
+                return Err(Error::new(Code::NotShown, message));
+            }
             let (content, kind) = (&record.content, record.kind);
             let nothing = || Error::new(Code::RecordWaiting, "nothing to print yet");
             let row = record.row.as_ref().ok_or_else(nothing)?;

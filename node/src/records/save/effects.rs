@@ -94,7 +94,9 @@ impl Taken<'_> {
                 // As others will judge it: by the device, since it is one step with the one that was taken.
                 let possible = event.applies_to(&other.status)
                     && !event.who.is_disjoint(&permitted(journal.role()));
-                let done = other.key == self.whole.key || moved.contains_key(&other.key);
+                // What is told there is told to more people than here.
+                let told = along.by.is_some() && self.whole.is_kept_more(other.veil());
+                let done = other.key == self.whole.key || moved.contains_key(&other.key) || told;
                 if done || !possible || !along.only.iter().all(held) {
                     continue;
                 }
