@@ -22,7 +22,6 @@ use serde_json::Value;
 use super::differs::{self, Piece};
 use super::page::{self, Answer, Hand, Page, Session, go, html, open};
 use super::records::{held, links};
-use super::reveal;
 use super::sheet::{About, Sheet, Under};
 use super::words::Lang;
 use super::{App, Line, fields, shown};
@@ -512,7 +511,10 @@ fn build(
         reason_fault: attempt.faults.get(save::REASON).cloned(),
         settled: settled.collect(),
         choices: choices(connection, books, shown, &page),
-        masked: reveal::masks(&record, kind),
+        masked: content.apart.iter().any(|it| {
+            let field = kind.field(&it.field);
+            field.is_some_and(|field| record.sight.has_words() && !record.sight.shows(field))
+        }),
         merges: merges(connection, books, &record, kind, page.lang),
         said: attempt.said,
         previewed: attempt.previewed,
