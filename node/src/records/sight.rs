@@ -4,7 +4,7 @@
 //!
 //! The catalogue marks what does so ([`Veils`]); of values that two people wrote at once the stricter one holds, and what belongs to
 //! another record is kept as that one is. A row carries its veil, so that a list asks nothing else; the title and the values of a row are
-//! read by naming who looks, and a [`Record`](super::Record) holds nothing that they are not shown.
+//! read by naming who looks, and a [`Record`] holds nothing that they are not shown.
 //!
 //! This is what pages and commands show. A device holds its records whole, and whoever owns it and its key has all of them: a command
 //! that names no account is theirs.
