@@ -162,6 +162,18 @@ impl Actor {
         Err(Error::new(Code::NotPermitted, message))
     }
 
+    /// Whether this person issues reports: the sub-district and its supervisor do.
+    ///
+    /// # Errors
+    /// [`Code::RoleRefused`] where not.
+    pub fn may_issue(&self) -> Result<()> {
+        let who = BTreeSet::from([Role::Hub, Role::Supervisor]);
+        if who.is_disjoint(&self.roles) {
+            return Err(lacks("an issued report", &who));
+        }
+        Ok(())
+    }
+
     /// In which role this person registers a new record of a kind; none where nothing says who may.
     #[must_use]
     pub fn registers_as(&self, kind: &Kind) -> Option<Role> {

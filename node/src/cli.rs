@@ -7,11 +7,13 @@ mod config;
 mod demo;
 mod export;
 mod first;
+mod import;
 mod join;
 mod kinds;
 mod manual;
 mod print;
 mod progress;
+mod report;
 mod service;
 
 use std::io::Write as _;
@@ -121,31 +123,49 @@ enum Verb {
     Config(ConfigVerb),
     /// Digests by which two nodes are compared
     Digest,
-    /// Check every chain, signature and receipt of this store, or of an archive
+    /// Check every chain, signature and receipt of this store, or of an archive, or recount the proof of a report
     Verify {
-        /// An archive; no data directory is needed then
+        /// An archive, or a proof; no data directory is needed then, and a proof is compared with one that is named
         file: Option<PathBuf>,
         /// The network that the archive must be of, in 64 digits
         #[arg(long, value_name = "ID", requires = "file")]
         network: Option<String>,
     },
+    /// A report of a period
+    #[command(after_help = "Examples:
+  lianxin report R1 --from 2026-01-01 --to 2026-12-31
+  lianxin report figures --from 2026-01-01 --to 2026-12-31 --proof figures.proof
+  lianxin report R7 --format csv --out comments.csv")]
+    Report(Report),
     /// Rebuild every list from the signed logs
     Reproject,
     /// The store of this device
     #[command(subcommand)]
     Store(StoreVerb),
     /// Write records to a file or directory
-    #[command(after_help = "Example:
-  lianxin export --format archive --out em1.archive")]
+    #[command(after_help = "Examples:
+  lianxin export --format archive --out em1.archive
+  lianxin export --format xlsx --kind reception --out receptions.xlsx")]
     Export {
-        /// json: one file; automerge: a directory with one document a record; archive: the signed logs in
-        /// one file that anyone can check
-        #[arg(long, value_parser = ["json", "automerge", "archive"])]
+        /// json: one file; csv, xlsx: the records of one kind as a table; automerge: a directory with one document a record;
+        /// archive: the signed logs in one file that anyone can check
+        #[arg(long, value_parser = ["json", "csv", "xlsx", "automerge", "archive"])]
         format: String,
+        /// Code of the kind of a table
+        #[arg(long, value_name = "KIND")]
+        kind: Option<String>,
+        /// How csv is written
+        #[arg(long, default_value = "utf-8", value_parser = ["utf-8", "gb18030"])]
+        encoding: String,
         /// Where to
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
     },
+    /// Record the rows of a table: xlsx or csv in UTF-8, GB18030 or UTF-16
+    #[command(after_help = "Examples:
+  lianxin import deputies.xlsx --kind deputy --dry-run
+  lianxin import orders.csv --kind opinion --map 工单号=external_ref --system 12345")]
+    Import(Import),
     /// Show the whole story with a hub and two stations in this process
     Demo {
         /// Only check it: exit 0 if every step held
@@ -176,6 +196,62 @@ enum Verb {
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
     },
+}
+
+/// What `import` takes.
+#[derive(Debug, clap::Args)]
+struct Import {
+    /// The table
+    file: PathBuf,
+    /// Code of the kind that its rows become, such as deputy, community, reception or opinion
+    #[arg(long, value_name = "KIND")]
+    kind: String,
+    /// Only say what would become of each row
+    #[arg(long)]
+    dry_run: bool,
+    /// A column that is not found by its name: NAME=FIELD; may be given several times
+    #[arg(long = "map", value_name = "NAME=FIELD")]
+    maps: Vec<String>,
+    /// Which sheet of a workbook (default: the first with rows)
+    #[arg(long, value_name = "NAME")]
+    sheet: Option<String>,
+    /// Where outside numbers are from, such as 12345
+    #[arg(long, value_name = "SYSTEM", default_value = "import")]
+    system: String,
+    /// Write the rows that were refused here, with the reasons beside them (xlsx)
+    #[arg(long, value_name = "FILE")]
+    errors: Option<PathBuf>,
+}
+
+/// What `report` takes.
+#[derive(Debug, clap::Args)]
+struct Report {
+    /// R1 to R17, or figures
+    id: String,
+    /// First day (default: 1 January of this year)
+    #[arg(long, value_name = "DAY")]
+    from: Option<String>,
+    /// Last day (default: 31 December of this year)
+    #[arg(long, value_name = "DAY")]
+    to: Option<String>,
+    /// Only what had arrived by then: a day, whose end is meant, or a time with its offset
+    #[arg(long, value_name = "TIME")]
+    as_of: Option<String>,
+    /// json and html are text; csv is UTF-8 with a byte order mark
+    #[arg(long, value_parser = ["json", "csv", "xlsx", "html"])]
+    format: Option<String>,
+    /// Where to write that form (default: standard output)
+    #[arg(long, value_name = "FILE", requires = "format")]
+    out: Option<PathBuf>,
+    /// Write the list of records behind each figure, which `lianxin verify FILE` recounts
+    #[arg(long, value_name = "FILE")]
+    proof: Option<PathBuf>,
+    /// Of test data, and of nothing else
+    #[arg(long, conflicts_with = "issue")]
+    test_data: bool,
+    /// Issue it: it then prints for ever as it is now (hub, operator)
+    #[arg(long, conflicts_with_all = ["format", "proof"])]
+    issue: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -629,7 +705,10 @@ fn carry_out(cli: Cli) -> Result<u8> {
             network,
         } => {
             let _wait = progress::spinner("checking chains and signatures");
-            archive::check(&file, network.as_deref(), output)
+            match report::proof_in(&file)? {
+                Some(bytes) => report::check(&bytes, data.as_deref(), output),
+                None => archive::check(&file, network.as_deref(), output),
+            }
         }
         verb => {
             let data = data.map_or_else(default_directory, Ok)?;
@@ -702,10 +781,22 @@ fn with_data(verb: Verb, data: &Path, account: Option<String>, output: &Output) 
             };
             output.print(&reply)
         }
-        Verb::Export { format, out } => {
-            let mut door = Door::open(data)?;
-            export::run(&mut door, (&format, account.as_deref()), &out, output)
+        Verb::Report(asked) => report::run(asked, data, account, *output),
+        Verb::Export {
+            format,
+            kind,
+            encoding,
+            out,
+        } => {
+            let wanted = export::Wanted {
+                format: &format,
+                kind: kind.as_deref(),
+                encoding: &encoding,
+                account: account.as_deref(),
+            };
+            export::run(&mut Door::open(data)?, &wanted, &out, output)
         }
+        Verb::Import(asked) => import::run(&asked, data, account.as_deref(), *output),
         Verb::Record(Record::Add { kind, file }) => {
             let rows = add::rows(&file)?;
             let mut door = Door::open(data)?;
@@ -867,6 +958,8 @@ fn command_of(verb: Verb, data: &Path, account: Option<String>) -> Result<Comman
         | Verb::Store(_)
         | Verb::Sync { .. }
         | Verb::Export { .. }
+        | Verb::Report(_)
+        | Verb::Import(_)
         | Verb::Completions { .. }
         | Verb::Man { .. }
         | Verb::Account(_)

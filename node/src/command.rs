@@ -10,6 +10,7 @@ mod invites;
 mod orders;
 mod quarantine;
 mod record;
+mod report;
 mod whole;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,6 +32,7 @@ use crate::records::delivery::State;
 use crate::records::save::Author;
 use crate::records::{self, Filter};
 use crate::reply::{Reply, with_schema};
+use crate::reports::Asked;
 use crate::requests;
 use crate::store;
 use crate::sync::stick;
@@ -44,6 +46,7 @@ use record::{
     export_page, record_act, record_add, record_history, record_json, record_list, record_set,
     request_list,
 };
+pub use report::proved;
 pub use whole::reprojected;
 use whole::{archive_page, archive_plan, digest, reproject, status, verify};
 
@@ -164,6 +167,8 @@ pub enum Query {
         #[serde(default)]
         account: Option<String>,
     },
+    /// By what the records of a kind are known again when an import brings them: see [`ledger::key`](crate::ledger::key).
+    RecordKeys { kind: String },
     /// Shows one record, with the steps that an account may take.
     RecordShow {
         id: String,
@@ -197,6 +202,18 @@ pub enum Query {
         #[serde(default)]
         account: Option<String>,
     },
+    /// A report of a period, as far as it was known by a cut-off; as a file of a form too, and with its proof.
+    Report {
+        report: String,
+        from: String,
+        to: String,
+        as_of: Option<String>,
+        form: Option<String>,
+        proof: bool,
+        test_data: bool,
+    },
+    /// Compares the entries of a proof with those that are here.
+    CheckProof { proof: Value },
     /// What an archive begins with, and the logs that follow.
     ArchivePlan,
     /// Items of one log for an archive.
@@ -261,6 +278,14 @@ pub enum Write {
         input: Value,
         account: Option<String>,
     },
+    /// Issues a report, so that it prints for ever as it is now.
+    ReportIssue {
+        report: String,
+        from: String,
+        to: String,
+        as_of: Option<String>,
+        account: Option<String>,
+    },
     /// Says why somebody looks at what is kept of a record, which the access log keeps, and shows it to them.
     RecordReveal {
         id: String,
@@ -296,6 +321,7 @@ impl Query {
             Self::SiteList => "site-list",
             Self::InviteList => "invite-list",
             Self::RecordList { .. } => "record-list",
+            Self::RecordKeys { .. } => "record-keys",
             Self::RecordShow { .. } => "record-show",
             Self::RecordHistory { .. } => "record-history",
             Self::QuarantineList => "quarantine-list",
@@ -306,6 +332,8 @@ impl Query {
             Self::Digest => "digest",
             Self::Verify => "verify",
             Self::ExportPage { .. } => "export-page",
+            Self::Report { .. } => "report",
+            Self::CheckProof { .. } => "verify",
             Self::ArchivePlan => "archive-plan",
             Self::ArchivePage { .. } => "archive-page",
         }
@@ -349,6 +377,7 @@ impl Query {
                 };
                 record_list(books, connection, filter, state, &actor)
             }
+            Self::RecordKeys { kind } => record::keys(books, connection, known_kind(&kind)?),
             Self::RecordShow { id, account } => {
                 let key = records::find(connection, &id)?;
                 let actor = reader(books, connection, account.as_deref())?;
@@ -374,6 +403,21 @@ impl Query {
                 let what = (documents, account.as_deref());
                 export_page(books, connection, after.as_deref(), what)
             }
+            Self::Report {
+                report,
+                from,
+                to,
+                as_of,
+                form,
+                proof,
+                test_data,
+            } => {
+                let now_ms = books.wall.now_ms();
+                let asked = Asked::read(&report, (&from, &to), as_of.as_deref(), now_ms)?;
+                let asked = asked.of_test_data(test_data);
+                report::made(books, connection, asked, (form.as_deref(), proof))
+            }
+            Self::CheckProof { proof } => report::checked(books, connection, &proof),
             Self::ArchivePlan => archive_plan(books, connection),
             Self::ArchivePage { log, from } => archive_page(books, connection, &log, from),
         }?;
@@ -402,6 +446,7 @@ impl Write {
             Self::RecordSet { .. } => "record-set",
             Self::RecordAct { .. } => "record-act",
             Self::RecordReveal { .. } => "record-show",
+            Self::ReportIssue { .. } => "report-issue",
             Self::AccountRoles { .. } => "account-roles",
             Self::AccountAdd { .. } => "account-add",
             Self::AccountRename { .. } => "account-rename",
@@ -478,6 +523,17 @@ impl Write {
             } => {
                 let author = author(journal, connection, account.as_deref())?;
                 record::reveal(journal, connection, (&id, &reason), &author)
+            }
+            Self::ReportIssue {
+                report,
+                from,
+                to,
+                as_of,
+                account,
+            } => {
+                let author = author(journal, connection, account.as_deref())?;
+                let asked = Asked::read(&report, (&from, &to), as_of.as_deref(), author.now_ms)?;
+                report::issue(journal, connection, asked, &author)
             }
             Self::AccountRoles { name, roles } => {
                 account::set_roles(journal, connection, &name, &roles)

@@ -167,6 +167,14 @@ codes! {
     BadPaper = "LX-3025", Usage, "send a .docx or a .txt file, or paste the text";
     /// Nobody said why they look at what is kept.
     NoReason = "LX-3024", Usage, "`lianxin --as NAME record show ID --reveal REASON`";
+    /// No report of this number.
+    NoReport = "LX-3030", Usage, "`lianxin report --help` lists them";
+    /// A period or a cut-off that is none.
+    BadPeriod = "LX-3031", Usage, "give days as 2026-01-01, the first before the last";
+    /// A table that cannot be read.
+    BadTable = "LX-3033", Usage, "save it as .xlsx or .csv and name that";
+    /// A file that is no proof of a report.
+    BadProof = "LX-3032", Usage, "make it with `lianxin report ID --from D --to D --proof FILE`";
     /// An edit that changes nothing, or that the hub has been asked for already.
     NothingToDo = "LX-3007", Usage, "it is so already, or the hub will answer; see `lianxin record show`";
     /// A submission id that came before with something else.

@@ -1,6 +1,6 @@
 //! The node of Lianxin 连心: the program that runs on every computer of a network.
 //!
-//! A synchronous middle ([`store`], [`journal`], [`records`], [`requests`], [`writer`], [`reader`], [`command`]) that a simulator drives
+//! A synchronous middle ([`store`], [`journal`], [`records`], [`requests`], [`reports`], [`writer`], [`reader`], [`command`]) that a simulator drives
 //! without a runtime, and an asynchronous rim ([`changes`], [`sync`], [`web`], [`daemon`]) around it. [`journal`] is the
 //! only code that can add an entry; what a list shows is rebuilt from the logs at any time. One thread writes; whoever reads does so
 //! beside it, on a snapshot of one commit.
@@ -8,7 +8,7 @@
 //! ```text
 //!  cli, socket ─► command ─► records ─┐
 //!      │            ▲                ├─► journal ─► store
-//!      │           web ──────────────┤
+//!      │           web ──► reports ────┤
 //!      │                             └─► actor, accounts, drafts, slips ─► store
 //!      └► daemon ─► writer, reader, web
 //!            └────► sync ─► protocol::session
@@ -22,6 +22,7 @@ pub mod clock;
 pub mod config;
 pub mod logging;
 pub mod reply;
+mod words;
 
 // One store: how it is opened, what is written to it, and by whom.
 pub mod store;
@@ -33,8 +34,10 @@ pub mod reader;
 pub mod actor;
 pub mod records;
 pub mod requests;
+pub mod reports;
 pub mod command;
 pub mod archive;
+pub mod ledger;
 pub mod warnings;
 
 // What one computer alone keeps beside the logs.
@@ -44,6 +47,8 @@ pub mod bulk;
 pub mod invites;
 pub mod slips;
 pub mod papers;
+pub mod sheets;
+mod wide;
 
 // How a device begins, and begins again.
 pub mod setup;

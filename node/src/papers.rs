@@ -6,12 +6,12 @@
 
 use std::io::{Cursor, Read as _};
 
-use encoding_rs::{GB18030, UTF_16BE, UTF_16LE};
 use quick_xml::Reader;
 use quick_xml::events::Event;
 use zip::ZipArchive;
 
 use crate::error::{Code, Error, Result};
+use crate::sheets::decode_text;
 
 /// Bytes of the text of a Word document, unpacked: a thousand articles with all their marks.
 const UNPACKED_MAX: u64 = 32 * 1024 * 1024;
@@ -28,23 +28,12 @@ pub fn text_of(bytes: &[u8]) -> Result<String> {
         [0xd0, 0xcf, 0x11, 0xe0, ..] => Err(bad(
             "this is an old Word document: save it as .docx and send that",
         )),
-        [0xef, 0xbb, 0xbf, rest @ ..] => plain(std::str::from_utf8(rest).map(str::to_owned).ok()),
-        [0xff, 0xfe, ..] => plain(decoded(UTF_16LE, bytes)),
-        [0xfe, 0xff, ..] => plain(decoded(UTF_16BE, bytes)),
-        _ => match std::str::from_utf8(bytes) {
-            Ok(text) => plain(Some(text.to_owned())),
-            Err(_) => plain(decoded(GB18030, bytes)),
-        },
+        _ => plain(decode_text(bytes).ok().map(|(text, _)| text)),
     }
 }
 
 fn bad(message: &str) -> Error {
     Error::new(Code::BadPaper, message)
-}
-
-fn decoded(encoding: &'static encoding_rs::Encoding, bytes: &[u8]) -> Option<String> {
-    let (text, _, wrong) = encoding.decode(bytes);
-    (!wrong).then(|| text.into_owned())
 }
 
 fn plain(text: Option<String>) -> Result<String> {
@@ -155,7 +144,7 @@ mod tests {
                 .chain(text.encode_utf16().flat_map(of))
                 .collect()
         };
-        let (gb, _, _) = GB18030.encode(text);
+        let (gb, _, _) = encoding_rs::GB18030.encode(text);
         for bytes in [
             text.as_bytes().to_vec(),
             [&[0xef, 0xbb, 0xbf], text.as_bytes()].concat(),

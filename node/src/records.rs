@@ -650,6 +650,8 @@ pub struct Projection {
     content: Content,
     /// Its facts as packed JSON.
     facts: Vec<u8>,
+    /// The steps that count, likewise, where there are any.
+    steps: Option<Vec<u8>>,
     state: [u8; 32],
     /// Why it stands in no figure.
     reason: Option<Reason>,
@@ -669,6 +671,7 @@ impl Projection {
     pub fn of(gathered: &Gathered, authority: &Authority) -> Self {
         let content = gathered.content(authority);
         let state = content.state_digest();
+        let steps = Some(content.taken()).filter(|steps| !steps.is_empty());
         Self {
             key: gathered.key,
             id: gathered.id,
@@ -676,6 +679,7 @@ impl Projection {
             version: gathered.version,
             held: gathered.held.clone(),
             facts: packed::pack(&serde_json::to_vec(&content.facts).unwrap_or_default()),
+            steps: steps.map(|steps| packed::pack(&serde_json::to_vec(&steps).unwrap_or_default())),
             content,
             state,
             reason: gathered.held(),
@@ -744,7 +748,7 @@ impl Projection {
                                 conflicts = ?7, waiting = ?8, state = ?9, held = ?10,
                                 lost = ?11, again = ?12, arrived = ?13,
                                 reached = ifnull(?14, reached), sole = ?15, last = ?16,
-                                former = ?17, pressing = ?18, veil = ?19, disputed = ?20
+                                former = ?17, pressing = ?18, veil = ?19, disputed = ?20, steps = ?21
              WHERE id = ?1",
         )?;
         // Nobody is asked to settle a conflict in what does not count.
@@ -771,6 +775,7 @@ impl Projection {
             waiting::pressing(&content.kind, &content.status, &content.facts),
             content.veil.column(),
             disputed,
+            self.steps,
         ])?;
         connection
             .prepare_cached("DELETE FROM stale WHERE record = ?1")?

@@ -15,6 +15,7 @@
 mod articles;
 pub mod board;
 mod choices;
+mod compliance;
 mod conflict;
 mod conflicts;
 mod differs;
@@ -39,12 +40,14 @@ mod lookup;
 mod names;
 mod offers;
 mod page;
+mod paper;
 mod past;
 mod patience;
 mod quarantine;
 mod queue;
 mod records;
 mod related;
+mod reports;
 mod reveal;
 mod settings;
 mod several;
@@ -54,7 +57,6 @@ mod sites;
 mod slip;
 mod sync;
 mod trash;
-mod words;
 
 use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -83,6 +85,7 @@ use crate::error::{Code, Error, Result};
 use crate::journal::{Books, Journal};
 use crate::reply::Reply;
 use crate::wait;
+use crate::words;
 use crate::writer::WriterThread;
 
 pub use guard::Hosts;
@@ -314,6 +317,7 @@ fn routes() -> Router<App> {
         )
         .route("/records/{id}/edit", get(edit::form).post(edit::change))
         .route("/records/{id}/letter", get(letter::show))
+        .route("/records/{id}/paper", get(paper::show))
         .route("/records/{id}/reveal", post(reveal::ask))
         .route(
             "/records/{id}/conflict",
@@ -329,6 +333,13 @@ fn routes() -> Router<App> {
         .route("/sync", get(sync::page).post(sync::now))
         .route("/duplicates", get(duplicates::page))
         .route("/duplicates/apart", post(duplicates::apart))
+        .route("/reports", get(reports::index))
+        .route("/compliance", get(compliance::page))
+        .route("/reports/{id}", get(reports::show))
+        .route("/reports/issued/{id}", get(reports::issued))
+        .route("/reports/{id}/list", get(reports::list))
+        .route("/reports/{id}/issue", post(reports::issue))
+        .route("/reports/{id}/file", get(reports::file))
         .route("/trash", get(trash::page))
         .route("/trash/{id}/restore", post(trash::restore))
         .route("/names", get(names::page).post(names::choose))

@@ -41,7 +41,7 @@ pub use terms::{Covers, ESTIMATED, Guard, Rule, Rules, SetDate, Terms, Until};
 
 /// The shipped files. A new kind is one more line here; people meet the kinds in this order.
 const COMMON: &str = include_str!("catalogue/kinds/common.toml");
-const KINDS: [&str; 46] = [
+const KINDS: [&str; 48] = [
     include_str!("catalogue/kinds/opinion.toml"),
     include_str!("catalogue/kinds/legis_comment.toml"),
     include_str!("catalogue/kinds/reception.toml"),
@@ -88,6 +88,8 @@ const KINDS: [&str; 46] = [
     include_str!("catalogue/kinds/privacy_request.toml"),
     include_str!("catalogue/kinds/access_log.toml"),
     include_str!("catalogue/kinds/campaign.toml"),
+    include_str!("catalogue/kinds/report_snapshot.toml"),
+    include_str!("catalogue/kinds/report_page.toml"),
 ];
 
 /// All kinds of record that this release knows.
@@ -320,6 +322,12 @@ impl Kind {
     #[must_use]
     pub fn field(&self, key: &str) -> Option<&Field> {
         find(&self.fields, key)
+    }
+
+    /// Names that no field may have, wherever one is typed.
+    #[must_use]
+    pub fn forbidden(&self) -> &[String] {
+        &self.forbidden
     }
 
     /// Whether a record in this status was taken out of its register.
@@ -853,6 +861,15 @@ impl Field {
                 FieldType::Ref { to, .. } => to,
                 _ => &[],
             },
+            _ => &[],
+        }
+    }
+
+    /// What may be chosen in it, in the order of the form; nothing where it is no choice.
+    #[must_use]
+    pub fn options(&self) -> &[Choice] {
+        match &self.kind {
+            FieldType::Enum { options } => options,
             _ => &[],
         }
     }

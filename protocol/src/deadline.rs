@@ -189,6 +189,22 @@ impl Calendar {
         self.work.contains(&day) || !(weekend || self.off.contains(&day))
     }
 
+    /// How many working days there are after a day up to another one, both as `2026-03-14`; none where the second is not later. Nothing for
+    /// what is no day.
+    #[must_use]
+    pub fn worked(&self, from: &str, to: &str) -> Option<i64> {
+        /// More are not counted one by one.
+        const YEARS_MAX: i32 = 10;
+        let (mut day, to): (Date, Date) = (from.parse().ok()?, to.parse().ok()?);
+        let to = to.min(day.saturating_add(YEARS_MAX.years()));
+        let mut worked = 0;
+        while day < to {
+            day = day.tomorrow().ok()?;
+            worked += i64::from(self.works(day));
+        }
+        Some(worked)
+    }
+
     /// Whether there is a notice for a day's year.
     #[must_use]
     pub fn knows(&self, day: Date) -> bool {

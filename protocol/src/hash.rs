@@ -125,6 +125,10 @@ contexts! {
     ROTATION = "lianxin 1 key rotation";
     /// Digest over the bytes of an archive.
     ARCHIVE = "lianxin 1 archive";
+    /// Digest over what a proof of a report says.
+    PROOF = "lianxin 1 report proof";
+    /// Digest over the rows of an exported table.
+    EXPORT = "lianxin 1 exported rows";
     /// Content address of an attachment.
     BLOB = "lianxin 1 attachment";
 }

@@ -13,6 +13,7 @@ mod damage;
 mod desk;
 mod doors;
 mod exactly_once;
+mod figures;
 mod filters;
 mod first_run;
 mod frames;

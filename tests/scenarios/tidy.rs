@@ -317,6 +317,8 @@ fn each_foreign_library_has_its_place() -> Result<()> {
         &["node/src/config.rs", "node/src/command.rs"],
     )?;
     only_in("tracing_subscriber", &all, &["node/src/logging.rs"])?;
+    only_in("csv", &all, &["node/src/sheets/"])?;
+    only_in("rust_xlsxwriter", &all, &["node/src/sheets/"])?;
     only_in("sd_notify", &all, &["node/src/supervisor.rs"])?;
     let rusqlite = [
         "node/src/store.rs",
@@ -334,6 +336,8 @@ fn each_foreign_library_has_its_place() -> Result<()> {
         "node/src/invites.rs",
         "node/src/reader.rs",
         "node/src/slips.rs",
+        "node/src/reports.rs",
+        "node/src/reports/",
         // These name the connection of a transaction; they would not have to.
         "node/src/wait.rs",
         "node/src/web.rs",

@@ -1,25 +1,33 @@
-//! `export`: records as one JSON file, each as a standard Automerge document with its texts beside it, or the
-//! signed logs as an archive.
+//! `export`: records as one JSON file, each as a standard Automerge document with its texts beside it, the records of one kind as a table,
+//! or the signed logs as an archive.
 
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::{Door, Output, archive};
-use crate::command::Query;
+use super::{Door, Output, archive, progress};
+use crate::command::{Query, known_kind};
 use crate::error::{self, Code, Error, Result};
+use crate::ledger::out::Going;
 use crate::reply::{Reply, with_schema};
+use crate::sheets::Encoding;
 use crate::store::{create_private, private_directory};
 use lianxin_protocol::hash::parse_hex_bytes;
 
+/// What is written, how, and for whom.
+pub(super) struct Wanted<'a> {
+    pub(super) format: &'a str,
+    /// The kind of a table.
+    pub(super) kind: Option<&'a str>,
+    /// The encoding of csv: `utf-8` or `gb18030`.
+    pub(super) encoding: &'a str,
+    pub(super) account: Option<&'a str>,
+}
+
 /// Writes all records: as far as an account is shown them, if one is named.
-pub(super) fn run(
-    door: &mut Door,
-    (format, account): (&str, Option<&str>),
-    out: &Path,
-    output: &Output,
-) -> Result<u8> {
+pub(super) fn run(door: &mut Door, wanted: &Wanted<'_>, out: &Path, output: &Output) -> Result<u8> {
+    let (format, account) = (wanted.format, wanted.account);
     let count = match (format, account) {
         ("archive" | "automerge", Some(_)) => {
             let message = "logs and documents are whole: leave out --as, or export as json";
@@ -27,6 +35,7 @@ pub(super) fn run(
         }
         ("archive", None) => archive::write(door, out)?,
         ("automerge", None) => automerge(door, out)?,
+        ("csv" | "xlsx", _) => table(door, wanted, out)?,
         _ => json_file(door, account, out)?,
     };
     let value = json!({ "records": count, "format": format, "out": out.display().to_string() });
@@ -60,6 +69,32 @@ fn each(
             None => return Ok(count),
         }
     }
+}
+
+/// The records of one kind as a table.
+fn table(door: &mut Door, wanted: &Wanted<'_>, out: &Path) -> Result<u64> {
+    let none = || Error::new(Code::Usage, "name the kind of the table with --kind");
+    let kind = known_kind(wanted.kind.ok_or_else(none)?)?;
+    let part = out.with_extension("part");
+    let file = BufWriter::new(create_private(&part)?);
+    let encoding = match wanted.encoding {
+        "gb18030" => Encoding::Gb18030,
+        _ => Encoding::Utf8Bom,
+    };
+    let mut table = Going::begin(kind, (wanted.format, encoding), file)?;
+    let mut bar = progress::Bar::new(0, "writing");
+    each(door, (false, wanted.account), |record| {
+        if record.get("kind").and_then(Value::as_str) == Some(&kind.code) {
+            table.record(&record)?;
+            bar.inc(1);
+        }
+        Ok(())
+    })?;
+    let who = wanted.account.unwrap_or("—");
+    let written = table.finish(&[("类别", &kind.label.zh), ("导出人", who), ("筛选", "全部")]);
+    let count = written?;
+    std::fs::rename(&part, out).map_err(error::file(out))?;
+    Ok(count)
 }
 
 /// The file appears under its name only when it is whole.

@@ -188,7 +188,7 @@ pub(super) fn brief(
     Ok(json!({ "id": saved.id.hyphenated(), "number": number, "state": reached.word() }))
 }
 
-fn saved_reply(
+pub(super) fn saved_reply(
     journal: &mut Journal,
     connection: &Connection,
     saved: &save::Saved,
@@ -579,4 +579,37 @@ pub(super) fn export_page(
         .filter(|_| rows.len() == filter.limit)
         .map(|row| row.id.hyphenated());
     Ok(Reply::ok(json!({ "records": records, "next": next })))
+}
+
+/// By what the records of a kind are known again.
+pub(super) fn keys(overview: &Overview, connection: &Connection, kind: &Kind) -> Result<Reply> {
+    /// Records of a list that is read at once.
+    const PAGE: usize = 500;
+    let actor = Actor::owner(overview).owning_the_store();
+    let mut keys = Vec::new();
+    let mut filter = Filter {
+        kind: Some(kind.code.clone()),
+        held: Some(false),
+        limit: PAGE,
+        ..Filter::default()
+    };
+    loop {
+        let rows = records::list(connection, &filter)?;
+        for row in &rows {
+            let title = kind.title.as_deref();
+            let value = |key: &str| match row.facts(&actor).get(key) {
+                Some(Value::String(text)) => Some(text.clone()),
+                Some(Value::Null) | None => {
+                    let text = row.title(&actor).text();
+                    text.filter(|_| title == Some(key)).map(str::to_owned)
+                }
+                Some(other) => Some(other.to_string()),
+            };
+            keys.extend(crate::ledger::key(kind, value));
+        }
+        match rows.last() {
+            Some(last) if rows.len() == PAGE => filter.after = Some(last.id),
+            _ => return Ok(Reply::ok(json!({ "keys": keys }))),
+        }
+    }
 }

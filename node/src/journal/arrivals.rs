@@ -25,7 +25,8 @@ impl Journal {
         let space = self.authority.space(&log.author.space);
         let is_hub = self.identity.authority.is_some();
         // rule:arrival-not-hubs
-        if is_hub && matches!(space, Some(Space::Site(_))) && !self.is_hubs(&log.author.device) {
+        let has_records = matches!(space, Some(Space::Site(_) | Space::Hub | Space::Bulletin));
+        if is_hub && has_records && !self.is_hubs(&log.author.device) {
             self.arrived.insert(*id);
         }
     }

@@ -21,7 +21,7 @@ use super::rewrite::is_link;
 use super::sight::Veil;
 use super::{Carried, Gathered};
 use crate::actor::permitted;
-use crate::clock::Beijing;
+use crate::clock::{Beijing, day_number};
 use crate::journal::segments::split_key;
 
 /// Stands among the unreadable keys of a record that has entries of kinds which a newer version knows.
@@ -217,6 +217,22 @@ impl Content {
         let applied = |event: &&ShownEvent| matches!(event.outcome, Outcome::Applied { .. });
         let given = self.events.iter().filter(applied);
         given.filter_map(|event| event.data.get(HUB_NO)?.as_str())
+    }
+
+    /// The steps that count, in causal order, as its row keeps them: `[event, Unix milliseconds by the clock of whoever took it]`, and
+    /// where it carries dates, these by their keys.
+    pub(super) fn taken(&self) -> Vec<Value> {
+        let applied = |event: &&ShownEvent| matches!(event.outcome, Outcome::Applied { .. });
+        let is_date = |value: &Value| value.as_str().is_some_and(|it| day_number(it).is_some());
+        let taken = self.events.iter().filter(applied).map(|event| {
+            let dates = event.data.iter().filter(|(_, value)| is_date(value));
+            let dates: Map<_, _> = dates.map(|(key, it)| (key.clone(), it.clone())).collect();
+            match dates.is_empty() {
+                true => json!([event.event, event.at_ms]),
+                false => json!([event.event, event.at_ms, dates]),
+            }
+        });
+        taken.collect()
     }
 
     /// Since when it has fields in conflict, in Unix milliseconds by the clocks of those who wrote them: since there is a second

@@ -480,11 +480,10 @@ impl Listed {
         self.facts.get("supersedes").and_then(Value::as_str)
     }
 
-    /// When it was recorded, by the recording device's clock: ids carry it (RFC 9562, version 7).
+    /// When it was recorded, by the recording device's clock, in Unix milliseconds.
     #[must_use]
-    pub fn recorded_ms(&self) -> u64 {
-        let [a, b, c, d, e, f, ..] = self.id.0;
-        u64::from_be_bytes([0, 0, a, b, c, d, e, f])
+    pub const fn recorded_ms(&self) -> u64 {
+        self.id.made_ms()
     }
 }
 

@@ -159,9 +159,37 @@ pub fn add(
         return Ok(Saved { key, id, requested });
     }
     author.actor.may_create(kind)?;
+    let saved = found(connection, journal, (kind, draft), told, author)?;
+    if let Some(submission) = submission {
+        submission.keep(connection, &saved.id)?;
+    }
+    Ok(saved)
+}
+
+/// Writes a record that only this program makes, with what is nested in it.
+///
+/// # Errors
+/// [`Code::NotPermitted`] when this device may not write, [`Code::TooLarge`] for texts beyond a part.
+pub fn by_program(
+    connection: &Connection,
+    journal: &mut Journal,
+    (kind, draft): (&Kind, &Draft),
+    author: &Author,
+) -> Result<Saved> {
+    found(connection, journal, (kind, draft), false, author)
+}
+
+/// Founds a record and what is nested in it.
+fn found(
+    connection: &Connection,
+    journal: &mut Journal,
+    (kind, draft): (&Kind, &Draft),
+    told: bool,
+    author: &Author,
+) -> Result<Saved> {
     let place = place(connection, journal, kind, &draft.facts)?;
     let mut series = Series::default();
-    let mut planned = vec![plan(
+    let first = plan(
         connection,
         journal,
         (kind, draft),
@@ -169,12 +197,9 @@ pub fn add(
         told,
         author,
         &mut series,
-    )?];
-    let id = planned
-        .first()
-        .map(|first| first.gathered.id)
-        .unwrap_or(RecordId::NONE);
-    let within = (id, place.space);
+    )?;
+    let within = (first.gathered.id, place.space);
+    let mut planned = vec![first];
     plan_nested(
         connection,
         journal,
@@ -183,11 +208,7 @@ pub fn add(
         author,
         (&mut series, &mut planned),
     )?;
-    let saved = write_all(connection, journal, planned, author)?;
-    if let Some(submission) = submission {
-        submission.keep(connection, &id)?;
-    }
-    Ok(saved)
+    write_all(connection, journal, planned, author)
 }
 
 /// Writes into the access log 查阅日志 that somebody looks at what is kept of a record, and why.
@@ -212,18 +233,7 @@ pub fn log_access(
         texts: BTreeMap::from([(Retention::Text, reason)]),
         nested: Vec::new(),
     };
-    let place = place(connection, journal, kind, &draft.facts)?;
-    let mut series = Series::default();
-    let planned = plan(
-        connection,
-        journal,
-        (kind, &draft),
-        &place,
-        false,
-        author,
-        &mut series,
-    )?;
-    write_all(connection, journal, vec![planned], author)
+    by_program(connection, journal, (kind, &draft), author)
 }
 
 /// Adds records to the one that they belong to, in their order: the articles of a draft law.
@@ -260,7 +270,10 @@ fn plan_nested(
 ) -> Result<()> {
     for (code, nested) in nested {
         let child = known(code)?;
-        author.actor.may_create(child)?;
+        // Whoever may make the whole may make such parts of it.
+        if !child.create.by_program {
+            author.actor.may_create(child)?;
+        }
         let mut nested = nested.clone();
         if let Some(parent) = &child.parent {
             let whole = Some(Fact::Str(id.hyphenated()));

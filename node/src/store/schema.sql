@@ -1,4 +1,4 @@
--- Version 7. Primary here are: meta, accounts with logins, links, drafts and bulks, counters, submissions,
+-- Version 8. Primary here are: meta, accounts with logins, links, drafts and bulks, counters, submissions,
 -- invites, words, receipts, peers and, above all, logs with segments and parts. Everything below the
 -- line is rebuilt from those by `reproject`.
 
@@ -247,7 +247,7 @@ CREATE INDEX touches_record ON touches (record);
 -- lists, and is in no figure. lost counts the changes that a fork took and that nobody has written again; again is the
 -- id of the record that was written in its place; reached how far the record has come by what is stored, 3 being all the way; sole
 -- the one log whose receipts say so, with the last of the record's entries there, where everything of the record counts. facts
--- is packed JSON, disputed since when it has fields in conflict, former the number that the record had before it was written again,
+-- is packed JSON, steps the same of those that count: event, when and what dates it carries; disputed since when it has fields in conflict, former the number that the record had before it was written again,
 -- pressing how soon somebody has to see to it, and veil what of it is kept from whom.
 CREATE TABLE records (
     id        INTEGER PRIMARY KEY,
@@ -260,6 +260,7 @@ CREATE TABLE records (
     title     TEXT,
     status    TEXT,
     facts     BLOB,
+    steps     BLOB,
     former    TEXT,
     pressing  INTEGER,
     veil      TEXT,

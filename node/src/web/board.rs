@@ -294,7 +294,7 @@ impl BoardPage {
 }
 
 async fn show(Has(shared): Has<Shared>, headers: HeaderMap) -> Answer {
-    let lang = Lang::of(&headers);
+    let lang = page::language(&headers);
     let (views, place) = shared.look(lang).await?;
     let walk = shared.walk(|walk| {
         walk.follow(&views);

@@ -226,7 +226,7 @@ impl Desk {
 /// Lets in whoever came by the link.
 async fn only_ours(State(desk): State<Desk>, mut request: Request, next: Next) -> Response {
     let headers = request.headers();
-    let lang = Lang::of(headers);
+    let lang = page::language(headers);
     if page::cookie(headers, &desk.0.cookie) != Some(desk.0.secret.as_str()) {
         return locked(lang).unwrap_or_else(|failure| failure.into_response());
     }
@@ -252,7 +252,7 @@ async fn enter(
     headers: HeaderMap,
 ) -> Answer {
     let mut known = desk.0.link.lock().unwrap_or_else(PoisonError::into_inner);
-    let lang = Lang::of(&headers);
+    let lang = page::language(&headers);
     if method == Method::HEAD || known.as_ref() != Some(&link) {
         let ours = page::cookie(&headers, &desk.0.cookie) == Some(desk.0.secret.as_str());
         return if ours { Ok(go("/")) } else { locked(lang) };
@@ -472,7 +472,11 @@ async fn card(State(desk): State<Desk>) -> Answer {
         return Ok(go("/"));
     };
     let text = format!("{card:#}\n");
-    Ok(attached("lianxin-recovery-card.json", text))
+    Ok(attached(
+        "lianxin-recovery-card.json",
+        "application/json",
+        text,
+    ))
 }
 
 /// What was read off the recovery card.

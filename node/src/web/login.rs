@@ -160,10 +160,10 @@ pub(super) async fn page(
     Query(target): Query<Target>,
 ) -> Answer {
     let chosen = target.lang.as_deref().and_then(Lang::parse);
-    let lang = chosen.unwrap_or_else(|| Lang::of(&headers));
+    let lang = chosen.unwrap_or_else(|| super::page::language(&headers));
     let page = form(&app, lang, (String::new(), local(target.to)), None).await?;
     Ok(match chosen {
-        Some(lang) => with_cookie(&lang.cookie(), page),
+        Some(lang) => with_cookie(&super::page::language_cookie(lang), page),
         None => page,
     })
 }
@@ -182,7 +182,7 @@ pub(super) async fn with_password(
     headers: HeaderMap,
     Form(typed): Form<Typed>,
 ) -> Answer {
-    let lang = Lang::of(&headers);
+    let lang = super::page::language(&headers);
     let to = local(typed.to);
     let name: String = text::line(&typed.name).chars().take(40).collect();
     let asked = name.clone();
@@ -215,7 +215,7 @@ pub(super) async fn with_link(
     State(app): State<App>,
     Path(secret): Path<String>,
 ) -> Answer {
-    let lang = Lang::of(&headers);
+    let lang = super::page::language(&headers);
     let nobody = (String::new(), "/".to_owned());
     let purpose = ["sec-purpose", "purpose", "x-moz"].into_iter();
     let purpose = purpose.filter_map(|name| headers.get(name)?.to_str().ok());

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use askama::Template;
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{FromRequestParts, Path, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -91,7 +92,29 @@ impl Session {
     }
 }
 
-/// The value of the login cookie.
+/// Name of the cookie with the language that was chosen last.
+const CHOSEN: &str = "lianxin_language";
+
+/// The language of a browser in which nobody is logged in: what was chosen there last, else the first of the two that it asks for.
+pub(super) fn language(headers: &HeaderMap) -> Lang {
+    if let Some(chosen) = cookie(headers, CHOSEN).and_then(Lang::parse) {
+        return chosen;
+    }
+    let asked = headers.get(header::ACCEPT_LANGUAGE);
+    let asked = asked.and_then(|asked| asked.to_str().ok());
+    let mut asked = asked.unwrap_or_default().split(',').map(str::trim);
+    asked.find_map(Lang::parse).unwrap_or(Lang::Zh)
+}
+
+/// The cookie by which a browser remembers a language.
+pub(super) fn language_cookie(lang: Lang) -> String {
+    format!(
+        "{CHOSEN}={}; Path=/; HttpOnly; SameSite=Strict; Max-Age=31536000",
+        lang.tag()
+    )
+}
+
+/// The value of a cookie.
 pub(super) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let all = headers.get_all(header::COOKIE).iter();
     let pairs = all.filter_map(|line| line.to_str().ok());
@@ -307,6 +330,7 @@ impl Page {
                 ("/records", "menu-list", "list"),
                 ("/conflicts", "menu-conflicts", "conflict"),
                 ("/sites", "menu-sites", "plug"),
+                ("/reports", "menu-reports", "copy"),
                 ("/sync", "menu-sync", "sync"),
                 ("/help", "menu-help", "info"),
             ]
@@ -317,6 +341,7 @@ impl Page {
                 ("/records", "menu-list", "list"),
                 ("/conflicts", "menu-conflicts", "conflict"),
                 ("/lookup", "menu-lookup", "search"),
+                ("/reports", "menu-reports", "copy"),
                 ("/sync", "menu-sync", "sync"),
                 ("/help", "menu-help", "info"),
             ]
@@ -619,12 +644,11 @@ pub(super) fn html(template: &impl Template) -> Answer {
 }
 
 /// A JSON file to be kept under a name.
-pub(super) fn attached(name: &str, text: String) -> Response {
+pub(super) fn attached(name: &str, kind: &'static str, bytes: impl Into<Body>) -> Response {
     let place = format!("attachment; filename=\"{name}\"");
-    let mut answer = text.into_response();
+    let mut answer = Response::new(bytes.into());
     let head = answer.headers_mut();
-    let kind = HeaderValue::from_static("application/json");
-    head.insert(header::CONTENT_TYPE, kind);
+    head.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     if let Ok(place) = HeaderValue::from_str(&place) {
         head.insert(header::CONTENT_DISPOSITION, place);
     }
@@ -803,7 +827,7 @@ async fn frame(State(app): State<Option<App>>, request: Request, next: Next) -> 
         None => None,
     };
     let page = page.or_else(|| {
-        let lang = Lang::of(&headers);
+        let lang = language(&headers);
         let failed = Failed::new(said, lang);
         let bare = Bare::new(lang, String::new());
         BareError { bare, failed }.render().ok()
@@ -817,7 +841,7 @@ async fn frame(State(app): State<Option<App>>, request: Request, next: Next) -> 
 /// The page of a failure in the frame of this computer's pages, unless that fails as well.
 async fn in_frame(app: &App, headers: &HeaderMap, said: Said) -> Option<String> {
     let secret = cookie(headers, &app.cookie).map(str::to_owned);
-    let lang = Lang::of(headers);
+    let lang = language(headers);
     let (line, now_ms) = ((app.doors.line)(), clock::now_ms());
     let made = app.read(move |books, connection| {
         let found = match &secret {
@@ -921,6 +945,21 @@ pub(super) async fn asset(Path(file): Path<String>) -> Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_browser_is_answered_in_the_language_that_was_chosen_or_that_it_asks_for() {
+        let of = |cookie: &str, accept: &str| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in [(header::COOKIE, cookie), (header::ACCEPT_LANGUAGE, accept)] {
+                headers.extend(value.parse().ok().map(|value| (name, value)));
+            }
+            language(&headers)
+        };
+        assert_eq!(of("", ""), Lang::Zh);
+        assert_eq!(of("", "fr, en-GB;q=0.8, zh-CN;q=0.7"), Lang::En);
+        assert_eq!(of("", "zh-CN,zh;q=0.9,en;q=0.8"), Lang::Zh);
+        assert_eq!(of("a=b; lianxin_language=en", "zh-CN"), Lang::En);
+    }
 
     #[test]
     fn every_code_has_a_sentence() {

@@ -15,6 +15,7 @@ use super::letter;
 use super::list::{Due, due};
 use super::offers::{self, Attempt, Done, Offer, Onward, WANTED, WAY};
 use super::page::{Answer, Page, Session, html};
+use super::paper;
 use super::past::{self, Change, Request, Step, Who};
 use super::related::{self, Begin, Related};
 use super::reveal;
@@ -131,6 +132,8 @@ pub(super) struct RecordPage {
     begun: Option<Begin>,
     /// Whether there is a letter that tells what came of it.
     letter: bool,
+    /// Whether there is a form to print of it.
+    paper: bool,
     /// Whether somebody is given a slip for it.
     slip: bool,
     conflicts: Vec<Conflict>,
@@ -258,6 +261,7 @@ pub(super) fn build(
     Ok(RecordPage {
         reply: kind.and_then(|kind| answer(connection, content, kind, &page)),
         letter: kind.is_some_and(|kind| letter::is_there(&record, kind)),
+        paper: kind.is_some_and(paper::is_there) && record.sight.has_words(),
         rungs: kind
             .filter(|_| record.counts() && arrived)
             .map(|kind| rungs(content, kind, mine, &page))
@@ -610,11 +614,16 @@ pub(super) fn held<'a>(fields: &'a Map<String, Value>, key: &str) -> Option<&'a 
     }
 }
 
-type Facts = (Vec<Said>, Vec<Said>, Option<Said>);
+pub(super) type Facts = (Vec<Said>, Vec<Said>, Option<Said>);
 
 /// What a record holds, in the order of its form, then what its handling has added. Who said it stands apart, and so do the
 /// resident's own words.
-fn facts(connection: &Connection, kind: Option<&Kind>, content: &Content, page: &Page) -> Facts {
+pub(super) fn facts(
+    connection: &Connection,
+    kind: Option<&Kind>,
+    content: &Content,
+    page: &Page,
+) -> Facts {
     let lang = page.lang;
     let Some(kind) = kind else {
         // A kind of a newer version: as it is.

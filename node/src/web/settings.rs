@@ -148,7 +148,10 @@ pub(super) async fn taste(
     app.write(move |_, connection| accounts::set_taste(connection, &account, &taste))
         .await?;
     // Where nobody is logged in, this browser is answered in it as well.
-    Ok(login::with_cookie(&chosen.cookie(), go("/settings")))
+    Ok(login::with_cookie(
+        &super::page::language_cookie(chosen),
+        go("/settings"),
+    ))
 }
 
 /// Phrases of one step, a line each.

@@ -474,7 +474,7 @@ pub(super) async fn file(
         return Ok(go("/sites?told=card"));
     };
     let name = format!("lianxin-invite-{}.json", card.device);
-    Ok(attached(&name, card.file.clone()))
+    Ok(attached(&name, "application/json", card.file.clone()))
 }
 
 /// Shows the card of an invite to whoever made it, as long as it is kept.

@@ -70,8 +70,14 @@ impl RecordId {
     /// Whether a founding change at this place gives this id, whatever its time.
     #[must_use]
     pub fn is_founded_at(&self, log: &LogId, seq: u64) -> bool {
+        *self == Self::founded(self.made_ms(), log, seq)
+    }
+
+    /// When the record was made, by the clock of the device that made it, in Unix milliseconds.
+    #[must_use]
+    pub const fn made_ms(&self) -> u64 {
         let [a, b, c, d, e, f, ..] = self.0;
-        *self == Self::founded(u64::from_be_bytes([0, 0, a, b, c, d, e, f]), log, seq)
+        u64::from_be_bytes([0, 0, a, b, c, d, e, f])
     }
 
     /// The UUID's usual text.

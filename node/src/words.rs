@@ -1,30 +1,24 @@
-//! The words of the pages: zh-CN as source, English as second language, in fluent files (projectfluent.org)
+//! The words of the pages and of what is printed: zh-CN as source, English as second language, in fluent files (projectfluent.org)
 //! that are part of the binary. Labels of kinds, fields and statuses are the catalogue's, not here.
 
 use std::sync::LazyLock;
 
-use axum::http::{HeaderMap, header};
 use fluent_bundle::concurrent::FluentBundle;
 use fluent_bundle::{FluentArgs, FluentResource, FluentValue};
 use lianxin_protocol::catalogue::Label;
 use unic_langid::LanguageIdentifier;
 
-use super::page;
-
 /// The language of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Lang {
+pub(crate) enum Lang {
     /// 简体中文.
     Zh,
     /// English.
     En,
 }
 
-/// Name of the cookie with the language that was chosen last.
-const CHOSEN: &str = "lianxin_language";
-
-const ZH: &str = include_str!("../../locales/zh-CN.ftl");
-const EN: &str = include_str!("../../locales/en.ftl");
+const ZH: &str = include_str!("../locales/zh-CN.ftl");
+const EN: &str = include_str!("../locales/en.ftl");
 
 type Bundle = FluentBundle<FluentResource>;
 
@@ -43,19 +37,8 @@ fn bundle(lang: &str, text: &str) -> Bundle {
 static BUNDLES: LazyLock<[Bundle; 2]> = LazyLock::new(|| [bundle("zh-CN", ZH), bundle("en", EN)]);
 
 impl Lang {
-    /// The language of a browser in which nobody is logged in: what was chosen there last, else the first of the two that it asks for.
-    pub(super) fn of(headers: &HeaderMap) -> Self {
-        if let Some(chosen) = page::cookie(headers, CHOSEN).and_then(Self::parse) {
-            return chosen;
-        }
-        let asked = headers.get(header::ACCEPT_LANGUAGE);
-        let asked = asked.and_then(|asked| asked.to_str().ok());
-        let mut asked = asked.unwrap_or_default().split(',').map(str::trim);
-        asked.find_map(Self::parse).unwrap_or(Self::Zh)
-    }
-
     /// A language by the beginning of its tag.
-    pub(super) fn parse(tag: &str) -> Option<Self> {
+    pub(crate) fn parse(tag: &str) -> Option<Self> {
         match tag.get(..2)? {
             "zh" => Some(Self::Zh),
             "en" => Some(Self::En),
@@ -63,16 +46,8 @@ impl Lang {
         }
     }
 
-    /// The cookie by which a browser remembers it.
-    pub(super) fn cookie(self) -> String {
-        format!(
-            "{CHOSEN}={}; Path=/; HttpOnly; SameSite=Strict; Max-Age=31536000",
-            self.tag()
-        )
-    }
-
     /// The words for `id`; `id` itself when there are none, which a test rules out.
-    pub(super) fn say(self, id: &str, with: &[(&str, FluentValue<'_>)]) -> String {
+    pub(crate) fn say(self, id: &str, with: &[(&str, FluentValue<'_>)]) -> String {
         let [zh, en] = &*BUNDLES;
         let order = match self {
             Self::Zh => [zh, en],
@@ -91,13 +66,13 @@ impl Lang {
     }
 
     /// A label in front of what is said of it.
-    pub(super) fn colon(self, label: &str) -> String {
+    pub(crate) fn colon(self, label: &str) -> String {
         let mark = if self == Self::Zh { "：" } else { ": " };
         format!("{label}{mark}")
     }
 
     /// A label of the catalogue.
-    pub(super) fn label(self, label: &Label) -> &str {
+    pub(crate) fn label(self, label: &Label) -> &str {
         match self {
             Self::Zh => &label.zh,
             Self::En => &label.en,
@@ -105,7 +80,7 @@ impl Lang {
     }
 
     /// The tag of `<html lang>` (BCP 47).
-    pub(super) const fn tag(self) -> &'static str {
+    pub(crate) const fn tag(self) -> &'static str {
         match self {
             Self::Zh => "zh-CN",
             Self::En => "en",
@@ -141,7 +116,7 @@ mod tests {
     fn texts() -> Vec<String> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let mut texts = Vec::new();
-        for folder in ["templates", "src/web"] {
+        for folder in ["templates", "src/web", "src/reports"] {
             for entry in std::fs::read_dir(root.join(folder)).into_iter().flatten() {
                 let text = entry
                     .ok()
@@ -189,27 +164,16 @@ mod tests {
             "slip-",
             "inbox-",
         ];
+        // Words of reports are named by their codes there.
+        let in_reports = ["ra-", "rr-", "rt-", "rc-", "rw-", "rd-", "rn-"];
         let named = |id: &&String| {
+            let code = in_reports.iter().find_map(|prefix| id.strip_prefix(prefix));
+            let said = format!("\"{}\"", code.unwrap_or(id));
             made.iter().any(|prefix| id.starts_with(prefix))
-                || texts.iter().any(|text| text.contains(&format!("\"{id}\"")))
+                || texts.iter().any(|text| text.contains(&said))
         };
         let unused: Vec<_> = zh.iter().filter(|id| !named(id)).collect();
         assert!(unused.is_empty(), "nobody says {unused:?}");
-    }
-
-    #[test]
-    fn a_browser_is_answered_in_the_language_that_was_chosen_or_that_it_asks_for() {
-        let of = |cookie: &str, accept: &str| {
-            let mut headers = HeaderMap::new();
-            for (name, value) in [(header::COOKIE, cookie), (header::ACCEPT_LANGUAGE, accept)] {
-                headers.extend(value.parse().ok().map(|value| (name, value)));
-            }
-            Lang::of(&headers)
-        };
-        assert_eq!(of("", ""), Lang::Zh);
-        assert_eq!(of("", "fr, en-GB;q=0.8, zh-CN;q=0.7"), Lang::En);
-        assert_eq!(of("", "zh-CN,zh;q=0.9,en;q=0.8"), Lang::Zh);
-        assert_eq!(of("a=b; lianxin_language=en", "zh-CN"), Lang::En);
     }
 
     #[test]

@@ -1,0 +1,121 @@
+//! `report`: a report in the terminal, as JSON, or as a file; and its proof.
+
+use std::io::Write as _;
+use std::path::Path;
+
+use lianxin_protocol::hash::parse_hex_bytes;
+use serde_json::Value;
+
+use super::{Door, Output, Report, progress};
+use crate::clock::Beijing;
+use crate::command::{Query, Write, proved};
+use crate::error::{self, Code, Error, Result};
+use crate::reports::proof;
+use crate::store::create_private;
+use crate::{clock, reply};
+
+/// Makes a report.
+pub(super) fn run(
+    asked: Report,
+    data: &Path,
+    account: Option<String>,
+    output: Output,
+) -> Result<u8> {
+    let year = Beijing::of(clock::now_ms()).date().0;
+    let from = asked.from.unwrap_or_else(|| format!("{year}-01-01"));
+    let to = asked.to.unwrap_or_else(|| format!("{year}-12-31"));
+    if asked.issue {
+        let issue = Write::ReportIssue {
+            report: asked.id,
+            from,
+            to,
+            as_of: asked.as_of,
+            account,
+        };
+        return output.print(&Door::open(data)?.call(issue)?);
+    }
+    let form = asked.format.filter(|form| form != "json");
+    let json = Output {
+        json: output.json || (form.is_none() && asked.out.is_some()),
+    };
+    let query = Query::Report {
+        report: asked.id,
+        from,
+        to,
+        as_of: asked.as_of,
+        form: form.clone(),
+        proof: asked.proof.is_some(),
+        test_data: asked.test_data,
+    };
+    let mut reply = {
+        let _wait = progress::spinner("counting");
+        Door::open(data)?.call(query)?
+    };
+    let mut take = |key: &str| reply.value.as_object_mut().and_then(|it| it.remove(key));
+    let (file, proof) = (take("file"), take("proof"));
+    if let (Some(path), Some(proof)) = (&asked.proof, proof) {
+        write(path, format!("{proof}\n").as_bytes())?;
+    }
+    let bytes = file
+        .as_ref()
+        .and_then(Value::as_str)
+        .and_then(parse_hex_bytes);
+    match (form, asked.out) {
+        (Some(_), out) => {
+            let missing = || Error::new(Code::Internal, "a report came without its file");
+            let bytes = bytes.ok_or_else(missing)?;
+            match out {
+                Some(out) => write(&out, &bytes)?,
+                None => std::io::stdout()
+                    .lock()
+                    .write_all(&bytes)
+                    .map_err(error::file(Path::new("standard output")))?,
+            }
+            Ok(reply.exit)
+        }
+        (None, Some(out)) => {
+            write(&out, format!("{:#}\n", reply.value).as_bytes())?;
+            Ok(reply.exit)
+        }
+        (None, None) => json.print(&reply),
+    }
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    let mut file = create_private(path)?;
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    written.map_err(error::file(path))
+}
+
+/// The bytes of a file, if it is a proof of a report and not an archive.
+pub(super) fn proof_in(path: &Path) -> Result<Option<Vec<u8>>> {
+    use std::io::Read as _;
+    let file = std::fs::File::open(path).map_err(error::file(path))?;
+    let mut bytes = Vec::new();
+    let mut first = file.take(1);
+    first.read_to_end(&mut bytes).map_err(error::file(path))?;
+    // An archive begins with other bytes, JSON with this one.
+    if bytes != [b'{'] {
+        return Ok(None);
+    }
+    let mut rest = first.into_inner().take(proof::FILE_MAX);
+    rest.read_to_end(&mut bytes).map_err(error::file(path))?;
+    Ok(Some(bytes))
+}
+
+/// Recounts a proof, and compares it with the store of a data directory, if one is named.
+pub(super) fn check(bytes: &[u8], data: Option<&Path>, output: Output) -> Result<u8> {
+    let reply = match data {
+        None => proved(bytes)?,
+        Some(data) => {
+            let none = || Error::new(Code::BadProof, "the file is no proof of a report");
+            let proof = serde_json::from_slice(bytes).map_err(|_| none())?;
+            Door::open(data)?.call(Query::CheckProof { proof })?
+        }
+    };
+    let value = reply::with_schema("lianxin.verify/1", reply.value);
+    output.print(&reply::Reply {
+        value,
+        exit: reply.exit,
+    })
+}

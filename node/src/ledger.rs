@@ -1,0 +1,563 @@
+//! 台账: the records of one kind as the rows of a table, and the rows of an office's own table as records.
+//!
+//! Going out, a table has the number, the status and every field of the kind under the name that its form has. Coming in, a column is a field
+//! by its name, its code or a name that offices use; what is no field is left out and named. A cell is read as its field asks: choices by
+//! their words, dates as offices write them, yuan for fen. Whether a row can be recorded is the catalogue's to judge.
+//!
+//! Owns what stands in a cell. Must not read files ([`sheets`](crate::sheets) does) nor write records.
+
+pub mod out;
+
+use std::borrow::Cow;
+
+use lianxin_protocol::catalogue::{Catalogue, Field, FieldType, Kind};
+use lianxin_protocol::text::folded;
+use serde_json::{Map, Value, json};
+
+use crate::clock::{Beijing, day_number, unix_ms};
+use crate::sheets;
+use crate::sheets::write;
+
+/// What a column of a table is.
+#[derive(Clone, Copy, Debug)]
+pub enum Column {
+    /// 登记编号.
+    Number,
+    /// The status.
+    Status,
+    /// A field.
+    Field(&'static Field),
+    /// A field in fen that stands in yuan.
+    Yuan(&'static Field),
+}
+
+/// Names that offices have for fields, by the field's key; the first that a kind has.
+const OTHER_NAMES: [(&str, &[&str]); 24] = [
+    (
+        "内容",
+        &["body", "original_words", "text", "summary", "needs_summary"],
+    ),
+    ("诉求内容", &["body"]),
+    ("反映问题", &["body"]),
+    ("意见内容", &["original_words", "body"]),
+    ("评论内容", &["original_words", "body"]),
+    ("姓名", &["person.name", "name"]),
+    ("反映人", &["person.name"]),
+    ("代表姓名", &["name"]),
+    ("社区名称", &["name"]),
+    ("单位名称", &["name"]),
+    ("称呼", &["person.call_name"]),
+    ("电话", &["person.phone", "contact"]),
+    ("联系电话", &["person.phone", "contact"]),
+    ("联系方式", &["person.phone", "contact"]),
+    ("手机", &["person.phone"]),
+    ("所属社区", &["place.community", "community"]),
+    ("地点", &["place.text", "place"]),
+    ("日期", &["date", "occurred_on", "collected_on"]),
+    ("时间", &["started_at", "date", "occurred_on"]),
+    ("登记日期", &["occurred_on", "date"]),
+    ("接待时间", &["date"]),
+    ("接待代表", &["deputies_present", "deputies"]),
+    ("工单号", &["external_ref"]),
+    ("工单编号", &["external_ref"]),
+];
+/// The column of numbers, and of statuses.
+const NUMBER: &str = "登记编号";
+const STATUS: &str = "状态";
+
+/// The columns of a kind's table, in the order of its form; what steps set stands behind.
+#[must_use]
+pub fn columns(kind: &'static Kind) -> Vec<(String, Column)> {
+    let mut columns = vec![(NUMBER.to_owned(), Column::Number)];
+    if !kind.statuses.is_empty() {
+        columns.push((STATUS.to_owned(), Column::Status));
+    }
+    let asked = kind.sections.iter().flat_map(|section| &section.fields);
+    let asked: Vec<_> = asked.filter_map(|key| kind.field(key)).collect();
+    let computed = [
+        "id",
+        "number",
+        "hub_no",
+        "status",
+        "site_id",
+        "device_id",
+        "state",
+        "events",
+    ];
+    let set = kind.fields.iter().filter(|field| {
+        field.read_only
+            && !computed.contains(&field.key.as_str())
+            && !matches!(field.kind, FieldType::Opaque)
+            && !asked.iter().any(|it| it.key == field.key)
+    });
+    for field in asked.iter().copied().chain(set) {
+        columns.push((field.label.zh.clone(), Column::Field(field)));
+    }
+    columns
+}
+
+/// A cell that goes out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cell {
+    text: String,
+    shape: Shape,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Shape {
+    #[default]
+    Text,
+    Integer,
+    Date,
+    DateTime,
+    Bool,
+}
+
+impl Cell {
+    fn text(text: impl Into<String>) -> Self {
+        Self {
+            text: text.into(),
+            shape: Shape::Text,
+        }
+    }
+
+    /// As a table writes it.
+    #[must_use]
+    pub fn value(&self) -> write::Value<'_> {
+        match self.shape {
+            _ if self.text.is_empty() => write::Value::Empty,
+            Shape::Text => write::Value::Text(&self.text),
+            Shape::Integer => self
+                .text
+                .parse()
+                .map_or(write::Value::Text(&self.text), write::Value::Integer),
+            Shape::Date => write::Value::Date(&self.text),
+            Shape::DateTime => write::Value::DateTime(&self.text),
+            Shape::Bool => write::Value::Bool(self.text == "true"),
+        }
+    }
+
+    /// As a table shows it, which is what a table that comes back is compared with.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        self.value().text()
+    }
+}
+
+/// The value of a field in a record, as commands and exports have it.
+fn held<'r>(record: &'r Value, key: &str) -> Option<&'r Value> {
+    let fields = record.get("fields")?;
+    match key.split_once('.') {
+        None => fields.get(key),
+        Some((group, name)) => fields.get(group)?.get(name),
+    }
+}
+
+/// What stands in a column of a record, which is given as exports have it.
+#[must_use]
+pub fn cell(kind: &Kind, column: Column, record: &Value) -> Cell {
+    let word = |key: &str| record.get(key).and_then(Value::as_str).unwrap_or_default();
+    match column {
+        Column::Number => Cell::text(word("number")),
+        Column::Status => {
+            let status = word("status");
+            let label = kind.status(status).map(|it| it.label.zh.as_str());
+            Cell::text(label.unwrap_or(status))
+        }
+        Column::Field(field) | Column::Yuan(field) => {
+            let value = held(record, &field.key);
+            value.map_or_else(Cell::default, |value| of_field(field, value))
+        }
+    }
+}
+
+fn of_field(field: &Field, value: &Value) -> Cell {
+    let label = |code: &str| {
+        let option = field.options().iter().find(|option| option.code == code);
+        option.map_or_else(|| code.to_owned(), |option| option.label.zh.clone())
+    };
+    match (&field.kind, value) {
+        (_, Value::Null) => Cell::default(),
+        (FieldType::Enum { .. }, Value::String(code)) => Cell::text(label(code)),
+        (FieldType::Date, Value::String(day)) => Cell {
+            text: day.clone(),
+            shape: Shape::Date,
+        },
+        (FieldType::Time, Value::String(time)) => match unix_ms(time) {
+            Some(at) => Cell {
+                text: Beijing::of(at).text().replacen(' ', "T", 1),
+                shape: Shape::DateTime,
+            },
+            None => Cell::text(time.clone()),
+        },
+        (_, Value::Bool(yes)) => Cell {
+            text: yes.to_string(),
+            shape: Shape::Bool,
+        },
+        (_, Value::Number(number)) => Cell {
+            text: number.to_string(),
+            shape: Shape::Integer,
+        },
+        (FieldType::Set { of, .. }, Value::Array(items)) => {
+            let inner = Field {
+                kind: (**of).clone(),
+                ..field.clone()
+            };
+            let items = items.iter().map(|item| of_field(&inner, item).text);
+            Cell::text(items.collect::<Vec<_>>().join("、"))
+        }
+        (_, Value::String(text)) => Cell::text(text.clone()),
+        (_, Value::Object(outside)) => {
+            let part = |key: &str| outside.get(key).and_then(Value::as_str);
+            let parts = [part("system"), part("no"), part("date")];
+            let parts: Vec<_> = parts.into_iter().flatten().collect();
+            Cell::text(parts.join(" "))
+        }
+        (_, Value::Array(items)) => Cell::text(format!("{} 项", items.len())),
+    }
+}
+
+// ---- in ----
+
+/// A column of a table as people write its name: without marks, brackets and spaces.
+fn bare(head: &str) -> String {
+    let head = head.split(['（', '(', '[', '【']).next().unwrap_or(head);
+    let sign = |it: &char| !it.is_whitespace() && !matches!(it, '*' | '＊' | ':' | '：');
+    folded(&head.chars().filter(sign).collect::<String>())
+}
+
+/// The column of a kind that a head names, by what was said of it (`head=field`) first.
+#[must_use]
+pub fn column(kind: &'static Kind, head: &str, said: &[(String, String)]) -> Option<Column> {
+    let field = |key: &str| {
+        kind.field(key)
+            .filter(|field| !field.read_only && !matches!(field.kind, FieldType::Opaque))
+    };
+    let in_yuan = head.contains('元');
+    let or_yuan = |field: &'static Field| match field.key.ends_with("_fen") && in_yuan {
+        true => Column::Yuan(field),
+        false => Column::Field(field),
+    };
+    let bare_head = bare(head);
+    if let Some((_, key)) = said.iter().find(|(name, _)| bare(name) == bare_head) {
+        return field(key).map(or_yuan);
+    }
+    if bare_head == bare(NUMBER) {
+        return Some(Column::Number);
+    }
+    if bare_head == STATUS {
+        return Some(Column::Status);
+    }
+    let named = |it: &&Field| {
+        let names = [&it.label.zh, &it.label.en, &it.key];
+        names.iter().any(|name| bare(name) == bare_head)
+    };
+    let by_label = kind.fields.iter().find(named);
+    if let Some(by_label) = by_label {
+        return field(&by_label.key).map(or_yuan);
+    }
+    let others = OTHER_NAMES.iter().find(|(name, _)| *name == bare_head);
+    let keys = others.into_iter().flat_map(|(_, keys)| keys.iter());
+    keys.into_iter().find_map(|key| field(key)).map(or_yuan)
+}
+
+/// A day as offices write it, as ISO 8601.
+fn day(typed: &str) -> Option<String> {
+    let digits: Vec<&str> = typed
+        .split(['-', '/', '.', '年', '月', '日', ' '])
+        .filter(|it| !it.is_empty())
+        .collect();
+    let [year, month, day] = digits.as_slice() else {
+        return None;
+    };
+    let (year, month, day) = (
+        year.parse::<u16>().ok()?,
+        month.parse::<u8>().ok()?,
+        day.parse::<u8>().ok()?,
+    );
+    let day = format!("{year:04}-{month:02}-{day:02}");
+    day_number(&day).map(|_| day)
+}
+
+/// A cell as its field takes it. What cannot be read so is given as it stands, for the catalogue to refuse.
+fn typed(field: &Field, text: &str, system: &str) -> Value {
+    let as_is = || json!(text);
+    match &field.kind {
+        FieldType::Enum { options } => {
+            let wanted = folded(text);
+            let same = |it: &str| folded(it) == wanted;
+            let option = options
+                .iter()
+                .find(|it| same(&it.label.zh) || same(&it.label.en) || same(&it.code));
+            option.map_or_else(as_is, |option| json!(option.code))
+        }
+        FieldType::Int { .. } => {
+            let plain: String = text
+                .chars()
+                .filter(|it| !matches!(it, ',' | '，' | ' '))
+                .collect();
+            plain
+                .parse::<i64>()
+                .map_or_else(|_| as_is(), |number| json!(number))
+        }
+        FieldType::Bool => match folded(text).as_str() {
+            "是" | "有" | "√" | "true" | "yes" | "y" | "1" => json!(true),
+            "否" | "无" | "×" | "false" | "no" | "n" | "0" => json!(false),
+            _ => as_is(),
+        },
+        FieldType::Date => match day(text
+            .get(..10)
+            .filter(|_| text.contains('T'))
+            .unwrap_or(text))
+        {
+            Some(day) => json!(day),
+            None => as_is(),
+        },
+        FieldType::Month => {
+            let first = format!("{} 1", text.trim_end_matches('月'));
+            day(&first).map_or_else(as_is, |day| json!(day.get(..7)))
+        }
+        FieldType::Time => {
+            let (date, time) = text.split_once(['T', ' ']).unwrap_or((text, "00:00"));
+            match day(date) {
+                Some(day) if !text.contains('+') && !text.ends_with('Z') => {
+                    let seconds = if time.matches(':').count() == 1 {
+                        ":00"
+                    } else {
+                        ""
+                    };
+                    json!(format!("{day}T{}{seconds}+08:00", time.trim()))
+                }
+                _ => as_is(),
+            }
+        }
+        FieldType::Set { of, .. } => {
+            let inner = Field {
+                kind: (**of).clone(),
+                ..field.clone()
+            };
+            let items = text.split(['、', ',', '，', ';', '；', '\n']);
+            let items = items.map(str::trim).filter(|it| !it.is_empty());
+            Value::Array(items.map(|item| typed(&inner, item, system)).collect())
+        }
+        FieldType::ExternalRef => json!({ "system": system, "no": text }),
+        FieldType::Text { .. } | FieldType::Ref { .. } | FieldType::Clock | FieldType::Opaque => {
+            as_is()
+        }
+    }
+}
+
+/// A row as an object that can be recorded; empty cells are left out. `system` is where outside numbers are from.
+///
+/// # Errors
+/// The columns, from 1, whose cells are no values: the other program could not work them out.
+pub fn record(
+    columns: &[Option<Column>],
+    row: &sheets::Row,
+    system: &str,
+) -> Result<Value, Vec<usize>> {
+    let mut record = Map::new();
+    let mut bad = Vec::new();
+    for (place, (column, cell)) in (1..).zip(columns.iter().zip(&row.cells)) {
+        let (Some(Column::Field(field)) | Some(Column::Yuan(field))) = column else {
+            continue;
+        };
+        match cell.kind {
+            sheets::Kind::Empty => continue,
+            sheets::Kind::Refused => {
+                bad.push(place);
+                continue;
+            }
+            _ => {}
+        }
+        let text = match column {
+            Some(Column::Yuan(_)) => {
+                Cow::Owned(fen(&cell.text).unwrap_or_else(|| cell.text.to_string()))
+            }
+            _ => Cow::Borrowed(&*cell.text),
+        };
+        let value = typed(field, &text, system);
+        match field.key.split_once('.') {
+            None => drop(record.insert(field.key.clone(), value)),
+            Some((group, name)) => {
+                let group = record.entry(group).or_insert_with(|| json!({}));
+                if let Value::Object(group) = group {
+                    group.insert(name.to_owned(), value);
+                }
+            }
+        }
+    }
+    if bad.is_empty() {
+        Ok(Value::Object(record))
+    } else {
+        Err(bad)
+    }
+}
+
+/// Yuan as fen: `1,234.5` is 123450.
+fn fen(yuan: &str) -> Option<String> {
+    let plain: String = yuan
+        .chars()
+        .filter(|it| !matches!(it, ',' | '，' | ' ' | '元' | '¥' | '￥'))
+        .collect();
+    let (whole, part) = plain.split_once('.').unwrap_or((&plain, ""));
+    let part = part.trim_end_matches('0');
+    if part.len() > 2 || !part.bytes().all(|it| it.is_ascii_digit()) {
+        return None;
+    }
+    let whole: i64 = whole.parse().ok()?;
+    let part: i64 = format!("{part:0<2}").parse().ok()?;
+    Some(whole.checked_mul(100)?.checked_add(part)?.to_string())
+}
+
+/// By what a record of a kind is known again: the values of the fields that its kind is found by. None where one is missing, or the kind
+/// has no such fields.
+#[must_use]
+pub fn key(kind: &Kind, value: impl Fn(&str) -> Option<String>) -> Option<String> {
+    if kind.found_by.is_empty() {
+        return None;
+    }
+    let values = kind
+        .found_by
+        .iter()
+        .map(|key| value(key).map(|it| folded(&it)));
+    let values: Option<Vec<_>> = values.collect();
+    values.map(|values| values.join("\u{1f}"))
+}
+
+/// The kinds whose records offices have in tables of their own: those that stand alone and are typed by people.
+pub fn kinds() -> impl Iterator<Item = &'static Kind> {
+    let kinds = Catalogue::standard().kinds();
+    kinds.filter(|kind| kind.parent.is_none() && !kind.create.by_program)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind(code: &str) -> Option<&'static Kind> {
+        Catalogue::standard().kind(code)
+    }
+
+    #[test]
+    fn cells_are_read_as_offices_write_them() {
+        for typed in [
+            "2026-11-28",
+            "2026/11/28",
+            "2026年11月28日",
+            "2026.11.28",
+            "2026-11-28 ",
+        ] {
+            assert_eq!(day(typed).as_deref(), Some("2026-11-28"), "{typed}");
+        }
+        for wrong in ["", "11月28日", "2026-13-01", "2026-02-30", "二〇二六年"] {
+            assert_eq!(day(wrong), None, "{wrong}");
+        }
+        for (yuan, in_fen) in [
+            ("1,234.5", "123450"),
+            ("20", "2000"),
+            ("0.01", "1"),
+            ("3.10元", "310"),
+        ] {
+            assert_eq!(fen(yuan).as_deref(), Some(in_fen));
+        }
+        assert_eq!((fen("1.234"), fen("十")), (None, None));
+    }
+
+    #[test]
+    fn columns_are_found_by_name_code_and_what_offices_call_them() -> Result<(), &'static str> {
+        let opinion = kind("opinion").ok_or("no opinion")?;
+        let of = |head: &str| match column(opinion, head, &[]) {
+            Some(Column::Field(field)) => field.key.clone(),
+            Some(Column::Number) => "#".to_owned(),
+            Some(Column::Status) => "status".to_owned(),
+            Some(Column::Yuan(_)) | None => "-".to_owned(),
+        };
+        let found = [
+            "反映内容",
+            "*反映内容：",
+            "body",
+            "诉求内容",
+            "联系电话（必填）",
+            "社区",
+            "工单号",
+            "登记编号",
+            "状态",
+            "天气",
+        ];
+        let keys = found.map(of);
+        assert_eq!(
+            keys,
+            [
+                "body",
+                "body",
+                "body",
+                "body",
+                "person.phone",
+                "place.community",
+                "external_ref",
+                "#",
+                "status",
+                "-"
+            ]
+        );
+        let said = [("天气".to_owned(), "place.text".to_owned())];
+        assert!(
+            matches!(column(opinion, "天气", &said), Some(Column::Field(it)) if it.key == "place.text")
+        );
+        // What only steps set is not typed in.
+        assert!(column(opinion, "主办单位", &[]).is_none());
+        let donation = kind("donation").ok_or("no donation")?;
+        assert!(matches!(
+            column(
+                donation,
+                "金额（元）",
+                &[("金额".to_owned(), "amount_fen".to_owned())]
+            ),
+            Some(Column::Yuan(_))
+        ));
+        Ok(())
+    }
+
+    #[test]
+    fn a_row_becomes_what_the_catalogue_reads_and_comes_back_as_it_was() -> Result<(), &'static str>
+    {
+        let opinion = kind("opinion").ok_or("no opinion")?;
+        let heads = ["反映内容", "类别", "社区", "日期", "领域", "工单号"];
+        let columns: Vec<_> = heads
+            .iter()
+            .map(|head| column(opinion, head, &[]))
+            .collect();
+        let cells = [
+            "路灯不亮",
+            "求助",
+            "东社区",
+            "2026年3月4日",
+            "水电气暖",
+            "A-1",
+        ];
+        let cells = cells.map(|text| sheets::Cell {
+            text: text.into(),
+            kind: sheets::Kind::Text,
+        });
+        let row = sheets::Row {
+            number: 2,
+            cells: cells.to_vec(),
+            total: false,
+        };
+        let record = record(&columns, &row, "12345").map_err(|_| "refused")?;
+        assert_eq!(record["category"], "help");
+        assert_eq!(record["place"]["community"], "东社区");
+        assert_eq!(record["occurred_on"], "2026-03-04");
+        assert_eq!(
+            record["external_ref"],
+            json!([{ "system": "12345", "no": "A-1" }])
+        );
+        assert!(Catalogue::standard().read(opinion, &record).is_ok());
+        let exported = json!({ "fields": record });
+        let shown = |at: usize| columns[at].map(|column| cell(opinion, column, &exported).shown());
+        assert_eq!(shown(1).as_deref(), Some("求助"));
+        assert_eq!(shown(3).as_deref(), Some("2026-03-04"));
+        Ok(())
+    }
+}

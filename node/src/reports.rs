@@ -1,0 +1,360 @@
+//! The reports of the field, R1 to R18, and the figures F1 to F22 (DOMAIN 3 and 12): what was done in a period, as far as it was known at
+//! a time, each number with the records that it counts.
+//!
+//! A report is a pure function of what had arrived by its cut-off, its period and this version's definitions: the same table on every
+//! device that holds the same, whatever came when and in which order. [`known`] reads, [`set`] is the small language in which records
+//! are narrowed and counted, [`quantities`] has each base quantity once; each report is a file over these and adds tables. Showing,
+//! printing and exporting are others' work, and so is who may open what: a number is the same for everybody.
+//!
+//! Owns what a figure means. Must not rank sites or persons: lines stand in the order of codes, names or places.
+//!
+//! Rejected: figures kept as records change (they would be right only as long as no rule changes, and could not be asked for an
+//! earlier cut-off); SQL over JSON (each figure would say anew what counts).
+
+mod annual;
+mod articles;
+mod consultations;
+mod deputies;
+mod figures;
+pub mod files;
+mod key_supervision;
+pub mod known;
+mod law;
+mod livestreams;
+mod outreach;
+mod overdue;
+mod points;
+mod privacy;
+pub mod proof;
+mod quality;
+pub mod quantities;
+mod reply_time;
+mod results;
+pub mod set;
+pub mod shown;
+pub mod snapshot;
+mod stations;
+pub mod table;
+mod theme_months;
+mod topics;
+mod units;
+
+use std::collections::BTreeMap;
+
+use rusqlite::Connection;
+use serde_json::{Map, Value, json};
+
+use crate::clock::{self, Beijing, day_number};
+use crate::error::{Code, Error, Result};
+use crate::journal::Overview;
+use known::{Known, Mark};
+use quantities::Base;
+use set::{Figure, Period};
+use table::Table;
+
+/// The version of the definitions, printed on every report: raised whenever a figure could differ.
+pub const DEFINITIONS: u32 = 1;
+/// A device of which nothing arrived for longer is named on the report, in days.
+pub const QUIET_DAYS: u64 = 7;
+/// Years that a period may span.
+const YEARS_MAX: i64 = 200;
+
+/// A report by its number.
+#[derive(Clone, Copy, Debug)]
+pub struct Definition {
+    /// `R1` to `R18`, or `figures`.
+    pub id: &'static str,
+    /// The kinds of record that it reads.
+    kinds: &'static [&'static str],
+    /// Base quantities whose definitions are printed under it, by their names in the locales without `rd-`.
+    pub defines: &'static [&'static str],
+    fill: fn(&Base<'_>, &mut Tables),
+}
+
+/// All reports, in their order.
+pub const ALL: [Definition; 18] = [
+    annual::R1,
+    stations::R2,
+    reply_time::R3,
+    overdue::R4,
+    results::R5,
+    key_supervision::R6,
+    consultations::R7,
+    articles::R8,
+    points::R9,
+    deputies::R10,
+    topics::R11,
+    units::R12,
+    theme_months::R13,
+    livestreams::R14,
+    outreach::R15,
+    privacy::R16,
+    quality::R17,
+    figures::FIGURES,
+];
+
+/// What is asked of a report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// Which.
+    pub report: String,
+    /// The first day, in Beijing: `2026-01-01`.
+    pub from: String,
+    /// The last day.
+    pub to: String,
+    /// What had arrived by then is known, in Unix milliseconds.
+    pub as_of_ms: u64,
+    /// Of test data, and of nothing else.
+    pub test_data: bool,
+}
+
+impl Asked {
+    /// Checks what was typed. `as_of` is a time (RFC 3339) or a day, whose end it means; without one it is now.
+    ///
+    /// # Errors
+    /// [`Code::NoReport`] for an unknown one, [`Code::BadPeriod`] for what is no period or cut-off.
+    pub fn read(
+        report: &str,
+        (from, to): (&str, &str),
+        as_of: Option<&str>,
+        now_ms: u64,
+    ) -> Result<Self> {
+        let report = find(report)?.id.to_owned();
+        let bad = |what: &str| Error::new(Code::BadPeriod, what.to_owned());
+        let number = |day: &str| day_number(day).filter(|_| day.len() == 10);
+        let from_day = number(from).ok_or_else(|| bad("--from is a day such as 2026-01-01"))?;
+        let to_day = number(to).ok_or_else(|| bad("--to is a day such as 2026-12-31"))?;
+        if to_day < from_day {
+            return Err(bad("the last day of the period is before the first"));
+        }
+        if to_day - from_day > YEARS_MAX * 366 {
+            return Err(bad("the period is too long"));
+        }
+        let as_of_ms = match as_of {
+            None => now_ms,
+            Some(day) if number(day).is_some() => {
+                let begins = clock::day_begins(day);
+                let begins = begins.ok_or_else(|| bad("the cut-off is before 1970"))?;
+                clock::beijing_day(begins).1.saturating_sub(1)
+            }
+            Some(time) => clock::unix_ms(time).ok_or_else(|| {
+                bad("the cut-off is a day such as 2026-12-31 or a time with its offset")
+            })?,
+        };
+        Ok(Self {
+            report,
+            from: from.to_owned(),
+            to: to.to_owned(),
+            as_of_ms,
+            test_data: false,
+        })
+    }
+
+    /// The same of test data.
+    #[must_use]
+    pub fn of_test_data(self, test_data: bool) -> Self {
+        Self { test_data, ..self }
+    }
+
+    fn period(&self) -> Period {
+        Period {
+            from: self.from.clone(),
+            to: self.to.clone(),
+        }
+    }
+}
+
+/// The report with this number, in any case.
+///
+/// # Errors
+/// [`Code::NoReport`] when there is none.
+pub fn find(id: &str) -> Result<&'static Definition> {
+    let found = ALL
+        .iter()
+        .find(|report| report.id.eq_ignore_ascii_case(id.trim()));
+    found.ok_or_else(|| {
+        let message = "reports are R1 to R17 and figures; R18 is the printed forms of a record";
+        Error::new(Code::NoReport, message)
+    })
+}
+
+/// What a report fills.
+#[derive(Debug, Default)]
+pub struct Tables {
+    tables: Vec<Table>,
+    totals: BTreeMap<String, Figure>,
+    notes: Vec<Note>,
+}
+
+/// A sentence under a report: its name in the locales without `rn-`, a number, and names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// Which.
+    pub code: &'static str,
+    /// How many.
+    pub count: i64,
+    /// Which ones, where they have names.
+    pub names: Vec<String>,
+}
+
+impl Tables {
+    fn add(&mut self, table: Table) {
+        self.tables.push(table);
+    }
+
+    /// A figure by its name, in `totals`.
+    fn total(&mut self, name: &str, figure: Figure) {
+        self.totals.insert(name.to_owned(), figure);
+    }
+
+    /// Makes one sentence of those that say the same of different columns.
+    fn merge_notes(&mut self) {
+        let mut merged: BTreeMap<&'static str, Note> = BTreeMap::new();
+        for note in self.notes.drain(..) {
+            let into = merged.entry(note.code).or_insert_with(|| Note {
+                names: Vec::new(),
+                ..note.clone()
+            });
+            into.names.extend(note.names);
+            into.names.sort();
+            into.names.dedup();
+            into.count = i64::try_from(into.names.len()).unwrap_or(i64::MAX);
+        }
+        self.notes = merged.into_values().collect();
+    }
+
+    /// A sentence, unless it would speak of nothing.
+    fn note(&mut self, code: &'static str, count: i64, names: Vec<String>) {
+        if count > 0 {
+            self.notes.push(Note { code, count, names });
+        }
+    }
+}
+
+/// A report.
+#[derive(Debug)]
+pub struct Report {
+    /// Its definition.
+    pub definition: &'static Definition,
+    /// What was asked.
+    pub asked: Asked,
+    /// Whose it is.
+    pub unit: String,
+    /// How many sites the network has.
+    pub sites: usize,
+    /// Records of the kinds it reads that are here and have not arrived at the hub.
+    pub waiting: u64,
+    /// 期后补录: records of the period that arrived after the cut-off, by their numbers in this store.
+    pub late: Vec<i64>,
+    /// Records that are left out because they are test data, or are not where that is asked for.
+    pub others: u64,
+    /// When something of each device last arrived.
+    pub watermark: Vec<Mark>,
+    /// The tables.
+    pub tables: Vec<Table>,
+    /// The figures by name.
+    pub totals: BTreeMap<String, Figure>,
+    /// Sentences under it.
+    pub notes: Vec<Note>,
+}
+
+/// Makes a report.
+///
+/// # Errors
+/// [`Code::NoReport`], or the store cannot be read.
+pub fn run(connection: &Connection, overview: &Overview, asked: Asked) -> Result<Report> {
+    let definition = find(&asked.report)?;
+    let of = (asked.as_of_ms, asked.test_data);
+    let known = Known::read(connection, overview, definition.kinds, of)?;
+    let base = Base::new(&known, asked.period());
+    let mut filled = Tables::default();
+    (definition.fill)(&base, &mut filled);
+    let in_period = |row: &&known::Row| {
+        let day = row.counts_on();
+        day.is_some_and(|day| base.period.has(&day))
+    };
+    let late = known.later.iter().filter(in_period);
+    let late = late.map(|row| row.key).collect();
+    let Tables {
+        tables,
+        totals,
+        notes,
+    } = filled;
+    Ok(Report {
+        definition,
+        asked,
+        unit: known.unit.clone(),
+        sites: known.sites.len(),
+        waiting: known.waiting,
+        others: known.others,
+        late,
+        watermark: known.watermark,
+        tables,
+        totals,
+        notes,
+    })
+}
+
+impl Report {
+    /// Devices of which nothing arrived in the last days before the cut-off.
+    pub fn quiet(&self) -> impl Iterator<Item = &Mark> {
+        let since = self
+            .asked
+            .as_of_ms
+            .saturating_sub(QUIET_DAYS * 24 * 60 * 60 * 1_000);
+        let quiet = move |mark: &&Mark| mark.last_ms.is_none_or(|last| last < since);
+        self.watermark.iter().filter(quiet)
+    }
+
+    /// As JSON (CONTRACT): `rows` of all tables, `totals` by name, what it was asked and knows.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        let rows: Vec<_> = self.tables.iter().flat_map(Table::json).collect();
+        let totals = self.totals.iter();
+        let totals: Map<_, _> = totals
+            .map(|(name, figure)| (name.clone(), json!(figure.value)))
+            .collect();
+        let watermark = self.watermark.iter().map(|mark| {
+            let last = mark.last_ms.map(clock::rfc3339);
+            json!({ "device": mark.code, "site": mark.site, "last_arrival": last })
+        });
+        let notes = self.notes.iter();
+        let notes = notes
+            .map(|note| json!({ "note": note.code, "count": note.count, "names": note.names }));
+        json!({
+            "report": self.definition.id,
+            "from": self.asked.from,
+            "to": self.asked.to,
+            "as_of": clock::rfc3339(self.asked.as_of_ms),
+            "definitions": DEFINITIONS,
+            "test_data": self.asked.test_data,
+            "unit": self.unit,
+            "sites": self.sites,
+            "rows": rows,
+            "totals": totals,
+            "watermark": watermark.collect::<Vec<_>>(),
+            "quiet_devices": self.quiet().count(),
+            "not_arrived": self.waiting,
+            "late_arrivals": self.late.len(),
+            "notes": notes.collect::<Vec<_>>(),
+        })
+    }
+
+    /// The last day of its cut-off.
+    #[must_use]
+    pub fn as_of_day(&self) -> String {
+        Beijing::of(self.asked.as_of_ms).iso_date()
+    }
+
+    /// The figure of a cell by its place, `0.3.2`: table, line, column; or of a total by its name.
+    #[must_use]
+    pub fn figure(&self, place: &str) -> Option<&Figure> {
+        if let Some(figure) = self.totals.get(place) {
+            return Some(figure);
+        }
+        let mut places = place.split('.').map(str::parse::<usize>);
+        let mut next = || places.next()?.ok();
+        let (table, line, column) = (next()?, next()?, next()?);
+        self.tables.get(table)?.cell(line, column)?.figure()
+    }
+}

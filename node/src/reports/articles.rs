@@ -1,0 +1,140 @@
+//! R8 条文采纳率: article by article, what was collected, reported up and adopted. S = A + P + N + D + U, and U is never 未采纳.
+
+use std::collections::BTreeMap;
+
+use lianxin_protocol::log::RecordId;
+
+use super::known::Row;
+use super::law::{KINDS, SUBMITTED, comments, consultation_of, consultations, of, result, sources};
+use super::quantities::Base;
+use super::set::Set;
+use super::table::{Cell, Table};
+use super::{Definition, Tables};
+
+pub(super) const R8: Definition = Definition {
+    id: "R8",
+    kinds: &KINDS,
+    defines: &[
+        "adopted-of-decided",
+        "adopted-partly",
+        "fed-back",
+        "adopted-of-submitted",
+        "source-basis",
+    ],
+    fill,
+};
+
+/// The columns after S, by what became of an item.
+const RESULTS: [(&str, &str); 5] = [
+    ("A", "adopted"),
+    ("P", "partly"),
+    ("N", "not_adopted"),
+    ("D", "deferred"),
+    ("U", "no_feedback"),
+];
+
+/// The places of articles in their drafts, by consultation and path.
+fn places(base: &Base<'_>) -> BTreeMap<(RecordId, String), i64> {
+    let articles = base.known.of("draft_article");
+    let placed = articles.filter_map(|row| {
+        let path = row.text("path")?.to_owned();
+        Some(((consultation_of(base, row)?, path), row.int("place")))
+    });
+    placed.collect()
+}
+
+fn fill(base: &Base<'_>, out: &mut Tables) {
+    let (all, items) = (comments(base), base.all("legis_item"));
+    let places = places(base);
+    let columns = [
+        "record",
+        "article",
+        "C",
+        "I",
+        "S",
+        "A",
+        "P",
+        "N",
+        "D",
+        "U",
+        "rate_decided",
+        "rate_partly",
+        "rate_fed_back",
+        "rate_submitted",
+    ];
+    let mut table = Table::new("articles", &columns);
+    let (mut said_in_all, mut items_in_all) = (Set::default(), Set::default());
+    for consultation in &consultations(base).0 {
+        let said = of(base, &all, consultation);
+        let made = of(base, &items, consultation).that(|row| !row.stands(&["dropped"]));
+        let path = |row: &Row| vec![row.text("article_path").unwrap_or_default().to_owned()];
+        let (said_by, made_by) = (said.by(path), made.by(path));
+        let mut paths: Vec<_> = said_by.keys().chain(made_by.keys()).cloned().collect();
+        paths.sort_by_key(|path| {
+            let place = places.get(&(consultation.id, path.clone()));
+            (
+                path.is_empty(),
+                place.copied().unwrap_or(i64::MAX),
+                path.clone(),
+            )
+        });
+        paths.dedup();
+        for path in paths {
+            let said = said_by.get(&path).cloned().unwrap_or_default();
+            let made = made_by.get(&path).cloned().unwrap_or_default();
+            let article = match path.is_empty() {
+                true => Cell::Word("whole-draft"),
+                false => Cell::Text(path),
+            };
+            table.line(
+                [Cell::record(consultation), article]
+                    .into_iter()
+                    .chain(cells(&said, &made)),
+            );
+        }
+        said_in_all.0.extend(said.0);
+        items_in_all.0.extend(made.0);
+    }
+    table.head("in-all");
+    table.line(
+        [Cell::Word("in-all"), Cell::None]
+            .into_iter()
+            .chain(cells(&said_in_all, &items_in_all)),
+    );
+    out.add(table);
+    out.total("C", said_in_all.count());
+    out.total("I", items_in_all.count());
+    let submitted = items_in_all.at(&SUBMITTED);
+    out.total("S", submitted.count());
+    for (name, code) in RESULTS {
+        out.total(name, submitted.that(|row| result(row) == code).count());
+    }
+    let adopted = submitted.that(|row| result(row) == "adopted").0;
+    let of_adopted: std::collections::BTreeSet<_> = adopted
+        .iter()
+        .flat_map(|item| sources(base, item))
+        .collect();
+    out.total(
+        "sources_adopted",
+        said_in_all.that(|row| of_adopted.contains(&row.id)).count(),
+    );
+}
+
+/// C to U, and the four rates.
+fn cells(said: &Set<'_>, made: &Set<'_>) -> Vec<Cell> {
+    let submitted = made.at(&SUBMITTED);
+    let of = |codes: &[&str]| submitted.that(|row| codes.contains(&result(row))).count();
+    let mut cells: Vec<_> = [said.count(), made.count(), submitted.count()]
+        .map(Cell::Count)
+        .into();
+    cells.extend(RESULTS.iter().map(|(_, code)| Cell::Count(of(&[code]))));
+    let decided = of(&["adopted", "partly", "not_adopted"]);
+    cells.push(Cell::Ratio(of(&["adopted"]), decided.clone()));
+    cells.push(Cell::Ratio(of(&["adopted", "partly"]), decided));
+    cells.push(Cell::Ratio(
+        of(&["adopted", "partly", "not_adopted", "deferred"]),
+        submitted.count(),
+    ));
+    cells.push(Cell::Ratio(of(&["adopted"]), submitted.count()));
+    cells
+}

@@ -1,0 +1,135 @@
+//! Reports as files: csv, xlsx and a page that prints.
+
+use askama::Template;
+
+use super::Report;
+use super::shown::{Shown, ShownCell, shown_in};
+use crate::clock;
+use crate::error::{Code, Error, Result};
+use crate::ledger::out::{scratch, unwritten};
+use crate::sheets::Encoding;
+use crate::sheets::write::{Book, Csv, Value};
+use crate::words::Lang;
+
+#[derive(Template)]
+#[template(path = "report_file.html")]
+struct Page<'a> {
+    lang: &'static str,
+    shown: &'a Shown,
+    lines: [String; 3],
+}
+
+/// The media type of a workbook (ECMA-376).
+pub const XLSX: &str = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet";
+
+/// The bytes of a report in a form: `csv`, `xlsx` or `html`, in Chinese.
+///
+/// # Errors
+/// [`Code::Usage`] for another form.
+pub fn of(report: &Report, form: &str) -> Result<Vec<u8>> {
+    let shown = shown_in(report, Lang::Zh);
+    match form {
+        "html" => html(&shown),
+        "csv" => csv(&shown),
+        "xlsx" => workbook(report, &shown),
+        _ => Err(Error::new(
+            Code::Usage,
+            "a report is json, csv, xlsx or html",
+        )),
+    }
+}
+
+/// A cell as a table program has it.
+fn value(cell: &ShownCell) -> Value<'_> {
+    match cell.number {
+        // Whole numbers of reports are far from what a float cannot hold.
+        Some(number) if number.fract() == 0.0 => match cell.text.parse() {
+            Ok(number) => Value::Integer(number),
+            Err(_) => Value::Decimal(number),
+        },
+        Some(number) => Value::Decimal(number),
+        None => Value::Text(&cell.text),
+    }
+}
+
+/// The rows of a report under one head: tables one after the other, each but the first with its name and its own head.
+fn rows(shown: &Shown, mut put: impl FnMut(&[Value<'_>]) -> Result<()>) -> Result<()> {
+    for (place, table) in shown
+        .tables
+        .iter()
+        .filter(|it| !it.lines.is_empty())
+        .enumerate()
+    {
+        if place > 0 {
+            put(&[])?;
+            put(&[Value::Text(&table.title)])?;
+            let heads = table.columns.iter().map(|(head, _)| Value::Text(head));
+            put(&heads.collect::<Vec<_>>())?;
+        }
+        for line in &table.lines {
+            put(&line.cells.iter().map(value).collect::<Vec<_>>())?;
+        }
+    }
+    Ok(())
+}
+
+/// The head of the first table that has lines, as wide as the widest table.
+fn heads(shown: &Shown) -> Vec<&str> {
+    let tables = || shown.tables.iter().filter(|it| !it.lines.is_empty());
+    let first = tables().next().into_iter().flat_map(|table| &table.columns);
+    let mut heads: Vec<&str> = first.map(|(head, _)| head.as_str()).collect();
+    let widest = tables().map(|table| table.columns.len()).max();
+    heads.resize(widest.unwrap_or_default().max(heads.len()), "");
+    heads
+}
+
+fn csv(shown: &Shown) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let mut csv = Csv::begin(&mut bytes, Encoding::Utf8Bom, &heads(shown)).map_err(unwritten)?;
+    rows(shown, |values| csv.row(values).map_err(unwritten))?;
+    // What it is stands below, so that the first row is the head.
+    let below = shown
+        .head
+        .iter()
+        .chain(&shown.notes)
+        .chain(&shown.definitions);
+    for line in [""]
+        .into_iter()
+        .chain(std::iter::once(shown.title.as_str()))
+        .chain(below.map(String::as_str))
+    {
+        csv.row(&[Value::Text(line)]).map_err(unwritten)?;
+    }
+    csv.finish().map_err(unwritten)?;
+    Ok(bytes)
+}
+
+fn workbook(report: &Report, shown: &Shown) -> Result<Vec<u8>> {
+    let created = clock::rfc3339(report.asked.as_of_ms);
+    let mut book =
+        Book::begin(&shown.title, &heads(shown), &created, &scratch()).map_err(unwritten)?;
+    rows(shown, |values| book.row(values).map_err(unwritten))?;
+    let head = shown.head.iter().map(|line| ("报表", line.as_str()));
+    let notes = shown.notes.iter().map(|line| ("说明", line.as_str()));
+    let definitions = shown.definitions.iter().map(|line| ("口径", line.as_str()));
+    let all: Vec<_> = head.chain(notes).chain(definitions).collect();
+    let mut bytes = Vec::new();
+    book.finish(&all, &mut bytes).map_err(unwritten)?;
+    Ok(bytes)
+}
+
+fn html(shown: &Shown) -> Result<Vec<u8>> {
+    let lang = Lang::Zh;
+    let line = |id: &str| lang.say(id, &[]);
+    let page = Page {
+        lang: lang.tag(),
+        shown,
+        lines: [
+            line("report-made-by"),
+            line("report-checked-by"),
+            line("report-date"),
+        ],
+    };
+    let unwritable = |error| Error::because(Code::Internal, "a report cannot be written", error);
+    Ok(page.render().map_err(unwritable)?.into_bytes())
+}

@@ -1,0 +1,505 @@
+//! What a report knows: the rows of the records that had arrived by its cut-off, and whom the names in them mean.
+//!
+//! Test data is in no report, unless one of test data is asked for, which has nothing else in it.
+//!
+//! A record is known from the arrival of its founding entry on (DOMAIN 0.2), which every replica of its space has alike; what is in it is
+//! what is known of it now. What has not arrived is counted apart. Never known are drafts, what was thrown away, and what does not count by
+//! rights (DOMAIN 12.1.7).
+//!
+//! Owns reading. Must not decide what counts for a figure: that is each report's. Memory: one row of facts a record of the kinds that a
+//! report looks at.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use lianxin_protocol::authority::{Membership, SiteKind};
+use lianxin_protocol::catalogue::{Catalogue, Kind};
+use lianxin_protocol::identity::DeviceKey;
+use lianxin_protocol::log::RecordId;
+use lianxin_protocol::space::{Space, SpaceId};
+use lianxin_protocol::text;
+use rusqlite::{Connection, params};
+use serde_json::{Map, Value};
+
+use crate::clock::{Beijing, day_number, unix_ms};
+use crate::error::Result;
+use crate::journal::Overview;
+use crate::store::packed;
+
+/// How far a recording clock may be ahead of the hub's before times by it are doubted, in milliseconds.
+const CLOCK_SLACK_MS: u64 = 5 * 60 * 1_000;
+/// Statuses of what is in no figure: it was never registered.
+const NEVER: [&str; 2] = ["draft", "discarded"];
+
+/// A step that was taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// Its code.
+    pub event: String,
+    /// When, by the clock of whoever took it, in Unix milliseconds.
+    pub at_ms: u64,
+    /// The dates that it carries, by their keys.
+    dates: Map<String, Value>,
+}
+
+impl Step {
+    fn read(value: &Value) -> Option<Self> {
+        let parts = value.as_array()?;
+        Some(Self {
+            event: parts.first()?.as_str()?.to_owned(),
+            at_ms: parts.get(1)?.as_u64()?,
+            dates: parts
+                .get(2)
+                .and_then(Value::as_object)
+                .cloned()
+                .unwrap_or_default(),
+        })
+    }
+
+    /// A date that it carries.
+    #[must_use]
+    pub fn date(&self, key: &str) -> Option<&str> {
+        self.dates.get(key).and_then(Value::as_str)
+    }
+
+    /// The Beijing day on which it was taken: the one that it names, else by the clock.
+    #[must_use]
+    pub fn day(&self) -> String {
+        match self.date("on") {
+            Some(on) => on.to_owned(),
+            None => Beijing::of(self.at_ms).iso_date(),
+        }
+    }
+}
+
+/// A record as reports read it.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// Its number in this store.
+    pub key: i64,
+    /// The record.
+    pub id: RecordId,
+    /// Its space.
+    pub space: SpaceId,
+    /// Its kind.
+    pub kind: &'static Kind,
+    /// 登记编号.
+    pub number: Option<String>,
+    /// The title, where the kind has one that is kept from nobody.
+    pub title: Option<String>,
+    /// Folded status.
+    pub status: String,
+    /// When it came to the hub, in Unix milliseconds.
+    pub arrived_ms: u64,
+    /// The steps that count, in causal order.
+    pub steps: Vec<Step>,
+    /// Fields in conflict.
+    pub conflicts: i64,
+    facts: Map<String, Value>,
+}
+
+impl Row {
+    fn value(&self, key: &str) -> Option<&Value> {
+        match key.split_once('.') {
+            None => self.facts.get(key),
+            Some((group, name)) => self.facts.get(group)?.get(name),
+        }
+    }
+
+    /// The value of a field that is a text, a choice, a date or a reference.
+    #[must_use]
+    pub fn text(&self, key: &str) -> Option<&str> {
+        self.value(key)?.as_str().filter(|it| !it.is_empty())
+    }
+
+    /// The value of a number, 0 where there is none.
+    #[must_use]
+    pub fn int(&self, key: &str) -> i64 {
+        self.value(key).and_then(Value::as_i64).unwrap_or_default()
+    }
+
+    /// Whether a mark is set.
+    #[must_use]
+    pub fn is(&self, key: &str) -> bool {
+        self.value(key).and_then(Value::as_bool).unwrap_or_default()
+    }
+
+    /// The items of a set, in its order.
+    pub fn items(&self, key: &str) -> impl Iterator<Item = &str> {
+        let items = self.value(key).and_then(Value::as_array);
+        items.into_iter().flatten().filter_map(Value::as_str)
+    }
+
+    /// The Beijing day of a field that is a date, a month (its first day) or a time.
+    #[must_use]
+    pub fn day(&self, key: &str) -> Option<String> {
+        let text = self.text(key)?;
+        match text.len() {
+            7 => Some(format!("{text}-01")).filter(|it| day_number(it).is_some()),
+            10 => day_number(text).map(|_| text.to_owned()),
+            _ => match unix_ms(text) {
+                Some(at) => Some(Beijing::of(at).iso_date()),
+                None => text
+                    .get(..10)
+                    .filter(|day| day_number(day).is_some())
+                    .map(str::to_owned),
+            },
+        }
+    }
+
+    /// The day by which it belongs to a period: the first field that its kind counts on and that it has.
+    #[must_use]
+    pub fn counts_on(&self) -> Option<String> {
+        self.kind.counts_on.iter().find_map(|key| self.day(key))
+    }
+
+    /// The first step of this code that was taken.
+    #[must_use]
+    pub fn first(&self, event: &str) -> Option<&Step> {
+        self.steps.iter().find(|step| step.event == event)
+    }
+
+    /// The last step among these codes.
+    #[must_use]
+    pub fn last(&self, events: &[&str]) -> Option<&Step> {
+        let mut steps = self.steps.iter().rev();
+        steps.find(|step| events.contains(&step.event.as_str()))
+    }
+
+    /// Whether a step was taken.
+    #[must_use]
+    pub fn took(&self, event: &str) -> bool {
+        self.first(event).is_some()
+    }
+
+    /// Whether it stands at one of these statuses.
+    #[must_use]
+    pub fn stands(&self, statuses: &[&str]) -> bool {
+        statuses.contains(&self.status.as_str())
+    }
+
+    /// When it was recorded, by the recording device's clock, in Unix milliseconds.
+    #[must_use]
+    pub const fn recorded_ms(&self) -> u64 {
+        self.id.made_ms()
+    }
+
+    /// Whether it was written down on a later day than it happened (补录).
+    #[must_use]
+    pub fn is_late_entry(&self) -> bool {
+        let recorded = Beijing::of(self.recorded_ms()).iso_date();
+        self.counts_on().is_some_and(|on| on < recorded)
+    }
+
+    /// Whether the clock that it was recorded by was ahead of the hub's when it arrived there, so that times by it are doubted.
+    #[must_use]
+    pub fn clock_is_suspect(&self) -> bool {
+        self.recorded_ms() > self.arrived_ms.saturating_add(CLOCK_SLACK_MS)
+    }
+}
+
+/// Whose a name is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Whose {
+    /// A record of a register.
+    Record(RecordId),
+    /// A name that no register has, as it was typed.
+    Name(String),
+}
+
+/// The records of the registers by all that others may call them.
+#[derive(Debug, Default)]
+struct Names {
+    /// Folded name, or number, and kind: none where it is of several.
+    by_name: BTreeMap<(String, String), Option<RecordId>>,
+    titles: BTreeMap<RecordId, String>,
+}
+
+impl Names {
+    fn take(&mut self, row: &Row) {
+        let alias = row.kind.alias();
+        let others = alias.into_iter().flat_map(|alias| row.items(&alias.key));
+        let names = row.title.as_deref().into_iter().chain(others);
+        let mut own: BTreeSet<String> = names.map(text::folded).collect();
+        own.extend(row.number.as_deref().map(text::folded));
+        for name in own {
+            let of = (row.kind.code.clone(), name);
+            self.by_name
+                .entry(of)
+                .and_modify(|it| *it = it.filter(|id| *id == row.id))
+                .or_insert(Some(row.id));
+        }
+        if let Some(title) = &row.title {
+            self.titles.insert(row.id, title.clone());
+        }
+    }
+}
+
+/// The devices of a report and when something of them last arrived: what may be missing in it.
+#[derive(Clone, Debug)]
+pub struct Mark {
+    /// The device.
+    pub device: DeviceKey,
+    /// Its code, as its numbers have it.
+    pub code: String,
+    /// Its site's name.
+    pub site: String,
+    /// When something of it last arrived at the hub, in Unix milliseconds.
+    pub last_ms: Option<u64>,
+}
+
+/// A site as reports name it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Site {
+    /// Its space.
+    pub space: SpaceId,
+    /// Its code.
+    pub code: String,
+    /// Its name.
+    pub name: String,
+    /// Whether it is a work station.
+    pub is_station: bool,
+}
+
+/// What was read for one report.
+#[derive(Debug)]
+pub struct Known {
+    /// The cut-off, in Unix milliseconds.
+    pub as_of_ms: u64,
+    /// Whether it is of test data alone.
+    test_data: bool,
+    /// How many records of these kinds are of the other sort: test data where it is not asked for.
+    pub others: u64,
+    /// The rows, by kind, each in the order of ids.
+    rows: BTreeMap<&'static str, Vec<Row>>,
+    /// How many records of these kinds are here that have not arrived at all.
+    pub waiting: u64,
+    /// What arrived after the cut-off.
+    pub later: Vec<Row>,
+    /// Numbers of what was thrown away, and of drafts: they are given to nothing else.
+    pub burned: Vec<String>,
+    by_id: BTreeMap<RecordId, (&'static str, usize)>,
+    names: Names,
+    /// The sites of the network, in the order of their codes.
+    pub sites: Vec<Site>,
+    /// Devices that enter records, by code.
+    pub watermark: Vec<Mark>,
+    /// The name of the network: whose report it is.
+    pub unit: String,
+}
+
+impl Known {
+    /// Reads the records of these kinds that had arrived by a time, with the registers that name people and places.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn read(
+        connection: &Connection,
+        overview: &Overview,
+        kinds: &[&'static str],
+        (as_of_ms, test_data): (u64, bool),
+    ) -> Result<Self> {
+        const REGISTERS: [&str; 4] = ["deputy", "org", "community", "site"];
+        let mut known = Self {
+            as_of_ms,
+            test_data,
+            others: 0,
+            rows: BTreeMap::new(),
+            waiting: 0,
+            later: Vec::new(),
+            burned: Vec::new(),
+            by_id: BTreeMap::new(),
+            names: Names::default(),
+            sites: sites(overview),
+            watermark: watermark(connection, overview, as_of_ms)?,
+            unit: overview.authority().names().0.to_owned(),
+        };
+        let wanted: BTreeSet<_> = kinds.iter().chain(&REGISTERS).copied().collect();
+        for code in wanted {
+            let counted = kinds.contains(&code);
+            known.read_kind(connection, code, counted)?;
+        }
+        Ok(known)
+    }
+
+    fn read_kind(
+        &mut self,
+        connection: &Connection,
+        code: &'static str,
+        counted: bool,
+    ) -> Result<()> {
+        let Some(kind) = Catalogue::standard().kind(code) else {
+            return Ok(());
+        };
+        let mut statement = connection.prepare_cached(
+            "SELECT id, record, space, number, iif(veil IS NULL, title, NULL), status, facts, steps, conflicts, arrived
+             FROM records INDEXED BY records_kind WHERE kind = ?1 AND held IS NULL",
+        )?;
+        let mut found = statement.query([code])?;
+        let mut rows = Vec::new();
+        while let Some(row) = found.next()? {
+            let status: String = row.get(5)?;
+            let json = |packed: Option<Vec<u8>>| packed::unpack(&packed?);
+            let facts = json(row.get(6)?);
+            let facts: Map<_, _> = facts
+                .and_then(|facts| serde_json::from_slice(&facts).ok())
+                .unwrap_or_default();
+            let test = facts.get("test_data").and_then(Value::as_bool) == Some(true);
+            let number: Option<String> = row.get(3)?;
+            if NEVER.contains(&status.as_str()) {
+                self.burned.extend(number);
+                continue;
+            }
+            // Whom a name means does not hang on it.
+            if counted && test != self.test_data {
+                self.burned.extend(number);
+                self.others += 1;
+                continue;
+            }
+            let arrived: i64 = row.get(9)?;
+            if arrived == i64::MAX {
+                self.waiting += u64::from(counted);
+                continue;
+            }
+            let steps = json(row.get(7)?);
+            let steps: Vec<Value> = steps
+                .and_then(|steps| serde_json::from_slice(&steps).ok())
+                .unwrap_or_default();
+            let row = Row {
+                key: row.get(0)?,
+                id: RecordId(row.get(1)?),
+                space: SpaceId(row.get(2)?),
+                kind,
+                number,
+                title: row.get(4)?,
+                status,
+                arrived_ms: u64::try_from(arrived).unwrap_or_default(),
+                steps: steps.iter().filter_map(Step::read).collect(),
+                conflicts: row.get(8)?,
+                facts,
+            };
+            if row.arrived_ms <= self.as_of_ms {
+                rows.push(row);
+            } else if counted {
+                self.later.push(row);
+            }
+        }
+        rows.sort_by_key(|row| row.id);
+        for (place, row) in rows.iter().enumerate() {
+            self.names.take(row);
+            self.by_id.insert(row.id, (code, place));
+        }
+        self.rows.insert(code, rows);
+        Ok(())
+    }
+
+    /// The rows of a kind, in the order of ids.
+    pub fn of(&self, kind: &str) -> impl Iterator<Item = &Row> {
+        self.rows.get(kind).into_iter().flatten()
+    }
+
+    /// What is known of a record.
+    #[must_use]
+    pub fn row(&self, id: &RecordId) -> Option<&Row> {
+        let (kind, place) = self.by_id.get(id)?;
+        self.rows.get(kind)?.get(*place)
+    }
+
+    /// The record that a reference names among these kinds, given by id, number, name or other name.
+    #[must_use]
+    pub fn named(&self, given: &str, kinds: &[&str]) -> Option<RecordId> {
+        if let Some(id) = RecordId::parse(&text::plain(given)) {
+            let known = self.by_id.get(&id);
+            return known.filter(|(kind, _)| kinds.contains(kind)).map(|_| id);
+        }
+        let name = text::folded(given);
+        let of = |kind: &&str| {
+            let of = ((*kind).to_owned(), name.clone());
+            self.names.by_name.get(&of).copied().flatten()
+        };
+        kinds.iter().find_map(of)
+    }
+
+    /// Whose a name is among these kinds.
+    #[must_use]
+    pub fn whose(&self, given: &str, kinds: &[&str]) -> Whose {
+        match self.named(given, kinds) {
+            Some(id) => Whose::Record(id),
+            None => Whose::Name(text::folded(given)),
+        }
+    }
+
+    /// What a record or a name is called in a table.
+    #[must_use]
+    pub fn called(&self, whose: &Whose) -> String {
+        match whose {
+            Whose::Record(id) => match (self.names.titles.get(id), self.row(id)) {
+                (Some(title), _) => title.clone(),
+                (None, Some(row)) => row.number.clone().unwrap_or_else(|| id.hyphenated()),
+                (None, None) => id.hyphenated(),
+            },
+            Whose::Name(name) => name.clone(),
+        }
+    }
+
+    /// What a reference is called, however it was given.
+    #[must_use]
+    pub fn call(&self, given: &str, kinds: &[&str]) -> String {
+        match self.named(given, kinds) {
+            Some(id) => self.called(&Whose::Record(id)),
+            None => given.to_owned(),
+        }
+    }
+
+    /// The site of a record: the one that it names, else the one in whose space it stands.
+    #[must_use]
+    pub fn site_of(&self, row: &Row) -> Option<&Site> {
+        let by_name = row.text("site").and_then(|given| {
+            let id = self.named(given, &["site"]);
+            let record = id.and_then(|id| self.row(&id));
+            let code = record.and_then(|it| it.text("code")).unwrap_or(given);
+            let names = [code, given];
+            let mut sites = self.sites.iter();
+            sites.find(|it| names.contains(&it.code.as_str()) || names.contains(&it.name.as_str()))
+        });
+        by_name.or_else(|| self.sites.iter().find(|site| site.space == row.space))
+    }
+}
+
+fn sites(overview: &Overview) -> Vec<Site> {
+    let sites = overview.authority().sites().iter();
+    let network = overview.identity().network;
+    let mut sites: Vec<_> = sites
+        .map(|(id, site)| Site {
+            space: Space::Site(*id).id(&network),
+            code: site.code.clone(),
+            name: site.name.clone(),
+            is_station: site.kind == SiteKind::Workstation,
+        })
+        .collect();
+    sites.sort_by(|a, b| a.code.cmp(&b.code));
+    sites
+}
+
+/// The devices of sites, with when something of them last arrived by the cut-off.
+fn watermark(connection: &Connection, overview: &Overview, as_of_ms: u64) -> Result<Vec<Mark>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT max(at_ms) FROM logs CROSS JOIN arrivals ON arrivals.log = logs.log
+         WHERE logs.device = ?1 AND at_ms <= ?2",
+    )?;
+    let sites = overview.authority().sites();
+    let mut marks = Vec::new();
+    for (device, member) in overview.authority().members() {
+        let site = member.grant.site.and_then(|site| sites.get(&site));
+        let (Some(site), Membership::Active) = (site, &member.membership) else {
+            continue;
+        };
+        marks.push(Mark {
+            device: *device,
+            code: member.grant.device_code.clone(),
+            site: site.name.clone(),
+            last_ms: statement.query_row(params![device.0, as_of_ms], |row| row.get(0))?,
+        });
+    }
+    marks.sort_by(|a, b| a.code.cmp(&b.code));
+    Ok(marks)
+}

@@ -1,0 +1,67 @@
+//! R14 直播期次表: session by session. Viewers of different sessions may be the same people: the last line says so, and is no number of persons.
+
+use super::quantities::Base;
+use super::table::{Cell, Table};
+use super::{Definition, Tables};
+
+pub(super) const R14: Definition = Definition {
+    id: "R14",
+    kinds: &["livestream"],
+    defines: &["confirmed", "viewers"],
+    fill,
+};
+
+fn fill(base: &Base<'_>, out: &mut Tables) {
+    let mut sessions = base.confirmed("livestream", &base.period);
+    sessions
+        .0
+        .sort_by_key(|row| (row.day("started_at"), row.int("session_no"), row.id));
+    let heads = [
+        "record",
+        "session_no",
+        "date",
+        "subject",
+        "hosts",
+        "viewers",
+        "peak",
+        "discussants",
+        "comments",
+        "opinions",
+    ];
+    let mut table = Table::new("sessions", &heads);
+    for row in &sessions.0 {
+        let number = |key: &str| match row.int(key) {
+            0 => Cell::None,
+            number => Cell::Count(super::figures::single(row.key, number)),
+        };
+        let hosts = i64::try_from(row.items("hosts").count()).unwrap_or(i64::MAX);
+        let opinions = i64::try_from(row.items("opinions").count()).unwrap_or(i64::MAX);
+        table.line([
+            Cell::record(row),
+            Cell::Number(row.int("session_no")),
+            Cell::text(row.day("started_at")),
+            Cell::text(row.title.clone()),
+            Cell::Number(hosts),
+            number("cumulative_viewers"),
+            number("peak_online"),
+            number("discussants"),
+            number("comments_count"),
+            Cell::Number(opinions),
+        ]);
+    }
+    table.head("may-repeat");
+    let mut sums = vec![
+        Cell::Word("in-all"),
+        Cell::Count(sessions.count()),
+        Cell::None,
+        Cell::None,
+        Cell::None,
+    ];
+    sums.push(Cell::Count(sessions.sum("cumulative_viewers")));
+    sums.push(Cell::None);
+    sums.push(Cell::Count(sessions.sum("discussants")));
+    sums.push(Cell::Count(sessions.sum("comments_count")));
+    table.line(sums);
+    out.add(table);
+    out.total("sessions", sessions.count());
+}

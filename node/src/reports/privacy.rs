@@ -1,0 +1,61 @@
+//! R16 隐私与安全月报: requests of people about their data, what was looked at with which right, what is sealed, and which computers are silent. It
+//! counts and names nobody.
+
+use super::known::Row;
+use super::quantities::{Base, Spread, day_of, days};
+use super::table::{Cell, Table};
+use super::{Definition, Tables};
+
+pub(super) const R16: Definition = Definition {
+    id: "R16",
+    kinds: &["privacy_request", "access_log", "opinion", "consent"],
+    defines: &["requests-days", "reveals"],
+    fill,
+};
+
+fn fill(base: &Base<'_>, out: &mut Tables) {
+    let period = &base.period;
+    let requests = base.all("privacy_request").during(period);
+    let mut table = Table::new(
+        "privacy-requests",
+        &["type", "received", "completed", "mean_days", "max_days"],
+    );
+    let ended = |row: &Row| day_of(row, &["complete", "complete_partial"]);
+    for (kind, set) in requests.by(|row| row.text("type").map(str::to_owned).into_iter().collect())
+    {
+        let done = set.that(|row| row.stands(&["completed", "completed_partial"]));
+        let took = |row: &&Row| days(&row.counts_on()?, &ended(row)?);
+        let spread = Spread::of(done.0.iter().filter_map(took).collect());
+        table.line([
+            Cell::Choice("privacy_request", "type", kind),
+            Cell::Count(set.count()),
+            Cell::Count(done.count()),
+            spread.map_or(Cell::None, |it| Cell::Tenths(it.mean)),
+            spread.map_or(Cell::None, |it| Cell::Tenths(it.max)),
+        ]);
+    }
+    out.add(table);
+    let seen = base.all("access_log").during(period);
+    let mut table = Table::new("accesses", &["action", "count"]);
+    for (action, set) in seen.by(|row| row.text("action").map(str::to_owned).into_iter().collect())
+    {
+        table.line([
+            Cell::Choice("access_log", "action", action),
+            Cell::Count(set.count()),
+        ]);
+    }
+    out.add(table);
+    let sealed = base.all("opinion").that(|row| row.took("restrict"));
+    let given = base.all("consent").during(period);
+    let mut table = Table::new("kept", &["item", "count"]);
+    table.line([Cell::Word("sealed"), Cell::Count(sealed.count())]);
+    table.line([Cell::Word("consents"), Cell::Count(given.count())]);
+    table.line([
+        Cell::Word("consents-withdrawn"),
+        Cell::Count(given.at(&["withdrawn"]).count()),
+    ]);
+    out.add(table);
+    out.total("requests", requests.count());
+    out.total("reveals", seen.count());
+    out.total("sealed", sealed.count());
+}

@@ -1,0 +1,203 @@
+//! R3 答复时效: how long it took to accept, to answer and to tell; and how much was answered in time.
+//!
+//! Times are Beijing days, the first not counted. What was recorded by a clock that was ahead of the hub's is left out and said so.
+
+use super::known::Row;
+use super::quantities::{Base, Spread, day_of, days, working_days};
+use super::set::{Period, Set};
+use super::table::{Cell, Table};
+use super::{Definition, Tables};
+
+pub(super) const R3: Definition = Definition {
+    id: "R3",
+    kinds: &["opinion", "deputy_suggestion"],
+    defines: &[
+        "T_acc",
+        "T_reply",
+        "T_inform",
+        "ONTIME",
+        "ONTIME-first",
+        "P90",
+    ],
+    fill,
+};
+
+/// The steps with which an opinion is answered.
+pub(super) const REPLIES: [&str; 2] = ["approve", "answer_along"];
+
+/// When an opinion was first answered by a unit, or a suggestion as its field says.
+pub(super) fn replied_on(row: &Row) -> Option<String> {
+    match row.kind.code.as_str() {
+        "deputy_suggestion" => row.day("replied_on").filter(|_| row.took("reply")),
+        _ => day_of(row, &REPLIES),
+    }
+}
+
+/// The day on which a time to reply begins.
+fn began_on(row: &Row) -> Option<String> {
+    match row.kind.code.as_str() {
+        "deputy_suggestion" => row.day("handed_over_on"),
+        _ => day_of(row, &["register"]),
+    }
+}
+
+/// The due date before any extension.
+fn first_due(row: &Row) -> Option<String> {
+    let mut steps = row.steps.iter().filter(|step| step.event != "extend");
+    let first = steps.find_map(|step| step.date("due_on"));
+    first.map(str::to_owned).or_else(|| row.day("due_on"))
+}
+
+/// How long something took, where both days are known and the clock is not doubted.
+type Took = fn(&Row) -> Option<i64>;
+
+const TIMES: [(&str, &str, Took); 5] = [
+    ("t-acc", "accept", |row| {
+        days(&day_of(row, &["register"])?, &day_of(row, &["accept"])?)
+    }),
+    ("t-reply", "reply", |row| {
+        days(&began_on(row)?, &replied_on(row)?)
+    }),
+    ("t-reply-working", "reply", |row| {
+        working_days(&began_on(row)?, &replied_on(row)?)
+    }),
+    ("t-inform", "inform", |row| {
+        days(&replied_on(row)?, &day_of(row, &["inform"])?)
+    }),
+    ("t-suggestion", "suggestion", |row| {
+        days(&began_on(row)?, &replied_on(row)?)
+    }),
+];
+
+/// The records that such a time is measured over: what came to its end in the period.
+fn ended<'a>(base: &Base<'a>, what: &str, period: &Period) -> Set<'a> {
+    let opinions = base.mains();
+    let is_in = |day: Option<String>| day.is_some_and(|day| period.has(&day));
+    match what {
+        "accept" => opinions.that(|row| is_in(day_of(row, &["accept"]))),
+        "inform" => {
+            opinions.that(|row| is_in(day_of(row, &["inform"])) && replied_on(row).is_some())
+        }
+        "suggestion" => base
+            .all("deputy_suggestion")
+            .that(|row| is_in(replied_on(row))),
+        _ => opinions.that(|row| is_in(replied_on(row))),
+    }
+}
+
+const COLUMNS: [&str; 7] = ["item", "of", "n", "mean", "median", "P90", "max"];
+
+fn line(table: &mut Table, item: &'static str, of: Cell, set: &Set<'_>, took: Took) {
+    let sure = set.that(|row| !row.clock_is_suspect() && took(row).is_some());
+    let Some(spread) = Spread::of(sure.0.iter().filter_map(|row| took(row)).collect()) else {
+        return;
+    };
+    table.line([
+        Cell::Word(item),
+        of,
+        Cell::Count(sure.count()),
+        Cell::Tenths(spread.mean),
+        Cell::Tenths(spread.median),
+        Cell::Tenths(spread.p90),
+        Cell::Tenths(spread.max),
+    ]);
+}
+
+fn fill(base: &Base<'_>, out: &mut Tables) {
+    let period = &base.period;
+    let mut all = Table::new("times", &COLUMNS);
+    let mut doubted = 0;
+    for (item, ends, took) in TIMES {
+        let set = ended(base, ends, period);
+        line(&mut all, item, Cell::Word("all"), &set, took);
+        doubted = doubted.max(set.that(Row::clock_is_suspect).len());
+    }
+    out.add(all);
+    let replied = ended(base, "reply", period);
+    let [_, (item, _, took), ..] = TIMES;
+    let mut split = Table::new("reply-by", &COLUMNS);
+    split.head("by-unit");
+    let units = replied.by(|row| {
+        row.text("lead")
+            .map(|it| base.known.call(it, &["org"]))
+            .into_iter()
+            .collect()
+    });
+    for (unit, set) in units {
+        line(&mut split, item, Cell::Text(unit), &set, took);
+    }
+    split.head("by-topic");
+    for (topic, set) in replied.by(|row| row.text("topic").map(str::to_owned).into_iter().collect())
+    {
+        line(
+            &mut split,
+            item,
+            Cell::Choice("opinion", "topic", topic),
+            &set,
+            took,
+        );
+    }
+    split.head("by-site");
+    for (name, set) in replied.by(|row| {
+        base.known
+            .site_of(row)
+            .map(|it| it.name.clone())
+            .into_iter()
+            .collect()
+    }) {
+        line(&mut split, item, Cell::Text(name), &set, took);
+    }
+    out.add(split);
+    let due = due(base, "opinion");
+    out.total(
+        "ONTIME",
+        due.that(|row| is_in_time(row, row.day("due_on"))).count(),
+    );
+    out.total("DUE", due.count());
+    out.add(in_time(base));
+    out.note(
+        "clock",
+        i64::try_from(doubted).unwrap_or(i64::MAX),
+        Vec::new(),
+    );
+}
+
+/// Cases and suggestions that were due in the period.
+fn due<'a>(base: &Base<'a>, kind: &str) -> Set<'a> {
+    let all = match kind {
+        "opinion" => base.mains(),
+        kind => base.all(kind),
+    };
+    let due = all.that(|row| !row.stands(&["withdrawn"]));
+    due.dated("due_on", &base.period)
+}
+
+fn is_in_time(row: &Row, due: Option<String>) -> bool {
+    replied_on(row)
+        .zip(due)
+        .is_some_and(|(replied, due)| replied <= due)
+}
+
+fn in_time(base: &Base<'_>) -> Table {
+    let mut table = Table::new(
+        "in-time",
+        &["item", "in_time", "in_time_first", "over_done", "extended"],
+    );
+    for (word, kind) in [
+        ("opinions", "opinion"),
+        ("suggestions", "deputy_suggestion"),
+    ] {
+        let due = due(base, kind);
+        let in_time = due.that(|row| is_in_time(row, row.day("due_on")));
+        let at_first = due.that(|row| is_in_time(row, first_due(row)));
+        let late = due.that(|row| replied_on(row).is_some() && !is_in_time(row, row.day("due_on")));
+        table.line([
+            Cell::Word(word),
+            Cell::Ratio(in_time.count(), due.count()),
+            Cell::Ratio(at_first.count(), due.count()),
+            Cell::Count(late.count()),
+            Cell::Count(due.that(|row| row.took("extend")).count()),
+        ]);
+    }
+    table
+}

@@ -1,0 +1,150 @@
+//! R5 办理结果与满意度: how matters ended, and what people and deputies said of it. Attitude and result are never put together.
+
+use super::quantities::{ANSWERED, Base, day_of};
+use super::reply_time::replied_on;
+use super::set::Set;
+use super::table::{Cell, Table};
+use super::{Definition, Tables};
+
+pub(super) const R5: Definition = Definition {
+    id: "R5",
+    kinds: &["opinion", "deputy_suggestion", "commitment"],
+    defines: &["ANS", "RATED", "INV", "satisfaction", "commitments"],
+    fill,
+};
+
+/// Ratings that count as content, and as content with reservations.
+const SATISFIED: [&str; 1] = ["satisfied"];
+const BASICALLY: [&str; 2] = ["satisfied", "basically"];
+
+fn by_choice(kind: &'static str, field: &'static str, code: &'static str, set: &Set<'_>) -> Table {
+    let mut table = Table::new(code, &["item", "count"]);
+    let options = lianxin_protocol::catalogue::Catalogue::standard();
+    let options = options.kind(kind).and_then(|kind| kind.field(field));
+    let split = set.by(|row| vec![row.text(field).unwrap_or_default().to_owned()]);
+    // In the order of the form; what has no choice is named last.
+    let codes = options.map(|field| field.options().iter().map(|it| it.code.clone()).collect());
+    let mut codes: Vec<String> = codes.unwrap_or_default();
+    codes.extend(
+        split
+            .keys()
+            .filter(|it| !it.is_empty() && !codes.contains(it))
+            .cloned()
+            .collect::<Vec<_>>(),
+    );
+    codes.push(String::new());
+    for code in codes {
+        let Some(set) = split.get(&code) else {
+            continue;
+        };
+        let item = match code.is_empty() {
+            true => Cell::Word("not-said"),
+            false => Cell::Choice(kind, field, code),
+        };
+        table.line([item, Cell::Count(set.count())]);
+    }
+    table
+}
+
+fn fill(base: &Base<'_>, out: &mut Tables) {
+    let period = &base.period;
+    let is_in = |day: Option<String>| day.is_some_and(|day| period.has(&day));
+    let answered = base.mains().at(&ANSWERED);
+    let answered =
+        answered.that(|row| is_in(replied_on(row)) || is_in(day_of(row, &["answer_on_spot"])));
+    let replied = base
+        .all("deputy_suggestion")
+        .that(|row| is_in(replied_on(row)));
+    out.total("ANS", answered.count());
+    out.add(by_choice("opinion", "resolution", "resolutions", &answered));
+    out.add(by_choice(
+        "deputy_suggestion",
+        "result_class",
+        "classes",
+        &replied,
+    ));
+    out.add(by_choice(
+        "deputy_suggestion",
+        "result_type",
+        "result-types",
+        &replied,
+    ));
+    let classed = replied.that(|row| row.text("result_class").is_some());
+    out.note(
+        "no-class-definition",
+        i64::try_from(classed.len()).unwrap_or(i64::MAX),
+        Vec::new(),
+    );
+    let rated = base
+        .mains()
+        .that(|row| is_in(day_of(row, &["rate"])) && row.text("evaluation").is_some());
+    let reachable = answered.that(|row| {
+        row.text("identity_mode")
+            .is_some_and(|it| it != "anonymous")
+            || row.text("reply_wanted").is_some_and(|it| it != "none")
+    });
+    let rated_back = reachable.that(|row| row.text("evaluation").is_some());
+    let suggestions = base
+        .all("deputy_suggestion")
+        .that(|row| is_in(day_of(row, &["rate"])));
+    let mut table = Table::new("satisfaction", &["item", "ratio"]);
+    let ratio = |set: &Set<'_>, field: &str, values: &[&str]| {
+        Cell::Ratio(set.having(field, values).count(), set.count())
+    };
+    table.line([
+        Cell::Word("satisfied"),
+        ratio(&rated, "evaluation", &SATISFIED),
+    ]);
+    table.line([
+        Cell::Word("basically"),
+        ratio(&rated, "evaluation", &BASICALLY),
+    ]);
+    table.line([
+        Cell::Word("rated-back"),
+        Cell::Ratio(rated_back.count(), reachable.count()),
+    ]);
+    for (field, one, both) in [
+        (
+            "attitude_rating",
+            "attitude-satisfied",
+            "attitude-basically",
+        ),
+        ("result_rating", "result-satisfied", "result-basically"),
+    ] {
+        table.line([Cell::Word(one), ratio(&suggestions, field, &SATISFIED)]);
+        table.line([Cell::Word(both), ratio(&suggestions, field, &BASICALLY)]);
+    }
+    let promised = base.all("commitment").dated("due", period);
+    let kept = promised.that(|row| {
+        row.day("done_on")
+            .zip(row.day("due"))
+            .is_some_and(|(done, due)| done <= due)
+    });
+    table.line([
+        Cell::Word("commitments"),
+        Cell::Ratio(kept.count(), promised.count()),
+    ]);
+    out.add(table);
+    let again = |kind: &str, event: &str| {
+        let all = base.all(kind);
+        all.that(|row| {
+            row.steps
+                .iter()
+                .any(|it| it.event == event && period.has(&it.day()))
+        })
+        .count()
+    };
+    let mut table = Table::new("again", &["item", "count"]);
+    table.line([
+        Cell::Word("opinions"),
+        Cell::Count(again("opinion", "redo")),
+    ]);
+    table.line([
+        Cell::Word("suggestions"),
+        Cell::Count(again("deputy_suggestion", "rehandle")),
+    ]);
+    out.add(table);
+    out.total("RATED", rated.count());
+    out.total("INV", reachable.count());
+    out.total("satisfied", rated.having("evaluation", &SATISFIED).count());
+}

@@ -1,0 +1,196 @@
+//! A report in words: what its page, its print, its csv and its xlsx have in common.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::table::{Cell, Table, moment, shown, tenths_text};
+use super::{DEFINITIONS, QUIET_DAYS, Report};
+use crate::words::Lang;
+
+/// A cell in words.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct ShownCell {
+    /// What it says.
+    pub text: String,
+    /// The place of the figure whose list it opens.
+    pub place: Option<String>,
+    /// The record that it opens, by id.
+    pub record: Option<String>,
+    /// A number, where a sheet should have one: of a ratio its n.
+    pub number: Option<f64>,
+    /// Whether it stands at the right.
+    pub is_number: bool,
+}
+
+/// A line in words.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct ShownLine {
+    /// It heads those that follow.
+    pub heads: bool,
+    /// Its cells.
+    pub cells: Vec<ShownCell>,
+}
+
+/// A table in words.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct ShownTable {
+    /// Its name in addresses and file names.
+    pub code: String,
+    /// What it is called.
+    pub title: String,
+    /// Its columns, and whether they are numbers.
+    pub columns: Vec<(String, bool)>,
+    /// Its lines.
+    pub lines: Vec<ShownLine>,
+}
+
+/// A report in words.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Shown {
+    /// Its name.
+    pub title: String,
+    /// Whose it is, of what period, as of when, and by which definitions.
+    pub head: Vec<String>,
+    /// Its tables.
+    pub tables: Vec<ShownTable>,
+    /// What may be missing, and what stands apart.
+    pub notes: Vec<String>,
+    /// What its figures mean.
+    pub definitions: Vec<String>,
+}
+
+impl ShownTable {
+    /// What a column is called.
+    #[must_use]
+    pub fn column(&self, place: &usize) -> &str {
+        self.columns.get(*place).map_or("", |(name, _)| name)
+    }
+}
+
+impl Shown {
+    /// Whether no table has a line.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.tables.iter().all(|table| table.lines.is_empty())
+    }
+}
+
+/// Puts a report into words.
+pub(crate) fn shown_in(report: &Report, lang: Lang) -> Shown {
+    let say = |code: &str| lang.say(&format!("rw-{code}"), &[]);
+    let asked = &report.asked;
+    let mut head = vec![
+        report.unit.clone(),
+        lang.say(
+            "report-period",
+            &[
+                ("from", asked.from.as_str().into()),
+                ("to", asked.to.as_str().into()),
+            ],
+        ),
+        lang.say("report-as-of", &[("at", moment(asked.as_of_ms).into())]),
+        lang.say("report-sites", &[("count", report.sites.into())]),
+        lang.say("report-definitions", &[("version", DEFINITIONS.into())]),
+    ];
+    if asked.test_data {
+        head.push(lang.say("report-test", &[]));
+    }
+    let tables = report.tables.iter().enumerate();
+    let tables = tables.map(|(place, table)| of_table(table, place, lang, &say));
+    let definitions = report.definition.defines.iter();
+    Shown {
+        title: lang.say(&format!("rr-{}", report.definition.id), &[]),
+        head,
+        tables: tables.collect(),
+        notes: notes(report, lang),
+        definitions: definitions
+            .map(|code| lang.say(&format!("rd-{code}"), &[]))
+            .collect(),
+    }
+}
+
+fn notes(report: &Report, lang: Lang) -> Vec<String> {
+    let mut notes = Vec::new();
+    let quiet: Vec<_> = report.quiet().map(|mark| mark.code.clone()).collect();
+    if !quiet.is_empty() {
+        notes.push(lang.say(
+            "report-quiet",
+            &[
+                ("count", quiet.len().into()),
+                ("days", QUIET_DAYS.into()),
+                ("devices", quiet.join("、").into()),
+            ],
+        ));
+    }
+    if report.waiting > 0 {
+        notes.push(lang.say("report-not-arrived", &[("count", report.waiting.into())]));
+    }
+    let own = report.notes.iter().map(|note| {
+        lang.say(
+            &format!("rn-{}", note.code),
+            &[
+                ("count", note.count.into()),
+                ("names", note.names.join("、").into()),
+            ],
+        )
+    });
+    notes.extend(own);
+    notes
+}
+
+fn of_table(table: &Table, place: usize, lang: Lang, say: &dyn Fn(&str) -> String) -> ShownTable {
+    let is_number = |cell: &Cell| {
+        matches!(
+            cell,
+            Cell::Count(_)
+                | Cell::Masked(_)
+                | Cell::Ratio(..)
+                | Cell::Money(_)
+                | Cell::Number(_)
+                | Cell::Tenths(_)
+        )
+    };
+    let columns = table.columns.iter().enumerate().map(|(column, code)| {
+        let cells = table.lines.iter().filter_map(|line| line.cells.get(column));
+        let label = lang.say(&format!("rc-{code}"), &[]);
+        (label, cells.into_iter().any(&is_number))
+    });
+    let lines = table.lines.iter().enumerate().map(|(line, it)| {
+        let cells = it.cells.iter().enumerate().map(|(column, cell)| {
+            let figure = cell.figure().filter(|figure| !figure.of.is_empty());
+            ShownCell {
+                text: shown(cell, say, lang == Lang::Zh),
+                place: figure.map(|_| format!("{place}.{line}.{column}")),
+                record: match cell {
+                    Cell::Record(id, _) => Some(id.hyphenated()),
+                    _ => None,
+                },
+                number: number(cell),
+                is_number: is_number(cell),
+            }
+        });
+        ShownLine {
+            heads: it.heads,
+            cells: cells.collect(),
+        }
+    });
+    ShownTable {
+        code: table.code.to_owned(),
+        title: lang.say(&format!("rt-{}", table.code), &[]),
+        columns: columns.collect(),
+        lines: lines.collect(),
+    }
+}
+
+/// What a sheet has as a number; a percentage as its text.
+fn number(cell: &Cell) -> Option<f64> {
+    match cell {
+        Cell::Ratio(..) => None,
+        Cell::Money(figure) => super::table::yuan(figure.value).parse().ok(),
+        Cell::Tenths(tenths) => tenths_text(*tenths).parse().ok(),
+        _ => match cell.json() {
+            Value::Number(number) => number.as_f64(),
+            _ => None,
+        },
+    }
+}

@@ -1,0 +1,170 @@
+//! R2 站点活动统计: what each site did, in the order of their codes. No site is ranked, and no column adds up persons of different sites.
+
+use std::collections::BTreeMap;
+
+use lianxin_protocol::space::SpaceId;
+
+use super::figures::key_of;
+use super::quantities::Base;
+use super::set::Set;
+use super::table::{Cell, Table};
+use super::{Definition, Tables};
+use crate::clock::Beijing;
+
+pub(super) const R2: Definition = Definition {
+    id: "R2",
+    kinds: &[
+        "reception",
+        "opinion",
+        "legis_comment",
+        "legis_item",
+        "visit",
+        "meeting",
+        "theme_activity",
+        "livestream",
+        "training",
+        "inspection",
+        "service_activity",
+        "register",
+    ],
+    defines: &["REC", "SPOT", "SOL", "opening-days", "late-entries"],
+    fill,
+};
+
+/// Kinds whose records are events of a site.
+const EVENTS: [&str; 8] = [
+    "reception",
+    "visit",
+    "meeting",
+    "theme_activity",
+    "livestream",
+    "training",
+    "inspection",
+    "service_activity",
+];
+
+fn fill(base: &Base<'_>, out: &mut Tables) {
+    let period = &base.period;
+    let receptions = base.confirmed("reception", period);
+    let registered = base.registered(period);
+    let spot = registered.that(|row| row.took("answer_on_spot"));
+    let solved = base.solved(period);
+    let comments = base
+        .all("legis_comment")
+        .that(|row| row.took("collect"))
+        .during(period);
+    let submitted = comments.that(|row| row.took("submit"));
+    let adopted = comments.having("adoption.result", &["adopted", "partly"]);
+    let duty = base
+        .all("register")
+        .having("type", &["duty_roster"])
+        .during(period);
+    let mut events = Set::default();
+    for kind in EVENTS {
+        events.0.extend(base.confirmed(kind, period).0);
+    }
+    let mut written = registered.clone();
+    written.0.extend(comments.0.iter().chain(&events.0));
+    let columns = [
+        "code",
+        "site",
+        "opening_days",
+        "receptions",
+        "deputies",
+        "deputy_times",
+        "visitors",
+        "REC",
+        "SPOT",
+        "SOL",
+        "comments",
+        "submitted",
+        "adopted",
+        "events",
+        "late_entries",
+        "last_arrival",
+    ];
+    let mut table = Table::new("stations", &columns);
+    let [
+        receptions,
+        registered,
+        spot,
+        solved,
+        comments,
+        submitted,
+        adopted,
+        duty,
+        events,
+        written,
+    ] = [
+        &receptions,
+        &registered,
+        &spot,
+        &solved,
+        &comments,
+        &submitted,
+        &adopted,
+        &duty,
+        &events,
+        &written,
+    ]
+    .map(|set| split_by_site(base, set));
+    for site in &base.known.sites {
+        let of = |split| of_site(split, &site.space);
+        let held = of(&receptions);
+        let present = |row: &super::known::Row| -> Vec<String> {
+            base.deputies(row, &["deputies_present"])
+                .iter()
+                .map(key_of)
+                .collect()
+        };
+        let mut open = of(&duty);
+        open.0.extend(&held.0);
+        let all = of(&written);
+        let marks = base
+            .known
+            .watermark
+            .iter()
+            .filter(|mark| mark.site == site.name);
+        let last = marks.filter_map(|mark| mark.last_ms).max();
+        table.line([
+            Cell::Text(site.code.clone()),
+            Cell::Text(site.name.clone()),
+            Cell::Count(open.distinct(|row| row.counts_on().into_iter().collect())),
+            Cell::Count(held.count()),
+            Cell::Count(held.distinct(present)),
+            Cell::Count(held.sum_of(|row| i64::try_from(present(row).len()).unwrap_or(i64::MAX))),
+            Cell::Count(held.sum("visitors_times")),
+            Cell::Count(of(&registered).count()),
+            Cell::Count(of(&spot).count()),
+            Cell::Count(of(&solved).count()),
+            Cell::Count(of(&comments).count()),
+            Cell::Count(of(&submitted).count()),
+            Cell::Count(of(&adopted).count()),
+            Cell::Count(of(&events).count()),
+            Cell::Ratio(
+                all.that(super::known::Row::is_late_entry).count(),
+                all.count(),
+            ),
+            Cell::text(last.map(|at| Beijing::of(at).text())),
+        ]);
+    }
+    out.add(table);
+    out.total("REC", base.registered(period).count());
+    out.total("SOL", base.solved(period).count());
+    out.total("receptions", base.confirmed("reception", period).count());
+}
+
+fn of_site<'a>(split: &BTreeMap<SpaceId, Set<'a>>, site: &SpaceId) -> Set<'a> {
+    split.get(site).cloned().unwrap_or_default()
+}
+
+/// Records by their site; what is the sub-district's own is of none.
+pub(super) fn split_by_site<'a>(base: &Base<'_>, set: &Set<'a>) -> BTreeMap<SpaceId, Set<'a>> {
+    set.by(|row| {
+        base.known
+            .site_of(row)
+            .map(|site| site.space)
+            .into_iter()
+            .collect()
+    })
+}

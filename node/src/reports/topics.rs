@@ -1,0 +1,110 @@
+//! R11 诉求热点分析: what people spoke of, by month and by community. In the order of the form, not of numbers. Persons are counted only where they
+//! are not few: a cell of less than five is shown as that.
+
+use std::collections::BTreeSet;
+
+use lianxin_protocol::catalogue::Catalogue;
+
+use super::known::Row;
+use super::quantities::{Base, days};
+use super::set::{Figure, Period, Set};
+use super::table::{Cell, Table};
+use super::{Definition, Tables};
+use crate::clock::{Beijing, day_begins};
+
+pub(super) const R11: Definition = Definition {
+    id: "R11",
+    kinds: &["opinion"],
+    defines: &["REC", "growth", "small-cells"],
+    fill,
+};
+
+/// Opinions that say no topic.
+const NONE: &str = "";
+
+fn topic(row: &Row) -> Vec<String> {
+    vec![row.text("topic").unwrap_or(NONE).to_owned()]
+}
+
+/// The topics in the order of the form, what says none last.
+fn topics() -> Vec<String> {
+    let field = Catalogue::standard()
+        .kind("opinion")
+        .and_then(|kind| kind.field("topic"));
+    let codes = field
+        .into_iter()
+        .flat_map(|field| field.options().iter().map(|it| it.code.clone()));
+    codes.chain([NONE.to_owned()]).collect()
+}
+
+fn named(code: &str) -> Cell {
+    match code {
+        NONE => Cell::Word("not-said"),
+        code => Cell::Choice("opinion", "topic", code.to_owned()),
+    }
+}
+
+/// The days of the same number that come before a period.
+fn before(period: &Period) -> Option<Period> {
+    const DAY: u64 = 24 * 60 * 60 * 1_000;
+    let length = u64::try_from(days(&period.from, &period.to)?).ok()? + 1;
+    let begins = day_begins(&period.from)?;
+    let day = |ms: u64| Beijing::of(ms).iso_date();
+    Some(Period {
+        from: day(begins.checked_sub(length * DAY)?),
+        to: day(begins.checked_sub(DAY)?),
+    })
+}
+
+fn fill(base: &Base<'_>, out: &mut Tables) {
+    let all = base.registered(&base.period);
+    let earlier = before(&base.period)
+        .map(|period| base.registered(&period))
+        .unwrap_or_default();
+    let (by_topic, earlier) = (all.by(topic), earlier.by(topic));
+    let mut months = Table::new("topic-months", &["topic", "month", "REC"]);
+    let mut growth = Table::new("topic-growth", &["topic", "REC", "before", "change"]);
+    let mut places = Table::new("topic-communities", &["topic", "community", "persons"]);
+    let mut communities = BTreeSet::new();
+    for code in topics() {
+        let set = by_topic.get(&code).cloned().unwrap_or_default();
+        let past = earlier.get(&code).map(Set::count).unwrap_or_default();
+        if set.is_empty() && past.value == 0 {
+            continue;
+        }
+        let by_month = set.by(|row| {
+            row.counts_on()
+                .and_then(|day| Some(day.get(..7)?.to_owned()))
+                .into_iter()
+                .collect()
+        });
+        for (month, set) in by_month {
+            months.line([named(&code), Cell::Text(month), Cell::Count(set.count())]);
+        }
+        let now = set.count();
+        let change = Cell::Number(now.value - past.value);
+        growth.line([named(&code), Cell::Count(now), Cell::Count(past), change]);
+        let by_place = set.by(|row| {
+            let given = row.text("place.community");
+            given
+                .map(|it| base.known.call(it, &["community"]))
+                .into_iter()
+                .collect()
+        });
+        for (community, set) in by_place {
+            let persons: Figure = set.sum_of(|row| row.int("people_count").max(1));
+            communities.insert(community.clone());
+            places.line([named(&code), Cell::Text(community), Cell::Masked(persons)]);
+        }
+    }
+    out.add(months);
+    out.add(growth);
+    out.add(places);
+    out.total("REC", all.count());
+    let nowhere = all.that(|row| row.text("place.community").is_none()).len();
+    out.note(
+        "no-community",
+        i64::try_from(nowhere).unwrap_or(i64::MAX),
+        Vec::new(),
+    );
+}

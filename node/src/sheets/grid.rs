@@ -1,0 +1,297 @@
+//! A sheet as it was read, and the table in it: which row is its head, what its columns are called, which rows are sums.
+
+use std::collections::BTreeMap;
+
+use super::{
+    CELL_CHARS_MAX, CELLS_MAX, COLUMNS_MAX, Cell, Form, Kind, ROWS_MAX, Refusal, Row,
+    TEXT_BYTES_MAX, Table,
+};
+
+/// Rows with something in them among which the head is looked for.
+const HEAD_WITHIN: usize = 20;
+/// Rows of a head at most.
+const HEAD_ROWS_MAX: u32 = 5;
+/// Merged areas that are kept; those of heads are few.
+const MERGED_MAX: usize = 100_000;
+/// Rows at the end that may be sums, for signatures can stand below them.
+const TOTALS_WITHIN: usize = 5;
+/// What a row of sums begins with.
+pub(super) const TOTALS: [&str; 6] = ["合计", "总计", "小计", "共计", "累计", "总和"];
+
+/// A merged area, from 0 and to its last row and column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Area {
+    pub(super) top: u32,
+    pub(super) left: u32,
+    pub(super) bottom: u32,
+    pub(super) right: u32,
+}
+
+impl Area {
+    const fn covers(self, row: u32, column: u32) -> bool {
+        self.top <= row && row <= self.bottom && self.left <= column && column <= self.right
+    }
+}
+
+/// A sheet's cells by row from 0. All that is added is bounded.
+#[derive(Debug, Default)]
+pub(super) struct Grid {
+    rows: BTreeMap<u32, Vec<Cell>>,
+    merged: Vec<Area>,
+    cells: usize,
+    bytes: usize,
+}
+
+/// Where the head of a table is.
+#[derive(Debug)]
+pub(super) struct Head {
+    /// The last row, from 0.
+    pub(super) bottom: u32,
+    /// The names of the columns from the first.
+    pub(super) names: Vec<String>,
+}
+
+impl Grid {
+    /// Adds a cell, without the white space around it; an empty one is nothing.
+    pub(super) fn add(&mut self, row: u32, column: u32, cell: Cell) -> Result<(), Refusal> {
+        let trimmed = cell.text.trim();
+        if trimmed.is_empty() {
+            return Ok(());
+        }
+        let trimmed = if trimmed.len() == cell.text.len() {
+            cell
+        } else {
+            Cell {
+                text: trimmed.into(),
+                kind: cell.kind,
+            }
+        };
+        self.put(row, column, trimmed)
+    }
+
+    /// Adds a cell as it is.
+    pub(super) fn put(&mut self, row: u32, column: u32, cell: Cell) -> Result<(), Refusal> {
+        let seen = row.saturating_add(1);
+        if column >= COLUMNS_MAX {
+            return Err(Refusal::TooManyColumns { row: seen });
+        }
+        if cell.text.len() > CELL_CHARS_MAX && cell.text.chars().count() > CELL_CHARS_MAX {
+            return Err(Refusal::CellTooLong {
+                row: seen,
+                column: column + 1,
+            });
+        }
+        self.bytes += cell.text.len();
+        let cells = self.rows.entry(row).or_default();
+        let at = column as usize;
+        if at >= cells.len() {
+            self.cells += at + 1 - cells.len();
+            if self.cells > CELLS_MAX {
+                return Err(Refusal::TooMuch);
+            }
+            cells.resize(at + 1, Cell::default());
+        }
+        if let Some(place) = cells.get_mut(at) {
+            *place = cell;
+        }
+        if self.bytes > TEXT_BYTES_MAX {
+            return Err(Refusal::TooMuch);
+        }
+        if self.rows.len() > ROWS_MAX {
+            return Err(Refusal::TooManyRows);
+        }
+        Ok(())
+    }
+
+    pub(super) fn merge(&mut self, area: Area) {
+        if self.merged.len() < MERGED_MAX && area.top <= area.bottom && area.left <= area.right {
+            self.merged.push(area);
+        }
+    }
+
+    pub(super) fn merged(&self) -> &[Area] {
+        &self.merged
+    }
+
+    fn at(&self, row: u32, column: u32) -> Option<&Cell> {
+        self.rows.get(&row)?.get(column as usize)
+    }
+
+    /// The cells of a row.
+    pub(super) fn row(&self, row: u32) -> &[Cell] {
+        self.rows.get(&row).map_or(&[], Vec::as_slice)
+    }
+
+    /// The last row with something in it.
+    pub(super) fn last(&self) -> Option<u32> {
+        self.rows.last_key_value().map(|(row, _)| *row)
+    }
+
+    /// How many names a row could give: cells of text, a merged area once, and no `填报单位：…`.
+    fn names_in(&self, row: u32, merged: &[Area]) -> usize {
+        let own = self
+            .row(row)
+            .iter()
+            .filter(|cell| is_name(Some(cell)))
+            .count();
+        // An area that began above stands in this row too.
+        let from_above = merged
+            .iter()
+            .filter(|area| area.top < row && row <= area.bottom);
+        own + from_above
+            .filter(|area| is_name(self.at(area.top, area.left)))
+            .count()
+    }
+
+    /// Finds the head: the first row that has nearly as many names as the one with most, and what is merged with it.
+    pub(super) fn head(&self) -> Option<Head> {
+        let window: Vec<u32> = self.rows.keys().copied().take(HEAD_WITHIN).collect();
+        let last = *window.last()?;
+        let merged: Vec<Area> = self
+            .merged
+            .iter()
+            .copied()
+            .filter(|area| area.top <= last && area.bottom - area.top < HEAD_ROWS_MAX)
+            .collect();
+        let end = self.last()?;
+        let counts: Vec<(u32, usize)> = window
+            .iter()
+            .map(|row| (*row, self.names_in(*row, &merged)))
+            .collect();
+        // A head has rows below it; that of an empty template has none, and many more names than the title above.
+        let followed = counts
+            .iter()
+            .filter(|(row, _)| *row < end)
+            .map(|(_, names)| *names)
+            .max()
+            .unwrap_or_default();
+        let any = counts.iter().map(|(_, names)| *names).max()?;
+        let most = if any >= followed * 2 { any } else { followed };
+        // Three quarters, because a column may have no name and a row under the head may be all text.
+        // Where nothing is text, the first row it is.
+        let (row, _) = counts.iter().find(|(_, names)| names * 4 >= most * 3)?;
+        let (mut top, mut bottom) = (*row, *row);
+        for area in merged
+            .iter()
+            .filter(|area| area.top <= *row && *row <= area.bottom && area.top < area.bottom)
+        {
+            if is_name(self.at(area.top, area.left)) {
+                (top, bottom) = (top.min(area.top), bottom.max(area.bottom));
+            }
+        }
+        if top > 0 && self.groups(top - 1, top, &merged) {
+            top -= 1;
+        }
+        Some(Head {
+            bottom,
+            names: self.names(top, bottom, &merged),
+        })
+    }
+
+    /// Whether a row names groups of the columns that the row below it names: at least one is merged over some of them.
+    fn groups(&self, row: u32, below: u32, merged: &[Area]) -> bool {
+        let names = self.names_in(row, merged);
+        let over = |area: &&Area| area.top == row && area.bottom == row && area.left < area.right;
+        let full =
+            |area: &Area| (area.left..=area.right).all(|column| is_name(self.at(below, column)));
+        let areas: Vec<_> = merged.iter().filter(over).collect();
+        let remarks = self.row(row).iter().any(|cell| is_remark(&cell.text));
+        names >= 2 && !remarks && !areas.is_empty() && areas.into_iter().all(full)
+    }
+
+    fn names(&self, top: u32, bottom: u32, merged: &[Area]) -> Vec<String> {
+        let rows: Vec<u32> = (top..=bottom).collect();
+        let own = rows
+            .iter()
+            .map(|row| self.row(*row).len())
+            .max()
+            .unwrap_or_default();
+        let areas = merged
+            .iter()
+            .filter(|area| area.bottom >= top && area.top <= bottom);
+        let wide = areas
+            .map(|area| area.right as usize + 1)
+            .max()
+            .unwrap_or_default();
+        let width = own.max(wide).min(COLUMNS_MAX as usize);
+        let mut names: Vec<String> = (0..)
+            .take(width)
+            .map(|column| self.name(&rows, column, merged))
+            .collect();
+        while names.last().is_some_and(String::is_empty) {
+            names.pop();
+        }
+        names
+    }
+
+    /// The name of a column: its texts from top to bottom, a merged area once, without line breaks.
+    fn name(&self, rows: &[u32], column: u32, merged: &[Area]) -> String {
+        let mut name = String::new();
+        let mut before = None;
+        for row in rows {
+            let area = merged.iter().find(|area| area.covers(*row, column));
+            let place = area.map_or((*row, column), |area| (area.top, area.left));
+            if before.replace(place) == Some(place) {
+                continue;
+            }
+            let text: String = self
+                .at(place.0, place.1)
+                .map_or("", |cell| &cell.text)
+                .chars()
+                .filter(|it| !matches!(it, '\r' | '\n'))
+                .collect();
+            if !text.is_empty() && !name.is_empty() {
+                name.push(' ');
+            }
+            name.push_str(text.trim());
+        }
+        name
+    }
+
+    /// The table; `None` where there is nothing.
+    pub(super) fn table(self, form: Form) -> Option<Table> {
+        let head = self.head()?;
+        let rows = self.rows.into_iter().filter(|(row, _)| *row > head.bottom);
+        let mut rows: Vec<Row> = rows
+            .map(|(row, cells)| Row {
+                number: row.saturating_add(1),
+                cells,
+                total: false,
+            })
+            .collect();
+        for row in rows.iter_mut().rev().take(TOTALS_WITHIN) {
+            row.total = is_total(&row.cells);
+        }
+        Some(Table {
+            form,
+            sheets: Vec::new(),
+            sheet: 0,
+            head_row: head.bottom.saturating_add(1),
+            heads: head.names,
+            rows,
+        })
+    }
+}
+
+/// Whether a cell could be a column's name.
+fn is_name(cell: Option<&Cell>) -> bool {
+    cell.is_some_and(|cell| cell.kind == Kind::Text && !is_remark(&cell.text))
+}
+
+/// `填报单位：某社区`, as it stands above heads and below tables.
+fn is_remark(text: &str) -> bool {
+    text.contains(['：', ':'])
+}
+
+/// Whether a row of sums begins so; white space between the two characters is common.
+pub(super) fn is_total(cells: &[Cell]) -> bool {
+    let Some(first) = cells.iter().find(|cell| cell.kind != Kind::Empty) else {
+        return false;
+    };
+    let bare: String = first
+        .text
+        .chars()
+        .filter(|it| !it.is_whitespace())
+        .collect();
+    TOTALS.contains(&bare.trim_end_matches(['：', ':']))
+}

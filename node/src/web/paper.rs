@@ -1,0 +1,301 @@
+//! The forms that offices print and keep (R18): 转办单, 接待登记表, 走访记录表, 面复记录 from what a record holds; and of a consultation 征询意见表, to be
+//! filled in by hand, and 立法意见汇总表. Paper says no more than whoever prints is shown; who brought a matter is on none of them.
+
+use std::collections::BTreeMap;
+
+use askama::Template;
+use axum::extract::{Path, Query, State};
+use lianxin_protocol::catalogue::Kind;
+use rusqlite::Connection;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::App;
+use super::page::{Answer, Page, Session, html, open};
+use super::records::{Said, facts};
+use super::shown;
+use super::words::Lang;
+use crate::error::{Code, Error, Result};
+use crate::journal::Books;
+use crate::records::{self, Listed, Record};
+
+/// Kinds of which one record is one form.
+const SHEETS: [&str; 6] = [
+    "assignment",
+    "reception",
+    "visit",
+    "contact_record",
+    "meeting",
+    "inspection",
+];
+/// The kind whose record has the forms of a consultation.
+const CONSULTATION: &str = "legis_consultation";
+/// Articles and comments of one form.
+const ROWS: usize = 2_000;
+
+/// Whether there is a form to print of a kind.
+pub(super) fn is_there(kind: &Kind) -> bool {
+    SHEETS.contains(&kind.code.as_str()) || kind.code == CONSULTATION
+}
+
+/// Which form of a consultation.
+#[derive(Deserialize)]
+pub(super) struct Asked {
+    #[serde(default)]
+    form: String,
+}
+
+/// A line of a table on paper.
+struct Line(Vec<String>);
+
+#[derive(Template)]
+#[template(path = "paper.html")]
+struct Paper {
+    page: Page,
+    id: String,
+    title: String,
+    number: String,
+    facts: Vec<Said>,
+    words: Option<Said>,
+    heads: Vec<String>,
+    lines: Vec<Line>,
+    /// The other form of a consultation: its address and name.
+    other: Option<(String, String)>,
+    test_data: bool,
+}
+
+/// The form.
+pub(super) async fn show(
+    State(app): State<App>,
+    session: Session,
+    Path(id): Path<String>,
+    Query(asked): Query<Asked>,
+) -> Answer {
+    let line = (app.doors.line)();
+    let page = app
+        .read(move |books, connection| {
+            let (record, kind) = open(connection, books, &session, &id)?;
+            let lang = session.lang();
+            let summary = asked.form == "summary";
+            let (name, other) = match kind.code.as_str() {
+                CONSULTATION if summary => ("paper-summary", Some(("", "paper-ask"))),
+                CONSULTATION => ("paper-ask", Some(("?form=summary", "paper-summary"))),
+                code if SHEETS.contains(&code) => (name_of(code), None),
+                _ => {
+                    let message = "there is no form to print of this record";
+                    return Err(Error::new(Code::NoPage, message));
+                }
+            };
+            let title = lang.say(name, &[]);
+            let page = Page::new(
+                connection,
+                books,
+                &session,
+                &line,
+                ("/records", title.clone()),
+            )?;
+            let (heads, lines) = match kind.code.as_str() {
+                CONSULTATION if summary => summed_up(connection, books, &record, &page)?,
+                CONSULTATION => to_fill_in(connection, books, &record, &page)?,
+                _ => (Vec::new(), Vec::new()),
+            };
+            let (mut said, _, words) = facts(connection, Some(kind), &record.content, &page);
+            let parent = parent(connection, books, &record, kind, &page)?;
+            said.splice(0..0, parent);
+            let own = record.id.hyphenated();
+            Ok(Paper {
+                title,
+                number: record.content.number.clone().unwrap_or_default(),
+                facts: said,
+                words,
+                heads,
+                lines,
+                other: other.map(|(query, name)| {
+                    (format!("/records/{own}/paper{query}"), lang.say(name, &[]))
+                }),
+                test_data: record.is_test(),
+                id: own,
+                page,
+            })
+        })
+        .await?;
+    html(&page)
+}
+
+fn name_of(code: &str) -> &'static str {
+    match code {
+        "assignment" => "paper-assignment",
+        "reception" => "paper-reception",
+        "visit" => "paper-visit",
+        "contact_record" => "paper-contact",
+        "meeting" => "paper-meeting",
+        _ => "paper-inspection",
+    }
+}
+
+/// What a sheet says of the matter that it belongs to: its number, and its words as far as they are shown.
+fn parent(
+    connection: &Connection,
+    books: &mut Books,
+    record: &Record,
+    kind: &Kind,
+    page: &Page,
+) -> Result<Vec<Said>> {
+    let Some(of) = &kind.parent else {
+        return Ok(Vec::new());
+    };
+    let field = kind.field(&of.field);
+    let given = record.content.held(&of.field).into_iter().next();
+    let (Some(field), Some(given)) = (field, given) else {
+        return Ok(Vec::new());
+    };
+    let Some(row) = records::named(connection, &given, field.names())? else {
+        return Ok(Vec::new());
+    };
+    let whole = Record::read(connection, books, row.key, &page.actor)?;
+    let mut said = Vec::new();
+    let label = page.lang.label(&field.label).to_owned();
+    said.push(Said::new(label, row.number.clone().unwrap_or_default()));
+    let words = whole
+        .kind
+        .and_then(|kind| Some((kind, kind.words.as_ref().or(kind.title.as_ref())?)));
+    if let Some((kind, key)) = words.filter(|_| whole.sight.has_words()) {
+        let label = kind
+            .field(key)
+            .map(|field| page.lang.label(&field.label).to_owned());
+        let text = whole.content.held(key).into_iter().next();
+        said.extend(label.zip(text).map(|(label, text)| Said::new(label, text)));
+    }
+    Ok(said)
+}
+
+type Table = (Vec<String>, Vec<Line>);
+
+fn heads(lang: Lang, ids: &[&str]) -> Vec<String> {
+    ids.iter().map(|id| lang.say(id, &[])).collect()
+}
+
+/// Text and path of the articles of a consultation, in their order.
+fn articles(
+    connection: &Connection,
+    books: &mut Books,
+    whole: &Listed,
+) -> Result<Vec<(String, String)>> {
+    let mut articles = Vec::new();
+    for row in records::referring(connection, whole, ("draft_article", "consultation"), ROWS)? {
+        let content = records::gather(connection, books, row.key)?.content(books.authority());
+        let held = |key: &str| content.held(key).into_iter().next().unwrap_or_default();
+        articles.push((held("path"), held("text")));
+    }
+    Ok(articles)
+}
+
+fn row_of(record: &Record) -> Result<&Listed> {
+    let missing = || Error::new(Code::RecordWaiting, "the record has not come whole");
+    record.row.as_ref().ok_or_else(missing)
+}
+
+/// 征询意见表: each article with room for what somebody says of it.
+fn to_fill_in(
+    connection: &Connection,
+    books: &mut Books,
+    record: &Record,
+    page: &Page,
+) -> Result<Table> {
+    let articles = articles(connection, books, row_of(record)?)?;
+    let lines = articles
+        .into_iter()
+        .map(|(path, text)| Line(vec![path, text, String::new(), String::new()]));
+    let ids = [
+        "paper-article",
+        "paper-text",
+        "paper-change",
+        "paper-reason",
+    ];
+    Ok((heads(page.lang, &ids), lines.collect()))
+}
+
+/// 立法意见汇总表: article, its text, what is asked, why, and of which kind of person; what was not reported up is left out.
+fn summed_up(
+    connection: &Connection,
+    books: &mut Books,
+    record: &Record,
+    page: &Page,
+) -> Result<Table> {
+    let whole = row_of(record)?;
+    let texts: Vec<_> = articles(connection, books, whole)?;
+    let by_path: BTreeMap<&str, &str> = texts
+        .iter()
+        .map(|(path, text)| (path.as_str(), text.as_str()))
+        .collect();
+    let order = |path: &str| {
+        texts
+            .iter()
+            .position(|(it, _)| it == path)
+            .unwrap_or(usize::MAX)
+    };
+    let mut comments = Vec::new();
+    for row in records::referring(connection, whole, ("legis_comment", "consultation"), ROWS)? {
+        let comment = Record::read(connection, books, row.key, &page.actor)?;
+        if !comment.sight.has_words()
+            || ["rejected", "withdrawn", "draft"].contains(&row.status.as_str())
+        {
+            continue;
+        }
+        let held = |key: &str| {
+            comment
+                .content
+                .held(key)
+                .into_iter()
+                .next()
+                .unwrap_or_default()
+        };
+        let (path, worded) = (held("article_path"), held("legal_wording"));
+        let asked = if worded.is_empty() {
+            held("original_words")
+        } else {
+            worded
+        };
+        let field = comment.kind.and_then(|kind| kind.field("commenter_kind"));
+        let kind = shown::value(field, &Value::from(held("commenter_kind")), page.lang);
+        let text = by_path
+            .get(path.as_str())
+            .copied()
+            .unwrap_or_default()
+            .to_owned();
+        comments.push((
+            order(&path),
+            row.id,
+            Line(vec![path, text, asked, held("reason"), kind]),
+        ));
+    }
+    comments.sort_by_key(|(place, id, _)| (*place, *id));
+    let ids = [
+        "paper-article",
+        "paper-text",
+        "paper-change",
+        "paper-reason",
+        "paper-who",
+    ];
+    Ok((
+        heads(page.lang, &ids),
+        comments.into_iter().map(|(_, _, line)| line).collect(),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use lianxin_protocol::catalogue::Catalogue;
+
+    use super::*;
+
+    #[test]
+    fn every_form_is_of_a_kind_that_there_is() {
+        for code in SHEETS.iter().chain(&[CONSULTATION]) {
+            assert!(
+                Catalogue::standard().kind(code).is_some_and(is_there),
+                "{code}"
+            );
+        }
+    }
+}
