@@ -31,6 +31,7 @@ pub mod reader;
 
 // What people see and do, made from the logs.
 pub mod actor;
+pub mod search;
 pub mod records;
 pub mod requests;
 pub mod command;

@@ -23,10 +23,9 @@ use zeroize::Zeroizing;
 
 use crate::clock;
 use crate::error::{self, Code, Error, Result};
-pub(crate) use functions::PART_SAYS;
 
 /// Version of the schema that this program writes.
-const SCHEMA: i64 = 7;
+const SCHEMA: i64 = 8;
 /// Bytes of a page, as SQLCipher has it.
 const PAGE: u64 = 4_096;
 /// KiB of pages that a connection keeps decrypted: what a group of saves writes to, and what a list or a merge goes over again.
@@ -34,13 +33,14 @@ const WRITER_CACHE: i64 = 8 * 1024;
 const READER_CACHE: i64 = 4 * 1024;
 const TABLES: &str = include_str!("store/schema.sql");
 /// What changed from one version to the next in tables that are not made from the logs.
-const STEPS: [&str; 6] = [
+const STEPS: [&str; 7] = [
     include_str!("store/from-1.sql"),
     include_str!("store/from-2.sql"),
     include_str!("store/from-3.sql"),
     include_str!("store/from-4.sql"),
     include_str!("store/from-5.sql"),
     include_str!("store/from-6.sql"),
+    include_str!("store/from-7.sql"),
 ];
 /// How long a connection waits for another one.
 const BUSY: Duration = Duration::from_secs(10);
@@ -546,10 +546,14 @@ pub(crate) fn projections() -> impl Iterator<Item = String> {
 /// The names of these tables.
 pub(crate) fn projection_names() -> impl Iterator<Item = String> {
     projections().filter_map(|statement| {
-        let (_, rest) = statement.split_once("CREATE TABLE ")?;
+        let table = statement.split_once("CREATE TABLE ");
+        let (_, rest) = table.or_else(|| statement.split_once("CREATE VIRTUAL TABLE "))?;
         Some(rest.split_once(' ')?.0.to_owned())
     })
 }
+
+/// The table among them that FTS5 keeps, and the tables in which it keeps it: they come and go with it.
+pub(crate) const INDEX: (&str, [&str; 3]) = ("texts", ["texts_config", "texts_data", "texts_idx"]);
 
 /// The statements of a script, without its comments.
 fn statements(script: &str) -> impl Iterator<Item = String> {

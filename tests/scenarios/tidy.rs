@@ -333,6 +333,7 @@ fn each_foreign_library_has_its_place() -> Result<()> {
         "node/src/bulk.rs",
         "node/src/invites.rs",
         "node/src/reader.rs",
+        "node/src/search.rs",
         "node/src/slips.rs",
         // These name the connection of a transaction; they would not have to.
         "node/src/wait.rs",

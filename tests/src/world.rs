@@ -1447,6 +1447,10 @@ impl World {
     /// The rows of a node's records as they are stored.
     fn rows(&mut self, node: usize) -> Result<Vec<String>> {
         let connection = self.writer(node)?.connection();
+        connection.execute_batch(
+            "DROP TABLE IF EXISTS temp.terms;
+             CREATE VIRTUAL TABLE temp.terms USING fts5vocab(main, texts, instance);",
+        )?;
         let mut statement = connection.prepare(
             "SELECT hex(record) || '|' || hex(space) || '|' || ifnull(kind, '-') || '|' ||
                     ifnull(number, '-') || '|' || ifnull(title, '-') || '|' ||
@@ -1464,10 +1468,16 @@ impl World {
              UNION ALL SELECT it.kind || '|' || field || '|' || value || '|' || hex(it.id) || '|' ||
                     ifnull(it.arrived = records.arrived, 'no record')
              FROM (SELECT * FROM indexed_fields ORDER BY kind, field, value, id) AS it
-             LEFT JOIN records ON records.id = it.record AND records.record = it.id",
+             LEFT JOIN records ON records.id = it.record AND records.record = it.id
+             UNION ALL SELECT DISTINCT ifnull(hex(records.record), 'no record') || '|' || term
+             FROM temp.terms LEFT JOIN texts_of ON texts_of.id = doc
+             LEFT JOIN records ON records.id = texts_of.record
+             ORDER BY 1",
         )?;
         let rows = statement.query_map([], |row| row.get(0))?;
-        Ok(rows.collect::<std::result::Result<_, _>>()?)
+        let rows = rows.collect::<std::result::Result<_, _>>()?;
+        connection.execute_batch("DROP TABLE temp.terms")?;
+        Ok(rows)
     }
 
     /// A node's store is sound: everything in it verifies, and all that is derived comes out the same

@@ -1,0 +1,1 @@
+-- From version 7 to 8: an index of texts, which is made from the logs as all projections are.
