@@ -274,7 +274,10 @@ fn no_hot_statement_looks_at_what_it_does_not_show() -> Result<()> {
             .filter(|sql| sql.starts_with("SELECT") || sql.starts_with("WITH"))
         {
             for step in plan(&connection, sql)? {
-                let sorts = step.contains("FOR ORDER BY") && sql.contains("arrived DESC");
+                // What the index of texts names is sorted when it is little.
+                let sorts = step.contains("FOR ORDER BY")
+                    && sql.contains("arrived DESC")
+                    && !sql.contains("AS among");
                 if is_dear(&step) || sorts {
                     dear.push(format!("{step}\n    {sql}"));
                 }

@@ -1470,7 +1470,7 @@ impl World {
              FROM (SELECT * FROM indexed_fields ORDER BY kind, field, value, id) AS it
              LEFT JOIN records ON records.id = it.record AND records.record = it.id
              UNION ALL SELECT DISTINCT ifnull(hex(records.record), 'no record') || '|' || term
-             FROM temp.terms LEFT JOIN texts_of ON texts_of.id = doc
+             FROM temp.terms JOIN texts_of ON texts_of.id = doc
              LEFT JOIN records ON records.id = texts_of.record
              ORDER BY 1",
         )?;

@@ -93,7 +93,7 @@ impl Fresh {
     pub fn take_place(&self, connection: &Connection, journal: &mut Journal) -> Result<u64> {
         let names = names(&self.beside)?;
         strike(connection, &names, &unreadable(connection, &names)?)?;
-        make(connection, false)?;
+        make(connection, |it| it.contains(" TABLE "))?;
         for name in names.iter().filter(|name| *name != INDEX.0) {
             copy(&self.beside, connection, name)?;
         }
@@ -103,7 +103,7 @@ impl Fresh {
             "UPDATE records SET version = version + ?1",
             [i64::try_from(clock::now_ms()).unwrap_or(i64::MAX / 2)],
         )?;
-        make(connection, true)?;
+        make(connection, |it| it.contains(" INDEX "))?;
         journal.reprojected(connection, &self.indexed, self.cited)?;
         delivery::all_receipted(connection, journal)?;
         Ok(self.records)
@@ -142,17 +142,15 @@ pub(crate) fn empty_unreadable(connection: &Connection) -> Result<bool> {
     }
     let transaction = connection.unchecked_transaction()?;
     strike(&transaction, &names, &unreadable)?;
-    make(&transaction, false)?;
-    make(&transaction, true)?;
+    make(&transaction, |_| true)?;
     transaction.execute("UPDATE logs SET indexed_len = 0, judged_len = 0", [])?;
     transaction.commit()?;
     Ok(true)
 }
 
-/// Makes empty tables, or their indices.
-fn make(connection: &Connection, indices: bool) -> Result<()> {
-    let wanted = |it: &String| it.contains("CREATE INDEX") == indices;
-    let mut statements = store::projections().filter(wanted);
+/// Carries out those statements that make the tables.
+fn make(connection: &Connection, which: impl Fn(&str) -> bool) -> Result<()> {
+    let mut statements = store::projections().filter(|it| which(it));
     Ok(statements.try_for_each(|statement| connection.execute_batch(&statement))?)
 }
 
@@ -201,8 +199,8 @@ fn strike(connection: &Connection, names: &[String], unreadable: &[String]) -> R
     Ok(struck?)
 }
 
-/// Copies what FTS5 keeps, which is as good there as here. Nothing has been asked of the new table yet, so that nothing of it is held in
-/// memory.
+/// Copies what FTS5 keeps, its settings too, which is as good there as here. Nothing has been asked of the new table yet and nothing was
+/// set, so that nothing of it is held in memory.
 fn copy_index(from: &Connection, to: &Connection) -> Result<()> {
     to.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, false)?;
     let copied = INDEX.1.iter().try_for_each(|table| {
