@@ -26,6 +26,7 @@ use crate::requests;
 use crate::setup;
 use crate::store::{self, Store};
 use crate::sync::Net;
+use crate::search;
 use crate::sync::join;
 use crate::sync::peer::{Summary, Until};
 use crate::wait;
@@ -556,6 +557,10 @@ impl Merger {
             } else if stale.is_empty() {
                 self.writer
                     .write_wait(|journal, connection| journal.judged(connection))?;
+                while self
+                    .writer
+                    .write_wait(|_, connection| search::index(connection))?
+                {}
                 return self.carry_out();
             }
             if !stale.is_empty() {

@@ -239,11 +239,8 @@ pub fn gather(connection: &Connection, books: &mut Books, key: i64) -> Result<Ga
         let message = "a part is not what was stored";
         return Err(Error::new(Code::StoreCorrupt, message));
     }
-    let places = payloads.iter();
-    let places = places.map(|(key, payload)| (*key, reference(payload)));
-    let parts = read_parts(&payloads);
-    let mut gathered = assemble(record, founded, false, placed, parts);
-    gathered.texts = search::Indexed::of(connection, key, places.collect())?;
+    let mut gathered = assemble(record, founded, false, placed, read_parts(&payloads));
+    gathered.texts = search::Indexed::of(connection, key, payloads.into_keys().collect())?;
     let mut beside = aside(connection, key, &id)?;
     // From elsewhere anybody can name it.
     beside.retain(|it| it.author.space == space);
@@ -548,9 +545,8 @@ impl Gathered {
     ) {
         self.key = key;
         self.version += i64::try_from(entries.len()).unwrap_or_default();
-        let places = entries.iter().copied();
-        self.texts
-            .extend(places.zip(parts.iter().map(|(reference, _)| *reference)));
+        // The change is the last of them.
+        self.texts.extend(entries.iter().copied().take(parts.len()));
         self.parts.extend(parts);
         let last = entries.last().copied().unwrap_or_default();
         if let Some(ends) = &mut self.ends {
@@ -693,7 +689,7 @@ impl Projection {
             former: former_number(&content).map(str::to_owned),
         });
         Self {
-            texts: gathered.texts.update(&gathered.parts, names),
+            texts: gathered.texts.update(names.as_ref()),
             key: gathered.key,
             id: gathered.id,
             space: gathered.space,
@@ -752,7 +748,9 @@ impl Projection {
         let counts = self.reason.is_none();
         let place = counts.then_some((content.kind.as_str(), content.status.as_str()));
         counted.move_to(connection, place)?;
-        self.texts.write(connection, self.key)?;
+        if self.texts.write(connection, self.key)? {
+            journal.look_again();
+        }
         let coverage = Coverage::of(journal);
         let (reached, sole) = match &self.ends {
             Some(ends) => coverage.of_all_to(connection, ends)?,

@@ -15,9 +15,13 @@
 //!
 //! The index is *contentless*, so that no second copy of a text exists, and knows no positions, from which texts could be put
 //! together again; it is a third of the size for it. One of its rows stands for some parts of a record, and for its title and numbers: all
-//! that was new when the record was merged, since FTS5 writes fast only what comes in ascending order. The table `texts_of` says what
-//! each row was made of, because such a row is taken out by saying again what is in it. That is done in the transaction in which one of its parts
-//! goes ([`forget`]), while its text can still be read; what is left of the record is put in again with its row. `secure-delete` has FTS5
+//! that was new when the record's row was written. That transaction writes only, in the table `texts_of`, what the row is made of. FTS5
+//! is fast where much is put in at once and nothing else is written in between (each statement that can be taken back by itself has it
+//! write what it has gathered), so that rows wait, and are indexed in slices ([`index`]) behind merges and whenever [`SLICE`] of them
+//! have come. Until then their records are candidates. Nothing is missed meanwhile, and a save costs no more than it did.
+//!
+//! A row is taken out by saying again what is in it. That is done in the transaction in which one of its parts goes ([`forget`]) or is
+//! sealed, while its text can still be read; what is left of the record is put in again with its row. `secure-delete` has FTS5
 //! take terms out of its pages there and then instead of noting that they are void, and SQLite overwrites what it frees.
 //!
 //! Of a sealed record nothing is indexed. Such records, and those of which nothing counts, are always candidates; there are few.
@@ -36,7 +40,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use lianxin_protocol::catalogue::{Catalogue, Kind};
-use lianxin_protocol::part::{Part, PartRef};
+use lianxin_protocol::part::Part;
 use lianxin_protocol::text;
 use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};
 
@@ -48,6 +52,8 @@ use sounds::Letters;
 const FEW: usize = 1_000;
 /// Pairs of a query that the index is asked for: more of them leave hardly fewer candidates.
 const PAIRS: usize = 12;
+/// Rows that are indexed at once: fewer cost more each, and so many are looked at one by one without being felt.
+const SLICE: i64 = 128;
 /// Stands before the digits of a number that is shown in part.
 const WHOLE_NUMBER: char = '\u{f782}';
 /// What is added to a character of ASCII that FTS5 would take for a separator.
@@ -178,148 +184,74 @@ impl Names {
     }
 }
 
-/// A row of the index, and what it was made of: the entries of parts, and the names of the record's row.
+/// A row of the index, and what it is made of: the entries of parts, and the names of the record's row.
 #[derive(Clone, Debug)]
 struct Row {
     id: i64,
-    /// How many tokens it has.
-    tokens: usize,
+    /// How many tokens it has; none while it waits.
+    tokens: Option<usize>,
     named: bool,
     parts: BTreeSet<i64>,
 }
 
-fn rows(connection: &Connection, record: i64) -> Result<Vec<Row>> {
-    let mut statement = connection
-        .prepare_cached("SELECT id, tokens, named, parts FROM texts_of WHERE record = ?1 ORDER BY id")?;
-    let rows = statement.query_map([record], |row| {
+impl Row {
+    const COLUMNS: &str = "id, tokens, named, parts";
+
+    fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
         let parts: Vec<u8> = row.get(3)?;
         let (parts, _) = parts.as_chunks::<8>();
-        Ok(Row {
+        Ok(Self {
             id: row.get(0)?,
             tokens: row.get(1)?,
             named: row.get(2)?,
             parts: parts.iter().map(|it| i64::from_be_bytes(*it)).collect(),
         })
-    })?;
-    Ok(rows.collect::<Result<_, _>>()?)
-}
-
-/// What the index holds of a record, and the parts that are there.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Indexed {
-    rows: Vec<Row>,
-    names: Names,
-    parts: BTreeMap<i64, PartRef>,
-}
-
-impl Indexed {
-    /// As the store has it, with the parts of the record by the keys of their entries.
-    ///
-    /// # Errors
-    /// The store cannot be read.
-    pub(crate) fn of(
-        connection: &Connection,
-        record: i64,
-        parts: BTreeMap<i64, PartRef>,
-    ) -> Result<Self> {
-        let rows = rows(connection, record)?;
-        let names = match &*rows {
-            [] => Names::default(),
-            _ => Names::of(connection, record)?,
-        };
-        Ok(Self { rows, names, parts })
     }
 
-    /// Parts were written.
-    pub(crate) fn extend(&mut self, parts: impl Iterator<Item = (i64, PartRef)>) {
-        self.parts.extend(parts);
+    /// The rows of a record.
+    fn of(connection: &Connection, record: i64) -> Result<Vec<Self>> {
+        let sql = format!(
+            "SELECT {} FROM texts_of WHERE record = ?1 ORDER BY id",
+            Self::COLUMNS
+        );
+        let mut statement = connection.prepare_cached(&sql)?;
+        let rows = statement.query_map([record], Self::read)?;
+        Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// What is to be written so that the index holds these parts and names, or nothing where the record is sealed.
-    pub(crate) fn update(
-        &self,
-        parts: &BTreeMap<PartRef, Part>,
-        names: Option<Names>,
-    ) -> Update {
-        let sealed = names.is_none();
-        let names = names.unwrap_or_default();
-        let said = |entries: &BTreeSet<i64>, names: Option<&Names>| {
-            let mut tokens = Tokens::default();
-            let texts = entries.iter().filter_map(|it| parts.get(self.parts.get(it)?));
-            texts.for_each(|part| tokens.part(part));
-            names.into_iter().for_each(|it| tokens.names(it));
-            tokens.said()
-        };
-        let stays = |row: &&Row| {
-            let is_here = row.parts.iter().all(|it| self.parts.contains_key(it));
-            !sealed && is_here && (!row.named || names == self.names)
-        };
-        let gone = self.rows.iter().filter(|row| !stays(row));
-        let gone = gone.map(|row| {
-            let names = row.named.then_some(&self.names);
-            (row.clone(), said(&row.parts, names))
-        });
-        let mut update = Update {
-            before: self.rows.iter().map(|row| row.id).collect(),
-            gone: gone.collect(),
-            new: None,
-        };
-        if sealed {
-            return update;
+    /// Its tokens, each with a space behind it, from what it is made of, as far as that can be read.
+    fn said(&self, connection: &Connection, record: i64) -> Result<String> {
+        let mut payload =
+            connection.prepare_cached("SELECT payload FROM parts WHERE entry = ?1")?;
+        let mut tokens = Tokens::default();
+        for entry in &self.parts {
+            let part = payload.query_row([entry], |row| row.get(0)).optional()?;
+            let part = part.map(packed::payload);
+            let part = part.and_then(|it| Part::decode(&it).ok());
+            part.iter().for_each(|it| tokens.part(it));
         }
-        let kept: Vec<_> = self.rows.iter().filter(stays).collect();
-        let is_new = |it: &&i64| !kept.iter().any(|row| row.parts.contains(it));
-        let new: BTreeSet<i64> = self.parts.keys().filter(is_new).copied().collect();
-        let named = !kept.iter().any(|row| row.named);
-        let words = said(&new, named.then_some(&names));
-        update.new = (!words.is_empty()).then(|| {
-            let parts = new.iter().flat_map(|it| it.to_be_bytes()).collect();
-            (words, named, parts)
-        });
-        update
+        if self.named {
+            tokens.names(&Names::of(connection, record)?);
+        }
+        Ok(tokens.said())
     }
-}
 
-/// What is to be written to the index for one record.
-#[derive(Debug, Default)]
-pub(crate) struct Update {
-    /// The rows that it was planned on.
-    before: Vec<i64>,
-    /// Rows that go, with what is in them.
-    gone: Vec<(Row, String)>,
-    /// A new row: its tokens, whether it has the names, and the entries of its parts.
-    new: Option<(String, bool, Vec<u8>)>,
-}
-
-impl Update {
-    /// Writes it. Somebody else may have done so for the same entries: then there is nothing left to do.
-    ///
-    /// # Errors
-    /// The store cannot be written; the transaction must be rolled back.
-    pub(crate) fn write(&self, connection: &Connection, record: i64) -> Result<()> {
-        if self.gone.is_empty() && self.new.is_none() {
-            return Ok(());
+    /// Takes it out. FTS5 takes out what it is told, and counts: what is not what was put in must not be told. Then the tokens stay, and
+    /// lead nowhere.
+    fn take_out(&self, connection: &Connection, record: i64) -> Result<()> {
+        if let Some(tokens) = self.tokens {
+            let said = self.said(connection, record)?;
+            if count(&said) == tokens {
+                connection
+                    .prepare_cached(
+                        "INSERT INTO texts (texts, rowid, said) VALUES ('delete', ?1, ?2)",
+                    )?
+                    .execute(params![self.id, said])?;
+            }
         }
-        let mut statement =
-            connection.prepare_cached("SELECT id FROM texts_of WHERE record = ?1 ORDER BY id")?;
-        let now = statement.query_map([record], |row| row.get(0))?;
-        if now.collect::<Result<Vec<i64>, _>>()? != self.before {
-            return Ok(());
-        }
-        for (row, said) in &self.gone {
-            take_out(connection, row, said)?;
-        }
-        if let Some((said, named, parts)) = &self.new {
-            connection
-                .prepare_cached(
-                    "INSERT INTO texts_of (record, tokens, named, parts) VALUES (?1, ?2, ?3, ?4)",
-                )?
-                .execute(params![record, count(said), named, parts])?;
-            let row = connection.last_insert_rowid();
-            connection
-                .prepare_cached("INSERT INTO texts (rowid, said) VALUES (?1, ?2)")?
-                .execute(params![row, said])?;
-        }
+        connection
+            .prepare_cached("DELETE FROM texts_of WHERE id = ?1")?
+            .execute([self.id])?;
         Ok(())
     }
 }
@@ -329,17 +261,123 @@ fn count(said: &str) -> usize {
     said.bytes().filter(|it| *it == b' ').count()
 }
 
-/// FTS5 takes out what it is told, and counts: what is not what was put in must not be told. Then the tokens stay, and lead nowhere.
-fn take_out(connection: &Connection, row: &Row, said: &str) -> Result<()> {
-    if count(said) == row.tokens {
-        connection
-            .prepare_cached("INSERT INTO texts (texts, rowid, said) VALUES ('delete', ?1, ?2)")?
-            .execute(params![row.id, said])?;
+/// What the index holds of a record, and the parts that are there.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Indexed {
+    rows: Vec<Row>,
+    names: Names,
+    parts: BTreeSet<i64>,
+}
+
+impl Indexed {
+    /// As the store has it, with the entries of the record's parts.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub(crate) fn of(connection: &Connection, record: i64, parts: BTreeSet<i64>) -> Result<Self> {
+        let rows = Row::of(connection, record)?;
+        let names = match &*rows {
+            [] => Names::default(),
+            _ => Names::of(connection, record)?,
+        };
+        Ok(Self { rows, names, parts })
     }
-    connection
-        .prepare_cached("DELETE FROM texts_of WHERE id = ?1")?
-        .execute([row.id])?;
-    Ok(())
+
+    /// Parts were written.
+    pub(crate) fn extend(&mut self, parts: impl Iterator<Item = i64>) {
+        self.parts.extend(parts);
+    }
+
+    /// What is to be written so that the index holds these parts and names, or nothing where the record is sealed.
+    pub(crate) fn update(&self, names: Option<&Names>) -> Update {
+        let stays = |row: &Row| {
+            let is_same = !row.named || names == Some(&self.names);
+            names.is_some() && is_same && row.parts.is_subset(&self.parts)
+        };
+        let (kept, gone): (Vec<&Row>, Vec<&Row>) = self.rows.iter().partition(|row| stays(row));
+        let is_new = |it: &&i64| !kept.iter().any(|row| row.parts.contains(it));
+        let parts: Vec<i64> = self.parts.iter().filter(is_new).copied().collect();
+        let named = !kept.iter().any(|row| row.named)
+            && names.is_some_and(|names| *names != Names::default());
+        let new = names.is_some() && (named || !parts.is_empty());
+        Update {
+            before: self.rows.iter().map(|row| row.id).collect(),
+            gone: gone.into_iter().map(|row| row.id).collect(),
+            new: new.then(|| {
+                let parts = parts.iter().flat_map(|it| it.to_be_bytes());
+                (named, parts.collect())
+            }),
+        }
+    }
+}
+
+/// What is to be written for one record.
+#[derive(Debug, Default)]
+pub(crate) struct Update {
+    /// The rows that it was planned on.
+    before: Vec<i64>,
+    /// Those of them that go.
+    gone: Vec<i64>,
+    /// A new row: whether it has the names, and the entries of its parts.
+    new: Option<(bool, Vec<u8>)>,
+}
+
+impl Update {
+    /// Writes it, before the record's row. Says whether enough rows wait to be indexed. Somebody else may have done so for the same
+    /// entries: then there is nothing left to do.
+    ///
+    /// # Errors
+    /// The store cannot be written; the transaction must be rolled back.
+    pub(crate) fn write(&self, connection: &Connection, record: i64) -> Result<bool> {
+        if self.gone.is_empty() && self.new.is_none() {
+            return Ok(false);
+        }
+        // They may have been indexed since.
+        let now = Row::of(connection, record)?;
+        if !now.iter().map(|row| &row.id).eq(&self.before) {
+            return Ok(false);
+        }
+        for row in now.iter().filter(|row| self.gone.contains(&row.id)) {
+            row.take_out(connection, record)?;
+        }
+        let Some((named, parts)) = &self.new else {
+            return Ok(false);
+        };
+        connection
+            .prepare_cached("INSERT INTO texts_of (record, named, parts) VALUES (?1, ?2, ?3)")?
+            .execute(params![record, named, parts])?;
+        Ok(connection.last_insert_rowid() % SLICE == 0)
+    }
+}
+
+/// Indexes rows that wait, the oldest first, so many that it takes some ten milliseconds. Says whether there may be more.
+///
+/// # Errors
+/// The store cannot be read or written; the transaction must be rolled back.
+pub fn index(connection: &Connection) -> Result<bool> {
+    let sql = format!(
+        "SELECT {}, record FROM texts_of INDEXED BY texts_of_waiting WHERE tokens IS NULL
+         ORDER BY id LIMIT {SLICE}",
+        Row::COLUMNS
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let waiting = statement.query_map([], |row| Ok((Row::read(row)?, row.get(4)?)))?;
+    let mut all = Vec::new();
+    for it in waiting {
+        let (row, record) = it?;
+        all.push((row.id, row.said(connection, record)?));
+    }
+    let mut update = connection.prepare_cached("UPDATE texts_of SET tokens = ?2 WHERE id = ?1")?;
+    for (id, said) in &all {
+        update.execute(params![id, count(said)])?;
+    }
+    // Behind all else, since other statements may have FTS5 write what it has gathered so far.
+    let mut insert =
+        connection.prepare_cached("INSERT INTO texts (rowid, said) VALUES (?1, ?2)")?;
+    for (id, said) in &all {
+        insert.execute(params![id, said])?;
+    }
+    Ok(!all.is_empty())
 }
 
 /// Takes out of the index what it holds of the records of which these entries are, before their parts or the records' rows go. Those
@@ -351,21 +389,9 @@ pub(crate) fn forget(connection: &Connection, (from, end): (i64, i64)) -> Result
     let mut statement = connection
         .prepare_cached("SELECT DISTINCT record FROM touches WHERE entry >= ?1 AND entry < ?2")?;
     let records = statement.query_map([from, end], |row| row.get(0))?;
-    let records = records.collect::<Result<Vec<i64>, _>>()?;
-    let mut payload = connection.prepare_cached("SELECT payload FROM parts WHERE entry = ?1")?;
-    for record in records {
-        for row in rows(connection, record)? {
-            let mut tokens = Tokens::default();
-            for entry in &row.parts {
-                let part = payload.query_row([entry], |row| row.get(0)).optional()?;
-                let part = part.map(packed::payload);
-                let part = part.and_then(|it| Part::decode(&it).ok());
-                part.iter().for_each(|it| tokens.part(it));
-            }
-            if row.named {
-                tokens.names(&Names::of(connection, record)?);
-            }
-            take_out(connection, &row, &tokens.said())?;
+    for record in records.collect::<Result<Vec<i64>, _>>()? {
+        for row in Row::of(connection, record)? {
+            row.take_out(connection, record)?;
         }
     }
     Ok(())
@@ -434,7 +460,7 @@ impl Search {
         let ascii = self.folded.is_ascii();
         let numbers = ascii.then_some([NUMBERS, FORMER]).into_iter().flatten();
         let sealed = all.then_some(SEALED);
-        let sources = [TEXTS, HELD].into_iter().chain(numbers).chain(sealed);
+        let sources = [TEXTS, WAITING, HELD].into_iter().chain(numbers).chain(sealed);
         let mut among = Among::default();
         for source in sources {
             let value = match source.asks {
@@ -541,6 +567,11 @@ const TEXTS: Source = Source {
           SELECT texts_of.record FROM texts CROSS JOIN texts_of ON texts_of.id = texts.rowid
           WHERE texts MATCH ?1)",
     asks: Asks::Index,
+};
+const WAITING: Source = Source {
+    ids: "SELECT record FROM texts_of INDEXED BY texts_of_waiting WHERE tokens IS NULL",
+    condition: "records.id IN (SELECT record FROM texts_of INDEXED BY texts_of_waiting WHERE tokens IS NULL)",
+    asks: Asks::Nothing,
 };
 const NUMBERS: Source = Source {
     ids: "SELECT id FROM records INDEXED BY records_number

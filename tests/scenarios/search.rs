@@ -129,6 +129,7 @@ fn a_sealed_record_is_in_no_index_and_comes_back_when_it_is_opened_for_good() ->
     world.heal()?;
     let terms = |world: &mut World| -> Result<u64> {
         let connection = world.writer(HUB)?.connection();
+        while lianxin_node::search::index(connection)? {}
         connection.execute_batch(
             "CREATE VIRTUAL TABLE temp.said USING fts5vocab(main, texts, row);",
         )?;

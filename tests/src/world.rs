@@ -20,6 +20,7 @@ use lianxin_node::command::{Command, Query, Write};
 use lianxin_node::error::{Code, Error};
 use lianxin_node::journal::{Journal, Moved};
 use lianxin_node::reply::Reply;
+use lianxin_node::search;
 use lianxin_node::setup::{self, Card, HubInit, Member};
 use lianxin_node::store::Store;
 use lianxin_node::sync::attend::{self, Attendant};
@@ -1446,6 +1447,10 @@ impl World {
 
     /// The rows of a node's records as they are stored.
     fn rows(&mut self, node: usize) -> Result<Vec<String>> {
+        self.transact(node, |_, connection| {
+            while search::index(connection)? {}
+            Ok(())
+        })?;
         let connection = self.writer(node)?.connection();
         connection.execute_batch(
             "DROP TABLE IF EXISTS temp.terms;

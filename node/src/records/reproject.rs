@@ -24,6 +24,7 @@ use super::{delivery, merge, stale};
 use crate::clock;
 use crate::error::Result;
 use crate::journal::{Journal, Which};
+use crate::search;
 use crate::store::{self, INDEX};
 use crate::writer::{INDEX_SLICE, MERGE_SLICE};
 
@@ -69,6 +70,10 @@ fn fill_with(beside: Connection, journal: &mut Journal) -> Result<Fresh> {
                 .try_for_each(|key| merge(&beside, journal, *key))
         })?;
         records += keys.len() as u64;
+    }
+    let mut more = true;
+    while more {
+        more = slice(&beside, || search::index(&beside))?;
     }
     Ok(Fresh {
         indexed: journal.indexed(),

@@ -373,18 +373,20 @@ CREATE TABLE indexed_fields (
 ) STRICT, WITHOUT ROWID;
 
 -- What records are found by that have words in them (search.rs). Each row of texts stands for some parts of a record, by the
--- keys of their entries, eight bytes each; tokens says how many it has, and named that it stands for the title and the numbers too.
+-- keys of their entries, eight bytes each; tokens says how many it has, once it is indexed, and named that it stands for the title and the numbers too.
 CREATE VIRTUAL TABLE texts USING fts5 (said, content = '', columnsize = 0, detail = none, tokenize = 'ascii');
 INSERT INTO texts (texts, rank) VALUES ('pgsz', 3968);
+INSERT INTO texts (texts, rank) VALUES ('automerge', 8);
 INSERT INTO texts (texts, rank) VALUES ('secure-delete', 1);
 CREATE TABLE texts_of (
     id     INTEGER PRIMARY KEY,
     record INTEGER NOT NULL,
-    tokens INTEGER NOT NULL,
+    tokens INTEGER,
     named  INTEGER NOT NULL,
     parts  BLOB NOT NULL
 ) STRICT;
 CREATE INDEX texts_of_record ON texts_of (record);
+CREATE INDEX texts_of_waiting ON texts_of (id) WHERE tokens IS NULL;
 
 -- Records whose row is older than their entries: the merge queue, which survives a crash.
 CREATE TABLE stale (
