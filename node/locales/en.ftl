@@ -246,7 +246,7 @@ lines-made = { $count } recorded and saved here, each with its number
 lines-before = Recorded of this event
 
 list-search = Search
-list-search-how = Title, number or words of the text
+list-search-how = Title (also in pinyin), number or words of the text
 list-kind = Kind
 list-status = Status
 list-state = Delivery

@@ -260,7 +260,7 @@ lines-before = 这次活动已登记
 ## 列表
 
 list-search = 找
-list-search-how = 标题、编号或内容里的字
+list-search-how = 标题、编号或内容里的字，标题可用拼音
 list-kind = 种类
 list-status = 状态
 list-state = 上报

@@ -541,7 +541,7 @@ enum Record {
         /// How far they have come: saved, sending, received, merged, answered, refused, quarantined
         #[arg(long)]
         state: Option<String>,
-        /// Text in number, title or any text; case and width do not matter
+        /// Text in number, title or any text; case and width do not matter; letters also find titles by their pinyin
         #[arg(long)]
         search: Option<String>,
         /// Only those with this value in a field, such as due_on=2026-12-31; more than one may be given

@@ -23,6 +23,7 @@ use crate::reader::{Found, Reader};
 use crate::records::{self, Projection, rewrite};
 use crate::reply::{Reply, with_schema};
 use crate::requests;
+use crate::search;
 use crate::setup;
 use crate::store::{self, Store};
 use crate::sync::Net;
@@ -556,6 +557,10 @@ impl Merger {
             } else if stale.is_empty() {
                 self.writer
                     .write_wait(|journal, connection| journal.judged(connection))?;
+                while self
+                    .writer
+                    .write_wait(|_, connection| search::index(connection))?
+                {}
                 return self.carry_out();
             }
             if !stale.is_empty() {

@@ -55,6 +55,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use crate::error::{Code, Error, Result};
 use crate::records::Counted;
 use crate::records::indexed::Indexed;
+use crate::search;
 use crate::store::{self, packed};
 
 pub use archive::Page;
@@ -1091,6 +1092,7 @@ fn mark_stale(connection: &Connection, log: i64, range: &Range<u64>) -> Result<(
 fn take_out(connection: &Connection, log: i64, from: u64, end: u64) -> Result<()> {
     mark_stale(connection, log, &(from..end))?;
     let (first, after) = (entry_key(log, from)?, entry_key(log, end)?);
+    search::forget(connection, (first, after))?;
     let mut statement = connection
         .prepare_cached("SELECT DISTINCT record FROM touches WHERE entry >= ?1 AND entry < ?2")?;
     let records = statement.query_map([first, after], |row| row.get(0))?;

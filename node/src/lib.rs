@@ -32,6 +32,7 @@ pub mod reader;
 
 // What people see and do, made from the logs.
 pub mod actor;
+pub mod search;
 pub mod records;
 pub mod requests;
 pub mod reports;

@@ -48,6 +48,7 @@ use crate::clock;
 use crate::error::{Code, Error, Result};
 use crate::journal::segments::split_key;
 use crate::journal::{Aside, Books, Journal, Overview, Which, aside, exceptions};
+use crate::search;
 use crate::store::packed;
 
 pub use content::{ConflictValue, Conflicts, Content, NEWER_ENTRIES, ShownEvent};
@@ -65,7 +66,7 @@ use rewrite::{Rewrites, SUPERSEDES};
 use sight::{Sight, Veil};
 pub(crate) use tallies::Counted;
 pub use tallies::{count, count_all, tally};
-pub use view::Record;
+pub use view::{Record, excerpt};
 pub use written::{Written, Wrote, held_count, written, written_again};
 
 /// A change with the entry that carries it.
@@ -134,6 +135,8 @@ pub struct Gathered {
     /// The last of its entries in each log, where everything that was written counts and is here.
     ends: Option<BTreeMap<i64, u64>>,
     parts: BTreeMap<PartRef, Part>,
+    /// What the index of texts holds of it.
+    texts: search::Indexed,
 }
 
 /// Merges a record and writes its row. One that cannot be read is set aside, and the others go on.
@@ -237,6 +240,7 @@ pub fn gather(connection: &Connection, books: &mut Books, key: i64) -> Result<Ga
         return Err(Error::new(Code::StoreCorrupt, message));
     }
     let mut gathered = assemble(record, founded, false, placed, read_parts(&payloads));
+    gathered.texts = search::Indexed::of(connection, key, payloads.into_keys().collect())?;
     let mut beside = aside(connection, key, &id)?;
     // From elsewhere anybody can name it.
     beside.retain(|it| it.author.space == space);
@@ -520,6 +524,7 @@ impl Gathered {
             newer: false,
             ends: Some(BTreeMap::new()),
             parts: BTreeMap::new(),
+            texts: search::Indexed::default(),
         }
     }
 
@@ -540,6 +545,8 @@ impl Gathered {
     ) {
         self.key = key;
         self.version += i64::try_from(entries.len()).unwrap_or_default();
+        // The change is the last of them.
+        self.texts.extend(entries.iter().copied().take(parts.len()));
         self.parts.extend(parts);
         let last = entries.last().copied().unwrap_or_default();
         if let Some(ends) = &mut self.ends {
@@ -639,6 +646,11 @@ impl Gathered {
     }
 }
 
+/// The number that a record had before it was written again.
+fn former_number(content: &Content) -> Option<&str> {
+    content.facts.get(rewrite::FORMER_NUMBER)?.as_str()
+}
+
 /// A row to be written, and the version that it was made from.
 #[derive(Debug)]
 pub struct Projection {
@@ -663,6 +675,8 @@ pub struct Projection {
     ends: Option<BTreeMap<i64, u64>>,
     /// Its founding change, if it counts.
     founder: Option<Carried>,
+    /// What is to be written to the index of texts.
+    texts: search::Update,
 }
 
 impl Projection {
@@ -672,7 +686,13 @@ impl Projection {
         let content = gathered.content(authority);
         let state = content.state_digest();
         let steps = Some(content.taken()).filter(|steps| !steps.is_empty());
+        let names = (content.veil != Veil::All).then(|| search::Names {
+            title: content.title.clone(),
+            number: content.number.clone(),
+            former: former_number(&content).map(str::to_owned),
+        });
         Self {
+            texts: gathered.texts.update(names.as_ref()),
             key: gathered.key,
             id: gathered.id,
             space: gathered.space,
@@ -732,6 +752,9 @@ impl Projection {
         let counts = self.reason.is_none();
         let place = counts.then_some((content.kind.as_str(), content.status.as_str()));
         counted.move_to(connection, place)?;
+        if self.texts.write(connection, self.key)? {
+            journal.look_again();
+        }
         let coverage = Coverage::of(journal);
         let (reached, sole) = match &self.ends {
             Some(ends) => coverage.of_all_to(connection, ends)?,
@@ -771,7 +794,7 @@ impl Projection {
             reached.map(State::code),
             sole.map(|(log, _)| log),
             sole.map(|(_, last)| last),
-            content.facts.get("former_number").and_then(Value::as_str),
+            former_number(content),
             waiting::pressing(&content.kind, &content.status, &content.facts),
             content.veil.column(),
             disputed,

@@ -23,7 +23,6 @@ use zeroize::Zeroizing;
 
 use crate::clock;
 use crate::error::{self, Code, Error, Result};
-pub(crate) use functions::PART_SAYS;
 
 /// Version of the schema that this program writes.
 const SCHEMA: i64 = 8;
@@ -547,10 +546,14 @@ pub(crate) fn projections() -> impl Iterator<Item = String> {
 /// The names of these tables.
 pub(crate) fn projection_names() -> impl Iterator<Item = String> {
     projections().filter_map(|statement| {
-        let (_, rest) = statement.split_once("CREATE TABLE ")?;
+        let table = statement.split_once("CREATE TABLE ");
+        let (_, rest) = table.or_else(|| statement.split_once("CREATE VIRTUAL TABLE "))?;
         Some(rest.split_once(' ')?.0.to_owned())
     })
 }
+
+/// The table among them that FTS5 keeps, and the tables in which it keeps it: they come and go with it.
+pub(crate) const INDEX: (&str, [&str; 3]) = ("texts", ["texts_config", "texts_data", "texts_idx"]);
 
 /// The statements of a script, without its comments.
 fn statements(script: &str) -> impl Iterator<Item = String> {

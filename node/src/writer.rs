@@ -39,6 +39,7 @@ use crate::journal::{Journal, Moved, Which};
 use crate::reader::{Found, Latest, Readers};
 use crate::records::{self, reproject, rewrite};
 use crate::requests;
+use crate::search;
 use crate::store::{self, Lock, Store, Watched};
 
 /// Jobs in one transaction: bounds how long the first of them waits.
@@ -361,6 +362,7 @@ impl Writer {
         }
         // Reading may have come upon damage, which is cut out then.
         self.merge(&mut merged, &mut all, progress)?;
+        while self.persist(|_, connection| search::index(connection))?.0 {}
         Ok((merged, all))
     }
 

@@ -66,23 +66,6 @@ impl Part {
     }
 }
 
-/// Whether some text in a payload is as asked: of bytes that are no part, those before the fault are.
-#[must_use]
-pub fn any_text(bytes: &[u8], mut asked: impl FnMut(&str) -> bool) -> bool {
-    let mut reader = Reader::new(bytes);
-    let mut any = || -> Result<bool, DecodeError> {
-        reader.fixed::<16>()?;
-        for _ in 0..reader.count(limits::PART_FIELDS_MAX, 8)? {
-            reader.str(limits::NAME_MAX)?;
-            if asked(reader.str(limits::PART_MAX)?) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    };
-    any().unwrap_or(false)
-}
-
 /// How the document refers to a part with this payload.
 #[must_use]
 pub fn reference(payload: &[u8]) -> PartRef {

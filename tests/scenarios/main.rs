@@ -41,6 +41,7 @@ mod revoke;
 mod roles;
 mod rules;
 mod same;
+mod search;
 mod seeds;
 mod sight;
 mod stick;

@@ -335,6 +335,7 @@ fn each_foreign_library_has_its_place() -> Result<()> {
         "node/src/bulk.rs",
         "node/src/invites.rs",
         "node/src/reader.rs",
+        "node/src/search.rs",
         "node/src/slips.rs",
         "node/src/reports.rs",
         "node/src/reports/",

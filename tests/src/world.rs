@@ -20,6 +20,7 @@ use lianxin_node::command::{Command, Query, Write};
 use lianxin_node::error::{Code, Error};
 use lianxin_node::journal::{Journal, Moved};
 use lianxin_node::reply::Reply;
+use lianxin_node::search;
 use lianxin_node::setup::{self, Card, HubInit, Member};
 use lianxin_node::store::Store;
 use lianxin_node::sync::attend::{self, Attendant};
@@ -1446,7 +1447,15 @@ impl World {
 
     /// The rows of a node's records as they are stored.
     fn rows(&mut self, node: usize) -> Result<Vec<String>> {
+        self.transact(node, |_, connection| {
+            while search::index(connection)? {}
+            Ok(())
+        })?;
         let connection = self.writer(node)?.connection();
+        connection.execute_batch(
+            "DROP TABLE IF EXISTS temp.terms;
+             CREATE VIRTUAL TABLE temp.terms USING fts5vocab(main, texts, instance);",
+        )?;
         let mut statement = connection.prepare(
             "SELECT hex(record) || '|' || hex(space) || '|' || ifnull(kind, '-') || '|' ||
                     ifnull(number, '-') || '|' || ifnull(title, '-') || '|' ||
@@ -1464,10 +1473,16 @@ impl World {
              UNION ALL SELECT it.kind || '|' || field || '|' || value || '|' || hex(it.id) || '|' ||
                     ifnull(it.arrived = records.arrived, 'no record')
              FROM (SELECT * FROM indexed_fields ORDER BY kind, field, value, id) AS it
-             LEFT JOIN records ON records.id = it.record AND records.record = it.id",
+             LEFT JOIN records ON records.id = it.record AND records.record = it.id
+             UNION ALL SELECT DISTINCT ifnull(hex(records.record), 'no record') || '|' || term
+             FROM temp.terms JOIN texts_of ON texts_of.id = doc
+             LEFT JOIN records ON records.id = texts_of.record
+             ORDER BY 1",
         )?;
         let rows = statement.query_map([], |row| row.get(0))?;
-        Ok(rows.collect::<std::result::Result<_, _>>()?)
+        let rows = rows.collect::<std::result::Result<_, _>>()?;
+        connection.execute_batch("DROP TABLE temp.terms")?;
+        Ok(rows)
     }
 
     /// A node's store is sound: everything in it verifies, and all that is derived comes out the same

@@ -26,6 +26,7 @@ use super::offered::Seal;
 use super::segments::{entry_key, part};
 use super::{Books, Journal, Log, Overview, mark_stale, take_out};
 use crate::error::{Code, Result};
+use crate::search;
 use crate::store::{self, packed};
 
 /// What a walk through a log found.
@@ -162,6 +163,7 @@ impl Journal {
         for seq in &found.parts {
             put_aside(connection, id, log, (*seq, seq.saturating_add(1)), true)?;
             let key = entry_key(log.key, *seq)?;
+            search::forget(connection, (key, key.saturating_add(1)))?;
             connection.execute("DELETE FROM parts WHERE entry = ?1", [key])?;
             connection.execute("INSERT OR IGNORE INTO missing (entry) VALUES (?1)", [key])?;
             mark_stale(connection, log.key, &(*seq..seq.saturating_add(1)))?;

@@ -17,11 +17,12 @@ use super::all_parts;
 use super::delivery::State;
 use super::indexed::{self, Wanted};
 use super::numbers::{numbered, same_number};
+use super::rewrite::FORMER_NUMBER;
 use super::sight::Veil;
 use crate::actor::Actor;
 use crate::error::{Code, Error, Result};
 use crate::journal::aside;
-use crate::store::PART_SAYS;
+use crate::search::{self, Among, Search};
 use crate::store::packed;
 
 /// The numbers in this store of what has this id, and of what was written in its place where itself it is not here.
@@ -414,6 +415,8 @@ pub struct Filter {
     pub recorded_ms: Option<(u64, u64)>,
     /// Not those that were taken out of their register.
     pub present: bool,
+    /// Only those of this space.
+    pub space: Option<SpaceId>,
     /// Not those of this space.
     pub outside: Option<SpaceId>,
     /// Not those in whose place another record stands.
@@ -645,8 +648,10 @@ pub fn rows(connection: &Connection, keys: &[i64]) -> Result<Vec<Listed>> {
 /// # Errors
 /// The store cannot be read.
 pub fn list(connection: &Connection, filter: &Filter) -> Result<Vec<Listed>> {
+    let sought = Sought::of(connection, filter)?;
+    let sought = sought.as_ref();
     if filter.status.is_none() && filter.values.is_empty() {
-        return one_run(connection, filter, &[]);
+        return one_run(connection, filter, sought, &[]);
     }
     // An index has its records in order kind by kind.
     let kinds = Catalogue::standard().kinds();
@@ -669,7 +674,7 @@ pub fn list(connection: &Connection, filter: &Filter) -> Result<Vec<Listed>> {
             continue;
         };
         let Some((first, others)) = wanted.split_first() else {
-            found.extend(one_run(connection, &of_kind, &[])?);
+            found.extend(one_run(connection, &of_kind, sought, &[])?);
             continue;
         };
         // And spelling by spelling.
@@ -679,7 +684,7 @@ pub fn list(connection: &Connection, filter: &Filter) -> Result<Vec<Listed>> {
                 spellings: vec![spelling.clone()],
             }];
             run.extend_from_slice(others);
-            found.extend(one_run(connection, &of_kind, &run)?);
+            found.extend(one_run(connection, &of_kind, sought, &run)?);
         }
     }
     let by_day = filter.is_by_day();
@@ -688,34 +693,67 @@ pub fn list(connection: &Connection, filter: &Filter) -> Result<Vec<Listed>> {
     Ok(found)
 }
 
+/// A text that somebody searches for, and where it may be.
+struct Sought<'a> {
+    search: Search,
+    actor: &'a Actor,
+    among: Among,
+}
+
+impl<'a> Sought<'a> {
+    fn of(connection: &Connection, filter: &'a Filter) -> Result<Option<Self>> {
+        let Some((typed, actor)) = &filter.search else {
+            return Ok(None);
+        };
+        let Some(search) = Search::of(typed) else {
+            return Ok(None);
+        };
+        // Of a sealed record nobody else is shown a word in a list.
+        let among = search.among(connection, actor.owns_store())?;
+        Ok(Some(Self {
+            search,
+            actor,
+            among,
+        }))
+    }
+
+    /// Whether it is in a record, and in something of it that is shown to whoever searches.
+    fn is_in(&self, connection: &Connection, row: &Listed) -> Result<bool> {
+        let former = row.facts.get(FORMER_NUMBER).and_then(Value::as_str);
+        let mut numbers = row.number.as_deref().into_iter().chain(former);
+        // A number says nothing of what is kept.
+        if numbers.any(|number| self.search.is_in(number)) {
+            return Ok(true);
+        }
+        let title = row.title.as_deref();
+        let sounds = title.is_some_and(|title| self.search.is_sound_of(title));
+        if !sounds && !says(connection, row, &self.search)? {
+            return Ok(false);
+        }
+        let row = collect(connection, [Ok(row.clone())].into_iter())?.pop();
+        Ok(row.is_some_and(|row| row.sight(self.actor).has_words()))
+    }
+}
+
 /// Records in the order in which one index has them: of one kind where a status is asked for, as it is stored, or a value of a
 /// field, the first of which has one spelling.
-fn one_run(connection: &Connection, filter: &Filter, wanted: &[Wanted]) -> Result<Vec<Listed>> {
-    let searches = filter.search.as_ref();
-    let search = searches.map(|(typed, _)| text::folded(typed));
-    let search = search.as_deref().filter(|it| !it.is_empty());
-    let (sql, values) = sql(connection, filter, search, wanted)?;
+fn one_run(
+    connection: &Connection,
+    filter: &Filter,
+    sought: Option<&Sought<'_>>,
+    wanted: &[Wanted],
+) -> Result<Vec<Listed>> {
+    let (sql, values) = sql(connection, filter, sought.map(|it| &it.among), wanted)?;
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query(params_from_iter(values))?;
     let mut found = Vec::new();
     while found.len() < filter.limit {
         let Some(row) = rows.next()? else { break };
         let row = listed(row)?;
-        if let Some(search) = search {
-            let former = row.facts.get("former_number").and_then(Value::as_str);
-            let mut numbers = row.number.as_deref().into_iter().chain(former);
-            let numbered = numbers.any(|number| text::folded(number).contains(search));
-            let shown = |row: Listed| -> Result<bool> {
-                let row = collect(connection, [Ok(row)].into_iter())?.pop();
-                Ok(row
-                    .zip(searches)
-                    .is_some_and(|(row, (_, actor))| row.sight(actor).has_words()))
-            };
-            // A number says nothing of what is kept.
-            let is_found = numbered || (says(connection, &row, search)? && shown(row.clone())?);
-            if !is_found {
-                continue;
-            }
+        if let Some(sought) = sought
+            && !sought.is_in(connection, &row)?
+        {
+            continue;
         }
         found.push(row);
     }
@@ -727,7 +765,7 @@ fn one_run(connection: &Connection, filter: &Filter, wanted: &[Wanted]) -> Resul
 fn sql(
     connection: &Connection,
     filter: &Filter,
-    search: Option<&str>,
+    among: Option<&Among>,
     wanted: &[Wanted],
 ) -> Result<(String, Vec<SqlValue>)> {
     let mut values: Vec<SqlValue> = Vec::new();
@@ -736,9 +774,11 @@ fn sql(
         format!("?{}", values.len())
     };
     let mut asked = vec!["records.kind <> ''".to_owned()];
-    // Where the order comes from.
+    // Where the order comes from; a few records are sorted.
+    let few = among.filter(|among| among.many.is_empty());
+    let walks = wanted.is_empty() || few.is_some();
     let by_day = wanted.is_empty() && filter.is_by_day();
-    let order = match (wanted.is_empty(), by_day) {
+    let order = match (walks, by_day) {
         (_, true) => ["0", "records.record"],
         (true, false) => ["records.arrived", "records.record"],
         (false, false) => ["indexed_fields.arrived", "indexed_fields.id"],
@@ -748,6 +788,9 @@ fn sql(
         let (from, until) = (first_id(from).to_vec(), first_id(until).to_vec());
         asked.push(format!("{id} >= {}", place(from.into())));
         asked.push(format!("{id} < {}", place(until.into())));
+    }
+    if let Some(space) = &filter.space {
+        asked.push(format!("space = {}", place(space.0.to_vec().into())));
     }
     if let Some(space) = &filter.outside {
         asked.push(format!("space <> {}", place(space.0.to_vec().into())));
@@ -808,17 +851,26 @@ fn sql(
         let parts: Vec<_> = parts.map(|kind| format!("'{}'", kind.code)).collect();
         asked.push(format!("records.kind NOT IN ({})", parts.join(", ")));
     }
-    if let Some(search) = search {
-        let search = place(search.to_owned().into());
-        asked.push(format!(
-            "(held IS NOT NULL OR instr(lower(number), {search})
-              OR instr(lower(former), {search}) OR EXISTS (
-              SELECT 1 FROM touches CROSS JOIN parts ON parts.entry = touches.entry
-              WHERE touches.record = records.id AND {PART_SAYS}(parts.payload, {search})))"
-        ));
+    let few_of = |among: &Among| {
+        let ids: Vec<_> = among.few.iter().map(i64::to_string).collect();
+        format!("[{}]", ids.join(", "))
+    };
+    if let Some(among) = among.filter(|_| few.is_none()) {
+        let few = place(few_of(among).into());
+        let mut any = vec![format!(
+            "records.id IN (SELECT value FROM json_each({few}))"
+        )];
+        for (condition, value) in &among.many {
+            any.push(match value {
+                Some(value) => condition.replace("?1", &place(value.clone().into())),
+                None => condition.clone(),
+            });
+        }
+        asked.push(format!("({})", any.join(" OR ")));
     }
     for (nth, Wanted { field, spellings }) in wanted.iter().enumerate() {
-        let table = if nth == 0 { "indexed_fields" } else { "beside" };
+        let drives = nth == 0 && few.is_none();
+        let table = if drives { "indexed_fields" } else { "beside" };
         let kind = kind.as_deref().unwrap_or("records.kind");
         let field = place(field.clone().into());
         let spellings = spellings.iter().map(|it| place(it.clone().into()));
@@ -827,7 +879,7 @@ fn sql(
             "{table}.kind = {kind} AND {table}.field = {field} AND {table}.value IN ({})",
             spellings.join(", ")
         );
-        asked.push(if nth == 0 {
+        asked.push(if drives {
             has
         } else {
             format!(
@@ -836,7 +888,10 @@ fn sql(
             )
         });
     }
-    let from = if wanted.is_empty() {
+    let from = if let Some(few) = few {
+        let few = place(few_of(few).into());
+        format!("json_each({few}) AS among CROSS JOIN records ON records.id = among.value")
+    } else if wanted.is_empty() {
         format!("records INDEXED BY {}", index(filter, by_day, on_the_way))
     } else {
         "indexed_fields CROSS JOIN records ON records.id = indexed_fields.record".to_owned()
@@ -862,6 +917,7 @@ const fn index(filter: &Filter, by_day: bool, on_the_way: bool) -> &'static str 
             conflicts: Some(true),
             ..
         } => "records_conflicts",
+        Filter { space: Some(_), .. } => "records_space",
         _ if on_the_way => "records_reached",
         Filter {
             kind: Some(_),
@@ -873,26 +929,18 @@ const fn index(filter: &Filter, by_day: bool, on_the_way: bool) -> &'static str 
     }
 }
 
-/// Whether some text of a record has the folded `search` in it. What SQL found may have been replaced since; what is kept beside
-/// what is in place is looked at here alone.
-fn says(connection: &Connection, row: &Listed, search: &str) -> Result<bool> {
+/// Whether a text is in some text of a record, also in what was replaced since and in what is kept beside what is in place.
+fn says(connection: &Connection, row: &Listed, search: &Search) -> Result<bool> {
     let beside = match row.held {
         Some(_) => aside(connection, row.key, &row.id)?,
         None => Vec::new(),
     };
     let parts = all_parts(connection, row.key, &beside)?;
-    // A number that is shown in part is found by whoever has all of it: piece by piece it could be read out.
     let kind = Catalogue::standard().kind(&row.kind);
-    let masked = |key: &str| {
-        kind.and_then(|kind| kind.field(key))
-            .is_some_and(|it| it.masked)
-    };
-    let digits = |text: &str| -> String { text.chars().filter(char::is_ascii_digit).collect() };
-    let texts = parts.values().flat_map(|part| &part.texts);
-    let mut texts = texts.map(|(key, text)| (masked(key), text::folded(text)));
-    Ok(texts.any(|(masked, text)| match masked {
-        true => digits(&text) == digits(search) && text.contains(search),
-        false => text.contains(search),
+    let mut texts = parts.values().flat_map(|part| &part.texts);
+    Ok(texts.any(|(key, text)| match search::is_masked(kind, key) {
+        true => search.is_whole(text),
+        false => search.is_in(text),
     }))
 }
 

@@ -24,7 +24,8 @@ use super::{delivery, merge, stale};
 use crate::clock;
 use crate::error::Result;
 use crate::journal::{Journal, Which};
-use crate::store;
+use crate::search;
+use crate::store::{self, INDEX};
 use crate::writer::{INDEX_SLICE, MERGE_SLICE};
 
 /// Fresh projections that are not in their place yet.
@@ -70,6 +71,10 @@ fn fill_with(beside: Connection, journal: &mut Journal) -> Result<Fresh> {
         })?;
         records += keys.len() as u64;
     }
+    let mut more = true;
+    while more {
+        more = slice(&beside, || search::index(&beside))?;
+    }
     Ok(Fresh {
         indexed: journal.indexed(),
         cited: journal.authority().cited().0,
@@ -93,16 +98,17 @@ impl Fresh {
     pub fn take_place(&self, connection: &Connection, journal: &mut Journal) -> Result<u64> {
         let names = names(&self.beside)?;
         strike(connection, &names, &unreadable(connection, &names)?)?;
-        make(connection, "CREATE TABLE")?;
-        for name in &names {
+        make(connection, |it| it.contains(" TABLE "))?;
+        for name in names.iter().filter(|name| *name != INDEX.0) {
             copy(&self.beside, connection, name)?;
         }
+        copy_index(&self.beside, connection)?;
         // A row that was built from what was there before must not be written over these.
         connection.execute(
             "UPDATE records SET version = version + ?1",
             [i64::try_from(clock::now_ms()).unwrap_or(i64::MAX / 2)],
         )?;
-        make(connection, "CREATE INDEX")?;
+        make(connection, |it| it.contains(" INDEX "))?;
         journal.reprojected(connection, &self.indexed, self.cited)?;
         delivery::all_receipted(connection, journal)?;
         Ok(self.records)
@@ -116,14 +122,16 @@ impl Drop for Fresh {
     }
 }
 
-/// The projections' tables.
+/// The projections' tables, apart from those in which FTS5 keeps one of them.
 fn names(beside: &Connection) -> Result<Vec<String>> {
     let mut statement = beside.prepare(
         "SELECT name FROM main.sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'
          AND name <> 'counters' ORDER BY name",
     )?;
     let names = statement.query_map([], |row| row.get(0))?;
-    Ok(names.collect::<Result<_, _>>()?)
+    let mut names = names.collect::<Result<Vec<String>, _>>()?;
+    names.retain(|name| !INDEX.1.contains(&name.as_str()));
+    Ok(names)
 }
 
 /// Empties the projections of a store that cannot be opened because the database cannot read a page of them, so that
@@ -139,16 +147,15 @@ pub(crate) fn empty_unreadable(connection: &Connection) -> Result<bool> {
     }
     let transaction = connection.unchecked_transaction()?;
     strike(&transaction, &names, &unreadable)?;
-    make(&transaction, "CREATE TABLE")?;
-    make(&transaction, "CREATE INDEX")?;
+    make(&transaction, |_| true)?;
     transaction.execute("UPDATE logs SET indexed_len = 0, judged_len = 0", [])?;
     transaction.commit()?;
     Ok(true)
 }
 
-/// Makes empty tables, or their indices.
-fn make(connection: &Connection, what: &str) -> Result<()> {
-    let mut statements = store::projections().filter(|statement| statement.contains(what));
+/// Carries out those statements that make the tables.
+fn make(connection: &Connection, which: impl Fn(&str) -> bool) -> Result<()> {
+    let mut statements = store::projections().filter(|it| which(it));
     Ok(statements.try_for_each(|statement| connection.execute_batch(&statement))?)
 }
 
@@ -156,12 +163,18 @@ fn make(connection: &Connection, what: &str) -> Result<()> {
 fn unreadable(connection: &Connection, names: &[String]) -> Result<Vec<String>> {
     let mut unreadable = Vec::new();
     for name in names {
-        // On a connection of its own: one that has met such a page reads nothing more.
-        let reader = store::another(connection)?;
-        let sql = format!("PRAGMA quick_check({name})");
-        let said = reader.query_row(&sql, [], |row| row.get::<_, String>(0));
-        if said.is_err() || said.is_ok_and(|said| said != "ok") {
-            unreadable.push(name.clone());
+        let (index, kept_in) = INDEX;
+        let kept_in = kept_in.as_slice();
+        let tables = if name == index { kept_in } else { &[&**name] };
+        for table in tables {
+            // On a connection of its own: one that has met such a page reads nothing more.
+            let reader = store::another(connection)?;
+            let sql = format!("PRAGMA quick_check({table})");
+            let said = reader.query_row(&sql, [], |row| row.get::<_, String>(0));
+            if said.is_err() || said.is_ok_and(|said| said != "ok") {
+                unreadable.push(name.clone());
+                break;
+            }
         }
     }
     Ok(unreadable)
@@ -178,13 +191,29 @@ fn strike(connection: &Connection, names: &[String], unreadable: &[String]) -> R
     tracing::error!(tables = ?unreadable, "tables that cannot be read are made anew");
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, false)?;
     connection.execute_batch("PRAGMA writable_schema = ON")?;
-    let struck = unreadable.iter().try_for_each(|name| {
+    let (index, kept_in) = INDEX;
+    let kept_in = kept_in.into_iter();
+    let kept_in = kept_in.filter(|_| unreadable.iter().any(|name| name == index));
+    let mut struck = unreadable.iter().map(String::as_str).chain(kept_in);
+    let struck = struck.try_for_each(|name| {
         let sql = "DELETE FROM sqlite_schema WHERE tbl_name = ?1";
         connection.execute(sql, [name]).map(drop)
     });
     connection.execute_batch("PRAGMA writable_schema = RESET")?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     Ok(struck?)
+}
+
+/// Copies what FTS5 keeps, its settings too, which is as good there as here. Nothing has been asked of the new table yet and nothing was
+/// set, so that nothing of it is held in memory.
+fn copy_index(from: &Connection, to: &Connection) -> Result<()> {
+    to.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, false)?;
+    let copied = INDEX.1.iter().try_for_each(|table| {
+        to.execute(&format!("DELETE FROM {table}"), [])?;
+        copy(from, to, table)
+    });
+    to.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    copied
 }
 
 fn copy(from: &Connection, to: &Connection, table: &str) -> Result<()> {

@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use lianxin_protocol::authority::Reason;
-use lianxin_protocol::catalogue::{Catalogue, Gather, Kind};
+use lianxin_protocol::catalogue::{Catalogue, Field, Gather, Kind};
 use lianxin_protocol::log::RecordId;
 use lianxin_protocol::receipt::Receipt;
 use rusqlite::Connection;
@@ -16,6 +16,7 @@ use crate::actor::Actor;
 use crate::clock;
 use crate::error::Result;
 use crate::journal::Books;
+use crate::search::{Excerpt, Search};
 
 /// A record, with how far it has come.
 #[derive(Debug)]
@@ -88,6 +89,39 @@ impl Related {
         });
         contents.collect()
     }
+}
+
+/// Where a text stands in what is shown of a record besides its title to somebody who has opened nothing: in its fields, or in what was
+/// said with a step. What was replaced is looked for and not shown here.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn excerpt(
+    connection: &Connection,
+    books: &mut Books,
+    row: &Listed,
+    (actor, search): (&Actor, &Search),
+) -> Result<Option<Excerpt>> {
+    let Some(kind) = Catalogue::standard().kind(&row.kind) else {
+        return Ok(None);
+    };
+    let mut content = gather(connection, books, row.key)?.content(books.authority());
+    // The content may be newer than the row.
+    let veil = content.veil.clone();
+    let veil = veil.within(connection, &content.kind, &content.facts)?;
+    let sight = veil.lets(actor).min(row.sight(actor));
+    content.cover(Some(kind), sight);
+    if !sight.has_words() {
+        return Ok(None);
+    }
+    let is_text = |field: &Field| field.retention.is_some() && !field.masked;
+    let texts = kind.fields.iter().filter(|field| is_text(field));
+    let texts = texts.filter(|field| kind.title.as_ref() != Some(&field.key));
+    let texts = texts.flat_map(|field| content.held(&field.key));
+    let data = content.events.iter().flat_map(|event| &event.data);
+    let data = data.filter(|(key, _)| kind.field_or_datum(key).is_some_and(is_text));
+    let data = data.filter_map(|(_, value)| value.as_str().map(str::to_owned));
+    Ok(texts.chain(data).find_map(|text| search.excerpt(&text)))
 }
 
 impl Record {

@@ -1,1 +1,2 @@
--- From version 7 to 8: rows keep the steps that count, from which reports read when what was done. All of it is made from the logs.
+-- From version 7 to 8: an index of texts; rows keep the steps that count, from which reports read when what was done. All of it is made
+-- from the logs.

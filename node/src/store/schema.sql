@@ -277,6 +277,7 @@ CREATE TABLE records (
     last      INTEGER
 ) STRICT;
 CREATE INDEX records_arrived ON records (arrived, record) WHERE kind IS NOT NULL;
+CREATE INDEX records_space ON records (space, arrived, record) WHERE kind IS NOT NULL;
 CREATE INDEX records_kind ON records (kind, arrived, record) WHERE kind IS NOT NULL;
 CREATE INDEX records_status ON records (kind, status, arrived, record) WHERE kind IS NOT NULL;
 CREATE INDEX records_pressing ON records (kind, status, pressing, arrived, record) WHERE pressing IS NOT NULL;
@@ -287,6 +288,7 @@ CREATE INDEX records_former ON records (former) WHERE former IS NOT NULL;
 CREATE INDEX records_held ON records (arrived, record) WHERE held IS NOT NULL;
 CREATE INDEX records_lost ON records (lost) WHERE lost > 0;
 CREATE INDEX records_number ON records (number) WHERE number IS NOT NULL;
+CREATE INDEX records_sealed ON records (arrived) WHERE veil = 'all';
 CREATE INDEX records_conflicts ON records (arrived, record) WHERE conflicts > 0;
 CREATE INDEX records_disputed ON records (disputed, record) WHERE disputed IS NOT NULL;
 
@@ -370,6 +372,22 @@ CREATE TABLE indexed_fields (
     record  INTEGER NOT NULL,
     PRIMARY KEY (kind, field, value, arrived, id)
 ) STRICT, WITHOUT ROWID;
+
+-- What records are found by that have words in them (search.rs). Each row of texts stands for some parts of a record, by the
+-- keys of their entries, eight bytes each; tokens says how many it has, once it is indexed, and named that it stands for the title and the numbers too.
+CREATE VIRTUAL TABLE texts USING fts5 (said, content = '', columnsize = 0, detail = none, tokenize = 'ascii');
+INSERT INTO texts (texts, rank) VALUES ('pgsz', 3968);
+INSERT INTO texts (texts, rank) VALUES ('automerge', 8);
+INSERT INTO texts (texts, rank) VALUES ('secure-delete', 1);
+CREATE TABLE texts_of (
+    id     INTEGER PRIMARY KEY,
+    record INTEGER NOT NULL,
+    tokens INTEGER,
+    named  INTEGER NOT NULL,
+    parts  BLOB NOT NULL
+) STRICT;
+CREATE INDEX texts_of_record ON texts_of (record);
+CREATE INDEX texts_of_waiting ON texts_of (id) WHERE tokens IS NULL;
 
 -- Records whose row is older than their entries: the merge queue, which survives a crash.
 CREATE TABLE stale (

@@ -22,9 +22,10 @@ use crate::actor::Actor;
 use crate::clock;
 use crate::drafts::Typed;
 use crate::error::Result;
-use crate::journal::Overview;
+use crate::journal::{Books, Overview};
 use crate::records::delivery::{self, Coverage, State as Reached};
 use crate::records::{self, Filter, Listed};
+use crate::search::{Excerpt, Search};
 
 /// Rows of a page.
 const ROWS: usize = 50;
@@ -66,6 +67,10 @@ pub(super) struct Row {
     /// Another record stands in its place.
     pub(super) again: Option<String>,
     pub(super) due: Option<Due>,
+    /// Its title with what was searched for told apart, if that is in it.
+    pub(super) marked: Option<Excerpt>,
+    /// What was searched for with what stands around it, if it is elsewhere.
+    pub(super) excerpt: Option<Excerpt>,
 }
 
 /// When an answer is due.
@@ -161,7 +166,26 @@ impl Row {
             conflict: row.conflicts > 0,
             again: row.again.map(|_| lang.say("row-again", &[])),
             due: None,
+            marked: None,
+            excerpt: None,
         }
+    }
+
+    /// The row with what was searched for, where that is in something that is shown.
+    fn with_found(
+        mut self,
+        connection: &Connection,
+        books: &mut Books,
+        (row, search): (&Listed, &Search),
+        actor: &Actor,
+    ) -> Result<Self> {
+        if row.title(actor).text().is_some() {
+            self.marked = search.marked(&self.title);
+        }
+        if self.marked.is_none() {
+            self.excerpt = records::excerpt(connection, books, row, (actor, search))?;
+        }
+        Ok(self)
     }
 }
 
@@ -281,6 +305,8 @@ struct Asked {
     kind: Option<String>,
     status: Option<String>,
     state: Option<String>,
+    /// Code of a site.
+    site: Option<String>,
     /// The first and the last day on which it was recorded, as `2026-03-14`.
     from: Option<String>,
     to: Option<String>,
@@ -304,6 +330,7 @@ impl Asked {
                 ("kind", _) => asked.kind = Some(text),
                 ("status", _) => asked.status = Some(text),
                 ("state", _) => asked.state = Some(text),
+                ("site", _) => asked.site = Some(text),
                 ("from", _) => asked.from = Some(text).filter(|it| clock::day_begins(it).is_some()),
                 ("to", _) => asked.to = Some(text).filter(|it| clock::day_begins(it).is_some()),
                 ("after", _) => asked.after = Some(text),
@@ -347,6 +374,7 @@ impl Asked {
             ("kind", &self.kind),
             ("status", &self.status),
             ("state", &self.state),
+            ("site", &self.site),
             ("from", &self.from),
             ("to", &self.to),
             ("after", &self.after),
@@ -413,6 +441,8 @@ struct List {
     kinds: Vec<(String, Vec<(String, String)>)>,
     statuses: Vec<(String, String)>,
     states: Vec<(&'static str, String)>,
+    /// Where there are several.
+    sites: Vec<(String, String)>,
     /// What the kind's fields can be asked for.
     by: Vec<Input>,
     next: Option<String>,
@@ -440,6 +470,7 @@ impl List {
             &self.asked.kind,
             &self.asked.status,
             &self.asked.state,
+            &self.asked.site,
             &self.asked.q,
             &self.asked.from,
             &self.asked.to,
@@ -520,9 +551,14 @@ async fn listed(app: &App, session: Session, asked: Asked) -> Answer {
                 .flat_map(|kind| &kind.statuses)
                 .map(|status| (status.code.clone(), lang.label(&status.label).to_owned()))
                 .collect();
+            let sites = if page.office() {
+                shown::sites(books.authority())
+            } else {
+                Vec::new()
+            };
             Ok(List {
                 total: total.and_then(|view| view.count),
-                said: said(&asked, &statuses, lang),
+                said: said(&asked, (&statuses, &sites), lang),
                 printed: shown::moment(page.now_ms, lang),
                 views,
                 next_page,
@@ -532,6 +568,7 @@ async fn listed(app: &App, session: Session, asked: Asked) -> Answer {
                 rows,
                 next,
                 kinds: grouped(lang),
+                sites,
                 statuses,
                 states: states
                     .iter()
@@ -621,7 +658,11 @@ fn views(
 }
 
 /// What a list was asked for, for its head on paper: only what somebody has asked for.
-fn said(asked: &Asked, statuses: &[(String, String)], lang: Lang) -> String {
+fn said(
+    asked: &Asked,
+    (statuses, sites): (&[(String, String)], &[(String, String)]),
+    lang: Lang,
+) -> String {
     let mut said = Vec::new();
     if asked.from.is_some() || asked.to.is_some() {
         let day =
@@ -640,6 +681,10 @@ fn said(asked: &Asked, statuses: &[(String, String)], lang: Lang) -> String {
     let kind = asked.kind.as_deref();
     let kind = kind.and_then(|code| Catalogue::standard().kind(code));
     said.extend(kind.map(|kind| lang.label(&kind.label).to_owned()));
+    let site = sites
+        .iter()
+        .find(|(code, _)| asked.site.as_ref() == Some(code));
+    said.extend(site.map(|(_, name)| name.clone()));
     let state = asked.state.as_ref();
     said.extend(state.map(|it| lang.say(&format!("state-{it}"), &[])));
     for (key, values) in &asked.by {
@@ -681,15 +726,18 @@ fn by(field: &Field, named: &Choices, asked: &Asked, lang: Lang) -> Input {
 /// A page of rows, and where the list goes on.
 fn rows(
     connection: &Connection,
-    overview: &Overview,
+    books: &mut Books,
     coverage: &Coverage,
     (asked, named): (&Asked, &Choices),
     page: &Page,
 ) -> Result<(Vec<Row>, Option<String>)> {
     let values = named.ids(asked.fields(), &asked.by).into_iter();
     let values = values.filter_map(|(key, values)| Some((key, values.into_iter().next()?)));
+    let site = asked.site.as_deref();
+    let site = site.and_then(|code| books.authority().site_by_code(code));
     let filter = Filter {
         values: values.collect(),
+        space: site.map(|site| Space::Site(site).id(&books.identity().network)),
         kind: asked.kind.clone(),
         status: asked.status.clone(),
         search: asked.q.clone().map(|typed| (typed, page.actor.clone())),
@@ -703,12 +751,17 @@ fn rows(
     let mut states = Reached::ALL.into_iter();
     let state = states.find(|state| asked.state.as_deref() == Some(state.word()));
     let (found, next) = delivery::list(connection, coverage, filter, state)?;
+    let search = asked.q.as_deref().and_then(Search::of);
     let found = found.iter().map(|it| {
-        let shown = Row::reached(connection, (overview, it.reached), &it.row, page)?;
-        Ok(match &asked.kind {
+        let shown = Row::reached(connection, (books, it.reached), &it.row, page)?;
+        let shown = match &asked.kind {
             Some(_) => shown,
             None => shown.with_kind(&it.row, page.lang),
-        })
+        };
+        match &search {
+            Some(search) => shown.with_found(connection, books, (&it.row, search), &page.actor),
+            None => Ok(shown),
+        }
     });
     let found = found.collect::<Result<_>>()?;
     Ok((found, next.map(|next| next.hyphenated())))

@@ -452,8 +452,6 @@ fn build(connection: &Connection, overview: &Overview, asked: Asked, page: Page)
     let more = rows.len() > ROWS && at < PAGES;
     rows.truncate(ROWS);
     let together = together(&shown, &rows, &page);
-    let mut sites: Vec<_> = overview.authority().sites().values().collect();
-    sites.sort_by(|a, b| a.name.cmp(&b.name).then(a.code.cmp(&b.code)));
     Ok(Queue {
         has_due: rows.iter().any(|waits| waits.row.due.is_some()),
         first: from + usize::from(!rows.is_empty()),
@@ -474,10 +472,7 @@ fn build(connection: &Connection, overview: &Overview, asked: Asked, page: Page)
         whole,
         views,
         view,
-        sites: sites
-            .into_iter()
-            .map(|site| (site.code.clone(), site.name.clone()))
-            .collect(),
+        sites: shown::sites(overview.authority()),
         category,
         asked,
         page,

@@ -261,6 +261,16 @@ pub(super) fn site(authority: &Authority, row: &Listed, lang: Lang) -> String {
     }
 }
 
+/// Codes and names of all sites, by name.
+pub(super) fn sites(authority: &Authority) -> Vec<(String, String)> {
+    let mut sites: Vec<_> = authority.sites().values().collect();
+    sites.sort_by(|a, b| a.name.cmp(&b.name).then(a.code.cmp(&b.code)));
+    let sites = sites.into_iter();
+    sites
+        .map(|site| (site.code.clone(), site.name.clone()))
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
