@@ -50,6 +50,7 @@ pub mod slips;
 pub mod papers;
 pub mod sheets;
 mod wide;
+pub mod plots;
 
 // How a device begins, and begins again.
 pub mod setup;

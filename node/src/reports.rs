@@ -15,6 +15,7 @@ mod annual;
 mod articles;
 mod consultations;
 mod deputies;
+pub mod drawing;
 mod figures;
 pub mod files;
 mod key_supervision;
@@ -47,6 +48,7 @@ use serde_json::{Map, Value, json};
 use crate::clock::{self, Beijing, day_number};
 use crate::error::{Code, Error, Result};
 use crate::journal::Overview;
+use drawing::Drawing;
 use known::{Known, Mark};
 use quantities::Base;
 use set::{Figure, Period};
@@ -184,6 +186,7 @@ pub struct Tables {
     tables: Vec<Table>,
     totals: BTreeMap<String, Figure>,
     notes: Vec<Note>,
+    drawings: Vec<Drawing>,
 }
 
 /// A sentence under a report: its name in the locales without `rn-`, a number, and names.
@@ -200,6 +203,10 @@ pub struct Note {
 impl Tables {
     fn add(&mut self, table: Table) {
         self.tables.push(table);
+    }
+
+    fn draw(&mut self, drawing: Drawing) {
+        self.drawings.push(drawing);
     }
 
     /// A figure by its name, in `totals`.
@@ -256,6 +263,8 @@ pub struct Report {
     pub totals: BTreeMap<String, Figure>,
     /// Sentences under it.
     pub notes: Vec<Note>,
+    /// What it draws.
+    pub drawings: Vec<Drawing>,
 }
 
 /// Makes a report.
@@ -279,6 +288,7 @@ pub fn run(connection: &Connection, overview: &Overview, asked: Asked) -> Result
         tables,
         totals,
         notes,
+        drawings,
     } = filled;
     Ok(Report {
         definition,
@@ -292,6 +302,7 @@ pub fn run(connection: &Connection, overview: &Overview, asked: Asked) -> Result
         tables,
         totals,
         notes,
+        drawings,
     })
 }
 

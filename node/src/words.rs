@@ -165,7 +165,7 @@ mod tests {
             "inbox-",
         ];
         // Words of reports are named by their codes there.
-        let in_reports = ["ra-", "rr-", "rt-", "rc-", "rw-", "rd-", "rn-"];
+        let in_reports = ["ra-", "rp-", "rr-", "rt-", "rc-", "rw-", "rd-", "rn-"];
         let named = |id: &&String| {
             let code = in_reports.iter().find_map(|prefix| id.strip_prefix(prefix));
             let said = format!("\"{}\"", code.unwrap_or(id));

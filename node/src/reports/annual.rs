@@ -1,8 +1,11 @@
 //! R1 年度工作统计表: the year's work beside all work since the first station was set up.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::drawing::Drawing;
 use super::figures::{Figures, KINDS, TOOK_PART, note_unmatched};
-use super::quantities::Base;
-use super::set::{Figure, Period};
+use super::quantities::{ANSWERED, Base};
+use super::set::{Figure, Period, Set};
 use super::table::{Cell, Table};
 use super::{Definition, Tables};
 
@@ -176,6 +179,8 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
         }
     }
     out.add(table);
+    out.draw(by_month(base));
+    out.draw(funnel(base));
     for (name, _, _, figure) in figures.all() {
         if !NOT_HERE.contains(&name) {
             out.total(name, figure);
@@ -183,4 +188,51 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
     }
     let activities = base.confirmed("theme_activity", &ever);
     note_unmatched(base, &activities, &TOOK_PART, out);
+}
+
+/// Opinions by the month in which they happened, and cases by that in which they were solved.
+fn by_month(base: &Base<'_>) -> Drawing {
+    let month = |day: Option<String>| day.and_then(|day| day.get(..7).map(str::to_owned));
+    let registered = base.registered(&base.period);
+    let registered = registered.by(|row| month(row.counts_on()).into_iter().collect());
+    let solved = base.solved(&base.period);
+    let solved = solved.by(|row| month(row.day("solved_on")).into_iter().collect());
+    let months: BTreeSet<&String> = registered.keys().chain(solved.keys()).collect();
+    let count = |of: &BTreeMap<String, Set<'_>>, month: &String| {
+        of.get(month).map_or(0, |set| set.count().value)
+    };
+    let months = months.into_iter().map(|month| {
+        (
+            month.clone(),
+            [count(&registered, month), count(&solved, month)],
+        )
+    });
+    Drawing::Months {
+        code: "by-month",
+        series: ["registered", "solved"],
+        months: months.collect(),
+    }
+}
+
+/// How far the cases of the period have come.
+fn funnel(base: &Base<'_>) -> Drawing {
+    let cases = base.cases(&base.registered(&base.period));
+    let took = |events: &[&str]| {
+        let reached = cases.that(|row| events.iter().any(|event| row.took(event)));
+        reached.count().value
+    };
+    let solved = cases.at(&ANSWERED).having("resolution", &["solved"]);
+    Drawing::Funnel {
+        code: "way",
+        steps: vec![
+            ("way-registered", cases.count().value),
+            ("way-accepted", took(&["accept", "answer_on_spot"])),
+            (
+                "way-answered",
+                took(&["approve", "answer_along", "answer_on_spot"]),
+            ),
+            ("way-told", took(&["inform"])),
+            ("way-solved", solved.count().value),
+        ],
+    }
 }

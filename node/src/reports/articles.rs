@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use lianxin_protocol::log::RecordId;
 
+use super::drawing::Drawing;
 use super::known::Row;
 use super::law::{KINDS, SUBMITTED, comments, consultation_of, consultations, of, result, sources};
 use super::quantities::Base;
@@ -63,6 +64,7 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
         "rate_submitted",
     ];
     let mut table = Table::new("articles", &columns);
+    let mut drawn = Vec::new();
     let (mut said_in_all, mut items_in_all) = (Set::default(), Set::default());
     for consultation in &consultations(base).0 {
         let said = of(base, &all, consultation);
@@ -82,6 +84,10 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
         for path in paths {
             let said = said_by.get(&path).cloned().unwrap_or_default();
             let made = made_by.get(&path).cloned().unwrap_or_default();
+            let submitted = made.at(&SUBMITTED);
+            let of = |code: &str| submitted.that(|row| result(row) == code).count().value;
+            let parts = RESULTS.iter().map(|(_, code)| of(code)).collect();
+            drawn.push((path.clone(), parts));
             let article = match path.is_empty() {
                 true => Cell::Word("whole-draft"),
                 false => Cell::Text(path),
@@ -102,6 +108,14 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
             .chain(cells(&said_in_all, &items_in_all)),
     );
     out.add(table);
+    drawn.retain(|(path, parts): &(String, Vec<i64>)| {
+        !path.is_empty() && parts.iter().any(|it| *it > 0)
+    });
+    out.draw(Drawing::Articles {
+        code: "by-article",
+        parts: RESULTS.map(|(name, _)| name).to_vec(),
+        articles: drawn,
+    });
     out.total("C", said_in_all.count());
     out.total("I", items_in_all.count());
     let submitted = items_in_all.at(&SUBMITTED);

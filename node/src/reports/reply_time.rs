@@ -2,6 +2,7 @@
 //!
 //! Times are Beijing days, the first not counted. What was recorded by a clock that was ahead of the hub's is left out and said so.
 
+use super::drawing::Drawing;
 use super::known::Row;
 use super::quantities::{Base, Spread, day_of, days, working_days};
 use super::set::{Period, Set};
@@ -155,6 +156,12 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
     );
     out.total("DUE", due.count());
     out.add(in_time(base));
+    let beside = |row: &&Row| days(&row.day("due_on")?, &replied_on(row)?);
+    let sure = replied.that(|row| !row.clock_is_suspect());
+    out.draw(Drawing::Days {
+        code: "beside-due",
+        days: sure.0.iter().filter_map(beside).collect(),
+    });
     out.note(
         "clock",
         i64::try_from(doubted).unwrap_or(i64::MAX),

@@ -3,8 +3,10 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::drawing::Drawing;
 use super::table::{Cell, Table, moment, shown, tenths_text};
 use super::{DEFINITIONS, QUIET_DAYS, Report};
+use crate::plots::{self, Frame, Plot};
 use crate::words::Lang;
 
 /// A cell in words.
@@ -44,6 +46,23 @@ pub struct ShownTable {
     pub lines: Vec<ShownLine>,
 }
 
+/// A plot in words, with the table of its numbers.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct ShownPlot {
+    /// What it is called.
+    pub title: String,
+    /// The plot, as markup that [`plots`](crate::plots) made: every word in it is escaped there.
+    pub svg: String,
+    /// What its patterns mean: markup, and a name.
+    pub legend: Vec<(String, String)>,
+    /// The names of the columns of its numbers.
+    pub heads: Vec<String>,
+    /// Its numbers.
+    pub rows: Vec<Vec<String>>,
+    /// What it counts.
+    pub caption: String,
+}
+
 /// A report in words.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Shown {
@@ -53,6 +72,9 @@ pub struct Shown {
     pub head: Vec<String>,
     /// Its tables.
     pub tables: Vec<ShownTable>,
+    /// Its plots.
+    #[serde(default)]
+    pub plots: Vec<ShownPlot>,
     /// What may be missing, and what stands apart.
     pub notes: Vec<String>,
     /// What its figures mean.
@@ -102,11 +124,100 @@ pub(crate) fn shown_in(report: &Report, lang: Lang) -> Shown {
         title: lang.say(&format!("rr-{}", report.definition.id), &[]),
         head,
         tables: tables.collect(),
+        plots: drawn(report, lang, &say),
         notes: notes(report, lang),
         definitions: definitions
             .map(|code| lang.say(&format!("rd-{code}"), &[]))
             .collect(),
     }
+}
+
+/// The drawings of a report that have something to show.
+fn drawn(report: &Report, lang: Lang, say: &dyn Fn(&str) -> String) -> Vec<ShownPlot> {
+    let period = [
+        ("from", report.asked.from.as_str().into()),
+        ("to", report.asked.to.as_str().into()),
+    ];
+    let caption = lang.say("report-period", &period);
+    let head = |code: &str| lang.say(&format!("rc-{code}"), &[]);
+    let frame = |code: &str| Frame {
+        id: code.to_owned(),
+        title: lang.say(&format!("rp-{code}"), &[]),
+        desc: caption.clone(),
+        caption: caption.clone(),
+    };
+    let number = |it: i64| u64::try_from(it).unwrap_or_default();
+    let plot = |drawing: &Drawing| -> Option<Box<dyn Plot>> {
+        match drawing {
+            Drawing::Months { months, .. } if months.is_empty() => None,
+            Drawing::Months {
+                code,
+                series,
+                months,
+            } => Some(Box::new(plots::Months {
+                frame: frame(code),
+                heads: [head("month"), say(series[0]), say(series[1])],
+                series: series.map(say),
+                months: months.clone(),
+            })),
+            Drawing::Funnel { steps, .. } if steps.iter().all(|(_, n)| *n == 0) => None,
+            Drawing::Funnel { code, steps } => Some(Box::new(plots::Funnel {
+                frame: frame(code),
+                heads: [head("item"), head("count"), head("ratio")],
+                all: say("all"),
+                unit: say("u-cases"),
+                steps: steps
+                    .iter()
+                    .map(|(step, n)| (say(step), number(*n)))
+                    .collect(),
+            })),
+            Drawing::Days { days, .. } if days.is_empty() => None,
+            Drawing::Days { code, days } => Some(Box::new(plots::Days {
+                frame: frame(code),
+                heads: [head("days_over"), head("count")],
+                sides: [say("in-time"), say("late")],
+                limit_name: head("due_on"),
+                limit: 0,
+                days: days.clone(),
+            })),
+            Drawing::Categories { of, .. } if of.is_empty() => None,
+            Drawing::Categories { code, of } => Some(Box::new(plots::Categories {
+                frame: frame(code),
+                heads: [head("topic"), head("count")],
+                categories: of
+                    .iter()
+                    .map(|(cell, n)| (shown(cell, say, lang == Lang::Zh), *n))
+                    .collect(),
+            })),
+            Drawing::Articles { articles, .. } if articles.is_empty() => None,
+            Drawing::Articles {
+                code,
+                parts,
+                articles,
+            } => Some(Box::new(plots::Articles {
+                frame: frame(code),
+                heads: [head("article"), head("count")],
+                parts: parts.iter().map(|part| head(part)).collect(),
+                articles: articles
+                    .iter()
+                    .map(|(path, of)| (path.clone(), of.iter().map(|it| number(*it)).collect()))
+                    .collect(),
+            })),
+        }
+    };
+    let plots = report.drawings.iter().filter_map(plot);
+    let shown = plots.map(|plot| {
+        let (heads, rows) = plot.table();
+        ShownPlot {
+            title: plot.frame().title.clone(),
+            svg: plot.svg(),
+            legend: plot.legend(),
+            heads,
+            rows,
+            caption: caption.clone(),
+        }
+    });
+    shown.collect()
 }
 
 fn notes(report: &Report, lang: Lang) -> Vec<String> {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lianxin_protocol::log::RecordId;
 
+use super::drawing::Drawing;
 use super::figures::{Figures, TOOK_PART, note_unmatched};
 use super::known::Row;
 use super::quantities::Base;
@@ -86,8 +87,11 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
             Cell::Count(agreed.count()),
         ]
     };
+    let mut drawn = Vec::new();
     for month in months {
         let set = by_month.get(&month).cloned().unwrap_or_default();
+        let (held, served) = (set.count().value, set.sum("persons_served_times").value);
+        drawn.push((month.clone(), [held, served]));
         let theme = themes.get(&month).map(|themes| themes.join("、"));
         table.line(row(
             Cell::Text(month),
@@ -95,6 +99,11 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
             &set,
         ));
     }
+    out.draw(Drawing::Months {
+        code: "activities-by-month",
+        series: ["activities", "served"],
+        months: drawn,
+    });
     table.head("in-all");
     table.line(row(Cell::Word("in-all"), Cell::None, &activities));
     out.add(table);

@@ -1,10 +1,9 @@
 //! R11 诉求热点分析: what people spoke of, by month and by community. In the order of the form, not of numbers. Persons are counted only where they
 //! are not few: a cell of less than five is shown as that.
 
-use std::collections::BTreeSet;
-
 use lianxin_protocol::catalogue::Catalogue;
 
+use super::drawing::Drawing;
 use super::known::Row;
 use super::quantities::{Base, days};
 use super::set::{Figure, Period, Set};
@@ -65,7 +64,7 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
     let mut months = Table::new("topic-months", &["topic", "month", "REC"]);
     let mut growth = Table::new("topic-growth", &["topic", "REC", "before", "change"]);
     let mut places = Table::new("topic-communities", &["topic", "community", "persons"]);
-    let mut communities = BTreeSet::new();
+    let mut drawn = Vec::new();
     for code in topics() {
         let set = by_topic.get(&code).cloned().unwrap_or_default();
         let past = earlier.get(&code).map(Set::count).unwrap_or_default();
@@ -82,6 +81,7 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
             months.line([named(&code), Cell::Text(month), Cell::Count(set.count())]);
         }
         let now = set.count();
+        drawn.push((named(&code), now.value));
         let change = Cell::Number(now.value - past.value);
         growth.line([named(&code), Cell::Count(now), Cell::Count(past), change]);
         let by_place = set.by(|row| {
@@ -93,13 +93,16 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
         });
         for (community, set) in by_place {
             let persons: Figure = set.sum_of(|row| row.int("people_count").max(1));
-            communities.insert(community.clone());
             places.line([named(&code), Cell::Text(community), Cell::Masked(persons)]);
         }
     }
     out.add(months);
     out.add(growth);
     out.add(places);
+    out.draw(Drawing::Categories {
+        code: "by-topic",
+        of: drawn,
+    });
     out.total("REC", all.count());
     let nowhere = all.that(|row| row.text("place.community").is_none()).len();
     out.note(

@@ -84,6 +84,51 @@ fn address(asked: &Asked, page: &str) -> String {
     )
 }
 
+/// Markup that [`plots`](crate::plots) made, or that an issued report keeps of it: nothing but shapes and escaped words.
+pub(super) struct Svg(String);
+
+impl Svg {
+    /// Of markup that has nothing in it but what plots are made of; of other markup nothing.
+    pub(super) fn of(markup: &str) -> Self {
+        /// The elements of a plot.
+        const ELEMENTS: [&str; 14] = [
+            "svg", "title", "desc", "defs", "pattern", "rect", "path", "text", "g", "line",
+            "circle", "tspan", "clipPath", "use",
+        ];
+        let elements = markup.split('<').skip(1).map(|rest| {
+            let name = rest.trim_start_matches('/');
+            let end = name.find(|it: char| !it.is_ascii_alphanumeric());
+            name.get(..end.unwrap_or(name.len())).unwrap_or_default()
+        });
+        let plain = elements.into_iter().all(|name| ELEMENTS.contains(&name));
+        // No attribute of these begins with "on", and none names another document.
+        let quiet = !markup.contains(" on") && !markup.contains("href");
+        Self(if plain && quiet {
+            markup.to_owned()
+        } else {
+            String::new()
+        })
+    }
+}
+
+impl std::fmt::Display for Svg {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(&self.0)
+    }
+}
+
+impl askama::FastWritable for Svg {
+    fn write_into(
+        &self,
+        out: &mut dyn std::fmt::Write,
+        _: &dyn askama::Values,
+    ) -> askama::Result<()> {
+        out.write_str(&self.0).map_err(askama::Error::from)
+    }
+}
+
+impl askama::filters::HtmlSafe for Svg {}
+
 // ---- all of them ----
 
 struct Choice {
