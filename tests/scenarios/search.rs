@@ -87,7 +87,7 @@ fn the_index_finds_what_a_scan_finds() -> Result<()> {
             for _ in 0..8 {
                 let ids: Vec<_> = written.keys().cloned().collect();
                 let said = say(&mut words);
-                if ids.len() < 4 || words.next_u64() % 3 == 0 {
+                if ids.len() < 4 || words.next_u64().is_multiple_of(3) {
                     let input = json!({ "category": "help", "body": said, "test_data": true });
                     let (id, number) = world.record(STATION, "opinion", input)?;
                     written.insert(id, vec![said, number]);
@@ -130,9 +130,8 @@ fn a_sealed_record_is_in_no_index_and_comes_back_when_it_is_opened_for_good() ->
     let terms = |world: &mut World| -> Result<u64> {
         let connection = world.writer(HUB)?.connection();
         while lianxin_node::search::index(connection)? {}
-        connection.execute_batch(
-            "CREATE VIRTUAL TABLE temp.said USING fts5vocab(main, texts, row);",
-        )?;
+        connection
+            .execute_batch("CREATE VIRTUAL TABLE temp.said USING fts5vocab(main, texts, row);")?;
         let sql = "SELECT count(*) FROM temp.said WHERE term = '龘靐'";
         let count = connection.query_row(sql, [], |row| row.get(0))?;
         connection.execute_batch("DROP TABLE temp.said")?;
@@ -167,7 +166,10 @@ fn a_list_shows_where_the_words_are_and_titles_are_found_by_their_sound() -> Res
     };
     let shown = page("路灯不亮")?;
     ensure!(shown.contains("<mark>路灯不亮</mark>，老人下楼"), "{shown}");
-    ensure!(shown.contains("…") && !shown.contains("谢谢"), "it is not cut");
+    ensure!(
+        shown.contains("…") && !shown.contains("谢谢"),
+        "it is not cut"
+    );
     let markup = page("B>3号楼")?;
     ensure!(!markup.contains("<b>3"), "{markup}");
     ensure!(markup.contains("<mark>b&#62;3号楼</mark>"), "{markup}");
@@ -195,7 +197,14 @@ fn a_list_shows_where_the_words_are_and_titles_are_found_by_their_sound() -> Res
 fn the_sub_district_looks_at_one_site_alone() -> Result<()> {
     let network = Network::new()?;
     network.hub.ok(&[
-        "site", "create", "--name", "测试二站", "--kind", "workstation", "--code", "EM2",
+        "site",
+        "create",
+        "--name",
+        "测试二站",
+        "--kind",
+        "workstation",
+        "--code",
+        "EM2",
     ])?;
     let body = "楼道里的路灯不亮";
     network
@@ -206,10 +215,17 @@ fn the_sub_district_looks_at_one_site_alone() -> Result<()> {
     let shows = |path: &str| -> Result<bool> { Ok(browser.get(path)?.body.contains(body)) };
     ensure!(shows("/records?site=EM1")? && !shows("/records?site=EM2")?);
     let page = browser.get("/records?site=EM1&kind=opinion&status=registered")?;
-    ensure!(page.body.contains("value=\"EM1\" selected"), "{}", page.body);
+    ensure!(
+        page.body.contains("value=\"EM1\" selected"),
+        "{}",
+        page.body
+    );
     for (site, is_there) in [("EM1", true), ("EM2", false)] {
         let found = browser.follow("/records", &format!("q=路灯&site={site}"))?;
-        ensure!(found.body.contains("<mark>路灯</mark>") == is_there, "{site}");
+        ensure!(
+            found.body.contains("<mark>路灯</mark>") == is_there,
+            "{site}"
+        );
     }
     Ok(())
 }

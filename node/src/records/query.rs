@@ -858,7 +858,9 @@ fn sql(
     };
     if let Some(among) = among.filter(|_| few.is_none()) {
         let few = place(few_of(among).into());
-        let mut any = vec![format!("records.id IN (SELECT value FROM json_each({few}))")];
+        let mut any = vec![format!(
+            "records.id IN (SELECT value FROM json_each({few}))"
+        )];
         for (condition, value) in &among.many {
             any.push(match value {
                 Some(value) => condition.replace("?1", &place(value.clone().into())),

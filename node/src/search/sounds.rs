@@ -161,11 +161,13 @@ fn is_spelt(letters: &str, sounds: &[BTreeSet<String>]) -> bool {
     let Some((first, others)) = sounds.split_first() else {
         return false;
     };
-    first.iter().any(|read| match letters.strip_prefix(&**read) {
-        Some("") => true,
-        Some(rest) => is_spelt(rest, others),
-        None => read.starts_with(letters),
-    })
+    first
+        .iter()
+        .any(|read| match letters.strip_prefix(&**read) {
+            Some("") => true,
+            Some(rest) => is_spelt(rest, others),
+            None => read.starts_with(letters),
+        })
 }
 
 #[cfg(test)]
@@ -207,7 +209,9 @@ mod tests {
         ] {
             assert!(finds(letters, "路灯不亮"), "{letters}");
         }
-        for letters in ["l", "ldl", "ldeng", "udeng", "lldbl", "ldbll", "灯", "ld1", ""] {
+        for letters in [
+            "l", "ldl", "ldeng", "udeng", "lldbl", "ldbll", "灯", "ld1", "",
+        ] {
             assert!(!finds(letters, "路灯不亮"), "{letters}");
         }
         // What is not Chinese is passed over.

@@ -31,7 +31,9 @@ impl Dice {
         for _ in 0..len {
             let c = match self.below(8) {
                 0 => RARE[self.below(RARE.len())],
-                1 => char::from_u32(0x4e00 + self.below(3_000) as u32).unwrap_or('人'),
+                1 => ('\u{4e00}'..='\u{59b7}')
+                    .nth(self.below(3_000))
+                    .unwrap_or('人'),
                 _ => COMMON[self.below(COMMON.len())],
             };
             text.push(c);
@@ -136,7 +138,11 @@ impl Model {
                 true => search.is_whole(text),
                 false => search.is_in(text),
             }) || names.into_iter().flatten().any(|it| search.is_in(it))
-                || of.names.title.as_ref().is_some_and(|it| search.is_sound_of(it))
+                || of
+                    .names
+                    .title
+                    .as_ref()
+                    .is_some_and(|it| search.is_sound_of(it))
         };
         let found = self.records.iter().filter(|(_, of)| has(of));
         found.map(|(record, _)| *record).collect()
@@ -167,7 +173,11 @@ impl Model {
             .execute("INSERT INTO texts (texts) VALUES ('integrity-check')", [])?;
         for _ in 0..40 {
             // Half of them are cut out of what somebody wrote.
-            let all: Vec<_> = self.records.values().flat_map(|it| it.parts.values()).collect();
+            let all: Vec<_> = self
+                .records
+                .values()
+                .flat_map(|it| it.parts.values())
+                .collect();
             let text = all.get(dice.below(all.len().max(1)));
             let text = text.and_then(|it| it.texts.values().next());
             let typed = match text.filter(|_| dice.below(2) == 0) {
@@ -361,7 +371,11 @@ fn of_what_was_erased_no_token_is_left_in_the_file() -> Result<()> {
     assert!(model.candidates("鼉龘靐")?.is_empty());
     model.check(&mut dice)?;
     let terms = terms(&model.connection)?;
-    assert!(terms.iter().all(|it| !it.contains(['黿', '鼉', '龘', '靐', '齉'])));
+    assert!(
+        terms
+            .iter()
+            .all(|it| !it.contains(['黿', '鼉', '龘', '靐', '齉']))
+    );
     for token in tokens {
         assert!(!holds(&file, token), "{token}");
     }
@@ -424,7 +438,10 @@ fn an_excerpt_stands_around_the_first_hit_as_it_was_written() {
     let long = format!("{}灯{}", "前".repeat(100), "后".repeat(100));
     let found = of(&long, "灯");
     let (before, after) = ("前".repeat(12), "后".repeat(27));
-    assert_eq!(found, three(&format!("…{before}"), "灯", &format!("{after}…")));
+    assert_eq!(
+        found,
+        three(&format!("…{before}"), "灯", &format!("{after}…"))
+    );
     let all = "长".repeat(100);
     let (_, hit, after) = of(&all, &all).unwrap_or_default();
     assert!(hit.chars().count() == 40 && after == "…");
