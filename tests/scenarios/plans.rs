@@ -39,7 +39,7 @@ const LARGE: [&str; 15] = [
 
 /// Indices that are read from one end: they have the rows that are asked for and no other, or they have them in the order of the
 /// page, which ends when it is full.
-const CHEAP: [&str; 11] = [
+const CHEAP: [&str; 12] = [
     "records_arrived",
     "records_reached",
     "records_held",
@@ -51,6 +51,7 @@ const CHEAP: [&str; 11] = [
     "held_back",
     "requests_open",
     "requests_at",
+    "texts_of_waiting",
 ];
 
 /// The plan of a statement, a step a line.
