@@ -14,7 +14,7 @@
 //! | letters a to z | also titles that sound so (`search/sounds.rs`) |
 //!
 //! The index is *contentless*, so that no second copy of a text exists, and knows no positions, from which texts could be put
-//! together again; it is a third of the size for it. One of its rows stands for some parts of a record, and for its title and numbers: all
+//! together again; it is less than half as large for it. One of its rows stands for some parts of a record, and for its title and numbers: all
 //! that was new when the record's row was written. That transaction writes only, in the table `texts_of`, what the row is made of. FTS5
 //! is fast where much is put in at once and nothing else is written in between (each statement that can be taken back by itself has it
 //! write what it has gathered), so that rows wait, and are indexed in slices ([`index`]) behind merges and whenever [`SLICE`] of them

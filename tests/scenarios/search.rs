@@ -87,7 +87,7 @@ fn the_index_finds_what_a_scan_finds() -> Result<()> {
             for _ in 0..8 {
                 let ids: Vec<_> = written.keys().cloned().collect();
                 let said = say(&mut words);
-                if ids.len() < 4 || words.next_u64() % 3 == 0 {
+                if ids.len() < 4 || words.next_u64().is_multiple_of(3) {
                     let input = json!({ "category": "help", "body": said, "test_data": true });
                     let (id, number) = world.record(STATION, "opinion", input)?;
                     written.insert(id, vec![said, number]);

@@ -31,7 +31,9 @@ impl Dice {
         for _ in 0..len {
             let c = match self.below(8) {
                 0 => RARE[self.below(RARE.len())],
-                1 => char::from_u32(0x4e00 + self.below(3_000) as u32).unwrap_or('人'),
+                1 => ('\u{4e00}'..='\u{59b7}')
+                    .nth(self.below(3_000))
+                    .unwrap_or('人'),
                 _ => COMMON[self.below(COMMON.len())],
             };
             text.push(c);

@@ -558,7 +558,7 @@ async fn listed(app: &App, session: Session, asked: Asked) -> Answer {
             };
             Ok(List {
                 total: total.and_then(|view| view.count),
-                said: said(&asked, (&statuses, &sites), lang),
+                said: said(&asked, [&statuses, &sites], lang),
                 printed: shown::moment(page.now_ms, lang),
                 views,
                 next_page,
@@ -658,11 +658,7 @@ fn views(
 }
 
 /// What a list was asked for, for its head on paper: only what somebody has asked for.
-fn said(
-    asked: &Asked,
-    (statuses, sites): (&[(String, String)], &[(String, String)]),
-    lang: Lang,
-) -> String {
+fn said(asked: &Asked, [statuses, sites]: [&[(String, String)]; 2], lang: Lang) -> String {
     let mut said = Vec::new();
     if asked.from.is_some() || asked.to.is_some() {
         let day =
