@@ -1072,6 +1072,7 @@ paper-change = What is asked
 paper-reason = Why
 paper-who = Kind of person
 report-numbers = Numbers
+report-table = Table:
 rp-by-month = Registered and solved by month
 rp-way = From registered to solved
 rp-beside-due = Days between the reply and the due date

@@ -1158,6 +1158,7 @@ paper-change = 修改建议
 paper-reason = 理由
 paper-who = 提出人类别
 report-numbers = 数据表
+report-table = 表：
 rp-by-month = 每月登记与解决
 rp-way = 从登记到解决
 rp-beside-due = 答复日期与期限相差的天数

@@ -21,6 +21,7 @@ mod full_disk;
 mod hub_dies;
 mod intake;
 mod kinds;
+mod ledgers;
 mod letters;
 mod limits;
 mod lines;

@@ -35,9 +35,6 @@ pub(super) fn run(
         return output.print(&Door::open(data)?.call(issue)?);
     }
     let form = asked.format.filter(|form| form != "json");
-    let json = Output {
-        json: output.json || (form.is_none() && asked.out.is_some()),
-    };
     let query = Query::Report {
         report: asked.id,
         from,
@@ -60,25 +57,42 @@ pub(super) fn run(
         .as_ref()
         .and_then(Value::as_str)
         .and_then(parse_hex_bytes);
-    match (form, asked.out) {
-        (Some(_), out) => {
-            let missing = || Error::new(Code::Internal, "a report came without its file");
-            let bytes = bytes.ok_or_else(missing)?;
-            match out {
-                Some(out) => write(&out, &bytes)?,
-                None => std::io::stdout()
-                    .lock()
-                    .write_all(&bytes)
-                    .map_err(error::file(Path::new("standard output")))?,
+    let missing = || Error::new(Code::Internal, "a report came without its file");
+    let bytes = match &form {
+        Some(_) => Some(bytes.ok_or_else(missing)?),
+        None => None,
+    };
+    match (bytes, asked.out) {
+        (Some(bytes), Some(out)) => {
+            write(&out, &bytes)?;
+            said(output, &reply)
+        }
+        // A program that asks for JSON gets JSON, with the file in it.
+        (Some(_), None) if output.json => {
+            if let (Value::Object(fields), Some(file)) = (&mut reply.value, file) {
+                fields.insert("file".to_owned(), file);
             }
+            output.print(&reply)
+        }
+        (Some(bytes), None) => {
+            let stdout = std::io::stdout().lock().write_all(&bytes);
+            stdout.map_err(error::file(Path::new("standard output")))?;
             Ok(reply.exit)
         }
         (None, Some(out)) => {
             write(&out, format!("{:#}\n", reply.value).as_bytes())?;
-            Ok(reply.exit)
+            said(output, &reply)
         }
-        (None, None) => json.print(&reply),
+        (None, None) => output.print(&reply),
     }
+}
+
+/// What a program is told of a report that was written to a file: people have the file.
+fn said(output: Output, reply: &reply::Reply) -> Result<u8> {
+    if output.json {
+        return output.print(reply);
+    }
+    Ok(reply.exit)
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<()> {

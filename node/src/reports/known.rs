@@ -146,10 +146,13 @@ impl Row {
         }
     }
 
-    /// The day by which it belongs to a period: the first field that its kind counts on and that it has.
+    /// The day by which it belongs to a period: the first field that its kind counts on and that it has. Of what is registered as it is
+    /// told, and says no day, it is the day on which it was written down.
     #[must_use]
     pub fn counts_on(&self) -> Option<String> {
-        self.kind.counts_on.iter().find_map(|key| self.day(key))
+        let said = self.kind.counts_on.iter().find_map(|key| self.day(key));
+        let written = || Beijing::of(self.recorded_ms()).iso_date();
+        said.or_else(|| self.kind.register_event.as_ref().map(|_| written()))
     }
 
     /// The first step of this code that was taken.

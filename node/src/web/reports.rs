@@ -91,9 +91,9 @@ impl Svg {
     /// Of markup that has nothing in it but what plots are made of; of other markup nothing.
     pub(super) fn of(markup: &str) -> Self {
         /// The elements of a plot.
-        const ELEMENTS: [&str; 14] = [
+        const ELEMENTS: [&str; 13] = [
             "svg", "title", "desc", "defs", "pattern", "rect", "path", "text", "g", "line",
-            "circle", "tspan", "clipPath", "use",
+            "circle", "tspan", "clipPath",
         ];
         let elements = markup.split('<').skip(1).map(|rest| {
             let name = rest.trim_start_matches('/');

@@ -1,0 +1,241 @@
+//! Tables that come in and go out: an office's own ledger becomes records once however often it comes, what is exported is known again,
+//! and what somebody altered in it is named; every report is a table, a workbook and a page.
+
+#![expect(
+    clippy::indexing_slicing,
+    reason = "a missing key of a reply reads as null, and the test fails"
+)]
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, ensure};
+use lianxin_node::sheets::write::{Csv, Value as Cell};
+use lianxin_node::sheets::{self, Encoding};
+use lianxin_tests::process::{Network, opinion, text};
+use serde_json::{Value, json};
+
+/// A table as an office writes it, in the encoding that its program writes.
+fn ledger(path: &Path, encoding: Encoding, heads: &[&str], rows: &[&[&str]]) -> Result<()> {
+    let mut csv = Csv::begin(std::fs::File::create(path)?, encoding, heads)?;
+    for row in rows {
+        let cells: Vec<_> = row.iter().map(|it| Cell::Text(it)).collect();
+        csv.row(&cells)?;
+    }
+    csv.finish()?;
+    Ok(())
+}
+
+fn beside(network: &Network, name: &str) -> Result<PathBuf> {
+    let directory = network.hub.directory.parent().context("no directory")?;
+    Ok(directory.join(name))
+}
+
+#[test]
+fn a_ledger_becomes_records_once_and_says_what_is_wrong_with_which_row() -> Result<()> {
+    let network = Network::new()?;
+    let hub = &network.hub;
+    let file = beside(&network, "deputies.csv")?;
+    let rows: [&[&str]; 4] = [
+        &["测试代表甲", "区", "测试代表团"],
+        &["测试代表乙", "市", "测试代表团"],
+        &["测试代表丙", "镇", "测试代表团"],
+        &["合计", "3", ""],
+    ];
+    ledger(&file, Encoding::Gb18030, &["姓名", "层级", "代表团"], &rows)?;
+    let file = text(&file)?;
+    let errors = text(&beside(&network, "errors.xlsx")?)?;
+    let import = |more: &[&str]| {
+        let mut arguments = vec!["import", file.as_str(), "--kind", "deputy"];
+        arguments.extend(more);
+        hub.call(&arguments)?.exits(3)
+    };
+    let tried = import(&["--dry-run"])?;
+    ensure!(
+        tried["accepted"] == 2 && tried["dry_run"] == true,
+        "{tried}"
+    );
+    let listed = || hub.ok(&["record", "list", "--kind", "deputy"]);
+    ensure!(
+        listed()?["records"] == json!([]),
+        "a dry run records nothing"
+    );
+    let done = import(&["--errors", &errors])?;
+    ensure!(done["accepted"] == 2, "{done}");
+    let refused = &done["refused"][0];
+    ensure!(refused["row"] == 4 && refused["field"] == "level", "{done}");
+    ensure!(listed()?["records"].as_array().map(Vec::len) == Some(2));
+    // The rows that were refused come back as they stood, with the reason.
+    let back = sheets::read(&std::fs::read(&errors)?, None)?;
+    let row = back.rows.first().context("no row came back")?;
+    ensure!(&*row.cells[0].text == "测试代表丙" && row.cells[4].text.contains("level"));
+    let again = import(&[])?;
+    ensure!(again["accepted"] == 2 && again["known"] == 2, "{again}");
+    ensure!(listed()?["records"].as_array().map(Vec::len) == Some(2));
+    Ok(())
+}
+
+#[test]
+fn outside_numbers_come_with_the_rows_and_the_same_rows_once() -> Result<()> {
+    let network = Network::new()?;
+    let file = beside(&network, "orders.csv")?;
+    let rows: [&[&str]; 2] = [
+        &["A-001", "3号楼路灯不亮", "求助", "2026年3月4日"],
+        &["A-002", "=HYPERLINK(\"x\")", "投诉", "2026/3/5"],
+    ];
+    ledger(
+        &file,
+        Encoding::Utf8Bom,
+        &["工单号", "诉求内容", "类别", "登记日期"],
+        &rows,
+    )?;
+    let file = text(&file)?;
+    let import = ["import", &file, "--kind", "opinion", "--system", "12345"];
+    let first = network.station.ok(&import)?;
+    ensure!(
+        first["accepted"] == 2 && first["left_out"] == json!([]),
+        "{first}"
+    );
+    network.station.ok(&import)?;
+    let listed = network
+        .station
+        .ok(&["record", "list", "--kind", "opinion"])?;
+    let records = listed["records"].as_array().context("no list")?;
+    ensure!(records.len() == 2, "{listed}");
+    let second = |it: &&Value| {
+        it["number"]
+            .as_str()
+            .is_some_and(|it| it.contains("-00002-"))
+    };
+    let second = records.iter().find(second).context("no second row")?;
+    let shown = network
+        .station
+        .ok(&["record", "show", second["id"].as_str().context("no id")?])?;
+    ensure!(
+        shown["fields"]["external_ref"][0]["system"] == "12345",
+        "{shown}"
+    );
+    ensure!(
+        shown["fields"]["body"] == "=HYPERLINK(\"x\")",
+        "the guard of a formula is taken off again: {shown}"
+    );
+    ensure!(shown["fields"]["occurred_on"] == "2026-03-05", "{shown}");
+    Ok(())
+}
+
+#[test]
+fn what_was_altered_in_an_export_is_named_and_nothing_of_it_is_recorded() -> Result<()> {
+    let network = Network::new()?;
+    let station = &network.station;
+    station.add(&[opinion("路灯不亮"), opinion("电梯坏了")])?;
+    for format in ["csv", "xlsx"] {
+        let file = text(&beside(&network, &format!("opinions.{format}"))?)?;
+        let export = [
+            "export", "--format", format, "--kind", "opinion", "--out", &file,
+        ];
+        let exported = station.ok(&export)?;
+        ensure!(exported["records"] == 2, "{exported}");
+        let same = station.ok(&["import", &file, "--kind", "opinion"])?;
+        ensure!(
+            same["known"] == 2 && same["altered"] == json!([]),
+            "{format}: {same}"
+        );
+    }
+    let path = beside(&network, "opinions.csv")?;
+    let table = std::fs::read_to_string(&path)?;
+    std::fs::write(&path, table.replacen("求助", "投诉", 1))?;
+    let altered = station.ok(&["import", &text(&path)?, "--kind", "opinion"])?;
+    let found = altered["altered"].as_array().context("no list")?;
+    ensure!(found.len() == 1, "{altered}");
+    ensure!(
+        found[0]["field"] == "category" && found[0]["new"] == "投诉",
+        "{altered}"
+    );
+    let listed = station.ok(&["record", "list", "--kind", "opinion"])?;
+    ensure!(listed["records"].as_array().map(Vec::len) == Some(2));
+    Ok(())
+}
+
+#[test]
+fn every_report_is_a_page_a_table_and_a_workbook_in_words() -> Result<()> {
+    let network = Network::new()?;
+    let hub = &network.hub;
+    network.station.add(&[opinion("路灯不亮")])?;
+    network.station.ok(&["sync"])?;
+    let mut ids: Vec<String> = (1..=17).map(|n| format!("R{n}")).collect();
+    ids.push("figures".to_owned());
+    for id in &ids {
+        for format in ["html", "csv", "xlsx"] {
+            let file = beside(&network, &format!("report.{format}"))?;
+            let out = text(&file)?;
+            let outcome = hub.call(&["report", id, "--format", format, "--out", &out])?;
+            ensure!(outcome.exit == 0, "{id} as {format}: {}", outcome.stderr);
+            let bytes = std::fs::read(&file)?;
+            ensure!(bytes.len() > 100, "{id} as {format} is empty");
+            if format != "xlsx" {
+                let said = String::from_utf8(bytes)?;
+                for code in ["rr-", "rt-", "rc-", "rw-", "rd-", "rn-"] {
+                    let raw = said.match_indices(code).find(|(at, _)| {
+                        let before = said.get(..*at).and_then(|it| it.chars().next_back());
+                        before.is_none_or(|it| !it.is_ascii_alphanumeric())
+                    });
+                    ensure!(
+                        raw.is_none(),
+                        "{id} has no word for {:?}",
+                        raw.map(|(at, _)| said.get(at..at + 24))
+                    );
+                }
+            }
+        }
+    }
+    hub.call(&["report", "R99"])?.fails(4, "LX-3030")?;
+    hub.call(&["report", "R1", "--from", "2026-12-31", "--to", "2026-01-01"])?
+        .fails(4, "LX-3031")?;
+    Ok(())
+}
+
+#[test]
+fn an_issued_report_stays_as_it_was_and_what_came_since_is_counted_beside_it() -> Result<()> {
+    let network = Network::new()?;
+    let (hub, station) = (&network.hub, &network.station);
+    station.add(&[opinion("路灯不亮")])?;
+    station.ok(&["sync"])?;
+    let issued = hub.ok(&["report", "R1", "--issue"])?;
+    ensure!(
+        issued["number"]
+            .as_str()
+            .is_some_and(|it| it.starts_with("BB-")),
+        "{issued}"
+    );
+    let as_of = hub.ok(&["record", "show", issued["id"].as_str().context("no id")?])?;
+    let as_of = as_of["fields"]["as_of"]
+        .as_str()
+        .context("no cut-off")?
+        .to_owned();
+    station.add(&[opinion("电梯坏了")])?;
+    station.ok(&["sync"])?;
+    let report = |more: &[&str]| {
+        let mut arguments = vec!["report", "R11"];
+        arguments.extend(more);
+        hub.ok(&arguments)
+    };
+    let then = report(&["--as-of", &as_of])?;
+    ensure!(
+        then["totals"]["REC"] == 1 && then["late_arrivals"] == 1,
+        "{then}"
+    );
+    let now = report(&[])?;
+    ensure!(
+        now["totals"]["REC"] == 2 && now["late_arrivals"] == 0,
+        "{now}"
+    );
+    // Who records at a station issues nothing.
+    station
+        .call(&["report", "R1", "--issue"])?
+        .fails(6, "LX-7006")?;
+    let shown: Value = hub.ok(&["record", "list", "--kind", "report_snapshot"])?;
+    ensure!(
+        shown["records"].as_array().map(Vec::len) == Some(1),
+        "{shown}"
+    );
+    Ok(())
+}
