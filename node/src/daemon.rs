@@ -557,10 +557,14 @@ impl Merger {
             } else if stale.is_empty() {
                 self.writer
                     .write_wait(|journal, connection| journal.judged(connection))?;
-                while self
-                    .writer
-                    .write_wait(|_, connection| search::index(connection))?
-                {}
+                loop {
+                    let indexed = self
+                        .writer
+                        .write_wait(|_, connection| search::index(connection));
+                    if !search::goes_on(indexed)? {
+                        break;
+                    }
+                }
                 return self.carry_out();
             }
             if !stale.is_empty() {

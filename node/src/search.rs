@@ -44,7 +44,7 @@ use lianxin_protocol::part::Part;
 use lianxin_protocol::text;
 use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};
 
-use crate::error::Result;
+use crate::error::{Code, Result};
 use crate::store::packed;
 use sounds::Letters;
 
@@ -378,6 +378,20 @@ pub fn index(connection: &Connection) -> Result<bool> {
         insert.execute(params![id, said])?;
     }
     Ok(!all.is_empty())
+}
+
+/// Whether there is more to index. What cannot be read holds nothing else up: rows that wait are looked at by every search.
+///
+/// # Errors
+/// Any other failure.
+pub(crate) fn goes_on(indexed: Result<bool>) -> Result<bool> {
+    match indexed {
+        Err(error) if error.code() == Code::StoreCorrupt => {
+            tracing::error!(error = error.chain(), "texts wait to be indexed");
+            Ok(false)
+        }
+        other => other,
+    }
 }
 
 /// Takes out of the index what it holds of the records of which these entries are, before their parts or the records' rows go. Those

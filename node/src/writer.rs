@@ -362,7 +362,12 @@ impl Writer {
         }
         // Reading may have come upon damage, which is cut out then.
         self.merge(&mut merged, &mut all, progress)?;
-        while self.persist(|_, connection| search::index(connection))?.0 {}
+        loop {
+            let indexed = self.persist(|_, connection| search::index(connection));
+            if !search::goes_on(indexed.map(|(more, _)| more))? {
+                break;
+            }
+        }
         Ok((merged, all))
     }
 

@@ -1,11 +1,6 @@
 //! Tables that come in and go out: an office's own ledger becomes records once however often it comes, what is exported is known again,
 //! and what somebody altered in it is named; every report is a table, a workbook and a page.
 
-#![expect(
-    clippy::indexing_slicing,
-    reason = "a missing key of a reply reads as null, and the test fails"
-)]
-
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};

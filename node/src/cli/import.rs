@@ -312,7 +312,10 @@ fn record(
         }
         let digest = hash::EXPORT.hash(&[kind.code.as_bytes(), &[0], by.as_bytes()]);
         seen.insert(by, row.number);
-        record["submission_id"] = json!(format!("import-{}", Hex(&digest)));
+        if let Value::Object(fields) = &mut record {
+            let id = format!("import-{}", Hex(&digest));
+            fields.insert("submission_id".to_owned(), json!(id));
+        }
         waiting.push((row.number, record));
         if waiting.len() == CHUNK {
             send(

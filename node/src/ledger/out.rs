@@ -38,7 +38,7 @@ pub(crate) fn unwritten(error: WriteError) -> Error {
 }
 
 enum Form<W: Write> {
-    Csv(Csv<W>),
+    Csv(Box<Csv<W>>),
     Book(Box<Book>, W),
 }
 
@@ -68,7 +68,10 @@ impl<W: Write + Send> Going<W> {
         let columns = columns(kind);
         let heads: Vec<&str> = columns.iter().map(|(head, _)| head.as_str()).collect();
         let form = match form {
-            "csv" => Form::Csv(Csv::begin(to, encoding, &heads).map_err(unwritten)?),
+            "csv" => {
+                let csv = Csv::begin(to, encoding, &heads).map_err(unwritten)?;
+                Form::Csv(Box::new(csv))
+            }
             _ => {
                 let now = clock::rfc3339(clock::now_ms());
                 let book = Book::begin(&kind.label.zh, &heads, &now, &scratch());

@@ -26,7 +26,7 @@ const BANDS: [(&str, i64, i64); 3] = [
 
 const COLUMNS: [&str; 6] = ["record", "kind", "status", "unit", "due_on", "days_over"];
 
-fn unit<'r>(row: &'r Row) -> Option<&'r str> {
+fn unit(row: &Row) -> Option<&str> {
     row.text("lead").or_else(|| row.text("lead_unit"))
 }
 

@@ -155,7 +155,7 @@ fn parent(
     let whole = Record::read(connection, books, row.key, &page.actor)?;
     let mut said = Vec::new();
     let label = page.lang.label(&field.label).to_owned();
-    said.push(Said::new(label, row.number.clone().unwrap_or_default()));
+    said.push(Said::new(label, row.number.unwrap_or_default()));
     let words = whole
         .kind
         .and_then(|kind| Some((kind, kind.words.as_ref().or(kind.title.as_ref())?)));

@@ -225,7 +225,7 @@ impl Issued {
         let list = format!("{}&cell=late", address(&then, "/list"));
         Ok(Some(Self {
             href: format!("/reports/issued/{}", row.id.hyphenated()),
-            number: row.number.clone().unwrap_or_default(),
+            number: row.number.unwrap_or_default(),
             at: table::moment(as_of_ms),
             since: reports::run(connection, books, then)?.late.len() as u64,
             list,
