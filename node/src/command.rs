@@ -41,7 +41,7 @@ use crate::writer::Writer;
 use invites::{invite_create, invite_list, invite_revoke};
 pub use orders::AddressChange;
 use orders::{hub_address, hub_resume, peer_add, site_create, site_list};
-pub(crate) use record::known_kind;
+pub(crate) use record::{add_rows, known_kind, ledger_row, record_keys};
 use record::{
     export_page, record_act, record_add, record_history, record_json, record_list, record_set,
     request_list,
@@ -377,7 +377,10 @@ impl Query {
                 };
                 record_list(books, connection, filter, state, &actor)
             }
-            Self::RecordKeys { kind } => record::keys(books, connection, known_kind(&kind)?),
+            Self::RecordKeys { kind } => {
+                let keys = record_keys(books, connection, known_kind(&kind)?)?;
+                Ok(Reply::ok(json!({ "keys": keys })))
+            }
             Self::RecordShow { id, account } => {
                 let key = records::find(connection, &id)?;
                 let actor = reader(books, connection, account.as_deref())?;

@@ -4,8 +4,9 @@
 //! by its name, its code or a name that offices use; what is no field is left out and named. A cell is read as its field asks: choices by
 //! their words, dates as offices write them, yuan for fen. Whether a row can be recorded is the catalogue's to judge.
 //!
-//! Owns what stands in a cell. Must not read files ([`sheets`](crate::sheets) does) nor write records.
+//! Owns what stands in a cell. Must not read files ([`sheets`] does) nor write records.
 
+pub mod incoming;
 pub mod out;
 
 use std::borrow::Cow;

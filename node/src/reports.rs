@@ -106,6 +106,8 @@ pub struct Asked {
     pub to: String,
     /// What had arrived by then is known, in Unix milliseconds.
     pub as_of_ms: u64,
+    /// Nobody asked for a cut-off: all that has arrived is known, though the hub's clock may have been ahead when it did.
+    pub is_open: bool,
     /// Of test data, and of nothing else.
     pub test_data: bool,
 }
@@ -148,6 +150,7 @@ impl Asked {
             from: from.to_owned(),
             to: to.to_owned(),
             as_of_ms,
+            is_open: as_of.is_none(),
             test_data: false,
         })
     }
@@ -273,8 +276,12 @@ pub struct Report {
 /// [`Code::NoReport`], or the store cannot be read.
 pub fn run(connection: &Connection, overview: &Overview, asked: Asked) -> Result<Report> {
     let definition = find(&asked.report)?;
-    let of = (asked.as_of_ms, asked.test_data);
-    let known = Known::read(connection, overview, definition.kinds, of)?;
+    let known = Known::read(connection, overview, definition.kinds, &asked)?;
+    let asked = Asked {
+        as_of_ms: known.as_of_ms,
+        is_open: false,
+        ..asked
+    };
     let base = Base::new(&known, asked.period());
     let mut filled = Tables::default();
     (definition.fill)(&base, &mut filled);

@@ -3,7 +3,7 @@
 //! Chinese is written without spaces. Dictionaries cut it at places where people do not, and words of two characters are what is
 //! searched for most. So a text, [folded](text::folded), is found by each of its characters and by each pair of neighbours, whatever
 //! they are: letters, digits, spaces and signs too. A text that holds a query holds all pairs of the query, so that the index misses
-//! nothing that a scan finds. The reverse is not so. What the index gives are *candidates* ([`Search::among`]); whoever asks looks into the
+//! nothing that a scan finds. The reverse is not so. What the index gives are *candidates* (`Search::among`); whoever asks looks into the
 //! texts of those that are shown, newest first, until a page is full.
 //!
 //! | in a query | the index is asked for |
@@ -17,10 +17,10 @@
 //! together again; it is less than half as large for it. One of its rows stands for some parts of a record, and for its title and numbers: all
 //! that was new when the record's row was written. That transaction writes only, in the table `texts_of`, what the row is made of. FTS5
 //! is fast where much is put in at once and nothing else is written in between (each statement that can be taken back by itself has it
-//! write what it has gathered), so that rows wait, and are indexed in slices ([`index`]) behind merges and whenever [`SLICE`] of them
+//! write what it has gathered), so that rows wait, and are indexed in slices ([`index`]) behind merges and whenever `SLICE` of them
 //! have come. Until then their records are candidates. Nothing is missed meanwhile, and a save costs no more than it did.
 //!
-//! A row is taken out by saying again what is in it. That is done in the transaction in which one of its parts goes ([`forget`]) or is
+//! A row is taken out by saying again what is in it. That is done in the transaction in which one of its parts goes (`forget`) or is
 //! sealed, while its text can still be read; what is left of the record is put in again with its row. `secure-delete` has FTS5
 //! take terms out of its pages there and then instead of noting that they are void, and SQLite overwrites what it frees.
 //!

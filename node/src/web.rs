@@ -27,6 +27,7 @@ pub mod first;
 mod guard;
 mod help;
 mod home;
+mod import;
 mod inbox;
 mod intake;
 mod kept;
@@ -65,7 +66,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{MatchedPath, Request};
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
 use axum::http::Method;
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
@@ -307,6 +308,15 @@ fn routes() -> Router<App> {
         .route("/drafts/{id}", get(intake::resume).post(sheet::keep))
         .route("/drafts/{id}/discard", post(intake::discard))
         .route("/records", get(list::page).post(list::search))
+        .route("/records/table", get(list::table))
+        .route(
+            "/import",
+            get(import::form)
+                .post(import::look)
+                .layer(DefaultBodyLimit::max(import::FORM_MAX)),
+        )
+        .route("/import/{id}", get(import::show).post(import::take))
+        .route("/import/{id}/errors", get(import::errors))
         .route("/records/{id}", get(records::show))
         .route("/records/{id}/steps/{event}", post(offers::step))
         .route("/records/{id}/articles", post(articles::paste))

@@ -163,6 +163,7 @@ mod tests {
             "view-",
             "slip-",
             "inbox-",
+            "table-",
         ];
         // Words of reports are named by their codes there.
         let in_reports = ["ra-", "rp-", "rr-", "rt-", "rc-", "rw-", "rd-", "rn-"];

@@ -426,7 +426,7 @@ fn what_a_site_says_opens_nothing_at_the_sub_district() -> Result<()> {
                 ),
                 now_ms: lianxin_node::clock::now_ms(),
             };
-            let about = (&record, sight::REVEAL, "想看");
+            let about = (Some(&record), sight::REVEAL, "想看");
             save::log_access(connection, journal, about, &author).map(drop)
         })
     };

@@ -582,7 +582,11 @@ pub(super) fn export_page(
 }
 
 /// By what the records of a kind are known again.
-pub(super) fn keys(overview: &Overview, connection: &Connection, kind: &Kind) -> Result<Reply> {
+pub(crate) fn record_keys(
+    overview: &Overview,
+    connection: &Connection,
+    kind: &Kind,
+) -> Result<Vec<String>> {
     /// Records of a list that is read at once.
     const PAGE: usize = 500;
     let actor = Actor::owner(overview).owning_the_store();
@@ -609,7 +613,26 @@ pub(super) fn keys(overview: &Overview, connection: &Connection, kind: &Kind) ->
         }
         match rows.last() {
             Some(last) if rows.len() == PAGE => filter.after = Some(last.id),
-            _ => return Ok(Reply::ok(json!({ "keys": keys }))),
+            _ => return Ok(keys),
         }
     }
+}
+
+/// A record as ledgers read it.
+pub(crate) fn ledger_row(record: Record) -> Value {
+    json!({
+        "number": record.content.number,
+        "status": record.status,
+        "fields": record.content.fields,
+    })
+}
+
+/// Records rows, the first of which is called 0, and says what `record add` says.
+pub(crate) fn add_rows(
+    journal: &mut Journal,
+    connection: &Connection,
+    (kind, rows): (&Kind, &[Value]),
+    author: &Author,
+) -> Result<Value> {
+    Ok(record_add(journal, connection, kind, rows, 0, author)?.value)
 }

@@ -211,25 +211,24 @@ fn found(
     write_all(connection, journal, planned, author)
 }
 
-/// Writes into the access log 查阅日志 that somebody looks at what is kept of a record, and why.
+/// Writes into the access log 查阅日志 that somebody looks at what is kept of a record, or takes several away, and why.
 ///
 /// # Errors
 /// [`Code::NotPermitted`] when this device may not write, [`Code::TooLarge`] for a reason beyond a part.
 pub fn log_access(
     connection: &Connection,
     journal: &mut Journal,
-    (record, action, reason): (&RecordId, &str, &str),
+    (record, action, reason): (Option<&RecordId>, &str, &str),
     author: &Author,
 ) -> Result<Saved> {
     let kind = known(ACCESS_LOG)?;
     let fact = |key: &str, value: &str| (key.to_owned(), Some(Fact::Str(value.to_owned())));
     let reason = BTreeMap::from([("reason".to_owned(), reason.to_owned())]);
     let draft = Draft {
-        facts: BTreeMap::from([
-            fact("record", &record.hyphenated()),
-            fact("action", action),
-            fact("result", "done"),
-        ]),
+        facts: [fact("action", action), fact("result", "done")]
+            .into_iter()
+            .chain(record.map(|record| fact("record", &record.hyphenated())))
+            .collect(),
         texts: BTreeMap::from([(Retention::Text, reason)]),
         nested: Vec::new(),
     };

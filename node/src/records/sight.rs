@@ -525,7 +525,7 @@ pub fn reveal(
             return Err(Error::new(Code::NotShown, message));
         }
     };
-    let about = (&record.id, action, reason.as_str());
+    let about = (Some(&record.id), action, reason.as_str());
     save::log_access(connection, journal, about, author)?;
     Ok(record.id)
 }

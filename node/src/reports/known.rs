@@ -20,6 +20,7 @@ use lianxin_protocol::text;
 use rusqlite::{Connection, params};
 use serde_json::{Map, Value};
 
+use super::Asked;
 use crate::clock::{Beijing, day_number, unix_ms};
 use crate::error::Result;
 use crate::journal::Overview;
@@ -268,6 +269,8 @@ pub struct Site {
 pub struct Known {
     /// The cut-off, in Unix milliseconds.
     pub as_of_ms: u64,
+    /// No cut-off was asked for: it is moved to the last arrival.
+    is_open: bool,
     /// Whether it is of test data alone.
     test_data: bool,
     /// How many records of these kinds are of the other sort: test data where it is not asked for.
@@ -299,12 +302,13 @@ impl Known {
         connection: &Connection,
         overview: &Overview,
         kinds: &[&'static str],
-        (as_of_ms, test_data): (u64, bool),
+        asked: &Asked,
     ) -> Result<Self> {
         const REGISTERS: [&str; 4] = ["deputy", "org", "community", "site"];
         let mut known = Self {
-            as_of_ms,
-            test_data,
+            as_of_ms: asked.as_of_ms,
+            is_open: asked.is_open,
+            test_data: asked.test_data,
             others: 0,
             rows: BTreeMap::new(),
             waiting: 0,
@@ -313,7 +317,7 @@ impl Known {
             by_id: BTreeMap::new(),
             names: Names::default(),
             sites: sites(overview),
-            watermark: watermark(connection, overview, as_of_ms)?,
+            watermark: Vec::new(),
             unit: overview.authority().names().0.to_owned(),
         };
         let wanted: BTreeSet<_> = kinds.iter().chain(&REGISTERS).copied().collect();
@@ -321,6 +325,7 @@ impl Known {
             let counted = kinds.contains(&code);
             known.read_kind(connection, code, counted)?;
         }
+        known.watermark = watermark(connection, overview, known.as_of_ms)?;
         Ok(known)
     }
 
@@ -380,6 +385,9 @@ impl Known {
                 conflicts: row.get(8)?,
                 facts,
             };
+            if self.is_open {
+                self.as_of_ms = self.as_of_ms.max(row.arrived_ms);
+            }
             if row.arrived_ms <= self.as_of_ms {
                 rows.push(row);
             } else if counted {

@@ -51,7 +51,7 @@ pub struct ShownTable {
 pub struct ShownPlot {
     /// What it is called.
     pub title: String,
-    /// The plot, as markup that [`plots`](crate::plots) made: every word in it is escaped there.
+    /// The plot, as markup that [`plots`] made: every word in it is escaped there.
     pub svg: String,
     /// What its patterns mean: markup, and a name.
     pub legend: Vec<(String, String)>,
@@ -133,7 +133,7 @@ pub(crate) fn shown_in(report: &Report, lang: Lang) -> Shown {
 }
 
 /// The drawings of a report that have something to show.
-fn drawn(report: &Report, lang: Lang, say: &dyn Fn(&str) -> String) -> Vec<ShownPlot> {
+fn drawn(report: &Report, lang: Lang, word: &dyn Fn(&str) -> String) -> Vec<ShownPlot> {
     let period = [
         ("from", report.asked.from.as_str().into()),
         ("to", report.asked.to.as_str().into()),
@@ -156,26 +156,26 @@ fn drawn(report: &Report, lang: Lang, say: &dyn Fn(&str) -> String) -> Vec<Shown
                 months,
             } => Some(Box::new(plots::Months {
                 frame: frame(code),
-                heads: [head("month"), say(series[0]), say(series[1])],
-                series: series.map(say),
+                heads: [head("month"), word(series[0]), word(series[1])],
+                series: series.map(word),
                 months: months.clone(),
             })),
             Drawing::Funnel { steps, .. } if steps.iter().all(|(_, n)| *n == 0) => None,
             Drawing::Funnel { code, steps } => Some(Box::new(plots::Funnel {
                 frame: frame(code),
                 heads: [head("item"), head("count"), head("ratio")],
-                all: say("all"),
-                unit: say("u-cases"),
+                all: word("all"),
+                unit: word("u-cases"),
                 steps: steps
                     .iter()
-                    .map(|(step, n)| (say(step), number(*n)))
+                    .map(|(step, n)| (word(step), number(*n)))
                     .collect(),
             })),
             Drawing::Days { days, .. } if days.is_empty() => None,
             Drawing::Days { code, days } => Some(Box::new(plots::Days {
                 frame: frame(code),
                 heads: [head("days_over"), head("count")],
-                sides: [say("in-time"), say("late")],
+                sides: [word("in-time"), word("late")],
                 limit_name: head("due_on"),
                 limit: 0,
                 days: days.clone(),
@@ -186,7 +186,7 @@ fn drawn(report: &Report, lang: Lang, say: &dyn Fn(&str) -> String) -> Vec<Shown
                 heads: [head("topic"), head("count")],
                 categories: of
                     .iter()
-                    .map(|(cell, n)| (shown(cell, say, lang == Lang::Zh), *n))
+                    .map(|(cell, n)| (shown(cell, word, lang == Lang::Zh), *n))
                     .collect(),
             })),
             Drawing::Articles { articles, .. } if articles.is_empty() => None,

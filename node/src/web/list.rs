@@ -12,20 +12,24 @@ use lianxin_protocol::text;
 use rusqlite::Connection;
 use serde_json::{Map, Value};
 
-use super::App;
 use super::choices::Choices;
 use super::fields::{self, Input};
-use super::page::{Answer, Page, Session, go, html};
+use super::page::{Answer, Page, Session, attached, go, html};
 use super::shown::{self, Shown};
 use super::words::Lang;
+use super::{App, Line};
 use crate::actor::Actor;
 use crate::clock;
+use crate::command::{known_kind, ledger_row};
 use crate::drafts::Typed;
-use crate::error::Result;
+use crate::error::{Code, Error, Result};
 use crate::journal::{Books, Overview};
+use crate::ledger::out::Going;
 use crate::records::delivery::{self, Coverage, State as Reached};
-use crate::records::{self, Filter, Listed};
+use crate::records::{self, Filter, Listed, Record, save};
+use crate::reports::files::XLSX;
 use crate::search::{Excerpt, Search};
+use crate::sheets::Encoding;
 
 /// Rows of a page.
 const ROWS: usize = 50;
@@ -426,6 +430,8 @@ struct View {
 #[derive(Template)]
 #[template(path = "list.html")]
 struct List {
+    /// The address of the same as a table, where it is of one kind.
+    table: Option<String>,
     page: Page,
     asked: Asked,
     views: Vec<View>,
@@ -506,6 +512,88 @@ pub(super) async fn search(
     Ok(go(&address))
 }
 
+/// The records of a list of one kind as a table to take away, as far as whoever asks is shown them. That it was is written into the access
+/// log: whoever has a table has what stands in it.
+pub(super) async fn table(
+    State(app): State<App>,
+    session: Session,
+    Query(pairs): Query<Vec<(String, String)>>,
+) -> Answer {
+    let form = pairs.iter().find(|(name, _)| name == "form");
+    let form = form.map_or("xlsx", |(_, form)| form).to_owned();
+    let asked = Asked {
+        q: None,
+        after: None,
+        ..Asked::of(pairs)
+    };
+    let none = || {
+        Error::new(
+            Code::NoKind,
+            "choose a kind: a table has the records of one",
+        )
+    };
+    let kind = known_kind(asked.kind.as_deref().ok_or_else(none)?)?;
+    let (line, reading, name) = ((app.doors.line)(), session.clone(), form.clone());
+    let (bytes, said) = app
+        .read(move |books, connection| {
+            going(books, connection, (&reading, &line), (&asked, kind, &name))
+        })
+        .await?;
+    app.write(move |journal, connection| {
+        let author = session.author(connection, journal)?;
+        save::log_access(connection, journal, (None, "export", &said), &author)
+    })
+    .await?;
+    let (media, end) = match form.as_str() {
+        "csv" => ("text/csv; charset=utf-8", "csv"),
+        _ => (XLSX, "xlsx"),
+    };
+    Ok(attached(
+        &format!("lianxin-{}.{end}", kind.code),
+        media,
+        bytes,
+    ))
+}
+
+/// Writes such a table, and says what it is.
+fn going(
+    books: &mut Books,
+    connection: &Connection,
+    (session, line): (&Session, &Line),
+    (asked, kind, form): (&Asked, &'static Kind, &str),
+) -> Result<(Vec<u8>, String)> {
+    /// Records of a list that is read at once.
+    const PAGE: usize = 500;
+    let title = session.lang().say("menu-list", &[]);
+    let page = Page::new(connection, books, session, line, ("/records", title))?;
+    let named = Choices::of(connection, books, asked.fields())?;
+    let (mut filter, state) = filter_of(books, (asked, &named), &page, PAGE);
+    let coverage = Coverage::of(books);
+    let mut bytes = Vec::new();
+    let mut going = Going::begin(kind, (form, Encoding::Utf8Bom), &mut bytes)?;
+    loop {
+        let (found, next) = delivery::list(connection, &coverage, filter.clone(), state)?;
+        for it in &found {
+            let record = Record::read(connection, books, it.row.key, &page.actor)?;
+            going.record(&ledger_row(record))?;
+        }
+        match next {
+            Some(next) => filter.after = Some(next),
+            None => break,
+        }
+    }
+    let asked = asked.address().unwrap_or_default();
+    let asked = asked.split_once('?').map_or("", |(_, asked)| asked);
+    let notes = [
+        ("类别", kind.label.zh.as_str()),
+        ("导出人", &page.who),
+        ("筛选", asked),
+    ];
+    let rows = going.finish(&notes)?;
+    let said = format!("导出{}台账 {rows} 条（{form}）", kind.label.zh);
+    Ok((bytes, said))
+}
+
 /// The list that a text was searched for with, as long as that is kept.
 pub(super) async fn found(
     State(app): State<App>,
@@ -556,7 +644,13 @@ async fn listed(app: &App, session: Session, asked: Asked) -> Answer {
             } else {
                 Vec::new()
             };
+            let table = Asked {
+                after: None,
+                ..asked.clone()
+            };
+            let table = table.address().filter(|_| asked.kind.is_some());
             Ok(List {
+                table: table.map(|it| it.replacen(LEDGER, "/records/table", 1)),
                 total: total.and_then(|view| view.count),
                 said: said(&asked, [&statuses, &sites], lang),
                 printed: shown::moment(page.now_ms, lang),
@@ -719,6 +813,35 @@ fn by(field: &Field, named: &Choices, asked: &Asked, lang: Lang) -> Input {
     }
 }
 
+/// What a list is asked for, as the rows are: up to so many.
+fn filter_of(
+    overview: &Overview,
+    (asked, named): (&Asked, &Choices),
+    page: &Page,
+    limit: usize,
+) -> (Filter, Option<Reached>) {
+    let values = named.ids(asked.fields(), &asked.by).into_iter();
+    let values = values.filter_map(|(key, values)| Some((key, values.into_iter().next()?)));
+    let site = asked.site.as_deref();
+    let site = site.and_then(|code| overview.authority().site_by_code(code));
+    let filter = Filter {
+        values: values.collect(),
+        space: site.map(|site| Space::Site(site).id(&overview.identity().network)),
+        kind: asked.kind.clone(),
+        status: asked.status.clone(),
+        search: asked.q.clone().map(|typed| (typed, page.actor.clone())),
+        whole: asked.kind.is_none() && asked.q.is_none(),
+        present: asked.status.is_none(),
+        recorded_ms: asked.recorded_ms(),
+        limit,
+        after: asked.after.as_deref().and_then(RecordId::parse),
+        ..Filter::default()
+    };
+    let mut states = Reached::ALL.into_iter();
+    let state = states.find(|state| asked.state.as_deref() == Some(state.word()));
+    (filter, state)
+}
+
 /// A page of rows, and where the list goes on.
 fn rows(
     connection: &Connection,
@@ -727,25 +850,7 @@ fn rows(
     (asked, named): (&Asked, &Choices),
     page: &Page,
 ) -> Result<(Vec<Row>, Option<String>)> {
-    let values = named.ids(asked.fields(), &asked.by).into_iter();
-    let values = values.filter_map(|(key, values)| Some((key, values.into_iter().next()?)));
-    let site = asked.site.as_deref();
-    let site = site.and_then(|code| books.authority().site_by_code(code));
-    let filter = Filter {
-        values: values.collect(),
-        space: site.map(|site| Space::Site(site).id(&books.identity().network)),
-        kind: asked.kind.clone(),
-        status: asked.status.clone(),
-        search: asked.q.clone().map(|typed| (typed, page.actor.clone())),
-        whole: asked.kind.is_none() && asked.q.is_none(),
-        present: asked.status.is_none(),
-        recorded_ms: asked.recorded_ms(),
-        limit: ROWS,
-        after: asked.after.as_deref().and_then(RecordId::parse),
-        ..Filter::default()
-    };
-    let mut states = Reached::ALL.into_iter();
-    let state = states.find(|state| asked.state.as_deref() == Some(state.word()));
+    let (filter, state) = filter_of(books, (asked, named), page, ROWS);
     let (found, next) = delivery::list(connection, coverage, filter, state)?;
     let search = asked.q.as_deref().and_then(Search::of);
     let found = found.iter().map(|it| {

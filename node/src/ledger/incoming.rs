@@ -1,0 +1,320 @@
+//! A table that came in: which of its rows become records, which are here already, which are refused and why, and what of our own was
+//! altered in it.
+//!
+//! A row is known again by the fields that its kind is found by, and where the kind has none, by all that stands in it. Rows that have a
+//! number of ours come from an export: they are compared, cell by cell, and what was altered is named; nothing of it is recorded.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+
+use lianxin_protocol::catalogue::{Catalogue, Kind};
+use lianxin_protocol::hash::{self, Hex};
+use serde_json::{Value, json};
+
+use super::out::{scratch, unwritten};
+use super::{Column, cell, column, key, record};
+use crate::clock;
+use crate::error::Result;
+use crate::sheets::write::{self, Book};
+use crate::sheets::{self, Row, Table};
+
+/// Rows of one transaction: bounds how long others wait for the writer.
+pub const CHUNK: usize = 250;
+/// Rows of our own that are compared.
+const COMPARED_MAX: usize = 20_000;
+
+/// What the store is asked while a table is looked at.
+pub trait Look {
+    /// The record with a number, as exports have it.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn shown(&mut self, number: &str) -> Result<Option<Value>>;
+
+    /// By what all records of a kind are known again.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn keys(&mut self, kind: &Kind) -> Result<BTreeSet<String>>;
+}
+
+/// What became of a row that is no record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// The row as its program numbers it.
+    pub row: u32,
+    /// The field, or the column where it is none.
+    pub field: String,
+    /// Which rule.
+    pub code: String,
+    /// What is wrong, in English.
+    pub message: String,
+}
+
+/// A cell of our own that is not what its record says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Altered {
+    /// The row as its program numbers it.
+    pub row: u32,
+    /// The number of the record.
+    pub number: String,
+    /// The key of the field.
+    pub field: String,
+    /// What the record says.
+    pub old: String,
+    /// What stands in the table.
+    pub new: String,
+}
+
+/// What is to become of a table, and what became of it.
+#[derive(Debug)]
+pub struct Incoming {
+    /// The kind of its records.
+    pub kind: &'static Kind,
+    /// What its columns are, in their order.
+    pub columns: Vec<Option<Column>>,
+    /// Columns that are no field of the kind.
+    pub left_out: Vec<String>,
+    /// Rows that can be recorded, each with its number in the table.
+    pub new: Vec<(u32, Value)>,
+    /// Rows that are in the store, those that were recorded from it too.
+    pub accepted: u64,
+    /// Of these, those that were there before.
+    pub known: u64,
+    /// Rows that were refused.
+    pub refused: Vec<Refused>,
+    /// Cells of our own that were altered.
+    pub altered: Vec<Altered>,
+}
+
+impl Incoming {
+    /// Looks at a table. `said` are columns that people have named, as name and field; `system` is where outside numbers are from.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn plan(
+        kind: &'static Kind,
+        table: &Table,
+        (said, system): (&[(String, String)], &str),
+        look: &mut impl Look,
+    ) -> Result<Self> {
+        let columns: Vec<_> = table
+            .heads
+            .iter()
+            .map(|head| column(kind, head, said))
+            .collect();
+        let left_out = table.heads.iter().zip(&columns);
+        let left_out = left_out.filter(|(head, column)| column.is_none() && !head.is_empty());
+        let mut incoming = Self {
+            kind,
+            left_out: left_out.map(|(head, _)| head.clone()).collect(),
+            columns,
+            new: Vec::new(),
+            accepted: 0,
+            known: 0,
+            refused: Vec::new(),
+            altered: Vec::new(),
+        };
+        let rows = incoming.judge(table, system);
+        let rows = incoming.compare(rows, look)?;
+        incoming.take_new(rows, look)?;
+        Ok(incoming)
+    }
+
+    fn refuse(&mut self, row: u32, field: &str, code: &str, message: &str) {
+        self.refused.push(Refused {
+            row,
+            field: field.to_owned(),
+            code: code.to_owned(),
+            message: message.to_owned(),
+        });
+    }
+
+    /// Reads the rows as records, and refuses those that are none by the catalogue.
+    fn judge<'t>(&mut self, table: &'t Table, system: &str) -> Vec<(&'t Row, Value)> {
+        let mut judged = Vec::with_capacity(table.rows.len());
+        for row in table.rows.iter().filter(|row| !row.total) {
+            let record = match record(&self.columns, row, system) {
+                Ok(record) => record,
+                Err(bad) => {
+                    for place in bad {
+                        let head = table.heads.get(place - 1).map_or("", String::as_str);
+                        let message = "the other program could not work this cell out";
+                        self.refuse(row.number, head, "no_value", message);
+                    }
+                    continue;
+                }
+            };
+            // What is compared only needs not be whole.
+            if self.number_of(row).is_some() {
+                judged.push((row, record));
+                continue;
+            }
+            match Catalogue::standard().read(self.kind, &record) {
+                Ok(_) => judged.push((row, record)),
+                Err(refusals) => {
+                    for it in refusals {
+                        self.refuse(row.number, &it.field, it.code, &it.message);
+                    }
+                }
+            }
+        }
+        judged
+    }
+
+    /// The number of ours that a row has.
+    fn number_of<'r>(&self, row: &'r Row) -> Option<&'r str> {
+        let mut columns = self.columns.iter();
+        let place = columns.position(|it| matches!(it, Some(Column::Number)))?;
+        let text = row.cells.get(place)?.text.trim();
+        (!text.is_empty()).then_some(text)
+    }
+
+    /// Compares the rows that have a number of ours with their records, and gives back the others.
+    fn compare<'t>(
+        &mut self,
+        rows: Vec<(&'t Row, Value)>,
+        look: &mut impl Look,
+    ) -> Result<Vec<(&'t Row, Value)>> {
+        let mut others = Vec::with_capacity(rows.len());
+        let mut compared = 0;
+        for (row, record) in rows {
+            let Some(number) = self.number_of(row) else {
+                others.push((row, record));
+                continue;
+            };
+            compared += 1;
+            if compared > COMPARED_MAX {
+                let message = "no more rows with numbers are compared at once";
+                self.refuse(row.number, "number", "too_many", message);
+                continue;
+            }
+            let Some(shown) = look.shown(number)? else {
+                let message = "no record here has this number";
+                self.refuse(row.number, "number", "no_record", message);
+                continue;
+            };
+            self.known += 1;
+            for (column, it) in self.columns.iter().zip(&row.cells) {
+                let Some(column @ Column::Field(field)) = column else {
+                    continue;
+                };
+                let (old, new) = (cell(self.kind, *column, &shown).shown(), came(it));
+                if old.trim() != new.trim() {
+                    self.altered.push(Altered {
+                        row: row.number,
+                        number: number.to_owned(),
+                        field: field.key.clone(),
+                        old,
+                        new,
+                    });
+                }
+            }
+        }
+        Ok(others)
+    }
+
+    /// Takes the rows that are not here yet.
+    fn take_new(&mut self, rows: Vec<(&Row, Value)>, look: &mut impl Look) -> Result<()> {
+        let known = match self.kind.found_by.is_empty() {
+            true => BTreeSet::new(),
+            false => look.keys(self.kind)?,
+        };
+        let mut seen: BTreeMap<String, u32> = BTreeMap::new();
+        for (row, mut record) in rows {
+            let by = key(self.kind, |key| held(&record, key));
+            if by.as_ref().is_some_and(|by| known.contains(by)) {
+                self.known += 1;
+                self.accepted += 1;
+                continue;
+            }
+            let by = by.unwrap_or_else(|| record.to_string());
+            if let Some(first) = seen.get(&by) {
+                let message = format!("the same stands in row {first}");
+                self.refuse(row.number, "", "twice", &message);
+                continue;
+            }
+            let digest = hash::EXPORT.hash(&[self.kind.code.as_bytes(), &[0], by.as_bytes()]);
+            seen.insert(by, row.number);
+            if let Value::Object(fields) = &mut record {
+                let id = format!("import-{}", Hex(&digest));
+                fields.insert("submission_id".to_owned(), json!(id));
+            }
+            self.new.push((row.number, record));
+        }
+        Ok(())
+    }
+
+    /// Takes in what `record add` said of these rows, whose first it called 0.
+    pub fn took(&mut self, rows: &[u32], reply: &Value) {
+        let refused = reply.get("refused").and_then(Value::as_array);
+        let mut bad = BTreeSet::new();
+        for it in refused.into_iter().flatten() {
+            let text = |key: &str| it.get(key).and_then(Value::as_str).unwrap_or_default();
+            let place = it.get("row").and_then(Value::as_u64);
+            let place = place.and_then(|place| usize::try_from(place).ok());
+            let row = place.and_then(|place| rows.get(place)).copied();
+            let row = row.unwrap_or_default();
+            bad.insert(row);
+            self.refuse(row, text("field"), text("code"), text("message"));
+        }
+        self.accepted += (rows.len() as u64).saturating_sub(bad.len() as u64);
+    }
+
+    /// Writes the rows that were refused as they stand in the table, with the reasons behind them, as a workbook.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn write_refused(&self, table: &Table, to: impl Write + Send) -> Result<()> {
+        let mut heads: Vec<&str> = table.heads.iter().map(String::as_str).collect();
+        heads.extend(["原行号", "问题"]);
+        let now = clock::rfc3339(clock::now_ms());
+        let mut book = Book::begin("有问题的行", &heads, &now, &scratch()).map_err(unwritten)?;
+        let mut by_row: BTreeMap<u32, Vec<String>> = BTreeMap::new();
+        for it in &self.refused {
+            let said = format!("{} {}：{}", it.field, it.code, it.message);
+            by_row
+                .entry(it.row)
+                .or_default()
+                .push(said.trim().to_owned());
+        }
+        let rows = table.rows.iter();
+        for row in rows.filter(|row| by_row.contains_key(&row.number)) {
+            let cells = row.cells.iter();
+            let mut values: Vec<_> = cells.map(|it| write::Value::Text(&it.text)).collect();
+            values.resize(table.heads.len(), write::Value::Empty);
+            let said = by_row.get(&row.number).map(|said| said.join("；"));
+            let said = said.unwrap_or_default();
+            values.push(write::Value::Integer(i64::from(row.number)));
+            values.push(write::Value::Text(&said));
+            book.row(&values).map_err(unwritten)?;
+        }
+        let count = by_row.len().to_string();
+        book.finish(&[("有问题的行", &count)], to)
+            .map_err(unwritten)?;
+        Ok(())
+    }
+}
+
+/// A cell of a table as our own export shows it.
+fn came(cell: &sheets::Cell) -> String {
+    match cell.kind {
+        sheets::Kind::Bool if &*cell.text == "TRUE" => "是".to_owned(),
+        sheets::Kind::Bool => "否".to_owned(),
+        sheets::Kind::Date => cell.text.replacen('T', " ", 1),
+        _ => sheets::text::unguarded(&cell.text).to_owned(),
+    }
+}
+
+/// The value of a field of an object that can be recorded, as a text.
+fn held(record: &Value, key: &str) -> Option<String> {
+    let value = match key.split_once('.') {
+        None => record.get(key)?,
+        Some((group, name)) => record.get(group)?.get(name)?,
+    };
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Null => None,
+        other => Some(other.to_string()),
+    }
+}

@@ -1,0 +1,334 @@
+//! 导入台账: an office's own table becomes records. First it is looked at, row by row, and nothing is recorded; what would be is shown, with
+//! what each column was taken for, what was refused and why, and what of our own was altered. Then whoever looked records it.
+//!
+//! What was read is kept for the login alone and in memory. A table that is sent twice records nothing twice.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+
+use askama::Template;
+use axum::extract::{Multipart, Path, Query, State};
+use lianxin_protocol::catalogue::Kind;
+use rusqlite::Connection;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::App;
+use super::page::{Answer, Page, Session, attached, go, html};
+use super::words::Lang;
+use crate::actor::Actor;
+use crate::command::{self, known_kind};
+use crate::error::{Code, Error, Result};
+use crate::journal::Books;
+use crate::ledger::incoming::{CHUNK, Incoming, Look, Refused};
+use crate::ledger::{self, Column};
+use crate::records::{self, Record};
+use crate::reports::files::XLSX;
+use crate::sheets::{self, Table};
+
+/// Bytes of a form with a table in it.
+pub(super) const FORM_MAX: usize = sheets::FILE_BYTES_MAX + 64 * 1024;
+/// Lines of a kind that a page shows.
+const SHOWN: usize = 100;
+
+/// A table that was looked at.
+struct Looked {
+    table: Table,
+    /// Its rows to record go out of it once.
+    incoming: Mutex<Incoming>,
+}
+
+impl Looked {
+    fn with<R>(&self, work: impl FnOnce(&mut Incoming) -> R) -> R {
+        work(&mut self.incoming.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+// ---- which table ----
+
+#[derive(Template)]
+#[template(path = "import.html")]
+struct Form {
+    page: Page,
+    kinds: Vec<(String, String)>,
+    kind: String,
+    /// Why the file was not read.
+    refused: Option<String>,
+}
+
+/// Which kind is chosen.
+#[derive(Deserialize)]
+pub(super) struct Asked {
+    #[serde(default)]
+    kind: String,
+    #[serde(default)]
+    refused: String,
+}
+
+/// The form.
+pub(super) async fn form(
+    State(app): State<App>,
+    session: Session,
+    Query(asked): Query<Asked>,
+) -> Answer {
+    let line = (app.doors.line)();
+    let page = app
+        .read(move |books, connection| {
+            let lang = session.lang();
+            let title = lang.say("import", &[]);
+            let page = Page::new(connection, books, &session, &line, ("/import", title))?;
+            let kinds = ledger::kinds().filter(|kind| page.actor.creates(kind));
+            let kinds = kinds.map(|kind| (kind.code.clone(), lang.label(&kind.label).to_owned()));
+            Ok(Form {
+                kinds: kinds.collect(),
+                kind: asked.kind,
+                refused: known_refusal(&asked.refused)
+                    .then(|| lang.say(&format!("table-{}", asked.refused), &[])),
+                page,
+            })
+        })
+        .await?;
+    html(&page)
+}
+
+/// Whether an address names a way in which a table was refused: other words are not shown.
+fn known_refusal(code: &str) -> bool {
+    const CODES: [&str; 14] = [
+        "file-too-large",
+        "unpacks-too-large",
+        "too-many-rows",
+        "too-many-columns",
+        "too-much",
+        "cell-too-long",
+        "encrypted",
+        "old-form",
+        "web-page",
+        "not-a-table",
+        "damaged",
+        "unknown-encoding",
+        "no-rows",
+        "no-such-sheet",
+    ];
+    CODES.contains(&code)
+}
+
+// ---- looking at it ----
+
+/// Asks the store in a snapshot.
+struct Asks<'a> {
+    books: &'a mut Books,
+    connection: &'a Connection,
+    actor: &'a Actor,
+}
+
+impl Look for Asks<'_> {
+    fn shown(&mut self, number: &str) -> Result<Option<Value>> {
+        match records::find(self.connection, number) {
+            Ok(key) => {
+                let record = Record::read(self.connection, self.books, key, self.actor)?;
+                Ok(Some(command::ledger_row(record)))
+            }
+            Err(error) if matches!(error.code(), Code::NoRecord | Code::SameNumber) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn keys(&mut self, kind: &Kind) -> Result<BTreeSet<String>> {
+        Ok(command::record_keys(self.books, self.connection, kind)?
+            .into_iter()
+            .collect())
+    }
+}
+
+/// Takes a table and looks at it.
+pub(super) async fn look(State(app): State<App>, session: Session, mut form: Multipart) -> Answer {
+    let broken = || Error::new(Code::BadTable, "the file did not come whole");
+    let (mut kind, mut system, mut bytes) = (String::new(), String::new(), None);
+    while let Some(field) = form.next_field().await.map_err(|_| broken())? {
+        match field.name() {
+            Some("kind") => kind = field.text().await.map_err(|_| broken())?,
+            Some("system") => system = field.text().await.map_err(|_| broken())?,
+            Some("file") => bytes = Some(field.bytes().await.map_err(|_| broken())?),
+            _ => {}
+        }
+    }
+    let kind = known_kind(kind.trim())?;
+    let bytes = bytes.ok_or_else(broken)?;
+    let system = match system.trim() {
+        "" => "import".to_owned(),
+        system => system.chars().take(32).collect(),
+    };
+    let asking = session.clone();
+    let looked = app
+        .read(move |books, connection| {
+            let actor = asking.actor(connection, books)?;
+            actor.may_create(kind)?;
+            let table = match sheets::read(&bytes, None) {
+                Ok(table) => table,
+                Err(refusal) => return Ok(Err(refusal.code())),
+            };
+            let mut look = Asks {
+                books,
+                connection,
+                actor: &actor,
+            };
+            let incoming = Incoming::plan(kind, &table, (&[], &system), &mut look)?;
+            Ok(Ok(Looked {
+                table,
+                incoming: Mutex::new(incoming),
+            }))
+        })
+        .await?;
+    match looked {
+        Ok(looked) => {
+            let id = app.kept.put(&session, None, looked)?;
+            Ok(go(&format!("/import/{id}")))
+        }
+        Err(code) => Ok(go(&format!("/import?kind={}&refused={code}", kind.code))),
+    }
+}
+
+#[derive(Template)]
+#[template(path = "imported.html")]
+struct Shown {
+    page: Page,
+    id: String,
+    kind: String,
+    code: String,
+    /// Rows that wait to be recorded; none once they were.
+    waiting: u64,
+    accepted: u64,
+    known: u64,
+    columns: Vec<(String, String)>,
+    left_out: String,
+    refused: Vec<(u32, String, String)>,
+    refused_count: u64,
+    altered: Vec<(u32, String, String, String, String)>,
+    altered_count: u64,
+}
+
+/// What is wrong with a row, in words.
+fn said(it: &Refused, kind: &Kind, lang: Lang) -> (u32, String, String) {
+    let field = kind.field(&it.field);
+    let field = field.map_or(it.field.clone(), |field| {
+        lang.label(&field.label).to_owned()
+    });
+    let id = format!("refused-{}", it.code);
+    let said = lang.say(&id, &[]);
+    // Some rules say more than their code.
+    let said = if said == id { it.message.clone() } else { said };
+    (it.row, field, said)
+}
+
+/// What a table would become, or has become.
+pub(super) async fn show(
+    State(app): State<App>,
+    session: Session,
+    Path(id): Path<String>,
+) -> Answer {
+    let Some(looked) = app.kept.get::<Looked>(&session, &id) else {
+        return Ok(go("/import"));
+    };
+    let line = (app.doors.line)();
+    let page = app
+        .read(move |books, connection| {
+            let lang = session.lang();
+            let title = lang.say("import", &[]);
+            let page = Page::new(connection, books, &session, &line, ("/import", title))?;
+            Ok(looked.with(|incoming| {
+                let kind = incoming.kind;
+                let label = |key: &str| {
+                    let field = kind.field(key);
+                    field.map_or(key.to_owned(), |field| lang.label(&field.label).to_owned())
+                };
+                let columns = looked.table.heads.iter().zip(&incoming.columns);
+                let columns = columns.filter_map(|(head, column)| match (*column)? {
+                    Column::Number => Some((head.clone(), lang.say("rc-record", &[]))),
+                    Column::Status => Some((head.clone(), lang.say("rc-status", &[]))),
+                    Column::Field(field) | Column::Yuan(field) => {
+                        Some((head.clone(), label(&field.key)))
+                    }
+                });
+                let columns = columns.collect();
+                let refused = incoming.refused.iter().take(SHOWN);
+                let altered = incoming.altered.iter().take(SHOWN).map(|it| {
+                    let field = label(&it.field);
+                    (
+                        it.row,
+                        it.number.clone(),
+                        field,
+                        it.old.clone(),
+                        it.new.clone(),
+                    )
+                });
+                Shown {
+                    kind: lang.label(&kind.label).to_owned(),
+                    code: kind.code.clone(),
+                    waiting: incoming.new.len() as u64,
+                    accepted: incoming.accepted,
+                    known: incoming.known,
+                    columns,
+                    left_out: incoming.left_out.join("、"),
+                    refused: refused.map(|it| said(it, kind, lang)).collect(),
+                    refused_count: incoming.refused.len() as u64,
+                    altered: altered.collect(),
+                    altered_count: incoming.altered.len() as u64,
+                    id,
+                    page,
+                }
+            }))
+        })
+        .await?;
+    html(&page)
+}
+
+// ---- recording it ----
+
+/// Records what was looked at.
+pub(super) async fn take(
+    State(app): State<App>,
+    session: Session,
+    Path(id): Path<String>,
+) -> Answer {
+    let Some(looked) = app.kept.get::<Looked>(&session, &id) else {
+        return Ok(go("/import"));
+    };
+    // One at a time, so that a form that is sent twice finds nothing left.
+    let _turn = app.kept.turn.lock().await;
+    loop {
+        let (kind, rows) = looked.with(|incoming| {
+            let rest = incoming.new.split_off(incoming.new.len().min(CHUNK));
+            (incoming.kind, std::mem::replace(&mut incoming.new, rest))
+        });
+        if rows.is_empty() {
+            break;
+        }
+        let (numbers, rows): (Vec<u32>, Vec<Value>) = rows.into_iter().unzip();
+        let author = session.clone();
+        let reply = app
+            .write(move |journal, connection| {
+                let author = author.author(connection, journal)?;
+                command::add_rows(journal, connection, (kind, &rows), &author)
+            })
+            .await?;
+        looked.with(|incoming| incoming.took(&numbers, &reply));
+    }
+    Ok(go(&format!("/import/{id}")))
+}
+
+/// The rows that were refused, with the reasons beside them.
+pub(super) async fn errors(
+    State(app): State<App>,
+    session: Session,
+    Path(id): Path<String>,
+) -> Answer {
+    let Some(looked) = app.kept.get::<Looked>(&session, &id) else {
+        return Ok(go("/import"));
+    };
+    let bytes = looked.with(|incoming| {
+        let mut bytes = Vec::new();
+        let written = incoming.write_refused(&looked.table, &mut bytes);
+        written.map(|()| bytes)
+    })?;
+    Ok(attached("lianxin-refused-rows.xlsx", XLSX, bytes))
+}
