@@ -101,15 +101,18 @@ fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     written.map_err(error::file(path))
 }
 
-/// The bytes of a file, if it is a proof of a report and not an archive.
+/// The bytes of a file, if it begins as a proof of a report does.
 pub(super) fn proof_in(path: &Path) -> Result<Option<Vec<u8>>> {
     use std::io::Read as _;
+    /// What is looked at: the name of the schema, with what white space somebody has put before it.
+    const BEGINS: u64 = 64;
     let file = std::fs::File::open(path).map_err(error::file(path))?;
     let mut bytes = Vec::new();
-    let mut first = file.take(1);
+    let mut first = file.take(BEGINS);
     first.read_to_end(&mut bytes).map_err(error::file(path))?;
-    // An archive begins with other bytes, JSON with this one.
-    if bytes != [b'{'] {
+    let begins = bytes.iter().filter(|it| !it.is_ascii_whitespace());
+    let begins: Vec<u8> = begins.copied().collect();
+    if !begins.starts_with(format!("{{\"schema\":\"{}", proof::SCHEMA).as_bytes()) {
         return Ok(None);
     }
     let mut rest = first.into_inner().take(proof::FILE_MAX);

@@ -100,8 +100,12 @@ pub(super) async fn show(
                 _ => (Vec::new(), Vec::new()),
             };
             let (mut said, _, words) = facts(connection, Some(kind), &record.content, &page);
+            let field = kind.title.as_ref().and_then(|key| kind.field(key));
+            let title_of = field.zip(record.title().text()).map(|(field, text)| {
+                Said::new(lang.label(&field.label).to_owned(), text.to_owned())
+            });
             let parent = parent(connection, books, &record, kind, &page)?;
-            said.splice(0..0, parent);
+            said.splice(0..0, title_of.into_iter().chain(parent));
             let own = record.id.hyphenated();
             Ok(Paper {
                 title,
