@@ -287,7 +287,7 @@ pub fn run(connection: &Connection, overview: &Overview, asked: Asked) -> Result
     (definition.fill)(&base, &mut filled);
     let in_period = |row: &&known::Row| {
         let day = row.counts_on();
-        day.is_some_and(|day| base.period.has(&day))
+        day.is_some_and(|day| base.period.has(day))
     };
     let late = known.later.iter().filter(in_period);
     let late = late.map(|row| row.key).collect();

@@ -194,7 +194,11 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
 fn by_month(base: &Base<'_>) -> Drawing {
     let month = |day: Option<String>| day.and_then(|day| day.get(..7).map(str::to_owned));
     let registered = base.registered(&base.period);
-    let registered = registered.by(|row| month(row.counts_on()).into_iter().collect());
+    let registered = registered.by(|row| {
+        month(row.counts_on().map(str::to_owned))
+            .into_iter()
+            .collect()
+    });
     let solved = base.solved(&base.period);
     let solved = solved.by(|row| month(row.day("solved_on")).into_iter().collect());
     let months: BTreeSet<&String> = registered.keys().chain(solved.keys()).collect();

@@ -96,6 +96,8 @@ pub struct Row {
     /// Fields in conflict.
     pub conflicts: i64,
     facts: Map<String, Value>,
+    /// Found once: every figure asks for it.
+    counts_on: Option<String>,
 }
 
 impl Row {
@@ -150,7 +152,11 @@ impl Row {
     /// The day by which it belongs to a period: the first field that its kind counts on and that it has. Of what is registered as it is
     /// told, and says no day, it is the day on which it was written down.
     #[must_use]
-    pub fn counts_on(&self) -> Option<String> {
+    pub fn counts_on(&self) -> Option<&str> {
+        self.counts_on.as_deref()
+    }
+
+    fn find_day(&self) -> Option<String> {
         let said = self.kind.counts_on.iter().find_map(|key| self.day(key));
         let written = || Beijing::of(self.recorded_ms()).iso_date();
         said.or_else(|| self.kind.register_event.as_ref().map(|_| written()))
@@ -191,7 +197,7 @@ impl Row {
     #[must_use]
     pub fn is_late_entry(&self) -> bool {
         let recorded = Beijing::of(self.recorded_ms()).iso_date();
-        self.counts_on().is_some_and(|on| on < recorded)
+        self.counts_on().is_some_and(|on| *on < *recorded)
     }
 
     /// Whether the clock that it was recorded by was ahead of the hub's when it arrived there, so that times by it are doubted.
@@ -372,7 +378,7 @@ impl Known {
             let steps: Vec<Value> = steps
                 .and_then(|steps| serde_json::from_slice(&steps).ok())
                 .unwrap_or_default();
-            let row = Row {
+            let mut row = Row {
                 key: row.get(0)?,
                 id: RecordId(row.get(1)?),
                 space: SpaceId(row.get(2)?),
@@ -384,7 +390,9 @@ impl Known {
                 steps: steps.iter().filter_map(Step::read).collect(),
                 conflicts: row.get(8)?,
                 facts,
+                counts_on: None,
             };
+            row.counts_on = row.find_day();
             if self.is_open {
                 self.as_of_ms = self.as_of_ms.max(row.arrived_ms);
             }

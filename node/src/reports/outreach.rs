@@ -59,7 +59,7 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
     let done = requests.that(|row| row.took("done") || row.day("done_on").is_some());
     let took = |row: &&Row| {
         let done = row.day("done_on").or_else(|| day_of(row, &["done"]));
-        days(&row.counts_on()?, &done?)
+        days(row.counts_on()?, &done?)
     };
     let spread = Spread::of(done.0.iter().filter_map(took).collect());
     let shifts = base.confirmed("volunteer_shift", period);

@@ -28,7 +28,7 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
     let contributed = items.by(|item| {
         let sources = sources(base, item);
         let said = sources.iter().filter_map(|id| base.known.row(id));
-        let in_period = said.filter(|row| row.counts_on().is_some_and(|day| base.period.has(&day)));
+        let in_period = said.filter(|row| row.counts_on().is_some_and(|day| base.period.has(day)));
         let sites: BTreeSet<_> = in_period.filter_map(site_of).collect();
         sites.into_iter().collect()
     });

@@ -24,7 +24,7 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
     for (kind, set) in requests.by(|row| row.text("type").map(str::to_owned).into_iter().collect())
     {
         let done = set.that(|row| row.stands(&["completed", "completed_partial"]));
-        let took = |row: &&Row| days(&row.counts_on()?, &ended(row)?);
+        let took = |row: &&Row| days(row.counts_on()?, &ended(row)?);
         let spread = Spread::of(done.0.iter().filter_map(took).collect());
         table.line([
             Cell::Choice("privacy_request", "type", kind),

@@ -81,7 +81,7 @@ impl<'a> Base<'a> {
     pub fn listed(&self, kind: &str, period: &Period) -> Set<'a> {
         let all = self.all(kind).that(|row| !row.kind.is_gone(&row.status));
         // What has no day on which it began was there before, and what has none on which it ended is there.
-        let begun = all.that(|row| row.counts_on().is_none_or(|day| day <= period.to));
+        let begun = all.that(|row| row.counts_on().is_none_or(|day| *day <= *period.to));
         begun.that(|row| row.day("closed_on").is_none_or(|day| day > period.to))
     }
 

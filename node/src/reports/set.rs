@@ -94,7 +94,7 @@ impl<'a> Set<'a> {
     #[must_use]
     pub fn during(&self, period: &Period) -> Self {
         self.that(|row| match row.counts_on() {
-            Some(day) => period.has(&day),
+            Some(day) => period.has(day),
             None => period.from.is_empty(),
         })
     }

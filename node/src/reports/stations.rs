@@ -129,7 +129,9 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
         table.line([
             Cell::Text(site.code.clone()),
             Cell::Text(site.name.clone()),
-            Cell::Count(open.distinct(|row| row.counts_on().into_iter().collect())),
+            Cell::Count(
+                open.distinct(|row| row.counts_on().map(str::to_owned).into_iter().collect()),
+            ),
             Cell::Count(held.count()),
             Cell::Count(held.distinct(present)),
             Cell::Count(held.sum_of(|row| i64::try_from(present(row).len()).unwrap_or(i64::MAX))),
