@@ -45,7 +45,7 @@ use std::collections::BTreeMap;
 use rusqlite::Connection;
 use serde_json::{Map, Value, json};
 
-use crate::clock::{self, Beijing, day_number};
+use crate::clock::{self, day_number};
 use crate::error::{Code, Error, Result};
 use crate::journal::Overview;
 use drawing::Drawing;
@@ -356,12 +356,6 @@ impl Report {
             "late_arrivals": self.late.len(),
             "notes": notes.collect::<Vec<_>>(),
         })
-    }
-
-    /// The last day of its cut-off.
-    #[must_use]
-    pub fn as_of_day(&self) -> String {
-        Beijing::of(self.asked.as_of_ms).iso_date()
     }
 
     /// The figure of a cell by its place, `0.3.2`: table, line, column; or of a total by its name.

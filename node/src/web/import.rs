@@ -303,6 +303,7 @@ pub(super) async fn take(
         if rows.is_empty() {
             break;
         }
+        let waiting = rows.clone();
         let (numbers, rows): (Vec<u32>, Vec<Value>) = rows.into_iter().unzip();
         let author = session.clone();
         let reply = app
@@ -310,7 +311,15 @@ pub(super) async fn take(
                 let author = author.author(connection, journal)?;
                 command::add_rows(journal, connection, (kind, &rows), &author)
             })
-            .await?;
+            .await;
+        let reply = match reply {
+            Ok(reply) => reply,
+            // None of them was recorded: they wait for the next try.
+            Err(error) => {
+                looked.with(|incoming| drop(incoming.new.splice(0..0, waiting)));
+                return Err(error.into());
+            }
+        };
         looked.with(|incoming| incoming.took(&numbers, &reply));
     }
     Ok(go(&format!("/import/{id}")))
