@@ -7,6 +7,7 @@ mod config;
 mod demo;
 mod export;
 mod first;
+mod form;
 mod import;
 mod join;
 mod kinds;
@@ -25,7 +26,7 @@ use clap::{Args, Parser, Subcommand};
 use lianxin_protocol::text;
 use serde_json::{Value, json};
 
-use crate::command::{AddressChange, Command, Query, Secret, Write};
+use crate::command::{AddressChange, Command, Query, Secret, Write, known_kind};
 use crate::config::{Config, Overrides, own_address};
 use crate::error::{Code, Error, Kind, Result};
 use crate::logging;
@@ -145,15 +146,23 @@ enum Verb {
     /// Write records to a file or directory
     #[command(after_help = "Examples:
   lianxin export --format archive --out em1.archive
-  lianxin export --format xlsx --kind reception --out receptions.xlsx")]
+  lianxin export --format xlsx --kind reception --out receptions.xlsx
+  lianxin export --format csv --from 2026-01-01 --to 2026-12-31 --out ledgers")]
     Export {
-        /// json: one file; csv, xlsx: the records of one kind as a table; automerge: a directory with one document a record;
+        /// json: one file; csv, xlsx: the records of one kind as a table, or without a kind a directory with one table a kind;
+        /// open311: opinions for a city platform, without persons (JSON); automerge: a directory with one document a record;
         /// archive: the signed logs in one file that anyone can check
-        #[arg(long, value_parser = ["json", "csv", "xlsx", "automerge", "archive"])]
+        #[arg(long, value_parser = ["json", "csv", "xlsx", "open311", "automerge", "archive"])]
         format: String,
-        /// Code of the kind of a table
+        /// Only records of this kind
         #[arg(long, value_name = "KIND")]
         kind: Option<String>,
+        /// Only what was recorded on this day or later
+        #[arg(long, value_name = "DAY")]
+        from: Option<String>,
+        /// Only what was recorded on this day or earlier
+        #[arg(long, value_name = "DAY")]
+        to: Option<String>,
         /// How csv is written
         #[arg(long, default_value = "utf-8", value_parser = ["utf-8", "gb18030"])]
         encoding: String,
@@ -166,6 +175,9 @@ enum Verb {
   lianxin import deputies.xlsx --kind deputy --dry-run
   lianxin import orders.csv --kind opinion --map 工单号=external_ref --system 12345")]
     Import(Import),
+    /// The office's own ledgers and letters, filled from the records
+    #[command(subcommand)]
+    Form(FormVerb),
     /// Show the whole story with a hub and two stations in this process
     Demo {
         /// Only check it: exit 0 if every step held
@@ -198,6 +210,60 @@ enum Verb {
     },
 }
 
+#[derive(Debug, Subcommand)]
+enum FormVerb {
+    /// Keep an empty ledger (xlsx) or a letter (docx) with named places, for every device (hub, operator)
+    #[command(after_help = "Examples:
+  lianxin form add 来访台账.xlsx --kind opinion --name 群众来访登记台账 --dry-run
+  lianxin form add 来访台账.xlsx --kind opinion --name 群众来访登记台账 --map 承办科室=lead
+  lianxin form add 转办单.docx --kind assignment --name 转办单
+
+A letter has places such as {{编号}} or 【答复内容】, bookmarks, or content controls with tags. Besides the fields that
+`lianxin record template KIND` has there are #number #status #site #recorded #answer #answered #ordinal #today,
+and :yuan behind a field in fen.")]
+    Add {
+        /// The file, at most 512 KiB
+        file: PathBuf,
+        /// What the office calls it
+        #[arg(long)]
+        name: String,
+        /// Code of the kind of the records that fill it
+        #[arg(long, value_name = "KIND")]
+        kind: String,
+        /// Which sheet of a workbook (default: the first with a head)
+        #[arg(long, value_name = "NAME")]
+        sheet: Option<String>,
+        /// A column or place that is not found by its name: NAME=FIELD, or NAME= to leave it empty; may be given several times
+        #[arg(long = "map", value_name = "NAME=FIELD")]
+        maps: Vec<String>,
+        /// Only say what each column is taken for
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// List those in use
+    List,
+    /// Fill one
+    #[command(after_help = "Examples:
+  lianxin form fill 群众来访登记台账 --from 2026-11-01 --to 2026-11-30 --out 11月.xlsx
+  lianxin form fill 转办单 --record 0190b5c2-0000-7000-8000-000000000001 --out 转办单.docx")]
+    Fill {
+        /// Its name or number
+        name: String,
+        /// Of one record, by number or id: a letter always is
+        #[arg(long, value_name = "ID")]
+        record: Option<String>,
+        /// Only what was recorded on this day or later
+        #[arg(long, value_name = "DAY", conflicts_with = "record")]
+        from: Option<String>,
+        /// Only what was recorded on this day or earlier
+        #[arg(long, value_name = "DAY", conflicts_with = "record")]
+        to: Option<String>,
+        /// Where to
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+}
+
 /// What `import` takes.
 #[derive(Debug, clap::Args)]
 struct Import {
@@ -216,7 +282,7 @@ struct Import {
     #[arg(long, value_name = "NAME")]
     sheet: Option<String>,
     /// Where outside numbers are from, such as 12345
-    #[arg(long, value_name = "SYSTEM", default_value = "import")]
+    #[arg(long, value_name = "SYSTEM", default_value = crate::ledger::NO_SYSTEM)]
     system: String,
     /// Write the rows that were refused here, with the reasons beside them (xlsx)
     #[arg(long, value_name = "FILE")]
@@ -785,17 +851,23 @@ fn with_data(verb: Verb, data: &Path, account: Option<String>, output: &Output) 
         Verb::Export {
             format,
             kind,
+            from,
+            to,
             encoding,
             out,
         } => {
             let wanted = export::Wanted {
                 format: &format,
-                kind: kind.as_deref(),
                 encoding: &encoding,
-                account: account.as_deref(),
+                pages: export::Pages {
+                    kind: kind.as_deref().map(known_kind).transpose()?,
+                    recorded_ms: export::Pages::period(from.as_deref(), to.as_deref())?,
+                    account: account.as_deref(),
+                },
             };
             export::run(&mut Door::open(data)?, &wanted, &out, output)
         }
+        Verb::Form(verb) => form::run(verb, data, account.as_deref(), *output),
         Verb::Import(asked) => import::run(&asked, data, account.as_deref(), *output),
         Verb::Record(Record::Add { kind, file }) => {
             let rows = add::rows(&file)?;
@@ -960,6 +1032,7 @@ fn command_of(verb: Verb, data: &Path, account: Option<String>) -> Result<Comman
         | Verb::Export { .. }
         | Verb::Report(_)
         | Verb::Import(_)
+        | Verb::Form(_)
         | Verb::Completions { .. }
         | Verb::Man { .. }
         | Verb::Account(_)

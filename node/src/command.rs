@@ -6,6 +6,7 @@
 //! and [`crate::cli`].
 
 mod account;
+mod form;
 mod invites;
 mod orders;
 mod quarantine;
@@ -38,6 +39,7 @@ use crate::store;
 use crate::sync::stick;
 use crate::writer::Writer;
 
+pub use form::{looked, places_json};
 use invites::{invite_create, invite_list, invite_revoke};
 pub use orders::AddressChange;
 use orders::{hub_address, hub_resume, peer_add, site_create, site_list};
@@ -201,7 +203,17 @@ pub enum Query {
         documents: bool,
         #[serde(default)]
         account: Option<String>,
+        /// Those of one kind.
+        #[serde(default)]
+        kind: Option<String>,
+        /// Recorded from the first of these times on and before the second, in Unix milliseconds.
+        #[serde(default)]
+        recorded_ms: Option<(u64, u64)>,
     },
+    /// Lists the office's own forms in use.
+    FormList,
+    /// One of them, with its file.
+    FormShow { name: String },
     /// A report of a period, as far as it was known by a cut-off; as a file of a form too, and with its proof.
     Report {
         report: String,
@@ -278,6 +290,18 @@ pub enum Write {
         input: Value,
         account: Option<String>,
     },
+    /// Keeps an office's own ledger or letter, with what its columns are.
+    FormAdd {
+        name: String,
+        kind: String,
+        /// In hexadecimal digits.
+        file: String,
+        sheet: Option<String>,
+        /// Columns that are not found by their names, each with a field.
+        columns: Vec<(String, String)>,
+        #[serde(default)]
+        account: Option<String>,
+    },
     /// Issues a report, so that it prints for ever as it is now.
     ReportIssue {
         report: String,
@@ -332,6 +356,8 @@ impl Query {
             Self::Digest => "digest",
             Self::Verify => "verify",
             Self::ExportPage { .. } => "export-page",
+            Self::FormList => "form-list",
+            Self::FormShow { .. } => "form-show",
             Self::Report { .. } => "report",
             Self::CheckProof { .. } => "verify",
             Self::ArchivePlan => "archive-plan",
@@ -402,10 +428,19 @@ impl Query {
                 after,
                 documents,
                 account,
+                kind,
+                recorded_ms,
             } => {
+                let filter = Filter {
+                    kind,
+                    recorded_ms,
+                    ..Filter::default()
+                };
                 let what = (documents, account.as_deref());
-                export_page(books, connection, after.as_deref(), what)
+                export_page(books, connection, (filter, after.as_deref()), what)
             }
+            Self::FormList => form::list(connection),
+            Self::FormShow { name } => form::show(books, connection, &name),
             Self::Report {
                 report,
                 from,
@@ -450,6 +485,7 @@ impl Write {
             Self::RecordAct { .. } => "record-act",
             Self::RecordReveal { .. } => "record-show",
             Self::ReportIssue { .. } => "report-issue",
+            Self::FormAdd { .. } => "form-add",
             Self::AccountRoles { .. } => "account-roles",
             Self::AccountAdd { .. } => "account-add",
             Self::AccountRename { .. } => "account-rename",
@@ -537,6 +573,25 @@ impl Write {
                 let author = author(journal, connection, account.as_deref())?;
                 let asked = Asked::read(&report, (&from, &to), as_of.as_deref(), author.now_ms)?;
                 report::issue(journal, connection, asked, &author)
+            }
+            Self::FormAdd {
+                name,
+                kind,
+                file,
+                sheet,
+                columns,
+                account,
+            } => {
+                let kind = known_kind(&kind)?;
+                let new = form::New {
+                    name: &name,
+                    kind,
+                    file: digits(&file)?,
+                    sheet: sheet.as_deref(),
+                    columns: &columns,
+                };
+                let author = author(journal, connection, account.as_deref())?;
+                form::add(journal, connection, new, &author)
             }
             Self::AccountRoles { name, roles } => {
                 account::set_roles(journal, connection, &name, &roles)

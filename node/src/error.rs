@@ -172,7 +172,9 @@ codes! {
     /// A period or a cut-off that is none.
     BadPeriod = "LX-3031", Usage, "give days as 2026-01-01, the first before the last";
     /// A table that cannot be read.
-    BadTable = "LX-3033", Usage, "save it as .xlsx or .csv and name that";
+    BadTable = "LX-3033", Usage, "save it as .xlsx, .csv or .docx and name that";
+    /// No form of the office has this name, or it has not come whole.
+    NoForm = "LX-3034", Usage, "`lianxin form list` lists them";
     /// A file that is no proof of a report.
     BadProof = "LX-3032", Usage, "make it with `lianxin report ID --from D --to D --proof FILE`";
     /// An edit that changes nothing, or that the hub has been asked for already.

@@ -7,6 +7,7 @@
 //! Owns what stands in a cell. Must not read files ([`sheets`] does) nor write records.
 
 pub mod incoming;
+pub mod open311;
 pub mod out;
 
 use std::borrow::Cow;
@@ -15,9 +16,10 @@ use lianxin_protocol::catalogue::{Catalogue, Field, FieldType, Kind};
 use lianxin_protocol::text::folded;
 use serde_json::{Map, Value, json};
 
-use crate::clock::{Beijing, day_number, unix_ms};
+use crate::clock::{self, Beijing, day_number, unix_ms};
 use crate::sheets;
 use crate::sheets::write;
+use crate::words::Lang;
 
 /// What a column of a table is.
 #[derive(Clone, Copy, Debug)]
@@ -26,10 +28,165 @@ pub enum Column {
     Number,
     /// The status.
     Status,
+    /// The name of the site, or that of the sub-district.
+    Site,
+    /// The day on which it was recorded.
+    Recorded,
+    /// The answer to whoever brought it.
+    Answer,
+    /// The day of the answer.
+    Answered,
+    /// 序号: the place of a row, from 1.
+    Ordinal,
+    /// The day on which the table is written.
+    Today,
     /// A field.
     Field(&'static Field),
     /// A field in fen that stands in yuan.
     Yuan(&'static Field),
+}
+
+/// A column that is no field.
+struct Beside {
+    column: Column,
+    /// In a mapping.
+    code: &'static str,
+    /// What our tables call it.
+    zh: &'static str,
+    en: &'static str,
+    /// What offices call it.
+    others: &'static [&'static str],
+}
+
+impl Beside {
+    const fn new(
+        column: Column,
+        code: &'static str,
+        (zh, en): (&'static str, &'static str),
+        others: &'static [&'static str],
+    ) -> Self {
+        Self {
+            column,
+            code,
+            zh,
+            en,
+            others,
+        }
+    }
+}
+
+static BESIDE: [Beside; 8] = [
+    Beside::new(
+        Column::Number,
+        "#number",
+        ("登记编号", "Number"),
+        &["编号", "受理编号"],
+    ),
+    Beside::new(
+        Column::Status,
+        "#status",
+        ("状态", "Status"),
+        &["办理状态", "当前状态"],
+    ),
+    Beside::new(
+        Column::Site,
+        "#site",
+        ("登记站点", "Site"),
+        &["站点名称", "受理站点"],
+    ),
+    Beside::new(
+        Column::Recorded,
+        "#recorded",
+        ("录入日期", "Recorded on"),
+        &["登记日期", "受理日期"],
+    ),
+    Beside::new(
+        Column::Answer,
+        "#answer",
+        ("答复内容", "Answer"),
+        &["办理情况", "答复情况", "处理情况", "处理结果"],
+    ),
+    Beside::new(
+        Column::Answered,
+        "#answered",
+        ("答复日期", "Answered on"),
+        &["办结日期", "办结时间", "答复时间"],
+    ),
+    Beside::new(Column::Ordinal, "#ordinal", ("序号", "No."), &["序", "№"]),
+    Beside::new(
+        Column::Today,
+        "#today",
+        ("制表日期", "Today"),
+        &["填表日期", "填报日期", "打印日期", "今天"],
+    ),
+];
+
+impl Column {
+    /// Whether it is of the same sort, whichever its field.
+    fn is_like(&self, other: &Self) -> bool {
+        std::mem::discriminant(self) == std::mem::discriminant(other)
+    }
+
+    fn beside(&self) -> Option<&'static Beside> {
+        BESIDE.iter().find(|it| it.column.is_like(self))
+    }
+
+    /// Its code in a mapping: `body`, `amount_fen:yuan`, `#number`.
+    #[must_use]
+    pub fn code(&self) -> String {
+        match self {
+            Self::Field(field) => field.key.clone(),
+            Self::Yuan(field) => format!("{}{IN_YUAN}", field.key),
+            beside => beside.beside().map_or("", |it| it.code).to_owned(),
+        }
+    }
+
+    /// The column that a code names in tables that go out.
+    #[must_use]
+    pub fn parse(kind: &'static Kind, code: &str) -> Option<Self> {
+        if let Some(beside) = BESIDE.iter().find(|it| it.code == code) {
+            return Some(beside.column);
+        }
+        let (key, in_yuan) = match code.strip_suffix(IN_YUAN) {
+            Some(key) => (key, true),
+            None => (code, false),
+        };
+        let field = kind.field(key).filter(|field| goes_out(field))?;
+        match in_yuan {
+            true => field.key.ends_with("_fen").then_some(Self::Yuan(field)),
+            false => Some(Self::Field(field)),
+        }
+    }
+
+    /// What people call it.
+    #[must_use]
+    pub(crate) fn label(&self, lang: Lang) -> String {
+        match (self, lang) {
+            (Self::Field(field), _) => lang.label(&field.label).to_owned(),
+            (Self::Yuan(field), Lang::Zh) => format!("{}（元）", field.label.zh),
+            (Self::Yuan(field), Lang::En) => format!("{} (yuan)", field.label.en),
+            (beside, Lang::Zh) => beside.beside().map_or("", |it| it.zh).to_owned(),
+            (beside, Lang::En) => beside.beside().map_or("", |it| it.en).to_owned(),
+        }
+    }
+}
+
+/// What stands behind the key of a field that is shown in yuan.
+const IN_YUAN: &str = ":yuan";
+
+/// Whether a field can stand in a table: those that other parts of the product keep are none.
+fn goes_out(field: &Field) -> bool {
+    const ENVELOPE: [&str; 8] = [
+        "id",
+        "number",
+        "hub_no",
+        "status",
+        "site_id",
+        "device_id",
+        "state",
+        "events",
+    ];
+    !ENVELOPE.contains(&field.key.as_str()) && !matches!(field.kind, FieldType::Opaque)
 }
 
 /// Names that offices have for fields, by the field's key; the first that a kind has.
@@ -62,39 +219,50 @@ const OTHER_NAMES: [(&str, &[&str]); 24] = [
     ("工单号", &["external_ref"]),
     ("工单编号", &["external_ref"]),
 ];
-/// The column of numbers, and of statuses.
-const NUMBER: &str = "登记编号";
-const STATUS: &str = "状态";
 
-/// The columns of a kind's table, in the order of its form; what steps set stands behind.
-#[must_use]
-pub fn columns(kind: &'static Kind) -> Vec<(String, Column)> {
-    let mut columns = vec![(NUMBER.to_owned(), Column::Number)];
-    if !kind.statuses.is_empty() {
-        columns.push((STATUS.to_owned(), Column::Status));
-    }
+/// Every column that a kind's table can have, in the order of its form; what steps set stands behind.
+pub fn all_columns(kind: &'static Kind) -> impl Iterator<Item = Column> {
     let asked = kind.sections.iter().flat_map(|section| &section.fields);
     let asked: Vec<_> = asked.filter_map(|key| kind.field(key)).collect();
-    let computed = [
-        "id",
-        "number",
-        "hub_no",
-        "status",
-        "site_id",
-        "device_id",
-        "state",
-        "events",
-    ];
+    let mut fields = asked.clone();
     let set = kind.fields.iter().filter(|field| {
-        field.read_only
-            && !computed.contains(&field.key.as_str())
-            && !matches!(field.kind, FieldType::Opaque)
-            && !asked.iter().any(|it| it.key == field.key)
+        field.read_only && goes_out(field) && !asked.iter().any(|it| it.key == field.key)
     });
-    for field in asked.iter().copied().chain(set) {
-        columns.push((field.label.zh.clone(), Column::Field(field)));
-    }
-    columns
+    fields.extend(set);
+    let has = |column: &Column| match column {
+        Column::Status => !kind.statuses.is_empty(),
+        Column::Answer | Column::Answered => is_answered(kind),
+        _ => true,
+    };
+    let beside = BESIDE.iter().map(|it| it.column).filter(has);
+    let in_yuan = fields.clone().into_iter();
+    let in_yuan = in_yuan.filter(|field| field.key.ends_with("_fen"));
+    let fields = fields.into_iter().map(Column::Field);
+    beside.chain(fields).chain(in_yuan.map(Column::Yuan))
+}
+
+/// The columns of a kind's table that comes in: its number, by which ours are known, and what people type in.
+pub fn columns_in(kind: &'static Kind) -> impl Iterator<Item = Column> {
+    all_columns(kind).filter(|column| match column {
+        Column::Field(field) | Column::Yuan(field) => !field.read_only,
+        column => matches!(column, Column::Number | Column::Ordinal),
+    })
+}
+
+/// Whether somebody waits for an answer to what is recorded as one.
+fn is_answered(kind: &Kind) -> bool {
+    kind.letter
+        .as_ref()
+        .is_some_and(|letter| letter.text.is_none())
+}
+
+/// The columns of a kind's table as it is exported.
+#[must_use]
+pub fn columns(kind: &'static Kind) -> Vec<(String, Column)> {
+    let own =
+        |column: &Column| !matches!(column, Column::Ordinal | Column::Today | Column::Yuan(_));
+    let columns = all_columns(kind).filter(own);
+    columns.map(|it| (it.label(Lang::Zh), it)).collect()
 }
 
 /// A cell that goes out.
@@ -109,12 +277,20 @@ enum Shape {
     #[default]
     Text,
     Integer,
+    Decimal,
     Date,
     DateTime,
     Bool,
 }
 
 impl Cell {
+    fn day(unix_ms: u64) -> Self {
+        Self {
+            text: Beijing::of(unix_ms).iso_date(),
+            shape: Shape::Date,
+        }
+    }
+
     fn text(text: impl Into<String>) -> Self {
         Self {
             text: text.into(),
@@ -132,6 +308,10 @@ impl Cell {
                 .text
                 .parse()
                 .map_or(write::Value::Text(&self.text), write::Value::Integer),
+            Shape::Decimal => self
+                .text
+                .parse()
+                .map_or(write::Value::Text(&self.text), write::Value::Decimal),
             Shape::Date => write::Value::Date(&self.text),
             Shape::DateTime => write::Value::DateTime(&self.text),
             Shape::Bool => write::Value::Bool(self.text == "true"),
@@ -154,10 +334,11 @@ fn held<'r>(record: &'r Value, key: &str) -> Option<&'r Value> {
     }
 }
 
-/// What stands in a column of a record, which is given as exports have it.
+/// What stands in a column of a record, which is given as exports have it, with the place of its row, from 1.
 #[must_use]
-pub fn cell(kind: &Kind, column: Column, record: &Value) -> Cell {
+pub fn cell(kind: &Kind, column: Column, (place, record): (u64, &Value)) -> Cell {
     let word = |key: &str| record.get(key).and_then(Value::as_str).unwrap_or_default();
+    let day = |key: &str| unix_ms(word(key)).map_or_else(Cell::default, Cell::day);
     match column {
         Column::Number => Cell::text(word("number")),
         Column::Status => {
@@ -165,10 +346,31 @@ pub fn cell(kind: &Kind, column: Column, record: &Value) -> Cell {
             let label = kind.status(status).map(|it| it.label.zh.as_str());
             Cell::text(label.unwrap_or(status))
         }
-        Column::Field(field) | Column::Yuan(field) => {
+        Column::Site => Cell::text(word("site")),
+        Column::Recorded => day("recorded_at"),
+        Column::Answer => Cell::text(word("answer")),
+        Column::Answered => day("answered_at"),
+        Column::Today => Cell::day(clock::now_ms()),
+        Column::Ordinal => Cell {
+            text: place.to_string(),
+            shape: Shape::Integer,
+        },
+        Column::Field(field) => {
             let value = held(record, &field.key);
             value.map_or_else(Cell::default, |value| of_field(field, value))
         }
+        Column::Yuan(field) => match held(record, &field.key).and_then(Value::as_i64) {
+            Some(fen) => Cell {
+                text: format!(
+                    "{}{}.{:02}",
+                    if fen < 0 { "-" } else { "" },
+                    fen.abs() / 100,
+                    fen.abs() % 100
+                ),
+                shape: Shape::Decimal,
+            },
+            None => Cell::default(),
+        },
     }
 }
 
@@ -227,39 +429,80 @@ fn bare(head: &str) -> String {
     folded(&head.chars().filter(sign).collect::<String>())
 }
 
-/// The column of a kind that a head names, by what was said of it (`head=field`) first.
+/// The column of a kind that a head names in a table that comes in, by what was said of it (`head=field`) first. What only steps set is
+/// not typed in.
 #[must_use]
 pub fn column(kind: &'static Kind, head: &str, said: &[(String, String)]) -> Option<Column> {
-    let field = |key: &str| {
-        kind.field(key)
-            .filter(|field| !field.read_only && !matches!(field.kind, FieldType::Opaque))
-    };
-    let in_yuan = head.contains('元');
-    let or_yuan = |field: &'static Field| match field.key.ends_with("_fen") && in_yuan {
+    let comes_in = |field: &Field| !field.read_only && !matches!(field.kind, FieldType::Opaque);
+    if let Some((_, code)) = said.iter().find(|(name, _)| bare(name) == bare(head)) {
+        let column = Column::parse(kind, code)?;
+        return match column {
+            Column::Field(field) | Column::Yuan(field) if !comes_in(field) => None,
+            Column::Field(field) => Some(or_yuan(field, head)),
+            column => Some(column),
+        };
+    }
+    // The answer and the day of one that comes from elsewhere are no fields of it.
+    match named_as_is(kind, head) {
+        Some(field) => comes_in(field).then(|| or_yuan(field, head)),
+        None => named_beside(head, |_| false)
+            .or_else(|| named_otherwise(kind, head, comes_in))
+            .or_else(|| named_beside(head, |it| matches!(it, Column::Ordinal))),
+    }
+}
+
+/// The column of a kind that a head, or a place in a letter, names in one that goes out.
+#[must_use]
+pub fn column_out(kind: &'static Kind, head: &str) -> Option<Column> {
+    let has = |it: &Column| all_columns(kind).any(|own| own.is_like(it));
+    let field = named_as_is(kind, head).filter(|field| goes_out(field));
+    let field = field.map(|field| or_yuan(field, head));
+    field
+        .or_else(|| named_beside(head, |_| true).filter(has))
+        .or_else(|| named_otherwise(kind, head, goes_out))
+}
+
+/// The field as it goes into a column under a head.
+fn or_yuan(field: &'static Field, head: &str) -> Column {
+    match field.key.ends_with("_fen") && head.contains('元') {
         true => Column::Yuan(field),
         false => Column::Field(field),
-    };
+    }
+}
+
+/// The field that has this name or key.
+fn named_as_is(kind: &'static Kind, head: &str) -> Option<&'static Field> {
     let bare_head = bare(head);
-    if let Some((_, key)) = said.iter().find(|(name, _)| bare(name) == bare_head) {
-        return field(key).map(or_yuan);
-    }
-    if bare_head == bare(NUMBER) {
-        return Some(Column::Number);
-    }
-    if bare_head == STATUS {
-        return Some(Column::Status);
-    }
-    let named = |it: &&Field| {
+    kind.fields.iter().find(|it| {
         let names = [&it.label.zh, &it.label.en, &it.key];
-        names.iter().any(|name| bare(name) == bare_head)
-    };
-    let by_label = kind.fields.iter().find(named);
-    if let Some(by_label) = by_label {
-        return field(&by_label.key).map(or_yuan);
-    }
-    let others = OTHER_NAMES.iter().find(|(name, _)| *name == bare_head);
-    let keys = others.into_iter().flat_map(|(_, keys)| keys.iter());
-    keys.into_iter().find_map(|key| field(key)).map(or_yuan)
+        goes_out(it) && names.iter().any(|name| bare(name) == bare_head)
+    })
+}
+
+/// The first field that the kind has of those that offices call so.
+fn named_otherwise(
+    kind: &'static Kind,
+    head: &str,
+    fits: impl Fn(&Field) -> bool,
+) -> Option<Column> {
+    let bare_head = bare(head);
+    let keys = OTHER_NAMES.iter().filter(|(name, _)| *name == bare_head);
+    let keys = keys.flat_map(|(_, keys)| keys.iter());
+    let mut fields = keys.filter_map(|key| kind.field(key));
+    fields
+        .find(|field| fits(field))
+        .map(|field| or_yuan(field, head))
+}
+
+/// The column that is no field and has this name in our own tables, or in those of offices where that counts.
+fn named_beside(head: &str, or_otherwise: impl Fn(&Column) -> bool) -> Option<Column> {
+    let bare_head = bare(head);
+    let found = BESIDE.iter().find(|it| {
+        let other = || it.others.iter().any(|name| bare(name) == bare_head);
+        [it.zh, it.en].iter().any(|name| bare(name) == bare_head)
+            || (or_otherwise(&it.column) && other())
+    });
+    found.map(|it| it.column)
 }
 
 /// A day as offices write it, as ISO 8601.
@@ -426,6 +669,22 @@ pub fn key(kind: &Kind, value: impl Fn(&str) -> Option<String>) -> Option<String
     values.map(|values| values.join("\u{1f}"))
 }
 
+/// By which numbers in other systems a record is known again, wherever it was imported: `external_ref` as records have it. Numbers of which
+/// nobody said where they are from tell nothing.
+#[must_use]
+pub fn outside_keys(refs: Option<&Value>) -> Vec<String> {
+    let refs = refs.and_then(Value::as_array).into_iter().flatten();
+    let keys = refs.filter_map(|it| {
+        let part = |key: &str| it.get(key).and_then(Value::as_str);
+        let (system, no) = part("system").zip(part("no"))?;
+        (system != NO_SYSTEM).then(|| format!("\u{1e}{}|{}", folded(system), folded(no)))
+    });
+    keys.collect()
+}
+
+/// Where outside numbers are from if nobody says so.
+pub const NO_SYSTEM: &str = "import";
+
 /// The kinds whose records offices have in tables of their own: those that stand alone and are typed by people.
 pub fn kinds() -> impl Iterator<Item = &'static Kind> {
     let kinds = Catalogue::standard().kinds();
@@ -472,7 +731,7 @@ mod tests {
             Some(Column::Field(field)) => field.key.clone(),
             Some(Column::Number) => "#".to_owned(),
             Some(Column::Status) => "status".to_owned(),
-            Some(Column::Yuan(_)) | None => "-".to_owned(),
+            _ => "-".to_owned(),
         };
         let found = [
             "反映内容",
@@ -556,7 +815,8 @@ mod tests {
         );
         assert!(Catalogue::standard().read(opinion, &record).is_ok());
         let exported = json!({ "fields": record });
-        let shown = |at: usize| columns[at].map(|column| cell(opinion, column, &exported).shown());
+        let shown =
+            |at: usize| columns[at].map(|column| cell(opinion, column, (1, &exported)).shown());
         assert_eq!(shown(1).as_deref(), Some("求助"));
         assert_eq!(shown(3).as_deref(), Some("2026-03-04"));
         Ok(())

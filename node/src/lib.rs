@@ -39,6 +39,7 @@ pub mod reports;
 pub mod command;
 pub mod archive;
 pub mod ledger;
+pub mod forms;
 pub mod warnings;
 
 // What one computer alone keeps beside the logs.

@@ -16,6 +16,7 @@ pub mod inbox;
 pub(crate) mod indexed;
 pub mod likeness;
 mod numbers;
+pub mod pieces;
 mod query;
 pub mod reproject;
 pub mod rewrite;
@@ -31,7 +32,7 @@ mod written;
 use std::collections::{BTreeMap, BTreeSet};
 
 use lianxin_protocol::authority::{Authority, Reason, Role};
-use lianxin_protocol::catalogue::Catalogue;
+use lianxin_protocol::catalogue::{Catalogue, Kind};
 use lianxin_protocol::document::{
     ActorId, ChangeHash, Document, Fate, GuardedChange, Limits, Offered, Refusal, Scalar,
 };
@@ -686,7 +687,9 @@ impl Projection {
         let content = gathered.content(authority);
         let state = content.state_digest();
         let steps = Some(content.taken()).filter(|steps| !steps.is_empty());
-        let names = (content.veil != Veil::All).then(|| search::Names {
+        let kind = Catalogue::standard().kind(&content.kind);
+        let searched = content.veil != Veil::All && kind.is_none_or(Kind::is_searched);
+        let names = searched.then(|| search::Names {
             title: content.title.clone(),
             number: content.number.clone(),
             former: former_number(&content).map(str::to_owned),

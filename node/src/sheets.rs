@@ -8,6 +8,7 @@
 //! - [`read`] finds out what a file is, takes the first sheet with rows, finds the head row under titles, and gives texts with their kind.
 //! - [`write::Book`] and [`write::Csv`] write: text is never a formula, the same input gives the same bytes.
 //! - [`fill::Template`] and [`docx::fill_docx`] put values into a template and leave the rest of its parts as they are.
+//! - [`paper::Document`] writes letters and forms that an office edits.
 //!
 //! Sources: ECMA-376 part 1 (SpreadsheetML §18, WordprocessingML §17), ISO/IEC 26300-3 (OpenDocument), MS-XLS and MS-CFB, RFC 4180,
 //! GB 18030 as the WHATWG Encoding Standard has it, OWASP "CSV injection".
@@ -21,6 +22,7 @@
 
 pub mod docx;
 pub mod fill;
+pub mod paper;
 pub mod text;
 pub mod write;
 
@@ -251,6 +253,13 @@ pub fn read(bytes: &[u8], sheet: Option<&str>) -> Result<Table, Refusal> {
             grid.table(form).ok_or(Refusal::NoRows)
         }
     }
+}
+
+/// Whether a file is a Word document, whatever its name.
+#[must_use]
+pub fn is_document(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"PK\x03\x04")
+        && Package::open(bytes).is_ok_and(|package| package.has("word/document.xml"))
 }
 
 /// The name of the stream in which a workbook under a password lies, as compound files spell names (MS-OFFCRYPTO 2.3).

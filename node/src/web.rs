@@ -22,8 +22,10 @@ mod differs;
 mod duplicates;
 mod edit;
 mod events;
+mod export;
 mod fields;
 pub mod first;
+mod forms;
 mod guard;
 mod help;
 mod home;
@@ -308,7 +310,16 @@ fn routes() -> Router<App> {
         .route("/drafts/{id}", get(intake::resume).post(sheet::keep))
         .route("/drafts/{id}/discard", post(intake::discard))
         .route("/records", get(list::page).post(list::search))
-        .route("/records/table", get(list::table))
+        .route("/records/export", get(export::page))
+        .route("/records/table", get(export::file))
+        .route(
+            "/forms",
+            get(forms::page)
+                .post(forms::look)
+                .layer(DefaultBodyLimit::max(forms::FORM_MAX)),
+        )
+        .route("/forms/{id}", get(forms::show).post(forms::keep))
+        .route("/records/{id}/own/{form}", get(forms::letter))
         .route(
             "/import",
             get(import::form)
@@ -316,6 +327,7 @@ fn routes() -> Router<App> {
                 .layer(DefaultBodyLimit::max(import::FORM_MAX)),
         )
         .route("/import/{id}", get(import::show).post(import::take))
+        .route("/import/{id}/columns", post(import::columns))
         .route("/import/{id}/errors", get(import::errors))
         .route("/records/{id}", get(records::show))
         .route("/records/{id}/steps/{event}", post(offers::step))

@@ -41,7 +41,7 @@ pub use terms::{Covers, ESTIMATED, Guard, Rule, Rules, SetDate, Terms, Until};
 
 /// The shipped files. A new kind is one more line here; people meet the kinds in this order.
 const COMMON: &str = include_str!("catalogue/kinds/common.toml");
-const KINDS: [&str; 48] = [
+const KINDS: [&str; 49] = [
     include_str!("catalogue/kinds/opinion.toml"),
     include_str!("catalogue/kinds/legis_comment.toml"),
     include_str!("catalogue/kinds/reception.toml"),
@@ -89,7 +89,8 @@ const KINDS: [&str; 48] = [
     include_str!("catalogue/kinds/access_log.toml"),
     include_str!("catalogue/kinds/campaign.toml"),
     include_str!("catalogue/kinds/report_snapshot.toml"),
-    include_str!("catalogue/kinds/report_page.toml"),
+    include_str!("catalogue/kinds/kept_page.toml"),
+    include_str!("catalogue/kinds/office_form.toml"),
 ];
 
 /// All kinds of record that this release knows.
@@ -328,6 +329,12 @@ impl Kind {
     #[must_use]
     pub fn forbidden(&self) -> &[String] {
         &self.forbidden
+    }
+
+    /// Whether people look for its words: nobody does in the pieces in which the program keeps what is long.
+    #[must_use]
+    pub const fn is_searched(&self) -> bool {
+        !(self.create.by_program && self.parent.is_some())
     }
 
     /// Whether a record in this status was taken out of its register.

@@ -16,6 +16,7 @@ mod exactly_once;
 mod figures;
 mod filters;
 mod first_run;
+mod forms;
 mod frames;
 mod full_disk;
 mod hub_dies;

@@ -64,6 +64,8 @@ fn exported(world: &mut World, node: usize) -> Result<Vec<Value>> {
         after: None,
         documents: true,
         account: None,
+        kind: None,
+        recorded_ms: None,
     };
     let page = world.call(node, command)?;
     let records = page.get("records").and_then(Value::as_array);

@@ -1,5 +1,5 @@
-//! `export`: records as one JSON file, each as a standard Automerge document with its texts beside it, the records of one kind as a table,
-//! or the signed logs as an archive.
+//! `export`: records as one JSON file, each as a standard Automerge document with its texts beside it, the records of one kind or of all as
+//! tables, opinions as Open311 has them, or the signed logs as an archive.
 
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
@@ -7,74 +7,146 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::{Door, Output, archive, progress};
+use crate::clock::{self, Beijing};
 use crate::command::{Query, known_kind};
 use crate::error::{self, Code, Error, Result};
+use crate::ledger::open311;
 use crate::ledger::out::Going;
 use crate::reply::{Reply, with_schema};
 use crate::sheets::Encoding;
 use crate::store::{create_private, private_directory};
+use lianxin_protocol::catalogue::{Catalogue, Kind};
 use lianxin_protocol::hash::parse_hex_bytes;
 
 /// What is written, how, and for whom.
 pub(super) struct Wanted<'a> {
     pub(super) format: &'a str,
-    /// The kind of a table.
-    pub(super) kind: Option<&'a str>,
     /// The encoding of csv: `utf-8` or `gb18030`.
     pub(super) encoding: &'a str,
+    pub(super) pages: Pages<'a>,
+}
+
+/// Which records.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Pages<'a> {
+    pub(super) kind: Option<&'static Kind>,
+    /// When they were recorded, in Unix milliseconds.
+    pub(super) recorded_ms: Option<(u64, u64)>,
+    /// As far as this account is shown them.
     pub(super) account: Option<&'a str>,
 }
 
-/// Writes all records: as far as an account is shown them, if one is named.
+impl Pages<'_> {
+    /// From one day to another, both named or not.
+    ///
+    /// # Errors
+    /// [`Code::BadPeriod`] for what is no day.
+    pub(super) fn period(from: Option<&str>, to: Option<&str>) -> Result<Option<(u64, u64)>> {
+        let bad = || Error::new(Code::BadPeriod, "a day is written as 2026-01-31");
+        let day = |day: &str| clock::day_begins(day).ok_or_else(bad);
+        let (from, to) = (from.map(day).transpose()?, to.map(day).transpose()?);
+        let until = to.map(|to| clock::beijing_day(to).1);
+        if from.zip(until).is_some_and(|(from, until)| from >= until) {
+            return Err(Error::new(
+                Code::BadPeriod,
+                "the first day is after the last",
+            ));
+        }
+        let named = from.is_some() || until.is_some();
+        Ok(named.then(|| (from.unwrap_or_default(), until.unwrap_or(u64::MAX >> 16))))
+    }
+
+    /// Calls `take` with every record, a page at a time.
+    ///
+    /// # Errors
+    /// The store cannot be read, and those of `take`.
+    pub(super) fn each(
+        self,
+        door: &mut Door,
+        documents: bool,
+        mut take: impl FnMut(Value) -> Result<()>,
+    ) -> Result<u64> {
+        let mut after = None;
+        let mut count = 0;
+        loop {
+            let mut reply = door.call(Query::ExportPage {
+                after: after.take(),
+                documents,
+                account: self.account.map(str::to_owned),
+                kind: self.kind.map(|kind| kind.code.clone()),
+                recorded_ms: self.recorded_ms,
+            })?;
+            let Some(Value::Array(records)) = reply.value.get_mut("records").map(Value::take)
+            else {
+                return Err(Error::new(Code::Internal, "a page of records has none"));
+            };
+            for record in records {
+                take(record)?;
+                count += 1;
+            }
+            match reply.value.get("next").and_then(Value::as_str) {
+                Some(next) => after = Some(next.to_owned()),
+                None => return Ok(count),
+            }
+        }
+    }
+}
+
+/// Writes records: as far as an account is shown them, if one is named.
 pub(super) fn run(door: &mut Door, wanted: &Wanted<'_>, out: &Path, output: &Output) -> Result<u8> {
-    let (format, account) = (wanted.format, wanted.account);
-    let count = match (format, account) {
+    let (format, pages) = (wanted.format, wanted.pages);
+    let count = match (format, pages.account) {
         ("archive" | "automerge", Some(_)) => {
             let message = "logs and documents are whole: leave out --as, or export as json";
             return Err(Error::new(Code::NotShown, message));
         }
+        ("archive", None) if pages.kind.is_some() || pages.recorded_ms.is_some() => {
+            let message = "an archive has all logs: leave out --kind, --from and --to";
+            return Err(Error::new(Code::Usage, message));
+        }
         ("archive", None) => archive::write(door, out)?,
-        ("automerge", None) => automerge(door, out)?,
-        ("csv" | "xlsx", _) => table(door, wanted, out)?,
-        _ => json_file(door, account, out)?,
+        ("automerge", None) => automerge(door, pages, out)?,
+        ("csv" | "xlsx", _) => match pages.kind {
+            Some(kind) => table(door, wanted, kind, out)?,
+            None => tables(door, wanted, out)?,
+        },
+        ("open311", _) => {
+            let pages = Pages {
+                kind: Some(known_kind(open311::KIND)?),
+                ..pages
+            };
+            listed(door, pages, ("[", "]"), (open311::request, out))?
+        }
+        _ => {
+            let around = ("{\"schema\":\"lianxin.records/1\",\"records\":[", "]}");
+            listed(door, pages, around, (|it: &Value| Some(it.clone()), out))?
+        }
     };
     let value = json!({ "records": count, "format": format, "out": out.display().to_string() });
     let value = with_schema("lianxin.export/1", value);
     output.print(&Reply { value, exit: 0 })
 }
 
-/// Calls `take` with every record, a page at a time.
-fn each(
-    door: &mut Door,
-    (documents, account): (bool, Option<&str>),
-    mut take: impl FnMut(Value) -> Result<()>,
-) -> Result<u64> {
-    let mut after = None;
+/// A table a kind that has records, in a directory.
+fn tables(door: &mut Door, wanted: &Wanted<'_>, out: &Path) -> Result<u64> {
+    named_directory(out)?;
     let mut count = 0;
-    loop {
-        let mut reply = door.call(Query::ExportPage {
-            after: after.take(),
-            documents,
-            account: account.map(str::to_owned),
-        })?;
-        let Some(Value::Array(records)) = reply.value.get_mut("records").map(Value::take) else {
-            return Err(Error::new(Code::Internal, "a page of records has none"));
-        };
-        for record in records {
-            take(record)?;
-            count += 1;
+    for kind in Catalogue::standard()
+        .kinds()
+        .filter(|kind| !kind.create.by_program)
+    {
+        let path = out.join(format!("{}.{}", kind.code, wanted.format));
+        let rows = table(door, wanted, kind, &path)?;
+        if rows == 0 {
+            std::fs::remove_file(&path).map_err(error::file(&path))?;
         }
-        match reply.value.get("next").and_then(Value::as_str) {
-            Some(next) => after = Some(next.to_owned()),
-            None => return Ok(count),
-        }
+        count += rows;
     }
+    Ok(count)
 }
 
 /// The records of one kind as a table.
-fn table(door: &mut Door, wanted: &Wanted<'_>, out: &Path) -> Result<u64> {
-    let none = || Error::new(Code::Usage, "name the kind of the table with --kind");
-    let kind = known_kind(wanted.kind.ok_or_else(none)?)?;
+fn table(door: &mut Door, wanted: &Wanted<'_>, kind: &'static Kind, out: &Path) -> Result<u64> {
     let part = out.with_extension("part");
     let file = BufWriter::new(create_private(&part)?);
     let encoding = match wanted.encoding {
@@ -83,35 +155,47 @@ fn table(door: &mut Door, wanted: &Wanted<'_>, out: &Path) -> Result<u64> {
     };
     let mut table = Going::begin(kind, (wanted.format, encoding), file)?;
     let mut bar = progress::Bar::new(0, "writing");
-    each(door, (false, wanted.account), |record| {
-        if record.get("kind").and_then(Value::as_str) == Some(&kind.code) {
-            table.record(&record)?;
-            bar.inc(1);
-        }
-        Ok(())
+    let pages = Pages {
+        kind: Some(kind),
+        ..wanted.pages
+    };
+    pages.each(door, false, |record| {
+        bar.inc(1);
+        table.record(&record)
     })?;
-    let who = wanted.account.unwrap_or("—");
-    let written = table.finish(&[("类别", &kind.label.zh), ("导出人", who), ("筛选", "全部")]);
+    let who = pages.account.unwrap_or("—");
+    let day = |at: u64| Beijing::of(at).iso_date();
+    let period = pages
+        .recorded_ms
+        .map_or("全部".to_owned(), |(from, until)| {
+            format!("录入日期 {} 至 {}", day(from), day(until.saturating_sub(1)))
+        });
+    let written = table.finish(&[("类别", &kind.label.zh), ("导出人", who), ("筛选", &period)]);
     let count = written?;
     std::fs::rename(&part, out).map_err(error::file(out))?;
     Ok(count)
 }
 
-/// The file appears under its name only when it is whole.
-fn json_file(door: &mut Door, account: Option<&str>, out: &Path) -> Result<u64> {
+/// One JSON file, which appears under its name only when it is whole.
+fn listed(
+    door: &mut Door,
+    pages: Pages<'_>,
+    (before, behind): (&str, &str),
+    (shape, out): (impl Fn(&Value) -> Option<Value>, &Path),
+) -> Result<u64> {
     let part = out.with_extension("part");
     let mut file = BufWriter::new(create_private(&part)?);
-    write!(file, "{{\"schema\":\"lianxin.records/1\",\"records\":[").map_err(error::file(&part))?;
-    let mut first = true;
-    let count = each(door, (false, account), |record| {
-        let comma = if std::mem::take(&mut first) {
-            "\n"
-        } else {
-            ",\n"
+    write!(file, "{before}").map_err(error::file(&part))?;
+    let mut count = 0;
+    pages.each(door, false, |record| {
+        let Some(record) = shape(&record) else {
+            return Ok(());
         };
+        let comma = if count == 0 { "\n" } else { ",\n" };
+        count += 1;
         write!(file, "{comma}{record}").map_err(error::file(&part))
     })?;
-    write!(file, "\n]}}\n").map_err(error::file(&part))?;
+    write!(file, "\n{behind}\n").map_err(error::file(&part))?;
     let file = file
         .into_inner()
         .map_err(|error| error::file(&part)(error.into_error()))?;
@@ -120,14 +204,19 @@ fn json_file(door: &mut Door, account: Option<&str>, out: &Path) -> Result<u64> 
     Ok(count)
 }
 
-fn automerge(door: &mut Door, out: &Path) -> Result<u64> {
+/// A directory of our own.
+fn named_directory(out: &Path) -> Result<()> {
     // A link would have the files of others replaced, wherever it leads.
     if std::fs::symlink_metadata(out).is_ok_and(|about| about.is_symlink()) {
         let message = format!("{} is a link: name the directory itself", out.display());
         return Err(Error::new(Code::Usage, message));
     }
-    private_directory(out)?;
-    each(door, (true, None), |mut record| {
+    private_directory(out)
+}
+
+fn automerge(door: &mut Door, pages: Pages<'_>, out: &Path) -> Result<u64> {
+    named_directory(out)?;
+    pages.each(door, true, |mut record| {
         let id = record
             .get("id")
             .and_then(Value::as_str)

@@ -92,9 +92,10 @@ fn reply(incoming: &Incoming, table: &Table, dry_run: bool) -> Reply {
     let mapped = table.heads.iter().zip(&incoming.columns);
     let mapped = mapped.filter_map(|(head, column)| {
         let field = match (*column)? {
-            Column::Number => "number",
-            Column::Status => "status",
-            Column::Field(field) | Column::Yuan(field) => field.key.as_str(),
+            Column::Number => "number".to_owned(),
+            Column::Status => "status".to_owned(),
+            Column::Field(field) | Column::Yuan(field) => field.key.clone(),
+            beside => beside.code(),
         };
         Some(json!({ "column": head, "field": field }))
     });
@@ -121,16 +122,24 @@ fn reply(incoming: &Incoming, table: &Table, dry_run: bool) -> Reply {
     }
 }
 
-/// The columns that were named on the command line.
-fn named(asked: &Import, kind: &Kind) -> Result<Vec<(String, String)>> {
-    let said = asked.maps.iter().map(|map| {
-        let pair = map.split_once('=');
+/// The columns that were named on the command line, each with a field.
+pub(super) fn pairs(maps: &[String]) -> Result<Vec<(String, String)>> {
+    let said = maps.iter().map(|map| {
+        let pair = map.rsplit_once('=');
         let pair = pair.map(|(head, field)| (head.trim().to_owned(), field.trim().to_owned()));
         let message = "--map takes the name of a column, =, and a field";
         pair.ok_or_else(|| Error::new(Code::Usage, message))
     });
-    let said = said.collect::<Result<Vec<_>>>()?;
-    if let Some((_, field)) = said.iter().find(|(_, field)| kind.field(field).is_none()) {
+    said.collect()
+}
+
+/// The same, each with a field that the kind has.
+fn named(asked: &Import, kind: &'static Kind) -> Result<Vec<(String, String)>> {
+    let said = pairs(&asked.maps)?;
+    let unknown = said
+        .iter()
+        .find(|(_, field)| Column::parse(kind, field).is_none());
+    if let Some((_, field)) = unknown {
         let code = &kind.code;
         let message =
             format!("a {code} has no field {field}: `lianxin record template {code}` has them");

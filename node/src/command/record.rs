@@ -8,6 +8,7 @@ use lianxin_protocol::hash::Hex;
 use lianxin_protocol::identity::{DeviceKey, short};
 use lianxin_protocol::receipt::Receipt;
 use lianxin_protocol::request::Outcome as Answer;
+use lianxin_protocol::space::Space;
 use rusqlite::Connection;
 use serde_json::{Map, Value, json};
 
@@ -375,10 +376,11 @@ fn record_value(
         .collect();
     let related = Related::read(connection, books, &record, actor)?;
     let title = record.title().text().map(str::to_owned);
+    let beside = beside(books, &record);
     let content = record.content;
     let mut fields = content.fields;
     fields.extend(related.nested);
-    Ok(json!({
+    let mut value = json!({
         "id": record.id.hyphenated(),
         "kind": content.kind,
         "number": content.number,
@@ -401,7 +403,11 @@ fn record_value(
         "missing": missing,
         "waits_for": waits_for,
         "unreadable": content.unreadable,
-    }))
+    });
+    if let Value::Object(said) = &mut value {
+        said.extend(beside);
+    }
+    Ok(value)
 }
 
 /// Records beside one: those nested in it, those that refer to it, and those that it names.
@@ -544,14 +550,14 @@ pub(super) fn request_json(
 pub(super) fn export_page(
     books: &mut Books,
     connection: &Connection,
-    after: Option<&str>,
+    (filter, after): (Filter, Option<&str>),
     (documents, account): (bool, Option<&str>),
 ) -> Result<Reply> {
     let after = after.and_then(lianxin_protocol::log::RecordId::parse);
     let filter = Filter {
         limit: 200,
         after,
-        ..Filter::default()
+        ..filter
     };
     let rows = records::list(connection, &filter)?;
     let actor = reader(books, connection, account)?;
@@ -610,6 +616,8 @@ pub(crate) fn record_keys(
                 Some(other) => Some(other.to_string()),
             };
             keys.extend(crate::ledger::key(kind, value));
+            let refs = row.facts(&actor).get("external_ref");
+            keys.extend(crate::ledger::outside_keys(refs));
         }
         match rows.last() {
             Some(last) if rows.len() == PAGE => filter.after = Some(last.id),
@@ -619,12 +627,42 @@ pub(crate) fn record_keys(
 }
 
 /// A record as ledgers read it.
-pub(crate) fn ledger_row(record: Record) -> Value {
-    json!({
+pub(crate) fn ledger_row(overview: &Overview, record: Record) -> Value {
+    let mut value = json!({
+        "kind": record.content.kind,
         "number": record.content.number,
         "status": record.status,
-        "fields": record.content.fields,
-    })
+        "overlays": record.content.overlays,
+    });
+    if let Value::Object(said) = &mut value {
+        said.extend(beside(overview, &record));
+        said.insert("fields".to_owned(), Value::Object(record.content.fields));
+    }
+    value
+}
+
+/// What is said of a record besides its fields: the name of its site, when it was recorded, and the answer, once it may be told.
+fn beside(overview: &Overview, record: &Record) -> Map<String, Value> {
+    let authority = overview.authority();
+    let site = record
+        .row
+        .as_ref()
+        .and_then(|row| authority.space(&row.space));
+    let site = match site {
+        Some(Space::Site(site)) => authority.sites().get(&site).map(|it| it.name.clone()),
+        _ => Some(authority.names().0.to_owned()),
+    };
+    let answer = record.kind.and_then(|kind| record.content.answer(kind));
+    let (text, at) = answer.map(|(text, at)| (text, clock::rfc3339(at))).unzip();
+    let said = [
+        ("site", json!(site)),
+        ("recorded_at", json!(clock::rfc3339(record.id.made_ms()))),
+        ("answer", json!(text)),
+        ("answered_at", json!(at)),
+    ];
+    said.into_iter()
+        .map(|(key, value)| (key.to_owned(), value))
+        .collect()
 }
 
 /// Records rows, the first of which is called 0, and says what `record add` says.

@@ -1,7 +1,8 @@
 //! A table that came in: which of its rows become records, which are here already, which are refused and why, and what of our own was
 //! altered in it.
 //!
-//! A row is known again by the fields that its kind is found by, and where the kind has none, by all that stands in it. Rows that have a
+//! A row is known again by its number in another system, by the fields that its kind is found by, and where it has neither, by all that
+//! stands in it. Rows that have a
 //! number of ours come from an export: they are compared, cell by cell, and what was altered is named; nothing of it is recorded.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,7 +13,7 @@ use lianxin_protocol::hash::{self, Hex};
 use serde_json::{Value, json};
 
 use super::out::{scratch, unwritten};
-use super::{Column, cell, column, key, record};
+use super::{Column, cell, column, key, outside_keys, record};
 use crate::clock;
 use crate::error::Result;
 use crate::sheets::write::{self, Book};
@@ -103,8 +104,15 @@ impl Incoming {
             .iter()
             .map(|head| column(kind, head, said))
             .collect();
+        let numbered = columns.iter().any(|it| matches!(it, Some(Column::Number)));
+        // What is no field is only compared with what has a number.
+        let is_read = |column: &Option<Column>| match column {
+            Some(Column::Field(_) | Column::Yuan(_) | Column::Ordinal) => true,
+            Some(_) => numbered,
+            None => false,
+        };
         let left_out = table.heads.iter().zip(&columns);
-        let left_out = left_out.filter(|(head, column)| column.is_none() && !head.is_empty());
+        let left_out = left_out.filter(|(head, column)| !is_read(column) && !head.is_empty());
         let mut incoming = Self {
             kind,
             left_out: left_out.map(|(head, _)| head.clone()).collect(),
@@ -199,7 +207,7 @@ impl Incoming {
                 let Some(column @ Column::Field(field)) = column else {
                     continue;
                 };
-                let (old, new) = (cell(self.kind, *column, &shown).shown(), came(it));
+                let (old, new) = (cell(self.kind, *column, (1, &shown)).shown(), came(it));
                 if old.trim() != new.trim() {
                     self.altered.push(Altered {
                         row: row.number,
@@ -216,13 +224,14 @@ impl Incoming {
 
     /// Takes the rows that are not here yet.
     fn take_new(&mut self, rows: Vec<(&Row, Value)>, look: &mut impl Look) -> Result<()> {
-        let known = match self.kind.found_by.is_empty() {
+        let has_outside = rows.iter().any(|(_, record)| outside(record).is_some());
+        let known = match self.kind.found_by.is_empty() && !has_outside {
             true => BTreeSet::new(),
             false => look.keys(self.kind)?,
         };
         let mut seen: BTreeMap<String, u32> = BTreeMap::new();
         for (row, mut record) in rows {
-            let by = key(self.kind, |key| held(&record, key));
+            let by = outside(&record).or_else(|| key(self.kind, |key| held(&record, key)));
             if by.as_ref().is_some_and(|by| known.contains(by)) {
                 self.known += 1;
                 self.accepted += 1;
@@ -294,6 +303,11 @@ impl Incoming {
             .map_err(unwritten)?;
         Ok(())
     }
+}
+
+/// The number in another system that a row has.
+fn outside(record: &Value) -> Option<String> {
+    outside_keys(record.get("external_ref")).into_iter().next()
 }
 
 /// A cell of a table as our own export shows it.

@@ -92,10 +92,9 @@ impl<W: Write + Send> Going<W> {
     /// # Errors
     /// It cannot be written; [`Code::TooLarge`] beyond what a sheet holds.
     pub fn record(&mut self, record: &Value) -> Result<()> {
-        let cells = self
-            .columns
-            .iter()
-            .map(|(_, column)| cell(self.kind, *column, record));
+        let place = self.rows + 1;
+        let columns = self.columns.iter();
+        let cells = columns.map(|(_, column)| cell(self.kind, *column, (place, record)));
         let cells: Vec<_> = cells.collect();
         let values: Vec<write::Value<'_>> = cells.iter().map(super::Cell::value).collect();
         for value in &values {

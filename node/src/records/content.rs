@@ -255,6 +255,33 @@ impl Content {
         self.events.iter().filter(applied).count()
     }
 
+    /// The answer to whoever brought the matter, once it may be told, and when it was given, in Unix milliseconds: the last text that a
+    /// step gave which leads to one or makes one.
+    #[must_use]
+    pub fn answer(&self, kind: &Kind) -> Option<(String, u64)> {
+        const TEXT: &str = "text";
+        if !is_answered(kind, &self.status) {
+            return None;
+        }
+        let answers = |event: &str| {
+            kind.transition(event).is_some_and(|step| {
+                let makes = step.makes.as_ref().is_some_and(|make| make.kind == "reply");
+                // What goes on from an answer, such as telling of it, carries no other.
+                let leads = step.to.as_deref().filter(|to| {
+                    let told = kind.status(to).is_some_and(|status| status.tells.is_some());
+                    !told && is_answered(kind, to)
+                });
+                makes || leads.is_some()
+            })
+        };
+        let applied = |outcome: &Outcome| matches!(outcome, Outcome::Applied { .. });
+        let events = self.events.iter().rev();
+        let mut events = events.filter(|event| applied(&event.outcome) && answers(&event.event));
+        let at_ms = events.clone().next()?.at_ms;
+        let text = events.find_map(|event| event.data.get(TEXT)?.as_str())?;
+        Some((text.to_owned(), u64::try_from(at_ms).ok()?))
+    }
+
     /// The values of a field: one, or the items of a set; those of erasable fields too.
     #[must_use]
     pub fn held(&self, key: &str) -> Vec<String> {
@@ -615,4 +642,16 @@ fn fact(value: &Scalar) -> Option<Fact> {
         Scalar::Bool(yes) => Some(Fact::Bool(*yes)),
         Scalar::Part(_) => None,
     }
+}
+/// Whether a record in this status has an answer that whoever brought the matter is told or was told.
+fn is_answered(kind: &Kind, status: &str) -> bool {
+    let tells = |code: &str| {
+        let told = kind.status(code).and_then(|status| status.tells.as_deref());
+        told == Some("answered")
+    };
+    let next = kind
+        .status(status)
+        .and_then(|status| status.next.as_deref());
+    let next = next.and_then(|event| kind.transition(event));
+    tells(status) || next.and_then(|step| step.to.as_deref()).is_some_and(tells)
 }

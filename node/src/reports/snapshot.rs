@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use lianxin_protocol::catalogue::{Catalogue, Draft, Fact, Retention};
+use lianxin_protocol::catalogue::{Catalogue, Draft, Fact};
 use rusqlite::Connection;
 use serde_json::Value;
 
@@ -16,16 +16,11 @@ use crate::clock;
 use crate::error::{Code, Error, Result};
 use crate::journal::{Books, Journal};
 use crate::records::save::{self, Author, Saved};
-use crate::records::{self, Listed};
+use crate::records::{self, Listed, pieces};
 use crate::words::Lang;
 
-/// The kind of an issued report, and of its pieces.
+/// The kind of an issued report.
 pub const KIND: &str = "report_snapshot";
-const PAGE: &str = "report_page";
-/// Characters of a piece, as its kind bounds them.
-const PAGE_CHARS: usize = 15_000;
-/// Pieces of a report: a million characters are more than anybody prints.
-const PAGES_MAX: usize = 64;
 
 /// Issues a report, in Chinese.
 ///
@@ -43,21 +38,11 @@ pub fn issue(
     let shown = shown_in(report, Lang::Zh);
     let unwritable = |error| Error::because(Code::Internal, "a report cannot be kept", error);
     let text = serde_json::to_string(&shown).map_err(unwritable)?;
-    let characters: Vec<char> = text.chars().collect();
-    let pieces = characters.chunks(PAGE_CHARS);
-    if pieces.len() > PAGES_MAX {
+    let too_long = |_| {
         let message = "the report is too long to be issued: choose a shorter period";
-        return Err(Error::new(Code::TooLarge, message));
-    }
-    let nested = (1_i64..).zip(pieces).map(|(place, piece)| {
-        let text = BTreeMap::from([("text".to_owned(), piece.iter().collect())]);
-        let draft = Draft {
-            facts: BTreeMap::from([("place".to_owned(), Some(Fact::Int(place)))]),
-            texts: BTreeMap::from([(Retention::Text, text)]),
-            nested: Vec::new(),
-        };
-        (PAGE.to_owned(), draft)
-    });
+        Error::new(Code::TooLarge, message)
+    };
+    let nested = pieces::of(&text).map_err(too_long)?;
     let asked = &report.asked;
     let fact = |key: &str, value: &str| (key.to_owned(), Some(Fact::Str(value.to_owned())));
     let draft = Draft {
@@ -73,7 +58,7 @@ pub fn issue(
             ),
         ]),
         texts: BTreeMap::new(),
-        nested: nested.collect(),
+        nested,
     };
     save::by_program(connection, journal, (kind, &draft), author)
 }
@@ -83,15 +68,7 @@ pub fn issue(
 /// # Errors
 /// The store cannot be read.
 pub fn read(connection: &Connection, books: &mut Books, issued: &Listed) -> Result<Option<Shown>> {
-    let pages = records::referring(connection, issued, (PAGE, "snapshot"), PAGES_MAX)?;
-    let mut pieces: BTreeMap<i64, String> = BTreeMap::new();
-    for page in &pages {
-        let content = records::gather(connection, books, page.key)?.content(books.authority());
-        let place = content.fields.get("place").and_then(Value::as_i64);
-        let text = content.fields.get("text").and_then(Value::as_str);
-        pieces.extend(place.zip(text.map(str::to_owned)));
-    }
-    let text: String = pieces.into_values().collect();
+    let text = pieces::read(connection, books, issued)?;
     Ok(serde_json::from_str(&text).ok())
 }
 

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use quick_xml::events::Event;
 
 use super::fill::packed;
-use super::parts::{Package, attribute};
+use super::parts::{Package, attribute, name_key};
 use super::splice::{Places, Splice, escaped, with_attribute};
 use super::write::sound;
 use super::{FILE_BYTES_MAX, Refusal, UNPACKED_BYTES_MAX};
@@ -42,38 +42,9 @@ pub fn fill_docx(
     bytes: &[u8],
     values: &BTreeMap<String, String>,
 ) -> Result<FilledDocument, Refusal> {
-    if bytes.len() > FILE_BYTES_MAX {
-        return Err(Refusal::FileTooLarge);
-    }
-    if bytes.starts_with(&[0xd0, 0xcf, 0x11, 0xe0]) {
-        return Err(Refusal::OldForm);
-    }
-    if !bytes.starts_with(b"PK\x03\x04") {
-        return Err(Refusal::NotATable);
-    }
-    let mut package = Package::open(bytes)?;
-    if !package.has(DOCUMENT) {
-        return Err(Refusal::NotATable);
-    }
-    let names: Vec<String> = package
-        .archive()
-        .file_names()
-        .filter_map(|it| Some(it.ok()?.into_owned()))
-        .collect();
+    let mut package = opened(bytes)?;
     let (mut parts, mut unknown, mut used) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
-    for name in names {
-        let key = name.to_ascii_lowercase();
-        let beside = [
-            "word/header",
-            "word/footer",
-            "word/footnotes",
-            "word/endnotes",
-        ]
-        .iter()
-        .any(|it| key.starts_with(it));
-        if key != DOCUMENT && !(beside && key.ends_with(".xml")) {
-            continue;
-        }
+    for name in texts(&mut package) {
         let xml = package.text(&name)?.ok_or(Refusal::Damaged)?;
         let mut part = Part::read(&xml)?;
         // What a value says is never looked through for places.
@@ -81,7 +52,7 @@ pub fn fill_docx(
         part.bookmarks(values, &mut used, &mut unknown);
         part.places(values, &mut used, &mut unknown)?;
         if let Some(after) = part.finish() {
-            parts.insert(key, Some(after));
+            parts.insert(name_key(&name), Some(after));
         }
     }
     let unused = values
@@ -95,6 +66,72 @@ pub fn fill_docx(
         unknown: unknown.into_iter().collect(),
         unused,
     })
+}
+
+/// The names of a document's places, in their order: what [`fill_docx`] can put values into.
+///
+/// # Errors
+/// As [`fill_docx`].
+pub fn places(bytes: &[u8]) -> Result<Vec<String>, Refusal> {
+    let mut package = opened(bytes)?;
+    let mut names: Vec<String> = Vec::new();
+    for name in texts(&mut package) {
+        let xml = package.text(&name)?.ok_or(Refusal::Damaged)?;
+        let part = Part::read(&xml)?;
+        let mut paragraphs: BTreeMap<usize, String> = BTreeMap::new();
+        for piece in &part.pieces {
+            paragraphs
+                .entry(piece.paragraph)
+                .or_default()
+                .push_str(&piece.text);
+        }
+        let written = paragraphs.values().flat_map(|text| found(text));
+        let marked = part.bookmarks.iter().filter(|it| it.whole);
+        let marked = marked.chain(&part.controls).map(|it| it.name.clone());
+        // Word keeps marks of its own, such as where somebody stood last.
+        let marked = marked.filter(|name| !name.is_empty() && !name.starts_with('_'));
+        for name in marked.chain(written.map(|it| it.name)) {
+            if names.len() < UNKNOWN_MAX && !names.contains(&name) {
+                names.push(name);
+            }
+        }
+    }
+    Ok(names)
+}
+
+fn opened(bytes: &[u8]) -> Result<Package<'_>, Refusal> {
+    if bytes.len() > FILE_BYTES_MAX {
+        return Err(Refusal::FileTooLarge);
+    }
+    if bytes.starts_with(&[0xd0, 0xcf, 0x11, 0xe0]) {
+        return Err(Refusal::OldForm);
+    }
+    if !bytes.starts_with(b"PK\x03\x04") {
+        return Err(Refusal::NotATable);
+    }
+    let package = Package::open(bytes)?;
+    if !package.has(DOCUMENT) {
+        return Err(Refusal::NotATable);
+    }
+    Ok(package)
+}
+
+/// The parts in which text of a document stands, by name.
+fn texts(package: &mut Package<'_>) -> Vec<String> {
+    const BESIDE: [&str; 4] = [
+        "word/header",
+        "word/footer",
+        "word/footnotes",
+        "word/endnotes",
+    ];
+    let names = package.archive().file_names();
+    let names = names.filter_map(|it| Some(it.ok()?.into_owned()));
+    let is_text = |name: &String| {
+        let key = name_key(name);
+        let beside = BESIDE.iter().any(|it| key.starts_with(it));
+        key == DOCUMENT || (beside && key.ends_with(".xml"))
+    };
+    names.filter(is_text).collect()
 }
 
 /// One text element.

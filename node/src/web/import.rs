@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
 use askama::Template;
+use axum::Form as Sent;
 use axum::extract::{Multipart, Path, Query, State};
 use lianxin_protocol::catalogue::Kind;
 use rusqlite::Connection;
@@ -14,26 +15,31 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::App;
+use super::forms::Choice;
 use super::page::{Answer, Page, Session, attached, go, html};
 use super::words::Lang;
 use crate::actor::Actor;
 use crate::command::{self, known_kind};
 use crate::error::{Code, Error, Result};
 use crate::journal::Books;
+use crate::ledger;
 use crate::ledger::incoming::{CHUNK, Incoming, Look, Refused};
-use crate::ledger::{self, Column};
 use crate::records::{self, Record};
 use crate::reports::files::XLSX;
 use crate::sheets::{self, Table};
 
 /// Bytes of a form with a table in it.
 pub(super) const FORM_MAX: usize = sheets::FILE_BYTES_MAX + 64 * 1024;
+/// Stands before the place of a column in the names of a form.
+const COLUMN: &str = "c";
 /// Lines of a kind that a page shows.
 const SHOWN: usize = 100;
 
 /// A table that was looked at.
 struct Looked {
     table: Table,
+    /// Where outside numbers are from.
+    system: String,
     /// Its rows to record go out of it once.
     incoming: Mutex<Incoming>,
 }
@@ -92,7 +98,7 @@ pub(super) async fn form(
 }
 
 /// Whether an address names a way in which a table was refused: other words are not shown.
-fn known_refusal(code: &str) -> bool {
+pub(super) fn known_refusal(code: &str) -> bool {
     const CODES: [&str; 14] = [
         "file-too-large",
         "unpacks-too-large",
@@ -126,7 +132,7 @@ impl Look for Asks<'_> {
         match records::find(self.connection, number) {
             Ok(key) => {
                 let record = Record::read(self.connection, self.books, key, self.actor)?;
-                Ok(Some(command::ledger_row(record)))
+                Ok(Some(command::ledger_row(self.books, record)))
             }
             Err(error) if matches!(error.code(), Code::NoRecord | Code::SameNumber) => Ok(None),
             Err(error) => Err(error),
@@ -155,7 +161,7 @@ pub(super) async fn look(State(app): State<App>, session: Session, mut form: Mul
     let kind = known_kind(kind.trim())?;
     let bytes = bytes.ok_or_else(broken)?;
     let system = match system.trim() {
-        "" => "import".to_owned(),
+        "" => ledger::NO_SYSTEM.to_owned(),
         system => system.chars().take(32).collect(),
     };
     let asking = session.clone();
@@ -175,6 +181,7 @@ pub(super) async fn look(State(app): State<App>, session: Session, mut form: Mul
             let incoming = Incoming::plan(kind, &table, (&[], &system), &mut look)?;
             Ok(Ok(Looked {
                 table,
+                system,
                 incoming: Mutex::new(incoming),
             }))
         })
@@ -199,7 +206,9 @@ struct Shown {
     waiting: u64,
     accepted: u64,
     known: u64,
-    columns: Vec<(String, String)>,
+    columns: Vec<Choice>,
+    /// What a column can be: codes and names.
+    codes: Vec<(String, String)>,
     left_out: String,
     refused: Vec<(u32, String, String)>,
     refused_count: u64,
@@ -242,14 +251,14 @@ pub(super) async fn show(
                     field.map_or(key.to_owned(), |field| lang.label(&field.label).to_owned())
                 };
                 let columns = looked.table.heads.iter().zip(&incoming.columns);
-                let columns = columns.filter_map(|(head, column)| match (*column)? {
-                    Column::Number => Some((head.clone(), lang.say("rc-record", &[]))),
-                    Column::Status => Some((head.clone(), lang.say("rc-status", &[]))),
-                    Column::Field(field) | Column::Yuan(field) => {
-                        Some((head.clone(), label(&field.key)))
-                    }
+                let columns = columns.enumerate().map(|(at, (head, column))| Choice {
+                    name: head.clone(),
+                    field: format!("{COLUMN}{at}"),
+                    code: column.map_or_else(String::new, |it| it.code()),
                 });
-                let columns = columns.collect();
+                let columns = columns.filter(|it| !it.name.is_empty()).collect();
+                let codes = ledger::columns_in(kind);
+                let codes = codes.map(|it| (it.code(), it.label(lang)));
                 let refused = incoming.refused.iter().take(SHOWN);
                 let altered = incoming.altered.iter().take(SHOWN).map(|it| {
                     let field = label(&it.field);
@@ -268,6 +277,7 @@ pub(super) async fn show(
                     accepted: incoming.accepted,
                     known: incoming.known,
                     columns,
+                    codes: codes.collect(),
                     left_out: incoming.left_out.join("、"),
                     refused: refused.map(|it| said(it, kind, lang)).collect(),
                     refused_count: incoming.refused.len() as u64,
@@ -280,6 +290,39 @@ pub(super) async fn show(
         })
         .await?;
     html(&page)
+}
+
+/// Looks at it again with what its columns were said to be.
+pub(super) async fn columns(
+    State(app): State<App>,
+    session: Session,
+    Path(id): Path<String>,
+    Sent(pairs): Sent<Vec<(String, String)>>,
+) -> Answer {
+    let Some(looked) = app.kept.get::<Looked>(&session, &id) else {
+        return Ok(go("/import"));
+    };
+    // While it is being recorded its columns are settled.
+    let _turn = app.kept.turn.lock().await;
+    app.read(move |books, connection| {
+        let actor = session.actor(connection, books)?;
+        let said = pairs.iter().filter_map(|(field, code)| {
+            let at: usize = field.strip_prefix(COLUMN)?.parse().ok()?;
+            Some((looked.table.heads.get(at)?.clone(), code.clone()))
+        });
+        let said: Vec<_> = said.collect();
+        let kind = looked.with(|incoming| incoming.kind);
+        let mut look = Asks {
+            books,
+            connection,
+            actor: &actor,
+        };
+        let planned = Incoming::plan(kind, &looked.table, (&said, &looked.system), &mut look)?;
+        looked.with(|incoming| *incoming = planned);
+        Ok(())
+    })
+    .await?;
+    Ok(go(&format!("/import/{id}")))
 }
 
 // ---- recording it ----

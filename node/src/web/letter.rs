@@ -2,16 +2,19 @@
 //! 28 characters). It says what the record says; what is not shown to whoever prints is not in it.
 
 use askama::Template;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 
 use super::App;
-use super::page::{Answer, Bare, Session, html, open};
-use super::records::reply;
+use super::forms::file_name;
+use super::page::{Answer, Bare, Session, attached, html, open};
+use super::paper::finished;
 use super::shown;
 use crate::clock;
-use crate::error::{Code, Error};
+use crate::error::{Code, Error, Result};
 use crate::records::{Content, Record};
+use crate::sheets::paper::{At, Document, MEDIA};
 use lianxin_protocol::catalogue::Kind;
+use serde::Deserialize;
 use serde_json::Value;
 
 #[derive(Template)]
@@ -32,6 +35,38 @@ struct LetterPage {
     text: String,
     date: String,
     test_data: bool,
+    file: String,
+}
+
+impl LetterPage {
+    /// The same as a document, which an office edits.
+    fn document(&self) -> Result<Vec<u8>> {
+        let bare = &self.bare;
+        let mut document = Document::default();
+        if self.test_data {
+            document.mark(&bare.t("test-data"));
+        }
+        document.title(&self.title);
+        document.line(&bare.colon(&self.to), At::Left);
+        document.line(&self.opening, At::In);
+        document.line(&self.words, At::In);
+        document.line(&bare.t("letter-told"), At::In);
+        let result = format!("{}{}。", bare.colon(&self.label), self.result);
+        document.line(&result, At::In);
+        document.line(&self.text, At::In);
+        document.line(&bare.t("letter-closing"), At::In);
+        for line in [&self.network, &self.unit, &self.date] {
+            document.line(line, At::Right);
+        }
+        finished(document)
+    }
+}
+
+/// How a letter is asked for: `docx` for a document.
+#[derive(Deserialize)]
+pub(super) struct Asked {
+    #[serde(default)]
+    r#as: String,
 }
 
 /// Whether there is something to tell of a record in a letter.
@@ -45,7 +80,7 @@ fn told(content: &Content, kind: &Kind) -> Option<(String, String)> {
     let held = |key: &str| content.held(key).into_iter().next();
     let text = match &letter.text {
         Some(key) => held(key).unwrap_or_default(),
-        None => reply(content, kind)?.0,
+        None => content.answer(kind)?.0,
     };
     Some((held(&letter.result)?, text))
 }
@@ -55,6 +90,7 @@ pub(super) async fn show(
     State(app): State<App>,
     session: Session,
     Path(id): Path<String>,
+    Query(asked): Query<Asked>,
 ) -> Answer {
     let lang = session.lang();
     let page = app
@@ -90,9 +126,13 @@ pub(super) async fn show(
                 text,
                 date: shown::day(clock::now_ms(), lang),
                 test_data: record.is_test(),
+                file: file_name(&record, "docx"),
                 bare: Bare::here(connection, books, lang)?,
             })
         })
         .await?;
-    html(&page)
+    match asked.r#as == "docx" {
+        true => Ok(attached(&page.file, MEDIA, page.document()?)),
+        false => html(&page),
+    }
 }

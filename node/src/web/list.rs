@@ -12,31 +12,28 @@ use lianxin_protocol::text;
 use rusqlite::Connection;
 use serde_json::{Map, Value};
 
+use super::App;
 use super::choices::Choices;
+use super::export;
 use super::fields::{self, Input};
-use super::page::{Answer, Page, Session, attached, go, html};
+use super::page::{Answer, Page, Session, go, html};
 use super::shown::{self, Shown};
 use super::words::Lang;
-use super::{App, Line};
 use crate::actor::Actor;
 use crate::clock;
-use crate::command::{known_kind, ledger_row};
 use crate::drafts::Typed;
-use crate::error::{Code, Error, Result};
+use crate::error::Result;
 use crate::journal::{Books, Overview};
-use crate::ledger::out::Going;
 use crate::records::delivery::{self, Coverage, State as Reached};
-use crate::records::{self, Filter, Listed, Record, save};
-use crate::reports::files::XLSX;
+use crate::records::{self, Filter, Listed};
 use crate::search::{Excerpt, Search};
-use crate::sheets::Encoding;
 
 /// Rows of a page.
 const ROWS: usize = 50;
 /// Longest text that is looked for, in characters.
 const TYPED_CHARS: usize = 100;
 /// The address of the whole ledger.
-const LEDGER: &str = "/records";
+pub(super) const LEDGER: &str = "/records";
 /// Stands before the key of a field in the names of the form.
 const BY: &str = "by.";
 
@@ -305,8 +302,8 @@ pub(super) fn next_for<'a>(
 
 /// What a list was asked for. Text to search for is never part of an address: it may be somebody's name.
 #[derive(Clone, Default)]
-struct Asked {
-    kind: Option<String>,
+pub(super) struct Asked {
+    pub(super) kind: Option<String>,
     status: Option<String>,
     state: Option<String>,
     /// Code of a site.
@@ -322,7 +319,7 @@ struct Asked {
 
 impl Asked {
     /// Reads the names that a form of the list has; other names, and what is left empty, ask for nothing.
-    fn of(pairs: Vec<(String, String)>) -> Self {
+    pub(super) fn of(pairs: Vec<(String, String)>) -> Self {
         let mut asked = Self::default();
         let mut by = Typed::new();
         for (name, text) in pairs {
@@ -359,8 +356,17 @@ impl Asked {
         named.then(|| (from.unwrap_or_default(), until.unwrap_or(u64::MAX >> 16)))
     }
 
+    /// The same from its first page on, and without words that were searched for.
+    pub(super) fn whole(self) -> Self {
+        Self {
+            q: None,
+            after: None,
+            ..self
+        }
+    }
+
     /// The address of this list: only what is chosen from a list or is a day stands in it. Nothing if something else is asked for.
-    fn address(&self) -> Option<String> {
+    pub(super) fn address(&self) -> Option<String> {
         let chosen = |key: &String| {
             let mut fields = self.fields();
             let field = fields.find(|field| field.key == *key)?;
@@ -398,7 +404,7 @@ impl Asked {
     }
 
     /// The fields of the kind by which the list can be filtered.
-    fn fields(&self) -> impl Iterator<Item = &'static Field> {
+    pub(super) fn fields(&self) -> impl Iterator<Item = &'static Field> {
         let kind = self.kind.as_deref();
         let kind = kind.and_then(|code| Catalogue::standard().kind(code));
         kind.into_iter().flat_map(Kind::indexed)
@@ -431,7 +437,7 @@ struct View {
 #[template(path = "list.html")]
 struct List {
     /// The address of the same as a table, where it is of one kind.
-    table: Option<String>,
+    export: Option<String>,
     page: Page,
     asked: Asked,
     views: Vec<View>,
@@ -512,88 +518,6 @@ pub(super) async fn search(
     Ok(go(&address))
 }
 
-/// The records of a list of one kind as a table to take away, as far as whoever asks is shown them. That it was is written into the access
-/// log: whoever has a table has what stands in it.
-pub(super) async fn table(
-    State(app): State<App>,
-    session: Session,
-    Query(pairs): Query<Vec<(String, String)>>,
-) -> Answer {
-    let form = pairs.iter().find(|(name, _)| name == "form");
-    let form = form.map_or("xlsx", |(_, form)| form).to_owned();
-    let asked = Asked {
-        q: None,
-        after: None,
-        ..Asked::of(pairs)
-    };
-    let none = || {
-        Error::new(
-            Code::NoKind,
-            "choose a kind: a table has the records of one",
-        )
-    };
-    let kind = known_kind(asked.kind.as_deref().ok_or_else(none)?)?;
-    let (line, reading, name) = ((app.doors.line)(), session.clone(), form.clone());
-    let (bytes, said) = app
-        .read(move |books, connection| {
-            going(books, connection, (&reading, &line), (&asked, kind, &name))
-        })
-        .await?;
-    app.write(move |journal, connection| {
-        let author = session.author(connection, journal)?;
-        save::log_access(connection, journal, (None, "export", &said), &author)
-    })
-    .await?;
-    let (media, end) = match form.as_str() {
-        "csv" => ("text/csv; charset=utf-8", "csv"),
-        _ => (XLSX, "xlsx"),
-    };
-    Ok(attached(
-        &format!("lianxin-{}.{end}", kind.code),
-        media,
-        bytes,
-    ))
-}
-
-/// Writes such a table, and says what it is.
-fn going(
-    books: &mut Books,
-    connection: &Connection,
-    (session, line): (&Session, &Line),
-    (asked, kind, form): (&Asked, &'static Kind, &str),
-) -> Result<(Vec<u8>, String)> {
-    /// Records of a list that is read at once.
-    const PAGE: usize = 500;
-    let title = session.lang().say("menu-list", &[]);
-    let page = Page::new(connection, books, session, line, ("/records", title))?;
-    let named = Choices::of(connection, books, asked.fields())?;
-    let (mut filter, state) = filter_of(books, (asked, &named), &page, PAGE);
-    let coverage = Coverage::of(books);
-    let mut bytes = Vec::new();
-    let mut going = Going::begin(kind, (form, Encoding::Utf8Bom), &mut bytes)?;
-    loop {
-        let (found, next) = delivery::list(connection, &coverage, filter.clone(), state)?;
-        for it in &found {
-            let record = Record::read(connection, books, it.row.key, &page.actor)?;
-            going.record(&ledger_row(record))?;
-        }
-        match next {
-            Some(next) => filter.after = Some(next),
-            None => break,
-        }
-    }
-    let asked = asked.address().unwrap_or_default();
-    let asked = asked.split_once('?').map_or("", |(_, asked)| asked);
-    let notes = [
-        ("类别", kind.label.zh.as_str()),
-        ("导出人", &page.who),
-        ("筛选", asked),
-    ];
-    let rows = going.finish(&notes)?;
-    let said = format!("导出{}台账 {rows} 条（{form}）", kind.label.zh);
-    Ok((bytes, said))
-}
-
 /// The list that a text was searched for with, as long as that is kept.
 pub(super) async fn found(
     State(app): State<App>,
@@ -644,13 +568,14 @@ async fn listed(app: &App, session: Session, asked: Asked) -> Answer {
             } else {
                 Vec::new()
             };
-            let table = Asked {
+            let whole = Asked {
                 after: None,
                 ..asked.clone()
             };
-            let table = table.address().filter(|_| asked.kind.is_some());
             Ok(List {
-                table: table.map(|it| it.replacen(LEDGER, "/records/table", 1)),
+                export: whole
+                    .address()
+                    .map(|it| it.replacen(LEDGER, export::PAGE, 1)),
                 total: total.and_then(|view| view.count),
                 said: said(&asked, [&statuses, &sites], lang),
                 printed: shown::moment(page.now_ms, lang),
@@ -752,7 +677,11 @@ fn views(
 }
 
 /// What a list was asked for, for its head on paper: only what somebody has asked for.
-fn said(asked: &Asked, [statuses, sites]: [&[(String, String)]; 2], lang: Lang) -> String {
+pub(super) fn said(
+    asked: &Asked,
+    [statuses, sites]: [&[(String, String)]; 2],
+    lang: Lang,
+) -> String {
     let mut said = Vec::new();
     if asked.from.is_some() || asked.to.is_some() {
         let day =
@@ -814,7 +743,7 @@ fn by(field: &Field, named: &Choices, asked: &Asked, lang: Lang) -> Input {
 }
 
 /// What a list is asked for, as the rows are: up to so many.
-fn filter_of(
+pub(super) fn filter_of(
     overview: &Overview,
     (asked, named): (&Asked, &Choices),
     page: &Page,

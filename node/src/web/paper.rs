@@ -11,13 +11,15 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::App;
-use super::page::{Answer, Page, Session, html, open};
+use super::forms::file_name;
+use super::page::{Answer, Page, Session, attached, html, open};
 use super::records::{Said, facts};
 use super::shown;
 use super::words::Lang;
 use crate::error::{Code, Error, Result};
 use crate::journal::Books;
 use crate::records::{self, Listed, Record};
+use crate::sheets::paper::{self, At};
 
 /// Kinds of which one record is one form.
 const SHEETS: [&str; 6] = [
@@ -43,6 +45,9 @@ pub(super) fn is_there(kind: &Kind) -> bool {
 pub(super) struct Asked {
     #[serde(default)]
     form: String,
+    /// `docx` for a document that can be edited.
+    #[serde(default)]
+    r#as: String,
 }
 
 /// A line of a table on paper.
@@ -59,6 +64,9 @@ struct Paper {
     words: Option<Said>,
     heads: Vec<String>,
     lines: Vec<Line>,
+    /// The same as a document.
+    document: String,
+    file: String,
     /// The other form of a consultation: its address and name.
     other: Option<(String, String)>,
     test_data: bool,
@@ -72,6 +80,7 @@ pub(super) async fn show(
     Query(asked): Query<Asked>,
 ) -> Answer {
     let line = (app.doors.line)();
+    let is_document = asked.r#as == "docx";
     let page = app
         .read(move |books, connection| {
             let (record, kind) = open(connection, books, &session, &id)?;
@@ -117,13 +126,51 @@ pub(super) async fn show(
                 other: other.map(|(query, name)| {
                     (format!("/records/{own}/paper{query}"), lang.say(name, &[]))
                 }),
+                document: match summary {
+                    true => format!("/records/{own}/paper?form=summary&as=docx"),
+                    false => format!("/records/{own}/paper?as=docx"),
+                },
+                file: file_name(&record, "docx"),
                 test_data: record.is_test(),
                 id: own,
                 page,
             })
         })
         .await?;
-    html(&page)
+    match is_document {
+        true => Ok(attached(&page.file, paper::MEDIA, page.document()?)),
+        false => html(&page),
+    }
+}
+
+impl Paper {
+    /// The same as a document, which an office edits.
+    fn document(&self) -> Result<Vec<u8>> {
+        let mut document = paper::Document::default();
+        if self.test_data {
+            document.mark(&self.page.t("test-data"));
+        }
+        document.title(&self.title);
+        let meta = [self.page.place.as_str(), self.number.as_str()];
+        let meta: Vec<_> = meta.into_iter().filter(|it| !it.is_empty()).collect();
+        document.line(&meta.join("　"), At::Middle);
+        let facts = self.facts.iter().chain(&self.words);
+        document.pairs(facts.map(|fact| (fact.label.as_str(), fact.value.as_str())));
+        if !self.heads.is_empty() {
+            let heads: Vec<&str> = self.heads.iter().map(String::as_str).collect();
+            document.table(&heads, self.lines.iter().map(|line| line.0.as_slice()));
+        }
+        let ends = ["report-made-by", "report-checked-by", "report-date"];
+        let ends = ends.map(|id| self.page.t(id)).join("　　　　");
+        document.line(&ends, At::Left);
+        finished(document)
+    }
+}
+
+/// A document as a file.
+pub(super) fn finished(document: paper::Document) -> Result<Vec<u8>> {
+    let unwritten = |error| Error::because(Code::File, "a document cannot be written", error);
+    document.finish().map_err(unwritten)
 }
 
 fn name_of(code: &str) -> &'static str {

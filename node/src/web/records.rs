@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::conflicts::{self, Conflict};
+use super::forms;
 use super::letter;
 use super::list::{Due, due};
 use super::offers::{self, Attempt, Done, Offer, Onward, WANTED, WAY};
@@ -134,6 +135,8 @@ pub(super) struct RecordPage {
     letter: bool,
     /// Whether there is a form to print of it.
     paper: bool,
+    /// The office's own letters of its kind: ids and names.
+    own: Vec<(String, String)>,
     /// Whether somebody is given a slip for it.
     slip: bool,
     conflicts: Vec<Conflict>,
@@ -262,6 +265,10 @@ pub(super) fn build(
         reply: kind.and_then(|kind| answer(connection, content, kind, &page)),
         letter: kind.is_some_and(|kind| letter::is_there(&record, kind)),
         paper: kind.is_some_and(paper::is_there) && record.sight.has_words(),
+        own: match kind.filter(|_| record.sight.has_words()) {
+            Some(kind) => forms::letters(connection, kind)?,
+            None => Vec::new(),
+        },
         rungs: kind
             .filter(|_| record.counts() && arrived)
             .map(|kind| rungs(content, kind, mine, &page))
@@ -349,47 +356,9 @@ fn standing(record: &Record, lang: Lang) -> Shown {
     }
 }
 
-/// Whether a record in this status has an answer that whoever brought the matter is told or was told.
-fn is_answered(kind: &Kind, status: &str) -> bool {
-    let tells = |code: &str| {
-        let told = kind.status(code).and_then(|status| status.tells.as_deref());
-        told == Some("answered")
-    };
-    let next = kind
-        .status(status)
-        .and_then(|status| status.next.as_deref());
-    let next = next.and_then(|event| kind.transition(event));
-    tells(status) || next.and_then(|step| step.to.as_deref()).is_some_and(tells)
-}
-
-/// The answer, once it may be told, and when it was given: the last text that a step gave which leads to one or makes one.
-pub(super) fn reply(content: &Content, kind: &Kind) -> Option<(String, u64)> {
-    const TEXT: &str = "text";
-    if !is_answered(kind, &content.status) {
-        return None;
-    }
-    let answers = |event: &str| {
-        kind.transition(event).is_some_and(|step| {
-            let makes = step.makes.as_ref().is_some_and(|make| make.kind == "reply");
-            // What goes on from an answer, such as telling of it, carries no other.
-            let leads = step.to.as_deref().filter(|to| {
-                let told = kind.status(to).is_some_and(|status| status.tells.is_some());
-                !told && is_answered(kind, to)
-            });
-            makes || leads.is_some()
-        })
-    };
-    let applied = |outcome: &Outcome| matches!(outcome, Outcome::Applied { .. });
-    let events = content.events.iter().rev();
-    let mut events = events.filter(|event| applied(&event.outcome) && answers(&event.event));
-    let at_ms = events.clone().next()?.at_ms;
-    let text = events.find_map(|event| event.data.get(TEXT)?.as_str())?;
-    Some((text.to_owned(), u64::try_from(at_ms).ok()?))
-}
-
 /// The answer as it is shown.
 fn answer(connection: &Connection, content: &Content, kind: &Kind, page: &Page) -> Option<Reply> {
-    let (text, at_ms) = reply(content, kind)?;
+    let (text, at_ms) = content.answer(kind)?;
     let said = |key: &str| {
         let field = kind.field(key)?;
         let value = held(&content.fields, key)?;

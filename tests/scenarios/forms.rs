@@ -1,0 +1,297 @@
+//! An office's own ledgers and letters: looked at once at the hub, filled by every device from what it is shown, each in its own look.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, ensure};
+use lianxin_node::papers;
+use lianxin_node::sheets::paper::{At, Document};
+use lianxin_node::sheets::write::Book;
+use lianxin_node::sheets::{self, Table};
+use lianxin_tests::process::{Device, Network, text};
+use serde_json::{Value, json};
+
+/// An empty ledger as an office has it.
+fn empty(path: &Path, heads: &[&str]) -> Result<String> {
+    let time = "2026-11-30T09:00:00Z";
+    let book = Book::begin("台账", heads, time, &std::env::temp_dir())?;
+    book.finish(&[("说明", "空表")], std::fs::File::create(path)?)?;
+    text(path)
+}
+
+fn letter(path: &Path, lines: &[&str]) -> Result<String> {
+    let mut document = Document::default();
+    for line in lines {
+        document.line(line, At::In);
+    }
+    std::fs::write(path, document.finish()?)?;
+    text(path)
+}
+
+/// What somebody brought, in these words.
+fn opinion(words: &str) -> Value {
+    json!({ "category": "help", "body": words, "identity_mode": "anonymous" })
+}
+
+fn beside(network: &Network, name: &str) -> Result<PathBuf> {
+    let directory = network.hub.directory.parent().context("no directory")?;
+    Ok(directory.join(name))
+}
+
+fn read(path: &str) -> Result<Table> {
+    Ok(sheets::read(&std::fs::read(path)?, None)?)
+}
+
+/// The words of a column under its head.
+fn column(table: &Table, head: &str) -> Result<Vec<String>> {
+    let at = table
+        .heads
+        .iter()
+        .position(|it| it == head)
+        .context("no such head")?;
+    let rows = table.rows.iter();
+    let cell = |row: &sheets::Row| {
+        row.cells
+            .get(at)
+            .map_or_else(String::new, |it| it.text.to_string())
+    };
+    Ok(rows.map(cell).collect())
+}
+
+#[test]
+fn a_ledger_is_mapped_once_and_every_device_fills_it() -> Result<()> {
+    let network = Network::new()?;
+    let (hub, station) = (&network.hub, &network.station);
+    let heads = [
+        "序号",
+        "来访编号",
+        "诉求内容",
+        "人数",
+        "承办科室",
+        "答复情况",
+        "天气",
+    ];
+    let file = empty(&beside(&network, "empty.xlsx")?, &heads)?;
+    let add = |who: &Device, more: &[&str]| {
+        let mut arguments = vec![
+            "form",
+            "add",
+            file.as_str(),
+            "--kind",
+            "opinion",
+            "--name",
+            "来访台账",
+        ];
+        arguments.extend(more);
+        who.call(&arguments)
+    };
+    let tried = add(hub, &["--dry-run"])?.exits(0)?;
+    ensure!(
+        tried["left_out"] == json!(["来访编号", "人数", "承办科室", "天气"]),
+        "{tried}"
+    );
+    ensure!(
+        hub.ok(&["form", "list"])?["forms"] == json!([]),
+        "a dry run keeps nothing"
+    );
+    add(hub, &["--map", "来访编号=nothing"])?.fails(4, "LX-6002")?;
+    add(hub, &["--map", "电话=body"])?.fails(4, "LX-6002")?;
+    // Who records at a station keeps none.
+    add(station, &[])?.fails(6, "LX-7006")?;
+    let maps = [
+        "--map",
+        "来访编号=#number",
+        "--map",
+        "人数=people_count",
+        "--map",
+        "承办科室=lead",
+    ];
+    let kept = add(hub, &maps)?.exits(0)?;
+    ensure!(kept["left_out"] == json!(["天气"]), "{kept}");
+    station.add(&[opinion("一号楼路灯不亮")])?;
+    station.add(&[opinion("=HYPERLINK(\"x\")")])?;
+    station.ok(&["sync"])?;
+    for node in [station, hub] {
+        let listed = node.ok(&["form", "list"])?;
+        ensure!(listed["forms"][0]["name"] == "来访台账", "{listed}");
+        let out = text(&beside(&network, "filled.xlsx")?)?;
+        let filled = node.ok(&["form", "fill", "来访台账", "--out", &out])?;
+        ensure!(filled["records"] == 2, "{filled}");
+        let table = read(&out)?;
+        ensure!(table.heads == heads, "{:?}", table.heads);
+        ensure!(column(&table, "序号")? == ["1", "2"]);
+        ensure!(
+            column(&table, "诉求内容")? == ["一号楼路灯不亮", "=HYPERLINK(\"x\")"],
+            "the oldest first"
+        );
+        ensure!(
+            column(&table, "来访编号")?
+                .iter()
+                .all(|it| it.starts_with("YJ-"))
+        );
+        let again = text(&beside(&network, "again.xlsx")?)?;
+        node.ok(&[
+            "form",
+            "fill",
+            "来访台账",
+            "--from",
+            "2020-01-01",
+            "--to",
+            "2020-12-31",
+            "--out",
+            &again,
+        ])?;
+        ensure!(
+            column(&read(&again)?, "诉求内容")?.is_empty(),
+            "nothing is of that year"
+        );
+        node.call(&[
+            "form",
+            "fill",
+            "来访台账",
+            "--from",
+            "2026-13-01",
+            "--out",
+            &again,
+        ])?
+        .fails(4, "LX-3031")?;
+    }
+    // What was withdrawn is offered to nobody.
+    let id = kept["id"].as_str().context("no id")?;
+    let why = beside(&network, "why.json")?;
+    std::fs::write(&why, "{\"reason\":\"换了新表\"}")?;
+    hub.ok(&["record", "act", id, "withdraw", "--file", &text(&why)?])?;
+    station.ok(&["sync"])?;
+    station
+        .call(&["form", "fill", "来访台账", "--out", &file])?
+        .fails(4, "LX-3034")?;
+    Ok(())
+}
+
+#[test]
+fn a_letter_is_filled_at_its_places_and_says_no_more_than_is_shown() -> Result<()> {
+    let network = Network::new()?;
+    let (hub, station) = (&network.hub, &network.station);
+    let lines = [
+        "编号：{{登记编号}}",
+        "【反映内容】",
+        "电话：{{电话}}",
+        "{{领导批示}}",
+    ];
+    let file = letter(&beside(&network, "letter.docx")?, &lines)?;
+    let kept = hub.ok(&[
+        "form",
+        "add",
+        &file,
+        "--kind",
+        "opinion",
+        "--name",
+        "转办函",
+    ])?;
+    ensure!(
+        kept["form"] == "letter" && kept["left_out"] == json!(["领导批示"]),
+        "{kept}"
+    );
+    let mut kept_back = opinion("三号楼漏水\n第二行");
+    kept_back["identity_mode"] = json!("confidential");
+    kept_back["person"] = json!({ "call_name": "测试女士", "phone": "000-0000-0001" });
+    let added: Value = station.add(&[kept_back])?;
+    station.ok(&["sync"])?;
+    let id = added["records"][0]["id"].as_str().context("no id")?;
+    let out = text(&beside(&network, "filled.docx")?)?;
+    station
+        .call(&["form", "fill", "转办函", "--out", &out])?
+        .fails(4, "LX-6002")?;
+    station.ok(&["form", "fill", "转办函", "--record", id, "--out", &out])?;
+    let said = papers::text_of(&std::fs::read(&out)?)?;
+    ensure!(
+        said.contains("编号：YJ-") && said.contains("三号楼漏水"),
+        "{said}"
+    );
+    ensure!(
+        said.contains("电话：000-0000-0001") && said.contains("{{领导批示}}"),
+        "{said}"
+    );
+    // Another account of the station is shown neither words nor number.
+    let fill = [
+        "--as",
+        "另一文员",
+        "form",
+        "fill",
+        "转办函",
+        "--record",
+        id,
+        "--out",
+        &out,
+    ];
+    station.ok(&fill)?;
+    let said = papers::text_of(&std::fs::read(&out)?)?;
+    ensure!(
+        !said.contains("三号楼") && !said.contains("000-0000"),
+        "{said}"
+    );
+    Ok(())
+}
+
+#[test]
+fn all_kinds_go_out_at_once_and_a_city_platform_gets_no_persons() -> Result<()> {
+    let network = Network::new()?;
+    let station = &network.station;
+    let mut named = opinion("井盖破损");
+    named["identity_mode"] = json!("named");
+    named["person"] = json!({ "name": "测试女士", "phone": "000-0000-0002" });
+    named["test_data"] = json!(false);
+    station.add(&[named])?;
+    let directory = beside(&network, "ledgers")?;
+    let out = text(&directory)?;
+    let exported = station.ok(&["export", "--format", "csv", "--out", &out])?;
+    ensure!(exported["records"].as_u64() >= Some(1), "{exported}");
+    let files: Vec<_> = std::fs::read_dir(&directory)?.collect::<Result<_, _>>()?;
+    ensure!(
+        !files.is_empty()
+            && files
+                .iter()
+                .all(|it| it.path().extension().is_some_and(|it| it == "csv"))
+    );
+    let table = read(&text(&directory.join("opinion.csv"))?)?;
+    ensure!(
+        column(&table, "登记站点")?.iter().all(|it| !it.is_empty()),
+        "a table says which site"
+    );
+    let out = text(&beside(&network, "requests.json")?)?;
+    station.ok(&["export", "--format", "open311", "--out", &out])?;
+    let said = std::fs::read_to_string(&out)?;
+    let requests: Value = serde_json::from_str(&said)?;
+    ensure!(
+        requests[0]["description"] == "井盖破损" && requests[0]["status"] == "open",
+        "{said}"
+    );
+    ensure!(
+        !said.contains("测试女士") && !said.contains("000-0000"),
+        "{said}"
+    );
+    Ok(())
+}
+
+#[test]
+fn an_order_of_another_system_is_known_wherever_it_was_imported() -> Result<()> {
+    let network = Network::new()?;
+    let orders = |name: &str, words: &str| -> Result<String> {
+        let path = beside(&network, name)?;
+        std::fs::write(&path, format!("工单号,诉求内容,类别\nA-001,{words},求助\n"))?;
+        text(&path)
+    };
+    let first = orders("first.csv", "路灯不亮")?;
+    let import = |node: &Device, file: &str| {
+        node.ok(&["import", file, "--kind", "opinion", "--system", "12345"])
+    };
+    import(&network.station, &first)?;
+    network.station.ok(&["sync"])?;
+    // The same order, worded anew by the other system since.
+    let second = orders("second.csv", "路灯还是不亮")?;
+    let again = import(&network.hub, &second)?;
+    ensure!(again["known"] == 1 && again["accepted"] == 1, "{again}");
+    // A number of which nobody says where it is from is not the same.
+    let other = network.hub.ok(&["import", &second, "--kind", "opinion"])?;
+    ensure!(other["known"] == 0, "{other}");
+    Ok(())
+}
