@@ -1530,3 +1530,5 @@ forms-keep = Keep the form
 forms-other = Another file
 import-none = Left out
 import-again = Look again with these
+forms-record = Its record
+forms-letter-how = It is filled on the page of each record.

@@ -1621,3 +1621,5 @@ forms-keep = 保存表样
 forms-other = 换一个文件
 import-none = 不导入
 import-again = 按这样再看一遍
+forms-record = 查看记录、停用
+forms-letter-how = 在每条记录的页面上填好下载。

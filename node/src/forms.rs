@@ -3,7 +3,7 @@
 //!
 //! Owns what a file's names mean. Must not look into files: [`sheets`] does, and fills them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use base64ct::{Base64, Encoding as _};
 use lianxin_protocol::catalogue::{Catalogue, Draft, Fact, Kind};
@@ -365,10 +365,19 @@ impl Form {
         Ok(filled.map_err(refused)?.bytes)
     }
 
-    /// The columns of a ledger, or places of a letter, that are filled.
-    #[must_use]
-    pub fn filled(&self) -> BTreeSet<&str> {
-        self.columns.iter().map(|(key, _)| key.as_str()).collect()
+    /// Its columns or places, each with what is put there.
+    ///
+    /// # Errors
+    /// [`Code::BadTable`] where the file is none.
+    pub fn places(&self) -> Result<Vec<(Place, Option<Column>)>> {
+        let looked = Looked::at(self.kind, self.bytes.clone(), self.sheet.as_deref());
+        let places = looked.map_err(refused)?.places.into_iter();
+        let kept = |key: &str| self.columns.iter().find(|(it, _)| it == key);
+        let places = places.map(|(place, _)| {
+            let column = kept(&place.key).map(|(_, column)| *column);
+            (place, column)
+        });
+        Ok(places.collect())
     }
 }
 

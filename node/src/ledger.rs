@@ -220,15 +220,15 @@ const OTHER_NAMES: [(&str, &[&str]); 24] = [
     ("工单编号", &["external_ref"]),
 ];
 
-/// Every column that a kind's table can have, in the order of its form; what steps set stands behind.
+/// Every column that a kind's table can have, in the order of its form; what no form asks for stands behind.
 pub fn all_columns(kind: &'static Kind) -> impl Iterator<Item = Column> {
     let asked = kind.sections.iter().flat_map(|section| &section.fields);
     let asked: Vec<_> = asked.filter_map(|key| kind.field(key)).collect();
     let mut fields = asked.clone();
-    let set = kind.fields.iter().filter(|field| {
-        field.read_only && goes_out(field) && !asked.iter().any(|it| it.key == field.key)
-    });
-    fields.extend(set);
+    let others = kind.fields.iter();
+    let others =
+        others.filter(|field| goes_out(field) && !asked.iter().any(|it| it.key == field.key));
+    fields.extend(others);
     let has = |column: &Column| match column {
         Column::Status => !kind.statuses.is_empty(),
         Column::Answer | Column::Answered => is_answered(kind),
@@ -244,7 +244,7 @@ pub fn all_columns(kind: &'static Kind) -> impl Iterator<Item = Column> {
 /// The columns of a kind's table that comes in: its number, by which ours are known, and what people type in.
 pub fn columns_in(kind: &'static Kind) -> impl Iterator<Item = Column> {
     all_columns(kind).filter(|column| match column {
-        Column::Field(field) | Column::Yuan(field) => !field.read_only,
+        Column::Field(field) | Column::Yuan(field) => comes_in(field),
         column => matches!(column, Column::Number | Column::Ordinal),
     })
 }
@@ -429,11 +429,14 @@ fn bare(head: &str) -> String {
     folded(&head.chars().filter(sign).collect::<String>())
 }
 
-/// The column of a kind that a head names in a table that comes in, by what was said of it (`head=field`) first. What only steps set is
-/// not typed in.
+/// Whether a field is typed in: what only steps set is not.
+const fn comes_in(field: &Field) -> bool {
+    !field.read_only && !matches!(field.kind, FieldType::Opaque)
+}
+
+/// The column of a kind that a head names in a table that comes in, by what was said of it (`head=field`) first.
 #[must_use]
 pub fn column(kind: &'static Kind, head: &str, said: &[(String, String)]) -> Option<Column> {
-    let comes_in = |field: &Field| !field.read_only && !matches!(field.kind, FieldType::Opaque);
     if let Some((_, code)) = said.iter().find(|(name, _)| bare(name) == bare(head)) {
         let column = Column::parse(kind, code)?;
         return match column {

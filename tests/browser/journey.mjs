@@ -4,20 +4,14 @@
 //
 // usage: node journey.mjs PATH-OF-LIANXIN [SCREENSHOTS]
 import { spawn } from 'node:child_process';
-import { mkdirSync, readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
+import { mkdirSync } from 'node:fs';
 import http from 'node:http';
 import { join } from 'node:path';
-import { chromium } from 'playwright-core';
+import { check, desktop, ended, launch, seen as looked, until } from './common.mjs';
 
 const [lianxin, shots] = process.argv.slice(2);
 if (shots) mkdirSync(shots, { recursive: true });
-const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
-let failed = 0;
-function check(what, held, seen = '') {
-  console.log(`${held ? 'ok  ' : 'FAIL'} ${what}${held ? '' : ` (${seen})`}`);
-  if (!held) failed += 1;
-}
+const seen = (page, name) => looked(page, name, shots);
 
 const demo = spawn(lianxin, ['demo', '--web', '127.0.0.1:0', '--allow-host', 'demo.example'], { stdio: ['ignore', 'pipe', 'inherit'] });
 const board = await new Promise((resolve, reject) => {
@@ -29,42 +23,11 @@ const board = await new Promise((resolve, reject) => {
   });
   demo.on('exit', () => reject(new Error(`the demonstration ended: ${said}`)));
 });
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-  args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
-});
-const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, locale: 'zh-CN' });
-const faults = [];
-context.on('console', (message) => {
-  if (message.type() === 'error' && !/status of (401|403|404|409|421|422|429)|ERR_FAILED/.test(message.text())) faults.push(message.text());
-});
-context.on('weberror', (error) => faults.push(String(error.error())));
-
-async function seen(page, name) {
-  // Evaluated by the debugger, which the page's policy does not bind.
-  const found = await page.evaluate(`${axe}; axe.run(document, { resultTypes: ['violations'] })`);
-  const grave = found.violations.filter((it) => ['serious', 'critical'].includes(it.impact));
-  check(`axe finds nothing serious on ${name}`, grave.length === 0, grave.map((it) => `${it.id}: ${it.nodes[0].html}`).join('; '));
-  const wide = async () => page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
-  await page.setViewportSize({ width: 390, height: 844 });
-  const over = await wide();
-  check(`${name} fits a width of 390`, over <= 0, `${over} px too wide`);
-  if (shots) await page.screenshot({ path: join(shots, `${name}-390.png`), fullPage: true });
-  await page.setViewportSize({ width: 1280, height: 900 });
-  if (shots) await page.screenshot({ path: join(shots, `${name}-1280.png`), fullPage: true });
-}
+const browser = await launch();
+const { context, faults } = await desktop(browser);
 const text = (page, query) => page.locator(query).first().innerText();
 // The box of a register that stands for the record of this name.
 const box = (page, name, label) => page.locator('label', { hasText: label }).locator(`[name=${name}]`);
-async function until(what, truth) {
-  const end = Date.now() + 15000;
-  while (Date.now() < end) {
-    if (await truth()) return check(what, true);
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
-  check(what, false, 'it did not happen in time');
-}
-
 try {
   const desk = await context.newPage();
   await desk.goto(board);
@@ -557,8 +520,8 @@ try {
 } finally {
   await browser.close();
   demo.removeAllListeners('exit');
-  const ended = new Promise((resolve) => demo.on('exit', resolve));
+  const gone = new Promise((resolve) => demo.on('exit', resolve));
   demo.kill('SIGTERM');
-  check('the demonstration ends when told to', await ended === 0);
+  check('the demonstration ends when told to', await gone === 0);
 }
-process.exit(failed ? 1 : 0);
+ended();

@@ -3,58 +3,19 @@
 // clerk tells the residents. What pages count is compared with what the commands say.
 //
 // usage: node volume.mjs PATH-OF-LIANXIN SCRATCH [SCREENSHOTS]
-import { execFileSync, spawn } from 'node:child_process';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { chromium } from 'playwright-core';
+import { Nodes, check, ended, launch, until } from './common.mjs';
 
 const [lianxin, scratch, shots] = process.argv.slice(2);
-mkdirSync(scratch, { recursive: true });
 if (shots) mkdirSync(shots, { recursive: true });
-let failed = 0;
-function check(what, held, seen = '') {
-  console.log(`${held ? 'ok  ' : 'FAIL'} ${what}${held ? '' : ` (${seen})`}`);
-  if (!held) failed += 1;
-}
-const data = (device) => join(scratch, device);
-const run = (device, ...words) => JSON.parse(execFileSync(lianxin, ['--data', data(device), ...words, '--json'], { encoding: 'utf8', maxBuffer: 1 << 26 }));
-const file = (name, rows) => {
-  const path = join(scratch, name);
-  writeFileSync(path, JSON.stringify(rows));
-  return path;
-};
-const started = [];
-async function start(device) {
-  const node = spawn(lianxin, ['--data', data(device), 'run', '--listen', '127.0.0.1:0', '--web', '127.0.0.1:0', '--json'], { stdio: ['ignore', 'pipe', 'ignore'] });
-  started.push(node);
-  const ready = await new Promise((resolve, reject) => {
-    let said = '';
-    node.stdout.on('data', (bytes) => { said += bytes; if (said.includes('\n')) resolve(JSON.parse(said)); });
-    node.on('exit', () => reject(new Error(`${device} ended: ${said}`)));
-  });
-  return ready;
-}
-async function until(what, truth, seconds = 30) {
-  const end = Date.now() + seconds * 1000;
-  while (Date.now() < end) {
-    if (await truth()) return check(what, true);
-    await new Promise((resolve) => setTimeout(resolve, 200));
-  }
-  check(what, false, 'it did not happen in time');
-}
+const nodes = new Nodes(lianxin, scratch);
+const run = nodes.run.bind(nodes);
+const file = nodes.file.bind(nodes);
 
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-  args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
-});
+const browser = await launch();
 try {
-  run('hub', 'hub', 'init', '--name', '示例街道', '--code', 'SLJD', '--recovery-out', join(scratch, 'card'));
-  run('hub', 'site', 'create', '--name', '测试社区人大代表工作站', '--kind', 'workstation', '--code', 'EM1');
-  const hub = await start('hub');
-  for (const [device, site, role] of [['station', 'EM1', 'station'], ['pc', 'HUB', 'operator']]) {
-    const { invite } = run('hub', 'invite', 'create', '--site', site, '--role', role);
-    run(device, 'join', invite, '--hub', hub.sync);
-  }
+  await nodes.network([['station', 'EM1', 'station'], ['pc', 'HUB', 'operator']]);
   const deputies = Array.from({ length: 45 }, (_, at) => ({ name: `测试代表${at + 1}` }));
   run('hub', 'record', 'add', '--kind', 'deputy', '--file', file('deputies.json', deputies));
   run('hub', 'record', 'add', '--kind', 'org', '--file', file('orgs.json', [{ name: '示例街道城市管理办公室' }, { name: '测试派出所' }]));
@@ -67,8 +28,8 @@ try {
     ...(at % 2 ? {} : { identity_mode: 'named', reply_wanted: 'phone', person: { call_name: '测试女士', phone: '000-0000-0001' } }),
   }));
   run('station', 'record', 'add', '--kind', 'opinion', '--file', file('opinions.json', opinions));
-  const station = await start('station');
-  await start('pc');
+  const station = await nodes.start('station');
+  await nodes.start('pc');
   await until('everything has arrived', () => run('station', 'status').unreceipted === 0, 60);
 
   const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, locale: 'zh-CN' });
@@ -190,6 +151,6 @@ try {
   check('the day comes to its end', false, error.stack);
 } finally {
   await browser.close();
-  for (const node of started) node.kill('SIGTERM');
+  nodes.stop();
 }
-process.exit(failed ? 1 : 0);
+ended();

@@ -176,12 +176,62 @@ struct Columns {
     codes: Vec<(String, String)>,
 }
 
-/// What each of its columns was taken for, to be settled.
+#[derive(Template)]
+#[template(path = "form_kept.html")]
+struct KeptPage {
+    page: Page,
+    id: String,
+    name: String,
+    kind: String,
+    /// Where it is filled, for a ledger.
+    export: String,
+    /// Heads or places, each with what is put there.
+    columns: Vec<(String, String)>,
+}
+
+/// A form in use, with what goes into its columns.
+async fn in_use(app: App, session: Session, id: String) -> Answer {
+    let line = (app.doors.line)();
+    let page = app
+        .read(move |books, connection| {
+            let lang = session.lang();
+            let title = lang.say("forms", &[]);
+            let page = Page::new(connection, books, &session, &line, (PAGE, title))?;
+            let key = records::find(connection, &id)?;
+            let row = records::rows(connection, &[key])?.pop();
+            let none = || Error::new(Code::NoForm, "there is no such form");
+            let form = Form::read(connection, books, &row.ok_or_else(none)?)?;
+            let columns = form.places()?.into_iter();
+            let columns = columns.map(|(place, column)| {
+                let label = column.map_or_else(String::new, |it| it.label(lang));
+                (place.name, label)
+            });
+            Ok(KeptPage {
+                columns: columns.collect(),
+                kind: lang.label(&form.kind.label).to_owned(),
+                export: match form.shape {
+                    Shape::Ledger => format!("{}?kind={}", super::export::PAGE, form.kind.code),
+                    Shape::Letter => String::new(),
+                },
+                name: form.name,
+                id,
+                page,
+            })
+        })
+        .await?;
+    html(&page)
+}
+
+/// What each of its columns was taken for: to be settled, or as it was kept.
 pub(super) async fn show(
     State(app): State<App>,
     session: Session,
     Path(id): Path<String>,
 ) -> Answer {
+    // What is kept for a while has an id without hyphens.
+    if id.contains('-') {
+        return in_use(app, session, id).await;
+    }
     let Some(kept) = app.kept.get::<Kept>(&session, &id) else {
         return Ok(go(PAGE));
     };

@@ -93,6 +93,10 @@ pub(super) fn of(
     let mut related: Vec<Related> = Vec::new();
     for found in record.related(connection, &page.actor, most)? {
         let (of, nested) = (found.kind, found.is_nested());
+        // The pieces of what is kept are no reading.
+        if !of.is_searched() {
+            continue;
+        }
         // What comments are on are articles. A draft that nobody may comment on any more stays as it is.
         let commented = |it: &catalogue::Gather| {
             let kind = Catalogue::standard().kind(&it.kind);

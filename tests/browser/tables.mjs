@@ -1,0 +1,153 @@
+// Tables and papers in Chromium: an office's own ledger and letter are put in, an old ledger is imported with a column named by hand, lists
+// go out in each form, a report is looked at, its number opened, issued; forms are taken as Word. axe-core looks at every page.
+//
+// usage: node tables.mjs PATH-OF-LIANXIN SCRATCH [SCREENSHOTS]
+import { mkdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Nodes, check, desktop, ended, launch, seen as looked, until } from './common.mjs';
+
+const [lianxin, scratch, shots] = process.argv.slice(2);
+if (shots) mkdirSync(shots, { recursive: true });
+const seen = (page, name) => looked(page, `tables-${name}`, shots);
+const nodes = new Nodes(lianxin, scratch);
+const browser = await launch();
+const { context, faults } = await desktop(browser);
+
+// What a link leads to, as a file.
+async function taken(page, link) {
+  const [download] = await Promise.all([page.waitForEvent('download'), page.locator(link).first().click()]);
+  const bytes = readFileSync(await download.path());
+  return { name: download.suggestedFilename(), bytes, packed: bytes.subarray(0, 2).toString() === 'PK' };
+}
+
+try {
+  await nodes.network([['station', 'EM1', 'station']]);
+  await nodes.start('station');
+  const open = async (device) => {
+    const page = await context.newPage();
+    await page.goto(nodes.run(device, 'open').url);
+    return page;
+  };
+  const at = (page, path) => page.goto(new URL(path, page.url()).href);
+
+  // ---- an old ledger comes in, with a column whose name nobody knows ----
+  const clerk = await open('station');
+  await at(clerk, '/records');
+  await clerk.click('a[href^="/import"]');
+  await seen(clerk, 'import');
+  const rows = Array.from({ length: 120 }, (_, nth) => `GD-${nth},${nth + 1}号楼楼道灯不亮,求助,测试社区,2026年3月${(nth % 28) + 1}日,老城片区`);
+  rows.push('GD-x,电梯困人,从来没有的类别,测试社区,2026年3月1日,老城片区');
+  await clerk.setInputFiles('#file', nodes.file('old.csv', `工单号,问题描述,类别,社区,日期,片区\n${rows.join('\n')}\n`));
+  await clerk.fill('#system', '12345');
+  await clerk.click('main .btn-main');
+  await clerk.waitForLoadState();
+  check('a row without its words cannot be recorded', await clerk.locator('form[action^="/import/"] .btn-main').count() === 0, await clerk.innerText('main'));
+  const choice = clerk.locator('tr', { hasText: '问题描述' }).locator('select');
+  await choice.selectOption('body');
+  await clerk.click('form[action$="/columns"] .btn');
+  await clerk.waitForLoadState();
+  check('with its column named by hand all but one can', /120/.test(await clerk.innerText('#h-come')), await clerk.innerText('#h-come'));
+  check('what is refused says which row and why', /122/.test(await clerk.innerText('main')) && /类别/.test(await clerk.innerText('[aria-labelledby=h-refused]')));
+  await seen(clerk, 'imported');
+  const back = await taken(clerk, 'a[href$="/errors"]');
+  check('the refused rows come back as a workbook', back.packed, back.name);
+  await clerk.click('form[action^="/import/"]:not([action$="/columns"]) .btn-main');
+  await clerk.waitForLoadState();
+  const one = nodes.run('station', 'record', 'list', '--kind', 'opinion', '--limit', '1').records[0].id;
+  check('a column that was known stays known', nodes.run('station', 'record', 'show', one).fields.external_ref?.[0]?.system === '12345');
+  check('they are recorded', nodes.run('station', 'record', 'list', '--kind', 'opinion', '--limit', '500').records.length === 120);
+  await clerk.reload();
+  check('loading it again records nothing twice', nodes.run('station', 'record', 'list', '--kind', 'opinion', '--limit', '500').records.length === 120);
+  await until('all have arrived', () => nodes.run('station', 'status').unreceipted === 0, 60);
+
+  // ---- the office's own ledger and letter ----
+  const desk = await open('hub');
+  const blank = join(scratch, 'blank.xlsx');
+  nodes.run('hub', 'export', '--format', 'xlsx', '--kind', 'training', '--out', blank);
+  await at(desk, '/forms');
+  await seen(desk, 'forms-empty');
+  await desk.setInputFiles('#file', blank);
+  await desk.selectOption('#kind', 'training');
+  await desk.fill('#name', '培训台账');
+  await desk.click('main .btn-main');
+  await desk.waitForLoadState();
+  check('its columns are known by their names', await desk.locator('select option:checked[value="#number"]').count() === 1);
+  await seen(desk, 'form-columns');
+  await desk.click('main .btn-main');
+  await desk.waitForLoadState();
+  check('it is in use', /培训台账/.test(await desk.innerText('.rows')));
+  await seen(desk, 'forms');
+  await desk.click('.rows .title');
+  await desk.waitForLoadState();
+  check('a form says what goes where', /履职|培训名称/.test(await desk.innerText('main')));
+  await seen(desk, 'form-in-use');
+  await desk.click('.toolbar a[href^="/records/"]:not([href*="export"])');
+  await desk.waitForLoadState();
+  check('the page of its record shows no digits of its file', !/UEsDB|存页/.test(await desk.innerText('main')));
+  await at(desk, '/forms');
+  await desk.setInputFiles('#file', nodes.file('page.csv', 'a,b\n1,2\n'));
+  await desk.click('main .btn-main');
+  await desk.waitForLoadState();
+  check('what is no form is refused with the reason', await desk.locator('[role=alert]').count() === 1, await desk.innerText('main'));
+
+  // ---- lists go out ----
+  await at(desk, '/records');
+  await desk.click('.toolbar a[href^="/records/export"]');
+  await desk.waitForLoadState();
+  await seen(desk, 'export-kind');
+  await desk.selectOption('#kind', 'opinion');
+  await desk.click('main .btn-main');
+  await desk.waitForLoadState();
+  await seen(desk, 'export');
+  const book = await taken(desk, 'a[href$="form=xlsx"]');
+  check('a list goes out as a workbook', book.packed && book.name.endsWith('.xlsx'), book.name);
+  const csv = await taken(desk, 'a[href$="form=csv"]');
+  check('and as csv that a table program opens', csv.bytes.subarray(0, 3).toString('hex') === 'efbbbf' && csv.bytes.toString().split('\n').length >= 121);
+  const national = await taken(desk, 'a[href$="form=gb18030"]');
+  check('and in the national encoding', new TextDecoder('gb18030').decode(national.bytes).includes('楼道灯不亮'));
+  const city = await taken(desk, 'a[href$="form=open311"]');
+  check('and for a city platform', JSON.parse(city.bytes.toString()).length === 120);
+  await at(desk, '/records/export?kind=training');
+  const own = await taken(desk, '.rows a[href*="office="]');
+  check("and in the office's own form", own.packed && own.name.endsWith('.xlsx'), own.name);
+  check('each is in the access log', nodes.run('hub', 'record', 'list', '--kind', 'access_log', '--limit', '50').records.length === 5);
+
+  // ---- reports ----
+  await at(desk, '/reports?from=2026-01-01&to=2026-12-31');
+  await seen(desk, 'reports');
+  for (const id of ['R1', 'R4', 'R11', 'figures']) {
+    await at(desk, `/reports/${id}?from=2026-01-01&to=2026-12-31`);
+    await seen(desk, `report-${id}`);
+  }
+  await at(desk, '/reports/R11?from=2026-01-01&to=2026-12-31');
+  const number = desk.locator('main table a', { hasText: /^120$/ }).first();
+  check('a report counts what was imported', await number.count() === 1, await desk.innerText('main'));
+  await number.click();
+  await desk.waitForLoadState();
+  check('a number opens what it counts', /120/.test(await desk.innerText('main')) && await desk.locator('main a[href^="/records/"]').count() >= 50);
+  await seen(desk, 'figure-list');
+  await at(desk, '/reports/R11?from=2026-01-01&to=2026-12-31');
+  const proof = await taken(desk, 'a[href*="form=proof"]');
+  const path = nodes.file('proof.json', proof.bytes.toString());
+  check('its proof is recounted', nodes.run('hub', 'verify', path).bad.length === 0);
+  await desk.click('form[action*="/issue"] .btn');
+  await desk.waitForURL('**/reports/issued/**');
+  check('an issued report has a number', /BB-/.test(await desk.innerText('main')));
+  await seen(desk, 'issued');
+  await at(desk, '/compliance');
+  await seen(desk, 'compliance');
+
+  // ---- forms to print and to edit ----
+  const visit = nodes.run('station', 'record', 'add', '--kind', 'reception', '--file', nodes.file('reception.json', [{ site: 'EM1', date: '2026-03-14', deputies_present: ['测试代表甲'], visitors_times: 3 }]));
+  await at(clerk, `/records/${visit.records[0].id}/paper`);
+  await seen(clerk, 'paper');
+  const word = await taken(clerk, 'a[href$="as=docx"]');
+  check('a form is a Word document too', word.packed && word.name.endsWith('.docx'), word.name);
+  check('no page complained', faults.length === 0, faults.slice(0, 3).join(' | '));
+} catch (error) {
+  check('the day comes to its end', false, error.stack);
+} finally {
+  await browser.close();
+  nodes.stop();
+}
+ended();
