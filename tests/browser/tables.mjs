@@ -127,6 +127,10 @@ try {
   check('a number opens what it counts', /120/.test(await desk.innerText('main')) && await desk.locator('main a[href^="/records/"]').count() >= 50);
   await seen(desk, 'figure-list');
   await at(desk, '/reports/R11?from=2026-01-01&to=2026-12-31');
+  const picture = await taken(desk, 'a[href*="form=plot-svg"]');
+  check('a plot is a picture to take away', /<svg/.test(picture.bytes.toString().slice(0, 200)) && picture.name.endsWith('.svg'), picture.name);
+  const numbers = await taken(desk, 'a[href*="form=plot-csv"]');
+  check('and its numbers are', numbers.bytes.toString().split('\n').length > 2);
   const proof = await taken(desk, 'a[href*="form=proof"]');
   const path = nodes.file('proof.json', proof.bytes.toString());
   check('its proof is recounted', nodes.run('hub', 'verify', path).bad.length === 0);

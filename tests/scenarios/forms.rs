@@ -19,7 +19,7 @@ fn empty(path: &Path, heads: &[&str]) -> Result<String> {
 }
 
 fn letter(path: &Path, lines: &[&str]) -> Result<String> {
-    let mut document = Document::default();
+    let mut document = Document::begin(0);
     for line in lines {
         document.line(line, At::In);
     }

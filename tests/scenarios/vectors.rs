@@ -216,6 +216,7 @@ fn hash_area() -> Area {
         ("lianxin 1 query code", &hash::QUERY_CODE),
         ("lianxin 1 key rotation", &hash::ROTATION),
         ("lianxin 1 archive", &hash::ARCHIVE),
+        ("lianxin 1 report proof", &hash::PROOF),
         ("lianxin 1 attachment", &hash::BLOB),
     ];
     for (context, hash) in contexts {

@@ -39,6 +39,28 @@ pub fn of(report: &Report, form: &str) -> Result<Vec<u8>> {
     }
 }
 
+/// A plot of a report by its place: a picture (`svg`), or its numbers (`csv`). None where the report has no such plot.
+///
+/// # Errors
+/// It cannot be written.
+pub fn plot(report: &Report, place: usize, form: &str) -> Result<Option<Vec<u8>>> {
+    let Some(plot) = shown_in(report, Lang::Zh).plots.into_iter().nth(place) else {
+        return Ok(None);
+    };
+    if form == "svg" {
+        return Ok(Some(plot.file.into_bytes()));
+    }
+    let mut bytes = Vec::new();
+    let heads: Vec<&str> = plot.heads.iter().map(String::as_str).collect();
+    let mut csv = Csv::begin(&mut bytes, Encoding::Utf8Bom, &heads).map_err(unwritten)?;
+    for row in &plot.rows {
+        let row: Vec<_> = row.iter().map(|cell| Value::Text(cell)).collect();
+        csv.row(&row).map_err(unwritten)?;
+    }
+    csv.finish().map_err(unwritten)?;
+    Ok(Some(bytes))
+}
+
 /// A cell as a table program has it.
 fn value(cell: &ShownCell) -> Value<'_> {
     match cell.number {

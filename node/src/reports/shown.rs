@@ -61,6 +61,9 @@ pub struct ShownPlot {
     pub rows: Vec<Vec<String>>,
     /// What it counts.
     pub caption: String,
+    /// The plot as a file that stands alone; what was issued keeps none.
+    #[serde(skip)]
+    pub file: String,
 }
 
 /// A report in words.
@@ -215,6 +218,7 @@ fn drawn(report: &Report, lang: Lang, word: &dyn Fn(&str) -> String) -> Vec<Show
             heads,
             rows,
             caption: caption.clone(),
+            file: plot.svg_file(),
         }
     });
     shown.collect()

@@ -42,7 +42,7 @@ impl LetterPage {
     /// The same as a document, which an office edits.
     fn document(&self) -> Result<Vec<u8>> {
         let bare = &self.bare;
-        let mut document = Document::default();
+        let mut document = Document::begin(0);
         if self.test_data {
             document.mark(&bare.t("test-data"));
         }

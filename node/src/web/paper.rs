@@ -146,7 +146,7 @@ pub(super) async fn show(
 impl Paper {
     /// The same as a document, which an office edits.
     fn document(&self) -> Result<Vec<u8>> {
-        let mut document = paper::Document::default();
+        let mut document = paper::Document::begin(self.heads.len());
         if self.test_data {
             document.mark(&self.page.t("test-data"));
         }
@@ -161,7 +161,8 @@ impl Paper {
             document.table(&heads, self.lines.iter().map(|line| line.0.as_slice()));
         }
         let ends = ["report-made-by", "report-checked-by", "report-date"];
-        let ends = ends.map(|id| self.page.t(id)).join("　　　　");
+        let ends = ends.map(|id| self.page.t(id).trim().to_owned());
+        let ends = ends.join("　　　　");
         document.line(&ends, At::Left);
         finished(document)
     }

@@ -386,6 +386,8 @@ struct IssuedPage {
     number: String,
     withdrawn: bool,
     back: String,
+    /// Where its plots are as files: nowhere.
+    file: &'static str,
     shown: Option<Shown>,
 }
 
@@ -411,6 +413,7 @@ pub(super) async fn issued(
                 id: row.id.hyphenated(),
                 number: row.number.clone().unwrap_or_default(),
                 withdrawn: row.status == "withdrawn",
+                file: "",
                 back: format!(
                     "/reports/{}?from={}&to={}",
                     text("report"),
@@ -442,6 +445,12 @@ pub(super) async fn file(
             let bytes = match wanted.form.as_str() {
                 "json" => format!("{:#}\n", report.json()).into_bytes(),
                 "proof" => format!("{}\n", proof::make(connection, books, &report)?).into_bytes(),
+                "plot-svg" | "plot-csv" => {
+                    let none = || Error::new(Code::NoPage, "this report has no such plot");
+                    let form = wanted.form.trim_start_matches("plot-");
+                    let place = wanted.cell.parse().map_err(|_| none())?;
+                    files::plot(&report, place, form)?.ok_or_else(none)?
+                }
                 form => files::of(&report, form)?,
             };
             let Asked { from, to, .. } = &report.asked;
@@ -452,7 +461,8 @@ pub(super) async fn file(
         })
         .await?;
     let (kind, end) = match form.as_str() {
-        "csv" => ("text/csv; charset=utf-8", "csv"),
+        "plot-svg" => ("image/svg+xml", "svg"),
+        "csv" | "plot-csv" => ("text/csv; charset=utf-8", "csv"),
         "xlsx" => (files::XLSX, "xlsx"),
         "html" => ("text/html; charset=utf-8", "html"),
         "proof" => ("application/json", "proof.json"),

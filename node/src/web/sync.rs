@@ -17,11 +17,23 @@ use crate::clock;
 use crate::error::{Code, Result};
 use crate::invites;
 use crate::journal::Overview;
+use crate::plots::{Categories, Frame, Plot as _};
 use crate::records;
 use crate::records::delivery::{self, Coverage, State as Reached};
 
 /// Rows of the list of what waits.
 const ROWS: usize = 200;
+/// Records whose age is looked at, and from how many on it is drawn.
+const AGES: usize = 2_000;
+const DRAWN_FROM: usize = 5;
+/// Ages in minutes, each the first of a bar, with the bar's name in the locales.
+const BARS: [(u64, &str); 5] = [
+    (0, "sync-age-hour"),
+    (60, "sync-age-day"),
+    (1_440, "sync-age-three"),
+    (4_320, "sync-age-week"),
+    (10_080, "sync-age-more"),
+];
 
 /// Why something has not reached the hub, and what to do.
 pub(super) struct Why {
@@ -98,6 +110,8 @@ struct SyncPage {
     peers: Vec<Peer>,
     waiting: Vec<Waiting>,
     more: bool,
+    /// How long how many have waited: a plot and its numbers.
+    ages: Option<(String, Vec<Vec<String>>)>,
     log: Vec<String>,
     hub: bool,
     /// The four words to compare with the hub's.
@@ -149,7 +163,7 @@ async fn shown_page(app: &App, session: Session, log: Vec<String>) -> Answer {
             let title = lang.say("menu-sync", &[]);
             let page = Page::new(connection, books, &session, &line, ("/sync", title))?;
             let coverage = Coverage::of(books);
-            let waits = delivery::waiting(connection, books, ROWS + 1)?;
+            let waits = delivery::waiting(connection, books, AGES)?;
             let me = books.identity().key();
             let member = books.authority().members().get(&me);
             let mut waiting = Vec::new();
@@ -171,6 +185,7 @@ async fn shown_page(app: &App, session: Session, log: Vec<String>) -> Answer {
                     .unwrap_or_default()
                     .join(" "),
                 more: waits.len() > ROWS,
+                ages: ages(&waits, page.now_ms, lang),
                 waiting,
                 log,
                 page,
@@ -178,6 +193,34 @@ async fn shown_page(app: &App, session: Session, log: Vec<String>) -> Answer {
         })
         .await?;
     html(&page)
+}
+
+/// How long how many have waited, where so many do that a list is not looked through.
+fn ages(waits: &[(i64, u64)], now_ms: u64, lang: Lang) -> Option<(String, Vec<Vec<String>>)> {
+    if waits.len() < DRAWN_FROM {
+        return None;
+    }
+    let mut counts = [0_i64; BARS.len()];
+    for (_, since_ms) in waits {
+        let minutes = now_ms.saturating_sub(*since_ms) / 60_000;
+        let bar = BARS.iter().rposition(|(from, _)| *from <= minutes);
+        if let Some(count) = counts.get_mut(bar.unwrap_or_default()) {
+            *count += 1;
+        }
+    }
+    let say = |id: &str| lang.say(id, &[]);
+    let bars = BARS.iter().zip(counts);
+    let plot = Categories {
+        frame: Frame {
+            id: "waiting".to_owned(),
+            title: say("sync-ages"),
+            desc: say("sync-ages-how"),
+            caption: say("sync-ages-how"),
+        },
+        heads: [say("sync-since"), say("sync-ages-count")],
+        categories: bars.map(|((_, name), count)| (say(name), count)).collect(),
+    };
+    Some((plot.svg(), plot.table().1))
 }
 
 /// Devices that were spoken to, by their codes.
@@ -246,6 +289,21 @@ mod tests {
         for (reason, word) in Reason::ALL {
             assert_ne!(shown::reason(reason, Lang::Zh), format!("reason-{word}"));
         }
+    }
+
+    #[test]
+    fn what_waits_is_counted_by_its_age_and_drawn_only_where_it_is_much() -> Result<(), &'static str>
+    {
+        let now_ms = 100 * 86_400_000;
+        let minutes = |it: u64| (1, now_ms - it * 60_000);
+        let few: Vec<_> = [1, 2, 3, 4].map(minutes).to_vec();
+        assert!(ages(&few, now_ms, Lang::Zh).is_none());
+        let many = [0, 59, 60, 1_439, 1_440, 4_320, 10_079, 10_080, 50_000].map(minutes);
+        let (svg, rows) = ages(&many, now_ms, Lang::Zh).ok_or("not drawn")?;
+        let counts: Vec<_> = rows.iter().filter_map(|row| row.get(1)).collect();
+        assert_eq!(counts, ["2", "2", "1", "2", "2"]);
+        assert!(svg.contains("role=\"img\""));
+        Ok(())
     }
 
     #[test]
