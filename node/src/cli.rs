@@ -124,9 +124,10 @@ enum Verb {
     Config(ConfigVerb),
     /// Digests by which two nodes are compared
     Digest,
-    /// Check every chain, signature and receipt of this store, or of an archive, or recount the proof of a report
+    /// Check every chain, signature and receipt of this store, or of an archive, recount the proof of a report, or say whether an exported
+    /// workbook is as it was
     Verify {
-        /// An archive, or a proof; no data directory is needed then, and a proof is compared with one that is named
+        /// An archive, a workbook, or a proof; no data directory is needed then, and a proof is compared with one that is named
         file: Option<PathBuf>,
         /// The network that the archive must be of, in 64 digits
         #[arg(long, value_name = "ID", requires = "file")]
@@ -771,6 +772,9 @@ fn carry_out(cli: Cli) -> Result<u8> {
             network,
         } => {
             let _wait = progress::spinner("checking chains and signatures");
+            if let Some(bytes) = report::workbook_in(&file)? {
+                return report::check_table(&bytes, output);
+            }
             match report::proof_in(&file)? {
                 Some(bytes) => report::check(&bytes, data.as_deref(), output),
                 None => archive::check(&file, network.as_deref(), output),

@@ -8,6 +8,7 @@
 //! - [`read`] finds out what a file is, takes the first sheet with rows, finds the head row under titles, and gives texts with their kind.
 //! - [`write::Book`] and [`write::Csv`] write: text is never a formula, the same input gives the same bytes.
 //! - [`fill::Template`] and [`docx::fill_docx`] put values into a template and leave the rest of its parts as they are.
+//! - [`seal::check`] says whether a workbook that we wrote is as it was.
 //! - [`paper::Document`] writes letters and forms that an office edits.
 //!
 //! Sources: ECMA-376 part 1 (SpreadsheetML §18, WordprocessingML §17), ISO/IEC 26300-3 (OpenDocument), MS-XLS and MS-CFB, RFC 4180,
@@ -23,6 +24,7 @@
 pub mod docx;
 pub mod fill;
 pub mod paper;
+pub mod seal;
 pub mod text;
 pub mod write;
 

@@ -129,6 +129,8 @@ contexts! {
     PROOF = "lianxin 1 report proof";
     /// Digest over the rows of an exported table.
     EXPORT = "lianxin 1 exported rows";
+    /// By what an imported row is known again on the device that took it.
+    IMPORT = "lianxin 1 imported row";
     /// Content address of an attachment.
     BLOB = "lianxin 1 attachment";
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, ensure};
 use lianxin_node::papers;
 use lianxin_node::sheets::paper::{At, Document};
-use lianxin_node::sheets::write::Book;
+use lianxin_node::sheets::write::{Book, Value as Cell};
 use lianxin_node::sheets::{self, Table};
 use lianxin_tests::process::{Device, Network, text};
 use serde_json::{Value, json};
@@ -141,7 +141,11 @@ fn a_ledger_is_mapped_once_and_every_device_fills_it() -> Result<()> {
             &again,
         ])?;
         ensure!(
-            column(&read(&again)?, "诉求内容")?.is_empty(),
+            column(
+                &sheets::read(&std::fs::read(&again)?, Some("台账"))?,
+                "诉求内容"
+            )?
+            .is_empty(),
             "nothing is of that year"
         );
         node.call(&[
@@ -293,5 +297,39 @@ fn an_order_of_another_system_is_known_wherever_it_was_imported() -> Result<()> 
     // A number of which nobody says where it is from is not the same.
     let other = network.hub.ok(&["import", &second, "--kind", "opinion"])?;
     ensure!(other["known"] == 0, "{other}");
+    Ok(())
+}
+
+#[test]
+fn an_exported_workbook_says_whether_somebody_changed_it() -> Result<()> {
+    let network = Network::new()?;
+    let station = &network.station;
+    station.add(&[opinion("路灯不亮\n第二行"), opinion("=1+1")])?;
+    let out = text(&beside(&network, "opinions.xlsx")?)?;
+    station.ok(&[
+        "export", "--format", "xlsx", "--kind", "opinion", "--out", &out,
+    ])?;
+    let held = station.ok(&["verify", &out])?;
+    ensure!(held["rows"] == 2 && held["bad"] == json!([]), "{held}");
+    for report in ["R1", "R11", "figures"] {
+        let file = text(&beside(&network, "report.xlsx")?)?;
+        station.ok(&["report", report, "--format", "xlsx", "--out", &file])?;
+        station.ok(&["verify", &file])?;
+    }
+    // One more row, as a table program adds it: the check value came along.
+    let mut table = read(&out)?;
+    let head: Vec<&str> = table.heads.iter().map(String::as_str).collect();
+    let mut book = Book::begin("台账", &head, "2026-11-30T09:00:00Z", &std::env::temp_dir())?;
+    table.rows.swap(0, 1);
+    for row in &table.rows {
+        let cells: Vec<_> = row.cells.iter().map(|it| Cell::Text(&it.text)).collect();
+        book.row(&cells)?;
+    }
+    book.finish(&[("校验值", &"0".repeat(64))], std::fs::File::create(&out)?)?;
+    let changed = station.call(&["verify", &out])?.exits(2)?;
+    ensure!(
+        changed["bad"].as_array().map(Vec::len) == Some(1),
+        "{changed}"
+    );
     Ok(())
 }

@@ -507,6 +507,13 @@ fn verify(value: &Value) -> String {
     if value.get("figures").is_some() {
         return proof(value);
     }
+    if value.get("rows").is_some() {
+        let mut bad = items(value, "bad").filter_map(Value::as_str);
+        return match bad.next() {
+            Some(bad) => format!("BAD {bad}\n"),
+            None => format!("{} rows are as they were exported\n", number(value, "rows")),
+        };
+    }
     let mut out = format!(
         "{} entries, {} checkpoints, {} receipts hold\n",
         number(value, "entries"),

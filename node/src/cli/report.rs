@@ -12,7 +12,7 @@ use crate::command::{Query, Write, proved};
 use crate::error::{self, Code, Error, Result};
 use crate::reports::proof;
 use crate::store::create_private;
-use crate::{clock, reply};
+use crate::{clock, reply, sheets};
 
 /// Makes a report.
 pub(super) fn run(
@@ -118,6 +118,43 @@ pub(super) fn proof_in(path: &Path) -> Result<Option<Vec<u8>>> {
     let mut rest = first.into_inner().take(proof::FILE_MAX);
     rest.read_to_end(&mut bytes).map_err(error::file(path))?;
     Ok(Some(bytes))
+}
+
+/// The bytes of a file, if it begins as a workbook does.
+pub(super) fn workbook_in(path: &Path) -> Result<Option<Vec<u8>>> {
+    use std::io::Read as _;
+    let mut file = std::fs::File::open(path).map_err(error::file(path))?;
+    let mut bytes = Vec::new();
+    let mut first = std::io::Read::by_ref(&mut file).take(4);
+    first.read_to_end(&mut bytes).map_err(error::file(path))?;
+    if bytes != *b"PK\x03\x04" {
+        return Ok(None);
+    }
+    // One byte more than can be read says that there is more.
+    let mut rest = file.take(sheets::FILE_BYTES_MAX as u64);
+    rest.read_to_end(&mut bytes).map_err(error::file(path))?;
+    Ok(Some(bytes))
+}
+
+/// Compares a workbook that was exported with its check value.
+pub(super) fn check_table(bytes: &[u8], output: Output) -> Result<u8> {
+    let refused = |refusal: sheets::Refusal| {
+        let message = format!("this is no workbook of ours with its sheet 说明: {refusal}");
+        Error::new(Code::BadTable, message)
+    };
+    let sealed = sheets::seal::check(bytes).map_err(refused)?;
+    let bad = match sealed.holds {
+        true => Vec::new(),
+        false => vec![format!(
+            "the rows are not those that were exported: {} then, {} now",
+            sealed.stated_rows, sealed.rows
+        )],
+    };
+    let exit = if sealed.holds { 0 } else { 2 };
+    let value =
+        serde_json::json!({ "rows": sealed.rows, "checkpoints": 0, "receipts": 0, "bad": bad });
+    let value = reply::with_schema("lianxin.verify/1", value);
+    output.print(&reply::Reply { value, exit })
 }
 
 /// Recounts a proof, and compares it with the store of a data directory, if one is named.

@@ -243,7 +243,7 @@ impl Incoming {
                 self.refuse(row.number, "", "twice", &message);
                 continue;
             }
-            let digest = hash::EXPORT.hash(&[self.kind.code.as_bytes(), &[0], by.as_bytes()]);
+            let digest = hash::IMPORT.hash(&[self.kind.code.as_bytes(), &[0], by.as_bytes()]);
             seen.insert(by, row.number);
             if let Value::Object(fields) = &mut record {
                 let id = format!("import-{}", Hex(&digest));

@@ -4,7 +4,6 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use lianxin_protocol::catalogue::Kind;
-use lianxin_protocol::hash::{self, Hasher, Hex};
 use serde_json::Value;
 
 use super::{Column, cell, columns};
@@ -48,7 +47,6 @@ pub struct Going<W: Write + Send> {
     columns: Vec<(String, Column)>,
     form: Form<W>,
     rows: u64,
-    digest: Hasher,
 }
 
 impl<W: Write + Send> std::fmt::Debug for Going<W> {
@@ -83,7 +81,6 @@ impl<W: Write + Send> Going<W> {
             columns,
             form,
             rows: 0,
-            digest: hash::EXPORT.hasher(),
         })
     }
 
@@ -97,11 +94,6 @@ impl<W: Write + Send> Going<W> {
         let cells = columns.map(|(_, column)| cell(self.kind, *column, (place, record)));
         let cells: Vec<_> = cells.collect();
         let values: Vec<write::Value<'_>> = cells.iter().map(super::Cell::value).collect();
-        for value in &values {
-            self.digest.update(value.text().as_bytes());
-            self.digest.update(&[0x1f]);
-        }
-        self.digest.update(&[0x1e]);
         self.rows += 1;
         match &mut self.form {
             Form::Csv(csv) => csv.row(&values),
@@ -115,14 +107,9 @@ impl<W: Write + Send> Going<W> {
     /// # Errors
     /// It cannot be written.
     pub fn finish(self, notes: &[(&str, &str)]) -> Result<u64> {
-        let (rows, at) = (self.rows.to_string(), Beijing::of(clock::now_ms()).text());
-        let digest = Hex(&self.digest.finish()).to_string();
+        let at = Beijing::of(clock::now_ms()).text();
         let mut all = notes.to_vec();
-        all.extend([
-            ("导出时间", at.as_str()),
-            ("行数", &rows),
-            ("校验值", &digest),
-        ]);
+        all.push(("导出时间", at.as_str()));
         match self.form {
             Form::Csv(csv) => csv.finish(),
             Form::Book(book, to) => book.finish(&all, to),

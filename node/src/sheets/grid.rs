@@ -103,6 +103,11 @@ impl Grid {
         Ok(())
     }
 
+    /// The rows with something in them, in their order.
+    pub(super) fn rows(&self) -> impl Iterator<Item = &[Cell]> {
+        self.rows.values().map(Vec::as_slice)
+    }
+
     pub(super) fn merge(&mut self, area: Area) {
         if self.merged.len() < MERGED_MAX && area.top <= area.bottom && area.left <= area.right {
             self.merged.push(area);

@@ -14,6 +14,7 @@ use rust_xlsxwriter::{
 use crate::wide::width;
 
 use super::number::serial;
+use super::seal::{self, Seal};
 use super::text::{Encoded, Encoding, guarded};
 use super::{CELL_CHARS_MAX, COLUMNS_MAX, ROWS_MAX};
 
@@ -33,7 +34,7 @@ const PAGE_DIGITS_MAX: f64 = 220.0;
 const A4: u8 = 9;
 /// Digits that a number of a table program keeps.
 pub(super) const DIGITS_EXACT: u64 = 999_999_999_999_999;
-const NOTES: &str = "说明";
+pub(super) const NOTES: &str = "说明";
 const YES: &str = "是";
 const NO: &str = "否";
 /// What stands at the end of a text that a cell cannot hold.
@@ -143,6 +144,7 @@ pub struct Book {
     formats: Formats,
     widths: Vec<usize>,
     written: Written,
+    seal: Seal,
 }
 
 impl std::fmt::Debug for Book {
@@ -218,6 +220,8 @@ impl Book {
         page.set_repeat_rows(0, 0)?;
         let mut widths = Vec::new();
         let mut cut = 0;
+        let mut seal = Seal::default();
+        seal.heads(heads);
         for (column, head) in (0..).zip(heads) {
             page.write_string_with_format(0, column, held(head, &mut cut), &formats.head)?;
             // The button of the filter takes two digits.
@@ -228,6 +232,7 @@ impl Book {
             formats,
             widths,
             written: Written { rows: 0, cut },
+            seal,
         })
     }
 
@@ -240,6 +245,7 @@ impl Book {
             return Err(WriteError::TooMuch);
         }
         self.written.rows += 1;
+        self.seal.written(values);
         let row = u32::try_from(self.written.rows).map_err(|_| WriteError::TooMuch)?;
         let page = self.workbook.worksheet_from_index(0)?;
         let formats = &self.formats;
@@ -283,7 +289,7 @@ impl Book {
         Ok(())
     }
 
-    /// Adds what the rows are, as pairs of name and value, and writes the file.
+    /// Adds what the rows are, as pairs of name and value, how many there are and their check value, and writes the file.
     ///
     /// # Errors
     /// [`WriteError`] where the file cannot be written.
@@ -309,7 +315,9 @@ impl Book {
         set_up(page);
         page.set_print_fit_to_pages(1, 0);
         page.set_column_width(0, 20)?.set_column_width(1, 80)?;
-        for (row, (name, value)) in (0..).zip(notes) {
+        let (rows, check) = (self.written.rows.to_string(), self.seal.finish());
+        let ours = [(seal::ROWS, rows.as_str()), (seal::CHECK, check.as_str())];
+        for (row, (name, value)) in (0..).zip(notes.iter().chain(&ours)) {
             page.write_string_with_format(
                 row,
                 0,
