@@ -1542,3 +1542,6 @@ sync-age-week = 3 to 7 days
 sync-age-more = 7 days or more
 report-svg = Picture
 report-plot-csv = Numbers (CSV)
+pins = Kept lists
+pin-on = Keep on the first page
+pin-off = Take off the first page

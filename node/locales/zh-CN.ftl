@@ -1633,3 +1633,6 @@ sync-age-week = 3 至 7 天
 sync-age-more = 7 天以上
 report-svg = 图片
 report-plot-csv = 数字（CSV）
+pins = 固定的台账
+pin-on = 固定到首页
+pin-off = 取消固定

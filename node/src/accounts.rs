@@ -56,7 +56,7 @@ pub struct Account {
     pub taste: Taste,
 }
 
-/// How a person wants pages to look.
+/// How a person wants pages to look, and what stands on them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Taste {
@@ -68,6 +68,8 @@ pub struct Taste {
     pub keys: bool,
     /// What the person often writes, by the event of the step.
     pub phrases: BTreeMap<String, Vec<String>>,
+    /// Addresses of lists that the person keeps on the first page.
+    pub pins: Vec<String>,
 }
 
 impl Default for Taste {
@@ -77,6 +79,7 @@ impl Default for Taste {
             large: false,
             keys: true,
             phrases: BTreeMap::new(),
+            pins: Vec::new(),
         }
     }
 }

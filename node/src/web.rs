@@ -46,6 +46,7 @@ mod page;
 mod paper;
 mod past;
 mod patience;
+mod pins;
 mod quarantine;
 mod queue;
 mod records;
@@ -310,6 +311,7 @@ fn routes() -> Router<App> {
         .route("/drafts/{id}", get(intake::resume).post(sheet::keep))
         .route("/drafts/{id}/discard", post(intake::discard))
         .route("/records", get(list::page).post(list::search))
+        .route("/records/pin", post(pins::change))
         .route("/records/export", get(export::page))
         .route("/records/table", get(export::file))
         .route(

@@ -112,6 +112,18 @@ try {
   check("and in the office's own form", own.packed && own.name.endsWith('.xlsx'), own.name);
   check('each is in the access log', nodes.run('hub', 'record', 'list', '--kind', 'access_log', '--limit', '50').records.length === 5);
 
+  // ---- a list kept on the first page ----
+  await at(desk, '/records?kind=opinion&status=registered');
+  await desk.click('form[action="/records/pin"] .btn');
+  await desk.waitForLoadState();
+  check('a list says that it is kept', /取消固定/.test(await desk.innerText('.toolbar')));
+  await at(desk, '/');
+  check('and stands on the first page with its filter', /已登记.*群众意见建议|群众意见建议.*已登记/.test(await desk.innerText('[aria-labelledby=h-pins]')), await desk.innerText('main'));
+  await seen(desk, 'home-pins');
+  await desk.click('[aria-labelledby=h-pins] a');
+  await desk.waitForLoadState();
+  check('it leads there', new URL(desk.url()).search === '?kind=opinion&status=registered', desk.url());
+
   // ---- reports ----
   await at(desk, '/reports?from=2026-01-01&to=2026-12-31');
   await seen(desk, 'reports');

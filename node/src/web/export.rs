@@ -7,10 +7,10 @@ use lianxin_protocol::catalogue::{Catalogue, Kind};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
+use super::App;
 use super::choices::Choices;
-use super::list::{Asked, LEDGER, filter_of, said};
+use super::list::{Asked, LEDGER, filter_of, said_of};
 use super::page::{Answer, Page, Session, attached, html};
-use super::{App, shown};
 use crate::command::{known_kind, ledger_row};
 use crate::error::{Code, Error, Result};
 use crate::forms::{self, Form, Shape};
@@ -64,11 +64,6 @@ pub(super) async fn page(
             let kind = asked.kind.as_deref();
             let kind = kind.and_then(|code| Catalogue::standard().kind(code));
             let back = asked.address().unwrap_or_else(|| LEDGER.to_owned());
-            let statuses = kind.into_iter().flat_map(|kind| &kind.statuses);
-            let statuses =
-                statuses.map(|status| (status.code.clone(), lang.label(&status.label).to_owned()));
-            let statuses: Vec<_> = statuses.collect();
-            let sites = shown::sites(books.authority());
             let file = back.replacen(LEDGER, FILE, 1);
             let joint = if file.contains('?') { '&' } else { '?' };
             let own = forms::all(connection, kind.map(|kind| kind.code.as_str()))?;
@@ -81,7 +76,7 @@ pub(super) async fn page(
             let kinds = kinds.filter(|it| kind.is_none() && !it.create.by_program);
             let kinds = kinds.map(|it| (it.code.clone(), lang.label(&it.label).to_owned()));
             Ok(Export {
-                said: said(&asked, [&statuses, &sites], lang),
+                said: said_of(&asked, books.authority(), lang),
                 kinds: kinds.collect(),
                 own: own.collect(),
                 open311: kind.is_some_and(|kind| kind.code == open311::KIND),

@@ -11,6 +11,7 @@ use super::inbox::Message;
 use super::intake::recorded;
 use super::list::Row;
 use super::page::{Answer, Page, Session, html};
+use super::pins::{self, Pin};
 use super::queue::{self, Waits};
 use super::sheet::About;
 use super::words::Lang;
@@ -112,6 +113,7 @@ struct Home {
     /// What else is recorded here, by groups.
     others: Vec<(String, Vec<Other>)>,
     no_password: bool,
+    pins: Vec<Pin>,
 }
 
 impl Home {
@@ -166,8 +168,9 @@ pub(super) async fn page(State(app): State<App>, session: Session) -> Answer {
             let lang = session.lang();
             let title = lang.say("menu-home", &[]);
             let page = Page::new(connection, books, &session, &line, ("/", title))?;
+            let pins = pins::of(&session, books, lang);
             if page.office() {
-                return Ok(Err(page));
+                return Ok(Err((page, pins)));
             }
             let now_ms = page.now_ms;
             let coverage = Coverage::of(books);
@@ -234,13 +237,14 @@ pub(super) async fn page(State(app): State<App>, session: Session) -> Answer {
                 drafts: shown_drafts,
                 laws,
                 no_password,
+                pins,
                 page,
             }))
         })
         .await?;
     match home {
         Ok(home) => html(&home),
-        Err(page) => sites::overview(&app, page, line_shown, no_password).await,
+        Err((page, pins)) => sites::overview(&app, (page, pins), line_shown, no_password).await,
     }
 }
 

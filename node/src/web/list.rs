@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use askama::Template;
 use axum::Form;
 use axum::extract::{Path, Query, State};
+use lianxin_protocol::authority::Authority;
 use lianxin_protocol::catalogue::{Catalogue, Field, FieldType, Kind, Role, Status, Transition};
 use lianxin_protocol::log::RecordId;
 use lianxin_protocol::space::Space;
@@ -17,6 +18,7 @@ use super::choices::Choices;
 use super::export;
 use super::fields::{self, Input};
 use super::page::{Answer, Page, Session, go, html};
+use super::pins;
 use super::shown::{self, Shown};
 use super::words::Lang;
 use crate::actor::Actor;
@@ -436,8 +438,11 @@ struct View {
 #[derive(Template)]
 #[template(path = "list.html")]
 struct List {
-    /// The address of the same as a table, where it is of one kind.
+    /// Where it is chosen how it is exported.
     export: Option<String>,
+    /// Its own address, where it can be kept on the first page, and whether it is.
+    address: Option<String>,
+    pinned: bool,
     page: Page,
     asked: Asked,
     views: Vec<View>,
@@ -572,10 +577,15 @@ async fn listed(app: &App, session: Session, asked: Asked) -> Answer {
                 after: None,
                 ..asked.clone()
             };
+            let address = whole.address();
             Ok(List {
-                export: whole
-                    .address()
+                pinned: address
+                    .as_ref()
+                    .is_some_and(|it| pins::is_kept(&session, it)),
+                export: address
+                    .as_ref()
                     .map(|it| it.replacen(LEDGER, export::PAGE, 1)),
+                address: address.filter(|it| it != LEDGER),
                 total: total.and_then(|view| view.count),
                 said: said(&asked, [&statuses, &sites], lang),
                 printed: shown::moment(page.now_ms, lang),
@@ -676,12 +686,18 @@ fn views(
     Ok(views)
 }
 
+/// What a list is asked for, in words.
+pub(super) fn said_of(asked: &Asked, authority: &Authority, lang: Lang) -> String {
+    let kind = asked.kind.as_deref();
+    let kind = kind.and_then(|code| Catalogue::standard().kind(code));
+    let statuses = kind.into_iter().flat_map(|kind| &kind.statuses);
+    let statuses = statuses.map(|it| (it.code.clone(), lang.label(&it.label).to_owned()));
+    let statuses: Vec<_> = statuses.collect();
+    said(asked, [&statuses, &shown::sites(authority)], lang)
+}
+
 /// What a list was asked for, for its head on paper: only what somebody has asked for.
-pub(super) fn said(
-    asked: &Asked,
-    [statuses, sites]: [&[(String, String)]; 2],
-    lang: Lang,
-) -> String {
+fn said(asked: &Asked, [statuses, sites]: [&[(String, String)]; 2], lang: Lang) -> String {
     let mut said = Vec::new();
     if asked.from.is_some() || asked.to.is_some() {
         let day =

@@ -18,6 +18,7 @@ use serde_json::Value;
 
 use super::inbox::Message;
 use super::page::{Answer, Bare, Page, Session, attached, go, html, is_office};
+use super::pins::Pin;
 use super::queue::{self, Waits};
 use super::shown;
 use super::{App, Line, home, slip, sync};
@@ -201,13 +202,19 @@ struct Overall {
     todo: u64,
     sites: Vec<Site>,
     no_password: bool,
+    pins: Vec<Pin>,
 }
 
 /// Rows of what is done first.
 const FIRST: usize = 5;
 
 /// The first page of the sub-district.
-pub(super) async fn overview(app: &App, page: Page, line: Line, no_password: bool) -> Answer {
+pub(super) async fn overview(
+    app: &App,
+    (page, pins): (Page, Vec<Pin>),
+    line: Line,
+    no_password: bool,
+) -> Answer {
     let overall = app
         .read(move |books, connection| {
             let steps = queue::steps(&page);
@@ -229,6 +236,7 @@ pub(super) async fn overview(app: &App, page: Page, line: Line, no_password: boo
                 todo,
                 sites,
                 no_password,
+                pins,
                 page,
             })
         })
