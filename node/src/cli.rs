@@ -26,7 +26,7 @@ use clap::{Args, Parser, Subcommand};
 use lianxin_protocol::text;
 use serde_json::{Value, json};
 
-use crate::command::{AddressChange, Command, Query, Secret, Write, known_kind};
+use crate::command::{AddressChange, Command, Listing, Query, Secret, Write, known_kind};
 use crate::config::{Config, Overrides, own_address};
 use crate::error::{Code, Error, Kind, Result};
 use crate::logging;
@@ -293,7 +293,7 @@ struct Import {
 /// What `report` takes.
 #[derive(Debug, clap::Args)]
 struct Report {
-    /// R1 to R17, or figures
+    /// R1 to R18, or figures
     id: String,
     /// First day (default: 1 January of this year)
     #[arg(long, value_name = "DAY")]
@@ -608,6 +608,18 @@ enum Record {
         /// How far they have come: saved, sending, received, merged, answered, refused, quarantined
         #[arg(long)]
         state: Option<String>,
+        /// Code of the site whose they are
+        #[arg(long, value_name = "CODE")]
+        site: Option<String>,
+        /// Only what was recorded on this day or later
+        #[arg(long, value_name = "DAY")]
+        from: Option<String>,
+        /// Only what was recorded on this day or earlier
+        #[arg(long, value_name = "DAY")]
+        to: Option<String>,
+        /// What came of it, such as solved
+        #[arg(long)]
+        resolution: Option<String>,
         /// Text in number, title or any text; case and width do not matter; letters also find titles by their pinyin
         #[arg(long)]
         search: Option<String>,
@@ -988,21 +1000,30 @@ fn command_of(verb: Verb, data: &Path, account: Option<String>) -> Result<Comman
             kind,
             status,
             state,
+            site,
+            from,
+            to,
+            resolution,
             search,
-            values,
+            mut values,
             limit,
             after,
-        }) => Query::RecordList {
-            kind,
-            status,
-            state,
-            search,
-            values,
-            limit,
-            after,
-            account,
+        }) => {
+            values.extend(resolution.map(|it| format!("resolution={it}")));
+            Query::RecordList(Listing {
+                kind,
+                status,
+                state,
+                site,
+                recorded_ms: export::Pages::period(from.as_deref(), to.as_deref())?,
+                search,
+                values,
+                limit,
+                after,
+                account,
+            })
+            .into()
         }
-        .into(),
         Verb::Record(Record::Show { id, reveal }) => match reveal {
             None => Query::RecordShow { id, account }.into(),
             Some(reason) => Write::RecordReveal {

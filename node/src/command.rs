@@ -19,6 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use lianxin_protocol::catalogue::{Catalogue, Kind};
 use lianxin_protocol::hash::{Hex, parse_hex_bytes};
 use lianxin_protocol::log::RecordId;
+use lianxin_protocol::space::Space;
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -30,7 +31,7 @@ use crate::clock;
 use crate::error::{Code, Error, Result};
 use crate::journal::{Books, Journal, Overview};
 use crate::records::delivery::State;
-use crate::records::save::Author;
+use crate::records::save::{self, Author};
 use crate::records::{self, Filter};
 use crate::reply::{Reply, with_schema};
 use crate::reports::Asked;
@@ -142,6 +143,29 @@ impl Command {
     }
 }
 
+/// Which records `record list` lists.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+#[expect(
+    missing_docs,
+    reason = "the fields are those of the command line, which documents them"
+)]
+pub struct Listing {
+    pub kind: Option<String>,
+    pub status: Option<String>,
+    pub state: Option<String>,
+    /// Code of a site.
+    pub site: Option<String>,
+    /// When they were recorded: from the first of these times on and before the second, in Unix milliseconds.
+    pub recorded_ms: Option<(u64, u64)>,
+    pub search: Option<String>,
+    /// `field=value`, for fields by which lists are filtered.
+    pub values: Vec<String>,
+    pub limit: Option<usize>,
+    pub after: Option<String>,
+    pub account: Option<String>,
+}
+
 /// A command that changes nothing.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case")]
@@ -155,22 +179,11 @@ pub enum Query {
     /// Lists invites and what became of them.
     InviteList,
     /// Lists records, newest first.
-    RecordList {
-        kind: Option<String>,
-        status: Option<String>,
-        #[serde(default)]
-        state: Option<String>,
-        search: Option<String>,
-        /// `field=value`, for fields by which lists are filtered.
-        #[serde(default)]
-        values: Vec<String>,
-        limit: Option<usize>,
-        after: Option<String>,
-        #[serde(default)]
-        account: Option<String>,
-    },
+    RecordList(Listing),
     /// By what the records of a kind are known again when an import brings them: see [`ledger::key`](crate::ledger::key).
     RecordKeys { kind: String },
+    /// Which of these submissions were carried out here.
+    Submitted { ids: Vec<String> },
     /// Shows one record, with the steps that an account may take.
     RecordShow {
         id: String,
@@ -344,8 +357,9 @@ impl Query {
         match self {
             Self::SiteList => "site-list",
             Self::InviteList => "invite-list",
-            Self::RecordList { .. } => "record-list",
+            Self::RecordList(_) => "record-list",
             Self::RecordKeys { .. } => "record-keys",
+            Self::Submitted { .. } => "submitted",
             Self::RecordShow { .. } => "record-show",
             Self::RecordHistory { .. } => "record-history",
             Self::QuarantineList => "quarantine-list",
@@ -376,36 +390,14 @@ impl Query {
             Self::InviteList => invite_list(books, connection),
             Self::QuarantineList => quarantine::list(books, connection),
             Self::QuarantineShow { id } => quarantine::show(books, connection, &id),
-            Self::RecordList {
-                kind,
-                status,
-                state,
-                search,
-                values,
-                limit,
-                after,
-                account,
-            } => {
-                let actor = reader(books, connection, account.as_deref())?;
-                let state = state.as_deref().map(reached).transpose()?;
-                let of_kind = kind.as_deref().map(known_kind).transpose()?;
-                status
-                    .as_deref()
-                    .map_or(Ok(()), |it| known_status(of_kind, it))?;
-                let filter = Filter {
-                    values: having(kind.as_deref(), &values)?,
-                    kind,
-                    status,
-                    search: search.map(|typed| (typed, actor.clone())),
-                    limit: list_limit(limit),
-                    after: after.as_deref().map(cursor).transpose()?,
-                    ..Filter::default()
-                };
-                record_list(books, connection, filter, state, &actor)
-            }
+            Self::RecordList(listing) => record_listing(books, connection, listing),
             Self::RecordKeys { kind } => {
                 let keys = record_keys(books, connection, known_kind(&kind)?)?;
                 Ok(Reply::ok(json!({ "keys": keys })))
+            }
+            Self::Submitted { ids } => {
+                let known = save::all_submitted(connection, ids)?;
+                Ok(Reply::ok(json!({ "known": known })))
             }
             Self::RecordShow { id, account } => {
                 let key = records::find(connection, &id)?;
@@ -610,6 +602,44 @@ impl Write {
         reply.value = with_schema(&schema, reply.value);
         Ok(reply)
     }
+}
+
+/// Lists records.
+fn record_listing(books: &mut Books, connection: &Connection, listing: Listing) -> Result<Reply> {
+    let Listing {
+        kind,
+        status,
+        state,
+        site,
+        recorded_ms,
+        search,
+        values,
+        limit,
+        after,
+        account,
+    } = listing;
+    let actor = reader(books, connection, account.as_deref())?;
+    let state = state.as_deref().map(reached).transpose()?;
+    let of_kind = kind.as_deref().map(known_kind).transpose()?;
+    status
+        .as_deref()
+        .map_or(Ok(()), |it| known_status(of_kind, it))?;
+    let none = || Error::new(Code::NoSite, "there is no such site");
+    let site = site.map(|code| books.authority().site_by_code(&code).ok_or_else(none));
+    let site = site.transpose()?;
+    let network = books.identity().network;
+    let filter = Filter {
+        values: having(kind.as_deref(), &values)?,
+        kind,
+        status,
+        space: site.map(|site| Space::Site(site).id(&network)),
+        recorded_ms,
+        search: search.map(|typed| (typed, actor.clone())),
+        limit: list_limit(limit),
+        after: after.as_deref().map(cursor).transpose()?,
+        ..Filter::default()
+    };
+    record_list(books, connection, filter, state, &actor)
 }
 
 /// Rows of a list that are given when so many are asked for.

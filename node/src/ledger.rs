@@ -44,6 +44,8 @@ pub enum Column {
     Field(&'static Field),
     /// A field in fen that stands in yuan.
     Yuan(&'static Field),
+    /// The same in ten thousands of yuan 万元.
+    Wan(&'static Field),
 }
 
 /// A column that is no field.
@@ -127,6 +129,15 @@ impl Column {
         std::mem::discriminant(self) == std::mem::discriminant(other)
     }
 
+    /// The field that it is, in whatever unit.
+    #[must_use]
+    pub const fn field(&self) -> Option<&'static Field> {
+        match self {
+            Self::Field(field) | Self::Yuan(field) | Self::Wan(field) => Some(*field),
+            _ => None,
+        }
+    }
+
     fn beside(&self) -> Option<&'static Beside> {
         BESIDE.iter().find(|it| it.column.is_like(self))
     }
@@ -137,6 +148,7 @@ impl Column {
         match self {
             Self::Field(field) => field.key.clone(),
             Self::Yuan(field) => format!("{}{IN_YUAN}", field.key),
+            Self::Wan(field) => format!("{}{IN_WAN}", field.key),
             beside => beside.beside().map_or("", |it| it.code).to_owned(),
         }
     }
@@ -147,15 +159,16 @@ impl Column {
         if let Some(beside) = BESIDE.iter().find(|it| it.code == code) {
             return Some(beside.column);
         }
-        let (key, in_yuan) = match code.strip_suffix(IN_YUAN) {
-            Some(key) => (key, true),
-            None => (code, false),
-        };
+        let units: [(&str, fn(&'static Field) -> Self); 3] = [
+            (IN_YUAN, Self::Yuan),
+            (IN_WAN, Self::Wan),
+            ("", Self::Field),
+        ];
+        let mut units = units.into_iter();
+        let (key, column) =
+            units.find_map(|(unit, column)| Some((code.strip_suffix(unit)?, column)))?;
         let field = kind.field(key).filter(|field| goes_out(field))?;
-        match in_yuan {
-            true => field.key.ends_with("_fen").then_some(Self::Yuan(field)),
-            false => Some(Self::Field(field)),
-        }
+        (key == code || is_money(field)).then(|| column(field))
     }
 
     /// What people call it.
@@ -163,16 +176,24 @@ impl Column {
     pub(crate) fn label(&self, lang: Lang) -> String {
         match (self, lang) {
             (Self::Field(field), _) => lang.label(&field.label).to_owned(),
-            (Self::Yuan(field), Lang::Zh) => format!("{}（元）", field.label.zh),
-            (Self::Yuan(field), Lang::En) => format!("{} (yuan)", field.label.en),
+            (Self::Yuan(field), Lang::Zh) => format!("{}（元）", bare(&field.label.zh)),
+            (Self::Yuan(field), Lang::En) => format!("{} (yuan)", bare(&field.label.en)),
+            (Self::Wan(field), Lang::Zh) => format!("{}（万元）", bare(&field.label.zh)),
+            (Self::Wan(field), Lang::En) => format!("{} (10,000 yuan)", bare(&field.label.en)),
             (beside, Lang::Zh) => beside.beside().map_or("", |it| it.zh).to_owned(),
             (beside, Lang::En) => beside.beside().map_or("", |it| it.en).to_owned(),
         }
     }
 }
 
-/// What stands behind the key of a field that is shown in yuan.
+/// What stands behind the key of a field in fen that is shown in yuan, and in ten thousands of them.
 const IN_YUAN: &str = ":yuan";
+const IN_WAN: &str = ":wan";
+
+/// Whether a field is in fen.
+fn is_money(field: &Field) -> bool {
+    field.key.ends_with("_fen")
+}
 
 /// Whether a field can stand in a table: those that other parts of the product keep are none.
 fn goes_out(field: &Field) -> bool {
@@ -235,16 +256,16 @@ pub fn all_columns(kind: &'static Kind) -> impl Iterator<Item = Column> {
         _ => true,
     };
     let beside = BESIDE.iter().map(|it| it.column).filter(has);
-    let in_yuan = fields.clone().into_iter();
-    let in_yuan = in_yuan.filter(|field| field.key.ends_with("_fen"));
+    let money = fields.clone().into_iter().filter(|field| is_money(field));
+    let money = money.flat_map(|field| [Column::Yuan(field), Column::Wan(field)]);
     let fields = fields.into_iter().map(Column::Field);
-    beside.chain(fields).chain(in_yuan.map(Column::Yuan))
+    beside.chain(fields).chain(money)
 }
 
 /// The columns of a kind's table that comes in: its number, by which ours are known, and what people type in.
 pub fn columns_in(kind: &'static Kind) -> impl Iterator<Item = Column> {
     all_columns(kind).filter(|column| match column {
-        Column::Field(field) | Column::Yuan(field) => comes_in(field),
+        Column::Field(field) | Column::Yuan(field) | Column::Wan(field) => comes_in(field),
         column => matches!(column, Column::Number | Column::Ordinal),
     })
 }
@@ -259,8 +280,12 @@ fn is_answered(kind: &Kind) -> bool {
 /// The columns of a kind's table as it is exported.
 #[must_use]
 pub fn columns(kind: &'static Kind) -> Vec<(String, Column)> {
-    let own =
-        |column: &Column| !matches!(column, Column::Ordinal | Column::Today | Column::Yuan(_));
+    let own = |column: &Column| {
+        !matches!(
+            column,
+            Column::Ordinal | Column::Today | Column::Yuan(_) | Column::Wan(_)
+        )
+    };
     let columns = all_columns(kind).filter(own);
     columns.map(|it| (it.label(Lang::Zh), it)).collect()
 }
@@ -359,19 +384,26 @@ pub fn cell(kind: &Kind, column: Column, (place, record): (u64, &Value)) -> Cell
             let value = held(record, &field.key);
             value.map_or_else(Cell::default, |value| of_field(field, value))
         }
-        Column::Yuan(field) => match held(record, &field.key).and_then(Value::as_i64) {
-            Some(fen) => Cell {
-                text: format!(
-                    "{}{}.{:02}",
-                    if fen < 0 { "-" } else { "" },
-                    fen.abs() / 100,
-                    fen.abs() % 100
-                ),
-                shape: Shape::Decimal,
-            },
-            None => Cell::default(),
-        },
+        Column::Yuan(field) => money(field, record, 100),
+        Column::Wan(field) => money(field, record, 1_000_000),
     }
+}
+
+/// An amount in fen in a larger unit, which has so many of them.
+fn money(field: &Field, record: &Value, unit: i64) -> Cell {
+    let fen = held(record, &field.key).and_then(Value::as_i64);
+    fen.map_or_else(Cell::default, |fen| {
+        let sign = if fen < 0 { "-" } else { "" };
+        let (whole, part) = (
+            fen.unsigned_abs() / unit.unsigned_abs(),
+            fen.unsigned_abs() % unit.unsigned_abs(),
+        );
+        let digits = unit.ilog10() as usize;
+        Cell {
+            text: format!("{sign}{whole}.{part:0digits$}"),
+            shape: Shape::Decimal,
+        }
+    })
 }
 
 fn of_field(field: &Field, value: &Value) -> Cell {
@@ -440,14 +472,17 @@ pub fn column(kind: &'static Kind, head: &str, said: &[(String, String)]) -> Opt
     if let Some((_, code)) = said.iter().find(|(name, _)| bare(name) == bare(head)) {
         let column = Column::parse(kind, code)?;
         return match column {
-            Column::Field(field) | Column::Yuan(field) if !comes_in(field) => None,
-            Column::Field(field) => Some(or_yuan(field, head)),
+            Column::Field(field) | Column::Yuan(field) | Column::Wan(field) if !comes_in(field) => {
+                None
+            }
+            // It was named by the field alone: its head may say the unit.
+            Column::Field(field) => Some(in_unit(field, head)),
             column => Some(column),
         };
     }
     // The answer and the day of one that comes from elsewhere are no fields of it.
     match named_as_is(kind, head) {
-        Some(field) => comes_in(field).then(|| or_yuan(field, head)),
+        Some(field) => comes_in(field).then(|| in_unit(field, head)),
         None => named_beside(head, |_| false)
             .or_else(|| named_otherwise(kind, head, comes_in))
             .or_else(|| named_beside(head, |it| matches!(it, Column::Ordinal))),
@@ -459,17 +494,18 @@ pub fn column(kind: &'static Kind, head: &str, said: &[(String, String)]) -> Opt
 pub fn column_out(kind: &'static Kind, head: &str) -> Option<Column> {
     let has = |it: &Column| all_columns(kind).any(|own| own.is_like(it));
     let field = named_as_is(kind, head).filter(|field| goes_out(field));
-    let field = field.map(|field| or_yuan(field, head));
+    let field = field.map(|field| in_unit(field, head));
     field
         .or_else(|| named_beside(head, |_| true).filter(has))
         .or_else(|| named_otherwise(kind, head, goes_out))
 }
 
-/// The field as it goes into a column under a head.
-fn or_yuan(field: &'static Field, head: &str) -> Column {
-    match field.key.ends_with("_fen") && head.contains('元') {
-        true => Column::Yuan(field),
-        false => Column::Field(field),
+/// The field as it stands in a column under a head. Money without a unit is in yuan, as offices count it; in fen only what says so.
+fn in_unit(field: &'static Field, head: &str) -> Column {
+    match is_money(field) {
+        true if head.contains("万元") => Column::Wan(field),
+        true if !head.contains('分') && head != field.key => Column::Yuan(field),
+        _ => Column::Field(field),
     }
 }
 
@@ -494,7 +530,7 @@ fn named_otherwise(
     let mut fields = keys.filter_map(|key| kind.field(key));
     fields
         .find(|field| fits(field))
-        .map(|field| or_yuan(field, head))
+        .map(|field| in_unit(field, head))
 }
 
 /// The column that is no field and has this name in our own tables, or in those of offices where that counts.
@@ -606,7 +642,7 @@ pub fn record(
     let mut record = Map::new();
     let mut bad = Vec::new();
     for (place, (column, cell)) in (1..).zip(columns.iter().zip(&row.cells)) {
-        let (Some(Column::Field(field)) | Some(Column::Yuan(field))) = column else {
+        let Some(Column::Field(field) | Column::Yuan(field) | Column::Wan(field)) = column else {
             continue;
         };
         match cell.kind {
@@ -618,9 +654,8 @@ pub fn record(
             _ => {}
         }
         let text = match column {
-            Some(Column::Yuan(_)) => {
-                Cow::Owned(fen(&cell.text).unwrap_or_else(|| cell.text.to_string()))
-            }
+            Some(Column::Yuan(_)) => in_fen(&cell.text, 2),
+            Some(Column::Wan(_)) => in_fen(&cell.text, 6),
             _ => Cow::Borrowed(&*cell.text),
         };
         let value = typed(field, &text, system);
@@ -641,20 +676,29 @@ pub fn record(
     }
 }
 
-/// Yuan as fen: `1,234.5` is 123450.
-fn fen(yuan: &str) -> Option<String> {
-    let plain: String = yuan
+/// An amount as it was typed in fen, which its unit has so many decimals of; what is none stays as it is, for the catalogue to refuse.
+fn in_fen(typed: &str, decimals: usize) -> Cow<'_, str> {
+    fen(typed, decimals).map_or(Cow::Borrowed(typed), Cow::Owned)
+}
+
+/// In yuan with two decimals `1,234.5` is 123450.
+fn fen(typed: &str, decimals: usize) -> Option<String> {
+    let plain: String = typed
         .chars()
-        .filter(|it| !matches!(it, ',' | '，' | ' ' | '元' | '¥' | '￥'))
+        .filter(|it| !matches!(it, ',' | '，' | ' ' | '元' | '万' | '¥' | '￥'))
         .collect();
+    if typed.contains('万') && decimals == 2 {
+        return fen(&plain, 6);
+    }
     let (whole, part) = plain.split_once('.').unwrap_or((&plain, ""));
     let part = part.trim_end_matches('0');
-    if part.len() > 2 || !part.bytes().all(|it| it.is_ascii_digit()) {
+    if part.len() > decimals || !part.bytes().all(|it| it.is_ascii_digit()) {
         return None;
     }
     let whole: i64 = whole.parse().ok()?;
-    let part: i64 = format!("{part:0<2}").parse().ok()?;
-    Some(whole.checked_mul(100)?.checked_add(part)?.to_string())
+    let part: i64 = format!("{part:0<decimals$}").parse().ok()?;
+    let unit = 10_i64.checked_pow(u32::try_from(decimals).ok()?)?;
+    Some(whole.checked_mul(unit)?.checked_add(part)?.to_string())
 }
 
 /// By what a record of a kind is known again: the values of the fields that its kind is found by. None where one is missing, or the kind
@@ -722,9 +766,11 @@ mod tests {
             ("0.01", "1"),
             ("3.10元", "310"),
         ] {
-            assert_eq!(fen(yuan).as_deref(), Some(in_fen));
+            assert_eq!(fen(yuan, 2).as_deref(), Some(in_fen));
         }
-        assert_eq!((fen("1.234"), fen("十")), (None, None));
+        assert_eq!((fen("1.234", 2), fen("十", 2)), (None, None));
+        assert_eq!(fen("2", 6).as_deref(), Some("2000000"));
+        assert_eq!(fen("1.5万元", 2).as_deref(), Some("1500000"));
     }
 
     #[test]
@@ -771,6 +817,16 @@ mod tests {
         // What only steps set is not typed in.
         assert!(column(opinion, "主办单位", &[]).is_none());
         let donation = kind("donation").ok_or("no donation")?;
+        let unit = |head| column(donation, head, &[]).map(|it| it.code());
+        for (head, code) in [
+            ("金额（分）", "amount_fen"),
+            ("金额", "amount_fen:yuan"),
+            ("金额（元）", "amount_fen:yuan"),
+            ("金额（万元）", "amount_fen:wan"),
+            ("amount_fen", "amount_fen"),
+        ] {
+            assert_eq!(unit(head).as_deref(), Some(code), "{head}");
+        }
         assert!(matches!(
             column(
                 donation,

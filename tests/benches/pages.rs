@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use lianxin_node::command::{Command, Query, Write};
+use lianxin_node::command::{Command, Listing, Query, Write};
 use lianxin_node::daemon::Node;
 use lianxin_node::setup::{self, HubInit};
 use lianxin_node::socket::{self, Request};
@@ -123,16 +123,10 @@ fn ask(directory: &Path, command: impl Into<Command>) -> Result<Value> {
 }
 
 fn all() -> Query {
-    Query::RecordList {
-        kind: None,
-        status: None,
-        state: None,
-        search: None,
-        values: Vec::new(),
+    Query::RecordList(Listing {
         limit: Some(1),
-        after: None,
-        account: None,
-    }
+        ..Listing::default()
+    })
 }
 
 /// A hub with sites, and a station of one of them that has met it.
@@ -206,16 +200,11 @@ fn listed(
     limit: usize,
     after: Option<String>,
 ) -> Result<(Vec<String>, Option<String>)> {
-    let list = Query::RecordList {
-        kind: None,
-        status: None,
-        state: None,
-        search: None,
-        values: Vec::new(),
+    let list = Query::RecordList(Listing {
         limit: Some(limit),
         after,
-        account: None,
-    };
+        ..Listing::default()
+    });
     let page = ask(directory, list)?;
     let rows = page["records"].as_array().context("no list")?.iter();
     let ids = rows

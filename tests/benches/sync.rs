@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use lianxin_node::command::{Query, Write};
+use lianxin_node::command::{Listing, Query, Write};
 use lianxin_node::daemon::Node;
 use lianxin_node::setup::{self, HubInit};
 use lianxin_node::store::Store;
@@ -414,16 +414,10 @@ fn tables(hub: &Path) -> Result<Vec<(String, u64)>> {
 
 fn some_ids(node: &Node, count: usize) -> Result<Vec<String>> {
     let (limit, none) = (Some(count.clamp(1, 500)), None);
-    let list = Query::RecordList {
-        kind: none.clone(),
-        status: none.clone(),
-        state: none.clone(),
-        search: none.clone(),
-        values: Vec::new(),
+    let list = Query::RecordList(Listing {
         limit,
-        after: none,
-        account: None,
-    };
+        ..Listing::default()
+    });
     let reply = node
         .writer
         .after_wait(move |journal, connection| list.execute(journal, connection))?;

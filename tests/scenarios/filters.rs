@@ -7,7 +7,7 @@
 )]
 
 use anyhow::{Context as _, Result, ensure};
-use lianxin_node::command::{Query, Write};
+use lianxin_node::command::{Listing, Query, Write};
 use lianxin_node::error::Code;
 use lianxin_protocol::catalogue::{Catalogue, Kind};
 use lianxin_tests::World;
@@ -21,16 +21,13 @@ const STATION: usize = 1;
 const OPERATOR: usize = 2;
 
 fn list(kind: Option<&str>, values: &[&str], after: Option<&str>, limit: usize) -> Query {
-    Query::RecordList {
+    Query::RecordList(Listing {
         kind: kind.map(str::to_owned),
-        status: None,
-        state: None,
-        search: None,
         values: values.iter().map(|value| (*value).to_owned()).collect(),
         limit: Some(limit),
         after: after.map(str::to_owned),
-        account: None,
-    }
+        ..Listing::default()
+    })
 }
 
 /// Ids of all records that a filter shows, taken in pages.

@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result, ensure};
-use lianxin_node::command::{Query, Write};
+use lianxin_node::command::{Listing, Query, Write};
 use lianxin_protocol::text::folded;
 use lianxin_tests::World;
 use lianxin_tests::load::Words;
@@ -24,16 +24,11 @@ const STATION: usize = 1;
 fn found(world: &mut World, node: usize, search: &str) -> Result<BTreeSet<String>> {
     let list = world.call(
         node,
-        Query::RecordList {
-            kind: None,
-            status: None,
-            state: None,
+        Query::RecordList(Listing {
             search: Some(search.to_owned()),
-            values: Vec::new(),
             limit: Some(500),
-            after: None,
-            account: None,
-        },
+            ..Listing::default()
+        }),
     )?;
     let rows = list["records"].as_array().cloned().unwrap_or_default();
     Ok(rows.iter().map(|row| text(row, "id")).collect())

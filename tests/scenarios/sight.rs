@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use automerge::transaction::Transactable as _;
 use automerge::{AutoCommit, ObjType, ROOT, ScalarValue};
 use lianxin_node::actor::Actor;
-use lianxin_node::command::{Query, Write};
+use lianxin_node::command::{Listing, Query, Write};
 use lianxin_node::error::{Code, Error};
 use lianxin_node::{records, slips};
 use lianxin_protocol::authority::{Cut, Order};
@@ -34,16 +34,11 @@ fn listed(world: &mut World, node: usize, state: &str, search: &str) -> Result<V
     let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     let list = world.call(
         node,
-        Query::RecordList {
-            kind: None,
-            status: None,
+        Query::RecordList(Listing {
             state: some(state),
             search: some(search),
-            values: Vec::new(),
-            limit: None,
-            after: None,
-            account: None,
-        },
+            ..Listing::default()
+        }),
     )?;
     let rows = list.get("records").and_then(Value::as_array);
     let rows = rows.context("no records")?;

@@ -8,7 +8,7 @@
 )]
 
 use anyhow::{Context as _, Result, ensure};
-use lianxin_node::command::{Query, Write};
+use lianxin_node::command::{Listing, Query, Write};
 use lianxin_node::error::Code;
 use lianxin_node::records::{save, sight};
 use lianxin_protocol::log::RecordId;
@@ -50,16 +50,11 @@ fn show(world: &mut World, node: usize, id: &str, account: &str) -> Result<Value
 fn found(world: &mut World, node: usize, search: &str, account: &str) -> Result<Vec<Value>> {
     let list = world.call(
         node,
-        Query::RecordList {
-            kind: None,
-            status: None,
-            state: None,
+        Query::RecordList(Listing {
             search: Some(search.to_owned()),
-            values: Vec::new(),
-            limit: None,
-            after: None,
             account: Some(account.to_owned()),
-        },
+            ..Listing::default()
+        }),
     )?;
     Ok(list["records"].as_array().cloned().unwrap_or_default())
 }
@@ -292,16 +287,11 @@ fn of_two_values_that_were_written_at_once_the_stricter_one_holds() -> Result<()
     world.heal()?;
     let by_value = world.call(
         STATION,
-        Query::RecordList {
+        Query::RecordList(Listing {
             kind: Some("opinion".to_owned()),
-            status: None,
-            state: None,
-            search: None,
             values: vec!["category=help".to_owned()],
-            limit: None,
-            after: None,
-            account: None,
-        },
+            ..Listing::default()
+        }),
     )?;
     ensure!(by_value["records"] == json!([]), "{by_value}");
     let shown = show(&mut world, STATION, &id, "甲文员")?;

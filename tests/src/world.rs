@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use lianxin_node::archive::assemble;
 use lianxin_node::clock::{Played, Wall};
-use lianxin_node::command::{Command, Query, Write};
+use lianxin_node::command::{Command, Listing, Query, Write};
 use lianxin_node::error::{Code, Error};
 use lianxin_node::journal::{Journal, Moved};
 use lianxin_node::reply::Reply;
@@ -723,16 +723,10 @@ impl World {
     /// # Errors
     /// The store cannot be read.
     pub fn records(&mut self, node: usize) -> Result<Vec<Value>> {
-        let command = Query::RecordList {
-            kind: None,
-            status: None,
-            state: None,
-            search: None,
-            values: Vec::new(),
+        let command = Query::RecordList(Listing {
             limit: Some(500),
-            after: None,
-            account: None,
-        };
+            ..Listing::default()
+        });
         let reply = self.call(node, command)?;
         let records = reply.get("records").and_then(Value::as_array);
         Ok(records.cloned().unwrap_or_default())

@@ -1,6 +1,6 @@
 //! `import`: the rows of an office's own table as records, once however often they come.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use lianxin_protocol::catalogue::Kind;
@@ -34,14 +34,22 @@ impl Look for Asks<'_> {
         }
     }
 
-    fn keys(&mut self, kind: &Kind) -> Result<BTreeSet<String>> {
+    fn keys(&mut self, kind: &Kind) -> Result<BTreeMap<String, String>> {
         let keys = Query::RecordKeys {
             kind: kind.code.clone(),
         };
         let reply = self.door.call(keys)?;
-        let keys = reply.value.get("keys").and_then(Value::as_array);
-        let keys = keys.into_iter().flatten().filter_map(Value::as_str);
-        Ok(keys.map(str::to_owned).collect())
+        let keys = reply.value.get("keys").cloned().unwrap_or_default();
+        let unreadable = |error| Error::because(Code::Internal, "keys cannot be read", error);
+        let keys: Vec<(String, String)> = serde_json::from_value(keys).map_err(unreadable)?;
+        Ok(keys.into_iter().collect())
+    }
+
+    fn submitted(&mut self, ids: Vec<String>) -> Result<BTreeSet<String>> {
+        let reply = self.door.call(Query::Submitted { ids })?;
+        let known = reply.value.get("known").and_then(Value::as_array);
+        let known = known.into_iter().flatten().filter_map(Value::as_str);
+        Ok(known.map(str::to_owned).collect())
     }
 }
 
@@ -94,7 +102,7 @@ fn reply(incoming: &Incoming, table: &Table, dry_run: bool) -> Reply {
         let field = match (*column)? {
             Column::Number => "number".to_owned(),
             Column::Status => "status".to_owned(),
-            Column::Field(field) | Column::Yuan(field) => field.key.clone(),
+            Column::Field(field) | Column::Yuan(field) | Column::Wan(field) => field.key.clone(),
             beside => beside.code(),
         };
         Some(json!({ "column": head, "field": field }))

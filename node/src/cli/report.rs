@@ -151,8 +151,7 @@ pub(super) fn check_table(bytes: &[u8], output: Output) -> Result<u8> {
         )],
     };
     let exit = if sealed.holds { 0 } else { 2 };
-    let value =
-        serde_json::json!({ "rows": sealed.rows, "checkpoints": 0, "receipts": 0, "bad": bad });
+    let value = serde_json::json!({ "rows": sealed.rows, "entries": 0, "checkpoints": 0, "receipts": 0, "bad": bad });
     let value = reply::with_schema("lianxin.verify/1", value);
     output.print(&reply::Reply { value, exit })
 }

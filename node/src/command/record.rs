@@ -587,12 +587,12 @@ pub(super) fn export_page(
     Ok(Reply::ok(json!({ "records": records, "next": next })))
 }
 
-/// By what the records of a kind are known again.
+/// By what the records of a kind are known again, each with its id.
 pub(crate) fn record_keys(
     overview: &Overview,
     connection: &Connection,
     kind: &Kind,
-) -> Result<Vec<String>> {
+) -> Result<Vec<(String, String)>> {
     /// Records of a list that is read at once.
     const PAGE: usize = 500;
     let actor = Actor::owner(overview).owning_the_store();
@@ -615,9 +615,10 @@ pub(crate) fn record_keys(
                 }
                 Some(other) => Some(other.to_string()),
             };
-            keys.extend(crate::ledger::key(kind, value));
             let refs = row.facts(&actor).get("external_ref");
-            keys.extend(crate::ledger::outside_keys(refs));
+            let found = crate::ledger::key(kind, value).into_iter();
+            let found = found.chain(crate::ledger::outside_keys(refs));
+            keys.extend(found.map(|key| (key, row.id.hyphenated())));
         }
         match rows.last() {
             Some(last) if rows.len() == PAGE => filter.after = Some(last.id),

@@ -8,12 +8,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 
-use lianxin_protocol::catalogue::{Catalogue, Kind};
+use lianxin_protocol::catalogue::{Catalogue, FieldType, Kind};
 use lianxin_protocol::hash::{self, Hex};
 use serde_json::{Value, json};
 
 use super::out::{scratch, unwritten};
-use super::{Column, cell, column, key, outside_keys, record};
+use super::{Column, NO_SYSTEM, cell, column, key, outside_keys, record};
 use crate::clock;
 use crate::error::Result;
 use crate::sheets::write::{self, Book};
@@ -32,11 +32,16 @@ pub trait Look {
     /// The store cannot be read.
     fn shown(&mut self, number: &str) -> Result<Option<Value>>;
 
-    /// By what all records of a kind are known again.
+    /// By what the records of a kind are known again, each with its id.
     ///
     /// # Errors
     /// The store cannot be read.
-    fn keys(&mut self, kind: &Kind) -> Result<BTreeSet<String>>;
+    fn keys(&mut self, kind: &Kind) -> Result<BTreeMap<String, String>>;
+    /// Which of these submissions were carried out here before.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn submitted(&mut self, ids: Vec<String>) -> Result<BTreeSet<String>>;
 }
 
 /// What became of a row that is no record.
@@ -99,15 +104,23 @@ impl Incoming {
         (said, system): (&[(String, String)], &str),
         look: &mut impl Look,
     ) -> Result<Self> {
-        let columns: Vec<_> = table
+        let mut columns: Vec<_> = table
             .heads
             .iter()
             .map(|head| column(kind, head, said))
             .collect();
+        // Of two columns for one field the second would take the place of the first.
+        let mut taken = BTreeSet::new();
+        for column in &mut columns {
+            let field = column.and_then(|column| column.field());
+            if field.is_some_and(|field| !taken.insert(field.key.as_str())) {
+                *column = None;
+            }
+        }
         let numbered = columns.iter().any(|it| matches!(it, Some(Column::Number)));
         // What is no field is only compared with what has a number.
         let is_read = |column: &Option<Column>| match column {
-            Some(Column::Field(_) | Column::Yuan(_) | Column::Ordinal) => true,
+            Some(Column::Field(_) | Column::Yuan(_) | Column::Wan(_) | Column::Ordinal) => true,
             Some(_) => numbered,
             None => false,
         };
@@ -203,54 +216,101 @@ impl Incoming {
                 continue;
             };
             self.known += 1;
-            for (column, it) in self.columns.iter().zip(&row.cells) {
-                let Some(column @ Column::Field(field)) = column else {
-                    continue;
-                };
-                let (old, new) = (cell(self.kind, *column, (1, &shown)).shown(), came(it));
-                if old.trim() != new.trim() {
-                    self.altered.push(Altered {
-                        row: row.number,
-                        number: number.to_owned(),
-                        field: field.key.clone(),
-                        old,
-                        new,
-                    });
-                }
-            }
+            let number = number.to_owned();
+            self.differs(row, &number, &shown);
         }
         Ok(others)
+    }
+
+    /// Names the cells of a row that are not what its record says. Empty ones say nothing.
+    fn differs(&mut self, row: &Row, number: &str, shown: &Value) {
+        for (column, it) in self.columns.iter().zip(&row.cells) {
+            let Some(field) = column.and_then(|column| column.field()) else {
+                continue;
+            };
+            let column = column.unwrap_or(Column::Field(field));
+            let old = cell(self.kind, column, (1, shown)).shown();
+            // As our own tables show it, or as whoever typed it would see it recorded.
+            let new = came(it);
+            let typed = record(
+                std::slice::from_ref(&Some(column)),
+                &Row {
+                    number: row.number,
+                    cells: vec![it.clone()],
+                    total: false,
+                },
+                NO_SYSTEM,
+            );
+            let typed = typed
+                .map(|fields| cell(self.kind, column, (1, &json!({ "fields": fields }))).shown());
+            let same =
+                old.trim() == new.trim() || typed.is_ok_and(|typed| typed.trim() == old.trim());
+            let is_ref = matches!(field.kind, FieldType::Set { .. } | FieldType::ExternalRef);
+            if !same && !(is_ref && old.contains(new.trim())) {
+                self.altered.push(Altered {
+                    row: row.number,
+                    number: number.to_owned(),
+                    field: field.key.clone(),
+                    old,
+                    new,
+                });
+            }
+        }
     }
 
     /// Takes the rows that are not here yet.
     fn take_new(&mut self, rows: Vec<(&Row, Value)>, look: &mut impl Look) -> Result<()> {
         let has_outside = rows.iter().any(|(_, record)| outside(record).is_some());
         let known = match self.kind.found_by.is_empty() && !has_outside {
-            true => BTreeSet::new(),
+            true => BTreeMap::new(),
             false => look.keys(self.kind)?,
         };
         let mut seen: BTreeMap<String, u32> = BTreeMap::new();
+        let mut compared = 0;
         for (row, mut record) in rows {
             let by = outside(&record).or_else(|| key(self.kind, |key| held(&record, key)));
-            if by.as_ref().is_some_and(|by| known.contains(by)) {
-                self.known += 1;
-                self.accepted += 1;
-                continue;
-            }
-            let by = by.unwrap_or_else(|| record.to_string());
+            let by = by.unwrap_or_else(|| sorted(&record));
             if let Some(first) = seen.get(&by) {
                 let message = format!("the same stands in row {first}");
                 self.refuse(row.number, "", "twice", &message);
                 continue;
             }
+            seen.insert(by.clone(), row.number);
+            if let Some(id) = known.get(&by) {
+                self.known += 1;
+                self.accepted += 1;
+                compared += 1;
+                if compared <= COMPARED_MAX
+                    && let Some(shown) = look.shown(id)?
+                {
+                    let number = shown.get("number").and_then(Value::as_str);
+                    self.differs(row, number.unwrap_or(id), &shown);
+                }
+                continue;
+            }
             let digest = hash::IMPORT.hash(&[self.kind.code.as_bytes(), &[0], by.as_bytes()]);
-            seen.insert(by, row.number);
             if let Value::Object(fields) = &mut record {
                 let id = format!("import-{}", Hex(&digest));
                 fields.insert("submission_id".to_owned(), json!(id));
             }
             self.new.push((row.number, record));
         }
+        self.forget_submitted(look)
+    }
+
+    /// Leaves out what was recorded from this table before, on this device.
+    fn forget_submitted(&mut self, look: &mut impl Look) -> Result<()> {
+        let id = |record: &Value| {
+            let id = record.get("submission_id").and_then(Value::as_str);
+            id.unwrap_or_default().to_owned()
+        };
+        let ids = self.new.iter().map(|(_, record)| id(record)).collect();
+        let known = look.submitted(ids)?;
+        let before = self.new.len();
+        self.new.retain(|(_, record)| !known.contains(&id(record)));
+        let gone = before.saturating_sub(self.new.len()) as u64;
+        self.known += gone;
+        self.accepted += gone;
         Ok(())
     }
 
@@ -308,6 +368,18 @@ impl Incoming {
 /// The number in another system that a row has.
 fn outside(record: &Value) -> Option<String> {
     outside_keys(record.get("external_ref")).into_iter().next()
+}
+
+/// A record as text, whatever the order of the columns that it came from.
+fn sorted(record: &Value) -> String {
+    match record {
+        Value::Object(fields) => {
+            let fields: BTreeMap<&String, String> =
+                fields.iter().map(|(key, it)| (key, sorted(it))).collect();
+            format!("{fields:?}")
+        }
+        other => other.to_string(),
+    }
 }
 
 /// A cell of a table as our own export shows it.

@@ -133,6 +133,20 @@ pub fn submitted(connection: &Connection, submission: &str) -> Result<Option<Rec
     Ok(known.optional()?.map(RecordId))
 }
 
+/// Those of these submissions that were carried out before.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn all_submitted(connection: &Connection, ids: Vec<String>) -> Result<BTreeSet<String>> {
+    let mut known = BTreeSet::new();
+    for id in ids {
+        if submitted(connection, &id)?.is_some() {
+            known.insert(id);
+        }
+    }
+    Ok(known)
+}
+
 /// Records a new record. A submission that was carried out before gives the record that it made then.
 ///
 /// # Errors

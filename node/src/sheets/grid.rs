@@ -174,7 +174,17 @@ impl Grid {
         let most = if any >= followed * 2 { any } else { followed };
         // Three quarters, because a column may have no name and a row under the head may be all text.
         // Where nothing is text, the first row it is.
-        let (row, _) = counts.iter().find(|(_, names)| names * 4 >= most * 3)?;
+        // A row below may have a remark more than the head has names.
+        let is_head = |row: u32, names: usize| {
+            let plain = || {
+                let cells = self.row(row).iter();
+                cells
+                    .clone()
+                    .all(|cell| !cell.text.contains([':', '：', '0', '1', '2']))
+            };
+            names * 4 >= most * 3 || (names >= 2 && names * 3 >= most * 2 && plain())
+        };
+        let (row, _) = counts.iter().find(|(row, names)| is_head(*row, *names))?;
         let (mut top, mut bottom) = (*row, *row);
         for area in merged
             .iter()

@@ -138,7 +138,7 @@ pub(super) async fn look(State(app): State<App>, session: Session, mut form: Mul
     match looked {
         Ok(looked) => {
             let looked = Mutex::new(Some(looked));
-            let id = app.kept.put(&session, None, Kept { name, looked })?;
+            let id = app.kept.put_large(&session, Kept { name, looked }, 50)?;
             Ok(go(&format!("{PAGE}/{id}")))
         }
         Err(refusal) => Ok(go(&format!(

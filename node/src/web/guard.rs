@@ -13,7 +13,9 @@ use axum::response::{IntoResponse as _, Response};
 use futures_util::StreamExt as _;
 use tower_http::csrf::CsrfLayer;
 
-use super::BODY_MAX;
+use tokio::sync::Semaphore;
+
+use super::{BODY_MAX, forms, import};
 
 /// Names by which these pages may be asked for. Anything else is a page of another site that has pointed
 /// its name here (DNS rebinding).
@@ -64,7 +66,13 @@ pub(super) fn whole(router: Router) -> Router {
 /// Waits for the whole body, so that no page waits for the rest of one.
 async fn all(request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
-    match tokio::time::timeout(BODY_TIME, bounded(body)).await {
+    // A table or an office's form is larger than anything that is typed.
+    let most = match parts.uri.path() {
+        "/import" => import::FORM_MAX,
+        "/forms" => forms::FORM_MAX,
+        _ => BODY_MAX,
+    };
+    match tokio::time::timeout(BODY_TIME, bounded(body, most)).await {
         Ok(Ok(body)) => next.run(Request::from_parts(parts, Body::from(body))).await,
         Ok(Err(status)) => status.into_response(),
         Err(_) => {
@@ -74,13 +82,21 @@ async fn all(request: Request, next: Next) -> Response {
     }
 }
 
-async fn bounded(body: Body) -> Result<Vec<u8>, StatusCode> {
+/// Large bodies that are taken at once: who sends them need not be logged in yet.
+static LARGE: Semaphore = Semaphore::const_new(2);
+
+async fn bounded(body: Body, most: usize) -> Result<Vec<u8>, StatusCode> {
     let mut stream = body.into_data_stream();
     let mut held = Vec::new();
+    let mut turn = None;
     while let Some(bytes) = stream.next().await {
         let bytes = bytes.map_err(|_| StatusCode::BAD_REQUEST)?;
-        if held.len() + bytes.len() > BODY_MAX {
+        if held.len() + bytes.len() > most {
             return Err(StatusCode::PAYLOAD_TOO_LARGE);
+        }
+        if held.len() + bytes.len() > BODY_MAX && turn.is_none() {
+            let free = LARGE.acquire().await;
+            turn = Some(free.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?);
         }
         held.extend_from_slice(&bytes);
     }

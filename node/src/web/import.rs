@@ -3,7 +3,7 @@
 //!
 //! What was read is kept for the login alone and in memory. A table that is sent twice records nothing twice.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
 use askama::Template;
@@ -24,12 +24,16 @@ use crate::error::{Code, Error, Result};
 use crate::journal::Books;
 use crate::ledger;
 use crate::ledger::incoming::{CHUNK, Incoming, Look, Refused};
-use crate::records::{self, Record};
+use crate::records::{self, Record, save};
 use crate::reports::files::XLSX;
 use crate::sheets::{self, Table};
 
 /// Bytes of a form with a table in it.
 pub(super) const FORM_MAX: usize = sheets::FILE_BYTES_MAX + 64 * 1024;
+/// Tables that are looked at at once: a large one takes some hundred MiB.
+const TABLES_MAX: usize = 4;
+/// Rows of a table that a page looks at; the command takes all that can be read.
+const ROWS_MAX: usize = 50_000;
 /// Stands before the place of a column in the names of a form.
 const COLUMN: &str = "c";
 /// Lines of a kind that a page shows.
@@ -97,9 +101,13 @@ pub(super) async fn form(
     html(&page)
 }
 
+/// A table has more rows than a page looks at.
+const TOO_LONG: &str = "too-long";
+
 /// Whether an address names a way in which a table was refused: other words are not shown.
 pub(super) fn known_refusal(code: &str) -> bool {
-    const CODES: [&str; 14] = [
+    const CODES: [&str; 15] = [
+        TOO_LONG,
         "file-too-large",
         "unpacks-too-large",
         "too-many-rows",
@@ -139,10 +147,13 @@ impl Look for Asks<'_> {
         }
     }
 
-    fn keys(&mut self, kind: &Kind) -> Result<BTreeSet<String>> {
-        Ok(command::record_keys(self.books, self.connection, kind)?
-            .into_iter()
-            .collect())
+    fn keys(&mut self, kind: &Kind) -> Result<BTreeMap<String, String>> {
+        let keys = command::record_keys(self.books, self.connection, kind)?;
+        Ok(keys.into_iter().collect())
+    }
+
+    fn submitted(&mut self, ids: Vec<String>) -> Result<BTreeSet<String>> {
+        save::all_submitted(self.connection, ids)
     }
 }
 
@@ -170,6 +181,7 @@ pub(super) async fn look(State(app): State<App>, session: Session, mut form: Mul
             let actor = asking.actor(connection, books)?;
             actor.may_create(kind)?;
             let table = match sheets::read(&bytes, None) {
+                Ok(table) if table.rows.len() > ROWS_MAX => return Ok(Err(TOO_LONG)),
                 Ok(table) => table,
                 Err(refusal) => return Ok(Err(refusal.code())),
             };
@@ -188,7 +200,7 @@ pub(super) async fn look(State(app): State<App>, session: Session, mut form: Mul
         .await?;
     match looked {
         Ok(looked) => {
-            let id = app.kept.put(&session, None, looked)?;
+            let id = app.kept.put_large(&session, looked, TABLES_MAX)?;
             Ok(go(&format!("/import/{id}")))
         }
         Err(code) => Ok(go(&format!("/import?kind={}&refused={code}", kind.code))),

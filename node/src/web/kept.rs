@@ -97,6 +97,28 @@ impl Kept {
         Ok(id)
     }
 
+    /// The same for what is large: one of its sort for a login, and so many in all.
+    ///
+    /// # Errors
+    /// No randomness.
+    pub(super) fn put_large<T: Any + Send + Sync>(
+        &self,
+        session: &Session,
+        what: T,
+        most: usize,
+    ) -> Result<String> {
+        self.with(|all| {
+            all.retain(|it| it.login != session.secret || !it.what.is::<T>());
+            while all.iter().filter(|it| it.what.is::<T>()).count() >= most {
+                let Some(oldest) = all.iter().position(|it| it.what.is::<T>()) else {
+                    break;
+                };
+                all.remove(oldest);
+            }
+        });
+        self.put(session, None, what)
+    }
+
     /// What is kept under an id for this login.
     pub(super) fn get<T: Any + Send + Sync>(&self, session: &Session, id: &str) -> Option<Arc<T>> {
         let found = self.with(|all| {

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::samples::{self, LAWYERS, STATION, at, days_ago, in_days, month_of, year_of};
 use super::{Device, PATIENCE, field, is};
-use crate::command::Query;
+use crate::command::{Listing, Query};
 use crate::error::{Code, Error, Result};
 
 /// The computers at which it happens.
@@ -95,16 +95,11 @@ async fn missing(device: &Device) -> Result<Vec<&'static str>> {
         if kind.create.by_program || kind.calendar.is_some() {
             continue;
         }
-        let list = Query::RecordList {
+        let list = Query::RecordList(Listing {
             kind: Some(kind.code.clone()),
-            status: None,
-            state: None,
-            search: None,
-            values: Vec::new(),
             limit: Some(1),
-            after: None,
-            account: None,
-        };
+            ..Listing::default()
+        });
         let found = device.call(list).await?;
         let records = found.get("records").and_then(Value::as_array);
         if records.is_none_or(Vec::is_empty) {
