@@ -16,6 +16,7 @@ mod articles;
 mod consultations;
 mod deputies;
 pub mod drawing;
+mod facts;
 mod figures;
 pub mod files;
 mod key_supervision;

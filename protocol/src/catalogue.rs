@@ -291,7 +291,7 @@ pub struct Kind {
     /// For the kind whose records say how long there is for what: its fields.
     pub terms: Option<TermKeys>,
     /// Names that nobody may use for a field.
-    forbidden: Vec<String>,
+    forbidden: Vec<read::Forbidden>,
 }
 
 /// The fields of a kind whose records say how long there is by a rule, in the place of what the rule has.
@@ -326,9 +326,8 @@ impl Kind {
     }
 
     /// Names that no field may have, wherever one is typed.
-    #[must_use]
-    pub fn forbidden(&self) -> &[String] {
-        &self.forbidden
+    pub fn forbidden(&self) -> impl Iterator<Item = &str> {
+        self.forbidden.iter().map(|it| it.name.as_str())
     }
 
     /// Whether people look for its words: nobody does in the pieces in which the program keeps what is long.

@@ -1,6 +1,6 @@
 //! R1 年度工作统计表: the year's work beside all work since the first station was set up.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::drawing::Drawing;
 use super::figures::{Figures, KINDS, TOOK_PART, note_unmatched};
@@ -192,24 +192,16 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
 
 /// Opinions by the month in which they happened, and cases by that in which they were solved.
 fn by_month(base: &Base<'_>) -> Drawing {
-    let month = |day: Option<String>| day.and_then(|day| day.get(..7).map(str::to_owned));
     let registered = base.registered(&base.period);
-    let registered = registered.by(|row| {
-        month(row.counts_on().map(str::to_owned))
-            .into_iter()
-            .collect()
-    });
+    let registered = registered.by(|row| row.counts_on().and_then(|day| day.get(..7)));
     let solved = base.solved(&base.period);
-    let solved = solved.by(|row| month(row.day("solved_on")).into_iter().collect());
-    let months: BTreeSet<&String> = registered.keys().chain(solved.keys()).collect();
-    let count = |of: &BTreeMap<String, Set<'_>>, month: &String| {
-        of.get(month).map_or(0, |set| set.count().value)
-    };
+    let solved = solved.by(|row| Some(row.day("solved_on")?.get(..7)?.to_owned()));
+    let months = registered.keys().copied();
+    let months: BTreeSet<&str> = months.chain(solved.keys().map(String::as_str)).collect();
+    let count = |set: Option<&Set<'_>>| set.map_or(0, |set| set.count().value);
     let months = months.into_iter().map(|month| {
-        (
-            month.clone(),
-            [count(&registered, month), count(&solved, month)],
-        )
+        let counts = [count(registered.get(month)), count(solved.get(month))];
+        (month.to_owned(), counts)
     });
     Drawing::Months {
         code: "by-month",

@@ -50,12 +50,7 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
             Cell::Count(submitted.count()),
             Cell::Count(late.count()),
         ]);
-        for (kind, set) in said.by(|row| {
-            row.text("commenter_kind")
-                .map(str::to_owned)
-                .into_iter()
-                .collect()
-        }) {
+        for (kind, set) in said.by(|row| row.text("commenter_kind").map(str::to_owned)) {
             kinds.line([
                 Cell::record(consultation),
                 Cell::Choice("legis_comment", "commenter_kind", kind),
@@ -63,11 +58,8 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
             ]);
         }
         let by_site = said.by(|row| {
-            base.known
-                .site_of(row)
-                .map(|site| (&site.code, &site.name))
-                .into_iter()
-                .collect()
+            let site = base.known.site_of(row);
+            site.map(|site| (&site.code, &site.name))
         });
         for ((_, name), set) in by_site {
             sites.line([

@@ -48,7 +48,7 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
     let split: Vec<BTreeMap<Whose, Figure>> = columns
         .iter()
         .map(|(set, fields, count)| {
-            let by = set.by(|row| base.deputies(row, fields).into_iter().collect());
+            let by = set.by(|row| base.deputies(row, fields));
             by.into_iter()
                 .map(|(whose, set)| (whose, count(&set)))
                 .collect()

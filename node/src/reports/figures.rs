@@ -67,7 +67,7 @@ impl<'a> Figures<'a, '_> {
     }
 
     /// The deputies of the district who took part.
-    pub(super) fn district_deputies(&self, activities: &Set<'a>) -> Figure {
+    pub(super) fn district_deputies(&self, activities: &Set<'_>) -> Figure {
         let base = self.0;
         let of_district = |whose: &Whose| match whose {
             Whose::Record(id) => {

@@ -9,6 +9,7 @@
 //! Owns reading. Must not decide what counts for a figure: that is each report's. Memory: one row of facts a record of the kinds that a
 //! report looks at.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use lianxin_protocol::authority::{Membership, SiteKind};
@@ -18,9 +19,10 @@ use lianxin_protocol::log::RecordId;
 use lianxin_protocol::space::{Space, SpaceId};
 use lianxin_protocol::text;
 use rusqlite::{Connection, params};
-use serde_json::{Map, Value};
 
 use super::Asked;
+use super::facts::Facts;
+pub use super::facts::Step;
 use crate::clock::{Beijing, day_number, unix_ms};
 use crate::error::Result;
 use crate::journal::Overview;
@@ -30,47 +32,6 @@ use crate::store::packed;
 const CLOCK_SLACK_MS: u64 = 5 * 60 * 1_000;
 /// Statuses of what is in no figure: it was never registered.
 const NEVER: [&str; 2] = ["draft", "discarded"];
-
-/// A step that was taken.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Step {
-    /// Its code.
-    pub event: String,
-    /// When, by the clock of whoever took it, in Unix milliseconds.
-    pub at_ms: u64,
-    /// The dates that it carries, by their keys.
-    dates: Map<String, Value>,
-}
-
-impl Step {
-    fn read(value: &Value) -> Option<Self> {
-        let parts = value.as_array()?;
-        Some(Self {
-            event: parts.first()?.as_str()?.to_owned(),
-            at_ms: parts.get(1)?.as_u64()?,
-            dates: parts
-                .get(2)
-                .and_then(Value::as_object)
-                .cloned()
-                .unwrap_or_default(),
-        })
-    }
-
-    /// A date that it carries.
-    #[must_use]
-    pub fn date(&self, key: &str) -> Option<&str> {
-        self.dates.get(key).and_then(Value::as_str)
-    }
-
-    /// The Beijing day on which it was taken: the one that it names, else by the clock.
-    #[must_use]
-    pub fn day(&self) -> String {
-        match self.date("on") {
-            Some(on) => on.to_owned(),
-            None => Beijing::of(self.at_ms).iso_date(),
-        }
-    }
-}
 
 /// A record as reports read it.
 #[derive(Clone, Debug)]
@@ -95,41 +56,33 @@ pub struct Row {
     pub steps: Vec<Step>,
     /// Fields in conflict.
     pub conflicts: i64,
-    facts: Map<String, Value>,
+    facts: Facts,
     /// Found once: every figure asks for it.
     counts_on: Option<String>,
 }
 
 impl Row {
-    fn value(&self, key: &str) -> Option<&Value> {
-        match key.split_once('.') {
-            None => self.facts.get(key),
-            Some((group, name)) => self.facts.get(group)?.get(name),
-        }
-    }
-
     /// The value of a field that is a text, a choice, a date or a reference.
     #[must_use]
     pub fn text(&self, key: &str) -> Option<&str> {
-        self.value(key)?.as_str().filter(|it| !it.is_empty())
+        self.facts.text(key).filter(|it| !it.is_empty())
     }
 
     /// The value of a number, 0 where there is none.
     #[must_use]
     pub fn int(&self, key: &str) -> i64 {
-        self.value(key).and_then(Value::as_i64).unwrap_or_default()
+        self.facts.int(key).unwrap_or_default()
     }
 
     /// Whether a mark is set.
     #[must_use]
     pub fn is(&self, key: &str) -> bool {
-        self.value(key).and_then(Value::as_bool).unwrap_or_default()
+        self.facts.mark(key).unwrap_or_default()
     }
 
     /// The items of a set, in its order.
     pub fn items(&self, key: &str) -> impl Iterator<Item = &str> {
-        let items = self.value(key).and_then(Value::as_array);
-        items.into_iter().flatten().filter_map(Value::as_str)
+        self.facts.items(key)
     }
 
     /// The Beijing day of a field that is a date, a month (its first day) or a time.
@@ -216,31 +169,40 @@ pub enum Whose {
     Name(String),
 }
 
-/// The records of the registers by all that others may call them.
+/// The records of a kind.
 #[derive(Debug, Default)]
-struct Names {
-    /// Folded name, or number, and kind: none where it is of several.
-    by_name: BTreeMap<(String, String), Option<RecordId>>,
-    titles: BTreeMap<RecordId, String>,
+struct Rows {
+    /// In the order of ids.
+    rows: Vec<Row>,
+    /// The records by all that others may call them: folded name, or number; none where it is of several. Most kinds are never
+    /// asked for by a name.
+    by_name: OnceCell<BTreeMap<String, Option<RecordId>>>,
 }
 
-impl Names {
-    fn take(&mut self, row: &Row) {
-        let alias = row.kind.alias();
-        let others = alias.into_iter().flat_map(|alias| row.items(&alias.key));
-        let names = row.title.as_deref().into_iter().chain(others);
-        let mut own: BTreeSet<String> = names.map(text::folded).collect();
-        own.extend(row.number.as_deref().map(text::folded));
-        for name in own {
-            let of = (row.kind.code.clone(), name);
-            self.by_name
-                .entry(of)
-                .and_modify(|it| *it = it.filter(|id| *id == row.id))
-                .or_insert(Some(row.id));
-        }
-        if let Some(title) = &row.title {
-            self.titles.insert(row.id, title.clone());
-        }
+impl Rows {
+    fn named(&self, folded: &str) -> Option<RecordId> {
+        let by_name = self.by_name.get_or_init(|| {
+            let mut by_name = BTreeMap::new();
+            for row in &self.rows {
+                take_names(row, &mut by_name);
+            }
+            by_name
+        });
+        by_name.get(folded).copied().flatten()
+    }
+}
+
+fn take_names(row: &Row, by_name: &mut BTreeMap<String, Option<RecordId>>) {
+    let alias = row.kind.alias();
+    let others = alias.into_iter().flat_map(|alias| row.items(&alias.key));
+    let names = row.title.as_deref().into_iter().chain(others);
+    let mut own: BTreeSet<String> = names.map(text::folded).collect();
+    own.extend(row.number.as_deref().map(text::folded));
+    for name in own {
+        by_name
+            .entry(name)
+            .and_modify(|it| *it = it.filter(|id| *id == row.id))
+            .or_insert(Some(row.id));
     }
 }
 
@@ -281,18 +243,20 @@ pub struct Known {
     test_data: bool,
     /// How many records of these kinds are of the other sort: test data where it is not asked for.
     pub others: u64,
-    /// The rows, by kind, each in the order of ids.
-    rows: BTreeMap<&'static str, Vec<Row>>,
+    rows: BTreeMap<&'static str, Rows>,
     /// How many records of these kinds are here that have not arrived at all.
     pub waiting: u64,
     /// What arrived after the cut-off.
     pub later: Vec<Row>,
     /// Numbers of what was thrown away, and of drafts: they are given to nothing else.
     pub burned: Vec<String>,
-    by_id: BTreeMap<RecordId, (&'static str, usize)>,
-    names: Names,
+    /// The kind of each record, and its place among them.
+    by_id: OnceCell<BTreeMap<RecordId, (&'static str, usize)>>,
     /// The sites of the network, in the order of their codes.
     pub sites: Vec<Site>,
+    /// Places of sites in this order by their codes and names: of several the first.
+    by_word: BTreeMap<String, usize>,
+    by_space: BTreeMap<SpaceId, usize>,
     /// Devices that enter records, by code.
     pub watermark: Vec<Mark>,
     /// The name of the network: whose report it is.
@@ -311,6 +275,7 @@ impl Known {
         asked: &Asked,
     ) -> Result<Self> {
         const REGISTERS: [&str; 4] = ["deputy", "org", "community", "site"];
+        let sites = sites(overview);
         let mut known = Self {
             as_of_ms: asked.as_of_ms,
             is_open: asked.is_open,
@@ -320,9 +285,10 @@ impl Known {
             waiting: 0,
             later: Vec::new(),
             burned: Vec::new(),
-            by_id: BTreeMap::new(),
-            names: Names::default(),
-            sites: sites(overview),
+            by_id: OnceCell::new(),
+            by_word: by_word(&sites),
+            by_space: by_space(&sites),
+            sites,
             watermark: Vec::new(),
             unit: overview.authority().names().0.to_owned(),
         };
@@ -349,15 +315,12 @@ impl Known {
              FROM records INDEXED BY records_kind WHERE kind = ?1 AND held IS NULL",
         )?;
         let mut found = statement.query([code])?;
-        let mut rows = Vec::new();
+        let (mut rows, mut plain, mut facts) = (Vec::new(), Vec::new(), Facts::default());
         while let Some(row) = found.next()? {
             let status: String = row.get(5)?;
-            let json = |packed: Option<Vec<u8>>| packed::unpack(&packed?);
-            let facts = json(row.get(6)?);
-            let facts: Map<_, _> = facts
-                .and_then(|facts| serde_json::from_slice(&facts).ok())
-                .unwrap_or_default();
-            let test = facts.get("test_data").and_then(Value::as_bool) == Some(true);
+            unpack_into(row, 6, &mut plain)?;
+            facts.read(&plain);
+            let test = facts.mark("test_data") == Some(true);
             let number: Option<String> = row.get(3)?;
             if NEVER.contains(&status.as_str()) {
                 self.burned.extend(number);
@@ -374,10 +337,7 @@ impl Known {
                 self.waiting += u64::from(counted);
                 continue;
             }
-            let steps = json(row.get(7)?);
-            let steps: Vec<Value> = steps
-                .and_then(|steps| serde_json::from_slice(&steps).ok())
-                .unwrap_or_default();
+            unpack_into(row, 7, &mut plain)?;
             let mut row = Row {
                 key: row.get(0)?,
                 id: RecordId(row.get(1)?),
@@ -387,9 +347,9 @@ impl Known {
                 title: row.get(4)?,
                 status,
                 arrived_ms: u64::try_from(arrived).unwrap_or_default(),
-                steps: steps.iter().filter_map(Step::read).collect(),
+                steps: Step::read_all(&plain),
                 conflicts: row.get(8)?,
-                facts,
+                facts: facts.clone(),
                 counts_on: None,
             };
             row.counts_on = row.find_day();
@@ -403,38 +363,47 @@ impl Known {
             }
         }
         rows.sort_by_key(|row| row.id);
-        for (place, row) in rows.iter().enumerate() {
-            self.names.take(row);
-            self.by_id.insert(row.id, (code, place));
-        }
-        self.rows.insert(code, rows);
+        let by_name = OnceCell::new();
+        self.rows.insert(code, Rows { rows, by_name });
         Ok(())
     }
 
     /// The rows of a kind, in the order of ids.
     pub fn of(&self, kind: &str) -> impl Iterator<Item = &Row> {
-        self.rows.get(kind).into_iter().flatten()
+        let rows = self.rows.get(kind);
+        rows.into_iter().flat_map(|it| &it.rows)
+    }
+
+    /// The kind of a record, and its place there.
+    fn place(&self, id: &RecordId) -> Option<(&'static str, usize)> {
+        let by_id = self.by_id.get_or_init(|| {
+            let kinds = self.rows.iter();
+            let places = kinds.flat_map(|(kind, of)| {
+                let rows = of.rows.iter().enumerate();
+                rows.map(|(place, row)| (row.id, (*kind, place)))
+            });
+            places.collect()
+        });
+        by_id.get(id).copied()
     }
 
     /// What is known of a record.
     #[must_use]
     pub fn row(&self, id: &RecordId) -> Option<&Row> {
-        let (kind, place) = self.by_id.get(id)?;
-        self.rows.get(kind)?.get(*place)
+        let (kind, place) = self.place(id)?;
+        self.rows.get(kind)?.rows.get(place)
     }
 
     /// The record that a reference names among these kinds, given by id, number, name or other name.
     #[must_use]
     pub fn named(&self, given: &str, kinds: &[&str]) -> Option<RecordId> {
-        if let Some(id) = RecordId::parse(&text::plain(given)) {
-            let known = self.by_id.get(&id);
+        let id = RecordId::parse(given).or_else(|| RecordId::parse(&text::plain(given)));
+        if let Some(id) = id {
+            let known = self.place(&id);
             return known.filter(|(kind, _)| kinds.contains(kind)).map(|_| id);
         }
         let name = text::folded(given);
-        let of = |kind: &&str| {
-            let of = ((*kind).to_owned(), name.clone());
-            self.names.by_name.get(&of).copied().flatten()
-        };
+        let of = |kind: &&str| self.rows.get(kind)?.named(&name);
         kinds.iter().find_map(of)
     }
 
@@ -451,11 +420,11 @@ impl Known {
     #[must_use]
     pub fn called(&self, whose: &Whose) -> String {
         match whose {
-            Whose::Record(id) => match (self.names.titles.get(id), self.row(id)) {
-                (Some(title), _) => title.clone(),
-                (None, Some(row)) => row.number.clone().unwrap_or_else(|| id.hyphenated()),
-                (None, None) => id.hyphenated(),
-            },
+            Whose::Record(id) => {
+                let row = self.row(id);
+                let name = row.and_then(|row| row.title.as_ref().or(row.number.as_ref()));
+                name.cloned().unwrap_or_else(|| id.hyphenated())
+            }
             Whose::Name(name) => name.clone(),
         }
     }
@@ -476,12 +445,41 @@ impl Known {
             let id = self.named(given, &["site"]);
             let record = id.and_then(|id| self.row(&id));
             let code = record.and_then(|it| it.text("code")).unwrap_or(given);
-            let names = [code, given];
-            let mut sites = self.sites.iter();
-            sites.find(|it| names.contains(&it.code.as_str()) || names.contains(&it.name.as_str()))
+            let places = [code, given].map(|word| self.by_word.get(word));
+            places.into_iter().flatten().min()
         });
-        by_name.or_else(|| self.sites.iter().find(|site| site.space == row.space))
+        let place = by_name.or_else(|| self.by_space.get(&row.space));
+        self.sites.get(*place?)
     }
+}
+
+fn by_word(sites: &[Site]) -> BTreeMap<String, usize> {
+    let mut places = BTreeMap::new();
+    for (place, site) in sites.iter().enumerate() {
+        for word in [&site.code, &site.name] {
+            places.entry(word.clone()).or_insert(place);
+        }
+    }
+    places
+}
+
+fn by_space(sites: &[Site]) -> BTreeMap<SpaceId, usize> {
+    // Of several in one space the first is found.
+    let sites = sites.iter().enumerate().rev();
+    sites.map(|(place, site)| (site.space, place)).collect()
+}
+
+/// Unpacks a column; what is not there, or damaged, gives nothing.
+fn unpack_into(row: &rusqlite::Row<'_>, column: usize, plain: &mut Vec<u8>) -> Result<()> {
+    plain.clear();
+    if let Some(packed) = row
+        .get_ref(column)?
+        .as_blob_or_null()
+        .map_err(rusqlite::Error::from)?
+    {
+        packed::unpack_into(packed, plain);
+    }
+    Ok(())
 }
 
 fn sites(overview: &Overview) -> Vec<Site> {

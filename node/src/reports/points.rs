@@ -24,13 +24,13 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
         &["code", "site", "comments", "items", "adopted", "partly"],
     );
     let site_of = |row: &Row| base.known.site_of(row).map(|site| site.code.clone());
-    let own: BTreeMap<_, _> = said.by(|row| site_of(row).into_iter().collect());
+    let own: BTreeMap<_, _> = said.by(site_of);
     let contributed = items.by(|item| {
         let sources = sources(base, item);
         let said = sources.iter().filter_map(|id| base.known.row(id));
         let in_period = said.filter(|row| row.counts_on().is_some_and(|day| base.period.has(day)));
         let sites: BTreeSet<_> = in_period.filter_map(site_of).collect();
-        sites.into_iter().collect()
+        sites
     });
     for site in &base.known.sites {
         let own = own.get(&site.code).cloned().unwrap_or_default();

@@ -21,8 +21,7 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
         &["type", "received", "completed", "mean_days", "max_days"],
     );
     let ended = |row: &Row| day_of(row, &["complete", "complete_partial"]);
-    for (kind, set) in requests.by(|row| row.text("type").map(str::to_owned).into_iter().collect())
-    {
+    for (kind, set) in requests.by(|row| row.text("type").map(str::to_owned)) {
         let done = set.that(|row| row.stands(&["completed", "completed_partial"]));
         let took = |row: &&Row| days(row.counts_on()?, &ended(row)?);
         let spread = Spread::of(done.0.iter().filter_map(took).collect());
@@ -37,8 +36,7 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
     out.add(table);
     let seen = base.all("access_log").during(period);
     let mut table = Table::new("accesses", &["action", "count"]);
-    for (action, set) in seen.by(|row| row.text("action").map(str::to_owned).into_iter().collect())
-    {
+    for (action, set) in seen.by(|row| row.text("action").map(str::to_owned)) {
         table.line([
             Cell::Choice("access_log", "action", action),
             Cell::Count(set.count()),

@@ -1,8 +1,6 @@
 //! R17 数据质量表: what should be looked at before figures are given away: duplicates, gaps in numbers, what was typed late, what is missing, what two people
 //! wrote differently, and times that a wrong clock gave.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use lianxin_protocol::number::Number;
 
 use super::known::Row;
@@ -45,7 +43,7 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
             "clock",
         ],
     );
-    let mut all = Set::default();
+    let (mut all, mut late_in_all) = (Set::default(), Set::default());
     for code in R17.kinds {
         let set = base.all(code).during(&base.period);
         if set.is_empty() {
@@ -55,6 +53,7 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
             Some(_) => Cell::Count(set.that(|row| row.text(field).is_none()).count()),
             None => Cell::None,
         };
+        let late = set.that(Row::is_late_entry);
         table.line([
             Cell::Word(code),
             Cell::Count(set.count()),
@@ -62,53 +61,54 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
                 "opinion" => Cell::Count(set.that(|row| base.main_of(row) != row.id).count()),
                 _ => Cell::None,
             },
-            Cell::Ratio(set.that(Row::is_late_entry).count(), set.count()),
+            Cell::Ratio(late.count(), set.count()),
             lacks("topic"),
             lacks("place.community"),
             Cell::Count(set.that(|row| row.conflicts > 0).count()),
             Cell::Count(set.that(Row::clock_is_suspect).count()),
         ]);
         all.0.extend(set.0);
+        late_in_all.0.extend(late.0);
     }
     out.add(table);
     out.add(gaps(base));
     out.total("records", all.count());
-    out.total("late_entries", all.that(Row::is_late_entry).count());
+    out.total("late_entries", late_in_all.count());
     out.total("conflicts", all.that(|row| row.conflicts > 0).count());
     out.total("clock", all.that(Row::clock_is_suspect).count());
 }
 
 /// Numbers of a year that no record here has, by device and kind, beside those that were burned on purpose.
-fn gaps(base: &Base<'_>) -> Table {
-    let mut series: BTreeMap<(String, u16), (BTreeSet<u32>, u32)> = BTreeMap::new();
-    let of = |text: &str| -> Option<((String, u16), u32)> {
+fn gaps<'a>(base: &'a Base<'_>) -> Table {
+    let of = |text: &'a str, is_burned: bool| {
         let number = Number::parse(text).ok()?;
-        let (head, _) = text.split_once(&format!("-{}-", number.year()))?;
-        Some(((head.to_owned(), number.year()), number.counter()))
+        let year = number.year();
+        let (head, _) = text.split_once(&format!("-{year}-"))?;
+        Some((head, year, number.counter(), is_burned))
     };
-    for code in R17.kinds {
-        for row in base.known.of(code) {
-            if let Some((key, sequence)) = row.number.as_deref().and_then(of) {
-                series.entry(key).or_default().0.insert(sequence);
-            }
-        }
-    }
-    for number in &base.known.burned {
-        if let Some((key, sequence)) = of(number) {
-            let (given, burned) = series.entry(key).or_default();
-            *burned += u32::from(given.insert(sequence));
-        }
-    }
+    let kinds = R17.kinds.iter();
+    let given = kinds.flat_map(|code| base.known.of(code));
+    let given = given.filter_map(|row| of(row.number.as_deref()?, false));
+    let burned = base.known.burned.iter();
+    let burned = burned.filter_map(|number| of(number, true));
+    let mut numbers: Vec<_> = given.chain(burned).collect();
+    numbers.sort_unstable();
+    // What a record has is not burned, whatever else had it.
+    numbers.dedup_by_key(|(head, year, counter, _)| (*head, *year, *counter));
     let mut table = Table::new("gaps", &["series", "year", "last", "burned", "missing"]);
-    for ((head, year), (given, burned)) in series {
-        let last = given.last().copied().unwrap_or_default();
-        let missing = i64::from(last) - i64::try_from(given.len()).unwrap_or(i64::MAX);
+    for series in numbers.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)) {
+        let Some((head, year, last, _)) = series.last() else {
+            continue;
+        };
+        let count = |len: usize| i64::try_from(len).unwrap_or(i64::MAX);
+        let burned = count(series.iter().filter(|(.., is_burned)| *is_burned).count());
+        let missing = i64::from(*last) - count(series.len());
         if missing > 0 || burned > 0 {
             table.line([
-                Cell::Text(head),
-                Cell::Number(i64::from(year)),
-                Cell::Number(i64::from(last)),
-                Cell::Number(i64::from(burned)),
+                Cell::Text((*head).to_owned()),
+                Cell::Number(i64::from(*year)),
+                Cell::Number(i64::from(*last)),
+                Cell::Number(burned),
                 Cell::Number(missing),
             ]);
         }

@@ -57,6 +57,10 @@ pub struct Base<'a> {
     /// The period that is asked for.
     pub period: Period,
     mains: OnceCell<BTreeMap<RecordId, RecordId>>,
+    // What nearly every figure of opinions begins with, found once.
+    registered: OnceCell<Set<'a>>,
+    main_ones: OnceCell<Set<'a>>,
+    settled: OnceCell<BTreeMap<&'a str, Set<'a>>>,
 }
 
 impl<'a> Base<'a> {
@@ -67,6 +71,9 @@ impl<'a> Base<'a> {
             known,
             period,
             mains: OnceCell::new(),
+            registered: OnceCell::new(),
+            main_ones: OnceCell::new(),
+            settled: OnceCell::new(),
         }
     }
 
@@ -96,8 +103,14 @@ impl<'a> Base<'a> {
     /// REC 登记件数: opinions that were registered, which happened in a period.
     #[must_use]
     pub fn registered(&self, period: &Period) -> Set<'a> {
-        let all = self.all("opinion");
-        all.that(|row| row.took("register")).during(period)
+        self.ever_registered().during(period)
+    }
+
+    fn ever_registered(&self) -> &Set<'a> {
+        self.registered.get_or_init(|| {
+            let all = self.all("opinion");
+            all.that(|row| row.took("register"))
+        })
     }
 
     /// ACC 受理件数: of these, those that were ever accepted.
@@ -114,7 +127,8 @@ impl<'a> Base<'a> {
         for row in &accepted.0 {
             let main = self.main_of(row);
             if seen.insert(main) {
-                cases.push(self.known.row(&main).unwrap_or(row));
+                let other = || self.known.row(&main).unwrap_or(row);
+                cases.push(if main == row.id { row } else { other() });
             }
         }
         Set(cases)
@@ -123,8 +137,23 @@ impl<'a> Base<'a> {
     /// The matters that no other takes along: one a case.
     #[must_use]
     pub fn mains(&self) -> Set<'a> {
-        let all = self.all("opinion");
-        all.that(|row| row.took("register") && self.main_of(row) == row.id)
+        self.main_ones().clone()
+    }
+
+    fn main_ones(&self) -> &Set<'a> {
+        self.main_ones.get_or_init(|| {
+            let all = self.ever_registered();
+            all.that(|row| self.main_of(row) == row.id)
+        })
+    }
+
+    /// Cases whose answer stands, by what came of them.
+    fn settled(&self, resolution: &str) -> Set<'a> {
+        let settled = self.settled.get_or_init(|| {
+            let settled = self.main_ones().at(&SETTLED);
+            settled.by(|row| row.text("resolution"))
+        });
+        settled.get(resolution).cloned().unwrap_or_default()
     }
 
     /// The main matter of an opinion: itself, unless it was merged into another that is known.
@@ -162,15 +191,13 @@ impl<'a> Base<'a> {
     /// whatever its fields say.
     #[must_use]
     pub fn solved(&self, period: &Period) -> Set<'a> {
-        let solved = self.mains().at(&SETTLED).having("resolution", &["solved"]);
-        solved.dated("solved_on", period)
+        self.settled("solved").dated("solved_on", period)
     }
 
     /// Cases that were closed as partly solved, by the day on which they were closed.
     #[must_use]
     pub fn partly_solved(&self, period: &Period) -> Set<'a> {
-        let partly = self.mains().at(&SETTLED).having("resolution", &["partly"]);
-        partly.that(|row| {
+        self.settled("partly").that(|row| {
             let day = row.day("solved_on").or_else(|| day_of(row, &["close"]));
             day.is_some_and(|day| period.has(&day))
         })

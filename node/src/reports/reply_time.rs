@@ -118,18 +118,12 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
     let [_, (item, _, took), ..] = TIMES;
     let mut split = Table::new("reply-by", &COLUMNS);
     split.head("by-unit");
-    let units = replied.by(|row| {
-        row.text("lead")
-            .map(|it| base.known.call(it, &["org"]))
-            .into_iter()
-            .collect()
-    });
+    let units = replied.by(|row| row.text("lead").map(|it| base.known.call(it, &["org"])));
     for (unit, set) in units {
         line(&mut split, item, Cell::Text(unit), &set, took);
     }
     split.head("by-topic");
-    for (topic, set) in replied.by(|row| row.text("topic").map(str::to_owned).into_iter().collect())
-    {
+    for (topic, set) in replied.by(|row| row.text("topic").map(str::to_owned)) {
         line(
             &mut split,
             item,
@@ -139,13 +133,7 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
         );
     }
     split.head("by-site");
-    for (name, set) in replied.by(|row| {
-        base.known
-            .site_of(row)
-            .map(|it| it.name.clone())
-            .into_iter()
-            .collect()
-    }) {
+    for (name, set) in replied.by(|row| base.known.site_of(row).map(|it| it.name.clone())) {
         line(&mut split, item, Cell::Text(name), &set, took);
     }
     out.add(split);

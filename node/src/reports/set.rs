@@ -119,7 +119,10 @@ impl<'a> Set<'a> {
 
     /// Split by what each record belongs to, which may be several things or none.
     #[must_use]
-    pub fn by<K: Ord>(&self, of: impl Fn(&'a Row) -> Vec<K>) -> BTreeMap<K, Self> {
+    pub fn by<K: Ord, I: IntoIterator<Item = K>>(
+        &self,
+        of: impl Fn(&'a Row) -> I,
+    ) -> BTreeMap<K, Self> {
         let mut split: BTreeMap<K, Self> = BTreeMap::new();
         for row in &self.0 {
             for key in of(row) {
@@ -149,7 +152,9 @@ impl<'a> Set<'a> {
             adds: adds(row),
             what: None,
         });
-        Figure::of(parts.filter(|part| part.adds != 0).collect())
+        let of: Vec<_> = parts.filter(|part| part.adds != 0).collect();
+        let value = of.iter().map(|part| part.adds).sum();
+        Figure { value, of }
     }
 
     /// How many different things they name.

@@ -162,11 +162,5 @@ fn of_site<'a>(split: &BTreeMap<SpaceId, Set<'a>>, site: &SpaceId) -> Set<'a> {
 
 /// Records by their site; what is the sub-district's own is of none.
 pub(super) fn split_by_site<'a>(base: &Base<'_>, set: &Set<'a>) -> BTreeMap<SpaceId, Set<'a>> {
-    set.by(|row| {
-        base.known
-            .site_of(row)
-            .map(|site| site.space)
-            .into_iter()
-            .collect()
-    })
+    set.by(|row| base.known.site_of(row).map(|site| site.space))
 }

@@ -1,6 +1,8 @@
 //! R11 诉求热点分析: what people spoke of, by month and by community. In the order of the form, not of numbers. Persons are counted only where they
 //! are not few: a cell of less than five is shown as that.
 
+use std::collections::BTreeMap;
+
 use lianxin_protocol::catalogue::Catalogue;
 
 use super::drawing::Drawing;
@@ -21,8 +23,8 @@ pub(super) const R11: Definition = Definition {
 /// Opinions that say no topic.
 const NONE: &str = "";
 
-fn topic(row: &Row) -> Vec<String> {
-    vec![row.text("topic").unwrap_or(NONE).to_owned()]
+fn topic(row: &Row) -> Option<&str> {
+    Some(row.text("topic").unwrap_or(NONE))
 }
 
 /// The topics in the order of the form, what says none last.
@@ -64,36 +66,41 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
     let mut months = Table::new("topic-months", &["topic", "month", "REC"]);
     let mut growth = Table::new("topic-growth", &["topic", "REC", "before", "change"]);
     let mut places = Table::new("topic-communities", &["topic", "community", "persons"]);
+    // Many live in few communities: each is looked up once.
+    let communities = all.by(|row| row.text("place.community")).into_keys();
+    let communities: BTreeMap<&str, String> = communities
+        .map(|it| (it, base.known.call(it, &["community"])))
+        .collect();
     let mut drawn = Vec::new();
     for code in topics() {
-        let set = by_topic.get(&code).cloned().unwrap_or_default();
-        let past = earlier.get(&code).map(Set::count).unwrap_or_default();
+        let set = by_topic.get(&*code).cloned().unwrap_or_default();
+        let past = earlier.get(&*code).map(Set::count).unwrap_or_default();
         if set.is_empty() && past.value == 0 {
             continue;
         }
-        let by_month = set.by(|row| {
-            row.counts_on()
-                .and_then(|day| Some(day.get(..7)?.to_owned()))
-                .into_iter()
-                .collect()
-        });
+        let by_month = set.by(|row| row.counts_on().and_then(|day| day.get(..7)));
         for (month, set) in by_month {
-            months.line([named(&code), Cell::Text(month), Cell::Count(set.count())]);
+            months.line([
+                named(&code),
+                Cell::Text(month.to_owned()),
+                Cell::Count(set.count()),
+            ]);
         }
         let now = set.count();
         drawn.push((named(&code), now.value));
         let change = Cell::Number(now.value - past.value);
         growth.line([named(&code), Cell::Count(now), Cell::Count(past), change]);
         let by_place = set.by(|row| {
-            let given = row.text("place.community");
-            given
-                .map(|it| base.known.call(it, &["community"]))
-                .into_iter()
-                .collect()
+            let community = communities.get(row.text("place.community")?);
+            community.map(String::as_str)
         });
         for (community, set) in by_place {
             let persons: Figure = set.sum_of(|row| row.int("people_count").max(1));
-            places.line([named(&code), Cell::Text(community), Cell::Masked(persons)]);
+            places.line([
+                named(&code),
+                Cell::Text(community.to_owned()),
+                Cell::Masked(persons),
+            ]);
         }
     }
     out.add(months);

@@ -32,12 +32,7 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
         "redo",
     ];
     let mut table = Table::new("units", &heads);
-    let by_unit = given.by(|row| {
-        row.text("unit")
-            .map(|it| base.known.call(it, &["org"]))
-            .into_iter()
-            .collect()
-    });
+    let by_unit = given.by(|row| row.text("unit").map(|it| base.known.call(it, &["org"])));
     for (unit, set) in by_unit {
         let due = set.that(|row| {
             row.day("due_on").is_some_and(|day| day <= base.today()) || replied(row).is_some()

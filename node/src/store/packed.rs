@@ -41,6 +41,7 @@ thread_local! {
     static COMPRESSOR: RefCell<Option<Compressor<'static>>> = RefCell::new(compressor().ok());
     static DECOMPRESSOR: RefCell<Option<Decompressor<'static>>> =
         RefCell::new(Decompressor::with_prepared_dictionary(&READ_WITH).ok());
+    static FRAME: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
 fn compressor() -> std::io::Result<Compressor<'static>> {
@@ -76,19 +77,42 @@ fn packed(form: u8, raw: &[u8], rest: &[u8]) -> Vec<u8> {
 
 /// What was packed, unless the row is damaged or a newer version wrote it. At most [`MOST`] bytes are unpacked.
 pub(crate) fn unpack(row: &[u8]) -> Option<Vec<u8>> {
+    let mut plain = Vec::new();
+    unpack_into(row, &mut plain)?;
+    Some(plain)
+}
+
+/// The same in the place of what is there, for those who unpack many; nothing is there where nothing is given.
+pub(crate) fn unpack_into(row: &[u8], plain: &mut Vec<u8>) -> Option<()> {
+    plain.clear();
     let (form, rest) = row.split_first()?;
     let (raw, frame) = match *form {
-        PLAIN => return Some(rest.to_vec()),
+        PLAIN => {
+            plain.extend_from_slice(rest);
+            return Some(());
+        }
         FRAME_1 => (&[][..], rest),
         SALTED_1 => rest.split_at_checked(SALT)?,
         _ => return None,
     };
-    let frame = [&MAGIC, frame].concat();
-    let size = get_frame_content_size(&frame).ok().flatten()?;
-    let size = usize::try_from(size).ok().filter(|size| *size <= MOST)?;
-    let plain = DECOMPRESSOR
-        .with_borrow_mut(|decompressor| decompressor.as_mut()?.decompress(&frame, size).ok())?;
-    Some([raw, &plain].concat())
+    let unpacked = FRAME.with_borrow_mut(|whole| {
+        whole.clear();
+        whole.extend_from_slice(&MAGIC);
+        whole.extend_from_slice(frame);
+        let size = get_frame_content_size(whole).ok().flatten()?;
+        let size = usize::try_from(size).ok().filter(|size| *size <= MOST)?;
+        plain.reserve_exact(size);
+        DECOMPRESSOR.with_borrow_mut(|decompressor| {
+            let decompressor = decompressor.as_mut()?;
+            decompressor.decompress_to_buffer(&**whole, plain).ok()
+        })
+    });
+    if unpacked.is_none() {
+        plain.clear();
+        return None;
+    }
+    plain.splice(..0, raw.iter().copied());
+    Some(())
 }
 
 /// The payload in a part's row. One that is damaged comes as it lies: it has the digest of no part, which is where
@@ -127,9 +151,12 @@ mod tests {
         ];
         rows.extend((0..text.len()).filter_map(|len| Some(text.get(..len)?.to_vec())));
         rows.extend([1, 40, 300, MOST].map(|len| noise.iter().take(len).copied().collect()));
+        let mut plain = b"what was there".to_vec();
         for row in rows {
             for packed in [pack(&row), pack_part(&row)] {
                 assert_eq!(unpack(&packed).as_deref(), Some(&*row));
+                assert_eq!(unpack_into(&packed, &mut plain), Some(()));
+                assert_eq!(plain, row);
                 assert!(packed.len() <= row.len() + 1);
             }
         }

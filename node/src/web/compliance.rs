@@ -139,11 +139,12 @@ pub(super) async fn page(
                 .kinds()
                 .map(|it| row(it, lang))
                 .collect();
-            let forbidden = Catalogue::standard().kinds().next().map(Kind::forbidden);
+            let first = Catalogue::standard().kinds().next().into_iter();
+            let forbidden: Vec<_> = first.flat_map(Kind::forbidden).collect();
             Ok(Compliance {
                 fields: kinds.iter().map(|kind| kind.fields.len() as u64).sum(),
                 kinds,
-                forbidden: forbidden.unwrap_or_default().join("、"),
+                forbidden: forbidden.join("、"),
                 page,
             })
         })

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use super::check::{self, Checked, ensure, unique};
+use super::read::Forbidden;
 use super::{
     CalendarKeys, Catalogue, Choice, Condition, Covers, Creation, Fact, Field, FieldType, Flag,
     Follows, Gather, Group, Guard, Home, Kind, Label, Letter, Make, Move, Parent, Retention, Role,
@@ -47,7 +48,7 @@ pub enum CatalogueError {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct CommonFile {
-    forbidden: Vec<String>,
+    forbidden: Vec<Forbidden>,
     #[serde(default, rename = "group")]
     groups: Vec<GroupEntry>,
     #[serde(rename = "field")]

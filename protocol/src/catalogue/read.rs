@@ -16,7 +16,7 @@ use std::{
     fmt,
 };
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::{Condition, Fact, Field, FieldType, Kind, Retention, find};
@@ -178,13 +178,32 @@ impl Kind {
     /// Whether a field of this name would ask for what must not be known of a person.
     pub(super) fn forbids(&self, name: &str) -> bool {
         let (spaced, squeezed) = (words(name), squeezed(name));
-        self.forbidden.iter().any(|forbidden| {
-            if forbidden.is_ascii() {
-                spaced.contains(&words(forbidden)) || squeezed == self::squeezed(forbidden)
+        self.forbidden.iter().any(|it| {
+            if it.name.is_ascii() {
+                spaced.contains(&it.words) || squeezed == it.squeezed
             } else {
-                squeezed.contains(forbidden)
+                squeezed.contains(&it.name)
             }
         })
+    }
+}
+
+/// A name that no field may have, in the forms by which names are compared: each field of the catalogue is, whenever a program starts.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(from = "String")]
+pub(super) struct Forbidden {
+    pub(super) name: String,
+    words: String,
+    squeezed: String,
+}
+
+impl From<String> for Forbidden {
+    fn from(name: String) -> Self {
+        Self {
+            words: words(&name),
+            squeezed: squeezed(&name),
+            name,
+        }
     }
 }
 
