@@ -169,7 +169,7 @@ impl Actor {
     pub fn may_issue(&self) -> Result<()> {
         let who = BTreeSet::from([Role::Hub, Role::Supervisor]);
         if who.is_disjoint(&self.roles) {
-            return Err(lacks("an issued report", &who));
+            return Err(lacks("what is issued for everybody", &who));
         }
         Ok(())
     }

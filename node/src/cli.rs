@@ -234,7 +234,7 @@ and :yuan behind a field in fen.")]
         /// Which sheet of a workbook (default: the first with a head)
         #[arg(long, value_name = "NAME")]
         sheet: Option<String>,
-        /// A column or place that is not found by its name: NAME=FIELD, or NAME= to leave it empty; may be given several times
+        /// A column or place that is not found by its name: NAME=FIELD, or NAME= to leave it as it is; may be given several times
         #[arg(long = "map", value_name = "NAME=FIELD")]
         maps: Vec<String>,
         /// Only say what each column is taken for
@@ -301,7 +301,7 @@ struct Report {
     /// Last day (default: 31 December of this year)
     #[arg(long, value_name = "DAY")]
     to: Option<String>,
-    /// Only what had arrived by then: a day, whose end is meant, or a time with its offset
+    /// Only records that had arrived by then, with what is known of them now: a day, whose end is meant, or a time with its offset
     #[arg(long, value_name = "TIME")]
     as_of: Option<String>,
     /// json and html are text; csv is UTF-8 with a byte order mark

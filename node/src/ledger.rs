@@ -492,6 +492,9 @@ pub fn column(kind: &'static Kind, head: &str, said: &[(String, String)]) -> Opt
 /// The column of a kind that a head, or a place in a letter, names in one that goes out.
 #[must_use]
 pub fn column_out(kind: &'static Kind, head: &str) -> Option<Column> {
+    if head.starts_with('#') {
+        return Column::parse(kind, head);
+    }
     let has = |it: &Column| all_columns(kind).any(|own| own.is_like(it));
     let field = named_as_is(kind, head).filter(|field| goes_out(field));
     let field = field.map(|field| in_unit(field, head));

@@ -333,3 +333,33 @@ fn an_exported_workbook_says_whether_somebody_changed_it() -> Result<()> {
     );
     Ok(())
 }
+
+#[test]
+fn lists_are_by_site_day_and_result() -> Result<()> {
+    let network = Network::new()?;
+    let (hub, station) = (&network.hub, &network.station);
+    station.add(&[opinion("路灯不亮")])?;
+    hub.add(&[opinion("井盖破损")])?;
+    station.ok(&["sync"])?;
+    let listed = |more: &[&str]| -> Result<usize> {
+        let mut arguments = vec!["record", "list", "--kind", "opinion"];
+        arguments.extend(more);
+        let listed = hub.ok(&arguments)?;
+        listed["records"]
+            .as_array()
+            .map(Vec::len)
+            .context("no list")
+    };
+    ensure!(listed(&[])? == 2 && listed(&["--site", "EM1"])? == 1);
+    ensure!(listed(&["--from", "2000-01-01"])? == 2 && listed(&["--to", "2000-01-01"])? == 0);
+    ensure!(listed(&["--resolution", "solved"])? == 0);
+    let call = |more: &[&str]| {
+        let mut arguments = vec!["record", "list"];
+        arguments.extend(more);
+        hub.call(&arguments)
+    };
+    call(&["--site", "NO1"])?.fails(4, "LX-2007")?;
+    call(&["--from", "2026-02-30"])?.fails(4, "LX-3031")?;
+    call(&["--from", "2026-02-02", "--to", "2026-02-01"])?.fails(4, "LX-3031")?;
+    Ok(())
+}

@@ -156,7 +156,7 @@ fn every_report_is_a_page_a_table_and_a_workbook_in_words() -> Result<()> {
     let hub = &network.hub;
     network.station.add(&[opinion("路灯不亮")])?;
     network.station.ok(&["sync"])?;
-    let mut ids: Vec<String> = (1..=17).map(|n| format!("R{n}")).collect();
+    let mut ids: Vec<String> = (1..=18).map(|n| format!("R{n}")).collect();
     ids.push("figures".to_owned());
     for id in &ids {
         for format in ["html", "csv", "xlsx"] {
@@ -232,5 +232,125 @@ fn an_issued_report_stays_as_it_was_and_what_came_since_is_counted_beside_it() -
         shown["records"].as_array().map(Vec::len) == Some(1),
         "{shown}"
     );
+    Ok(())
+}
+
+#[test]
+fn an_import_says_what_it_knew_and_loses_no_text_between_two_columns() -> Result<()> {
+    let network = Network::new()?;
+    let station = &network.station;
+    let file = beside(&network, "twice.csv")?;
+    let heads = ["反映内容", "类别", "反映内容"];
+    ledger(&file, Encoding::Utf8Bom, &heads, &[&["甲", "求助", "乙"]])?;
+    let path = text(&file)?;
+    let import = |path: &str, more: &[&str]| {
+        let mut arguments = vec!["import", path, "--kind", "opinion"];
+        arguments.extend(more);
+        station.call(&arguments)?.exits(0)
+    };
+    let first = import(&path, &[])?;
+    ensure!(
+        first["accepted"] == 1 && first["left_out"] == json!(["反映内容"]),
+        "{first}"
+    );
+    let again = import(&path, &[])?;
+    ensure!(again["accepted"] == 1 && again["known"] == 1, "{again}");
+    // The same with its columns in another order.
+    ledger(
+        &file,
+        Encoding::Utf8Bom,
+        &["类别", "反映内容"],
+        &[&["求助", "甲"]],
+    )?;
+    ensure!(import(&path, &[])?["known"] == 1);
+    // What another system says otherwise now is named.
+    let orders = ["工单号", "反映内容", "类别"];
+    ledger(
+        &file,
+        Encoding::Utf8Bom,
+        &orders,
+        &[&["A-1", "路灯不亮", "求助"]],
+    )?;
+    import(&path, &["--system", "12345"])?;
+    ledger(
+        &file,
+        Encoding::Utf8Bom,
+        &orders,
+        &[&["A-1", "路灯还是不亮", "求助"]],
+    )?;
+    let changed = import(&path, &["--system", "12345"])?;
+    ensure!(
+        changed["known"] == 1 && changed["altered"][0]["field"] == "body",
+        "{changed}"
+    );
+    ensure!(
+        changed["altered"].as_array().map(Vec::len) == Some(1),
+        "{changed}"
+    );
+    // A head with fewer names than a row below it has cells is the head.
+    std::fs::write(&file, "反映内容,类别\n丙,求助\n丁,求助,看过了\n")?;
+    let ragged = import(&path, &[])?;
+    ensure!(ragged["accepted"] == 2, "{ragged}");
+    Ok(())
+}
+
+#[test]
+fn money_is_read_in_the_unit_of_its_column_and_test_data_counts_with_what_it_belongs_to()
+-> Result<()> {
+    let network = Network::new()?;
+    let (hub, station) = (&network.hub, &network.station);
+    let file = beside(&network, "gifts.csv")?;
+    let path = text(&file)?;
+    for (head, amount) in [
+        ("金额（万元）", "2"),
+        ("金额", "300"),
+        ("金额（分）", "4000"),
+    ] {
+        let heads = ["日期", "捐赠方式", head];
+        ledger(
+            &file,
+            Encoding::Utf8Bom,
+            &heads,
+            &[&["2026-03-01", "现金", amount]],
+        )?;
+        hub.call(&["import", &path, "--kind", "donation"])?
+            .exits(0)?;
+    }
+    let report = hub.ok(&[
+        "report",
+        "figures",
+        "--from",
+        "2026-01-01",
+        "--to",
+        "2026-12-31",
+    ])?;
+    ensure!(
+        report["totals"]["F12"] == 2_000_000 + 30_000 + 4_000,
+        "{report}"
+    );
+    let mut tried = opinion("试一试");
+    tried["test_data"] = json!(true);
+    let added = station.add(&[tried])?;
+    station.ok(&["sync"])?;
+    let id = added["records"][0]["id"].as_str().context("no id")?;
+    hub.ok(&["record", "act", id, "accept"])?;
+    let lead = json!({ "lead": "测试城管科" }).to_string();
+    hub.feed(&["record", "act", id, "dispatch", "--file", "-"], lead)?
+        .exits(0)?;
+    let units = |more: &[&str]| -> Result<usize> {
+        let mut arguments = vec!["report", "R12"];
+        arguments.extend(more);
+        let report = hub.ok(&arguments)?;
+        report["rows"].as_array().map(Vec::len).context("no rows")
+    };
+    ensure!(
+        units(&[])? == 0 && units(&["--test-data"])? == 1,
+        "{} {}",
+        units(&[])?,
+        units(&["--test-data"])?
+    );
+    // Nobody issues what is still to come.
+    hub.call(&["report", "R1", "--issue", "--as-of", "2099-01-01"])?
+        .fails(4, "LX-3031")?;
     Ok(())
 }

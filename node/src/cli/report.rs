@@ -34,6 +34,7 @@ pub(super) fn run(
         };
         return output.print(&Door::open(data)?.call(issue)?);
     }
+    let as_json = asked.format.as_deref() == Some("json");
     let form = asked.format.filter(|form| form != "json");
     let query = Query::Report {
         report: asked.id,
@@ -82,6 +83,12 @@ pub(super) fn run(
         (None, Some(out)) => {
             write(&out, format!("{:#}\n", reply.value).as_bytes())?;
             said(output, &reply)
+        }
+        (None, None) if as_json && !output.json => {
+            let text = format!("{:#}\n", reply.value);
+            let stdout = std::io::stdout().lock().write_all(text.as_bytes());
+            stdout.map_err(error::file(Path::new("standard output")))?;
+            Ok(reply.exit)
         }
         (None, None) => output.print(&reply),
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::drawing::Drawing;
 use super::figures::{Figures, KINDS, TOOK_PART, note_unmatched};
-use super::quantities::{ANSWERED, Base};
+use super::quantities::Base;
 use super::set::{Figure, Period, Set};
 use super::table::{Cell, Table};
 use super::{Definition, Tables};
@@ -217,7 +217,6 @@ fn funnel(base: &Base<'_>) -> Drawing {
         let reached = cases.that(|row| events.iter().any(|event| row.took(event)));
         reached.count().value
     };
-    let solved = cases.at(&ANSWERED).having("resolution", &["solved"]);
     Drawing::Funnel {
         code: "way",
         steps: vec![
@@ -228,7 +227,6 @@ fn funnel(base: &Base<'_>) -> Drawing {
                 took(&["approve", "answer_along", "answer_on_spot"]),
             ),
             ("way-told", took(&["inform"])),
-            ("way-solved", solved.count().value),
         ],
     }
 }

@@ -44,6 +44,30 @@ fn places(base: &Base<'_>) -> BTreeMap<(RecordId, String), i64> {
     placed.collect()
 }
 
+/// The numbers in the path of an article: 12 and 1 of 第十二条第一款.
+fn ordinals(path: &str) -> Vec<u32> {
+    let mut numbers = Vec::new();
+    let mut open: Option<(u32, u32)> = None;
+    for sign in path.chars() {
+        let digit = "零一二三四五六七八九".chars().position(|it| it == sign);
+        let digit = digit.and_then(|it| u32::try_from(it).ok());
+        let plain = sign.to_digit(10);
+        let (sum, last) = open.unwrap_or_default();
+        open = match (digit, plain, sign) {
+            (Some(digit), ..) => Some((sum, digit)),
+            (None, Some(digit), _) => Some((sum, last.saturating_mul(10).saturating_add(digit))),
+            (None, None, '十') => Some((sum + last.clamp(1, 9) * 10, 0)),
+            (None, None, '百') => Some((sum + last.clamp(1, 9) * 100, 0)),
+            _ => {
+                numbers.extend(open.map(|(sum, last)| sum.saturating_add(last)));
+                None
+            }
+        };
+    }
+    numbers.extend(open.map(|(sum, last)| sum.saturating_add(last)));
+    numbers
+}
+
 fn fill(base: &Base<'_>, out: &mut Tables) {
     let (all, items) = (comments(base), base.all("legis_item"));
     let places = places(base);
@@ -77,6 +101,7 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
             (
                 path.is_empty(),
                 place.copied().unwrap_or(i64::MAX),
+                ordinals(path),
                 path.clone(),
             )
         });
@@ -151,4 +176,26 @@ fn cells(said: &Set<'_>, made: &Set<'_>) -> Vec<Cell> {
     ));
     cells.push(Cell::Ratio(of(&["adopted"]), submitted.count()));
     cells
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn articles_stand_in_the_order_of_their_numbers() {
+        for (path, numbers) in [
+            ("第一条", vec![1]),
+            ("第十条", vec![10]),
+            ("第二十条第三款", vec![20, 3]),
+            ("第一百零五条", vec![105]),
+            ("第12条", vec![12]),
+            ("总则", vec![]),
+        ] {
+            assert_eq!(ordinals(path), numbers, "{path}");
+        }
+        let mut paths = ["第三条", "第一条", "第十一条", "第二条"];
+        paths.sort_by_key(|path| ordinals(path));
+        assert_eq!(paths, ["第一条", "第二条", "第三条", "第十一条"]);
+    }
 }

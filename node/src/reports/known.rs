@@ -222,6 +222,8 @@ pub struct Mark {
 /// A site as reports name it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Site {
+    /// Its id.
+    id: String,
     /// Its space.
     pub space: SpaceId,
     /// Its code.
@@ -250,6 +252,10 @@ pub struct Known {
     pub later: Vec<Row>,
     /// Numbers of what was thrown away, and of drafts: they are given to nothing else.
     pub burned: Vec<String>,
+    /// Numbers of what is of the other sort.
+    pub elsewhere: Vec<String>,
+    /// Test data of all kinds that were read.
+    tests: BTreeSet<RecordId>,
     /// The kind of each record, and its place among them.
     by_id: OnceCell<BTreeMap<RecordId, (&'static str, usize)>>,
     /// The sites of the network, in the order of their codes.
@@ -285,20 +291,41 @@ impl Known {
             waiting: 0,
             later: Vec::new(),
             burned: Vec::new(),
+            elsewhere: Vec::new(),
+            tests: BTreeSet::new(),
             by_id: OnceCell::new(),
             by_word: by_word(&sites),
             by_space: by_space(&sites),
             sites,
             watermark: Vec::new(),
-            unit: overview.authority().names().0.to_owned(),
+            unit: String::new(),
         };
+        known.unit = known.whose_report(overview);
         let wanted: BTreeSet<_> = kinds.iter().chain(&REGISTERS).copied().collect();
-        for code in wanted {
+        // What belongs to a record is of its sort: that one is read first.
+        let belongs = |code: &&str| {
+            let kind = Catalogue::standard().kind(code);
+            kind.is_some_and(|kind| kind.parent.is_some())
+        };
+        let (parts, wholes): (Vec<_>, Vec<_>) = wanted.into_iter().partition(belongs);
+        for code in wholes.into_iter().chain(parts) {
             let counted = kinds.contains(&code);
             known.read_kind(connection, code, counted)?;
         }
         known.watermark = watermark(connection, overview, known.as_of_ms)?;
+        // Of the devices of other sites this one knows nothing.
+        let names: BTreeSet<&String> = known.sites.iter().map(|site| &site.name).collect();
+        known.watermark.retain(|mark| names.contains(&mark.site));
         Ok(known)
+    }
+
+    /// Whose report it is: that of the network, or of the one site whose records this device reads.
+    fn whose_report(&self, overview: &Overview) -> String {
+        let network = overview.authority().names().0;
+        match &*self.sites {
+            [site] if overview.authority().sites().len() > 1 => format!("{network} {}", site.name),
+            _ => network.to_owned(),
+        }
     }
 
     fn read_kind(
@@ -320,7 +347,13 @@ impl Known {
             let status: String = row.get(5)?;
             unpack_into(row, 6, &mut plain)?;
             facts.read(&plain);
-            let test = facts.mark("test_data") == Some(true);
+            let of = kind.parent.as_ref().and_then(|of| facts.text(&of.field));
+            let of = of.and_then(RecordId::parse);
+            let test = facts.mark("test_data") == Some(true)
+                || of.is_some_and(|of| self.tests.contains(&of));
+            if test {
+                self.tests.insert(RecordId(row.get(1)?));
+            }
             let number: Option<String> = row.get(3)?;
             if NEVER.contains(&status.as_str()) {
                 self.burned.extend(number);
@@ -328,7 +361,7 @@ impl Known {
             }
             // Whom a name means does not hang on it.
             if counted && test != self.test_data {
-                self.burned.extend(number);
+                self.elsewhere.extend(number);
                 self.others += 1;
                 continue;
             }
@@ -456,7 +489,7 @@ impl Known {
 fn by_word(sites: &[Site]) -> BTreeMap<String, usize> {
     let mut places = BTreeMap::new();
     for (place, site) in sites.iter().enumerate() {
-        for word in [&site.code, &site.name] {
+        for word in [&site.id, &site.code, &site.name] {
             places.entry(word.clone()).or_insert(place);
         }
     }
@@ -482,16 +515,20 @@ fn unpack_into(row: &rusqlite::Row<'_>, column: usize, plain: &mut Vec<u8>) -> R
     Ok(())
 }
 
+/// The sites whose records this device reads.
 fn sites(overview: &Overview) -> Vec<Site> {
     let sites = overview.authority().sites().iter();
     let network = overview.identity().network;
+    let readable = overview.authority().readable(&overview.identity().key());
     let mut sites: Vec<_> = sites
         .map(|(id, site)| Site {
+            id: id.to_string(),
             space: Space::Site(*id).id(&network),
             code: site.code.clone(),
             name: site.name.clone(),
             is_station: site.kind == SiteKind::Workstation,
         })
+        .filter(|site| readable.contains(&site.space))
         .collect();
     sites.sort_by(|a, b| a.code.cmp(&b.code));
     sites

@@ -33,6 +33,10 @@ pub fn issue(
     author: &Author,
 ) -> Result<Saved> {
     author.actor.may_issue()?;
+    if !report.asked.is_open && report.asked.as_of_ms > author.now_ms {
+        let message = "a report is not issued with a cut-off that is still to come";
+        return Err(Error::new(Code::BadPeriod, message));
+    }
     let missing = || Error::new(Code::Internal, "a kind of the catalogue is missing");
     let kind = Catalogue::standard().kind(KIND).ok_or_else(missing)?;
     let shown = shown_in(report, Lang::Zh);

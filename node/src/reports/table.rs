@@ -77,6 +77,8 @@ impl Cell {
     pub fn json(&self) -> Value {
         match self {
             Self::None => Value::Null,
+            // Money is in fen here; where people read it, in yuan.
+            Self::Word("u-yuan") => json!("u-fen"),
             Self::Word(word) => json!(word),
             Self::Choice(_, _, code) | Self::Status(_, code) => json!(code),
             Self::Text(text) | Self::Record(_, text) => json!(text),

@@ -62,6 +62,16 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
             themes.entry(month).or_default().extend(row.title.clone());
         }
     }
+    for (month, set) in &by_month {
+        let named = set.0.iter().filter_map(|row| row.text("theme"));
+        let named = named.map(|given| base.known.call(given, &["theme_month"]));
+        let known = themes.entry(month.clone()).or_default();
+        for theme in named {
+            if !known.contains(&theme) {
+                known.push(theme);
+            }
+        }
+    }
     let months: BTreeSet<_> = by_month.keys().chain(themes.keys()).cloned().collect();
     let heads = [
         "month",

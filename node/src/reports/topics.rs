@@ -9,7 +9,7 @@ use super::drawing::Drawing;
 use super::known::Row;
 use super::quantities::{Base, days};
 use super::set::{Figure, Period, Set};
-use super::table::{Cell, Table};
+use super::table::{self, Cell, Table};
 use super::{Definition, Tables};
 use crate::clock::{Beijing, day_begins};
 
@@ -57,6 +57,18 @@ fn before(period: &Period) -> Option<Period> {
     })
 }
 
+/// The cell that is kept back beside a single small one, which could be worked out from what all are together: the smallest of the others.
+fn also_kept(persons: &[(String, Figure)]) -> Option<usize> {
+    let is_small = |it: &Figure| table::is_small(it.value);
+    let small = persons.iter().filter(|(_, it)| is_small(it)).count();
+    let others = persons
+        .iter()
+        .enumerate()
+        .filter(|(_, (_, it))| !is_small(it));
+    let least = others.min_by_key(|(_, (_, it))| it.value);
+    least.filter(|_| small == 1).map(|(place, _)| place)
+}
+
 fn fill(base: &Base<'_>, out: &mut Tables) {
     let all = base.registered(&base.period);
     let earlier = before(&base.period)
@@ -94,13 +106,18 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
             let community = communities.get(row.text("place.community")?);
             community.map(String::as_str)
         });
-        for (community, set) in by_place {
+        let persons = by_place.into_iter().map(|(community, set)| {
             let persons: Figure = set.sum_of(|row| row.int("people_count").max(1));
-            places.line([
-                named(&code),
-                Cell::Text(community.to_owned()),
-                Cell::Masked(persons),
-            ]);
+            (community.to_owned(), persons)
+        });
+        let persons: Vec<_> = persons.collect();
+        let also = also_kept(&persons);
+        for (place, (community, persons)) in persons.into_iter().enumerate() {
+            let cell = match also == Some(place) {
+                true => Cell::Word("kept-too"),
+                false => Cell::Masked(persons),
+            };
+            places.line([named(&code), Cell::Text(community), cell]);
         }
     }
     out.add(months);
@@ -117,4 +134,33 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
         i64::try_from(nowhere).unwrap_or(i64::MAX),
         Vec::new(),
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_single_small_cell_takes_another_with_it() {
+        let cells = |values: &[i64]| -> Vec<(String, Figure)> {
+            let cell = |value: &i64| {
+                let figure = Figure {
+                    value: *value,
+                    ..Figure::default()
+                };
+                (String::new(), figure)
+            };
+            values.iter().map(cell).collect()
+        };
+        for (values, also) in [
+            (&[7, 2][..], Some(0)),
+            (&[9, 2, 7], Some(2)),
+            (&[2, 3, 9], None),
+            (&[7, 9], None),
+            (&[2], None),
+            (&[], None),
+        ] {
+            assert_eq!(also_kept(&cells(values)), also, "{values:?}");
+        }
+    }
 }

@@ -328,10 +328,20 @@ fn below(grid: &Grid, from: u32, width: usize) -> Option<u32> {
             .find(|cell| cell.kind != Kind::Empty)
             .is_some_and(|first| {
                 let said = BELOW.iter().any(|it| first.text.starts_with(it));
-                said || wide.contains(row) || is_total(cells)
+                // A single text in a row of a wide table is the title of what follows.
+                let alone = cells.iter().filter(|it| it.kind != Kind::Empty).count() == 1;
+                let title =
+                    alone && width > 2 && first.kind == Kind::Text && !is_number(&first.text);
+                said || wide.contains(row) || is_total(cells) || title
             })
     };
     (from..=grid.last()?).find(below)
+}
+
+/// Whether a text counts rows, such as `1` or `一`.
+fn is_number(text: &str) -> bool {
+    text.chars()
+        .all(|it| it.is_ascii_digit() || "一二三四五六七八九十.、…".contains(it))
 }
 
 /// The last row that a sheet has, from 1: lines drawn for values are rows without any.
