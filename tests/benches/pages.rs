@@ -37,6 +37,8 @@ const SITES: usize = 1_000;
 const CHUNK: usize = 500;
 /// How often each thing is done.
 const TIMES: usize = 30;
+/// How often a report is made, which reads all records.
+const TIMES_REPORT: usize = 5;
 /// Stations that have a session open while one of them saves.
 const STATIONS: usize = 60;
 
@@ -104,16 +106,21 @@ async fn session(directory: &Path, hub: &Hub) -> Result<()> {
 }
 
 /// Median and worst of many, in milliseconds.
-fn time(mut work: impl FnMut(usize) -> Result<()>) -> Result<String> {
-    let mut taken = Vec::with_capacity(TIMES);
-    for nth in 0..TIMES {
+fn time(work: impl FnMut(usize) -> Result<()>) -> Result<String> {
+    time_of(TIMES, work)
+}
+
+/// The same of so many.
+fn time_of(times: usize, mut work: impl FnMut(usize) -> Result<()>) -> Result<String> {
+    let mut taken = Vec::with_capacity(times);
+    for nth in 0..times {
         let started = Instant::now();
         work(nth)?;
         taken.push(started.elapsed().as_secs_f64() * 1_000.0);
     }
     taken.sort_by(f64::total_cmp);
     let at = |place: usize| taken.get(place).copied().unwrap_or_default();
-    Ok(format!("{:.1} / {:.1}", at(TIMES / 2), at(TIMES - 1)))
+    Ok(format!("{:.1} / {:.1}", at(times / 2), at(times - 1)))
 }
 
 fn ask(directory: &Path, command: impl Into<Command>) -> Result<Value> {
@@ -127,6 +134,20 @@ fn all() -> Query {
         limit: Some(1),
         ..Listing::default()
     })
+}
+
+/// A page of the records that say a text.
+fn found(text: &str) -> Query {
+    Query::RecordList {
+        kind: None,
+        status: None,
+        state: None,
+        search: Some(text.to_owned()),
+        values: Vec::new(),
+        limit: Some(50),
+        after: None,
+        account: None,
+    }
 }
 
 /// A hub with sites, and a station of one of them that has met it.
@@ -161,11 +182,13 @@ fn fill(directory: &Path, words: &mut Words, made: &mut usize, size: usize) -> R
 
 async fn pages(scratch: &Path, sizes: &[usize]) -> Result<()> {
     let [hub_dir, station_dir] = hub_and_station(scratch).await?;
-    println!("{SITES} sites; median / worst of {TIMES} in ms\n");
     println!(
-        "| records | `/` | list | one kind | in a state | form | record | search | `/conflicts` | \
-         `/sites` | status | digest | save | station: `/` | list | save | save while verifying |\n\
-         |---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|"
+        "{SITES} sites; median / worst of {TIMES} in ms; R1 and R4 of {TIMES_REPORT}; csv, all opinions as a table, once\n"
+    );
+    println!(
+        "| records | `/` | list | one kind | in a state | form | record | search | search by command | `/conflicts` | \
+         `/sites` | status | digest | R1 | R4 | csv | save | station: `/` | list | save | save while verifying |\n\
+         |---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|"
     );
     let (mut words, mut made) = (Words(42), 0);
     for size in sizes {
@@ -248,6 +271,12 @@ fn row(directory: &Path, hub: &Hub, words: &mut Words) -> Result<Vec<String>> {
     let newest = ask(directory, all())?;
     let newest = newest["records"][0]["id"].as_str().context("no record")?;
     let page = |path: &str| time(|_| visitor.load(path).map(drop));
+    // All that is made here is test data.
+    let report = |id: &str| {
+        let path = format!("/reports/{id}?from=2026-01-01&to=2026-12-31&test=1");
+        time_of(TIMES_REPORT, |_| visitor.load(&path).map(drop))
+    };
+    let table = "/records/table?kind=opinion&form=csv";
     let rare = words.text(2);
     let status = Query::Status {
         unreceipted_minutes: 60,
@@ -260,10 +289,14 @@ fn row(directory: &Path, hub: &Hub, words: &mut Words) -> Result<Vec<String>> {
         page("/new/opinion")?,
         page(&format!("/records/{newest}"))?,
         time(|_| visitor.search(&rare).map(drop))?,
+        time(|_| ask(directory, found(&rare)).map(drop))?,
         page("/conflicts")?,
         page("/sites")?,
         time(|_| ask(directory, status.clone()).map(drop))?,
         time(|_| ask(directory, Query::Digest).map(drop))?,
+        report("R1")?,
+        report("R4")?,
+        time_of(1, |_| visitor.load(table).map(drop))?,
         time(|nth| save_at_hub(directory, newest, nth))?,
     ])
 }

@@ -104,7 +104,7 @@ pub(crate) fn unpack_into(row: &[u8], plain: &mut Vec<u8>) -> Option<()> {
         plain.reserve_exact(size);
         DECOMPRESSOR.with_borrow_mut(|decompressor| {
             let decompressor = decompressor.as_mut()?;
-            decompressor.decompress_to_buffer(&**whole, plain).ok()
+            decompressor.decompress_to_buffer(whole, plain).ok()
         })
     });
     if unpacked.is_none() {
