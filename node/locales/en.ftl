@@ -204,6 +204,7 @@ refused-too_long = Too long: { $max } characters at most
 refused-too_many = Too many: { $max } at most
 refused-not_an_option = Please choose one of the options
 refused-out_of_range = A whole number from { $min } to { $max }
+refused-before = This is before the date of the step before
 refused-bad_date = There is no such day
 refused-bad_time = This is no time
 refused-changed = Somebody has changed this to “{ $now }” meanwhile. Keep yours or take theirs, and save again

@@ -216,6 +216,7 @@ refused-too_long = 太长了，最多 { $max } 个字
 refused-too_many = 太多了，最多 { $max } 项
 refused-not_an_option = 请从选项里选
 refused-out_of_range = 请填 { $min } 到 { $max } 之间的整数
+refused-before = 早于前一步的日期，请核对
 refused-bad_date = 没有这一天，请检查日期
 refused-bad_time = 时间不对，请检查
 refused-changed = 刚才有人把这一项改成了“{ $now }”。请核对：留下您填的，或改回去，再保存
@@ -1581,6 +1582,7 @@ rn-no-community = 有 { $count } 件没有填社区，不在按社区的表里�
 error-LX-3030 = 没有这个报表
 error-LX-3031 = 请填写起止日期，如 2026-01-01，起不晚于止
 error-LX-3033 = 这个文件读不了：请另存为 .xlsx、.csv 或 .docx 再选
+error-LX-3035 = 已有同名的表样在用：先停用它，或换个名称
 error-LX-3034 = 没有这个表样，或者它还没有到齐
 error-LX-3032 = 这个文件不是报表的核对清单
 

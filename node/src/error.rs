@@ -175,6 +175,8 @@ codes! {
     BadTable = "LX-3033", Usage, "save it as .xlsx, .csv or .docx and name that";
     /// No form of the office has this name, or it has not come whole.
     NoForm = "LX-3034", Usage, "`lianxin form list` lists them";
+    /// A form of the office is in use under this name.
+    SameForm = "LX-3035", Usage, "`lianxin form list` lists them";
     /// A file that is no proof of a report.
     BadProof = "LX-3032", Usage, "make it with `lianxin report ID --from D --to D --proof FILE`";
     /// An edit that changes nothing, or that the hub has been asked for already.

@@ -159,7 +159,7 @@ impl Looked {
 /// Keeps a form for everybody.
 ///
 /// # Errors
-/// [`Code::RoleRefused`] for whoever is not of the sub-district; [`Code::Usage`] for a name that is none and where no place is taken for
+/// [`Code::RoleRefused`] for whoever is not of the sub-district; [`Code::SameForm`] while one of this name is in use; [`Code::Usage`] for a name that is none and where no place is taken for
 /// anything; as a save.
 pub fn keep(
     connection: &Connection,
@@ -172,6 +172,11 @@ pub fn keep(
     if name.is_empty() || name.chars().count() > NAME_CHARS_MAX || name.contains('\n') {
         let message = "a form needs a name of 64 characters at most";
         return Err(Error::new(Code::Usage, message));
+    }
+    let mut known = all(connection, None)?.into_iter();
+    if known.any(|row| about(&row).is_some_and(|(it, ..)| it == name)) {
+        let message = "a form of this name is in use: withdraw it first, or choose another name";
+        return Err(Error::new(Code::SameForm, message));
     }
     let missing = || Error::new(Code::Internal, "a kind of the catalogue is missing");
     let kind = Catalogue::standard().kind(KIND).ok_or_else(missing)?;

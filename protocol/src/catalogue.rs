@@ -1066,6 +1066,9 @@ pub struct Transition {
     pub one_of: Vec<String>,
     /// Data that are the same as another when nothing else is given: the datum to the other.
     pub follows: BTreeMap<String, String>,
+    /// Dates that it carries, each with the key of one that the record has and that it does not lie before. Whoever writes the step
+    /// is held to it; what was written counts.
+    pub after: BTreeMap<String, String>,
     /// Fields set by earlier events that are unset; of a set, all its items.
     pub clears: Vec<String>,
     /// Records that it makes.

@@ -107,6 +107,7 @@ fn a_ledger_is_mapped_once_and_every_device_fills_it() -> Result<()> {
     ];
     let kept = add(hub, &maps)?.exits(0)?;
     ensure!(kept["left_out"] == json!(["天气"]), "{kept}");
+    add(hub, &[])?.fails(4, "LX-3035")?;
     station.add(&[opinion("一号楼路灯不亮")])?;
     station.add(&[opinion("=HYPERLINK(\"x\")")])?;
     station.ok(&["sync"])?;
@@ -350,6 +351,10 @@ fn lists_are_by_site_day_and_result() -> Result<()> {
             .map(Vec::len)
             .context("no list")
     };
+    let all = hub.ok(&["record", "list", "--kind", "opinion"])?;
+    let number = all["records"][0]["number"].as_str().context("no number")?;
+    let typed = number.replace('-', "").to_lowercase();
+    ensure!(listed(&["--search", &typed])? == 1, "{typed}");
     ensure!(listed(&[])? == 2 && listed(&["--site", "EM1"])? == 1);
     ensure!(listed(&["--from", "2000-01-01"])? == 2 && listed(&["--to", "2000-01-01"])? == 0);
     ensure!(listed(&["--resolution", "solved"])? == 0);

@@ -1380,9 +1380,21 @@ fn a_suggestion_is_signed_when_every_co_deputy_has_confirmed() -> Result<()> {
     ensure!(field(&shown, "due_rule") == json!("D4"), "{shown}");
     // Five working days from the report on a Friday.
     ensure!(field(&shown, "hand_over_by") == json!("2026-03-27"));
+    // Neither is anything put off to before it is due, nor answered before it was handed over.
     let extension =
-        json!({"extension": {"approved_by": "测试区人大常委会", "new_due": "2026-09-24"}});
-    step(&mut world, HUB, &id, "extend", extension)?;
+        |day: &str| json!({"extension": {"approved_by": "测试区人大常委会", "new_due": day}});
+    let early = step(&mut world, HUB, &id, "extend", extension("2026-06-23"));
+    ensure!(
+        refused(early) == Some(Code::FieldsRefused),
+        "put off backwards"
+    );
+    let reply = json!({"replied_on": "2026-03-23", "doc_no": "测试复〔2026〕1号"});
+    let early = step(&mut world, HUB, &id, "reply", reply);
+    ensure!(
+        refused(early) == Some(Code::FieldsRefused),
+        "answered before"
+    );
+    step(&mut world, HUB, &id, "extend", extension("2026-09-24"))?;
     let shown = world.show(HUB, &id)?;
     ensure!(text(&shown, "status") == "extended", "{shown}");
     ensure!(field(&shown, "due_on") == json!("2026-09-24"), "{shown}");

@@ -705,7 +705,9 @@ impl<'a> Sought<'a> {
         let Some((typed, actor)) = &filter.search else {
             return Ok(None);
         };
-        let Some(search) = Search::of(typed) else {
+        // A number is found however it was typed.
+        let number = numbered(typed);
+        let Some(search) = Search::of(number.as_ref().unwrap_or(typed)) else {
             return Ok(None);
         };
         // Of a sealed record nobody else is shown a word in a list.

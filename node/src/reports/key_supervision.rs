@@ -34,11 +34,11 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
         let given = row.text("target").unwrap_or_default();
         let target = base.known.named(given, &["deputy_suggestion", "opinion"]);
         let target = target.and_then(|id| base.known.row(&id));
+        // Of one that is kept from some neither title nor proposer stands in a report.
+        let shown = target.filter(|it| it.kind.code == "deputy_suggestion" && it.title.is_some());
         let proposer =
-            target.and_then(|it| it.text("delegation").or_else(|| it.text("lead_deputy")));
-        let title = target
-            .filter(|it| it.kind.code == "deputy_suggestion")
-            .and_then(|it| it.title.clone());
+            shown.and_then(|it| it.text("delegation").or_else(|| it.text("lead_deputy")));
+        let title = shown.and_then(|it| it.title.clone());
         table.line([
             Cell::record(row),
             target.map_or_else(|| Cell::text(Some(given)), Cell::record),

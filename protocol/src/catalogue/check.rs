@@ -708,6 +708,11 @@ fn check_transition(transition: &Transition, kind: &Kind) -> Checked {
         let scalar = pair.is_some_and(|(datum, _)| !matches!(datum.kind, FieldType::Set { .. }));
         ensure(same && scalar, || format!("{key} cannot follow {other}"))?;
     }
+    for (key, other) in &transition.after {
+        let is_date = |field: Option<&Field>| field.is_some_and(|it| it.kind == FieldType::Date);
+        let both = is_date(find(data, key)) && is_date(kind.field(other));
+        ensure(both, || format!("{key} and {other} are no two dates"))?;
+    }
     check_groups(data)?;
     check_part_size(data)?;
     check_terms(transition, kind)?;

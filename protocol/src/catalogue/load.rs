@@ -313,6 +313,8 @@ struct TransitionEntry {
     #[serde(default)]
     starts: BTreeMap<String, Fact>,
     #[serde(default)]
+    after: BTreeMap<String, String>,
+    #[serde(default)]
     follows: BTreeMap<String, String>,
     #[serde(default)]
     one_of: Vec<String>,
@@ -635,6 +637,7 @@ fn transition(
         rounds: entry.rounds,
         one_of: entry.one_of,
         follows: entry.follows,
+        after: entry.after,
         clears: entry.clears,
         makes: entry.makes,
         moves: entry.moves,
