@@ -61,6 +61,7 @@ mod sites;
 mod slip;
 mod sync;
 mod trash;
+mod upload;
 
 use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr};

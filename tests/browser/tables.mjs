@@ -53,6 +53,7 @@ try {
   check('the refused rows come back as a workbook', back.packed, back.name);
   await clerk.click('form[action^="/import/"]:not([action$="/columns"]) .btn-main');
   await clerk.waitForLoadState();
+  await until('all are recorded', async () => (await clerk.locator('a[href="/records?kind=opinion"].btn').count()) === 1);
   const one = nodes.run('station', 'record', 'list', '--kind', 'opinion', '--limit', '1').records[0].id;
   check('a column that was known stays known', nodes.run('station', 'record', 'show', one).fields.external_ref?.[0]?.system === '12345');
   check('they are recorded', nodes.run('station', 'record', 'list', '--kind', 'opinion', '--limit', '500').records.length === 120);

@@ -218,6 +218,10 @@ fn an_issued_report_stays_as_it_was_and_what_came_since_is_counted_beside_it() -
         then["totals"]["REC"] == 1 && then["late_arrivals"] == 1,
         "{then}"
     );
+    let file = beside(&network, "late.csv")?;
+    let out = text(&file)?;
+    report(&["--as-of", &as_of, "--format", "csv", "--out", &out])?;
+    ensure!(std::fs::read_to_string(&file)?.contains("期后补录 1 条"));
     let now = report(&[])?;
     ensure!(
         now["totals"]["REC"] == 2 && now["late_arrivals"] == 0,

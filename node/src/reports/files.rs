@@ -27,7 +27,12 @@ pub const XLSX: &str = "application/vnd.openxmlformats-officedocument.spreadshee
 /// # Errors
 /// [`Code::Usage`] for another form.
 pub fn of(report: &Report, form: &str) -> Result<Vec<u8>> {
-    let shown = shown_in(report, Lang::Zh);
+    let mut shown = shown_in(report, Lang::Zh);
+    // A page has it with its list.
+    if !report.late.is_empty() {
+        let count = [("count", report.late.len().into())];
+        shown.notes.push(Lang::Zh.say("report-late", &count));
+    }
     match form {
         "html" => html(&shown),
         "csv" => csv(&shown),

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::App;
 use super::page::{Answer, Session, go, kind_of, open};
+use super::upload::Upload;
 use crate::error::{Code, Error, Result};
 use crate::journal::Journal;
 use crate::papers;
@@ -54,22 +55,14 @@ pub(super) async fn upload(
     State(app): State<App>,
     session: Session,
     Path(id): Path<String>,
-    mut form: Multipart,
+    form: Multipart,
 ) -> Answer {
-    let broken = || Error::new(Code::BadPaper, "the file did not come whole");
-    let (mut newer, mut text) = (None, None);
-    while let Some(field) = form.next_field().await.map_err(|_| broken())? {
-        match field.name() {
-            Some("newer") => newer = Some(String::new()),
-            Some("file") => {
-                let bytes = field.bytes().await.map_err(|_| broken())?;
-                text = Some(papers::text_of(&bytes)?);
-            }
-            _ => {}
-        }
-    }
-    let text = text.ok_or_else(broken)?;
-    take(&app, session, id, Pasted { text, newer }).await
+    let sent = Upload::read(form, Code::BadPaper).await?;
+    let pasted = Pasted {
+        text: papers::text_of(&sent.bytes)?,
+        newer: sent.has("newer").then(String::new),
+    };
+    take(&app, session, id, pasted).await
 }
 
 async fn take(app: &App, session: Session, id: String, pasted: Pasted) -> Answer {

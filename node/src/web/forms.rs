@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use super::App;
 use super::page::{Answer, Page, Session, attached, go, html, open};
+use super::upload::Upload;
 use super::words::Lang;
 use crate::command::{known_kind, ledger_row};
 use crate::error::{Code, Error, Result};
@@ -107,27 +108,13 @@ struct Kept {
 }
 
 /// Looks at a file.
-pub(super) async fn look(State(app): State<App>, session: Session, mut form: Multipart) -> Answer {
-    let broken = || Error::new(Code::BadTable, "the file did not come whole");
-    let (mut kind, mut name, mut file, mut bytes) =
-        (String::new(), String::new(), String::new(), None);
-    while let Some(field) = form.next_field().await.map_err(|_| broken())? {
-        match field.name() {
-            Some("kind") => kind = field.text().await.map_err(|_| broken())?,
-            Some("name") => name = field.text().await.map_err(|_| broken())?,
-            Some("file") => {
-                file = field.file_name().unwrap_or_default().to_owned();
-                bytes = Some(field.bytes().await.map_err(|_| broken())?);
-            }
-            _ => {}
-        }
-    }
-    let kind = known_kind(kind.trim())?;
-    let bytes = bytes.ok_or_else(broken)?;
+pub(super) async fn look(State(app): State<App>, session: Session, form: Multipart) -> Answer {
+    let sent = Upload::read(form, Code::BadTable).await?;
+    let kind = known_kind(sent.typed("kind"))?;
     // What it is called on the computer it comes from is mostly what the office calls it.
-    let file = file.rsplit_once('.').map_or("", |(stem, _)| stem);
-    let name = Some(name.trim()).filter(|name| !name.is_empty());
-    let name: String = name.unwrap_or(file).trim().chars().take(64).collect();
+    let name = Some(sent.typed("name")).filter(|name| !name.is_empty());
+    let name = name.unwrap_or(sent.stem.trim()).chars().take(64).collect();
+    let bytes = sent.bytes;
     let asking = session.clone();
     let looked = app
         .read(move |books, connection| {

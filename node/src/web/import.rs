@@ -4,11 +4,12 @@
 //! What was read is kept for the login alone and in memory. A table that is sent twice records nothing twice.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use askama::Template;
 use axum::Form as Sent;
 use axum::extract::{Multipart, Path, Query, State};
+use axum::http::HeaderValue;
 use lianxin_protocol::catalogue::Kind;
 use rusqlite::Connection;
 use serde::Deserialize;
@@ -16,11 +17,12 @@ use serde_json::Value;
 
 use super::App;
 use super::forms::Choice;
-use super::page::{Answer, Page, Session, attached, go, html};
+use super::page::{Answer, Page, Session, attached, go, html, sentence};
+use super::upload::Upload;
 use super::words::Lang;
 use crate::actor::Actor;
 use crate::command::{self, known_kind};
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Result};
 use crate::journal::Books;
 use crate::ledger;
 use crate::ledger::incoming::{CHUNK, Incoming, Look, Refused};
@@ -46,11 +48,41 @@ struct Looked {
     system: String,
     /// Its rows to record go out of it once.
     incoming: Mutex<Incoming>,
+    run: Mutex<Run>,
+}
+
+/// How far recording it has come.
+#[derive(Clone, Copy, Default)]
+struct Run {
+    running: bool,
+    /// Rows that there were to record when it began.
+    of: u64,
+    /// Why it ended before its end.
+    failed: Option<Code>,
 }
 
 impl Looked {
     fn with<R>(&self, work: impl FnOnce(&mut Incoming) -> R) -> R {
         work(&mut self.incoming.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn run(&self) -> MutexGuard<'_, Run> {
+        self.run.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether recording begins now: not where it runs, or nothing is left to record.
+    fn begins(&self) -> bool {
+        let of = self.with(|incoming| incoming.new.len() as u64);
+        let mut run = self.run();
+        let begins = !run.running && of > 0;
+        if begins {
+            *run = Run {
+                running: true,
+                of,
+                failed: None,
+            };
+        }
+        begins
     }
 }
 
@@ -158,23 +190,14 @@ impl Look for Asks<'_> {
 }
 
 /// Takes a table and looks at it.
-pub(super) async fn look(State(app): State<App>, session: Session, mut form: Multipart) -> Answer {
-    let broken = || Error::new(Code::BadTable, "the file did not come whole");
-    let (mut kind, mut system, mut bytes) = (String::new(), String::new(), None);
-    while let Some(field) = form.next_field().await.map_err(|_| broken())? {
-        match field.name() {
-            Some("kind") => kind = field.text().await.map_err(|_| broken())?,
-            Some("system") => system = field.text().await.map_err(|_| broken())?,
-            Some("file") => bytes = Some(field.bytes().await.map_err(|_| broken())?),
-            _ => {}
-        }
-    }
-    let kind = known_kind(kind.trim())?;
-    let bytes = bytes.ok_or_else(broken)?;
-    let system = match system.trim() {
+pub(super) async fn look(State(app): State<App>, session: Session, form: Multipart) -> Answer {
+    let sent = Upload::read(form, Code::BadTable).await?;
+    let kind = known_kind(sent.typed("kind"))?;
+    let system = match sent.typed("system") {
         "" => ledger::NO_SYSTEM.to_owned(),
         system => system.chars().take(32).collect(),
     };
+    let bytes = sent.bytes;
     let asking = session.clone();
     let looked = app
         .read(move |books, connection| {
@@ -195,6 +218,7 @@ pub(super) async fn look(State(app): State<App>, session: Session, mut form: Mul
                 table,
                 system,
                 incoming: Mutex::new(incoming),
+                run: Mutex::default(),
             }))
         })
         .await?;
@@ -216,6 +240,10 @@ struct Shown {
     code: String,
     /// Rows that wait to be recorded; none once they were.
     waiting: u64,
+    /// How many of how many are recorded, while they are.
+    running: Option<(u64, u64)>,
+    /// Why recording them ended.
+    failed: Option<String>,
     accepted: u64,
     known: u64,
     columns: Vec<Choice>,
@@ -256,6 +284,7 @@ pub(super) async fn show(
             let lang = session.lang();
             let title = lang.say("import", &[]);
             let page = Page::new(connection, books, &session, &line, ("/import", title))?;
+            let run = *looked.run();
             Ok(looked.with(|incoming| {
                 let kind = incoming.kind;
                 let label = |key: &str| {
@@ -286,6 +315,11 @@ pub(super) async fn show(
                     kind: lang.label(&kind.label).to_owned(),
                     code: kind.code.clone(),
                     waiting: incoming.new.len() as u64,
+                    running: run.running.then(|| {
+                        let left = incoming.new.len() as u64;
+                        (run.of.saturating_sub(left), run.of)
+                    }),
+                    failed: run.failed.map(|code| sentence(code, lang)),
                     accepted: incoming.accepted,
                     known: incoming.known,
                     columns,
@@ -301,7 +335,13 @@ pub(super) async fn show(
             }))
         })
         .await?;
-    html(&page)
+    let mut answer = html(&page)?;
+    if page.running.is_some() {
+        // It is looked at again until all are recorded, also where no script runs.
+        let headers = answer.headers_mut();
+        headers.insert("refresh", HeaderValue::from_static("1"));
+    }
+    Ok(answer)
 }
 
 /// Looks at it again with what its columns were said to be.
@@ -315,7 +355,9 @@ pub(super) async fn columns(
         return Ok(go("/import"));
     };
     // While it is being recorded its columns are settled.
-    let _turn = app.kept.turn.lock().await;
+    if looked.run().running {
+        return Ok(go(&format!("/import/{id}")));
+    }
     app.read(move |books, connection| {
         let actor = session.actor(connection, books)?;
         let said = pairs.iter().filter_map(|(field, code)| {
@@ -339,7 +381,7 @@ pub(super) async fn columns(
 
 // ---- recording it ----
 
-/// Records what was looked at.
+/// Begins to record what was looked at; its page says how far that has come.
 pub(super) async fn take(
     State(app): State<App>,
     session: Session,
@@ -348,8 +390,14 @@ pub(super) async fn take(
     let Some(looked) = app.kept.get::<Looked>(&session, &id) else {
         return Ok(go("/import"));
     };
-    // One at a time, so that a form that is sent twice finds nothing left.
-    let _turn = app.kept.turn.lock().await;
+    if looked.begins() {
+        tokio::spawn(record(app, session, looked));
+    }
+    Ok(go(&format!("/import/{id}")))
+}
+
+/// Records the rows of a table, so many at a time that nobody who saves meanwhile waits long.
+async fn record(app: App, session: Session, looked: Arc<Looked>) {
     loop {
         let (kind, rows) = looked.with(|incoming| {
             let rest = incoming.new.split_off(incoming.new.len().min(CHUNK));
@@ -367,17 +415,17 @@ pub(super) async fn take(
                 command::add_rows(journal, connection, (kind, &rows), &author)
             })
             .await;
-        let reply = match reply {
-            Ok(reply) => reply,
+        match reply {
+            Ok(reply) => looked.with(|incoming| incoming.took(&numbers, &reply)),
             // None of them was recorded: they wait for the next try.
             Err(error) => {
                 looked.with(|incoming| drop(incoming.new.splice(0..0, waiting)));
-                return Err(error.into());
+                looked.run().failed = Some(error.code());
+                break;
             }
-        };
-        looked.with(|incoming| incoming.took(&numbers, &reply));
+        }
     }
-    Ok(go(&format!("/import/{id}")))
+    looked.run().running = false;
 }
 
 /// The rows that were refused, with the reasons beside them.
