@@ -47,7 +47,7 @@ use orders::{hub_address, hub_resume, peer_add, site_create, site_list};
 pub(crate) use record::{add_rows, known_kind, ledger_row, record_keys};
 use record::{
     export_page, record_act, record_add, record_history, record_json, record_list, record_set,
-    request_list,
+    request_list, saved_reply,
 };
 pub use report::proved;
 pub use whole::reprojected;
@@ -303,6 +303,8 @@ pub enum Write {
         input: Value,
         account: Option<String>,
     },
+    /// Writes into the access log that an account has taken several records away.
+    Exported { said: String, account: String },
     /// Keeps an office's own ledger or letter, with what its columns are.
     FormAdd {
         name: String,
@@ -477,6 +479,7 @@ impl Write {
             Self::RecordAct { .. } => "record-act",
             Self::RecordReveal { .. } => "record-show",
             Self::ReportIssue { .. } => "report-issue",
+            Self::Exported { .. } => "exported",
             Self::FormAdd { .. } => "form-add",
             Self::AccountRoles { .. } => "account-roles",
             Self::AccountAdd { .. } => "account-add",
@@ -565,6 +568,12 @@ impl Write {
                 let author = author(journal, connection, account.as_deref())?;
                 let asked = Asked::read(&report, (&from, &to), as_of.as_deref(), author.now_ms)?;
                 report::issue(journal, connection, asked, &author)
+            }
+            Self::Exported { said, account } => {
+                let author = author(journal, connection, Some(&account))?;
+                let saved =
+                    save::log_access(connection, journal, (None, "export", &said), &author)?;
+                saved_reply(journal, connection, &saved, &author)
             }
             Self::FormAdd {
                 name,

@@ -262,6 +262,22 @@ fn all_kinds_go_out_at_once_and_a_city_platform_gets_no_persons() -> Result<()> 
         column(&table, "登记站点")?.iter().all(|it| !it.is_empty()),
         "a table says which site"
     );
+    // What an account takes away is in the access log; whoever owns the store has it anyway.
+    let log = || station.ok(&["record", "list", "--kind", "access_log"]);
+    ensure!(log()?["records"] == json!([]));
+    let one = text(&beside(&network, "one.csv")?)?;
+    station.ok(&[
+        "--as",
+        "测试文员",
+        "export",
+        "--format",
+        "csv",
+        "--kind",
+        "opinion",
+        "--out",
+        &one,
+    ])?;
+    ensure!(log()?["records"].as_array().map(Vec::len) == Some(1));
     let out = text(&beside(&network, "requests.json")?)?;
     station.ok(&["export", "--format", "open311", "--out", &out])?;
     let said = std::fs::read_to_string(&out)?;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{Door, Output, archive, progress};
 use crate::clock::{self, Beijing};
-use crate::command::{Query, known_kind};
+use crate::command::{Query, Write, known_kind};
 use crate::error::{self, Code, Error, Result};
 use crate::ledger::open311;
 use crate::ledger::out::Going;
@@ -122,9 +122,22 @@ pub(super) fn run(door: &mut Door, wanted: &Wanted<'_>, out: &Path, output: &Out
             listed(door, pages, around, (|it: &Value| Some(it.clone()), out))?
         }
     };
+    logged(door, pages, &format!("命令导出 {count} 条（{format}）"))?;
     let value = json!({ "records": count, "format": format, "out": out.display().to_string() });
     let value = with_schema("lianxin.export/1", value);
     output.print(&Reply { value, exit: 0 })
+}
+
+/// Writes into the access log what an account has taken away. Whoever owns the store has all of it anyway.
+pub(super) fn logged(door: &mut Door, pages: Pages<'_>, said: &str) -> Result<()> {
+    let Some(account) = pages.account else {
+        return Ok(());
+    };
+    let exported = Write::Exported {
+        said: said.to_owned(),
+        account: account.to_owned(),
+    };
+    door.call(exported).map(drop)
 }
 
 /// A table a kind that has records, in a directory.

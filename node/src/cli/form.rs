@@ -5,7 +5,7 @@ use std::path::Path;
 use lianxin_protocol::hash::Hex;
 use serde_json::{Value, json};
 
-use super::export::Pages;
+use super::export::{self, Pages};
 use super::{Door, FormVerb, Output, import, progress};
 use crate::command::{Query, Write, known_kind, looked, places_json};
 use crate::error::{self, Code, Error, Result};
@@ -59,7 +59,15 @@ pub(super) fn run(
             let shown = door.call(Query::FormShow { name })?;
             let lost = || Error::new(Code::NoForm, "this form is of a newer version");
             let form = Form::from_json(&shown.value).ok_or_else(lost)?;
+            let one = record.is_some();
             let (count, cut) = fill(&mut door, &form, (record, period, account), &out)?;
+            if !one {
+                let pages = Pages {
+                    account,
+                    ..Pages::default()
+                };
+                export::logged(&mut door, pages, &format!("填写{} {count} 条", form.name))?;
+            }
             let value = json!({
                 "records": count,
                 "form": form.shape.word(),

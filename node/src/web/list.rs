@@ -545,7 +545,12 @@ async fn listed(app: &App, session: Session, asked: Asked) -> Answer {
             let coverage = Coverage::of(books);
             let named = Choices::of(connection, books, asked.fields())?;
             let (rows, next) = rows(connection, books, &coverage, (&asked, &named), &page)?;
-            let by = asked.fields().map(|field| by(field, &named, &asked, lang));
+            // The sub-district chooses among all sites already.
+            let office = page.office();
+            let fields = asked
+                .fields()
+                .filter(|it| !office || it.names() != ["site"]);
+            let by = fields.map(|field| by(field, &named, &asked, lang));
             let mut kinds = Catalogue::standard().kinds();
             // The first kind is what most records are.
             let kind = match &asked.kind {
