@@ -1567,3 +1567,4 @@ help-export-how = Filter the ledger, then export it. Filters that are often used
 help-reports-how = A number opens the records that it counts. What was issued prints for ever as it was.
 import-running = Recording
 import-running-how = You may leave this page: it goes on, and what came of it is here.
+table-macros = The file has macros: save it without them, as .xlsx or .docx

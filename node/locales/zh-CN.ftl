@@ -1659,3 +1659,4 @@ help-export-how = 在台账里筛好再导出。常用的筛选可以固定到�
 help-reports-how = 点数字就看到它数了哪几条。定稿以后，什么时候打印都是当时的样子。
 import-running = 正在登记
 import-running-how = 可以离开这一页，登记会继续；回来还能看到结果。
+table-macros = 文件里有宏：请另存为不带宏的 .xlsx 或 .docx 再选

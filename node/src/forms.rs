@@ -86,10 +86,13 @@ impl Looked {
     /// Looks at a file; `sheet` is where the table of a workbook is, the first with a head else.
     ///
     /// # Errors
-    /// Any [`Refusal`]; [`Refusal::FileTooLarge`] beyond [`FILE_BYTES_MAX`], [`Refusal::NoRows`] for a letter without places.
+    /// Any [`Refusal`]; [`Refusal::FileTooLarge`] beyond [`FILE_BYTES_MAX`], [`Refusal::Macros`] where there are any, [`Refusal::NoRows`] for a letter without places.
     pub fn at(kind: &'static Kind, bytes: Vec<u8>, sheet: Option<&str>) -> Result<Self, Refusal> {
         if bytes.len() > FILE_BYTES_MAX {
             return Err(Refusal::FileTooLarge);
+        }
+        if sheets::has_macros(&bytes) {
+            return Err(Refusal::Macros);
         }
         let (shape, sheet, places) = if sheets::is_document(&bytes) {
             let names = places(&bytes)?.into_iter();
@@ -392,4 +395,68 @@ fn refused(refusal: Refusal) -> Error {
         _ => Code::BadTable,
     };
     Error::new(code, refusal.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Cursor, Write as _};
+
+    use super::*;
+    use crate::sheets::paper::{At, Document};
+
+    fn letter(places: &[&str]) -> std::io::Result<Vec<u8>> {
+        let mut document = Document::begin(0);
+        for place in places {
+            document.line(place, At::In);
+        }
+        document.finish()
+    }
+
+    fn opinion() -> Option<&'static Kind> {
+        Catalogue::standard().kind("opinion")
+    }
+
+    #[test]
+    fn places_are_known_by_what_offices_call_them_and_by_their_codes() -> anyhow::Result<()> {
+        let kind = opinion().ok_or_else(no_form)?;
+        let places = letter(&["{{登记编号}}", "【办理情况】", "{{#today}}", "{{天气}}"])?;
+        let mut looked = Looked::at(kind, places, None)?;
+        let codes = |looked: &Looked| -> Vec<Option<String>> {
+            let places = looked.places.iter();
+            places
+                .map(|(_, column)| column.map(|it| it.code()))
+                .collect()
+        };
+        let known = ["#number", "#answer", "#today"].map(|it| Some(it.to_owned()));
+        let [number, answer, today] = known;
+        assert_eq!(codes(&looked), [number, answer, today, None]);
+        looked.take("天气", "place.text")?;
+        looked.take("#today", "")?;
+        assert_eq!(codes(&looked)[3].as_deref(), Some("place.text"));
+        assert_eq!(codes(&looked)[2], None);
+        for (place, code) in [("没有", "body"), ("天气", "没有"), ("天气", "body:yuan")] {
+            assert!(looked.take(place, code).is_err(), "{place} {code}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn what_brings_macros_or_has_no_places_is_no_form() -> anyhow::Result<()> {
+        let kind = opinion().ok_or_else(no_form)?;
+        let refused = |bytes: Vec<u8>| Looked::at(kind, bytes, None).err();
+        assert_eq!(refused(letter(&["没有要填的地方"])?), Some(Refusal::NoRows));
+        let file = Cursor::new(letter(&["{{登记编号}}"])?);
+        let mut file = zip::ZipWriter::new_append(file)?;
+        file.start_file(
+            "word/vbaProject.bin",
+            zip::write::SimpleFileOptions::default(),
+        )?;
+        file.write_all(b"macro")?;
+        assert_eq!(refused(file.finish()?.into_inner()), Some(Refusal::Macros));
+        assert_eq!(
+            refused(vec![b'P'; FILE_BYTES_MAX + 1]),
+            Some(Refusal::FileTooLarge)
+        );
+        Ok(())
+    }
 }

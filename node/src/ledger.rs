@@ -475,8 +475,8 @@ pub fn column(kind: &'static Kind, head: &str, said: &[(String, String)]) -> Opt
             Column::Field(field) | Column::Yuan(field) | Column::Wan(field) if !comes_in(field) => {
                 None
             }
-            // It was named by the field alone: its head may say the unit.
-            Column::Field(field) => Some(in_unit(field, head)),
+            // What was chosen holds, unless the head itself says the unit.
+            Column::Field(field) if head.contains('元') => Some(in_unit(field, head)),
             column => Some(column),
         };
     }
@@ -820,6 +820,9 @@ mod tests {
         // What only steps set is not typed in.
         assert!(column(opinion, "主办单位", &[]).is_none());
         let donation = kind("donation").ok_or("no donation")?;
+        let chosen = [("金额".to_owned(), "amount_fen".to_owned())];
+        let chosen = column(donation, "金额", &chosen).map(|it| it.code());
+        assert_eq!(chosen.as_deref(), Some("amount_fen"));
         let unit = |head| column(donation, head, &[]).map(|it| it.code());
         for (head, code) in [
             ("金额（分）", "amount_fen"),

@@ -101,6 +101,9 @@ pub enum Refusal {
     /// HTML or XML that calls itself a table, as web systems export it.
     #[error("this is a web page named as a table: open it and save it as .xlsx")]
     WebPage,
+    /// A form with macros: it goes to every device, and what runs there is not for one office to say.
+    #[error("the file has macros: save it without, as .xlsx or .docx")]
+    Macros,
     /// Something else, such as a Word document, a picture or a PDF.
     #[error("this is no table")]
     NotATable,
@@ -135,6 +138,7 @@ impl Refusal {
             Self::Encrypted => "encrypted",
             Self::OldForm => "old-form",
             Self::WebPage => "web-page",
+            Self::Macros => "macros",
             Self::NotATable => "not-a-table",
             Self::Damaged => "damaged",
             Self::UnknownEncoding => "unknown-encoding",
@@ -262,6 +266,14 @@ pub fn read(bytes: &[u8], sheet: Option<&str>) -> Result<Table, Refusal> {
 pub fn is_document(bytes: &[u8]) -> bool {
     bytes.starts_with(b"PK\x03\x04")
         && Package::open(bytes).is_ok_and(|package| package.has("word/document.xml"))
+}
+
+/// Whether a packed office file brings macros, which run where it is opened.
+#[must_use]
+pub fn has_macros(bytes: &[u8]) -> bool {
+    const MACROS: [&str; 2] = ["xl/vbaproject.bin", "word/vbaproject.bin"];
+    bytes.starts_with(b"PK\x03\x04")
+        && Package::open(bytes).is_ok_and(|package| MACROS.iter().any(|part| package.has(part)))
 }
 
 /// The name of the stream in which a workbook under a password lies, as compound files spell names (MS-OFFCRYPTO 2.3).

@@ -138,7 +138,8 @@ const TOO_LONG: &str = "too-long";
 
 /// Whether an address names a way in which a table was refused: other words are not shown.
 pub(super) fn known_refusal(code: &str) -> bool {
-    const CODES: [&str; 15] = [
+    const CODES: [&str; 16] = [
+        "macros",
         TOO_LONG,
         "file-too-large",
         "unpacks-too-large",
