@@ -494,6 +494,9 @@ fn write(
     };
     for (key, value) in &edit.fields {
         match value {
+            // There is nothing yet.
+            Some(value) if is_new => tx.put(&fields, key.as_str(), value)?,
+            None if is_new => {}
             Some(value) if settled(&tx, &fields, key)? == Settled::One(value.clone()) => {
                 // It was so before an event said otherwise: said anew, it comes after that event.
                 if anew.contains(key) || carried(&tx, &events, key)? {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, ensure};
 use lianxin_node::sheets::write::{Csv, Value as Cell};
 use lianxin_node::sheets::{self, Encoding};
-use lianxin_tests::process::{Network, opinion, text};
+use lianxin_tests::process::{Device, Network, opinion, text};
 use serde_json::{Value, json};
 
 /// A table as an office writes it, in the encoding that its program writes.
@@ -356,5 +356,48 @@ fn money_is_read_in_the_unit_of_its_column_and_test_data_counts_with_what_it_bel
     // Nobody issues what is still to come.
     hub.call(&["report", "R1", "--issue", "--as-of", "2099-01-01"])?
         .fails(4, "LX-3031")?;
+    Ok(())
+}
+
+#[test]
+fn a_station_reports_of_itself_and_says_nothing_of_others() -> Result<()> {
+    let network = Network::new()?;
+    let (hub, station) = (&network.hub, &network.station);
+    let other = [
+        "site",
+        "create",
+        "--name",
+        "测试另一社区站",
+        "--kind",
+        "workstation",
+        "--code",
+        "EM2",
+    ];
+    hub.ok(&other)?;
+    let code = network.invite("EM2", "station")?;
+    let silent = Device::new(network.scratch.join("silent"));
+    silent.ok(&["join", &code, "--hub", &network.address])?;
+    station.add(&[opinion("路灯不亮")])?;
+    station.ok(&["sync"])?;
+    let of = |device: &Device| device.ok(&["report", "R2"]);
+    let (here, there) = (of(station)?, of(hub)?);
+    let sites = |report: &Value| report["rows"].as_array().map(Vec::len);
+    ensure!(
+        sites(&here) == Some(1) && sites(&there) == Some(2),
+        "{here} {there}"
+    );
+    // Of a device whose site it does not read it cannot know when anything arrived.
+    let devices = |report: &Value| report["watermark"].as_array().map(Vec::len);
+    ensure!(
+        devices(&here) == Some(1) && devices(&there) == Some(2),
+        "{here} {there}"
+    );
+    let file = beside(&network, "report.html")?;
+    station.ok(&["report", "R2", "--format", "html", "--out", &text(&file)?])?;
+    let said = std::fs::read_to_string(&file)?;
+    ensure!(
+        said.contains("示例街道 ") && !said.contains("测试另一社区站"),
+        "{said}"
+    );
     Ok(())
 }
