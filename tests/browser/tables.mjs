@@ -59,6 +59,13 @@ try {
   check('they are recorded', nodes.run('station', 'record', 'list', '--kind', 'opinion', '--limit', '500').records.length === 120);
   await clerk.reload();
   check('loading it again records nothing twice', nodes.run('station', 'record', 'list', '--kind', 'opinion', '--limit', '500').records.length === 120);
+  // A table larger than anything that is typed is looked at too.
+  const many = Array.from({ length: 3000 }, (_, nth) => `${nth + 1}号楼${'楼道灯不亮，请尽快处理。'.repeat(8)},求助`);
+  await at(clerk, '/import');
+  await clerk.setInputFiles('#file', nodes.file('large.csv', `反映内容,类别\n${many.join('\n')}\n`));
+  await clerk.click('main .btn-main');
+  await clerk.waitForLoadState();
+  check('a ledger of 900 kB is looked at', /3000/.test(await clerk.innerText('#h-come').catch(() => clerk.innerText('body'))));
   await until('all have arrived', () => nodes.run('station', 'status').unreceipted === 0, 60);
 
   // ---- the office's own ledger and letter ----
