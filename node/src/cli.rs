@@ -1152,7 +1152,13 @@ impl Door {
         match self {
             Self::Daemon(directory) => {
                 let gone = || Error::new(Code::InUse, "the running lianxin has just ended");
-                socket::ask(directory, &Request::Execute { command })?.ok_or_else(gone)
+                socket::ask(
+                    directory,
+                    &Request::Execute {
+                        command: Box::new(command),
+                    },
+                )?
+                .ok_or_else(gone)
             }
             Self::Store(writer) => {
                 // What a crash or a short session left unmerged. Intake waits for none of it.

@@ -159,14 +159,12 @@ impl Column {
         if let Some(beside) = BESIDE.iter().find(|it| it.code == code) {
             return Some(beside.column);
         }
-        let units: [(&str, fn(&'static Field) -> Self); 3] = [
-            (IN_YUAN, Self::Yuan),
-            (IN_WAN, Self::Wan),
-            ("", Self::Field),
-        ];
-        let mut units = units.into_iter();
-        let (key, column) =
-            units.find_map(|(unit, column)| Some((code.strip_suffix(unit)?, column)))?;
+        let (key, column): (_, fn(&'static Field) -> Self) =
+            match (code.strip_suffix(IN_YUAN), code.strip_suffix(IN_WAN)) {
+                (Some(key), _) => (key, Self::Yuan),
+                (None, Some(key)) => (key, Self::Wan),
+                (None, None) => (code, Self::Field),
+            };
         let field = kind.field(key).filter(|field| goes_out(field))?;
         (key == code || is_money(field)).then(|| column(field))
     }

@@ -30,7 +30,7 @@ pub enum Request {
     /// A command on the store.
     Execute {
         /// The command.
-        command: Command,
+        command: Box<Command>,
     },
     /// One session with each known peer.
     Sync {

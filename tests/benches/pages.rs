@@ -125,7 +125,12 @@ fn time_of(times: usize, mut work: impl FnMut(usize) -> Result<()>) -> Result<St
 
 fn ask(directory: &Path, command: impl Into<Command>) -> Result<Value> {
     let command = command.into();
-    let reply = socket::ask(directory, &Request::Execute { command })?;
+    let reply = socket::ask(
+        directory,
+        &Request::Execute {
+            command: Box::new(command),
+        },
+    )?;
     Ok(reply.context("nobody answers")?.value)
 }
 
@@ -138,16 +143,11 @@ fn all() -> Query {
 
 /// A page of the records that say a text.
 fn found(text: &str) -> Query {
-    Query::RecordList {
-        kind: None,
-        status: None,
-        state: None,
+    Query::RecordList(Listing {
         search: Some(text.to_owned()),
-        values: Vec::new(),
         limit: Some(50),
-        after: None,
-        account: None,
-    }
+        ..Listing::default()
+    })
 }
 
 /// A hub with sites, and a station of one of them that has met it.

@@ -413,7 +413,7 @@ fn tables(hub: &Path) -> Result<Vec<(String, u64)>> {
 }
 
 fn some_ids(node: &Node, count: usize) -> Result<Vec<String>> {
-    let (limit, none) = (Some(count.clamp(1, 500)), None);
+    let limit = Some(count.clamp(1, 500));
     let list = Query::RecordList(Listing {
         limit,
         ..Listing::default()

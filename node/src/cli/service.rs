@@ -274,10 +274,10 @@ fn say_ready(bound: SocketAddr, pages: SocketAddr, login: &str, directory: &Path
 async fn answer(net: &Arc<Net>, writer: &WriterThread, request: Request) -> Result<Reply> {
     match request {
         Request::Sync { peer } => sync_once(net, writer, peer.as_deref()).await,
-        Request::Execute {
-            command: Command::Write(Write::Reproject),
-        } => make_anew(writer.clone()).await,
-        Request::Execute { command } => carry_out(writer, command).await,
+        Request::Execute { command } => match *command {
+            Command::Write(Write::Reproject) => make_anew(writer.clone()).await,
+            command => carry_out(writer, command).await,
+        },
     }
 }
 

@@ -246,7 +246,7 @@ impl Incoming {
             let same =
                 old.trim() == new.trim() || typed.is_ok_and(|typed| typed.trim() == old.trim());
             let is_ref = matches!(field.kind, FieldType::Set { .. } | FieldType::ExternalRef);
-            if !same && !(is_ref && old.contains(new.trim())) {
+            if !(same || is_ref && old.contains(new.trim())) {
                 self.altered.push(Altered {
                     row: row.number,
                     number: number.to_owned(),

@@ -144,9 +144,9 @@ pub(super) struct Hand {
 
 impl Hand {
     /// The login, if it holds.
-    pub(super) fn session(self) -> Result<Session, Account> {
+    pub(super) fn session(self) -> Result<Session, Box<Account>> {
         if self.ended {
-            Err(self.session.account)
+            Err(Box::new(self.session.account))
         } else {
             Ok(self.session)
         }

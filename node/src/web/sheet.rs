@@ -220,7 +220,12 @@ impl Sheet {
 
 impl Sheet {
     /// Keeps what somebody sent whose login has ended, and leads to the login and from there to where it is found.
-    pub(super) async fn until_login(self, app: &App, account: Account, about: About) -> Answer {
+    pub(super) async fn until_login(
+        self,
+        app: &App,
+        account: Box<Account>,
+        about: About,
+    ) -> Answer {
         let to = match &about {
             About::Edit(record) | About::Step(record, _) => format!("/records/{record}"),
             About::Conflict(record) => format!("/records/{record}/conflict"),
