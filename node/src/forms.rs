@@ -49,13 +49,9 @@ impl Shape {
         }
     }
 
-    /// How the file's name ends.
-    #[must_use]
-    pub const fn end(self) -> &'static str {
-        match self {
-            Self::Ledger => "xlsx",
-            Self::Letter => "docx",
-        }
+    fn parse(word: &str) -> Option<Self> {
+        let all = [Self::Ledger, Self::Letter];
+        all.into_iter().find(|it| it.word() == word)
     }
 }
 
@@ -245,11 +241,7 @@ pub fn all(connection: &Connection, kind: Option<&str>) -> Result<Vec<Listed>> {
 pub fn about(row: &Listed) -> Option<(&str, &'static Kind, Shape)> {
     let text = |key: &str| row.fact(key).and_then(Value::as_str);
     let kind = Catalogue::standard().kind(text("records")?)?;
-    let shapes = [Shape::Ledger, Shape::Letter];
-    let shape = shapes
-        .into_iter()
-        .find(|it| Some(it.word()) == text("form"))?;
-    Some((text("name")?, kind, shape))
+    Some((text("name")?, kind, Shape::parse(text("form")?)?))
 }
 
 /// The newest form in use of this name.
@@ -324,13 +316,10 @@ impl Form {
             let part = |at: usize| pair.get(at).and_then(Value::as_str);
             Some((part(0)?.to_owned(), Column::parse(kind, part(1)?)?))
         });
-        let shapes = [Shape::Ledger, Shape::Letter];
         Some(Self {
             name: text("name")?.to_owned(),
             kind,
-            shape: shapes
-                .into_iter()
-                .find(|it| Some(it.word()) == text("form"))?,
+            shape: Shape::parse(text("form")?)?,
             columns: columns.collect::<Option<_>>()?,
             sheet: text("sheet").map(str::to_owned),
             bytes: Base64::decode_vec(text("file")?).ok()?,

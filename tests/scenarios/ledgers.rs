@@ -360,6 +360,45 @@ fn money_is_read_in_the_unit_of_its_column_and_test_data_counts_with_what_it_bel
 }
 
 #[test]
+fn a_name_that_was_taken_out_of_a_set_is_named() -> Result<()> {
+    let network = Network::new()?;
+    let station = &network.station;
+    let reception =
+        json!([{ "date": "2026-03-14", "deputies_present": ["测试代表甲", "测试代表乙"] }]);
+    let add = ["record", "add", "--kind", "reception", "--file", "-"];
+    station.feed(&add, reception.to_string())?.exits(0)?;
+    let file = beside(&network, "receptions.csv")?;
+    let path = text(&file)?;
+    let export = [
+        "export",
+        "--format",
+        "csv",
+        "--kind",
+        "reception",
+        "--out",
+        &path,
+    ];
+    station.ok(&export)?;
+    let whole = std::fs::read_to_string(&file)?;
+    let altered = |said: &str| -> Result<Value> {
+        std::fs::write(&file, said)?;
+        let import = ["import", &path, "--kind", "reception"];
+        Ok(station.call(&import)?.exits(0)?["altered"].clone())
+    };
+    ensure!(altered(&whole)? == json!([]));
+    let both = ["测试代表甲、测试代表乙", "测试代表乙、测试代表甲"];
+    let both = both
+        .into_iter()
+        .find(|it| whole.contains(it))
+        .context("no names")?;
+    for less in ["测试代表甲", ""] {
+        let found = altered(&whole.replace(both, less))?;
+        ensure!(found[0]["field"] == "deputies_present", "{less}: {found}");
+    }
+    Ok(())
+}
+
+#[test]
 fn a_station_reports_of_itself_and_says_nothing_of_others() -> Result<()> {
     let network = Network::new()?;
     let (hub, station) = (&network.hub, &network.station);

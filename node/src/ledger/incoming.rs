@@ -8,12 +8,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 
-use lianxin_protocol::catalogue::{Catalogue, FieldType, Kind};
+use lianxin_protocol::catalogue::{Catalogue, Kind};
 use lianxin_protocol::hash::{self, Hex};
 use serde_json::{Value, json};
 
 use super::out::{scratch, unwritten};
-use super::{Column, NO_SYSTEM, cell, column, key, outside_keys, record};
+use super::{Column, cell, column, key, outside_keys, record};
 use crate::clock;
 use crate::error::Result;
 use crate::sheets::write::{self, Book};
@@ -21,6 +21,8 @@ use crate::sheets::{self, Row, Table};
 
 /// Rows of one transaction: bounds how long others wait for the writer.
 pub const CHUNK: usize = 250;
+/// The field of numbers in other systems.
+const OUTSIDE: &str = "external_ref";
 /// Rows of our own that are compared.
 const COMPARED_MAX: usize = 20_000;
 
@@ -217,36 +219,27 @@ impl Incoming {
             };
             self.known += 1;
             let number = number.to_owned();
-            self.differs(row, &number, &shown);
+            self.differs((row, &record), &number, &shown);
         }
         Ok(others)
     }
 
-    /// Names the cells of a row that are not what its record says. Empty ones say nothing.
-    fn differs(&mut self, row: &Row, number: &str, shown: &Value) {
+    /// Names the cells of a row, which was read as `typed`, that are not what its record says. Of a table that is not ours an empty cell
+    /// says nothing, and a number in another system is one of several.
+    fn differs(&mut self, (row, typed): (&Row, &Value), number: &str, shown: &Value) {
+        let typed = json!({ "fields": typed });
+        let is_ours = self.number_of(row).is_some();
         for (column, it) in self.columns.iter().zip(&row.cells) {
-            let Some(field) = column.and_then(|column| column.field()) else {
+            let Some((column, field)) = column.and_then(|it| Some((it, it.field()?))) else {
                 continue;
             };
-            let column = column.unwrap_or(Column::Field(field));
             let old = cell(self.kind, column, (1, shown)).shown();
-            // As our own tables show it, or as whoever typed it would see it recorded.
             let new = came(it);
-            let typed = record(
-                std::slice::from_ref(&Some(column)),
-                &Row {
-                    number: row.number,
-                    cells: vec![it.clone()],
-                    total: false,
-                },
-                NO_SYSTEM,
-            );
-            let typed = typed
-                .map(|fields| cell(self.kind, column, (1, &json!({ "fields": fields }))).shown());
-            let same =
-                old.trim() == new.trim() || typed.is_ok_and(|typed| typed.trim() == old.trim());
-            let is_ref = matches!(field.kind, FieldType::Set { .. } | FieldType::ExternalRef);
-            if !(same || is_ref && old.contains(new.trim())) {
+            // As our own tables show it, or as it would be recorded.
+            let recorded = cell(self.kind, column, (1, &typed)).shown();
+            let is_same = [&new, &recorded].iter().any(|it| it.trim() == old.trim());
+            let is_silent = !is_ours && (new.trim().is_empty() || field.key == OUTSIDE);
+            if !is_same && !is_silent {
                 self.altered.push(Altered {
                     row: row.number,
                     number: number.to_owned(),
@@ -284,7 +277,7 @@ impl Incoming {
                     && let Some(shown) = look.shown(id)?
                 {
                     let number = shown.get("number").and_then(Value::as_str);
-                    self.differs(row, number.unwrap_or(id), &shown);
+                    self.differs((row, &record), number.unwrap_or(id), &shown);
                 }
                 continue;
             }
@@ -367,7 +360,7 @@ impl Incoming {
 
 /// The number in another system that a row has.
 fn outside(record: &Value) -> Option<String> {
-    outside_keys(record.get("external_ref")).into_iter().next()
+    outside_keys(record.get(OUTSIDE)).into_iter().next()
 }
 
 /// A record as text, whatever the order of the columns that it came from.
