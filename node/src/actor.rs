@@ -249,7 +249,7 @@ mod tests {
 
     #[test]
     fn whoever_may_not_register_a_record_does_not_make_one() -> Result<()> {
-        let kind = Catalogue::standard().kind("opinion");
+        let kind = Catalogue::current().kind("opinion");
         let kind = kind.ok_or_else(|| Error::new(Code::NoKind, "opinion"))?;
         let code = |actor: &Actor| {
             let may = actor.may_create(kind).map_err(|error| error.code());

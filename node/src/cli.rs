@@ -26,10 +26,11 @@ use clap::{Args, Parser, Subcommand};
 use lianxin_protocol::text;
 use serde_json::{Value, json};
 
-use crate::command::{AddressChange, Command, Listing, Query, Secret, Write, known_kind};
+use crate::command::{AddressChange, Command, Listing, Query, Secret, Write, known_kind, texts};
 use crate::config::{Config, Overrides, own_address};
 use crate::error::{Code, Error, Kind, Result};
 use crate::logging;
+use crate::published;
 use crate::refill;
 use crate::reply::Reply;
 use crate::setup::{self, HubInit};
@@ -559,6 +560,20 @@ enum Record {
         /// Kind of record, such as opinion
         kind: String,
     },
+    /// Publish a kind of record of your own, or a newer form of one that there is, for every device (hub, operator)
+    #[command(after_help = "Examples:
+  lianxin record publish 路灯巡查.toml --dry-run
+  lianxin record publish 路灯巡查.toml
+
+The file has the form of those in protocol/src/catalogue/kinds. A newer form states a higher version; it adds fields (each with
+since = that version), choices and words, and takes nothing away.")]
+    Publish {
+        /// The file, at most 128 KiB
+        file: PathBuf,
+        /// Only look at it, and say what it would add
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Record one JSON object, an array, or JSON lines
     #[command(after_help = "Examples:
   lianxin record add --kind opinion --file opinion.json
@@ -772,8 +787,14 @@ fn carry_out(cli: Cli) -> Result<u8> {
         }
         Verb::Completions { shell } => manual::completions(shell),
         Verb::Man { out } => manual::pages(out.as_deref()),
-        Verb::Record(Record::Kinds) => kinds::list(output),
-        Verb::Record(Record::Template { kind }) => kinds::template(&kind, output),
+        Verb::Record(Record::Kinds) => {
+            kinds::published(data)?;
+            kinds::list(output)
+        }
+        Verb::Record(Record::Template { kind }) => {
+            kinds::published(data)?;
+            kinds::template(&kind, output)
+        }
         Verb::Config(verb) => {
             // A file is checked without a data directory too.
             let data = data.or_else(|| default_directory().ok());
@@ -872,6 +893,7 @@ fn with_data(verb: Verb, data: &Path, account: Option<String>, output: &Output) 
             encoding,
             out,
         } => {
+            let mut door = Door::open(data)?;
             let wanted = export::Wanted {
                 format: &format,
                 encoding: &encoding,
@@ -881,9 +903,12 @@ fn with_data(verb: Verb, data: &Path, account: Option<String>, output: &Output) 
                     account: account.as_deref(),
                 },
             };
-            export::run(&mut Door::open(data)?, &wanted, &out, output)
+            export::run(&mut door, &wanted, &out, output)
         }
         Verb::Form(verb) => form::run(verb, data, account.as_deref(), *output),
+        Verb::Record(Record::Publish { file, dry_run }) => {
+            kinds::publish(data, (&file, dry_run), account.as_deref(), *output)
+        }
         Verb::Import(asked) => import::run(&asked, data, account.as_deref(), *output),
         Verb::Record(Record::Add { kind, file }) => {
             let rows = add::rows(&file)?;
@@ -1061,7 +1086,9 @@ fn command_of(verb: Verb, data: &Path, account: Option<String>) -> Result<Comman
         | Verb::Completions { .. }
         | Verb::Man { .. }
         | Verb::Account(_)
-        | Verb::Record(Record::Add { .. } | Record::Kinds | Record::Template { .. })
+        | Verb::Record(
+            Record::Add { .. } | Record::Kinds | Record::Template { .. } | Record::Publish { .. },
+        )
         | Verb::Invite(_) => {
             return Err(Error::new(Code::Internal, "this is no command on a store"));
         }
@@ -1132,7 +1159,10 @@ impl Door {
         let mut attempts = 0;
         loop {
             if socket::connect(directory).is_some() {
-                return Ok(Self::Daemon(directory.to_owned()));
+                let mut door = Self::Daemon(directory.to_owned());
+                // As whoever has the store goes by them.
+                published::go_by(&texts(&door.call(Query::KindFiles)?.value)?);
+                return Ok(door);
             }
             let store = Store::open(directory)?;
             match Writer::open(&store) {

@@ -8,6 +8,7 @@
 mod account;
 mod form;
 mod invites;
+mod kind;
 mod orders;
 mod quarantine;
 mod record;
@@ -42,6 +43,7 @@ use crate::writer::Writer;
 
 pub use form::{looked, places_json};
 use invites::{invite_create, invite_list, invite_revoke};
+pub(crate) use kind::texts;
 pub use orders::AddressChange;
 use orders::{hub_address, hub_resume, peer_add, site_create, site_list};
 pub(crate) use record::{add_rows, known_kind, ledger_row, record_keys};
@@ -121,7 +123,7 @@ impl Command {
         let Self::Write(Write::RecordAdd { kind, .. }) = self else {
             return true;
         };
-        let kind = Catalogue::standard().kind(kind);
+        let kind = Catalogue::current().kind(kind);
         kind.is_none_or(|kind| kind.parent.is_some())
     }
 
@@ -227,6 +229,8 @@ pub enum Query {
     FormList,
     /// One of them, with its file.
     FormShow { name: String },
+    /// The files of the kinds that were published.
+    KindFiles,
     /// A report of a period, as far as it was known by a cut-off; as a file of a form too, and with its proof.
     Report {
         report: String,
@@ -317,6 +321,15 @@ pub enum Write {
         #[serde(default)]
         account: Option<String>,
     },
+    /// Publishes a kind of record, or a newer form of one.
+    KindPublish {
+        /// The file.
+        text: String,
+        /// Only looks at it.
+        dry_run: bool,
+        #[serde(default)]
+        account: Option<String>,
+    },
     /// Issues a report, so that it prints for ever as it is now.
     ReportIssue {
         report: String,
@@ -374,6 +387,7 @@ impl Query {
             Self::ExportPage { .. } => "export-page",
             Self::FormList => "form-list",
             Self::FormShow { .. } => "form-show",
+            Self::KindFiles => "kind-files",
             Self::Report { .. } => "report",
             Self::CheckProof { .. } => "verify",
             Self::ArchivePlan => "archive-plan",
@@ -435,6 +449,7 @@ impl Query {
             }
             Self::FormList => form::list(connection),
             Self::FormShow { name } => form::show(books, connection, &name),
+            Self::KindFiles => kind::files(books, connection),
             Self::Report {
                 report,
                 from,
@@ -481,6 +496,7 @@ impl Write {
             Self::ReportIssue { .. } => "report-issue",
             Self::Exported { .. } => "exported",
             Self::FormAdd { .. } => "form-add",
+            Self::KindPublish { .. } => "kind-publish",
             Self::AccountRoles { .. } => "account-roles",
             Self::AccountAdd { .. } => "account-add",
             Self::AccountRename { .. } => "account-rename",
@@ -594,6 +610,14 @@ impl Write {
                 let author = author(journal, connection, account.as_deref())?;
                 form::add(journal, connection, new, &author)
             }
+            Self::KindPublish {
+                text,
+                dry_run,
+                account,
+            } => {
+                let author = author(journal, connection, account.as_deref())?;
+                kind::publish(journal, connection, (&text, dry_run), &author)
+            }
             Self::AccountRoles { name, roles } => {
                 account::set_roles(journal, connection, &name, &roles)
             }
@@ -668,7 +692,7 @@ fn reached(word: &str) -> Result<State> {
 
 /// Refuses a status that no record can have.
 fn known_status(kind: Option<&Kind>, code: &str) -> Result<()> {
-    let kinds = Catalogue::standard().kinds();
+    let kinds = Catalogue::current().kinds();
     let kinds = kinds.filter(|it| kind.is_none_or(|kind| kind.code == it.code));
     let known = kinds.flat_map(|kind| &kind.statuses);
     let known: BTreeSet<_> = known.map(|status| status.code.as_str()).collect();
@@ -699,7 +723,7 @@ pub(crate) fn meant<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) ->
 
 /// What records must have: `field=value`, each field once. It is not repeated what was typed.
 fn having(kind: Option<&str>, typed: &[String]) -> Result<BTreeMap<String, String>> {
-    let kinds = || Catalogue::standard().kinds();
+    let kinds = || Catalogue::current().kinds();
     let kinds = || kinds().filter(|it| kind.is_none_or(|kind| kind == it.code));
     let usage = |message: String| Err(Error::new(Code::Usage, message));
     let mut values = BTreeMap::new();

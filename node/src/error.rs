@@ -177,6 +177,8 @@ codes! {
     NoForm = "LX-3034", Usage, "`lianxin form list` lists them";
     /// A form of the office is in use under this name.
     SameForm = "LX-3035", Usage, "`lianxin form list` lists them";
+    /// The file of a kind of record that cannot be published.
+    BadKind = "LX-3036", Usage, "correct what is named; a newer form adds fields, choices and words, and takes nothing away";
     /// A file that is no proof of a report.
     BadProof = "LX-3032", Usage, "make it with `lianxin report ID --from D --to D --proof FILE`";
     /// An edit that changes nothing, or that the hub has been asked for already.

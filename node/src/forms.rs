@@ -178,7 +178,7 @@ pub fn keep(
         return Err(Error::new(Code::SameForm, message));
     }
     let missing = || Error::new(Code::Internal, "a kind of the catalogue is missing");
-    let kind = Catalogue::standard().kind(KIND).ok_or_else(missing)?;
+    let kind = Catalogue::current().kind(KIND).ok_or_else(missing)?;
     let columns = looked.places.iter().filter_map(|(place, column)| {
         let column = column.as_ref()?;
         let item = format!("columns/{}={}", place.key, column.code());
@@ -240,7 +240,7 @@ pub fn all(connection: &Connection, kind: Option<&str>) -> Result<Vec<Listed>> {
 #[must_use]
 pub fn about(row: &Listed) -> Option<(&str, &'static Kind, Shape)> {
     let text = |key: &str| row.fact(key).and_then(Value::as_str);
-    let kind = Catalogue::standard().kind(text("records")?)?;
+    let kind = Catalogue::current().kind(text("records")?)?;
     Some((text("name")?, kind, Shape::parse(text("form")?)?))
 }
 
@@ -310,7 +310,7 @@ impl Form {
     #[must_use]
     pub fn from_json(value: &Value) -> Option<Self> {
         let text = |key: &str| value.get(key).and_then(Value::as_str);
-        let kind = Catalogue::standard().kind(text("records")?)?;
+        let kind = Catalogue::current().kind(text("records")?)?;
         let columns = value.get("columns").and_then(Value::as_array)?.iter();
         let columns = columns.map(|pair| {
             let part = |at: usize| pair.get(at).and_then(Value::as_str);
@@ -402,7 +402,7 @@ mod tests {
     }
 
     fn opinion() -> Option<&'static Kind> {
-        Catalogue::standard().kind("opinion")
+        Catalogue::current().kind("opinion")
     }
 
     #[test]

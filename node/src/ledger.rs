@@ -735,7 +735,7 @@ pub const NO_SYSTEM: &str = "import";
 
 /// The kinds whose records offices have in tables of their own: those that stand alone and are typed by people.
 pub fn kinds() -> impl Iterator<Item = &'static Kind> {
-    let kinds = Catalogue::standard().kinds();
+    let kinds = Catalogue::current().kinds();
     kinds.filter(|kind| kind.parent.is_none() && !kind.create.by_program)
 }
 
@@ -744,7 +744,7 @@ mod tests {
     use super::*;
 
     fn kind(code: &str) -> Option<&'static Kind> {
-        Catalogue::standard().kind(code)
+        Catalogue::current().kind(code)
     }
 
     #[test]
@@ -876,7 +876,7 @@ mod tests {
             record["external_ref"],
             json!([{ "system": "12345", "no": "A-1" }])
         );
-        assert!(Catalogue::standard().read(opinion, &record).is_ok());
+        assert!(Catalogue::current().read(opinion, &record).is_ok());
         let exported = json!({ "fields": record });
         let shown =
             |at: usize| columns[at].map(|column| cell(opinion, column, (1, &exported)).shown());

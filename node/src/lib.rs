@@ -40,6 +40,7 @@ pub mod command;
 pub mod archive;
 pub mod ledger;
 pub mod forms;
+pub mod published;
 pub mod warnings;
 
 // What one computer alone keeps beside the logs.

@@ -49,6 +49,7 @@ use crate::clock;
 use crate::error::{Code, Error, Result};
 use crate::journal::segments::split_key;
 use crate::journal::{Aside, Books, Journal, Overview, Which, aside, exceptions};
+use crate::published;
 use crate::search;
 use crate::store::packed;
 
@@ -687,7 +688,7 @@ impl Projection {
         let content = gathered.content(authority);
         let state = content.state_digest();
         let steps = Some(content.taken()).filter(|steps| !steps.is_empty());
-        let kind = Catalogue::standard().kind(&content.kind);
+        let kind = Catalogue::current().kind(&content.kind);
         let searched = content.veil != Veil::All && kind.is_none_or(Kind::is_searched);
         let names = searched.then(|| search::Names {
             title: content.title.clone(),
@@ -846,6 +847,14 @@ impl Projection {
             rewrite::hand_on(connection, self.key, &again)?;
         }
         journal.records_changed();
+        let whole = content.facts.get(pieces::WHOLE);
+        let whole = whole.and_then(Value::as_str);
+        if counts
+            && !journal.is_shadow()
+            && published::concerns(connection, (&content.kind, whole))?
+        {
+            published::renew(connection, journal)?;
+        }
         Ok(true)
     }
 
@@ -935,7 +944,7 @@ pub fn history(gathered: &Gathered, sight: Sight, account: impl Fn(&str) -> Stri
         return Vec::new();
     }
     let kind = gathered.document.view().kind;
-    let kind = kind.and_then(|kind| Catalogue::standard().kind(&kind));
+    let kind = kind.and_then(|kind| Catalogue::current().kind(&kind));
     let entries = gathered.document.history();
     let events = gathered.document.view().events.into_iter();
     let steps_by_key: BTreeMap<_, _> = events.map(|event| (event.key, event.event)).collect();

@@ -54,10 +54,10 @@ use drawing::Drawing;
 use known::{Known, Mark};
 use quantities::Base;
 use set::{Figure, Period};
-use table::Table;
+use table::{Cell, Table};
 
 /// The version of the definitions, printed on every report: raised whenever a figure could differ.
-pub const DEFINITIONS: u32 = 1;
+pub const DEFINITIONS: u32 = 2;
 /// A device of which nothing arrived for longer is named on the report, in days.
 pub const QUIET_DAYS: u64 = 7;
 /// Years that a period may span.
@@ -359,6 +359,33 @@ impl Report {
             "late_arrivals": self.late.len(),
             "notes": notes.collect::<Vec<_>>(),
         })
+    }
+
+    /// Every figure once: the totals by their names, and what cells count besides as `table.line.column`, the second number of a ratio with
+    /// `.of`. Lines are numbered from 1, heads among them.
+    fn figures(&self) -> impl Iterator<Item = (String, &Figure)> {
+        let totals = self.totals.iter();
+        let totals = totals.map(|(name, figure)| (name.clone(), figure));
+        let cells = self.tables.iter().flat_map(|table| {
+            let lines = (1..).zip(&table.lines);
+            lines.flat_map(move |(line, it)| {
+                let cells = table.columns.iter().zip(&it.cells);
+                cells.flat_map(move |(column, cell)| {
+                    let name = format!("{}.{line}.{column}", table.code);
+                    let of = match cell {
+                        Cell::Ratio(_, of) => Some((format!("{name}.of"), of)),
+                        _ => None,
+                    };
+                    cell.figure()
+                        .map(|figure| (name, figure))
+                        .into_iter()
+                        .chain(of)
+                })
+            })
+        });
+        let is_told = |figure: &Figure| self.totals.values().any(|total| total == figure);
+        let cells = cells.filter(move |(_, it)| !it.of.is_empty() && !is_told(it));
+        totals.chain(cells)
     }
 
     /// The figure of a cell by its place, `0.3.2`: table, line, column; or of a total by its name.

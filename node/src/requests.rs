@@ -542,7 +542,7 @@ fn take_step(
     if !records::holds(connection, journal, key, &act.seen)? && !journal.logs.values().any(frozen) {
         return Ok(Step::Waits);
     }
-    let kind = Catalogue::standard().kind(kind.as_deref().unwrap_or_default());
+    let kind = Catalogue::current().kind(kind.as_deref().unwrap_or_default());
     // The hub signs nothing for others that they can sign themselves.
     let Some(kind) = kind.filter(|kind| records::is_numbered(kind, &act.event)) else {
         return Ok(Step::Refused(Refusal::StepRefused));

@@ -353,6 +353,12 @@ fn remove(path: &Path) -> Result<()> {
     }
 }
 
+/// Whether there is a store in this directory, be it readable or not.
+#[must_use]
+pub fn is_there(directory: &Path) -> bool {
+    directory.join(DATABASE).is_file()
+}
+
 impl Store {
     /// Opens the store of a data directory.
     ///

@@ -33,6 +33,7 @@ mod import;
 mod inbox;
 mod intake;
 mod kept;
+mod kinds;
 mod letter;
 mod lines;
 mod list;
@@ -321,6 +322,13 @@ fn routes() -> Router<App> {
                 .post(forms::look)
                 .layer(DefaultBodyLimit::max(forms::FORM_MAX)),
         )
+        .route(
+            "/kinds",
+            get(kinds::page)
+                .post(kinds::look)
+                .layer(DefaultBodyLimit::max(kinds::FORM_MAX)),
+        )
+        .route("/kinds/{id}", get(kinds::show).post(kinds::publish))
         .route("/forms/{id}", get(forms::show).post(forms::keep))
         .route("/records/{id}/own/{form}", get(forms::letter))
         .route(

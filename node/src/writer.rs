@@ -36,6 +36,7 @@ use tracing::Span;
 use crate::clock;
 use crate::error::{Code, Error, Result, stopping};
 use crate::journal::{Journal, Moved, Which};
+use crate::published;
 use crate::reader::{Found, Latest, Readers};
 use crate::records::{self, reproject, rewrite};
 use crate::requests;
@@ -102,7 +103,7 @@ impl Writer {
             }
             journal => journal?,
         };
-        Ok(Self {
+        let mut writer = Self {
             connection,
             store: store.clone(),
             latest: Latest::new(journal.overview()),
@@ -111,7 +112,9 @@ impl Writer {
             broken: false,
             emptied: false,
             _lock: lock,
-        })
+        };
+        writer.persist(|journal, connection| published::renew(connection, journal))?;
+        Ok(writer)
     }
 
     /// The connection, between transactions.

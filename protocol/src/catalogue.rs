@@ -3,7 +3,7 @@
 //! Owns the meaning of `catalogue/kinds/*.toml` and everything generic over it: loading and
 //! checking the files (`load`), judging what was typed (`read`) and computing a record's status
 //! from its events (`fold`). Must not know any single kind: a new kind is a new file. Must not
-//! decide who holds which role, nor store anything.
+//! decide who holds which role, nor store anything. What a network publishes besides what is shipped goes through the same (`published`).
 //!
 //! Fields are addressed by flat keys: `place.community` for a nested field, `deputies/ID` for an
 //! item of a set (present = `true`, which merges as an add-wins set). Nested JSON exists only at
@@ -21,6 +21,7 @@
 mod check;
 mod fold;
 mod load;
+mod published;
 mod read;
 mod terms;
 
@@ -36,12 +37,13 @@ use crate::deadline::Length;
 
 pub use fold::{Folded, Outcome, Step, VoidReason};
 pub use load::CatalogueError;
+pub use published::{KIND_BYTES_MAX, KindFile, PUBLISHED_MAX};
 pub use read::{Draft, NESTED_MAX, Refusal};
 pub use terms::{Covers, ESTIMATED, Guard, Rule, Rules, SetDate, Terms, Until};
 
 /// The shipped files. A new kind is one more line here; people meet the kinds in this order.
 const COMMON: &str = include_str!("catalogue/kinds/common.toml");
-const KINDS: [&str; 49] = [
+const KINDS: [&str; 50] = [
     include_str!("catalogue/kinds/opinion.toml"),
     include_str!("catalogue/kinds/legis_comment.toml"),
     include_str!("catalogue/kinds/reception.toml"),
@@ -91,6 +93,7 @@ const KINDS: [&str; 49] = [
     include_str!("catalogue/kinds/report_snapshot.toml"),
     include_str!("catalogue/kinds/kept_page.toml"),
     include_str!("catalogue/kinds/office_form.toml"),
+    include_str!("catalogue/kinds/kind_file.toml"),
 ];
 
 /// All kinds of record that this release knows.
@@ -99,11 +102,13 @@ pub struct Catalogue {
     kinds: BTreeMap<String, Kind>,
     /// Codes in the order of the files.
     order: Vec<String>,
+    /// The files by code.
+    files: BTreeMap<String, String>,
     groups: Vec<Group>,
 }
 
 impl Catalogue {
-    /// The shipped catalogue, read and checked once.
+    /// The shipped catalogue, read and checked once; [`current`](Self::current) has what was published besides.
     ///
     /// A test proves that the shipped files load; were they broken all the same, the catalogue
     /// would be empty and every record would be refused rather than misread.
@@ -179,6 +184,18 @@ impl Catalogue {
     /// All kinds, in the order in which people meet them.
     pub fn kinds(&self) -> impl Iterator<Item = &Kind> {
         self.order.iter().filter_map(|code| self.kinds.get(code))
+    }
+
+    /// The files that the kinds were read from, by code.
+    pub fn files(&self) -> impl Iterator<Item = (&str, &str)> {
+        let files = self.files.iter();
+        files.map(|(code, text)| (code.as_str(), text.as_str()))
+    }
+
+    /// The file that they have in common.
+    #[must_use]
+    pub const fn common() -> &'static str {
+        COMMON
     }
 
     /// The groups under which menus list the kinds, in their order.
@@ -323,6 +340,21 @@ impl Kind {
     #[must_use]
     pub fn field(&self, key: &str) -> Option<&Field> {
         find(&self.fields, key)
+    }
+
+    /// The datum of a step with the day to which it moves a record, and the date that it changes.
+    #[must_use]
+    pub fn redated_by(&self, event: &str) -> Option<(&str, &Field)> {
+        let datum = self.transition(event)?.redates.as_deref()?;
+        let mut dates = self.counts_on.iter().filter_map(|key| self.field(key));
+        let date = dates.find(|field| field.kind == FieldType::Date)?;
+        Some((datum, date))
+    }
+
+    /// The fields that only forms newer than this one have.
+    pub fn asked_since(&self, form: u32) -> impl Iterator<Item = &Field> {
+        let newer = move |field: &&Field| field.since > form;
+        self.fields.iter().filter(newer)
     }
 
     /// Names that no field may have, wherever one is typed.
@@ -855,6 +887,8 @@ pub struct Field {
     pub rule: bool,
     /// Other names of the record itself: whoever refers by one of them means it.
     pub alias: bool,
+    /// The [version](Kind::version) of the form that asks for it first: a record made by an older one may lack it.
+    pub since: u32,
 }
 
 impl Field {
@@ -1045,6 +1079,8 @@ pub struct Transition {
     pub dates: Vec<SetDate>,
     /// Until when it is possible for everybody who may write it.
     pub until: Option<Until>,
+    /// The datum with the day to which it moves the record: the first date that its kind counts on becomes that one.
+    pub redates: Option<String>,
     /// Key of the date before which it is not possible: a field that an earlier step has set.
     pub not_before: Option<String>,
     /// What must hold for it besides.
@@ -1185,6 +1221,9 @@ impl Role {
 /// Key of an event's data that says in which [`Role`] it was taken, by its letter. A claim of the device, as the account is:
 /// whether the event counts is decided by what the device may do. No field and no datum has this key.
 pub const TAKEN_AS: &str = "as";
+
+/// Key of the field that says by which form a record is whole; the first where it says nothing.
+pub const FORM_VERSION: &str = "form_version";
 
 fn find<'a>(fields: &'a [Field], key: &str) -> Option<&'a Field> {
     let key = key.split_once('/').map_or(key, |(set, _)| set);

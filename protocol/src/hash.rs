@@ -73,6 +73,8 @@ macro_rules! contexts {
 }
 
 contexts! {
+    /// Check value of the file of a published kind, and of what rows were made by.
+    KIND_FILE = "lianxin 1 kind file";
     /// NetworkId from the root public key.
     NETWORK = "lianxin 1 network id";
     /// SpaceId from network, kind and site.

@@ -144,7 +144,7 @@ pub(super) fn logged(door: &mut Door, pages: Pages<'_>, said: &str) -> Result<()
 fn tables(door: &mut Door, wanted: &Wanted<'_>, out: &Path) -> Result<u64> {
     named_directory(out)?;
     let mut count = 0;
-    for kind in Catalogue::standard()
+    for kind in Catalogue::current()
         .kinds()
         .filter(|kind| !kind.create.by_program)
     {

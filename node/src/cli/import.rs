@@ -60,10 +60,10 @@ pub(super) fn run(
     account: Option<&str>,
     output: Output,
 ) -> Result<u8> {
-    let kind = known_kind(&asked.kind)?;
     let table = read(asked)?;
-    let said = named(asked, kind)?;
     let mut door = Door::open(data)?;
+    let kind = known_kind(&asked.kind)?;
+    let said = named(asked, kind)?;
     let mut look = Asks {
         door: &mut door,
         account,

@@ -1,17 +1,51 @@
-//! `record kinds` and `record template`: what can be recorded, told by the catalogue alone.
+//! `record kinds` and `record template`: what can be recorded, told by the catalogue alone. `record publish` adds to it.
 
-use lianxin_protocol::catalogue::{Catalogue, Field, FieldType, Kind};
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use lianxin_protocol::catalogue::{Catalogue, Field, FieldType, KIND_BYTES_MAX, Kind};
 use serde_json::{Map, Value, json};
 
-use super::{Output, say};
-use crate::command::known_kind;
-use crate::error::Result;
+use super::{Door, Output, default_directory, say};
+use crate::command::{Write, known_kind};
+use crate::error::{self, Code, Error, Result};
 use crate::reply::Reply;
+use crate::store;
+
+/// Goes by what is published where this device has a data directory.
+pub(super) fn published(data: Option<PathBuf>) -> Result<()> {
+    let data = data.or_else(|| default_directory().ok());
+    if let Some(data) = data.filter(|data| store::is_there(data)) {
+        Door::open(&data)?;
+    }
+    Ok(())
+}
+
+/// Publishes a file, or says what it would bring.
+pub(super) fn publish(
+    data: &Path,
+    (path, dry_run): (&Path, bool),
+    account: Option<&str>,
+    output: Output,
+) -> Result<u8> {
+    let mut text = String::new();
+    let file = std::fs::File::open(path).map_err(error::file(path))?;
+    let read = file
+        .take(KIND_BYTES_MAX as u64 + 1)
+        .read_to_string(&mut text);
+    read.map_err(|error| Error::because(Code::BadKind, "this is no text in UTF-8", error))?;
+    let publish = Write::KindPublish {
+        text,
+        dry_run,
+        account: account.map(str::to_owned),
+    };
+    output.print(&Door::open(data)?.call(publish)?)
+}
 
 /// Lists the kinds of record with their statuses and steps.
 pub(super) fn list(output: Output) -> Result<u8> {
     let codes = |all: Vec<&str>| all.into_iter().map(Value::from).collect::<Vec<_>>();
-    let kinds = Catalogue::standard().kinds().map(|kind| {
+    let kinds = Catalogue::current().kinds().map(|kind| {
         let statuses = kind.statuses.iter().map(|it| it.code.as_str()).collect();
         let steps = kind
             .transitions
@@ -22,6 +56,7 @@ pub(super) fn list(output: Output) -> Result<u8> {
             "kind": kind.code,
             "zh": kind.label.zh,
             "en": kind.label.en,
+            "version": kind.version,
             "statuses": codes(statuses),
             "events": codes(steps),
         })
@@ -45,6 +80,7 @@ pub(super) fn template(code: &str, output: Output) -> Result<u8> {
     output.print(&Reply::ok(json!({
         "schema": "lianxin.record-template/1",
         "kind": kind.code,
+        "version": kind.version,
         "template": template,
         "fields": fields,
     })))

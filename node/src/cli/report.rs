@@ -36,6 +36,9 @@ pub(super) fn run(
     }
     let as_json = asked.format.as_deref() == Some("json");
     let form = asked.format.filter(|form| form != "json");
+    // A person at a terminal reads words and columns; a file is JSON unless it says otherwise.
+    let reads = !output.json && !as_json && asked.out.is_none();
+    let form = form.or_else(|| reads.then(|| "text".to_owned()));
     let query = Query::Report {
         report: asked.id,
         from,

@@ -56,8 +56,8 @@ pub(super) fn kind_of(
 /// # Errors
 /// [`Code::NoKind`], with the kinds that there are and what may have been meant.
 pub(crate) fn known_kind(code: &str) -> Result<&'static Kind> {
-    Catalogue::standard().kind(code).ok_or_else(|| {
-        let known: Vec<_> = Catalogue::standard()
+    Catalogue::current().kind(code).ok_or_else(|| {
+        let known: Vec<_> = Catalogue::current()
             .kinds()
             .map(|kind| kind.code.as_str())
             .collect();
@@ -99,7 +99,7 @@ pub(super) fn record_add(
                 continue;
             }
         };
-        match Catalogue::standard().read(kind, row) {
+        match Catalogue::current().read(kind, row) {
             Ok(draft) => {
                 let new = save::New {
                     kind,

@@ -173,7 +173,7 @@ impl Incoming {
                 judged.push((row, record));
                 continue;
             }
-            match Catalogue::standard().read(self.kind, &record) {
+            match Catalogue::current().read(self.kind, &record) {
                 Ok(_) => judged.push((row, record)),
                 Err(refusals) => {
                     for it in refusals {

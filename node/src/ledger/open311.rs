@@ -27,7 +27,7 @@ const CLOSED: [&str; 9] = [
 /// A record, given as exports have it, as a service request; none where it is no such.
 #[must_use]
 pub fn request(record: &Value) -> Option<Value> {
-    let kind = Catalogue::standard().kind(KIND)?;
+    let kind = Catalogue::current().kind(KIND)?;
     let text = |key: &str| record.get(key).and_then(Value::as_str);
     let fields = record.get("fields")?;
     let field = |key: &str| fields.get(key).and_then(Value::as_str);
@@ -154,7 +154,7 @@ mod tests {
 
     #[test]
     fn the_statuses_are_those_of_the_kind() -> Result<(), &'static str> {
-        let kind = Catalogue::standard().kind(KIND).ok_or("no kind")?;
+        let kind = Catalogue::current().kind(KIND).ok_or("no kind")?;
         for status in NOT_BROUGHT.iter().chain(&CLOSED) {
             assert!(kind.status(status).is_some(), "{status}");
         }

@@ -26,7 +26,7 @@ const MOST: usize = 200;
 pub fn known(connection: &Connection, overview: &Overview) -> Result<Terms> {
     let bulletin = Space::Bulletin.id(&overview.identity().network);
     let mut terms = Terms::default();
-    let kinds = Catalogue::standard().kinds();
+    let kinds = Catalogue::current().kinds();
     for kind in kinds.filter(|kind| kind.calendar.is_some() || kind.terms.is_some()) {
         let filter = Filter {
             kind: Some(kind.code.clone()),

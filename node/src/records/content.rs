@@ -113,7 +113,7 @@ impl Content {
     pub(super) fn of(gathered: &Gathered, authority: &Authority) -> Self {
         let view = gathered.document.view();
         let kind = view.kind.as_deref();
-        let kind = kind.and_then(|kind| Catalogue::standard().kind(kind));
+        let kind = kind.and_then(|kind| Catalogue::current().kind(kind));
         let (mut facts, mut texts, mut conflicts) = gathered.typed(&view, kind);
         let mut apart = gathered.apart(&view.events);
         apart.retain(|it| !kind.is_some_and(|kind| is_fixed(kind, &it.field)));
@@ -220,7 +220,7 @@ impl Content {
     }
 
     /// The steps that count, in causal order, as its row keeps them: `[event, Unix milliseconds by the clock of whoever took it]`, and
-    /// where it carries dates, these by their keys.
+    /// where it carries dates, these by their keys; last how many have no effect, if any.
     pub(super) fn taken(&self) -> Vec<Value> {
         let applied = |event: &&ShownEvent| matches!(event.outcome, Outcome::Applied { .. });
         let is_date = |value: &Value| value.as_str().is_some_and(|it| day_number(it).is_some());
@@ -232,7 +232,8 @@ impl Content {
                 false => json!([event.event, event.at_ms, dates]),
             }
         });
-        taken.collect()
+        let void = self.events.iter().filter(|event| !applied(event)).count();
+        taken.chain((void > 0).then(|| json!(void))).collect()
     }
 
     /// Since when it has fields in conflict, in Unix milliseconds by the clocks of those who wrote them: since there is a second
@@ -514,9 +515,14 @@ fn corrected(kind: &Kind, view: &View, outcomes: &[Outcome]) -> BTreeSet<String>
     let counts = |place: usize| matches!(outcomes.get(place), Some(Outcome::Applied { .. }));
     let is_corrected = |key: &String, knows: &[usize]| {
         let setting = view.events.iter().enumerate();
+        let sets = |event: &EventView| {
+            let redates = kind.redated_by(&event.event);
+            let redates = redates.filter(|(datum, _)| event.data.contains_key(*datum));
+            redates.is_some_and(|(_, date)| date.key == *key)
+                || (event.data.contains_key(key) && sets(kind, &event.event, key))
+        };
         let mut setting = setting
-            .filter(|(place, event)| event.data.contains_key(key) && counts(*place))
-            .filter(|(_, event)| sets(kind, &event.event, key))
+            .filter(|(place, event)| counts(*place) && sets(event))
             .peekable();
         setting.peek().is_some() && setting.all(|(place, _)| knows.binary_search(&place).is_ok())
     };

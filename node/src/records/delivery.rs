@@ -424,7 +424,7 @@ const fn lacks(reason: Reason) -> bool {
 #[must_use]
 pub fn shown(reached: State, kind: &str, status: &str) -> (State, String) {
     let at_hub = matches!(reached, State::Received | State::Merged);
-    let Some(kind) = Catalogue::standard().kind(kind) else {
+    let Some(kind) = Catalogue::current().kind(kind) else {
         return (reached, status.to_owned());
     };
     let shown = kind.shown_status(status, at_hub).to_owned();
@@ -479,7 +479,7 @@ fn candidates(coverage: &Coverage, wanted: Option<State>, status: Option<&str>) 
             Some(kind.shown_status(stored.unwrap_or(status), at_hub) == status)
         };
         let any = |at_hub| {
-            let mut kinds = Catalogue::standard().kinds();
+            let mut kinds = Catalogue::current().kinds();
             kinds.any(|kind| shown(kind, at_hub) == Some(true))
         };
         let (there, here) = (any(true), any(false));

@@ -153,7 +153,7 @@ impl Letters {
             overview.role(),
             Some(DeviceRole::Hub | DeviceRole::Operator)
         );
-        let kind = Catalogue::standard().kind(&content.kind);
+        let kind = Catalogue::current().kind(&content.kind);
         let Some(kind) = kind.filter(|_| office || is_home(overview, space)) else {
             return letters;
         };
@@ -465,13 +465,13 @@ mod tests {
     #[test]
     fn the_steps_that_are_told_of_are_there() {
         for event in SUPPLEMENTS.iter().chain(&SENT_BACK) {
-            let mut kinds = Catalogue::standard().kinds();
+            let mut kinds = Catalogue::current().kinds();
             assert!(
                 kinds.any(|kind| kind.transition(event).is_some()),
                 "{event}"
             );
         }
-        let opinion = Catalogue::standard().kind("opinion");
+        let opinion = Catalogue::current().kind("opinion");
         let opinion = opinion.unwrap_or_else(|| unreachable!());
         let to = |event: &str| {
             opinion
@@ -488,7 +488,7 @@ mod tests {
             assert_eq!(said(opinion, event, moved, false), what, "{event}");
         }
         // What goes on to be done is no answer yet.
-        let service = Catalogue::standard().kind("service_request");
+        let service = Catalogue::current().kind("service_request");
         let service = service.unwrap_or_else(|| unreachable!());
         let assigned = ("accepted", "assigned");
         assert_eq!(said(service, "assign", assigned, false), None);

@@ -113,7 +113,7 @@ pub(crate) fn arrive(connection: &Connection, keys: &[i64], at_ms: i64) -> Resul
 
 /// The values that facts have in the fields that are marked. What a field cannot hold came from elsewhere, and is not found by it.
 fn values(kind: &str, facts: &Map<String, Value>) -> BTreeSet<(String, String)> {
-    let kind = Catalogue::standard().kind(kind);
+    let kind = Catalogue::current().kind(kind);
     let value = |field: &Field| {
         let held = match field.key.split_once('.') {
             None => facts.get(&field.key),

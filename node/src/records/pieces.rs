@@ -11,8 +11,8 @@ use crate::error::{Code, Error, Result};
 use crate::journal::Books;
 
 /// The kind of a piece, and the field by which it belongs.
-const PIECE: &str = "kept_page";
-const WHOLE: &str = "whole";
+pub(crate) const PIECE: &str = "kept_page";
+pub(crate) const WHOLE: &str = "whole";
 /// Characters of a piece, as its kind bounds them.
 const PIECE_CHARS: usize = 15_000;
 /// Pieces of one text.

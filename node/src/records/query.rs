@@ -166,7 +166,7 @@ fn retain_present(connection: &Connection, keys: &mut Vec<i64>) -> Result<()> {
     for key in keys.iter().copied() {
         let (kind, status): (String, String) =
             statement.query_row([key], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        let kind = Catalogue::standard().kind(&kind);
+        let kind = Catalogue::current().kind(&kind);
         if kind.is_none_or(|kind| !kind.is_gone(&status)) {
             present.push(key);
         }
@@ -184,7 +184,7 @@ fn by_other_name(connection: &Connection, text: &str, kinds: &[String]) -> Resul
     )?;
     let mut found = Vec::new();
     for kind in kinds {
-        let kind = Catalogue::standard().kind(kind);
+        let kind = Catalogue::current().kind(kind);
         let alias = kind.and_then(|kind| Some((kind, kind.alias()?)));
         if let Some((kind, alias)) = alias {
             let of = params![same_number(text), alias.key, kind.code];
@@ -202,7 +202,7 @@ fn targets(to: &Listed) -> Vec<String> {
     if to.number.is_none() {
         targets.extend(to.title.clone());
     }
-    let alias = Catalogue::standard().kind(&to.kind).and_then(Kind::alias);
+    let alias = Catalogue::current().kind(&to.kind).and_then(Kind::alias);
     let names = alias.and_then(|alias| to.facts.get(&alias.key)?.as_array());
     let names = names.into_iter().flatten().filter_map(Value::as_str);
     targets.extend(names.map(same_number));
@@ -241,7 +241,7 @@ pub fn unmatched(connection: &Connection, most: usize) -> Result<Vec<Unmatched>>
              AND records.veil IS NOT 'all'
          GROUP BY mentions.target",
     )?;
-    let catalogue = Catalogue::standard();
+    let catalogue = Catalogue::current();
     let mut found: BTreeMap<(String, Vec<String>), (u64, i64)> = BTreeMap::new();
     for kind in catalogue.kinds() {
         for field in catalogue.naming(kind) {
@@ -309,7 +309,7 @@ pub fn unmatched_in(
     content: &Content,
 ) -> Result<Vec<String>> {
     let mut unmatched = Vec::new();
-    for field in Catalogue::standard().naming(kind) {
+    for field in Catalogue::current().naming(kind) {
         for name in content.held(&field.key) {
             if named(connection, &name, field.names())?.is_none() && !unmatched.contains(&name) {
                 unmatched.push(name);
@@ -331,7 +331,7 @@ pub fn referring(
     (kind, by): (&str, &str),
     most: usize,
 ) -> Result<Vec<Listed>> {
-    let of = Catalogue::standard().kind(kind);
+    let of = Catalogue::current().kind(kind);
     let parent = of.and_then(|kind| kind.parent.as_ref());
     let with_it = of.is_some_and(|kind| kind.home != Home::Device);
     let within = parent
@@ -527,7 +527,7 @@ pub fn called(
     kind: &str,
     title: Option<String>,
 ) -> Result<Option<String>> {
-    let kind = Catalogue::standard().kind(kind);
+    let kind = Catalogue::current().kind(kind);
     let by_record = kind.is_some_and(|kind| {
         let fields = kind.named_by.iter().filter_map(|key| kind.field(key));
         fields.into_iter().any(|field| !field.names().is_empty())
@@ -654,7 +654,7 @@ pub fn list(connection: &Connection, filter: &Filter) -> Result<Vec<Listed>> {
         return one_run(connection, filter, sought, &[]);
     }
     // An index has its records in order kind by kind.
-    let kinds = Catalogue::standard().kinds();
+    let kinds = Catalogue::current().kinds();
     let kinds = kinds.filter(|kind| filter.kind.as_ref().is_none_or(|code| *code == kind.code));
     let mut found = Vec::new();
     for kind in kinds {
@@ -802,9 +802,7 @@ fn sql(
     }
     if filter.present {
         // Codes of the catalogue: nothing to quote.
-        let statuses = Catalogue::standard()
-            .kinds()
-            .flat_map(|kind| &kind.statuses);
+        let statuses = Catalogue::current().kinds().flat_map(|kind| &kind.statuses);
         let gone: BTreeSet<_> = statuses.filter(|it| it.gone).map(|it| &it.code).collect();
         let gone: Vec<_> = gone.iter().map(|code| format!("'{code}'")).collect();
         asked.push(format!("status NOT IN ({})", gone.join(", ")));
@@ -848,7 +846,7 @@ fn sql(
     }
     if filter.whole {
         // Codes of the catalogue, which are small letters: nothing to quote.
-        let kinds = Catalogue::standard().kinds();
+        let kinds = Catalogue::current().kinds();
         let parts = kinds.filter(|kind| kind.parent.is_some());
         let parts: Vec<_> = parts.map(|kind| format!("'{}'", kind.code)).collect();
         asked.push(format!("records.kind NOT IN ({})", parts.join(", ")));
@@ -938,7 +936,7 @@ fn says(connection: &Connection, row: &Listed, search: &Search) -> Result<bool> 
         None => Vec::new(),
     };
     let parts = all_parts(connection, row.key, &beside)?;
-    let kind = Catalogue::standard().kind(&row.kind);
+    let kind = Catalogue::current().kind(&row.kind);
     let mut texts = parts.values().flat_map(|part| &part.texts);
     Ok(texts.any(|(key, text)| match search::is_masked(kind, key) {
         true => search.is_whole(text),

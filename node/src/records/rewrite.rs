@@ -592,7 +592,7 @@ fn plan(connection: &Connection, journal: &mut Journal, key: i64) -> Result<Opti
     let known = match (&target, edits.first()) {
         (Target::New, Some((_, edit))) => {
             let kind = edit.kind.as_deref().unwrap_or_default();
-            Catalogue::standard().kind(kind).is_some()
+            Catalogue::current().kind(kind).is_some()
         }
         _ => true,
     };

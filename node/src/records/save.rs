@@ -387,7 +387,7 @@ fn bulletin(overview: &Overview) -> Result<SpaceId> {
 }
 
 fn known(code: &str) -> Result<&'static Kind> {
-    let kind = Catalogue::standard().kind(code);
+    let kind = Catalogue::current().kind(code);
     kind.ok_or_else(|| Error::new(Code::Internal, "the catalogue names a kind that it lacks"))
 }
 
@@ -453,7 +453,7 @@ fn plan(
 
 /// Whoever makes records of a kind corrects them; others take steps.
 fn may_correct(kind: &str, author: &Author) -> Result<()> {
-    match Catalogue::standard().kind(kind) {
+    match Catalogue::current().kind(kind) {
         Some(kind) => author.actor.may_create(kind),
         None => Ok(()),
     }
@@ -476,7 +476,7 @@ pub fn set(
     let kind = view.kind.as_deref().unwrap_or_default();
     may_correct(kind, author)?;
     let clears = draft.facts.values().any(Option::is_none);
-    if let Some(kind) = Catalogue::standard().kind(kind).filter(|_| clears) {
+    if let Some(kind) = Catalogue::current().kind(kind).filter(|_| clears) {
         let refusals = gathered.content(journal.authority()).keeps(kind, draft);
         if !refusals.is_empty() {
             return Err(fields_refused(&refusals));
@@ -525,7 +525,7 @@ pub fn settle(
     let mut gathered = writable(connection, journal, key)?;
     let content = gathered.content(journal.authority());
     may_correct(&content.kind, author)?;
-    let kind = Catalogue::standard().kind(&content.kind);
+    let kind = Catalogue::current().kind(&content.kind);
     let mut draft = Draft::default();
     let mut refusals = Vec::new();
     let mut discards = false;
@@ -763,7 +763,7 @@ pub fn ready(
 ) -> Result<Ready> {
     let gathered = writable(connection, journal, key)?;
     let content = gathered.content(journal.authority());
-    let kind = Catalogue::standard().kind(&content.kind);
+    let kind = Catalogue::current().kind(&content.kind);
     let refuse = |message: String| Error::new(Code::StepRefused, message);
     let kind =
         kind.ok_or_else(|| refuse("a record of a kind that this version lacks".to_owned()))?;
@@ -1330,7 +1330,7 @@ mod tests {
     // rule:request-facts-only
     #[test]
     fn a_step_that_carries_texts_is_not_asked_for() {
-        let kind = Catalogue::standard().kind("opinion");
+        let kind = Catalogue::current().kind("opinion");
         let kind = kind.unwrap_or_else(|| unreachable!());
         let step = kind.transition("accept").unwrap_or_else(|| unreachable!());
         let ready = |texts: BTreeMap<String, String>| Ready {

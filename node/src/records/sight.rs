@@ -166,7 +166,7 @@ fn above(connection: &Connection, kind: &str, facts: &Map<String, Value>) -> Res
     /// Records that belong to one another.
     const DEEP: usize = 4;
     let parent_of = |kind: &str, facts: &Map<String, Value>| {
-        let parent = Catalogue::standard().kind(kind)?.parent.as_ref()?;
+        let parent = Catalogue::current().kind(kind)?.parent.as_ref()?;
         RecordId::parse(facts.get(&parent.field)?.as_str()?)
     };
     let mut found = Vec::new();

@@ -102,7 +102,7 @@ pub fn excerpt(
     row: &Listed,
     (actor, search): (&Actor, &Search),
 ) -> Result<Option<Excerpt>> {
-    let Some(kind) = Catalogue::standard().kind(&row.kind) else {
+    let Some(kind) = Catalogue::current().kind(&row.kind) else {
         return Ok(None);
     };
     let mut content = gather(connection, books, row.key)?.content(books.authority());
@@ -147,7 +147,7 @@ impl Record {
             }
             None => content.veil.lets(actor),
         };
-        let kind = Catalogue::standard().kind(&content.kind);
+        let kind = Catalogue::current().kind(&content.kind);
         content.cover(kind, sight);
         let coverage = Coverage::of(books);
         let (reached, reason) = coverage.judged(connection, key)?;
@@ -211,7 +211,7 @@ impl Record {
         };
         let mut related = Vec::new();
         for gather in &kind.gathers {
-            let Some(kind) = Catalogue::standard().kind(&gather.kind) else {
+            let Some(kind) = Catalogue::current().kind(&gather.kind) else {
                 continue;
             };
             let mut rows = referring(connection, row, (&kind.code, &gather.by), most + 1)?;

@@ -52,7 +52,7 @@ fn degree(kind: &Kind, facts: &Map<String, Value>) -> i64 {
 /// what is neither urgent nor due, or done.
 #[must_use]
 pub fn pressing(kind: &str, status: &str, facts: &Map<String, Value>) -> Option<i64> {
-    let kind = Catalogue::standard().kind(kind)?;
+    let kind = Catalogue::current().kind(kind)?;
     if kind.is_done(status) {
         return None;
     }

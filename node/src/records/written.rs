@@ -69,7 +69,7 @@ pub fn written(
         let veil = content.veil.clone();
         let veil = veil.within(connection, &content.kind, &content.facts)?;
         let sight = veil.lets(actor);
-        let kind = Catalogue::standard().kind(&content.kind);
+        let kind = Catalogue::current().kind(&content.kind);
         content.cover(kind, sight);
         all.push(Written {
             record: *record,

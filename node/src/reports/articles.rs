@@ -167,13 +167,11 @@ fn cells(said: &Set<'_>, made: &Set<'_>) -> Vec<Cell> {
         .map(Cell::Count)
         .into();
     cells.extend(RESULTS.iter().map(|(_, code)| Cell::Count(of(&[code]))));
-    let decided = of(&["adopted", "partly", "not_adopted"]);
-    cells.push(Cell::Ratio(of(&["adopted"]), decided.clone()));
-    cells.push(Cell::Ratio(of(&["adopted", "partly"]), decided));
-    cells.push(Cell::Ratio(
-        of(&["adopted", "partly", "not_adopted", "deferred"]),
-        submitted.count(),
-    ));
+    // Whatever was said of it, "later" too (DOMAIN 12.3).
+    let fed_back = of(&["adopted", "partly", "not_adopted", "deferred"]);
+    cells.push(Cell::Ratio(of(&["adopted"]), fed_back.clone()));
+    cells.push(Cell::Ratio(of(&["adopted", "partly"]), fed_back.clone()));
+    cells.push(Cell::Ratio(fed_back, submitted.count()));
     cells.push(Cell::Ratio(of(&["adopted"]), submitted.count()));
     cells
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::known::Row;
 use super::law::{KINDS, SUBMITTED, comments, consultations, of};
 use super::quantities::Base;
 use super::table::{Cell, Table};
@@ -40,7 +41,14 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
                 .and_then(|given| base.known.named(given, &["legis_item"]));
             vec![item.unwrap_or(row.id).hyphenated()]
         });
-        let late = said.that(|row| row.is("late"));
+        // A station that had not heard of the closing yet did not know that it was late.
+        let until = consultation.day("site_due_on");
+        let is_after = |row: &Row| {
+            row.counts_on()
+                .zip(until.as_deref())
+                .is_some_and(|(on, until)| on > until)
+        };
+        let late = said.that(|row| row.is("late") || is_after(row));
         table.line([
             Cell::record(consultation),
             Cell::text(consultation.title.clone()),

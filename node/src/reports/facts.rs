@@ -286,18 +286,19 @@ pub struct Step {
 struct Taken(String, u64, #[serde(default)] Map<String, Value>);
 
 impl Step {
-    /// The steps in a list of JSON; what is none is left out.
-    pub(super) fn read_all(json: &[u8]) -> Vec<Self> {
+    /// The steps in a list of JSON, and how many have no effect; what is none is left out.
+    pub(super) fn read_all(json: &[u8]) -> (Vec<Self>, i64) {
         if let Ok(taken) = serde_json::from_slice::<Vec<Taken>>(json) {
             let step = |Taken(event, at_ms, dates)| Self {
                 event,
                 at_ms,
                 dates: dates_of(dates),
             };
-            return taken.into_iter().map(step).collect();
+            return (taken.into_iter().map(step).collect(), 0);
         }
         let steps: Vec<Value> = serde_json::from_slice(json).unwrap_or_default();
-        steps.iter().filter_map(Self::read).collect()
+        let void = steps.iter().filter_map(Value::as_i64).sum();
+        (steps.iter().filter_map(Self::read).collect(), void)
     }
 
     fn read(value: &Value) -> Option<Self> {
@@ -397,7 +398,7 @@ mod tests {
     #[test]
     fn steps_are_read_with_their_dates_and_what_is_none_is_left_out() {
         let taken = |json: &str| -> Vec<(String, String)> {
-            let steps = Step::read_all(json.as_bytes()).into_iter();
+            let steps = Step::read_all(json.as_bytes()).0.into_iter();
             steps.map(|step| (step.event.clone(), step.day())).collect()
         };
         let pairs = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
@@ -410,12 +411,15 @@ mod tests {
             r#"[["register", 0], ["sign", 1, {"on": "2026-03-14", "due_on": "2026-04-01"}]]"#;
         let expected = pairs(&[("register", "1970-01-01"), ("sign", "2026-03-14")]);
         assert_eq!(taken(whole), expected);
-        let sign = Step::read_all(whole.as_bytes()).pop();
+        let sign = Step::read_all(whole.as_bytes()).0.pop();
         let due = sign.as_ref().and_then(|step| step.date("due_on"));
         assert_eq!(due, Some("2026-04-01"));
         // One by a clock before 1970, one without a time, one with something more.
         let odd = r#"[["register", -1], ["sign"], ["close", 86400000, {"on": 7}, "more"], 7]"#;
         assert_eq!(taken(odd), pairs(&[("close", "1970-01-02")]));
+        let void = r#"[["register", 0], 2]"#;
+        assert_eq!(taken(void), pairs(&[("register", "1970-01-01")]));
+        assert_eq!(Step::read_all(void.as_bytes()).1, 2);
         assert_eq!(taken("{}"), []);
     }
 }

@@ -239,7 +239,7 @@ pub(super) fn note_unmatched(base: &Base<'_>, rows: &Set<'_>, fields: &[&str], o
 
 fn fill(base: &Base<'_>, out: &mut Tables) {
     /// Figures of the period; the others are from the beginning to its end.
-    const OF_PERIOD: [&str; 5] = ["F1", "F2", "F16", "F21", "F17"];
+    const OF_PERIOD: [&str; 4] = ["F1", "F2", "F16", "F21"];
     let figures = Figures(base);
     let mut table = Table::new(
         "figures",
@@ -252,6 +252,8 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
         };
         let value = match counted_in {
             "u-fen" => Cell::Money(figure.clone()),
+            // No station, no year.
+            "u-year" if figure.of.is_empty() => Cell::None,
             _ => Cell::Count(figure.clone()),
         };
         let counted_in = match counted_in {

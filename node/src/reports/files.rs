@@ -1,4 +1,4 @@
-//! Reports as files: csv, xlsx and a page that prints.
+//! Reports as files: csv, xlsx and a page that prints; and as text for a terminal.
 
 use askama::Template;
 
@@ -9,6 +9,7 @@ use crate::error::{Code, Error, Result};
 use crate::ledger::out::{scratch, unwritten};
 use crate::sheets::Encoding;
 use crate::sheets::write::{Book, Csv, Value};
+use crate::wide::width;
 use crate::words::Lang;
 
 #[derive(Template)]
@@ -22,7 +23,7 @@ struct Page<'a> {
 /// The media type of a workbook (ECMA-376).
 pub const XLSX: &str = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet";
 
-/// The bytes of a report in a form: `csv`, `xlsx` or `html`, in Chinese.
+/// The bytes of a report in a form: `csv`, `xlsx`, `html` or `text`, in Chinese.
 ///
 /// # Errors
 /// [`Code::Usage`] for another form.
@@ -37,6 +38,7 @@ pub fn of(report: &Report, form: &str) -> Result<Vec<u8>> {
         "html" => html(&shown),
         "csv" => csv(&shown),
         "xlsx" => workbook(report, &shown),
+        "text" => Ok(text(&shown).into_bytes()),
         _ => Err(Error::new(
             Code::Usage,
             "a report is json, csv, xlsx or html",
@@ -143,6 +145,61 @@ fn workbook(report: &Report, shown: &Shown) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     book.finish(&all, &mut bytes).map_err(unwritten)?;
     Ok(bytes)
+}
+
+/// A report as lines of a terminal: columns as wide as what stands in them, numbers at the right.
+fn text(shown: &Shown) -> String {
+    let mut lines = vec![shown.title.clone(), shown.head.join(" · ")];
+    for table in shown.tables.iter().filter(|it| !it.lines.is_empty()) {
+        lines.extend([String::new(), table.title.clone()]);
+        let heads: Vec<&str> = table
+            .columns
+            .iter()
+            .map(|(head, _)| head.as_str())
+            .collect();
+        let rows = table.lines.iter().filter(|line| !line.heads);
+        let rows: Vec<Vec<&str>> = rows
+            .map(|line| line.cells.iter().map(|it| it.text.as_str()).collect())
+            .collect();
+        let widths: Vec<usize> = (0..heads.len())
+            .map(|place| {
+                let cells = rows.iter().filter_map(|row| row.get(place));
+                let cells = cells.chain(heads.get(place));
+                cells.map(|cell| width(cell)).max().unwrap_or_default()
+            })
+            .collect();
+        let padded = |cells: &[&str]| {
+            let cells = cells.iter().zip(&widths).zip(&table.columns);
+            let cells = cells.map(|((cell, most), (_, is_number))| {
+                let gap = " ".repeat(most.saturating_sub(width(cell)));
+                match is_number {
+                    true => format!("{gap}{cell}"),
+                    false => format!("{cell}{gap}"),
+                }
+            });
+            cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+        };
+        lines.push(padded(&heads));
+        let mut rows = rows.iter();
+        for line in &table.lines {
+            let head = line.cells.first().filter(|_| line.heads);
+            match head {
+                Some(head) => lines.push(head.text.clone()),
+                None => lines.extend(rows.next().map(|row| padded(row))),
+            }
+        }
+    }
+    if shown.is_empty() {
+        lines.extend([String::new(), Lang::Zh.say("report-nothing", &[])]);
+    }
+    for more in [&shown.notes, &shown.definitions]
+        .into_iter()
+        .filter(|it| !it.is_empty())
+    {
+        lines.push(String::new());
+        lines.extend(more.iter().cloned());
+    }
+    lines.join("\n") + "\n"
 }
 
 fn html(shown: &Shown) -> Result<Vec<u8>> {

@@ -35,9 +35,11 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
         let target = base.known.named(given, &["deputy_suggestion", "opinion"]);
         let target = target.and_then(|id| base.known.row(&id));
         // Of one that is kept from some neither title nor proposer stands in a report.
-        let shown = target.filter(|it| it.kind.code == "deputy_suggestion" && it.title.is_some());
+        let shown = target.filter(|it| it.title.is_some());
+        // Who brought an opinion is nobody's to read here.
+        let suggested = shown.filter(|it| it.kind.code == "deputy_suggestion");
         let proposer =
-            shown.and_then(|it| it.text("delegation").or_else(|| it.text("lead_deputy")));
+            suggested.and_then(|it| it.text("delegation").or_else(|| it.text("lead_deputy")));
         let title = shown.and_then(|it| it.title.clone());
         table.line([
             Cell::record(row),

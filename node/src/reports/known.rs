@@ -13,7 +13,7 @@ use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use lianxin_protocol::authority::{Membership, SiteKind};
-use lianxin_protocol::catalogue::{Catalogue, Kind};
+use lianxin_protocol::catalogue::{Catalogue, FieldType, Kind};
 use lianxin_protocol::identity::DeviceKey;
 use lianxin_protocol::log::RecordId;
 use lianxin_protocol::space::{Space, SpaceId};
@@ -56,6 +56,8 @@ pub struct Row {
     pub steps: Vec<Step>,
     /// Fields in conflict.
     pub conflicts: i64,
+    /// Steps that have no effect (未生效操作).
+    pub without_effect: i64,
     facts: Facts,
     /// Found once: every figure asks for it.
     counts_on: Option<String>,
@@ -102,17 +104,36 @@ impl Row {
         }
     }
 
-    /// The day by which it belongs to a period: the first field that its kind counts on and that it has. Of what is registered as it is
-    /// told, and says no day, it is the day on which it was written down.
+    /// The day by which it belongs to a period: the first field that its kind counts on and that it has. Where none says a day it is the one on
+    /// which it was written down, but for what stands in a register, which was there before.
     #[must_use]
     pub fn counts_on(&self) -> Option<&str> {
         self.counts_on.as_deref()
     }
 
     fn find_day(&self) -> Option<String> {
-        let said = self.kind.counts_on.iter().find_map(|key| self.day(key));
         let written = || Beijing::of(self.recorded_ms()).iso_date();
-        said.or_else(|| self.kind.register_event.as_ref().map(|_| written()))
+        let says = |key: &String| match key.as_str() {
+            "recorded_at" => Some(written()),
+            key => self.moved(key).or_else(|| self.day(key)),
+        };
+        let kind = self.kind;
+        let said = kind.counts_on.iter().find_map(says);
+        let is_register = kind.statuses.iter().any(|status| status.gone);
+        said.or_else(|| (!kind.counts_on.is_empty() && !is_register).then(written))
+    }
+
+    /// The day to which a step has moved what has a time of day, which the step does not say.
+    fn moved(&self, key: &str) -> Option<String> {
+        let field = self.kind.field(key)?;
+        let steps = self.steps.iter().rev();
+        let mut days = steps.filter_map(|step| {
+            let datum = self.kind.transition(&step.event)?.redates.as_ref()?;
+            step.date(datum)
+        });
+        days.next()
+            .filter(|_| field.kind == FieldType::Time)
+            .map(str::to_owned)
     }
 
     /// The first step of this code that was taken.
@@ -304,7 +325,7 @@ impl Known {
         let wanted: BTreeSet<_> = kinds.iter().chain(&REGISTERS).copied().collect();
         // What belongs to a record is of its sort: that one is read first.
         let belongs = |code: &&str| {
-            let kind = Catalogue::standard().kind(code);
+            let kind = Catalogue::current().kind(code);
             kind.is_some_and(|kind| kind.parent.is_some())
         };
         let (parts, wholes): (Vec<_>, Vec<_>) = wanted.into_iter().partition(belongs);
@@ -334,7 +355,7 @@ impl Known {
         code: &'static str,
         counted: bool,
     ) -> Result<()> {
-        let Some(kind) = Catalogue::standard().kind(code) else {
+        let Some(kind) = Catalogue::current().kind(code) else {
             return Ok(());
         };
         let mut statement = connection.prepare_cached(
@@ -371,6 +392,7 @@ impl Known {
                 continue;
             }
             unpack_into(row, 7, &mut plain)?;
+            let (steps, without_effect) = Step::read_all(&plain);
             let mut row = Row {
                 key: row.get(0)?,
                 id: RecordId(row.get(1)?),
@@ -380,7 +402,8 @@ impl Known {
                 title: row.get(4)?,
                 status,
                 arrived_ms: u64::try_from(arrived).unwrap_or_default(),
-                steps: Step::read_all(&plain),
+                steps,
+                without_effect,
                 conflicts: row.get(8)?,
                 facts: facts.clone(),
                 counts_on: None,

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::known::Row;
-use super::law::{KINDS, SUBMITTED, comments, result, sources};
+use super::law::{KINDS, comments, result, sources};
 use super::quantities::Base;
 use super::table::{Cell, Table};
 use super::{Definition, Tables};
@@ -18,7 +18,8 @@ pub(super) const R9: Definition = Definition {
 
 fn fill(base: &Base<'_>, out: &mut Tables) {
     let said = comments(base).during(&base.period);
-    let items = base.all("legis_item").at(&SUBMITTED);
+    let items = base.all("legis_item");
+    let items = items.that(|row| !row.stands(&["dropped"]));
     let mut table = Table::new(
         "points",
         &["code", "site", "comments", "items", "adopted", "partly"],

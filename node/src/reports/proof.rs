@@ -105,7 +105,7 @@ impl Checked {
 pub fn make(connection: &Connection, books: &mut Books, report: &Report) -> Result<Value> {
     let mut records: BTreeMap<i64, Founded> = BTreeMap::new();
     let mut figures = BTreeMap::new();
-    for (name, figure) in &report.totals {
+    for (name, figure) in report.figures() {
         let mut of = Vec::with_capacity(figure.of.len());
         for part in &figure.of {
             let record = match records.entry(part.key) {
@@ -121,7 +121,7 @@ pub fn make(connection: &Connection, books: &mut Books, report: &Report) -> Resu
             });
         }
         let value = figure.value;
-        figures.insert(name.clone(), Counted { value, records: of });
+        figures.insert(name, Counted { value, records: of });
     }
     let mut records: Vec<_> = records.into_values().collect();
     records.sort_by(|a, b| a.record.cmp(&b.record));

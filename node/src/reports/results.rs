@@ -19,7 +19,7 @@ const BASICALLY: [&str; 2] = ["satisfied", "basically"];
 
 fn by_choice(kind: &'static str, field: &'static str, code: &'static str, set: &Set<'_>) -> Table {
     let mut table = Table::new(code, &["item", "count"]);
-    let options = lianxin_protocol::catalogue::Catalogue::standard();
+    let options = lianxin_protocol::catalogue::Catalogue::current();
     let options = options.kind(kind).and_then(|kind| kind.field(field));
     let split = set.by(|row| vec![row.text(field).unwrap_or_default().to_owned()]);
     // In the order of the form; what has no choice is named last.
@@ -49,14 +49,21 @@ fn by_choice(kind: &'static str, field: &'static str, code: &'static str, set: &
 fn fill(base: &Base<'_>, out: &mut Tables) {
     let period = &base.period;
     let is_in = |day: Option<String>| day.is_some_and(|day| period.has(&day));
-    let answered = base.mains().at(&ANSWERED);
+    // Also what was taken up again since: then it has an answer, and no result.
+    let answered = base.mains().that(|row| !row.stands(&["withdrawn"]));
     let answered =
         answered.that(|row| is_in(replied_on(row)) || is_in(day_of(row, &["answer_on_spot"])));
     let replied = base
         .all("deputy_suggestion")
         .that(|row| is_in(replied_on(row)));
     out.total("ANS", answered.count());
-    out.add(by_choice("opinion", "resolution", "resolutions", &answered));
+    let stands = answered.at(&ANSWERED);
+    let mut resolutions = by_choice("opinion", "resolution", "resolutions", &stands);
+    let reopened = answered.that(|row| !row.stands(&ANSWERED));
+    if !reopened.is_empty() {
+        resolutions.line([Cell::Word("taken-up-again"), Cell::Count(reopened.count())]);
+    }
+    out.add(resolutions);
     out.add(by_choice(
         "deputy_suggestion",
         "result_class",

@@ -38,7 +38,7 @@ pub fn issue(
         return Err(Error::new(Code::BadPeriod, message));
     }
     let missing = || Error::new(Code::Internal, "a kind of the catalogue is missing");
-    let kind = Catalogue::standard().kind(KIND).ok_or_else(missing)?;
+    let kind = Catalogue::current().kind(KIND).ok_or_else(missing)?;
     let shown = shown_in(report, Lang::Zh);
     let unwritable = |error| Error::because(Code::Internal, "a report cannot be kept", error);
     let text = serde_json::to_string(&shown).map_err(unwritable)?;

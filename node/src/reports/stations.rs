@@ -54,7 +54,7 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
         .that(|row| row.took("collect"))
         .during(period);
     let submitted = comments.that(|row| row.took("submit"));
-    let adopted = comments.having("adoption.result", &["adopted", "partly"]);
+    let adopted = comments.having("adoption.result", &["adopted"]);
     let duty = base
         .all("register")
         .having("type", &["duty_roster"])
@@ -108,8 +108,9 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
         &written,
     ]
     .map(|set| split_by_site(base, set));
-    for site in &base.known.sites {
-        let of = |split| of_site(split, &site.space);
+    let lines = base.known.sites.iter().map(Some).chain([None]);
+    for site in lines {
+        let of = |split| of_site(split, site.map(|site| site.space));
         let held = of(&receptions);
         let present = |row: &super::known::Row| -> Vec<String> {
             base.deputies(row, &["deputies_present"])
@@ -120,15 +121,16 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
         let mut open = of(&duty);
         open.0.extend(&held.0);
         let all = of(&written);
-        let marks = base
-            .known
-            .watermark
-            .iter()
-            .filter(|mark| mark.site == site.name);
+        // What is of no site stands last, if there is any: without it the columns would not add up to the year's figures.
+        if site.is_none() && all.is_empty() && open.is_empty() {
+            continue;
+        }
+        let marks = base.known.watermark.iter();
+        let marks = marks.filter(|mark| site.is_some_and(|site| mark.site == site.name));
         let last = marks.filter_map(|mark| mark.last_ms).max();
         table.line([
-            Cell::Text(site.code.clone()),
-            Cell::Text(site.name.clone()),
+            Cell::text(site.map(|site| site.code.clone())),
+            site.map_or(Cell::Word("no-site"), |site| Cell::Text(site.name.clone())),
             Cell::Count(
                 open.distinct(|row| row.counts_on().map(str::to_owned).into_iter().collect()),
             ),
@@ -156,11 +158,11 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
     out.total("receptions", base.confirmed("reception", period).count());
 }
 
-fn of_site<'a>(split: &BTreeMap<SpaceId, Set<'a>>, site: &SpaceId) -> Set<'a> {
-    split.get(site).cloned().unwrap_or_default()
+fn of_site<'a>(split: &BTreeMap<Option<SpaceId>, Set<'a>>, site: Option<SpaceId>) -> Set<'a> {
+    split.get(&site).cloned().unwrap_or_default()
 }
 
 /// Records by their site; what is the sub-district's own is of none.
-pub(super) fn split_by_site<'a>(base: &Base<'_>, set: &Set<'a>) -> BTreeMap<SpaceId, Set<'a>> {
-    set.by(|row| base.known.site_of(row).map(|site| site.space))
+fn split_by_site<'a>(base: &Base<'_>, set: &Set<'a>) -> BTreeMap<Option<SpaceId>, Set<'a>> {
+    set.by(|row| [base.known.site_of(row).map(|site| site.space)])
 }

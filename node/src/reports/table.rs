@@ -158,17 +158,23 @@ impl Table {
         });
     }
 
-    /// Its lines as JSON objects, without heads.
+    /// Its lines as JSON objects; `group` says under which head each stands.
     #[must_use]
     pub fn json(&self) -> Vec<Value> {
-        let lines = self.lines.iter().filter(|line| !line.heads);
-        let object = |line: &Line| {
-            let cells = self.columns.iter().zip(&line.cells);
+        let mut group = None;
+        let mut objects = Vec::with_capacity(self.lines.len());
+        for line in &self.lines {
+            if line.heads {
+                group = line.cells.first().map(Cell::json);
+                continue;
+            }
             let mut object = Map::from_iter([("table".to_owned(), json!(self.code))]);
+            object.extend(group.clone().map(|group| ("group".to_owned(), group)));
+            let cells = self.columns.iter().zip(&line.cells);
             object.extend(cells.map(|(code, cell)| ((*code).to_owned(), cell.json())));
-            Value::Object(object)
-        };
-        lines.map(object).collect()
+            objects.push(Value::Object(object));
+        }
+        objects
     }
 
     /// The cell at a place.
@@ -189,14 +195,14 @@ pub fn shown(cell: &Cell, say: &dyn Fn(&str) -> String, zh: bool) -> String {
         Cell::None => "—".to_owned(),
         Cell::Word(word) => say(word),
         Cell::Choice(kind, field, code) => {
-            let kind = Catalogue::standard().kind(kind);
+            let kind = Catalogue::current().kind(kind);
             let field = kind.and_then(|kind| kind.field(field));
             let options = field.map(Field::options).unwrap_or_default();
             let option = options.iter().find(|option| option.code == *code);
             option.map_or_else(|| code.clone(), |option| label(&option.label))
         }
         Cell::Status(kind, code) => {
-            let status = Catalogue::standard()
+            let status = Catalogue::current()
                 .kind(kind)
                 .and_then(|it| it.status(code));
             status.map_or_else(|| code.clone(), |status| label(&status.label))

@@ -44,12 +44,14 @@ fn belonging<'a>(
     let named: BTreeSet<_> = named
         .filter_map(|given| base.known.named(given, &[kind]))
         .collect();
-    base.all(kind).that(|row| {
+    let all = base.all(kind).that(|row| {
         let of = row
             .text(by)
             .and_then(|given| base.known.named(given, &["theme_activity"]));
         named.contains(&row.id) || of.is_some_and(|id| ids.contains(&id))
-    })
+    });
+    // Each counts by its own day, whenever the activity was.
+    all.during(&base.period)
 }
 
 fn fill(base: &Base<'_>, out: &mut Tables) {

@@ -29,7 +29,7 @@ fn topic(row: &Row) -> Option<&str> {
 
 /// The topics in the order of the form, what says none last.
 fn topics() -> Vec<String> {
-    let field = Catalogue::standard()
+    let field = Catalogue::current()
         .kind("opinion")
         .and_then(|kind| kind.field("topic"));
     let codes = field

@@ -1,5 +1,7 @@
 //! R12 承办单位办理情况: per handling unit what it was given and how it went, in the order of names.
 
+use std::collections::BTreeSet;
+
 use super::known::Row;
 use super::quantities::{Base, Spread, day_of, days};
 use super::table::{Cell, Table};
@@ -8,7 +10,7 @@ use super::{Definition, Tables};
 pub(super) const R12: Definition = Definition {
     id: "R12",
     kinds: &["assignment", "opinion"],
-    defines: &["ONTIME", "T_unit"],
+    defines: &["ONTIME-unit", "T_unit"],
     fill,
 };
 
@@ -16,11 +18,21 @@ fn replied(row: &Row) -> Option<String> {
     day_of(row, &["reply", "co_opinion"])
 }
 
+/// What a unit has to answer: not what was withdrawn, itself or the matter that it is of, nor what it was allowed to give back.
+fn is_owed(base: &Base<'_>, row: &Row) -> bool {
+    let parent = row.text("parent");
+    let parent = parent.and_then(|given| base.known.named(given, &["opinion"]));
+    let parent = parent.and_then(|id| base.known.row(&id));
+    let over = |parent: &Row| parent.stands(&["withdrawn"]);
+    !row.stands(&["withdrawn"]) && !row.took("accept_return") && !parent.is_some_and(over)
+}
+
 fn fill(base: &Base<'_>, out: &mut Tables) {
-    let given = base
-        .all("assignment")
-        .that(|row| !row.stands(&["withdrawn"]))
-        .during(&base.period);
+    let all = base.all("assignment");
+    let given = all.that(|row| !row.stands(&["withdrawn"]));
+    let given = given.during(&base.period);
+    let owed = all.that(|row| is_owed(base, row));
+    let owed = owed.dated("due_on", &base.period);
     let heads = [
         "unit",
         "assigned",
@@ -32,12 +44,12 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
         "redo",
     ];
     let mut table = Table::new("units", &heads);
-    let by_unit = given.by(|row| row.text("unit").map(|it| base.known.call(it, &["org"])));
-    for (unit, set) in by_unit {
-        let due = set.that(|row| {
-            row.day("due_on").is_some_and(|day| day <= base.today()) || replied(row).is_some()
-        });
-        let due = due.that(|row| row.day("due_on").is_some());
+    let unit = |row: &Row| row.text("unit").map(|it| base.known.call(it, &["org"]));
+    let (mut given_by, mut owed_by) = (given.by(unit), owed.by(unit));
+    let units: BTreeSet<_> = given_by.keys().chain(owed_by.keys()).cloned().collect();
+    for unit in units {
+        let set = given_by.remove(&unit).unwrap_or_default();
+        let due = owed_by.remove(&unit).unwrap_or_default();
         let in_time = due.that(|row| {
             replied(row)
                 .zip(row.day("due_on"))

@@ -130,7 +130,7 @@ impl Model {
 
     /// The records of which some text or number has it, by looking at all of them.
     fn scanned(&self, search: &Search) -> BTreeSet<i64> {
-        let kind = Catalogue::standard().kind("opinion");
+        let kind = Catalogue::current().kind("opinion");
         let has = |of: &&Modelled| {
             let mut texts = of.parts.values().flat_map(|part| &part.texts);
             let names = [&of.names.number, &of.names.former];

@@ -68,7 +68,7 @@ impl Choices {
         let kinds: BTreeSet<&String> = fields.flat_map(Field::names).collect();
         let mut choices = BTreeMap::new();
         for code in kinds {
-            if let Some(kind) = Catalogue::standard().kind(code) {
+            if let Some(kind) = Catalogue::current().kind(code) {
                 choices.insert(code.clone(), offered(connection, overview, kind)?);
             }
         }
@@ -141,7 +141,7 @@ impl Choices {
     /// Whether a field picks from registers, which are short enough to be shown whole.
     pub(super) fn is_register(field: &Field) -> bool {
         let kinds = field.names().iter();
-        let mut kinds = kinds.filter_map(|code| Catalogue::standard().kind(code));
+        let mut kinds = kinds.filter_map(|code| Catalogue::current().kind(code));
         let register = |kind: &Kind| kind.home == Home::Bulletin && kind.prefix.is_none();
         !field.names().is_empty() && kinds.all(register)
     }

@@ -135,11 +135,11 @@ pub(super) async fn page(
             let lang = session.lang();
             let title = lang.say("compliance", &[]);
             let page = Page::new(connection, books, &session, &line, ("/compliance", title))?;
-            let kinds: Vec<_> = Catalogue::standard()
+            let kinds: Vec<_> = Catalogue::current()
                 .kinds()
                 .map(|it| row(it, lang))
                 .collect();
-            let first = Catalogue::standard().kinds().next().into_iter();
+            let first = Catalogue::current().kinds().next().into_iter();
             let forbidden: Vec<_> = first.flat_map(Kind::forbidden).collect();
             Ok(Compliance {
                 fields: kinds.iter().map(|kind| kind.fields.len() as u64).sum(),

@@ -80,7 +80,7 @@ fn who(kind: &Kind, lang: Lang) -> String {
 
 fn row(connection: &Connection, books: &mut Books, row: &Listed, page: &Page) -> Result<Row> {
     let lang = page.lang;
-    let kind = Catalogue::standard().kind(&row.kind);
+    let kind = Catalogue::current().kind(&row.kind);
     let content = gather(connection, books, row.key)?.content(books.authority());
     let overview: &Overview = books;
     let values = || content.conflicts.values().flatten();

@@ -70,7 +70,7 @@ struct Duplicates {
 
 /// The kind of which the same is brought twice, and the step that puts one in the place of another.
 pub(super) fn merging() -> Option<(&'static Kind, &'static Follows, &'static Transition)> {
-    Catalogue::standard().kinds().find_map(|kind| {
+    Catalogue::current().kinds().find_map(|kind| {
         let follows = kind.follows.as_ref()?;
         let gives = |step: &&Transition| step.data.iter().any(|it| it.key == follows.field);
         let step = kind.transitions.iter().find(gives)?;

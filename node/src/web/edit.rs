@@ -7,7 +7,7 @@ use axum::Form;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::IntoResponse as _;
-use lianxin_protocol::catalogue::{Draft, Field, FieldType, Kind, Refusal};
+use lianxin_protocol::catalogue::{Draft, FORM_VERSION, Field, FieldType, Kind, Refusal};
 use lianxin_protocol::text;
 use rusqlite::Connection;
 use serde_json::{Map, Value};
@@ -38,6 +38,9 @@ struct EditPage {
     words: String,
     inputs: Vec<Input>,
     faults: Vec<fields::Fault>,
+    /// The version of the form by which it was registered, and what the newest one asks besides.
+    form: (u32, u32),
+    besides: Vec<String>,
 }
 
 /// The fields that can be corrected: the form's, but for the resident's own words. Those stay as they were
@@ -125,7 +128,17 @@ fn edit_page(
     let inputs = correctable(kind).map(input);
     let words = fields::of_form(kind).find(|field| field.fixed);
     let words = words.and_then(|field| content.fields.get(&field.key)?.as_str());
+    let registered = content.fields.get(FORM_VERSION).and_then(Value::as_u64);
+    let registered = registered
+        .and_then(|it| u32::try_from(it).ok())
+        .unwrap_or(1);
+    let besides = kind.asked_since(registered);
+    let besides = besides.filter(|field| content.held(&field.key).is_empty());
     Ok(EditPage {
+        form: (registered, kind.version),
+        besides: besides
+            .map(|it| page.lang.label(&it.label).to_owned())
+            .collect(),
         id: id.to_owned(),
         version: attempt.version.unwrap_or(version).to_string(),
         number,
@@ -359,7 +372,7 @@ mod tests {
     use serde_json::json;
 
     fn form() -> (&'static Kind, Typed) {
-        let kind = Catalogue::standard().kind("opinion").unwrap();
+        let kind = Catalogue::current().kind("opinion").unwrap();
         let held = json!({
             "category": "help", "urgency": "normal", "people_count": 2, "test_data": true,
             "place": {"community": "测试社区"}, "deputies": ["甲", "乙"],

@@ -118,7 +118,7 @@ pub(super) async fn states(
                 };
                 let reached = coverage.judged(connection, key)?.0;
                 let (state, status) = delivery::shown(reached, &row.kind, &row.status);
-                let kind = lianxin_protocol::catalogue::Catalogue::standard().kind(&row.kind);
+                let kind = lianxin_protocol::catalogue::Catalogue::current().kind(&row.kind);
                 let shown = Shown::of(state, lang);
                 let ladder: Vec<_> = shown.ladder.iter().map(|rung| rung.stage).collect();
                 states.push(json!({

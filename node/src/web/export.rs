@@ -62,7 +62,7 @@ pub(super) async fn page(
             let page = Page::new(connection, books, &session, &line, (LEDGER, title))?;
             let asked = Asked::of(pairs).whole();
             let kind = asked.kind.as_deref();
-            let kind = kind.and_then(|code| Catalogue::standard().kind(code));
+            let kind = kind.and_then(|code| Catalogue::current().kind(code));
             let back = asked.address().unwrap_or_else(|| LEDGER.to_owned());
             let file = back.replacen(LEDGER, FILE, 1);
             let joint = if file.contains('?') { '&' } else { '?' };
@@ -72,7 +72,7 @@ pub(super) async fn page(
                 let is_ledger = shape == Shape::Ledger;
                 is_ledger.then(|| (row.id.hyphenated(), name.to_owned()))
             });
-            let kinds = Catalogue::standard().kinds();
+            let kinds = Catalogue::current().kinds();
             let kinds = kinds.filter(|it| kind.is_none() && !it.create.by_program);
             let kinds = kinds.map(|it| (it.code.clone(), lang.label(&it.label).to_owned()));
             Ok(Export {

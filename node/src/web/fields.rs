@@ -3,7 +3,7 @@
 //! A form's names are the flat keys of fields (`place.community`). What was typed is kept as it was typed,
 //! right or wrong, so that a page with errors, a draft and a new attempt show the same.
 
-use lianxin_protocol::catalogue::{Fact, Field, FieldType, Kind, Refusal};
+use lianxin_protocol::catalogue::{FORM_VERSION, Fact, Field, FieldType, Kind, Refusal};
 use lianxin_protocol::text;
 use serde_json::{Map, Value, json};
 
@@ -295,6 +295,25 @@ pub(super) fn of_form(kind: &Kind) -> impl Iterator<Item = &Field> {
         .filter_map(|key| kind.fields.iter().find(|field| field.key == *key))
 }
 
+/// What was typed for a new record, as the JSON that the catalogue judges, with the version of the form that it was typed into.
+pub(super) fn new_record(kind: &Kind, typed: &Typed) -> Value {
+    let mut read = to_json(of_form(kind), typed);
+    if let Value::Object(members) = &mut read
+        && typed.contains_key(FORM_VERSION)
+    {
+        members.insert(FORM_VERSION.to_owned(), form_version(kind, typed).into());
+    }
+    read
+}
+
+/// Which version of a kind's form was typed into: the newest, unless a draft says that it was begun with an older one.
+pub(super) fn form_version(kind: &Kind, typed: &Typed) -> u32 {
+    let said = typed.get(FORM_VERSION).and_then(|values| values.first());
+    let said = said.and_then(|said| said.parse().ok());
+    said.filter(|said| (1..kind.version).contains(said))
+        .unwrap_or(kind.version)
+}
+
 /// What was typed, as the JSON that the catalogue judges. What does not read as the field's type is left as
 /// it is, and refused there.
 pub(super) fn to_json<'a>(fields: impl Iterator<Item = &'a Field>, typed: &Typed) -> Value {
@@ -428,7 +447,7 @@ mod tests {
     use lianxin_protocol::catalogue::Catalogue;
 
     fn opinion() -> &'static Kind {
-        Catalogue::standard().kind("opinion").unwrap()
+        Catalogue::current().kind("opinion").unwrap()
     }
 
     fn form(pairs: &[(&str, &str)]) -> Typed {

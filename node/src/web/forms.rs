@@ -83,7 +83,7 @@ pub(super) async fn page(
                     shape: shape.word(),
                 })
             });
-            let kinds = Catalogue::standard().kinds();
+            let kinds = Catalogue::current().kinds();
             let kinds = kinds.filter(|kind| !kind.create.by_program);
             let kinds = kinds.map(|kind| (kind.code.clone(), lang.label(&kind.label).to_owned()));
             Ok(Forms {

@@ -15,7 +15,7 @@ use tower_http::csrf::CsrfLayer;
 
 use tokio::sync::Semaphore;
 
-use super::{BODY_MAX, forms, import};
+use super::{BODY_MAX, forms, import, kinds};
 
 /// Names by which these pages may be asked for. Anything else is a page of another site that has pointed
 /// its name here (DNS rebinding).
@@ -70,6 +70,7 @@ async fn all(request: Request, next: Next) -> Response {
     let most = match parts.uri.path() {
         "/import" => import::FORM_MAX,
         "/forms" => forms::FORM_MAX,
+        kinds::PAGE => kinds::FORM_MAX,
         _ => BODY_MAX,
     };
     match tokio::time::timeout(BODY_TIME, bounded(body, most)).await {

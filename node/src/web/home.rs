@@ -69,7 +69,7 @@ fn drafted(connection: &Connection, draft: &Draft, lang: Lang) -> Result<(Option
         Ok(About::Conflict(record)) => (record, None, "conflict-settle"),
         Ok(About::Lines(record, _)) => (record, None, "lines"),
         Ok(About::Several(kind, event)) => {
-            let step = Catalogue::standard()
+            let step = Catalogue::current()
                 .kind(&kind)
                 .and_then(|kind| kind.transition(&event));
             let title = step.map(|step| lang.label(&step.label).to_owned());
@@ -83,7 +83,7 @@ fn drafted(connection: &Connection, draft: &Draft, lang: Lang) -> Result<(Option
     let row = records::rows(connection, &[key])?.pop();
     let kind = row
         .as_ref()
-        .and_then(|row| Catalogue::standard().kind(&row.kind));
+        .and_then(|row| Catalogue::current().kind(&row.kind));
     let step = what.as_deref().and_then(|event| kind?.transition(event));
     let step = step.map_or_else(
         || lang.say(otherwise, &[]),
@@ -216,7 +216,7 @@ pub(super) async fn page(State(app): State<App>, session: Session) -> Answer {
                 label: lang.label(&kind.label).to_owned(),
             };
             // What most records are has a button of its own.
-            let usual = Catalogue::standard().kinds().next().map(|kind| &kind.code);
+            let usual = Catalogue::current().kinds().next().map(|kind| &kind.code);
             let others = recorded(&page).into_iter().map(|(label, kinds)| {
                 let kinds = kinds.into_iter().filter(|kind| Some(&kind.code) != usual);
                 (label, kinds.map(other).collect())

@@ -48,7 +48,7 @@ impl Message {
         };
         let kind = row
             .as_ref()
-            .and_then(|row| Catalogue::standard().kind(&row.kind));
+            .and_then(|row| Catalogue::current().kind(&row.kind));
         let (said, href) = match &row {
             Some(row) => (of_record(item, row, kind, page), place(item, row)),
             None => match of_request(connection, item, page)? {
@@ -132,7 +132,7 @@ fn of_request(
             let row = records::rows(connection, &key)?.pop();
             let kind = row
                 .as_ref()
-                .and_then(|row| Catalogue::standard().kind(&row.kind));
+                .and_then(|row| Catalogue::current().kind(&row.kind));
             let step = kind.and_then(|kind| kind.transition(event));
             let step = step.map_or(event.as_str(), |step| page.label(&step.label));
             let number = row.as_ref().and_then(|row| row.number.as_deref());

@@ -65,7 +65,7 @@ struct Tiles {
 
 /// What whoever looks records, in groups: each kind that stands for itself.
 pub(super) fn recorded(page: &Page) -> Vec<(String, Vec<&'static Kind>)> {
-    let catalogue = Catalogue::standard();
+    let catalogue = Catalogue::current();
     let groups = catalogue.groups().iter().map(|group| {
         let kinds = catalogue.grouped(&group.code);
         let kinds = kinds.filter(|kind| page.actor.creates(kind));
@@ -92,6 +92,10 @@ struct Intake {
     notice: bool,
     kept: Option<String>,
     look: Look,
+    /// The version of the form that it was begun with.
+    form_version: u32,
+    /// What the newest form asks besides.
+    besides: Vec<String>,
     /// Whether records of the kind are likened to others.
     compares: bool,
     /// What happened instead of what was asked, and a record that it concerns.
@@ -119,11 +123,16 @@ fn form(
         look,
     } = around;
     let lang = page.lang;
+    let form_version = fields::form_version(kind, &draft.typed);
+    let besides = kind.asked_since(form_version);
+    let besides = besides.map(|field| lang.label(&field.label).to_owned());
     let kept = (draft.updated_ms > 0).then(|| shown::at(draft.updated_ms, page.now_ms, lang));
     html(&Intake {
         faults: fields::faults(fields::of_form(kind), wrong, lang),
         notice: draft.typed.contains_key(NOTICE),
         draft: draft.id.clone(),
+        form_version,
+        besides: besides.collect(),
         window,
         said,
         about,
@@ -282,7 +291,7 @@ pub(super) fn judge(draft: &Draft) -> (Option<String>, u64) {
         (!title.is_empty()).then_some(title)
     };
     let title = first(&kind.title).or_else(|| first(&kind.title_from));
-    let judged = kind.read_form(&fields::to_json(fields::of_form(kind), &draft.typed));
+    let judged = kind.read_form(&fields::new_record(kind, &draft.typed));
     (
         title,
         judged.err().map_or(0, |refusals| refusals.len() as u64),
@@ -656,8 +665,7 @@ fn sent(
     });
     let named = Choices::of(connection, journal, fields::of_form(kind))?;
     let given = named.ids(fields::of_form(kind), &sheet.typed);
-    let judged =
-        Catalogue::standard().read_form(kind, &fields::to_json(fields::of_form(kind), &given));
+    let judged = Catalogue::current().read_form(kind, &fields::new_record(kind, &given));
     let mut wrong = Vec::new();
     match judged {
         Ok(draft) if !sheet.as_draft && said.is_none() => {

@@ -538,6 +538,6 @@ fn register(
 
 /// Where a sheet of a kind is begun on the page of an event, if there is one.
 pub(super) fn path_of(gather: &Gather, event: &str) -> Option<String> {
-    let kind = Catalogue::standard().kind(&gather.kind)?;
+    let kind = Catalogue::current().kind(&gather.kind)?;
     gather.lines.as_ref().map(|_| path(event, &kind.code))
 }

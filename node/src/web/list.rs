@@ -101,7 +101,7 @@ impl Row {
         row: &Listed,
         page: &Page,
     ) -> Result<Self> {
-        let kind = Catalogue::standard().kind(&row.kind);
+        let kind = Catalogue::current().kind(&row.kind);
         let mut shown = Self::plain(reached, row, &page.actor, (page.lang, page.now_ms));
         shown.due = due(row.facts(&page.actor), kind, &row.status, page);
         shown.mine = kind.is_some_and(|kind| {
@@ -123,7 +123,7 @@ impl Row {
         row: &Listed,
         lang: Lang,
     ) -> Result<Self> {
-        if let Some(kind) = Catalogue::standard().kind(&row.kind) {
+        if let Some(kind) = Catalogue::current().kind(&row.kind) {
             self.columns = columns(connection, row, kind, lang)?;
         }
         Ok(self)
@@ -131,7 +131,7 @@ impl Row {
 
     /// The row with its kind named.
     pub(super) fn with_kind(mut self, row: &Listed, lang: Lang) -> Self {
-        let kind = Catalogue::standard().kind(&row.kind);
+        let kind = Catalogue::current().kind(&row.kind);
         self.kind = kind.map_or_else(String::new, |kind| lang.label(&kind.label).to_owned());
         self
     }
@@ -143,7 +143,7 @@ impl Row {
         actor: &Actor,
         (lang, now_ms): (Lang, u64),
     ) -> Self {
-        let kind = Catalogue::standard().kind(&row.kind);
+        let kind = Catalogue::current().kind(&row.kind);
         let (state, status) = delivery::shown(reached, &row.kind, &row.status);
         let place = row
             .facts(actor)
@@ -206,7 +206,7 @@ fn category(row: &Listed, kind: Option<&Kind>, lang: Lang) -> String {
 
 /// All kinds by the groups of menus; those whose records belong to others last.
 fn grouped(lang: Lang) -> Vec<(String, Vec<(String, String)>)> {
-    let catalogue = Catalogue::standard();
+    let catalogue = Catalogue::current();
     let named = |kind: &Kind| (kind.code.clone(), lang.label(&kind.label).to_owned());
     let groups = catalogue.groups().iter().map(|group| {
         let kinds = catalogue.grouped(&group.code).map(named);
@@ -408,7 +408,7 @@ impl Asked {
     /// The fields of the kind by which the list can be filtered.
     pub(super) fn fields(&self) -> impl Iterator<Item = &'static Field> {
         let kind = self.kind.as_deref();
-        let kind = kind.and_then(|code| Catalogue::standard().kind(code));
+        let kind = kind.and_then(|code| Catalogue::current().kind(code));
         kind.into_iter().flat_map(Kind::indexed)
     }
 }
@@ -551,10 +551,10 @@ async fn listed(app: &App, session: Session, asked: Asked) -> Answer {
                 .fields()
                 .filter(|it| !office || it.names() != ["site"]);
             let by = fields.map(|field| by(field, &named, &asked, lang));
-            let mut kinds = Catalogue::standard().kinds();
+            let mut kinds = Catalogue::current().kinds();
             // The first kind is what most records are.
             let kind = match &asked.kind {
-                Some(code) => Catalogue::standard().kind(code),
+                Some(code) => Catalogue::current().kind(code),
                 None => kinds.next(),
             };
             let states = Reached::ALL.map(Reached::word);
@@ -638,7 +638,7 @@ fn views(
         }
     };
     let mut whole = 0;
-    for kind in Catalogue::standard().kinds() {
+    for kind in Catalogue::current().kinds() {
         if kind.parent.is_none() {
             let tally = records::tally(connection, &kind.code)?;
             whole += tally.into_iter().map(|(.., count)| count).sum::<u64>();
@@ -666,7 +666,7 @@ fn views(
         ),
     ];
     for (status, label) in [("pending", "view-pending"), ("answered", "view-answered")] {
-        let kind = Catalogue::standard().kind("opinion");
+        let kind = Catalogue::current().kind("opinion");
         let stored = kind.and_then(|kind| kind.status(status));
         let stored = stored
             .and_then(|it| it.stands_for.as_deref())
@@ -694,7 +694,7 @@ fn views(
 /// What a list is asked for, in words.
 pub(super) fn said_of(asked: &Asked, authority: &Authority, lang: Lang) -> String {
     let kind = asked.kind.as_deref();
-    let kind = kind.and_then(|code| Catalogue::standard().kind(code));
+    let kind = kind.and_then(|code| Catalogue::current().kind(code));
     let statuses = kind.into_iter().flat_map(|kind| &kind.statuses);
     let statuses = statuses.map(|it| (it.code.clone(), lang.label(&it.label).to_owned()));
     let statuses: Vec<_> = statuses.collect();
@@ -719,7 +719,7 @@ fn said(asked: &Asked, [statuses, sites]: [&[(String, String)]; 2], lang: Lang) 
         status.map(|(_, label)| lang.say("ledger-said-status", &[("text", label.as_str().into())]));
     said.extend(status);
     let kind = asked.kind.as_deref();
-    let kind = kind.and_then(|code| Catalogue::standard().kind(code));
+    let kind = kind.and_then(|code| Catalogue::current().kind(code));
     said.extend(kind.map(|kind| lang.label(&kind.label).to_owned()));
     let site = sites
         .iter()
@@ -825,7 +825,7 @@ mod tests {
 
     #[test]
     fn the_usual_next_step_is_offered_to_whom_it_belongs() {
-        let kind = Catalogue::standard().kind("opinion").unwrap();
+        let kind = Catalogue::current().kind("opinion").unwrap();
         let steps = |roles: &BTreeSet<Role>| -> Vec<String> {
             let next = next_for(kind, roles);
             next.iter()

@@ -78,7 +78,7 @@ pub(super) fn look(
     (lang, now_ms): (Lang, u64),
 ) -> Result<Look> {
     let mut said = Look::default();
-    let judged = kind.read_form(&fields::to_json(fields::of_form(kind), typed));
+    let judged = kind.read_form(&fields::new_record(kind, typed));
     let wrong = judged.err().unwrap_or_default();
     let faults = fields::faults(fields::of_form(kind), &wrong, lang);
     said.ready = faults.is_empty();

@@ -228,7 +228,7 @@ mod tests {
 
     #[test]
     fn each_field_is_looked_at_as_what_it_is() {
-        let kind = Catalogue::standard().kind("opinion").unwrap();
+        let kind = Catalogue::current().kind("opinion").unwrap();
         let typed =
             |key: &str, value: &str| Typed::from([(key.to_owned(), vec![value.to_owned()])]);
         let looks = |typed: &Typed| of(kind.fields.iter(), typed).len();

@@ -161,7 +161,7 @@ async fn standing(app: &App, asked: &Typed, lang: Lang) -> Result<Option<Standin
         };
         let reached = Coverage::of(books).reached(connection, &row)?;
         let (_, status) = delivery::shown(reached, &row.kind, &row.status);
-        let kind = Catalogue::standard().kind(&row.kind);
+        let kind = Catalogue::current().kind(&row.kind);
         let due = row.fact("due_on");
         let due_field = kind.and_then(|kind| kind.field("due_on"));
         Ok(Some(Standing {

@@ -42,14 +42,14 @@ pub(super) async fn page(State(app): State<App>, session: Session) -> Answer {
         .read(move |books, connection| {
             let title = session.lang().say("names", &[]);
             let page = Page::new(connection, books, &session, &line, ("/records", title))?;
-            let mut registers = Catalogue::standard().kinds();
+            let mut registers = Catalogue::current().kinds();
             if !registers.any(|kind| kind.alias().is_some() && page.actor.creates(kind)) {
                 let message = "registers are kept by the sub-district";
                 return Err(Error::new(Code::NotPermitted, message));
             }
             let mut rows = Vec::new();
             for found in records::unmatched(connection, ROWS)? {
-                let catalogue = Catalogue::standard();
+                let catalogue = Catalogue::current();
                 let kinds = catalogue.kinds();
                 let mut naming = kinds.flat_map(|kind| catalogue.naming(kind));
                 let field = naming.find(|field| field.names() == found.kinds);

@@ -8,7 +8,9 @@ use axum::Form;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::IntoResponse as _;
-use lianxin_protocol::catalogue::{FieldType, Kind, Label, Outcome, Refusal, SetDate, Transition};
+use lianxin_protocol::catalogue::{
+    Catalogue, FieldType, Kind, Label, Outcome, Refusal, SetDate, Transition,
+};
 use lianxin_protocol::deadline::Due;
 use rusqlite::Connection;
 use serde_json::Value;
@@ -93,7 +95,8 @@ pub(super) struct Attempt<'a> {
     asking: bool,
 }
 
-/// What a step begins with: how whoever brought the matter wanted to be told, today, and the dates that it sets by a rule.
+/// What a step begins with: how whoever brought the matter wanted to be told, today, and the dates that it sets by a rule. A step that says
+/// on which day an event was begins with the day that is known.
 pub(super) fn begins(
     step: &Transition,
     (wanted, content): (Option<&str>, Option<&Content>),
@@ -103,6 +106,12 @@ pub(super) fn begins(
     for field in step.typed() {
         let given = match field.key.as_str() {
             WAY => wanted.filter(|it| *it != "none").map(str::to_owned),
+            key if step.redates.as_deref() == Some(key) => {
+                let kind = content.and_then(|it| Catalogue::current().kind(&it.kind));
+                let date = kind.and_then(|kind| kind.redated_by(&step.event));
+                let known = date.and_then(|(_, date)| content?.date(&date.key));
+                known.filter(|_| !field.required)
+            }
             "on" => Some(clock::Beijing::of(page.now_ms).iso_date()),
             key => step
                 .dates

@@ -433,6 +433,18 @@ impl Page {
         self.lang.colon(label)
     }
 
+    /// That a form was begun by an older version, and what the newest one asks besides.
+    pub(super) fn newer_form(&self, begun: &u32, newest: &u32, besides: &[String]) -> String {
+        let between = self.lang.say("list-mark", &[]);
+        let besides = besides.join(&between);
+        let said = [
+            ("begun", (*begun).into()),
+            ("newest", (*newest).into()),
+            ("text", besides.as_str().into()),
+        ];
+        self.lang.say("newer-form", &said)
+    }
+
     /// A label of the catalogue.
     pub(super) fn label<'a>(&self, label: &'a Label) -> &'a str {
         self.lang.label(label)
@@ -464,7 +476,7 @@ impl Page {
 
     /// Whether whoever looks makes records of a kind.
     pub(super) fn creates(&self, kind: &str) -> bool {
-        let kind = Catalogue::standard().kind(kind);
+        let kind = Catalogue::current().kind(kind);
         kind.is_some_and(|kind| self.actor.creates(kind))
     }
 
@@ -550,7 +562,7 @@ pub(super) fn is_office(role: Option<Role>) -> bool {
 /// How many records wait for a step that whoever looks usually takes.
 fn waiting_for(connection: &Connection, actor: &Actor, now_ms: u64) -> Result<u64> {
     let mut waiting = 0;
-    for kind in Catalogue::standard().kinds() {
+    for kind in Catalogue::current().kinds() {
         for (status, _) in next_for(kind, actor.roles()) {
             waiting += Waiting::of(kind, status, now_ms).count(connection)?;
         }
@@ -561,7 +573,7 @@ fn waiting_for(connection: &Connection, actor: &Actor, now_ms: u64) -> Result<u6
 /// How many records wait for the hub's first step.
 pub(super) fn pending(connection: &Connection) -> Result<u64> {
     let mut pending = 0;
-    for kind in Catalogue::standard().kinds() {
+    for kind in Catalogue::current().kinds() {
         if let Some(status) = kind.pending() {
             pending += records::count(connection, (&kind.code, status), None)?;
         }
@@ -874,7 +886,7 @@ pub(super) async fn nowhere() -> Answer {
 
 /// A kind of record by its code.
 pub(super) fn kind_of(code: &str) -> Result<&'static catalogue::Kind> {
-    Catalogue::standard()
+    Catalogue::current()
         .kind(code)
         .ok_or_else(|| Error::new(Code::NoKind, "there is no kind of record of that name"))
 }

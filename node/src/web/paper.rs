@@ -345,7 +345,7 @@ mod tests {
     fn every_form_is_of_a_kind_that_there_is() {
         for code in SHEETS.iter().chain(&[CONSULTATION]) {
             assert!(
-                Catalogue::standard().kind(code).is_some_and(is_there),
+                Catalogue::current().kind(code).is_some_and(is_there),
                 "{code}"
             );
         }

@@ -200,7 +200,7 @@ fn build(
 }
 
 fn record(written: &Written, who: &impl Fn(&str) -> String, lang: Lang) -> Record {
-    let kind = Catalogue::standard().kind(&written.kind);
+    let kind = Catalogue::current().kind(&written.kind);
     let label = kind.map(|kind| lang.label(&kind.label).to_owned());
     Record {
         id: written.record.hyphenated(),
@@ -273,7 +273,7 @@ pub(super) async fn adopt(
             journal.adopt(connection, &held, author.now_ms)?;
             let said = lang.say("quarantine-note", &[("text", reason.as_str().into())]);
             for written in records::written(connection, journal, &held, &author.actor)? {
-                let kind = Catalogue::standard().kind(&written.kind);
+                let kind = Catalogue::current().kind(&written.kind);
                 if kind.is_none_or(|kind| kind.transition(NOTE.0).is_none()) {
                     continue;
                 }

@@ -101,7 +101,7 @@ struct Category {
 
 impl Category {
     fn of(page: &Page) -> Option<Self> {
-        let mut kinds = Catalogue::standard().kinds();
+        let mut kinds = Catalogue::current().kinds();
         let kind = kinds.find(|kind| !kind.rungs.is_empty())?;
         let mut fields = kind.indexed();
         let field = fields.find(|it| it.required && matches!(it.kind, FieldType::Enum { .. }))?;
@@ -200,7 +200,7 @@ pub(super) type Step = (&'static Kind, &'static Status, &'static Transition);
 
 /// The steps of all kinds that whoever looks usually takes.
 pub(super) fn steps(page: &Page) -> Vec<Step> {
-    let kinds = Catalogue::standard().kinds();
+    let kinds = Catalogue::current().kinds();
     let steps = kinds.flat_map(|kind| {
         let next = next_for(kind, page.actor.roles()).into_iter();
         next.map(move |(status, step)| (kind, status, step))
@@ -349,7 +349,7 @@ fn views(connection: &Connection, steps: &[(Step, Waiting)], page: &Page) -> Res
 
 /// The statuses of all kinds in which something is to be done by a date.
 fn with_dates() -> impl Iterator<Item = (&'static Kind, &'static Status)> {
-    let kinds = Catalogue::standard()
+    let kinds = Catalogue::current()
         .kinds()
         .filter(|kind| kind.due.is_some());
     kinds.flat_map(|kind| {
@@ -490,7 +490,7 @@ fn due_steps(
 
 /// The statuses that are to be left by a date, as somebody waits for what has not left them, whoever is to act.
 fn slow_steps(all: &[(Step, Waiting)], page: &Page) -> Vec<(Step, Waiting)> {
-    let kinds = Catalogue::standard().kinds();
+    let kinds = Catalogue::current().kinds();
     let bound = kinds.flat_map(|kind| {
         let bound = kind.statuses.iter().filter(|status| status.by.is_some());
         bound.map(move |status| (kind, status))
@@ -536,7 +536,7 @@ fn asked_rows(connection: &Connection, overview: &Overview, page: &Page) -> Resu
         let Some(row) = records::rows(connection, &[key])?.pop() else {
             continue;
         };
-        let Some(kind) = Catalogue::standard().kind(&row.kind) else {
+        let Some(kind) = Catalogue::current().kind(&row.kind) else {
             continue;
         };
         let status = kind.status(&row.status);

@@ -679,7 +679,7 @@ pub(super) fn links(
         match records::named(connection, text, field.names()) {
             Ok(Some(row)) => {
                 here = true;
-                let kind = Catalogue::standard().kind(&row.kind);
+                let kind = Catalogue::current().kind(&row.kind);
                 let title = shown::title(kind, Title::of(row.name()), lang);
                 let name = match &row.number {
                     Some(number) if title != *number => format!("{title} {number}"),

@@ -99,7 +99,7 @@ pub(super) fn of(
         }
         // What comments are on are articles. A draft that nobody may comment on any more stays as it is.
         let commented = |it: &catalogue::Gather| {
-            let kind = Catalogue::standard().kind(&it.kind);
+            let kind = Catalogue::current().kind(&it.kind);
             kind.is_some_and(|kind| kind.field(ARTICLE).is_some())
         };
         let articles_here = nested && kind.gathers.iter().any(commented);
@@ -163,7 +163,7 @@ fn of_sites(
     page: &Page,
 ) -> Result<Vec<OfSite>> {
     let (authority, network) = (overview.authority(), &overview.identity().network);
-    let field = Catalogue::standard().kind(&whole.kind);
+    let field = Catalogue::current().kind(&whole.kind);
     let names = field.and_then(|kind| kind.field(&by_site.asked));
     let names = names.map(Field::names).unwrap_or_default();
     let mut asked = BTreeSet::new();
@@ -234,7 +234,7 @@ fn articles(
     (found, sight): (&view::Related, Sight),
     page: &Page,
 ) -> Result<Vec<Article>> {
-    let comment = Catalogue::standard().kind("legis_comment");
+    let comment = Catalogue::current().kind("legis_comment");
     let may = comment.filter(|comment| page.actor.creates(comment));
     let mut articles = Vec::with_capacity(found.rows.len());
     for (row, content) in found.contents(connection, books, (sight, &page.actor))? {

@@ -205,7 +205,7 @@ async fn page_roles(app: &App, session: &Session) -> Result<BTreeSet<Role>> {
 
 /// The steps for these roles in whose texts much is said again: the catalogue has phrases for them too.
 fn written(roles: &BTreeSet<Role>) -> impl Iterator<Item = &'static Transition> {
-    let kinds = Catalogue::standard().kinds();
+    let kinds = Catalogue::current().kinds();
     let steps = kinds.flat_map(|kind| &kind.transitions);
     steps.filter(|step| !step.phrases.is_empty() && !step.who.is_disjoint(roles))
 }

@@ -118,7 +118,7 @@ impl Sent {
         let unknown = || Error::new(Code::StepRefused, "there is no such step");
         let code = take(STEP).unwrap_or_default();
         let (kind, event) = code.split_once('/').ok_or_else(unknown)?;
-        let kind = Catalogue::standard().kind(kind).ok_or_else(unknown)?;
+        let kind = Catalogue::current().kind(kind).ok_or_else(unknown)?;
         let step = kind.transition(event).ok_or_else(unknown)?;
         if step.beside || step.grave.is_some() {
             return Err(unknown());
@@ -451,7 +451,7 @@ fn of_bulk(connection: &Connection, bulk: &Bulk, page: &Page) -> Result<String> 
     if let Some(first) = bulk.records.first()
         && let Ok(key) = records::find(connection, &first.hyphenated())
         && let Some(row) = records::rows(connection, &[key])?.pop()
-        && let Some(kind) = Catalogue::standard().kind(&row.kind)
+        && let Some(kind) = Catalogue::current().kind(&row.kind)
         && let Some(step) = kind.transition(&bulk.event)
     {
         label = page.label(&step.label).to_owned();
@@ -482,7 +482,7 @@ fn refused(
         };
         let kind = row
             .as_ref()
-            .and_then(|row| Catalogue::standard().kind(&row.kind));
+            .and_then(|row| Catalogue::current().kind(&row.kind));
         let title = row
             .as_ref()
             .map_or(Title::None, |row| row.title(&page.actor));

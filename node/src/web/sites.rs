@@ -149,7 +149,7 @@ fn build(connection: &Connection, overview: &Overview, line: &Line, page: Page) 
         }
     };
     let mut counts: BTreeMap<SiteId, (u64, u64)> = BTreeMap::new();
-    for kind in Catalogue::standard().kinds() {
+    for kind in Catalogue::current().kinds() {
         for (space, status, count) in records::tally(connection, &kind.code)? {
             if !kind.is_open(&status) {
                 continue;

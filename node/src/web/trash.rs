@@ -37,7 +37,7 @@ pub(super) async fn page(State(app): State<App>, session: Session) -> Answer {
             let drafts = drafts.map(|draft| DraftRow::of(connection, draft, &page));
             let coverage = Coverage::of(books);
             let mut rows = Vec::new();
-            for kind in Catalogue::standard().kinds() {
+            for kind in Catalogue::current().kinds() {
                 for status in kind.statuses.iter().filter(|status| status.gone) {
                     let filter = Filter {
                         kind: Some(kind.code.clone()),

@@ -30,6 +30,7 @@ pub(super) fn kind(kind: &Kind) -> Checked {
     ensure(is_code(&kind.code), || {
         "its code is not in small letters".to_owned()
     })?;
+    ensure(kind.version >= 1, || "version: the first is 1".to_owned())?;
     if let Some(prefix) = &kind.prefix {
         let parsed = prefix
             .parse::<KindCode>()
@@ -204,7 +205,6 @@ fn check_program(kind: &Kind) -> Checked {
 
 /// What reports and imports read of a record is there, and of a form that they can use.
 fn check_counting(kind: &Kind) -> Checked {
-    ensure(kind.version >= 1, || "version: the first is 1".to_owned())?;
     let field = |name: &str, key: &String| {
         let field = kind.fields.iter().find(|field| field.key == *key);
         field.ok_or_else(|| format!("{name}: there is no field {key}"))
@@ -279,6 +279,9 @@ fn check_field(field: &Field, kind: &Kind) -> Checked {
         || "its key is not in small letters, with one dot at most".to_owned(),
     )?;
     ensure(labelled(&field.label), || "it has no label".to_owned())?;
+    ensure((1..=kind.version).contains(&field.since), || {
+        format!("since: the form is at version {}", kind.version)
+    })?;
     ensure(field.key != TAKEN_AS, || {
         "its key is that of the role in which a step is taken".to_owned()
     })?;

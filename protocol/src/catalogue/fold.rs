@@ -185,6 +185,12 @@ impl State<'_> {
             let under = |key: &str| key.split_once('/').map_or(key, |(set, _)| set) == cleared;
             self.facts.retain(|key, _| !under(key));
         }
+        if let Some((datum, date)) = self.kind.redated_by(&step.event)
+            && let Some(day) = step.facts.get(datum)
+            && date.accepts(day)
+        {
+            self.facts.insert(date.key.clone(), day.clone());
+        }
         for (key, fact) in &step.facts {
             let declared = find(&transition.data, key).is_some();
             let field = self

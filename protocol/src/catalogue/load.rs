@@ -260,6 +260,7 @@ struct FieldEntry {
     rule: bool,
     #[serde(default)]
     alias: bool,
+    since: Option<u32>,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -296,6 +297,7 @@ struct TransitionEntry {
     #[serde(default)]
     dates: Vec<SetDate>,
     until: Option<Until>,
+    redates: Option<String>,
     not_before: Option<String>,
     #[serde(default, rename = "guard")]
     guards: Vec<GuardEntry>,
@@ -335,7 +337,7 @@ pub(super) fn catalogue(common: &str, kinds: &[&str]) -> Result<Catalogue, Catal
         what,
     })?;
     let mut loaded = BTreeMap::new();
-    let mut order = Vec::new();
+    let (mut order, mut files) = (Vec::new(), BTreeMap::new());
     let mut prefixes = BTreeSet::new();
     for (place, text) in kinds.iter().enumerate() {
         let file: KindFile = toml(text, || format!("{} of the kinds", place + 1))?;
@@ -358,6 +360,7 @@ pub(super) fn catalogue(common: &str, kinds: &[&str]) -> Result<Catalogue, Catal
             return Err(invalid("its prefix is taken by another kind".to_owned()));
         }
         order.push(kind.code.clone());
+        files.insert(kind.code.clone(), (*text).to_owned());
         if loaded.insert(kind.code.clone(), kind).is_some() {
             return Err(invalid("there are two kinds of this code".to_owned()));
         }
@@ -371,6 +374,7 @@ pub(super) fn catalogue(common: &str, kinds: &[&str]) -> Result<Catalogue, Catal
     Ok(Catalogue {
         kinds: loaded,
         order,
+        files,
         groups,
     })
 }
@@ -516,6 +520,7 @@ fn field(mut entry: FieldEntry) -> Checked<Field> {
         veils: entry.veils,
         rule: entry.rule,
         alias: entry.alias,
+        since: entry.since.unwrap_or(VERSION),
     })
 }
 
@@ -628,6 +633,7 @@ fn transition(
         beside: entry.beside,
         dates: entry.dates,
         until: entry.until,
+        redates: entry.redates,
         not_before: entry.not_before,
         guards: entry.guards.into_iter().map(Guard::from).collect(),
         matched: entry.matched,

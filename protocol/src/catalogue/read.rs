@@ -19,7 +19,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::{Condition, Fact, Field, FieldType, Kind, Retention, find};
+use super::{Condition, FORM_VERSION, Fact, Field, FieldType, Kind, Retention, find};
 use crate::text;
 
 /// Names that come with a record without being fields of it; ignored.
@@ -78,7 +78,8 @@ pub struct Refusal {
 
 impl Kind {
     /// Judges a whole new record: takes defaults, wants what is required, and takes a missing
-    /// title from the body.
+    /// title from the body. An input that names an older [`FORM_VERSION`] may lack what only newer forms ask for; what a record has of
+    /// it then says by which form it is whole, the first being left unsaid.
     ///
     /// # Errors
     /// All refusals at once.
@@ -86,7 +87,9 @@ impl Kind {
         self.taken_from_people()?;
         let mut reader = Reader::new(self, &self.fields, Mode::New);
         reader.take_input(input);
+        reader.take_version();
         reader.complete();
+        reader.pin();
         reader.take_title();
         reader.finish()
     }
@@ -100,8 +103,10 @@ impl Kind {
         self.taken_from_people()?;
         let mut reader = Reader::new(self, &self.fields, Mode::New);
         reader.take_input(input);
+        reader.take_version();
         reader.complete();
         reader.weigh_choices();
+        reader.pin();
         reader.take_title();
         reader.finish()
     }
@@ -217,6 +222,8 @@ struct Reader<'a> {
     kind: &'a Kind,
     fields: &'a [Field],
     mode: Mode,
+    /// The version of the form that was filled in.
+    form: u32,
     draft: Draft,
     refusals: Vec<Refusal>,
 }
@@ -227,6 +234,7 @@ impl<'a> Reader<'a> {
             kind,
             fields,
             mode,
+            form: kind.version,
             draft: Draft::default(),
             refusals: Vec::new(),
         }
@@ -443,6 +451,40 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Which form was filled in: the newest, unless the input says another.
+    fn take_version(&mut self) {
+        let said = self.draft.facts.get(FORM_VERSION);
+        let Some(Some(Fact::Int(said))) = said else {
+            return;
+        };
+        match u32::try_from(*said) {
+            Ok(said) if (1..=self.kind.version).contains(&said) => self.form = said,
+            _ => {
+                let known = self.kind.version;
+                let message = format!("this device knows the form up to version {known}");
+                self.refuse(FORM_VERSION, Fault::new("out_of_range", message));
+            }
+        }
+    }
+
+    /// Notes by which form the record is whole.
+    fn pin(&mut self) {
+        let lacks = self.kind.asked_since(self.form);
+        let lacks = lacks.filter(|field| !self.has(field) && self.is_asked_for(field));
+        // The newest that asks for no more than there is.
+        let whole = lacks.map(|field| field.since - 1).min();
+        let whole = whole.unwrap_or(self.kind.version);
+        self.draft.facts.remove(FORM_VERSION);
+        if whole > 1 {
+            let fact = Some(Fact::Int(i64::from(whole)));
+            self.draft.facts.insert(FORM_VERSION.to_owned(), fact);
+        }
+    }
+
+    fn is_asked_for(&self, field: &Field) -> bool {
+        field.required || self.is_called_for(field)
+    }
+
     /// Defaults and what is required, after all input was taken.
     fn complete(&mut self) {
         for field in self.fields.iter().filter(|field| !field.read_only) {
@@ -458,7 +500,7 @@ impl<'a> Reader<'a> {
                 self.draft
                     .facts
                     .insert(field.key.clone(), Some(default.clone()));
-            } else if field.required || self.is_called_for(field) {
+            } else if field.since <= self.form && self.is_asked_for(field) {
                 self.refuse(&field.key, Fault::required());
             }
         }
@@ -576,9 +618,14 @@ impl<'a> Reader<'a> {
                 .map(|field| (edits(&typed, &field.key), &field.key))
                 .filter(|(edits, key)| *edits <= SUGGEST_EDITS && *edits * 2 < key.len())
                 .min();
-            let hint = near
-                .map(|(_, key)| format!("; did you mean {key}?"))
-                .unwrap_or_default();
+            let hint = match near {
+                Some((0, key)) if key.contains('.') => {
+                    let nested = key.replacen('.', "\": {\"", 1);
+                    format!("; it stands in an object: {{\"{nested}\": …}}}}")
+                }
+                Some((_, key)) => format!("; did you mean {key}?"),
+                None => String::new(),
+            };
             Fault::new("unknown_field", format!("there is no such field{hint}"))
         };
         let shown: String = name

@@ -8,6 +8,7 @@
 mod fold;
 mod kinds;
 mod load;
+mod published;
 mod read;
 
 use serde_json::json;

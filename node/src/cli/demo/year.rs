@@ -91,7 +91,7 @@ pub(super) async fn still_missing(device: &Device) -> Result<Vec<&'static str>> 
 /// Kinds that people make and of which a device has no record.
 async fn missing(device: &Device) -> Result<Vec<&'static str>> {
     let mut missing = Vec::new();
-    for kind in Catalogue::standard().kinds() {
+    for kind in Catalogue::current().kinds() {
         if kind.create.by_program || kind.calendar.is_some() {
             continue;
         }

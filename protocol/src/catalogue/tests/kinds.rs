@@ -763,8 +763,6 @@ fn a_request_for_a_service_is_kept_as_it_was_said_and_its_head_of_a_team_can_be_
 #[test]
 fn reports_read_the_dates_that_the_domain_names() -> Tested {
     for (code, dates) in [
-        ("opinion", ["occurred_on"]),
-        ("legis_comment", ["occurred_on"]),
         ("reception", ["date"]),
         ("visit", ["date"]),
         ("service_activity", ["date"]),
@@ -773,6 +771,14 @@ fn reports_read_the_dates_that_the_domain_names() -> Tested {
         ("volunteer_team", ["opened_on"]),
     ] {
         assert_eq!(kind(code)?.counts_on, dates, "{code}");
+    }
+    // What was said at a time was said on its day.
+    for code in ["opinion", "legis_comment"] {
+        assert_eq!(
+            kind(code)?.counts_on,
+            ["occurred_on", "occurred_at"],
+            "{code}"
+        );
     }
     // Of the registers, a duty roster has a day, the others what they were set up on.
     assert_eq!(kind("register")?.counts_on, ["date", "opened_on"]);
