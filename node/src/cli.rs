@@ -26,7 +26,9 @@ use clap::{Args, Parser, Subcommand};
 use lianxin_protocol::text;
 use serde_json::{Value, json};
 
-use crate::command::{AddressChange, Command, Listing, Query, Secret, Write, known_kind, texts};
+use crate::command::{
+    AddressChange, Command, Listing, Query, Secret, Take, Write, known_kind, texts,
+};
 use crate::config::{Config, Overrides, own_address};
 use crate::error::{Code, Error, Kind, Result};
 use crate::logging;
@@ -109,6 +111,9 @@ enum Verb {
     /// Who works at this device, and in which roles
     #[command(subcommand)]
     Account(AccountVerb),
+    /// Fields that two devices changed at once
+    #[command(subcommand)]
+    Conflict(Conflict),
     /// What is kept and does not count
     #[command(subcommand)]
     Quarantine(Quarantine),
@@ -274,6 +279,10 @@ struct Import {
     /// Code of the kind that its rows become, such as deputy, community, reception or opinion
     #[arg(long, value_name = "KIND")]
     kind: String,
+    /// Take this step on the records of that kind that the rows name by their numbers, such as feed_back for a table of what was
+    /// adopted (--kind legis_item)
+    #[arg(long, value_name = "STEP", conflicts_with = "system")]
+    step: Option<String>,
     /// Only say what would become of each row
     #[arg(long)]
     dry_run: bool,
@@ -369,6 +378,44 @@ enum AddressVerb {
     Remove {
         /// HOST:PORT, as the list has it
         address: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Conflict {
+    /// List the records that have some, what waits longest first
+    List {
+        /// Rows at most (default 50, at most 500)
+        #[arg(long)]
+        limit: Option<usize>,
+        /// `next` of the page before
+        #[arg(long)]
+        after: Option<String>,
+    },
+    /// Show the values of each field
+    Show {
+        /// Record id or number
+        id: String,
+    },
+    /// Choose for one field
+    #[command(after_help = "Examples:
+  lianxin conflict resolve YJ-SLJD-EM1A-2026-00001-97 --field urgency --take theirs --reason 电话核实
+  printf '{\"text\": \"东门\"}' | lianxin conflict resolve YJ-SLJD-EM1A-2026-00001-97 --field place.text --take text --file -")]
+    Resolve {
+        /// Record id or number
+        id: String,
+        /// The field, as `conflict show` has it
+        #[arg(long)]
+        field: String,
+        /// mine, theirs, both, text, or the place of a value from 1
+        #[arg(long, value_name = "mine|theirs|both|text|1")]
+        take: String,
+        /// With --take text: a JSON object whose `text` is to stand there
+        #[arg(long, value_name = "FILE")]
+        file: Option<PathBuf>,
+        /// Why the other value is not kept
+        #[arg(long, default_value = "", hide_default_value = true)]
+        reason: String,
     },
 }
 
@@ -971,6 +1018,30 @@ fn invite(verb: InviteVerb, data: &Path, output: &Output) -> Result<u8> {
     output.print(&reply)
 }
 
+/// What `conflict resolve` takes.
+fn taken(word: &str, file: Option<&Path>) -> Result<Take> {
+    let usage = |message: &str| Error::new(Code::Usage, message.to_owned());
+    Ok(match (word, file) {
+        ("mine", None) => Take::Mine,
+        ("theirs", None) => Take::Theirs,
+        ("both", None) => Take::Both,
+        ("text", Some(file)) => {
+            let given = add::object(file)?;
+            let text = given.get("text").and_then(Value::as_str);
+            let text = text.ok_or_else(|| usage("the file of --take text has no `text`"))?;
+            Take::Text(text.to_owned())
+        }
+        ("text", None) => return Err(usage("--take text needs --file")),
+        (_, Some(_)) => return Err(usage("--file goes with --take text")),
+        (place, None) => {
+            let place = place.parse().map_err(|_| {
+                usage("--take takes mine, theirs, both, text, or the place of a value from 1")
+            })?;
+            Take::Place(place)
+        }
+    })
+}
+
 /// Hours of a time such as `72h`, `72` or `3d`.
 fn hours_of(typed: &str) -> Option<u64> {
     let typed = text::plain(typed).to_ascii_lowercase();
@@ -998,6 +1069,27 @@ fn command_of(verb: Verb, data: &Path, account: Option<String>) -> Result<Comman
         }
         .into(),
         Verb::Site(Site::List) => Query::SiteList.into(),
+        Verb::Conflict(Conflict::List { limit, after }) => Query::ConflictList {
+            limit,
+            after,
+            account,
+        }
+        .into(),
+        Verb::Conflict(Conflict::Show { id }) => Query::ConflictShow { id, account }.into(),
+        Verb::Conflict(Conflict::Resolve {
+            id,
+            field,
+            take,
+            file,
+            reason,
+        }) => Write::ConflictResolve {
+            id,
+            field,
+            take: taken(&take, file.as_deref())?,
+            reason,
+            account,
+        }
+        .into(),
         Verb::Quarantine(Quarantine::List) => Query::QuarantineList.into(),
         Verb::Quarantine(Quarantine::Show { id }) => Query::QuarantineShow { id }.into(),
         Verb::Quarantine(Quarantine::Adopt { id }) => Write::QuarantineAdopt { id }.into(),

@@ -6,6 +6,7 @@
 //! and [`crate::cli`].
 
 mod account;
+mod conflict;
 mod form;
 mod invites;
 mod kind;
@@ -41,12 +42,13 @@ use crate::store;
 use crate::sync::stick;
 use crate::writer::Writer;
 
+pub use conflict::Take;
 pub use form::{looked, places_json};
 use invites::{invite_create, invite_list, invite_revoke};
 pub(crate) use kind::texts;
 pub use orders::AddressChange;
 use orders::{hub_address, hub_resume, peer_add, site_create, site_list};
-pub(crate) use record::{add_rows, known_kind, ledger_row, record_keys};
+pub(crate) use record::{add_rows, known_kind, ledger_row, record_keys, take_steps};
 use record::{
     export_page, record_act, record_add, record_history, record_json, record_list, record_set,
     request_list, saved_reply,
@@ -198,6 +200,19 @@ pub enum Query {
         #[serde(default)]
         account: Option<String>,
     },
+    /// Lists the records with fields that two devices changed at once, what waits longest first.
+    ConflictList {
+        limit: Option<usize>,
+        after: Option<String>,
+        #[serde(default)]
+        account: Option<String>,
+    },
+    /// Shows the values of each such field of a record.
+    ConflictShow {
+        id: String,
+        #[serde(default)]
+        account: Option<String>,
+    },
     /// Lists what is kept and does not count.
     QuarantineList,
     /// Shows the records of one such thing.
@@ -338,6 +353,21 @@ pub enum Write {
         as_of: Option<String>,
         account: Option<String>,
     },
+    /// Chooses between the values of a field in conflict.
+    ConflictResolve {
+        id: String,
+        field: String,
+        take: Take,
+        reason: String,
+        account: Option<String>,
+    },
+    /// Takes one step on many records: rows with `id` and `input`.
+    RecordActs {
+        kind: String,
+        event: String,
+        rows: Vec<Value>,
+        account: Option<String>,
+    },
     /// Says why somebody looks at what is kept of a record, which the access log keeps, and shows it to them.
     RecordReveal {
         id: String,
@@ -377,6 +407,8 @@ impl Query {
             Self::Submitted { .. } => "submitted",
             Self::RecordShow { .. } => "record-show",
             Self::RecordHistory { .. } => "record-history",
+            Self::ConflictList { .. } => "conflict-list",
+            Self::ConflictShow { .. } => "conflict-show",
             Self::QuarantineList => "quarantine-list",
             Self::QuarantineShow { .. } => "quarantine-show",
             Self::RequestList { .. } => "request-list",
@@ -404,6 +436,20 @@ impl Query {
         let mut reply = match self {
             Self::SiteList => Ok(site_list(books)),
             Self::InviteList => invite_list(books, connection),
+            Self::ConflictList {
+                limit,
+                after,
+                account,
+            } => {
+                let actor = reader(books, connection, account.as_deref())?;
+                let after = after.as_deref().map(cursor).transpose()?;
+                let page = (after, list_limit(limit));
+                conflict::list(books, connection, page, &actor)
+            }
+            Self::ConflictShow { id, account } => {
+                let actor = reader(books, connection, account.as_deref())?;
+                conflict::show(books, connection, &id, &actor)
+            }
             Self::QuarantineList => quarantine::list(books, connection),
             Self::QuarantineShow { id } => quarantine::show(books, connection, &id),
             Self::RecordList(listing) => record_listing(books, connection, listing),
@@ -492,6 +538,8 @@ impl Write {
             Self::RecordAdd { .. } => "record-add",
             Self::RecordSet { .. } => "record-set",
             Self::RecordAct { .. } => "record-act",
+            Self::RecordActs { .. } => "record-acts",
+            Self::ConflictResolve { .. } => "conflict-resolve",
             Self::RecordReveal { .. } => "record-show",
             Self::ReportIssue { .. } => "report-issue",
             Self::Exported { .. } => "exported",
@@ -565,6 +613,29 @@ impl Write {
             } => {
                 let author = author(journal, connection, account.as_deref())?;
                 record_act(journal, connection, &id, (&event, &input), &author)
+            }
+            Self::ConflictResolve {
+                id,
+                field,
+                take,
+                reason,
+                account,
+            } => {
+                let author = author(journal, connection, account.as_deref())?;
+                let choice = (id.as_str(), field.as_str(), &take, reason.as_str());
+                conflict::resolve(journal, connection, choice, &author)
+            }
+            Self::RecordActs {
+                kind,
+                event,
+                rows,
+                account,
+            } => {
+                let author = author(journal, connection, account.as_deref())?;
+                let step = (known_kind(&kind)?, event.as_str());
+                Ok(Reply::ok(take_steps(
+                    journal, connection, step, &rows, &author,
+                )?))
             }
             Self::RecordReveal {
                 id,

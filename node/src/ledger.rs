@@ -12,7 +12,7 @@ pub mod out;
 
 use std::borrow::Cow;
 
-use lianxin_protocol::catalogue::{Catalogue, Field, FieldType, Kind};
+use lianxin_protocol::catalogue::{Catalogue, Field, FieldType, Kind, Transition};
 use lianxin_protocol::text::folded;
 use serde_json::{Map, Value, json};
 
@@ -209,7 +209,12 @@ fn goes_out(field: &Field) -> bool {
 }
 
 /// Names that offices have for fields, by the field's key; the first that a kind has.
-const OTHER_NAMES: [(&str, &[&str]); 24] = [
+const OTHER_NAMES: [(&str, &[&str]); 29] = [
+    ("采纳结果", &["adoption.result"]),
+    ("是否采纳", &["adoption.result"]),
+    ("采纳说明", &["adoption.evidence"]),
+    ("来函文号", &["adoption.evidence"]),
+    ("理由", &["note"]),
     (
         "内容",
         &["body", "original_words", "text", "summary", "needs_summary"],
@@ -239,6 +244,13 @@ const OTHER_NAMES: [(&str, &[&str]); 24] = [
     ("工单编号", &["external_ref"]),
 ];
 
+/// Words that offices have for choices, by the code of the choice.
+const OTHER_WORDS: [(&str, &[&str]); 3] = [
+    ("adopted", &["已采纳", "采用", "予以采纳"]),
+    ("partly", &["部分采用", "部分"]),
+    ("not_adopted", &["不采纳", "不予采纳", "未采用", "not"]),
+];
+
 /// Every column that a kind's table can have, in the order of its form; what no form asks for stands behind.
 pub fn all_columns(kind: &'static Kind) -> impl Iterator<Item = Column> {
     let asked = kind.sections.iter().flat_map(|section| &section.fields);
@@ -266,6 +278,12 @@ pub fn columns_in(kind: &'static Kind) -> impl Iterator<Item = Column> {
         Column::Field(field) | Column::Yuan(field) | Column::Wan(field) => comes_in(field),
         column => matches!(column, Column::Number | Column::Ordinal),
     })
+}
+
+/// The columns of a table that takes a step on each of its rows: the number, and what the step carries.
+pub fn columns_of(step: &'static Transition) -> impl Iterator<Item = Column> {
+    let data = step.typed().map(Column::Field);
+    [Column::Number, Column::Ordinal].into_iter().chain(data)
 }
 
 /// Whether somebody waits for an answer to what is recorded as one.
@@ -487,6 +505,28 @@ pub fn column(kind: &'static Kind, head: &str, said: &[(String, String)]) -> Opt
     }
 }
 
+/// The column that a head names in a table that takes a step on each row, by what was said of it first: `#number`, or the key of a datum.
+#[must_use]
+pub fn column_of(
+    step: &'static Transition,
+    head: &str,
+    said: &[(String, String)],
+) -> Option<Column> {
+    if let Some((_, code)) = said.iter().find(|(name, _)| bare(name) == bare(head)) {
+        return columns_of(step).find(|it| it.code() == *code);
+    }
+    let bare_head = bare(head);
+    let named = |field: &&Field| {
+        let names = [&field.label.zh, &field.label.en, &field.key];
+        let others = OTHER_NAMES.iter().filter(|(name, _)| *name == bare_head);
+        let mut others = others.flat_map(|(_, keys)| keys.iter());
+        names.iter().any(|name| bare(name) == bare_head) || others.any(|key| *key == field.key)
+    };
+    let field = step.typed().find(named).map(Column::Field);
+    let is_row = |it: &Column| matches!(it, Column::Number | Column::Ordinal);
+    field.or_else(|| named_beside(head, is_row).filter(is_row))
+}
+
 /// The column of a kind that a head, or a place in a letter, names in one that goes out.
 #[must_use]
 pub fn column_out(kind: &'static Kind, head: &str) -> Option<Column> {
@@ -570,9 +610,14 @@ fn typed(field: &Field, text: &str, system: &str) -> Value {
         FieldType::Enum { options } => {
             let wanted = folded(text);
             let same = |it: &str| folded(it) == wanted;
+            let other = OTHER_WORDS
+                .iter()
+                .find(|(_, words)| words.contains(&&*wanted));
+            let other = other.map(|(code, _)| *code);
             let option = options
                 .iter()
-                .find(|it| same(&it.label.zh) || same(&it.label.en) || same(&it.code));
+                .find(|it| same(&it.label.zh) || same(&it.label.en) || same(&it.code))
+                .or_else(|| options.iter().find(|it| Some(it.code.as_str()) == other));
             option.map_or_else(as_is, |option| json!(option.code))
         }
         FieldType::Int { .. } => {

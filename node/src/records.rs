@@ -15,6 +15,7 @@ pub mod delivery;
 pub mod inbox;
 pub(crate) mod indexed;
 pub mod likeness;
+pub mod merged;
 mod numbers;
 pub mod pieces;
 mod query;

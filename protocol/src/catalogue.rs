@@ -39,7 +39,10 @@ pub use fold::{Folded, Outcome, Step, VoidReason};
 pub use load::CatalogueError;
 pub use published::{KIND_BYTES_MAX, KindFile, PUBLISHED_MAX};
 pub use read::{Draft, NESTED_MAX, Refusal};
-pub use terms::{Covers, ESTIMATED, Guard, Rule, Rules, SetDate, Terms, Until};
+pub use terms::{
+    Covers, ESTIMATED, ESTIMATED_DATES, Guard, Known, OPEN_UNDER, Rule, Rules, SetDate, Short,
+    Terms, Until, set_dates,
+};
 
 /// The shipped files. A new kind is one more line here; people meet the kinds in this order.
 const COMMON: &str = include_str!("catalogue/kinds/common.toml");
@@ -480,7 +483,8 @@ impl Kind {
     }
 
     /// Where what was chosen asks for what is not there, or leaves no room for what is: the field of the choice, and the refusal
-    /// of the other field (`needed`, `excluded`). `chosen` gives the code that a field has, `has` says whether it has anything.
+    /// of the other field (`needed`, `excluded`); and where less time lies between two dates than there should ([`SHORT`]). `chosen` gives
+    /// the code or date that a field has, `has` says whether it has anything.
     pub fn at_odds<'a>(
         &'a self,
         chosen: impl Fn(&Field) -> Option<String>,
@@ -501,7 +505,28 @@ impl Kind {
             let too_much = keys(&option.excludes).filter(|other| has(other));
             found.extend(too_much.map(|other| (field, read::excluded(other, field))));
         }
+        found.extend(self.too_short(&chosen));
         found
+    }
+
+    /// Where less time lies between two dates than there is to be, and a step would ask whether that is meant: the field of the last
+    /// day, and its refusal (`short`), which nobody is held to.
+    fn too_short(
+        &self,
+        value: impl Fn(&Field) -> Option<String>,
+    ) -> impl Iterator<Item = (&Field, Refusal)> {
+        let guards = self.transitions.iter().flat_map(|step| &step.guards);
+        guards.filter_map(move |guard| {
+            let short = guard.short.as_ref()?;
+            let date = |key: &str| value(self.field(key)?);
+            let field = self.field(&short.until)?;
+            let refusal = short.holds(date).then(|| Refusal {
+                field: field.key.clone(),
+                code: SHORT,
+                message: guard.label.en.clone(),
+            });
+            Some((field, refusal?))
+        })
     }
 
     /// What of a new record is at odds with a choice in it.
@@ -843,6 +868,9 @@ pub enum Veils {
     All,
 }
 
+/// Code of a [`Refusal`] of which people are told, and to which nobody is held: see [`Kind::at_odds`].
+pub const SHORT: &str = "short";
+
 /// Most fields that a list shows of a kind besides what it shows of every kind: more do not fit a screen or a sheet.
 pub const COLUMNS_MAX: usize = 4;
 
@@ -889,6 +917,9 @@ pub struct Field {
     pub alias: bool,
     /// The [version](Kind::version) of the form that asks for it first: a record made by an older one may lack it.
     pub since: u32,
+    /// A name of an account of the device on which it is typed, which is kept as the account's id: another than that of whoever types
+    /// it, who may take the same step.
+    pub account: bool,
 }
 
 impl Field {
@@ -1054,6 +1085,8 @@ pub struct Creation {
     /// The program makes them: no input is read as a new one or as a change of one, so no page offers it and no command
     /// takes it.
     pub by_program: bool,
+    /// The dates that a new one has by a rule.
+    pub dates: Vec<SetDate>,
 }
 
 /// What an event does to the status, who may write it and what it carries.
@@ -1075,6 +1108,9 @@ pub struct Transition {
     pub grave: Option<Label>,
     /// It is written along with something else and never offered by itself.
     pub beside: bool,
+    /// What it says comes from elsewhere as a table, for many records at once; one of its data that it cannot do without is a field,
+    /// which tells whether it was taken.
+    pub tabled: bool,
     /// The dates that it sets.
     pub dates: Vec<SetDate>,
     /// Until when it is possible for everybody who may write it.

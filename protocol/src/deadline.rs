@@ -63,6 +63,18 @@ impl Length {
     }
 }
 
+impl Length {
+    /// The last of so many days or months of the calendar after a day, whichever days are off; nothing for working days.
+    #[must_use]
+    pub fn ends(self, from: Date) -> Option<Date> {
+        match self {
+            Self::Days(number) => from.checked_add(i32::from(number).days()).ok(),
+            Self::Months(number) => from.checked_add(i32::from(number).months()).ok(),
+            Self::WorkingDays(_) => None,
+        }
+    }
+}
+
 impl<'de> Deserialize<'de> for Length {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let text = String::deserialize(from)?;
@@ -236,13 +248,7 @@ impl Calendar {
                 }
             }
             Length::Days(_) | Length::Months(_) => {
-                let end = match length {
-                    Length::Months(number) => from.checked_add(i32::from(number).months()),
-                    Length::Days(number) | Length::WorkingDays(number) => {
-                        from.checked_add(i32::from(number).days())
-                    }
-                };
-                let end = end.unwrap_or(Date::MAX);
+                let end = length.ends(from).unwrap_or(Date::MAX);
                 let days = from.until(end).map_or(0, |span| span.get_days());
                 let mut left = days;
                 while left > 0 && on < Date::MAX {

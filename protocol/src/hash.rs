@@ -133,6 +133,8 @@ contexts! {
     EXPORT = "lianxin 1 exported rows";
     /// By what an imported row is known again on the device that took it.
     IMPORT = "lianxin 1 imported row";
+    /// By what somebody with accounts on two devices is known to be one person.
+    PERSON = "lianxin 1 person of a network";
     /// Content address of an attachment.
     BLOB = "lianxin 1 attachment";
 }

@@ -613,6 +613,36 @@ fn status_digest_verify_reproject_and_sync_have_their_keys() -> Result<()> {
         ensure!(values.iter().all(|it| it.get(key).is_some()), "{conflicts}");
     }
     ensure!(station.call(&["status"])?.exits(1)?["conflicts"] == 1);
+    let listed = station.ok(&["conflict", "list"])?;
+    has(&listed, "conflict-list", &["records", "next"])?;
+    ensure!(listed["records"][0]["id"] == json!(id), "{listed}");
+    ensure!(
+        listed["records"][0]["fields"] == json!(["urgency"]),
+        "{listed}"
+    );
+    let shown = station.ok(&["conflict", "show", &id])?;
+    has(&shown, "conflict-show", &["id", "number", "conflicts"])?;
+    let values = shown["conflicts"][0]["values"].as_array().cloned();
+    let mine = values.into_iter().flatten().find(|it| it["mine"] == true);
+    ensure!(mine.is_some_and(|it| it["value"] == "urgent"), "{shown}");
+    let resolve = |field: &str, take: &str, why: &str| {
+        let choice = ["conflict", "resolve", &id, "--field", field, "--take", take];
+        station.call(&[&choice[..], &["--reason", why]].concat())
+    };
+    // What is not kept needs a reason; a choice has no room for both; and no other field is in conflict.
+    resolve("urgency", "theirs", "")?.fails(3, "LX-3002")?;
+    resolve("urgency", "both", "电话核实")?.fails(4, "LX-6002")?;
+    resolve("urgency", "3", "电话核实")?.fails(4, "LX-6002")?;
+    resolve("category", "theirs", "电话核实")?.fails(4, "LX-3007")?;
+    let chosen = resolve("urgency", "theirs", "电话核实")?.exits(0)?;
+    has(&chosen, "conflict-resolve", &["id", "number", "state"])?;
+    let shown = station.ok(&["record", "show", &id])?;
+    ensure!(
+        shown["fields"]["urgency"] == "emergency_referred",
+        "{shown}"
+    );
+    ensure!(station.ok(&["conflict", "list"])?["records"] == json!([]));
+    ensure!(station.call(&["status"])?.json["conflicts"] == 0);
     network.hub_stops()
 }
 

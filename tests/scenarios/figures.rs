@@ -18,6 +18,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use lianxin_node::accounts;
 use lianxin_node::command::Write;
 use lianxin_protocol::authority::Order;
 use lianxin_tests::process::{Device, text as path_text};
@@ -201,6 +202,10 @@ impl Year {
         ensure!(world.add_laptop(DEVICES[4])? == 4);
         ensure!(world.add_operator(DEVICES[OPERATOR])? == OPERATOR);
         world.heal()?;
+        // Who seals names a second person, who is there.
+        for name in ["示例管理员", "示例复核人"] {
+            world.transact(HUB, |_, connection| accounts::id_of(connection, name))?;
+        }
         Ok(Self {
             world,
             ids: BTreeMap::new(),

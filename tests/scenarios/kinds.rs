@@ -785,3 +785,70 @@ fn a_submission_sends_up_what_was_checked_and_nothing_else() -> Result<()> {
     ensure!(standing(&mut world, HUB, &comment, "late")?.0 == "submitted");
     Ok(())
 }
+
+#[test]
+fn an_item_that_is_dropped_lets_go_of_what_was_merged_into_it() -> Result<()> {
+    let mut world = world()?;
+    let words = json!({"original_words": "半小时太久了。"});
+    let (comment, _) = world.record(STATION, "legis_comment", words)?;
+    world.heal()?;
+    let item = json!({"text": "应当在十五分钟内到达。", "sources": [comment]});
+    let (dropped, _) = world.record(HUB, "legis_item", item.clone())?;
+    let (kept, _) = world.record(HUB, "legis_item", item)?;
+    let merged = |world: &mut World| standing(world, HUB, &comment, "merged_item");
+    step(&mut world, HUB, &dropped, "approve", json!({}))?;
+    ensure!(merged(&mut world)? == ("merged".to_owned(), json!(dropped)));
+    let why = json!({"note": "与上位法重复（测试）。"});
+    step(&mut world, HUB, &dropped, "drop", why.clone())?;
+    let (status, item) = merged(&mut world)?;
+    ensure!(status == "received" && item.is_null(), "{status} {item}");
+    // What stands in another item stays there.
+    step(&mut world, HUB, &dropped, "restore", why.clone())?;
+    step(&mut world, HUB, &kept, "approve", json!({}))?;
+    step(&mut world, HUB, &dropped, "drop", why)?;
+    ensure!(merged(&mut world)? == ("merged".to_owned(), json!(kept)));
+    world.heal()?;
+    world.agree(&[HUB, STATION])
+}
+
+#[test]
+fn a_suggestion_is_completed_with_open_promises_only_if_that_is_meant() -> Result<()> {
+    let mut world = world()?;
+    let suggestion = json!({"title": "关于测试的建议", "lead_deputy": "测试代表甲"});
+    let (id, _) = world.record(HUB, "deputy_suggestion", suggestion)?;
+    let rated = json!({"attitude_rating": "satisfied", "result_rating": "satisfied"});
+    for (event, input) in [
+        ("sign", json!({})),
+        ("review", json!({})),
+        ("pass", json!({})),
+        ("report_up", json!({"reported_on": "2026-03-20"})),
+        (
+            "hand_over",
+            json!({"handed_over_on": "2026-03-24", "doc_no": "测试函〔2026〕3号"}),
+        ),
+        (
+            "reply",
+            json!({"replied_on": "2026-06-20", "doc_no": "测试复〔2026〕1号"}),
+        ),
+        ("rate", rated),
+    ] {
+        step(&mut world, HUB, &id, event, input)?;
+    }
+    let promise = |text: &str| json!({"suggestion": id, "text": text});
+    world.record(HUB, "commitment", promise("施划停车位（测试）。"))?;
+    let (kept, _) = world.record(HUB, "commitment", promise("设置标志（测试）。"))?;
+    step(
+        &mut world,
+        HUB,
+        &kept,
+        "done",
+        json!({"done_on": "2026-07-01"}),
+    )?;
+    // A page asks; a command takes it, and names what a page would have asked about.
+    let tracked = step(&mut world, HUB, &id, "track", json!({}))?;
+    ensure!(tracked.get("at_odds").is_none(), "{tracked}");
+    let done = step(&mut world, HUB, &id, "complete", json!({}))?;
+    let odd = done.pointer("/at_odds/0/code").and_then(Value::as_str);
+    ensure!(odd == Some("doubted"), "{done}");
+    Ok(())
+}

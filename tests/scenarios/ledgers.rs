@@ -69,6 +69,117 @@ fn a_ledger_becomes_records_once_and_says_what_is_wrong_with_which_row() -> Resu
     Ok(())
 }
 
+/// What became of items comes from above as a table: it is taken once, and what says otherwise afterwards is named and not taken.
+#[test]
+fn what_was_adopted_comes_as_a_table_and_is_taken_once() -> Result<()> {
+    let network = Network::new()?;
+    let hub = &network.hub;
+    let feed = |arguments: &[&str], input: Value| hub.feed(arguments, input.to_string());
+    let add = |kind: &str, row: Value| -> Result<(String, String)> {
+        let added = feed(&["record", "add", "--kind", kind, "--file", "-"], row)?.exits(0)?;
+        let text = |key: &str| added["records"][0][key].as_str().map(str::to_owned);
+        Ok((
+            text("id").context("no id")?,
+            text("number").context("no number")?,
+        ))
+    };
+    let mut items = Vec::new();
+    for words in ["三十分钟太久。", "保洁电话也要写。", "还没上报的。"] {
+        let comment = json!({"original_words": words, "target": "whole", "test_data": true});
+        let (comment, _) = add("legis_comment", comment)?;
+        let item = json!({"text": words, "sources": [&comment], "test_data": true});
+        let (_, item) = add("legis_item", item)?;
+        items.push((item, comment));
+    }
+    for (item, _) in items.iter().take(2) {
+        for step in ["approve", "submit"] {
+            hub.ok(&["record", "act", item, step])?;
+        }
+    }
+    let number = |at: usize| items[at].0.as_str();
+    let heads = ["序号", "编号", "采纳情况", "采纳依据", "反馈日期", "理由"];
+    let file = beside(&network, "adopted.csv")?;
+    let path = text(&file)?;
+    let table = |first: &str| {
+        let rows: [&[&str]; 6] = [
+            &[
+                "1",
+                number(0),
+                first,
+                "测试函〔2026〕9号",
+                "2026年9月20日",
+                "",
+            ],
+            &["2", number(1), "不采纳", "", "", "上位法另有规定（测试）"],
+            &["3", number(2), "采纳", "", "", ""],
+            &["4", "LH-SLJD-HUBA-2026-00099-00", "采纳", "", "", ""],
+            &["5", number(0), "采纳", "", "", ""],
+            &["6", number(1), "大概", "", "", ""],
+        ];
+        ledger(&file, Encoding::Utf8Bom, &heads, &rows)
+    };
+    table("部分采纳")?;
+    let import = |more: &[&str]| {
+        let mut arguments = vec![
+            "import",
+            &path,
+            "--kind",
+            "legis_item",
+            "--step",
+            "feed_back",
+        ];
+        arguments.extend(more);
+        hub.call(&arguments)?.exits(3)
+    };
+    let said = |reply: &Value| -> Vec<(u64, String)> {
+        let refused = reply["refused"].as_array().into_iter().flatten();
+        let said = refused.map(|it| (it["row"].as_u64(), it["code"].as_str()));
+        let said = said.map(|(row, code)| (row.unwrap_or(0), code.unwrap_or_default().to_owned()));
+        said.collect()
+    };
+    let status = |at: usize| -> Result<Value> {
+        Ok(hub.ok(&["record", "show", number(at)])?["status"].clone())
+    };
+    let tried = import(&["--dry-run"])?;
+    let expected = [
+        (4, "not_possible"),
+        (5, "no_record"),
+        (6, "twice"),
+        (7, "twice"),
+    ];
+    let expected = expected.map(|(row, code)| (row, code.to_owned()));
+    ensure!(
+        tried["accepted"] == 2 && said(&tried) == expected,
+        "{tried}"
+    );
+    ensure!(status(0)? == "submitted", "a dry run takes nothing");
+    let done = import(&[])?;
+    ensure!(done["accepted"] == 2 && done["known"] == 0, "{done}");
+    for (at, result) in [(0, "partly"), (1, "not_adopted")] {
+        for id in [&items[at].0, &items[at].1] {
+            let shown = hub.ok(&["record", "show", id])?;
+            ensure!(shown["fields"]["adoption"]["result"] == result, "{shown}");
+            ensure!(shown["status"] == "fed_back", "{shown}");
+        }
+    }
+    ensure!(status(2)? == "draft");
+    let again = import(&[])?;
+    ensure!(again["accepted"] == 2 && again["known"] == 2, "{again}");
+    // Another result is named.
+    table("采纳")?;
+    let other = import(&[])?;
+    ensure!(other["altered"][0]["number"] == number(0), "{other}");
+    ensure!(
+        other["altered"][0]["new"] == "采纳" && other["known"] == 1,
+        "{other}"
+    );
+    let shown = hub.ok(&["record", "show", number(0)])?;
+    ensure!(shown["fields"]["adoption"]["result"] == "partly", "{shown}");
+    hub.call(&["import", &path, "--kind", "legis_item", "--step", "approve"])?
+        .fails(4, "LX-6002")?;
+    Ok(())
+}
+
 #[test]
 fn outside_numbers_come_with_the_rows_and_the_same_rows_once() -> Result<()> {
     let network = Network::new()?;

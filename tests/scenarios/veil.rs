@@ -449,6 +449,103 @@ fn what_a_site_says_opens_nothing_at_the_sub_district() -> Result<()> {
     Ok(())
 }
 
+/// Somebody with an account on two computers is one person there, too.
+#[test]
+fn accounts_of_one_name_on_two_computers_open_nothing_together() -> Result<()> {
+    let mut world = World::with_stations(14, 1)?;
+    world.add_operator("HUBB")?;
+    let mut input = words("路灯");
+    input["access"] = json!("restricted");
+    let (id, _) = add(&mut world, STATION, input, "甲文员")?;
+    world.heal()?;
+    arrive(&mut world, HUB, &["甲审核"])?;
+    arrive(&mut world, OPERATOR, &["甲审核", "乙受理"])?;
+    let record = RecordId::parse(&id).context("no id")?;
+    let reveal = |world: &mut World, node: usize, name: &str| -> Result<()> {
+        let name = name.to_owned();
+        world.transact(node, |journal, connection| {
+            let account = lianxin_node::accounts::named(connection, &name)?;
+            let actor = account.map(|it| lianxin_node::actor::Actor::of(&it, journal));
+            let actor = actor.unwrap_or_else(|| lianxin_node::actor::Actor::owner(journal));
+            let now_ms = lianxin_node::clock::now_ms();
+            let author = save::Author { actor, now_ms };
+            let about = (Some(&record), sight::REVEAL, "核实");
+            save::log_access(connection, journal, about, &author).map(drop)
+        })?;
+        world.heal()
+    };
+    let sees = |world: &mut World, node: usize, name: &str| -> Result<bool> {
+        Ok(show(world, node, &id, name)?.to_string().contains(CANARY))
+    };
+    reveal(&mut world, HUB, "甲审核")?;
+    reveal(&mut world, OPERATOR, "甲审核")?;
+    for node in [HUB, OPERATOR] {
+        ensure!(
+            !sees(&mut world, node, "甲审核")?,
+            "one person opened it at {node}"
+        );
+    }
+    reveal(&mut world, OPERATOR, "乙受理")?;
+    for node in [HUB, OPERATOR] {
+        ensure!(
+            sees(&mut world, node, "甲审核")?,
+            "two people open it at {node}"
+        );
+    }
+    // The name went nowhere.
+    for row in world.records(HUB)? {
+        let shown = world.show(HUB, &text(&row, "id"))?;
+        ensure!(!shown.to_string().contains("乙受理"), "{shown}");
+    }
+    Ok(())
+}
+
+#[test]
+fn who_seals_names_a_second_person_who_is_there_and_may() -> Result<()> {
+    let network = Network::new()?;
+    let hub = &network.hub;
+    let added =
+        hub.add(&[json!({ "category": "report", "body": "反映的事", "test_data": true })])?;
+    let id = added["records"][0]["id"].as_str().context("no id")?;
+    for account in ["甲审核", "乙受理", "丁承办"] {
+        let body = json!({ "category": "consult", "body": "报到", "test_data": true });
+        let add = [
+            "--as", account, "record", "add", "--kind", "opinion", "--file", "-",
+        ];
+        hub.feed(&add, body.to_string())?.exits(0)?;
+    }
+    hub.ok(&["account", "roles", "丁承办", "U"])?;
+    let seal = |second: &str| {
+        let given = json!({ "reason": "涉举报", "second_person": second }).to_string();
+        hub.feed(
+            &[
+                "--as",
+                "甲审核",
+                "record",
+                "act",
+                id,
+                "restrict",
+                "--file",
+                "-",
+            ],
+            given,
+        )
+    };
+    for nobody in ["查无此人", "丁承办", "甲审核"] {
+        seal(nobody)?.fails(3, "LX-3002")?;
+    }
+    seal("乙受理")?.exits(0)?;
+    let whole = hub.ok(&["record", "show", id])?;
+    ensure!(whole["overlays"] == json!(["restricted"]), "{whole}");
+    // It is the account that is kept, and no name leaves the computer.
+    let sealed = whole["events"].as_array().into_iter().flatten();
+    let sealed = sealed.filter(|it| it["event"] == "restrict");
+    let second = sealed.map(|it| it["data"]["second_person"].clone()).next();
+    let second = second.context("not sealed")?;
+    ensure!(second.as_str().is_some_and(|it| it.len() == 16), "{second}");
+    Ok(())
+}
+
 #[test]
 fn a_page_shows_a_number_to_whoever_says_why_and_saves_no_part_of_it() -> Result<()> {
     let network = Network::new()?;

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use anyhow::{Context as _, Result, ensure};
 use lianxin_node::command::Write;
 use lianxin_node::error::Code;
+use lianxin_node::records::merged::{self, Way};
 use lianxin_protocol::catalogue::Catalogue;
 use lianxin_protocol::deadline::Calendar;
 use lianxin_tests::World;
@@ -1394,11 +1395,17 @@ fn a_suggestion_is_signed_when_every_co_deputy_has_confirmed() -> Result<()> {
         refused(early) == Some(Code::FieldsRefused),
         "answered before"
     );
-    step(&mut world, HUB, &id, "extend", extension("2026-09-24"))?;
+    step(&mut world, HUB, &id, "extend", extension("2026-09-22"))?;
     let shown = world.show(HUB, &id)?;
     ensure!(text(&shown, "status") == "extended", "{shown}");
-    ensure!(field(&shown, "due_on") == json!("2026-09-24"), "{shown}");
+    ensure!(field(&shown, "due_on") == json!("2026-09-22"), "{shown}");
     ensure!(field(&shown, "due_rule").is_null(), "{shown}");
+    // The six months that there are at most, where nobody says how long.
+    let longest = json!({"extension": {"approved_by": "测试区人大常委会"}});
+    step(&mut world, HUB, &id, "extend", longest)?;
+    let shown = world.show(HUB, &id)?;
+    ensure!(field(&shown, "due_on") == json!("2026-09-24"), "{shown}");
+    ensure!(field(&shown, "due_rule") == json!("D5"), "{shown}");
 
     steps(&mut world, HUB, &id, &rated("satisfied", "basically"))?;
     let again = step(&mut world, HUB, &id, "rehandle", json!({}));
@@ -1502,6 +1509,105 @@ fn a_dispatch_has_a_term_by_rule_unless_somebody_sets_the_day() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn what_is_registered_has_a_day_by_which_it_is_told_whether_it_is_accepted() -> Result<()> {
+    let mut world = network()?;
+    // 2 March 2026, ten in the morning in Beijing; and the eve of a year whose days off are not known.
+    for (now_ms, day, guessed) in [
+        (1_772_416_800_000, "2026-03-17", Value::Null),
+        (1_798_682_400_000, "2027-01-15", json!(["tell_by"])),
+    ] {
+        world.set_clock(STATION, now_ms)?;
+        let (id, _) = world.record(STATION, "opinion", opinion("路灯不亮"))?;
+        world.heal()?;
+        for node in [STATION, HUB, OPERATOR] {
+            let shown = world.show(node, &id)?;
+            ensure!(field(&shown, "tell_by") == json!(day), "{shown}");
+            ensure!(field(&shown, "estimated") == guessed, "{shown}");
+        }
+    }
+    world.agree(&[HUB, STATION, OPERATOR])
+}
+
+#[test]
+fn who_assists_has_a_month_of_its_own_from_the_day_on_which_it_has_the_sheet() -> Result<()> {
+    let mut world = network()?;
+    let (id, number) = accepted(&mut world, "路灯不亮")?;
+    let units = json!({"lead": "测试城管科", "co": ["测试交警"], "term": "hotline"});
+    step(&mut world, HUB, &id, "dispatch", units)?;
+    let of = |world: &mut World, number: &str| -> Result<[Value; 3]> {
+        let sheet = world.show(HUB, number)?;
+        Ok(["issued_on", "due_on", "due_rule"].map(|key| field(&sheet, key)))
+    };
+    let [issued, day, rule] = of(&mut world, &format!("{number}/Z1"))?;
+    let issued = issued.as_str().context("no day of issue")?.to_owned();
+    ensure!((day, rule) == (due(&issued, "5w")?, json!("D12")));
+    let other = format!("{number}/Z2");
+    let [_, day, rule] = of(&mut world, &other)?;
+    ensure!((day, rule) == (due(&issued, "1m")?, json!("D3")));
+    step(
+        &mut world,
+        HUB,
+        &other,
+        "sign",
+        json!({"signed_on": "2026-11-04"}),
+    )?;
+    let [_, day, rule] = of(&mut world, &other)?;
+    ensure!((day, rule) == (json!("2026-12-04"), json!("D3")));
+
+    // The same under a suggestion, where its own day comes with the form; and a day that somebody chose stays.
+    let id = drafted(&mut world, HUB, json!({}))?;
+    step(&mut world, HUB, &id, "sign", json!({}))?;
+    let shown = handed_over(&mut world, HUB, &id, "2026-03-24")?;
+    for (role, day, expected) in [
+        ("co", field(&shown, "due_on"), ["2026-04-24", "D3"]),
+        ("lead", field(&shown, "due_on"), ["2026-06-24", ""]),
+        ("co", json!("2026-05-06"), ["2026-05-06", ""]),
+    ] {
+        let sheet = json!({
+            "parent": id, "unit": "测试城管科", "role": role, "issued_on": "2026-03-24", "due_on": day, "test_data": true,
+        });
+        let (sheet, _) = world.record(HUB, "assignment", sheet)?;
+        step(
+            &mut world,
+            HUB,
+            &sheet,
+            "sign",
+            json!({"signed_on": "2026-03-24"}),
+        )?;
+        let sheet = world.show(HUB, &sheet)?;
+        let held = ["due_on", "due_rule"].map(|key| field(&sheet, key));
+        let held = held.each_ref().map(|it| it.as_str().unwrap_or_default());
+        ensure!(held == expected, "{role}: {held:?}");
+    }
+    world.heal()?;
+    world.agree(&[HUB, STATION, OPERATOR])
+}
+
+#[test]
+fn what_deputies_said_on_the_spot_is_answered_within_a_month_of_being_passed_on() -> Result<()> {
+    let mut world = network()?;
+    let visit = json!({
+        "type": "inspection", "date": "2026-03-05", "level": "sub_district", "test_data": true,
+        "issues": [{"text": "两家企业反映招工难（测试）。"}],
+    });
+    let (id, _) = world.record(HUB, "inspection", visit)?;
+    let shown = world.show(HUB, &id)?;
+    let issue = shown.pointer("/fields/issues/0/id").and_then(Value::as_str);
+    let issue = issue.with_context(|| shown.to_string())?.to_owned();
+    step(
+        &mut world,
+        HUB,
+        &issue,
+        "forward",
+        json!({"on": "2026-03-09"}),
+    )?;
+    let shown = world.show(HUB, &issue)?;
+    ensure!(field(&shown, "due_on") == json!("2026-04-09"), "{shown}");
+    ensure!(field(&shown, "due_rule") == json!("D7"), "{shown}");
+    Ok(())
+}
+
 /// The day on which a reply is due to a suggestion that was handed over on 30 November 2026, as a node computes it; with its id.
 fn due_at(world: &mut World, node: usize) -> Result<(String, Value)> {
     let id = drafted(world, node, json!({}))?;
@@ -1589,4 +1695,69 @@ fn a_checklist_begins_with_the_six_usual_items() -> Result<()> {
         }
     }
     world.agree(&[HUB, STATION])
+}
+
+/// Two merged into each other on two computers are one matter, told of as the one that was recorded first.
+#[test]
+fn matters_that_were_merged_into_each_other_are_counted_once_until_one_is_separated() -> Result<()>
+{
+    let mut world = network()?;
+    let (first, _) = world.record(STATION, "opinion", opinion("路灯不亮"))?;
+    let (second, _) = world.record(STATION, "opinion", opinion("路灯又不亮"))?;
+    world.heal()?;
+    step(
+        &mut world,
+        HUB,
+        &first,
+        "merge",
+        json!({"merged_into": second}),
+    )?;
+    step(
+        &mut world,
+        OPERATOR,
+        &second,
+        "merge",
+        json!({"merged_into": first}),
+    )?;
+    world.heal()?;
+    // The one that was founded first.
+    let main = first.clone().min(second.clone());
+    let ways = |world: &mut World, node: usize| -> Result<Vec<(String, bool, usize)>> {
+        let ids = [first.clone(), second.clone()];
+        Ok(world.transact(node, move |_, connection| {
+            let kind = Catalogue::standard().kind("opinion");
+            let of = kind.and_then(|kind| Some((kind, kind.follows.as_ref()?)));
+            let mut ways = Vec::new();
+            for id in &ids {
+                let key = lianxin_node::records::find(connection, id)?;
+                let row = lianxin_node::records::rows(connection, &[key])?.pop();
+                if let (Some(row), Some(of)) = (row, of) {
+                    let way = merged::way(connection, &row, of)?;
+                    let main = way.main().map(|it| it.id.hyphenated()).unwrap_or_default();
+                    let followers = merged::followers(connection, &row, of, 10)?.len();
+                    ways.push((main, matches!(way, Way::Circle(_)), followers));
+                }
+            }
+            Ok(ways)
+        })?)
+    };
+    for node in [HUB, OPERATOR, STATION] {
+        for id in [&first, &second] {
+            ensure!(text(&world.show(node, id)?, "status") == "merged");
+        }
+        let circle = (main.clone(), true, 1);
+        ensure!(
+            ways(&mut world, node)? == [circle.clone(), circle],
+            "node {node}"
+        );
+    }
+    step(&mut world, OPERATOR, &main, "unmerge", json!({}))?;
+    world.heal()?;
+    for (id, (led_to, circle, followers)) in
+        [&first, &second].into_iter().zip(ways(&mut world, HUB)?)
+    {
+        ensure!(led_to == main && !circle, "{led_to}");
+        ensure!(followers == usize::from(*id == main));
+    }
+    world.agree(&[HUB, STATION, OPERATOR])
 }

@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use lianxin_protocol::catalogue::Kind;
+use lianxin_protocol::catalogue::{Kind, Transition};
 use serde_json::{Value, json};
 
 use super::{Door, Import, Output, progress};
 use crate::command::{Query, Write, known_kind};
 use crate::error::{self, Code, Error, Result};
-use crate::ledger::Column;
-use crate::ledger::incoming::{CHUNK, Incoming, Look};
+use crate::ledger::incoming::{Incoming, Look};
+use crate::ledger::{self, Column};
 use crate::reply::{Reply, with_schema};
 use crate::sheets::{self, Table};
 use crate::store;
@@ -63,19 +63,35 @@ pub(super) fn run(
     let table = read(asked)?;
     let mut door = Door::open(data)?;
     let kind = known_kind(&asked.kind)?;
-    let said = named(asked, kind)?;
+    let step = asked.step.as_deref();
+    let step = step.map(|event| tabled(kind, event)).transpose()?;
+    let said = named(asked, kind, step)?;
     let mut look = Asks {
         door: &mut door,
         account,
     };
-    let mut incoming = Incoming::plan(kind, &table, (&said, &asked.system), &mut look)?;
-    let mut new = std::mem::take(&mut incoming.new).into_iter().peekable();
-    let mut bar = progress::Bar::new(new.len() as u64, "recording");
-    while new.peek().is_some() {
-        let (numbers, rows): (Vec<u32>, Vec<Value>) = new.by_ref().take(CHUNK).unzip();
-        let reply = match asked.dry_run {
-            true => json!({}),
-            false => {
+    let mut incoming = match step {
+        Some(step) => Incoming::plan_steps((kind, step), &table, &said, &mut look)?,
+        None => Incoming::plan(kind, &table, (&said, &asked.system), &mut look)?,
+    };
+    let mut bar = progress::Bar::new(incoming.new.len() as u64, "recording");
+    loop {
+        let (numbers, rows): (Vec<u32>, Vec<Value>) = incoming.next_chunk().into_iter().unzip();
+        if rows.is_empty() {
+            break;
+        }
+        let reply = match (asked.dry_run, step) {
+            (true, _) => json!({}),
+            (false, Some(step)) => {
+                let acts = Write::RecordActs {
+                    kind: kind.code.clone(),
+                    event: step.event.clone(),
+                    rows,
+                    account: account.map(str::to_owned),
+                };
+                door.call(acts)?.value
+            }
+            (false, None) => {
                 let add = Write::RecordAdd {
                     kind: kind.code.clone(),
                     rows,
@@ -115,6 +131,7 @@ fn reply(incoming: &Incoming, table: &Table, dry_run: bool) -> Reply {
     });
     let value = json!({
         "kind": incoming.kind.code,
+        "step": incoming.step.map(|step| step.event.as_str()),
         "dry_run": dry_run,
         "accepted": incoming.accepted,
         "known": incoming.known,
@@ -141,12 +158,32 @@ pub(super) fn pairs(maps: &[String]) -> Result<Vec<(String, String)>> {
     said.collect()
 }
 
-/// The same, each with a field that the kind has.
-fn named(asked: &Import, kind: &'static Kind) -> Result<Vec<(String, String)>> {
+/// The step of a kind that tables take.
+fn tabled(kind: &'static Kind, event: &str) -> Result<&'static Transition> {
+    let steps = || kind.transitions.iter().filter(|step| step.tabled);
+    steps().find(|step| step.event == event).ok_or_else(|| {
+        let known: Vec<_> = steps().map(|step| step.event.as_str()).collect();
+        let message = format!(
+            "no table takes this step on a {}; steps that one takes: {}",
+            kind.code,
+            known.join(", ")
+        );
+        Error::new(Code::Usage, message)
+    })
+}
+
+/// The same, each with a field that the kind, or the step, has.
+fn named(
+    asked: &Import,
+    kind: &'static Kind,
+    step: Option<&'static Transition>,
+) -> Result<Vec<(String, String)>> {
     let said = pairs(&asked.maps)?;
-    let unknown = said
-        .iter()
-        .find(|(_, field)| Column::parse(kind, field).is_none());
+    let is_known = |field: &str| match step {
+        Some(step) => ledger::columns_of(step).any(|column| column.code() == field),
+        None => Column::parse(kind, field).is_some(),
+    };
+    let unknown = said.iter().find(|(_, field)| !is_known(field));
     if let Some((_, field)) = unknown {
         let code = &kind.code;
         let message =

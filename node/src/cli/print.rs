@@ -18,6 +18,8 @@ pub(super) fn text(value: &Value) -> String {
         "request-list" => request_list(value),
         "record-kinds" => kind_list(value),
         "account-list" => account_list(value),
+        "conflict-list" => conflict_list(value),
+        "conflict-show" => conflict_show(value),
         "quarantine-list" => quarantine_list(value),
         "quarantine-show" => quarantine_show(value),
         "record-add" => record_add(value),
@@ -278,6 +280,60 @@ fn record_list(value: &Value) -> String {
         .map(|next| format!("more: --after {next}\n"))
         .unwrap_or_default();
     format!("{}{more}", table(&rows))
+}
+
+fn conflict_list(value: &Value) -> String {
+    let mut rows = vec![
+        ["NUMBER", "SINCE", "FIELDS", "TITLE"]
+            .map(ToOwned::to_owned)
+            .to_vec(),
+    ];
+    for record in items(value, "records") {
+        let fields: Vec<_> = items(record, "fields").filter_map(Value::as_str).collect();
+        let name = match record.get("number").and_then(Value::as_str) {
+            Some(number) => number,
+            None => str(record, "id"),
+        };
+        rows.push(vec![
+            name.to_owned(),
+            str(record, "since_at").to_owned(),
+            fields.join(" "),
+            str(record, "title").to_owned(),
+        ]);
+    }
+    if rows.len() == 1 {
+        return "no conflicts\n".to_owned();
+    }
+    let next = value.get("next").and_then(Value::as_str);
+    let more = next
+        .map(|next| format!("more: --after {next}\n"))
+        .unwrap_or_default();
+    format!("{}{more}", table(&rows))
+}
+
+fn conflict_show(value: &Value) -> String {
+    let mut out = String::new();
+    for conflict in items(value, "conflicts") {
+        out.push_str(&format!("{}\n", str(conflict, "field")));
+        for (place, said) in (1..).zip(items(conflict, "values")) {
+            let mine = match said.get("mine") {
+                Some(Value::Bool(true)) => "mine",
+                _ => "theirs",
+            };
+            let words = match said.get("value") {
+                Some(Value::String(words)) => words.clone(),
+                Some(Value::Null) | None => "(cleared)".to_owned(),
+                Some(other) => other.to_string(),
+            };
+            let (device, at) = (str(said, "device"), str(said, "at"));
+            out.push_str(&format!("  {place}  {mine}  {device}  {at}  {words}\n"));
+        }
+    }
+    if out.is_empty() {
+        return "no conflicts\n".to_owned();
+    }
+    out.push_str("next: lianxin conflict resolve ID --field FIELD --take mine|theirs|both|1\n");
+    out
 }
 
 fn record_add(value: &Value) -> String {

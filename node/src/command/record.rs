@@ -216,8 +216,33 @@ pub(super) fn record_act(
     author: &Author,
 ) -> Result<Reply> {
     let key = records::find(connection, id)?;
+    // Nobody can be asked any more: what a form would ask about is taken, and named.
+    let doubt = doubt(journal, connection, key, step.0)?;
     let saved = requests::act(connection, journal, key, step, author)?;
-    saved_reply(journal, connection, &saved, author)
+    let mut reply = saved_reply(journal, connection, &saved, author)?;
+    if let (Value::Object(members), Some(message)) = (&mut reply.value, doubt) {
+        let odd = json!({ "field": "", "code": "doubted", "message": message });
+        members.insert("at_odds".to_owned(), json!([odd]));
+    }
+    Ok(reply)
+}
+
+/// What makes it doubtful whether a step is meant, as the record stands.
+fn doubt(
+    books: &mut Books,
+    connection: &Connection,
+    key: i64,
+    event: &str,
+) -> Result<Option<String>> {
+    let kind = kind_of(books, connection, key)?;
+    let step = kind.transition(event);
+    let Some(step) = step.filter(|it| it.guards.iter().any(|guard| guard.asks)) else {
+        return Ok(None);
+    };
+    let content = gather(connection, books, key)?.content(books.authority());
+    let meant = records::meant(connection, kind, (key, &content))?;
+    let label = step.doubted(|key| meant.get(key).cloned().unwrap_or_default());
+    Ok(label.map(|label| label.en.clone()))
 }
 
 /// Shows what is kept of a record to somebody who says why.
@@ -472,9 +497,11 @@ impl Related {
     }
 }
 
-fn conflict_json(overview: &Overview, field: &str, values: &[ConflictValue]) -> Value {
+pub(super) fn conflict_json(overview: &Overview, field: &str, values: &[ConflictValue]) -> Value {
+    let own = overview.identity().key();
     let values = values.iter().map(|value| {
         json!({
+            "mine": value.device == Some(own),
             "value": value.value,
             "device": value.device.map(|device| device_name(overview, &device)),
             "at": clock::rfc3339(value.at_ms),
@@ -664,6 +691,39 @@ fn beside(overview: &Overview, record: &Record) -> Map<String, Value> {
     said.into_iter()
         .map(|(key, value)| (key.to_owned(), value))
         .collect()
+}
+
+/// Takes a step on each of many records, given as `id` and `input`, the first of which is called 0, and says which were refused, as
+/// `record add` does.
+pub(crate) fn take_steps(
+    journal: &mut Journal,
+    connection: &Connection,
+    (kind, event): (&Kind, &str),
+    rows: &[Value],
+    author: &Author,
+) -> Result<Value> {
+    let mut refused = Vec::new();
+    for (at, row) in rows.iter().enumerate() {
+        let id = row.get("id").and_then(Value::as_str).unwrap_or_default();
+        let input = row.get("input").unwrap_or(&Value::Null);
+        let taken = records::find(connection, id).and_then(|key| {
+            if kind_of(journal, connection, key)?.code != kind.code {
+                return Err(Error::new(
+                    Code::NoRecord,
+                    "this is a record of another kind",
+                ));
+            }
+            requests::act(connection, journal, key, (event, input), author)
+        });
+        match taken {
+            Ok(_) => {}
+            Err(error) if error.leaves_nothing() => refused.push(json!({
+                "row": at, "field": "", "code": "not_possible", "message": error.chain(),
+            })),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(json!({ "refused": refused }))
 }
 
 /// Records rows, the first of which is called 0, and says what `record add` says.

@@ -1,6 +1,10 @@
 //! A table that came in: which of its rows become records, which are here already, which are refused and why, and what of our own was
 //! altered in it.
 //!
+//! A table that takes a step on records, such as what became of each item that was reported up, names them by their number. A row that
+//! says what its record says already is known; one that says otherwise is named, and not taken: what was told to people is put right by
+//! whoever knows why.
+//!
 //! A row is known again by its number in another system, by the fields that its kind is found by, and where it has neither, by all that
 //! stands in it. Rows that have a
 //! number of ours come from an export: they are compared, cell by cell, and what was altered is named; nothing of it is recorded.
@@ -8,21 +12,23 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 
-use lianxin_protocol::catalogue::{Catalogue, Kind};
+use lianxin_protocol::catalogue::{Catalogue, Kind, Transition};
 use lianxin_protocol::hash::{self, Hex};
 use serde_json::{Value, json};
 
 use super::out::{scratch, unwritten};
-use super::{Column, cell, column, key, outside_keys, record};
+use super::{Column, NO_SYSTEM, cell, column, column_of, key, outside_keys, record};
 use crate::clock;
 use crate::error::Result;
 use crate::sheets::write::{self, Book};
 use crate::sheets::{self, Row, Table};
 
 /// Rows of one transaction: bounds how long others wait for the writer.
-pub const CHUNK: usize = 250;
+const CHUNK: usize = 250;
 /// The field of numbers in other systems.
 const OUTSIDE: &str = "external_ref";
+/// The same of a table that takes a step: each moves others along.
+const STEPS_CHUNK: usize = 25;
 /// Rows of our own that are compared.
 const COMPARED_MAX: usize = 20_000;
 
@@ -79,11 +85,13 @@ pub struct Altered {
 pub struct Incoming {
     /// The kind of its records.
     pub kind: &'static Kind,
+    /// The step that it takes on each, if it makes none.
+    pub step: Option<&'static Transition>,
     /// What its columns are, in their order.
     pub columns: Vec<Option<Column>>,
     /// Columns that are no field of the kind.
     pub left_out: Vec<String>,
-    /// Rows that can be recorded, each with its number in the table.
+    /// Rows that can be recorded, each with its number in the table; of a table that takes a step, the `id` of a record and the `input`.
     pub new: Vec<(u32, Value)>,
     /// Rows that are in the store, those that were recorded from it too.
     pub accepted: u64,
@@ -106,11 +114,108 @@ impl Incoming {
         (said, system): (&[(String, String)], &str),
         look: &mut impl Look,
     ) -> Result<Self> {
-        let mut columns: Vec<_> = table
-            .heads
-            .iter()
-            .map(|head| column(kind, head, said))
-            .collect();
+        let heads = table.heads.iter();
+        let columns = heads.map(|head| column(kind, head, said)).collect();
+        let mut incoming = Self::begun((kind, None), table, columns);
+        let rows = incoming.judge(table, system);
+        let rows = incoming.compare(rows, look)?;
+        incoming.take_new(rows, look)?;
+        Ok(incoming)
+    }
+
+    /// Looks at a table that takes a step on the records that it names, as [`Incoming::plan`] does.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn plan_steps(
+        (kind, step): (&'static Kind, &'static Transition),
+        table: &Table,
+        said: &[(String, String)],
+        look: &mut impl Look,
+    ) -> Result<Self> {
+        let heads = table.heads.iter();
+        let columns = heads.map(|head| column_of(step, head, said)).collect();
+        let mut incoming = Self::begun((kind, Some(step)), table, columns);
+        let mut seen = BTreeMap::new();
+        for row in table.rows.iter().filter(|row| !row.total) {
+            let Some(number) = incoming.number_of(row).map(str::to_owned) else {
+                let message = "this row names no record: it has no number";
+                incoming.refuse(row.number, "number", "required", message);
+                continue;
+            };
+            if let Some(first) = seen.insert(number.clone(), row.number) {
+                let message = format!("the same stands in row {first}");
+                incoming.refuse(row.number, "number", "twice", &message);
+                continue;
+            }
+            incoming.plan_step(step, (row, table), &number, look)?;
+        }
+        Ok(incoming)
+    }
+
+    /// Looks at one row: what it names, whether the step is possible there, and whether it was taken before.
+    fn plan_step(
+        &mut self,
+        step: &'static Transition,
+        (row, table): (&Row, &Table),
+        number: &str,
+        look: &mut impl Look,
+    ) -> Result<()> {
+        let input = match record(&self.columns, row, NO_SYSTEM) {
+            Ok(input) => input,
+            Err(bad) => {
+                self.refuse_cells(row, table, bad);
+                return Ok(());
+            }
+        };
+        if let Err(refusals) = self.kind.read_event(&step.event, &input) {
+            for it in refusals {
+                self.refuse(row.number, &it.field, it.code, &it.message);
+            }
+            return Ok(());
+        }
+        let shown = look.shown(number)?.filter(|shown| {
+            shown.get("kind").and_then(Value::as_str) == Some(self.kind.code.as_str())
+        });
+        let Some(shown) = shown else {
+            let message = "no record of this kind has this number here";
+            self.refuse(row.number, "number", "no_record", message);
+            return Ok(());
+        };
+        let mut tells = step.data.iter().filter(|it| it.required);
+        if tells.any(|it| self.kind.field(&it.key).is_some() && has(&shown, &it.key)) {
+            let before = self.altered.len();
+            self.differs((row, &input), number, &shown);
+            if self.altered.len() == before {
+                self.known += 1;
+                self.accepted += 1;
+            }
+            return Ok(());
+        }
+        let status = shown.get("status").and_then(Value::as_str);
+        if !status.is_some_and(|status| step.applies_to(status)) {
+            let message = "the step does not lead on from where this record stands";
+            self.refuse(row.number, "status", "not_possible", message);
+            return Ok(());
+        }
+        self.new
+            .push((row.number, json!({ "id": number, "input": input })));
+        Ok(())
+    }
+
+    /// The next rows to take in, so many that nobody waits long for the writer.
+    pub fn next_chunk(&mut self) -> Vec<(u32, Value)> {
+        let most = self.step.map_or(CHUNK, |_| STEPS_CHUNK);
+        let rest = self.new.split_off(self.new.len().min(most));
+        std::mem::replace(&mut self.new, rest)
+    }
+
+    /// What a table is before its rows were looked at.
+    fn begun(
+        (kind, step): (&'static Kind, Option<&'static Transition>),
+        table: &Table,
+        mut columns: Vec<Option<Column>>,
+    ) -> Self {
         // Of two columns for one field the second would take the place of the first.
         let mut taken = BTreeSet::new();
         for column in &mut columns {
@@ -128,8 +233,9 @@ impl Incoming {
         };
         let left_out = table.heads.iter().zip(&columns);
         let left_out = left_out.filter(|(head, column)| !is_read(column) && !head.is_empty());
-        let mut incoming = Self {
+        Self {
             kind,
+            step,
             left_out: left_out.map(|(head, _)| head.clone()).collect(),
             columns,
             new: Vec::new(),
@@ -137,11 +243,15 @@ impl Incoming {
             known: 0,
             refused: Vec::new(),
             altered: Vec::new(),
-        };
-        let rows = incoming.judge(table, system);
-        let rows = incoming.compare(rows, look)?;
-        incoming.take_new(rows, look)?;
-        Ok(incoming)
+        }
+    }
+
+    fn refuse_cells(&mut self, row: &Row, table: &Table, bad: Vec<usize>) {
+        for place in bad {
+            let head = table.heads.get(place - 1).map_or("", String::as_str);
+            let message = "the other program could not work this cell out";
+            self.refuse(row.number, head, "no_value", message);
+        }
     }
 
     fn refuse(&mut self, row: u32, field: &str, code: &str, message: &str) {
@@ -160,11 +270,7 @@ impl Incoming {
             let record = match record(&self.columns, row, system) {
                 Ok(record) => record,
                 Err(bad) => {
-                    for place in bad {
-                        let head = table.heads.get(place - 1).map_or("", String::as_str);
-                        let message = "the other program could not work this cell out";
-                        self.refuse(row.number, head, "no_value", message);
-                    }
+                    self.refuse_cells(row, table, bad);
                     continue;
                 }
             };
@@ -228,11 +334,15 @@ impl Incoming {
     /// says nothing, and a number in another system is one of several.
     fn differs(&mut self, (row, typed): (&Row, &Value), number: &str, shown: &Value) {
         let typed = json!({ "fields": typed });
-        let is_ours = self.number_of(row).is_some();
+        let is_ours = self.step.is_none() && self.number_of(row).is_some();
         for (column, it) in self.columns.iter().zip(&row.cells) {
             let Some((column, field)) = column.and_then(|it| Some((it, it.field()?))) else {
                 continue;
             };
+            // What a step says beside what it sets stands in no record.
+            if self.kind.field(&field.key).is_none() {
+                continue;
+            }
             let old = cell(self.kind, column, (1, shown)).shown();
             let new = came(it);
             // As our own tables show it, or as it would be recorded.
@@ -307,7 +417,7 @@ impl Incoming {
         Ok(())
     }
 
-    /// Takes in what `record add` said of these rows, whose first it called 0.
+    /// Takes in what `record add`, or the steps, said of these rows, whose first it called 0.
     pub fn took(&mut self, rows: &[u32], reply: &Value) {
         let refused = reply.get("refused").and_then(Value::as_array);
         let mut bad = BTreeSet::new();
@@ -361,6 +471,12 @@ impl Incoming {
 /// The number in another system that a row has.
 fn outside(record: &Value) -> Option<String> {
     outside_keys(record.get(OUTSIDE)).into_iter().next()
+}
+
+/// Whether a record, as exports have it, has a field.
+fn has(shown: &Value, key: &str) -> bool {
+    let fields = shown.get("fields");
+    fields.is_some_and(|fields| held(fields, key).is_some())
 }
 
 /// A record as text, whatever the order of the columns that it came from.

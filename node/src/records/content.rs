@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lianxin_protocol::authority::{Authority, Reason, Role as DeviceRole};
 use lianxin_protocol::catalogue::{
-    Catalogue, Draft, Fact, Facts, Field, Folded, Kind, Outcome, Refusal, Role, Step, TAKEN_AS,
-    Transition, VoidReason,
+    Catalogue, Draft, Fact, Facts, Field, Folded, Kind, Known, Outcome, Refusal, Role, Step,
+    TAKEN_AS, Transition, VoidReason,
 };
 use lianxin_protocol::document::{ActorId, ChangeHash, EventView, Scalar, View};
 use lianxin_protocol::hash::{self, Hex};
@@ -298,6 +298,22 @@ impl Content {
             Some(Value::String(text)) => vec![text.clone()],
             Some(other @ (Value::Bool(_) | Value::Number(_))) => vec![other.to_string()],
             Some(Value::Null | Value::Object(_)) | None => Vec::new(),
+        }
+    }
+
+    /// What a date that a step sets is computed from.
+    #[must_use]
+    pub fn known(&self, asked: Known<'_>) -> Option<String> {
+        match asked {
+            Known::Value(key) => self.date(key),
+            Known::DayOf(step) => {
+                let applied = |it: &&ShownEvent| {
+                    it.event == step && matches!(it.outcome, Outcome::Applied { .. })
+                };
+                let last = self.events.iter().rev().find(applied)?;
+                let at_ms = u64::try_from(last.at_ms).ok()?;
+                Some(Beijing::of(at_ms).iso_date())
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use lianxin_protocol::authority::Reason;
-use lianxin_protocol::catalogue::{Catalogue, Follows, Home, Kind};
+use lianxin_protocol::catalogue::{Catalogue, Follows, Home, Kind, OPEN_UNDER};
 use lianxin_protocol::identity::DeviceKey;
 use lianxin_protocol::log::RecordId;
 use lianxin_protocol::space::SpaceId;
@@ -282,9 +282,14 @@ pub fn unmatched(connection: &Connection, most: usize) -> Result<Vec<Unmatched>>
 pub fn meant(
     connection: &Connection,
     kind: &Kind,
-    content: &Content,
+    (key, content): (i64, &Content),
 ) -> Result<BTreeMap<String, Vec<String>>> {
     let mut meant = BTreeMap::new();
+    let guards = kind.transitions.iter().flat_map(|step| &step.guards);
+    for code in guards.filter_map(|guard| guard.open.as_ref()) {
+        let open = open_under(connection, (kind, key), code)?;
+        meant.insert(format!("{OPEN_UNDER}{code}"), open);
+    }
     for field in &kind.fields {
         let mut values = content.held(&field.key);
         if !field.names().is_empty() {
@@ -297,6 +302,25 @@ pub fn meant(
         meant.insert(field.key.clone(), values);
     }
     Ok(meant)
+}
+
+/// The ids of the records of a kind that belong to one and are open.
+fn open_under(
+    connection: &Connection,
+    (kind, key): (&Kind, i64),
+    code: &str,
+) -> Result<Vec<String>> {
+    /// Promises of one suggestion have never come near this.
+    const MOST: usize = 200;
+    let under = Catalogue::current().kind(code);
+    let gather = kind.gathers.iter().find(|it| it.kind == code);
+    let row = rows(connection, &[key])?.pop();
+    let (Some(under), Some(gather), Some(row)) = (under, gather, row) else {
+        return Ok(Vec::new());
+    };
+    let all = referring(connection, &row, (code, &gather.by), MOST)?;
+    let open = all.iter().filter(|it| under.is_open(&it.status));
+    Ok(open.map(|it| it.id.hyphenated()).collect())
 }
 
 /// The names in a record that are in no register that they could be of.

@@ -7,10 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lianxin_protocol::authority::{Membership, Role as DeviceRole, Verb};
 use lianxin_protocol::catalogue::{
-    Catalogue, Draft, Fact, Field, Home, Kind, Refusal, Retention, Role, TAKEN_AS, Transition,
+    Catalogue, Draft, Fact, Field, Home, Kind, Known, Refusal, Retention, Role, TAKEN_AS,
+    Transition, set_dates,
 };
 use lianxin_protocol::document::{self, ChangeHash, Edit, EditError, NewEvent, Scalar};
-use lianxin_protocol::hash::Hex;
+use lianxin_protocol::hash::{self, Hex};
 use lianxin_protocol::limits;
 use lianxin_protocol::log::{DigestMode, EntryKind, NewEntry, RecordId};
 use lianxin_protocol::number::SiteCode;
@@ -25,6 +26,7 @@ use super::apart::Write;
 use super::numbers::{HUB_NO, Series, hub_number, is_numbered, next_number, under_number};
 use super::sight::{self, ACCESS_LOG, Veil};
 use super::{Gathered, Listed, Projection, calendar, gather};
+use crate::accounts;
 use crate::actor::Actor;
 use crate::clock::{self, Beijing};
 use crate::error::{Code, Error, Result};
@@ -86,7 +88,7 @@ impl<'a> Submission<'a> {
     pub fn of(id: &'a str, sent: &Value) -> Self {
         let mut text = sent.clone();
         text.sort_all_objects();
-        let content = lianxin_protocol::hash::PAYLOAD.hash(&[text.to_string().as_bytes()]);
+        let content = hash::PAYLOAD.hash(&[text.to_string().as_bytes()]);
         Self { id, content }
     }
 
@@ -238,15 +240,30 @@ pub fn log_access(
     let kind = known(ACCESS_LOG)?;
     let fact = |key: &str, value: &str| (key.to_owned(), Some(Fact::Str(value.to_owned())));
     let reason = BTreeMap::from([("reason".to_owned(), reason.to_owned())]);
+    let person = person(connection, journal, author.actor.account())?;
     let draft = Draft {
         facts: [fact("action", action), fact("result", "done")]
             .into_iter()
+            .chain(person.map(|mark| fact(sight::PERSON, &mark)))
             .chain(record.map(|record| fact("record", &record.hyphenated())))
             .collect(),
         texts: BTreeMap::from([(Retention::Text, reason)]),
         nested: Vec::new(),
     };
     by_program(connection, journal, (kind, &draft), author)
+}
+
+/// A mark of whoever has an account here, the same on every device of the network where they have one of that name. The name itself
+/// is not told.
+fn person(connection: &Connection, overview: &Overview, account: &str) -> Result<Option<String>> {
+    const MARK_BYTES: usize = 16;
+    let Some(account) = accounts::find(connection, account)? else {
+        return Ok(None);
+    };
+    let name = text::folded(&account.name);
+    let network = overview.identity().network;
+    let mark = hash::PERSON.hash(&[&network.0, name.as_bytes()]);
+    Ok(mark.get(..MARK_BYTES).map(|mark| Hex(mark).to_string()))
 }
 
 /// Adds records to the one that they belong to, in their order: the articles of a draft law.
@@ -409,6 +426,9 @@ fn plan(
     author: &Author,
     series: &mut Series,
 ) -> Result<Planned> {
+    let registers = kind.register_event.as_ref();
+    let registers = registers.and_then(|event| kind.transition(event));
+    let (draft, marks) = &dated(connection, journal, (kind, draft, registers), place, author)?;
     let mut save = Save::new(kind.code.as_str(), author, draft)?;
     // The id names the place that the founding change will have: behind what this save writes before it.
     let log = journal.prepare(connection, place.space, author.now_ms)?;
@@ -439,16 +459,70 @@ fn plan(
         }
     }
     save.edit.kind = Some(kind.code.clone());
-    if let Some(event) = &kind.register_event {
+    if let Some(registers) = registers {
         let told =
             (told && asks_notice(kind)).then(|| (NOTICE_SHOWN.to_owned(), Scalar::Bool(true)));
+        let marks = marks.facts.iter();
+        let marks = marks.filter_map(|(key, fact)| Some((key.clone(), scalar(fact.as_ref()?))));
+        let data = marks.chain(told).collect();
         let role = author.actor.registers_as(kind);
-        save.add_event(event, told.into_iter().collect(), (author.now_ms, role));
+        save.add_event(&registers.event, data, (author.now_ms, role));
     }
     Ok(Planned {
         gathered: Gathered::new(id, place.space),
         save,
     })
+}
+
+/// A new record with the dates that it has by a rule, and those that its registering sets. What was only taken over from the record
+/// that it belongs to is nobody's own choice, and gives way.
+fn dated(
+    connection: &Connection,
+    journal: &Journal,
+    (kind, draft, registers): (&Kind, &Draft, Option<&Transition>),
+    place: &Place,
+    author: &Author,
+) -> Result<(Draft, Draft)> {
+    let (mut draft, mut marks) = (draft.clone(), Draft::default());
+    let registers = registers.map(|step| step.dates.as_slice());
+    let registers = registers.unwrap_or_default();
+    if kind.create.dates.is_empty() && registers.is_empty() {
+        return Ok((draft, marks));
+    }
+    let today = Beijing::of(author.now_ms).iso_date();
+    let terms = calendar::known(connection, journal)?;
+    let whole = place.parent.as_ref();
+    let gathers = whole.and_then(|whole| known(&whole.kind).ok());
+    let gathers = gathers.map(|whole| whole.gathers.as_slice());
+    let by = kind.parent.as_ref().map(|parent| &parent.field);
+    let gathers = gathers.unwrap_or_default().iter();
+    for gather in gathers.filter(|it| it.kind == kind.code && by == Some(&it.by)) {
+        for date in &kind.create.dates {
+            let theirs = gather.copies.get(&date.field);
+            let theirs = theirs.and_then(|ours| whole?.fact(ours)?.as_str());
+            let given = draft.facts.get(&date.field).and_then(Option::as_ref);
+            if theirs.is_some() && given.and_then(Fact::as_str) == theirs {
+                let own = draft.facts.remove(&date.field);
+                set_dates(&kind.create.dates, &mut draft, &today, |_| None, &terms)
+                    .map_err(|refusal| fields_refused(&[refusal]))?;
+                if let Some(own) = own {
+                    draft.facts.entry(date.field.clone()).or_insert(own);
+                }
+            }
+        }
+    }
+    set_dates(&kind.create.dates, &mut draft, &today, |_| None, &terms)
+        .map_err(|refusal| fields_refused(&[refusal]))?;
+    let held = |asked: Known<'_>| match asked {
+        Known::Value(key) => {
+            let held = draft.facts.get(key)?.as_ref()?;
+            held.as_str().map(str::to_owned)
+        }
+        Known::DayOf(_) => None,
+    };
+    set_dates(registers, &mut marks, &today, held, &terms)
+        .map_err(|refusal| fields_refused(&[refusal]))?;
+    Ok((draft, marks))
 }
 
 /// Whoever makes records of a kind corrects them; others take steps.
@@ -808,7 +882,7 @@ pub fn ready(
         return Err(refuse(message));
     }
     if !step.guards.is_empty() {
-        let meant = super::meant(connection, kind, &content)?;
+        let meant = super::meant(connection, kind, (key, &content))?;
         if let Some(why) = step.barred(|key| meant.get(key).cloned().unwrap_or_default()) {
             return Err(refuse(why.en.clone()));
         }
@@ -816,7 +890,8 @@ pub fn ready(
     let open = step.open_on(content.times(event), date, &day);
     let role = actor.takes(event, open)?;
     let draft = read_step(kind, event, input);
-    let draft = draft.map_err(|refusals| fields_refused(&refusals))?;
+    let mut draft = draft.map_err(|refusals| fields_refused(&refusals))?;
+    name_accounts(connection, journal, (step, &mut draft), actor)?;
     let early = too_early(step, &draft, &content);
     if !early.is_empty() {
         return Err(fields_refused(&early));
@@ -835,6 +910,37 @@ pub fn ready(
         draft,
         role,
     })
+}
+
+/// Puts the ids of accounts in the place of their names, where a step names a second person: an account of this device that may take
+/// the step as well, and another than the one that takes it.
+fn name_accounts(
+    connection: &Connection,
+    overview: &Overview,
+    (step, draft): (&Transition, &mut Draft),
+    actor: &Actor,
+) -> Result<()> {
+    for field in step.data.iter().filter(|field| field.account) {
+        let Some(Some(Fact::Str(name))) = draft.facts.get(&field.key) else {
+            continue;
+        };
+        let named = accounts::named(connection, name)?.or(accounts::find(connection, name)?);
+        let second = named.filter(|account| {
+            let may = Actor::of(account, overview).takes(&step.event, &step.who);
+            account.id != actor.account() && may.is_ok()
+        });
+        let Some(second) = second else {
+            let refusal = Refusal {
+                field: field.key.clone(),
+                code: "no_account",
+                message: "this is no other account of this device that may do so".to_owned(),
+            };
+            return Err(fields_refused(&[refusal]));
+        };
+        let id = Some(Fact::Str(second.id));
+        draft.facts.insert(field.key.clone(), id);
+    }
+    Ok(())
 }
 
 /// Refuses a step that would put a record in its own place, also by way of others: then nobody would handle any of them.
@@ -929,7 +1035,8 @@ pub fn take(
         let today = Beijing::of(author.now_ms).iso_date();
         let content = gathered.content(journal.authority());
         let terms = calendar::known(connection, journal)?;
-        step.set_dates(&mut draft, &today, |key| content.date(key), &terms);
+        step.set_dates(&mut draft, &today, |asked| content.known(asked), &terms)
+            .map_err(|refusal| fields_refused(&[refusal]))?;
     }
     let mut save = Save::new(&kind.code, author, &draft)?;
     save.become_event(&step.event, (author.now_ms, Some(role)));
@@ -1088,6 +1195,14 @@ fn writable(connection: &Connection, journal: &mut Journal, key: i64) -> Result<
     Ok(gathered)
 }
 
+fn scalar(fact: &Fact) -> Scalar {
+    match fact {
+        Fact::Str(text) => Scalar::Str(text.clone()),
+        Fact::Int(number) => Scalar::Int(*number),
+        Fact::Bool(yes) => Scalar::Bool(*yes),
+    }
+}
+
 /// A save that has been planned and not written.
 pub(super) struct Save {
     edit: Edit,
@@ -1100,12 +1215,7 @@ impl Save {
     fn new(kind: &str, author: &Author, draft: &Draft) -> Result<Self> {
         let mut fields: BTreeMap<String, Option<Scalar>> = BTreeMap::new();
         for (key, value) in &draft.facts {
-            let scalar = value.as_ref().map(|fact| match fact {
-                Fact::Str(text) => Scalar::Str(text.clone()),
-                Fact::Int(number) => Scalar::Int(*number),
-                Fact::Bool(yes) => Scalar::Bool(*yes),
-            });
-            fields.insert(key.clone(), scalar);
+            fields.insert(key.clone(), value.as_ref().map(scalar));
         }
         let mut parts = Vec::new();
         for texts in draft.texts.values().filter(|texts| !texts.is_empty()) {

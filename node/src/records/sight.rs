@@ -394,12 +394,22 @@ pub const OPENERS: usize = 2;
 pub struct Opener {
     /// The device, and the account there.
     pub who: (DeviceKey, String),
+    /// The mark of the person, if the entry has one.
+    pub person: Option<String>,
     /// When, by that device's clock, in Unix milliseconds.
     pub at_ms: u64,
 }
 
-/// Who has said lately why they open a sealed record, one entry each, oldest first. What a site's device says opens nothing
-/// elsewhere: only the sub-district's devices count, and this one.
+impl Opener {
+    /// Whether both are one person: the same account, or accounts of one name on two devices.
+    fn is_same(&self, other: &Self) -> bool {
+        self.who == other.who || (self.person.is_some() && self.person == other.person)
+    }
+}
+
+/// Who has said lately why they open a sealed record, one entry for each account, oldest first. What a site's device says opens nothing
+/// elsewhere: only the sub-district's devices count, and this one. Somebody with an account on each of two devices is one person; an
+/// entry of another device that does not mark whose it is counts for nobody.
 ///
 /// # Errors
 /// The store cannot be read.
@@ -430,16 +440,36 @@ pub fn openers(
                 books.authority().role(&device),
                 Some(DeviceRole::Hub | DeviceRole::Operator)
             );
-        let who = (device, account);
-        if counts && !openers.iter().any(|it| it.who == who) {
-            openers.push(Opener { who, at_ms });
+        let person = text(PERSON).map(str::to_owned);
+        let opener = Opener {
+            who: (device, account),
+            person,
+            at_ms,
+        };
+        let known = opener.person.is_some() || device == books.identity().key();
+        if counts && known && !openers.iter().any(|it| it.who == opener.who) {
+            openers.push(opener);
         }
     }
     Ok(openers)
 }
 
+/// How many people these are.
+#[must_use]
+pub fn people(openers: &[Opener]) -> usize {
+    let mut people: Vec<&Opener> = Vec::new();
+    for opener in openers {
+        if !people.iter().any(|it| it.is_same(opener)) {
+            people.push(opener);
+        }
+    }
+    people.len()
+}
+
 /// Code of the kind whose records say who looked at what.
 pub const ACCESS_LOG: &str = "access_log";
+/// Its field that marks whose account it was.
+pub const PERSON: &str = "person";
 /// What is done when something is shown that is kept.
 pub const REVEAL: &str = "reveal";
 /// What is done when a number to telephone is shown.
@@ -459,15 +489,13 @@ pub(super) fn on_page(
     let mut sight = veil.lets(actor);
     if sight == Sight::Number {
         // Whoever opens a record has opened what belongs to it.
-        let mut openers = openers(connection, books, row, now_ms)?;
+        let mut all = openers(connection, books, row, now_ms)?;
         for whole in above(connection, &row.kind, &row.facts)? {
-            openers.extend(self::openers(connection, books, &whole, now_ms)?);
+            all.extend(openers(connection, books, &whole, now_ms)?);
         }
-        openers.sort_by(|a, b| a.who.cmp(&b.who));
-        openers.dedup_by(|a, b| a.who == b.who);
         let me = books.identity().key();
         let mine = |it: &Opener| it.who.0 == me && it.who.1 == actor.account();
-        if openers.len() >= OPENERS && openers.iter().any(mine) {
+        if people(&all) >= OPENERS && all.iter().any(mine) {
             sight = Sight::Masked;
         }
     }

@@ -337,7 +337,8 @@ fn articles(text: &str) -> Vec<(String, String)> {
         match heading(line) {
             // Whoever speaks of an article begins with its number as well.
             Some((path, rest)) if is_article(path) && seen.insert(canonical(path)) => {
-                found.push((path.to_owned(), rest.trim().to_owned()));
+                let path = path.chars().filter(|it| !it.is_whitespace());
+                found.push((path.collect(), rest.trim().to_owned()));
                 within = true;
             }
             Some((path, _)) if !is_article(path) => within = false,
@@ -359,19 +360,21 @@ fn is_article(path: &str) -> bool {
     path.contains('条')
 }
 
-/// 第十二条, 第十二条之一, 第三章 and what follows on the line.
+/// 第十二条, 第十二条之一, 第三章 and what follows on the line; drafts are often typed 第 十 二 条.
 fn heading(line: &str) -> Option<(&str, &str)> {
     let numerals = |text: &str| {
         text.find(|c: char| !NUMERALS.contains(c))
             .unwrap_or(text.len())
     };
     let rest = line.strip_prefix('第')?;
-    let end = numerals(rest);
-    let unit = rest.get(end..)?.chars().next()?;
-    if !"编章节条".contains(unit) || end == 0 {
+    let is_number = |c: &char| NUMERALS.contains(*c) || c.is_whitespace();
+    let number: usize = rest.chars().take_while(is_number).map(char::len_utf8).sum();
+    let (number, rest) = rest.split_at_checked(number)?;
+    let unit = rest.chars().next()?;
+    if !"编章节条".contains(unit) || number.trim().is_empty() {
         return None;
     }
-    let mut len = '第'.len_utf8() + end + unit.len_utf8();
+    let mut len = '第'.len_utf8() + number.len() + unit.len_utf8();
     if let Some(after) = line.get(len..).and_then(|rest| rest.strip_prefix('之')) {
         let more = numerals(after);
         if more > 0 {
@@ -495,6 +498,10 @@ mod tests {
                 ("第13条", "其他。"),
             ]
         );
+        let spaced = articles("第 一 章　总则\n第 一 条　甲。\n第　十 二　条 乙。\n第 条 丙。");
+        let paths: Vec<_> = spaced.iter().map(|(path, _)| path.as_str()).collect();
+        assert_eq!(paths, ["第一条", "第十二条"]);
+        assert_eq!(spaced[1].1, "乙。\n第 条 丙。");
         assert!(articles("没有条文的一段话。\n第三者的责任").is_empty());
         // One that was put in later has a number of its own; who speaks of an article begins no second one.
         let found =

@@ -27,6 +27,7 @@ use crate::error::{Code, Error, Result};
 use crate::journal::Books;
 use crate::records::delivery::Coverage;
 use crate::records::likeness::{Cluster, DAYS_MAX, Key, Place, Reasons, Said, Sketch, clusters};
+use crate::records::merged::{self, Way};
 use crate::records::{self, Filter, Listed};
 
 /// Matters that are compared: about a third of a second.
@@ -53,6 +54,14 @@ struct Other {
     mergeable: bool,
 }
 
+/// One that was merged and will have no answer.
+struct Stranded {
+    row: Row,
+    why: String,
+    /// Where it is put right.
+    mend: String,
+}
+
 #[derive(Template)]
 #[template(path = "duplicates.html")]
 struct Duplicates {
@@ -62,7 +71,9 @@ struct Duplicates {
     /// Merges that can still be taken back, and those that were not possible.
     ordered: Vec<Ordered>,
     /// What was merged into a matter that will have no answer for it any more.
-    stranded: Vec<Row>,
+    stranded: Vec<Stranded>,
+    /// Where the older ones are looked at.
+    older: Option<String>,
     groups: Vec<Group>,
     more: bool,
     days: String,
@@ -83,6 +94,8 @@ pub(super) fn merging() -> Option<(&'static Kind, &'static Follows, &'static Tra
 pub(super) struct Asked {
     /// Ids of those that are to go on in their groups, instead of the oldest.
     main: Option<String>,
+    /// From which on what was merged is looked at.
+    from: Option<String>,
 }
 
 /// The page.
@@ -101,6 +114,9 @@ pub(super) async fn page(
             page.actor.takes(&step.event, &step.who)?;
             let chosen = asked.main.as_deref().and_then(RecordId::parse);
             let found = found(connection, books, (kind, follows, step), chosen, &page)?;
+            let from = asked.from.as_deref().and_then(RecordId::parse);
+            let of = (kind, follows, step);
+            let (stranded, older) = stranded(connection, books, of, from, &page)?;
             let mut groups = Vec::new();
             for cluster in found.iter().take(GROUPS) {
                 groups.push(group(
@@ -114,7 +130,8 @@ pub(super) async fn page(
             Ok(Duplicates {
                 step: format!("{}/{}", kind.code, step.event),
                 ordered: several::ordered(connection, &page)?,
-                stranded: stranded(connection, books, (kind, follows, step), &page)?,
+                stranded,
+                older,
                 more: found.len() > groups.len(),
                 days: DAYS_MAX.to_string(),
                 groups,
@@ -126,51 +143,60 @@ pub(super) async fn page(
 }
 
 /// What was merged and will have no answer: the matter that it goes the way of has ended without one at a site, or two were merged
-/// into each other on two computers.
+/// into each other on two computers. Looked at are the newest from one on; where there are more, the second is where they go on.
 fn stranded(
     connection: &Connection,
     books: &mut Books,
     (kind, follows, step): (&Kind, &Follows, &Transition),
+    from: Option<RecordId>,
     page: &Page,
-) -> Result<Vec<Row>> {
-    /// Merged matters that are looked at, the newest.
+) -> Result<(Vec<Stranded>, Option<String>)> {
+    /// Merged matters that are looked at for one page.
     const MERGED: usize = 500;
-    /// More than anybody puts in the place of each other.
-    const DEEP: usize = 64;
     let filter = Filter {
         kind: Some(kind.code.clone()),
         status: step.to.clone(),
         held: Some(false),
         stands: true,
         limit: MERGED,
+        after: from,
         ..Filter::default()
     };
-    let kinds = std::slice::from_ref(&kind.code);
+    // The step that takes one out of the place of another.
+    let steps = kind.transitions.iter();
+    let mut mends = steps.filter(|it| !it.beside && it.clears.contains(&follows.field));
+    let mends = mends.find(|it| step.to.as_ref().is_some_and(|to| it.applies_to(to)));
+    let mends = mends.map_or("", |it| it.event.as_str());
     let coverage = Coverage::of(books);
+    let merged = records::list(connection, &filter)?;
+    let older = merged.last().filter(|_| merged.len() == MERGED);
+    let older = older.map(|row| row.id.hyphenated());
     let mut rows = Vec::new();
-    for row in &records::list(connection, &filter)? {
-        let mut main = Some(row.clone());
-        for _ in 0..DEEP {
-            let Some(at) = main
-                .as_ref()
-                .filter(|it| step.to.as_ref() == Some(&it.status))
-            else {
-                break;
-            };
-            let named = at.fact(&follows.field).and_then(serde_json::Value::as_str);
-            let named = named
-                .map(|it| records::named(connection, it, kinds))
-                .transpose()?;
-            main = named.flatten();
-        }
-        let goes_on = main.is_some_and(|it| {
-            step.to.as_ref() != Some(&it.status) && follows.into.contains(&it.status)
+    for row in &merged {
+        let why = match merged::way(connection, row, (kind, follows))? {
+            Way::Main(main) if follows.into.contains(&main.status) => continue,
+            Way::Main(main) => {
+                let with = [
+                    ("number", main.number.clone().unwrap_or_default().into()),
+                    (
+                        "status",
+                        shown::status(Some(kind), &main.status, page.lang).into(),
+                    ),
+                ];
+                page.lang.say("stranded-ended", &with)
+            }
+            // They are one matter: one of them is separated, and the others go its way.
+            Way::Circle(main) if main.id != row.id => continue,
+            Way::Circle(_) => page.t("stranded-circle"),
+            Way::Elsewhere => page.t("follows-elsewhere"),
+        };
+        rows.push(Stranded {
+            row: Row::new(connection, books, &coverage, row, page)?,
+            why,
+            mend: format!("/records/{}?step={mends}#next", row.id.hyphenated()),
         });
-        if !goes_on {
-            rows.push(Row::new(connection, books, &coverage, row, page)?);
-        }
     }
-    Ok(rows)
+    Ok((rows, older))
 }
 
 /// A group with the rows of its members, the one that goes on first.

@@ -7,7 +7,7 @@ use axum::Form;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::IntoResponse as _;
-use lianxin_protocol::catalogue::{Draft, FORM_VERSION, Field, FieldType, Kind, Refusal};
+use lianxin_protocol::catalogue::{Draft, FORM_VERSION, Field, FieldType, Kind, Refusal, SHORT};
 use lianxin_protocol::text;
 use rusqlite::Connection;
 use serde_json::{Map, Value};
@@ -243,7 +243,8 @@ fn correct(
             Ok(mut draft) => {
                 excluded(&content, kind, sight, &wanted, &mut draft);
                 let mut refusals = content.keeps(kind, &draft);
-                refusals.extend(content.at_odds(kind, &draft));
+                let odds = content.at_odds(kind, &draft).into_iter();
+                refusals.extend(odds.filter(|it| it.code != SHORT));
                 let empty = draft.facts.is_empty() && draft.texts.is_empty();
                 let saved = if !refusals.is_empty() || empty {
                     Ok(())

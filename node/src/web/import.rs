@@ -10,7 +10,7 @@ use askama::Template;
 use axum::Form as Sent;
 use axum::extract::{Multipart, Path, Query, State};
 use axum::http::HeaderValue;
-use lianxin_protocol::catalogue::Kind;
+use lianxin_protocol::catalogue::{Kind, Transition};
 use rusqlite::Connection;
 use serde::Deserialize;
 use serde_json::Value;
@@ -22,10 +22,10 @@ use super::upload::Upload;
 use super::words::Lang;
 use crate::actor::Actor;
 use crate::command::{self, known_kind};
-use crate::error::{Code, Result};
+use crate::error::{Code, Error, Result};
 use crate::journal::Books;
 use crate::ledger;
-use crate::ledger::incoming::{CHUNK, Incoming, Look, Refused};
+use crate::ledger::incoming::{Incoming, Look, Refused};
 use crate::records::{self, Record, save};
 use crate::reports::files::XLSX;
 use crate::sheets::{self, Table};
@@ -121,8 +121,15 @@ pub(super) async fn form(
             let page = Page::new(connection, books, &session, &line, ("/import", title))?;
             let kinds = ledger::kinds().filter(|kind| page.actor.creates(kind));
             let kinds = kinds.map(|kind| (kind.code.clone(), lang.label(&kind.label).to_owned()));
+            let steps = ledger::kinds().flat_map(|kind| {
+                let steps = kind.transitions.iter().filter(|step| step.tabled);
+                steps.map(move |step| (kind, step))
+            });
+            let steps = steps.filter(|(_, step)| page.actor.takes(&step.event, &step.who).is_ok());
+            let steps = steps
+                .map(|(kind, step)| (code_of(kind, Some(step)), name_of(kind, Some(step), lang)));
             Ok(Form {
-                kinds: kinds.collect(),
+                kinds: kinds.chain(steps).collect(),
                 kind: asked.kind,
                 refused: known_refusal(&asked.refused)
                     .then(|| lang.say(&format!("table-{}", asked.refused), &[])),
@@ -190,10 +197,54 @@ impl Look for Asks<'_> {
     }
 }
 
+/// What becomes of the rows of a table, as the form has it: a kind, or a kind and a step.
+fn code_of(kind: &Kind, step: Option<&Transition>) -> String {
+    match step {
+        Some(step) => format!("{}/{}", kind.code, step.event),
+        None => kind.code.clone(),
+    }
+}
+
+/// The same in words.
+fn name_of(kind: &Kind, step: Option<&Transition>, lang: Lang) -> String {
+    let name = lang.label(&kind.label).to_owned();
+    match step {
+        Some(step) => format!("{name} · {}", lang.label(&step.label)),
+        None => name,
+    }
+}
+
+/// Looks at a table for whoever may record it.
+fn plan(
+    (kind, step): (&'static Kind, Option<&'static Transition>),
+    (table, system): (&Table, &str),
+    said: &[(String, String)],
+    look: &mut Asks<'_>,
+) -> Result<Incoming> {
+    match step {
+        Some(step) => {
+            look.actor.takes(&step.event, &step.who)?;
+            Incoming::plan_steps((kind, step), table, said, look)
+        }
+        None => {
+            look.actor.may_create(kind)?;
+            Incoming::plan(kind, table, (said, system), look)
+        }
+    }
+}
+
 /// Takes a table and looks at it.
 pub(super) async fn look(State(app): State<App>, session: Session, form: Multipart) -> Answer {
     let sent = Upload::read(form, Code::BadTable).await?;
-    let kind = known_kind(sent.typed("kind"))?;
+    let (kind, step) = match sent.typed("kind").split_once('/') {
+        None => (known_kind(sent.typed("kind"))?, None),
+        Some((kind, event)) => {
+            let kind = known_kind(kind)?;
+            let step = kind.transition(event).filter(|step| step.tabled);
+            let none = || Error::new(Code::StepRefused, "no table takes this step");
+            (kind, Some(step.ok_or_else(none)?))
+        }
+    };
     let system = match sent.typed("system") {
         "" => ledger::NO_SYSTEM.to_owned(),
         system => system.chars().take(32).collect(),
@@ -203,7 +254,6 @@ pub(super) async fn look(State(app): State<App>, session: Session, form: Multipa
     let looked = app
         .read(move |books, connection| {
             let actor = asking.actor(connection, books)?;
-            actor.may_create(kind)?;
             let table = match sheets::read(&bytes, None) {
                 Ok(table) if table.rows.len() > ROWS_MAX => return Ok(Err(TOO_LONG)),
                 Ok(table) => table,
@@ -214,7 +264,7 @@ pub(super) async fn look(State(app): State<App>, session: Session, form: Multipa
                 connection,
                 actor: &actor,
             };
-            let incoming = Incoming::plan(kind, &table, (&[], &system), &mut look)?;
+            let incoming = plan((kind, step), (&table, &system), &[], &mut look)?;
             Ok(Ok(Looked {
                 table,
                 system,
@@ -228,7 +278,10 @@ pub(super) async fn look(State(app): State<App>, session: Session, form: Multipa
             let id = app.kept.put_large(&session, looked, TABLES_MAX)?;
             Ok(go(&format!("/import/{id}")))
         }
-        Err(code) => Ok(go(&format!("/import?kind={}&refused={code}", kind.code))),
+        Err(code) => {
+            let kind = code_of(kind, step);
+            Ok(go(&format!("/import?kind={kind}&refused={code}")))
+        }
     }
 }
 
@@ -238,7 +291,9 @@ struct Shown {
     page: Page,
     id: String,
     kind: String,
+    /// What the form chose, and the kind of its records.
     code: String,
+    list: String,
     /// Rows that wait to be recorded; none once they were.
     waiting: u64,
     /// How many of how many are recorded, while they are.
@@ -299,8 +354,12 @@ pub(super) async fn show(
                     code: column.map_or_else(String::new, |it| it.code()),
                 });
                 let columns = columns.filter(|it| !it.name.is_empty()).collect();
-                let codes = ledger::columns_in(kind);
-                let codes = codes.map(|it| (it.code(), it.label(lang)));
+                let step = incoming.step;
+                let codes: Vec<_> = match step {
+                    Some(step) => ledger::columns_of(step).collect(),
+                    None => ledger::columns_in(kind).collect(),
+                };
+                let codes = codes.iter().map(|it| (it.code(), it.label(lang)));
                 let refused = incoming.refused.iter().take(SHOWN);
                 let altered = incoming.altered.iter().take(SHOWN).map(|it| {
                     let field = label(&it.field);
@@ -313,8 +372,9 @@ pub(super) async fn show(
                     )
                 });
                 Shown {
-                    kind: lang.label(&kind.label).to_owned(),
-                    code: kind.code.clone(),
+                    kind: name_of(kind, step, lang),
+                    code: code_of(kind, step),
+                    list: kind.code.clone(),
                     waiting: incoming.new.len() as u64,
                     running: run.running.then(|| {
                         let left = incoming.new.len() as u64;
@@ -366,13 +426,13 @@ pub(super) async fn columns(
             Some((looked.table.heads.get(at)?.clone(), code.clone()))
         });
         let said: Vec<_> = said.collect();
-        let kind = looked.with(|incoming| incoming.kind);
+        let what = looked.with(|incoming| (incoming.kind, incoming.step));
         let mut look = Asks {
             books,
             connection,
             actor: &actor,
         };
-        let planned = Incoming::plan(kind, &looked.table, (&said, &looked.system), &mut look)?;
+        let planned = plan(what, (&looked.table, &looked.system), &said, &mut look)?;
         looked.with(|incoming| *incoming = planned);
         Ok(())
     })
@@ -400,9 +460,9 @@ pub(super) async fn take(
 /// Records the rows of a table, so many at a time that nobody who saves meanwhile waits long.
 async fn record(app: App, session: Session, looked: Arc<Looked>) {
     loop {
-        let (kind, rows) = looked.with(|incoming| {
-            let rest = incoming.new.split_off(incoming.new.len().min(CHUNK));
-            (incoming.kind, std::mem::replace(&mut incoming.new, rest))
+        let (kind, step, rows) = looked.with(|incoming| {
+            let rows = incoming.next_chunk();
+            (incoming.kind, incoming.step, rows)
         });
         if rows.is_empty() {
             break;
@@ -413,7 +473,13 @@ async fn record(app: App, session: Session, looked: Arc<Looked>) {
         let reply = app
             .write(move |journal, connection| {
                 let author = author.author(connection, journal)?;
-                command::add_rows(journal, connection, (kind, &rows), &author)
+                match step {
+                    Some(step) => {
+                        let step = (kind, step.event.as_str());
+                        command::take_steps(journal, connection, step, &rows, &author)
+                    }
+                    None => command::add_rows(journal, connection, (kind, &rows), &author),
+                }
             })
             .await;
         match reply {

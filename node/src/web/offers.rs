@@ -113,11 +113,15 @@ pub(super) fn begins(
                 known.filter(|_| !field.required)
             }
             "on" => Some(clock::Beijing::of(page.now_ms).iso_date()),
-            key => step
-                .dates
-                .iter()
-                .find(|date| date.field == key)
-                .and_then(|date| Some(proposed(step, date, content, page)?.to_string())),
+            key => {
+                let started = |key: &str| {
+                    let datum = step.data.iter().find(|it| it.key == key)?;
+                    datum.default.as_ref()?.as_str().map(str::to_owned)
+                };
+                let held = |key: &str| started(key).or_else(|| content?.date(key));
+                let date = step.dates_of(key).find(|date| date.holds(held));
+                date.and_then(|date| Some(proposed(step, date, content, page)?.to_string()))
+            }
         };
         typed.extend(given.map(|given| (field.key.clone(), vec![given])));
     }
@@ -136,8 +140,7 @@ fn proposed(
         return None;
     }
     let today = clock::Beijing::of(page.now_ms).iso_date();
-    let held = |key: &str| content?.date(key);
-    step.due(date, &today, held, &page.terms)
+    date.due(&today, |asked| content?.known(asked), &page.terms)
 }
 
 /// The refusal of a date by which something is to be done and which is over, if one was typed.
@@ -170,14 +173,14 @@ pub(super) fn is_over(
 /// Asks whether a step is meant: what the record says against it, or a date that is over.
 fn doubt(
     (kind, step): (&Kind, &Transition),
-    (typed, content, unmatched): (&Typed, &Content, &[String]),
+    (typed, meant, unmatched): (&Typed, &BTreeMap<String, Vec<String>>, &[String]),
     now_ms: u64,
     lang: Lang,
 ) -> Option<String> {
     if step.matched && !unmatched.is_empty() {
         return names::doubt(unmatched, lang);
     }
-    if let Some(label) = step.doubted(|key| content.held(key)) {
+    if let Some(label) = step.doubted(|key| meant.get(key).cloned().unwrap_or_default()) {
         return Some(lang.label(label).to_owned());
     }
     let key = is_over((kind, step), typed, now_ms)?.field;
@@ -204,31 +207,38 @@ pub(super) fn doubted(
     } else {
         Vec::new()
     };
-    let weighed = (&Typed::new(), &content, unmatched.as_slice());
+    let meant = meant(connection, kind, (key, &content))?;
+    let weighed = (&Typed::new(), &meant, unmatched.as_slice());
     Ok(doubt((kind, step), weighed, now_ms, lang))
 }
 
-/// Says beside a date by which rule it is set, where that stands, and whether days off had to be guessed.
+/// Says beside a date by which rule it is set, where that stands, and whether days off had to be guessed; of several rules that are
+/// chosen from, each.
 pub(super) fn explained(mut input: Input, step: &Transition, page: &Page) -> Input {
-    let date = step.dates.iter().find(|date| date.field == input.name);
-    let terms = &page.terms;
-    if let Some(date) = date
-        && let Some(rule) = terms.rules.get(&date.rule)
-    {
-        let due = proposed(step, date, None, page);
-        let word = match due {
-            Some(due) if due.estimated => "due-estimated",
-            Some(_) => "due-proposed",
-            None => "due-counted",
-        };
+    let said = |date: &SetDate, word: &str| {
+        let rule = page.terms.rules.get(&date.rule)?;
         let length = Label::from(rule.length);
         let with = [
             ("name", page.label(&rule.label).into()),
             ("length", page.label(&length).into()),
             ("source", page.label(&rule.source).into()),
         ];
-        input.hint = Some(page.lang.say(word, &with));
-    }
+        Some(page.lang.say(word, &with))
+    };
+    let dates: Vec<_> = step.dates_of(&input.name).collect();
+    input.hint = match dates.as_slice() {
+        [] => return input,
+        [date] => match proposed(step, date, None, page) {
+            Some(due) if due.estimated => said(date, "due-estimated"),
+            Some(_) => said(date, "due-proposed"),
+            None => said(date, "due-counted"),
+        },
+        dates => {
+            let each = dates.iter().filter_map(|date| said(date, "due-proposed"));
+            let each = each.collect::<Vec<_>>().join(&page.t("due-or"));
+            Some(page.with("due-chosen", &each))
+        }
+    };
     input
 }
 
@@ -271,7 +281,7 @@ impl Onward {
         };
         let meant =
             match kind.filter(|kind| kind.transitions.iter().any(|it| !it.guards.is_empty())) {
-                Some(kind) => meant(connection, kind, &record.content)?,
+                Some(kind) => meant(connection, kind, (record.key, &record.content))?,
                 None => BTreeMap::new(),
             };
         let typed = (kept.as_slice(), unmatched.as_slice(), &meant);
@@ -341,7 +351,7 @@ fn offers(
         let doubt = || {
             doubt(
                 (kind, step),
-                (typed, content, unmatched),
+                (typed, meant, unmatched),
                 page.now_ms,
                 page.lang,
             )
@@ -352,7 +362,10 @@ fn offers(
             label: page.label(&step.label).to_owned(),
             inputs: inputs.collect(),
             open: tried.is_some() || kept.is_some() || view.opens(&step.event),
-            grave: grave.or_else(doubt),
+            grave: match (doubt(), grave) {
+                (Some(doubt), Some(grave)) => Some(format!("{doubt}{grave}")),
+                (doubt, grave) => grave.or(doubt),
+            },
             asking,
             phrases: phrases(step, session),
             barred: barred.map(|why| page.label(why).to_owned()),
@@ -620,7 +633,12 @@ fn take(
     } else {
         Vec::new()
     };
-    let weighed = (&given, &content, unmatched.as_slice());
+    let meant = if step.guards.is_empty() {
+        BTreeMap::new()
+    } else {
+        meant(connection, kind, (key, &content))?
+    };
+    let weighed = (&given, &meant, unmatched.as_slice());
     let doubt = doubt((kind, step), weighed, author.now_ms, who.0.lang());
     let (refusals, said) = match save::read_step(kind, event, &input) {
         Err(refusals) => (refusals, None),

@@ -130,7 +130,11 @@ pub(super) fn steps(
         let data = event.data.iter().map(|(key, value)| {
             let field = step.and_then(|step| step.data.iter().find(|it| it.key == plain(key)));
             let label = field.map_or_else(|| key.clone(), |it| lang.label(&it.label).to_owned());
-            Said::new(label, put(connection, field, (key, value), lang))
+            let account = field.filter(|it| it.account).and(value.as_str());
+            let name = account.map(|id| who.name(Some(id), None, None));
+            let name = name.filter(|name| !name.is_empty());
+            let said = name.unwrap_or_else(|| put(connection, field, (key, value), lang));
+            Said::new(label, said)
         });
         let device = event
             .device

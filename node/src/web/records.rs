@@ -4,13 +4,16 @@ use std::collections::BTreeSet;
 
 use askama::Template;
 use axum::extract::{Path, Query, State};
-use lianxin_protocol::catalogue::{self, Catalogue, Fact, Field, Kind, Outcome, Retention};
+use lianxin_protocol::catalogue::{
+    self, Catalogue, ESTIMATED_DATES, Fact, Field, Kind, Outcome, Retention,
+};
 use lianxin_protocol::hash::Hex;
 use rusqlite::Connection;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::conflicts::{self, Conflict};
+use super::duplicates::merging;
 use super::forms;
 use super::letter;
 use super::list::{Due, due};
@@ -27,6 +30,7 @@ use super::{App, Line};
 use crate::error::Result;
 use crate::journal::{Books, Overview};
 use crate::records::delivery::{self, Coverage, State as Reached};
+use crate::records::merged::{self, Way};
 use crate::records::save;
 use crate::records::sight::Title;
 use crate::records::{self, Content, Gathered, Listed, Record};
@@ -527,26 +531,38 @@ fn follows(
     let Some(follows) = &kind.follows else {
         return Ok(said);
     };
-    if let Some(main) = record.content.held(&follows.field).first() {
-        let kinds = std::slice::from_ref(&kind.code);
-        match records::named(connection, main, kinds)? {
-            Some(main) => {
-                let reached = Coverage::of(overview).reached(connection, &main)?;
-                let (_, status) = delivery::shown(reached, &main.kind, &main.status);
-                let with = [
-                    ("number", main.number.clone().unwrap_or_default().into()),
-                    (
-                        "status",
-                        shown::status(Some(kind), &status, page.lang).into(),
-                    ),
-                ];
-                let href = format!("/records/{}", main.id.hyphenated());
-                said.push((page.lang.say("follows", &with), href));
-            }
-            None => said.push((page.t("follows-elsewhere"), String::new())),
+    let of = (kind, follows);
+    let way = merged::way(connection, row, of)?;
+    let main = way.main();
+    match main.filter(|main| main.id != row.id) {
+        Some(main) => {
+            let reached = Coverage::of(overview).reached(connection, main)?;
+            let (_, status) = delivery::shown(reached, &main.kind, &main.status);
+            let with = [
+                ("number", main.number.clone().unwrap_or_default().into()),
+                (
+                    "status",
+                    shown::status(Some(kind), &status, page.lang).into(),
+                ),
+            ];
+            let href = format!("/records/{}", main.id.hyphenated());
+            said.push((page.lang.say("follows", &with), href));
         }
+        None if main.is_none() => said.push((page.t("follows-elsewhere"), String::new())),
+        None => {}
     }
-    let merged = records::referring(connection, row, (&kind.code, &follows.field), MOST)?;
+    let circle = matches!(way, Way::Circle(_));
+    if circle {
+        let mends =
+            merging().is_some_and(|(_, _, step)| page.actor.takes(&step.event, &step.who).is_ok());
+        let href = if mends { "/duplicates" } else { "" };
+        said.push((page.t("follows-circle"), href.to_owned()));
+    }
+    // Of those that were merged into each other one is counted with all.
+    if circle && main.is_some_and(|main| main.id != row.id) {
+        return Ok(said);
+    }
+    let merged = merged::followers(connection, row, of, MOST)?;
     if !merged.is_empty() {
         let count: u64 = merged.iter().chain([row]).map(|it| it.heads(follows)).sum();
         let with = [("count", merged.len().into()), ("heads", count.into())];
@@ -602,6 +618,7 @@ pub(super) fn facts(
             .map(|(key, value)| Said::new(key.clone(), shown::value(None, value, lang)));
         return (facts.collect(), Vec::new(), None);
     };
+    let guessed = content.held(ESTIMATED_DATES);
     let fact = |field: &Field| {
         let held = held(&content.fields, &field.key)?;
         let value = shown::value(Some(field), held, lang);
@@ -609,6 +626,11 @@ pub(super) fn facts(
         if value.is_empty() {
             return None;
         }
+        let value = if guessed.contains(&field.key) {
+            page.with("date-estimated", &value)
+        } else {
+            value
+        };
         let mut said = Said::new(label, value);
         said.links = links(connection, field, held, lang);
         Some(said)
@@ -628,6 +650,8 @@ pub(super) fn facts(
         "device_id",
         "state",
         "events",
+        // Stands beside each of the dates that it names.
+        ESTIMATED_DATES,
     ];
     // What nobody chose says nothing, unless the form asks for it.
     let folded = kind.sections.iter().filter(|section| section.folded);

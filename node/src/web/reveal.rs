@@ -61,7 +61,7 @@ impl Kept {
                 let asked = openers.iter().any(|it| it.who == me);
                 let since = openers.first().map(|first| {
                     let with = [
-                        ("count", openers.len().into()),
+                        ("count", sight::people(&openers).into()),
                         ("needed", OPENERS.into()),
                         ("at", shown::at(first.at_ms, page.now_ms, page.lang).into()),
                     ];

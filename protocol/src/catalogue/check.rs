@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     COLUMNS_MAX, CalendarKeys, Choice, Condition, Fact, Field, FieldType, Flag, Group, Home,
-    INDEXED_CHARS, Kind, Label, Retention, Rules, Status, TAKEN_AS, TermKeys, Transition, find,
+    INDEXED_CHARS, Kind, Label, Retention, Rules, SetDate, Status, TAKEN_AS, TermKeys, Transition,
+    find,
 };
 use crate::deadline::Length;
 use crate::number::KindCode;
@@ -49,6 +50,7 @@ pub(super) fn kind(kind: &Kind) -> Checked {
     check_rungs(kind)?;
     check_form(kind)?;
     check_program(kind)?;
+    check_dates(&kind.create.dates, &kind.fields, kind)?;
     let texts = [
         ("title", &kind.title),
         ("title_from", &kind.title_from),
@@ -716,6 +718,10 @@ fn check_transition(transition: &Transition, kind: &Kind) -> Checked {
         let both = is_date(find(data, key)) && is_date(kind.field(other));
         ensure(both, || format!("{key} and {other} are no two dates"))?;
     }
+    let told = |datum: &Field| datum.required && kind.field(&datum.key).is_some();
+    ensure(!transition.tabled || data.iter().any(told), || {
+        "nothing that it sets tells whether a row of a table was taken".to_owned()
+    })?;
     check_groups(data)?;
     check_part_size(data)?;
     check_terms(transition, kind)?;
@@ -743,30 +749,50 @@ fn check_transition(transition: &Transition, kind: &Kind) -> Checked {
     Ok(())
 }
 
-/// What a step computes and is bound to is there, and means a date.
-fn check_terms(transition: &Transition, kind: &Kind) -> Checked {
-    let is_date = |fields: &[Field], key: &String| {
-        find(fields, key).is_some_and(|field| field.kind == FieldType::Date)
-    };
-    for date in &transition.dates {
+fn is_date(fields: &[Field], key: &str) -> bool {
+    find(fields, key).is_some_and(|field| field.kind == FieldType::Date)
+}
+
+/// Dates that are set by a rule, as data of a step or as fields of a new record.
+fn check_dates(dates: &[SetDate], data: &[Field], kind: &Kind) -> Checked {
+    for date in dates {
         let key = &date.field;
-        ensure(is_date(&transition.data, key), || {
+        ensure(is_date(data, key), || {
             format!("it sets {key}, which is no date of it")
         })?;
         ensure(Rules::standard().get(&date.rule).is_some(), || {
             format!("it sets {key} by {}, which is no rule", date.rule)
         })?;
         if let Some(from) = &date.from {
-            let known = is_date(&transition.data, from) || is_date(&kind.fields, from);
-            ensure(known, || {
+            let known = is_date(data, from) || is_date(&kind.fields, from);
+            ensure(known && date.since.is_none(), || {
                 format!("{from} is no date that {key} is counted from")
+            })?;
+        }
+        if let Some(since) = &date.since {
+            ensure(kind.transition(since).is_some(), || {
+                format!("{since} is no step that {key} is counted from")
             })?;
         }
         if let Some(named) = &date.named_in {
             let is_rule = kind.field(named).is_some_and(|field| field.rule);
             ensure(is_rule, || format!("{named} is no field that names a rule"))?;
         }
+        for (key, values) in &date.when {
+            let field = find(data, key).or_else(|| kind.field(key));
+            let known =
+                |value: &String| field.is_some_and(|it| it.accepts(&Fact::Str(value.clone())));
+            ensure(!values.is_empty() && values.iter().all(known), || {
+                format!("it sets a date for values of {key} that it does not have")
+            })?;
+        }
     }
+    Ok(())
+}
+
+/// What a step computes and is bound to is there, and means a date.
+fn check_terms(transition: &Transition, kind: &Kind) -> Checked {
+    check_dates(&transition.dates, &transition.data, kind)?;
     // Only what a step has set is the same for every device that folds the record.
     let set = |key: &String| {
         let steps = kind.transitions.iter();
@@ -783,9 +809,21 @@ fn check_terms(transition: &Transition, kind: &Kind) -> Checked {
         ensure(labelled(&guard.label), || {
             "a guard does not say why".to_owned()
         })?;
-        ensure(!guard.unless.is_empty() || guard.covers.is_some(), || {
-            "a guard bars nothing".to_owned()
+        let asked = guard.short.is_some() || guard.open.is_some();
+        let bars = !guard.unless.is_empty() || guard.covers.is_some() || asked;
+        let under = |code: &String| kind.gathers.iter().any(|it| it.kind == *code);
+        ensure(guard.open.as_ref().is_none_or(under), || {
+            "a guard waits for records that do not belong to it".to_owned()
         })?;
+        ensure(bars, || "a guard bars nothing".to_owned())?;
+        if let Some(short) = &guard.short {
+            let dates = is_date(&kind.fields, &short.from) && is_date(&kind.fields, &short.until);
+            let rule = Rules::standard().get(&short.rule);
+            let counts = rule.is_some_and(|it| !matches!(it.length, Length::WorkingDays(_)));
+            ensure(dates && counts && guard.asks, || {
+                "a guard measures what are no two dates, or by no rule, or does not ask".to_owned()
+            })?;
+        }
         for (key, values) in &guard.unless {
             let field = kind.field(key);
             let known =

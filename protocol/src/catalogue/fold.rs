@@ -12,6 +12,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::terms::ESTIMATED_DATES;
 use super::{Facts, Kind, Label, Role, find};
 
 /// An event of a record, as the fold sees it.
@@ -178,8 +179,10 @@ impl State<'_> {
         let dated = step.facts.keys();
         let dated =
             dated.flat_map(|key| transition.dates.iter().filter(move |it| it.field == *key));
-        for named in dated.filter_map(|date| date.named_in.as_ref()) {
-            self.facts.remove(named);
+        for date in dated {
+            let guessed = format!("{ESTIMATED_DATES}/{}", date.field);
+            self.facts
+                .remove(date.named_in.as_ref().unwrap_or(&guessed));
         }
         for cleared in &transition.clears {
             let under = |key: &str| key.split_once('/').map_or(key, |(set, _)| set) == cleared;

@@ -12,10 +12,11 @@ use thiserror::Error;
 
 use super::check::{self, Checked, ensure, unique};
 use super::read::Forbidden;
+use super::terms::ESTIMATED_DATES;
 use super::{
     CalendarKeys, Catalogue, Choice, Condition, Covers, Creation, Fact, Field, FieldType, Flag,
     Follows, Gather, Group, Guard, Home, Kind, Label, Letter, Make, Move, Parent, Retention, Role,
-    Rounds, Rung, Section, SetDate, Status, TermKeys, Transition, Until, Veils, find,
+    Rounds, Rung, Section, SetDate, Short, Status, TermKeys, Transition, Until, Veils, find,
 };
 
 /// Rank of an event whose file states none.
@@ -153,6 +154,8 @@ struct CreateEntry {
     who: BTreeSet<Role>,
     #[serde(default)]
     by_program: bool,
+    #[serde(default)]
+    dates: Vec<SetDate>,
 }
 
 #[derive(Clone, Deserialize)]
@@ -191,6 +194,8 @@ struct GuardEntry {
     #[serde(default)]
     unless: BTreeMap<String, BTreeSet<String>>,
     covers: Option<Covers>,
+    short: Option<Short>,
+    open: Option<String>,
     #[serde(default)]
     asks: bool,
 }
@@ -261,6 +266,8 @@ struct FieldEntry {
     #[serde(default)]
     alias: bool,
     since: Option<u32>,
+    #[serde(default)]
+    account: bool,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -295,6 +302,8 @@ struct TransitionEntry {
     #[serde(default)]
     beside: bool,
     #[serde(default)]
+    tabled: bool,
+    #[serde(default)]
     dates: Vec<SetDate>,
     until: Option<Until>,
     redates: Option<String>,
@@ -314,6 +323,9 @@ struct TransitionEntry {
     takes: Vec<String>,
     #[serde(default)]
     starts: BTreeMap<String, Fact>,
+    /// The codes that a choice among its data has here, where the field has more.
+    #[serde(default)]
+    only: BTreeMap<String, BTreeSet<String>>,
     #[serde(default)]
     after: BTreeMap<String, String>,
     #[serde(default)]
@@ -452,6 +464,7 @@ fn kind(mut file: KindFile, common: &CommonFile) -> Checked<Kind> {
             },
             who: file.create.who,
             by_program: file.create.by_program,
+            dates: file.create.dates,
         },
         version: file.version.unwrap_or(VERSION),
         group: file.group,
@@ -521,6 +534,7 @@ fn field(mut entry: FieldEntry) -> Checked<Field> {
         rule: entry.rule,
         alias: entry.alias,
         since: entry.since.unwrap_or(VERSION),
+        account: entry.account,
     })
 }
 
@@ -586,13 +600,26 @@ fn transition(
     let datum = |key: &String, required: bool| {
         let found = find(data, key).or_else(|| find(fields, key));
         let found = found.ok_or_else(|| format!("there is no field or datum {key}"))?;
-        Ok(Field {
+        let mut datum = Field {
             required,
             read_only: false,
             default: entry.starts.get(key).cloned(),
             ..found.clone()
-        })
+        };
+        if let (Some(only), FieldType::Enum { options }) = (entry.only.get(key), &mut datum.kind) {
+            options.retain(|option| only.contains(&option.code));
+        }
+        Ok(datum)
     };
+    for (key, only) in &entry.only {
+        let taken = entry.takes.contains(key) || entry.requires.contains(key);
+        let options = find(data, key).or_else(|| find(fields, key));
+        let options = options.map(Field::options).unwrap_or_default();
+        let known = |code: &String| options.iter().any(|option| option.code == *code);
+        ensure(taken && !only.is_empty() && only.iter().all(known), || {
+            format!("it leaves of {key} what that does not have")
+        })?;
+    }
     for key in entry.starts.keys() {
         let taken = entry.takes.contains(key) || entry.requires.contains(key);
         ensure(taken, || {
@@ -606,7 +633,10 @@ fn transition(
         let fixed = Some(&date.field).filter(|_| date.fixed);
         fixed.into_iter().chain(&date.named_in)
     });
-    let set = set.map(|key| {
+    let guessed = entry.dates.iter().any(|date| date.named_in.is_none());
+    let guessed = guessed.then(|| ESTIMATED_DATES.to_owned());
+    let set: BTreeSet<_> = set.chain(&guessed).collect();
+    let set = set.into_iter().map(|key| {
         let read_only = true;
         datum(key, false).map(|field| Field { read_only, ..field })
     });
@@ -631,6 +661,7 @@ fn transition(
         lifts: entry.lifts,
         grave: entry.grave.map(Label::from),
         beside: entry.beside,
+        tabled: entry.tabled,
         dates: entry.dates,
         until: entry.until,
         redates: entry.redates,
@@ -719,12 +750,16 @@ impl From<GuardEntry> for Guard {
             en,
             unless,
             covers,
+            short,
+            open,
             asks,
         } = entry;
         Self {
             label: Label { zh, en },
             unless,
             covers,
+            short,
+            open,
             asks,
         }
     }

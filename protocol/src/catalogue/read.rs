@@ -19,7 +19,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::{Condition, FORM_VERSION, Fact, Field, FieldType, Kind, Retention, find};
+use super::{Condition, FORM_VERSION, Fact, Field, FieldType, Kind, Retention, SHORT, find};
 use crate::text;
 
 /// Names that come with a record without being fields of it; ignored.
@@ -515,7 +515,9 @@ impl<'a> Reader<'a> {
         };
         let odds = kind.at_odds(chosen, |field| self.has(field));
         for (_, refusal) in odds {
-            if !self.refusals.iter().any(|it| it.field == refusal.field) {
+            let told = self.refusals.iter().any(|it| it.field == refusal.field);
+            // Nobody is held to that.
+            if !told && refusal.code != SHORT {
                 self.refusals.push(refusal);
             }
         }

@@ -11,7 +11,8 @@ use std::sync::LazyLock;
 use jiff::civil::Date;
 use serde::Deserialize;
 
-use super::{Draft, Fact, Field, Label, Role, Transition};
+use super::read::fits;
+use super::{Draft, Fact, Field, FieldType, Label, Refusal, Role, Transition};
 use crate::deadline::{Calendar, Due, Length};
 
 /// How long there is for something, and where that stands.
@@ -106,7 +107,20 @@ impl Rules {
 /// Stands behind the code of a rule where days off had to be guessed.
 pub const ESTIMATED: &str = "-est";
 
-/// A date that a step sets, unless somebody sets another.
+/// Key of the set of dates of a record for which days off had to be guessed, where nothing else says so.
+pub const ESTIMATED_DATES: &str = "estimated";
+
+/// What a date is computed from besides what is given with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known<'a> {
+    /// The value of a field.
+    Value(&'a str),
+    /// The day on which a step last had its effect: `2026-03-14`, in Beijing.
+    DayOf(&'a str),
+}
+
+/// A date that a step sets, or that a new record has, unless somebody sets another. Where several set one field, the first whose
+/// conditions hold does.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SetDate {
@@ -117,11 +131,106 @@ pub struct SetDate {
     /// Key of the date on which the period begins: a datum of the step, or else a field of the record. The day of the step if there
     /// is none.
     pub from: Option<String>,
+    /// The step on whose day the period begins: the last time that it had its effect. The day of this one if it never had.
+    pub since: Option<String>,
+    /// Only where each of these has one of these values: a datum of the step, or else a field of the record.
+    #[serde(default)]
+    pub when: BTreeMap<String, BTreeSet<String>>,
     /// Key of the datum that gets the code of the rule, where the day is the rule's.
     pub named_in: Option<String>,
     /// Nobody sets another.
     #[serde(default)]
     pub fixed: bool,
+}
+
+impl SetDate {
+    /// Whether its conditions hold, with what is known of the values that they name.
+    #[must_use]
+    pub fn holds(&self, known: impl Fn(&str) -> Option<String>) -> bool {
+        let one_of = |(key, values): (&String, &BTreeSet<String>)| {
+            known(key).is_some_and(|value| values.contains(&value))
+        };
+        self.when.iter().all(one_of)
+    }
+
+    /// The day by the rule, with what is known. `today` is a day as fields hold it.
+    #[must_use]
+    pub fn due(
+        &self,
+        today: &str,
+        known: impl Fn(Known<'_>) -> Option<String>,
+        terms: &Terms,
+    ) -> Option<Due> {
+        let from = self.from.as_deref().map(Known::Value);
+        let from = from.or_else(|| self.since.as_deref().map(Known::DayOf));
+        let from = from.and_then(|from| known(from)?.parse().ok());
+        let from: Date = from.or_else(|| today.parse().ok())?;
+        let rule = terms.rules.get(&self.rule)?;
+        Some(terms.calendar.due(from, rule.length, &[]))
+    }
+}
+
+/// Sets dates that nobody has set, says by which rule, and where days off had to be guessed. A day that is given
+/// and is that of the rule, or of the one without conditions, counts as not given. `known` gives what the record has.
+///
+/// # Errors
+/// A period that ends outside the years that a date has room for, which would not be kept; nothing is set then.
+pub fn set_dates(
+    dates: &[SetDate],
+    draft: &mut Draft,
+    today: &str,
+    known: impl Fn(Known<'_>) -> Option<String>,
+    terms: &Terms,
+) -> Result<(), Refusal> {
+    let mut done = BTreeSet::new();
+    for date in dates {
+        let given = |key: &str| Some(draft.facts.get(key)?.as_ref()?.as_str()?.to_owned());
+        let value = |key: &str| given(key).or_else(|| known(Known::Value(key)));
+        if done.contains(&date.field) || !date.holds(value) {
+            continue;
+        }
+        done.insert(&date.field);
+        let all = |asked: Known<'_>| match asked {
+            Known::Value(key) => value(key),
+            Known::DayOf(_) => known(asked),
+        };
+        let Some(due) = date.due(today, all, terms) else {
+            continue;
+        };
+        let day = due.to_string();
+        // A form begins with the day of the rule that asks for nothing: left as it is, it is nobody's own.
+        let is_rules = |given: &str| {
+            let rules = dates.iter().filter(|it| it.field == date.field);
+            let rules = rules.filter(|it| it.when.is_empty() || *it == date);
+            let mut days = rules.filter_map(|it| it.due(today, all, terms));
+            days.any(|due| due.to_string() == given)
+        };
+        if given(&date.field).is_some_and(|given| !is_rules(&given)) {
+            continue;
+        }
+        if !fits(&FieldType::Date, &Fact::Str(day.clone())) {
+            return Err(Refusal {
+                field: date.from.as_ref().unwrap_or(&date.field).clone(),
+                code: "bad_date",
+                message: "the period ends before 1900 or after 2199".to_owned(),
+            });
+        }
+        let facts = &mut draft.facts;
+        facts.insert(date.field.clone(), Some(Fact::Str(day)));
+        match &date.named_in {
+            Some(key) => {
+                let estimated = if due.estimated { ESTIMATED } else { "" };
+                let rule = format!("{}{estimated}", date.rule);
+                facts.insert(key.clone(), Some(Fact::Str(rule)));
+            }
+            None if due.estimated => {
+                let key = format!("{ESTIMATED_DATES}/{}", date.field);
+                facts.insert(key, Some(Fact::Bool(true)));
+            }
+            None => {}
+        }
+    }
+    Ok(())
 }
 
 /// A step is possible until a date, and afterwards only for some.
@@ -144,6 +253,10 @@ pub struct Guard {
     pub unless: BTreeMap<String, BTreeSet<String>>,
     /// Not possible as long as the first set has items that the second has not.
     pub covers: Option<Covers>,
+    /// Not possible if less time lies between two dates than a rule gives.
+    pub short: Option<Short>,
+    /// Not possible as long as a record of this kind that belongs to it is open: see [`OPEN_UNDER`].
+    pub open: Option<String>,
     /// It is possible all the same: whoever takes it is asked whether it is meant.
     pub asks: bool,
 }
@@ -158,6 +271,34 @@ pub struct Covers {
     pub by: String,
 }
 
+/// Stands before the code of a kind where a guard asks for the open records of it that belong to one.
+pub const OPEN_UNDER: &str = "open:";
+
+/// A stretch of time that may be too short.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Short {
+    /// Key of its first day.
+    pub from: String,
+    /// Key of its last day.
+    pub until: String,
+    /// Code of the rule that says how long it is at least: days or months of the calendar, whichever days are off.
+    pub rule: String,
+}
+
+impl Short {
+    /// Whether it is, with the dates that a record has. Not where one of them is missing.
+    #[must_use]
+    pub fn holds(&self, date: impl Fn(&str) -> Option<String>) -> bool {
+        let day = |key: &str| date(key)?.parse::<Date>().ok();
+        let rule = Rules::standard().get(&self.rule);
+        let least = rule.and_then(|rule| rule.length.ends(day(&self.from)?));
+        least
+            .zip(day(&self.until))
+            .is_some_and(|(least, until)| until < least)
+    }
+}
+
 impl Guard {
     /// Whether it bars a step on a record of which `held` gives the values of a field: one, or the items of a set.
     fn bars(&self, held: &impl Fn(&str) -> Vec<String>) -> bool {
@@ -169,7 +310,11 @@ impl Guard {
             let by = held(&covers.by);
             held(&covers.all).iter().any(|item| !by.contains(item))
         });
-        forbidden || uncovered
+        let one = |key: &str| held(key).into_iter().next();
+        let short = self.short.as_ref().is_some_and(|short| short.holds(one));
+        let open = self.open.as_ref();
+        let open = open.is_some_and(|kind| !held(&format!("{OPEN_UNDER}{kind}")).is_empty());
+        forbidden || uncovered || short || open
     }
 }
 
@@ -219,45 +364,31 @@ impl Transition {
         self.data.iter().filter(|datum| !datum.read_only)
     }
 
-    /// The day that a date of the step is by its rule, with what is known of where its period begins. `today` is a day as fields hold it.
-    #[must_use]
-    pub fn due(
-        &self,
-        date: &SetDate,
-        today: &str,
-        known: impl Fn(&str) -> Option<String>,
-        terms: &Terms,
-    ) -> Option<Due> {
-        let known = date.from.as_ref().and_then(|key| known(key)?.parse().ok());
-        let from: Date = known.or_else(|| today.parse().ok())?;
-        let rule = terms.rules.get(&date.rule)?;
-        Some(terms.calendar.due(from, rule.length, &[]))
+    /// The dates that it may set under a key, the first of those that hold first.
+    pub fn dates_of<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a SetDate> {
+        self.dates.iter().filter(move |date| date.field == key)
     }
 
-    /// Sets the dates of the step that nobody has set, and says by which rule. `held` gives a date of the record.
+    /// Sets the dates of the step that nobody has set, see [`set_dates`], and what follows them.
+    ///
+    /// # Errors
+    /// As [`set_dates`].
     pub fn set_dates(
         &self,
         draft: &mut Draft,
         today: &str,
-        held: impl Fn(&str) -> Option<String>,
+        known: impl Fn(Known<'_>) -> Option<String>,
         terms: &Terms,
-    ) {
-        for date in &self.dates {
-            let given = |key: &str| Some(draft.facts.get(key)?.as_ref()?.as_str()?.to_owned());
-            if given(&date.field).is_some() {
-                continue;
-            }
-            let known = |key: &str| given(key).or_else(|| held(key));
-            if let Some(due) = self.due(date, today, known, terms) {
-                let set = |text: String| Some(Fact::Str(text));
-                draft.facts.insert(date.field.clone(), set(due.to_string()));
-                if let Some(key) = &date.named_in {
-                    let estimated = if due.estimated { ESTIMATED } else { "" };
-                    let rule = format!("{}{estimated}", date.rule);
-                    draft.facts.insert(key.clone(), set(rule));
-                }
+    ) -> Result<(), Refusal> {
+        set_dates(&self.dates, draft, today, known, terms)?;
+        for (key, other) in &self.follows {
+            if !draft.facts.contains_key(key)
+                && let Some(fact) = draft.facts.get(other)
+            {
+                draft.facts.insert(key.clone(), fact.clone());
             }
         }
+        Ok(())
     }
 }
 

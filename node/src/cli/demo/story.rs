@@ -340,6 +340,7 @@ impl Story {
             "the station that heard a comment sees what was adopted of it",
             adopted,
         );
+        self.puzzles(hub, &told).await?;
         let checklist = hub.show(&told.checklist.id).await?;
         let items = checklist.pointer("/fields/items").and_then(Value::as_array);
         let has = |item: &&Value| item.get("ok") == Some(&Value::Bool(true));
@@ -348,6 +349,30 @@ impl Story {
             "the station has the six things that it should have",
             has_six,
         );
+        Ok(())
+    }
+
+    /// What is left for whoever tries it out: a matter that was brought twice, a sealed one, and a conflict.
+    async fn puzzles(&mut self, hub: &Device, told: &year::Told) -> Result<()> {
+        let mut both = true;
+        for it in &told.twins {
+            both &= field(&hub.show(&it.id).await?, "status") == "pending";
+        }
+        self.step("the same matter was brought to two computers", both);
+        let sealed = hub.show(&told.sealed.id).await?;
+        let overlays = sealed.get("overlays").and_then(Value::as_array);
+        let is_sealed = overlays.is_some_and(|all| all.iter().any(|it| it == "restricted"));
+        self.step("one matter is sealed: 封存", is_sealed);
+        let list = Query::ConflictList {
+            limit: None,
+            after: None,
+            account: None,
+        };
+        let listed = hub.call(list).await?;
+        let records = listed.get("records").and_then(Value::as_array);
+        let mut records = records.into_iter().flatten();
+        let waits = records.any(|it| field(it, "id") == told.disputed.id);
+        self.step("one conflict waits for somebody to choose", waits);
         Ok(())
     }
 

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::samples::{self, LAWYERS, STATION, at, days_ago, in_days, month_of, year_of};
 use super::{Device, PATIENCE, field, is};
-use crate::command::{Listing, Query};
+use crate::command::{Listing, Query, Write};
 use crate::error::{Code, Error, Result};
 
 /// The computers at which it happens.
@@ -34,6 +34,12 @@ pub(super) struct Told {
     pub(super) comment: Made,
     /// What the station has of what it should have.
     pub(super) checklist: Made,
+    /// The same matter, brought to both computers of the station.
+    pub(super) twins: [Made; 2],
+    /// One that is sealed.
+    pub(super) sealed: Made,
+    /// One of which a field was changed on two computers at once.
+    pub(super) disputed: Made,
 }
 
 /// A record, as others name it.
@@ -69,6 +75,9 @@ pub(super) async fn tell(places: Places<'_>) -> Result<Told> {
     in_hand(places).await?;
     privacy(places, &opinion).await?;
     Ok(Told {
+        twins: twins(places).await?,
+        sealed: sealed(places.hub).await?,
+        disputed: disputed(places).await?,
         opinion,
         suggestion,
         comment,
@@ -616,6 +625,84 @@ async fn in_hand(places: Places<'_>) -> Result<()> {
         ("sign", json!({})),
     ];
     go(hub, &opinion, steps).await
+}
+
+/// Two neighbours bring the same matter, each to another computer: whoever accepts it is asked whether it is one.
+async fn twins(places: Places<'_>) -> Result<[Made; 2]> {
+    let said = |body: &str| {
+        json!({
+            "kind": "opinion", "channel": "walk_in", "category": "help", "topic": "city_appearance",
+            "body": body, "place": { "community": "测试社区", "text": "测试小区5号楼西侧" },
+            "identity_mode": "anonymous", "occurred_on": days_ago(1), "test_data": true,
+        })
+    };
+    let first = said("测试小区5号楼西侧的健身器材松动，孩子玩的时候晃得厉害，希望尽快修理。");
+    let second = said("5号楼西侧健身器材松动，孩子玩的时候晃得厉害，请尽快修理。");
+    let twins = [
+        make(places.station, first).await?,
+        make(places.other, second).await?,
+    ];
+    for it in &twins {
+        comes(places.hub, it).await?;
+    }
+    Ok(twins)
+}
+
+/// What the sub-district was told in confidence is sealed, by one person who names another.
+async fn sealed(hub: &Device) -> Result<Made> {
+    const SECOND: &str = "测试复核人";
+    let told = json!({
+        "kind": "opinion", "channel": "letter", "category": "report", "title": "来信反映的事项（测试）",
+        "body": "来信举报，内容从略（测试）。", "identity_mode": "anonymous", "occurred_on": days_ago(6),
+        "test_data": true,
+    });
+    let add = Write::RecordAdd {
+        kind: "opinion".to_owned(),
+        rows: vec![told],
+        first_row: 1,
+        account: Some(SECOND.to_owned()),
+    };
+    let added = hub.call(add).await?;
+    let id = added.pointer("/records/0/id").and_then(Value::as_str);
+    let id = id.unwrap_or_default().to_owned();
+    let why = json!({ "reason": "涉及举报人（测试）", "second_person": SECOND });
+    hub.act(&id, "restrict", why).await?;
+    let number = added.pointer("/records/0/number").and_then(Value::as_str);
+    let number = number.unwrap_or_default().to_owned();
+    Ok(Made { id, number })
+}
+
+/// Two computers say differently how urgent something is, while the cable of one is out.
+async fn disputed(places: Places<'_>) -> Result<Made> {
+    let Places {
+        hub,
+        station,
+        other,
+        ..
+    } = places;
+    let opinion = json!({
+        "kind": "opinion", "channel": "phone", "category": "help", "topic": "public_safety",
+        "title": "井盖破损", "body": "示例路人行道上一个井盖裂了，怕有人踩空。",
+        "place": { "community": "示例社区", "text": "示例路人行道" }, "identity_mode": "anonymous",
+        "occurred_on": days_ago(0), "test_data": true,
+    });
+    let opinion = make(station, opinion).await?;
+    comes(other, &opinion).await?;
+    let urgency = |code: &str| json!({ "urgency": code });
+    station.node()?.net.plug(false);
+    let set = station.set(&opinion.id, urgency("urgent")).await;
+    let set = match set {
+        Ok(_) => other.set(&opinion.id, urgency("emergency_referred")).await,
+        failed => failed,
+    };
+    station.node()?.net.plug(true);
+    set?;
+    let disputed = |record: &Value| {
+        let conflicts = record.get("conflicts").and_then(Value::as_array);
+        conflicts.is_some_and(|all| !all.is_empty())
+    };
+    in_time(hub.until(&opinion.id, disputed).await?)?;
+    Ok(opinion)
 }
 
 /// A resident agrees that the case be published without a name, and gets a copy of what is kept.

@@ -223,6 +223,13 @@ impl Taken<'_> {
                         let mut input = common.clone();
                         nest(&mut input, &each.item, json!(item));
                         nest(&mut input, &each.name, json!(datum));
+                        // A date of its own goes over the order's, with the rule that this has it by.
+                        let chosen = |key: &str| (key == each.name).then(|| datum.clone());
+                        let own = made.create.dates.iter();
+                        for date in own.filter(|date| date.holds(chosen)) {
+                            input.remove(&date.field);
+                            date.named_in.as_ref().map(|key| input.remove(key));
+                        }
                         inputs.push(input);
                     }
                 }

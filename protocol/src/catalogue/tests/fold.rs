@@ -517,7 +517,8 @@ fn a_step_sets_its_dates_by_rule_unless_somebody_sets_another() -> Tested {
     let set = |input: Value| -> Result<Draft, Box<dyn std::error::Error>> {
         let draft = kind.read_event("dispatch", &input);
         let mut draft = draft.map_err(|refusals| format!("{refusals:?}"))?;
-        dispatch.set_dates(&mut draft, "2026-03-02", |_| None, &Terms::default());
+        let set = dispatch.set_dates(&mut draft, "2026-03-02", |_| None, &Terms::default());
+        set.map_err(|refusal| format!("{refusal:?}"))?;
         Ok(draft)
     };
     let held =
@@ -533,6 +534,9 @@ fn a_step_sets_its_dates_by_rule_unless_somebody_sets_another() -> Tested {
         None,
         "another day is not the rule's"
     );
+    // Its own day is the rule's, whoever wrote it down.
+    let proposed = set(json!({ "lead": "测试一办", "due_on": "2026-03-17" }))?;
+    assert_eq!(held(&proposed, "due_rule").as_deref(), Some("D16"));
     // What is fixed is nobody's to type.
     for key in ["return_until", "due_rule"] {
         let input = json!({ "lead": "测试一办", key: "2099-01-01" });
@@ -540,6 +544,85 @@ fn a_step_sets_its_dates_by_rule_unless_somebody_sets_another() -> Tested {
             refused(kind.read_event("dispatch", &input)),
             one(key, "read_only")
         );
+    }
+    Ok(())
+}
+
+#[test]
+fn the_rule_of_a_date_is_chosen_with_the_step_and_counts_from_its_own_day() -> Tested {
+    let kind = opinion()?;
+    let dispatch = kind.transition("dispatch").ok_or("no dispatch")?;
+    let set = |term: &str, today: &str| -> Result<_, Box<dyn std::error::Error>> {
+        let input = json!({ "lead": "测试一办", "term": term });
+        let mut draft = (kind.read_event("dispatch", &input)).map_err(|it| format!("{it:?}"))?;
+        let known =
+            |asked: Known<'_>| (asked == Known::DayOf("accept")).then(|| "2026-02-27".into());
+        let set = dispatch.set_dates(&mut draft, today, known, &Terms::default());
+        set.map_err(|refusal| format!("{refusal:?}"))?;
+        Ok(draft)
+    };
+    let held =
+        |draft: &Draft, key: &str| fact(draft, key).and_then(|it| it.as_str().map(str::to_owned));
+    for (term, day, rule) in [
+        ("own", "2026-03-17", "D16"),
+        ("hotline", "2026-03-09", "D12"),
+        ("petition", "2026-04-28", "D10"),
+        ("review", "2026-04-01", "D11"),
+    ] {
+        let draft = set(term, "2026-03-02")?;
+        assert_eq!(held(&draft, "due_on").as_deref(), Some(day), "{term}");
+        assert_eq!(held(&draft, "due_rule").as_deref(), Some(rule), "{term}");
+        assert_eq!(fact(&draft, "estimated/sign_by"), None, "the year is known");
+    }
+    // No notice of 2027 is known: each date says so, at its rule or by itself.
+    let mut draft = set("own", "2026-12-31")?;
+    assert_eq!(held(&draft, "due_rule").as_deref(), Some("D16-est"));
+    assert_eq!(fact(&draft, "estimated/due_on"), None);
+    let mut steps = chain(&[("register", "C"), ("accept", "H"), ("dispatch", "H")]);
+    let facts = |draft: &mut Draft| {
+        let facts = std::mem::take(&mut draft.facts).into_iter();
+        facts.filter_map(|(key, fact)| Some((key, fact?))).collect()
+    };
+    steps[2].facts = facts(&mut draft);
+    for key in ["estimated/sign_by", "estimated/return_until"] {
+        let folded = kind.fold(&steps);
+        assert_eq!(folded.facts.get(key), Some(&Fact::Bool(true)), "{key}");
+    }
+    // What ends where no date has room is refused, and does not vanish.
+    assert!(set("own", "2199-12-31").is_err());
+    // Computed anew by what is known, a date is a guess no more.
+    then(&mut steps, "return", "U", "2026-12-31");
+    then(&mut steps, "reassign", "H", "2026-12-31");
+    steps[4].facts = facts(&mut set("own", "2026-03-02")?);
+    let folded = kind.fold(&steps);
+    assert_eq!(folded.facts.get("estimated/sign_by"), None);
+    Ok(())
+}
+
+#[test]
+fn a_draft_that_is_open_to_the_public_for_less_than_thirty_days_is_asked_about() -> Tested {
+    let kind = Catalogue::standard().kind("legis_consultation");
+    let kind = kind.ok_or("no consultation")?;
+    let open = kind.transition("open").ok_or("no open")?;
+    for (until, short) in [("2026-03-30", true), ("2026-03-31", false), ("", false)] {
+        let input =
+            json!({"draft_title": "测试条例", "public_from": "2026-03-01", "public_until": until});
+        // A form takes it, and a command names it.
+        let draft = kind.read_form(&input).map_err(|it| format!("{it:?}"))?;
+        let odds: Vec<_> = kind.odds_in(&draft).into_iter().map(|it| it.code).collect();
+        assert_eq!(
+            odds,
+            if short { vec![SHORT] } else { Vec::new() },
+            "{until}"
+        );
+        let held = |key: &str| {
+            let held = fact(&draft, key);
+            held.and_then(|it| it.as_str().map(str::to_owned))
+                .into_iter()
+                .collect()
+        };
+        assert!(open.barred(held).is_none());
+        assert_eq!(open.doubted(held).is_some(), short, "{until}");
     }
     Ok(())
 }

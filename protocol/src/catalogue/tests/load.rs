@@ -411,11 +411,7 @@ fn what_kinds_say_of_each_other_is_checked() {
             "kind = \"org\", event = \"sign\"",
             "does not belong",
         ),
-        (
-            "dated = \"signed_on\"",
-            "dated = \"due_rule\"",
-            "does not take",
-        ),
+        ("dated = \"signed_on\"", "dated = \"unit\"", "does not take"),
         (
             "unless = [\"received\"",
             "unless = [\"recieved\"",

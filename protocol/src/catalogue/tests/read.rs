@@ -666,8 +666,12 @@ fn a_datum_that_is_left_out_is_what_the_step_starts_with_or_what_it_follows() ->
     let text = |text: &str| Some(Fact::Str(text.to_owned()));
     let passed = read("pass", json!({}))?;
     assert_eq!(fact(&passed, "admissibility"), text("ok"));
-    let passed = read("pass", json!({"admissibility": "other"}))?;
-    assert_eq!(fact(&passed, "admissibility"), text("other"));
+    // What may not be proposed is no pass.
+    let input = json!({"admissibility": "own_matter"});
+    assert_eq!(
+        refused(kind.read_event("pass", &input)),
+        one("admissibility", "not_an_option")
+    );
 
     let extended = json!({"extension": {"approved_by": "测试区人大", "new_due": "2026-09-24"}});
     let due = |draft: &Draft| fact(draft, "due_on");
