@@ -219,12 +219,8 @@ fn what_is_missing_or_without_effect_is_told_from_what_is_test_data() -> Result<
     act(hub, &id, "accept", &json!({}))?;
     station.ok(&["sync"])?;
     let r17 = report(hub, "R17", &YEAR)?;
-    let void = hub
-        .ok(&["record", "history", &id])?
-        .to_string()
-        .contains("wrong_state");
-    ensure!(r17["totals"]["without_effect"] == i64::from(void), "{r17}");
-    ensure!(void, "both steps have an effect");
+    ensure!(r17["totals"]["without_effect"] == 1, "{r17}");
+    ensure!(rows(&r17, "quality")[0]["without_effect"] == 1, "{r17}");
 
     let reveal = ["record", "show", &id, "--reveal", "回电核实（测试）"];
     let accounts = hub.ok(&["account", "list"])?;

@@ -1724,7 +1724,7 @@ fn matters_that_were_merged_into_each_other_are_counted_once_until_one_is_separa
     let main = first.clone().min(second.clone());
     let ways = |world: &mut World, node: usize| -> Result<Vec<(String, bool, usize)>> {
         let ids = [first.clone(), second.clone()];
-        Ok(world.transact(node, move |_, connection| {
+        world.transact(node, move |_, connection| {
             let kind = Catalogue::standard().kind("opinion");
             let of = kind.and_then(|kind| Some((kind, kind.follows.as_ref()?)));
             let mut ways = Vec::new();
@@ -1739,7 +1739,7 @@ fn matters_that_were_merged_into_each_other_are_counted_once_until_one_is_separa
                 }
             }
             Ok(ways)
-        })?)
+        })
     };
     for node in [HUB, OPERATOR, STATION] {
         for id in [&first, &second] {
