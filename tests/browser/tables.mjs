@@ -1,5 +1,5 @@
 // Tables and papers in Chromium: an office's own ledger and letter are put in, an old ledger is imported with a column named by hand, lists
-// go out in each form, a report is looked at, its number opened, issued; forms are taken as Word. axe-core looks at every page.
+// go out in each form, a report is looked at, its number opened, issued; a kind of record is published, and a newer form of it; forms are taken as Word. axe-core looks at every page.
 //
 // usage: node tables.mjs PATH-OF-LIANXIN SCRATCH [SCREENSHOTS]
 import { mkdirSync, readFileSync } from 'node:fs';
@@ -160,6 +160,46 @@ try {
   await seen(desk, 'issued');
   await at(desk, '/compliance');
   await seen(desk, 'compliance');
+
+  // ---- a kind of the office's own, and a newer form of it while a draft is open ----
+  const kind = (version, more = '', fields = '"street"') => `code = "lamp_check"\nprefix = "LD"\nzh = "路灯巡查"\nen = "Lamp check"\nversion = ${version}\ngroup = "register"\nnamed_by = ["street"]\nabout = { zh = "路灯巡查登记", en = "Lamps that were looked at" }\ncreate = { zh = "登记巡查", en = "Enter a check", who = ["C", "H"] }\n[[section]]\ncode = "check"\nzh = "巡查"\nen = "The check"\nfields = [${fields}]\n[[field]]\nkey = "street"\nzh = "路段"\nen = "Street"\ntype = "ref"\nmax_chars = 40\nrequired = true\n${more}`;
+  const newer = kind(2, '[[field]]\nkey = "lamps"\nzh = "不亮盏数"\nen = "Lamps out"\ntype = "int"\nmin = 0\nmax = 1000\nrequired = true\nsince = 2\n', '"street", "lamps"');
+  const publish = async (name, text) => {
+    await at(desk, '/kinds');
+    await desk.setInputFiles('#file', nodes.file(name, text));
+    await desk.click('main .btn-main');
+    await desk.waitForLoadState();
+  };
+  await publish('broken.toml', kind(1).replace('zh = "路段"', 'zh = "宗教信仰"'));
+  check('what must not be asked for is not published', await desk.locator('[role=alert] .code').count() === 1, await desk.innerText('main'));
+  await seen(desk, 'kinds-wrong');
+  await publish('lamps.toml', kind(1));
+  check('a kind is looked at before it is published', /新的登记表/.test(await desk.innerText('main')) && /路段/.test(await desk.innerText('main')));
+  await seen(desk, 'kind-looked');
+  await desk.click('form[action^="/kinds/"] .btn-main');
+  await desk.waitForLoadState();
+  check('it is published', /路灯巡查/.test(await desk.innerText('[aria-labelledby=h-kinds]')));
+  await at(desk, '/new/lamp_check');
+  await desk.fill('[name=street]', '测试路');
+  const draft = await desk.getAttribute('#intake', 'data-draft');
+  await desk.click('[name=do][value=draft]');
+  await desk.waitForLoadState();
+  await publish('newer.toml', newer);
+  check('a newer form says what it adds', /第 2 版/.test(await desk.innerText('main')) && /不亮盏数/.test(await desk.innerText('main')));
+  await desk.click('form[action^="/kinds/"] .btn-main');
+  await desk.waitForLoadState();
+  await seen(desk, 'kinds');
+  await at(desk, draft);
+  check('a draft of the older form says what the newer one asks besides', /第 1 版.*第 2 版.*不亮盏数/.test(await desk.innerText('#intake')), await desk.innerText('main'));
+  await seen(desk, 'older-draft');
+  await desk.click('[name=do][value=register]');
+  await desk.waitForURL('**/records/**');
+  check('and is registered as it is', nodes.run('hub', 'record', 'list', '--kind', 'lamp_check').records.length === 1);
+  await at(desk, '/new/lamp_check');
+  await desk.fill('[name=street]', '测试二路');
+  await desk.click('[name=do][value=register]');
+  await desk.waitForLoadState();
+  check('a new one is asked for what the newer form asks', await desk.locator('#errors').count() === 1, await desk.innerText('main'));
 
   // ---- forms to print and to edit ----
   const visit = nodes.run('station', 'record', 'add', '--kind', 'reception', '--file', nodes.file('reception.json', [{ site: 'EM1', date: '2026-03-14', deputies_present: ['测试代表甲'], visitors_times: 3 }]));
