@@ -98,17 +98,17 @@ fn a_file_that_contradicts_itself_is_refused_with_the_place() {
             "the first is 1",
         ),
         (
-            "counts_on = [\"occurred_on\"]",
+            "counts_on = [\"occurred_on\", \"occurred_at\"]",
             "counts_on = [\"ocurred_on\"]",
             "counts_on: there is no field",
         ),
         (
-            "counts_on = [\"occurred_on\"]",
+            "counts_on = [\"occurred_on\", \"occurred_at\"]",
             "counts_on = [\"place.grid\"]",
             "no date, month or time",
         ),
         (
-            "counts_on = [\"occurred_on\"]",
+            "counts_on = [\"occurred_on\", \"occurred_at\"]",
             "counts_on = [\"occurred_on\", \"occurred_on\"]",
             "counts_on occurred_on is there twice",
         ),
