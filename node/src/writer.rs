@@ -113,7 +113,17 @@ impl Writer {
             emptied: false,
             _lock: lock,
         };
-        writer.persist(|journal, connection| published::renew(connection, journal))?;
+        // Nothing of a log is written, and no clock is looked at: this is no transaction of the journal.
+        let transaction = writer.connection.unchecked_transaction()?;
+        match published::renew(&transaction, &mut writer.journal) {
+            Ok(()) => transaction.commit()?,
+            // Lists that cannot be read are made anew further on; what was published is gone by with the next file or start.
+            Err(error) if error.code() == Code::StoreCorrupt || error.is_of_a_page() => {
+                transaction.rollback()?;
+                tracing::warn!(error = %error.chain(), "published kinds cannot be read");
+            }
+            Err(error) => return Err(error),
+        }
         Ok(writer)
     }
 
