@@ -4,6 +4,7 @@ mod account;
 mod add;
 mod archive;
 mod config;
+mod conflict;
 mod demo;
 mod export;
 mod first;
@@ -27,7 +28,7 @@ use lianxin_protocol::text;
 use serde_json::{Value, json};
 
 use crate::command::{
-    AddressChange, Command, Listing, Query, Secret, Take, Write, known_kind, texts,
+    AddressChange, Command, Listing, Query, Secret, Write, kind_files, known_kind,
 };
 use crate::config::{Config, Overrides, own_address};
 use crate::error::{Code, Error, Kind, Result};
@@ -940,7 +941,7 @@ fn with_data(verb: Verb, data: &Path, account: Option<String>, output: &Output) 
             encoding,
             out,
         } => {
-            let mut door = Door::open(data)?;
+            let mut door = Door::with_kinds(data)?;
             let wanted = export::Wanted {
                 format: &format,
                 encoding: &encoding,
@@ -1018,30 +1019,6 @@ fn invite(verb: InviteVerb, data: &Path, output: &Output) -> Result<u8> {
     output.print(&reply)
 }
 
-/// What `conflict resolve` takes.
-fn taken(word: &str, file: Option<&Path>) -> Result<Take> {
-    let usage = |message: &str| Error::new(Code::Usage, message.to_owned());
-    Ok(match (word, file) {
-        ("mine", None) => Take::Mine,
-        ("theirs", None) => Take::Theirs,
-        ("both", None) => Take::Both,
-        ("text", Some(file)) => {
-            let given = add::object(file)?;
-            let text = given.get("text").and_then(Value::as_str);
-            let text = text.ok_or_else(|| usage("the file of --take text has no `text`"))?;
-            Take::Text(text.to_owned())
-        }
-        ("text", None) => return Err(usage("--take text needs --file")),
-        (_, Some(_)) => return Err(usage("--file goes with --take text")),
-        (place, None) => {
-            let place = place.parse().map_err(|_| {
-                usage("--take takes mine, theirs, both, text, or the place of a value from 1")
-            })?;
-            Take::Place(place)
-        }
-    })
-}
-
 /// Hours of a time such as `72h`, `72` or `3d`.
 fn hours_of(typed: &str) -> Option<u64> {
     let typed = text::plain(typed).to_ascii_lowercase();
@@ -1069,27 +1046,7 @@ fn command_of(verb: Verb, data: &Path, account: Option<String>) -> Result<Comman
         }
         .into(),
         Verb::Site(Site::List) => Query::SiteList.into(),
-        Verb::Conflict(Conflict::List { limit, after }) => Query::ConflictList {
-            limit,
-            after,
-            account,
-        }
-        .into(),
-        Verb::Conflict(Conflict::Show { id }) => Query::ConflictShow { id, account }.into(),
-        Verb::Conflict(Conflict::Resolve {
-            id,
-            field,
-            take,
-            file,
-            reason,
-        }) => Write::ConflictResolve {
-            id,
-            field,
-            take: taken(&take, file.as_deref())?,
-            reason,
-            account,
-        }
-        .into(),
+        Verb::Conflict(verb) => conflict::command(verb, account)?,
         Verb::Quarantine(Quarantine::List) => Query::QuarantineList.into(),
         Verb::Quarantine(Quarantine::Show { id }) => Query::QuarantineShow { id }.into(),
         Verb::Quarantine(Quarantine::Adopt { id }) => Write::QuarantineAdopt { id }.into(),
@@ -1251,10 +1208,7 @@ impl Door {
         let mut attempts = 0;
         loop {
             if socket::connect(directory).is_some() {
-                let mut door = Self::Daemon(directory.to_owned());
-                // As whoever has the store goes by them.
-                published::go_by(&texts(&door.call(Query::KindFiles)?.value)?);
-                return Ok(door);
+                return Ok(Self::Daemon(directory.to_owned()));
             }
             let store = Store::open(directory)?;
             match Writer::open(&store) {
@@ -1266,6 +1220,15 @@ impl Door {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// The same for a command that reads kinds of record in this process: it goes by the published ones as whoever has the store does.
+    fn with_kinds(directory: &Path) -> Result<Self> {
+        let mut door = Self::open(directory)?;
+        if matches!(door, Self::Daemon(_)) {
+            published::go_by(&kind_files(&door.call(Query::KindFiles)?.value)?);
+        }
+        Ok(door)
     }
 
     fn call(&mut self, command: impl Into<Command>) -> Result<Reply> {

@@ -45,7 +45,7 @@ use crate::writer::Writer;
 pub use conflict::Take;
 pub use form::{looked, places_json};
 use invites::{invite_create, invite_list, invite_revoke};
-pub(crate) use kind::texts;
+pub(crate) use kind::kind_files;
 pub use orders::AddressChange;
 use orders::{hub_address, hub_resume, peer_add, site_create, site_list};
 pub(crate) use record::{add_rows, known_kind, ledger_row, record_keys, take_steps};

@@ -485,6 +485,20 @@ impl Journal {
         Ok(())
     }
 
+    /// The same for all records of a kind.
+    pub(crate) fn merge_kind_again(&mut self, connection: &Connection, kind: &str) -> Result<()> {
+        connection
+            .prepare_cached("UPDATE records SET version = version + 1 WHERE kind = ?1")?
+            .execute([kind])?;
+        let stale = connection
+            .prepare_cached(
+                "INSERT OR IGNORE INTO stale (record) SELECT id FROM records WHERE kind = ?1",
+            )?
+            .execute([kind])?;
+        self.moved.stale |= stale > 0;
+        Ok(())
+    }
+
     /// Whether this fills projections beside the store, so that nothing else is to be written.
     pub(crate) const fn is_shadow(&self) -> bool {
         self.is_shadow

@@ -10,15 +10,16 @@
 //!
 //! Rejected: files beside the store, put there by whoever installs. A form that half of the devices have is two forms.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lianxin_protocol::catalogue::{
     Catalogue, CatalogueError, Draft, Fact, KindFile, PUBLISHED_MAX,
 };
 use lianxin_protocol::hash::{Hex, KIND_FILE};
+use lianxin_protocol::log::RecordId;
 use lianxin_protocol::space::Space;
-use rusqlite::Connection;
-use serde_json::Value;
+use rusqlite::{Connection, params};
+use serde_json::{Map, Value};
 
 use crate::error::{Code, Error, Result};
 use crate::journal::{Books, Journal};
@@ -83,14 +84,9 @@ pub fn look(connection: &Connection, books: &mut Books, text: &str) -> Result<Lo
     let lost = || Error::new(Code::Internal, "a kind that was read is not there");
     let kind = all.kind(&file.code).ok_or_else(lost)?;
     let before = known.map_or(0, |it| it.version);
-    let common = |key: &str| {
-        before == 0
-            && !kind
-                .sections
-                .iter()
-                .any(|it| it.fields.iter().any(|it| it == key))
-    };
-    let fields = kind.asked_since(before).filter(|it| !common(&it.key));
+    let placed = kind.sections.iter().flat_map(|section| &section.fields);
+    let placed = placed.filter_map(|key| kind.field(key));
+    let fields = placed.filter(|field| field.since > before);
     Ok(Looked {
         name: kind.label.zh.clone(),
         is_new: before == 0,
@@ -223,24 +219,31 @@ fn readable(files: Vec<KindFile>) -> Catalogue {
     Catalogue::with(&good).unwrap_or_else(|_| Catalogue::standard().clone())
 }
 
-/// Whether a record that was merged has to do with published kinds.
+/// Looks whether a record that was merged is of a published kind, as its file or a piece of it: then what is gone by is renewed.
 ///
 /// # Errors
-/// The store cannot be read.
-pub(crate) fn concerns(
+/// As [`renew`].
+pub(crate) fn merged(
     connection: &Connection,
-    (kind, whole): (&str, Option<&str>),
-) -> Result<bool> {
-    if kind == KIND {
-        return Ok(true);
-    }
-    let Some(whole) = whole.filter(|_| kind == pieces::PIECE) else {
-        return Ok(false);
+    journal: &mut Journal,
+    (kind, facts): (&str, &Map<String, Value>),
+) -> Result<()> {
+    let is_piece = || -> Result<bool> {
+        let whole = facts.get(pieces::WHOLE).and_then(Value::as_str);
+        let Some(whole) = whole
+            .filter(|_| kind == pieces::PIECE)
+            .and_then(RecordId::parse)
+        else {
+            return Ok(false);
+        };
+        let mut statement =
+            connection.prepare_cached("SELECT 1 FROM records WHERE record = ?1 AND kind = ?2")?;
+        Ok(statement.exists(params![whole.0, KIND])?)
     };
-    let whole = records::find(connection, whole);
-    let Ok(key) = whole else { return Ok(false) };
-    let rows = records::rows(connection, &[key])?;
-    Ok(rows.iter().any(|row| row.kind == KIND))
+    if kind == KIND || is_piece()? {
+        renew(connection, journal)?;
+    }
+    Ok(())
 }
 
 /// Goes by what is published, and has the rows of each kind made anew whose file is another than when they were made.
@@ -261,37 +264,26 @@ pub(crate) fn renew(connection: &Connection, journal: &mut Journal) -> Result<()
         .files()
         .map(|(code, text)| (code.to_owned(), made_by(text)))
         .collect();
-    let before = store::meta(connection, MADE_BY)?;
-    let before = before.map(|before| serde_json::from_slice::<BTreeMap<String, String>>(&before));
-    let before = match before {
-        Some(Ok(before)) if before == now => return Ok(()),
-        Some(Ok(before)) => Some(before),
-        // What cannot be read was written by nobody: all is made anew.
-        Some(Err(_)) => Some(BTreeMap::new()),
-        None => None,
+    let noted = store::meta(connection, MADE_BY)?;
+    // A new store has no rows yet; and what nobody can read was made by nobody knows what.
+    let before: BTreeMap<String, String> = match &noted {
+        None => now.clone(),
+        Some(noted) => serde_json::from_slice(noted).unwrap_or_default(),
     };
-    if let Some(before) = before {
-        let other = |code: &&String| before.get(*code) != now.get(*code);
-        let codes = now.keys().chain(before.keys());
-        for code in codes
-            .filter(other)
-            .collect::<std::collections::BTreeSet<_>>()
-        {
-            make_anew(connection, journal, code)?;
-        }
+    if noted.is_some() && before == now {
+        return Ok(());
+    }
+    let codes: BTreeSet<&String> = now.keys().chain(before.keys()).collect();
+    let others = codes
+        .into_iter()
+        .filter(|code| before.get(*code) != now.get(*code));
+    for code in others {
+        journal.merge_kind_again(connection, code)?;
     }
     let text = serde_json::to_vec(&now);
     let text =
         text.map_err(|error| Error::because(Code::Internal, "the kinds cannot be noted", error))?;
     store::set_meta(connection, MADE_BY, &text)
-}
-
-fn make_anew(connection: &Connection, journal: &mut Journal, kind: &str) -> Result<()> {
-    let mut statement = connection.prepare_cached("SELECT id FROM records WHERE kind = ?1")?;
-    let keys = statement.query_map([kind], |row| row.get(0))?;
-    let keys = keys.collect::<Result<Vec<i64>, _>>()?;
-    keys.into_iter()
-        .try_for_each(|key| journal.merge_again(connection, key))
 }
 
 /// The files that count, for a command beside the program that has the store.

@@ -771,43 +771,7 @@ impl Projection {
             Indexed::of(connection, self.key)?
         };
         let arrived = self.arrived(connection, journal)?;
-        let mut statement = connection.prepare_cached(
-            "UPDATE records SET kind = ?2, number = ?3, title = ?4, status = ?5, facts = ?6,
-                                conflicts = ?7, waiting = ?8, state = ?9, held = ?10,
-                                lost = ?11, again = ?12, arrived = ?13,
-                                reached = ifnull(?14, reached), sole = ?15, last = ?16,
-                                former = ?17, pressing = ?18, veil = ?19, disputed = ?20, steps = ?21
-             WHERE id = ?1",
-        )?;
-        // Nobody is asked to settle a conflict in what does not count.
-        let conflicts = if counts { content.conflicts.len() } else { 0 };
-        let disputed = content.disputed_ms().filter(|_| conflicts > 0);
-        statement.execute(params![
-            self.key,
-            content.kind,
-            content.number,
-            content.title,
-            content.status,
-            self.facts,
-            i64::try_from(conflicts).unwrap_or(i64::MAX),
-            i64::try_from(content.waiting).unwrap_or(i64::MAX),
-            self.state,
-            self.reason.map(Reason::code),
-            self.lost,
-            self.again.map(|again| again.0),
-            arrived,
-            reached.map(State::code),
-            sole.map(|(log, _)| log),
-            sole.map(|(_, last)| last),
-            former_number(content),
-            waiting::pressing(&content.kind, &content.status, &content.facts),
-            content.veil.column(),
-            disputed,
-            self.steps,
-        ])?;
-        connection
-            .prepare_cached("DELETE FROM stale WHERE record = ?1")?
-            .execute([self.key])?;
+        self.write_row(connection, arrived, (reached, sole))?;
         journal.was_read(connection, self.key)?;
         self.write_mentions(connection, counted.is_new)?;
         let nothing = serde_json::Map::new();
@@ -848,15 +812,62 @@ impl Projection {
             rewrite::hand_on(connection, self.key, &again)?;
         }
         journal.records_changed();
-        let whole = content.facts.get(pieces::WHOLE);
-        let whole = whole.and_then(Value::as_str);
-        if counts
-            && !journal.is_shadow()
-            && published::concerns(connection, (&content.kind, whole))?
-        {
-            published::renew(connection, journal)?;
+        if counts && !journal.is_shadow() {
+            published::merged(connection, journal, (&content.kind, &content.facts))?;
         }
         Ok(true)
+    }
+
+    /// Writes what lists show of it: when it arrived, and how far it has come, as far as that is known of all its logs or of the only one.
+    fn write_row(
+        &self,
+        connection: &Connection,
+        arrived: i64,
+        (reached, sole): (Option<State>, Option<(i64, u64)>),
+    ) -> Result<()> {
+        let mut statement = connection.prepare_cached(
+            "UPDATE records SET kind = ?2, number = ?3, title = ?4, status = ?5, facts = ?6,
+                                conflicts = ?7, waiting = ?8, state = ?9, held = ?10,
+                                lost = ?11, again = ?12, arrived = ?13,
+                                reached = ifnull(?14, reached), sole = ?15, last = ?16,
+                                former = ?17, pressing = ?18, veil = ?19, disputed = ?20, steps = ?21
+             WHERE id = ?1",
+        )?;
+        let content = &self.content;
+        // Nobody is asked to settle a conflict in what does not count.
+        let conflicts = if self.reason.is_none() {
+            content.conflicts.len()
+        } else {
+            0
+        };
+        let disputed = content.disputed_ms().filter(|_| conflicts > 0);
+        statement.execute(params![
+            self.key,
+            content.kind,
+            content.number,
+            content.title,
+            content.status,
+            self.facts,
+            i64::try_from(conflicts).unwrap_or(i64::MAX),
+            i64::try_from(content.waiting).unwrap_or(i64::MAX),
+            self.state,
+            self.reason.map(Reason::code),
+            self.lost,
+            self.again.map(|again| again.0),
+            arrived,
+            reached.map(State::code),
+            sole.map(|(log, _)| log),
+            sole.map(|(_, last)| last),
+            former_number(content),
+            waiting::pressing(&content.kind, &content.status, &content.facts),
+            content.veil.column(),
+            disputed,
+            self.steps,
+        ])?;
+        connection
+            .prepare_cached("DELETE FROM stale WHERE record = ?1")?
+            .execute([self.key])?;
+        Ok(())
     }
 
     fn write_mentions(&self, connection: &Connection, is_new: bool) -> Result<()> {

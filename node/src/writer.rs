@@ -30,7 +30,7 @@ use std::time::Duration;
 use lianxin_protocol::authority::Authority;
 use lianxin_protocol::log::{Author, LogId};
 use queue::{Lane, Queue};
-use rusqlite::Connection;
+use rusqlite::{Connection, MAIN_DB};
 use tracing::Span;
 
 use crate::clock;
@@ -113,18 +113,26 @@ impl Writer {
             emptied: false,
             _lock: lock,
         };
-        // Nothing of a log is written, and no clock is looked at: this is no transaction of the journal.
-        let transaction = writer.connection.unchecked_transaction()?;
-        match published::renew(&transaction, &mut writer.journal) {
-            Ok(()) => transaction.commit()?,
-            // Lists that cannot be read are made anew further on; what was published is gone by with the next file or start.
-            Err(error) if error.code() == Code::StoreCorrupt || error.is_of_a_page() => {
-                transaction.rollback()?;
-                tracing::warn!(error = %error.chain(), "published kinds cannot be read");
-            }
-            Err(error) => return Err(error),
-        }
+        writer.go_by_published()?;
         Ok(writer)
+    }
+
+    /// Goes by the published kinds. Nothing of a log is written, and no clock is looked at: this is no transaction of the journal.
+    fn go_by_published(&mut self) -> Result<()> {
+        let transaction = self.connection.unchecked_transaction()?;
+        let renewed = published::renew(&transaction, &mut self.journal);
+        let Err(error) = renewed else {
+            return Ok(transaction.commit()?);
+        };
+        drop(transaction);
+        // A connection that has read a long row over a page which cannot be decrypted says so by taking nothing more.
+        let page = error.is_of_a_page() || self.connection.is_readonly(MAIN_DB)?;
+        if error.code() != Code::StoreCorrupt && !page {
+            return Err(error);
+        }
+        // Lists that cannot be read are made anew further on, and the next start goes by what was published.
+        tracing::warn!(error = %error.chain(), "published kinds cannot be read");
+        self.roll_back(page)
     }
 
     /// The connection, between transactions.

@@ -39,15 +39,13 @@ mod ops;
 #[cfg(test)]
 mod tests;
 mod view;
+mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 
-use automerge::transaction::{CommitOptions, Transactable};
-use automerge::{
-    Automerge, AutomergeError, Change, ObjId, ObjType, ROOT, ReadDoc, ScalarValue, Value,
-};
+use automerge::{Automerge, AutomergeError, Change, ScalarValue};
 use thiserror::Error;
 
 use gate::Graph;
@@ -56,8 +54,8 @@ pub use guard::{
     DEFAULT_CHANGE_BYTES, GuardError, GuardedChange, HARD_CHANGE_BYTES, Limits, MAX_DEPS,
     MAX_KEY_BYTES, MAX_OPS, digest_of_change,
 };
+use view::undisputed;
 pub use view::{Candidate, EventView, Field, FieldChange, HistoryEntry, View, retold};
-use view::{Settled, is_disputed, settled};
 
 /// Digest of a change: Automerge's SHA-256 change hash.
 pub type ChangeHash = [u8; 32];
@@ -228,7 +226,7 @@ impl Document {
             .collect();
         let (graph, mut fates) = gate::decide(&mut offered);
         let document = Self::of(graph);
-        if !is_disputed(&document.graph) || document.merge() {
+        if undisputed(&document.graph).is_some() || document.merge() {
             let defect = false;
             return Built {
                 document,
@@ -347,16 +345,24 @@ impl Document {
             return Err(EditError::TooLarge { bytes: least });
         }
         check_keys(edit)?;
-        if !self.merge() {
-            return Err(EditError::Failed("the changes before it".to_owned()));
-        }
-        // A commit cannot be taken back, and a panic may leave any state behind: what is left of it then is made anew.
-        let taken = self.automerge.take().unwrap_or_else(blank);
-        let outcome = catch_unwind(AssertUnwindSafe(|| {
-            self.written(taken, actor, (edit, anew))
-        }));
-        let (automerge, change) =
-            outcome.unwrap_or_else(|_| Err(EditError::Failed("unexpectedly".to_owned())))?;
+        let mut made = None;
+        let change = if self.automerge.get().is_none()
+            && let Some(change) = write::plain(&self.graph, actor, (edit, anew))?
+        {
+            change
+        } else {
+            if !self.merge() {
+                return Err(EditError::Failed("the changes before it".to_owned()));
+            }
+            // A commit cannot be taken back, and a panic may leave any state behind: what is left of it then is made anew.
+            let taken = self.automerge.take().unwrap_or_else(blank);
+            let outcome =
+                catch_unwind(AssertUnwindSafe(|| self.merged(taken, actor, (edit, anew))));
+            let outcome = outcome.unwrap_or_else(|_| Err(EditError::Failed("unexpectedly".into())));
+            let (automerge, change) = outcome?;
+            made = Some(automerge);
+            change
+        };
         let bytes = change.raw_bytes().to_vec();
         if bytes.len() > DEFAULT_CHANGE_BYTES {
             return Err(EditError::TooLarge { bytes: bytes.len() });
@@ -369,12 +375,14 @@ impl Document {
             Err(Refusal::Full) => return Err(EditError::LogClosed),
             Err(refusal) => return Err(EditError::Failed(refusal.to_string())),
         }
-        self.automerge = OnceLock::from(automerge);
+        if let Some(automerge) = made {
+            self.automerge = OnceLock::from(automerge);
+        }
         Ok(RawChange { bytes, hash })
     }
 
     /// Automerge's document with an edit upon all that it holds, and the change that this makes.
-    fn written(
+    fn merged(
         &self,
         mut whole: Automerge,
         actor: &ActorId,
@@ -383,14 +391,14 @@ impl Document {
         let known = self.graph.events_of(actor);
         let Some(changes) = self.graph.crowded(actor) else {
             whole.set_actor(actor.as_slice().into());
-            let change = write(&mut whole, actor, known, edit)?;
+            let change = write::merged(&mut whole, actor, known, edit)?;
             return Ok((whole, change));
         };
         // On as many as one change can name; what else there is stands beside it.
         let part = applied(changes.into_iter());
         let mut part = part.ok_or_else(|| EditError::Failed("a part of the record".to_owned()))?;
         part.set_actor(actor.as_slice().into());
-        let change = write(&mut part, actor, known, edit)?;
+        let change = write::merged(&mut part, actor, known, edit)?;
         whole.apply_changes([change.clone()])?;
         Ok((whole, change))
     }
@@ -462,104 +470,6 @@ fn check_keys(edit: &Edit) -> Result<(), EditError> {
         return Err(EditError::BadKey(String::new()));
     }
     Ok(())
-}
-
-/// Writes and commits the edit with the document's present actor, who has put `known` events into the record.
-fn write(
-    automerge: &mut Automerge,
-    actor: &ActorId,
-    known: usize,
-    (edit, anew): (&Edit, &BTreeSet<String>),
-) -> Result<Change, EditError> {
-    let is_new = automerge.get_heads().is_empty();
-    let mut tx = automerge.transaction();
-    let (fields, events) = if is_new {
-        let kind = edit.kind.as_deref().ok_or(EditError::KindMissing)?;
-        tx.put(ROOT, KIND, text(kind))?;
-        (
-            tx.put_object(ROOT, FIELDS, ObjType::Map)?,
-            tx.put_object(ROOT, EVENTS, ObjType::Map)?,
-        )
-    } else {
-        if let Some(kind) = &edit.kind
-            && settled(&tx, &ROOT, KIND)? != Settled::One(Scalar::Str(kind.clone()))
-        {
-            return Err(EditError::KindFixed);
-        }
-        let map = |key| match tx.get(ROOT, key) {
-            Ok(Some((Value::Object(ObjType::Map), id))) => Ok(id),
-            _ => Err(EditError::Failed("a record without its maps".to_owned())),
-        };
-        (map(FIELDS)?, map(EVENTS)?)
-    };
-    for (key, value) in &edit.fields {
-        match value {
-            // There is nothing yet.
-            Some(value) if is_new => tx.put(&fields, key.as_str(), value)?,
-            None if is_new => {}
-            Some(value) if settled(&tx, &fields, key)? == Settled::One(value.clone()) => {
-                // It was so before an event said otherwise: said anew, it comes after that event.
-                if anew.contains(key) || carried(&tx, &events, key)? {
-                    tx.delete(&fields, key.as_str())?;
-                    tx.put(&fields, key.as_str(), value)?;
-                }
-            }
-            Some(value) => put(&mut tx, &fields, key, value)?,
-            None if settled(&tx, &fields, key)? == Settled::Absent => {}
-            None => tx.delete(&fields, key.as_str())?,
-        }
-    }
-    for (number, event) in (known..).zip(&edit.events) {
-        let key = format!("{}-{number}", event_prefix(actor));
-        let map = tx.put_object(&events, key, ObjType::Map)?;
-        tx.put(&map, EVENT, text(&event.event))?;
-        tx.put(&map, AT, event.at_ms)?;
-        tx.put(&map, BY, text(&edit.by))?;
-        for (key, value) in &event.data {
-            tx.put(&map, key.as_str(), value)?;
-        }
-    }
-    if tx.pending_ops() == 0 {
-        return Err(EditError::NothingToDo);
-    }
-    put(&mut tx, &ROOT, BY, &Scalar::Str(edit.by.clone()))?;
-    let (hash, _) = tx.commit_with(CommitOptions::default());
-    let change = hash.and_then(|hash| automerge.get_change_by_hash(&hash));
-    change.ok_or_else(|| EditError::Failed("the change was not kept".to_owned()))
-}
-
-/// Whether an event carries a datum under this key.
-fn carried(doc: &impl ReadDoc, events: &ObjId, key: &str) -> Result<bool, AutomergeError> {
-    for event in doc.keys(events) {
-        if let Some((Value::Object(ObjType::Map), id)) = doc.get(events, event.as_str())?
-            && doc.get(&id, key)?.is_some()
-        {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
-/// Sets a key unless it has the value already, undisputed.
-fn put(
-    tx: &mut impl Transactable,
-    map: &ObjId,
-    key: &str,
-    value: &Scalar,
-) -> Result<(), AutomergeError> {
-    match settled(tx, map, key)? {
-        Settled::One(old) if old == *value => return Ok(()),
-        // Choosing the value that is shown would only delete the others in Automerge. Two devices
-        // that chose differently would then see one choice vanish, instead of a conflict between
-        // the two.
-        Settled::Open => tx.delete(map, key)?,
-        Settled::Absent | Settled::One(_) => {}
-    }
-    tx.put(map, key, value)
-}
-
-fn text(value: &str) -> ScalarValue {
-    ScalarValue::Str(value.into())
 }
 
 impl From<AutomergeError> for EditError {

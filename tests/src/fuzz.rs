@@ -869,7 +869,11 @@ pub fn record(data: &[u8]) {
                 })
                 .collect(),
         };
-        if let Ok(raw) = document.edit(&actor, &edit) {
+        let mut merged = document.clone();
+        assert!(merged.merge(), "Automerge refuses an own change");
+        let plain = document.edit(&actor, &edit);
+        assert_eq!(plain, merged.edit(&actor, &edit));
+        if let Ok(raw) = plain {
             here.insert(written.len());
             written.push((actor, raw.bytes));
             judged_alike(&written, &here);
@@ -881,7 +885,7 @@ pub fn record(data: &[u8]) {
     judged_alike(&written, &(0..written.len()).collect());
 }
 
-/// The document of some changes, of which all count, and both ways of reading it agree.
+/// The document of some changes, of which all count, and both ways of reading it agree. As it was built.
 fn judged_alike(written: &[([u8; 16], Vec<u8>)], here: &BTreeSet<usize>) -> Document {
     let offered = here.iter().filter_map(|at| {
         let (actor, raw) = written.get(*at)?;
@@ -900,9 +904,9 @@ fn judged_alike(written: &[([u8; 16], Vec<u8>)], here: &BTreeSet<usize>) -> Docu
     });
     let built = Document::build(offered.collect());
     assert!(built.fates.iter().all(|fate| *fate == Fate::Counts));
-    let view = built.document.view();
-    assert!(built.document.merge(), "Automerge refuses an own change");
-    assert_eq!(view, built.document.view());
+    let merged = built.document.clone();
+    assert!(merged.merge(), "Automerge refuses an own change");
+    assert_eq!(built.document.view(), merged.view());
     built.document
 }
 

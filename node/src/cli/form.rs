@@ -20,7 +20,7 @@ pub(super) fn run(
     account: Option<&str>,
     output: Output,
 ) -> Result<u8> {
-    let mut door = Door::open(data)?;
+    let mut door = Door::with_kinds(data)?;
     let reply = match verb {
         FormVerb::List => door.call(Query::FormList)?,
         FormVerb::Add {

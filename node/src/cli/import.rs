@@ -61,7 +61,7 @@ pub(super) fn run(
     output: Output,
 ) -> Result<u8> {
     let table = read(asked)?;
-    let mut door = Door::open(data)?;
+    let mut door = Door::with_kinds(data)?;
     let kind = known_kind(&asked.kind)?;
     let step = asked.step.as_deref();
     let step = step.map(|event| tabled(kind, event)).transpose()?;

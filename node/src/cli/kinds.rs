@@ -16,7 +16,7 @@ use crate::store;
 pub(super) fn published(data: Option<PathBuf>) -> Result<()> {
     let data = data.or_else(|| default_directory().ok());
     if let Some(data) = data.filter(|data| store::is_there(data)) {
-        Door::open(&data)?;
+        Door::with_kinds(&data)?;
     }
     Ok(())
 }

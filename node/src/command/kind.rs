@@ -48,7 +48,7 @@ pub(super) fn files(books: &mut Books, connection: &Connection) -> Result<Reply>
 ///
 /// # Errors
 /// [`Code::Internal`] for a reply of another form.
-pub(crate) fn texts(reply: &Value) -> Result<Vec<String>> {
+pub(crate) fn kind_files(reply: &Value) -> Result<Vec<String>> {
     let texts = reply.get("files").cloned().unwrap_or_default();
     serde_json::from_value(texts)
         .map_err(|error| Error::because(Code::Internal, "no list of kinds came", error))

@@ -111,29 +111,18 @@ impl Row {
         self.counts_on.as_deref()
     }
 
-    fn find_day(&self) -> Option<String> {
+    fn find_day(&self, moves: &Moves) -> Option<String> {
         let written = || Beijing::of(self.recorded_ms()).iso_date();
         let says = |key: &String| match key.as_str() {
             "recorded_at" => Some(written()),
-            key => self.moved(key).or_else(|| self.day(key)),
+            key => self.day(key),
         };
-        let kind = self.kind;
-        let said = kind.counts_on.iter().find_map(says);
-        let is_register = kind.statuses.iter().any(|status| status.gone);
-        said.or_else(|| (!kind.counts_on.is_empty() && !is_register).then(written))
-    }
-
-    /// The day to which a step has moved what has a time of day, which the step does not say.
-    fn moved(&self, key: &str) -> Option<String> {
-        let field = self.kind.field(key)?;
-        let steps = self.steps.iter().rev();
-        let mut days = steps.filter_map(|step| {
-            let datum = self.kind.transition(&step.event)?.redates.as_ref()?;
-            step.date(datum)
-        });
-        days.next()
-            .filter(|_| field.kind == FieldType::Time)
-            .map(str::to_owned)
+        let counts_on = &self.kind.counts_on;
+        let said = moves
+            .day(&self.steps)
+            .or_else(|| counts_on.iter().find_map(says));
+        let is_register = || self.kind.statuses.iter().any(|status| status.gone);
+        said.or_else(|| (!counts_on.is_empty() && !is_register()).then(written))
     }
 
     /// The first step of this code that was taken.
@@ -178,6 +167,29 @@ impl Row {
     #[must_use]
     pub fn clock_is_suspect(&self) -> bool {
         self.recorded_ms() > self.arrived_ms.saturating_add(CLOCK_SLACK_MS)
+    }
+}
+
+/// The steps that move records of a kind to another day, each with the datum that says it, where the kind counts on a time of day: the step
+/// does not say one, and so leaves the field alone.
+struct Moves(Vec<(&'static str, &'static str)>);
+
+impl Moves {
+    fn of(kind: &'static Kind) -> Self {
+        let first = kind.counts_on.first().and_then(|key| kind.field(key));
+        let timed = first.is_some_and(|field| field.kind == FieldType::Time);
+        let steps = kind.transitions.iter().filter(|_| timed);
+        let moves = steps.filter_map(|step| Some((step.event.as_str(), step.redates.as_deref()?)));
+        Self(moves.collect())
+    }
+
+    /// The day to which the last of them moved a record.
+    fn day(&self, steps: &[Step]) -> Option<String> {
+        let moved = |step: &Step| {
+            let (_, datum) = self.0.iter().find(|(event, _)| *event == step.event)?;
+            step.date(datum).map(str::to_owned)
+        };
+        steps.iter().rev().find_map(moved)
     }
 }
 
@@ -363,6 +375,7 @@ impl Known {
              FROM records INDEXED BY records_kind WHERE kind = ?1 AND held IS NULL",
         )?;
         let mut found = statement.query([code])?;
+        let moves = Moves::of(kind);
         let (mut rows, mut plain, mut facts) = (Vec::new(), Vec::new(), Facts::default());
         while let Some(row) = found.next()? {
             let status: String = row.get(5)?;
@@ -408,7 +421,7 @@ impl Known {
                 facts: facts.clone(),
                 counts_on: None,
             };
-            row.counts_on = row.find_day();
+            row.counts_on = row.find_day(&moves);
             if self.is_open {
                 self.as_of_ms = self.as_of_ms.max(row.arrived_ms);
             }

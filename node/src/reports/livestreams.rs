@@ -1,6 +1,8 @@
 //! R14 直播期次表: session by session. Viewers of different sessions may be the same people: the last line says so, and is no number of persons.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+
+use lianxin_protocol::log::RecordId;
 
 use super::known::Row;
 use super::quantities::Base;
@@ -15,16 +17,24 @@ pub(super) const R14: Definition = Definition {
     fill,
 };
 
-/// The opinions that a session names, and those that name it.
-fn opinions_of<'a>(base: &Base<'a>, session: &Row) -> Set<'a> {
-    let named = session.items("opinions");
-    let named = named.filter_map(|given| base.known.named(given, &["opinion"]));
-    let named: BTreeSet<_> = named.collect();
+/// Registered opinions by the sessions that name them, and that they name.
+fn told_in<'a>(base: &Base<'a>, sessions: &Set<'_>) -> BTreeMap<RecordId, Set<'a>> {
+    let named = sessions.0.iter().flat_map(|session| {
+        let named = session.items("opinions");
+        let named = named.filter_map(|given| base.known.named(given, &["opinion"]));
+        named.map(|opinion| (opinion, session.id))
+    });
+    let mut naming: BTreeMap<RecordId, BTreeSet<RecordId>> = BTreeMap::new();
+    for (opinion, session) in named {
+        naming.entry(opinion).or_default().insert(session);
+    }
     let registered = base.all("opinion").that(|row| row.took("register"));
-    registered.that(|row| {
+    registered.by(|row| {
         let event = row.text("source_event");
         let event = event.and_then(|given| base.known.named(given, &["livestream"]));
-        named.contains(&row.id) || event == Some(session.id)
+        let mut all = naming.get(&row.id).cloned().unwrap_or_default();
+        all.extend(event);
+        all
     })
 }
 
@@ -46,14 +56,16 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
         "opinions",
     ];
     let mut table = Table::new("sessions", &heads);
-    let mut all_told = Set::default();
+    let told = told_in(base, &sessions);
+    // What was told in two sessions was told once.
+    let mut in_all: BTreeMap<RecordId, &Row> = BTreeMap::new();
     for row in &sessions.0 {
         let number = |key: &str| match row.int(key) {
             0 => Cell::None,
             number => Cell::Count(super::figures::single(row.key, number)),
         };
         let hosts = i64::try_from(row.items("hosts").count()).unwrap_or(i64::MAX);
-        let told = opinions_of(base, row);
+        let told = told.get(&row.id).cloned().unwrap_or_default();
         table.line([
             Cell::record(row),
             Cell::Number(row.int("session_no")),
@@ -66,7 +78,7 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
             number("comments_count"),
             Cell::Count(told.count()),
         ]);
-        all_told.0.extend(told.0);
+        in_all.extend(told.0.iter().map(|opinion| (opinion.id, *opinion)));
     }
     table.head("may-repeat");
     let mut sums = vec![
@@ -80,7 +92,8 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
     sums.push(Cell::None);
     sums.push(Cell::Count(sessions.sum("discussants")));
     sums.push(Cell::Count(sessions.sum("comments_count")));
-    sums.push(Cell::Count(all_told.count()));
+    let in_all: Set<'_> = in_all.into_values().collect();
+    sums.push(Cell::Count(in_all.count()));
     table.line(sums);
     out.add(table);
     out.total("sessions", sessions.count());

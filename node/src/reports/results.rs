@@ -1,5 +1,6 @@
 //! R5 办理结果与满意度: how matters ended, and what people and deputies said of it. Attitude and result are never put together.
 
+use super::known::Step;
 use super::quantities::{ANSWERED, Base, day_of};
 use super::reply_time::replied_on;
 use super::set::Set;
@@ -46,6 +47,35 @@ fn by_choice(kind: &'static str, field: &'static str, code: &'static str, set: &
     table
 }
 
+/// What became of answered matters; of those that were taken up again since, that they were.
+fn resolutions(answered: &Set<'_>) -> Table {
+    let stands = answered.at(&ANSWERED);
+    let mut table = by_choice("opinion", "resolution", "resolutions", &stands);
+    let reopened = answered.that(|row| !row.stands(&ANSWERED));
+    if !reopened.is_empty() {
+        table.line([Cell::Word("taken-up-again"), Cell::Count(reopened.count())]);
+    }
+    table
+}
+
+/// How often something was handled again in a period.
+fn again(base: &Base<'_>) -> Table {
+    let period = &base.period;
+    let times = |kind: &str, event: &str| {
+        let is_it = |it: &Step| it.event == event && period.has(&it.day());
+        let all = base.all(kind);
+        all.that(|row| row.steps.iter().any(is_it)).count()
+    };
+    let mut table = Table::new("again", &["item", "count"]);
+    for (item, kind, event) in [
+        ("opinions", "opinion", "redo"),
+        ("suggestions", "deputy_suggestion", "rehandle"),
+    ] {
+        table.line([Cell::Word(item), Cell::Count(times(kind, event))]);
+    }
+    table
+}
+
 fn fill(base: &Base<'_>, out: &mut Tables) {
     let period = &base.period;
     let is_in = |day: Option<String>| day.is_some_and(|day| period.has(&day));
@@ -57,13 +87,7 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
         .all("deputy_suggestion")
         .that(|row| is_in(replied_on(row)));
     out.total("ANS", answered.count());
-    let stands = answered.at(&ANSWERED);
-    let mut resolutions = by_choice("opinion", "resolution", "resolutions", &stands);
-    let reopened = answered.that(|row| !row.stands(&ANSWERED));
-    if !reopened.is_empty() {
-        resolutions.line([Cell::Word("taken-up-again"), Cell::Count(reopened.count())]);
-    }
-    out.add(resolutions);
+    out.add(resolutions(&answered));
     out.add(by_choice(
         "deputy_suggestion",
         "result_class",
@@ -132,25 +156,7 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
         Cell::Ratio(kept.count(), promised.count()),
     ]);
     out.add(table);
-    let again = |kind: &str, event: &str| {
-        let all = base.all(kind);
-        all.that(|row| {
-            row.steps
-                .iter()
-                .any(|it| it.event == event && period.has(&it.day()))
-        })
-        .count()
-    };
-    let mut table = Table::new("again", &["item", "count"]);
-    table.line([
-        Cell::Word("opinions"),
-        Cell::Count(again("opinion", "redo")),
-    ]);
-    table.line([
-        Cell::Word("suggestions"),
-        Cell::Count(again("deputy_suggestion", "rehandle")),
-    ]);
-    out.add(table);
+    out.add(again(base));
     out.total("RATED", rated.count());
     out.total("INV", reachable.count());
     out.total("satisfied", rated.having("evaluation", &SATISFIED).count());

@@ -93,6 +93,10 @@ impl KindFile {
                 return Err(BY_PROGRAM.to_owned());
             }
             adds(&older.table, &self.table, &mut Vec::new())?;
+            if veils_in(&self.table) > veils_in(&older.table) {
+                // A device without this form would show what others keep.
+                return Err("veils: what is kept from whom stays as it is".to_owned());
+            }
             new_fields_say_since(&older.table, &self.table, self.version)
         };
         added().map_err(|what| CatalogueError::Invalid {
@@ -221,6 +225,17 @@ fn adds_entries<'a>(
         path.pop();
     }
     Ok(())
+}
+
+/// How often something in a file is kept from somebody.
+fn veils_in(table: &Table) -> usize {
+    let within = |value: &Value| match value {
+        Value::Table(table) => veils_in(table),
+        Value::Array(items) => items.iter().filter_map(Value::as_table).map(veils_in).sum(),
+        _ => 0,
+    };
+    let own = usize::from(table.contains_key("veils"));
+    own + table.values().map(within).sum::<usize>()
 }
 
 fn name(table: &Table) -> &str {

@@ -262,10 +262,7 @@ impl Graph {
         if heads.len() < limits::CHANGE_DEPS_MAX {
             return None;
         }
-        let own = self
-            .logs
-            .get(actor)
-            .and_then(|share| share.nodes.last().copied());
+        let own = self.last_of(actor);
         let most = limits::CHANGE_DEPS_MAX - 1;
         let mut open: Vec<usize> = own.into_iter().chain(heads).take(most).collect();
         let mut under = BTreeSet::new();
@@ -296,6 +293,36 @@ impl Graph {
     /// Events that a log has put into the record.
     pub(super) fn events_of(&self, actor: &ActorId) -> usize {
         self.logs.get(actor).map_or(0, |share| share.events.len())
+    }
+
+    /// The last change of a log, by its place.
+    pub(super) fn last_of(&self, actor: &ActorId) -> Option<usize> {
+        self.logs.get(actor)?.nodes.last().copied()
+    }
+
+    /// The maps of fields and of events, once the record is founded.
+    pub(super) fn maps(&self) -> Option<(OpId, OpId)> {
+        self.maps.map(|maps| (maps.fields, maps.events))
+    }
+
+    /// The kind that the founding change names.
+    pub(super) fn kind(&self) -> Option<&str> {
+        let mut ops = self.nodes.first()?.change.ops.iter().flatten();
+        let op = ops.find(|op| (op.object, op.key.as_str()) == (Object::Root, KIND))?;
+        match op.value()? {
+            Scalar::Str(kind) => Some(kind),
+            Scalar::Int(_) | Scalar::Bool(_) | Scalar::Part(_) => None,
+        }
+    }
+
+    /// Whether an event carries a datum under this key.
+    pub(super) fn is_carried(&self, key: &str) -> bool {
+        let mut ops = self
+            .nodes
+            .iter()
+            .flat_map(|node| node.change.ops.iter().flatten());
+        let in_event = |op: &Op| op.object != Object::Root && self.field_of(op).is_none();
+        ops.any(|op| op.key == key && op.value().is_some() && in_event(op))
     }
 
     /// Takes in a change that was written on all that counts here.

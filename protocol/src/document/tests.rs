@@ -99,6 +99,83 @@ fn what_nobody_disputes_is_read_without_automerge_and_alike() -> TestResult {
 }
 
 #[test]
+fn an_edit_is_written_without_a_document_and_to_the_byte_as_with_one() -> TestResult {
+    let mut plain = Document::new();
+    let mut saves: Vec<(ActorId, Edit)> = vec![(ANNA, start("opinion"))];
+    for nth in 0..40_usize {
+        let mut edit = Edit {
+            by: format!("account-{}", nth % 3),
+            kind: nth.is_multiple_of(5).then(|| "opinion".to_owned()),
+            ..Edit::default()
+        };
+        for field in 0..4 {
+            let value = match (nth + field) % 6 {
+                0 => None,
+                1 => Some(Scalar::Int(-70_000 * i64::try_from(nth)?)),
+                2 => Some(Scalar::Bool(nth.is_multiple_of(2))),
+                3 => Some(Scalar::Part([u8::try_from(nth)?; 16])),
+                _ => Some(s(&"路灯".repeat(nth % 3))),
+            };
+            if !(nth * 7 + field * 3).is_multiple_of(4) {
+                edit.fields.insert(format!("field-{field}"), value);
+            }
+        }
+        if nth % 4 == 1 {
+            let mut told = event(&nth.to_string(), "noted", i64::try_from(nth)? * 1_000);
+            told.data.insert("field-1".to_owned(), s("said"));
+            edit.events = vec![told, event("again", "noted", 7)];
+        }
+        let who = [ANNA, BEN, CARL].into_iter().cycle().nth(nth * nth);
+        saves.push((who.unwrap_or(ANNA), edit.clone()));
+        // The same again: nothing, or what an event has said since.
+        saves.push((
+            BEN,
+            Edit {
+                events: Vec::new(),
+                ..edit
+            },
+        ));
+    }
+    let anew = BTreeSet::from(["field-2".to_owned()]);
+    for (actor, edit) in saves {
+        for anew in [&BTreeSet::new(), &anew] {
+            let mut merged = plain.clone();
+            assert!(merged.merge());
+            let written = plain.edit_anew(&actor, &edit, anew);
+            assert_eq!(written, merged.edit_anew(&actor, &edit, anew));
+            assert!(plain.automerge.get().is_none());
+            assert_eq!(plain.view(), merged.view());
+            assert_eq!(plain.heads(), merged.heads());
+        }
+    }
+    assert!(plain.history().len() > 60);
+    // Two heads that say nothing against each other.
+    let mut beside = plain.clone();
+    let by = plain.view().by.unwrap_or_default();
+    let set = |key, value| Edit {
+        by: by.clone(),
+        ..set(key, value)
+    };
+    let (one, two) = (set("left", "1"), set("right", "2"));
+    let changes = [plain.edit(&ANNA, &one)?, beside.edit(&BEN, &two)?];
+    plain.graph.extend(open(&changes[1], &BEN)?)?;
+    assert_eq!(plain.heads().len(), 2);
+    let mut merged = plain.clone();
+    assert!(merged.merge());
+    let both = set("left", "3");
+    assert_eq!(plain.edit(&CARL, &both), merged.edit(&CARL, &both));
+    assert!(plain.automerge.get().is_none());
+    let wrong = start("another kind");
+    assert_eq!(plain.edit(&CARL, &wrong), Err(EditError::KindFixed));
+    let nothing = Edit::default();
+    assert_eq!(
+        Document::new().edit(&ANNA, &nothing),
+        Err(EditError::KindMissing)
+    );
+    Ok(())
+}
+
+#[test]
 fn an_edit_that_changes_nothing_writes_nothing() -> TestResult {
     let mut document = Document::new();
     document.edit(&ANNA, &start("opinion"))?;

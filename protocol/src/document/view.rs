@@ -26,7 +26,7 @@ use super::{
     NewEvent, Scalar,
 };
 pub(super) use merged::{Settled, settled};
-pub(super) use plain::is_disputed;
+pub(super) use plain::{Undisputed, undisputed};
 
 /// The present state of a record.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -163,6 +163,10 @@ fn a_newer_form_takes_nothing_away() -> Tested {
     harm("retention = \"text\"", "retention = \"contact\"")?;
     let step = "[[transition]]\nevent = \"wipe\"\nzh = \"清\"\nen = \"Wipe\"\nwho = [\"C\"]\n\n[[section]]";
     harm("[[section]]", step)?;
+    harm(
+        "{ code = \"none\", zh = \"无\", en = \"None\" }",
+        "{ code = \"none\", zh = \"无\", en = \"None\", veils = \"words\" }",
+    )?;
     // A field of a newer form is under the same rules as any.
     let asks = file(&second.replace("zh = \"教材\"", "zh = \"政治面貌\""))?;
     assert!(Catalogue::with(&[asks]).is_err());

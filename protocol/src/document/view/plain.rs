@@ -13,26 +13,23 @@ use super::super::{AT, BY, EVENT, KIND, Scalar};
 use super::{EventView, Field, FoundEvent, Read};
 
 /// A value at a key.
-struct Standing<'a> {
-    id: OpId,
+pub(in super::super) struct Standing<'a> {
+    pub(in super::super) id: OpId,
     /// The change that put it, by its place.
     node: usize,
-    value: &'a Scalar,
+    pub(in super::super) value: &'a Scalar,
 }
 
 /// What stands at each field, and who wrote last.
 #[derive(Default)]
-struct Undisputed<'a> {
-    fields: BTreeMap<&'a str, Standing<'a>>,
-    by: BTreeMap<&'a str, Standing<'a>>,
+pub(in super::super) struct Undisputed<'a> {
+    pub(in super::super) fields: BTreeMap<&'a str, Standing<'a>>,
+    pub(in super::super) by: BTreeMap<&'a str, Standing<'a>>,
 }
 
-/// Whether two people wrote one key without knowing of each other, or somebody wrote it as if nothing had been there.
-pub(in super::super) fn is_disputed(graph: &Graph) -> bool {
-    undisputed(graph).is_none()
-}
-
-fn undisputed(graph: &Graph) -> Option<Undisputed<'_>> {
+/// What stands where; `None` if two people wrote one key without knowing of each other, or somebody wrote it as if nothing
+/// had been there.
+pub(in super::super) fn undisputed(graph: &Graph) -> Option<Undisputed<'_>> {
     let mut found = Undisputed::default();
     for (node, id, op) in operations(graph) {
         let keys = match op.object {
