@@ -93,15 +93,16 @@ impl Node {
             published.publish(moved);
         })?;
         let builders = (0..MERGERS).map(|_| Builder::start(writer.readers().open()?));
+        let (texts, merged) = sync_channel(1);
         let merger = Merger {
             builders: builders.collect::<Result<_>>()?,
             writer: writer.behind(),
             due,
+            texts,
         };
-        let merging = std::thread::Builder::new()
-            .name("merger".to_owned())
-            .spawn(move || merger.run(&sleep))
-            .map_err(|error| Error::because(Code::Internal, "cannot start a thread", error))?;
+        let merging = thread_named("merger", move || merger.run(&sleep))?;
+        let idle = writer.idle();
+        let indexing = thread_named("texts", move || index_texts(&idle, &merged))?;
         let _woken = wake.try_send(());
         let net = Net::bind(listen, &device, epoch, writer.clone(), changes.clone())?;
         let (stop, stopped) = watch::channel(false);
@@ -111,7 +112,7 @@ impl Node {
             changes,
             net,
             stop,
-            threads: vec![thread, merging],
+            threads: vec![thread, merging, indexing],
         })
     }
 
@@ -432,10 +433,7 @@ impl Builder {
                 let _heard = done.send(build_rows(&mut reader, &keys));
             }
         };
-        let thread = std::thread::Builder::new()
-            .name("builder".to_owned())
-            .spawn(build)
-            .map_err(|error| Error::because(Code::Internal, "cannot start a thread", error))?;
+        let thread = thread_named("builder", build)?;
         Ok(Self {
             wanted: Some(wanted),
             thread: Some(thread),
@@ -457,6 +455,34 @@ impl Drop for Builder {
         if let Some(thread) = self.thread.take() {
             // That it panicked was said where its rows were missed.
             let _ended = thread.join();
+        }
+    }
+}
+
+fn thread_named(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
+    let thread = std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(work);
+    thread.map_err(|error| Error::because(Code::Internal, "cannot start a thread", error))
+}
+
+/// Indexes texts of which rows have been written, whenever it is woken. Searches look at those that wait: nobody waits for this, and
+/// neither a line nor a merge does.
+fn index_texts(writer: &WriterThread, wake: &Receiver<()>) {
+    while wake.recv().is_ok() {
+        loop {
+            let indexed = writer.write_wait(|_, connection| search::index(connection));
+            match search::goes_on(indexed) {
+                Ok(true) => {}
+                Ok(false) => break,
+                // The writer has ended.
+                Err(error) if error.code() == Code::Internal => return,
+                Err(error) => {
+                    // They still wait, and whoever wakes this next has it try again.
+                    tracing::warn!(error = %error.chain(), "texts are not indexed");
+                    break;
+                }
+            }
         }
     }
 }
@@ -499,6 +525,8 @@ struct Merger {
     writer: WriterThread,
     builders: Vec<Builder>,
     due: Arc<Due>,
+    /// Wakes whoever indexes texts.
+    texts: SyncSender<()>,
 }
 
 impl Merger {
@@ -557,14 +585,8 @@ impl Merger {
             } else if stale.is_empty() {
                 self.writer
                     .write_wait(|journal, connection| journal.judged(connection))?;
-                loop {
-                    let indexed = self
-                        .writer
-                        .write_wait(|_, connection| search::index(connection));
-                    if !search::goes_on(indexed)? {
-                        break;
-                    }
-                }
+                // A full channel has woken it already.
+                let _woken = self.texts.try_send(());
                 return self.carry_out();
             }
             if !stale.is_empty() {

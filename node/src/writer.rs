@@ -5,8 +5,9 @@
 //! transaction, and answers after the common commit (group commit: one fsync for all). Nothing is
 //! answered before it is durable.
 //!
-//! The queue has two lanes. What a person at this computer waits for goes before what came over a line and what is merged behind it,
-//! and shares no transaction with it; a group of those ends as soon as somebody waits.
+//! The queue has three lanes. What a person at this computer waits for goes before what came over a line and what is merged behind it,
+//! and shares no transaction with it; a group of those ends as soon as somebody waits. What nobody waits for, the index of texts, is
+//! begun where nothing else has come for a while, so that neither a line nor a merge stands behind it.
 //!
 //! A job that is refused has written nothing, since work plans before it writes, and its group goes on. One that fails
 //! while it writes takes the transaction back; then each job of the group is run again in a transaction of its own,
@@ -497,6 +498,15 @@ impl WriterThread {
     pub fn behind(&self) -> Self {
         Self {
             lane: Lane::Behind,
+            ..self.clone()
+        }
+    }
+
+    /// The same for work whose time is when nothing else has come for a while.
+    #[must_use]
+    pub fn idle(&self) -> Self {
+        Self {
+            lane: Lane::Idle,
             ..self.clone()
         }
     }

@@ -21,8 +21,9 @@
 //!   blend of two sentences, and a document costs a third.
 //! - An event is written once, whole, by one change, under a key that begins with its writer's actor.
 //! - Foreign bytes come in through [`GuardedChange`] only. Reading is total.
-//! - Automerge is the judge of what stands where two people wrote one key without knowing of each other, and it writes every
-//!   edit. What nobody disputes is read from the operations that the gate has decoded; what both would show is the same.
+//! - Automerge is the judge of what stands where two people wrote one key without knowing of each other, and it encodes every
+//!   edit. What nobody disputes is read, and written on, from the operations that the gate has decoded; what both ways show and
+//!   write is the same.
 //! - No clock, no randomness: time stamps are 0, and actors are given by the caller.
 //!
 //! Calls into Automerge that foreign content can bring to panic run under `catch_unwind`; the

@@ -1,4 +1,4 @@
-//! The queue before the writer: two lanes, of which the first goes first.
+//! The queue before the writer: three lanes, of which the first goes first and the last only where nothing else is going on.
 //!
 //! Nobody waits to put a job in, so that a task of the asynchronous rim may. How many jobs there can be is bounded by who does: a
 //! thread waits for its answer before it comes again, a connection to the pages has one question, and sessions share a number of
@@ -11,6 +11,13 @@ use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::clock::Monotonic;
+
+/// How long nothing may have come before a job that nobody waits for is begun: a line that gives and takes in turns comes back sooner.
+const QUIET: Duration = Duration::from_millis(100);
+/// How long such a job waits for that at the longest.
+const LONGEST: Duration = Duration::from_secs(2);
+
 /// Where a job stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lane {
@@ -18,22 +25,52 @@ pub(super) enum Lane {
     Local,
     /// It waits for those.
     Behind,
+    /// Nobody waits for it: its time is when nothing else has come for a while.
+    Idle,
 }
 
 #[derive(Debug)]
 struct Lanes<J> {
     local: VecDeque<J>,
     behind: VecDeque<J>,
+    idle: VecDeque<(Monotonic, J)>,
+    /// Nothing but such jobs has come since it was quiet.
+    quiet: bool,
     closed: bool,
 }
 
 impl<J> Lanes<J> {
-    const fn of(&mut self, lane: Lane) -> &mut VecDeque<J> {
+    /// Adds a job.
+    fn push(&mut self, lane: Lane, job: J) {
         match lane {
-            Lane::Local => &mut self.local,
-            Lane::Behind => &mut self.behind,
+            Lane::Local => self.local.push_back(job),
+            Lane::Behind => self.behind.push_back(job),
+            Lane::Idle => self.idle.push_back((Monotonic::start(), job)),
         }
     }
+
+    /// The next job that may begin now.
+    fn next(&mut self) -> Option<(Lane, J)> {
+        let overdue = |(since, _): &mut (Monotonic, J)| since.ms() >= as_ms(LONGEST);
+        if let Some(job) = self.local.pop_front() {
+            self.quiet = false;
+            return Some((Lane::Local, job));
+        }
+        if let Some((_, job)) = self.idle.pop_front_if(overdue) {
+            return Some((Lane::Idle, job));
+        }
+        if let Some(job) = self.behind.pop_front() {
+            self.quiet = false;
+            return Some((Lane::Behind, job));
+        }
+        let quiet = self.quiet;
+        let (_, job) = self.idle.pop_front_if(|_| quiet)?;
+        Some((Lane::Idle, job))
+    }
+}
+
+fn as_ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Jobs that wait.
@@ -48,6 +85,8 @@ impl<J> Default for Queue<J> {
         let lanes = Lanes {
             local: VecDeque::new(),
             behind: VecDeque::new(),
+            idle: VecDeque::new(),
+            quiet: false,
             closed: false,
         };
         Self {
@@ -68,7 +107,7 @@ impl<J> Queue<J> {
         if lanes.closed {
             return Some(job);
         }
-        lanes.of(lane).push_back(job);
+        lanes.push(lane, job);
         drop(lanes);
         self.came.notify_one();
         None
@@ -78,32 +117,36 @@ impl<J> Queue<J> {
     pub(super) fn pop(&self, most: Option<Duration>) -> Option<(Lane, J)> {
         let mut lanes = self.lock();
         loop {
-            for lane in [Lane::Local, Lane::Behind] {
-                if let Some(job) = lanes.of(lane).pop_front() {
-                    return Some((lane, job));
-                }
+            if let Some(next) = lanes.next() {
+                return Some(next);
             }
-            let Some(most) = most else {
+            let quiet = (!lanes.idle.is_empty()).then_some(QUIET);
+            let Some(time) = [most, quiet].into_iter().flatten().min() else {
                 let woken = self.came.wait(lanes);
                 lanes = woken.unwrap_or_else(PoisonError::into_inner);
                 continue;
             };
-            let woken = self.came.wait_timeout(lanes, most);
+            let woken = self.came.wait_timeout(lanes, time);
             let (woken, waited) = woken.unwrap_or_else(PoisonError::into_inner);
-            if waited.timed_out() {
-                return None;
-            }
             lanes = woken;
+            if waited.timed_out() {
+                lanes.quiet = true;
+                if lanes.idle.is_empty() {
+                    return None;
+                }
+            }
         }
     }
 
     /// Takes the next job of a lane if it fits and nothing that goes before that lane waits.
     pub(super) fn pop_if(&self, lane: Lane, fits: impl FnOnce(&J) -> bool) -> Option<J> {
         let mut lanes = self.lock();
-        if lane == Lane::Behind && !lanes.local.is_empty() {
-            return None;
+        match lane {
+            Lane::Local => lanes.local.pop_front_if(|job| fits(job)),
+            Lane::Behind if lanes.local.is_empty() => lanes.behind.pop_front_if(|job| fits(job)),
+            // Each of these is long enough by itself.
+            Lane::Behind | Lane::Idle => None,
         }
-        lanes.of(lane).pop_front_if(|job| fits(job))
     }
 
     /// Takes no more, and lets go of what waits.
@@ -113,6 +156,7 @@ impl<J> Queue<J> {
         let left = (
             std::mem::take(&mut lanes.local),
             std::mem::take(&mut lanes.behind),
+            std::mem::take(&mut lanes.idle),
         );
         // What they answer on is closed with them, outside of the lock.
         drop(lanes);
@@ -149,5 +193,44 @@ mod tests {
         assert_eq!(queue.pop(soon), Some((Lane::Local, 5)));
         queue.close();
         assert_eq!(queue.push(Lane::Local, 6), Some(6));
+    }
+
+    #[test]
+    fn what_nobody_waits_for_is_begun_when_nothing_else_has_come_for_a_while() {
+        let queue = Queue::default();
+        for (lane, job) in [(Lane::Idle, 1), (Lane::Idle, 2), (Lane::Behind, 3)] {
+            assert_eq!(queue.push(lane, job), None);
+        }
+        assert_eq!(queue.pop(None), Some((Lane::Behind, 3)));
+        assert_eq!(queue.pop_if(Lane::Idle, |_| true), None);
+        assert!(!queue.lock().quiet);
+        assert_eq!(queue.pop(None), Some((Lane::Idle, 1)));
+        // It is quiet still.
+        assert!(queue.lock().quiet);
+        assert_eq!(queue.pop(None), Some((Lane::Idle, 2)));
+        for (lane, job) in [(Lane::Idle, 4), (Lane::Local, 5), (Lane::Behind, 6)] {
+            assert_eq!(queue.push(lane, job), None);
+        }
+        assert_eq!(queue.pop(None), Some((Lane::Local, 5)));
+        assert!(!queue.lock().quiet, "another job has come");
+        assert_eq!(queue.pop(None), Some((Lane::Behind, 6)));
+        assert_eq!(queue.pop(None), Some((Lane::Idle, 4)));
+    }
+
+    #[test]
+    fn what_nobody_waits_for_is_not_put_off_for_ever() {
+        let queue = Queue::default();
+        assert_eq!(queue.push(Lane::Idle, 0), None);
+        let mut taken = 1;
+        loop {
+            assert_eq!(queue.push(Lane::Behind, taken), None);
+            match queue.pop(None) {
+                Some((Lane::Idle, 0)) => break,
+                next => assert_eq!(next, Some((Lane::Behind, taken))),
+            }
+            taken += 1;
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert_eq!(queue.pop(None), Some((Lane::Behind, taken)));
     }
 }
