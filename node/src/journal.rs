@@ -39,8 +39,10 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
+use lianxin_protocol::arrival;
 use lianxin_protocol::authority::{Authority, Order, Reason};
 use lianxin_protocol::batch;
+use lianxin_protocol::catalogue::Terms;
 use lianxin_protocol::identity::{DeviceKey, Signer};
 use lianxin_protocol::limits;
 use lianxin_protocol::log::{
@@ -53,8 +55,8 @@ use lianxin_protocol::space::{NetworkId, Space, SpaceId};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::error::{Code, Error, Result};
-use crate::records::Counted;
 use crate::records::indexed::Indexed;
+use crate::records::{Counted, calendar};
 use crate::search;
 use crate::store::{self, packed};
 
@@ -229,6 +231,10 @@ pub struct Journal {
     judging_told_ms: Option<u64>,
     /// How long logs are that a peer is sending right now.
     expected: BTreeMap<LogId, u64>,
+    /// How far a log that is being sent has arrived, by the log whose last arrival says so.
+    said: BTreeMap<LogId, (LogId, u64)>,
+    /// By what dates are computed, once it was asked for, until a record that says so is written.
+    terms: Option<Arc<Terms>>,
     hlc: u64,
     touched: BTreeSet<LogId>,
     unreceipted: BTreeSet<LogId>,
@@ -319,6 +325,8 @@ impl Journal {
             dirty: BTreeSet::new(),
             offered,
             expected: BTreeMap::new(),
+            said: BTreeMap::new(),
+            terms: None,
             judging_told_ms: None,
             hlc: 0,
             touched: BTreeSet::new(),
@@ -389,6 +397,24 @@ impl Journal {
         }
     }
 
+    /// By what dates are computed.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub(crate) fn terms(&mut self, connection: &Connection) -> Result<Arc<Terms>> {
+        if let Some(known) = &self.terms {
+            return Ok(Arc::clone(known));
+        }
+        let known = Arc::new(calendar::known(connection, self)?);
+        self.terms = Some(Arc::clone(&known));
+        Ok(known)
+    }
+
+    /// A record that dates are computed by is another now.
+    pub(crate) fn forget_terms(&mut self) {
+        self.terms = None;
+    }
+
     /// Forgets what was read or noted of entries: they may be others now.
     fn forget_read(&mut self) {
         self.segments.clear();
@@ -406,6 +432,7 @@ impl Journal {
         self.anew = letters::Anew::read(connection)?;
         self.count_twice(connection)?;
         self.forget_read();
+        self.forget_terms();
         self.moved = Moved::default();
         self.quota.roll_back();
         self.offered.take_back();
@@ -987,6 +1014,7 @@ impl Journal {
     pub fn line_ended(&mut self) {
         self.in_flight.clear();
         self.expected.clear();
+        self.said.clear();
     }
 
     /// Notes that a peer which sends a log has so many entries of it.
@@ -996,10 +1024,25 @@ impl Journal {
         }
     }
 
-    /// Whether more of a log is on its way.
+    /// Notes what entries that were stored say of logs that are on their way from here.
+    fn hear(&mut self, log: &LogId, entries: &[Entry]) {
+        let arrivals = entries.iter().rev();
+        let arrival = arrivals
+            .filter(|it| it.header.kind == EntryKind::Arrival)
+            .find_map(|it| arrival::decode(it.payload.as_deref()?).ok());
+        let sent = arrival.into_iter().flatten();
+        let mut sent = sent.filter(|it| self.books.in_flight(&it.log) > 0);
+        if let Some(it) = sent.next() {
+            self.said.insert(*log, (it.log, it.position.len));
+        }
+    }
+
+    /// Whether more of a log is on its way: a peer has said that it is longer, or has said by it that it has come to the middle of
+    /// a log that this device is sending. What arrived is put in its place in lists in one go, and not in between.
     fn is_awaited(&self, id: &LogId, log: &Log) -> bool {
         let expected = self.expected.get(id);
-        expected.is_some_and(|len| log.end.len < *len)
+        let in_middle = |(sent, len): &(LogId, u64)| *len < self.books.in_flight(sent);
+        expected.is_some_and(|len| log.end.len < *len) || self.said.get(id).is_some_and(in_middle)
     }
 
     /// Ends an own log for good; its successor says why.

@@ -258,6 +258,7 @@ pub(crate) fn renew(connection: &Connection, journal: &mut Journal) -> Result<()
         let catalogue = readable(files);
         if catalogue.files().ne(current.files()) {
             catalogue.put_in_force();
+            journal.forget_terms();
         }
     }
     let now: BTreeMap<String, String> = Catalogue::current()

@@ -812,6 +812,10 @@ impl Projection {
             rewrite::hand_on(connection, self.key, &again)?;
         }
         journal.records_changed();
+        let kind = Catalogue::current().kind(&content.kind);
+        if kind.is_some_and(|kind| kind.calendar.is_some() || kind.terms.is_some()) {
+            journal.forget_terms();
+        }
         if counts && !journal.is_shadow() {
             published::merged(connection, journal, (&content.kind, &content.facts))?;
         }

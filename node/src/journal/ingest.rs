@@ -247,6 +247,7 @@ impl Journal {
         self.touched.insert(id);
         self.unreceipted.insert(id);
         self.note_arrived(&id);
+        self.hear(&id, new);
         self.noted.put(&id, run.end().len - new.len() as u64, new);
         self.judge_log(connection, &id, range)
     }
@@ -471,6 +472,7 @@ impl Journal {
         self.judge_all(connection)?;
         self.index_aside(connection)?;
         self.count_twice(connection)?;
+        self.forget_terms();
         self.moved.records = true;
         Ok(())
     }

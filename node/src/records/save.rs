@@ -25,7 +25,7 @@ use serde_json::{Map, Value, json};
 use super::apart::Write;
 use super::numbers::{HUB_NO, Series, hub_number, is_numbered, next_number, under_number};
 use super::sight::{self, ACCESS_LOG, Veil};
-use super::{Gathered, Listed, Projection, calendar, gather};
+use super::{Gathered, Listed, Projection, gather};
 use crate::accounts;
 use crate::actor::Actor;
 use crate::clock::{self, Beijing};
@@ -478,7 +478,7 @@ fn plan(
 /// that it belongs to is nobody's own choice, and gives way.
 fn dated(
     connection: &Connection,
-    journal: &Journal,
+    journal: &mut Journal,
     (kind, draft, registers): (&Kind, &Draft, Option<&Transition>),
     place: &Place,
     author: &Author,
@@ -490,7 +490,7 @@ fn dated(
         return Ok((draft, marks));
     }
     let today = Beijing::of(author.now_ms).iso_date();
-    let terms = calendar::known(connection, journal)?;
+    let terms = journal.terms(connection)?;
     let whole = place.parent.as_ref();
     let gathers = whole.and_then(|whole| known(&whole.kind).ok());
     let gathers = gathers.map(|whole| whole.gathers.as_slice());
@@ -1034,7 +1034,7 @@ pub fn take(
     if !step.dates.is_empty() {
         let today = Beijing::of(author.now_ms).iso_date();
         let content = gathered.content(journal.authority());
-        let terms = calendar::known(connection, journal)?;
+        let terms = journal.terms(connection)?;
         step.set_dates(&mut draft, &today, |asked| content.known(asked), &terms)
             .map_err(|refusal| fields_refused(&[refusal]))?;
     }
