@@ -55,6 +55,7 @@ pub use guard::{
     DEFAULT_CHANGE_BYTES, GuardError, GuardedChange, HARD_CHANGE_BYTES, Limits, MAX_DEPS,
     MAX_KEY_BYTES, MAX_OPS, digest_of_change,
 };
+use ops::{Object, Op};
 use view::undisputed;
 pub use view::{Candidate, EventView, Field, FieldChange, HistoryEntry, View, retold};
 
@@ -302,7 +303,12 @@ impl Document {
     /// The account that its founding change names.
     #[must_use]
     pub fn founded_by(&self) -> Option<String> {
-        self.told(self.graph.nodes.first()?).0
+        let mut ops = self.graph.nodes.first()?.change.ops.iter().flatten();
+        let names = |op: &&Op| (op.object, op.key.as_str()) == (Object::Root, BY);
+        match ops.find(names)?.value()? {
+            Scalar::Str(account) => Some(account.clone()),
+            Scalar::Int(_) | Scalar::Bool(_) | Scalar::Part(_) => None,
+        }
     }
 
     /// Whether nothing of it counts yet.

@@ -598,7 +598,7 @@ impl Session {
             self.flush_receipts();
         }
         // Whoever sends asks again and again while it is promised.
-        debug_assert_eq!(promised, !self.outgoing.is_empty());
+        assert_eq!(promised, !self.outgoing.is_empty());
         let frame = self.outgoing.pop_front()?;
         self.outgoing_bytes -= frame.len();
         self.stats.frame_bytes_out += frame.len() as u64;

@@ -187,8 +187,8 @@ async fn pages(scratch: &Path, sizes: &[usize]) -> Result<()> {
     );
     println!(
         "| records | `/` | list | one kind | in a state | form | record | search | search by command | `/conflicts` | \
-         `/sites` | status | digest | R1 | R4 | csv | save | station: `/` | list | save | save while verifying |\n\
-         |---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|"
+         `/sites` | status | digest | R1 | R4 | csv | save | station: `/` | list | save | save while verifying: median / p99 / worst (saves) | while reprojecting |\n\
+         |---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|"
     );
     let (mut words, mut made) = (Words(42), 0);
     for size in sizes {
@@ -318,21 +318,33 @@ fn station_row(directory: &Path, station: &Hub, words: &mut Words) -> Result<Vec
     let (home, list) = (page("/")?, page("/records")?);
     let stamp = words.next_u64();
     let alone = time(|nth| save(directory, words, &format!("alone-{stamp}-{nth}")))?;
-    let checking = {
-        let directory = directory.to_owned();
-        std::thread::spawn(move || ask(&directory, Query::Verify).map(drop))
-    };
-    std::thread::sleep(Duration::from_millis(50));
-    let beside = time(|nth| save(directory, words, &format!("beside-{stamp}-{nth}")))?;
-    let still = if checking.is_finished() {
-        " (ended)"
-    } else {
-        ""
-    };
-    checking
-        .join()
-        .map_err(|_| anyhow::anyhow!("verify panicked"))??;
-    Ok(vec![home, list, alone, format!("{beside}{still}")])
+    let verifying = saves_beside(directory, words, Query::Verify)?;
+    let reprojecting = saves_beside(directory, words, Write::Reproject)?;
+    Ok(vec![home, list, alone, verifying, reprojecting])
+}
+
+/// Saves by command, fifty a second at most, until a command has ended that was begun just before: the median, the 99th of a
+/// hundred, the worst, and how many there were.
+fn saves_beside(
+    directory: &Path,
+    words: &mut Words,
+    command: impl Into<Command>,
+) -> Result<String> {
+    let (command, to) = (command.into(), directory.to_owned());
+    let running = std::thread::spawn(move || ask(&to, command).map(drop));
+    let (stamp, mut taken) = (words.next_u64(), Vec::new());
+    while !running.is_finished() || taken.is_empty() {
+        let started = Instant::now();
+        save(directory, words, &format!("beside-{stamp}-{}", taken.len()))?;
+        taken.push(started.elapsed().as_secs_f64() * 1_000.0);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let done = running.join();
+    done.map_err(|_| anyhow::anyhow!("the command panicked"))??;
+    taken.sort_by(f64::total_cmp);
+    let count = taken.len();
+    let [median, most, worst] = [count / 2, count * 99 / 100, count - 1].map(|at| taken[at]);
+    Ok(format!("{median:.1} / {most:.1} / {worst:.1} ({count})"))
 }
 
 /// How soon devices are of use that join a hub with so many records: another one of their site, and an operator's PC.

@@ -1,6 +1,6 @@
 //! What a record shows is read from the operations of its changes where nobody disputes anything, and from Automerge where
 //! somebody does; and rows that were made without Automerge are those that it would have made. They are made when the end of
-//! their log is there, and whoever waits for it is told how far it has come.
+//! their log is there, and whoever waits for it is told how far it has come. They move to where they arrived once all has.
 
 use anyhow::{Context as _, Result, ensure};
 use lianxin_node::clock::Wall;
@@ -8,6 +8,7 @@ use lianxin_node::command::Write;
 use lianxin_node::journal::Which;
 use lianxin_node::records::{self, Projection, gather};
 use lianxin_protocol::batch::{self, Parts};
+use lianxin_protocol::log::LogId;
 use lianxin_tests::World;
 use lianxin_tests::world::{HUB, text};
 use serde_json::{Value, json};
@@ -136,4 +137,74 @@ fn a_log_is_merged_when_its_end_is_there_and_its_author_hears_how_far_it_has_com
         "{left:?}"
     );
     Ok(())
+}
+
+/// The log that a node writes into the space of the first site.
+fn log_of(world: &mut World, node: usize) -> Result<(LogId, u64)> {
+    let device = world.writer(node)?.journal.identity().key();
+    let own = world.logs_of(node, &device)?;
+    let (log, tip) = own.into_iter().next().context("no log")?;
+    Ok((log, tip.len))
+}
+
+#[test]
+fn what_arrived_is_put_in_its_place_when_all_that_is_being_sent_has_come() -> Result<()> {
+    const SOME: usize = 1;
+    let mut world = World::with_stations(33, 1)?;
+    world.add(A, "before")?;
+    world.heal()?;
+    let (own, begun) = log_of(&mut world, A)?;
+    for title in ["one", "two", "three"] {
+        world.add(A, title)?;
+    }
+    let (_, end) = log_of(&mut world, A)?;
+    let tip = world.site_logs(A)?[&own].position();
+    world.transact(A, |journal, _| journal.offer(&own, tip))?;
+    let heard = |world: &mut World| {
+        let sql = "SELECT max(len) FROM arrivals WHERE log = ?1";
+        world.transact(A, |journal, connection| {
+            journal.index(connection, Which::Whole, 4_096)?;
+            Ok(connection.query_row(sql, [own.0], |row| row.get::<_, u64>(0))?)
+        })
+    };
+    // One save after the other comes to the hub, which says each time that it has.
+    let (mut from, mut said) = (begun, Vec::new());
+    let (hubs, mut told) = log_of(&mut world, HUB)?;
+    while from < end {
+        let writer = world.writer(A)?;
+        let batch = writer.read(|journal, it| journal.load(it, &own, (from, None), SOME))?;
+        let batch = batch.context("nothing to send")?;
+        from = batch.end();
+        world.hand_over(HUB, own, batch)?;
+        let answer = world.batch(HUB, &hubs, told)?.context("no arrival")?;
+        told = answer.end();
+        let writer = world.writer(A)?;
+        let known = writer.journal.author_of(&hubs);
+        let run = batch::open(&hubs, answer.start, &answer.packed, known)?;
+        world.transact(A, |journal, it| {
+            journal.ingest(it, &run, &answer.packed)?;
+            records::merge_little(it, journal)
+        })?;
+        said.push(heard(&mut world)?);
+    }
+    ensure!(said == [begun, begun, end], "{said:?}");
+    // A line that ends in between leaves nothing to wait for.
+    world.add(A, "four")?;
+    world.add(A, "five")?;
+    let tip = world.site_logs(A)?[&own].position();
+    world.transact(A, |journal, _| journal.offer(&own, tip))?;
+    let writer = world.writer(A)?;
+    let batch = writer.read(|journal, it| journal.load(it, &own, (end, None), SOME))?;
+    let batch = batch.context("nothing to send")?;
+    let middle = batch.end();
+    world.hand_over(HUB, own, batch)?;
+    let answer = world.batch(HUB, &hubs, told)?.context("no arrival")?;
+    let known = world.writer(A)?.journal.author_of(&hubs);
+    let run = batch::open(&hubs, answer.start, &answer.packed, known)?;
+    world.transact(A, |journal, it| journal.ingest(it, &run, &answer.packed))?;
+    ensure!(heard(&mut world)? == end);
+    world.writer(A)?.journal.line_ended();
+    ensure!(heard(&mut world)? == middle);
+    world.heal()?;
+    world.sound(A)
 }

@@ -664,7 +664,6 @@ pub fn waiting(connection: &Connection, books: &mut Books, most: usize) -> Resul
 /// to look at. What its device has written again is not among them.
 fn quarantined(connection: &Connection, overview: &Overview) -> Result<u64> {
     // In the words of the index, which leaves out what waits.
-    debug_assert_eq!(Reason::Waiting.code(), 8, "the index has another number");
     let own: u64 = connection
         .prepare_cached(
             "SELECT count(*) FROM (
@@ -697,4 +696,16 @@ fn quarantined(connection: &Connection, overview: &Overview) -> Result<u64> {
         }
     }
     Ok(held)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_index_of_what_is_held_back_names_what_waits_by_its_number() {
+        let schema = include_str!("../store/schema.sql");
+        let words = format!("WHERE reason <> {};", Reason::Waiting.code());
+        assert!(schema.contains(&format!("INDEX held_back ON held (record) {words}")));
+    }
 }
