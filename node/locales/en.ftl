@@ -1508,6 +1508,7 @@ rd-reveals = The access log counts how often what is kept was looked at.
 rd-number-gaps = Gaps: numbers of one computer and year that no record here has, nobody discarded, and no test data has.
 rd-clock = Clock doubted: recorded more than five minutes after it arrived; left out of times.
 
+rn-ahead = The cut-off has not come yet: what arrives until then may change the figures.
 rn-unmatched = { $count } names are not in the register of deputies and not counted: { $names }.
 rn-clock = { $count } cases were recorded by a wrong clock and are left out of times.
 rn-no-class-definition = { $count } replies have a result class; what classes mean is laid down locally.

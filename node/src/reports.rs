@@ -111,6 +111,8 @@ pub struct Asked {
     pub as_of_ms: u64,
     /// Nobody asked for a cut-off: all that has arrived is known, though the hub's clock may have been ahead when it did.
     pub is_open: bool,
+    /// The cut-off had not come when this was asked: until then more may arrive.
+    pub is_ahead: bool,
     /// Of test data, and of nothing else.
     pub test_data: bool,
 }
@@ -154,6 +156,7 @@ impl Asked {
             to: to.to_owned(),
             as_of_ms,
             is_open: as_of.is_none(),
+            is_ahead: as_of_ms > now_ms,
             test_data: false,
         })
     }
@@ -288,6 +291,7 @@ pub fn run(connection: &Connection, overview: &Overview, asked: Asked) -> Result
     let base = Base::new(&known, asked.period());
     let mut filled = Tables::default();
     (definition.fill)(&base, &mut filled);
+    filled.note("ahead", i64::from(asked.is_ahead), Vec::new());
     let in_period = |row: &&known::Row| {
         let day = row.counts_on();
         day.is_some_and(|day| base.period.has(day))

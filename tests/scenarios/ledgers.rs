@@ -467,6 +467,14 @@ fn money_is_read_in_the_unit_of_its_column_and_test_data_counts_with_what_it_bel
     // Nobody issues what is still to come.
     hub.call(&["report", "R1", "--issue", "--as-of", "2099-01-01"])?
         .fails(4, "LX-3031")?;
+    // Who looks at it is told that it may change.
+    let is_ahead = |more: &[&str]| -> Result<bool> {
+        let report = hub.ok(&[&["report", "R1"], more].concat())?;
+        let notes = report["notes"].as_array().context("no notes")?;
+        Ok(notes.iter().any(|note| note["note"] == "ahead"))
+    };
+    ensure!(is_ahead(&["--as-of", "2099-01-01"])? && !is_ahead(&[])?);
+    ensure!(!is_ahead(&["--as-of", "2026-01-01"])?);
     Ok(())
 }
 
