@@ -253,6 +253,7 @@ fn the_desktop_icon_opens_the_browser() -> Result<()> {
         .arg("--data")
         .arg(scratch.join("fresh"))
         .env("LIANXIN_WEB__LISTEN", LOOPBACK)
+        .env("LIANXIN_SYNC__LISTEN", LOOPBACK)
         .env("LIANXIN_STATE", scratch.join("state"))
         .env("PATH", path)
         .env("DISPLAY", ":99")
@@ -281,6 +282,7 @@ fn without_a_command_a_store_is_run_and_a_running_one_gives_a_link() -> Result<(
             .arg("--data")
             .arg(&network.station.directory)
             .env("LIANXIN_WEB__LISTEN", LOOPBACK)
+            .env("LIANXIN_SYNC__LISTEN", LOOPBACK)
             .env("LIANXIN_STATE", network.scratch.join("state"))
             .env_remove("DISPLAY")
             .env_remove("WAYLAND_DISPLAY");
