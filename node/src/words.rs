@@ -124,6 +124,7 @@ mod tests {
                 texts.extend(text);
             }
         }
+        texts.extend(std::fs::read_to_string(root.join("src/reports.rs")));
         texts
     }
 

@@ -9,6 +9,8 @@ use lianxin_node::sheets::{self, Encoding};
 use lianxin_tests::process::{Device, Network, opinion, text};
 use serde_json::{Value, json};
 
+use crate::pages::{Browser, link};
+
 /// A table as an office writes it, in the encoding that its program writes.
 fn ledger(path: &Path, encoding: Encoding, heads: &[&str], rows: &[&[&str]]) -> Result<()> {
     let mut csv = Csv::begin(std::fs::File::create(path)?, encoding, heads)?;
@@ -177,6 +179,14 @@ fn what_was_adopted_comes_as_a_table_and_is_taken_once() -> Result<()> {
     ensure!(shown["fields"]["adoption"]["result"] == "partly", "{shown}");
     hub.call(&["import", &path, "--kind", "legis_item", "--step", "approve"])?
         .fails(4, "LX-6002")?;
+    // The page offers it as well, to whoever takes the step.
+    let (browser, _) = Browser::through(&link(hub)?)?;
+    let offers = |page: &str| page.contains("legis_item/feed_back");
+    ensure!(offers(&browser.get("/import")?.body));
+    let listed = hub.ok(&["account", "list"])?;
+    let name = listed["accounts"][0]["name"].as_str().context("no name")?;
+    hub.ok(&["account", "roles", name, "U"])?;
+    ensure!(!offers(&browser.get("/import")?.body));
     Ok(())
 }
 

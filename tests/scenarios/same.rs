@@ -322,3 +322,38 @@ fn what_looks_like_one_matter_is_shown_with_the_reason_until_somebody_says_it_is
     ensure!(browser.get("/duplicates")?.status == 403);
     Ok(())
 }
+
+#[test]
+fn what_went_the_way_of_a_matter_that_a_station_withdrew_is_shown_with_the_way_out() -> Result<()> {
+    let network = Network::new()?;
+    let row = |body: &str| json!({"category": "help", "body": body, "test_data": true});
+    let added = network
+        .station
+        .add(&[row("路灯不亮"), row("三号楼路灯坏了")])?;
+    let id = |at: usize| added["records"][at]["id"].as_str().context("no id");
+    let (main, second) = (id(0)?, id(1)?);
+    network.station.ok(&["sync"])?;
+    network.hub.ok(&["record", "act", second, "accept"])?;
+    let into = json!({"merged_into": main}).to_string();
+    network
+        .hub
+        .feed(&["record", "act", second, "merge", "--file", "-"], into)?
+        .exits(0)?;
+    let (browser, _) = Browser::through(&link(&network.hub)?)?;
+    let page = browser.get("/duplicates")?.body;
+    ensure!(!page.contains("不会再答复它"), "the matter goes on: {page}");
+    // The station has not heard of it.
+    network.station.ok(&["record", "act", main, "withdraw"])?;
+    network.station.ok(&["sync"])?;
+    let page = browser.get("/duplicates")?.body;
+    let way_out = format!("/records/{second}?step=unmerge#next");
+    ensure!(
+        page.contains("不会再答复它") && page.contains(&way_out),
+        "{page}"
+    );
+    ensure!(!page.contains(&format!("/records/{main}?step=")));
+    network.hub.ok(&["record", "act", second, "unmerge"])?;
+    let page = browser.get("/duplicates")?.body;
+    ensure!(!page.contains("不会再答复它"), "it is on its own: {page}");
+    Ok(())
+}
