@@ -28,6 +28,12 @@ try {
     await page.goto(nodes.run(device, 'open').url);
     return page;
   };
+  // The page asks first whether anybody is there: until another has loaded, nothing has been sent.
+  const sent = async (page, what) => {
+    const loaded = page.waitForEvent('load');
+    await page.click(what);
+    await loaded;
+  };
   const at = (page, path) => page.goto(new URL(path, page.url()).href);
 
   // ---- an old ledger comes in, with a column whose name nobody knows ----
@@ -39,20 +45,17 @@ try {
   rows.push('GD-x,电梯困人,从来没有的类别,测试社区,2026年3月1日,老城片区');
   await clerk.setInputFiles('#file', nodes.file('old.csv', `工单号,问题描述,类别,社区,日期,片区\n${rows.join('\n')}\n`));
   await clerk.fill('#system', '12345');
-  await clerk.click('main .btn-main');
-  await clerk.waitForLoadState();
+  await sent(clerk, 'main .btn-main');
   check('a row without its words cannot be recorded', await clerk.locator('form[action^="/import/"] .btn-main').count() === 0, await clerk.innerText('main'));
   const choice = clerk.locator('tr', { hasText: '问题描述' }).locator('select');
   await choice.selectOption('body');
-  await clerk.click('form[action$="/columns"] .btn');
-  await clerk.waitForLoadState();
+  await sent(clerk, 'form[action$="/columns"] .btn');
   check('with its column named by hand all but one can', /120/.test(await clerk.innerText('#h-come')), await clerk.innerText('#h-come'));
   check('what is refused says which row and why', /122/.test(await clerk.innerText('main')) && /类别/.test(await clerk.innerText('[aria-labelledby=h-refused]')));
   await seen(clerk, 'imported');
   const back = await taken(clerk, 'a[href$="/errors"]');
   check('the refused rows come back as a workbook', back.packed, back.name);
-  await clerk.click('form[action^="/import/"]:not([action$="/columns"]) .btn-main');
-  await clerk.waitForLoadState();
+  await sent(clerk, 'form[action^="/import/"]:not([action$="/columns"]) .btn-main');
   await until('all are recorded', async () => (await clerk.locator('a[href="/records?kind=opinion"].btn').count()) === 1);
   const one = nodes.run('station', 'record', 'list', '--kind', 'opinion', '--limit', '1').records[0].id;
   check('a column that was known stays known', nodes.run('station', 'record', 'show', one).fields.external_ref?.[0]?.system === '12345');
@@ -63,8 +66,7 @@ try {
   const many = Array.from({ length: 3000 }, (_, nth) => `${nth + 1}号楼${'楼道灯不亮，请尽快处理。'.repeat(8)},求助`);
   await at(clerk, '/import');
   await clerk.setInputFiles('#file', nodes.file('large.csv', `反映内容,类别\n${many.join('\n')}\n`));
-  await clerk.click('main .btn-main');
-  await clerk.waitForLoadState();
+  await sent(clerk, 'main .btn-main');
   check('a ledger of 900 kB is looked at', /3000/.test(await clerk.innerText('#h-come').catch(() => clerk.innerText('body'))));
   await until('all have arrived', () => nodes.run('station', 'status').unreceipted === 0, 60);
 
@@ -77,35 +79,28 @@ try {
   await desk.setInputFiles('#file', blank);
   await desk.selectOption('#kind', 'training');
   await desk.fill('#name', '培训台账');
-  await desk.click('main .btn-main');
-  await desk.waitForLoadState();
+  await sent(desk, 'main .btn-main');
   check('its columns are known by their names', await desk.locator('select option:checked[value="#number"]').count() === 1);
   await seen(desk, 'form-columns');
-  await desk.click('main .btn-main');
-  await desk.waitForLoadState();
+  await sent(desk, 'main .btn-main');
   check('it is in use', /培训台账/.test(await desk.innerText('.rows')));
   await seen(desk, 'forms');
-  await desk.click('.rows .title');
-  await desk.waitForLoadState();
+  await sent(desk, '.rows .title');
   check('a form says what goes where', /履职|培训名称/.test(await desk.innerText('main')));
   await seen(desk, 'form-in-use');
-  await desk.click('.toolbar a[href^="/records/"]:not([href*="export"])');
-  await desk.waitForLoadState();
+  await sent(desk, '.toolbar a[href^="/records/"]:not([href*="export"])');
   check('the page of its record shows no digits of its file', !/UEsDB|存页/.test(await desk.innerText('main')));
   await at(desk, '/forms');
   await desk.setInputFiles('#file', nodes.file('page.csv', 'a,b\n1,2\n'));
-  await desk.click('main .btn-main');
-  await desk.waitForLoadState();
+  await sent(desk, 'main .btn-main');
   check('what is no form is refused with the reason', await desk.locator('[role=alert]').count() === 1, await desk.innerText('main'));
 
   // ---- lists go out ----
   await at(desk, '/records');
-  await desk.click('.toolbar a[href^="/records/export"]');
-  await desk.waitForLoadState();
+  await sent(desk, '.toolbar a[href^="/records/export"]');
   await seen(desk, 'export-kind');
   await desk.selectOption('#kind', 'opinion');
-  await desk.click('main .btn-main');
-  await desk.waitForLoadState();
+  await sent(desk, 'main .btn-main');
   await seen(desk, 'export');
   const book = await taken(desk, 'a[href$="form=xlsx"]');
   check('a list goes out as a workbook', book.packed && book.name.endsWith('.xlsx'), book.name);
@@ -122,14 +117,12 @@ try {
 
   // ---- a list kept on the first page ----
   await at(desk, '/records?kind=opinion&status=registered');
-  await desk.click('form[action="/records/pin"] .btn');
-  await desk.waitForLoadState();
+  await sent(desk, 'form[action="/records/pin"] .btn');
   check('a list says that it is kept', /取消固定/.test(await desk.innerText('.toolbar')));
   await at(desk, '/');
   check('and stands on the first page with its filter', /已登记.*群众意见建议|群众意见建议.*已登记/.test(await desk.innerText('[aria-labelledby=h-pins]')), await desk.innerText('main'));
   await seen(desk, 'home-pins');
-  await desk.click('[aria-labelledby=h-pins] a');
-  await desk.waitForLoadState();
+  await sent(desk, '[aria-labelledby=h-pins] a');
   check('it leads there', new URL(desk.url()).search === '?kind=opinion&status=registered', desk.url());
 
   // ---- reports ----
@@ -167,8 +160,7 @@ try {
   const publish = async (name, text) => {
     await at(desk, '/kinds');
     await desk.setInputFiles('#file', nodes.file(name, text));
-    await desk.click('main .btn-main');
-    await desk.waitForLoadState();
+    await sent(desk, 'main .btn-main');
   };
   await publish('broken.toml', kind(1).replace('zh = "路段"', 'zh = "宗教信仰"'));
   check('what must not be asked for is not published', await desk.locator('[role=alert] .code').count() === 1, await desk.innerText('main'));
@@ -176,18 +168,15 @@ try {
   await publish('lamps.toml', kind(1));
   check('a kind is looked at before it is published', /新的登记表/.test(await desk.innerText('main')) && /路段/.test(await desk.innerText('main')));
   await seen(desk, 'kind-looked');
-  await desk.click('form[action^="/kinds/"] .btn-main');
-  await desk.waitForLoadState();
+  await sent(desk, 'form[action^="/kinds/"] .btn-main');
   check('it is published', /路灯巡查/.test(await desk.innerText('[aria-labelledby=h-kinds]')));
   await at(desk, '/new/lamp_check');
   await desk.fill('[name=street]', '测试路');
   const draft = await desk.getAttribute('#intake', 'data-draft');
-  await desk.click('[name=do][value=draft]');
-  await desk.waitForLoadState();
+  await sent(desk, '[name=do][value=draft]');
   await publish('newer.toml', newer);
   check('a newer form says what it adds', /第 2 版/.test(await desk.innerText('main')) && /不亮盏数/.test(await desk.innerText('main')));
-  await desk.click('form[action^="/kinds/"] .btn-main');
-  await desk.waitForLoadState();
+  await sent(desk, 'form[action^="/kinds/"] .btn-main');
   await seen(desk, 'kinds');
   await at(desk, draft);
   check('a draft of the older form says what the newer one asks besides', /第 1 版.*第 2 版.*不亮盏数/.test(await desk.innerText('#intake')), await desk.innerText('main'));
@@ -197,8 +186,7 @@ try {
   check('and is registered as it is', nodes.run('hub', 'record', 'list', '--kind', 'lamp_check').records.length === 1);
   await at(desk, '/new/lamp_check');
   await desk.fill('[name=street]', '测试二路');
-  await desk.click('[name=do][value=register]');
-  await desk.waitForLoadState();
+  await sent(desk, '[name=do][value=register]');
   check('a new one is asked for what the newer form asks', await desk.locator('#errors').count() === 1, await desk.innerText('main'));
 
   // ---- forms to print and to edit ----
