@@ -229,6 +229,7 @@ mod tests {
                 next => assert_eq!(next, Some((Lane::Behind, taken))),
             }
             taken += 1;
+            assert!(taken < 4_000, "it still waits after twenty seconds");
             std::thread::sleep(Duration::from_millis(5));
         }
         assert_eq!(queue.pop(None), Some((Lane::Behind, taken)));
