@@ -475,10 +475,8 @@ fn index_texts(writer: &WriterThread, wake: &Receiver<()>) {
             match search::goes_on(indexed) {
                 Ok(true) => {}
                 Ok(false) => break,
-                // The writer has ended.
-                Err(error) if error.code() == Code::Internal => return,
                 Err(error) => {
-                    // They still wait, and whoever wakes this next has it try again.
+                    // They still wait, and whoever wakes this next has it try again: nobody does once the writer has ended.
                     tracing::warn!(error = %error.chain(), "texts are not indexed");
                     break;
                 }

@@ -17,7 +17,8 @@
 //! together again; it is less than half as large for it. One of its rows stands for some parts of a record, and for its title and numbers: all
 //! that was new when the record's row was written. That transaction writes only, in the table `texts_of`, what the row is made of. FTS5
 //! is fast where much is put in at once and nothing else is written in between (each statement that can be taken back by itself has it
-//! write what it has gathered), so that rows wait, and are indexed in slices ([`index`]) behind everything else that the writer has to do. Until then their records are candidates. Nothing is missed meanwhile, and a save costs no more than it did.
+//! write what it has gathered), so that rows wait, and are indexed in slices ([`index`]) behind everything else that the writer has
+//! to do. Until then their records are candidates. Nothing is missed meanwhile, and a save costs no more than it did.
 //!
 //! A row is taken out by saying again what is in it. That is done in the transaction in which one of its parts goes (`forget`) or is
 //! sealed, while its text can still be read; what is left of the record is put in again with its row. `secure-delete` has FTS5

@@ -352,23 +352,14 @@ impl Document {
             return Err(EditError::TooLarge { bytes: least });
         }
         check_keys(edit)?;
-        let mut made = None;
-        let change = if self.automerge.get().is_none()
-            && let Some(change) = write::plain(&self.graph, actor, (edit, anew))?
-        {
-            change
-        } else {
-            if !self.merge() {
-                return Err(EditError::Failed("the changes before it".to_owned()));
+        let is_merged = self.automerge.get().is_some();
+        let plain = (!is_merged).then(|| write::plain(&self.graph, actor, (edit, anew)));
+        let (automerge, change) = match plain.transpose()?.flatten() {
+            Some(change) => (OnceLock::new(), change),
+            None => {
+                let (automerge, change) = self.upon_all(actor, (edit, anew))?;
+                (OnceLock::from(automerge), change)
             }
-            // A commit cannot be taken back, and a panic may leave any state behind: what is left of it then is made anew.
-            let taken = self.automerge.take().unwrap_or_else(blank);
-            let outcome =
-                catch_unwind(AssertUnwindSafe(|| self.merged(taken, actor, (edit, anew))));
-            let outcome = outcome.unwrap_or_else(|_| Err(EditError::Failed("unexpectedly".into())));
-            let (automerge, change) = outcome?;
-            made = Some(automerge);
-            change
         };
         let bytes = change.raw_bytes().to_vec();
         if bytes.len() > DEFAULT_CHANGE_BYTES {
@@ -382,10 +373,23 @@ impl Document {
             Err(Refusal::Full) => return Err(EditError::LogClosed),
             Err(refusal) => return Err(EditError::Failed(refusal.to_string())),
         }
-        if let Some(automerge) = made {
-            self.automerge = OnceLock::from(automerge);
-        }
+        self.automerge = automerge;
         Ok(RawChange { bytes, hash })
+    }
+
+    /// Has Automerge write an edit upon all that there is: its document, which is taken out of this one, and the change.
+    fn upon_all(
+        &mut self,
+        actor: &ActorId,
+        edit: (&Edit, &BTreeSet<String>),
+    ) -> Result<(Automerge, Change), EditError> {
+        if !self.merge() {
+            return Err(EditError::Failed("the changes before it".to_owned()));
+        }
+        // A commit cannot be taken back, and a panic may leave any state behind: what is left of it then is made anew.
+        let taken = self.automerge.take().unwrap_or_else(blank);
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.merged(taken, actor, edit)));
+        outcome.unwrap_or_else(|_| Err(EditError::Failed("unexpectedly".to_owned())))
     }
 
     /// Automerge's document with an edit upon all that it holds, and the change that this makes.

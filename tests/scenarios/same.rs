@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use lianxin_node::command::Write;
 use lianxin_node::error::Code;
 use lianxin_tests::World;
-use lianxin_tests::process::Network;
+use lianxin_tests::process::{Device, Network};
 use lianxin_tests::world::{HUB, code_of, opinion};
 use serde_json::{Value, json};
 
@@ -26,6 +26,15 @@ fn act(world: &mut World, node: usize, id: &str, event: &str, input: Value) -> R
             account: None,
         },
     )
+}
+
+/// Takes a matter in and merges it into another, by command.
+fn merge(device: &Device, second: &str, main: &str) -> Result<()> {
+    device.ok(&["record", "act", second, "accept"])?;
+    let into = json!({"merged_into": main}).to_string();
+    let step = ["record", "act", second, "merge", "--file", "-"];
+    device.feed(&step, into)?.exits(0)?;
+    Ok(())
 }
 
 /// The answer that a node shows of a record, if it is answered.
@@ -222,12 +231,7 @@ fn the_page_of_a_matter_says_what_was_merged_into_it_and_how_many_people_brought
     let number = added["records"][0]["number"]
         .as_str()
         .context("no number")?;
-    network.hub.ok(&["record", "act", second, "accept"])?;
-    let into = json!({"merged_into": main}).to_string();
-    network
-        .hub
-        .feed(&["record", "act", second, "merge", "--file", "-"], into)?
-        .exits(0)?;
+    merge(&network.hub, second, main)?;
     let (browser, _) = Browser::through(&link(&network.hub)?)?;
     let page = browser.get(&format!("/records/{main}"))?.body;
     ensure!(page.contains("并入 1 件，共 5 人反映"), "{page}");
@@ -333,12 +337,7 @@ fn what_went_the_way_of_a_matter_that_a_station_withdrew_is_shown_with_the_way_o
     let id = |at: usize| added["records"][at]["id"].as_str().context("no id");
     let (main, second) = (id(0)?, id(1)?);
     network.station.ok(&["sync"])?;
-    network.hub.ok(&["record", "act", second, "accept"])?;
-    let into = json!({"merged_into": main}).to_string();
-    network
-        .hub
-        .feed(&["record", "act", second, "merge", "--file", "-"], into)?
-        .exits(0)?;
+    merge(&network.hub, second, main)?;
     let (browser, _) = Browser::through(&link(&network.hub)?)?;
     let page = browser.get("/duplicates")?.body;
     ensure!(!page.contains("不会再答复它"), "the matter goes on: {page}");

@@ -15,8 +15,8 @@ use crate::clock::Monotonic;
 
 /// How long nothing may have come before a job that nobody waits for is begun: a line that gives and takes in turns comes back sooner.
 const QUIET: Duration = Duration::from_millis(100);
-/// How long such a job waits for that at the longest.
-const LONGEST: Duration = Duration::from_secs(2);
+/// How long such a job waits for that at the longest, in milliseconds.
+const LONGEST_MS: u64 = 2_000;
 
 /// Where a job stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +51,7 @@ impl<J> Lanes<J> {
 
     /// The next job that may begin now.
     fn next(&mut self) -> Option<(Lane, J)> {
-        let overdue = |(since, _): &mut (Monotonic, J)| since.ms() >= as_ms(LONGEST);
+        let overdue = |(since, _): &mut (Monotonic, J)| since.ms() >= LONGEST_MS;
         if let Some(job) = self.local.pop_front() {
             self.quiet = false;
             return Some((Lane::Local, job));
@@ -67,10 +67,6 @@ impl<J> Lanes<J> {
         let (_, job) = self.idle.pop_front_if(|_| quiet)?;
         Some((Lane::Idle, job))
     }
-}
-
-fn as_ms(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Jobs that wait.
