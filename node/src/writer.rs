@@ -93,6 +93,9 @@ impl Writer {
     pub fn open_with(store: &Store, lock: Lock) -> Result<Self> {
         store.clear()?;
         let mut connection = store.writer()?;
+        if let Err(error) = reproject::clear(&connection) {
+            tracing::warn!(error = %error.chain(), "spare tables are not freed");
+        }
         let journal = match Journal::open(&mut connection, store.directory()) {
             Err(error) if error.is_of_a_page() => {
                 connection = store.writer()?;

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, ensure};
 use lianxin_node::command::{Query, Write};
-use lianxin_node::error::Code;
-use lianxin_node::records::reproject;
+use lianxin_node::error::{Code, Error};
+use lianxin_node::records::reproject::{self, Fresh};
 use lianxin_node::refill;
 use lianxin_node::store::Store;
 use lianxin_node::store::aside::Aside;
@@ -553,28 +553,76 @@ fn lists_that_are_wrong_or_cannot_be_read_are_made_anew() -> Result<()> {
     world.agree(&[station, other])
 }
 
+/// Puts fresh projections in place at the hub, each piece in a transaction of its own; `before` is asked before each, by its place in the
+/// order, whether it is carried out.
+fn put_in_place(
+    world: &mut World,
+    fresh: Fresh,
+    mut before: impl FnMut(&mut World, usize) -> Result<()>,
+) -> lianxin_node::error::Result<u64> {
+    let failed = |error: anyhow::Error| Error::new(Code::Internal, format!("{error:#}"));
+    let mut nth = 0;
+    fresh.take_place(|_, slice| {
+        nth += 1;
+        before(world, nth).map_err(failed)?;
+        let piece = world.transact(HUB, |journal, connection| slice(journal, connection));
+        piece.map_err(failed)
+    })
+}
+
 #[test]
 fn what_a_killed_reproject_left_is_removed_and_what_came_meanwhile_is_kept() -> Result<()> {
     let (mut world, [station, other]) = two_sites(16)?;
     let mut suspects = std::collections::BTreeSet::new();
-    let fresh = reproject::fill(world.writer(HUB)?.connection(), &mut suspects)?;
+    let spares = |world: &mut World| -> Result<u64> {
+        let sql = "SELECT count(*) FROM sqlite_schema WHERE name LIKE '%spare%'";
+        let connection = world.writer(HUB)?.connection();
+        Ok(connection.query_row(sql, [], |row| row.get(0))?)
+    };
     let beside = world.node(HUB)?.directory.join("reproject.db");
-    ensure!(beside.exists());
-    // Records and orders come while it is filled.
-    let (id, _, _) = world.add(station, "meanwhile")?;
-    world.heal()?;
     let before = world.digests(HUB)?;
-    world.transact(HUB, |journal, connection| {
-        fresh.take_place(connection, journal)
+    // Killed after some pieces, before and after the tables have changed places: nothing that stands ready or is left is in anybody's way.
+    let fresh = reproject::fill(world.writer(HUB)?.connection(), &mut suspects)?;
+    let mut pieces = 0;
+    put_in_place(&mut world, fresh, |_, nth| {
+        pieces = nth;
+        Ok(())
     })?;
+    ensure!(spares(&mut world)? == 0 && !beside.exists());
     world.merge(HUB)?;
-    ensure!(world.has(HUB, &id)?);
     ensure!(world.digests(HUB)? == before);
-    drop(fresh);
-    ensure!(!beside.exists());
-    std::fs::write(&beside, "what a crash left")?;
-    world.restart(HUB)?;
-    ensure!(!beside.exists());
+    for last in 1..=pieces {
+        let fresh = reproject::fill(world.writer(HUB)?.connection(), &mut suspects)?;
+        let killed = put_in_place(&mut world, fresh, |_, nth| {
+            ensure!(nth < last, "killed");
+            Ok(())
+        });
+        ensure!(killed.is_err());
+        ensure!(last == 1 || spares(&mut world)? > 0);
+        ensure!(!beside.exists());
+        std::fs::write(&beside, "what a crash left")?;
+        world.restart(HUB)?;
+        ensure!(spares(&mut world)? == 0 && !beside.exists());
+        world.merge(HUB)?;
+        ensure!(world.digests(HUB)? == before, "killed before piece {last}");
+    }
+
+    // Records and orders come while they are filled, and between any two pieces.
+    let fresh = reproject::fill(world.writer(HUB)?.connection(), &mut suspects)?;
+    let mut came = Vec::new();
+    put_in_place(&mut world, fresh, |world, nth| {
+        came.push(world.add(station, &format!("meanwhile {nth}"))?.0);
+        world.heal()
+    })?;
+    ensure!(came.len() > 20);
+    world.merge(HUB)?;
+    for id in &came {
+        ensure!(world.has(HUB, id)?);
+    }
+    let before = world.digests(HUB)?;
+    world.call(HUB, Write::Reproject)?;
+    world.merge(HUB)?;
+    ensure!(world.digests(HUB)? == before);
     everything_is_well(&mut world, &[station, other])
 }
 

@@ -17,7 +17,7 @@ use crate::command::{self, Command, Write};
 use crate::config::{Config, own_address};
 use crate::daemon::{Node, carry_out, sync_once};
 use crate::error::{Code, Error, Result};
-use crate::records::reproject;
+use crate::records::reproject::{self, With};
 use crate::reply::{Reply, with_schema};
 use crate::setup;
 use crate::socket::{self, Request};
@@ -291,8 +291,13 @@ async fn make_anew(writer: WriterThread) -> Result<Reply> {
                 .read(|_, connection| store::another(connection))?;
             match reproject::fill(&reader, &mut suspects) {
                 Ok(fresh) => {
-                    let mut reply = writer.write_wait(move |journal, connection| {
-                        command::reprojected(journal, connection, &fresh)
+                    let (behind, alone) = (writer.behind(), writer.idle());
+                    let records = fresh.take_place(|with, slice| match with {
+                        With::Others => behind.write_wait(slice),
+                        With::Nothing => alone.write_wait(slice),
+                    })?;
+                    let mut reply = writer.readers().read(|books, connection| {
+                        command::reprojected(books, connection, records)
                     })?;
                     let schema = format!("lianxin.{}/1", Write::Reproject.name());
                     reply.value = with_schema(&schema, reply.value);

@@ -184,27 +184,23 @@ pub(super) fn reproject(journal: &mut Journal, connection: &Connection) -> Resul
     let mut suspects = std::collections::BTreeSet::new();
     let fresh = records::reproject::fill(connection, &mut suspects);
     journal.suspect(suspects);
-    reprojected(journal, connection, &fresh?)
+    let records = fresh?.take_place(|_, slice| slice(journal, connection))?;
+    reprojected(journal, connection, records)
 }
 
-/// Puts fresh projections in place, wherever they were filled.
+/// What is said of fresh projections that are in place, wherever they were filled.
 ///
 /// # Errors
-/// The store cannot be written; the transaction must be rolled back.
-pub fn reprojected(
-    journal: &mut Journal,
-    connection: &Connection,
-    fresh: &records::reproject::Fresh,
-) -> Result<Reply> {
-    let count = fresh.take_place(connection, journal)?;
+/// The store cannot be read.
+pub fn reprojected(overview: &Overview, connection: &Connection, records: u64) -> Result<Reply> {
     let digests = records::state_digests(connection)?;
     let nothing = records::empty_digest();
     let mut states = Vec::new();
-    for space in journal.authority().spaces().keys() {
+    for space in overview.authority().spaces().keys() {
         states.extend_from_slice(digests.get(space).unwrap_or(&nothing));
     }
     let state = lianxin_protocol::hash::STATE_DIGEST.hash(&[&states]);
     let state_digest = Hex(&state).to_string();
-    let value = json!({ "records": count, "state_digest": state_digest });
+    let value = json!({ "records": records, "state_digest": state_digest });
     Ok(Reply::ok(value))
 }
