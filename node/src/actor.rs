@@ -196,6 +196,12 @@ pub fn who_corrects(kind: &Kind) -> &BTreeSet<Role> {
     who_registers(kind)
 }
 
+/// Whether records of a kind are made on devices of sites, by their people or by the program.
+#[must_use]
+pub fn is_made_at_sites(kind: &Kind) -> bool {
+    kind.create.by_program || creates(&permitted(Some(DeviceRole::Station)), kind)
+}
+
 fn creates(roles: &BTreeSet<Role>, kind: &Kind) -> bool {
     let open = |who: &BTreeSet<Role>| who.is_empty() || !who.is_disjoint(roles);
     !kind.create.by_program && open(&kind.create.who) && open(who_registers(kind))

@@ -686,6 +686,17 @@ since = that version), choices and words, and takes nothing away.")]
         /// Text in number, title or any text; case and width do not matter; letters also find titles by their pinyin
         #[arg(long)]
         search: Option<String>,
+        /// What the person concerned is called, or the whole of their number: all that they brought
+        #[arg(
+            long,
+            value_name = "NAME",
+            requires = "reason",
+            conflicts_with = "search"
+        )]
+        person: Option<String>,
+        /// Why all of a person is looked for; the access log keeps that, and not for whom
+        #[arg(long, requires = "person")]
+        reason: Option<String>,
         /// Only those with this value in a field, such as due_on=2026-12-31; more than one may be given
         #[arg(long = "where", value_name = "FIELD=VALUE")]
         values: Vec<String>,
@@ -1079,24 +1090,30 @@ fn command_of(verb: Verb, data: &Path, account: Option<String>) -> Result<Comman
             to,
             resolution,
             search,
+            person,
+            reason,
             mut values,
             limit,
             after,
         }) => {
             values.extend(resolution.map(|it| format!("resolution={it}")));
-            Query::RecordList(Listing {
+            let listing = Listing {
                 kind,
                 status,
                 state,
                 site,
                 recorded_ms: export::Pages::period(from.as_deref(), to.as_deref())?,
-                search,
+                of_person: person.is_some(),
+                search: person.or(search),
                 values,
                 limit,
                 after,
                 account,
-            })
-            .into()
+            };
+            match reason {
+                Some(reason) => Write::RecordPerson { listing, reason }.into(),
+                None => Query::RecordList(listing).into(),
+            }
         }
         Verb::Record(Record::Show { id, reveal }) => match reveal {
             None => Query::RecordShow { id, account }.into(),

@@ -34,6 +34,7 @@ use crate::error::{Code, Error, Result};
 use crate::journal::{Books, Journal, Overview};
 use crate::records::delivery::State;
 use crate::records::save::{self, Author};
+use crate::records::sight;
 use crate::records::{self, Filter};
 use crate::reply::{Reply, with_schema};
 use crate::reports::Asked;
@@ -163,6 +164,8 @@ pub struct Listing {
     /// When they were recorded: from the first of these times on and before the second, in Unix milliseconds.
     pub recorded_ms: Option<(u64, u64)>,
     pub search: Option<String>,
+    /// The text is of the person concerned.
+    pub of_person: bool,
     /// `field=value`, for fields by which lists are filtered.
     pub values: Vec<String>,
     pub limit: Option<usize>,
@@ -374,6 +377,8 @@ pub enum Write {
         reason: String,
         account: Option<String>,
     },
+    /// Lists what a person has brought. Why somebody asks for that, the access log keeps; whom they ask for it does not.
+    RecordPerson { listing: Listing, reason: String },
     /// Gives an account these roles, by their letters, and no others; without any, all that the device's grant permits.
     AccountRoles { name: String, roles: Vec<String> },
     /// Adds an account with a password, in these roles or in all that the device's grant permits.
@@ -541,6 +546,7 @@ impl Write {
             Self::RecordActs { .. } => "record-acts",
             Self::ConflictResolve { .. } => "conflict-resolve",
             Self::RecordReveal { .. } => "record-show",
+            Self::RecordPerson { .. } => "record-list",
             Self::ReportIssue { .. } => "report-issue",
             Self::Exported { .. } => "exported",
             Self::FormAdd { .. } => "form-add",
@@ -645,6 +651,11 @@ impl Write {
                 let author = author(journal, connection, account.as_deref())?;
                 record::reveal(journal, connection, (&id, &reason), &author)
             }
+            Self::RecordPerson { listing, reason } => {
+                let author = author(journal, connection, listing.account.as_deref())?;
+                sight::look_for_person(connection, journal, &reason, &author)?;
+                record_listing(journal, connection, listing)
+            }
             Self::ReportIssue {
                 report,
                 from,
@@ -717,6 +728,7 @@ fn record_listing(books: &mut Books, connection: &Connection, listing: Listing) 
         site,
         recorded_ms,
         search,
+        of_person,
         values,
         limit,
         after,
@@ -739,6 +751,7 @@ fn record_listing(books: &mut Books, connection: &Connection, listing: Listing) 
         space: site.map(|site| Space::Site(site).id(&network)),
         recorded_ms,
         search: search.map(|typed| (typed, actor.clone())),
+        of_person,
         limit: list_limit(limit),
         after: after.as_deref().map(cursor).transpose()?,
         ..Filter::default()

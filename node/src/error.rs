@@ -166,7 +166,7 @@ codes! {
     /// A file that was sent is none that can be read here.
     BadPaper = "LX-3025", Usage, "send a .docx or a .txt file, or paste the text";
     /// Nobody said why they look at what is kept.
-    NoReason = "LX-3024", Usage, "`lianxin --as NAME record show ID --reveal REASON`";
+    NoReason = "LX-3024", Usage, "say why: `record show ID --reveal REASON`, `record list --person NAME --reason REASON`";
     /// No report of this number.
     NoReport = "LX-3030", Usage, "`lianxin report --help` lists them";
     /// A period or a cut-off that is none.

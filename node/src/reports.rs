@@ -53,13 +53,15 @@ use crate::journal::Overview;
 use drawing::Drawing;
 use known::{Known, Mark};
 use quantities::Base;
-use set::{Figure, Period};
+use set::{Figure, Period, Reach};
 use table::{Cell, Table};
 
 /// The version of the definitions, printed on every report: raised whenever a figure could differ.
 pub const DEFINITIONS: u32 = 2;
 /// A device of which nothing arrived for longer is named on the report, in days.
 pub const QUIET_DAYS: u64 = 7;
+/// The sentence that names kinds of which there is nothing here, by their codes.
+pub const AWAY: &str = "away";
 /// Years that a period may span.
 const YEARS_MAX: i64 = 200;
 
@@ -292,6 +294,9 @@ pub fn run(connection: &Connection, overview: &Overview, asked: Asked) -> Result
     let mut filled = Tables::default();
     (definition.fill)(&base, &mut filled);
     filled.note("ahead", i64::from(asked.is_ahead), Vec::new());
+    let away = known.away();
+    let count = i64::try_from(away.len()).unwrap_or(i64::MAX);
+    filled.note(AWAY, count, away);
     let in_period = |row: &&known::Row| {
         let day = row.counts_on();
         day.is_some_and(|day| base.period.has(day))
@@ -337,7 +342,7 @@ impl Report {
         let rows: Vec<_> = self.tables.iter().flat_map(Table::json).collect();
         let totals = self.totals.iter();
         let totals: Map<_, _> = totals
-            .map(|(name, figure)| (name.clone(), json!(figure.value)))
+            .map(|(name, figure)| (name.clone(), json!(figure.known())))
             .collect();
         let watermark = self.watermark.iter().map(|mark| {
             let last = mark.last_ms.map(clock::rfc3339);
@@ -368,7 +373,9 @@ impl Report {
     /// Every figure once: the totals by their names, and what cells count besides as `table.line.column`, the second number of a ratio with
     /// `.of`. Lines are numbered from 1, heads among them.
     fn figures(&self) -> impl Iterator<Item = (String, &Figure)> {
+        // A file that proves a number has none for what is not here.
         let totals = self.totals.iter();
+        let totals = totals.filter(|(_, figure)| figure.reach == Reach::Here);
         let totals = totals.map(|(name, figure)| (name.clone(), figure));
         let cells = self.tables.iter().flat_map(|table| {
             let lines = (1..).zip(&table.lines);

@@ -47,6 +47,7 @@ mod page;
 mod paper;
 mod past;
 mod patience;
+mod person;
 mod pins;
 mod quarantine;
 mod queue;
@@ -375,6 +376,9 @@ fn routes() -> Router<App> {
         .route("/reports/{id}/file", get(reports::file))
         .route("/trash", get(trash::page))
         .route("/trash/{id}/restore", post(trash::restore))
+        .route("/records/table/{id}", get(export::coming))
+        .route("/records/table/{id}/file", get(export::written))
+        .route("/person", get(person::page).post(person::find))
         .route("/names", get(names::page).post(names::choose))
         .route("/quarantine", get(quarantine::list))
         .route(

@@ -46,7 +46,7 @@ pub use terms::{
 
 /// The shipped files. A new kind is one more line here; people meet the kinds in this order.
 const COMMON: &str = include_str!("catalogue/kinds/common.toml");
-const KINDS: [&str; 50] = [
+const KINDS: [&str; 52] = [
     include_str!("catalogue/kinds/opinion.toml"),
     include_str!("catalogue/kinds/legis_comment.toml"),
     include_str!("catalogue/kinds/reception.toml"),
@@ -82,7 +82,9 @@ const KINDS: [&str; 50] = [
     include_str!("catalogue/kinds/contact_log.toml"),
     include_str!("catalogue/kinds/org.toml"),
     include_str!("catalogue/kinds/days_off.toml"),
+    include_str!("catalogue/kinds/work_plan.toml"),
     include_str!("catalogue/kinds/own_term.toml"),
+    include_str!("catalogue/kinds/result_class.toml"),
     include_str!("catalogue/kinds/community.toml"),
     include_str!("catalogue/kinds/register.toml"),
     include_str!("catalogue/kinds/service_unit.toml"),

@@ -149,7 +149,7 @@ async fn measure(scratch: &Path, size: usize) -> Result<Measured> {
     if listed != size as u64 {
         bail!("the hub lists {listed} of {size} records");
     }
-    while count(&hub_dir, NOT_SEARCHABLE)? > 0 {
+    while load::not_searchable(&hub_dir)? > 0 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let searchable = started.elapsed();
@@ -404,8 +404,6 @@ async fn live(node: &Node, hub: &Hub, ids: &[String]) -> Result<Vec<f64>> {
 }
 
 const LISTED: &str = "SELECT count(*) FROM records WHERE number IS NOT NULL";
-/// Records whose texts every search has to look into still.
-const NOT_SEARCHABLE: &str = "SELECT count(*) FROM texts_of WHERE tokens IS NULL";
 
 fn count(hub: &Path, sql: &str) -> Result<u64> {
     let reader = Store::open(hub)?.reader()?;

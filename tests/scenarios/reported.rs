@@ -233,6 +233,203 @@ fn what_is_missing_or_without_effect_is_told_from_what_is_test_data() -> Result<
     Ok(())
 }
 
+/// A number of what stands at the sub-district alone is not zero at a station: it is not known there, and no proof says otherwise.
+#[test]
+fn a_station_says_what_it_does_not_have_and_prints_no_zeros_for_it() -> Result<()> {
+    let network = Network::new()?;
+    let (hub, station) = (&network.hub, &network.station);
+    add(
+        hub,
+        "training",
+        &json!({ "title": "履职培训（测试）", "date": "2025-04-01" }),
+    )?;
+    station.add(&[opinion("路灯不亮")])?;
+    station.ok(&["sync"])?;
+    let [here, there] = [station, hub].map(|device| report(device, "R1", &YEAR));
+    let (here, there) = (here?, there?);
+    let trainings = |report: &Value| {
+        let rows = rows(report, "annual");
+        let row = rows.into_iter().find(|row| row["item"] == "trainings");
+        row.map(|row| (row["period"].clone(), row["ever"].clone()))
+    };
+    ensure!(
+        trainings(&here) == Some((Value::Null, Value::Null)),
+        "{here}"
+    );
+    ensure!(
+        trainings(&there).is_some_and(|(period, _)| period.is_number()),
+        "{there}"
+    );
+    ensure!(here["totals"]["F21"].is_null() && there["totals"]["F21"].is_number());
+    // What sites enter is a number in both places.
+    ensure!(here["totals"]["F7"] == 0 && there["totals"]["F7"] == 0);
+    let away = |report: &Value| {
+        let notes = report["notes"].as_array().into_iter().flatten();
+        let mut away = notes.filter(|it| it["note"] == "away");
+        away.next().map(|it| it["names"].to_string())
+    };
+    ensure!(away(&here).is_some_and(|it| it.contains("training") && !it.contains("opinion")));
+    ensure!(away(&there).is_none());
+    let file = network.scratch.join("proof.json");
+    let path = file.to_str().context("no path")?;
+    station.ok(&[&["report", "R1", "--proof", path], &YEAR[..]].concat())?;
+    let proof: Value = serde_json::from_str(&std::fs::read_to_string(&file)?)?;
+    ensure!(proof.to_string().contains("\"F7\"") && !proof.to_string().contains("\"F21\""));
+    let paper = network.scratch.join("r1.csv");
+    let path = paper.to_str().context("no path")?;
+    station.ok(&[
+        &["report", "R1", "--format", "csv", "--out", path],
+        &YEAR[..],
+    ]
+    .concat())?;
+    let printed = std::fs::read_to_string(&paper)?;
+    ensure!(
+        printed.contains("—") && printed.contains("不是零"),
+        "{printed}"
+    );
+    Ok(())
+}
+
+/// What A means is printed beside the number of replies of that class, as it is entered here; what nobody entered is named.
+#[test]
+fn classes_of_replies_are_printed_with_what_they_mean_here() -> Result<()> {
+    let network = Network::new()?;
+    let hub = &network.hub;
+    for (title, class) in [("甲", "A"), ("乙", "ａ"), ("丙", "C")] {
+        let input = json!({
+            "title": format!("关于{title}的建议"), "proposal": "测试", "proposer_kind": "single", "lead_deputy": "测试代表甲",
+            "collected_on": "2025-01-05",
+        });
+        let id = add(hub, "deputy_suggestion", &input)?;
+        let reported = json!({ "reported_on": "2025-01-10", "doc_no": "测试报1号" });
+        let handed = json!({
+            "handed_over_on": "2025-02-01", "doc_no": "测试交办1号", "official_no": "测试1号", "handling_mode": "separate",
+            "lead_unit": "测试部门",
+        });
+        let replied = json!({ "replied_on": "2025-03-01", "doc_no": "测试函1号", "reply_form": "letter", "result_class": class });
+        for (event, input) in [
+            ("sign", json!({})),
+            ("review", json!({})),
+            ("pass", json!({})),
+            ("report_up", reported),
+            ("hand_over", handed),
+            ("start", json!({})),
+            ("reply", replied),
+        ] {
+            act(hub, &id, event, &input)?;
+        }
+    }
+    let meaning = json!({ "class": "A", "meaning": "已经解决（测试）", "basis": "示例办法" });
+    add(hub, "result_class", &meaning)?;
+    let r5 = report(hub, "R5", &YEAR)?;
+    let classes: Vec<_> = rows(&r5, "classes")
+        .into_iter()
+        .map(|row| {
+            (
+                row["class"].clone(),
+                row["count"].clone(),
+                row["meaning"].clone(),
+            )
+        })
+        .collect();
+    ensure!(
+        classes
+            == [
+                (json!("A"), json!(2), json!("已经解决（测试）")),
+                (json!("C"), json!(1), Value::Null)
+            ],
+        "{r5}"
+    );
+    let note = r5["notes"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .find(|it| it["note"] == "no-class-definition");
+    ensure!(note.is_some_and(|it| it["names"] == json!(["C"])), "{r5}");
+    Ok(())
+}
+
+#[test]
+fn topics_are_counted_by_month_and_community_and_devices_are_named_by_code() -> Result<()> {
+    let network = Network::new()?;
+    let (hub, station) = (&network.hub, &network.station);
+    let of = |community: &str, nth: usize| {
+        let mut one = opinion(&format!("{community}第{nth}件"));
+        one["topic"] = json!("utilities");
+        one["occurred_on"] = json!("2025-06-02");
+        one["place"] = json!({ "community": community });
+        one
+    };
+    let many: Vec<_> = (0..7)
+        .map(|nth| of("甲社区", nth))
+        .chain([of("乙社区", 9)])
+        .collect();
+    station.add(&many)?;
+    station.ok(&["sync"])?;
+    let r11 = report(hub, "R11", &YEAR)?;
+    let cells: Vec<_> = rows(&r11, "topic-month-communities")
+        .into_iter()
+        .map(|row| {
+            (
+                row["month"].clone(),
+                row["community"].clone(),
+                row["REC"].clone(),
+            )
+        })
+        .collect();
+    // The one that is few is not shown, nor the other, from which it would follow.
+    ensure!(
+        cells
+            == [
+                (json!("2025-06"), json!("乙社区"), json!("<5")),
+                (json!("2025-06"), json!("甲社区"), json!("kept-too"))
+            ],
+        "{r11}"
+    );
+    let r16 = report(hub, "R16", &["--from", "2026-01-01", "--to", "2099-12-31"])?;
+    let devices = rows(&r16, "devices");
+    ensure!(
+        devices.len() == 1 && devices[0]["silent_days"] == 0 && devices[0]["device"] == "EM1A",
+        "{r16}"
+    );
+    Ok(())
+}
+
+/// What a step says of a day and of a result fits what is there already.
+#[test]
+fn a_matter_is_solved_after_it_happened_and_who_agreed_did_not_fail() -> Result<()> {
+    let network = Network::new()?;
+    let (hub, station) = (&network.hub, &network.station);
+    let mut said = opinion("路灯不亮");
+    said["occurred_on"] = json!("2025-06-02");
+    let id = add(station, "opinion", &said)?;
+    act(station, &id, "answer_on_spot", &json!({ "text": "已答复" }))?;
+    station.ok(&["sync"])?;
+    let close = |day: &str| {
+        let input =
+            json!({ "resolution": "solved", "solved_on": day, "solved_basis": "site_check" });
+        hub.feed(
+            &["record", "act", &id, "close", "--file", "-"],
+            input.to_string(),
+        )
+    };
+    close("2025-06-01")?.exits(3)?;
+    close("2025-06-02")?.exits(0)?;
+    let parties = json!({ "dispute_type": "neighbour", "parties_count": 2, "summary": "漏水" });
+    let id = add(station, "mediation", &parties)?;
+    let agree = |result: &str| {
+        let input =
+            json!({ "result": result, "agreed_on": "2025-06-02", "agreement_form": "oral" });
+        station.feed(
+            &["record", "act", &id, "agree", "--file", "-"],
+            input.to_string(),
+        )
+    };
+    agree("failed")?.exits(3)?;
+    agree("partly")?.exits(0)?;
+    Ok(())
+}
+
 #[test]
 fn a_report_in_the_terminal_speaks_in_words() -> Result<()> {
     let network = Network::new()?;
@@ -244,5 +441,91 @@ fn a_report_in_the_terminal_speaks_in_words() -> Result<()> {
         .args(["report", "R3"]);
     let said = String::from_utf8(report.args(YEAR).output()?.stdout)?;
     ensure!(said.contains("答复时效") && !said.contains("0/0"), "{said}");
+    Ok(())
+}
+
+/// What a station cannot do for somebody it passes to a point that can: the sub-district sees to whom, and both are counted.
+#[test]
+fn a_matter_that_is_passed_to_another_site_is_counted_where_it_left_and_where_it_went() -> Result<()>
+{
+    let network = Network::new()?;
+    let (hub, station) = (&network.hub, &network.station);
+    hub.ok(&[
+        "site",
+        "create",
+        "--code",
+        "LS1",
+        "--name",
+        "示例律所采集点",
+        "--kind",
+        "collection_point",
+    ])?;
+    station.ok(&["sync"])?;
+    let mut said = opinion("想请律师看一下合同");
+    said["occurred_on"] = json!("2025-06-02");
+    let id = add(station, "opinion", &said)?;
+    act(
+        station,
+        &id,
+        "transfer",
+        &json!({ "transferred_to": "LS1", "on": "2025-06-03", "text": "请接待（测试）" }),
+    )?;
+    station.ok(&["sync"])?;
+    let to = hub.ok(&[
+        "record",
+        "list",
+        "--kind",
+        "opinion",
+        "--where",
+        "transferred_to=LS1",
+    ])?;
+    ensure!(to["records"].as_array().map(Vec::len) == Some(1), "{to}");
+    let r2 = report(hub, "R2", &YEAR)?;
+    let passed: Vec<_> = rows(&r2, "stations")
+        .iter()
+        .map(|row| {
+            (
+                row["code"].clone(),
+                row["passed_on"].clone(),
+                row["passed_here"].clone(),
+            )
+        })
+        .collect();
+    ensure!(
+        passed
+            == [
+                (json!("EM1"), json!(1), json!(0)),
+                (json!("LS1"), json!(0), json!(1))
+            ],
+        "{r2}"
+    );
+    // It is handled on all the same.
+    act(hub, &id, "accept", &json!({}))?;
+    station.ok(&["sync"])?;
+    ensure!(station.ok(&["record", "show", &id])?["status"] == "accepted");
+    Ok(())
+}
+
+/// The plan of a year is read at every site, is adopted by a step, and at its end says what came of it.
+#[test]
+fn a_plan_of_the_year_comes_to_every_site_and_is_summed_up() -> Result<()> {
+    let network = Network::new()?;
+    let (hub, station) = (&network.hub, &network.station);
+    let plan = json!({ "year": 2025, "title": "2025年工作计划（测试）", "text": "每月接待一次" });
+    let id = add(hub, "work_plan", &plan)?;
+    act(hub, &id, "adopt", &json!({ "adopted_on": "2025-01-08" }))?;
+    station.ok(&["sync"])?;
+    let read = station.ok(&["record", "show", &id])?;
+    ensure!(
+        read["status"] == "adopted" && read.to_string().contains("每月接待一次"),
+        "{read}"
+    );
+    let act_here = ["record", "act", &id, "sum_up", "--file", "-"];
+    station
+        .feed(&act_here, json!({ "summary": "接待12次" }).to_string())?
+        .exits(6)?;
+    act(hub, &id, "sum_up", &json!({ "summary": "接待12次" }))?;
+    station.ok(&["sync"])?;
+    ensure!(station.ok(&["record", "show", &id])?["status"] == "summed_up");
     Ok(())
 }

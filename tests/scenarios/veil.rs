@@ -17,7 +17,7 @@ use lianxin_tests::process::{CANARY, Network};
 use lianxin_tests::world::{HUB, code_of, opinion, text};
 use serde_json::{Value, json};
 
-use crate::pages::{Browser, link};
+use crate::pages::{Browser, encoded, link};
 
 const STATION: usize = 1;
 const OPERATOR: usize = 2;
@@ -611,6 +611,90 @@ fn a_page_shows_a_number_to_whoever_says_why_and_saves_no_part_of_it() -> Result
     ensure!(
         shown["fields"]["person"]["call_name"] == "测试先生",
         "{shown}"
+    );
+    Ok(())
+}
+
+/// All that one person brought is found by whoever says why, in a card alone; the log has the reason and not the name, and no list can be
+/// asked for it without.
+#[test]
+fn a_person_is_looked_for_with_a_reason_that_is_kept_and_nobody_is_named() -> Result<()> {
+    let network = Network::new()?;
+    let station = &network.station;
+    let of = |title: &str, name: &str, phone: &str| json!({ "category": "help", "body": title, "title": title, "identity_mode": "named", "person": { "call_name": name, "phone": phone } });
+    let mine = of("路灯不亮", CANARY, PHONE);
+    let other = of(&format!("{CANARY}家门前积水"), "别人", "000-0000-0009");
+    let sealed_words = json!({ "category": "consult", "body": format!("{CANARY}问医保") });
+    station.add(&[mine, other, sealed_words])?;
+    let account = station.ok(&["account", "list"])?["accounts"][0]["name"].clone();
+    let account = account.as_str().context("no account")?;
+    let titles = |list: &Value| -> Vec<String> {
+        let rows = list["records"].as_array().into_iter().flatten();
+        rows.map(|row| text(row, "title")).collect()
+    };
+    let by = |name: &str, reason: &str| {
+        let list = ["--as", account, "record", "list"];
+        station.call(&[&list[..], &["--person", name, "--reason", reason]].concat())
+    };
+    for name in [CANARY, PHONE] {
+        let found = by(name, "本人来问进度（测试）")?.exits(0)?;
+        ensure!(titles(&found) == ["路灯不亮"], "{name}: {found}");
+    }
+    // Piece by piece no number can be read out.
+    ensure!(titles(&by("0001", "本人来问（测试）")?.exits(0)?).is_empty());
+    by(CANARY, " ")?.fails(4, "LX-3024")?;
+    let logged = station.ok(&[
+        "record",
+        "list",
+        "--kind",
+        "access_log",
+        "--where",
+        "action=search_person",
+    ])?;
+    let logged = logged["records"].as_array().context("no log")?;
+    ensure!(logged.len() == 3, "{logged:?}");
+    for row in logged {
+        let entry = station
+            .ok(&["record", "show", &text(row, "id")])?
+            .to_string();
+        ensure!(
+            entry.contains("（测试）") && !entry.contains(CANARY) && !entry.contains(PHONE),
+            "{entry}"
+        );
+    }
+
+    station.ok(&["sync"])?;
+    let (browser, _) = Browser::through(&link(&network.hub)?)?;
+    ensure!(browser.get("/records")?.body.contains("href=\"/person\""));
+    let lacking = browser.post("/person", &encoded(&[("name", CANARY), ("reason", "")]))?;
+    ensure!(
+        lacking.body.contains("请写明理由") && lacking.body.contains(CANARY),
+        "{}",
+        lacking.body
+    );
+    ensure!(
+        browser
+            .post("/person", &encoded(&[("reason", "核对")]))?
+            .body
+            .contains("请写明查哪一位")
+    );
+    let answer = browser.post(
+        "/person",
+        &encoded(&[("name", CANARY), ("reason", "核对（测试）")]),
+    )?;
+    let address = answer.header("location").context("no address")?.to_owned();
+    ensure!(address.starts_with("/search/") && !address.contains(CANARY));
+    let page = browser.get(&address)?.body;
+    ensure!(
+        page.contains("路灯不亮") && !page.contains("家门前积水"),
+        "{page}"
+    );
+    // Whom one looks for is in no form of a list, so that nobody asks for it without a reason.
+    let smuggled = browser.post("/records", &encoded(&[("person", CANARY)]))?;
+    ensure!(
+        smuggled.header("location") == Some("/records"),
+        "{:?}",
+        smuggled.header("location")
     );
     Ok(())
 }

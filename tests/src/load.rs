@@ -11,9 +11,11 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command as Process, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use lianxin_node::command::{Command, Write};
+use lianxin_node::store::Store;
 use lianxin_node::sync::join::{self, Line, Ticket};
 use lianxin_node::writer::Writer;
 use serde_json::{Value, json};
@@ -219,6 +221,22 @@ pub struct Visitor {
     cookie: String,
 }
 
+/// Where an answer leads.
+fn place(answer: &str) -> Option<&str> {
+    let mut lines = answer.lines().take_while(|line| !line.is_empty());
+    lines.find_map(|line| line.strip_prefix("location: ").map(str::trim))
+}
+
+/// How many records have texts that are not in a store's index yet: every search looks into them one by one.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn not_searchable(directory: &Path) -> Result<u64> {
+    let reader = Store::open(directory)?.reader()?;
+    let sql = "SELECT count(*) FROM texts_of WHERE tokens IS NULL";
+    Ok(reader.query_row(sql, [], |row| row.get(0))?)
+}
+
 impl Visitor {
     /// Logs in with the link that a device gave when it started.
     ///
@@ -252,6 +270,22 @@ impl Visitor {
         Ok(answer.len())
     }
 
+    /// Takes a list as a file, however long it is written, and gives the bytes of the answer.
+    ///
+    /// # Errors
+    /// There is no file in the end.
+    pub fn take(&self, path: &str) -> Result<usize> {
+        let mut answer = self.ask("GET", path, "")?;
+        while let Some(page) = place(&answer) {
+            let page = format!("{}/file", page.trim_end_matches("/file"));
+            std::thread::sleep(Duration::from_millis(20));
+            answer = self.ask("GET", &page, "")?;
+        }
+        let head = answer.lines().next().unwrap_or_default();
+        ensure!(head.contains(" 200"), "{path}: {head}");
+        Ok(answer.len())
+    }
+
     /// Searches the list for a text.
     ///
     /// # Errors
@@ -264,11 +298,7 @@ impl Visitor {
             &format!("q={}", bytes.collect::<String>()),
         )?;
         // What was found has an address of its own.
-        let found = answer
-            .lines()
-            .find_map(|line| line.strip_prefix("location: "))
-            .unwrap_or_default();
-        let answer = self.ask("GET", found.trim(), "")?;
+        let answer = self.ask("GET", place(&answer).unwrap_or_default(), "")?;
         let head = answer.lines().next().unwrap_or_default();
         ensure!(head.contains(" 200"), "search: {head}");
         Ok(answer.len())

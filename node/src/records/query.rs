@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use lianxin_protocol::authority::Reason;
-use lianxin_protocol::catalogue::{Catalogue, Follows, Home, Kind, OPEN_UNDER};
+use lianxin_protocol::catalogue::{Catalogue, Follows, Home, Kind, OPEN_UNDER, Retention};
 use lianxin_protocol::identity::DeviceKey;
 use lianxin_protocol::log::RecordId;
 use lianxin_protocol::space::SpaceId;
@@ -423,6 +423,8 @@ pub struct Filter {
     /// Text in number, title or any text, in any case, width and form; of which nothing is to be seen, all. Texts that are kept from
     /// whoever searches are not looked at: to be found would tell of them.
     pub search: Option<(String, Actor)>,
+    /// The text is of the person concerned: it is looked for in what says who that is, and nowhere else.
+    pub of_person: bool,
     /// Only those with, or without, fields in conflict.
     pub conflicts: Option<bool>,
     /// Only records that belong to no other.
@@ -720,6 +722,7 @@ pub fn list(connection: &Connection, filter: &Filter) -> Result<Vec<Listed>> {
 /// A text that somebody searches for, and where it may be.
 struct Sought<'a> {
     search: Search,
+    of_person: bool,
     actor: &'a Actor,
     among: Among,
 }
@@ -738,6 +741,7 @@ impl<'a> Sought<'a> {
         let among = search.among(connection, actor.owns_store())?;
         Ok(Some(Self {
             search,
+            of_person: filter.of_person,
             actor,
             among,
         }))
@@ -748,12 +752,12 @@ impl<'a> Sought<'a> {
         let former = row.facts.get(FORMER_NUMBER).and_then(Value::as_str);
         let mut numbers = row.number.as_deref().into_iter().chain(former);
         // A number says nothing of what is kept.
-        if numbers.any(|number| self.search.is_in(number)) {
+        if !self.of_person && numbers.any(|number| self.search.is_in(number)) {
             return Ok(true);
         }
-        let title = row.title.as_deref();
+        let title = row.title.as_deref().filter(|_| !self.of_person);
         let sounds = title.is_some_and(|title| self.search.is_sound_of(title));
-        if !sounds && !says(connection, row, &self.search)? {
+        if !sounds && !says(connection, row, (&self.search, self.of_person))? {
             return Ok(false);
         }
         let row = collect(connection, [Ok(row.clone())].into_iter())?.pop();
@@ -953,15 +957,21 @@ const fn index(filter: &Filter, by_day: bool, on_the_way: bool) -> &'static str 
     }
 }
 
-/// Whether a text is in some text of a record, also in what was replaced since and in what is kept beside what is in place.
-fn says(connection: &Connection, row: &Listed, search: &Search) -> Result<bool> {
+/// Whether a text is in some text of a record, or of its card alone, also in what was replaced since and in what is kept beside what is in
+/// place.
+fn says(connection: &Connection, row: &Listed, (search, in_card): (&Search, bool)) -> Result<bool> {
     let beside = match row.held {
         Some(_) => aside(connection, row.key, &row.id)?,
         None => Vec::new(),
     };
     let parts = all_parts(connection, row.key, &beside)?;
     let kind = Catalogue::current().kind(&row.kind);
-    let mut texts = parts.values().flat_map(|part| &part.texts);
+    let texts = parts.values().flat_map(|part| &part.texts);
+    let is_card = |key: &str| {
+        let field = kind.and_then(|kind| kind.field(key));
+        field.is_some_and(|field| field.retention == Some(Retention::Card))
+    };
+    let mut texts = texts.filter(|(key, _)| !in_card || is_card(key));
     Ok(texts.any(|(key, text)| match search::is_masked(kind, key) {
         true => search.is_whole(text),
         false => search.is_in(text),

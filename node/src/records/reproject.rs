@@ -380,7 +380,8 @@ fn free(tables: &[String], run: &mut impl FnMut(With, Slice) -> Result<bool>) ->
     for table in tables {
         loop {
             let table = table.clone();
-            let slice = move |_: &mut Journal, connection: &Connection| free_some(connection, &table);
+            let slice =
+                move |_: &mut Journal, connection: &Connection| free_some(connection, &table);
             if !run(With::Others, Box::new(slice))? {
                 break;
             }

@@ -474,6 +474,8 @@ pub const PERSON: &str = "person";
 pub const REVEAL: &str = "reveal";
 /// What is done when a number to telephone is shown.
 pub const VIEW_CONTACT: &str = "view_contact";
+/// What is done when somebody looks for all that a person has brought.
+const SEARCH_PERSON: &str = "search_person";
 
 /// How much of a record somebody is shown on its own page: there a sealed one may be open, and a number may have been asked for.
 ///
@@ -539,11 +541,7 @@ pub fn reveal(
     reason: &str,
     author: &Author,
 ) -> Result<RecordId> {
-    let reason = text::kept(reason.trim());
-    if text::is_blank(&reason) || reason.chars().count() > REASON_CHARS {
-        let message = format!("say why, in {REASON_CHARS} characters at most");
-        return Err(Error::new(Code::NoReason, message));
-    }
+    let reason = said_why(reason)?;
     let record = Record::read(connection, journal, key, &author.actor)?;
     let action = match record.sight {
         Sight::Masked | Sight::Whole => VIEW_CONTACT,
@@ -556,6 +554,30 @@ pub fn reveal(
     let about = (Some(&record.id), action, reason.as_str());
     save::log_access(connection, journal, about, author)?;
     Ok(record.id)
+}
+
+/// Writes into the access log why somebody looks for all that one person has brought. Whom they look for is not written.
+///
+/// # Errors
+/// [`Code::NoReason`] without a reason of a fitting length, and as [`save::log_access`].
+pub fn look_for_person(
+    connection: &Connection,
+    journal: &mut Journal,
+    reason: &str,
+    author: &Author,
+) -> Result<()> {
+    let reason = said_why(reason)?;
+    save::log_access(connection, journal, (None, SEARCH_PERSON, &reason), author)?;
+    Ok(())
+}
+
+fn said_why(reason: &str) -> Result<String> {
+    let reason = text::kept(reason.trim());
+    if text::is_blank(&reason) || reason.chars().count() > REASON_CHARS {
+        let message = format!("say why, in {REASON_CHARS} characters at most");
+        return Err(Error::new(Code::NoReason, message));
+    }
+    Ok(reason)
 }
 
 /// Whether somebody may ask for a sealed record to be opened.

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use super::known::Whose;
 use super::quantities::Base;
-use super::set::{Figure, Part, Period, Set};
+use super::set::{Figure, Part, Period, Reach, Set};
 use super::table::{Cell, Table};
 use super::{Definition, Tables};
 
@@ -85,10 +85,10 @@ impl<'a> Figures<'a, '_> {
 
     /// The session that most people watched, the first of several.
     fn most_watched(&self) -> Set<'a> {
-        let sessions = self.until_end("livestream").0;
+        let Set(sessions, reach) = self.until_end("livestream");
         let watched = |row: &&super::known::Row| row.int("cumulative_viewers");
         let most = sessions.into_iter().rev().max_by_key(watched);
-        most.into_iter().collect()
+        Set(most.into_iter().collect(), reach)
     }
 
     /// The first work station that was set up, as its year.
@@ -101,7 +101,8 @@ impl<'a> Figures<'a, '_> {
         let opened = if working.is_empty() { opened } else { working };
         let first = opened
             .0
-            .into_iter()
+            .iter()
+            .copied()
             .min_by_key(|row| (row.day("opened_on"), row.id));
         let Some(first) = first else {
             return Figure::default();
@@ -109,7 +110,7 @@ impl<'a> Figures<'a, '_> {
         let year = first
             .day("opened_on")
             .and_then(|day| day.get(..4)?.parse().ok());
-        Set(vec![first]).sum_of(|_| year.unwrap_or_default())
+        Set(vec![first], opened.1).sum_of(|_| year.unwrap_or_default())
     }
 
     /// Different organisations that were visited as enterprises, by the register or by name.
@@ -226,6 +227,7 @@ pub(super) fn single(key: i64, adds: i64) -> Figure {
     let what = None;
     Figure {
         value: adds,
+        reach: Reach::Here,
         of: vec![Part { key, adds, what }],
     }
 }

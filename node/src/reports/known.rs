@@ -13,7 +13,7 @@ use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use lianxin_protocol::authority::{Membership, SiteKind};
-use lianxin_protocol::catalogue::{Catalogue, FieldType, Kind};
+use lianxin_protocol::catalogue::{Catalogue, FieldType, Home, Kind};
 use lianxin_protocol::identity::DeviceKey;
 use lianxin_protocol::log::RecordId;
 use lianxin_protocol::space::{Space, SpaceId};
@@ -23,6 +23,8 @@ use rusqlite::{Connection, params};
 use super::Asked;
 use super::facts::Facts;
 pub use super::facts::Step;
+use super::set::Reach;
+use crate::actor;
 use crate::clock::{Beijing, day_number, unix_ms};
 use crate::error::Result;
 use crate::journal::Overview;
@@ -279,6 +281,8 @@ pub struct Known {
     /// How many records of these kinds are of the other sort: test data where it is not asked for.
     pub others: u64,
     rows: BTreeMap<&'static str, Rows>,
+    /// Kinds that this device has no records of, whatever the sub-district has.
+    away: BTreeSet<&'static str>,
     /// How many records of these kinds are here that have not arrived at all.
     pub waiting: u64,
     /// What arrived after the cut-off.
@@ -321,6 +325,7 @@ impl Known {
             test_data: asked.test_data,
             others: 0,
             rows: BTreeMap::new(),
+            away: BTreeSet::new(),
             waiting: 0,
             later: Vec::new(),
             burned: Vec::new(),
@@ -341,6 +346,8 @@ impl Known {
             kind.is_some_and(|kind| kind.parent.is_some())
         };
         let (parts, wholes): (Vec<_>, Vec<_>) = wanted.into_iter().partition(belongs);
+        let stays = |code: &&&str| stays_at_the_hub(overview, code);
+        known.away = kinds.iter().filter(stays).copied().collect();
         for code in wholes.into_iter().chain(parts) {
             let counted = kinds.contains(&code);
             known.read_kind(connection, code, counted)?;
@@ -443,6 +450,22 @@ impl Known {
         rows.into_iter().flat_map(|it| &it.rows)
     }
 
+    /// Whether this device has the records of a kind.
+    #[must_use]
+    pub fn reach(&self, kind: &str) -> Reach {
+        match self.away.contains(kind) {
+            true => Reach::Elsewhere,
+            false => Reach::Here,
+        }
+    }
+
+    /// The kinds whose records this device does not have, by their codes.
+    #[must_use]
+    pub fn away(&self) -> Vec<String> {
+        let kinds = self.away.iter();
+        kinds.map(|code| (*code).to_owned()).collect()
+    }
+
     /// The kind of a record, and its place there.
     fn place(&self, id: &RecordId) -> Option<(&'static str, usize)> {
         let by_id = self.by_id.get_or_init(|| {
@@ -510,15 +533,18 @@ impl Known {
     /// The site of a record: the one that it names, else the one in whose space it stands.
     #[must_use]
     pub fn site_of(&self, row: &Row) -> Option<&Site> {
-        let by_name = row.text("site").and_then(|given| {
-            let id = self.named(given, &["site"]);
-            let record = id.and_then(|id| self.row(&id));
-            let code = record.and_then(|it| it.text("code")).unwrap_or(given);
-            let places = [code, given].map(|word| self.by_word.get(word));
-            places.into_iter().flatten().min()
-        });
-        let place = by_name.or_else(|| self.by_space.get(&row.space));
-        self.sites.get(*place?)
+        let by_name = row.text("site").and_then(|given| self.site_named(given));
+        by_name.or_else(|| self.sites.get(*self.by_space.get(&row.space)?))
+    }
+
+    /// The site of the network that a reference means, given by its record, code or name.
+    #[must_use]
+    pub fn site_named(&self, given: &str) -> Option<&Site> {
+        let id = self.named(given, &["site"]);
+        let record = id.and_then(|id| self.row(&id));
+        let code = record.and_then(|it| it.text("code")).unwrap_or(given);
+        let places = [code, given].map(|word| self.by_word.get(word));
+        self.sites.get(*places.into_iter().flatten().min()?)
     }
 }
 
@@ -549,6 +575,17 @@ fn unpack_into(row: &rusqlite::Row<'_>, column: usize, plain: &mut Vec<u8>) -> R
         packed::unpack_into(packed, plain);
     }
     Ok(())
+}
+
+/// Whether records of a kind are made at the sub-district alone, and stand where this device does not read.
+fn stays_at_the_hub(overview: &Overview, code: &str) -> bool {
+    let hub = Space::Hub.id(&overview.identity().network);
+    let authority = overview.authority();
+    let kind = Catalogue::current().kind(code);
+    kind.is_some_and(|kind| kind.home == Home::Device && !actor::is_made_at_sites(kind))
+        && !authority
+            .readable(&overview.identity().key())
+            .contains(&hub)
 }
 
 /// The sites whose records this device reads.

@@ -1,10 +1,11 @@
-//! R16 隐私与安全月报: requests of people about their data, what was looked at with which right, what is sealed, and which computers are silent. It
+//! R16 隐私与安全月报: requests of people about their data, what was looked at, taken away and looked for with which reason, what is sealed, and which computers are silent. It
 //! counts and names nobody.
 
 use super::known::Row;
 use super::quantities::{Base, Spread, day_of, days};
 use super::table::{Cell, Table};
 use super::{Definition, Tables};
+use crate::clock::Beijing;
 
 pub(super) const R16: Definition = Definition {
     id: "R16",
@@ -12,6 +13,27 @@ pub(super) const R16: Definition = Definition {
     defines: &["requests-days", "reveals"],
     fill,
 };
+
+/// The devices that enter records, by their codes: when something of each last arrived, and for how many days nothing has. What is erased
+/// on the others is not erased there before they are heard of.
+fn devices(base: &Base<'_>) -> Table {
+    let today = base.today();
+    let mut table = Table::new(
+        "devices",
+        &["device", "site", "last_arrival", "silent_days"],
+    );
+    for mark in &base.known.watermark {
+        let last = mark.last_ms.map(|at| Beijing::of(at).iso_date());
+        let silent = last.as_ref().and_then(|last| days(last, &today));
+        table.line([
+            Cell::Text(mark.code.clone()),
+            Cell::Text(mark.site.clone()),
+            Cell::text(last),
+            silent.map_or(Cell::None, Cell::Number),
+        ]);
+    }
+    table
+}
 
 fn fill(base: &Base<'_>, out: &mut Tables) {
     let period = &base.period;
@@ -53,6 +75,7 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
         Cell::Count(given.at(&["withdrawn"]).count()),
     ]);
     out.add(table);
+    out.add(devices(base));
     out.total("requests", requests.count());
     out.total("reveals", seen.count());
     out.total("sealed", sealed.count());

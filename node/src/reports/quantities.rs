@@ -80,7 +80,7 @@ impl<'a> Base<'a> {
     /// All records of a kind, those taken out of registers too.
     #[must_use]
     pub fn all(&self, kind: &str) -> Set<'a> {
-        self.known.of(kind).collect()
+        Set(self.known.of(kind).collect(), self.known.reach(kind))
     }
 
     /// What stands in a register at the end of a period.
@@ -131,7 +131,7 @@ impl<'a> Base<'a> {
                 cases.push(if main == row.id { row } else { other() });
             }
         }
-        Set(cases)
+        Set(cases, accepted.1)
     }
 
     /// The matters that no other takes along: one a case.

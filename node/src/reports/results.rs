@@ -1,5 +1,9 @@
 //! R5 办理结果与满意度: how matters ended, and what people and deputies said of it. Attitude and result are never put together.
 
+use std::collections::BTreeMap;
+
+use lianxin_protocol::text;
+
 use super::known::Step;
 use super::quantities::{ANSWERED, Base, day_of};
 use super::reply_time::replied_on;
@@ -9,7 +13,7 @@ use super::{Definition, Tables};
 
 pub(super) const R5: Definition = Definition {
     id: "R5",
-    kinds: &["opinion", "deputy_suggestion", "commitment"],
+    kinds: &["opinion", "deputy_suggestion", "commitment", "result_class"],
     defines: &["ANS", "RATED", "INV", "satisfaction", "commitments"],
     fill,
 };
@@ -45,6 +49,39 @@ fn by_choice(kind: &'static str, field: &'static str, code: &'static str, set: &
         table.line([item, Cell::Count(set.count())]);
     }
     table
+}
+
+/// Suggestions by the class of their reply, in the order of its letters, each with what it means here. A class that no register explains is
+/// named under the table.
+fn classes(base: &Base<'_>, replied: &Set<'_>, out: &mut Tables) {
+    let meanings = base.listed("result_class", &base.period);
+    let meanings = meanings.0.iter().filter_map(|row| {
+        let class = text::folded(row.text("class")?);
+        Some((class, row.title.clone()?))
+    });
+    let meanings: BTreeMap<_, _> = meanings.collect();
+    let mut table = Table::new("classes", &["class", "count", "meaning"]);
+    let mut unexplained = Vec::new();
+    for (class, set) in replied.by(|row| row.text("result_class").map(text::folded)) {
+        let named = set.0.iter().find_map(|row| row.text("result_class"));
+        let meaning = meanings.get(&class).cloned();
+        if meaning.is_none() {
+            unexplained.extend(named.map(str::to_owned));
+        }
+        table.line([
+            Cell::text(named),
+            Cell::Count(set.count()),
+            Cell::text(meaning),
+        ]);
+    }
+    let unclassed = replied.that(|row| row.text("result_class").is_none());
+    if !unclassed.is_empty() {
+        let count = Cell::Count(unclassed.count());
+        table.line([Cell::Word("not-said"), count, Cell::None]);
+    }
+    out.add(table);
+    let count = i64::try_from(unexplained.len()).unwrap_or(i64::MAX);
+    out.note("no-class-definition", count, unexplained);
 }
 
 /// What became of answered matters; of those that were taken up again since, that they were.
@@ -88,24 +125,13 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
         .that(|row| is_in(replied_on(row)));
     out.total("ANS", answered.count());
     out.add(resolutions(&answered));
-    out.add(by_choice(
-        "deputy_suggestion",
-        "result_class",
-        "classes",
-        &replied,
-    ));
+    classes(base, &replied, out);
     out.add(by_choice(
         "deputy_suggestion",
         "result_type",
         "result-types",
         &replied,
     ));
-    let classed = replied.that(|row| row.text("result_class").is_some());
-    out.note(
-        "no-class-definition",
-        i64::try_from(classed.len()).unwrap_or(i64::MAX),
-        Vec::new(),
-    );
     let rated = base
         .mains()
         .that(|row| is_in(day_of(row, &["rate"])) && row.text("evaluation").is_some());

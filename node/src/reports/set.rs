@@ -32,11 +32,23 @@ impl Period {
     }
 }
 
+/// Whether this device has the records of a set, as far as they have arrived.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reach {
+    /// It has.
+    #[default]
+    Here,
+    /// They are made at the sub-district alone and stay there: that there are none here says nothing.
+    Elsewhere,
+}
+
 /// A number with the records that it counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Figure {
-    /// The number.
+    /// The number, of the records that are here.
     pub value: i64,
+    /// Whether it is one.
+    pub reach: Reach,
     /// The records by their numbers in this store, in the order of their ids, each with what it adds; of what is counted once though
     /// several records have it, the name of that.
     pub of: Vec<Part>,
@@ -54,6 +66,12 @@ pub struct Part {
 }
 
 impl Figure {
+    /// The number, unless what it counts is not for this device.
+    #[must_use]
+    pub fn known(&self) -> Option<i64> {
+        (self.reach == Reach::Here).then_some(self.value)
+    }
+
     /// Recounts it from its parts.
     #[must_use]
     pub fn recount(parts: &[(i64, Option<&str>)]) -> i64 {
@@ -64,22 +82,23 @@ impl Figure {
         counted.map(|(adds, _)| *adds).sum()
     }
 
-    fn of(of: Vec<Part>) -> Self {
+    fn of(of: Vec<Part>, reach: Reach) -> Self {
         let parts: Vec<_> = of.iter().map(|it| (it.adds, it.what.as_deref())).collect();
         Self {
             value: Self::recount(&parts),
+            reach,
             of,
         }
     }
 }
 
-/// Some records.
+/// Some records, and whether this device would have them all.
 #[derive(Clone, Debug, Default)]
-pub struct Set<'a>(pub Vec<&'a Row>);
+pub struct Set<'a>(pub Vec<&'a Row>, pub Reach);
 
 impl<'a> FromIterator<&'a Row> for Set<'a> {
     fn from_iter<I: IntoIterator<Item = &'a Row>>(rows: I) -> Self {
-        Self(rows.into_iter().collect())
+        Self(rows.into_iter().collect(), Reach::Here)
     }
 }
 
@@ -87,7 +106,8 @@ impl<'a> Set<'a> {
     /// Those of which something is so.
     #[must_use]
     pub fn that(&self, is: impl Fn(&'a Row) -> bool) -> Self {
-        self.0.iter().copied().filter(|row| is(row)).collect()
+        let rows = self.0.iter().copied().filter(|row| is(row));
+        Self(rows.collect(), self.1)
     }
 
     /// Those that happened in a period, by the day on which their kind counts. What has no day is in the period that has no beginning.
@@ -126,7 +146,9 @@ impl<'a> Set<'a> {
         let mut split: BTreeMap<K, Self> = BTreeMap::new();
         for row in &self.0 {
             for key in of(row) {
-                split.entry(key).or_default().0.push(row);
+                let set = split.entry(key);
+                let set = set.or_insert_with(|| Self(Vec::new(), self.1));
+                set.0.push(row);
             }
         }
         split
@@ -154,7 +176,8 @@ impl<'a> Set<'a> {
         });
         let of: Vec<_> = parts.filter(|part| part.adds != 0).collect();
         let value = of.iter().map(|part| part.adds).sum();
-        Figure { value, of }
+        let reach = self.1;
+        Figure { value, reach, of }
     }
 
     /// How many different things they name.
@@ -167,7 +190,7 @@ impl<'a> Set<'a> {
                 what: Some(what),
             })
         });
-        Figure::of(parts.collect())
+        Figure::of(parts.collect(), self.1)
     }
 
     /// Whether there are none.

@@ -1,11 +1,12 @@
 //! A report in words: what its page, its print, its csv and its xlsx have in common.
 
+use lianxin_protocol::catalogue::Catalogue;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::drawing::Drawing;
 use super::table::{Cell, Table, moment, shown, tenths_text};
-use super::{DEFINITIONS, QUIET_DAYS, Report};
+use super::{AWAY, DEFINITIONS, QUIET_DAYS, Report};
 use crate::plots::{self, Frame, Plot};
 use crate::words::Lang;
 
@@ -224,6 +225,14 @@ fn drawn(report: &Report, lang: Lang, word: &dyn Fn(&str) -> String) -> Vec<Show
     shown.collect()
 }
 
+fn kind_name(code: &str, lang: Lang) -> String {
+    let kind = Catalogue::current().kind(code);
+    kind.map_or_else(
+        || code.to_owned(),
+        |kind| lang.label(&kind.label).to_owned(),
+    )
+}
+
 fn notes(report: &Report, lang: Lang) -> Vec<String> {
     let mut notes = Vec::new();
     let quiet: Vec<_> = report.quiet().map(|mark| mark.code.clone()).collect();
@@ -241,12 +250,14 @@ fn notes(report: &Report, lang: Lang) -> Vec<String> {
         notes.push(lang.say("report-not-arrived", &[("count", report.waiting.into())]));
     }
     let own = report.notes.iter().map(|note| {
+        let names = note.names.iter().map(|name| match note.code {
+            AWAY => kind_name(name, lang),
+            _ => name.clone(),
+        });
+        let names = names.collect::<Vec<_>>().join("、");
         lang.say(
             &format!("rn-{}", note.code),
-            &[
-                ("count", note.count.into()),
-                ("names", note.names.join("、").into()),
-            ],
+            &[("count", note.count.into()), ("names", names.into())],
         )
     });
     notes.extend(own);
@@ -301,7 +312,7 @@ fn of_table(table: &Table, place: usize, lang: Lang, say: &dyn Fn(&str) -> Strin
 fn number(cell: &Cell) -> Option<f64> {
     match cell {
         Cell::Ratio(..) => None,
-        Cell::Money(figure) => super::table::yuan(figure.value).parse().ok(),
+        Cell::Money(figure) => super::table::yuan(figure.known()?).parse().ok(),
         Cell::Tenths(tenths) => tenths_text(*tenths).parse().ok(),
         _ => match cell.json() {
             Value::Number(number) => number.as_f64(),

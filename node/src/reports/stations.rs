@@ -27,7 +27,14 @@ pub(super) const R2: Definition = Definition {
         "service_activity",
         "register",
     ],
-    defines: &["REC", "SPOT", "SOL", "opening-days", "late-entries"],
+    defines: &[
+        "REC",
+        "SPOT",
+        "SOL",
+        "opening-days",
+        "passed-on",
+        "late-entries",
+    ],
     fill,
 };
 
@@ -65,6 +72,13 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
     }
     let mut written = registered.clone();
     written.0.extend(comments.0.iter().chain(&events.0));
+    let mut passed = registered.that(|row| row.took("transfer"));
+    passed.0.extend(comments.that(|row| row.took("transfer")).0);
+    // By the site that they were passed to.
+    let passed_here = passed.by(|row| {
+        let to = base.known.site_named(row.text("transferred_to")?);
+        Some(to.map(|site| site.space))
+    });
     let columns = [
         "code",
         "site",
@@ -80,6 +94,8 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
         "submitted",
         "adopted",
         "events",
+        "passed_on",
+        "passed_here",
         "late_entries",
         "last_arrival",
     ];
@@ -94,6 +110,7 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
         adopted,
         duty,
         events,
+        passed,
         written,
     ] = [
         &receptions,
@@ -105,6 +122,7 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
         &adopted,
         &duty,
         &events,
+        &passed,
         &written,
     ]
     .map(|set| split_by_site(base, set));
@@ -145,6 +163,8 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
             Cell::Count(of(&submitted).count()),
             Cell::Count(of(&adopted).count()),
             Cell::Count(of(&events).count()),
+            Cell::Count(of(&passed).count()),
+            Cell::Count(of(&passed_here).count()),
             Cell::Ratio(
                 all.that(super::known::Row::is_late_entry).count(),
                 all.count(),

@@ -8,6 +8,8 @@ use super::known::Row;
 use super::set::Figure;
 use crate::clock;
 
+/// What people read where nothing is known.
+const NOTHING: &str = "—";
 /// Persons in a cell below which no exact number leaves the sub-district (DOMAIN 12.1.8).
 pub const SMALL: i64 = 5;
 
@@ -82,10 +84,11 @@ impl Cell {
             Self::Word(word) => json!(word),
             Self::Choice(_, _, code) | Self::Status(_, code) => json!(code),
             Self::Text(text) | Self::Record(_, text) => json!(text),
-            Self::Count(figure) | Self::Money(figure) => json!(figure.value),
             Self::Masked(figure) if is_small(figure.value) => json!(format!("<{SMALL}")),
-            Self::Masked(figure) => json!(figure.value),
-            Self::Ratio(n, of) => json!({ "n": n.value, "of": of.value }),
+            Self::Count(figure) | Self::Money(figure) | Self::Masked(figure) => {
+                json!(figure.known())
+            }
+            Self::Ratio(n, of) => json!({ "n": n.known(), "of": of.known() }),
             Self::Number(number) => json!(number),
             Self::Tenths(tenths) => json!(tenths_text(*tenths).parse::<f64>().ok()),
         }
@@ -191,8 +194,11 @@ pub fn shown(cell: &Cell, say: &dyn Fn(&str) -> String, zh: bool) -> String {
         true => label.zh.clone(),
         false => label.en.clone(),
     };
+    let known = |figure: &Figure, text: fn(i64) -> String| {
+        figure.known().map_or_else(|| NOTHING.to_owned(), text)
+    };
     match cell {
-        Cell::None => "—".to_owned(),
+        Cell::None => NOTHING.to_owned(),
         Cell::Word(word) => say(word),
         Cell::Choice(kind, field, code) => {
             let kind = Catalogue::current().kind(kind);
@@ -208,14 +214,17 @@ pub fn shown(cell: &Cell, say: &dyn Fn(&str) -> String, zh: bool) -> String {
             status.map_or_else(|| code.clone(), |status| label(&status.label))
         }
         Cell::Text(text) | Cell::Record(_, text) => text.clone(),
-        Cell::Count(figure) => figure.value.to_string(),
         Cell::Masked(figure) if is_small(figure.value) => format!("<{SMALL}"),
-        Cell::Masked(figure) => figure.value.to_string(),
-        Cell::Ratio(n, of) => match percent(n.value, of.value) {
-            None => "—".to_owned(),
-            Some(tenths) => format!("{}/{}，{}%", n.value, of.value, tenths_text(tenths)),
-        },
-        Cell::Money(figure) => yuan(figure.value),
+        Cell::Count(figure) | Cell::Masked(figure) => known(figure, |it| it.to_string()),
+        Cell::Ratio(n, of) => {
+            let both = n.known().zip(of.known());
+            let percent = both.and_then(|(n, of)| Some((n, of, percent(n, of)?)));
+            percent.map_or_else(
+                || NOTHING.to_owned(),
+                |(n, of, tenths)| format!("{n}/{of}，{}%", tenths_text(tenths)),
+            )
+        }
+        Cell::Money(figure) => known(figure, yuan),
         Cell::Number(number) => number.to_string(),
         Cell::Tenths(tenths) => tenths_text(*tenths),
     }

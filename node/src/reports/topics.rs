@@ -69,6 +69,31 @@ fn also_kept(persons: &[(String, Figure)]) -> Option<usize> {
     least.filter(|_| small == 1).map(|(place, _)| place)
 }
 
+/// What is counted of some opinions in each community: small numbers masked, and another one with a single of them.
+fn by_community(
+    set: &Set<'_>,
+    communities: &BTreeMap<&str, String>,
+    counted: impl Fn(&Set<'_>) -> Figure,
+) -> Vec<(String, Cell)> {
+    let split = set.by(|row| {
+        let community = communities.get(row.text("place.community")?);
+        community.map(String::as_str)
+    });
+    let figures = split.into_iter();
+    let figures = figures.map(|(community, set)| (community.to_owned(), counted(&set)));
+    let figures: Vec<_> = figures.collect();
+    let also = also_kept(&figures);
+    let cells = figures.into_iter().enumerate();
+    let cells = cells.map(|(place, (community, figure))| {
+        let cell = match also == Some(place) {
+            true => Cell::Word("kept-too"),
+            false => Cell::Masked(figure),
+        };
+        (community, cell)
+    });
+    cells.collect()
+}
+
 fn fill(base: &Base<'_>, out: &mut Tables) {
     let all = base.registered(&base.period);
     let earlier = before(&base.period)
@@ -78,6 +103,10 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
     let mut months = Table::new("topic-months", &["topic", "month", "REC"]);
     let mut growth = Table::new("topic-growth", &["topic", "REC", "before", "change"]);
     let mut places = Table::new("topic-communities", &["topic", "community", "persons"]);
+    let mut both = Table::new(
+        "topic-month-communities",
+        &["topic", "month", "community", "REC"],
+    );
     // Many live in few communities: each is looked up once.
     let communities = all.by(|row| row.text("place.community")).into_keys();
     let communities: BTreeMap<&str, String> = communities
@@ -92,6 +121,11 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
         }
         let by_month = set.by(|row| row.counts_on().and_then(|day| day.get(..7)));
         for (month, set) in by_month {
+            let in_month = by_community(&set, &communities, |set| set.count());
+            for (community, cell) in in_month {
+                let month = Cell::Text(month.to_owned());
+                both.line([named(&code), month, Cell::Text(community), cell]);
+            }
             months.line([
                 named(&code),
                 Cell::Text(month.to_owned()),
@@ -102,27 +136,17 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
         drawn.push((named(&code), now.value));
         let change = Cell::Number(now.value - past.value);
         growth.line([named(&code), Cell::Count(now), Cell::Count(past), change]);
-        let by_place = set.by(|row| {
-            let community = communities.get(row.text("place.community")?);
-            community.map(String::as_str)
+        let persons = by_community(&set, &communities, |set| {
+            set.sum_of(|row| row.int("people_count").max(1))
         });
-        let persons = by_place.into_iter().map(|(community, set)| {
-            let persons: Figure = set.sum_of(|row| row.int("people_count").max(1));
-            (community.to_owned(), persons)
-        });
-        let persons: Vec<_> = persons.collect();
-        let also = also_kept(&persons);
-        for (place, (community, persons)) in persons.into_iter().enumerate() {
-            let cell = match also == Some(place) {
-                true => Cell::Word("kept-too"),
-                false => Cell::Masked(persons),
-            };
+        for (community, cell) in persons {
             places.line([named(&code), Cell::Text(community), cell]);
         }
     }
     out.add(months);
     out.add(growth);
     out.add(places);
+    out.add(both);
     out.draw(Drawing::Categories {
         code: "by-topic",
         of: drawn,

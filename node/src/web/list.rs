@@ -315,6 +315,8 @@ pub(super) struct Asked {
     to: Option<String>,
     after: Option<String>,
     q: Option<String>,
+    /// What the person is called whose all is: no form of a list has it, since whoever asks for that says why.
+    person: Option<String>,
     /// What fields are to hold, as it was typed: `by.` and the field's key in a form.
     by: Typed,
 }
@@ -349,6 +351,13 @@ impl Asked {
         asked
     }
 
+    /// Whether it asks for all of a kind.
+    pub(super) fn is_of_all(&self, kind: &Kind) -> bool {
+        let of_kind = self.kind.as_deref() == Some(kind.code.as_str());
+        let rest = [&self.status, &self.state, &self.site, &self.from, &self.to];
+        of_kind && self.by.is_empty() && rest.iter().all(|it| it.is_none())
+    }
+
     /// The days in Unix milliseconds, as long as one is named.
     fn recorded_ms(&self) -> Option<(u64, u64)> {
         let day = |it: &Option<String>| it.as_deref().and_then(clock::day_begins);
@@ -358,10 +367,19 @@ impl Asked {
         named.then(|| (from.unwrap_or_default(), until.unwrap_or(u64::MAX >> 16)))
     }
 
+    /// The same of what a person has brought.
+    pub(super) fn of_person(self, name: String) -> Self {
+        Self {
+            person: Some(name),
+            ..self
+        }
+    }
+
     /// The same from its first page on, and without words that were searched for.
     pub(super) fn whole(self) -> Self {
         Self {
             q: None,
+            person: None,
             after: None,
             ..self
         }
@@ -379,7 +397,7 @@ impl Asked {
             closed.then_some(())
         };
         let whole = self.by.keys().all(|key| chosen(key).is_some());
-        if self.q.is_some() || !whole {
+        if self.q.is_some() || self.person.is_some() || !whole {
             return None;
         }
         let named = [
@@ -451,8 +469,9 @@ struct List {
     /// What was asked for, in words, and when it is printed.
     said: String,
     printed: String,
-    /// The address of the next page, if it may have one.
+    /// The address of the next page, if it may have one; else the id under which what was asked for is kept, if it is.
     next_page: Option<String>,
+    kept: Option<String>,
     rows: Vec<Row>,
     /// Kinds by groups; those whose records belong to others last.
     kinds: Vec<(String, Vec<(String, String)>)>,
@@ -489,6 +508,7 @@ impl List {
             &self.asked.state,
             &self.asked.site,
             &self.asked.q,
+            &self.asked.person,
             &self.asked.from,
             &self.asked.to,
         ];
@@ -506,7 +526,7 @@ pub(super) async fn page(
         q: None,
         ..Asked::of(pairs)
     };
-    listed(&app, session, asked).await
+    listed(&app, session, asked, None).await
 }
 
 /// The list, with a text to search for.
@@ -515,7 +535,16 @@ pub(super) async fn search(
     session: Session,
     Form(pairs): Form<Vec<(String, String)>>,
 ) -> Answer {
+    let kept = pairs.iter().find(|(name, _)| name == "kept");
+    let kept = kept.and_then(|(_, id)| app.kept.get::<Asked>(&session, id));
     let asked = Asked::of(pairs);
+    let asked = match kept {
+        Some(kept) => Asked {
+            after: asked.after,
+            ..Asked::clone(&kept)
+        },
+        None => asked,
+    };
     let address = match asked.address() {
         Some(address) => address,
         None => format!("/search/{}", app.kept.put(&session, None, asked)?),
@@ -530,12 +559,12 @@ pub(super) async fn found(
     Path(id): Path<String>,
 ) -> Answer {
     match app.kept.get::<Asked>(&session, &id) {
-        Some(asked) => listed(&app, session, Asked::clone(&asked)).await,
+        Some(asked) => listed(&app, session, Asked::clone(&asked), Some(id)).await,
         None => Ok(go(LEDGER)),
     }
 }
 
-async fn listed(app: &App, session: Session, asked: Asked) -> Answer {
+async fn listed(app: &App, session: Session, asked: Asked, kept: Option<String>) -> Answer {
     let line = (app.doors.line)();
     let list = app
         .read(move |books, connection| {
@@ -596,6 +625,7 @@ async fn listed(app: &App, session: Session, asked: Asked) -> Answer {
                 printed: shown::moment(page.now_ms, lang),
                 views,
                 next_page,
+                kept,
                 by: by.collect(),
                 held: records::held_count(connection)?,
                 newest: rows.first().map(|row| row.id.clone()).unwrap_or_default(),
@@ -739,6 +769,8 @@ fn said(asked: &Asked, [statuses, sites]: [&[(String, String)]; 2], lang: Lang) 
             values.collect::<Vec<_>>().join("、")
         ));
     }
+    let person = asked.person.as_ref();
+    said.extend(person.map(|it| lang.say("ledger-said-person", &[("text", it.as_str().into())])));
     let search = asked.q.as_ref();
     said.extend(search.map(|it| lang.say("ledger-said-search", &[("text", it.as_str().into())])));
     if said.is_empty() {
@@ -774,13 +806,15 @@ pub(super) fn filter_of(
     let values = values.filter_map(|(key, values)| Some((key, values.into_iter().next()?)));
     let site = asked.site.as_deref();
     let site = site.and_then(|code| overview.authority().site_by_code(code));
+    let sought = asked.person.as_ref().or(asked.q.as_ref());
     let filter = Filter {
         values: values.collect(),
         space: site.map(|site| Space::Site(site).id(&overview.identity().network)),
         kind: asked.kind.clone(),
         status: asked.status.clone(),
-        search: asked.q.clone().map(|typed| (typed, page.actor.clone())),
-        whole: asked.kind.is_none() && asked.q.is_none(),
+        search: sought.map(|typed| (typed.clone(), page.actor.clone())),
+        of_person: asked.person.is_some(),
+        whole: asked.kind.is_none() && sought.is_none(),
         present: asked.status.is_none(),
         recorded_ms: asked.recorded_ms(),
         limit,

@@ -6,7 +6,7 @@ use crate::clock;
 
 /// The work station.
 pub(super) const STATION: &str = "示例街道测试社区人大代表工作站";
-const OFFICE: &str = "示例律师事务所基层立法信息采集点";
+pub(super) const OFFICE: &str = "示例律师事务所基层立法信息采集点";
 /// Who collects there.
 pub(super) const LAWYERS: &str = "示例律师事务所";
 /// A campaign.
@@ -96,8 +96,21 @@ pub(super) fn plans() -> Vec<Value> {
             "end": days_ago(190), "test_data": true,
         }),
         json!({
+            "kind": "work_plan", "year": year_of(0).parse::<i64>().unwrap_or(2026),
+            "title": "示例街道人大工委年度工作计划（测试）",
+            "text": "每月组织一次代表接待日。\n每季度组织一次视察。\n全年征集代表建议不少于10件。", "test_data": true,
+        }),
+        json!({
             "kind": "own_term", "rule": "s1", "amount": 3, "unit": "working_days",
             "basis": "示例街道办理规定（测试）", "test_data": true,
+        }),
+        json!({
+            "kind": "result_class", "class": "A", "meaning": "所提问题已经解决或基本解决（测试）",
+            "basis": "示例区办理办法（测试）", "test_data": true,
+        }),
+        json!({
+            "kind": "result_class", "class": "B", "meaning": "正在解决或列入计划逐步解决（测试）",
+            "basis": "示例区办理办法（测试）", "test_data": true,
         }),
         theme(days_ago(120), THEME),
         theme(days_ago(0), "清洁家园月"),

@@ -259,6 +259,8 @@ async fn suggestion(places: Places<'_>, reception: &Made) -> Result<Made> {
         "deputies": ["测试代表甲"], "occurred_on": days_ago(210), "test_data": true,
     });
     let opinion = make(station, opinion).await?;
+    let passed = json!({ "transferred_to": samples::OFFICE, "on": days_ago(209), "text": "请就近了解路口情况（测试）。" });
+    station.act(&opinion.id, "transfer", passed).await?;
     let said = json!({ "text": "测试代表甲当场答复：信号灯由区里管，将提出代表建议。" });
     station.act(&opinion.id, "answer_on_spot", said).await?;
     let suggestion = json!({

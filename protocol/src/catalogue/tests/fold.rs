@@ -90,6 +90,7 @@ fn every_event_applies_exactly_from_where_the_domain_says() -> Tested {
         ("archive", "closed", "H"),
         ("withdraw", before_answered, "C H R"),
         ("press", "dispatched in_progress", "H S"),
+        ("transfer", "accepted registered", "C D H"),
         ("restrict", "", "P"),
         ("supplement", "", "C D H S U"),
         ("note", "", "C D H P S U"),
