@@ -9,6 +9,8 @@ use anyhow::{Context as _, Result, ensure};
 use lianxin_tests::process::{Device, Network, binary};
 use serde_json::{Value, json};
 
+use crate::pages::{Browser, link};
+
 const YEAR: [&str; 4] = ["--from", "2025-01-01", "--to", "2025-12-31"];
 
 /// Records one thing; its id.
@@ -527,5 +529,61 @@ fn a_plan_of_the_year_comes_to_every_site_and_is_summed_up() -> Result<()> {
     act(hub, &id, "sum_up", &json!({ "summary": "接待12次" }))?;
     station.ok(&["sync"])?;
     ensure!(station.ok(&["record", "show", &id])?["status"] == "summed_up");
+    Ok(())
+}
+
+/// An issued report prints as it was issued; what a correction made of its numbers is shown beside it, and what arrived later is not.
+#[test]
+fn what_was_corrected_after_a_report_was_issued_is_shown_beside_it() -> Result<()> {
+    let network = Network::new()?;
+    let (hub, station) = (&network.hub, &network.station);
+    let mut said = opinion("路灯不亮");
+    said["topic"] = json!("utilities");
+    said["occurred_on"] = json!("2025-06-02");
+    let id = add(station, "opinion", &said)?;
+    station.ok(&["sync"])?;
+    let issued = hub.ok(&[&["report", "R11", "--issue"], &YEAR[..]].concat())?;
+    let issued = issued["id"].as_str().context("no report")?.to_owned();
+    let (browser, _) = Browser::through(&link(hub)?)?;
+    let compared = || -> Result<String> {
+        let page = browser
+            .get(&format!("/reports/issued/{issued}?compare=1"))?
+            .body;
+        let section = page
+            .split("id=\"h-changed\"")
+            .nth(1)
+            .context("nothing is compared")?;
+        Ok(section
+            .split("</section>")
+            .next()
+            .unwrap_or_default()
+            .to_owned())
+    };
+    ensure!(
+        compared()?.contains("每个数字都和定稿一样"),
+        "{}",
+        compared()?
+    );
+    // What comes later is in no number of that day.
+    add(station, "opinion", &said)?;
+    station.ok(&["sync"])?;
+    ensure!(
+        compared()?.contains("每个数字都和定稿一样"),
+        "{}",
+        compared()?
+    );
+    let set = hub.feed(
+        &["record", "set", &id, "--file", "-"],
+        json!({ "topic": "environment" }).to_string(),
+    )?;
+    set.exits(0)?;
+    let changed = compared()?;
+    ensure!(
+        changed.contains("生态环境") && changed.contains("按领域和月份"),
+        "{changed}"
+    );
+    ensure!(!changed.contains("每个数字都和定稿一样"), "{changed}");
+    let plain = browser.get(&format!("/reports/issued/{issued}"))?.body;
+    ensure!(!plain.contains("id=\"h-changed\""), "nobody asked for it");
     Ok(())
 }

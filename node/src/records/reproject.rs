@@ -35,10 +35,10 @@ use crate::writer::{INDEX_SLICE, MERGE_SLICE};
 /// Before the names of tables and indexes that stand ready to take the place of others, or did.
 const SPARE: &str = "spare_";
 /// What is copied in one transaction: a few milliseconds.
-const COPIED_BYTES: usize = 64 << 10;
+const COPIED_BYTES: usize = 24 << 10;
 /// Rows that are freed by one statement, and how long statements follow each other in one transaction.
 const FREED_ROWS: usize = 64;
-const FREED_MS: u64 = 5;
+const FREED_MS: u64 = 3;
 
 /// Fresh projections that are not in their place yet.
 #[derive(Debug)]

@@ -1,5 +1,7 @@
 //! A report in words: what its page, its print, its csv and its xlsx have in common.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use lianxin_protocol::catalogue::Catalogue;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -35,7 +37,7 @@ pub struct ShownLine {
 }
 
 /// A table in words.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct ShownTable {
     /// Its name in addresses and file names.
     pub code: String,
@@ -98,6 +100,79 @@ impl Shown {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.tables.iter().all(|table| table.lines.is_empty())
+    }
+}
+
+/// A number that is another one by now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Changed {
+    /// The table, what the line is of, and the column.
+    pub place: [String; 3],
+    /// As it was issued; nothing where the line was not there.
+    pub was: Option<String>,
+    /// As it would be now.
+    pub now: Option<String>,
+}
+
+impl Shown {
+    /// What of this report would be another number now, table by table. Lines are the same where what they are of is; what a table has in
+    /// words alone is not compared.
+    #[must_use]
+    pub fn changed(&self, now: &Self) -> Vec<Changed> {
+        let mut changed = Vec::new();
+        let lacks = ShownTable {
+            lines: Vec::new(),
+            ..self.tables.first().cloned().unwrap_or_default()
+        };
+        for table in &self.tables {
+            let again = now.tables.iter().find(|it| it.code == table.code);
+            changed.extend(table.changed(again.unwrap_or(&lacks)));
+        }
+        changed
+    }
+}
+
+impl ShownTable {
+    /// Its lines, each under what it is of: the head above it and its words. Of several that are of the same, each after the other.
+    fn by_words(&self) -> BTreeMap<(String, usize), &ShownLine> {
+        let (mut lines, mut times) = (BTreeMap::new(), BTreeMap::new());
+        let mut head = "";
+        for line in &self.lines {
+            let words = line.cells.iter().filter(|cell| !cell.is_number);
+            let words: Vec<_> = words.map(|cell| cell.text.as_str()).collect();
+            if line.heads {
+                head = words.first().copied().unwrap_or_default();
+                continue;
+            }
+            let words = [&[head], &*words].concat();
+            let words: Vec<_> = words.into_iter().filter(|it| !it.is_empty()).collect();
+            let words = words.join(" · ");
+            let nth: &mut usize = times.entry(words.clone()).or_default();
+            lines.insert((words, *nth), line);
+            *nth += 1;
+        }
+        lines
+    }
+
+    fn changed(&self, now: &Self) -> Vec<Changed> {
+        let (was, now) = (self.by_words(), now.by_words());
+        let all: BTreeSet<_> = was.keys().chain(now.keys()).collect();
+        let mut changed = Vec::new();
+        for of in all {
+            let lines = [was.get(of), now.get(of)];
+            for (column, (name, _)) in self.columns.iter().enumerate() {
+                let cells = lines.map(|line| line.and_then(|line| line.cells.get(column)));
+                let [was, now] = cells.map(|cell| {
+                    let number = cell.filter(|cell| cell.is_number);
+                    number.map(|cell| cell.text.clone())
+                });
+                if was != now {
+                    let place = [self.title.clone(), of.0.clone(), name.clone()];
+                    changed.push(Changed { place, was, now });
+                }
+            }
+        }
+        changed
     }
 }
 

@@ -18,7 +18,7 @@ use crate::error::{Code, Error, Result};
 use crate::journal::Books;
 use crate::records;
 use crate::records::delivery::Coverage;
-use crate::reports::shown::{Shown, shown_in};
+use crate::reports::shown::{Changed, Shown, shown_in};
 use crate::reports::{self, Asked, files, proof, snapshot, table};
 
 /// Records on a page of a list.
@@ -389,6 +389,15 @@ struct IssuedPage {
     /// Where its plots are as files: nowhere.
     file: &'static str,
     shown: Option<Shown>,
+    /// What would be another number now, if somebody asked.
+    changed: Option<Vec<Changed>>,
+}
+
+/// What is asked of an issued report besides.
+#[derive(Deserialize)]
+pub(super) struct Compared {
+    #[serde(default)]
+    compare: String,
 }
 
 /// A report as it was issued.
@@ -396,6 +405,7 @@ pub(super) async fn issued(
     State(app): State<App>,
     session: Session,
     Path(id): Path<String>,
+    Query(Compared { compare }): Query<Compared>,
 ) -> Answer {
     let line = (app.doors.line)();
     let page = app
@@ -409,7 +419,19 @@ pub(super) async fn issued(
             let title = session.lang().say("report-issued", &[]);
             let page = Page::new(connection, books, &session, &line, ("/reports", title))?;
             let text = |key: &str| row.fact(key).and_then(Value::as_str).unwrap_or_default();
+            let changed = match &shown {
+                Some(shown) if !compare.is_empty() => {
+                    // Of what had arrived by then: what came later is told apart.
+                    let period = (text("from"), text("to"));
+                    let as_of = Some(text("as_of"));
+                    let asked = Asked::read(text("report"), period, as_of, page.now_ms)?;
+                    let now = reports::run(connection, books, asked)?;
+                    Some(shown.changed(&shown_in(&now, Lang::Zh)))
+                }
+                _ => None,
+            };
             Ok(IssuedPage {
+                changed,
                 id: row.id.hyphenated(),
                 number: row.number.clone().unwrap_or_default(),
                 withdrawn: row.status == "withdrawn",
