@@ -1139,6 +1139,7 @@ import-take = Record these { $count } rows
 import-other = Another table
 import-list = See the list
 import-columns = What each column was taken for
+import-hidden = { $count } rows of the table are hidden (filtered out or folded away) and are among these. What you do not want, delete from the table first.
 import-left-out = No field, left out: { $text }
 import-refused-title = Rows that were refused
 import-row = Row

@@ -1225,6 +1225,7 @@ import-take = 登记这 { $count } 行
 import-other = 换一张表
 import-list = 看台账
 import-columns = 每一列当作什么
+import-hidden = 表里有 { $count } 行是隐藏的（筛选掉或折叠起来的），也在其中。不想要的，先在表里删掉再导入。
 import-left-out = 没有对应字段，不导入：{ $text }
 import-refused-title = 有问题的行
 import-row = 行号

@@ -912,6 +912,7 @@ mod tests {
             number: 2,
             cells: cells.to_vec(),
             total: false,
+            hidden: false,
         };
         let record = record(&columns, &row, "12345").map_err(|_| "refused")?;
         assert_eq!(record["category"], "help");

@@ -185,6 +185,8 @@ pub struct Row {
     pub cells: Vec<Cell>,
     /// It is one of the last rows and says 合计, 总计 or the like.
     pub total: bool,
+    /// Whoever opens the file does not see it: it was filtered out or folded away.
+    pub hidden: bool,
 }
 
 /// What form a file had.

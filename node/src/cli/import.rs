@@ -139,6 +139,7 @@ fn reply(incoming: &Incoming, table: &Table, dry_run: bool) -> Reply {
         "altered": altered.collect::<Vec<_>>(),
         "columns": mapped.collect::<Vec<_>>(),
         "left_out": incoming.left_out,
+        "hidden": incoming.hidden,
     });
     let exit = if incoming.refused.is_empty() { 0 } else { 3 };
     Reply {

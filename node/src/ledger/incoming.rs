@@ -91,6 +91,8 @@ pub struct Incoming {
     pub columns: Vec<Option<Column>>,
     /// Columns that are no field of the kind.
     pub left_out: Vec<String>,
+    /// Rows among all that are looked at which whoever opens the file does not see.
+    pub hidden: u64,
     /// Rows that can be recorded, each with its number in the table; of a table that takes a step, the `id` of a record and the `input`.
     pub new: Vec<(u32, Value)>,
     /// Rows that are in the store, those that were recorded from it too.
@@ -231,12 +233,14 @@ impl Incoming {
             Some(_) => numbered,
             None => false,
         };
+        let hidden = table.rows.iter().filter(|row| row.hidden && !row.total);
         let left_out = table.heads.iter().zip(&columns);
         let left_out = left_out.filter(|(head, column)| !is_read(column) && !head.is_empty());
         Self {
             kind,
             step,
             left_out: left_out.map(|(head, _)| head.clone()).collect(),
+            hidden: hidden.count() as u64,
             columns,
             new: Vec::new(),
             accepted: 0,

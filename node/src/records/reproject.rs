@@ -375,7 +375,8 @@ fn weight(value: &Value) -> usize {
     }
 }
 
-/// Frees spare tables. That takes as long as to fill them: what is deleted is written over.
+/// Frees spare tables. That takes as long as to fill them: what is deleted is written over. The empty tables go at once, since every
+/// connection reads the schema anew when one goes.
 fn free(tables: &[String], run: &mut impl FnMut(With, Slice) -> Result<bool>) -> Result<()> {
     for table in tables {
         loop {
@@ -387,10 +388,17 @@ fn free(tables: &[String], run: &mut impl FnMut(With, Slice) -> Result<bool>) ->
             }
         }
     }
-    Ok(())
+    let tables = tables.to_vec();
+    let drop = move |_: &mut Journal, connection: &Connection| {
+        for table in &tables {
+            connection.execute_batch(&format!("DROP TABLE IF EXISTS {SPARE}{table}"))?;
+        }
+        Ok(false)
+    };
+    run(With::Others, Box::new(drop)).map(|_| ())
 }
 
-/// Frees a part of a spare table, if there is one, and the last time the table. Says whether there is more.
+/// Deletes some rows of a spare table, if there is one. Says whether there may be more.
 fn free_some(connection: &Connection, table: &str) -> Result<bool> {
     let mut key = connection
         .prepare("SELECT name FROM pragma_table_info(?1, 'main') WHERE pk > 0 ORDER BY pk")?;
@@ -405,8 +413,6 @@ fn free_some(connection: &Connection, table: &str) -> Result<bool> {
     let since = Monotonic::start();
     while since.ms() < FREED_MS {
         if delete.execute([])? < FREED_ROWS {
-            drop(delete);
-            connection.execute_batch(&format!("DROP TABLE {SPARE}{table}"))?;
             return Ok(false);
         }
     }

@@ -1,6 +1,6 @@
 //! A sheet as it was read, and the table in it: which row is its head, what its columns are called, which rows are sums.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     CELL_CHARS_MAX, CELLS_MAX, COLUMNS_MAX, Cell, Form, Kind, ROWS_MAX, Refusal, Row,
@@ -38,6 +38,8 @@ impl Area {
 pub(super) struct Grid {
     rows: BTreeMap<u32, Vec<Cell>>,
     merged: Vec<Area>,
+    /// Rows that whoever opens the file does not see.
+    hidden: BTreeSet<u32>,
     cells: usize,
     bytes: usize,
 }
@@ -106,6 +108,13 @@ impl Grid {
     /// The rows with something in them, in their order.
     pub(super) fn rows(&self) -> impl Iterator<Item = &[Cell]> {
         self.rows.values().map(Vec::as_slice)
+    }
+
+    /// A row is not shown. Of more than can be read, none is noted.
+    pub(super) fn hide(&mut self, row: u32) {
+        if self.hidden.len() <= ROWS_MAX {
+            self.hidden.insert(row);
+        }
     }
 
     pub(super) fn merge(&mut self, area: Area) {
@@ -272,6 +281,7 @@ impl Grid {
                 number: row.saturating_add(1),
                 cells,
                 total: false,
+                hidden: self.hidden.contains(&row),
             })
             .collect();
         for row in rows.iter_mut().rev().take(TOTALS_WITHIN) {

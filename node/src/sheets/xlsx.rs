@@ -287,6 +287,10 @@ impl<R: BufRead> Reading<'_, R> {
                         if let Some(row) = numeric(&tag, "r") {
                             self.row = row.saturating_sub(1);
                         }
+                        let hidden = attribute(&tag, "hidden");
+                        if hidden.is_some_and(|it| matches!(&*it, "1" | "true")) {
+                            self.grid.hide(self.row);
+                        }
                         self.column = 0;
                     }
                     "c" => {

@@ -306,6 +306,7 @@ struct Shown {
     /// What a column can be: codes and names.
     codes: Vec<(String, String)>,
     left_out: String,
+    hidden: u64,
     refused: Vec<(u32, String, String)>,
     refused_count: u64,
     altered: Vec<(u32, String, String, String, String)>,
@@ -386,6 +387,7 @@ pub(super) async fn show(
                     columns,
                     codes: codes.collect(),
                     left_out: incoming.left_out.join("、"),
+                    hidden: incoming.hidden,
                     refused: refused.map(|it| said(it, kind, lang)).collect(),
                     refused_count: incoming.refused.len() as u64,
                     altered: altered.collect(),

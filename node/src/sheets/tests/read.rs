@@ -505,3 +505,17 @@ fn quotes_without_end_and_very_many_cells_are_refused_or_harmless() {
         100_002
     );
 }
+
+#[test]
+fn a_row_that_was_filtered_out_is_read_and_told_apart() {
+    let sheet = "<sheetData><row><c t=\"inlineStr\"><is><t>内容</t></is></c></row><row hidden=\"1\"><c t=\"inlineStr\"><is><t>甲</t></is></c></row>\
+         <row hidden=\"0\"><c t=\"inlineStr\"><is><t>乙</t></is></c></row><row r=\"7\" hidden=\"true\"><c t=\"inlineStr\"><is><t>丙</t></is></c></row></sheetData>";
+    let made = Made {
+        sheet,
+        ..Made::default()
+    };
+    let table = read(&made.bytes(), None).unwrap();
+    let rows = table.rows.iter().map(|row| (said(row)[0], row.hidden));
+    let rows: Vec<_> = rows.collect();
+    assert_eq!(rows, [("甲", true), ("乙", false), ("丙", true)]);
+}
