@@ -369,6 +369,7 @@ by-person-how = All that one visitor or petitioner has brought, also under names
 by-person-name = Name, what they are called, or phone
 by-person-name-how = Of a phone number, all digits
 by-person-lacks = Say whom you look for
+by-person-why = Why you look
 by-person-why-ask = The person asks how their matters stand
 by-person-why-same = Checking whether one person brought a matter twice
 by-person-logged = Who looked, when and why is kept in the access log and cannot be changed; whom they looked for is not.

@@ -380,6 +380,7 @@ by-person-how = 查一位来访人、反映人历次反映的全部事项，包�
 by-person-name = 称呼、姓名或电话
 by-person-name-how = 电话要写全号
 by-person-lacks = 请写明查哪一位
+by-person-why = 查找理由
 by-person-why-ask = 本人来问历次反映事项的办理情况
 by-person-why-same = 核对是否同一人重复反映
 by-person-logged = 谁、什么时候、为什么查，会记入查阅日志，不能删改；查的是哪一位不记。

@@ -10,6 +10,8 @@ use lianxin_node::sheets::{self, Table};
 use lianxin_tests::process::{Device, Network, text};
 use serde_json::{Value, json};
 
+use crate::pages::{Browser, link};
+
 /// An empty ledger as an office has it.
 fn empty(path: &Path, heads: &[&str]) -> Result<String> {
     let time = "2026-11-30T09:00:00Z";
@@ -382,5 +384,76 @@ fn lists_are_by_site_day_and_result() -> Result<()> {
     call(&["--site", "NO1"])?.fails(4, "LX-2007")?;
     call(&["--from", "2026-02-30"])?.fails(4, "LX-3031")?;
     call(&["--from", "2026-02-02", "--to", "2026-02-01"])?.fails(4, "LX-3031")?;
+    Ok(())
+}
+
+/// What is there in the end.
+fn soon<R>(mut look: impl FnMut() -> Result<Option<R>>) -> Result<R> {
+    for _ in 0..600 {
+        if let Some(found) = look()? {
+            return Ok(found);
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    anyhow::bail!("it did not come")
+}
+
+/// What takes longer is written behind a page, for whoever asked and for nobody else, and leaves the house once.
+#[test]
+fn a_long_export_is_written_behind_a_page_and_is_logged_once() -> Result<()> {
+    let network = Network::new()?;
+    let rows: Vec<_> = (0..40).map(|nth| opinion(&format!("路灯{nth}"))).collect();
+    network.station.add(&rows)?;
+    network.station.ok(&["sync"])?;
+    let (browser, _) = Browser::through(&link(&network.hub)?)?;
+    let (other, _) = Browser::through(&link(&network.hub)?)?;
+    let begun = browser.get("/records/table?kind=opinion&form=csv&behind=1")?;
+    let page = begun.header("location").context("no page")?.to_owned();
+    ensure!(page.starts_with("/records/table/"), "{page}");
+    let shown = soon(|| {
+        let shown = browser.get(&page)?;
+        Ok(shown.body.contains("文件写好了").then_some(shown))
+    })?;
+    let next = shown.header("refresh").unwrap_or_default().to_owned();
+    ensure!(next == format!("0; url={page}/file"), "{next}");
+    let file = browser.get(&format!("{page}/file"))?;
+    ensure!(
+        file.status == 200 && file.body.matches("路灯").count() >= 40,
+        "{}",
+        file.body.len()
+    );
+    // Loading it again writes nothing anew, and what is one login's is no other's.
+    ensure!(browser.get(&format!("{page}/file"))?.body == file.body);
+    for path in [&page, &format!("{page}/file")] {
+        let refused = other.get(path)?;
+        ensure!(
+            refused.header("location") == Some("/records/export"),
+            "{}",
+            refused.status
+        );
+    }
+    let logged = network.hub.ok(&[
+        "record",
+        "list",
+        "--kind",
+        "access_log",
+        "--where",
+        "action=export",
+    ])?;
+    ensure!(
+        logged["records"].as_array().map(Vec::len) == Some(1),
+        "{logged}"
+    );
+    // Another one takes its place.
+    let second = browser.get("/records/table?kind=opinion&form=xlsx&behind=1")?;
+    let second = second.header("location").context("no page")?.to_owned();
+    ensure!(browser.get(&page)?.header("location") == Some("/records/export"));
+    soon(|| {
+        Ok(browser
+            .get(&second)?
+            .body
+            .contains("文件写好了")
+            .then_some(()))
+    })?;
     Ok(())
 }

@@ -263,6 +263,15 @@ fn a_station_says_what_it_does_not_have_and_prints_no_zeros_for_it() -> Result<(
         "{there}"
     );
     ensure!(here["totals"]["F21"].is_null() && there["totals"]["F21"].is_number());
+    // Chosen by way of what is not here, it is not known either; nor is a line of which there is none.
+    let key = rows(&here, "annual");
+    let key = key.into_iter().find(|row| row["item"] == "suggestions-key");
+    ensure!(key.is_some_and(|row| row["period"].is_null()), "{here}");
+    let here_r8 = report(station, "R8", &YEAR)?;
+    ensure!(
+        here_r8["totals"]["I"].is_null() && here_r8["totals"]["C"] == 0,
+        "{here_r8}"
+    );
     // What sites enter is a number in both places.
     ensure!(here["totals"]["F7"] == 0 && there["totals"]["F7"] == 0);
     let away = |report: &Value| {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::drawing::Drawing;
 use super::figures::{Figures, KINDS, TOOK_PART, note_unmatched};
 use super::quantities::Base;
-use super::set::{Figure, Period, Set};
+use super::set::{Figure, Period};
 use super::table::{Cell, Table};
 use super::{Definition, Tables};
 
@@ -198,9 +198,8 @@ fn by_month(base: &Base<'_>) -> Drawing {
     let solved = solved.by(|row| Some(row.day("solved_on")?.get(..7)?.to_owned()));
     let months = registered.keys().copied();
     let months: BTreeSet<&str> = months.chain(solved.keys().map(String::as_str)).collect();
-    let count = |set: Option<&Set<'_>>| set.map_or(0, |set| set.count().value);
     let months = months.into_iter().map(|month| {
-        let counts = [count(registered.get(month)), count(solved.get(month))];
+        let counts = [registered.of(month), solved.of(month)].map(|set| set.count().value);
         (month.to_owned(), counts)
     });
     Drawing::Months {

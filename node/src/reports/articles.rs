@@ -89,7 +89,7 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
     ];
     let mut table = Table::new("articles", &columns);
     let mut drawn = Vec::new();
-    let (mut said_in_all, mut items_in_all) = (Set::default(), Set::default());
+    let (mut said_in_all, mut items_in_all) = (all.none(), items.none());
     for consultation in &consultations(base).0 {
         let said = of(base, &all, consultation);
         let made = of(base, &items, consultation).that(|row| !row.stands(&["dropped"]));
@@ -107,8 +107,8 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
         });
         paths.dedup();
         for path in paths {
-            let said = said_by.get(&path).cloned().unwrap_or_default();
-            let made = made_by.get(&path).cloned().unwrap_or_default();
+            let said = said_by.of(&path);
+            let made = made_by.of(&path);
             let submitted = made.at(&SUBMITTED);
             let of = |code: &str| submitted.that(|row| result(row) == code).count().value;
             let parts = RESULTS.iter().map(|(_, code)| of(code)).collect();

@@ -1,8 +1,6 @@
 //! R10 代表履职登记表: what each deputy took part in, for the deputy (代表法 2025, article 58). In the order of names; nothing is added up over
 //! different kinds of work, scored or ranked.
 
-use std::collections::BTreeMap;
-
 use super::figures::{TOOK_PART, note_unmatched};
 use super::known::Whose;
 use super::quantities::Base;
@@ -45,21 +43,17 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
         (confirmed("training"), &["attendees"], hours),
         (confirmed("inspection"), &["deputies"], count),
     ];
-    let split: Vec<BTreeMap<Whose, Figure>> = columns
-        .iter()
-        .map(|(set, fields, count)| {
-            let by = set.by(|row| base.deputies(row, fields));
-            by.into_iter()
-                .map(|(whose, set)| (whose, count(&set)))
-                .collect()
-        })
-        .collect();
+    let split = columns.iter().map(|(set, fields, count)| {
+        let by = set.by(|row| base.deputies(row, fields));
+        (by, count)
+    });
+    let split: Vec<_> = split.collect();
     let listed = base
         .known
         .of("deputy")
         .filter(|row| !row.kind.is_gone(&row.status));
     let mut deputies: Vec<_> = listed.map(|row| Whose::Record(row.id)).collect();
-    deputies.extend(split.iter().flat_map(|column| column.keys().cloned()));
+    deputies.extend(split.iter().flat_map(|(by, _)| by.keys().cloned()));
     deputies.sort_by_key(|whose| (base.known.called(whose), whose.clone()));
     deputies.dedup();
     let heads = [
@@ -76,9 +70,7 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
     ];
     let mut table = Table::new("deputies", &heads);
     for whose in deputies {
-        let figures = split
-            .iter()
-            .map(|column| column.get(&whose).cloned().unwrap_or_default());
+        let figures = split.iter().map(|(by, count)| count(&by.of(&whose)));
         let name = Cell::Text(base.known.called(&whose));
         table.line([name].into_iter().chain(figures.map(Cell::Count)));
     }

@@ -6,7 +6,7 @@ use lianxin_protocol::log::RecordId;
 
 use super::known::Row;
 use super::quantities::Base;
-use super::set::Set;
+use super::set::{Set, Split};
 use super::table::{Cell, Table};
 use super::{Definition, Tables};
 
@@ -18,7 +18,7 @@ pub(super) const R14: Definition = Definition {
 };
 
 /// Registered opinions by the sessions that name them, and that they name.
-fn told_in<'a>(base: &Base<'a>, sessions: &Set<'_>) -> BTreeMap<RecordId, Set<'a>> {
+fn told_in<'a>(base: &Base<'a>, sessions: &Set<'_>) -> Split<'a, RecordId> {
     let named = sessions.0.iter().flat_map(|session| {
         let named = session.items("opinions");
         let named = named.filter_map(|given| base.known.named(given, &["opinion"]));
@@ -65,7 +65,7 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
             number => Cell::Count(super::figures::single(row.key, number)),
         };
         let hosts = i64::try_from(row.items("hosts").count()).unwrap_or(i64::MAX);
-        let told = told.get(&row.id).cloned().unwrap_or_default();
+        let told = told.of(&row.id);
         table.line([
             Cell::record(row),
             Cell::Number(row.int("session_no")),

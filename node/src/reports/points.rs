@@ -1,7 +1,7 @@
 //! R9 采集点贡献: per site what it collected and what came of it. Each site that contributed to an item has the whole of it, so that the
 //! columns add up to more than there is; sites stand in the order of their codes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::known::Row;
 use super::law::{KINDS, comments, result, sources};
@@ -25,7 +25,7 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
         &["code", "site", "comments", "items", "adopted", "partly"],
     );
     let site_of = |row: &Row| base.known.site_of(row).map(|site| site.code.clone());
-    let own: BTreeMap<_, _> = said.by(site_of);
+    let own = said.by(site_of);
     let contributed = items.by(|item| {
         let sources = sources(base, item);
         let said = sources.iter().filter_map(|id| base.known.row(id));
@@ -34,8 +34,8 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
         sites
     });
     for site in &base.known.sites {
-        let own = own.get(&site.code).cloned().unwrap_or_default();
-        let with_own = contributed.get(&site.code).cloned().unwrap_or_default();
+        let own = own.of(&site.code);
+        let with_own = contributed.of(&site.code);
         let became = |code: &str| with_own.that(|row| result(row) == code).count();
         table.line([
             Cell::Text(site.code.clone()),

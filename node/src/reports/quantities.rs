@@ -10,7 +10,7 @@ use lianxin_protocol::deadline::Calendar;
 use lianxin_protocol::log::RecordId;
 
 use super::known::{Known, Row, Whose};
-use super::set::{Period, Set};
+use super::set::{Period, Set, Split};
 use crate::clock::{Beijing, day_number};
 
 /// Statuses of an opinion whose answer stands.
@@ -60,7 +60,7 @@ pub struct Base<'a> {
     // What nearly every figure of opinions begins with, found once.
     registered: OnceCell<Set<'a>>,
     main_ones: OnceCell<Set<'a>>,
-    settled: OnceCell<BTreeMap<&'a str, Set<'a>>>,
+    settled: OnceCell<Split<'a, &'a str>>,
 }
 
 impl<'a> Base<'a> {
@@ -153,7 +153,7 @@ impl<'a> Base<'a> {
             let settled = self.main_ones().at(&SETTLED);
             settled.by(|row| row.text("resolution"))
         });
-        settled.get(resolution).cloned().unwrap_or_default()
+        settled.of(resolution)
     }
 
     /// The main matter of an opinion: itself, unless it was merged into another that is known.
@@ -243,14 +243,17 @@ impl<'a> Base<'a> {
     #[must_use]
     pub fn key_ones(&self, suggestions: &Set<'a>, period: &Period) -> Set<'a> {
         let key = self.all("supervision").having("level", &["district_key"]);
-        let decided = key.during(period).0.into_iter();
+        let decided = key.during(period);
         let targets: BTreeSet<_> = decided
+            .0
+            .iter()
             .filter_map(|row| {
                 let given = row.text("target")?;
                 self.known.named(given, &["deputy_suggestion"])
             })
             .collect();
-        suggestions.that(|row| targets.contains(&row.id))
+        let key = suggestions.that(|row| targets.contains(&row.id));
+        key.by_way_of(&decided)
     }
 
     // -- who and where --------------------------------------------------------------------------

@@ -39,9 +39,10 @@ fn by_choice(kind: &'static str, field: &'static str, code: &'static str, set: &
     );
     codes.push(String::new());
     for code in codes {
-        let Some(set) = split.get(&code) else {
+        let set = split.of(&code);
+        if set.is_empty() {
             continue;
-        };
+        }
         let item = match code.is_empty() {
             true => Cell::Word("not-said"),
             false => Cell::Choice(kind, field, code),

@@ -96,6 +96,48 @@ impl Figure {
 #[derive(Clone, Debug, Default)]
 pub struct Set<'a>(pub Vec<&'a Row>, pub Reach);
 
+/// Records by what each belongs to.
+#[derive(Clone, Debug)]
+pub struct Split<'a, K> {
+    sets: BTreeMap<K, Set<'a>>,
+    reach: Reach,
+}
+
+impl<'a, K: Ord> Split<'a, K> {
+    /// Those that belong to one thing: none, where nothing does, and known as what was split is.
+    #[must_use]
+    pub fn of<Q: Ord + ?Sized>(&self, key: &Q) -> Set<'a>
+    where
+        K: std::borrow::Borrow<Q>,
+    {
+        let found = self.sets.get(key).cloned();
+        found.unwrap_or_else(|| Set(Vec::new(), self.reach))
+    }
+
+    /// What they belong to, in order.
+    pub fn keys(&self) -> std::collections::btree_map::Keys<'_, K, Set<'a>> {
+        self.sets.keys()
+    }
+}
+
+impl<'a, K> IntoIterator for Split<'a, K> {
+    type Item = (K, Set<'a>);
+    type IntoIter = std::collections::btree_map::IntoIter<K, Set<'a>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.sets.into_iter()
+    }
+}
+
+impl<'a, 's, K> IntoIterator for &'s Split<'a, K> {
+    type Item = (&'s K, &'s Set<'a>);
+    type IntoIter = std::collections::btree_map::Iter<'s, K, Set<'a>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.sets.iter()
+    }
+}
+
 impl<'a> FromIterator<&'a Row> for Set<'a> {
     fn from_iter<I: IntoIterator<Item = &'a Row>>(rows: I) -> Self {
         Self(rows.into_iter().collect(), Reach::Here)
@@ -139,19 +181,32 @@ impl<'a> Set<'a> {
 
     /// Split by what each record belongs to, which may be several things or none.
     #[must_use]
-    pub fn by<K: Ord, I: IntoIterator<Item = K>>(
-        &self,
-        of: impl Fn(&'a Row) -> I,
-    ) -> BTreeMap<K, Self> {
-        let mut split: BTreeMap<K, Self> = BTreeMap::new();
+    pub fn by<K: Ord, I: IntoIterator<Item = K>>(&self, of: impl Fn(&'a Row) -> I) -> Split<'a, K> {
+        let mut sets: BTreeMap<K, Self> = BTreeMap::new();
         for row in &self.0 {
             for key in of(row) {
-                let set = split.entry(key);
+                let set = sets.entry(key);
                 let set = set.or_insert_with(|| Self(Vec::new(), self.1));
                 set.0.push(row);
             }
         }
-        split
+        let reach = self.1;
+        Split { sets, reach }
+    }
+
+    /// None of them, known as they are.
+    #[must_use]
+    pub const fn none(&self) -> Self {
+        Self(Vec::new(), self.1)
+    }
+
+    /// The same, chosen by what others say: known only where those are too.
+    #[must_use]
+    pub fn by_way_of(self, others: &Set<'_>) -> Self {
+        match others.1 {
+            Reach::Here => self,
+            Reach::Elsewhere => Self(self.0, Reach::Elsewhere),
+        }
     }
 
     /// How many there are.

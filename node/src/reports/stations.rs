@@ -1,12 +1,10 @@
 //! R2 站点活动统计: what each site did, in the order of their codes. No site is ranked, and no column adds up persons of different sites.
 
-use std::collections::BTreeMap;
-
 use lianxin_protocol::space::SpaceId;
 
 use super::figures::key_of;
 use super::quantities::Base;
-use super::set::Set;
+use super::set::{Set, Split};
 use super::table::{Cell, Table};
 use super::{Definition, Tables};
 use crate::clock::Beijing;
@@ -178,11 +176,11 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
     out.total("receptions", base.confirmed("reception", period).count());
 }
 
-fn of_site<'a>(split: &BTreeMap<Option<SpaceId>, Set<'a>>, site: Option<SpaceId>) -> Set<'a> {
-    split.get(&site).cloned().unwrap_or_default()
+fn of_site<'a>(split: &Split<'a, Option<SpaceId>>, site: Option<SpaceId>) -> Set<'a> {
+    split.of(&site)
 }
 
 /// Records by their site; what is the sub-district's own is of none.
-fn split_by_site<'a>(base: &Base<'_>, set: &Set<'a>) -> BTreeMap<Option<SpaceId>, Set<'a>> {
+fn split_by_site<'a>(base: &Base<'_>, set: &Set<'a>) -> Split<'a, Option<SpaceId>> {
     set.by(|row| [base.known.site_of(row).map(|site| site.space)])
 }

@@ -101,7 +101,7 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
     };
     let mut drawn = Vec::new();
     for month in months {
-        let set = by_month.get(&month).cloned().unwrap_or_default();
+        let set = by_month.of(&month);
         let (held, served) = (set.count().value, set.sum("persons_served_times").value);
         drawn.push((month.clone(), [held, served]));
         let theme = themes.get(&month).map(|themes| themes.join("、"));

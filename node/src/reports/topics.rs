@@ -108,14 +108,15 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
         &["topic", "month", "community", "REC"],
     );
     // Many live in few communities: each is looked up once.
-    let communities = all.by(|row| row.text("place.community")).into_keys();
+    let communities = all.by(|row| row.text("place.community"));
     let communities: BTreeMap<&str, String> = communities
-        .map(|it| (it, base.known.call(it, &["community"])))
+        .keys()
+        .map(|it| (*it, base.known.call(it, &["community"])))
         .collect();
     let mut drawn = Vec::new();
     for code in topics() {
-        let set = by_topic.get(&*code).cloned().unwrap_or_default();
-        let past = earlier.get(&*code).map(Set::count).unwrap_or_default();
+        let set = by_topic.of(&*code);
+        let past = earlier.of(&*code).count();
         if set.is_empty() && past.value == 0 {
             continue;
         }

@@ -45,11 +45,11 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
     ];
     let mut table = Table::new("units", &heads);
     let unit = |row: &Row| row.text("unit").map(|it| base.known.call(it, &["org"]));
-    let (mut given_by, mut owed_by) = (given.by(unit), owed.by(unit));
+    let (given_by, owed_by) = (given.by(unit), owed.by(unit));
     let units: BTreeSet<_> = given_by.keys().chain(owed_by.keys()).cloned().collect();
     for unit in units {
-        let set = given_by.remove(&unit).unwrap_or_default();
-        let due = owed_by.remove(&unit).unwrap_or_default();
+        let set = given_by.of(&unit);
+        let due = owed_by.of(&unit);
         let in_time = due.that(|row| {
             replied(row)
                 .zip(row.day("due_on"))

@@ -38,6 +38,8 @@ const FILE: &str = "/records/table";
 /// Name in the address of the form, and of the office's own.
 const FORM: &str = "form";
 const OFFICE: &str = "office";
+/// Name in the address of what has no page wait for it: the file is written behind one at once.
+const BEHIND: &str = "behind";
 /// Records of a list that is read at once.
 const ROWS: usize = 500;
 /// How long a file may take before a page says how far it has come.
@@ -236,6 +238,10 @@ pub(super) async fn file(
         found.map(|(_, text)| text.clone())
     };
     let (form, own) = (named(FORM).unwrap_or_default(), named(OFFICE));
+    let soon = match named(BEHIND) {
+        Some(_) => Duration::ZERO,
+        None => SOON,
+    };
     let asked = Asked::of(pairs).whole();
     let none = || {
         let message = "choose a kind: a table has the records of one";
@@ -255,8 +261,8 @@ pub(super) async fn file(
         wanted,
         Arc::clone(&waits.0),
     ));
-    let soon = tokio::time::timeout(SOON, waits.0.ended.notified()).await;
-    if soon.is_ok()
+    let ended = tokio::time::timeout(soon, waits.0.ended.notified()).await;
+    if ended.is_ok()
         && let Some(file) = ready(&waits.0)?
     {
         return Ok(sent(&file));
