@@ -475,8 +475,9 @@ fn index_texts(writer: &WriterThread, wake: &Receiver<()>) {
             match search::goes_on(indexed) {
                 Ok(true) => {}
                 Ok(false) => break,
+                Err(_) if writer.has_ended() => return,
                 Err(error) => {
-                    // They still wait, and whoever wakes this next has it try again: nobody does once the writer has ended.
+                    // They still wait, and whoever wakes this next has it try again.
                     tracing::warn!(error = %error.chain(), "texts are not indexed");
                     break;
                 }

@@ -616,6 +616,12 @@ impl WriterThread {
         receiver.recv().map_err(|_| stopping())?
     }
 
+    /// Whether the thread takes no more work.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.door.0.is_closed()
+    }
+
     /// Lets what is queued finish and ends the thread.
     pub fn stop(&self) {
         drop(self.door.0.push(Lane::Behind, Job::Stop));

@@ -1,5 +1,5 @@
 // Tables and papers in Chromium: an office's own ledger and letter are put in, an old ledger is imported with a column named by hand, lists
-// go out in each form, a report is looked at, its number opened, issued; a kind of record is published, and a newer form of it; forms are taken as Word. axe-core looks at every page.
+// go out in each form, a report is looked at, its number opened, issued; a kind of record is published, and a newer form of it; forms are taken as Word, and all that one person brought is looked for. axe-core looks at every page.
 //
 // usage: node tables.mjs PATH-OF-LIANXIN SCRATCH [SCREENSHOTS]
 import { mkdirSync, readFileSync } from 'node:fs';
@@ -115,6 +115,24 @@ try {
   check("and in the office's own form", own.packed && own.name.endsWith('.xlsx'), own.name);
   check('each is in the access log', nodes.run('hub', 'record', 'list', '--kind', 'access_log', '--limit', '50').records.length === 5);
 
+  const [behind] = await Promise.all([desk.waitForEvent('download'), at(desk, '/records/table?kind=opinion&form=csv&behind=1').catch(() => {})]);
+  check('what takes longer comes by itself, behind a page', behind.suggestedFilename().endsWith('.csv'), behind.suggestedFilename());
+  check('which says that it is there', /文件写好了/.test(await desk.innerText('main')), desk.url());
+  await seen(desk, 'export-ready');
+
+  // ---- all that one person brought ----
+  await at(desk, '/records');
+  await sent(desk, '.toolbar a[href="/person"]');
+  await desk.fill('#name', '测试女士');
+  await sent(desk, 'main .btn-main');
+  check('nobody is looked for without a reason', await desk.locator('#reason-err').count() === 1 && await desk.inputValue('#name') === '测试女士');
+  await seen(desk, 'person');
+  await desk.fill('#reason', '本人来问历次反映事项的办理情况');
+  await desk.click('main .btn-main');
+  await desk.waitForURL('**/search/**');
+  check('whom one looks for stands in no address', !decodeURIComponent(desk.url()).includes('测试女士') && /测试女士/.test(await desk.innerText('main')));
+  await seen(desk, 'person-found');
+
   // ---- a list kept on the first page ----
   await at(desk, '/records?kind=opinion&status=registered');
   await sent(desk, 'form[action="/records/pin"] .btn');
@@ -151,6 +169,8 @@ try {
   await desk.waitForURL('**/reports/issued/**');
   check('an issued report has a number', /BB-/.test(await desk.innerText('main')));
   await seen(desk, 'issued');
+  await sent(desk, '.toolbar a[href*="compare"]');
+  check('and what was corrected since is said beside it', /每个数字都和定稿一样/.test(await desk.innerText('[aria-labelledby=h-changed]')));
   await at(desk, '/compliance');
   await seen(desk, 'compliance');
 

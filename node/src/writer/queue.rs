@@ -145,6 +145,11 @@ impl<J> Queue<J> {
         }
     }
 
+    /// Whether it takes no more.
+    pub(super) fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
     /// Takes no more, and lets go of what waits.
     pub(super) fn close(&self) {
         let mut lanes = self.lock();
