@@ -387,7 +387,9 @@ impl Report {
                         Cell::Ratio(_, of) => Some((format!("{name}.of"), of)),
                         _ => None,
                     };
+                    // What is masked is proved to nobody outside.
                     cell.figure()
+                        .filter(|_| !cell.is_masked())
                         .map(|figure| (name, figure))
                         .into_iter()
                         .chain(of)

@@ -54,6 +54,8 @@ const FEW: usize = 1_000;
 const PAIRS: usize = 12;
 /// Rows that are indexed at once: fewer cost more each, and so many are looked at one by one without being felt.
 const SLICE: i64 = 128;
+/// Digits of the shortest number to telephone that is read as one.
+const PHONE_DIGITS: usize = 7;
 /// Stands before the digits of a number that is shown in part.
 const WHOLE_NUMBER: char = '\u{f782}';
 /// What is added to a character of ASCII that FTS5 would take for a separator.
@@ -435,11 +437,26 @@ impl Search {
         text::folded(text).contains(&self.folded)
     }
 
-    /// Whether it is the whole of a number that is shown in part.
+    /// Reads what a person is called, or a number to telephone however it is divided, with the code of the country or without.
+    #[must_use]
+    pub fn of_person(typed: &str) -> Option<Self> {
+        const SIGNS: [char; 7] = ['+', '-', '(', ')', ' ', '.', '/'];
+        let folded = text::folded(typed);
+        let digits = digits(&folded);
+        let is_number = |c: char| c.is_ascii_digit() || SIGNS.contains(&c);
+        if digits.len() < PHONE_DIGITS || !folded.chars().all(is_number) {
+            return Self::of(typed);
+        }
+        let own = digits.strip_prefix("86").filter(|own| own.len() == 11);
+        Self::of(own.unwrap_or(&digits))
+    }
+
+    /// Whether it is the whole of a number that is shown in part, however that is divided where it is said in digits alone.
     #[must_use]
     pub fn is_whole(&self, number: &str) -> bool {
         let number = text::folded(number);
-        digits(&number) == digits(&self.folded) && number.contains(&self.folded)
+        let said = self.folded.bytes().all(|it| it.is_ascii_digit());
+        digits(&number) == digits(&self.folded) && (said || number.contains(&self.folded))
     }
 
     /// Whether a title sounds so.

@@ -1143,6 +1143,8 @@ pub struct Transition {
     /// Dates that it carries, each with the key of one that the record has and that it does not lie before. Whoever writes the step
     /// is held to it; what was written counts.
     pub after: BTreeMap<String, String>,
+    /// Key of the datum that names the site of the network to which it passes the record on: one that is there, and another.
+    pub to_site: Option<String>,
     /// Fields set by earlier events that are unset; of a set, all its items.
     pub clears: Vec<String>,
     /// Records that it makes.

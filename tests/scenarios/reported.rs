@@ -510,6 +510,27 @@ fn a_matter_that_is_passed_to_another_site_is_counted_where_it_left_and_where_it
             ],
         "{r2}"
     );
+    // It goes to a site that is there, and not to its own.
+    for nowhere in ["火星站", "EM1"] {
+        let input = json!({ "transferred_to": nowhere });
+        station
+            .feed(
+                &["record", "act", &id, "transfer", "--file", "-"],
+                input.to_string(),
+            )?
+            .exits(3)?;
+    }
+    // At a station it is not known what others passed there; the sub-district is told.
+    let here = report(station, "R2", &YEAR)?;
+    ensure!(
+        rows(&here, "stations")[0]["passed_here"].is_null(),
+        "{here}"
+    );
+    let (browser, _) = Browser::through(&link(hub)?)?;
+    ensure!(
+        browser.get("/inbox")?.body.contains("移交其他站点"),
+        "nobody is told"
+    );
     // It is handled on all the same.
     act(hub, &id, "accept", &json!({}))?;
     station.ok(&["sync"])?;
@@ -594,5 +615,36 @@ fn what_was_corrected_after_a_report_was_issued_is_shown_beside_it() -> Result<(
     ensure!(!changed.contains("每个数字都和定稿一样"), "{changed}");
     let plain = browser.get(&format!("/reports/issued/{issued}"))?.body;
     ensure!(!plain.contains("id=\"h-changed\""), "nobody asked for it");
+    Ok(())
+}
+
+/// A step that says a dispute was not settled goes before a field that says it was.
+#[test]
+fn a_dispute_that_was_not_settled_is_counted_as_none_whatever_its_field_says() -> Result<()> {
+    let network = Network::new()?;
+    let station = &network.station;
+    let dispute = json!({ "dispute_type": "neighbour", "parties_count": 2, "summary": "漏水", "date": "2025-06-02" });
+    let id = add(station, "mediation", &dispute)?;
+    let early = json!({ "agreed_on": "2025-06-01", "agreement_form": "oral" });
+    station
+        .feed(
+            &["record", "act", &id, "agree", "--file", "-"],
+            early.to_string(),
+        )?
+        .exits(3)?;
+    act(station, &id, "fail", &json!({}))?;
+    let set = json!({ "result": "agreed", "agreed_on": "2025-06-03", "agreement_form": "written" });
+    station
+        .feed(&["record", "set", &id, "--file", "-"], set.to_string())?
+        .exits(0)?;
+    // Brought over from an older table, with no steps, the field is all there is.
+    add(
+        station,
+        "mediation",
+        &json!({ "dispute_type": "neighbour", "parties_count": 2, "summary": "噪声", "date": "2025-06-02", "result": "agreed", "agreed_on": "2025-06-04", "agreement_form": "oral" }),
+    )?;
+    station.ok(&["sync"])?;
+    let figures = report(&network.hub, "figures", &YEAR)?;
+    ensure!(figures["totals"]["F13"] == 1, "{figures}");
     Ok(())
 }

@@ -281,8 +281,11 @@ async fn answer(net: &Arc<Net>, writer: &WriterThread, request: Request) -> Resu
     }
 }
 
-/// Makes every projection anew while everything else goes on.
+/// Makes every projection anew while everything else goes on. Who asks for it meanwhile waits for its own turn: both would write the same
+/// tables.
 async fn make_anew(writer: WriterThread) -> Result<Reply> {
+    static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+    let _turn = TURN.lock().await;
     let done = tokio::task::spawn_blocking(move || {
         loop {
             let mut suspects = BTreeSet::new();

@@ -21,6 +21,8 @@ use crate::store;
 
 /// Steps that add to what was brought.
 const SUPPLEMENTS: [&str; 1] = ["supplement"];
+/// Steps that pass a matter on to another site, which the sub-district tells.
+const PASSED_ON: [&str; 1] = ["transfer"];
 /// Steps that send a matter back to whoever had it before.
 const SENT_BACK: [&str; 3] = ["return", "revise", "send_back"];
 /// So many that nobody has read are counted.
@@ -42,6 +44,8 @@ pub enum What {
     Returned,
     /// Somebody added to it.
     Supplement,
+    /// A site passed it on to another one.
+    Passed,
     /// A value was not kept.
     Unkept,
     /// A value was chosen, where two had changed one field.
@@ -58,12 +62,13 @@ pub enum What {
 
 impl What {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Answered,
         Self::Closed,
         Self::Refused,
         Self::Returned,
         Self::Supplement,
+        Self::Passed,
         Self::Unkept,
         Self::Kept,
         Self::Undone,
@@ -81,6 +86,7 @@ impl What {
             Self::Refused => "refused",
             Self::Returned => "returned",
             Self::Supplement => "supplement",
+            Self::Passed => "passed",
             Self::Unkept => "unkept",
             Self::Kept => "kept",
             Self::Undone => "undone",
@@ -215,6 +221,9 @@ fn said(kind: &Kind, event: &str, (from, to): (&str, &str), office: bool) -> Opt
     let step = kind.transition(event)?;
     if SUPPLEMENTS.contains(&event) {
         return Some(What::Supplement);
+    }
+    if PASSED_ON.contains(&event) {
+        return office.then_some(What::Passed);
     }
     // What units send back is the office's, what the office sends back the site's.
     if SENT_BACK.contains(&event) {

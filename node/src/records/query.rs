@@ -427,7 +427,7 @@ pub struct Filter {
     pub of_person: bool,
     /// Only those with, or without, fields in conflict.
     pub conflicts: Option<bool>,
-    /// Only records that belong to no other.
+    /// Only records that belong to no other and that people make.
     pub whole: bool,
     /// Only those of which nothing counts, or only the others.
     pub held: Option<bool>,
@@ -734,7 +734,11 @@ impl<'a> Sought<'a> {
         };
         // A number is found however it was typed.
         let number = numbered(typed);
-        let Some(search) = Search::of(number.as_ref().unwrap_or(typed)) else {
+        let search = match filter.of_person {
+            true => Search::of_person(typed),
+            false => Search::of(number.as_ref().unwrap_or(typed)),
+        };
+        let Some(search) = search else {
             return Ok(None);
         };
         // Of a sealed record nobody else is shown a word in a list.
@@ -875,7 +879,7 @@ fn sql(
     if filter.whole {
         // Codes of the catalogue, which are small letters: nothing to quote.
         let kinds = Catalogue::current().kinds();
-        let parts = kinds.filter(|kind| kind.parent.is_some());
+        let parts = kinds.filter(|kind| kind.parent.is_some() || kind.create.by_program);
         let parts: Vec<_> = parts.map(|kind| format!("'{}'", kind.code)).collect();
         asked.push(format!("records.kind NOT IN ({})", parts.join(", ")));
     }

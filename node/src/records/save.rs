@@ -896,6 +896,7 @@ pub fn ready(
     if !early.is_empty() {
         return Err(fields_refused(&early));
     }
+    goes_to_a_site(connection, journal, (step, &draft), gathered.space)?;
     leads_elsewhere(
         connection,
         (kind, step),
@@ -941,6 +942,46 @@ fn name_accounts(
         draft.facts.insert(field.key.clone(), id);
     }
     Ok(())
+}
+
+/// Refuses a step that passes a record on to no site of the network, or to the one whose it is.
+fn goes_to_a_site(
+    connection: &Connection,
+    overview: &Overview,
+    (step, draft): (&Transition, &Draft),
+    from: SpaceId,
+) -> Result<()> {
+    let Some(key) = &step.to_site else {
+        return Ok(());
+    };
+    let given = draft.facts.get(key).and_then(Option::as_ref);
+    let Some(given) = given.and_then(Fact::as_str) else {
+        return Ok(());
+    };
+    let refused = |code, message: &str| {
+        let refusal = Refusal {
+            field: key.clone(),
+            code,
+            message: message.to_owned(),
+        };
+        Err(fields_refused(&[refusal]))
+    };
+    let register = ["site".to_owned()];
+    let listed = super::named(connection, given, &register)?;
+    let code = listed.as_ref().and_then(|row| row.fact("code"));
+    let code = code.and_then(Value::as_str).unwrap_or(given);
+    let folded = text::folded(given);
+    let mut sites = overview.authority().sites().iter();
+    let site = sites.find(|(id, site)| {
+        site.code == code || id.to_string() == given || text::folded(&site.name) == folded
+    });
+    match site {
+        Some((id, _)) if Space::Site(*id).id(&overview.identity().network) == from => {
+            refused("own_site", "the record is this site's already")
+        }
+        None if listed.is_none() => refused("no_site", "there is no such site here"),
+        _ => Ok(()),
+    }
 }
 
 /// Refuses a step that would put a record in its own place, also by way of others: then nobody would handle any of them.

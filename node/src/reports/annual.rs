@@ -110,16 +110,10 @@ const GROUPS: [(&str, &[Item]); 5] = [
                 Figures::donations(&f.0.all("donation").during(over))
             }),
             ("disputes", "u-cases", |f, over| {
-                f.0.all("mediation")
-                    .having("result", &["agreed"])
-                    .during(over)
-                    .count()
+                f.0.disputes("agreed", over).count()
             }),
             ("disputes-partly", "u-cases", |f, over| {
-                f.0.all("mediation")
-                    .having("result", &["partly"])
-                    .during(over)
-                    .count()
+                f.0.disputes("partly", over).count()
             }),
         ],
     ),

@@ -147,10 +147,7 @@ impl<'a> Figures<'a, '_> {
         let solved = base.through_receptions(&base.solved(ever));
         let investments = self.investments(ever);
         let visits = self.until_end("visit");
-        let agreed = base
-            .all("mediation")
-            .having("result", &["agreed"])
-            .during(ever);
+        let agreed = base.disputes("agreed", ever);
         let listed = |kind: &str| base.listed(kind, year).count();
         let sites = investments.distinct(|row| {
             let site = row.text("site");

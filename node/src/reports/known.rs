@@ -283,6 +283,7 @@ pub struct Known {
     rows: BTreeMap<&'static str, Rows>,
     /// Kinds that this device has no records of, whatever the sub-district has.
     away: BTreeSet<&'static str>,
+    others_sites: Reach,
     /// How many records of these kinds are here that have not arrived at all.
     pub waiting: u64,
     /// What arrived after the cut-off.
@@ -326,6 +327,10 @@ impl Known {
             others: 0,
             rows: BTreeMap::new(),
             away: BTreeSet::new(),
+            others_sites: match sites.len() < overview.authority().sites().len() {
+                true => Reach::Elsewhere,
+                false => Reach::Here,
+            },
             waiting: 0,
             later: Vec::new(),
             burned: Vec::new(),
@@ -457,6 +462,12 @@ impl Known {
             true => Reach::Elsewhere,
             false => Reach::Here,
         }
+    }
+
+    /// Whether this device has the records of all sites.
+    #[must_use]
+    pub const fn of_other_sites(&self) -> Reach {
+        self.others_sites
     }
 
     /// The kinds whose records this device does not have, by their codes.

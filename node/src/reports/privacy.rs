@@ -77,6 +77,10 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
     out.add(table);
     out.add(devices(base));
     out.total("requests", requests.count());
-    out.total("reveals", seen.count());
+    out.total(
+        "reveals",
+        seen.having("action", &["reveal", "view_contact"]).count(),
+    );
+    out.total("accesses", seen.count());
     out.total("sealed", sealed.count());
 }

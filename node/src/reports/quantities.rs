@@ -83,6 +83,13 @@ impl<'a> Base<'a> {
         Set(self.known.of(kind).collect(), self.known.reach(kind))
     }
 
+    /// Disputes that came to this result in a period. What a step said last goes before a field that says otherwise.
+    #[must_use]
+    pub fn disputes(&self, result: &str, period: &Period) -> Set<'a> {
+        let all = self.all("mediation").having("result", &[result]);
+        all.that(|row| !is_unsettled(row)).during(period)
+    }
+
     /// What stands in a register at the end of a period.
     #[must_use]
     pub fn listed(&self, kind: &str, period: &Period) -> Set<'a> {
@@ -321,6 +328,13 @@ impl<'a> Base<'a> {
 pub fn is_confirmed(row: &Row) -> bool {
     let last = row.last(&["confirm", "return"]);
     row.stands(&["confirmed", "archived"]) && last.is_some_and(|step| step.event == "confirm")
+}
+
+/// Whether the last step that ended a dispute was one that did not settle it.
+#[must_use]
+pub fn is_unsettled(row: &Row) -> bool {
+    let last = row.last(&["agree", "fail", "refer"]);
+    last.is_some_and(|step| step.event != "agree")
 }
 
 fn is_letter(row: &Row) -> bool {

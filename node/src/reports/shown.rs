@@ -128,23 +128,65 @@ impl Shown {
             let again = now.tables.iter().find(|it| it.code == table.code);
             changed.extend(table.changed(again.unwrap_or(&lacks)));
         }
+        for plot in &self.plots {
+            let again = now.plots.iter().find(|it| it.title == plot.title);
+            let again = again.map_or_else(|| lacks.clone(), ShownPlot::table);
+            changed.extend(plot.table().changed(&again));
+        }
         changed
     }
 }
 
+impl ShownPlot {
+    /// Its numbers as a table; the first of each line says what it is of.
+    fn table(&self) -> ShownTable {
+        let columns = self.heads.iter().enumerate();
+        let columns = columns.map(|(at, head)| (head.clone(), at > 0));
+        let lines = self.rows.iter().map(|row| {
+            let cells = row.iter().enumerate().map(|(at, text)| ShownCell {
+                text: text.clone(),
+                place: None,
+                record: None,
+                number: None,
+                is_number: at > 0,
+            });
+            ShownLine {
+                heads: false,
+                cells: cells.collect(),
+            }
+        });
+        ShownTable {
+            code: String::new(),
+            title: self.title.clone(),
+            columns: columns.collect(),
+            lines: lines.collect(),
+        }
+    }
+}
+
 impl ShownTable {
-    /// Its lines, each under what it is of: the head above it and its words. Of several that are of the same, each after the other.
+    /// Its lines, each under what it is of: the head above it and its words, or the record. Of several that are of the same, each after the other.
     fn by_words(&self) -> BTreeMap<(String, usize), &ShownLine> {
         let (mut lines, mut times) = (BTreeMap::new(), BTreeMap::new());
         let mut head = "";
         for line in &self.lines {
-            let words = line.cells.iter().filter(|cell| !cell.is_number);
-            let words: Vec<_> = words.map(|cell| cell.text.as_str()).collect();
+            // What a line is of stands before its first number; a record may be called otherwise by now.
+            let before = line.cells.iter().take_while(|cell| !cell.is_number);
             if line.heads {
-                head = words.first().copied().unwrap_or_default();
+                head = before
+                    .map(|cell| cell.text.as_str())
+                    .next()
+                    .unwrap_or_default();
                 continue;
             }
-            let words = [&[head], &*words].concat();
+            let record = line.cells.iter().find_map(|cell| cell.record.as_deref());
+            let words: Vec<_> = match record {
+                Some(record) => vec![head, record],
+                None => [head]
+                    .into_iter()
+                    .chain(before.map(|cell| cell.text.as_str()))
+                    .collect(),
+            };
             let words: Vec<_> = words.into_iter().filter(|it| !it.is_empty()).collect();
             let words = words.join(" · ");
             let nth: &mut usize = times.entry(words.clone()).or_default();
@@ -167,7 +209,11 @@ impl ShownTable {
                     number.map(|cell| cell.text.clone())
                 });
                 if was != now {
-                    let place = [self.title.clone(), of.0.clone(), name.clone()];
+                    let named = lines.into_iter().flatten().next();
+                    let named =
+                        named.and_then(|line| line.cells.iter().find(|it| it.record.is_some()));
+                    let of = named.map_or_else(|| of.0.clone(), |cell| cell.text.clone());
+                    let place = [self.title.clone(), of, name.clone()];
                     changed.push(Changed { place, was, now });
                 }
             }

@@ -72,8 +72,9 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
     written.0.extend(comments.0.iter().chain(&events.0));
     let mut passed = registered.that(|row| row.took("transfer"));
     passed.0.extend(comments.that(|row| row.took("transfer")).0);
-    // By the site that they were passed to.
-    let passed_here = passed.by(|row| {
+    // By the site that they were passed to. Who reads one site alone does not know what others passed to it.
+    let passed_here = Set(passed.0.clone(), base.known.of_other_sites());
+    let passed_here = passed_here.by(|row| {
         let to = base.known.site_named(row.text("transferred_to")?);
         Some(to.map(|site| site.space))
     });
@@ -138,7 +139,8 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
         open.0.extend(&held.0);
         let all = of(&written);
         // What is of no site stands last, if there is any: without it the columns would not add up to the year's figures.
-        if site.is_none() && all.is_empty() && open.is_empty() {
+        let came = of_site(&passed_here, site.map(|site| site.space));
+        if site.is_none() && all.is_empty() && open.is_empty() && came.is_empty() {
             continue;
         }
         let marks = base.known.watermark.iter();
@@ -162,7 +164,7 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
             Cell::Count(of(&adopted).count()),
             Cell::Count(of(&events).count()),
             Cell::Count(of(&passed).count()),
-            Cell::Count(of(&passed_here).count()),
+            Cell::Count(came.count()),
             Cell::Ratio(
                 all.that(super::known::Row::is_late_entry).count(),
                 all.count(),

@@ -74,6 +74,15 @@ impl Cell {
         }
     }
 
+    /// Whether its number is not told.
+    #[must_use]
+    pub const fn is_masked(&self) -> bool {
+        match self {
+            Self::Masked(figure) => is_small(figure.value),
+            _ => false,
+        }
+    }
+
     /// As JSON: numbers as numbers, money in fen, ratios as `{n, of}`, words by their codes.
     #[must_use]
     pub fn json(&self) -> Value {

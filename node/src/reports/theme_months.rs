@@ -7,7 +7,7 @@ use lianxin_protocol::log::RecordId;
 use super::drawing::Drawing;
 use super::figures::{Figures, TOOK_PART, note_unmatched};
 use super::known::Row;
-use super::quantities::Base;
+use super::quantities::{Base, is_unsettled};
 use super::set::Set;
 use super::table::{Cell, Table};
 use super::{Definition, Tables};
@@ -89,6 +89,7 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
         let donated = belonging(base, set, ("donation", "donations"), "related_activity");
         let disputes = belonging(base, set, ("mediation", "mediations"), "source_event");
         let agreed = disputes.having("result", &["agreed"]);
+        let agreed = agreed.that(|row| !is_unsettled(row));
         [
             name,
             theme,

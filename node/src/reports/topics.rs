@@ -1,14 +1,14 @@
 //! R11 诉求热点分析: what people spoke of, by month and by community. In the order of the form, not of numbers. Persons are counted only where they
-//! are not few: a cell of less than five is shown as that.
+//! are not few: a cell of less than five is shown as that, and no other cells are told from which it would follow.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lianxin_protocol::catalogue::Catalogue;
 
 use super::drawing::Drawing;
 use super::known::Row;
 use super::quantities::{Base, days};
-use super::set::{Figure, Period, Set};
+use super::set::{Figure, Period};
 use super::table::{self, Cell, Table};
 use super::{Definition, Tables};
 use crate::clock::{Beijing, day_begins};
@@ -57,41 +57,71 @@ fn before(period: &Period) -> Option<Period> {
     })
 }
 
-/// The cell that is kept back beside a single small one, which could be worked out from what all are together: the smallest of the others.
-fn also_kept(persons: &[(String, Figure)]) -> Option<usize> {
-    let is_small = |it: &Figure| table::is_small(it.value);
-    let small = persons.iter().filter(|(_, it)| is_small(it)).count();
-    let others = persons
-        .iter()
-        .enumerate()
-        .filter(|(_, (_, it))| !is_small(it));
-    let least = others.min_by_key(|(_, (_, it))| it.value);
-    least.filter(|_| small == 1).map(|(place, _)| place)
+/// What is told of a cell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    /// Its number.
+    Number,
+    /// That it is small.
+    Small,
+    /// Nothing, so that no small one can be worked out.
+    KeptToo,
+    /// Not even that there is one: it stands alone, and what all are together says what it is.
+    Nothing,
 }
 
-/// What is counted of some opinions in each community: small numbers masked, and another one with a single of them.
-fn by_community(
-    set: &Set<'_>,
-    communities: &BTreeMap<&str, String>,
-    counted: impl Fn(&Set<'_>) -> Figure,
-) -> Vec<(String, Cell)> {
-    let split = set.by(|row| {
-        let community = communities.get(row.text("place.community")?);
-        community.map(String::as_str)
+/// Cells by line and column.
+type Cells = BTreeMap<(String, String), Figure>;
+
+/// What is told of cells of which the sums of all lines are known, and those of some columns: as long as a line or such a column lacks a single number,
+/// that could be worked out, and its smallest other one is kept back too.
+fn told(cells: &Cells, columns: &BTreeSet<&str>) -> BTreeMap<(String, String), Told> {
+    let told = cells.iter().map(|(key, figure)| {
+        let small = table::is_small(figure.value);
+        (key.clone(), if small { Told::Small } else { Told::Number })
     });
-    let figures = split.into_iter();
-    let figures = figures.map(|(community, set)| (community.to_owned(), counted(&set)));
-    let figures: Vec<_> = figures.collect();
-    let also = also_kept(&figures);
-    let cells = figures.into_iter().enumerate();
-    let cells = cells.map(|(place, (community, figure))| {
-        let cell = match also == Some(place) {
-            true => Cell::Word("kept-too"),
-            false => Cell::Masked(figure),
+    let mut told: BTreeMap<_, _> = told.collect();
+    let lines = cells.keys().map(|(line, _)| (Some(line.as_str()), None));
+    let known = columns.iter().map(|column| (None, Some(*column)));
+    let groups: BTreeSet<(Option<&str>, Option<&str>)> = lines.chain(known).collect();
+    loop {
+        let mut settled = true;
+        for (line, column) in &groups {
+            let of = |key: &&(String, String)| {
+                line.is_none_or(|it| it == key.0) && column.is_none_or(|it| it == key.1)
+            };
+            let (shown, lacking): (Vec<_>, Vec<_>) = cells
+                .keys()
+                .filter(of)
+                .partition(|key| told.get(*key) == Some(&Told::Number));
+            let [only] = *lacking else { continue };
+            let least = shown
+                .into_iter()
+                .min_by_key(|key| cells.get(*key).map(|it| it.value));
+            let (key, now) = match least {
+                Some(least) => (least, Told::KeptToo),
+                None => (only, Told::Nothing),
+            };
+            settled &= told.insert(key.clone(), now) == Some(now);
+        }
+        if settled {
+            return told;
+        }
+    }
+}
+
+/// The lines of a table for these cells, with what is told of each.
+fn lines(cells: Cells, columns: &BTreeSet<&str>) -> Vec<((String, String), Cell)> {
+    let told = told(&cells, columns);
+    let lines = cells.into_iter().filter_map(|(key, figure)| {
+        let cell = match told.get(&key)? {
+            Told::Number | Told::Small => Cell::Masked(figure),
+            Told::KeptToo => Cell::Word("kept-too"),
+            Told::Nothing => return None,
         };
-        (community, cell)
+        Some((key, cell))
     });
-    cells.collect()
+    lines.collect()
 }
 
 fn fill(base: &Base<'_>, out: &mut Tables) {
@@ -121,11 +151,14 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
             continue;
         }
         let by_month = set.by(|row| row.counts_on().and_then(|day| day.get(..7)));
+        let community = |row: &Row| {
+            let community = communities.get(row.text("place.community")?);
+            community.cloned()
+        };
+        let mut cells = Cells::new();
         for (month, set) in by_month {
-            let in_month = by_community(&set, &communities, |set| set.count());
-            for (community, cell) in in_month {
-                let month = Cell::Text(month.to_owned());
-                both.line([named(&code), month, Cell::Text(community), cell]);
+            for (community, set) in set.by(community) {
+                cells.insert((month.to_owned(), community), set.count());
             }
             months.line([
                 named(&code),
@@ -137,10 +170,21 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
         drawn.push((named(&code), now.value));
         let change = Cell::Number(now.value - past.value);
         growth.line([named(&code), Cell::Count(now), Cell::Count(past), change]);
-        let persons = by_community(&set, &communities, |set| {
-            set.sum_of(|row| row.int("people_count").max(1))
+        let persons = set.by(community).into_iter().map(|(community, set)| {
+            let persons = set.sum_of(|row| row.int("people_count").max(1));
+            ((String::new(), community), persons)
         });
-        for (community, cell) in persons {
+        let persons = lines(persons.collect(), &BTreeSet::new());
+        let is_told = |cell: &Cell| matches!(cell, Cell::Masked(_)) && !cell.is_masked();
+        let known = persons.iter().filter(|(_, cell)| is_told(cell));
+        let known = known
+            .map(|((_, community), _)| community.as_str())
+            .collect();
+        for ((month, community), cell) in lines(cells, &known) {
+            let cells = [Cell::Text(month), Cell::Text(community), cell];
+            both.line([named(&code)].into_iter().chain(cells));
+        }
+        for ((_, community), cell) in persons {
             places.line([named(&code), Cell::Text(community), cell]);
         }
     }
@@ -165,27 +209,63 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_single_small_cell_takes_another_with_it() {
-        let cells = |values: &[i64]| -> Vec<(String, Figure)> {
-            let cell = |value: &i64| {
-                let figure = Figure {
-                    value: *value,
-                    ..Figure::default()
-                };
-                (String::new(), figure)
+    fn cells(values: &[(&str, &str, i64)]) -> Cells {
+        let cell = |(line, column, value): &(&str, &str, i64)| {
+            let figure = Figure {
+                value: *value,
+                ..Figure::default()
             };
-            values.iter().map(cell).collect()
+            (((*line).to_owned(), (*column).to_owned()), figure)
         };
-        for (values, also) in [
-            (&[7, 2][..], Some(0)),
-            (&[9, 2, 7], Some(2)),
-            (&[2, 3, 9], None),
-            (&[7, 9], None),
-            (&[2], None),
-            (&[], None),
+        values.iter().map(cell).collect()
+    }
+
+    #[test]
+    fn a_single_small_cell_takes_another_with_it_or_is_not_told_of() {
+        use Told::{KeptToo, Nothing, Number, Small};
+        for (values, expected) in [
+            (&[7, 2][..], &[KeptToo, Small][..]),
+            (&[9, 2, 7], &[Number, Small, KeptToo]),
+            (&[2, 3, 9], &[Small, Small, Number]),
+            (&[7, 9], &[Number, Number]),
+            (&[2], &[Nothing]),
+            (&[], &[]),
         ] {
-            assert_eq!(also_kept(&cells(values)), also, "{values:?}");
+            let names: Vec<_> = ('a'..).take(values.len()).map(String::from).collect();
+            let of: Vec<_> = names
+                .iter()
+                .zip(values)
+                .map(|(name, value)| ("", name.as_str(), *value))
+                .collect();
+            let told = told(&cells(&of), &BTreeSet::new());
+            assert_eq!(
+                told.into_values().collect::<Vec<_>>(),
+                expected,
+                "{values:?}"
+            );
         }
+    }
+
+    /// A sum over the months less what the other months have is not told either.
+    #[test]
+    fn no_cell_follows_from_the_sums_of_lines_and_columns() {
+        let all = [
+            ("01", "a", 6),
+            ("01", "b", 7),
+            ("02", "a", 2),
+            ("02", "b", 3),
+            ("03", "a", 9),
+            ("03", "b", 8),
+        ];
+        let columns = BTreeSet::from(["a", "b"]);
+        let told = told(&cells(&all), &columns);
+        for (line, column) in [(Some("02"), None), (None, Some("a")), (None, Some("b"))] {
+            let kept = told.iter().filter(|((month, place), told)| {
+                let of = line.is_none_or(|it| it == month) && column.is_none_or(|it| it == place);
+                of && **told != Told::Number
+            });
+            assert_ne!(kept.count(), 1, "{line:?} {column:?}: {told:?}");
+        }
+        assert_eq!(told[&("02".to_owned(), "a".to_owned())], Told::Small);
     }
 }

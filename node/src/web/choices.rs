@@ -54,6 +54,9 @@ impl Named {
     }
 }
 
+/// The register of sites.
+const SITE: &str = "site";
+
 /// Records on offer, by kind.
 #[derive(Default)]
 pub(super) struct Choices(BTreeMap<String, Vec<Named>>);
@@ -230,7 +233,25 @@ fn offered(connection: &Connection, overview: &Overview, kind: &Kind) -> Result<
     };
     let rows = records::list(connection, &filter)?;
     let rows = rows.iter().filter(|row| lives(row) && row.name().is_some());
-    let mut offered: Vec<_> = rows.map(|row| Named::of(row, false)).collect();
+    let rows: Vec<_> = rows.collect();
+    let mut offered: Vec<_> = rows.iter().map(|row| Named::of(row, false)).collect();
+    if kind.code == SITE {
+        // Sites of the network that nobody has entered in the register: known by their codes.
+        let is_listed = |code: &str| {
+            let mut codes = rows
+                .iter()
+                .map(|row| row.fact("code").and_then(Value::as_str));
+            codes.any(|it| it == Some(code))
+        };
+        let sites = overview.authority().sites().values();
+        let sites = sites.filter(|site| !is_listed(&site.code));
+        offered.extend(sites.map(|site| Named {
+            id: site.code.clone(),
+            label: site.name.clone(),
+            name: site.name.clone(),
+            held: false,
+        }));
+    }
     if register {
         offered.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
     }

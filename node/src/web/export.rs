@@ -169,7 +169,15 @@ fn ready(writing: &Writing) -> Result<Option<Arc<File>>> {
             *outcome = Some(Ok(Arc::clone(&file)));
             Ok(Some(file))
         }
-        Some(Err(error)) => Err(error),
+        Some(Err(error)) => {
+            // It has been said why; there is no file to come.
+            writing.left.store(true, Ordering::Relaxed);
+            Err(error)
+        }
+        None if writing.left.load(Ordering::Relaxed) => {
+            let message = "the file was not written: ask for it again";
+            Err(Error::new(Code::NoPage, message))
+        }
         None => Ok(None),
     }
 }

@@ -77,7 +77,7 @@ const fn icon(what: What) -> &'static str {
     match what {
         What::Answered | What::Closed | What::Granted => "check",
         What::Refused | What::Returned | What::Declined => "refused",
-        What::Supplement => "info",
+        What::Supplement | What::Passed => "info",
         What::Unkept | What::Kept | What::Undone | What::Restored => "conflict",
     }
 }

@@ -669,7 +669,7 @@ fn views(
     };
     let mut whole = 0;
     for kind in Catalogue::current().kinds() {
-        if kind.parent.is_none() {
+        if kind.parent.is_none() && !kind.create.by_program {
             let tally = records::tally(connection, &kind.code)?;
             whole += tally.into_iter().map(|(.., count)| count).sum::<u64>();
         }

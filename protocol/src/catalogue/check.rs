@@ -718,6 +718,10 @@ fn check_transition(transition: &Transition, kind: &Kind) -> Checked {
         let both = is_date(find(data, key)) && is_date(kind.field(other));
         ensure(both, || format!("{key} and {other} are no two dates"))?;
     }
+    if let Some(key) = &transition.to_site {
+        let names_one = find(data, key).is_some_and(|it| it.required && it.names() == ["site"]);
+        ensure(names_one, || format!("{key} names no site that it must"))?;
+    }
     let told = |datum: &Field| datum.required && kind.field(&datum.key).is_some();
     ensure(!transition.tabled || data.iter().any(told), || {
         "nothing that it sets tells whether a row of a table was taken".to_owned()

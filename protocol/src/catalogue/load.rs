@@ -332,6 +332,7 @@ struct TransitionEntry {
     follows: BTreeMap<String, String>,
     #[serde(default)]
     one_of: Vec<String>,
+    to_site: Option<String>,
     #[serde(default)]
     clears: Vec<String>,
     makes: Option<Make>,
@@ -675,6 +676,7 @@ fn transition(
         one_of: entry.one_of,
         follows: entry.follows,
         after: entry.after,
+        to_site: entry.to_site,
         clears: entry.clears,
         makes: entry.makes,
         moves: entry.moves,
