@@ -661,52 +661,7 @@ since = that version), choices and words, and takes nothing away.")]
   lianxin record list --kind opinion --status registered
   lianxin record list --search 路灯 --state merged
   lianxin record list --where due_on=2026-12-31")]
-    List {
-        /// Kind of record
-        #[arg(long)]
-        kind: Option<String>,
-        /// Status
-        #[arg(long)]
-        status: Option<String>,
-        /// How far they have come: saved, sending, received, merged, answered, refused, quarantined
-        #[arg(long)]
-        state: Option<String>,
-        /// Code of the site whose they are
-        #[arg(long, value_name = "CODE")]
-        site: Option<String>,
-        /// Only what was recorded on this day or later
-        #[arg(long, value_name = "DAY")]
-        from: Option<String>,
-        /// Only what was recorded on this day or earlier
-        #[arg(long, value_name = "DAY")]
-        to: Option<String>,
-        /// What came of it, such as solved
-        #[arg(long)]
-        resolution: Option<String>,
-        /// Text in number, title or any text; case and width do not matter; letters also find titles by their pinyin
-        #[arg(long)]
-        search: Option<String>,
-        /// What the person concerned is called, or the whole of their number: all that they brought
-        #[arg(
-            long,
-            value_name = "NAME",
-            requires = "reason",
-            conflicts_with = "search"
-        )]
-        person: Option<String>,
-        /// Why all of a person is looked for; the access log keeps that, and not for whom
-        #[arg(long, requires = "person")]
-        reason: Option<String>,
-        /// Only those with this value in a field, such as due_on=2026-12-31; more than one may be given
-        #[arg(long = "where", value_name = "FIELD=VALUE")]
-        values: Vec<String>,
-        /// Rows at most (default 50, at most 500)
-        #[arg(long)]
-        limit: Option<usize>,
-        /// `next` of the page before
-        #[arg(long)]
-        after: Option<String>,
-    },
+    List(Box<RecordList>),
     /// Show one record
     Show {
         /// Record id or number
@@ -720,6 +675,54 @@ since = that version), choices and words, and takes nothing away.")]
         /// Record id or number
         id: String,
     },
+}
+
+#[derive(Debug, Args)]
+struct RecordList {
+    /// Kind of record
+    #[arg(long)]
+    kind: Option<String>,
+    /// Status
+    #[arg(long)]
+    status: Option<String>,
+    /// How far they have come: saved, sending, received, merged, answered, refused, quarantined
+    #[arg(long)]
+    state: Option<String>,
+    /// Code of the site whose they are
+    #[arg(long, value_name = "CODE")]
+    site: Option<String>,
+    /// Only what was recorded on this day or later
+    #[arg(long, value_name = "DAY")]
+    from: Option<String>,
+    /// Only what was recorded on this day or earlier
+    #[arg(long, value_name = "DAY")]
+    to: Option<String>,
+    /// What came of it, such as solved
+    #[arg(long)]
+    resolution: Option<String>,
+    /// Text in number, title or any text; case and width do not matter; letters also find titles by their pinyin
+    #[arg(long)]
+    search: Option<String>,
+    /// What the person concerned is called, or the whole of their number: all that they brought
+    #[arg(
+        long,
+        value_name = "NAME",
+        requires = "reason",
+        conflicts_with = "search"
+    )]
+    person: Option<String>,
+    /// Why all of a person is looked for; the access log keeps that, and not for whom
+    #[arg(long, requires = "person")]
+    reason: Option<String>,
+    /// Only those with this value in a field, such as due_on=2026-12-31; more than one may be given
+    #[arg(long = "where", value_name = "FIELD=VALUE")]
+    values: Vec<String>,
+    /// Rows at most (default 50, at most 500)
+    #[arg(long)]
+    limit: Option<usize>,
+    /// `next` of the page before
+    #[arg(long)]
+    after: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -1081,21 +1084,22 @@ fn command_of(verb: Verb, data: &Path, account: Option<String>) -> Result<Comman
             }
             .into()
         }
-        Verb::Record(Record::List {
-            kind,
-            status,
-            state,
-            site,
-            from,
-            to,
-            resolution,
-            search,
-            person,
-            reason,
-            mut values,
-            limit,
-            after,
-        }) => {
+        Verb::Record(Record::List(list)) => {
+            let RecordList {
+                kind,
+                status,
+                state,
+                site,
+                from,
+                to,
+                resolution,
+                search,
+                person,
+                reason,
+                mut values,
+                limit,
+                after,
+            } = *list;
             values.extend(resolution.map(|it| format!("resolution={it}")));
             let listing = Listing {
                 kind,
