@@ -3,7 +3,7 @@
 //! The fresh tables are filled in a database of their own beside the store, in slices, by the code that fills those of the store:
 //! its names without a schema find the projections there and everything else in the store, which is attached and only
 //! read. Pages and lists go on showing what is there. What was filled is then copied into spare tables of the store, each named as the one whose
-//! place it will take behind [`SPARE`], in transactions of a few milliseconds each between those of others. At the end one transaction has each table and its spare change
+//! place it will take behind `spare_`, in transactions of a few milliseconds each between those of others. At the end one transaction has each table and its spare change
 //! their first pages in the schema, which costs the same however much there is; what the spare tables hold by then is freed in slices too. What was
 //! stored meanwhile is merged behind it as always. A process that is killed before leaves the store as it was, and a file and tables that
 //! the next start removes.
