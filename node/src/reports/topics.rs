@@ -81,23 +81,23 @@ fn told(cells: &Cells, columns: &BTreeSet<&str>) -> BTreeMap<(String, String), T
         (key.clone(), if small { Told::Small } else { Told::Number })
     });
     let mut told: BTreeMap<_, _> = told.collect();
-    let lines = cells.keys().map(|(line, _)| (Some(line.as_str()), None));
-    let known = columns.iter().map(|column| (None, Some(*column)));
-    let groups: BTreeSet<(Option<&str>, Option<&str>)> = lines.chain(known).collect();
+    let mut groups: BTreeMap<(bool, &str), Vec<&(String, String)>> = BTreeMap::new();
+    for key in cells.keys() {
+        groups.entry((true, &key.0)).or_default().push(key);
+        if columns.contains(&*key.1) {
+            groups.entry((false, &key.1)).or_default().push(key);
+        }
+    }
     loop {
         let mut settled = true;
-        for (line, column) in &groups {
-            let of = |key: &&(String, String)| {
-                line.is_none_or(|it| it == key.0) && column.is_none_or(|it| it == key.1)
+        for group in groups.values() {
+            let is_told = |key: &&(String, String)| told.get(*key) == Some(&Told::Number);
+            let mut lacking = group.iter().copied().filter(|key| !is_told(key));
+            let (Some(only), None) = (lacking.next(), lacking.next()) else {
+                continue;
             };
-            let (shown, lacking): (Vec<_>, Vec<_>) = cells
-                .keys()
-                .filter(of)
-                .partition(|key| told.get(*key) == Some(&Told::Number));
-            let [only] = *lacking else { continue };
-            let least = shown
-                .into_iter()
-                .min_by_key(|key| cells.get(*key).map(|it| it.value));
+            let shown = group.iter().copied().filter(is_told);
+            let least = shown.min_by_key(|key| cells.get(*key).map(|it| it.value));
             let (key, now) = match least {
                 Some(least) => (least, Told::KeptToo),
                 None => (only, Told::Nothing),
