@@ -235,6 +235,8 @@ codes! {
     RoleRefused = "LX-7006", Refused, "act as an account that has the role: `lianxin account list` shows them, and `lianxin account roles` gives them";
     /// A fault of this program.
     Internal = "LX-9001", Failed, "please report this with the output of `lianxin status`";
+    /// The program ends and takes no more work.
+    Stopping = "LX-9002", Busy, "start lianxin again, and then repeat the command";
 }
 
 /// A failure, with the chain of what caused it.
@@ -346,7 +348,7 @@ impl From<rusqlite::Error> for Error {
 
 /// What whoever still waits for the store is told when the program ends.
 pub(crate) fn stopping() -> Error {
-    Error::new(Code::Internal, "the program is stopping")
+    Error::new(Code::Stopping, "the program is stopping")
 }
 
 /// Names the file on which an operation failed.

@@ -648,3 +648,30 @@ fn a_dispute_that_was_not_settled_is_counted_as_none_whatever_its_field_says() -
     ensure!(figures["totals"]["F13"] == 1, "{figures}");
     Ok(())
 }
+
+/// What is typed at once is held to the order of days that the steps are held to; what was so before may be corrected bit by bit.
+#[test]
+fn nothing_is_entered_as_solved_before_it_happened() -> Result<()> {
+    let network = Network::new()?;
+    let station = &network.station;
+    let of = |day: &str| {
+        let mut said = opinion("路灯不亮");
+        said["occurred_on"] = json!("2025-06-02");
+        said["resolution"] = json!("solved");
+        said["solved_on"] = json!(day);
+        said["solved_basis"] = json!("document");
+        said
+    };
+    let add_one = ["record", "add", "--kind", "opinion", "--file", "-"];
+    let refused = station
+        .feed(&add_one, of("2025-06-01").to_string())?
+        .exits(3)?;
+    ensure!(refused["refused"][0]["code"] == "before", "{refused}");
+    let id = add(station, "opinion", &of("2025-06-02"))?;
+    let set =
+        |input: Value| station.feed(&["record", "set", &id, "--file", "-"], input.to_string());
+    set(json!({ "occurred_on": "2025-06-03" }))?.exits(3)?;
+    set(json!({ "occurred_on": "2025-06-03", "solved_on": "2025-06-04" }))?.exits(0)?;
+    set(json!({ "topic": "utilities" }))?.exits(0)?;
+    Ok(())
+}

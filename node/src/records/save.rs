@@ -556,6 +556,19 @@ pub fn set(
             return Err(fields_refused(&refusals));
         }
     }
+    if let Some(kind) = Catalogue::current().kind(kind) {
+        let content = gathered.content(journal.authority());
+        let touched = kind.before(|key| match draft.facts.get(key) {
+            Some(fact) => Some(fact.as_ref()?.as_str()?.to_owned()),
+            None => content.date(key),
+        });
+        // What was so before is not this correction's doing.
+        let was = kind.before(|key| content.date(key));
+        let now: Vec<_> = touched.into_iter().filter(|it| !was.contains(it)).collect();
+        if !now.is_empty() {
+            return Err(fields_refused(&now));
+        }
+    }
     let mut save = Save::new(kind, author, draft)?;
     // Clearing a field clears every key under it as well: the items of a set, the parts of a group.
     let cleared: Vec<_> = draft

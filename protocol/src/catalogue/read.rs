@@ -89,6 +89,7 @@ impl Kind {
         reader.take_input(input);
         reader.take_version();
         reader.complete();
+        reader.want_in_order();
         reader.pin();
         reader.take_title();
         reader.finish()
@@ -105,6 +106,7 @@ impl Kind {
         reader.take_input(input);
         reader.take_version();
         reader.complete();
+        reader.want_in_order();
         reader.weigh_choices();
         reader.pin();
         reader.take_title();
@@ -139,6 +141,24 @@ impl Kind {
         let mut reader = Reader::new(self, &self.fields, Mode::Edit);
         reader.take_input(input);
         reader.finish()
+    }
+
+    /// Dates of a record that lie before those that they come after, as its steps say of what they carry: somebody who types them is held
+    /// to the same.
+    #[must_use]
+    pub fn before(&self, date: impl Fn(&str) -> Option<String>) -> Vec<Refusal> {
+        let pairs = self.transitions.iter().flat_map(|step| &step.after);
+        let pairs: BTreeSet<_> = pairs.filter(|(key, _)| self.field(key).is_some()).collect();
+        let early = pairs.into_iter().filter(|(key, other)| {
+            let both = date(key).zip(date(other));
+            both.is_some_and(|(date, other)| date < other)
+        });
+        let refusal = |(key, other): (&String, &String)| Refusal {
+            field: key.clone(),
+            code: "before",
+            message: format!("this is before {other}"),
+        };
+        early.map(refusal).collect()
     }
 
     /// Judges the data of an event.
@@ -521,6 +541,13 @@ impl<'a> Reader<'a> {
                 self.refusals.push(refusal);
             }
         }
+    }
+
+    fn want_in_order(&mut self) {
+        let facts = &self.draft.facts;
+        let date = |key: &str| Some(facts.get(key)?.as_ref()?.as_str()?.to_owned());
+        let early = self.kind.before(date);
+        self.refusals.extend(early);
     }
 
     fn is_called_for(&self, field: &Field) -> bool {
