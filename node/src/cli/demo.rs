@@ -4,7 +4,7 @@
 //! and pages of its own, until it is told to stop. With it (or with `--json`) it plays the whole story
 //! without a browser; every step states what must hold and is checked against the stores, not against what
 //! was meant to happen. The records are fictional; together they tell a year of a small sub-district, with every kind that people
-//! make (`year`). Nothing is kept.
+//! make (`year`). Nothing is kept, unless a directory is named for it.
 
 mod samples;
 mod show;

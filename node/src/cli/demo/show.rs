@@ -122,8 +122,12 @@ async fn board(network: &mut Network, plan: &Plan<'_>) -> Result<()> {
         });
     }
     let (stop, stopped) = watch::channel(false);
+    let kept = match plan.dir {
+        Some(dir) => format!("what it made stays in {}", dir.display()),
+        None => "nothing of it is kept".to_owned(),
+    };
     say(&format!(
-        "连心: the demonstration runs. Open this page and cut a cable:\n\n    http://{}/\n\nCtrl-C ends it; nothing of it is kept.\n",
+        "连心: the demonstration runs. Open this page and cut a cable:\n\n    http://{}/\n\nCtrl-C ends it; {kept}.\n",
         board.address()?
     ))?;
     let serving = board.serve(devices, plan.allow_host, follow_moved, stopped);
