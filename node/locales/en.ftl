@@ -300,6 +300,7 @@ sign-resident = Resident: ____________
 sign-date = Date: ____________
 list-all = Show all
 list-none-found = Nothing found
+list-none-person = Names and phone numbers of persons are not searched here; for one person, use
 list-none-found-how = Try another word, or fewer conditions.
 list-empty = No records yet
 list-empty-how = What is recorded is listed here, also without a network.

@@ -314,6 +314,7 @@ sign-resident = 反映人签字：　　　　　　
 sign-date = 日期：　　　　　　
 list-all = 看全部
 list-none-found = 没有找到
+list-none-person = 这里不按称呼、姓名和电话找；要找一位来访人，用
 list-none-found-how = 换一个词，或者放宽条件。
 list-empty = 还没有记录
 list-empty-how = 登记的意见会列在这里，断网时也一样。

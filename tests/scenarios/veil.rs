@@ -641,6 +641,20 @@ fn a_person_is_looked_for_with_a_reason_that_is_kept_and_nobody_is_named() -> Re
         let found = by(name, "本人来问进度（测试）")?.exits(0)?;
         ensure!(titles(&found) == ["路灯不亮"], "{name}: {found}");
     }
+    // Nobody is looked for without a reason; whoever holds the store has all of it.
+    let search = ["record", "list", "--search", CANARY];
+    let without = titles(
+        &station
+            .call(&[&["--as", account], &search[..]].concat())?
+            .exits(0)?,
+    );
+    ensure!(
+        without.len() == 2 && !without.contains(&"路灯不亮".to_owned()),
+        "{without:?}"
+    );
+    ensure!(titles(&station.ok(&search)?).len() == 3);
+    let whole = ["--as", account, "record", "list", "--search", PHONE];
+    ensure!(titles(&station.call(&whole)?.exits(0)?).is_empty());
     // Piece by piece no number can be read out.
     ensure!(titles(&by("0001", "本人来问（测试）")?.exits(0)?).is_empty());
     by(CANARY, " ")?.fails(4, "LX-3024")?;
@@ -689,6 +703,14 @@ fn a_person_is_looked_for_with_a_reason_that_is_kept_and_nobody_is_named() -> Re
     ensure!(
         page.contains("路灯不亮") && !page.contains("家门前积水"),
         "{page}"
+    );
+    let by_number = browser.post("/records", &encoded(&[("q", PHONE)]))?;
+    let by_number = browser
+        .get(by_number.header("location").context("no address")?)?
+        .body;
+    ensure!(
+        !by_number.contains("路灯不亮") && by_number.contains("这里不按称呼"),
+        "{by_number}"
     );
     // Whom one looks for is in no form of a list, so that nobody asks for it without a reason.
     let smuggled = browser.post("/records", &encoded(&[("person", CANARY)]))?;

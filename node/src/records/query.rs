@@ -421,7 +421,7 @@ pub struct Filter {
     /// Code of a status, as shown.
     pub status: Option<String>,
     /// Text in number, title or any text, in any case, width and form; of which nothing is to be seen, all. Texts that are kept from
-    /// whoever searches are not looked at: to be found would tell of them.
+    /// whoever searches are not looked at: to be found would tell of them; nor are cards, unless they hold the store.
     pub search: Option<(String, Actor)>,
     /// The text is of the person concerned: it is looked for in what says who that is, and nowhere else.
     pub of_person: bool,
@@ -719,10 +719,20 @@ pub fn list(connection: &Connection, filter: &Filter) -> Result<Vec<Listed>> {
     Ok(found)
 }
 
+/// In which texts of a record something is looked for. Who brought it is found by whoever says why (DOMAIN 7.5), or holds the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Within {
+    All,
+    /// Not in what says who brought it.
+    Words,
+    /// In that alone.
+    Card,
+}
+
 /// A text that somebody searches for, and where it may be.
 struct Sought<'a> {
     search: Search,
-    of_person: bool,
+    within: Within,
     actor: &'a Actor,
     among: Among,
 }
@@ -745,7 +755,11 @@ impl<'a> Sought<'a> {
         let among = search.among(connection, actor.owns_store())?;
         Ok(Some(Self {
             search,
-            of_person: filter.of_person,
+            within: match (filter.of_person, actor.owns_store()) {
+                (true, _) => Within::Card,
+                (false, true) => Within::All,
+                (false, false) => Within::Words,
+            },
             actor,
             among,
         }))
@@ -756,12 +770,12 @@ impl<'a> Sought<'a> {
         let former = row.facts.get(FORMER_NUMBER).and_then(Value::as_str);
         let mut numbers = row.number.as_deref().into_iter().chain(former);
         // A number says nothing of what is kept.
-        if !self.of_person && numbers.any(|number| self.search.is_in(number)) {
+        if self.within != Within::Card && numbers.any(|number| self.search.is_in(number)) {
             return Ok(true);
         }
-        let title = row.title.as_deref().filter(|_| !self.of_person);
+        let title = row.title.as_deref().filter(|_| self.within != Within::Card);
         let sounds = title.is_some_and(|title| self.search.is_sound_of(title));
-        if !sounds && !says(connection, row, (&self.search, self.of_person))? {
+        if !sounds && !says(connection, row, (&self.search, self.within))? {
             return Ok(false);
         }
         let row = collect(connection, [Ok(row.clone())].into_iter())?.pop();
@@ -961,9 +975,12 @@ const fn index(filter: &Filter, by_day: bool, on_the_way: bool) -> &'static str 
     }
 }
 
-/// Whether a text is in some text of a record, or of its card alone, also in what was replaced since and in what is kept beside what is in
-/// place.
-fn says(connection: &Connection, row: &Listed, (search, in_card): (&Search, bool)) -> Result<bool> {
+/// Whether a text is in some of the texts of a record, also in what was replaced since and in what is kept beside what is in place.
+fn says(
+    connection: &Connection,
+    row: &Listed,
+    (search, within): (&Search, Within),
+) -> Result<bool> {
     let beside = match row.held {
         Some(_) => aside(connection, row.key, &row.id)?,
         None => Vec::new(),
@@ -975,7 +992,11 @@ fn says(connection: &Connection, row: &Listed, (search, in_card): (&Search, bool
         let field = kind.and_then(|kind| kind.field(key));
         field.is_some_and(|field| field.retention == Some(Retention::Card))
     };
-    let mut texts = texts.filter(|(key, _)| !in_card || is_card(key));
+    let mut texts = texts.filter(|(key, _)| match within {
+        Within::All => true,
+        Within::Words => !is_card(key),
+        Within::Card => is_card(key),
+    });
     Ok(texts.any(|(key, text)| match search::is_masked(kind, key) {
         true => search.is_whole(text),
         false => search.is_in(text),

@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use lianxin_protocol::authority::Reason;
-use lianxin_protocol::catalogue::{Catalogue, Field, Gather, Kind};
+use lianxin_protocol::catalogue::{Catalogue, Field, Gather, Kind, Retention};
 use lianxin_protocol::log::RecordId;
 use lianxin_protocol::receipt::Receipt;
 use rusqlite::Connection;
@@ -114,7 +114,7 @@ pub fn excerpt(
     if !sight.has_words() {
         return Ok(None);
     }
-    let is_text = |field: &Field| field.retention.is_some() && !field.masked;
+    let is_text = |field: &Field| field.retention == Some(Retention::Text) && !field.masked;
     let texts = kind.fields.iter().filter(|field| is_text(field));
     let texts = texts.filter(|field| kind.title.as_ref() != Some(&field.key));
     let texts = texts.flat_map(|field| content.held(&field.key));
