@@ -6,7 +6,7 @@
 )]
 
 use anyhow::{Context as _, Result, ensure};
-use lianxin_tests::process::{Device, Network, binary};
+use lianxin_tests::process::{Device, Network, Outcome, binary};
 use serde_json::{Value, json};
 
 use crate::pages::{Browser, link};
@@ -23,9 +23,13 @@ fn add(device: &Device, kind: &str, input: &Value) -> Result<String> {
         .to_owned())
 }
 
-fn act(device: &Device, id: &str, event: &str, input: &Value) -> Result<()> {
+fn try_act(device: &Device, id: &str, event: &str, input: &Value) -> Result<Outcome> {
     let act = ["record", "act", id, event, "--file", "-"];
-    device.feed(&act, input.to_string())?.exits(0)?;
+    device.feed(&act, input.to_string())
+}
+
+fn act(device: &Device, id: &str, event: &str, input: &Value) -> Result<()> {
+    try_act(device, id, event, input)?.exits(0)?;
     Ok(())
 }
 
@@ -419,10 +423,7 @@ fn a_matter_is_solved_after_it_happened_and_who_agreed_did_not_fail() -> Result<
     let close = |day: &str| {
         let input =
             json!({ "resolution": "solved", "solved_on": day, "solved_basis": "site_check" });
-        hub.feed(
-            &["record", "act", &id, "close", "--file", "-"],
-            input.to_string(),
-        )
+        try_act(hub, &id, "close", &input)
     };
     close("2025-06-01")?.exits(3)?;
     close("2025-06-02")?.exits(0)?;
@@ -431,10 +432,7 @@ fn a_matter_is_solved_after_it_happened_and_who_agreed_did_not_fail() -> Result<
     let agree = |result: &str| {
         let input =
             json!({ "result": result, "agreed_on": "2025-06-02", "agreement_form": "oral" });
-        station.feed(
-            &["record", "act", &id, "agree", "--file", "-"],
-            input.to_string(),
-        )
+        try_act(station, &id, "agree", &input)
     };
     agree("failed")?.exits(3)?;
     agree("partly")?.exits(0)?;
@@ -513,12 +511,7 @@ fn a_matter_that_is_passed_to_another_site_is_counted_where_it_left_and_where_it
     // It goes to a site that is there, and not to its own.
     for nowhere in ["火星站", "EM1"] {
         let input = json!({ "transferred_to": nowhere });
-        station
-            .feed(
-                &["record", "act", &id, "transfer", "--file", "-"],
-                input.to_string(),
-            )?
-            .exits(3)?;
+        try_act(station, &id, "transfer", &input)?.exits(3)?;
     }
     // At a station it is not known what others passed there; the sub-district is told.
     let here = report(station, "R2", &YEAR)?;
@@ -552,11 +545,9 @@ fn a_plan_of_the_year_comes_to_every_site_and_is_summed_up() -> Result<()> {
         read["status"] == "adopted" && read.to_string().contains("每月接待一次"),
         "{read}"
     );
-    let act_here = ["record", "act", &id, "sum_up", "--file", "-"];
-    station
-        .feed(&act_here, json!({ "summary": "接待12次" }).to_string())?
-        .exits(6)?;
-    act(hub, &id, "sum_up", &json!({ "summary": "接待12次" }))?;
+    let summary = json!({ "summary": "接待12次" });
+    try_act(station, &id, "sum_up", &summary)?.exits(6)?;
+    act(hub, &id, "sum_up", &summary)?;
     station.ok(&["sync"])?;
     ensure!(station.ok(&["record", "show", &id])?["status"] == "summed_up");
     Ok(())
@@ -626,12 +617,7 @@ fn a_dispute_that_was_not_settled_is_counted_as_none_whatever_its_field_says() -
     let dispute = json!({ "dispute_type": "neighbour", "parties_count": 2, "summary": "漏水", "date": "2025-06-02" });
     let id = add(station, "mediation", &dispute)?;
     let early = json!({ "agreed_on": "2025-06-01", "agreement_form": "oral" });
-    station
-        .feed(
-            &["record", "act", &id, "agree", "--file", "-"],
-            early.to_string(),
-        )?
-        .exits(3)?;
+    try_act(station, &id, "agree", &early)?.exits(3)?;
     act(station, &id, "fail", &json!({}))?;
     let set = json!({ "result": "agreed", "agreed_on": "2025-06-03", "agreement_form": "written" });
     station

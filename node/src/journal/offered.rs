@@ -247,31 +247,19 @@ impl Offered {
         self.write()
     }
 
-    /// Writes both files, side by side: each waits for its disk, and either alone says less and nothing false.
     fn write(&self) -> Result<()> {
-        let own = || slots::write(&self.path, &encode(&self.place, &self.shown));
-        let Some(outside) = &self.outside else {
-            return own();
-        };
-        std::thread::scope(|scope| {
-            let outside = scope.spawn(|| self.write_outside(outside));
-            let own = own();
-            let outside = outside.join();
-            outside.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-            own
-        })
-    }
-
-    fn write_outside(&self, outside: &Path) -> Result<()> {
-        // A copy of this device in another directory may have shown more.
-        let mut shown = self.shown.clone();
-        if let Some((_, there)) = read(outside)? {
-            shown.join(there);
+        if let Some(outside) = &self.outside {
+            // A copy of this device in another directory may have shown more.
+            let mut shown = self.shown.clone();
+            if let Some((_, there)) = read(outside)? {
+                shown.join(there);
+            }
+            for mark in shown.marks.values_mut() {
+                mark.seal = Seal::Open;
+            }
+            slots::write(outside, &encode(&self.place, &shown))?;
         }
-        for mark in shown.marks.values_mut() {
-            mark.seal = Seal::Open;
-        }
-        slots::write(outside, &encode(&self.place, &shown))
+        slots::write(&self.path, &encode(&self.place, &self.shown))
     }
 }
 

@@ -21,8 +21,6 @@ use crate::store;
 
 /// Steps that add to what was brought.
 const SUPPLEMENTS: [&str; 1] = ["supplement"];
-/// Steps that pass a matter on to another site, which the sub-district tells.
-const PASSED_ON: [&str; 1] = ["transfer"];
 /// Steps that send a matter back to whoever had it before.
 const SENT_BACK: [&str; 3] = ["return", "revise", "send_back"];
 /// So many that nobody has read are counted.
@@ -222,7 +220,8 @@ fn said(kind: &Kind, event: &str, (from, to): (&str, &str), office: bool) -> Opt
     if SUPPLEMENTS.contains(&event) {
         return Some(What::Supplement);
     }
-    if PASSED_ON.contains(&event) {
+    // The sub-district tells the other site.
+    if step.to_site.is_some() {
         return office.then_some(What::Passed);
     }
     // What units send back is the office's, what the office sends back the site's.

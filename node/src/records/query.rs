@@ -988,9 +988,14 @@ fn says(
     let parts = all_parts(connection, row.key, &beside)?;
     let kind = Catalogue::current().kind(&row.kind);
     let texts = parts.values().flat_map(|part| &part.texts);
-    let is_card = |key: &str| {
-        let field = kind.and_then(|kind| kind.field(key));
+    let in_card = |kind: &Kind, key: &str| {
+        let field = kind.field_or_datum(key);
         field.is_some_and(|field| field.retention == Some(Retention::Card))
+    };
+    let is_card = |key: &str| match kind {
+        Some(kind) => in_card(kind, key),
+        // What a newer version calls as some kind here calls what is in its card.
+        None => Catalogue::standard().kinds().any(|kind| in_card(kind, key)),
     };
     let mut texts = texts.filter(|(key, _)| match within {
         Within::All => true,

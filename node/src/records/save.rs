@@ -905,7 +905,7 @@ pub fn ready(
     let draft = read_step(kind, event, input);
     let mut draft = draft.map_err(|refusals| fields_refused(&refusals))?;
     name_accounts(connection, journal, (step, &mut draft), actor)?;
-    let early = too_early(step, &draft, &content);
+    let early = step.before(&draft, date);
     if !early.is_empty() {
         return Err(fields_refused(&early));
     }
@@ -1132,24 +1132,6 @@ pub fn read_step(kind: &Kind, event: &str, input: &Value) -> Result<Draft, Vec<R
         fields.insert(HUB_NO.to_owned(), json!("1"));
     }
     kind.read_event(event, &input)
-}
-
-/// Dates of a step that lie before those that they come after.
-#[must_use]
-pub fn too_early(step: &Transition, draft: &Draft, content: &super::Content) -> Vec<Refusal> {
-    let early = step.after.iter().filter(|(key, other)| {
-        let given = draft.facts.get(*key).and_then(Option::as_ref);
-        let given = given.and_then(Fact::as_str);
-        given
-            .zip(content.date(other))
-            .is_some_and(|(given, held)| *given < *held)
-    });
-    let refusal = |(key, other): (&String, &String)| Refusal {
-        field: key.clone(),
-        code: "before",
-        message: format!("this is before {other}"),
-    };
-    early.map(refusal).collect()
 }
 
 /// The error that names refused fields; it never repeats what was typed.

@@ -283,7 +283,8 @@ pub struct Known {
     rows: BTreeMap<&'static str, Rows>,
     /// Kinds that this device has no records of, whatever the sub-district has.
     away: BTreeSet<&'static str>,
-    others_sites: Reach,
+    /// Whether this device has the records of all sites.
+    pub other_sites: Reach,
     /// How many records of these kinds are here that have not arrived at all.
     pub waiting: u64,
     /// What arrived after the cut-off.
@@ -327,7 +328,7 @@ impl Known {
             others: 0,
             rows: BTreeMap::new(),
             away: BTreeSet::new(),
-            others_sites: match sites.len() < overview.authority().sites().len() {
+            other_sites: match sites.len() < overview.authority().sites().len() {
                 true => Reach::Elsewhere,
                 false => Reach::Here,
             },
@@ -351,8 +352,12 @@ impl Known {
             kind.is_some_and(|kind| kind.parent.is_some())
         };
         let (parts, wholes): (Vec<_>, Vec<_>) = wanted.into_iter().partition(belongs);
-        let stays = |code: &&&str| stays_at_the_hub(overview, code);
-        known.away = kinds.iter().filter(stays).copied().collect();
+        let hub = Space::Hub.id(&overview.identity().network);
+        let readable = overview.authority().readable(&overview.identity().key());
+        if !readable.contains(&hub) {
+            let stays = |code: &&&str| stays_at_the_hub(code);
+            known.away = kinds.iter().filter(stays).copied().collect();
+        }
         for code in wholes.into_iter().chain(parts) {
             let counted = kinds.contains(&code);
             known.read_kind(connection, code, counted)?;
@@ -462,12 +467,6 @@ impl Known {
             true => Reach::Elsewhere,
             false => Reach::Here,
         }
-    }
-
-    /// Whether this device has the records of all sites.
-    #[must_use]
-    pub const fn of_other_sites(&self) -> Reach {
-        self.others_sites
     }
 
     /// The kinds whose records this device does not have, by their codes.
@@ -588,15 +587,10 @@ fn unpack_into(row: &rusqlite::Row<'_>, column: usize, plain: &mut Vec<u8>) -> R
     Ok(())
 }
 
-/// Whether records of a kind are made at the sub-district alone, and stand where this device does not read.
-fn stays_at_the_hub(overview: &Overview, code: &str) -> bool {
-    let hub = Space::Hub.id(&overview.identity().network);
-    let authority = overview.authority();
+/// Whether records of a kind are made at the sub-district alone, and stand in its own space.
+fn stays_at_the_hub(code: &str) -> bool {
     let kind = Catalogue::current().kind(code);
     kind.is_some_and(|kind| kind.home == Home::Device && !actor::is_made_at_sites(kind))
-        && !authority
-            .readable(&overview.identity().key())
-            .contains(&hub)
 }
 
 /// The sites whose records this device reads.

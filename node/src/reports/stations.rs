@@ -48,6 +48,27 @@ const EVENTS: [&str; 8] = [
     "service_activity",
 ];
 
+const COLUMNS: [&str; 18] = [
+    "code",
+    "site",
+    "opening_days",
+    "receptions",
+    "deputies",
+    "deputy_times",
+    "visitors",
+    "REC",
+    "SPOT",
+    "SOL",
+    "comments",
+    "submitted",
+    "adopted",
+    "events",
+    "passed_on",
+    "passed_here",
+    "late_entries",
+    "last_arrival",
+];
+
 fn fill(base: &Base<'_>, out: &mut Tables) {
     let period = &base.period;
     let receptions = base.confirmed("reception", period);
@@ -73,32 +94,12 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
     let mut passed = registered.that(|row| row.took("transfer"));
     passed.0.extend(comments.that(|row| row.took("transfer")).0);
     // By the site that they were passed to. Who reads one site alone does not know what others passed to it.
-    let passed_here = Set(passed.0.clone(), base.known.of_other_sites());
+    let passed_here = Set(passed.0.clone(), base.known.other_sites);
     let passed_here = passed_here.by(|row| {
         let to = base.known.site_named(row.text("transferred_to")?);
         Some(to.map(|site| site.space))
     });
-    let columns = [
-        "code",
-        "site",
-        "opening_days",
-        "receptions",
-        "deputies",
-        "deputy_times",
-        "visitors",
-        "REC",
-        "SPOT",
-        "SOL",
-        "comments",
-        "submitted",
-        "adopted",
-        "events",
-        "passed_on",
-        "passed_here",
-        "late_entries",
-        "last_arrival",
-    ];
-    let mut table = Table::new("stations", &columns);
+    let mut table = Table::new("stations", &COLUMNS);
     let [
         receptions,
         registered,

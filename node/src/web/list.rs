@@ -536,6 +536,7 @@ pub(super) async fn search(
     Form(pairs): Form<Vec<(String, String)>>,
 ) -> Answer {
     let kept = pairs.iter().find(|(name, _)| name == "kept");
+    let was_kept = kept.is_some();
     let kept = kept.and_then(|(_, id)| app.kept.get::<Asked>(&session, id));
     let asked = Asked::of(pairs);
     let asked = match kept {
@@ -543,6 +544,8 @@ pub(super) async fn search(
             after: asked.after,
             ..Asked::clone(&kept)
         },
+        // Of what is kept no longer and stands in no form, that of a person, there is no next page.
+        None if was_kept && asked.address().is_some() => return Ok(go(LEDGER)),
         None => asked,
     };
     let address = match asked.address() {

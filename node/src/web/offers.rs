@@ -640,11 +640,10 @@ fn take(
     };
     let weighed = (&given, &meant, unmatched.as_slice());
     let doubt = doubt((kind, step), weighed, author.now_ms, who.0.lang());
+    let held = |key: &str| content.date(key);
     let (refusals, said) = match save::read_step(kind, event, &input) {
         Err(refusals) => (refusals, None),
-        Ok(draft) if !save::too_early(step, &draft, &content).is_empty() => {
-            (save::too_early(step, &draft, &content), None)
-        }
+        Ok(draft) if !step.before(&draft, held).is_empty() => (step.before(&draft, held), None),
         // What is not possible any more is not asked about.
         Ok(_) if !sure && (step.grave.is_some() || doubt.is_some()) => {
             let who = (&author.actor, author.now_ms);

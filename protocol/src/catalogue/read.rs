@@ -19,7 +19,9 @@ use std::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::{Condition, FORM_VERSION, Fact, Field, FieldType, Kind, Retention, SHORT, find};
+use super::{
+    Condition, FORM_VERSION, Fact, Field, FieldType, Kind, Retention, SHORT, Transition, find,
+};
 use crate::text;
 
 /// Names that come with a record without being fields of it; ignored.
@@ -74,6 +76,33 @@ pub struct Refusal {
     pub code: &'static str,
     /// A sentence in English that does not repeat the value.
     pub message: String,
+}
+
+/// The first dates of these pairs that lie before the second. Dates of this form sort as they follow.
+fn before<'a>(
+    pairs: impl Iterator<Item = (&'a String, &'a String)>,
+    date: impl Fn(&str) -> Option<String>,
+    other: impl Fn(&str) -> Option<String>,
+) -> Vec<Refusal> {
+    let early = pairs.filter(|(key, after)| {
+        let both = date(key).zip(other(after));
+        both.is_some_and(|(date, other)| date < other)
+    });
+    let refusal = |(key, other): (&String, &String)| Refusal {
+        field: key.clone(),
+        code: "before",
+        message: format!("this is before {other}"),
+    };
+    early.map(refusal).collect()
+}
+
+impl Transition {
+    /// Dates that a step carries and that lie before those of the record that they come after.
+    #[must_use]
+    pub fn before(&self, draft: &Draft, held: impl Fn(&str) -> Option<String>) -> Vec<Refusal> {
+        let given = |key: &str| Some(draft.facts.get(key)?.as_ref()?.as_str()?.to_owned());
+        before(self.after.iter(), given, held)
+    }
 }
 
 impl Kind {
@@ -149,16 +178,7 @@ impl Kind {
     pub fn before(&self, date: impl Fn(&str) -> Option<String>) -> Vec<Refusal> {
         let pairs = self.transitions.iter().flat_map(|step| &step.after);
         let pairs: BTreeSet<_> = pairs.filter(|(key, _)| self.field(key).is_some()).collect();
-        let early = pairs.into_iter().filter(|(key, other)| {
-            let both = date(key).zip(date(other));
-            both.is_some_and(|(date, other)| date < other)
-        });
-        let refusal = |(key, other): (&String, &String)| Refusal {
-            field: key.clone(),
-            code: "before",
-            message: format!("this is before {other}"),
-        };
-        early.map(refusal).collect()
+        before(pairs.into_iter(), &date, &date)
     }
 
     /// Judges the data of an event.
