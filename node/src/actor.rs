@@ -162,6 +162,23 @@ impl Actor {
         Err(Error::new(Code::NotPermitted, message))
     }
 
+    /// Whether this person corrects what a record of a kind says that stands in this folded status.
+    ///
+    /// # Errors
+    /// As [`may_create`](Self::may_create); the same where the status says that only others do.
+    pub fn may_correct(&self, kind: &Kind, status: &str) -> Result<()> {
+        self.may_create(kind)?;
+        let by = kind.kept_by(status);
+        if by.is_empty() || !by.is_disjoint(&self.roles) {
+            return Ok(());
+        }
+        if permitted(self.device).is_disjoint(by) {
+            let message = format!("a {} that is `{status}` is corrected elsewhere", kind.code);
+            return Err(Error::new(Code::NotPermitted, message));
+        }
+        Err(lacks(&format!("a {} that is `{status}`", kind.code), by))
+    }
+
     /// Whether this person issues reports: the sub-district and its supervisor do.
     ///
     /// # Errors

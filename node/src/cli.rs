@@ -106,6 +106,15 @@ enum Verb {
     /// Records
     #[command(subcommand)]
     Record(Record),
+    /// What has happened elsewhere to what people here wrote: answers, refusals, values that were not kept
+    Inbox {
+        /// What was read already
+        #[arg(long)]
+        seen: bool,
+        /// Rows at most (default 50, at most 500)
+        #[arg(long)]
+        limit: Option<usize>,
+    },
     /// What operators' PCs ask of the hub
     #[command(subcommand)]
     Request(RequestVerb),
@@ -607,6 +616,13 @@ enum Record {
     Template {
         /// Kind of record, such as opinion
         kind: String,
+    },
+    /// Names of deputies, units and communities that were typed and are in no register; match one with
+    /// `record set ID` of the register and {"aliases": {"add": [NAME]}}
+    Names {
+        /// Rows at most (default 50, at most 500)
+        #[arg(long)]
+        limit: Option<usize>,
     },
     /// Publish a kind of record of your own, or a newer form of one that there is, for every device (hub, operator)
     #[command(after_help = "Examples:
@@ -1129,6 +1145,13 @@ fn command_of(verb: Verb, data: &Path, account: Option<String>) -> Result<Comman
             .into(),
         },
         Verb::Record(Record::History { id }) => Query::RecordHistory { id, account }.into(),
+        Verb::Record(Record::Names { limit }) => Query::RecordNames { limit }.into(),
+        Verb::Inbox { seen, limit } => Query::Inbox {
+            seen,
+            limit,
+            account,
+        }
+        .into(),
         Verb::Request(RequestVerb::List { limit }) => Query::RequestList { limit }.into(),
         Verb::Status => {
             let config = Config::load(Some(data), &Overrides::default())?;

@@ -51,8 +51,8 @@ pub use orders::AddressChange;
 use orders::{hub_address, hub_resume, peer_add, site_create, site_list};
 pub(crate) use record::{add_rows, known_kind, ledger_row, record_keys, take_steps};
 use record::{
-    export_page, record_act, record_add, record_history, record_json, record_list, record_set,
-    request_list, saved_reply,
+    export_page, messages, record_act, record_add, record_history, record_json, record_list,
+    record_names, record_set, request_list, saved_reply,
 };
 pub use report::proved;
 pub use whole::reprojected;
@@ -200,6 +200,16 @@ pub enum Query {
     /// Shows every change of a record.
     RecordHistory {
         id: String,
+        #[serde(default)]
+        account: Option<String>,
+    },
+    /// Lists the names that were typed where a register is named and that are in none, those first that stand in most records.
+    RecordNames { limit: Option<usize> },
+    /// Lists what has happened elsewhere to what people here wrote and nobody has read yet, newest first; what was read, if that is asked
+    /// for.
+    Inbox {
+        seen: bool,
+        limit: Option<usize>,
         #[serde(default)]
         account: Option<String>,
     },
@@ -412,6 +422,8 @@ impl Query {
             Self::Submitted { .. } => "submitted",
             Self::RecordShow { .. } => "record-show",
             Self::RecordHistory { .. } => "record-history",
+            Self::RecordNames { .. } => "record-names",
+            Self::Inbox { .. } => "inbox",
             Self::ConflictList { .. } => "conflict-list",
             Self::ConflictShow { .. } => "conflict-show",
             Self::QuarantineList => "quarantine-list",
@@ -475,6 +487,15 @@ impl Query {
             Self::RecordHistory { id, account } => {
                 let actor = reader(books, connection, account.as_deref())?;
                 record_history(books, connection, &id, &actor)
+            }
+            Self::RecordNames { limit } => record_names(connection, list_limit(limit)),
+            Self::Inbox {
+                seen,
+                limit,
+                account,
+            } => {
+                let actor = reader(books, connection, account.as_deref())?;
+                messages(connection, (actor.account(), seen), list_limit(limit))
             }
             Self::RequestList { limit } => request_list(books, connection, list_limit(limit)),
             Self::AccountList => account::list(books, connection),

@@ -33,7 +33,7 @@ mod written;
 use std::collections::{BTreeMap, BTreeSet};
 
 use lianxin_protocol::authority::{Authority, Reason, Role};
-use lianxin_protocol::catalogue::{Catalogue, Kind};
+use lianxin_protocol::catalogue::{Catalogue, Kind, Outcome};
 use lianxin_protocol::document::{
     ActorId, ChangeHash, Document, Fate, GuardedChange, Limits, Offered, Refusal, Scalar,
 };
@@ -953,9 +953,15 @@ pub fn empty_digest() -> [u8; 32] {
 }
 
 /// A record's history as JSON: every change with its author, and the values of the fields that it touched before and
-/// after, texts in place, as far as they are shown. Of a sealed record none.
+/// after, those that steps had set among them, texts in place, as far as they are shown; what has no effect is marked (`void`). Of a
+/// sealed record none.
 #[must_use]
-pub fn history(gathered: &Gathered, sight: Sight, account: impl Fn(&str) -> String) -> Vec<Value> {
+pub fn history(
+    gathered: &Gathered,
+    content: &Content,
+    sight: Sight,
+    account: impl Fn(&str) -> String,
+) -> Vec<Value> {
     if !sight.has_facts() {
         return Vec::new();
     }
@@ -964,23 +970,43 @@ pub fn history(gathered: &Gathered, sight: Sight, account: impl Fn(&str) -> Stri
     let entries = gathered.document.history();
     let events = gathered.document.view().events.into_iter();
     let steps_by_key: BTreeMap<_, _> = events.map(|event| (event.key, event.event)).collect();
+    // What steps have set, as long as nobody has written it since.
+    let mut set: BTreeMap<&str, &Value> = BTreeMap::new();
     entries
         .iter()
         .map(|change| {
             let carried = gathered.device_of(&change.hash);
-            let shown = |key: &str, value: &Scalar| {
+            let of = |key: &str, value: Value| {
                 let field = kind.and_then(|kind| kind.field(key));
-                sight.shown(field, gathered.json(key, value))
+                sight.shown(field, value)
             };
-            let values = change.fields.iter().map(|field| {
+            let shown = |key: &str, value: &Scalar| of(key, gathered.json(key, value));
+            let mut values = Vec::with_capacity(change.fields.len());
+            for field in &change.fields {
                 let mut old: Vec<_> = field.old.iter().map(|it| shown(&field.key, it)).collect();
-                let old = match old.len() {
-                    0 | 1 => old.pop().unwrap_or(Value::Null),
+                let old = match (set.get(field.key.as_str()), old.len()) {
+                    (Some(set), 0 | 1) => of(&field.key, (*set).clone()),
+                    (_, 0 | 1) => old.pop().unwrap_or(Value::Null),
                     _ => Value::Array(old),
                 };
                 let new = field.new.as_ref().map(|it| shown(&field.key, it));
-                json!({ "field": field.key, "old": old, "new": new })
-            });
+                let void = content.unheeded.contains(&(change.hash, field.key.clone()));
+                if !void {
+                    set.remove(field.key.as_str());
+                }
+                let void = void.then_some(true);
+                values.push(json!({ "field": field.key, "old": old, "new": new, "void": void }));
+            }
+            let applied = |it: &&ShownEvent| {
+                it.change == change.hash && matches!(it.outcome, Outcome::Applied { .. })
+            };
+            for event in content.events.iter().filter(applied) {
+                let fields = event
+                    .data
+                    .iter()
+                    .filter(|(key, _)| kind.is_some_and(|it| it.field(key).is_some()));
+                set.extend(fields.map(|(key, value)| (key.as_str(), value)));
+            }
             let fields: Vec<_> = change.fields.iter().map(|field| &field.key).collect();
             let steps = change.events.iter();
             let steps: Vec<_> = steps.filter_map(|key| steps_by_key.get(key)).collect();
@@ -990,7 +1016,7 @@ pub fn history(gathered: &Gathered, sight: Sight, account: impl Fn(&str) -> Stri
                 "account": change.by.as_deref().map(&account),
                 "at": carried.map(|carried| clock::rfc3339(carried.hlc >> 16)),
                 "fields": fields,
-                "values": values.collect::<Vec<_>>(),
+                "values": values,
                 "events": change.events.len(),
                 "steps": steps,
                 // Entries are stored only after their checkpoint held; the guard compared the hash.

@@ -289,6 +289,8 @@ pub struct Kind {
     pub due: Option<String>,
     /// See [`Kind::due`].
     pub site_due: Option<String>,
+    /// Key of the date on which what was due was done, where no status says so.
+    pub met_by: Option<String>,
     /// Where its records live.
     pub home: Home,
     /// For a kind whose records belong to a record of another.
@@ -447,6 +449,46 @@ impl Kind {
         })
     }
 
+    /// A date that makes it doubtful whether a step is meant on a day: one that is still ahead, or lies before one that it should come
+    /// after. `given` has what the step carries, `held` what the record has.
+    pub fn unlikely<'a>(
+        &'a self,
+        step: &'a Transition,
+        given: impl Fn(&str) -> Option<String>,
+        held: impl Fn(&str) -> Option<String>,
+        day: &str,
+    ) -> Option<Unlikely<'a>> {
+        // Dates and times of this form sort as they follow.
+        let is_ahead = |date: &str| date.get(..day.len()).unwrap_or(date) > day;
+        let carried = step
+            .past
+            .iter()
+            .find(|key| given(key).is_some_and(|it| is_ahead(&it)));
+        if let Some(key) = carried {
+            return Some(Unlikely::Ahead(key));
+        }
+        let before = step.rarely_before.iter().find(|(key, other)| {
+            let both = given(key).zip(held(other));
+            both.is_some_and(|(date, other)| date < other)
+        });
+        if let Some((key, other)) = before {
+            return Some(Unlikely::Before(key, other));
+        }
+        // The day to which the step moves the record goes over the one that it has.
+        let moved_to = step.redates.as_ref().filter(|key| given(key).is_some());
+        let counts = self.counts_on.iter().find(|key| held(key).is_some());
+        let took_place = counts.filter(|_| step.took_place && moved_to.is_none());
+        let ahead = took_place.filter(|key| held(key).is_some_and(|it| is_ahead(&it)));
+        ahead.map(|key| Unlikely::Ahead(key))
+    }
+
+    /// Who corrects what a record in this folded status says; empty for everybody who corrects records of its kind.
+    #[must_use]
+    pub fn kept_by(&self, status: &str) -> &BTreeSet<Role> {
+        static EVERYBODY: BTreeSet<Role> = BTreeSet::new();
+        self.status(status).map_or(&EVERYBODY, |it| &it.kept_by)
+    }
+
     /// The status to show for a folded one: what the hub has received is shown as waiting there,
     /// although no event says so.
     #[must_use]
@@ -475,9 +517,12 @@ impl Kind {
     }
 
     /// Whether what had to be done by a date is done in this folded status: nobody acts any more, or all that is left is to tell
-    /// of it.
+    /// of it. Where a date says so instead, `held` tells whether the record has one.
     #[must_use]
-    pub fn is_done(&self, status: &str) -> bool {
+    pub fn is_done(&self, status: &str, held: impl Fn(&str) -> bool) -> bool {
+        if let Some(key) = &self.met_by {
+            return held(key);
+        }
         let tells = |code: &str| self.status(code).is_some_and(|it| it.tells.is_some());
         let next = self.status(status).and_then(|it| it.next.as_deref());
         let next = next.and_then(|event| self.transition(event)?.to.as_deref());
@@ -686,6 +731,12 @@ pub struct Make {
     /// Fields that refer to the first record of a kind that belongs to the same one and is still open.
     #[serde(default)]
     pub cites: BTreeMap<String, String>,
+    /// For a kind that does not belong to this one: its field that names this one. It lives where its kind does, and none is made where
+    /// one is that names this one and holds what this would always hold.
+    pub names: Option<String>,
+    /// What it holds always.
+    #[serde(default)]
+    pub sets: BTreeMap<String, String>,
     /// Their field to the datum of the step.
     #[serde(default)]
     pub copies: BTreeMap<String, String>,
@@ -764,6 +815,15 @@ pub struct Follows {
 
 /// What a record holds in the clear: flat key to value.
 pub type Facts = BTreeMap<String, Fact>;
+
+/// Why a date is doubted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unlikely<'a> {
+    /// The date under this key is still ahead.
+    Ahead(&'a str),
+    /// The date under the first key lies before the record's under the second.
+    Before(&'a str, &'a str),
+}
 
 /// A value that is no personal datum and no free text.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -922,6 +982,8 @@ pub struct Field {
     /// A name of an account of the device on which it is typed, which is kept as the account's id: another than that of whoever types
     /// it, who may take the same step.
     pub account: bool,
+    /// Who may take the steps that set it, where no form asks for it: they correct it, and nobody else does. Empty for what is typed.
+    pub set_by: BTreeSet<Role>,
 }
 
 impl Field {
@@ -1051,6 +1113,8 @@ pub struct Status {
     pub by: Option<String>,
     /// It was taken out of a register by mistake or for good: lists leave it out, and no name means it.
     pub gone: bool,
+    /// Who corrects what a record in this status says; empty for everybody who corrects records of its kind.
+    pub kept_by: BTreeSet<Role>,
 }
 
 /// A stage of the process as those who wait for it know it.
@@ -1121,6 +1185,13 @@ pub struct Transition {
     pub redates: Option<String>,
     /// Key of the date before which it is not possible: a field that an earlier step has set.
     pub not_before: Option<String>,
+    /// It says that what is recorded took place, so that the day on which its kind counts it has come.
+    pub took_place: bool,
+    /// Dates that it carries and that have come by the day on which it is taken. As with [`took_place`](Self::took_place), whoever takes
+    /// it is asked where they have not, and held to nothing: the clock may be what is wrong.
+    pub past: Vec<String>,
+    /// Dates that it carries, each with the key of one that the record has and that it rarely lies before: whoever takes it is asked.
+    pub rarely_before: BTreeMap<String, String>,
     /// What must hold for it besides.
     pub guards: Vec<Guard>,
     /// Whoever takes it is asked first, if a name in the record is that of no record of a register.

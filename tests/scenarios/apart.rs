@@ -554,8 +554,10 @@ fn checked(world: &mut World, model: &Model, id: &str) -> Result<()> {
         // Both values of whatever was written can be reached.
         let history = world.transact(node, |journal, connection| {
             let key = records::find(connection, id)?;
+            let gathered = gather(connection, journal, key)?;
             Ok(records::history(
-                &gather(connection, journal, key)?,
+                &gathered,
+                &gathered.content(journal.authority()),
                 Sight::Whole,
                 str::to_owned,
             ))

@@ -8,6 +8,7 @@ mod board;
 mod clocks;
 mod config;
 mod contract;
+mod corrections;
 mod counts;
 mod damage;
 mod desk;

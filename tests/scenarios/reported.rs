@@ -654,8 +654,12 @@ fn nothing_is_entered_as_solved_before_it_happened() -> Result<()> {
         .exits(3)?;
     ensure!(refused["refused"][0]["code"] == "before", "{refused}");
     let id = add(station, "opinion", &of("2025-06-02"))?;
-    let set =
-        |input: Value| station.feed(&["record", "set", &id, "--file", "-"], input.to_string());
+    // What a step would have set is the sub-district's to correct.
+    station.ok(&["sync"])?;
+    let set = |input: Value| {
+        let hub = &network.hub;
+        hub.feed(&["record", "set", &id, "--file", "-"], input.to_string())
+    };
     set(json!({ "occurred_on": "2025-06-03" }))?.exits(3)?;
     set(json!({ "occurred_on": "2025-06-03", "solved_on": "2025-06-04" }))?.exits(0)?;
     set(json!({ "topic": "utilities" }))?.exits(0)?;

@@ -24,6 +24,12 @@ pub(super) fn text(value: &Value) -> String {
         "quarantine-show" => quarantine_show(value),
         "record-add" => record_add(value),
         "record-history" => history(value),
+        "record-names" => listed(value, "names", &["name", "records", "kinds", "example"]),
+        "inbox" => listed(
+            value,
+            "messages",
+            &["at", "what", "number", "kind", "about"],
+        ),
         "status" => status(value),
         "hub-init" => hub_init(value),
         "hub-resume" => format!(
@@ -368,10 +374,11 @@ fn history(value: &Value) -> String {
             .to_vec(),
     ];
     for change in items(value, "changes") {
-        let fields: Vec<_> = items(change, "fields").filter_map(Value::as_str).collect();
-        let events = match number(change, "events") {
-            0 => String::new(),
-            count => format!(" +{count} step"),
+        let fields: Vec<_> = items(change, "values").map(was).collect();
+        let steps: Vec<_> = items(change, "steps").filter_map(Value::as_str).collect();
+        let events = match steps.is_empty() {
+            true => String::new(),
+            false => format!(" +{}", steps.join(" +")),
         };
         rows.push(vec![
             str(change, "at").to_owned(),
@@ -380,6 +387,57 @@ fn history(value: &Value) -> String {
             format!("{}{events}", fields.join(" ")),
         ]);
     }
+    table(&rows)
+}
+
+/// What a change did to a field: what stood there, if anything did, and what does since.
+fn was(value: &Value) -> String {
+    let field = str(value, "field");
+    let said = |key: &str| value.get(key).filter(|it| !it.is_null()).map(brief);
+    let void = match value.get("void") {
+        Some(Value::Bool(true)) => " (without effect)",
+        _ => "",
+    };
+    match (said("old"), said("new")) {
+        (Some(old), Some(new)) => format!("{field}: {old} → {new}{void}"),
+        (Some(old), None) => format!("{field}: {old} → –{void}"),
+        // What a record began with stands in it.
+        (None, _) => format!("{field}{void}"),
+    }
+}
+
+/// A value in a cell of a table.
+fn brief(value: &Value) -> String {
+    const CHARS: usize = 24;
+    let text = match value {
+        Value::String(text) => text.clone(),
+        Value::Array(items) => items.iter().map(brief).collect::<Vec<_>>().join(" "),
+        other => other.to_string(),
+    };
+    let mut brief: String = text.chars().take(CHARS).collect();
+    if brief.len() < text.len() {
+        brief.push('…');
+    }
+    brief
+}
+
+/// A table of these members of the items of a list.
+fn listed(value: &Value, list: &str, columns: &[&str]) -> String {
+    let head = columns.iter().map(|it| it.to_uppercase()).collect();
+    let cell = |item: &Value, key: &str| match item.get(key) {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Array(items)) => items
+            .iter()
+            .filter_map(Value::as_str)
+            .collect::<Vec<_>>()
+            .join(" "),
+        Some(other) => other.to_string(),
+    };
+    let row = |item: &Value| columns.iter().map(|key| cell(item, key)).collect();
+    let rows: Vec<Vec<String>> = std::iter::once(head)
+        .chain(items(value, list).map(row))
+        .collect();
     table(&rows)
 }
 

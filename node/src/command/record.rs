@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use lianxin_protocol::authority::Reason;
-use lianxin_protocol::catalogue::{Catalogue, Field, Kind, Outcome, Refusal, Role};
+use lianxin_protocol::catalogue::{Catalogue, Field, Kind, Outcome, Refusal, Role, Unlikely};
 use lianxin_protocol::hash::Hex;
 use lianxin_protocol::identity::{DeviceKey, short};
 use lianxin_protocol::receipt::Receipt;
@@ -16,10 +16,11 @@ use super::orders::asked_for;
 use super::{account_name, meant, reader};
 use crate::accounts;
 use crate::actor::Actor;
-use crate::clock;
+use crate::clock::{self, Beijing};
 use crate::error::{Code, Error, Kind as ErrorKind, Result};
 use crate::journal::{Books, Journal, Overview};
 use crate::records::delivery::{self, Coverage, State};
+use crate::records::inbox;
 use crate::records::save::{self, Author};
 use crate::records::sight;
 use crate::records::{self, ConflictValue, Filter, Listed, Record, ShownEvent, gather};
@@ -217,32 +218,51 @@ pub(super) fn record_act(
 ) -> Result<Reply> {
     let key = records::find(connection, id)?;
     // Nobody can be asked any more: what a form would ask about is taken, and named.
-    let doubt = doubt(journal, connection, key, step.0)?;
+    let doubts = doubts(journal, connection, key, step, author.now_ms)?;
     let saved = requests::act(connection, journal, key, step, author)?;
     let mut reply = saved_reply(journal, connection, &saved, author)?;
-    if let (Value::Object(members), Some(message)) = (&mut reply.value, doubt) {
-        let odd = json!({ "field": "", "code": "doubted", "message": message });
-        members.insert("at_odds".to_owned(), json!([odd]));
+    if let (Value::Object(members), false) = (&mut reply.value, doubts.is_empty()) {
+        members.insert("at_odds".to_owned(), Value::Array(doubts));
     }
     Ok(reply)
 }
 
-/// What makes it doubtful whether a step is meant, as the record stands.
-fn doubt(
+/// What makes it doubtful whether a step is meant, as the record stands and with what the step carries.
+fn doubts(
     books: &mut Books,
     connection: &Connection,
     key: i64,
-    event: &str,
-) -> Result<Option<String>> {
+    (event, input): (&str, &Value),
+    now_ms: u64,
+) -> Result<Vec<Value>> {
     let kind = kind_of(books, connection, key)?;
-    let step = kind.transition(event);
-    let Some(step) = step.filter(|it| it.guards.iter().any(|guard| guard.asks)) else {
-        return Ok(None);
+    let Some(step) = kind.transition(event) else {
+        return Ok(Vec::new());
     };
     let content = gather(connection, books, key)?.content(books.authority());
-    let meant = records::meant(connection, kind, (key, &content))?;
-    let label = step.doubted(|key| meant.get(key).cloned().unwrap_or_default());
-    Ok(label.map(|label| label.en.clone()))
+    let odd = |field: &str, message: &str| json!({ "field": field, "code": "doubted", "message": message });
+    let mut doubts = Vec::new();
+    if step.matched {
+        let unmatched = records::unmatched_in(connection, kind, &content)?;
+        let message = "a name here is in no register: match it first (`record names`)";
+        doubts.extend((!unmatched.is_empty()).then(|| odd("", message)));
+    }
+    if step.guards.iter().any(|guard| guard.asks) {
+        let meant = records::meant(connection, kind, (key, &content))?;
+        let label = step.doubted(|key| meant.get(key).cloned().unwrap_or_default());
+        doubts.extend(label.map(|label| odd("", &label.en)));
+    }
+    let given = |key: &str| match key.split_once('.') {
+        Some((group, name)) => Some(input.get(group)?.get(name)?.as_str()?.to_owned()),
+        None => Some(input.get(key)?.as_str()?.to_owned()),
+    };
+    let day = Beijing::of(now_ms).iso_date();
+    let unlikely = kind.unlikely(step, given, |key| content.date(key), &day);
+    doubts.extend(unlikely.map(|it| match it {
+        Unlikely::Ahead(key) => odd(key, "this day has not come yet"),
+        Unlikely::Before(key, other) => odd(key, &format!("this is before {other}")),
+    }));
+    Ok(doubts)
 }
 
 /// Shows what is kept of a record to somebody who says why.
@@ -296,10 +316,49 @@ pub(super) fn record_history(
     let record = Record::read(connection, books, key, actor)?;
     let names = accounts::names(connection)?;
     let account = |by: &str| account_name(&names, by);
-    let changes = records::history(&record.gathered, record.sight, account);
+    let changes = records::history(&record.gathered, &record.content, record.sight, account);
     Ok(Reply::ok(
         json!({ "id": record.id.hyphenated(), "changes": changes }),
     ))
+}
+
+pub(super) fn record_names(connection: &Connection, limit: usize) -> Result<Reply> {
+    let mut names = Vec::new();
+    for found in records::unmatched(connection, limit)? {
+        let example = records::rows(connection, &[found.example])?.pop();
+        names.push(json!({
+            "name": found.name,
+            "kinds": found.kinds,
+            "records": found.count,
+            "example": example.map(|row| row.id.hyphenated()),
+        }));
+    }
+    Ok(Reply::ok(json!({ "names": names })))
+}
+
+/// Messages to an account and to whoever is at the desk: those that were read, or those that were not.
+pub(super) fn messages(
+    connection: &Connection,
+    (account, seen): (&str, bool),
+    limit: usize,
+) -> Result<Reply> {
+    let mut messages = Vec::new();
+    for item in inbox::list(connection, account, seen, None, limit)? {
+        let row = records::rows(connection, &[item.record])?.pop();
+        // What is not here any more tells nobody anything; an answer of the hub is of no record.
+        if row.is_none() && item.record != 0 {
+            continue;
+        }
+        messages.push(json!({
+            "what": item.what.word(),
+            "id": row.as_ref().map(|row| row.id.hyphenated()),
+            "kind": row.as_ref().map(|row| &row.kind),
+            "number": row.as_ref().and_then(|row| row.number.as_ref()),
+            "about": item.about.split_whitespace().collect::<Vec<_>>(),
+            "at": clock::rfc3339(item.at_ms),
+        }));
+    }
+    Ok(Reply::ok(json!({ "messages": messages })))
 }
 
 pub(super) fn request_list(
@@ -376,7 +435,7 @@ fn record_value(
     let requests = requests::of_record(connection, record.key)?;
     let content = &record.content;
     let steps = record.kind.into_iter();
-    let today = clock::Beijing::of(clock::now_ms()).iso_date();
+    let today = Beijing::of(clock::now_ms()).iso_date();
     let steps: Vec<_> = steps
         .flat_map(|kind| content.offered(kind, actor.roles(), &today))
         .filter(|step| !requests::is_open_for(&requests, &step.event))

@@ -106,17 +106,27 @@ pub struct Content {
     pub waiting: usize,
     /// Keys that this version cannot read; [`NEWER_ENTRIES`] for entries of unknown kinds.
     pub unreadable: Vec<String>,
+    /// Writes of fields that have no effect, because whoever made them may not correct what they knew to be there: the change, and the
+    /// key.
+    pub unheeded: BTreeSet<(ChangeHash, String)>,
 }
 
 impl Content {
     /// What is shown of a record.
     pub(super) fn of(gathered: &Gathered, authority: &Authority) -> Self {
-        let view = gathered.document.view();
+        let mut view = gathered.document.view();
         let kind = view.kind.as_deref();
         let kind = kind.and_then(|kind| Catalogue::current().kind(kind));
+        let roles = roles(gathered, authority);
+        let folded = kind.map(|kind| kind.fold(&steps(kind, &view, &roles)));
+        let folded = folded.unwrap_or_default();
+        let unheeded = kind.map(|kind| gathered.heed(kind, &mut view, &roles, &folded.outcomes));
+        let unheeded = unheeded.unwrap_or_default();
         let (mut facts, mut texts, mut conflicts) = gathered.typed(&view, kind);
         let mut apart = gathered.apart(&view.events);
-        apart.retain(|it| !kind.is_some_and(|kind| is_fixed(kind, &it.field)));
+        let judged = |key: &str| unheeded.iter().any(|(_, it)| it == key);
+        apart
+            .retain(|it| !judged(&it.field) && !kind.is_some_and(|kind| is_fixed(kind, &it.field)));
         conflicts_by(&apart, &mut conflicts);
         let devices: BTreeMap<ActorId, DeviceKey> = gathered
             .changes
@@ -128,9 +138,7 @@ impl Content {
             overlays,
             facts: set,
             outcomes,
-        } = kind
-            .map(|kind| kind.fold(&steps(kind, &view, &roles(gathered, authority))))
-            .unwrap_or_default();
+        } = folded;
         let corrected = kind.map(|kind| corrected(kind, &view, &outcomes));
         let corrected = corrected.unwrap_or_default();
         let mut events = Vec::with_capacity(view.events.len());
@@ -209,6 +217,7 @@ impl Content {
                 .filter(|it| **it == Reason::Waiting)
                 .count(),
             unreadable,
+            unheeded,
         }
     }
 
@@ -362,6 +371,23 @@ impl Content {
                 message: "a step set this: it can be corrected, and not left empty".to_owned(),
             })
             .collect()
+    }
+
+    /// Refusals for fields that steps set, of an edit by somebody who may take none of these steps.
+    #[must_use]
+    pub fn led(kind: &Kind, draft: &Draft, roles: &BTreeSet<Role>) -> Vec<Refusal> {
+        let texts = draft.texts.values().flat_map(BTreeMap::keys);
+        let keys: BTreeSet<&String> = draft.facts.keys().chain(texts).collect();
+        let led = keys.into_iter().filter(|key| {
+            let field = kind.field(key);
+            field.is_some_and(|it| !it.set_by.is_empty() && it.set_by.is_disjoint(roles))
+        });
+        let refusal = |key: &String| Refusal {
+            field: key.clone(),
+            code: "set_by_steps",
+            message: "a step sets this: whoever may take that step corrects it".to_owned(),
+        };
+        led.map(refusal).collect()
     }
 
     /// Refusals for what would be at odds with a choice after an edit that touches either. What two people wrote without knowing
@@ -597,6 +623,59 @@ fn mentions(kind: &Kind, facts: &Facts) -> BTreeSet<(String, String)> {
 }
 
 impl Gathered {
+    /// Takes out of a view what was written by devices whose people may not: into a field that steps set, where they may take none of
+    /// them, and into anything of a record that they knew to stand in a status in which others correct it. What the founding change
+    /// holds stays. Gives the writes that were taken out.
+    fn heed(
+        &self,
+        kind: &Kind,
+        view: &mut View,
+        roles: &BTreeMap<ChangeHash, DeviceRole>,
+        outcomes: &[Outcome],
+    ) -> BTreeSet<(ChangeHash, String)> {
+        let keeps = kind
+            .statuses
+            .iter()
+            .any(|status| !status.kept_by.is_empty());
+        let status_at = |place: usize| {
+            let known = self.document.known_at(place, view).into_iter().rev();
+            let mut led = known.filter_map(|at| match outcomes.get(at) {
+                Some(Outcome::Applied { from, to }) if from != to => Some(to.as_str()),
+                _ => None,
+            });
+            led.next().or(kind.initial.as_deref()).unwrap_or_default()
+        };
+        let mut places = BTreeSet::new();
+        let mut unheeded = BTreeSet::new();
+        // The writes of one change come one after the other.
+        let mut writer: Option<(usize, BTreeSet<Role>, bool)> = None;
+        for (change, place, key) in self.document.writes() {
+            if writer.as_ref().is_none_or(|(known, ..)| *known != place) {
+                let may = permitted(roles.get(&change).copied());
+                let by = keeps.then(|| kind.kept_by(status_at(place)));
+                let barred = by.is_some_and(|by| !by.is_empty() && by.is_disjoint(&may));
+                writer = Some((place, may, barred));
+            }
+            let (Some((_, may, barred)), Some(field)) = (&writer, kind.field(key)) else {
+                continue;
+            };
+            let led = !field.set_by.is_empty() && field.set_by.is_disjoint(may);
+            if led || *barred {
+                places.insert((key.to_owned(), place));
+                unheeded.insert((change, key.to_owned()));
+            }
+        }
+        let keys: BTreeSet<&String> = places.iter().map(|(key, _)| key).collect();
+        for key in keys {
+            let counts = |place: usize| !places.contains(&(key.clone(), place));
+            match self.document.field_by(key, view, counts) {
+                Some(field) => view.fields.insert(key.clone(), field),
+                None => view.fields.remove(key),
+            };
+        }
+        unheeded
+    }
+
     /// What people typed, the winner where they differ: facts, texts, and the fields with more than one value. What
     /// the kind calls fixed is as it was registered, whatever was written there since.
     fn typed(

@@ -25,7 +25,7 @@ use serde_json::{Map, Value, json};
 use super::apart::Write;
 use super::numbers::{HUB_NO, Series, hub_number, is_numbered, next_number, under_number};
 use super::sight::{self, ACCESS_LOG, Veil};
-use super::{Gathered, Listed, Projection, gather};
+use super::{Content, Gathered, Listed, Projection, gather};
 use crate::accounts;
 use crate::actor::Actor;
 use crate::clock::{self, Beijing};
@@ -525,11 +525,18 @@ fn dated(
     Ok((draft, marks))
 }
 
-/// Whoever makes records of a kind corrects them; others take steps.
-fn may_correct(kind: &str, author: &Author) -> Result<()> {
-    match Catalogue::current().kind(kind) {
-        Some(kind) => author.actor.may_create(kind),
-        None => Ok(()),
+/// Whoever makes records of a kind corrects them, but for what stands in a status in which others do, and for what steps set; others
+/// take steps.
+fn may_correct(content: &Content, draft: &Draft, author: &Author) -> Result<()> {
+    let Some(kind) = Catalogue::current().kind(&content.kind) else {
+        return Ok(());
+    };
+    author.actor.may_correct(kind, &content.status)?;
+    let led = Content::led(kind, draft, author.actor.roles());
+    if led.is_empty() {
+        Ok(())
+    } else {
+        Err(fields_refused(&led))
     }
 }
 
@@ -547,17 +554,13 @@ pub fn set(
 ) -> Result<Saved> {
     let mut gathered = writable(connection, journal, key)?;
     let view = gathered.document().view();
-    let kind = view.kind.as_deref().unwrap_or_default();
-    may_correct(kind, author)?;
-    let clears = draft.facts.values().any(Option::is_none);
-    if let Some(kind) = Catalogue::current().kind(kind).filter(|_| clears) {
-        let refusals = gathered.content(journal.authority()).keeps(kind, draft);
+    let content = gathered.content(journal.authority());
+    may_correct(&content, draft, author)?;
+    if let Some(kind) = Catalogue::current().kind(&content.kind) {
+        let refusals = content.keeps(kind, draft);
         if !refusals.is_empty() {
             return Err(fields_refused(&refusals));
         }
-    }
-    if let Some(kind) = Catalogue::current().kind(kind) {
-        let content = gathered.content(journal.authority());
         let touched = kind.before(|key| match draft.facts.get(key) {
             Some(fact) => Some(fact.as_ref()?.as_str()?.to_owned()),
             None => content.date(key),
@@ -569,7 +572,7 @@ pub fn set(
             return Err(fields_refused(&now));
         }
     }
-    let mut save = Save::new(kind, author, draft)?;
+    let mut save = Save::new(&content.kind, author, draft)?;
     // Clearing a field clears every key under it as well: the items of a set, the parts of a group.
     let cleared: Vec<_> = draft
         .facts
@@ -611,7 +614,6 @@ pub fn settle(
 ) -> Result<Saved> {
     let mut gathered = writable(connection, journal, key)?;
     let content = gathered.content(journal.authority());
-    may_correct(&content.kind, author)?;
     let kind = Catalogue::current().kind(&content.kind);
     let mut draft = Draft::default();
     let mut refusals = Vec::new();
@@ -646,6 +648,7 @@ pub fn settle(
             }
         }
     }
+    may_correct(&content, &draft, author)?;
     if let Some(kind) = kind {
         refusals.extend(content.keeps(kind, &draft));
     }
@@ -685,7 +688,6 @@ pub fn unsettle(
 ) -> Result<Saved> {
     let mut gathered = writable(connection, journal, key)?;
     let content = gathered.content(journal.authority());
-    may_correct(&content.kind, author)?;
     let message = "a record of a kind that this version lacks";
     let kind = known(&content.kind).map_err(|_| Error::new(Code::StepRefused, message))?;
     let step = kind.transition(UNSETTLE);
@@ -708,6 +710,7 @@ pub fn unsettle(
         }
         put(&mut draft, (Some(kind), field), value)?;
     }
+    may_correct(&content, &draft, author)?;
     let refusals = content.keeps(kind, &draft);
     if !refusals.is_empty() {
         return Err(fields_refused(&refusals));
@@ -1091,6 +1094,11 @@ pub fn take(
         let terms = journal.terms(connection)?;
         step.set_dates(&mut draft, &today, |asked| content.known(asked), &terms)
             .map_err(|refusal| fields_refused(&[refusal]))?;
+        // What a rule gives is held to the same as what is typed.
+        let early = step.before(&draft, |key| content.date(key));
+        if !early.is_empty() {
+            return Err(fields_refused(&early));
+        }
     }
     let mut save = Save::new(&kind.code, author, &draft)?;
     save.become_event(&step.event, (author.now_ms, Some(role)));

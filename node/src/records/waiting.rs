@@ -53,7 +53,7 @@ fn degree(kind: &Kind, facts: &Map<String, Value>) -> i64 {
 #[must_use]
 pub fn pressing(kind: &str, status: &str, facts: &Map<String, Value>) -> Option<i64> {
     let kind = Catalogue::current().kind(kind)?;
-    if kind.is_done(status) {
+    if kind.is_done(status, |key| held(facts, key).is_some()) {
         return None;
     }
     let degree = degree(kind, facts);

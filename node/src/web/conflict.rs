@@ -503,7 +503,9 @@ fn build(
         number,
         title: shown::title(Some(kind), record.title(), page.lang),
         kind: page.label(&kind.label).to_owned(),
-        settles: counts && page.actor.creates(kind) && save::may_edit(books, gathered),
+        settles: counts
+            && page.actor.may_correct(kind, &content.status).is_ok()
+            && save::may_edit(books, gathered),
         fields,
         reason: first(&attempt.typed, "", save::REASON)
             .unwrap_or_default()

@@ -126,7 +126,7 @@ fn edit_page(
         input
     };
     let inputs = correctable(kind).map(input);
-    let words = fields::of_form(kind).find(|field| field.fixed);
+    let words = fields::of_form(kind).find(|field| field.fixed && field.retention.is_some());
     let words = words.and_then(|field| content.fields.get(&field.key)?.as_str());
     let registered = content.fields.get(FORM_VERSION).and_then(Value::as_u64);
     let registered = registered

@@ -272,7 +272,7 @@ pub(super) fn due(
     let date = own.or_else(|| date(&kind.due))?.as_str()?;
     let days = clock::Beijing::of(page.now_ms).days_until(date)?;
     let (id, count) = match days {
-        _ if kind.is_done(status) => return None,
+        _ if kind.is_done(status, |key| facts.contains_key(key)) => return None,
         ..0 => ("due-over", days.unsigned_abs()),
         0 => ("due-today", 0),
         _ => ("due-in", days.unsigned_abs()),

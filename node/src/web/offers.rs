@@ -9,7 +9,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::IntoResponse as _;
 use lianxin_protocol::catalogue::{
-    Catalogue, FieldType, Kind, Label, Outcome, Refusal, SetDate, Transition,
+    Catalogue, FieldType, Kind, Label, Outcome, Refusal, SetDate, Transition, Unlikely,
 };
 use lianxin_protocol::deadline::Due;
 use rusqlite::Connection;
@@ -170,18 +170,63 @@ pub(super) fn is_over(
     })
 }
 
-/// Asks whether a step is meant: what the record says against it, or a date that is over.
+/// What a step is weighed by: what was typed with it, and what the record says.
+#[derive(Clone, Copy)]
+struct Weighed<'a> {
+    typed: &'a Typed,
+    content: &'a Content,
+    /// See [`meant`].
+    meant: &'a BTreeMap<String, Vec<String>>,
+    /// Names in the record that are in no register.
+    unmatched: &'a [String],
+}
+
+/// Asks whether a step is meant: what the record says against it, or a date that is over, or still ahead, or before another.
 fn doubt(
     (kind, step): (&Kind, &Transition),
-    (typed, meant, unmatched): (&Typed, &BTreeMap<String, Vec<String>>, &[String]),
+    weighed: Weighed<'_>,
     now_ms: u64,
     lang: Lang,
 ) -> Option<String> {
+    let Weighed {
+        typed,
+        content,
+        meant,
+        unmatched,
+    } = weighed;
     if step.matched && !unmatched.is_empty() {
         return names::doubt(unmatched, lang);
     }
     if let Some(label) = step.doubted(|key| meant.get(key).cloned().unwrap_or_default()) {
         return Some(lang.label(label).to_owned());
+    }
+    let given = |key: &str| typed.get(key)?.first().filter(|it| !it.is_empty()).cloned();
+    let held = |key: &str| content.date(key);
+    let today = clock::Beijing::of(now_ms).iso_date();
+    if let Some(unlikely) = kind.unlikely(step, given, held, &today) {
+        let label = |key: &str| {
+            let carried = step.data.iter().find(|datum| datum.key == key);
+            let field = carried.or_else(|| kind.field(key));
+            field
+                .map_or("", |field| lang.label(&field.label))
+                .to_owned()
+        };
+        let date = |key: &str| given(key).or_else(|| held(key)).unwrap_or_default();
+        return Some(match unlikely {
+            Unlikely::Ahead(key) => {
+                let with = [("date", date(key).into()), ("field", label(key).into())];
+                lang.say("sure-ahead", &with)
+            }
+            Unlikely::Before(key, other) => {
+                let with = [
+                    ("date", date(key).into()),
+                    ("field", label(key).into()),
+                    ("other", label(other).into()),
+                    ("than", held(other).unwrap_or_default().into()),
+                ];
+                lang.say("sure-before", &with)
+            }
+        });
     }
     let key = is_over((kind, step), typed, now_ms)?.field;
     let field = step.data.iter().find(|field| field.key == key)?;
@@ -198,7 +243,7 @@ pub(super) fn doubted(
     (kind, step, key): (&Kind, &Transition, i64),
     (now_ms, lang): (u64, Lang),
 ) -> Result<Option<String>> {
-    if !step.matched && step.guards.is_empty() {
+    if !step.matched && step.guards.is_empty() && !step.took_place {
         return Ok(None);
     }
     let content = gather(connection, books, key)?.content(books.authority());
@@ -208,7 +253,12 @@ pub(super) fn doubted(
         Vec::new()
     };
     let meant = meant(connection, kind, (key, &content))?;
-    let weighed = (&Typed::new(), &meant, unmatched.as_slice());
+    let weighed = Weighed {
+        typed: &Typed::new(),
+        content: &content,
+        meant: &meant,
+        unmatched: &unmatched,
+    };
     Ok(doubt((kind, step), weighed, now_ms, lang))
 }
 
@@ -349,13 +399,13 @@ fn offers(
         let asking = tried.map_or_else(|| view.asks(&step.event), |tried| tried.asking);
         let grave = step.grave.as_ref().map(|it| page.label(it).to_owned());
         let doubt = || {
-            doubt(
-                (kind, step),
-                (typed, meant, unmatched),
-                page.now_ms,
-                page.lang,
-            )
-            .filter(|_| asking)
+            let weighed = Weighed {
+                typed,
+                content,
+                meant,
+                unmatched,
+            };
+            doubt((kind, step), weighed, page.now_ms, page.lang).filter(|_| asking)
         };
         let offer = Offer {
             event: step.event.clone(),
@@ -638,7 +688,12 @@ fn take(
     } else {
         meant(connection, kind, (key, &content))?
     };
-    let weighed = (&given, &meant, unmatched.as_slice());
+    let weighed = Weighed {
+        typed: &given,
+        content: &content,
+        meant: &meant,
+        unmatched: &unmatched,
+    };
     let doubt = doubt((kind, step), weighed, author.now_ms, who.0.lang());
     let held = |key: &str| content.date(key);
     let (refusals, said) = match save::read_step(kind, event, &input) {

@@ -54,6 +54,8 @@ pub(super) struct Was {
     pub(super) old: Vec<String>,
     /// What stands there then, if anything.
     pub(super) new: Option<String>,
+    /// It has no effect: whoever wrote it may not correct this.
+    pub(super) void: bool,
 }
 
 impl Was {
@@ -200,12 +202,13 @@ pub(super) fn changes(
             label: field.map_or_else(|| key.clone(), |it| lang.label(&it.label).to_owned()),
             old,
             new: values.get("new").filter(|it| !it.is_null()).map(said),
+            void: values.get("void") == Some(&Value::Bool(true)),
         }
     };
     let gathered = record.gathered.written();
     let merged = gathered.merged_changes();
     let merged: BTreeSet<String> = merged.iter().map(|it| Hex(it).to_string()).collect();
-    let history = records::history(gathered, record.sight, str::to_owned);
+    let history = records::history(gathered, &record.content, record.sight, str::to_owned);
     let changes = history.iter().enumerate().rev().map(|(at, change)| {
         let steps = list(change, "steps").into_iter();
         let steps = steps.filter_map(|step| {

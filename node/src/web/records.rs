@@ -328,7 +328,7 @@ pub(super) fn build(
         why: why.filter(|_| !again),
         places: places(connection, books, &record, &page)?,
         waits_for: waits_for(books, &record.gathered, lang),
-        editable: kind.is_some_and(|kind| page.actor.creates(kind))
+        editable: kind.is_some_and(|kind| page.actor.may_correct(kind, &content.status).is_ok())
             && record.counts()
             && content.waiting == 0
             && record.sight.has_words()

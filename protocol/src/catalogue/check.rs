@@ -93,7 +93,7 @@ pub(super) fn kind(kind: &Kind) -> Checked {
             "terms: its fields are no choice of a rule, a number and a unit".to_owned()
         })?;
     }
-    for key in kind.due.iter().chain(&kind.site_due) {
+    for key in kind.due.iter().chain(&kind.site_due).chain(&kind.met_by) {
         let field = kind.field(key);
         ensure(field.is_some_and(|it| it.kind == FieldType::Date), || {
             format!("due: there is no date {key}")
@@ -580,6 +580,7 @@ fn check_statuses(kind: &Kind) -> Checked {
             next_on,
             by,
             gone,
+            kept_by: _,
         } = status;
         ensure(is_code(code), || {
             format!("status {code} is not in small letters")
@@ -713,11 +714,18 @@ fn check_transition(transition: &Transition, kind: &Kind) -> Checked {
         let scalar = pair.is_some_and(|(datum, _)| !matches!(datum.kind, FieldType::Set { .. }));
         ensure(same && scalar, || format!("{key} cannot follow {other}"))?;
     }
-    for (key, other) in &transition.after {
+    for (key, other) in transition.after.iter().chain(&transition.rarely_before) {
         let is_date = |field: Option<&Field>| field.is_some_and(|it| it.kind == FieldType::Date);
         let both = is_date(find(data, key)) && is_date(kind.field(other));
         ensure(both, || format!("{key} and {other} are no two dates"))?;
     }
+    for key in &transition.past {
+        let carried = find(data, key).is_some_and(|it| it.kind == FieldType::Date);
+        ensure(carried, || format!("{key} is no date that it carries"))?;
+    }
+    ensure(!transition.took_place || !kind.counts_on.is_empty(), || {
+        "it says that something took place, and nothing says when".to_owned()
+    })?;
     if let Some(key) = &transition.to_site {
         let names_one = find(data, key).is_some_and(|it| it.required && it.names() == ["site"]);
         ensure(names_one, || format!("{key} names no site that it must"))?;
@@ -1001,9 +1009,25 @@ fn check_effects<'a>(
             format!("{} does not belong to {}", child.code, kind.code)
         })
     };
+    let names_this = |other: &Kind, field: &String| {
+        let named = other.field(field).map(Field::names).unwrap_or_default();
+        ensure(named.contains(&kind.code), || {
+            format!("{field} of {} does not name a {}", other.code, kind.code)
+        })
+    };
     if let Some(make) = &step.makes {
         let made = other(&make.kind)?;
-        belongs(made)?;
+        match &make.names {
+            None => belongs(made)?,
+            Some(field) => names_this(made, field)?,
+        }
+        for (key, value) in &make.sets {
+            let field = made.field(key);
+            let held = field.is_some_and(|it| it.accepts(&Fact::Str(value.clone())));
+            ensure(held, || {
+                format!("{key} of a {} cannot be set so", made.code)
+            })?;
+        }
         let each = make.each.iter().flat_map(|each| [&each.item, &each.name]);
         let named = make.copies.keys().chain(make.cites.keys());
         for key in named.chain(&make.dated).chain(each) {
@@ -1023,12 +1047,7 @@ fn check_effects<'a>(
         let moved = other(&along.kind)?;
         match (&along.through, &along.by) {
             (None, None) => belongs(moved)?,
-            (None, Some(field)) => {
-                let named = moved.field(field).map(Field::names).unwrap_or_default();
-                ensure(named.contains(&kind.code), || {
-                    format!("{field} of {} does not name a {}", moved.code, kind.code)
-                })?;
-            }
+            (None, Some(field)) => names_this(moved, field)?,
             (Some(_), Some(_)) => {
                 return Err("they name this one, or this one names them".to_owned());
             }

@@ -107,6 +107,7 @@ struct KindFile {
     urgency: Option<String>,
     due: Option<String>,
     site_due: Option<String>,
+    met_by: Option<String>,
     #[serde(default)]
     space: Home,
     parent: Option<Parent>,
@@ -184,6 +185,8 @@ struct StatusEntry {
     by: Option<String>,
     #[serde(default)]
     gone: bool,
+    #[serde(default)]
+    kept_by: BTreeSet<Role>,
 }
 
 #[derive(Clone, Deserialize)]
@@ -308,6 +311,12 @@ struct TransitionEntry {
     until: Option<Until>,
     redates: Option<String>,
     not_before: Option<String>,
+    #[serde(default)]
+    took_place: bool,
+    #[serde(default)]
+    past: Vec<String>,
+    #[serde(default)]
+    rarely_before: BTreeMap<String, String>,
     #[serde(default, rename = "guard")]
     guards: Vec<GuardEntry>,
     #[serde(default)]
@@ -447,8 +456,20 @@ fn kind(mut file: KindFile, common: &CommonFile) -> Checked<Kind> {
         transition(entry, &fields, &data, &statuses)
             .map_err(|what| format!("event {event}: {what}"))
     });
+    let transitions = transitions.collect::<Checked<Vec<Transition>>>()?;
+    let mut fields = fields;
+    for field in &mut fields {
+        let typed = file
+            .sections
+            .iter()
+            .any(|it| it.fields.contains(&field.key));
+        let computed = file.create.dates.iter().any(|it| it.field == field.key);
+        if !typed && !computed {
+            field.set_by = who_sets(&transitions, &field.key);
+        }
+    }
     Ok(Kind {
-        transitions: transitions.collect::<Checked<_>>()?,
+        transitions,
         code: file.code,
         prefix: file.prefix,
         label: Label {
@@ -481,6 +502,7 @@ fn kind(mut file: KindFile, common: &CommonFile) -> Checked<Kind> {
         urgency: file.urgency,
         due: file.due,
         site_due: file.site_due,
+        met_by: file.met_by,
         home: file.space,
         parent: file.parent,
         gathers: file.gathers,
@@ -497,6 +519,17 @@ fn kind(mut file: KindFile, common: &CommonFile) -> Checked<Kind> {
         fields,
         statuses,
     })
+}
+
+/// Who may take one of the steps that set a field, whenever they may.
+fn who_sets(transitions: &[Transition], key: &str) -> BTreeSet<Role> {
+    let sets = |step: &&Transition| step.data.iter().any(|datum| datum.key == key);
+    let who = transitions.iter().filter(sets).flat_map(|step| {
+        let later = step.rounds.iter().flat_map(|rounds| &rounds.then);
+        let late = step.until.iter().flat_map(|until| &until.then);
+        step.who.iter().chain(later).chain(late)
+    });
+    who.copied().collect()
 }
 
 fn field(mut entry: FieldEntry) -> Checked<Field> {
@@ -536,6 +569,7 @@ fn field(mut entry: FieldEntry) -> Checked<Field> {
         alias: entry.alias,
         since: entry.since.unwrap_or(VERSION),
         account: entry.account,
+        set_by: BTreeSet::new(),
     })
 }
 
@@ -667,6 +701,9 @@ fn transition(
         until: entry.until,
         redates: entry.redates,
         not_before: entry.not_before,
+        took_place: entry.took_place,
+        past: entry.past,
+        rarely_before: entry.rarely_before,
         guards: entry.guards.into_iter().map(Guard::from).collect(),
         matched: entry.matched,
         phrases: entry.phrases.into_iter().map(Label::from).collect(),
@@ -730,6 +767,7 @@ impl From<StatusEntry> for Status {
             next_on,
             by,
             gone,
+            kept_by,
         }: StatusEntry,
     ) -> Self {
         Self {
@@ -741,6 +779,7 @@ impl From<StatusEntry> for Status {
             next_on,
             by,
             gone,
+            kept_by,
         }
     }
 }

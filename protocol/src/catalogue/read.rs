@@ -72,7 +72,7 @@ pub struct Refusal {
     pub field: String,
     /// Stable name of the rule: `unknown_field`, `forbidden_field`, `read_only`, `required`,
     /// `wrong_type`, `not_text`, `too_long`, `too_many`, `not_an_option`, `out_of_range`,
-    /// `bad_date`, `bad_time`, `before`, `one_of`, `twice`, `needed`, `excluded`, `unknown_event`.
+    /// `bad_date`, `bad_time`, `before`, `too_late`, `set_by_steps`, `one_of`, `twice`, `needed`, `excluded`, `unknown_event`.
     pub code: &'static str,
     /// A sentence in English that does not repeat the value.
     pub message: String,

@@ -141,6 +141,9 @@ pub struct SetDate {
     /// Nobody sets another.
     #[serde(default)]
     pub fixed: bool,
+    /// Nobody sets a later one; an earlier one is by the rule as well.
+    #[serde(default)]
+    pub most: bool,
 }
 
 impl SetDate {
@@ -174,7 +177,8 @@ impl SetDate {
 /// and is that of the rule, or of the one without conditions, counts as not given. `known` gives what the record has.
 ///
 /// # Errors
-/// A period that ends outside the years that a date has room for, which would not be kept; nothing is set then.
+/// A period that ends outside the years that a date has room for, which would not be kept; a day later than a rule leaves time for
+/// (`too_late`). The draft is not to be used then.
 pub fn set_dates(
     dates: &[SetDate],
     draft: &mut Draft,
@@ -205,9 +209,18 @@ pub fn set_dates(
             let mut days = rules.filter_map(|it| it.due(today, all, terms));
             days.any(|due| due.to_string() == given)
         };
-        if given(&date.field).is_some_and(|given| !is_rules(&given)) {
+        let own = given(&date.field).filter(|given| !is_rules(given));
+        if own.as_ref().is_some_and(|own| date.most && *own > day) {
+            return Err(Refusal {
+                field: date.field.clone(),
+                code: "too_late",
+                message: format!("rule {} leaves no more time than until {day}", date.rule),
+            });
+        }
+        if own.is_some() && !date.most {
             continue;
         }
+        let day = own.unwrap_or(day);
         if !fits(&FieldType::Date, &Fact::Str(day.clone())) {
             return Err(Refusal {
                 field: date.from.as_ref().unwrap_or(&date.field).clone(),

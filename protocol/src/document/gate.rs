@@ -290,6 +290,11 @@ impl Graph {
         self.by_hash.contains_key(hash)
     }
 
+    /// The place of a change, if it counts.
+    pub(super) fn place_of(&self, hash: &ChangeHash) -> Option<usize> {
+        self.by_hash.get(hash).copied()
+    }
+
     /// Events that a log has put into the record.
     pub(super) fn events_of(&self, actor: &ActorId) -> usize {
         self.logs.get(actor).map_or(0, |share| share.events.len())

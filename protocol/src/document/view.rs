@@ -200,6 +200,59 @@ impl Document {
         puts.filter(|(_, key, _)| key.starts_with(prefix)).collect()
     }
 
+    /// The fields that changes wrote or cleared after the founding one, in causal order: the change, its place in the history, and the key.
+    pub fn writes(&self) -> impl Iterator<Item = (ChangeHash, usize, &str)> {
+        let nodes = self.graph.nodes.iter().enumerate().skip(1);
+        nodes.flat_map(move |(place, node)| {
+            let ops = node.change.ops.iter().flatten();
+            ops.filter_map(move |op| Some((node.change.hash(), place, self.graph.field_of(op)?)))
+        })
+    }
+
+    /// The events of a view of this document that whoever wrote the change at one place of the history had before it, by their places
+    /// in the view, ascending.
+    #[must_use]
+    pub fn known_at(&self, place: usize, view: &View) -> Vec<usize> {
+        let at = |change: &ChangeHash| self.graph.place_of(change);
+        let events = view.events.iter().enumerate();
+        let known =
+            events.filter(|(_, event)| at(&event.change).is_some_and(|it| self.knows(place, it)));
+        known.map(|(number, _)| number).collect()
+    }
+
+    /// What stands in a field if only the writes count that the changes at these places of the history made: of what was put without
+    /// knowing of each other, the one that Automerge would show. None if nothing stands there.
+    #[must_use]
+    pub fn field_by(
+        &self,
+        key: &str,
+        view: &View,
+        counts: impl Fn(usize) -> bool,
+    ) -> Option<Field> {
+        let mut standing: Vec<(usize, OpId, Option<&Scalar>)> = Vec::new();
+        for (place, node) in self.graph.nodes.iter().enumerate() {
+            let ops = (node.change.start_op..).zip(node.change.ops.iter().flatten());
+            let writes = ops.filter(|(_, op)| self.graph.field_of(op) == Some(key));
+            // What a change deletes beside putting a value is the conflict that it settles.
+            let last = writes.max_by_key(|(counter, op)| (op.value().is_some(), *counter));
+            if let Some((counter, op)) = last.filter(|_| counts(place)) {
+                standing.retain(|(under, ..)| !self.graph.is_under(*under, place));
+                let actor = node.change.actor();
+                standing.push((place, OpId { counter, actor }, op.value()));
+            }
+        }
+        let puts = standing
+            .into_iter()
+            .filter_map(|(place, id, value)| Some((id, place, value?)));
+        let (_, place, value) = puts.max_by_key(|(id, ..)| *id)?;
+        Some(Field {
+            value: value.clone(),
+            others: Vec::new(),
+            change: self.graph.nodes.get(place)?.change.hash(),
+            knows: self.known_at(place, view),
+        })
+    }
+
     /// The account that a change names, what it did to fields, and the events it added.
     pub(super) fn told(&self, node: &Node) -> (Option<String>, Vec<FieldChange>, Vec<String>) {
         let (mut by, mut events) = (None, Vec::new());

@@ -207,6 +207,12 @@ impl Taken<'_> {
                 json!(self.whole.id.hyphenated()),
             );
         }
+        for (key, value) in &make.sets {
+            nest(&mut common, key, json!(value));
+        }
+        if let Some(field) = &make.names {
+            nest(&mut common, field, json!(self.whole.id.hyphenated()));
+        }
         for (field, kind) in &make.cites {
             let open = belonging(connection, self.whole, known(kind)?)?;
             let is_open = |it: &&Listed| known(kind).is_ok_and(|kind| kind.is_open(&it.status));
@@ -235,13 +241,30 @@ impl Taken<'_> {
                 }
             }
         }
-        let place = Place {
-            space: self.whole.space,
-            parent: Some(self.whole.clone()),
-        };
+        if let Some(field) = &make.names {
+            /// Nobody has ever made so many for one matter.
+            const MOST: usize = 200;
+            let there = referring(connection, self.whole, (&made.code, field), MOST)?;
+            let same = |it: &Listed| {
+                let mut sets = make.sets.iter();
+                sets.all(|(key, value)| {
+                    it.fact(key).and_then(Value::as_str) == Some(value.as_str())
+                })
+            };
+            if there.iter().any(same) {
+                return Ok(planned);
+            }
+        }
         for input in inputs {
             let draft = made.read(&Value::Object(input));
             let draft = draft.map_err(|refusals| fields_refused(&refusals))?;
+            let place = match &make.names {
+                Some(_) => super::place(connection, journal, made, &draft.facts)?,
+                None => Place {
+                    space: self.whole.space,
+                    parent: Some(self.whole.clone()),
+                },
+            };
             planned.push(plan(
                 connection,
                 journal,

@@ -66,7 +66,7 @@ fn a_file_that_contradicts_itself_is_refused_with_the_place() {
         ),
         (
             "until = { field = \"return_until\"",
-            "until = { field = \"due_on\"",
+            "until = { field = \"solved_on\"",
             "that a step fixes",
         ),
         (

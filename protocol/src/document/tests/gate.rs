@@ -823,7 +823,22 @@ fn what_counted_goes_on_counting_and_equal_logs_give_equal_states_whoever_writes
             assert_eq!(again.view(), document.view(), "seed {seed}");
             assert_eq!(again.heads(), document.heads(), "seed {seed}");
         }
-        assert!(document.view().unreadable.is_empty(), "seed {seed}");
+        let view = document.view();
+        assert!(view.unreadable.is_empty(), "seed {seed}");
+        // Where every write counts, each field is what the view has, and what nobody left there is not there.
+        let keys: BTreeSet<_> = document
+            .writes()
+            .map(|(_, _, key)| key.to_owned())
+            .collect();
+        for key in keys.iter().chain(view.fields.keys()) {
+            let one = |field: Field| (field.value, field.change, field.knows);
+            let judged = document.field_by(key, &view, |_| true).map(one);
+            assert_eq!(
+                judged,
+                view.fields.get(key).cloned().map(one),
+                "seed {seed}, {key}"
+            );
+        }
         // Every honest event is there, and each value that nobody replaced can be reached.
         let honest = |actor: &ActorId| [ANNA, BEN].contains(actor);
         for (actor, place) in fates.keys().filter(|(actor, _)| honest(actor)) {
