@@ -882,6 +882,10 @@ articles-file = Or choose a file (.docx, .txt)
 articles-paste-go = Take it apart
 
 ## Several at once, and what follows
+queue-pressed = { $count ->
+    [one] pressed once
+   *[other] pressed { $count } times
+}
 queue-asked = asked, waits for the hub
 queue-ordered = about to be done
 queue-urgency = Urgency

@@ -969,6 +969,7 @@ articles-file = 或者选文件（.docx、.txt）
 articles-paste-go = 拆成条文
 
 ## 一次办多件，和办完以后
+queue-pressed = 已催办 { $count } 次
 queue-asked = 已提出，等街道中心
 queue-ordered = 马上办理
 queue-urgency = 紧急程度

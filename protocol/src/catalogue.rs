@@ -203,6 +203,12 @@ impl Catalogue {
         COMMON
     }
 
+    /// The kind whose records first pages count.
+    #[must_use]
+    pub fn front(&self) -> Option<&Kind> {
+        self.kinds().find(|kind| kind.front)
+    }
+
     /// The groups under which menus list the kinds, in their order.
     #[must_use]
     pub fn groups(&self) -> &[Group] {
@@ -291,6 +297,11 @@ pub struct Kind {
     pub site_due: Option<String>,
     /// Key of the date on which what was due was done, where no status says so.
     pub met_by: Option<String>,
+    /// Key of the field that names the matter over which whoever decided so watches: an open record of this kind is shown where that one
+    /// waits.
+    pub watches: Option<String>,
+    /// Its records are what first pages count: those that came today, that wait for their first step, that somebody is to be told of.
+    pub front: bool,
     /// Where its records live.
     pub home: Home,
     /// For a kind whose records belong to a record of another.
@@ -506,6 +517,31 @@ impl Kind {
     #[must_use]
     pub fn pending(&self) -> Option<&str> {
         self.statuses.iter().find_map(|s| s.stands_for.as_deref())
+    }
+
+    /// The step that says that what was due was done, where a date does and no status.
+    #[must_use]
+    pub fn met_step(&self) -> Option<&Transition> {
+        let key = self.met_by.as_ref()?;
+        let says = |step: &&Transition| step.data.iter().any(|it| it.required && it.key == *key);
+        self.transitions.iter().find(says)
+    }
+
+    /// The status in which whoever brought a matter is to be told its answer, if the kind has one.
+    #[must_use]
+    pub fn to_tell(&self) -> Option<&Status> {
+        let tells = |code: &str| {
+            self.status(code)
+                .is_some_and(|it| it.tells.as_deref() == Some("answered"))
+        };
+        self.statuses.iter().find(|status| {
+            let next = status
+                .next
+                .as_ref()
+                .and_then(|event| self.transition(event));
+            let leads = next.and_then(|step| step.to.as_deref()).is_some_and(tells);
+            leads && !tells(&status.code)
+        })
     }
 
     /// Whether a record in this folded status still waits for someone's usual next step.

@@ -672,6 +672,62 @@ fn the_queue_has_the_most_pressing_first_and_tells_what_is_due() -> Result<()> {
     Ok(())
 }
 
+/// What the sub-district presses for and what somebody above watches over is told where whoever handles it looks; so is what an
+/// inspection is to be answered by, which no status says.
+#[test]
+fn the_queue_says_what_is_pressed_for_and_what_an_inspection_waits_for() -> Result<()> {
+    let network = Network::new()?;
+    let hub = &network.hub;
+    let act = |id: &str, event: &str, input: Value| {
+        let done = hub.feed(
+            &["record", "act", id, event, "--file", "-"],
+            input.to_string(),
+        )?;
+        done.exits(0).with_context(|| event.to_owned())
+    };
+    let matter = id(hub, &opinion("路灯不亮"))?;
+    act(&matter, "accept", json!({}))?;
+    act(&matter, "dispatch", json!({ "lead": "城管办" }))?;
+    let (browser, _) = Browser::through(&link(hub)?)?;
+    let queue = |view: &str| Ok::<_, anyhow::Error>(browser.get(&format!("/queue?{view}"))?.body);
+    ensure!(!queue("")?.contains("已催办") && !queue("")?.contains("督办</span>"));
+    act(&matter, "press", json!({ "text": "请尽快办理" }))?;
+    act(&matter, "press", json!({ "text": "再催一次" }))?;
+    let add = ["record", "add", "--kind", "supervision", "--file", "-"];
+    let watched = json!({ "target": matter, "level": "sub_district", "decided_on": "2026-03-01" });
+    let watched = ids(&hub.feed(&add, watched.to_string())?.exits(0)?)?
+        .pop()
+        .context("no id")?;
+    let page = queue("")?;
+    ensure!(
+        page.contains("已催办 2 次") && page.contains("督办</span>"),
+        "{page}"
+    );
+    act(&watched, "close", json!({}))?;
+    ensure!(
+        !queue("")?.contains("督办</span>"),
+        "nobody watches over it any more"
+    );
+
+    let add = ["record", "add", "--kind", "inspection", "--file", "-"];
+    let seen = json!({ "type": "inspection", "date": "2026-01-05", "report": "测试报告" });
+    let seen = ids(&hub.feed(&add, seen.to_string())?.exits(0)?)?
+        .pop()
+        .context("no id")?;
+    act(&seen, "record", json!({}))?;
+    act(&seen, "confirm", json!({}))?;
+    ensure!(!queue("view=over")?.contains(&seen));
+    act(&seen, "forward", json!({ "forwarded_on": "2026-02-02" }))?;
+    let page = queue("view=over")?;
+    ensure!(
+        page.contains(&format!("/records/{seen}?step=feed_back")),
+        "{page}"
+    );
+    act(&seen, "feed_back", json!({ "feedback_on": "2026-06-30" }))?;
+    ensure!(!queue("view=over")?.contains(&seen), "it was answered");
+    Ok(())
+}
+
 #[test]
 fn a_consultation_is_closed_when_its_day_has_come_and_not_before() -> Result<()> {
     let network = Network::new()?;

@@ -215,6 +215,22 @@ fn places(from: usize, count: usize) -> String {
     places.join(", ")
 }
 
+/// How often a step has had its effect on a record, as its row says.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn times_taken(connection: &Connection, key: i64, event: &str) -> Result<u64> {
+    let mut statement = connection.prepare_cached("SELECT steps FROM records WHERE id = ?1")?;
+    let steps: Option<Option<Vec<u8>>> = statement.query_row([key], |row| row.get(0)).optional()?;
+    let Some(steps) = steps.flatten() else {
+        return Ok(0);
+    };
+    let steps = packed::unpack(&steps).unwrap_or_default();
+    let steps: Vec<Value> = serde_json::from_slice(&steps).unwrap_or_default();
+    let of = |step: &&Value| step.get(0).and_then(Value::as_str) == Some(event);
+    Ok(steps.iter().filter(of).count() as u64)
+}
+
 /// A name in a field of a register that is no record's there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unmatched {

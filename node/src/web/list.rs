@@ -698,21 +698,21 @@ fn views(
             of_today,
         ),
     ];
-    for (status, label) in [("pending", "view-pending"), ("answered", "view-answered")] {
-        let kind = Catalogue::current().kind("opinion");
-        let stored = kind.and_then(|kind| kind.status(status));
-        let stored = stored
-            .and_then(|it| it.stands_for.as_deref())
-            .unwrap_or(status);
-        let count = records::count(connection, ("opinion", stored), None)?;
-        let of = Asked {
-            kind: Some("opinion".to_owned()),
-            status: Some(status.to_owned()),
-            ..Asked::default()
-        };
-        // At a station what is registered may not have come to the hub yet.
-        let count = (page.office() || stored == status).then_some(count);
-        views.push(view(label, of, count));
+    if let Some(kind) = Catalogue::current().front() {
+        let pending = kind.statuses.iter().find(|it| it.stands_for.is_some());
+        for (status, label) in [(pending, "view-pending"), (kind.to_tell(), "view-answered")] {
+            let Some(status) = status else { continue };
+            let stored = status.stands_for.as_ref().unwrap_or(&status.code);
+            let count = records::count(connection, (&kind.code, stored), None)?;
+            let of = Asked {
+                kind: Some(kind.code.clone()),
+                status: Some(status.code.clone()),
+                ..Asked::default()
+            };
+            // At a station what is registered may not have come to the hub yet.
+            let count = (page.office() || *stored == status.code).then_some(count);
+            views.push(view(label, of, count));
+        }
     }
     if !page.office() {
         let saved = Asked {

@@ -570,15 +570,13 @@ fn waiting_for(connection: &Connection, actor: &Actor, now_ms: u64) -> Result<u6
     Ok(waiting)
 }
 
-/// How many records wait for the hub's first step.
+/// How many matters wait for the hub's first step.
 pub(super) fn pending(connection: &Connection) -> Result<u64> {
-    let mut pending = 0;
-    for kind in Catalogue::current().kinds() {
-        if let Some(status) = kind.pending() {
-            pending += records::count(connection, (&kind.code, status), None)?;
-        }
+    let front = Catalogue::current().front();
+    match front.and_then(|kind| Some((kind.code.as_str(), kind.pending()?))) {
+        Some(waiting) => records::count(connection, waiting, None),
+        None => Ok(0),
     }
-    Ok(pending)
 }
 
 /// The three facts, by receipts and open sessions alone.

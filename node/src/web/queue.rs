@@ -130,6 +130,8 @@ pub(super) struct Waits {
     pub(super) since: String,
     /// Why nothing is to be done about it here: it was asked for, or ordered with others.
     pub(super) rests: Option<String>,
+    /// That somebody above watches over it 督办, and how often whoever handles it was pressed 催办.
+    pub(super) pressed: Vec<String>,
 }
 
 /// Records that wait for the same step, or across kinds.
@@ -272,7 +274,25 @@ fn shown_row(
         event: step.event.clone(),
         step: page.label(&step.label).to_owned(),
         rests: rests.of(&row.id, &step.event),
+        pressed: pressed(connection, row, page)?,
     })
+}
+
+/// Of what somebody above watches over, that they do; and how often whoever handles it was pressed.
+fn pressed(connection: &Connection, row: &Listed, page: &Page) -> Result<Vec<String>> {
+    const PRESS: &str = "press";
+    /// Nobody watches over one matter so often.
+    const MOST: usize = 20;
+    let mut said = Vec::new();
+    for kind in Catalogue::current().kinds() {
+        let Some(key) = &kind.watches else { continue };
+        let over = records::referring(connection, row, (&kind.code, key), MOST)?;
+        let open = over.iter().any(|it| kind.is_open(&it.status));
+        said.extend(open.then(|| page.label(&kind.label).to_owned()));
+    }
+    let times = records::times_taken(connection, row.key, PRESS)?;
+    said.extend((times > 0).then(|| page.n("queue-pressed", &times)));
+    Ok(said)
 }
 
 /// Steps on which nobody here waits any more.
@@ -509,8 +529,9 @@ fn of_whole(
     let of_whole = statuses.filter(|(kind, _)| kind.parent.is_none());
     let waits = of_whole.filter_map(|(kind, status)| {
         let shown = kind.shown_status(&status.code, true);
-        let next = kind.status(shown).and_then(|it| it.next.as_deref());
-        let step = kind.transition(next?)?;
+        let meets = kind.met_step().filter(|it| it.applies_to(&status.code));
+        let next = || kind.transition(kind.status(shown)?.next.as_deref()?);
+        let step = meets.or_else(next)?;
         let mut waiting = Waiting::of(kind, status, page.now_ms);
         if let Some(pattern) = pattern {
             waiting.space = pattern.space;

@@ -71,7 +71,7 @@ impl Site {
 /// A number of the first page, and where what it counts is.
 struct Figure {
     label: String,
-    href: &'static str,
+    href: String,
     count: String,
     said: String,
     mine: bool,
@@ -154,7 +154,7 @@ fn build(connection: &Connection, overview: &Overview, line: &Line, page: Page) 
             if !kind.is_open(&status) {
                 continue;
             }
-            let waits = kind.pending() == Some(status.as_str());
+            let waits = kind.front && kind.pending() == Some(status.as_str());
             if let Some(Space::Site(site)) = overview.authority().space(&space) {
                 let site = counts.entry(site).or_default();
                 let place = if waits { &mut site.0 } else { &mut site.1 };
@@ -246,11 +246,20 @@ pub(super) async fn overview(
 
 /// What came today, what waits for the first step, and what residents are to be told.
 fn figures(connection: &Connection, page: &Page) -> Result<Vec<Figure>> {
-    let standing = |status: &str| records::count(connection, ("opinion", status), None);
+    let Some(kind) = Catalogue::current().front() else {
+        return Ok(Vec::new());
+    };
+    let code = kind.code.as_str();
+    let standing = |status: Option<&str>| match status {
+        Some(status) => records::count(connection, (code, status), None),
+        None => Ok(0),
+    };
+    let to_tell = kind.to_tell().map(|status| status.code.as_str());
+    let pending = kind.pending();
     let (today, tomorrow) = clock::beijing_day(page.now_ms);
-    let figure = |id: &str, href, count: u64, mine| Figure {
+    let figure = |id: &str, href: &str, count: u64, mine| Figure {
         label: page.t(id),
-        href,
+        href: href.to_owned(),
         // What came is counted so far.
         count: match count == 10 * records::COUNTED {
             true => format!("{count}+"),
@@ -262,14 +271,14 @@ fn figures(connection: &Connection, page: &Page) -> Result<Vec<Figure>> {
     Ok(vec![
         figure(
             "figure-came",
-            "/records?kind=opinion",
-            records::came(connection, "opinion", today, tomorrow)?,
+            &format!("/records?kind={code}"),
+            records::came(connection, code, today, tomorrow)?,
             true,
         ),
         figure(
             "figure-pending",
-            "/queue?view=opinion-registered",
-            standing("registered")?,
+            &format!("/queue?view={code}-{}", pending.unwrap_or_default()),
+            standing(pending)?,
             false,
         ),
         figure(
@@ -286,8 +295,11 @@ fn figures(connection: &Connection, page: &Page) -> Result<Vec<Figure>> {
         ),
         figure(
             "figure-answered",
-            "/records?kind=opinion&status=answered",
-            standing("answered")?,
+            &format!(
+                "/records?kind={code}&status={}",
+                to_tell.unwrap_or_default()
+            ),
+            standing(to_tell)?,
             false,
         ),
     ])

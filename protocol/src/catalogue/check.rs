@@ -93,6 +93,15 @@ pub(super) fn kind(kind: &Kind) -> Checked {
             "terms: its fields are no choice of a rule, a number and a unit".to_owned()
         })?;
     }
+    if let Some(key) = &kind.watches {
+        let names = kind.field(key).map(Field::names).unwrap_or_default();
+        ensure(!names.is_empty(), || {
+            format!("it watches over {key}, which names nothing")
+        })?;
+    }
+    ensure(kind.met_by.is_none() || kind.met_step().is_some(), || {
+        "no step says that what was due was done".to_owned()
+    })?;
     for key in kind.due.iter().chain(&kind.site_due).chain(&kind.met_by) {
         let field = kind.field(key);
         ensure(field.is_some_and(|it| it.kind == FieldType::Date), || {

@@ -108,6 +108,9 @@ struct KindFile {
     due: Option<String>,
     site_due: Option<String>,
     met_by: Option<String>,
+    watches: Option<String>,
+    #[serde(default)]
+    front: bool,
     #[serde(default)]
     space: Home,
     parent: Option<Parent>,
@@ -503,6 +506,8 @@ fn kind(mut file: KindFile, common: &CommonFile) -> Checked<Kind> {
         due: file.due,
         site_due: file.site_due,
         met_by: file.met_by,
+        watches: file.watches,
+        front: file.front,
         home: file.space,
         parent: file.parent,
         gathers: file.gathers,
