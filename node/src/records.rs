@@ -62,7 +62,7 @@ pub use numbers::{case_numbers_ahead, is_numbered};
 pub(crate) use query::stands_for;
 pub use query::{
     COUNTED, Filter, Listed, Unmatched, arrivals, called, came, disputed, find, list, meant, named,
-    oldest_dispute_ms, peer_seen, peers, recorded, referring, referring_by_space, rows,
+    of_name, oldest_dispute_ms, peer_seen, peers, recorded, referring, referring_by_space, rows,
     times_taken, unmatched, unmatched_in, values_of, with_id, with_number,
 };
 use rewrite::{Rewrites, SUPERSEDES};

@@ -351,6 +351,8 @@ pub struct CalendarKeys {
     pub off: String,
     /// Key of the set of days at weekends on which people work.
     pub work: String,
+    /// Key of the yes or no that says whether a period may end at an ordinary weekend of that year.
+    pub weekends_stand: String,
 }
 
 impl Kind {

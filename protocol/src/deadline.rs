@@ -2,6 +2,7 @@
 //!
 //! The first day is not counted; a period of months ends on the corresponding day or, where that month has none, on its last; a
 //! period that ends on a day off ends on the first working day after it (Civil Code of the PRC, articles 201 to 203, by analogy).
+//! Whether an ordinary weekend is such a day is applied both ways: a network may say for a year that it is not.
 //! Dates are dates in Beijing. Which days are off is data (`deadline/holidays.toml`, from the yearly notices of the State
 //! Council's General Office); a year of which there is no notice yet is estimated by weekends, and the answer says so.
 //!
@@ -113,6 +114,8 @@ pub struct Calendar {
     years: BTreeSet<i16>,
     off: BTreeSet<Date>,
     work: BTreeSet<Date>,
+    /// Years in which a period may end on an ordinary weekend.
+    weekends_stand: BTreeSet<i16>,
 }
 
 #[derive(Deserialize)]
@@ -194,6 +197,17 @@ impl Calendar {
         }
     }
 
+    /// In this year a period may end at a weekend, unless that is a day off besides.
+    pub fn let_weekends_stand(&mut self, year: i16) {
+        self.weekends_stand.insert(year);
+    }
+
+    /// Whether a period may end on a day.
+    fn may_end(&self, day: Date) -> bool {
+        let stands = self.weekends_stand.contains(&day.year());
+        self.works(day) || (stands && !self.off.contains(&day))
+    }
+
     /// Whether people work on a day.
     #[must_use]
     pub fn works(&self, day: Date) -> bool {
@@ -259,7 +273,7 @@ impl Calendar {
                 }
             }
         }
-        while on < Date::MAX && (!works(on) || halted(on)) {
+        while on < Date::MAX && (!(works(on) || self.may_end(on)) || halted(on)) {
             on = next(on);
         }
         Due { on, estimated }
@@ -324,6 +338,24 @@ mod tests {
         assert_eq!(due("2026-09-24", "10d"), "2026-10-08");
         assert_eq!(due("2026-03-10", "0d"), "2026-03-10");
         assert_eq!(due("2026-03-07", "0w"), "2026-03-09");
+    }
+
+    #[test]
+    fn an_ordinary_weekend_ends_a_period_where_the_network_says_so_and_a_holiday_never_does() {
+        let mut calendar = Calendar::standard().clone();
+        let due = |calendar: &Calendar, from: &str, length: &str| {
+            let length = length.parse().unwrap_or(Length::Days(0));
+            calendar.due(day(from), length, &[]).to_string()
+        };
+        // A Sunday, of a year of which the network says so and of one of which it does not.
+        assert_eq!(due(&calendar, "2026-11-30", "3m"), "2027-03-01");
+        calendar.let_weekends_stand(2027);
+        assert_eq!(due(&calendar, "2026-11-30", "3m"), "2027-02-28");
+        assert_eq!(due(&calendar, "2026-04-10", "1m"), "2026-05-11");
+        // A Saturday of the spring festival is no ordinary one, and working days are counted as ever.
+        calendar.let_weekends_stand(2026);
+        assert_eq!(due(&calendar, "2026-01-21", "1m"), "2026-02-24");
+        assert_eq!(due(&calendar, "2026-05-15", "1w"), "2026-05-18");
     }
 
     #[test]

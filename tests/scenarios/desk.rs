@@ -901,6 +901,33 @@ fn a_consultation_says_how_much_came_from_each_site() -> Result<()> {
     Ok(())
 }
 
+/// Two of one name stand in no record's place: whoever adds the second is told before, on the page and by command.
+#[test]
+fn a_name_that_a_register_has_is_told_before_it_stands_there_twice() -> Result<()> {
+    let network = Network::new()?;
+    let add = |kind: &str, row: Value| {
+        let add = ["record", "add", "--kind", kind, "--file", "-"];
+        network.hub.feed(&add, row.to_string())?.exits(0)
+    };
+    let odds = |added: &Value| added["at_odds"].as_array().map_or(0, Vec::len);
+    let community = || json!({ "name": "测试社区", "aliases": ["测试居委"] });
+    let first = add("community", community())?;
+    ensure!(odds(&first) == 0, "{first}");
+    let (browser, _) = Browser::through(&link(&network.hub)?)?;
+    let look = |kind: &str, name: &str| -> Result<String> {
+        let typed = encoded(&[("name", name)]);
+        Ok(browser.post(&format!("/new/{kind}/look"), &typed)?.body)
+    };
+    for name in ["测试社区", "测试居委"] {
+        ensure!(look("community", name)?.contains("/records/"), "{name}");
+        let again = add("community", json!({ "name": name }))?;
+        ensure!(odds(&again) == 1, "{again}");
+    }
+    ensure!(!look("community", "示例社区")?.contains("/records/"));
+    ensure!(!look("deputy", "测试社区")?.contains("/records/"));
+    Ok(())
+}
+
 #[test]
 fn a_name_that_is_in_no_register_is_matched_once_for_all_records() -> Result<()> {
     const TYPED: &str = "小甲代表（测试）";

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use lianxin_protocol::authority::Reason;
-use lianxin_protocol::catalogue::{Catalogue, Field, Kind, Outcome, Refusal, Role, Unlikely};
+use lianxin_protocol::catalogue::{
+    Catalogue, Draft, Field, Kind, Outcome, Refusal, Role, Unlikely,
+};
 use lianxin_protocol::hash::Hex;
 use lianxin_protocol::identity::{DeviceKey, short};
 use lianxin_protocol::receipt::Receipt;
@@ -108,9 +110,11 @@ pub(super) fn record_add(
                     submission,
                     told: false,
                 };
+                let twice = is_listed(connection, kind, &draft)?;
                 match save::add(connection, journal, &new, author) {
                     Ok(saved) => {
-                        let odds = kind.odds_in(&draft);
+                        let mut odds = kind.odds_in(&draft);
+                        odds.extend(twice);
                         at_odds.extend(odds.iter().map(|it| odd(Some(first_row + index), it)));
                         added.push(saved);
                     }
@@ -207,6 +211,23 @@ pub(super) fn saved_reply(
         "status": record.status,
     });
     Ok(asked_for(saved.requested, value))
+}
+
+/// Says of a new record of a register that there is one of its name: no name means either of two.
+fn is_listed(connection: &Connection, kind: &Kind, draft: &Draft) -> Result<Option<Refusal>> {
+    let (Some(_), Some(key)) = (kind.alias(), &kind.title) else {
+        return Ok(None);
+    };
+    let mut texts = draft.texts.values();
+    let Some(name) = texts.find_map(|texts| texts.get(key)) else {
+        return Ok(None);
+    };
+    let same = records::of_name(connection, name, std::slice::from_ref(&kind.code))?;
+    Ok((!same.is_empty()).then(|| Refusal {
+        field: key.clone(),
+        code: "doubted",
+        message: "the register has one of this name already, so the name means neither".to_owned(),
+    }))
 }
 
 pub(super) fn record_act(

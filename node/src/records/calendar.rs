@@ -63,6 +63,9 @@ fn take_days(terms: &mut Terms, row: &Listed, keys: &CalendarKeys) {
     if let Some(year) = year.and_then(|year| i16::try_from(year).ok()) {
         let (off, work) = (days(&keys.off), days(&keys.work));
         terms.calendar.publish(year, off, work);
+        if row.facts.get(&keys.weekends_stand) == Some(&Value::Bool(true)) {
+            terms.calendar.let_weekends_stand(year);
+        }
     }
 }
 

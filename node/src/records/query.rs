@@ -135,20 +135,7 @@ pub fn named(connection: &Connection, text: &str, kinds: &[String]) -> Result<Op
     let found = match find(connection, text) {
         Ok(key) => Some(key),
         Err(error) if error.code() == Code::NoRecord => {
-            let mut statement = connection.prepare_cached(
-                "SELECT id FROM records WHERE kind = ?1 AND title = ?2 AND held IS NULL LIMIT 16",
-            )?;
-            let mut same = Vec::new();
-            for kind in kinds {
-                let keys =
-                    statement.query_map([kind.as_str(), text], |row| row.get::<_, i64>(0))?;
-                same.extend(keys.collect::<Result<Vec<_>, _>>()?);
-            }
-            retain_present(connection, &mut same)?;
-            if same.is_empty() {
-                same = by_other_name(connection, text, kinds)?;
-                retain_present(connection, &mut same)?;
-            }
+            let mut same = of_name(connection, text, kinds)?;
             same.pop().filter(|_| same.is_empty())
         }
         Err(error) if error.code() == Code::SameNumber => None,
@@ -156,6 +143,28 @@ pub fn named(connection: &Connection, text: &str, kinds: &[String]) -> Result<Op
     };
     let row = rows(connection, found.as_slice())?.pop();
     Ok(row.filter(|row| kinds.contains(&row.kind) && row.held.is_none()))
+}
+
+/// The records of these kinds that are called so, or where there is none, that have it among their other names; those that were taken
+/// out of their register are left out.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn of_name(connection: &Connection, text: &str, kinds: &[String]) -> Result<Vec<i64>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT id FROM records WHERE kind = ?1 AND title = ?2 AND held IS NULL LIMIT 16",
+    )?;
+    let mut same = Vec::new();
+    for kind in kinds {
+        let keys = statement.query_map([kind.as_str(), text], |row| row.get::<_, i64>(0))?;
+        same.extend(keys.collect::<Result<Vec<_>, _>>()?);
+    }
+    retain_present(connection, &mut same)?;
+    if same.is_empty() {
+        same = by_other_name(connection, text, kinds)?;
+        retain_present(connection, &mut same)?;
+    }
+    Ok(same)
 }
 
 /// Leaves those that were not taken out of their register: no name means what was.

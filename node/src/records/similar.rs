@@ -13,7 +13,7 @@ use lianxin_protocol::catalogue::Kind;
 use lianxin_protocol::text;
 use rusqlite::Connection;
 
-use super::{Filter, Listed, list, parts};
+use super::{Filter, Listed, list, of_name, parts, rows};
 use crate::actor::Actor;
 use crate::error::Result;
 
@@ -66,6 +66,15 @@ pub fn similar(
     });
     let likened: Vec<_> = likened.collect();
     let mut found = Similar::default();
+    // What stands in a register twice is meant by no name.
+    if let (Some(_), Some(key)) = (kind.alias(), &kind.title) {
+        let name = typed.get(key.as_str()).map_or("", |name| name.trim());
+        let mut keys = of_name(connection, name, std::slice::from_ref(&kind.code))?;
+        keys.truncate(SHOWN);
+        if !keys.is_empty() {
+            found.same.push((key.clone(), rows(connection, &keys)?));
+        }
+    }
     if pairs.len() < PAIRS_MIN && likened.is_empty() {
         return Ok(found);
     }

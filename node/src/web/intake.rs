@@ -142,7 +142,7 @@ fn form(
         parts,
         kept,
         look,
-        compares: kind.words.is_some() && kind.parent.is_none(),
+        compares: (kind.words.is_some() || kind.alias().is_some()) && kind.parent.is_none(),
     })
 }
 

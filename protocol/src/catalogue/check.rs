@@ -70,12 +70,19 @@ pub(super) fn kind(kind: &Kind) -> Checked {
         about.map_or(kind.parent.is_some(), labelled) || kind.sections.is_empty(),
         || "it does not say what it is about".to_owned(),
     )?;
-    if let Some(CalendarKeys { year, off, work }) = &kind.calendar {
+    if let Some(CalendarKeys {
+        year,
+        off,
+        work,
+        weekends_stand,
+    }) = &kind.calendar
+    {
         let type_of = |key| kind.field(key).map(|field| &field.kind);
         let days = |key| matches!(type_of(key), Some(FieldType::Set { of, .. }) if **of == FieldType::Date);
         let year = matches!(type_of(year), Some(FieldType::Int { .. }));
-        ensure(year && days(off) && days(work), || {
-            "calendar: its fields are no year and two sets of days".to_owned()
+        let stand = matches!(type_of(weekends_stand), Some(FieldType::Bool));
+        ensure(year && days(off) && days(work) && stand, || {
+            "calendar: its fields are no year, two sets of days and a yes or no".to_owned()
         })?;
     }
     if let Some(TermKeys { rule, number, unit }) = &kind.terms {
