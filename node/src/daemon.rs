@@ -1,6 +1,6 @@
 //! One running node: writer, merger, network and their lifetimes, from start to graceful stop.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -50,6 +50,8 @@ const CONFIRM_EVERY: Duration = Duration::from_secs(10);
 const CONFIRM_REFUSED: Duration = Duration::from_hours(1);
 /// Threads that build documents: the merge is all computing, and pages need a core too.
 const MERGERS: usize = 2;
+/// Records that one of them builds at a time.
+const SHARE: usize = MERGE_SLICE / 2;
 
 /// A running node.
 #[derive(Debug)]
@@ -503,6 +505,12 @@ fn burst_ends(wake: &Receiver<()>) -> bool {
     true
 }
 
+/// Rows that are being built.
+struct Building {
+    keys: Vec<i64>,
+    built: Receiver<Rows>,
+}
+
 /// Rows that are being written.
 struct Written {
     keys: Vec<i64>,
@@ -573,37 +581,67 @@ impl Merger {
             .write_wait(move |journal, connection| journal.index(connection, which, INDEX_SLICE))?
         {
         }
-        // The rows of one slice are built while those of the one before are written.
+        // Each builder has one share in hand and one that waits for it, so that none stands still while another ends or rows are
+        // written. What is built when the writer is free is written.
+        let mut stale: VecDeque<i64> = VecDeque::new();
+        let mut building: VecDeque<Building> = VecDeque::new();
+        let (mut keys, mut rows) = (Vec::new(), Vec::new());
         let mut written: Option<Written> = None;
+        let mut builders = self.builders.iter().cycle();
         loop {
-            let under_way = written.as_ref().map_or(&[][..], |written| &written.keys);
-            let stale = self.stale(under_way)?;
-            let built = self.build(&stale)?;
-            if let Some(before) = written.take() {
-                before.done.recv().map_err(|_| stopping())??;
-            } else if stale.is_empty() {
+            while building.len() < 2 * self.builders.len() {
+                if stale.is_empty() {
+                    let in_hand = building.iter().flat_map(|it| &it.keys).chain(&keys);
+                    let in_hand = in_hand.chain(written.iter().flat_map(|it| &it.keys));
+                    stale = self.stale(&in_hand.copied().collect())?;
+                }
+                let share: Vec<_> = stale.drain(..stale.len().min(SHARE)).collect();
+                let Some(builder) = builders.next().filter(|_| !share.is_empty()) else {
+                    break;
+                };
+                let built = builder.build(share.clone())?;
+                building.push_back(Building { keys: share, built });
+            }
+            let Some(next) = building.pop_front() else {
+                if let Some(before) = written.take() {
+                    before.done.recv().map_err(|_| stopping())??;
+                    continue;
+                }
                 self.writer
                     .write_wait(|journal, connection| journal.judged(connection))?;
                 // A full channel has woken it already.
                 let _woken = self.texts.try_send(());
                 return self.carry_out();
+            };
+            let (built, found) = next.built.recv().map_err(|_| panicked())?;
+            self.writer.readers().tell(found);
+            keys.extend(next.keys);
+            rows.extend(built?);
+            if let Some(before) = &written {
+                let done = if keys.len() >= MERGE_SLICE || building.is_empty() {
+                    Some(before.done.recv().map_err(|_| stopping())?)
+                } else {
+                    before.done.try_recv().ok()
+                };
+                if let Some(done) = done {
+                    done?;
+                    written = None;
+                }
             }
-            if !stale.is_empty() {
-                written = Some(self.write(stale, built));
+            if written.is_none() {
+                written = Some(self.write(std::mem::take(&mut keys), std::mem::take(&mut rows)));
             }
         }
     }
 
-    /// The next slice of stale records, without those whose rows are being written.
-    fn stale(&self, under_way: &[i64]) -> Result<Vec<i64>> {
+    /// The next stale records, without those that are in hand.
+    fn stale(&self, in_hand: &BTreeSet<i64>) -> Result<VecDeque<i64>> {
         let slice = MERGE_SLICE * self.builders.len();
-        let most = slice + under_way.len();
+        let most = slice + in_hand.len();
         let readers = self.writer.readers();
-        let mut stale =
-            readers.read(|books, connection| records::stale(connection, books, most))?;
-        stale.retain(|key| !under_way.contains(key));
-        stale.truncate(slice);
-        Ok(stale)
+        let stale = readers.read(|books, connection| records::stale(connection, books, most))?;
+        let fresh = stale.into_iter().filter(|key| !in_hand.contains(key));
+        Ok(fresh.take(slice).collect())
     }
 
     /// Has rows written, and does not wait for it.
@@ -648,22 +686,6 @@ impl Merger {
                 }
             }
         }
-    }
-
-    /// Builds the rows of records, on all threads; of one that cannot be read, its number.
-    fn build(&self, stale: &[i64]) -> Result<Vec<Result<Projection, i64>>> {
-        let share = stale.len().div_ceil(self.builders.len().max(1)).max(1);
-        let shares = self.builders.iter().zip(stale.chunks(share));
-        let building: Vec<_> = shares
-            .map(|(builder, keys)| builder.build(keys.to_vec()))
-            .collect::<Result<_>>()?;
-        let mut all = Vec::with_capacity(stale.len());
-        for built in building {
-            let (built, found) = built.recv().map_err(|_| panicked())?;
-            self.writer.readers().tell(found);
-            all.extend(built?);
-        }
-        Ok(all)
     }
 
     /// Writes again what a fork took of this device's, and, at the hub, carries out what operators' PCs have asked for,
