@@ -101,6 +101,16 @@ impl Shown {
     pub fn is_empty(&self) -> bool {
         self.tables.iter().all(|table| table.lines.is_empty())
     }
+
+    /// Whether a table has more columns than stand side by side on upright paper.
+    #[must_use]
+    pub fn is_wide(&self) -> bool {
+        const UPRIGHT: usize = 7;
+        let tables = self.tables.iter().filter(|table| !table.lines.is_empty());
+        tables
+            .map(|table| table.columns.len())
+            .any(|count| count > UPRIGHT)
+    }
 }
 
 /// A number that is another one by now.
