@@ -387,6 +387,15 @@ fn an_issued_report_stays_as_it_was_and_what_came_since_is_counted_beside_it() -
     let out = text(&file)?;
     report(&["--as-of", &as_of, "--format", "csv", "--out", &out])?;
     ensure!(std::fs::read_to_string(&file)?.contains("期后补录 1 条"));
+    // The page of what was issued counts them too, under what it printed, and opens their list.
+    let (browser, _) = Browser::through(&link(hub)?)?;
+    let id = issued["id"].as_str().context("no id")?;
+    let page = browser.get(&format!("/reports/issued/{id}"))?.body;
+    ensure!(page.contains("期后补录 1 条"), "{page}");
+    let list = page.split_once("/reports/R1/list?").context("no list")?.1;
+    let list = list.split('"').next().unwrap_or_default();
+    let list = format!("/reports/R1/list?{}", list.replace("&amp;", "&"));
+    ensure!(browser.get(&list)?.body.contains("电梯坏了"));
     let now = report(&[])?;
     ensure!(
         now["totals"]["REC"] == 2 && now["late_arrivals"] == 0,

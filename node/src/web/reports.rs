@@ -389,6 +389,9 @@ struct IssuedPage {
     /// Where its plots are as files: nowhere.
     file: &'static str,
     shown: Option<Shown>,
+    /// Records of its period that came after its cut-off, and the address of their list.
+    late: u64,
+    late_list: String,
     /// What would be another number now, if somebody asked.
     changed: Option<Vec<Changed>>,
 }
@@ -419,19 +422,22 @@ pub(super) async fn issued(
             let title = session.lang().say("report-issued", &[]);
             let page = Page::new(connection, books, &session, &line, ("/reports", title))?;
             let text = |key: &str| row.fact(key).and_then(Value::as_str).unwrap_or_default();
-            let changed = match &shown {
-                Some(shown) if !compare.is_empty() => {
-                    // Of what had arrived by then: what came later is told apart.
-                    let period = (text("from"), text("to"));
-                    let as_of = Some(text("as_of"));
-                    let asked = Asked::read(text("report"), period, as_of, page.now_ms)?;
-                    let now = reports::run(connection, books, asked)?;
-                    Some(shown.changed(&shown_in(&now, Lang::Zh)))
-                }
+            // A report that this version does not make prints as it was.
+            let (period, as_of) = ((text("from"), text("to")), Some(text("as_of")));
+            let asked = Asked::read(text("report"), period, as_of, page.now_ms);
+            let late_list = asked.as_ref().map(|asked| address(asked, "/list"));
+            let now = match asked {
+                Ok(asked) if shown.is_some() => Some(reports::run(connection, books, asked)?),
                 _ => None,
             };
+            // Of what had arrived by then: what came later is told apart.
+            let changed = shown.as_ref().zip(now.as_ref());
+            let changed = changed.filter(|_| !compare.is_empty());
+            let changed = changed.map(|(shown, now)| shown.changed(&shown_in(now, Lang::Zh)));
             Ok(IssuedPage {
                 changed,
+                late: now.map_or(0, |now| now.late.len() as u64),
+                late_list: late_list.unwrap_or_default(),
                 id: row.id.hyphenated(),
                 number: row.number.clone().unwrap_or_default(),
                 withdrawn: row.status == "withdrawn",
