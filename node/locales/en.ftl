@@ -1541,12 +1541,13 @@ rd-organisations = Organisations are distinct by the register, others by name.
 rd-requests-days = Days from receipt to completion, the first not counted.
 rd-reveals = The access log counts how often what is kept was looked at.
 rd-number-gaps = Gaps: numbers of one computer and year that no record here has, nobody discarded, and no test data has.
-rd-clock = Clock doubted: recorded more than five minutes after it arrived; left out of times.
+rd-clock = Clock doubted: recorded more than five minutes after it arrived, or before 2026, as by a computer whose battery is empty; left out of times.
 
 rn-away = What is shown as — is not zero: { $names } are entered at the sub-district alone and are not on this computer; its report has the figures.
 rn-ahead = The cut-off has not come yet: what arrives until then may change the figures.
 rn-unmatched = { $count } names are not in the register of deputies and not counted: { $names }.
 rn-clock = { $count } cases were recorded by a wrong clock and are left out of times.
+rn-reversed = { $count } cases have dates the wrong way round, such as told before answered, and are left out of times: look at them and put them right.
 rn-no-class-definition = What { $names } means here is not entered: enter it under “Meaning of a result class”, and reports print it.
 rn-no-community = { $count } opinions name no community and are in no cell by community.
 

@@ -661,3 +661,42 @@ fn nothing_is_entered_as_solved_before_it_happened() -> Result<()> {
     set(json!({ "topic": "utilities" }))?.exits(0)?;
     Ok(())
 }
+
+/// An opinion of a station that the hub has handled to its answer.
+fn answered(network: &Network, said: &Value) -> Result<String> {
+    let (hub, station) = (&network.hub, &network.station);
+    let id = add(station, "opinion", said)?;
+    station.ok(&["sync"])?;
+    for (event, input) in [
+        ("accept", json!({})),
+        (
+            "dispatch",
+            json!({ "lead": "测试城管办", "due_on": "2099-12-01" }),
+        ),
+        ("sign", json!({})),
+        (
+            "submit_reply",
+            json!({ "resolution": "explained", "text": "已修好（测试）。" }),
+        ),
+        ("approve", json!({})),
+    ] {
+        act(hub, &id, event, &input)?;
+    }
+    Ok(id)
+}
+
+#[test]
+fn a_time_that_would_end_before_it_begins_is_counted_nowhere_and_said_so() -> Result<()> {
+    const EVER: [&str; 4] = ["--from", "2025-01-01", "--to", "2099-12-31"];
+    let network = Network::new()?;
+    let id = answered(&network, &opinion("路灯不亮（测试）"))?;
+    let early = json!({ "on": "2025-06-01", "way": "phone" });
+    act(&network.hub, &id, "inform", &early)?;
+    let r3 = report(&network.hub, "R3", &EVER)?;
+    let times = rows(&r3, "times");
+    let has = |item: &str| times.iter().any(|row| row["item"] == item);
+    ensure!(has("t-reply") && !has("t-inform"), "{times:?}");
+    let said = json!([{ "note": "reversed", "count": 1, "names": [] }]);
+    ensure!(r3["notes"] == said, "{}", r3["notes"]);
+    Ok(())
+}

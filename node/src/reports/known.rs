@@ -25,13 +25,11 @@ use super::facts::Facts;
 pub use super::facts::Step;
 use super::set::Reach;
 use crate::actor;
-use crate::clock::{Beijing, day_number, unix_ms};
+use crate::clock::{self, Beijing, day_number, unix_ms};
 use crate::error::Result;
 use crate::journal::Overview;
 use crate::store::packed;
 
-/// How far a recording clock may be ahead of the hub's before times by it are doubted, in milliseconds.
-const CLOCK_SLACK_MS: u64 = 5 * 60 * 1_000;
 /// Statuses of what is in no figure: it was never registered.
 const NEVER: [&str; 2] = ["draft", "discarded"];
 
@@ -165,10 +163,10 @@ impl Row {
         self.counts_on().is_some_and(|on| *on < *recorded)
     }
 
-    /// Whether the clock that it was recorded by was ahead of the hub's when it arrived there, so that times by it are doubted.
+    /// Whether times by the clock that it was recorded by are doubted.
     #[must_use]
-    pub fn clock_is_suspect(&self) -> bool {
-        self.recorded_ms() > self.arrived_ms.saturating_add(CLOCK_SLACK_MS)
+    pub const fn clock_is_suspect(&self) -> bool {
+        clock::is_suspect(self.recorded_ms(), self.arrived_ms)
     }
 }
 

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use lianxin_protocol::deadline::Calendar;
 use lianxin_protocol::log::RecordId;
 
+use super::Tables;
 use super::known::{Known, Row, Whose};
 use super::set::{Period, Set, Split};
 use crate::clock::{Beijing, day_number};
@@ -396,6 +397,45 @@ impl Spread {
             p90: at((9 * n + 9) / 10 - 1) * 10,
             max: at(n - 1) * 10,
         })
+    }
+}
+
+/// How long something took over some records, in days, where that is known.
+#[derive(Debug, Default)]
+pub struct Times<'a> {
+    /// The records over which it is known.
+    pub sure: Set<'a>,
+    /// What is said of their times; nothing where there are none.
+    pub spread: Option<Spread>,
+    /// Records that are left out because the clock that they were recorded by is doubted.
+    pub doubted: usize,
+    /// Records that are left out because what ends the time is dated before what begins it.
+    pub reversed: usize,
+}
+
+impl<'a> Times<'a> {
+    /// Measures them.
+    #[must_use]
+    pub fn of(set: &Set<'a>, took: impl Fn(&Row) -> Option<i64>) -> Self {
+        let ended = set.that(|row| took(row).is_some());
+        let known = ended.that(|row| !row.clock_is_suspect());
+        let sure = known.that(|row| took(row).is_some_and(|days| days >= 0));
+        Self {
+            spread: Spread::of(sure.0.iter().filter_map(|row| took(row)).collect()),
+            doubted: ended.len() - known.len(),
+            reversed: known.len() - sure.len(),
+            sure,
+        }
+    }
+
+    /// Says under a report what was left out of its times, the most of several.
+    pub(super) fn note(all: &[Self], out: &mut Tables) {
+        let most = |left_out: fn(&Self) -> usize| {
+            let most = all.iter().map(left_out).max();
+            i64::try_from(most.unwrap_or_default()).unwrap_or(i64::MAX)
+        };
+        out.note("clock", most(|it| it.doubted), Vec::new());
+        out.note("reversed", most(|it| it.reversed), Vec::new());
     }
 }
 

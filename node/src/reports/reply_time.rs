@@ -1,10 +1,11 @@
 //! R3 答复时效: how long it took to accept, to answer and to tell; and how much was answered in time.
 //!
-//! Times are Beijing days, the first not counted. What was recorded by a clock that was ahead of the hub's is left out and said so.
+//! Times are Beijing days, the first not counted. What was recorded by a clock that is doubted, and what ends before it begins, is left out
+//! and said so.
 
 use super::drawing::Drawing;
 use super::known::Row;
-use super::quantities::{Base, Spread, day_of, days, working_days};
+use super::quantities::{Base, Times, day_of, days, working_days};
 use super::set::{Period, Set};
 use super::table::{Cell, Table};
 use super::{Definition, Tables};
@@ -88,15 +89,14 @@ fn ended<'a>(base: &Base<'a>, what: &str, period: &Period) -> Set<'a> {
 
 const COLUMNS: [&str; 7] = ["item", "of", "n", "mean", "median", "P90", "max"];
 
-fn line(table: &mut Table, item: &'static str, of: Cell, set: &Set<'_>, took: Took) {
-    let sure = set.that(|row| !row.clock_is_suspect() && took(row).is_some());
-    let Some(spread) = Spread::of(sure.0.iter().filter_map(|row| took(row)).collect()) else {
+fn line(table: &mut Table, item: &'static str, of: Cell, times: &Times<'_>) {
+    let Some(spread) = times.spread else {
         return;
     };
     table.line([
         Cell::Word(item),
         of,
-        Cell::Count(sure.count()),
+        Cell::Count(times.sure.count()),
         Cell::Tenths(spread.mean),
         Cell::Tenths(spread.median),
         Cell::Tenths(spread.p90),
@@ -107,11 +107,9 @@ fn line(table: &mut Table, item: &'static str, of: Cell, set: &Set<'_>, took: To
 fn fill(base: &Base<'_>, out: &mut Tables) {
     let period = &base.period;
     let mut all = Table::new("times", &COLUMNS);
-    let mut doubted = 0;
-    for (item, ends, took) in TIMES {
-        let set = ended(base, ends, period);
-        line(&mut all, item, Cell::Word("all"), &set, took);
-        doubted = doubted.max(set.that(Row::clock_is_suspect).len());
+    let measured = TIMES.map(|(_, ends, took)| Times::of(&ended(base, ends, period), took));
+    for ((item, ..), times) in TIMES.iter().zip(&measured) {
+        line(&mut all, item, Cell::Word("all"), times);
     }
     out.add(all);
     let replied = ended(base, "reply", period);
@@ -120,21 +118,16 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
     split.head("by-unit");
     let units = replied.by(|row| row.text("lead").map(|it| base.known.call(it, &["org"])));
     for (unit, set) in units {
-        line(&mut split, item, Cell::Text(unit), &set, took);
+        line(&mut split, item, Cell::Text(unit), &Times::of(&set, took));
     }
     split.head("by-topic");
     for (topic, set) in replied.by(|row| row.text("topic").map(str::to_owned)) {
-        line(
-            &mut split,
-            item,
-            Cell::Choice("opinion", "topic", topic),
-            &set,
-            took,
-        );
+        let topic = Cell::Choice("opinion", "topic", topic);
+        line(&mut split, item, topic, &Times::of(&set, took));
     }
     split.head("by-site");
     for (name, set) in replied.by(|row| base.known.site_of(row).map(|it| it.name.clone())) {
-        line(&mut split, item, Cell::Text(name), &set, took);
+        line(&mut split, item, Cell::Text(name), &Times::of(&set, took));
     }
     out.add(split);
     let due = due(base, "opinion");
@@ -150,11 +143,7 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
         code: "beside-due",
         days: sure.0.iter().filter_map(beside).collect(),
     });
-    out.note(
-        "clock",
-        i64::try_from(doubted).unwrap_or(i64::MAX),
-        Vec::new(),
-    );
+    Times::note(&measured, out);
 }
 
 /// Cases and suggestions that were due in the period.
