@@ -258,8 +258,8 @@ pub struct Report {
     pub asked: Asked,
     /// Whose it is.
     pub unit: String,
-    /// How many sites the network has.
-    pub sites: usize,
+    /// The names of its sites, in the order of their codes.
+    pub sites: Vec<String>,
     /// Records of the kinds it reads that are here and have not arrived at the hub.
     pub waiting: u64,
     /// 期后补录: records of the period that arrived after the cut-off, by their numbers in this store.
@@ -313,7 +313,7 @@ pub fn run(connection: &Connection, overview: &Overview, asked: Asked) -> Result
         definition,
         asked,
         unit: known.unit.clone(),
-        sites: known.sites.len(),
+        sites: known.sites.iter().map(|site| site.name.clone()).collect(),
         waiting: known.waiting,
         others: known.others,
         late,
@@ -359,7 +359,8 @@ impl Report {
             "definitions": DEFINITIONS,
             "test_data": self.asked.test_data,
             "unit": self.unit,
-            "sites": self.sites,
+            "sites": self.sites.len(),
+            "site_names": self.sites,
             "rows": rows,
             "totals": totals,
             "watermark": watermark.collect::<Vec<_>>(),

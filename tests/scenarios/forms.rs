@@ -330,10 +330,25 @@ fn an_exported_workbook_says_whether_somebody_changed_it() -> Result<()> {
     ])?;
     let held = station.ok(&["verify", &out])?;
     ensure!(held["rows"] == 2 && held["bad"] == json!([]), "{held}");
+    let listed = station.ok(&["account", "list"])?;
+    let who = listed["accounts"][0]["name"].as_str().context("nobody")?;
     for report in ["R1", "R11", "figures"] {
         let file = text(&beside(&network, "report.xlsx")?)?;
-        station.ok(&["report", report, "--format", "xlsx", "--out", &file])?;
+        let report = ["report", report, "--format", "xlsx", "--out", &file];
+        station.ok(&[&["--as", who][..], &report].concat())?;
         station.ok(&["verify", &file])?;
+        // Its second sheet says who took it away, and when.
+        let said = sheets::read(&std::fs::read(&file)?, Some("说明"))?;
+        let cells = said.rows.iter().map(|row| {
+            let texts = row.cells.iter().map(|cell| &*cell.text);
+            texts.collect::<Vec<_>>().join("：")
+        });
+        let cells: Vec<_> = cells.collect();
+        ensure!(cells.contains(&format!("导出人：{who}")), "{cells:?}");
+        ensure!(
+            cells.iter().any(|it| it.starts_with("导出时间：2")),
+            "{cells:?}"
+        );
     }
     // One more row, as a table program adds it: the check value came along.
     let mut table = read(&out)?;

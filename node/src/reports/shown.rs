@@ -246,12 +246,20 @@ pub(crate) fn shown_in(report: &Report, lang: Lang) -> Shown {
             ],
         ),
         lang.say("report-as-of", &[("at", moment(asked.as_of_ms).into())]),
-        lang.say("report-sites", &[("count", report.sites.into())]),
+        lang.say(
+            "report-sites",
+            &[
+                ("count", report.sites.len().into()),
+                ("names", report.sites.join("、").into()),
+            ],
+        ),
         lang.say("report-definitions", &[("version", DEFINITIONS.into())]),
     ];
-    if asked.test_data {
-        head.push(lang.say("report-test", &[]));
-    }
+    let sort = match asked.test_data {
+        true => "report-test",
+        false => "report-statuses",
+    };
+    head.push(lang.say(sort, &[]));
     let tables = report.tables.iter().enumerate();
     let tables = tables.map(|(place, table)| of_table(table, place, lang, &say));
     let definitions = report.definition.defines.iter();

@@ -425,7 +425,7 @@ pub(super) async fn issued(
             // A report that this version does not make prints as it was.
             let (period, as_of) = ((text("from"), text("to")), Some(text("as_of")));
             let asked = Asked::read(text("report"), period, as_of, page.now_ms);
-            let late_list = asked.as_ref().map(|asked| address(asked, "/list"));
+            let late_list = asked.as_ref().ok().map(|asked| address(asked, "/list"));
             let now = match asked {
                 Ok(asked) if shown.is_some() => Some(reports::run(connection, books, asked)?),
                 _ => None,
@@ -461,7 +461,7 @@ pub(super) async fn issued(
 /// A report as a file: csv, xlsx, html, json, or its proof.
 pub(super) async fn file(
     State(app): State<App>,
-    _: Session,
+    session: Session,
     Path(id): Path<String>,
     Query(wanted): Query<Wanted>,
 ) -> Answer {
@@ -479,7 +479,7 @@ pub(super) async fn file(
                     let place = wanted.cell.parse().map_err(|_| none())?;
                     files::plot(&report, place, form)?.ok_or_else(none)?
                 }
-                form => files::of(&report, form)?,
+                form => files::of(&report, form, &session.account.name)?,
             };
             let Asked { from, to, .. } = &report.asked;
             Ok((
