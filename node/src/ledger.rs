@@ -208,6 +208,15 @@ fn goes_out(field: &Field) -> bool {
     !ENVELOPE.contains(&field.key.as_str()) && !matches!(field.kind, FieldType::Opaque)
 }
 
+/// What is worked out of a record and stands in no field: in our tables as exports have it. Who recorded it is named on that device alone.
+const COMPUTED: [&str; 3] = ["recorded_at", "late_entry", "clock_suspect"];
+const NEVER_NAMED: &str = "recorded_by";
+
+/// Whether a field is worked out of its record.
+pub(crate) fn is_computed(field: &Field) -> bool {
+    COMPUTED.contains(&field.key.as_str())
+}
+
 /// Names that offices have for fields, by the field's key; the first that a kind has.
 const OTHER_NAMES: [(&str, &[&str]); 62] = [
     ("采纳结果", &["adoption.result"]),
@@ -375,11 +384,9 @@ fn is_answered(kind: &Kind) -> bool {
 /// The columns of a kind's table as it is exported.
 #[must_use]
 pub fn columns(kind: &'static Kind) -> Vec<(String, Column)> {
-    let own = |column: &Column| {
-        !matches!(
-            column,
-            Column::Ordinal | Column::Today | Column::Yuan(_) | Column::Wan(_)
-        )
+    let own = |column: &Column| match column {
+        Column::Ordinal | Column::Today | Column::Yuan(_) | Column::Wan(_) => false,
+        column => column.field().is_none_or(|field| field.key != NEVER_NAMED),
     };
     let columns = all_columns(kind).filter(own);
     columns.map(|it| (it.label(Lang::Zh), it)).collect()
@@ -476,7 +483,10 @@ pub fn cell(kind: &Kind, column: Column, (place, record): (u64, &Value)) -> Cell
             shape: Shape::Integer,
         },
         Column::Field(field) => {
-            let value = held(record, &field.key);
+            let value = match is_computed(field) {
+                true => record.get(&field.key),
+                false => held(record, &field.key),
+            };
             value.map_or_else(Cell::default, |value| of_field(field, value))
         }
         Column::Yuan(field) => money(field, record, 100),

@@ -16,7 +16,7 @@ use super::orders::asked_for;
 use super::{account_name, meant, reader};
 use crate::accounts;
 use crate::actor::Actor;
-use crate::clock;
+use crate::clock::{self, Beijing};
 use crate::error::{Code, Error, Kind as ErrorKind, Result};
 use crate::journal::{Books, Journal, Overview};
 use crate::records::delivery::{self, Coverage, State};
@@ -24,6 +24,7 @@ use crate::records::save::{self, Author};
 use crate::records::sight;
 use crate::records::{self, ConflictValue, Filter, Listed, Record, ShownEvent, gather};
 use crate::reply::Reply;
+use crate::reports::known::day_of;
 use crate::requests::{self, Asked, Wanted};
 
 /// Records of one kind that are told of beside the one they refer to.
@@ -669,7 +670,9 @@ pub(crate) fn ledger_row(overview: &Overview, record: Record) -> Value {
     value
 }
 
-/// What is said of a record besides its fields: the name of its site, when it was recorded, and the answer, once it may be told.
+/// What is said of a record besides its fields: the name of its site, when it was recorded, the day by
+/// which it belongs to a period, whether it was recorded later than it happened or by a clock that is doubted, and the answer, once it may be
+/// told.
 fn beside(overview: &Overview, record: &Record) -> Map<String, Value> {
     let authority = overview.authority();
     let site = record
@@ -682,9 +685,24 @@ fn beside(overview: &Overview, record: &Record) -> Map<String, Value> {
     };
     let answer = record.kind.and_then(|kind| record.content.answer(kind));
     let (text, at) = answer.map(|(text, at)| (text, clock::rfc3339(at))).unzip();
+    let made_ms = record.id.made_ms();
+    let days = record.kind.into_iter().flat_map(|kind| &kind.counts_on);
+    let happened = days.filter_map(|key| record.content.held(key).into_iter().next());
+    let happened = happened.filter_map(|text| day_of(&text)).next();
+    let recorded = Beijing::of(made_ms).iso_date();
+    let late = happened.as_ref().map(|day| *day < recorded);
+    // What stands in a register was there before it was written down.
+    let is_event = |kind: &&Kind| {
+        !kind.counts_on.is_empty() && !kind.statuses.iter().any(|status| status.gone)
+    };
+    let counts_on = happened.or_else(|| record.kind.filter(is_event).map(|_| recorded));
+    let suspect = record.received_ms.map(|at| clock::is_suspect(made_ms, at));
     let said = [
         ("site", json!(site)),
-        ("recorded_at", json!(clock::rfc3339(record.id.made_ms()))),
+        ("recorded_at", json!(clock::rfc3339(made_ms))),
+        ("counts_on", json!(counts_on)),
+        ("late_entry", json!(late)),
+        ("clock_suspect", json!(suspect)),
         ("answer", json!(text)),
         ("answered_at", json!(at)),
     ];

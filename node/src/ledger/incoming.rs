@@ -18,7 +18,8 @@ use serde_json::{Value, json};
 
 use super::out::{scratch, unwritten};
 use super::{
-    Column, NO_SYSTEM, cell, column, column_of, columns_of_heads, key, outside_keys, record,
+    Column, NO_SYSTEM, cell, column, column_of, columns_of_heads, is_computed, key, outside_keys,
+    record,
 };
 use crate::clock;
 use crate::error::Result;
@@ -343,8 +344,8 @@ impl Incoming {
             let Some((column, field)) = column.and_then(|it| Some((it, it.field()?))) else {
                 continue;
             };
-            // What a step says beside what it sets stands in no record.
-            if self.kind.field(&field.key).is_none() {
+            // What a step says beside what it sets stands in no record, and what is worked out of one is nobody's to alter.
+            if self.kind.field(&field.key).is_none() || is_computed(field) {
                 continue;
             }
             let old = cell(self.kind, column, (1, shown)).shown();

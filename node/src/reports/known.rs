@@ -63,6 +63,21 @@ pub struct Row {
     counts_on: Option<String>,
 }
 
+/// The Beijing day that a date, a month (its first day) or a time says.
+pub(crate) fn day_of(text: &str) -> Option<String> {
+    match text.len() {
+        7 => Some(format!("{text}-01")).filter(|it| day_number(it).is_some()),
+        10 => day_number(text).map(|_| text.to_owned()),
+        _ => match unix_ms(text) {
+            Some(at) => Some(Beijing::of(at).iso_date()),
+            None => text
+                .get(..10)
+                .filter(|day| day_number(day).is_some())
+                .map(str::to_owned),
+        },
+    }
+}
+
 impl Row {
     /// The value of a field that is a text, a choice, a date or a reference.
     #[must_use]
@@ -90,18 +105,7 @@ impl Row {
     /// The Beijing day of a field that is a date, a month (its first day) or a time.
     #[must_use]
     pub fn day(&self, key: &str) -> Option<String> {
-        let text = self.text(key)?;
-        match text.len() {
-            7 => Some(format!("{text}-01")).filter(|it| day_number(it).is_some()),
-            10 => day_number(text).map(|_| text.to_owned()),
-            _ => match unix_ms(text) {
-                Some(at) => Some(Beijing::of(at).iso_date()),
-                None => text
-                    .get(..10)
-                    .filter(|day| day_number(day).is_some())
-                    .map(str::to_owned),
-            },
-        }
+        day_of(self.text(key)?)
     }
 
     /// The day by which it belongs to a period: the first field that its kind counts on and that it has. Where none says a day it is the one on
