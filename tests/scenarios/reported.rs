@@ -700,3 +700,58 @@ fn a_time_that_would_end_before_it_begins_is_counted_nowhere_and_said_so() -> Re
     ensure!(r3["notes"] == said, "{}", r3["notes"]);
     Ok(())
 }
+
+/// What somebody typed of a result makes no case of a matter: it was accepted, or answered and closed.
+#[test]
+fn a_matter_counts_as_solved_once_it_was_accepted_or_answered_and_closed() -> Result<()> {
+    let network = Network::new()?;
+    let (hub, station) = (&network.hub, &network.station);
+    let result =
+        json!({ "resolution": "solved", "solved_on": "2025-07-01", "solved_basis": "document" });
+    let typed = |body: &str| -> Result<String> {
+        let mut said = opinion(body);
+        said["occurred_on"] = json!("2025-06-02");
+        said["channel"] = json!("reception");
+        for (key, value) in result.as_object().into_iter().flatten() {
+            said[key] = value.clone();
+        }
+        add(station, "opinion", &said)
+    };
+    let solved = || -> Result<(i64, i64)> {
+        let r1 = report(hub, "R1", &YEAR)?;
+        let of = |item: &str| {
+            let rows = rows(&r1, "annual");
+            let row = rows.into_iter().find(|row| row["item"] == item);
+            row.and_then(|row| row["period"].as_i64())
+                .context("no line")
+        };
+        Ok((of("solved")?, of("solved-received")?))
+    };
+    // Registered here, and waiting there.
+    let waits = typed("只登记（测试）")?;
+    ensure!(solved()? == (0, 0));
+    station.ok(&["sync"])?;
+    ensure!(solved()? == (0, 0));
+    let answered = typed("当场答复（测试）")?;
+    act(
+        station,
+        &answered,
+        "answer_on_spot",
+        &json!({ "text": "已答复" }),
+    )?;
+    station.ok(&["sync"])?;
+    ensure!(solved()? == (0, 0));
+    act(hub, &answered, "close", &result)?;
+    ensure!(solved()? == (1, 1));
+    act(hub, &waits, "accept", &json!({}))?;
+    ensure!(solved()? == (2, 2));
+    // Handled: its result is whatever comes of it.
+    act(
+        hub,
+        &waits,
+        "dispatch",
+        &json!({ "lead": "测试城管办", "due_on": "2099-12-01" }),
+    )?;
+    ensure!(solved()? == (1, 1));
+    Ok(())
+}

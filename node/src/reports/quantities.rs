@@ -18,16 +18,8 @@ use crate::clock::{Beijing, day_number};
 pub const ANSWERED: [&str; 6] = [
     "answered", "informed", "rated", "parked", "closed", "archived",
 ];
-/// The same, and those of one that nobody has taken up: what its site says of it stands.
-const SETTLED: [&str; 7] = [
-    "registered",
-    "answered",
-    "informed",
-    "rated",
-    "parked",
-    "closed",
-    "archived",
-];
+/// The steps with which an opinion is answered, by a unit, along with its main matter or by its site.
+const ANSWERS: [&str; 3] = ["approve", "answer_along", "answer_on_spot"];
 /// Statuses of an opinion that a unit has and has not answered.
 pub const IN_HAND: [&str; 4] = ["dispatched", "in_progress", "return_pending", "review"];
 /// Statuses of a suggestion that was handed over and not answered.
@@ -62,6 +54,7 @@ pub struct Base<'a> {
     registered: OnceCell<Set<'a>>,
     main_ones: OnceCell<Set<'a>>,
     settled: OnceCell<Split<'a, &'a str>>,
+    received: OnceCell<BTreeSet<RecordId>>,
 }
 
 impl<'a> Base<'a> {
@@ -75,6 +68,7 @@ impl<'a> Base<'a> {
             registered: OnceCell::new(),
             main_ones: OnceCell::new(),
             settled: OnceCell::new(),
+            received: OnceCell::new(),
         }
     }
 
@@ -155,10 +149,15 @@ impl<'a> Base<'a> {
         })
     }
 
-    /// Cases whose answer stands, by what came of them.
+    /// Cases that may be solved, by what came of them: what was accepted and is not in somebody's hands, and what was closed after an answer,
+    /// such as one on the spot. What is only registered waits for somebody to judge it, whatever its fields say.
     fn settled(&self, resolution: &str) -> Set<'a> {
         let settled = self.settled.get_or_init(|| {
-            let settled = self.main_ones().at(&SETTLED);
+            let is_settled = |row: &Row| match row.took("accept") {
+                true => row.stands(&ANSWERED) || row.stands(&["accepted"]),
+                false => row.stands(&["closed", "archived"]) && day_of(row, &ANSWERS).is_some(),
+            };
+            let settled = self.main_ones().that(is_settled);
             settled.by(|row| row.text("resolution"))
         });
         settled.of(resolution)
@@ -195,8 +194,8 @@ impl<'a> Base<'a> {
         next.keys().map(|from| (*from, follow(from))).collect()
     }
 
-    /// SOL 解决件数: cases that are solved, by the day on which they were. What is being handled (again), was refused or withdrawn is not solved,
-    /// whatever its fields say.
+    /// SOL 解决件数: cases that are solved, by the day on which they were. What is being handled (again), was refused or withdrawn, or waits to be
+    /// accepted is not solved, whatever its fields say.
     #[must_use]
     pub fn solved(&self, period: &Period) -> Set<'a> {
         self.settled("solved").dated("solved_on", period)
@@ -211,14 +210,18 @@ impl<'a> Base<'a> {
         })
     }
 
-    /// Of cases, those whose main matter came through a deputies' reception.
+    /// Of cases, those of which a matter came through a deputies' reception: the main one, or one that was merged into it.
     #[must_use]
     pub fn through_receptions(&self, cases: &Set<'a>) -> Set<'a> {
-        cases.that(|row| {
-            let event = row.text("source_event");
-            row.text("channel") == Some("reception")
-                || event.is_some_and(|given| self.known.named(given, &["reception"]).is_some())
-        })
+        let received = self.received.get_or_init(|| {
+            let through = self.ever_registered().that(|row| {
+                let event = row.text("source_event");
+                row.text("channel") == Some("reception")
+                    || event.is_some_and(|given| self.known.named(given, &["reception"]).is_some())
+            });
+            through.0.iter().map(|row| self.main_of(row)).collect()
+        });
+        cases.that(|row| received.contains(&self.main_of(row)))
     }
 
     /// The last known day of an asked cut-off: what is due is overdue after it.
