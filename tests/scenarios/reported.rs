@@ -69,7 +69,8 @@ fn what_is_adopted_is_counted_against_all_that_was_said_and_partly_stands_apart(
         comments.push(add(
             station,
             "legis_comment",
-            &json!({ "consultation": consultation, "article_path": "第一条", "action": "amend", "original_words": format!("应当更短（测试{result}）。"), "commenter_kind": "resident", "identity_mode": "anonymous", "occurred_on": day }),
+            // However the article is written, it is one.
+            &json!({ "consultation": consultation, "article_path": if *result == "partly" { "第1条" } else { "第一条" }, "action": "amend", "original_words": format!("应当更短（测试{result}）。"), "commenter_kind": "resident", "identity_mode": "anonymous", "occurred_on": day }),
         )?);
     }
     station.ok(&["sync"])?;
@@ -101,6 +102,7 @@ fn what_is_adopted_is_counted_against_all_that_was_said_and_partly_stands_apart(
     }
     let r8 = report(hub, "R8", &YEAR)?;
     let line = rows(&r8, "articles")[0];
+    ensure!(line["article"] == "第一条" && line["C"] == 6, "{r8}");
     ensure!(line["S"] == 5 && line["I"] == 6 && line["U"] == 1, "{line}");
     ensure!(line["rate_decided"] == json!({ "n": 1, "of": 4 }), "{line}");
     ensure!(line["rate_partly"] == json!({ "n": 2, "of": 4 }), "{line}");
@@ -745,6 +747,34 @@ fn a_matter_counts_as_solved_once_it_was_accepted_or_answered_and_closed() -> Re
     ensure!(solved()? == (1, 1));
     act(hub, &waits, "accept", &json!({}))?;
     ensure!(solved()? == (2, 2));
+    // One of two that are merged, of which the other came through no reception: one case, two slips.
+    let mut main = opinion("并入的主件（测试）");
+    main["occurred_on"] = json!("2025-06-02");
+    let main = add(station, "opinion", &main)?;
+    let slip = typed("并入的（测试）")?;
+    station.ok(&["sync"])?;
+    for id in [&main, &slip] {
+        act(hub, id, "accept", &json!({}))?;
+    }
+    act(hub, &slip, "merge", &json!({ "merged_into": main }))?;
+    let set = ["record", "set", &main, "--file", "-"];
+    hub.feed(&set, result.to_string())?.exits(0)?;
+    ensure!(solved()? == (3, 3));
+    let r1 = report(hub, "R1", &YEAR)?;
+    let lines = [
+        ("accepted", 3),
+        ("cases", 2),
+        ("closed", 1),
+        ("solved-slips", 4),
+    ];
+    for (item, count) in lines {
+        let rows = rows(&r1, "annual");
+        let row = rows.into_iter().find(|row| row["item"] == item);
+        ensure!(
+            row.is_some_and(|row| row["period"] == count),
+            "{item}: {r1}"
+        );
+    }
     // Handled: its result is whatever comes of it.
     act(
         hub,
@@ -752,6 +782,78 @@ fn a_matter_counts_as_solved_once_it_was_accepted_or_answered_and_closed() -> Re
         "dispatch",
         &json!({ "lead": "测试城管办", "due_on": "2099-12-01" }),
     )?;
-    ensure!(solved()? == (1, 1));
+    ensure!(solved()? == (2, 2));
+    Ok(())
+}
+
+/// What a figure leaves out, or is made up of, stands beside it wherever it is printed.
+#[test]
+fn what_is_not_counted_by_name_is_footnoted_and_parts_stand_beside_their_sum() -> Result<()> {
+    let network = Network::new()?;
+    let hub = &network.hub;
+    add(
+        hub,
+        "deputy",
+        &json!({ "name": "测试代表甲", "level": "district" }),
+    )?;
+    for (kind, input) in [
+        (
+            "reception",
+            json!({ "date": "2025-04-01", "deputies_present": ["测试代表甲", "测试代表乙"] }),
+        ),
+        (
+            "visit",
+            json!({ "date": "2025-04-02", "mode": "enterprise", "targets_count": 3 }),
+        ),
+    ] {
+        let id = add(hub, kind, &input)?;
+        for event in ["record", "confirm"] {
+            act(hub, &id, event, &json!({}))?;
+        }
+    }
+    for (name, host) in [
+        ("一站", "community"),
+        ("二站", "community"),
+        ("三站", "park"),
+    ] {
+        add(
+            hub,
+            "service_unit",
+            &json!({ "name": name, "host_kind": host }),
+        )?;
+    }
+    let stream = json!({ "subject": "测试直播", "started_at": "2025-05-01T19:00:00+08:00", "session_no": 1, "cumulative_viewers": 70, "discussants": 7 });
+    let stream = add(hub, "livestream", &stream)?;
+    for event in ["record", "confirm"] {
+        act(hub, &stream, event, &json!({}))?;
+    }
+    let notes = |id: &str, note: &str| -> Result<Value> {
+        let report = report(hub, id, &YEAR)?;
+        let notes = report["notes"].as_array().context("no notes")?;
+        let found = notes.iter().find(|it| it["note"] == note);
+        Ok(found.cloned().unwrap_or_default())
+    };
+    ensure!(notes("R2", "unmatched")?["names"] == json!(["测试代表乙"]));
+    for id in ["R15", "figures"] {
+        ensure!(notes(id, "no-org")?["count"] == 1, "{id}");
+    }
+    for (id, table, value) in [
+        ("R1", "annual", "period"),
+        ("R15", "services", "count"),
+        ("figures", "figures", "value"),
+    ] {
+        let report = report(hub, id, &YEAR)?;
+        let rows = rows(&report, table);
+        let of = |item: &str| {
+            let row = rows.iter().find(|row| row["item"] == item);
+            row.map(|row| row[value].clone())
+        };
+        let parts = (of("units-community"), of("units-elsewhere"));
+        ensure!(parts == (Some(json!(2)), Some(json!(1))), "{report}");
+        if id == "R1" {
+            let session = (of("f5"), of("f6"));
+            ensure!(session == (Some(json!(70)), Some(json!(7))), "{report}");
+        }
+    }
     Ok(())
 }

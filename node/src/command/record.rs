@@ -377,7 +377,7 @@ fn record_value(
     let requests = requests::of_record(connection, record.key)?;
     let content = &record.content;
     let steps = record.kind.into_iter();
-    let today = clock::Beijing::of(clock::now_ms()).iso_date();
+    let today = Beijing::of(clock::now_ms()).iso_date();
     let steps: Vec<_> = steps
         .flat_map(|kind| content.offered(kind, actor.roles(), &today))
         .filter(|step| !requests::is_open_for(&requests, &step.event))

@@ -89,6 +89,10 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
         Cell::Count(base.listed("service_unit", period).count()),
         "u-units",
     );
+    for (word, in_communities) in [("units-community", true), ("units-elsewhere", false)] {
+        let units = Figures(base).units(in_communities, period);
+        line(word, Cell::Count(units), "u-units");
+    }
     line(
         "points",
         Cell::Count(base.listed("service_point", period).count()),
@@ -117,6 +121,7 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
     );
     out.add(table);
     Times::note(&[times], out);
+    Figures(base).note_unnamed(&visits, out);
     for (name, _, _, figure) in Figures(base).all() {
         if ["F18", "F19", "F20", "F21", "F22"].contains(&name) {
             out.total(name, figure);

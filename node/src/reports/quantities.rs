@@ -136,6 +136,26 @@ impl<'a> Base<'a> {
         Set(cases, accepted.1)
     }
 
+    /// CLO 办结件数: cases that are closed, by the day on which they were.
+    #[must_use]
+    pub fn closed(&self, period: &Period) -> Set<'a> {
+        let closed = self.main_ones().at(&["closed", "archived"]);
+        closed.that(|row| {
+            row.last(&["close"])
+                .is_some_and(|step| period.has(&step.day()))
+        })
+    }
+
+    /// The slips of these cases: each matter by itself, but for what was withdrawn.
+    #[must_use]
+    pub fn slips(&self, cases: &Set<'a>) -> Set<'a> {
+        let mains: BTreeSet<_> = cases.0.iter().map(|row| row.id).collect();
+        let slips = self
+            .ever_registered()
+            .that(|row| mains.contains(&self.main_of(row)));
+        slips.that(|row| !row.stands(&["withdrawn"]))
+    }
+
     /// The matters that no other takes along: one a case.
     #[must_use]
     pub fn mains(&self) -> Set<'a> {
@@ -285,6 +305,10 @@ impl<'a> Base<'a> {
     /// Names of deputies in these records that the register does not have: footnoted, and counted nowhere.
     #[must_use]
     pub fn unmatched(&self, rows: &Set<'_>, fields: &[&str]) -> BTreeSet<String> {
+        // Where there is no register, each name is somebody.
+        if self.known.of("deputy").next().is_none() {
+            return BTreeSet::new();
+        }
         let given = rows.0.iter().flat_map(|row| {
             let fields = fields.iter();
             fields.flat_map(|key| row.items(key).chain(row.text(key)))
