@@ -221,7 +221,7 @@ fn a_ledger_is_of_the_day_on_which_things_count_and_of_their_status() -> Result<
         "--out",
         &out,
         "--status",
-        "held",
+        "sold",
     ])?
     .exits(4)?;
     Ok(())

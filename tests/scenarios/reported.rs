@@ -761,14 +761,16 @@ fn a_matter_counts_as_solved_once_it_was_accepted_or_answered_and_closed() -> Re
     hub.feed(&set, result.to_string())?.exits(0)?;
     ensure!(solved()? == (3, 3));
     let r1 = report(hub, "R1", &YEAR)?;
-    let lines = [
-        ("accepted", 3),
-        ("cases", 2),
-        ("closed", 1),
-        ("solved-slips", 4),
-    ];
-    for (item, count) in lines {
-        let rows = rows(&r1, "annual");
+    let since = report(hub, "R1", &["--from", "2025-01-01", "--to", "2099-12-31"])?;
+    for (r1, item, count) in [
+        (&r1, "accepted", 3),
+        (&r1, "cases", 2),
+        (&r1, "solved-slips", 4),
+        // It was closed when this test ran.
+        (&r1, "closed", 0),
+        (&since, "closed", 1),
+    ] {
+        let rows = rows(r1, "annual");
         let row = rows.into_iter().find(|row| row["item"] == item);
         ensure!(
             row.is_some_and(|row| row["period"] == count),
@@ -854,6 +856,34 @@ fn what_is_not_counted_by_name_is_footnoted_and_parts_stand_beside_their_sum() -
             let session = (of("f5"), of("f6"));
             ensure!(session == (Some(json!(70)), Some(json!(7))), "{report}");
         }
+    }
+    Ok(())
+}
+
+/// What is printed names the day on which it happened, the matter once, and the site by its name.
+#[test]
+fn letters_and_forms_say_what_people_call_things() -> Result<()> {
+    let network = Network::new()?;
+    let hub = &network.hub;
+    let mut said = opinion("路灯不亮（测试）");
+    said["occurred_on"] = json!("2025-06-02");
+    let id = answered(&network, &said)?;
+    let (browser, _) = Browser::through(&link(hub)?)?;
+    let letter = browser.get(&format!("/records/{id}/letter"))?.body;
+    ensure!(letter.contains("您于2025年6月2日反映"), "{letter}");
+    let sheets = hub.ok(&["record", "list", "--kind", "assignment"])?;
+    let sheet = sheets["records"][0]["id"].as_str().context("no sheet")?;
+    let paper = browser.get(&format!("/records/{sheet}/paper"))?.body;
+    ensure!(paper.matches("所属事项").count() == 1, "{paper}");
+    ensure!(!paper.contains(&id), "{paper}");
+    let held = json!({ "site": "EM1", "date": "2025-04-01" });
+    let held = add(hub, "reception", &held)?;
+    for page in ["", "/paper"] {
+        let page = browser.get(&format!("/records/{held}{page}"))?.body;
+        ensure!(
+            page.contains("<td>测试站</td>") || page.contains("<dd>测试站</dd>"),
+            "{page}"
+        );
     }
     Ok(())
 }

@@ -24,7 +24,6 @@ use crate::records::save::{self, Author};
 use crate::records::sight;
 use crate::records::{self, ConflictValue, Filter, Listed, Record, ShownEvent, gather};
 use crate::reply::Reply;
-use crate::reports::known::day_of;
 use crate::requests::{self, Asked, Wanted};
 
 /// Records of one kind that are told of beside the one they refer to.
@@ -686,9 +685,7 @@ fn beside(overview: &Overview, record: &Record) -> Map<String, Value> {
     let answer = record.kind.and_then(|kind| record.content.answer(kind));
     let (text, at) = answer.map(|(text, at)| (text, clock::rfc3339(at))).unzip();
     let made_ms = record.id.made_ms();
-    let days = record.kind.into_iter().flat_map(|kind| &kind.counts_on);
-    let happened = days.filter_map(|key| record.content.held(key).into_iter().next());
-    let happened = happened.filter_map(|text| day_of(&text)).next();
+    let happened = record.happened_on();
     let recorded = Beijing::of(made_ms).iso_date();
     let late = happened.as_ref().map(|day| *day < recorded);
     // What stands in a register was there before it was written down.
