@@ -6,7 +6,10 @@
 )]
 
 use anyhow::{Context as _, Result, ensure};
+use lianxin_node::command::Write;
+use lianxin_tests::World;
 use lianxin_tests::process::{Device, Network, Outcome, binary};
+use lianxin_tests::world::HUB;
 use serde_json::{Value, json};
 
 use crate::pages::{Browser, link};
@@ -700,6 +703,14 @@ fn a_time_that_would_end_before_it_begins_is_counted_nowhere_and_said_so() -> Re
     ensure!(has("t-reply") && !has("t-inform"), "{times:?}");
     let said = json!([{ "note": "reversed", "count": 1, "names": [] }]);
     ensure!(r3["notes"] == said, "{}", r3["notes"]);
+    // Each time is told apart by unit, topic and site.
+    let split = rows(&r3, "reply-by");
+    let by = |group: &str, item: &str, of: &str| {
+        let mut rows = split.iter();
+        rows.any(|row| row["group"] == group && row["item"] == item && row["of"] == of)
+    };
+    ensure!(by("by-site", "t-acc", "测试站"), "{split:?}");
+    ensure!(by("by-unit", "t-reply", "测试城管办"), "{split:?}");
     Ok(())
 }
 
@@ -885,5 +896,84 @@ fn letters_and_forms_say_what_people_call_things() -> Result<()> {
             "{page}"
         );
     }
+    Ok(())
+}
+
+/// What was decided last year and is still supervised is in this year's ledger too, and what was ended then is not.
+#[test]
+fn what_is_still_supervised_stands_in_the_next_year_as_well() -> Result<()> {
+    let network = Network::new()?;
+    let hub = &network.hub;
+    let mut made = Vec::new();
+    for (place, day) in ["2024-05-01", "2024-06-01", "2025-03-01"]
+        .into_iter()
+        .enumerate()
+    {
+        let target = add(hub, "opinion", &opinion(&format!("第{place}件（测试）")))?;
+        let input = json!({ "target": target, "level": "sub_district", "decided_on": day });
+        made.push(add(hub, "supervision", &input)?);
+    }
+    let update = json!({ "progress": "已进场（测试）。", "on": "2025-02-01" });
+    act(hub, &made[0], "update", &update)?;
+    let ended = json!({ "reported_back_on": "2024-12-01" });
+    act(hub, &made[1], "close", &ended)?;
+    let r6 = report(hub, "R6", &YEAR)?;
+    let lines: Vec<_> = rows(&r6, "supervised")
+        .into_iter()
+        .map(|row| (row["group"].clone(), row["decided_on"].clone()))
+        .collect();
+    let expected = [
+        (json!("decided-before"), json!("2024-05-01")),
+        (json!("decided-in"), json!("2025-03-01")),
+    ];
+    ensure!(lines == expected, "{r6}");
+    let first = rows(&r6, "supervised")[0];
+    ensure!(first["progressed_on"] == "2025-02-01", "{first}");
+    Ok(())
+}
+
+#[test]
+fn working_days_are_by_the_days_off_that_the_office_entered() -> Result<()> {
+    const DAY_MS: u64 = 24 * 3_600_000;
+    /// A Monday morning, 1 March 2027.
+    const MONDAY_MS: u64 = 1803862800000;
+    let mut world = World::with_stations(34, 0)?;
+    world.set_clock(HUB, MONDAY_MS)?;
+    let notice = json!({"year": 2027, "off": ["2027-03-02"], "notice": "测试放假通知"});
+    world.record(HUB, "days_off", notice)?;
+    let (id, _) = world.record(HUB, "opinion", opinion("路灯不亮（测试）"))?;
+    world.set_clock(HUB, MONDAY_MS + 2 * DAY_MS)?;
+    for (event, input) in [
+        ("accept", json!({})),
+        (
+            "dispatch",
+            json!({ "lead": "测试城管办", "due_on": "2027-12-01" }),
+        ),
+        ("sign", json!({})),
+        (
+            "submit_reply",
+            json!({ "resolution": "explained", "text": "已修好（测试）。" }),
+        ),
+        ("approve", json!({})),
+    ] {
+        let step = Write::RecordAct {
+            id: id.clone(),
+            event: event.to_owned(),
+            input,
+            account: None,
+        };
+        world.call(HUB, step)?;
+    }
+    world.heal()?;
+    world.stop(HUB)?;
+    let hub = Device::new(world.node(HUB)?.directory.clone());
+    let r3 = report(&hub, "R3", &["--from", "2027-01-01", "--to", "2027-12-31"])?;
+    let days = |item: &str| {
+        let rows = rows(&r3, "times");
+        let row = rows.into_iter().find(|row| row["item"] == item);
+        row.map(|row| row["max"].clone())
+    };
+    let both = (days("t-reply"), days("t-reply-working"));
+    ensure!(both == (Some(json!(2.0)), Some(json!(1.0))), "{r3}");
     Ok(())
 }

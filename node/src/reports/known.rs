@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lianxin_protocol::authority::{Membership, SiteKind};
 use lianxin_protocol::catalogue::{Catalogue, FieldType, Home, Kind};
+use lianxin_protocol::deadline::Calendar;
 use lianxin_protocol::identity::DeviceKey;
 use lianxin_protocol::log::RecordId;
 use lianxin_protocol::space::{Space, SpaceId};
@@ -28,6 +29,7 @@ use crate::actor;
 use crate::clock::{self, Beijing, day_number, unix_ms};
 use crate::error::Result;
 use crate::journal::Overview;
+use crate::records::calendar;
 use crate::store::packed;
 
 /// Statuses of what is in no figure: it was never registered.
@@ -308,6 +310,8 @@ pub struct Known {
     pub watermark: Vec<Mark>,
     /// The name of the network: whose report it is.
     pub unit: String,
+    /// Which days people work, as the network has published them.
+    pub calendar: Calendar,
 }
 
 impl Known {
@@ -345,6 +349,7 @@ impl Known {
             sites,
             watermark: Vec::new(),
             unit: String::new(),
+            calendar: calendar::known(connection, overview)?.calendar,
         };
         known.unit = known.whose_report(overview);
         let wanted: BTreeSet<_> = kinds.iter().chain(&REGISTERS).copied().collect();

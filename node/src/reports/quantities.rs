@@ -6,7 +6,6 @@
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use lianxin_protocol::deadline::Calendar;
 use lianxin_protocol::log::RecordId;
 
 use super::Tables;
@@ -384,12 +383,6 @@ pub fn days(from: &str, to: &str) -> Option<i64> {
     Some(day_number(to)? - day_number(from)?)
 }
 
-/// Working days after a day up to another one, by the calendar that is shipped.
-#[must_use]
-pub fn working_days(from: &str, to: &str) -> Option<i64> {
-    Calendar::standard().worked(from, to)
-}
-
 /// What is said of some lengths of time, in tenths of a day.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Spread {
@@ -502,8 +495,5 @@ mod tests {
         assert_eq!(days("2026-02-28", "2026-03-01"), Some(1));
         assert_eq!(days("2026-03-02", "2026-03-01"), Some(-1));
         assert_eq!(days("2026-02-30", "2026-03-01"), None);
-        // A Friday to the Monday after it.
-        assert_eq!(working_days("2026-03-06", "2026-03-09"), Some(1));
-        assert_eq!(working_days("2026-03-09", "2026-03-06"), Some(0));
     }
 }

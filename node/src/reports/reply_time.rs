@@ -5,7 +5,7 @@
 
 use super::drawing::Drawing;
 use super::known::Row;
-use super::quantities::{Base, Times, day_of, days, working_days};
+use super::quantities::{Base, Times, day_of, days};
 use super::set::{Period, Set};
 use super::table::{Cell, Table};
 use super::{Definition, Tables};
@@ -51,25 +51,29 @@ fn first_due(row: &Row) -> Option<String> {
 }
 
 /// How long something took, where both days are known and the clock is not doubted.
-type Took = fn(&Row) -> Option<i64>;
+type Took = fn(&Base<'_>, &Row) -> Option<i64>;
 
 const TIMES: [(&str, &str, Took); 5] = [
-    ("t-acc", "accept", |row| {
+    ("t-acc", "accept", |_, row| {
         days(&day_of(row, &["register"])?, &day_of(row, &["accept"])?)
     }),
-    ("t-reply", "reply", |row| {
+    ("t-reply", "reply", |_, row| {
         days(&began_on(row)?, &replied_on(row)?)
     }),
-    ("t-reply-working", "reply", |row| {
-        working_days(&began_on(row)?, &replied_on(row)?)
+    ("t-reply-working", "reply", |base, row| {
+        let calendar = &base.known.calendar;
+        calendar.worked(&began_on(row)?, &replied_on(row)?)
     }),
-    ("t-inform", "inform", |row| {
+    ("t-inform", "inform", |_, row| {
         days(&replied_on(row)?, &day_of(row, &["inform"])?)
     }),
-    ("t-suggestion", "suggestion", |row| {
+    ("t-suggestion", "suggestion", |_, row| {
         days(&began_on(row)?, &replied_on(row)?)
     }),
 ];
+
+/// Of these, those that are told apart by unit, topic and site.
+const SPLIT: [&str; 3] = ["t-acc", "t-reply", "t-inform"];
 
 /// The records that such a time is measured over: what came to its end in the period.
 fn ended<'a>(base: &Base<'a>, what: &str, period: &Period) -> Set<'a> {
@@ -104,32 +108,45 @@ fn line(table: &mut Table, item: &'static str, of: Cell, times: &Times<'_>) {
     ]);
 }
 
+/// What records are told apart by: a head, and under it of which thing each is.
+type By = (&'static str, fn(&Base<'_>, &Row) -> Option<String>);
+
+const BY: [By; 3] = [
+    ("by-unit", |base, row| {
+        row.text("lead").map(|it| base.known.call(it, &["org"]))
+    }),
+    ("by-topic", |_, row| row.text("topic").map(str::to_owned)),
+    ("by-site", |base, row| {
+        base.known.site_of(row).map(|it| it.name.clone())
+    }),
+];
+
 fn fill(base: &Base<'_>, out: &mut Tables) {
     let period = &base.period;
     let mut all = Table::new("times", &COLUMNS);
-    let measured = TIMES.map(|(_, ends, took)| Times::of(&ended(base, ends, period), took));
-    for ((item, ..), times) in TIMES.iter().zip(&measured) {
-        line(&mut all, item, Cell::Word("all"), times);
-    }
+    let measured = TIMES.map(|(item, ends, took)| {
+        let set = ended(base, ends, period);
+        let times = Times::of(&set, |row| took(base, row));
+        line(&mut all, item, Cell::Word("all"), &times);
+        times
+    });
     out.add(all);
-    let replied = ended(base, "reply", period);
-    let [_, (item, _, took), ..] = TIMES;
     let mut split = Table::new("reply-by", &COLUMNS);
-    split.head("by-unit");
-    let units = replied.by(|row| row.text("lead").map(|it| base.known.call(it, &["org"])));
-    for (unit, set) in units {
-        line(&mut split, item, Cell::Text(unit), &Times::of(&set, took));
-    }
-    split.head("by-topic");
-    for (topic, set) in replied.by(|row| row.text("topic").map(str::to_owned)) {
-        let topic = Cell::Choice("opinion", "topic", topic);
-        line(&mut split, item, topic, &Times::of(&set, took));
-    }
-    split.head("by-site");
-    for (name, set) in replied.by(|row| base.known.site_of(row).map(|it| it.name.clone())) {
-        line(&mut split, item, Cell::Text(name), &Times::of(&set, took));
+    for (head, of) in BY {
+        split.head(head);
+        for (item, ends, took) in TIMES.iter().filter(|(item, ..)| SPLIT.contains(item)) {
+            for (name, set) in ended(base, ends, period).by(|row| of(base, row)) {
+                let name = match head {
+                    "by-topic" => Cell::Choice("opinion", "topic", name),
+                    _ => Cell::Text(name),
+                };
+                let times = Times::of(&set, |row| took(base, row));
+                line(&mut split, item, name, &times);
+            }
+        }
     }
     out.add(split);
+    let replied = ended(base, "reply", period);
     let due = due(base, "opinion");
     out.total(
         "ONTIME",
