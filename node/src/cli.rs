@@ -335,6 +335,9 @@ struct Report {
     /// Of test data, and of nothing else
     #[arg(long, conflicts_with = "issue")]
     test_data: bool,
+    /// The sheet of one deputy, by name or number (R10)
+    #[arg(long, value_name = "DEPUTY", conflicts_with = "issue")]
+    deputy: Option<String>,
     /// Issue it: it then prints for ever as it is now (hub, operator)
     #[arg(long, conflicts_with_all = ["format", "proof"])]
     issue: bool,

@@ -259,6 +259,7 @@ pub enum Query {
         proof: bool,
         test_data: bool,
         account: Option<String>,
+        deputy: Option<String>,
     },
     /// Compares the entries of a proof with those that are here.
     CheckProof { proof: Value },
@@ -511,10 +512,11 @@ impl Query {
                 proof,
                 test_data,
                 account,
+                deputy,
             } => {
                 let now_ms = books.wall.now_ms();
                 let asked = Asked::read(&report, (&from, &to), as_of.as_deref(), now_ms)?;
-                let asked = asked.of_test_data(test_data);
+                let asked = asked.of_test_data(test_data).of_deputy(deputy)?;
                 let form = form.as_deref().map(|form| (form, account.as_deref()));
                 report::made(books, connection, asked, (form, proof))
             }

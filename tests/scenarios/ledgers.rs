@@ -394,7 +394,10 @@ fn an_issued_report_stays_as_it_was_and_what_came_since_is_counted_beside_it() -
     ensure!(page.contains("期后补录 1 条"), "{page}");
     let list = page.split_once("/reports/R1/list?").context("no list")?.1;
     let list = list.split('"').next().unwrap_or_default();
-    let list = format!("/reports/R1/list?{}", list.replace("&amp;", "&").replace("&#38;", "&"));
+    let list = format!(
+        "/reports/R1/list?{}",
+        list.replace("&amp;", "&").replace("&#38;", "&")
+    );
     let list = browser.get(&list)?.body;
     ensure!(list.contains("1 条记录") && list.contains("YJ-"), "{list}");
     let now = report(&[])?;

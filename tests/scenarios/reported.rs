@@ -804,11 +804,10 @@ fn a_matter_counts_as_solved_once_it_was_accepted_or_answered_and_closed() -> Re
 fn what_is_not_counted_by_name_is_footnoted_and_parts_stand_beside_their_sum() -> Result<()> {
     let network = Network::new()?;
     let hub = &network.hub;
-    add(
-        hub,
-        "deputy",
-        &json!({ "name": "测试代表甲", "level": "district" }),
-    )?;
+    for name in ["测试代表甲", "测试代表戊"] {
+        let deputy = json!({ "name": name, "level": "district" });
+        add(hub, "deputy", &deputy)?;
+    }
     for (kind, input) in [
         (
             "reception",
@@ -846,6 +845,34 @@ fn what_is_not_counted_by_name_is_footnoted_and_parts_stand_beside_their_sum() -
         let found = notes.iter().find(|it| it["note"] == note);
         Ok(found.cloned().unwrap_or_default())
     };
+    // The sheet of one deputy, by command and on the page.
+    let sheet = report(
+        hub,
+        "R10",
+        &[&YEAR[..], &["--deputy", "测试代表甲"]].concat(),
+    )?;
+    ensure!(
+        rows(&sheet, "deputies").len() == 1 && sheet["notes"] == json!([]),
+        "{sheet}"
+    );
+    ensure!(rows(&sheet, "deputies")[0]["receptions"] == 1, "{sheet}");
+    hub.call(&["report", "R1", "--deputy", "测试代表甲"])?
+        .exits(4)?;
+    let (browser, _) = Browser::through(&link(hub)?)?;
+    let page = |more: &str| -> Result<String> {
+        let page = format!("/reports/R10?from=2025-01-01&to=2025-12-31{more}");
+        Ok(browser.get(&page)?.body)
+    };
+    let all = page("")?;
+    let option = all.split_once("\">测试代表甲</option>");
+    let (before, _) = option.context("nobody to choose")?;
+    let (_, id) = before.rsplit_once("value=\"").context("no value")?;
+    ensure!(all.contains("<th scope=\"row\">测试代表戊"), "{all}");
+    let one = page(&format!("&deputy={id}"))?;
+    ensure!(
+        !one.contains("<th scope=\"row\">测试代表戊") && one.contains("代表：测试代表甲"),
+        "{one}"
+    );
     ensure!(notes("R2", "unmatched")?["names"] == json!(["测试代表乙"]));
     for id in ["R15", "figures"] {
         ensure!(notes(id, "no-org")?["count"] == 1, "{id}");

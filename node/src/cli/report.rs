@@ -48,6 +48,7 @@ pub(super) fn run(
         proof: asked.proof.is_some(),
         test_data: asked.test_data,
         account,
+        deputy: asked.deputy,
     };
     let mut reply = {
         let _wait = progress::spinner("counting");

@@ -211,7 +211,7 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
 }
 
 /// Opinions by the month in which they happened, and cases by that in which they were solved.
-fn by_month(base: &Base<'_>) -> Drawing {
+pub(super) fn by_month(base: &Base<'_>) -> Drawing {
     let registered = base.registered(&base.period);
     let registered = registered.by(|row| row.counts_on().and_then(|day| day.get(..7)));
     let solved = base.solved(&base.period);

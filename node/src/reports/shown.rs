@@ -255,6 +255,10 @@ pub(crate) fn shown_in(report: &Report, lang: Lang) -> Shown {
         ),
         lang.say("report-definitions", &[("version", DEFINITIONS.into())]),
     ];
+    if let Some(deputy) = &report.deputy {
+        let said = lang.say("report-deputy", &[("name", deputy.as_str().into())]);
+        head.insert(1, said);
+    }
     let sort = match asked.test_data {
         true => "report-test",
         false => "report-statuses",
