@@ -262,6 +262,7 @@ and :yuan behind a field in fen.")]
     /// Fill one
     #[command(after_help = "Examples:
   lianxin form fill 群众来访登记台账 --from 2026-11-01 --to 2026-11-30 --out 11月.xlsx
+  lianxin form fill 代表接待台账 --from 2026-01-01 --to 2026-12-31 --status confirmed --out 2026.xlsx
   lianxin form fill 转办单 --record 0190b5c2-0000-7000-8000-000000000001 --out 转办单.docx")]
     Fill {
         /// Its name or number
@@ -269,12 +270,19 @@ and :yuan behind a field in fen.")]
         /// Of one record, by number or id: a letter always is
         #[arg(long, value_name = "ID")]
         record: Option<String>,
-        /// Only what was recorded on this day or later
+        /// Only what is of this day or later
         #[arg(long, value_name = "DAY", conflicts_with = "record")]
         from: Option<String>,
-        /// Only what was recorded on this day or earlier
+        /// Only what is of this day or earlier
         #[arg(long, value_name = "DAY", conflicts_with = "record")]
         to: Option<String>,
+        /// Of which day it is: the one on which it counts in reports, because it happened or was held then, or the one on which it was
+        /// recorded
+        #[arg(long, default_value = "counts", value_parser = ["counts", "recorded"])]
+        by: String,
+        /// Only what stands at this status, such as confirmed; may be given several times
+        #[arg(long, value_name = "STATUS", conflicts_with = "record")]
+        status: Vec<String>,
         /// Where to
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
@@ -336,6 +344,9 @@ struct Report {
     /// Of test data, and of nothing else
     #[arg(long, conflicts_with = "issue")]
     test_data: bool,
+    /// The sheet of one deputy, by name or number (R10)
+    #[arg(long, value_name = "DEPUTY", conflicts_with = "issue")]
+    deputy: Option<String>,
     /// Issue it: it then prints for ever as it is now (hub, operator)
     #[arg(long, conflicts_with_all = ["format", "proof"])]
     issue: bool,

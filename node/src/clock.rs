@@ -168,6 +168,17 @@ pub fn rfc3339(unix_ms: u64) -> String {
     jiff::Timestamp::from_millisecond(ms).map_or_else(|_| String::new(), |at| format!("{at:.3}"))
 }
 
+/// Whether a time by a recording device's clock is doubted, by when what it stands in came to the hub: it was ahead of the hub's, or says a
+/// time before this program was made, as a clock does whose battery is empty. Both in Unix milliseconds.
+#[must_use]
+pub const fn is_suspect(recorded_ms: u64, arrived_ms: u64) -> bool {
+    /// How far a clock may be ahead.
+    const SLACK_MS: u64 = 5 * 60 * 1_000;
+    /// 2026-01-01 in Beijing.
+    const MADE_MS: u64 = 1_767_196_800_000;
+    recorded_ms > arrived_ms.saturating_add(SLACK_MS) || recorded_ms < MADE_MS
+}
+
 /// Unix milliseconds of an RFC 3339 time.
 #[must_use]
 pub fn unix_ms(rfc3339: &str) -> Option<u64> {
@@ -263,6 +274,18 @@ pub fn beijing_year(unix_ms: u64) -> u16 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clock_is_doubted_where_it_is_ahead_or_says_a_time_long_ago() {
+        let day = |day: &str| day_begins(day).unwrap_or_default();
+        let arrived = day("2026-12-01");
+        assert!(!is_suspect(arrived, arrived));
+        assert!(!is_suspect(arrived + 4 * 60 * 1_000, arrived));
+        assert!(is_suspect(arrived + 6 * 60 * 1_000, arrived));
+        // A laptop that was away for long is no wrong clock; one that fell back to when it was built is.
+        assert!(!is_suspect(day("2026-01-01"), arrived));
+        assert!(is_suspect(day("2001-01-01"), arrived));
+    }
 
     #[test]
     fn the_year_turns_at_midnight_in_beijing() {

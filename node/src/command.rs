@@ -268,6 +268,8 @@ pub enum Query {
         form: Option<String>,
         proof: bool,
         test_data: bool,
+        account: Option<String>,
+        deputy: Option<String>,
     },
     /// Compares the entries of a proof with those that are here.
     CheckProof { proof: Value },
@@ -530,11 +532,14 @@ impl Query {
                 form,
                 proof,
                 test_data,
+                account,
+                deputy,
             } => {
                 let now_ms = books.wall.now_ms();
                 let asked = Asked::read(&report, (&from, &to), as_of.as_deref(), now_ms)?;
-                let asked = asked.of_test_data(test_data);
-                report::made(books, connection, asked, (form.as_deref(), proof))
+                let asked = asked.of_test_data(test_data).of_deputy(deputy)?;
+                let form = form.as_deref().map(|form| (form, account.as_deref()));
+                report::made(books, connection, asked, (form, proof))
             }
             Self::CheckProof { proof } => report::checked(books, connection, &proof),
             Self::ArchivePlan => archive_plan(books, connection),

@@ -12,8 +12,8 @@ pub mod out;
 
 use std::borrow::Cow;
 
-use lianxin_protocol::catalogue::{Catalogue, Field, FieldType, Kind, Transition};
-use lianxin_protocol::text::folded;
+use lianxin_protocol::catalogue::{Catalogue, Choice, Field, FieldType, Kind, Transition};
+use lianxin_protocol::text::{folded, plain};
 use serde_json::{Map, Value, json};
 
 use crate::clock::{self, Beijing, day_number, unix_ms};
@@ -100,7 +100,7 @@ static BESIDE: [Beside; 8] = [
         Column::Recorded,
         "#recorded",
         ("录入日期", "Recorded on"),
-        &["登记日期", "受理日期"],
+        &["登记日期", "受理日期", "受理时间"],
     ),
     Beside::new(
         Column::Answer,
@@ -208,8 +208,17 @@ fn goes_out(field: &Field) -> bool {
     !ENVELOPE.contains(&field.key.as_str()) && !matches!(field.kind, FieldType::Opaque)
 }
 
+/// What is worked out of a record and stands in no field: in our tables as exports have it. Who recorded it is named on that device alone.
+const COMPUTED: [&str; 3] = ["recorded_at", "late_entry", "clock_suspect"];
+const NEVER_NAMED: &str = "recorded_by";
+
+/// Whether a field is worked out of its record.
+pub(crate) fn is_computed(field: &Field) -> bool {
+    COMPUTED.contains(&field.key.as_str())
+}
+
 /// Names that offices have for fields, by the field's key; the first that a kind has.
-const OTHER_NAMES: [(&str, &[&str]); 29] = [
+const OTHER_NAMES: [(&str, &[&str]); 62] = [
     ("采纳结果", &["adoption.result"]),
     ("是否采纳", &["adoption.result"]),
     ("采纳说明", &["adoption.evidence"]),
@@ -220,26 +229,59 @@ const OTHER_NAMES: [(&str, &[&str]); 29] = [
         &["body", "original_words", "text", "summary", "needs_summary"],
     ),
     ("诉求内容", &["body"]),
+    ("工单内容", &["body"]),
     ("反映问题", &["body"]),
+    ("反映事项", &["body"]),
     ("意见内容", &["original_words", "body"]),
     ("评论内容", &["original_words", "body"]),
+    ("诉求标题", &["title"]),
+    ("工单标题", &["title"]),
+    ("事项标题", &["title"]),
+    ("诉求类别", &["category"]),
+    ("诉求类型", &["category"]),
+    ("事项类别", &["category"]),
+    ("问题领域", &["topic"]),
     ("姓名", &["person.name", "name"]),
     ("反映人", &["person.name"]),
+    ("来电人", &["person.name"]),
+    ("来访人", &["person.name"]),
+    ("诉求人", &["person.name"]),
     ("代表姓名", &["name"]),
     ("社区名称", &["name"]),
     ("单位名称", &["name"]),
     ("称呼", &["person.call_name"]),
     ("电话", &["person.phone", "contact"]),
     ("联系电话", &["person.phone", "contact"]),
+    ("来电号码", &["person.phone"]),
     ("联系方式", &["person.phone", "contact"]),
     ("手机", &["person.phone"]),
     ("所属社区", &["place.community", "community"]),
     ("地点", &["place.text", "place"]),
+    ("诉求地点", &["place.text"]),
+    ("事发地址", &["place.text"]),
     ("日期", &["date", "occurred_on", "collected_on"]),
     ("时间", &["started_at", "date", "occurred_on"]),
     ("登记日期", &["occurred_on", "date"]),
+    ("受理日期", &["occurred_on"]),
+    ("受理时间", &["occurred_on"]),
+    ("反映时间", &["occurred_on"]),
+    ("来电时间", &["occurred_on"]),
+    ("来访时间", &["occurred_on", "date"]),
     ("接待时间", &["date"]),
+    ("接待日期", &["date"]),
+    ("走访时间", &["date"]),
+    ("走访日期", &["date"]),
+    ("活动时间", &["date"]),
+    ("活动日期", &["date"]),
     ("接待代表", &["deputies_present", "deputies"]),
+    ("参加代表", &["deputies_present", "deputies", "attendees"]),
+    ("参会代表", &["deputies", "attendees"]),
+    ("走访代表", &["deputies"]),
+    ("来访人次", &["visitors_times"]),
+    ("来访人数", &["visitors_times"]),
+    ("接待人数", &["visitors_times"]),
+    ("走访户数", &["targets_count"]),
+    ("服务人数", &["persons_served_times"]),
     ("工单号", &["external_ref"]),
     ("工单编号", &["external_ref"]),
 ];
@@ -250,6 +292,52 @@ const OTHER_WORDS: [(&str, &[&str]); 3] = [
     ("partly", &["部分采用", "部分"]),
     ("not_adopted", &["不采纳", "不予采纳", "未采用", "not"]),
 ];
+
+/// What offices write behind a choice: 区人大代表, 求助类.
+const BEHIND_CHOICES: [&str; 7] = ["人大代表", "代表", "级", "类别", "类", "事项", "问题"];
+
+/// What they count in, behind a whole number.
+const UNITS: [&str; 14] = [
+    "人次", "场次", "小时", "人", "名", "位", "户", "家", "次", "场", "件", "条", "个", "期",
+];
+
+/// The option of a choice that a cell means: by its name or code, by another word for it, without what offices write behind it, or by the
+/// beginning of the name of one alone.
+fn option<'o>(options: &'o [Choice], typed: &str) -> Option<&'o Choice> {
+    let wanted = folded(typed);
+    let named = |wanted: &str| {
+        let same = |it: &str| folded(it) == wanted;
+        options
+            .iter()
+            .find(|it| same(&it.label.zh) || same(&it.label.en) || same(&it.code))
+    };
+    let other = || {
+        let mut words = OTHER_WORDS.iter();
+        let (code, _) = words.find(|(_, words)| words.contains(&&*wanted))?;
+        options.iter().find(|it| it.code == *code)
+    };
+    let shorter = || {
+        let mut behind = BEHIND_CHOICES.iter();
+        behind.find_map(|word| named(wanted.strip_suffix(word)?))
+    };
+    let begun = || {
+        let begins = |it: &&Choice| folded(&it.label.zh).starts_with(&wanted);
+        let mut found = options.iter().filter(begins);
+        let first = found.next().filter(|_| wanted.chars().count() > 1)?;
+        found.next().is_none().then_some(first)
+    };
+    named(&wanted)
+        .or_else(other)
+        .or_else(shorter)
+        .or_else(begun)
+}
+
+/// A whole number as offices write it: `1,200人次` is 1200.
+fn whole(typed: &str) -> Option<i64> {
+    let typed = plain(typed).replace([',', '，', ' '], "");
+    let unit = UNITS.iter().find_map(|unit| typed.strip_suffix(unit));
+    unit.unwrap_or(&typed).parse().ok()
+}
 
 /// Every column that a kind's table can have, in the order of its form; what no form asks for stands behind.
 pub fn all_columns(kind: &'static Kind) -> impl Iterator<Item = Column> {
@@ -296,11 +384,9 @@ fn is_answered(kind: &Kind) -> bool {
 /// The columns of a kind's table as it is exported.
 #[must_use]
 pub fn columns(kind: &'static Kind) -> Vec<(String, Column)> {
-    let own = |column: &Column| {
-        !matches!(
-            column,
-            Column::Ordinal | Column::Today | Column::Yuan(_) | Column::Wan(_)
-        )
+    let own = |column: &Column| match column {
+        Column::Ordinal | Column::Today | Column::Yuan(_) | Column::Wan(_) => false,
+        column => column.field().is_none_or(|field| field.key != NEVER_NAMED),
     };
     let columns = all_columns(kind).filter(own);
     columns.map(|it| (it.label(Lang::Zh), it)).collect()
@@ -397,7 +483,10 @@ pub fn cell(kind: &Kind, column: Column, (place, record): (u64, &Value)) -> Cell
             shape: Shape::Integer,
         },
         Column::Field(field) => {
-            let value = held(record, &field.key);
+            let value = match is_computed(field) {
+                true => record.get(&field.key),
+                false => held(record, &field.key),
+            };
             value.map_or_else(Cell::default, |value| of_field(field, value))
         }
         Column::Yuan(field) => money(field, record, 100),
@@ -505,6 +594,29 @@ pub fn column(kind: &'static Kind, head: &str, said: &[(String, String)]) -> Opt
     }
 }
 
+/// What heads name, as `find` knows it. Of a head of several rows, which are joined by a space, the last row names a column where the whole
+/// does not, nobody has said what it is, and no other head ends alike.
+pub fn columns_of_heads(
+    heads: &[String],
+    said: &[(String, String)],
+    find: impl Fn(&str) -> Option<Column>,
+) -> Vec<Option<Column>> {
+    let is_said = |head: &str| said.iter().any(|(name, _)| bare(name) == bare(head));
+    let last = |head: &str| Some(bare(head.rsplit_once(' ')?.1));
+    let column = |head: &String| {
+        let by_last = || {
+            let last = last(head).filter(|_| !is_said(head))?;
+            let alike = heads.iter().filter(|it| {
+                let ends = it.rsplit(' ').next().unwrap_or_default();
+                bare(ends) == last
+            });
+            (alike.count() == 1).then(|| find(&last))?
+        };
+        find(head).or_else(by_last)
+    };
+    heads.iter().map(column).collect()
+}
+
 /// The column that a head names in a table that takes a step on each row, by what was said of it first: `#number`, or the key of a datum.
 #[must_use]
 pub fn column_of(
@@ -585,22 +697,90 @@ fn named_beside(head: &str, or_otherwise: impl Fn(&Column) -> bool) -> Option<Co
     found.map(|it| it.column)
 }
 
-/// A day as offices write it, as ISO 8601.
-fn day(typed: &str) -> Option<String> {
-    let digits: Vec<&str> = typed
-        .split(['-', '/', '.', '年', '月', '日', ' '])
-        .filter(|it| !it.is_empty())
-        .collect();
-    let [year, month, day] = digits.as_slice() else {
-        return None;
+/// Signs between the numbers of a day.
+const OF_DAYS: [char; 7] = ['-', '/', '.', '年', '月', '日', '号'];
+
+/// A day as offices and their programs write it, as ISO 8601, with what stands behind it: `2026年3月5日`, `20260305`, and 46086, which is
+/// what a cell of a day says when it is shown as a number.
+fn day_and_rest(typed: &str) -> Option<(String, &str)> {
+    /// From 1970 to 2099, as table programs number days.
+    const SERIALS: std::ops::RangeInclusive<i64> = 25_569..=73_050;
+    let iso = |year: u16, month: u8, day: u8| {
+        let day = format!("{year:04}-{month:02}-{day:02}");
+        day_number(&day).map(|_| day)
     };
-    let (year, month, day) = (
-        year.parse::<u16>().ok()?,
-        month.parse::<u8>().ok()?,
-        day.parse::<u8>().ok()?,
-    );
-    let day = format!("{year:04}-{month:02}-{day:02}");
-    day_number(&day).map(|_| day)
+    if typed.bytes().all(|it| it.is_ascii_digit()) {
+        let number: i64 = typed.parse().ok()?;
+        let day = match typed.len() {
+            5 if SERIALS.contains(&number) => {
+                let days = u64::try_from(number - SERIALS.start()).ok()?;
+                Beijing::of(days * 24 * 60 * 60 * 1_000).iso_date()
+            }
+            8 => iso(
+                u16::try_from(number / 10_000).ok()?,
+                u8::try_from(number / 100 % 100).ok()?,
+                u8::try_from(number % 100).ok()?,
+            )?,
+            _ => return None,
+        };
+        return Some((day, ""));
+    }
+    let mut rest = typed;
+    let mut next = || {
+        let digits = rest.find(|it: char| !it.is_ascii_digit());
+        let (number, behind) = rest.split_at(digits.unwrap_or(rest.len()));
+        rest = behind.trim_start().trim_start_matches(OF_DAYS).trim_start();
+        number.parse::<u16>().ok()
+    };
+    let (year, month, day) = (next()?, next()?, next()?);
+    let day = iso(year, u8::try_from(month).ok()?, u8::try_from(day).ok()?)?;
+    Some((day, rest))
+}
+
+/// A time of day as offices write it, as `09:12:00`: `9:12`, `9时12分`, `下午3点`.
+fn time_of_day(typed: &str) -> Option<String> {
+    let typed = typed.trim_start_matches('T').trim();
+    let half = |word| typed.strip_prefix(word);
+    let (noon, typed) = match (half("上午"), half("下午")) {
+        (Some(rest), _) => (0, rest),
+        (None, Some(rest)) => (12, rest),
+        (None, None) => (0, typed),
+    };
+    let parts = typed.split([':', '时', '点', '分', '秒']).map(str::trim);
+    let parts: Option<Vec<u8>> = parts
+        .filter(|it| !it.is_empty())
+        .map(|it| it.parse().ok())
+        .collect();
+    let (hour, minute, second) = match *parts?.as_slice() {
+        [hour] => (hour, 0, 0),
+        [hour, minute] => (hour, minute, 0),
+        [hour, minute, second] => (hour, minute, second),
+        _ => return None,
+    };
+    let hour = if hour < 12 { hour + noon } else { hour };
+    let is_one = hour < 24 && minute < 60 && second < 60;
+    is_one.then(|| format!("{hour:02}:{minute:02}:{second:02}"))
+}
+
+/// A day as it was typed, as ISO 8601; a time of day behind it says nothing more, and an offset says where that time is.
+fn day(typed: &str) -> Option<String> {
+    let typed = plain(typed);
+    if let Some(at) = unix_ms(&typed) {
+        return Some(Beijing::of(at).iso_date());
+    }
+    let (day, rest) = day_and_rest(&typed)?;
+    (rest.is_empty() || time_of_day(rest).is_some()).then_some(day)
+}
+
+/// A moment as it was typed, by Beijing time.
+fn moment(typed: &str) -> Option<String> {
+    let typed = plain(typed);
+    let (day, rest) = day_and_rest(&typed)?;
+    let time = match rest {
+        "" => "00:00:00".to_owned(),
+        rest => time_of_day(rest)?,
+    };
+    Some(format!("{day}T{time}+08:00"))
 }
 
 /// A cell as its field takes it. What cannot be read so is given as it stands, for the catalogue to refuse.
@@ -608,58 +788,20 @@ fn typed(field: &Field, text: &str, system: &str) -> Value {
     let as_is = || json!(text);
     match &field.kind {
         FieldType::Enum { options } => {
-            let wanted = folded(text);
-            let same = |it: &str| folded(it) == wanted;
-            let other = OTHER_WORDS
-                .iter()
-                .find(|(_, words)| words.contains(&&*wanted));
-            let other = other.map(|(code, _)| *code);
-            let option = options
-                .iter()
-                .find(|it| same(&it.label.zh) || same(&it.label.en) || same(&it.code))
-                .or_else(|| options.iter().find(|it| Some(it.code.as_str()) == other));
-            option.map_or_else(as_is, |option| json!(option.code))
+            option(options, text).map_or_else(as_is, |option| json!(option.code))
         }
-        FieldType::Int { .. } => {
-            let plain: String = text
-                .chars()
-                .filter(|it| !matches!(it, ',' | '，' | ' '))
-                .collect();
-            plain
-                .parse::<i64>()
-                .map_or_else(|_| as_is(), |number| json!(number))
-        }
+        FieldType::Int { .. } => whole(text).map_or_else(as_is, |number| json!(number)),
         FieldType::Bool => match folded(text).as_str() {
             "是" | "有" | "√" | "true" | "yes" | "y" | "1" => json!(true),
             "否" | "无" | "×" | "false" | "no" | "n" | "0" => json!(false),
             _ => as_is(),
         },
-        FieldType::Date => match day(text
-            .get(..10)
-            .filter(|_| text.contains('T'))
-            .unwrap_or(text))
-        {
-            Some(day) => json!(day),
-            None => as_is(),
-        },
+        FieldType::Date => day(text).map_or_else(as_is, |day| json!(day)),
         FieldType::Month => {
             let first = format!("{} 1", text.trim_end_matches('月'));
             day(&first).map_or_else(as_is, |day| json!(day.get(..7)))
         }
-        FieldType::Time => {
-            let (date, time) = text.split_once(['T', ' ']).unwrap_or((text, "00:00"));
-            match day(date) {
-                Some(day) if !text.contains('+') && !text.ends_with('Z') => {
-                    let seconds = if time.matches(':').count() == 1 {
-                        ":00"
-                    } else {
-                        ""
-                    };
-                    json!(format!("{day}T{}{seconds}+08:00", time.trim()))
-                }
-                _ => as_is(),
-            }
-        }
+        FieldType::Time => moment(text).map_or_else(as_is, |at| json!(at)),
         FieldType::Set { of, .. } => {
             let inner = Field {
                 kind: (**of).clone(),
@@ -800,12 +942,41 @@ mod tests {
             "2026年11月28日",
             "2026.11.28",
             "2026-11-28 ",
+            "20261128",
+            "46354",
+            "２０２６年１１月２８日",
+            "2026年11月28日 09:12",
+            "2026年11月28日下午3点",
+            "2026-11-28 09:12:33",
+            "2026/11/28 9:12:33",
+            "2026-11-28T09:30",
+            "2026-11-27T16:30:00Z",
         ] {
             assert_eq!(day(typed).as_deref(), Some("2026-11-28"), "{typed}");
         }
-        for wrong in ["", "11月28日", "2026-13-01", "2026-02-30", "二〇二六年"] {
+        for wrong in [
+            "",
+            "11月28日",
+            "2026-13-01",
+            "2026-02-30",
+            "二〇二六年",
+            "20261328",
+            "12345",
+            "99999",
+            "2026-11-28至2026-11-29",
+            "2026-11-28 25:00",
+            "2026-11-28 上午",
+        ] {
             assert_eq!(day(wrong), None, "{wrong}");
         }
+        for (typed, at) in [
+            ("2026/3/5 9:12", "2026-03-05T09:12:00+08:00"),
+            ("2026年3月5日下午3点20分", "2026-03-05T15:20:00+08:00"),
+            ("20260305", "2026-03-05T00:00:00+08:00"),
+        ] {
+            assert_eq!(moment(typed).as_deref(), Some(at), "{typed}");
+        }
+        assert_eq!(moment("2026-03-05T09:12:00Z"), None);
         for (yuan, in_fen) in [
             ("1,234.5", "123450"),
             ("20", "2000"),
@@ -884,6 +1055,76 @@ mod tests {
             ),
             Some(Column::Yuan(_))
         ));
+        Ok(())
+    }
+
+    #[test]
+    fn what_offices_call_columns_and_write_in_cells_is_understood() -> Result<(), &'static str> {
+        let found = |code: &str, head: &str| {
+            let kind = kind(code)?;
+            Some(column(kind, head, &[])?.code())
+        };
+        for (code, head, field) in [
+            ("reception", "来访人次", "visitors_times"),
+            ("reception", "参加代表", "deputies_present"),
+            ("theme_activity", "参会代表", "deputies"),
+            ("opinion", "诉求标题", "title"),
+            ("opinion", "受理时间", "occurred_on"),
+            ("opinion", "诉求类别", "category"),
+            ("opinion", "来电人", "person.name"),
+        ] {
+            assert_eq!(found(code, head).as_deref(), Some(field), "{head}");
+        }
+        for (typed, number) in [
+            ("12人次", Some(12)),
+            ("１,２００ 户", Some(1_200)),
+            ("12", Some(12)),
+            ("约12人", None),
+            ("12余人", None),
+            ("人次", None),
+        ] {
+            assert_eq!(whole(typed), number, "{typed}");
+        }
+        let code = |kind_code: &str, key: &str, typed: &str| {
+            let field = kind(kind_code)?.field(key)?;
+            option(field.options(), typed).map(|it| it.code.clone())
+        };
+        for (kind, key, typed, meant) in [
+            ("deputy", "level", "区人大代表", Some("district")),
+            ("deputy", "level", "市级", Some("city")),
+            ("deputy", "level", "镇人大代表", None),
+            ("opinion", "category", "求助类", Some("help")),
+            ("opinion", "category", "感谢", Some("thanks")),
+            ("opinion", "resolution", "已解决一部分", None),
+            ("opinion", "resolution", "已", None),
+            ("opinion", "evaluation", "满意", Some("satisfied")),
+        ] {
+            assert_eq!(code(kind, key, typed).as_deref(), meant, "{typed}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn the_last_row_of_a_head_names_a_column_where_the_whole_does_not() -> Result<(), &'static str>
+    {
+        let reception = kind("reception").ok_or("no reception")?;
+        let named = |heads: &[&str], said: &[(String, String)]| -> Vec<Option<String>> {
+            let heads: Vec<_> = heads.iter().map(|head| (*head).to_owned()).collect();
+            let columns = columns_of_heads(&heads, said, |head| column(reception, head, said));
+            let codes = columns.into_iter().map(|it| Some(it?.code()));
+            codes.collect()
+        };
+        let one = ["接待情况 日期", "接待情况 人次", "B列"];
+        assert_eq!(named(&one, &[]), [Some("date".to_owned()), None, None]);
+        // Of two that end alike none is taken for the other, and what was said holds.
+        assert_eq!(
+            named(&["接待情况 日期", "办理情况 日期"], &[]),
+            [None, None]
+        );
+        let none = ("接待情况 日期".to_owned(), String::new());
+        assert_eq!(named(&one, &[none]), [None, None, None]);
+        let said = ("B列".to_owned(), "subject".to_owned());
+        assert_eq!(named(&one, &[said])[2].as_deref(), Some("subject"));
         Ok(())
     }
 

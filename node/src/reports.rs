@@ -57,7 +57,7 @@ use set::{Figure, Period, Reach};
 use table::{Cell, Table};
 
 /// The version of the definitions, printed on every report: raised whenever a figure could differ.
-pub const DEFINITIONS: u32 = 2;
+pub const DEFINITIONS: u32 = 3;
 /// A device of which nothing arrived for longer is named on the report, in days.
 pub const QUIET_DAYS: u64 = 7;
 /// The sentence that names kinds of which there is nothing here, by their codes.
@@ -117,6 +117,8 @@ pub struct Asked {
     pub is_ahead: bool,
     /// Of test data, and of nothing else.
     pub test_data: bool,
+    /// Of one deputy, by the record, number or name in the register: R10 alone.
+    pub deputy: Option<String>,
 }
 
 impl Asked {
@@ -160,7 +162,21 @@ impl Asked {
             is_open: as_of.is_none(),
             is_ahead: as_of_ms > now_ms,
             test_data: false,
+            deputy: None,
         })
+    }
+
+    /// The same of one deputy.
+    ///
+    /// # Errors
+    /// [`Code::Usage`] for a report that has no line a deputy.
+    pub fn of_deputy(self, deputy: Option<String>) -> Result<Self> {
+        let deputy = deputy.filter(|it| !it.trim().is_empty());
+        if deputy.is_some() && self.report != deputies::R10.id {
+            let message = "R10 alone is of one deputy";
+            return Err(Error::new(Code::Usage, message));
+        }
+        Ok(Self { deputy, ..self })
     }
 
     /// The same of test data.
@@ -212,6 +228,18 @@ pub struct Note {
 }
 
 impl Tables {
+    /// Leaves the lines of one name, and what is said of all names out.
+    fn only(&mut self, name: &str) {
+        for table in &mut self.tables {
+            let is_it = |line: &table::Line| match line.cells.first() {
+                Some(Cell::Text(first)) => first == name,
+                _ => false,
+            };
+            table.lines.retain(is_it);
+        }
+        self.notes.clear();
+    }
+
     fn add(&mut self, table: Table) {
         self.tables.push(table);
     }
@@ -258,8 +286,10 @@ pub struct Report {
     pub asked: Asked,
     /// Whose it is.
     pub unit: String,
-    /// How many sites the network has.
-    pub sites: usize,
+    /// Of whom alone it is.
+    pub deputy: Option<String>,
+    /// The names of its sites, in the order of their codes.
+    pub sites: Vec<String>,
     /// Records of the kinds it reads that are here and have not arrived at the hub.
     pub waiting: u64,
     /// 期后补录: records of the period that arrived after the cut-off, by their numbers in this store.
@@ -293,6 +323,11 @@ pub fn run(connection: &Connection, overview: &Overview, asked: Asked) -> Result
     let base = Base::new(&known, asked.period());
     let mut filled = Tables::default();
     (definition.fill)(&base, &mut filled);
+    let deputy = asked.deputy.as_deref();
+    let deputy = deputy.map(|given| known.call(given, &["deputy"]));
+    if let Some(name) = &deputy {
+        filled.only(name);
+    }
     filled.note("ahead", i64::from(asked.is_ahead), Vec::new());
     let away = known.away();
     let count = i64::try_from(away.len()).unwrap_or(i64::MAX);
@@ -313,7 +348,8 @@ pub fn run(connection: &Connection, overview: &Overview, asked: Asked) -> Result
         definition,
         asked,
         unit: known.unit.clone(),
-        sites: known.sites.len(),
+        deputy,
+        sites: known.sites.iter().map(|site| site.name.clone()).collect(),
         waiting: known.waiting,
         others: known.others,
         late,
@@ -359,7 +395,9 @@ impl Report {
             "definitions": DEFINITIONS,
             "test_data": self.asked.test_data,
             "unit": self.unit,
-            "sites": self.sites,
+            "deputy": self.deputy,
+            "sites": self.sites.len(),
+            "site_names": self.sites,
             "rows": rows,
             "totals": totals,
             "watermark": watermark.collect::<Vec<_>>(),

@@ -2,7 +2,7 @@
 // go out in each form, a report is looked at, its number opened, issued; a kind of record is published, and a newer form of it; forms are taken as Word, and all that one person brought is looked for. axe-core looks at every page.
 //
 // usage: node tables.mjs PATH-OF-LIANXIN SCRATCH [SCREENSHOTS]
-import { mkdirSync, readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Nodes, check, desktop, ended, launch, seen as looked, until } from './common.mjs';
 
@@ -173,6 +173,36 @@ try {
   check('and what was corrected since is said beside it', /每个数字都和定稿一样/.test(await desk.innerText('[aria-labelledby=h-changed]')));
   await at(desk, '/compliance');
   await seen(desk, 'compliance');
+
+  // ---- every report on paper ----
+  const put = (kind, row) => nodes.run('hub', 'record', 'add', '--kind', kind, '--file', nodes.file('put.json', [row])).records[0].id;
+  put('deputy', { name: '测试代表甲', level: 'district' });
+  put('livestream', { subject: '物业收费标准与公共收益怎样公开（测试）', started_at: '2026-04-01T19:00:00+08:00', session_no: 1 });
+  put('supervision', { target: one, level: 'sub_district', decided_on: '2026-04-02', unit: '测试区住房和城乡建设管理局' });
+  const consultation = put('legis_consultation', { issuer: 'city', draft_title: '测试市物业管理条例（修订草案征求意见稿）', received_on: '2026-03-01', site_due_on: '2026-03-31' });
+  put('legis_comment', { consultation, article_path: '第十二条第一款', original_words: '应当写明收费标准（测试）。', identity_mode: 'anonymous', occurred_on: '2026-03-10' });
+  const papers = [...Array.from({ length: 18 }, (_, nth) => `R${nth + 1}`), 'figures'];
+  await desk.emulateMedia({ media: 'print' });
+  for (const id of papers) {
+    await at(desk, `/reports/${id}?from=2026-01-01&to=2026-12-31`);
+    const wide = await desk.evaluate(() => document.body.classList.contains('is-wide'));
+    const most = await desk.evaluate(() => Math.max(0, ...Array.from(document.querySelectorAll('.figs'), (table) => table.rows[0].cells.length)));
+    check(`${id} lies across where it has many columns`, wide === most > 7, `${most} columns`);
+    // What the paper has between its margins, in CSS pixels.
+    await desk.setViewportSize({ width: Math.floor((wide ? 297 - 24 : 210 - 28) * 96 / 25.4), height: 900 });
+    const over = await desk.evaluate(() => Array.from(document.querySelectorAll('.table-box, html'), (box) => box.scrollWidth - box.clientWidth).filter((more) => more > 0));
+    check(`nothing of ${id} is cut off`, over.length === 0, `${over} px too wide`);
+    const scrolls = await desk.evaluate(() => Array.from(document.querySelectorAll('.table-box')).some((box) => getComputedStyle(box).overflowX !== 'visible'));
+    check(`${id} has no scrollbar`, !scrolls);
+    const paper = await desk.pdf({ preferCSSPageSize: true });
+    const [, width, height] = /MediaBox \[0 0 ([\d.]+) ([\d.]+)\]/.exec(paper.toString('latin1')) ?? [];
+    check(`${id} comes as A4`, Math.round(Number(wide ? height : width)) === 595, `${width} × ${height}`);
+    if (shots) writeFileSync(join(shots, `paper-${id}.pdf`), paper);
+  }
+  const numbered = await desk.evaluate(() => Array.from(document.styleSheets).flatMap((sheet) => Array.from(sheet.cssRules)).filter((rule) => rule instanceof CSSPageRule && /counter\(page\)/.test(rule.cssText)).map((rule) => rule.selectorText));
+  check('pages of reports are numbered, lying and upright', /rep/.test(numbered.join()) && /land/.test(numbered.join()), numbered.join());
+  await desk.emulateMedia({ media: null });
+  await desk.setViewportSize({ width: 1280, height: 900 });
 
   // ---- a kind of the office's own, and a newer form of it while a draft is open ----
   const kind = (version, more = '', fields = '"street"') => `code = "lamp_check"\nprefix = "LD"\nzh = "路灯巡查"\nen = "Lamp check"\nversion = ${version}\ngroup = "register"\nnamed_by = ["street"]\nabout = { zh = "路灯巡查登记", en = "Lamps that were looked at" }\ncreate = { zh = "登记巡查", en = "Enter a check", who = ["C", "H"] }\n[[section]]\ncode = "check"\nzh = "巡查"\nen = "The check"\nfields = [${fields}]\n[[field]]\nkey = "street"\nzh = "路段"\nen = "Street"\ntype = "ref"\nmax_chars = 40\nrequired = true\n${more}`;

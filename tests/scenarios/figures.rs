@@ -20,11 +20,14 @@ use std::path::Path;
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use lianxin_node::accounts;
 use lianxin_node::command::Write;
+use lianxin_node::sheets;
 use lianxin_protocol::authority::Order;
-use lianxin_tests::process::{Device, text as path_text};
+use lianxin_tests::process::{Device, Network, text as path_text};
 use lianxin_tests::world::{HUB, text};
 use lianxin_tests::{Chunks, Cut, Wire, World};
 use serde_json::{Map, Value, json};
+
+use crate::pages::{Browser, link};
 
 /// The names of the devices in the year, in the order of the nodes.
 const DEVICES: [&str; 6] = ["HUB", "EM1A", "EM1B", "LS1A", "EM1C", "HUBB"];
@@ -499,6 +502,78 @@ fn figures(device: &Device, [from, to]: [&str; 2], more: &[&str]) -> Result<Valu
     device.ok(&arguments)
 }
 
+/// What a report of the figures says in its lines, by their names: money in yuan, as people read it.
+fn said_of(report: &Value) -> Result<Vec<(String, String)>> {
+    let rows = list(report, "rows").map(|row| {
+        let value = match (&row["value"], row["counted_in"].as_str()) {
+            (Value::Null, _) => "—".to_owned(),
+            (fen, Some("u-fen")) => {
+                let fen = fen.as_i64().context("no amount")?;
+                let yuan = format!("{}.{:02}", fen / 100, fen % 100);
+                yuan.trim_end_matches('0').trim_end_matches('.').to_owned()
+            }
+            (value, _) => value.to_string(),
+        };
+        Ok((text(row, "figure"), value))
+    });
+    rows.collect()
+}
+
+/// The same of the workbook.
+fn printed(device: &Device, period: [&str; 2], path: &Path) -> Result<Vec<(String, String)>> {
+    let file = path_text(path)?;
+    figures(device, period, &["--format", "xlsx", "--out", &file])?;
+    let table = sheets::read(&std::fs::read(path)?, None)?;
+    let text = |row: &sheets::Row, at: usize| {
+        let cell = row.cells.get(at).map(|cell| cell.text.to_string());
+        cell.unwrap_or_default()
+    };
+    let rows = table.rows.iter();
+    Ok(rows.map(|row| (text(row, 0), text(row, 2))).collect())
+}
+
+/// The page says of each figure what the command does.
+#[test]
+fn the_page_of_the_figures_says_what_the_command_does() -> Result<()> {
+    let network = Network::new()?;
+    let hub = &network.hub;
+    let row = json!({ "date": "2026-04-01", "donation_kind": "cash", "amount_fen": 1_234_500 });
+    let add = ["record", "add", "--kind", "donation", "--file", "-"];
+    hub.feed(&add, row.to_string())?.exits(0)?;
+    let (browser, _) = Browser::through(&link(hub)?)?;
+    let page = browser.get("/reports/figures?from=2026-01-01&to=2026-12-31")?;
+    let lines = page.body.split("<th scope=\"row\">").skip(1).map(|line| {
+        let mut cells = line.split("<td").take(3).map(|cell| {
+            let inside = cell.split_once('>').map_or(cell, |(_, inside)| inside);
+            let shown = inside
+                .split('>')
+                .find(|it| !it.is_empty() && !it.starts_with('<'));
+            let shown = shown.unwrap_or_default();
+            shown.split('<').next().unwrap_or_default().to_owned()
+        });
+        (
+            line.split('<').next().unwrap_or_default().to_owned(),
+            cells.nth(2).unwrap_or_default(),
+        )
+    });
+    let lines: Vec<_> = lines.collect();
+    let said = figures(hub, ["2026-01-01", "2026-12-31"], &[])?;
+    for (figure, value) in said_of(&said)? {
+        let is_it = |(name, shown): &&(String, String)| {
+            let shown = match shown.contains('.') {
+                true => shown.trim_end_matches('0').trim_end_matches('.'),
+                false => shown,
+            };
+            *name == figure && shown == value
+        };
+        ensure!(
+            lines.iter().any(|line| is_it(&line)),
+            "{figure} is {value}: {lines:?}"
+        );
+    }
+    Ok(())
+}
+
 /// Asks for the figures with their proof.
 fn proven(device: &Device, period: [&str; 2], path: &Path) -> Result<(Value, Value)> {
     let file = path_text(path)?;
@@ -545,6 +620,9 @@ fn a_year(seed: u64) -> Result<()> {
             }
         }
         ensure!(wrong.is_empty(), "{name}:\n{}", wrong.join("\n"));
+        let path = year.world.fresh_path(&format!("{name}.xlsx"));
+        let book = printed(device, period, &path)?;
+        ensure!(book == said_of(&report)?, "the workbook says {book:?}");
         tables.push((report["totals"].clone(), report["rows"].clone()));
         // Whoever holds the records recounts it, whichever of them wrote it.
         for (other, device) in &in_scope {

@@ -174,6 +174,59 @@ fn a_ledger_is_mapped_once_and_every_device_fills_it() -> Result<()> {
     Ok(())
 }
 
+/// A ledger of a year has what was held in it, however late it was recorded, and what was only planned is told apart.
+#[test]
+fn a_ledger_is_of_the_day_on_which_things_count_and_of_their_status() -> Result<()> {
+    let network = Network::new()?;
+    let hub = &network.hub;
+    let heads = ["日期", "接待人次", "状态"];
+    let file = empty(&beside(&network, "receptions.xlsx")?, &heads)?;
+    let form = [
+        "form",
+        "add",
+        &file,
+        "--name",
+        "接待台账",
+        "--kind",
+        "reception",
+    ];
+    hub.ok(&form)?;
+    for (day, times) in [("2026-04-01", 2), ("2025-12-30", 1), ("2026-03-01", 3)] {
+        let input = json!({ "date": day, "visitors_times": times }).to_string();
+        let add = ["record", "add", "--kind", "reception", "--file", "-"];
+        let added = hub.feed(&add, input)?.exits(0)?;
+        let id = added["records"][0]["id"].as_str().context("no id")?;
+        if times == 3 {
+            for step in ["record", "confirm"] {
+                hub.ok(&["record", "act", id, step])?;
+            }
+        }
+    }
+    let out = text(&beside(&network, "year.xlsx")?)?;
+    let filled = |more: &[&str]| -> Result<Vec<String>> {
+        let fill = ["form", "fill", "接待台账", "--out", &out];
+        hub.ok(&[&fill[..], more].concat())?;
+        column(&read(&out)?, "日期")
+    };
+    let year = ["--from", "2026-01-01", "--to", "2026-12-31"];
+    ensure!(filled(&year)? == ["2026-03-01", "2026-04-01"]);
+    let confirmed = filled(&[&year[..], &["--status", "confirmed"]].concat())?;
+    ensure!(confirmed == ["2026-03-01"], "{confirmed:?}");
+    let recorded = ["--from", "2026-01-01", "--by", "recorded"];
+    ensure!(filled(&recorded)?.len() == 3);
+    hub.call(&[
+        "form",
+        "fill",
+        "接待台账",
+        "--out",
+        &out,
+        "--status",
+        "sold",
+    ])?
+    .exits(4)?;
+    Ok(())
+}
+
 #[test]
 fn a_letter_is_filled_at_its_places_and_says_no_more_than_is_shown() -> Result<()> {
     let network = Network::new()?;
@@ -247,7 +300,9 @@ fn all_kinds_go_out_at_once_and_a_city_platform_gets_no_persons() -> Result<()> 
     named["identity_mode"] = json!("named");
     named["person"] = json!({ "name": "测试女士", "phone": "000-0000-0002" });
     named["test_data"] = json!(false);
+    named["occurred_on"] = json!("2026-03-01");
     station.add(&[named])?;
+    station.ok(&["sync"])?;
     let directory = beside(&network, "ledgers")?;
     let out = text(&directory)?;
     let exported = station.ok(&["export", "--format", "csv", "--out", &out])?;
@@ -260,6 +315,15 @@ fn all_kinds_go_out_at_once_and_a_city_platform_gets_no_persons() -> Result<()> 
                 .all(|it| it.path().extension().is_some_and(|it| it == "csv"))
     );
     let table = read(&text(&directory.join("opinion.csv"))?)?;
+    // What is worked out of a record stands in its row; who recorded it is named on that device alone.
+    let said = |head: &str| column(&table, head);
+    ensure!(said("补录")? == ["是"] && said("时钟存疑")? == ["否"]);
+    ensure!(
+        said("登记时间")?.iter().all(|at| at.len() == 16),
+        "{:?}",
+        said("登记时间")?
+    );
+    ensure!(!table.heads.iter().any(|it| it == "登记人"));
     ensure!(
         column(&table, "登记站点")?.iter().all(|it| !it.is_empty()),
         "a table says which site"
@@ -330,10 +394,25 @@ fn an_exported_workbook_says_whether_somebody_changed_it() -> Result<()> {
     ])?;
     let held = station.ok(&["verify", &out])?;
     ensure!(held["rows"] == 2 && held["bad"] == json!([]), "{held}");
+    let listed = station.ok(&["account", "list"])?;
+    let who = listed["accounts"][0]["name"].as_str().context("nobody")?;
     for report in ["R1", "R11", "figures"] {
         let file = text(&beside(&network, "report.xlsx")?)?;
-        station.ok(&["report", report, "--format", "xlsx", "--out", &file])?;
+        let report = ["report", report, "--format", "xlsx", "--out", &file];
+        station.ok(&[&["--as", who][..], &report].concat())?;
         station.ok(&["verify", &file])?;
+        // Its second sheet says who took it away, and when.
+        let said = sheets::read(&std::fs::read(&file)?, Some("说明"))?;
+        let cells = said.rows.iter().map(|row| {
+            let texts = row.cells.iter().map(|cell| &*cell.text);
+            texts.collect::<Vec<_>>().join("：")
+        });
+        let cells: Vec<_> = cells.collect();
+        ensure!(cells.contains(&format!("导出人：{who}")), "{cells:?}");
+        ensure!(
+            cells.iter().any(|it| it.starts_with("导出时间：2")),
+            "{cells:?}"
+        );
     }
     // One more row, as a table program adds it: the check value came along.
     let mut table = read(&out)?;

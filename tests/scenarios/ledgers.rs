@@ -71,6 +71,50 @@ fn a_ledger_becomes_records_once_and_says_what_is_wrong_with_which_row() -> Resu
     Ok(())
 }
 
+/// A ledger as offices have it: a head of two rows that nobody merged, the office's own words, days as its program wrote them.
+#[test]
+fn a_ledger_comes_in_as_the_office_has_it() -> Result<()> {
+    let network = Network::new()?;
+    let file = beside(&network, "receptions.csv")?;
+    let heads = ["序号", "接待情况", "", "", "备注"];
+    let rows: [&[&str]; 4] = [
+        &["", "日期", "来访人次", "参加代表", ""],
+        &["1", "20260305", "12人次", "测试代表甲", ""],
+        &["2", "２０２６年３月６日 09:12", "3", "测试代表乙", ""],
+        &["3", "46088", "４ 人", "测试代表甲、测试代表乙", ""],
+    ];
+    ledger(&file, Encoding::Utf8Bom, &heads, &rows)?;
+    let path = text(&file)?;
+    let done = network.hub.ok(&["import", &path, "--kind", "reception"])?;
+    ensure!(
+        done["accepted"] == 3 && done["refused"] == json!([]),
+        "{done}"
+    );
+    let listed = network.hub.ok(&["record", "list", "--kind", "reception"])?;
+    let mut held: Vec<(String, i64)> = Vec::new();
+    for it in listed["records"].as_array().into_iter().flatten() {
+        let id = it["id"].as_str().context("no id")?;
+        let fields = network.hub.ok(&["record", "show", id])?["fields"].clone();
+        let day = fields["date"].as_str().context("no day")?.to_owned();
+        held.push((day, fields["visitors_times"].as_i64().context("nobody")?));
+    }
+    held.sort();
+    let days = ["2026-03-05", "2026-03-06", "2026-03-07"].map(str::to_owned);
+    ensure!(held.into_iter().eq(days.into_iter().zip([12, 3, 4])));
+    // A column without a name is called by its letter, and can be told by it.
+    let plain = beside(&network, "plain.csv")?;
+    let rows: [&[&str]; 1] = [&["2026-04-01", "物业（测试）", "5"]];
+    ledger(&plain, Encoding::Utf8Bom, &["日期", "主题", ""], &rows)?;
+    let path = text(&plain)?;
+    let import = ["import", path.as_str(), "--kind", "reception", "--dry-run"];
+    let tried = network.hub.ok(&import)?;
+    ensure!(tried["left_out"] == json!(["C列"]), "{tried}");
+    let said = ["--map", "C列=visitors_times"];
+    let tried = network.hub.ok(&[&import[..], &said].concat())?;
+    ensure!(tried["columns"][2]["field"] == "visitors_times", "{tried}");
+    Ok(())
+}
+
 /// What became of items comes from above as a table: it is taken once, and what says otherwise afterwards is named and not taken.
 #[test]
 fn what_was_adopted_comes_as_a_table_and_is_taken_once() -> Result<()> {
@@ -343,6 +387,19 @@ fn an_issued_report_stays_as_it_was_and_what_came_since_is_counted_beside_it() -
     let out = text(&file)?;
     report(&["--as-of", &as_of, "--format", "csv", "--out", &out])?;
     ensure!(std::fs::read_to_string(&file)?.contains("期后补录 1 条"));
+    // The page of what was issued counts them too, under what it printed, and opens their list.
+    let (browser, _) = Browser::through(&link(hub)?)?;
+    let id = issued["id"].as_str().context("no id")?;
+    let page = browser.get(&format!("/reports/issued/{id}"))?.body;
+    ensure!(page.contains("期后补录 1 条"), "{page}");
+    let list = page.split_once("/reports/R1/list?").context("no list")?.1;
+    let list = list.split('"').next().unwrap_or_default();
+    let list = format!(
+        "/reports/R1/list?{}",
+        list.replace("&amp;", "&").replace("&#38;", "&")
+    );
+    let list = browser.get(&list)?.body;
+    ensure!(list.contains("1 条记录") && list.contains("YJ-"), "{list}");
     let now = report(&[])?;
     ensure!(
         now["totals"]["REC"] == 2 && now["late_arrivals"] == 0,

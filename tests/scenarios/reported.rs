@@ -6,7 +6,10 @@
 )]
 
 use anyhow::{Context as _, Result, ensure};
+use lianxin_node::command::Write;
+use lianxin_tests::World;
 use lianxin_tests::process::{Device, Network, Outcome, binary};
+use lianxin_tests::world::HUB;
 use serde_json::{Value, json};
 
 use crate::pages::{Browser, link};
@@ -69,7 +72,8 @@ fn what_is_adopted_is_counted_against_all_that_was_said_and_partly_stands_apart(
         comments.push(add(
             station,
             "legis_comment",
-            &json!({ "consultation": consultation, "article_path": "第一条", "action": "amend", "original_words": format!("应当更短（测试{result}）。"), "commenter_kind": "resident", "identity_mode": "anonymous", "occurred_on": day }),
+            // However the article is written, it is one.
+            &json!({ "consultation": consultation, "article_path": if *result == "partly" { "第1条" } else { "第一条" }, "action": "amend", "original_words": format!("应当更短（测试{result}）。"), "commenter_kind": "resident", "identity_mode": "anonymous", "occurred_on": day }),
         )?);
     }
     station.ok(&["sync"])?;
@@ -101,6 +105,7 @@ fn what_is_adopted_is_counted_against_all_that_was_said_and_partly_stands_apart(
     }
     let r8 = report(hub, "R8", &YEAR)?;
     let line = rows(&r8, "articles")[0];
+    ensure!(line["article"] == "第一条" && line["C"] == 6, "{r8}");
     ensure!(line["S"] == 5 && line["I"] == 6 && line["U"] == 1, "{line}");
     ensure!(line["rate_decided"] == json!({ "n": 1, "of": 4 }), "{line}");
     ensure!(line["rate_partly"] == json!({ "n": 2, "of": 4 }), "{line}");
@@ -663,5 +668,343 @@ fn nothing_is_entered_as_solved_before_it_happened() -> Result<()> {
     set(json!({ "occurred_on": "2025-06-03" }))?.exits(3)?;
     set(json!({ "occurred_on": "2025-06-03", "solved_on": "2025-06-04" }))?.exits(0)?;
     set(json!({ "topic": "utilities" }))?.exits(0)?;
+    Ok(())
+}
+
+/// An opinion of a station that the hub has handled to its answer.
+fn answered(network: &Network, said: &Value) -> Result<String> {
+    let (hub, station) = (&network.hub, &network.station);
+    let id = add(station, "opinion", said)?;
+    station.ok(&["sync"])?;
+    for (event, input) in [
+        ("accept", json!({})),
+        (
+            "dispatch",
+            json!({ "lead": "测试城管办", "due_on": "2099-12-01" }),
+        ),
+        ("sign", json!({})),
+        (
+            "submit_reply",
+            json!({ "resolution": "explained", "text": "已修好（测试）。" }),
+        ),
+        ("approve", json!({})),
+    ] {
+        act(hub, &id, event, &input)?;
+    }
+    Ok(id)
+}
+
+#[test]
+fn a_time_that_would_end_before_it_begins_is_counted_nowhere_and_said_so() -> Result<()> {
+    const EVER: [&str; 4] = ["--from", "2025-01-01", "--to", "2099-12-31"];
+    let network = Network::new()?;
+    let id = answered(&network, &opinion("路灯不亮（测试）"))?;
+    let early = json!({ "on": "2025-06-01", "way": "phone" });
+    act(&network.hub, &id, "inform", &early)?;
+    let r3 = report(&network.hub, "R3", &EVER)?;
+    let times = rows(&r3, "times");
+    let has = |item: &str| times.iter().any(|row| row["item"] == item);
+    ensure!(has("t-reply") && !has("t-inform"), "{times:?}");
+    let said = json!([{ "note": "reversed", "count": 1, "names": [] }]);
+    ensure!(r3["notes"] == said, "{}", r3["notes"]);
+    // Each time is told apart by unit, topic and site.
+    let split = rows(&r3, "reply-by");
+    let by = |group: &str, item: &str, of: &str| {
+        let mut rows = split.iter();
+        rows.any(|row| row["group"] == group && row["item"] == item && row["of"] == of)
+    };
+    ensure!(by("by-site", "t-acc", "测试站"), "{split:?}");
+    ensure!(by("by-unit", "t-reply", "测试城管办"), "{split:?}");
+    Ok(())
+}
+
+/// What somebody typed of a result makes no case of a matter: it was accepted, or answered and closed.
+#[test]
+fn a_matter_counts_as_solved_once_it_was_accepted_or_answered_and_closed() -> Result<()> {
+    let network = Network::new()?;
+    let (hub, station) = (&network.hub, &network.station);
+    let result =
+        json!({ "resolution": "solved", "solved_on": "2025-07-01", "solved_basis": "document" });
+    let typed = |body: &str| -> Result<String> {
+        let mut said = opinion(body);
+        said["occurred_on"] = json!("2025-06-02");
+        said["channel"] = json!("reception");
+        for (key, value) in result.as_object().into_iter().flatten() {
+            said[key] = value.clone();
+        }
+        add(station, "opinion", &said)
+    };
+    let solved = || -> Result<(i64, i64)> {
+        let r1 = report(hub, "R1", &YEAR)?;
+        let of = |item: &str| {
+            let rows = rows(&r1, "annual");
+            let row = rows.into_iter().find(|row| row["item"] == item);
+            row.and_then(|row| row["period"].as_i64())
+                .context("no line")
+        };
+        Ok((of("solved")?, of("solved-received")?))
+    };
+    // Registered here, and waiting there.
+    let waits = typed("只登记（测试）")?;
+    ensure!(solved()? == (0, 0));
+    station.ok(&["sync"])?;
+    ensure!(solved()? == (0, 0));
+    let answered = typed("当场答复（测试）")?;
+    act(
+        station,
+        &answered,
+        "answer_on_spot",
+        &json!({ "text": "已答复" }),
+    )?;
+    station.ok(&["sync"])?;
+    ensure!(solved()? == (0, 0));
+    act(hub, &answered, "close", &result)?;
+    ensure!(solved()? == (1, 1));
+    act(hub, &waits, "accept", &json!({}))?;
+    ensure!(solved()? == (2, 2));
+    // One of two that are merged, of which the other came through no reception: one case, two slips.
+    let mut main = opinion("并入的主件（测试）");
+    main["occurred_on"] = json!("2025-06-02");
+    let main = add(station, "opinion", &main)?;
+    let slip = typed("并入的（测试）")?;
+    station.ok(&["sync"])?;
+    for id in [&main, &slip] {
+        act(hub, id, "accept", &json!({}))?;
+    }
+    act(hub, &slip, "merge", &json!({ "merged_into": main }))?;
+    let set = ["record", "set", &main, "--file", "-"];
+    hub.feed(&set, result.to_string())?.exits(0)?;
+    ensure!(solved()? == (3, 3));
+    let r1 = report(hub, "R1", &YEAR)?;
+    let since = report(hub, "R1", &["--from", "2025-01-01", "--to", "2099-12-31"])?;
+    for (r1, item, count) in [
+        (&r1, "accepted", 3),
+        (&r1, "cases", 2),
+        (&r1, "solved-slips", 4),
+        // It was closed when this test ran.
+        (&r1, "closed", 0),
+        (&since, "closed", 1),
+    ] {
+        let rows = rows(r1, "annual");
+        let row = rows.into_iter().find(|row| row["item"] == item);
+        ensure!(
+            row.is_some_and(|row| row["period"] == count),
+            "{item}: {r1}"
+        );
+    }
+    // Handled: its result is whatever comes of it.
+    act(
+        hub,
+        &waits,
+        "dispatch",
+        &json!({ "lead": "测试城管办", "due_on": "2099-12-01" }),
+    )?;
+    ensure!(solved()? == (2, 2));
+    Ok(())
+}
+
+/// What a figure leaves out, or is made up of, stands beside it wherever it is printed.
+#[test]
+fn what_is_not_counted_by_name_is_footnoted_and_parts_stand_beside_their_sum() -> Result<()> {
+    let network = Network::new()?;
+    let hub = &network.hub;
+    for name in ["测试代表甲", "测试代表戊"] {
+        let deputy = json!({ "name": name, "level": "district" });
+        add(hub, "deputy", &deputy)?;
+    }
+    for (kind, input) in [
+        (
+            "reception",
+            json!({ "date": "2025-04-01", "deputies_present": ["测试代表甲", "测试代表乙"] }),
+        ),
+        (
+            "visit",
+            json!({ "date": "2025-04-02", "mode": "enterprise", "targets_count": 3 }),
+        ),
+    ] {
+        let id = add(hub, kind, &input)?;
+        for event in ["record", "confirm"] {
+            act(hub, &id, event, &json!({}))?;
+        }
+    }
+    for (name, host) in [
+        ("一站", "community"),
+        ("二站", "community"),
+        ("三站", "park"),
+    ] {
+        add(
+            hub,
+            "service_unit",
+            &json!({ "name": name, "host_kind": host }),
+        )?;
+    }
+    let stream = json!({ "subject": "测试直播", "started_at": "2025-05-01T19:00:00+08:00", "session_no": 1, "cumulative_viewers": 70, "discussants": 7 });
+    let stream = add(hub, "livestream", &stream)?;
+    for event in ["record", "confirm"] {
+        act(hub, &stream, event, &json!({}))?;
+    }
+    let notes = |id: &str, note: &str| -> Result<Value> {
+        let report = report(hub, id, &YEAR)?;
+        let notes = report["notes"].as_array().context("no notes")?;
+        let found = notes.iter().find(|it| it["note"] == note);
+        Ok(found.cloned().unwrap_or_default())
+    };
+    // The sheet of one deputy, by command and on the page.
+    let sheet = report(
+        hub,
+        "R10",
+        &[&YEAR[..], &["--deputy", "测试代表甲"]].concat(),
+    )?;
+    ensure!(
+        rows(&sheet, "deputies").len() == 1 && sheet["notes"] == json!([]),
+        "{sheet}"
+    );
+    ensure!(rows(&sheet, "deputies")[0]["receptions"] == 1, "{sheet}");
+    hub.call(&["report", "R1", "--deputy", "测试代表甲"])?
+        .exits(4)?;
+    let (browser, _) = Browser::through(&link(hub)?)?;
+    let page = |more: &str| -> Result<String> {
+        let page = format!("/reports/R10?from=2025-01-01&to=2025-12-31{more}");
+        Ok(browser.get(&page)?.body)
+    };
+    let all = page("")?;
+    let option = all.split_once("\">测试代表甲</option>");
+    let (before, _) = option.context("nobody to choose")?;
+    let (_, id) = before.rsplit_once("value=\"").context("no value")?;
+    ensure!(all.contains("<th scope=\"row\">测试代表戊"), "{all}");
+    let one = page(&format!("&deputy={id}"))?;
+    ensure!(
+        !one.contains("<th scope=\"row\">测试代表戊") && one.contains("代表：测试代表甲"),
+        "{one}"
+    );
+    ensure!(notes("R2", "unmatched")?["names"] == json!(["测试代表乙"]));
+    for id in ["R15", "figures"] {
+        ensure!(notes(id, "no-org")?["count"] == 1, "{id}");
+    }
+    for (id, table, value) in [
+        ("R1", "annual", "period"),
+        ("R15", "services", "count"),
+        ("figures", "figures", "value"),
+    ] {
+        let report = report(hub, id, &YEAR)?;
+        let rows = rows(&report, table);
+        let of = |item: &str| {
+            let row = rows.iter().find(|row| row["item"] == item);
+            row.map(|row| row[value].clone())
+        };
+        let parts = (of("units-community"), of("units-elsewhere"));
+        ensure!(parts == (Some(json!(2)), Some(json!(1))), "{report}");
+        if id == "R1" {
+            let session = (of("f5"), of("f6"));
+            ensure!(session == (Some(json!(70)), Some(json!(7))), "{report}");
+        }
+    }
+    Ok(())
+}
+
+/// What is printed names the day on which it happened, the matter once, and the site by its name.
+#[test]
+fn letters_and_forms_say_what_people_call_things() -> Result<()> {
+    let network = Network::new()?;
+    let hub = &network.hub;
+    let mut said = opinion("路灯不亮（测试）");
+    said["occurred_on"] = json!("2025-06-02");
+    let id = answered(&network, &said)?;
+    let (browser, _) = Browser::through(&link(hub)?)?;
+    let letter = browser.get(&format!("/records/{id}/letter"))?.body;
+    ensure!(letter.contains("您于2025年6月2日反映"), "{letter}");
+    let sheets = hub.ok(&["record", "list", "--kind", "assignment"])?;
+    let sheet = sheets["records"][0]["id"].as_str().context("no sheet")?;
+    let paper = browser.get(&format!("/records/{sheet}/paper"))?.body;
+    ensure!(paper.matches("所属事项").count() == 1, "{paper}");
+    ensure!(!paper.contains(&id), "{paper}");
+    let held = json!({ "site": "EM1", "date": "2025-04-01" });
+    let held = add(hub, "reception", &held)?;
+    for page in ["", "/paper"] {
+        let page = browser.get(&format!("/records/{held}{page}"))?.body;
+        ensure!(
+            page.contains("<td>测试站</td>") || page.contains("<dd>测试站</dd>"),
+            "{page}"
+        );
+    }
+    Ok(())
+}
+
+/// What was decided last year and is still supervised is in this year's ledger too, and what was ended then is not.
+#[test]
+fn what_is_still_supervised_stands_in_the_next_year_as_well() -> Result<()> {
+    let network = Network::new()?;
+    let hub = &network.hub;
+    let mut made = Vec::new();
+    for (place, day) in ["2024-05-01", "2024-06-01", "2025-03-01"]
+        .into_iter()
+        .enumerate()
+    {
+        let target = add(hub, "opinion", &opinion(&format!("第{place}件（测试）")))?;
+        let input = json!({ "target": target, "level": "sub_district", "decided_on": day });
+        made.push(add(hub, "supervision", &input)?);
+    }
+    let update = json!({ "progress": "已进场（测试）。", "on": "2025-02-01" });
+    act(hub, &made[0], "update", &update)?;
+    let ended = json!({ "reported_back_on": "2024-12-01" });
+    act(hub, &made[1], "close", &ended)?;
+    let r6 = report(hub, "R6", &YEAR)?;
+    let lines: Vec<_> = rows(&r6, "supervised")
+        .into_iter()
+        .map(|row| (row["group"].clone(), row["decided_on"].clone()))
+        .collect();
+    let expected = [
+        (json!("decided-before"), json!("2024-05-01")),
+        (json!("decided-in"), json!("2025-03-01")),
+    ];
+    ensure!(lines == expected, "{r6}");
+    let first = rows(&r6, "supervised")[0];
+    ensure!(first["progressed_on"] == "2025-02-01", "{first}");
+    Ok(())
+}
+
+#[test]
+fn working_days_are_by_the_days_off_that_the_office_entered() -> Result<()> {
+    const DAY_MS: u64 = 24 * 3_600_000;
+    /// A Monday morning, 1 March 2027.
+    const MONDAY_MS: u64 = 1803862800000;
+    let mut world = World::with_stations(34, 0)?;
+    world.set_clock(HUB, MONDAY_MS)?;
+    let notice = json!({"year": 2027, "off": ["2027-03-02"], "notice": "测试放假通知"});
+    world.record(HUB, "days_off", notice)?;
+    let (id, _) = world.record(HUB, "opinion", opinion("路灯不亮（测试）"))?;
+    world.set_clock(HUB, MONDAY_MS + 2 * DAY_MS)?;
+    for (event, input) in [
+        ("accept", json!({})),
+        (
+            "dispatch",
+            json!({ "lead": "测试城管办", "due_on": "2027-12-01" }),
+        ),
+        ("sign", json!({})),
+        (
+            "submit_reply",
+            json!({ "resolution": "explained", "text": "已修好（测试）。" }),
+        ),
+        ("approve", json!({})),
+    ] {
+        let step = Write::RecordAct {
+            id: id.clone(),
+            event: event.to_owned(),
+            input,
+            account: None,
+        };
+        world.call(HUB, step)?;
+    }
+    world.heal()?;
+    world.stop(HUB)?;
+    let hub = Device::new(world.node(HUB)?.directory.clone());
+    let r3 = report(&hub, "R3", &["--from", "2027-01-01", "--to", "2027-12-31"])?;
+    let days = |item: &str| {
+        let rows = rows(&r3, "times");
+        let row = rows.into_iter().find(|row| row["item"] == item);
+        row.map(|row| row["max"].clone())
+    };
+    let both = (days("t-reply"), days("t-reply-working"));
+    ensure!(both == (Some(json!(2.0)), Some(json!(1.0))), "{r3}");
     Ok(())
 }

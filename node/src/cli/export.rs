@@ -36,6 +36,23 @@ pub(super) struct Pages<'a> {
     pub(super) account: Option<&'a str>,
 }
 
+/// The end of a time that has none, in Unix milliseconds: far off, and a day that can be named.
+const NO_END_MS: u64 = u64::MAX >> 16;
+
+/// The days of a filter in words.
+fn period_in_words(recorded_ms: Option<(u64, u64)>) -> String {
+    let day = |at: u64| Beijing::of(at).iso_date();
+    match recorded_ms {
+        None => "全部".to_owned(),
+        Some((from, NO_END_MS)) => format!("录入日期 {} 起", day(from)),
+        Some((0, until)) => format!("录入日期截至 {}", day(until.saturating_sub(1))),
+        Some((from, until)) => {
+            let last = day(until.saturating_sub(1));
+            format!("录入日期 {} 至 {last}", day(from))
+        }
+    }
+}
+
 impl Pages<'_> {
     /// From one day to another, both named or not.
     ///
@@ -53,7 +70,7 @@ impl Pages<'_> {
             ));
         }
         let named = from.is_some() || until.is_some();
-        Ok(named.then(|| (from.unwrap_or_default(), until.unwrap_or(u64::MAX >> 16))))
+        Ok(named.then(|| (from.unwrap_or_default(), until.unwrap_or(NO_END_MS))))
     }
 
     /// Calls `take` with every record, a page at a time.
@@ -177,12 +194,7 @@ fn table(door: &mut Door, wanted: &Wanted<'_>, kind: &'static Kind, out: &Path) 
         table.record(&record)
     })?;
     let who = pages.account.unwrap_or("—");
-    let day = |at: u64| Beijing::of(at).iso_date();
-    let period = pages
-        .recorded_ms
-        .map_or("全部".to_owned(), |(from, until)| {
-            format!("录入日期 {} 至 {}", day(from), day(until.saturating_sub(1)))
-        });
+    let period = period_in_words(pages.recorded_ms);
     let written = table.finish(&[("类别", &kind.label.zh), ("导出人", who), ("筛选", &period)]);
     let count = written?;
     std::fs::rename(&part, out).map_err(error::file(out))?;
@@ -255,4 +267,20 @@ fn automerge(door: &mut Door, pages: Pages<'_>, out: &Path) -> Result<u64> {
             .write_all(text.as_bytes())
             .map_err(error::file(&path))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_with_an_open_end_says_so() -> Result<()> {
+        let said = |from, to| -> Result<String> { Ok(period_in_words(Pages::period(from, to)?)) };
+        let (first, last) = (Some("2026-01-01"), Some("2026-03-31"));
+        assert_eq!(said(None, None)?, "全部");
+        assert_eq!(said(first, None)?, "录入日期 2026-01-01 起");
+        assert_eq!(said(None, last)?, "录入日期截至 2026-03-31");
+        assert_eq!(said(first, last)?, "录入日期 2026-01-01 至 2026-03-31");
+        Ok(())
+    }
 }

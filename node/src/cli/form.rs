@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::export::{self, Pages};
 use super::{Door, FormVerb, Output, import, progress};
+use crate::clock;
 use crate::command::{Query, Write, known_kind, looked, places_json};
 use crate::error::{self, Code, Error, Result};
 use crate::forms::{FILE_BYTES_MAX, Form, Shape};
@@ -53,14 +54,30 @@ pub(super) fn run(
             record,
             from,
             to,
+            by,
+            status,
             out,
         } => {
             let period = Pages::period(from.as_deref(), to.as_deref())?;
             let shown = door.call(Query::FormShow { name })?;
             let lost = || Error::new(Code::NoForm, "this form is of a newer version");
             let form = Form::from_json(&shown.value).ok_or_else(lost)?;
+            if status
+                .iter()
+                .any(|status| form.kind.status(status).is_none())
+            {
+                let known = form.kind.statuses.iter().map(|it| it.code.as_str());
+                let known = known.collect::<Vec<_>>().join(", ");
+                let message = format!("statuses of a {}: {known}", form.kind.code);
+                return Err(Error::new(Code::Usage, message));
+            }
             let one = record.is_some();
-            let (count, cut) = fill(&mut door, &form, (record, period, account), &out)?;
+            let chosen = Chosen {
+                period,
+                by_recorded: by == "recorded",
+                statuses: &status,
+            };
+            let (count, cut) = fill(&mut door, &form, (record, &chosen, account), &out)?;
             if !one {
                 let pages = Pages {
                     account,
@@ -83,11 +100,35 @@ pub(super) fn run(
     output.print(&reply)
 }
 
+/// Which records go into a ledger.
+struct Chosen<'a> {
+    /// From when to when, in Unix milliseconds.
+    period: Option<(u64, u64)>,
+    /// By when they were recorded, not by the day on which they count.
+    by_recorded: bool,
+    /// At which statuses; at any where none is named.
+    statuses: &'a [String],
+}
+
+impl Chosen<'_> {
+    /// Whether a record is among them, as far as the store was not asked already.
+    fn has(&self, record: &Value) -> bool {
+        let text = |key: &str| record.get(key).and_then(Value::as_str);
+        let at_status = text("status").is_some_and(|it| self.statuses.iter().any(|own| own == it));
+        let in_period = |(from, until)| {
+            let day = text("counts_on").and_then(clock::day_begins);
+            day.map_or(from == 0, |day| (from..until).contains(&day))
+        };
+        (self.statuses.is_empty() || at_status)
+            && (self.by_recorded || self.period.is_none_or(in_period))
+    }
+}
+
 /// Fills a form into a file. Says with how many records, and how many texts had to be cut.
 fn fill(
     door: &mut Door,
     form: &Form,
-    (record, recorded_ms, account): (Option<String>, Option<(u64, u64)>, Option<&str>),
+    (record, chosen, account): (Option<String>, &Chosen<'_>, Option<&str>),
     out: &Path,
 ) -> Result<(usize, usize)> {
     let (bytes, count, cut) = match (form.shape, record) {
@@ -107,19 +148,25 @@ fn fill(
         (Shape::Ledger, None) => {
             let pages = Pages {
                 kind: Some(form.kind),
-                recorded_ms,
+                recorded_ms: chosen.period.filter(|_| chosen.by_recorded),
                 account,
             };
             let mut records = Vec::new();
             let mut bar = progress::Bar::new(0, "reading");
             pages.each(door, false, |record| {
                 bar.inc(1);
-                records.push(record);
+                if chosen.has(&record) {
+                    records.push(record);
+                }
                 Ok(())
             })?;
             bar.finish();
             // A ledger goes on from its first day; lists begin with the last.
             records.reverse();
+            if !chosen.by_recorded {
+                let day = |record: &Value| record.get("counts_on").map(Value::to_string);
+                records.sort_by_key(day);
+            }
             let (bytes, cut) = form.ledger(&records)?;
             (bytes, records.len(), cut)
         }

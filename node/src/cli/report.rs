@@ -47,6 +47,8 @@ pub(super) fn run(
         form: form.clone(),
         proof: asked.proof.is_some(),
         test_data: asked.test_data,
+        account,
+        deputy: asked.deputy,
     };
     let mut reply = {
         let _wait = progress::spinner("counting");

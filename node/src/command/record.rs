@@ -749,7 +749,9 @@ pub(crate) fn ledger_row(overview: &Overview, record: Record) -> Value {
     value
 }
 
-/// What is said of a record besides its fields: the name of its site, when it was recorded, and the answer, once it may be told.
+/// What is said of a record besides its fields: the name of its site, when it was recorded, the day by
+/// which it belongs to a period, whether it was recorded later than it happened or by a clock that is doubted, and the answer, once it may be
+/// told.
 fn beside(overview: &Overview, record: &Record) -> Map<String, Value> {
     let authority = overview.authority();
     let site = record
@@ -762,9 +764,22 @@ fn beside(overview: &Overview, record: &Record) -> Map<String, Value> {
     };
     let answer = record.kind.and_then(|kind| record.content.answer(kind));
     let (text, at) = answer.map(|(text, at)| (text, clock::rfc3339(at))).unzip();
+    let made_ms = record.id.made_ms();
+    let happened = record.happened_on();
+    let recorded = Beijing::of(made_ms).iso_date();
+    let late = happened.as_ref().map(|day| *day < recorded);
+    // What stands in a register was there before it was written down.
+    let is_event = |kind: &&Kind| {
+        !kind.counts_on.is_empty() && !kind.statuses.iter().any(|status| status.gone)
+    };
+    let counts_on = happened.or_else(|| record.kind.filter(is_event).map(|_| recorded));
+    let suspect = record.received_ms.map(|at| clock::is_suspect(made_ms, at));
     let said = [
         ("site", json!(site)),
-        ("recorded_at", json!(clock::rfc3339(record.id.made_ms()))),
+        ("recorded_at", json!(clock::rfc3339(made_ms))),
+        ("counts_on", json!(counts_on)),
+        ("late_entry", json!(late)),
+        ("clock_suspect", json!(suspect)),
         ("answer", json!(text)),
         ("answered_at", json!(at)),
     ];

@@ -11,12 +11,12 @@ use crate::reply::{Reply, with_schema};
 use crate::reports::proof::{self, Checked};
 use crate::reports::{self, Asked, snapshot};
 
-/// A report as JSON; in `file` the same in a form as hexadecimal digits, in `proof` its proof.
+/// A report as JSON; in `file` the same in a form, taken away by an account, as hexadecimal digits, in `proof` its proof.
 pub(super) fn made(
     books: &mut Books,
     connection: &Connection,
     asked: Asked,
-    (form, proved): (Option<&str>, bool),
+    (form, proved): (Option<(&str, Option<&str>)>, bool),
 ) -> Result<Reply> {
     let report = reports::run(connection, books, asked)?;
     let mut value = report.json();
@@ -25,8 +25,8 @@ pub(super) fn made(
             let proof = proof::make(connection, books, &report)?;
             fields.insert("proof".to_owned(), proof);
         }
-        if let Some(form) = form {
-            let bytes = reports::files::of(&report, form)?;
+        if let Some((form, account)) = form {
+            let bytes = reports::files::of(&report, form, account.unwrap_or("—"))?;
             let bytes = lianxin_protocol::hash::Hex(&bytes).to_string();
             fields.insert("file".to_owned(), Value::String(bytes));
         }

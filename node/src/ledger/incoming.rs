@@ -17,7 +17,10 @@ use lianxin_protocol::hash::{self, Hex};
 use serde_json::{Value, json};
 
 use super::out::{scratch, unwritten};
-use super::{Column, NO_SYSTEM, cell, column, column_of, key, outside_keys, record};
+use super::{
+    Column, NO_SYSTEM, cell, column, column_of, columns_of_heads, is_computed, key, outside_keys,
+    record,
+};
 use crate::clock;
 use crate::error::Result;
 use crate::sheets::write::{self, Book};
@@ -116,8 +119,7 @@ impl Incoming {
         (said, system): (&[(String, String)], &str),
         look: &mut impl Look,
     ) -> Result<Self> {
-        let heads = table.heads.iter();
-        let columns = heads.map(|head| column(kind, head, said)).collect();
+        let columns = columns_of_heads(&table.heads, said, |head| column(kind, head, said));
         let mut incoming = Self::begun((kind, None), table, columns);
         let rows = incoming.judge(table, system);
         let rows = incoming.compare(rows, look)?;
@@ -135,8 +137,7 @@ impl Incoming {
         said: &[(String, String)],
         look: &mut impl Look,
     ) -> Result<Self> {
-        let heads = table.heads.iter();
-        let columns = heads.map(|head| column_of(step, head, said)).collect();
+        let columns = columns_of_heads(&table.heads, said, |head| column_of(step, head, said));
         let mut incoming = Self::begun((kind, Some(step)), table, columns);
         let mut seen = BTreeMap::new();
         for row in table.rows.iter().filter(|row| !row.total) {
@@ -343,8 +344,8 @@ impl Incoming {
             let Some((column, field)) = column.and_then(|it| Some((it, it.field()?))) else {
                 continue;
             };
-            // What a step says beside what it sets stands in no record.
-            if self.kind.field(&field.key).is_none() {
+            // What a step says beside what it sets stands in no record, and what is worked out of one is nobody's to alter.
+            if self.kind.field(&field.key).is_none() || is_computed(field) {
                 continue;
             }
             let old = cell(self.kind, column, (1, shown)).shown();

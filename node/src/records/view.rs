@@ -16,6 +16,7 @@ use crate::actor::Actor;
 use crate::clock;
 use crate::error::Result;
 use crate::journal::Books;
+use crate::reports::known::day_of;
 use crate::search::{Excerpt, Search};
 
 /// A record, with how far it has come.
@@ -125,6 +126,13 @@ pub fn excerpt(
 }
 
 impl Record {
+    /// The Beijing day on which it happened, was held or began, by which it counts; nothing where it says none that is shown.
+    #[must_use]
+    pub fn happened_on(&self) -> Option<String> {
+        let mut keys = self.kind?.counts_on.iter();
+        keys.find_map(|key| day_of(self.content.held(key).first()?))
+    }
+
     /// Reads it by its number in this store, as far as whoever looks is shown it.
     ///
     /// # Errors

@@ -16,7 +16,9 @@ pub(super) const R1: Definition = Definition {
         "collected",
         "confirmed",
         "SOL",
+        "ACC",
         "CASE",
+        "CLO",
         "distinct",
         "person-times",
         "viewers",
@@ -68,7 +70,15 @@ const GROUPS: [(&str, &[Item]); 5] = [
             ("registered", "u-cases", |f, over| {
                 f.0.registered(over).count()
             }),
+            ("accepted", "u-cases", |f, over| f.0.accepted(over).count()),
+            ("cases", "u-cases", |f, over| {
+                f.0.cases(&f.0.accepted(over)).count()
+            }),
+            ("closed", "u-cases", |f, over| f.0.closed(over).count()),
             ("solved", "u-cases", |f, over| f.0.solved(over).count()),
+            ("solved-slips", "u-cases", |f, over| {
+                f.0.slips(&f.0.solved(over)).count()
+            }),
         ],
     ),
     (
@@ -83,11 +93,18 @@ const GROUPS: [(&str, &[Item]); 5] = [
             ("discussants", "u-person-times", |f, over| {
                 f.0.confirmed("livestream", over).sum("discussants")
             }),
+            ("f5", "u-views", |f, over| {
+                f.most_watched(over).sum("cumulative_viewers")
+            }),
+            ("f6", "u-persons", |f, over| {
+                f.most_watched(over).sum("discussants")
+            }),
         ],
     ),
     (
         "g-themes",
         &[
+            ("f16", "u-months", |f, over| f.theme_months(over)),
             ("activities", "u-times", |f, over| {
                 f.0.confirmed("theme_activity", over).count()
             }),
@@ -133,9 +150,16 @@ const GROUPS: [(&str, &[Item]); 5] = [
             ("invested", "u-fen", |f, over| {
                 f.investments(over).sum("amount_fen")
             }),
+            ("f15", "u-sites", |f, over| f.invested_sites(over)),
+            ("f17", "u-year", |f, over| match over.from.is_empty() {
+                true => f.first_station(),
+                false => Figure::default(),
+            }),
             ("units", "u-units", |f, over| {
                 f.0.listed("service_unit", over).count()
             }),
+            ("units-community", "u-units", |f, over| f.units(true, over)),
+            ("units-elsewhere", "u-units", |f, over| f.units(false, over)),
             ("points", "u-points", |f, over| {
                 f.0.listed("service_point", over).count()
             }),
@@ -160,6 +184,8 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
                 let figure = figure(&figures, period);
                 match *counted_in {
                     "u-fen" => Cell::Money(figure),
+                    // Of no station there is no year.
+                    "u-year" if figure.of.is_empty() => Cell::None,
                     _ => Cell::Count(figure),
                 }
             };
@@ -185,7 +211,7 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
 }
 
 /// Opinions by the month in which they happened, and cases by that in which they were solved.
-fn by_month(base: &Base<'_>) -> Drawing {
+pub(super) fn by_month(base: &Base<'_>) -> Drawing {
     let registered = base.registered(&base.period);
     let registered = registered.by(|row| row.counts_on().and_then(|day| day.get(..7)));
     let solved = base.solved(&base.period);

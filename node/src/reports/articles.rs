@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use lianxin_protocol::log::RecordId;
+use lianxin_protocol::text::plain;
 
 use super::drawing::Drawing;
 use super::known::Row;
@@ -38,34 +39,48 @@ const RESULTS: [(&str, &str); 5] = [
 fn places(base: &Base<'_>) -> BTreeMap<(RecordId, String), i64> {
     let articles = base.known.of("draft_article");
     let placed = articles.filter_map(|row| {
-        let path = row.text("path")?.to_owned();
+        let (path, _) = in_digits(row.text("path")?);
         Some(((consultation_of(base, row)?, path), row.int("place")))
     });
     placed.collect()
 }
 
-/// The numbers in the path of an article: 12 and 1 of 第十二条第一款.
-fn ordinals(path: &str) -> Vec<u32> {
-    let mut numbers = Vec::new();
+/// A path of an article with its numbers in digits, and these: 第12条第1款, 12 and 1 of 第十二条第一款. By both of them two spellings are one.
+fn in_digits(path: &str) -> (String, Vec<u32>) {
+    let (mut text, mut numbers) = (String::new(), Vec::new());
     let mut open: Option<(u32, u32)> = None;
-    for sign in path.chars() {
+    for sign in plain(path).chars().chain([' ']) {
         let digit = "零一二三四五六七八九".chars().position(|it| it == sign);
         let digit = digit.and_then(|it| u32::try_from(it).ok());
-        let plain = sign.to_digit(10);
+        let figure = sign.to_digit(10);
         let (sum, last) = open.unwrap_or_default();
-        open = match (digit, plain, sign) {
+        open = match (digit, figure, sign) {
             (Some(digit), ..) => Some((sum, digit)),
             (None, Some(digit), _) => Some((sum, last.saturating_mul(10).saturating_add(digit))),
             (None, None, '十') => Some((sum + last.clamp(1, 9) * 10, 0)),
             (None, None, '百') => Some((sum + last.clamp(1, 9) * 100, 0)),
             _ => {
-                numbers.extend(open.map(|(sum, last)| sum.saturating_add(last)));
+                if let Some((sum, last)) = open {
+                    let number = sum.saturating_add(last);
+                    text.push_str(&number.to_string());
+                    numbers.push(number);
+                }
+                text.extend(Some(sign).filter(|it| !it.is_whitespace()));
                 None
             }
         };
     }
-    numbers.extend(open.map(|(sum, last)| sum.saturating_add(last)));
-    numbers
+    (text, numbers)
+}
+
+/// How an article is written: as the law writes it, if anybody did, else as it was first.
+fn spelling<'r>(key: &str, rows: impl Iterator<Item = &'r Row>) -> String {
+    let paths: Vec<_> = rows.filter_map(|row| row.text("article_path")).collect();
+    let in_words = paths
+        .iter()
+        .find(|path| !path.contains(|it: char| it.is_ascii_digit()));
+    let path = in_words.or(paths.first());
+    path.map_or_else(|| key.to_owned(), |path| (*path).to_owned())
 }
 
 fn fill(base: &Base<'_>, out: &mut Tables) {
@@ -93,7 +108,7 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
     for consultation in &consultations(base).0 {
         let said = of(base, &all, consultation);
         let made = of(base, &items, consultation).that(|row| !row.stands(&["dropped"]));
-        let path = |row: &Row| vec![row.text("article_path").unwrap_or_default().to_owned()];
+        let path = |row: &Row| vec![in_digits(row.text("article_path").unwrap_or_default()).0];
         let (said_by, made_by) = (said.by(path), made.by(path));
         let mut paths: Vec<_> = said_by.keys().chain(made_by.keys()).cloned().collect();
         paths.sort_by_key(|path| {
@@ -101,7 +116,7 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
             (
                 path.is_empty(),
                 place.copied().unwrap_or(i64::MAX),
-                ordinals(path),
+                in_digits(path).1,
                 path.clone(),
             )
         });
@@ -112,11 +127,12 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
             let submitted = made.at(&SUBMITTED);
             let of = |code: &str| submitted.that(|row| result(row) == code).count().value;
             let parts = RESULTS.iter().map(|(_, code)| of(code)).collect();
-            drawn.push((path.clone(), parts));
+            let written = spelling(&path, said.0.iter().chain(&made.0).copied());
             let article = match path.is_empty() {
                 true => Cell::Word("whole-draft"),
-                false => Cell::Text(path),
+                false => Cell::Text(written.clone()),
             };
+            drawn.push((written, parts));
             table.line(
                 [Cell::record(consultation), article]
                     .into_iter()
@@ -190,10 +206,20 @@ mod tests {
             ("第12条", vec![12]),
             ("总则", vec![]),
         ] {
-            assert_eq!(ordinals(path), numbers, "{path}");
+            assert_eq!(in_digits(path).1, numbers, "{path}");
         }
         let mut paths = ["第三条", "第一条", "第十一条", "第二条"];
-        paths.sort_by_key(|path| ordinals(path));
+        paths.sort_by_key(|path| in_digits(path).1);
         assert_eq!(paths, ["第一条", "第二条", "第三条", "第十一条"]);
+    }
+
+    #[test]
+    fn two_spellings_of_an_article_are_one() {
+        let key = |path| in_digits(path).0;
+        for path in ["第12条第1款", "第十二条第一款", " 第 １２ 条 第一款"] {
+            assert_eq!(key(path), "第12条第1款", "{path}");
+        }
+        assert_ne!(key("第十二条"), key("第十二款"));
+        assert_eq!(key("总则"), "总则");
     }
 }

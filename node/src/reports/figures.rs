@@ -84,15 +84,24 @@ impl<'a> Figures<'a, '_> {
     }
 
     /// The session that most people watched, the first of several.
-    fn most_watched(&self) -> Set<'a> {
-        let Set(sessions, reach) = self.until_end("livestream");
+    pub(super) fn most_watched(&self, period: &Period) -> Set<'a> {
+        let Set(sessions, reach) = self.0.confirmed("livestream", period);
         let watched = |row: &&super::known::Row| row.int("cumulative_viewers");
         let most = sessions.into_iter().rev().max_by_key(watched);
         Set(most.into_iter().collect(), reach)
     }
 
+    /// Different sites that something was put into.
+    pub(super) fn invested_sites(&self, period: &Period) -> Figure {
+        self.investments(period).distinct(|row| {
+            let site = row.text("site");
+            let site = site.map(|given| self.0.known.whose(given, &["site"]));
+            site.map(|whose| key_of(&whose)).into_iter().collect()
+        })
+    }
+
     /// The first work station that was set up, as its year.
-    fn first_station(&self) -> Figure {
+    pub(super) fn first_station(&self) -> Figure {
         let base = self.0;
         let stations = base.all("site").having("type", &["workstation"]);
         let opened = stations.dated("opened_on", &base.period.and_before());
@@ -125,15 +134,29 @@ impl<'a> Figures<'a, '_> {
         visits.having("mode", &["enterprise"]).distinct(named)
     }
 
+    /// Says how many visits of enterprises name none: they are counted as visits and as no enterprise.
+    pub(super) fn note_unnamed(&self, visits: &Set<'a>, out: &mut Tables) {
+        let visits = visits.having("mode", &["enterprise"]);
+        let unnamed = visits.that(|row| row.text("org_ref").is_none()).len();
+        let count = i64::try_from(unnamed).unwrap_or(i64::MAX);
+        out.note("no-org", count, Vec::new());
+    }
+
     /// Donations, in fen.
     pub(super) fn donations(donations: &Set<'a>) -> Figure {
         donations.sum("amount_fen")
     }
 
+    /// Units that serve, in communities and elsewhere: 12 + 2.
+    pub(super) fn units(&self, in_communities: bool, period: &Period) -> Figure {
+        let units = self.0.listed("service_unit", period);
+        let is_in = |row: &super::known::Row| row.text("host_kind") == Some("community");
+        units.that(|row| is_in(row) == in_communities).count()
+    }
+
     /// Different months that have a theme.
-    pub(super) fn theme_months(&self) -> Figure {
-        let base = self.0;
-        let months = base.all("theme_month").during(&base.period);
+    pub(super) fn theme_months(&self, period: &Period) -> Figure {
+        let months = self.0.all("theme_month").during(period);
         months.distinct(|row| row.text("month").map(str::to_owned).into_iter().collect())
     }
 
@@ -143,17 +166,12 @@ impl<'a> Figures<'a, '_> {
         let (year, ever) = (&base.period, &base.period.and_before());
         let suggestions = base.collected(year);
         let activities = self.until_end("theme_activity");
-        let session = self.most_watched();
+        let session = self.most_watched(ever);
         let solved = base.through_receptions(&base.solved(ever));
         let investments = self.investments(ever);
         let visits = self.until_end("visit");
         let agreed = base.disputes("agreed", ever);
         let listed = |kind: &str| base.listed(kind, year).count();
-        let sites = investments.distinct(|row| {
-            let site = row.text("site");
-            let site = site.map(|given| base.known.whose(given, &["site"]));
-            site.map(|whose| key_of(&whose)).into_iter().collect()
-        });
         vec![
             ("F1", "f1", "u-items", suggestions.count()),
             (
@@ -194,8 +212,8 @@ impl<'a> Figures<'a, '_> {
             ),
             ("F13", "f13", "u-cases", agreed.count()),
             ("F14", "f14", "u-fen", investments.sum("amount_fen")),
-            ("F15", "f15", "u-sites", sites),
-            ("F16", "f16", "u-months", self.theme_months()),
+            ("F15", "f15", "u-sites", self.invested_sites(ever)),
+            ("F16", "f16", "u-months", self.theme_months(year)),
             ("F17", "f17", "u-year", self.first_station()),
             ("F18", "f18", "u-units", listed("service_unit")),
             ("F19", "f19", "u-firms", self.enterprises(&visits)),
@@ -267,8 +285,23 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
             Cell::Word(over),
         ]);
         out.total(name, figure);
+        // What it is made up of.
+        let parts: &[_] = match name {
+            "F18" => &[("units-community", true), ("units-elsewhere", false)],
+            _ => &[],
+        };
+        for (word, in_communities) in parts {
+            table.line([
+                Cell::Text(name.to_owned()),
+                Cell::Word(word),
+                Cell::Count(figures.units(*in_communities, &base.period)),
+                Cell::Word(counted_in),
+                Cell::Word(over),
+            ]);
+        }
     }
     out.add(table);
+    figures.note_unnamed(&figures.until_end("visit"), out);
     let activities = base.confirmed("theme_activity", &base.period.and_before());
     note_unmatched(base, &activities, &TOOK_PART, out);
 }

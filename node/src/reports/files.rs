@@ -2,8 +2,8 @@
 
 use askama::Template;
 
-use super::Report;
 use super::shown::{Shown, ShownCell, shown_in};
+use super::{Report, table};
 use crate::clock;
 use crate::error::{Code, Error, Result};
 use crate::ledger::out::{scratch, unwritten};
@@ -23,11 +23,11 @@ struct Page<'a> {
 /// The media type of a workbook (ECMA-376).
 pub const XLSX: &str = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet";
 
-/// The bytes of a report in a form: `csv`, `xlsx`, `html` or `text`, in Chinese.
+/// The bytes of a report in a form: `csv`, `xlsx`, `html` or `text`, in Chinese. A workbook says who took it away, and when.
 ///
 /// # Errors
 /// [`Code::Usage`] for another form.
-pub fn of(report: &Report, form: &str) -> Result<Vec<u8>> {
+pub fn of(report: &Report, form: &str, who: &str) -> Result<Vec<u8>> {
     let mut shown = shown_in(report, Lang::Zh);
     // A page has it with its list.
     if !report.late.is_empty() {
@@ -37,7 +37,7 @@ pub fn of(report: &Report, form: &str) -> Result<Vec<u8>> {
     match form {
         "html" => html(&shown),
         "csv" => csv(&shown),
-        "xlsx" => workbook(report, &shown),
+        "xlsx" => workbook(report, &shown, who),
         "text" => Ok(text(&shown).into_bytes()),
         _ => Err(Error::new(
             Code::Usage,
@@ -133,7 +133,7 @@ fn csv(shown: &Shown) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn workbook(report: &Report, shown: &Shown) -> Result<Vec<u8>> {
+fn workbook(report: &Report, shown: &Shown, who: &str) -> Result<Vec<u8>> {
     let created = clock::rfc3339(report.asked.as_of_ms);
     let mut book =
         Book::begin(&shown.title, &heads(shown), &created, &scratch()).map_err(unwritten)?;
@@ -141,7 +141,10 @@ fn workbook(report: &Report, shown: &Shown) -> Result<Vec<u8>> {
     let head = shown.head.iter().map(|line| ("报表", line.as_str()));
     let notes = shown.notes.iter().map(|line| ("说明", line.as_str()));
     let definitions = shown.definitions.iter().map(|line| ("口径", line.as_str()));
-    let all: Vec<_> = head.chain(notes).chain(definitions).collect();
+    let now = table::moment(clock::now_ms());
+    let taken = [("导出人", who), ("导出时间", now.as_str())];
+    let all = head.chain(notes).chain(definitions).chain(taken);
+    let all: Vec<_> = all.collect();
     let mut bytes = Vec::new();
     book.finish(&all, &mut bytes).map_err(unwritten)?;
     Ok(bytes)

@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lianxin_protocol::authority::{Membership, SiteKind};
 use lianxin_protocol::catalogue::{Catalogue, FieldType, Home, Kind};
+use lianxin_protocol::deadline::Calendar;
 use lianxin_protocol::identity::DeviceKey;
 use lianxin_protocol::log::RecordId;
 use lianxin_protocol::space::{Space, SpaceId};
@@ -25,13 +26,12 @@ use super::facts::Facts;
 pub use super::facts::Step;
 use super::set::Reach;
 use crate::actor;
-use crate::clock::{Beijing, day_number, unix_ms};
+use crate::clock::{self, Beijing, day_number, unix_ms};
 use crate::error::Result;
 use crate::journal::Overview;
+use crate::records::calendar;
 use crate::store::packed;
 
-/// How far a recording clock may be ahead of the hub's before times by it are doubted, in milliseconds.
-const CLOCK_SLACK_MS: u64 = 5 * 60 * 1_000;
 /// Statuses of what is in no figure: it was never registered.
 const NEVER: [&str; 2] = ["draft", "discarded"];
 
@@ -65,6 +65,21 @@ pub struct Row {
     counts_on: Option<String>,
 }
 
+/// The Beijing day that a date, a month (its first day) or a time says.
+pub(crate) fn day_of(text: &str) -> Option<String> {
+    match text.len() {
+        7 => Some(format!("{text}-01")).filter(|it| day_number(it).is_some()),
+        10 => day_number(text).map(|_| text.to_owned()),
+        _ => match unix_ms(text) {
+            Some(at) => Some(Beijing::of(at).iso_date()),
+            None => text
+                .get(..10)
+                .filter(|day| day_number(day).is_some())
+                .map(str::to_owned),
+        },
+    }
+}
+
 impl Row {
     /// The value of a field that is a text, a choice, a date or a reference.
     #[must_use]
@@ -92,18 +107,7 @@ impl Row {
     /// The Beijing day of a field that is a date, a month (its first day) or a time.
     #[must_use]
     pub fn day(&self, key: &str) -> Option<String> {
-        let text = self.text(key)?;
-        match text.len() {
-            7 => Some(format!("{text}-01")).filter(|it| day_number(it).is_some()),
-            10 => day_number(text).map(|_| text.to_owned()),
-            _ => match unix_ms(text) {
-                Some(at) => Some(Beijing::of(at).iso_date()),
-                None => text
-                    .get(..10)
-                    .filter(|day| day_number(day).is_some())
-                    .map(str::to_owned),
-            },
-        }
+        day_of(self.text(key)?)
     }
 
     /// The day by which it belongs to a period: the first field that its kind counts on and that it has. Where none says a day it is the one on
@@ -165,10 +169,10 @@ impl Row {
         self.counts_on().is_some_and(|on| *on < *recorded)
     }
 
-    /// Whether the clock that it was recorded by was ahead of the hub's when it arrived there, so that times by it are doubted.
+    /// Whether times by the clock that it was recorded by are doubted.
     #[must_use]
-    pub fn clock_is_suspect(&self) -> bool {
-        self.recorded_ms() > self.arrived_ms.saturating_add(CLOCK_SLACK_MS)
+    pub const fn clock_is_suspect(&self) -> bool {
+        clock::is_suspect(self.recorded_ms(), self.arrived_ms)
     }
 }
 
@@ -306,6 +310,8 @@ pub struct Known {
     pub watermark: Vec<Mark>,
     /// The name of the network: whose report it is.
     pub unit: String,
+    /// Which days people work, as the network has published them.
+    pub calendar: Calendar,
 }
 
 impl Known {
@@ -343,6 +349,7 @@ impl Known {
             sites,
             watermark: Vec::new(),
             unit: String::new(),
+            calendar: calendar::known(connection, overview)?.calendar,
         };
         known.unit = known.whose_report(overview);
         let wanted: BTreeSet<_> = kinds.iter().chain(&REGISTERS).copied().collect();

@@ -2,7 +2,7 @@
 
 use super::figures::Figures;
 use super::known::Row;
-use super::quantities::{Base, Spread, day_of, days};
+use super::quantities::{Base, Times, day_of, days};
 use super::table::{Cell, Table};
 use super::{Definition, Tables};
 
@@ -57,11 +57,10 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
     out.add(table);
     let requests = base.all("service_request").during(period);
     let done = requests.that(|row| row.took("done") || row.day("done_on").is_some());
-    let took = |row: &&Row| {
+    let times = Times::of(&done, |row| {
         let done = row.day("done_on").or_else(|| day_of(row, &["done"]));
         days(row.counts_on()?, &done?)
-    };
-    let spread = Spread::of(done.0.iter().filter_map(took).collect());
+    });
     let shifts = base.confirmed("volunteer_shift", period);
     let mut table = Table::new("services", &["item", "count", "counted_in"]);
     let mut line = |item, cell, counted_in| {
@@ -75,7 +74,9 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
     );
     line(
         "requests-median",
-        spread.map_or(Cell::None, |it| Cell::Tenths(it.median)),
+        times
+            .spread
+            .map_or(Cell::None, |it| Cell::Tenths(it.median)),
         "u-days",
     );
     line(
@@ -88,6 +89,10 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
         Cell::Count(base.listed("service_unit", period).count()),
         "u-units",
     );
+    for (word, in_communities) in [("units-community", true), ("units-elsewhere", false)] {
+        let units = Figures(base).units(in_communities, period);
+        line(word, Cell::Count(units), "u-units");
+    }
     line(
         "points",
         Cell::Count(base.listed("service_point", period).count()),
@@ -115,6 +120,8 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
         "u-times",
     );
     out.add(table);
+    Times::note(&[times], out);
+    Figures(base).note_unnamed(&visits, out);
     for (name, _, _, figure) in Figures(base).all() {
         if ["F18", "F19", "F20", "F21", "F22"].contains(&name) {
             out.total(name, figure);

@@ -2,7 +2,7 @@
 //! counts and names nobody.
 
 use super::known::Row;
-use super::quantities::{Base, Spread, day_of, days};
+use super::quantities::{Base, Times, day_of, days};
 use super::table::{Cell, Table};
 use super::{Definition, Tables};
 use crate::clock::Beijing;
@@ -43,19 +43,21 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
         &["type", "received", "completed", "mean_days", "max_days"],
     );
     let ended = |row: &Row| day_of(row, &["complete", "complete_partial"]);
+    let is_done = |row: &Row| row.stands(&["completed", "completed_partial"]);
+    let took = |row: &Row| days(row.counts_on()?, &ended(row)?);
     for (kind, set) in requests.by(|row| row.text("type").map(str::to_owned)) {
-        let done = set.that(|row| row.stands(&["completed", "completed_partial"]));
-        let took = |row: &&Row| days(row.counts_on()?, &ended(row)?);
-        let spread = Spread::of(done.0.iter().filter_map(took).collect());
+        let done = set.that(is_done);
+        let times = Times::of(&done, took);
         table.line([
             Cell::Choice("privacy_request", "type", kind),
             Cell::Count(set.count()),
             Cell::Count(done.count()),
-            spread.map_or(Cell::None, |it| Cell::Tenths(it.mean)),
-            spread.map_or(Cell::None, |it| Cell::Tenths(it.max)),
+            times.spread.map_or(Cell::None, |it| Cell::Tenths(it.mean)),
+            times.spread.map_or(Cell::None, |it| Cell::Tenths(it.max)),
         ]);
     }
     out.add(table);
+    Times::note(&[Times::of(&requests.that(is_done), took)], out);
     let seen = base.all("access_log").during(period);
     let mut table = Table::new("accesses", &["action", "count"]);
     for (action, set) in seen.by(|row| row.text("action").map(str::to_owned)) {

@@ -6,9 +6,9 @@
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use lianxin_protocol::deadline::Calendar;
 use lianxin_protocol::log::RecordId;
 
+use super::Tables;
 use super::known::{Known, Row, Whose};
 use super::set::{Period, Set, Split};
 use crate::clock::{Beijing, day_number};
@@ -17,16 +17,8 @@ use crate::clock::{Beijing, day_number};
 pub const ANSWERED: [&str; 6] = [
     "answered", "informed", "rated", "parked", "closed", "archived",
 ];
-/// The same, and those of one that nobody has taken up: what its site says of it stands.
-const SETTLED: [&str; 7] = [
-    "registered",
-    "answered",
-    "informed",
-    "rated",
-    "parked",
-    "closed",
-    "archived",
-];
+/// The steps with which an opinion is answered, by a unit, along with its main matter or by its site.
+const ANSWERS: [&str; 3] = ["approve", "answer_along", "answer_on_spot"];
 /// Statuses of an opinion that a unit has and has not answered.
 pub const IN_HAND: [&str; 4] = ["dispatched", "in_progress", "return_pending", "review"];
 /// Statuses of a suggestion that was handed over and not answered.
@@ -61,6 +53,7 @@ pub struct Base<'a> {
     registered: OnceCell<Set<'a>>,
     main_ones: OnceCell<Set<'a>>,
     settled: OnceCell<Split<'a, &'a str>>,
+    received: OnceCell<BTreeSet<RecordId>>,
 }
 
 impl<'a> Base<'a> {
@@ -74,6 +67,7 @@ impl<'a> Base<'a> {
             registered: OnceCell::new(),
             main_ones: OnceCell::new(),
             settled: OnceCell::new(),
+            received: OnceCell::new(),
         }
     }
 
@@ -141,6 +135,26 @@ impl<'a> Base<'a> {
         Set(cases, accepted.1)
     }
 
+    /// CLO 办结件数: cases that are closed, by the day on which they were.
+    #[must_use]
+    pub fn closed(&self, period: &Period) -> Set<'a> {
+        let closed = self.main_ones().at(&["closed", "archived"]);
+        closed.that(|row| {
+            row.last(&["close"])
+                .is_some_and(|step| period.has(&step.day()))
+        })
+    }
+
+    /// The slips of these cases: each matter by itself, but for what was withdrawn.
+    #[must_use]
+    pub fn slips(&self, cases: &Set<'a>) -> Set<'a> {
+        let mains: BTreeSet<_> = cases.0.iter().map(|row| row.id).collect();
+        let slips = self
+            .ever_registered()
+            .that(|row| mains.contains(&self.main_of(row)));
+        slips.that(|row| !row.stands(&["withdrawn"]))
+    }
+
     /// The matters that no other takes along: one a case.
     #[must_use]
     pub fn mains(&self) -> Set<'a> {
@@ -154,10 +168,15 @@ impl<'a> Base<'a> {
         })
     }
 
-    /// Cases whose answer stands, by what came of them.
+    /// Cases that may be solved, by what came of them: what was accepted and is not in somebody's hands, and what was closed after an answer,
+    /// such as one on the spot. What is only registered waits for somebody to judge it, whatever its fields say.
     fn settled(&self, resolution: &str) -> Set<'a> {
         let settled = self.settled.get_or_init(|| {
-            let settled = self.main_ones().at(&SETTLED);
+            let is_settled = |row: &Row| match row.took("accept") {
+                true => row.stands(&ANSWERED) || row.stands(&["accepted"]),
+                false => row.stands(&["closed", "archived"]) && day_of(row, &ANSWERS).is_some(),
+            };
+            let settled = self.main_ones().that(is_settled);
             settled.by(|row| row.text("resolution"))
         });
         settled.of(resolution)
@@ -194,8 +213,8 @@ impl<'a> Base<'a> {
         next.keys().map(|from| (*from, follow(from))).collect()
     }
 
-    /// SOL 解决件数: cases that are solved, by the day on which they were. What is being handled (again), was refused or withdrawn is not solved,
-    /// whatever its fields say.
+    /// SOL 解决件数: cases that are solved, by the day on which they were. What is being handled (again), was refused or withdrawn, or waits to be
+    /// accepted is not solved, whatever its fields say.
     #[must_use]
     pub fn solved(&self, period: &Period) -> Set<'a> {
         self.settled("solved").dated("solved_on", period)
@@ -210,14 +229,18 @@ impl<'a> Base<'a> {
         })
     }
 
-    /// Of cases, those whose main matter came through a deputies' reception.
+    /// Of cases, those of which a matter came through a deputies' reception: the main one, or one that was merged into it.
     #[must_use]
     pub fn through_receptions(&self, cases: &Set<'a>) -> Set<'a> {
-        cases.that(|row| {
-            let event = row.text("source_event");
-            row.text("channel") == Some("reception")
-                || event.is_some_and(|given| self.known.named(given, &["reception"]).is_some())
-        })
+        let received = self.received.get_or_init(|| {
+            let through = self.ever_registered().that(|row| {
+                let event = row.text("source_event");
+                row.text("channel") == Some("reception")
+                    || event.is_some_and(|given| self.known.named(given, &["reception"]).is_some())
+            });
+            through.0.iter().map(|row| self.main_of(row)).collect()
+        });
+        cases.that(|row| received.contains(&self.main_of(row)))
     }
 
     /// The last known day of an asked cut-off: what is due is overdue after it.
@@ -281,6 +304,10 @@ impl<'a> Base<'a> {
     /// Names of deputies in these records that the register does not have: footnoted, and counted nowhere.
     #[must_use]
     pub fn unmatched(&self, rows: &Set<'_>, fields: &[&str]) -> BTreeSet<String> {
+        // Where there is no register, each name is somebody.
+        if self.known.of("deputy").next().is_none() {
+            return BTreeSet::new();
+        }
         let given = rows.0.iter().flat_map(|row| {
             let fields = fields.iter();
             fields.flat_map(|key| row.items(key).chain(row.text(key)))
@@ -356,12 +383,6 @@ pub fn days(from: &str, to: &str) -> Option<i64> {
     Some(day_number(to)? - day_number(from)?)
 }
 
-/// Working days after a day up to another one, by the calendar that is shipped.
-#[must_use]
-pub fn working_days(from: &str, to: &str) -> Option<i64> {
-    Calendar::standard().worked(from, to)
-}
-
 /// What is said of some lengths of time, in tenths of a day.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Spread {
@@ -396,6 +417,45 @@ impl Spread {
             p90: at((9 * n + 9) / 10 - 1) * 10,
             max: at(n - 1) * 10,
         })
+    }
+}
+
+/// How long something took over some records, in days, where that is known.
+#[derive(Debug, Default)]
+pub struct Times<'a> {
+    /// The records over which it is known.
+    pub sure: Set<'a>,
+    /// What is said of their times; nothing where there are none.
+    pub spread: Option<Spread>,
+    /// Records that are left out because the clock that they were recorded by is doubted.
+    pub doubted: usize,
+    /// Records that are left out because what ends the time is dated before what begins it.
+    pub reversed: usize,
+}
+
+impl<'a> Times<'a> {
+    /// Measures them.
+    #[must_use]
+    pub fn of(set: &Set<'a>, took: impl Fn(&Row) -> Option<i64>) -> Self {
+        let ended = set.that(|row| took(row).is_some());
+        let known = ended.that(|row| !row.clock_is_suspect());
+        let sure = known.that(|row| took(row).is_some_and(|days| days >= 0));
+        Self {
+            spread: Spread::of(sure.0.iter().filter_map(|row| took(row)).collect()),
+            doubted: ended.len() - known.len(),
+            reversed: known.len() - sure.len(),
+            sure,
+        }
+    }
+
+    /// Says under a report what was left out of its times, the most of several.
+    pub(super) fn note(all: &[Self], out: &mut Tables) {
+        let most = |left_out: fn(&Self) -> usize| {
+            let most = all.iter().map(left_out).max();
+            i64::try_from(most.unwrap_or_default()).unwrap_or(i64::MAX)
+        };
+        out.note("clock", most(|it| it.doubted), Vec::new());
+        out.note("reversed", most(|it| it.reversed), Vec::new());
     }
 }
 
@@ -435,8 +495,5 @@ mod tests {
         assert_eq!(days("2026-02-28", "2026-03-01"), Some(1));
         assert_eq!(days("2026-03-02", "2026-03-01"), Some(-1));
         assert_eq!(days("2026-02-30", "2026-03-01"), None);
-        // A Friday to the Monday after it.
-        assert_eq!(working_days("2026-03-06", "2026-03-09"), Some(1));
-        assert_eq!(working_days("2026-03-09", "2026-03-06"), Some(0));
     }
 }

@@ -1,10 +1,11 @@
 //! R3 答复时效: how long it took to accept, to answer and to tell; and how much was answered in time.
 //!
-//! Times are Beijing days, the first not counted. What was recorded by a clock that was ahead of the hub's is left out and said so.
+//! Times are Beijing days, the first not counted. What was recorded by a clock that is doubted, and what ends before it begins, is left out
+//! and said so.
 
 use super::drawing::Drawing;
 use super::known::Row;
-use super::quantities::{Base, Spread, day_of, days, working_days};
+use super::quantities::{Base, Times, day_of, days};
 use super::set::{Period, Set};
 use super::table::{Cell, Table};
 use super::{Definition, Tables};
@@ -50,25 +51,29 @@ fn first_due(row: &Row) -> Option<String> {
 }
 
 /// How long something took, where both days are known and the clock is not doubted.
-type Took = fn(&Row) -> Option<i64>;
+type Took = fn(&Base<'_>, &Row) -> Option<i64>;
 
 const TIMES: [(&str, &str, Took); 5] = [
-    ("t-acc", "accept", |row| {
+    ("t-acc", "accept", |_, row| {
         days(&day_of(row, &["register"])?, &day_of(row, &["accept"])?)
     }),
-    ("t-reply", "reply", |row| {
+    ("t-reply", "reply", |_, row| {
         days(&began_on(row)?, &replied_on(row)?)
     }),
-    ("t-reply-working", "reply", |row| {
-        working_days(&began_on(row)?, &replied_on(row)?)
+    ("t-reply-working", "reply", |base, row| {
+        let calendar = &base.known.calendar;
+        calendar.worked(&began_on(row)?, &replied_on(row)?)
     }),
-    ("t-inform", "inform", |row| {
+    ("t-inform", "inform", |_, row| {
         days(&replied_on(row)?, &day_of(row, &["inform"])?)
     }),
-    ("t-suggestion", "suggestion", |row| {
+    ("t-suggestion", "suggestion", |_, row| {
         days(&began_on(row)?, &replied_on(row)?)
     }),
 ];
+
+/// Of these, those that are told apart by unit, topic and site.
+const SPLIT: [&str; 3] = ["t-acc", "t-reply", "t-inform"];
 
 /// The records that such a time is measured over: what came to its end in the period.
 fn ended<'a>(base: &Base<'a>, what: &str, period: &Period) -> Set<'a> {
@@ -88,15 +93,14 @@ fn ended<'a>(base: &Base<'a>, what: &str, period: &Period) -> Set<'a> {
 
 const COLUMNS: [&str; 7] = ["item", "of", "n", "mean", "median", "P90", "max"];
 
-fn line(table: &mut Table, item: &'static str, of: Cell, set: &Set<'_>, took: Took) {
-    let sure = set.that(|row| !row.clock_is_suspect() && took(row).is_some());
-    let Some(spread) = Spread::of(sure.0.iter().filter_map(|row| took(row)).collect()) else {
+fn line(table: &mut Table, item: &'static str, of: Cell, times: &Times<'_>) {
+    let Some(spread) = times.spread else {
         return;
     };
     table.line([
         Cell::Word(item),
         of,
-        Cell::Count(sure.count()),
+        Cell::Count(times.sure.count()),
         Cell::Tenths(spread.mean),
         Cell::Tenths(spread.median),
         Cell::Tenths(spread.p90),
@@ -104,39 +108,45 @@ fn line(table: &mut Table, item: &'static str, of: Cell, set: &Set<'_>, took: To
     ]);
 }
 
+/// What records are told apart by: a head, and under it of which thing each is.
+type By = (&'static str, fn(&Base<'_>, &Row) -> Option<String>);
+
+const BY: [By; 3] = [
+    ("by-unit", |base, row| {
+        row.text("lead").map(|it| base.known.call(it, &["org"]))
+    }),
+    ("by-topic", |_, row| row.text("topic").map(str::to_owned)),
+    ("by-site", |base, row| {
+        base.known.site_of(row).map(|it| it.name.clone())
+    }),
+];
+
 fn fill(base: &Base<'_>, out: &mut Tables) {
     let period = &base.period;
     let mut all = Table::new("times", &COLUMNS);
-    let mut doubted = 0;
-    for (item, ends, took) in TIMES {
+    let measured = TIMES.map(|(item, ends, took)| {
         let set = ended(base, ends, period);
-        line(&mut all, item, Cell::Word("all"), &set, took);
-        doubted = doubted.max(set.that(Row::clock_is_suspect).len());
-    }
+        let times = Times::of(&set, |row| took(base, row));
+        line(&mut all, item, Cell::Word("all"), &times);
+        times
+    });
     out.add(all);
-    let replied = ended(base, "reply", period);
-    let [_, (item, _, took), ..] = TIMES;
     let mut split = Table::new("reply-by", &COLUMNS);
-    split.head("by-unit");
-    let units = replied.by(|row| row.text("lead").map(|it| base.known.call(it, &["org"])));
-    for (unit, set) in units {
-        line(&mut split, item, Cell::Text(unit), &set, took);
-    }
-    split.head("by-topic");
-    for (topic, set) in replied.by(|row| row.text("topic").map(str::to_owned)) {
-        line(
-            &mut split,
-            item,
-            Cell::Choice("opinion", "topic", topic),
-            &set,
-            took,
-        );
-    }
-    split.head("by-site");
-    for (name, set) in replied.by(|row| base.known.site_of(row).map(|it| it.name.clone())) {
-        line(&mut split, item, Cell::Text(name), &set, took);
+    for (head, of) in BY {
+        split.head(head);
+        for (item, ends, took) in TIMES.iter().filter(|(item, ..)| SPLIT.contains(item)) {
+            for (name, set) in ended(base, ends, period).by(|row| of(base, row)) {
+                let name = match head {
+                    "by-topic" => Cell::Choice("opinion", "topic", name),
+                    _ => Cell::Text(name),
+                };
+                let times = Times::of(&set, |row| took(base, row));
+                line(&mut split, item, name, &times);
+            }
+        }
     }
     out.add(split);
+    let replied = ended(base, "reply", period);
     let due = due(base, "opinion");
     out.total(
         "ONTIME",
@@ -150,11 +160,7 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
         code: "beside-due",
         days: sure.0.iter().filter_map(beside).collect(),
     });
-    out.note(
-        "clock",
-        i64::try_from(doubted).unwrap_or(i64::MAX),
-        Vec::new(),
-    );
+    Times::note(&measured, out);
 }
 
 /// Cases and suggestions that were due in the period.

@@ -101,6 +101,16 @@ impl Shown {
     pub fn is_empty(&self) -> bool {
         self.tables.iter().all(|table| table.lines.is_empty())
     }
+
+    /// Whether a table has more columns than stand side by side on upright paper.
+    #[must_use]
+    pub fn is_wide(&self) -> bool {
+        const UPRIGHT: usize = 7;
+        let tables = self.tables.iter().filter(|table| !table.lines.is_empty());
+        tables
+            .map(|table| table.columns.len())
+            .any(|count| count > UPRIGHT)
+    }
 }
 
 /// A number that is another one by now.
@@ -236,12 +246,24 @@ pub(crate) fn shown_in(report: &Report, lang: Lang) -> Shown {
             ],
         ),
         lang.say("report-as-of", &[("at", moment(asked.as_of_ms).into())]),
-        lang.say("report-sites", &[("count", report.sites.into())]),
+        lang.say(
+            "report-sites",
+            &[
+                ("count", report.sites.len().into()),
+                ("names", report.sites.join("、").into()),
+            ],
+        ),
         lang.say("report-definitions", &[("version", DEFINITIONS.into())]),
     ];
-    if asked.test_data {
-        head.push(lang.say("report-test", &[]));
+    if let Some(deputy) = &report.deputy {
+        let said = lang.say("report-deputy", &[("name", deputy.as_str().into())]);
+        head.insert(1, said);
     }
+    let sort = match asked.test_data {
+        true => "report-test",
+        false => "report-statuses",
+    };
+    head.push(lang.say(sort, &[]));
     let tables = report.tables.iter().enumerate();
     let tables = tables.map(|(place, table)| of_table(table, place, lang, &say));
     let definitions = report.definition.defines.iter();

@@ -2,7 +2,7 @@
 
 use lianxin_protocol::space::SpaceId;
 
-use super::figures::key_of;
+use super::figures::{key_of, note_unmatched};
 use super::quantities::Base;
 use super::set::{Set, Split};
 use super::table::{Cell, Table};
@@ -99,6 +99,7 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
         let to = base.known.site_named(row.text("transferred_to")?);
         Some(to.map(|site| site.space))
     });
+    note_unmatched(base, &receptions, &["deputies_present"], out);
     let mut table = Table::new("stations", &COLUMNS);
     let [
         receptions,

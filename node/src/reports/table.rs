@@ -113,7 +113,9 @@ pub const fn is_small(value: i64) -> bool {
 /// Tenths as people read them: `12.5`.
 #[must_use]
 pub fn tenths_text(tenths: i64) -> String {
-    format!("{}.{}", tenths / 10, (tenths % 10).abs())
+    let sign = if tenths < 0 { "-" } else { "" };
+    let tenths = tenths.unsigned_abs();
+    format!("{sign}{}.{}", tenths / 10, tenths % 10)
 }
 
 /// The percentage of a ratio in tenths, rounded half up; nothing where there is no base.
@@ -251,4 +253,22 @@ pub fn yuan(fen: i64) -> String {
 #[must_use]
 pub fn moment(unix_ms: u64) -> String {
     clock::Beijing::of(unix_ms).text()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tenths_keep_their_sign_below_one() {
+        for (tenths, text) in [
+            (125, "12.5"),
+            (5, "0.5"),
+            (0, "0.0"),
+            (-5, "-0.5"),
+            (-15, "-1.5"),
+        ] {
+            assert_eq!(tenths_text(tenths), text);
+        }
+    }
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lianxin_protocol::catalogue::Catalogue;
 
+use super::annual::by_month;
 use super::drawing::Drawing;
 use super::known::Row;
 use super::quantities::{Base, days};
@@ -16,7 +17,7 @@ use crate::clock::{Beijing, day_begins};
 pub(super) const R11: Definition = Definition {
     id: "R11",
     kinds: &["opinion"],
-    defines: &["REC", "growth", "small-cells"],
+    defines: &["REC", "SOL", "growth", "small-cells"],
     fill,
 };
 
@@ -192,6 +193,7 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
     out.add(growth);
     out.add(places);
     out.add(both);
+    out.draw(by_month(base));
     out.draw(Drawing::Categories {
         code: "by-topic",
         of: drawn,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::known::Row;
-use super::quantities::{Base, Spread, day_of, days};
+use super::quantities::{Base, Times, day_of, days};
 use super::table::{Cell, Table};
 use super::{Definition, Tables};
 
@@ -44,6 +44,7 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
         "redo",
     ];
     let mut table = Table::new("units", &heads);
+    let took = |row: &Row| days(&row.day("issued_on")?, &replied(row)?);
     let unit = |row: &Row| row.text("unit").map(|it| base.known.call(it, &["org"]));
     let (given_by, owed_by) = (given.by(unit), owed.by(unit));
     let units: BTreeSet<_> = given_by.keys().chain(owed_by.keys()).cloned().collect();
@@ -55,8 +56,7 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
                 .zip(row.day("due_on"))
                 .is_some_and(|(at, due)| at <= due)
         });
-        let took = |row: &&Row| days(&row.day("issued_on")?, &replied(row)?);
-        let spread = Spread::of(set.0.iter().filter_map(took).collect());
+        let times = Times::of(&set, took);
         table.line([
             Cell::Text(unit),
             Cell::Count(set.count()),
@@ -64,10 +64,13 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
             Cell::Count(set.that(|row| row.took("accept_return")).count()),
             Cell::Count(set.that(|row| row.took("deny")).count()),
             Cell::Ratio(in_time.count(), due.count()),
-            spread.map_or(Cell::None, |it| Cell::Tenths(it.median)),
+            times
+                .spread
+                .map_or(Cell::None, |it| Cell::Tenths(it.median)),
             Cell::Count(set.that(|row| row.took("redo")).count()),
         ]);
     }
     out.add(table);
+    Times::note(&[Times::of(&given, took)], out);
     out.total("assigned", given.count());
 }

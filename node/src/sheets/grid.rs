@@ -206,10 +206,70 @@ impl Grid {
         if top > 0 && self.groups(top - 1, top, &merged) {
             top -= 1;
         }
+        // Two rows of one head that nobody has merged, of which the fuller one was found.
+        let mut merged = merged;
+        if top == bottom {
+            let below = self.spans(bottom, bottom + 1, &merged);
+            let above = || self.spans(top.checked_sub(1)?, top, &merged);
+            match (below, above()) {
+                (Some(spans), _) => {
+                    bottom += 1;
+                    merged.extend(spans);
+                }
+                (None, Some(spans)) => {
+                    top -= 1;
+                    merged.extend(spans);
+                }
+                (None, None) => {}
+            }
+        }
         Some(Head {
             bottom,
             names: self.names(top, bottom, &merged),
         })
+    }
+
+    /// What the names of a row span, where the row below it says what is in each column that they span and nothing else: then both are one
+    /// head. A column of its own must come before them, and be blank below, unless they are merged: a row of data begins with something.
+    fn spans(&self, upper: u32, lower: u32, merged: &[Area]) -> Option<Vec<Area>> {
+        let blank = |row: u32, column: u32| {
+            let cell = self.at(row, column);
+            cell.is_none_or(|cell| cell.kind == Kind::Empty)
+        };
+        // A name of a column has no number in it, and is short.
+        let names = |column: u32| {
+            let cell = self.at(lower, column);
+            let text = cell.map_or("", |cell| &cell.text);
+            is_name(cell) && !text.contains(|it: char| it.is_ascii_digit()) && text.len() <= 60
+        };
+        let cells = self.row(upper).len().max(self.row(lower).len());
+        let width = u32::try_from(cells).ok()?;
+        let mut spans = Vec::new();
+        let (mut alone, mut left) = (0, 0);
+        while left < width {
+            let next = (left + 1..width).find(|column| !blank(upper, *column));
+            let end = next.unwrap_or(width);
+            let under = (left..end).filter(|column| !blank(lower, *column));
+            let area = Area {
+                top: upper,
+                left,
+                bottom: upper,
+                right: end - 1,
+            };
+            match (is_name(self.at(upper, left)), under.count()) {
+                (true, 0) => alone += 1,
+                (false, 0) if blank(upper, left) => {}
+                (true, 2..) if (left..end).all(names) => {
+                    if alone == 0 && !merged.contains(&area) {
+                        return None;
+                    }
+                    spans.push(area);
+                }
+                _ => return None,
+            }
+            left = end;
+        }
+        (alone + spans.len() > 1 && !spans.is_empty()).then_some(spans)
     }
 
     /// Whether a row names groups of the columns that the row below it names: at least one is merged over some of them.
@@ -272,9 +332,28 @@ impl Grid {
         name
     }
 
+    /// Calls columns that have no name, and something below it, by their letters.
+    fn name_by_letters(&self, head: &mut Head) {
+        for (_, cells) in self.rows.range(head.bottom.saturating_add(1)..) {
+            if is_total(cells) {
+                continue;
+            }
+            let filled = cells.iter().enumerate();
+            for (column, _) in filled.filter(|(_, cell)| cell.kind != Kind::Empty) {
+                if head.names.len() <= column {
+                    head.names.resize(column + 1, String::new());
+                }
+                if let Some(name) = head.names.get_mut(column).filter(|name| name.is_empty()) {
+                    *name = letters(column);
+                }
+            }
+        }
+    }
+
     /// The table; `None` where there is nothing.
     pub(super) fn table(self, form: Form) -> Option<Table> {
-        let head = self.head()?;
+        let mut head = self.head()?;
+        self.name_by_letters(&mut head);
         let rows = self.rows.into_iter().filter(|(row, _)| *row > head.bottom);
         let mut rows: Vec<Row> = rows
             .map(|(row, cells)| Row {
@@ -296,6 +375,18 @@ impl Grid {
             rows,
         })
     }
+}
+
+/// What a column without a name is called: `B列`.
+fn letters(column: usize) -> String {
+    let letter = |place: usize| char::from(b'A' + u8::try_from(place % 26).unwrap_or_default());
+    let mut name = String::new();
+    let mut left = Some(column);
+    while let Some(place) = left {
+        name.insert(0, letter(place));
+        left = (place / 26).checked_sub(1);
+    }
+    format!("{name}列")
 }
 
 /// Whether a cell could be a column's name.

@@ -74,15 +74,18 @@ pub(super) fn is_there(record: &Record, kind: &Kind) -> bool {
     record.sight.has_words() && told(&record.content, kind).is_some()
 }
 
-/// What came of it, and why in words.
-fn told(content: &Content, kind: &Kind) -> Option<(String, String)> {
+/// What came of it, why in words, and when that was given, in Unix milliseconds: a letter that is printed again has the same day.
+fn told(content: &Content, kind: &Kind) -> Option<(String, String, u64)> {
     let letter = kind.letter.as_ref()?;
     let held = |key: &str| content.held(key).into_iter().next();
-    let text = match &letter.text {
-        Some(key) => held(key).unwrap_or_default(),
-        None => content.answer(kind)?.0,
+    let (text, at_ms) = match &letter.text {
+        Some(key) => {
+            let last = content.events.last()?.at_ms;
+            (held(key).unwrap_or_default(), u64::try_from(last).ok()?)
+        }
+        None => content.answer(kind)?,
     };
-    Some((held(&letter.result)?, text))
+    Some((held(&letter.result)?, text, at_ms))
 }
 
 /// The letter.
@@ -99,13 +102,16 @@ pub(super) async fn show(
             let content = &record.content;
             let nothing = || Error::new(Code::RecordWaiting, "there is nothing to tell yet");
             let letter = kind.letter.as_ref().ok_or_else(nothing)?;
-            let (result, text) = told(content, kind).ok_or_else(nothing)?;
+            let (result, text, at_ms) = told(content, kind).ok_or_else(nothing)?;
             let row = record.row.as_ref().ok_or_else(nothing)?;
             let held = |key: &str| content.held(key).into_iter().next().unwrap_or_default();
             let names = ["person.call_name", "person.name"].map(held);
             let to = names.into_iter().find(|name| !name.is_empty());
+            let happened = record.happened_on();
+            let happened = happened.as_deref().and_then(clock::day_begins);
+            let happened = happened.unwrap_or_else(|| row.recorded_ms());
             let with = [
-                ("date", shown::day(row.recorded_ms(), lang).into()),
+                ("date", shown::day(happened, lang).into()),
                 ("number", content.number.clone().unwrap_or_default().into()),
             ];
             let field = kind.field(&letter.result);
@@ -124,7 +130,7 @@ pub(super) async fn show(
                 label: field.map_or_else(String::new, |it| lang.label(&it.label).to_owned()),
                 result: shown::value(field, &Value::from(result), lang),
                 text,
-                date: shown::day(clock::now_ms(), lang),
+                date: shown::day(at_ms, lang),
                 test_data: record.is_test(),
                 file: file_name(&record, "docx"),
                 bare: Bare::here(connection, books, lang)?,

@@ -432,7 +432,7 @@ impl Asked {
 }
 
 /// A text as it stands in an address (RFC 3986, section 2.3).
-fn encoded(text: &str) -> String {
+pub(super) fn encoded(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {

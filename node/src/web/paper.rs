@@ -108,12 +108,18 @@ pub(super) async fn show(
                 CONSULTATION => to_fill_in(connection, books, &record, &page)?,
                 _ => (Vec::new(), Vec::new()),
             };
-            let (mut said, _, words) = facts(connection, Some(kind), &record.content, &page);
+            let from = (connection, books.authority());
+            let (mut said, _, words) = facts(from, Some(kind), &record.content, &page);
             let field = kind.title.as_ref().and_then(|key| kind.field(key));
             let title_of = field.zip(record.title().text()).map(|(field, text)| {
                 Said::new(lang.label(&field.label).to_owned(), text.to_owned())
             });
             let parent = parent(connection, books, &record, kind, &page)?;
+            // The matter is named by its number and its words.
+            let of = kind.parent.as_ref().and_then(|of| kind.field(&of.field));
+            if let Some(of) = of.filter(|_| !parent.is_empty()) {
+                said.retain(|it| it.label != lang.label(&of.label));
+            }
             said.splice(0..0, title_of.into_iter().chain(parent));
             let own = record.id.hyphenated();
             Ok(Paper {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use askama::Template;
 use axum::extract::{Path, Query, State};
+use lianxin_protocol::authority::Authority;
 use lianxin_protocol::catalogue::{
     self, Catalogue, ESTIMATED_DATES, Fact, Field, Kind, Outcome, Retention,
 };
@@ -251,7 +252,8 @@ pub(super) fn build(
     let who = Who::read(connection)?;
     let member = books.authority().members().get(&books.identity().key());
     let why = sync::why((record.reached, record.reason), line, member, lang);
-    let (facts, person, words) = facts(connection, kind, content, &page);
+    let from = (connection, books.authority());
+    let (facts, person, words) = facts(from, kind, content, &page);
     let requests = requests::of_record(connection, key)?;
     let onward = Onward::of(
         (connection, books),
@@ -604,7 +606,7 @@ pub(super) type Facts = (Vec<Said>, Vec<Said>, Option<Said>);
 /// What a record holds, in the order of its form, then what its handling has added. Who said it stands apart, and so do the
 /// resident's own words.
 pub(super) fn facts(
-    connection: &Connection,
+    (connection, authority): (&Connection, &Authority),
     kind: Option<&Kind>,
     content: &Content,
     page: &Page,
@@ -621,7 +623,12 @@ pub(super) fn facts(
     let guessed = content.held(ESTIMATED_DATES);
     let fact = |field: &Field| {
         let held = held(&content.fields, &field.key)?;
-        let value = shown::value(Some(field), held, lang);
+        let mut value = shown::value(Some(field), held, lang);
+        if field.names().iter().any(|kind| kind == "site") {
+            let sites = content.held(&field.key).into_iter();
+            let sites = sites.map(|given| shown::site_named(authority, &given));
+            value = sites.collect::<Vec<_>>().join("、");
+        }
         let label = lang.label(&field.label).to_owned();
         if value.is_empty() {
             return None;

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::App;
-use super::list::Row;
+use super::list::{Row, encoded};
 use super::page::{Answer, Page, Session, attached, go, html};
 use super::words::Lang;
 use crate::clock::{self, Beijing};
@@ -45,6 +45,9 @@ pub(super) struct Wanted {
     /// Of test data, if it says anything.
     #[serde(default)]
     test: String,
+    /// Of one deputy, by the record.
+    #[serde(default)]
+    deputy: String,
 }
 
 impl Wanted {
@@ -62,7 +65,8 @@ impl Wanted {
             as_of,
             now_ms,
         )
-        .map(|asked| asked.of_test_data(!self.test.is_empty()))
+        .map(|asked| asked.of_test_data(!self.test.is_empty()))?
+        .of_deputy(Some(self.deputy.clone()))
     }
 }
 
@@ -75,12 +79,15 @@ fn this_year(now_ms: u64) -> (String, String) {
 /// The address of a report with what was asked of it, to which more can be added.
 fn address(asked: &Asked, page: &str) -> String {
     format!(
-        "/reports/{}{page}?from={}&to={}&as_of={}{}",
+        "/reports/{}{page}?from={}&to={}&as_of={}{}{}",
         asked.report,
         asked.from,
         asked.to,
         clock::rfc3339(asked.as_of_ms),
         if asked.test_data { "&test=1" } else { "" },
+        asked.deputy.as_deref().map_or_else(String::new, |deputy| {
+            format!("&deputy={}", encoded(deputy))
+        }),
     )
 }
 
@@ -201,6 +208,33 @@ struct Report {
     issued: Option<Issued>,
     /// Whether whoever looks may issue it.
     issues: bool,
+    /// Deputies of whom alone it can be: records and names; and which is chosen.
+    deputies: Vec<(String, String)>,
+    deputy: String,
+}
+
+/// The deputies of the register of whom alone a report can be, by their names.
+fn deputies(connection: &Connection, report: &str) -> Result<Vec<(String, String)>> {
+    /// Deputies that can be chosen from.
+    const MOST: usize = 1_000;
+    if report != "R10" {
+        return Ok(Vec::new());
+    }
+    let filter = records::Filter {
+        kind: Some("deputy".to_owned()),
+        held: Some(false),
+        present: true,
+        limit: MOST,
+        ..records::Filter::default()
+    };
+    let rows = records::list(connection, &filter)?;
+    let named = rows.iter().map(|row| {
+        let name = row.name().map(str::to_owned);
+        (row.id.hyphenated(), name.unwrap_or_default())
+    });
+    let mut named: Vec<_> = named.filter(|(_, name)| !name.is_empty()).collect();
+    named.sort_by(|a, b| a.1.cmp(&b.1));
+    Ok(named)
 }
 
 /// A report that was issued before for the same period.
@@ -261,7 +295,11 @@ pub(super) async fn show(
                     .then(|| address(&report.asked.clone().of_test_data(true), "")),
                 test: report.asked.test_data,
                 issued: Issued::read(connection, books, &report.asked)?,
-                issues: page.actor.may_issue().is_ok() && !report.asked.test_data,
+                issues: page.actor.may_issue().is_ok()
+                    && !report.asked.test_data
+                    && report.deputy.is_none(),
+                deputies: deputies(connection, &report.asked.report)?,
+                deputy: wanted.deputy.clone(),
                 page,
             })
         })
@@ -389,6 +427,9 @@ struct IssuedPage {
     /// Where its plots are as files: nowhere.
     file: &'static str,
     shown: Option<Shown>,
+    /// Records of its period that came after its cut-off, and the address of their list.
+    late: u64,
+    late_list: String,
     /// What would be another number now, if somebody asked.
     changed: Option<Vec<Changed>>,
 }
@@ -419,19 +460,22 @@ pub(super) async fn issued(
             let title = session.lang().say("report-issued", &[]);
             let page = Page::new(connection, books, &session, &line, ("/reports", title))?;
             let text = |key: &str| row.fact(key).and_then(Value::as_str).unwrap_or_default();
-            let changed = match &shown {
-                Some(shown) if !compare.is_empty() => {
-                    // Of what had arrived by then: what came later is told apart.
-                    let period = (text("from"), text("to"));
-                    let as_of = Some(text("as_of"));
-                    let asked = Asked::read(text("report"), period, as_of, page.now_ms)?;
-                    let now = reports::run(connection, books, asked)?;
-                    Some(shown.changed(&shown_in(&now, Lang::Zh)))
-                }
+            // A report that this version does not make prints as it was.
+            let (period, as_of) = ((text("from"), text("to")), Some(text("as_of")));
+            let asked = Asked::read(text("report"), period, as_of, page.now_ms);
+            let late_list = asked.as_ref().ok().map(|asked| address(asked, "/list"));
+            let now = match asked {
+                Ok(asked) if shown.is_some() => Some(reports::run(connection, books, asked)?),
                 _ => None,
             };
+            // Of what had arrived by then: what came later is told apart.
+            let changed = shown.as_ref().zip(now.as_ref());
+            let changed = changed.filter(|_| !compare.is_empty());
+            let changed = changed.map(|(shown, now)| shown.changed(&shown_in(now, Lang::Zh)));
             Ok(IssuedPage {
                 changed,
+                late: now.map_or(0, |now| now.late.len() as u64),
+                late_list: late_list.unwrap_or_default(),
                 id: row.id.hyphenated(),
                 number: row.number.clone().unwrap_or_default(),
                 withdrawn: row.status == "withdrawn",
@@ -455,7 +499,7 @@ pub(super) async fn issued(
 /// A report as a file: csv, xlsx, html, json, or its proof.
 pub(super) async fn file(
     State(app): State<App>,
-    _: Session,
+    session: Session,
     Path(id): Path<String>,
     Query(wanted): Query<Wanted>,
 ) -> Answer {
@@ -473,7 +517,7 @@ pub(super) async fn file(
                     let place = wanted.cell.parse().map_err(|_| none())?;
                     files::plot(&report, place, form)?.ok_or_else(none)?
                 }
-                form => files::of(&report, form)?,
+                form => files::of(&report, form, &session.account.name)?,
             };
             let Asked { from, to, .. } = &report.asked;
             Ok((

@@ -261,6 +261,13 @@ pub(super) fn site(authority: &Authority, row: &Listed, lang: Lang) -> String {
     }
 }
 
+/// What a site is called that a field names by its code or id; what is none stays as it is.
+pub(super) fn site_named(authority: &Authority, given: &str) -> String {
+    let mut sites = authority.sites().iter();
+    let named = sites.find(|(id, site)| site.code == given || id.to_string() == given);
+    named.map_or_else(|| given.to_owned(), |(_, site)| site.name.clone())
+}
+
 /// Codes and names of all sites, by name.
 pub(super) fn sites(authority: &Authority) -> Vec<(String, String)> {
     let mut sites: Vec<_> = authority.sites().values().collect();

@@ -68,6 +68,66 @@ fn a_ledger_under_a_title_is_read_with_its_merged_head_and_its_sums() {
 }
 
 #[test]
+fn a_head_of_two_rows_is_one_head_however_its_cells_are_merged() {
+    let two = |rows: &str| {
+        let table = read(rows.as_bytes(), None).unwrap();
+        (table.head_row, table.heads)
+    };
+    // As a table program writes csv: nothing is merged.
+    let (row, heads) = two("序号,接待情况,,,备注\n,日期,来访人次,代表,\n1,2026-03-05,12,甲,\n");
+    assert_eq!(row, 2);
+    let named = ["接待情况 日期", "接待情况 来访人次", "接待情况 代表"];
+    assert_eq!(heads[1..4], named);
+    assert_eq!((&*heads[0], &*heads[4]), ("序号", "备注"));
+    // The row below has most of the names.
+    let (row, heads) = two(
+        "代表接待台账\n序号,接待情况,,,办理情况,,\n,日期,来访人次,代表,单位,结果,日期\n1,2026-03-05,12,甲,乙,丙,丁\n",
+    );
+    assert_eq!(row, 3);
+    assert_eq!(
+        (&*heads[0], &*heads[6]),
+        ("序号", "办理情况 日期"),
+        "{heads:?}"
+    );
+    // A row of data is none of the head, whatever is blank in it; a column without a name is called by its letter.
+    for (rows, heads) in [
+        (
+            "姓名,,备注\n甲,东社区,\n乙,西社区,无\n",
+            ["姓名", "B列", "备注"],
+        ),
+        (
+            "姓名,地址,备注\n,东社区,\n乙,西社区,无\n",
+            ["姓名", "地址", "备注"],
+        ),
+        (
+            "序号,联系方式,\n,000,一号楼\n2,000,二号楼\n",
+            ["序号", "联系方式", "C列"],
+        ),
+    ] {
+        assert_eq!(two(rows), (1, heads.map(str::to_owned).to_vec()));
+    }
+    // Merged over columns and not over rows.
+    let sheet = format!(
+        "<sheetData><row r=\"1\">{}{}<c r=\"C1\"/></row><row r=\"2\">{}{}</row><row r=\"3\">{}{}{}</row></sheetData>\
+         <mergeCells count=\"1\"><mergeCell ref=\"B1:C1\"/></mergeCells>",
+        text("A1", "姓名"),
+        text("B1", "联系方式"),
+        text("B2", "电话"),
+        text("C2", "地址"),
+        text("A3", "甲"),
+        text("B3", "000"),
+        text("C3", "一号楼"),
+    );
+    let made = Made {
+        sheet: &sheet,
+        ..Made::default()
+    };
+    let table = read(&made.bytes(), None).unwrap();
+    assert_eq!(table.head_row, 2);
+    assert_eq!(table.heads, ["姓名", "联系方式 电话", "联系方式 地址"]);
+}
+
+#[test]
 fn each_kind_of_cell_is_read_as_what_it_is() {
     let sheet = "<sheetData><row><c t=\"inlineStr\"><is><t>甲</t></is></c><c t=\"inlineStr\"><is><t>乙</t></is></c></row><row>\
          <c><v>12.50</v></c><c s=\"2\"><v>0.125</v></c><c s=\"3\"><v>46354.395833333336</v></c><c t=\"b\"><v>1</v></c><c t=\"e\"><v>#N/A</v></c>\
