@@ -628,8 +628,12 @@ enum Record {
         /// Kind of record, such as opinion
         kind: String,
     },
-    /// Names of deputies, units and communities that were typed and are in no register; match one with
-    /// `record set ID` of the register and {"aliases": {"add": [NAME]}}
+    /// Names of deputies, units and communities that were typed and are in no register
+    #[command(after_help = "Example:
+  lianxin record names
+  echo '{\"aliases\": {\"add\": [\"张三\"]}}' | lianxin record set ID --file -
+
+ID is the record of the register whose name it is. It becomes another name of that one; no record is changed.")]
     Names {
         /// Rows at most (default 50, at most 500)
         #[arg(long)]

@@ -31,7 +31,8 @@ fn act(world: &mut World, node: usize, id: &str, event: &str, input: Value) -> R
 
 fn field(world: &mut World, node: usize, id: &str, key: &str) -> Result<Value> {
     let shown = world.show(node, id)?;
-    Ok(shown["fields"][key].clone())
+    let fields = shown.get("fields").context("no fields")?;
+    Ok(fields.get(key).cloned().unwrap_or_default())
 }
 
 /// Writes fields of a record that is there, whatever the rules say; an empty text clears one.
