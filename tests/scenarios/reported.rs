@@ -792,6 +792,14 @@ fn a_matter_counts_as_solved_once_it_was_accepted_or_answered_and_closed() -> Re
             "{item}: {r1}"
         );
     }
+    // Of years before, brought over by the sub-district with what came of it.
+    let mut before = opinion("往年的（测试）");
+    before["occurred_on"] = json!("2025-06-02");
+    for (key, value) in result.as_object().into_iter().flatten() {
+        before[key] = value.clone();
+    }
+    add(hub, "opinion", &before)?;
+    ensure!(solved()? == (4, 3));
     // Handled: its result is whatever comes of it.
     act(
         hub,
@@ -799,7 +807,7 @@ fn a_matter_counts_as_solved_once_it_was_accepted_or_answered_and_closed() -> Re
         "dispatch",
         &json!({ "lead": "测试城管办", "due_on": "2099-12-01" }),
     )?;
-    ensure!(solved()? == (2, 2));
+    ensure!(solved()? == (3, 2));
     Ok(())
 }
 

@@ -554,6 +554,12 @@ impl Known {
         by_name.or_else(|| self.sites.get(*self.by_space.get(&row.space)?))
     }
 
+    /// Whether a record was made by the sub-district itself: it stands in the space of no site.
+    #[must_use]
+    pub fn is_of_office(&self, row: &Row) -> bool {
+        !self.by_space.contains_key(&row.space)
+    }
+
     /// The site of the network that a reference means, given by its record, code or name.
     #[must_use]
     pub fn site_named(&self, given: &str) -> Option<&Site> {

@@ -168,13 +168,18 @@ impl<'a> Base<'a> {
         })
     }
 
-    /// Cases that may be solved, by what came of them: what was accepted and is not in somebody's hands, and what was closed after an answer,
-    /// such as one on the spot. What is only registered waits for somebody to judge it, whatever its fields say.
+    /// Cases that may be solved, by what came of them: what was accepted and is not in somebody's hands; what was closed after an answer,
+    /// such as one on the spot; and what the sub-district itself brought over with its result, from a hotline or from years before. What a
+    /// site has only registered waits for somebody to judge it, whatever its fields say.
     fn settled(&self, resolution: &str) -> Set<'a> {
         let settled = self.settled.get_or_init(|| {
             let is_settled = |row: &Row| match row.took("accept") {
                 true => row.stands(&ANSWERED) || row.stands(&["accepted"]),
-                false => row.stands(&["closed", "archived"]) && day_of(row, &ANSWERS).is_some(),
+                false => {
+                    let answered = day_of(row, &ANSWERS).is_some();
+                    let brought = row.stands(&["registered"]) && self.known.is_of_office(row);
+                    (row.stands(&["closed", "archived"]) && answered) || brought
+                }
             };
             let settled = self.main_ones().that(is_settled);
             settled.by(|row| row.text("resolution"))
