@@ -203,6 +203,18 @@ impl Catalogue {
         COMMON
     }
 
+    /// Whether records of a kind go along with the ones that they belong to, whose steps take theirs: they are not waited for apart.
+    #[must_use]
+    pub fn goes_along(&self, kind: &Kind) -> bool {
+        let moves = |other: &Kind| {
+            let mut moves = other.transitions.iter().flat_map(|step| &step.moves);
+            moves.any(|along| {
+                along.kind == kind.code && along.by.is_none() && along.through.is_none()
+            })
+        };
+        kind.parent.is_some() && self.kinds().any(moves)
+    }
+
     /// The kind whose records first pages count.
     #[must_use]
     pub fn front(&self) -> Option<&Kind> {
@@ -544,6 +556,12 @@ impl Kind {
             let leads = next.and_then(|step| step.to.as_deref()).is_some_and(tells);
             leads && !tells(&status.code)
         })
+    }
+
+    /// Whether nobody has taken a first step on a record in this folded status.
+    #[must_use]
+    pub fn waits(&self, status: &str) -> bool {
+        self.initial.as_deref() == Some(status) || self.pending() == Some(status)
     }
 
     /// Whether a record in this folded status still waits for someone's usual next step.

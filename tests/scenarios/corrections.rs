@@ -5,6 +5,7 @@ use anyhow::{Context as _, Result, ensure};
 use lianxin_node::command::{Query, Write};
 use lianxin_node::error::{Code, Error};
 use lianxin_node::records;
+use lianxin_protocol::deadline::Calendar;
 use lianxin_protocol::document::{Edit, Scalar};
 use lianxin_protocol::log::{DigestMode, EntryKind, NewEntry};
 use lianxin_tests::World;
@@ -195,10 +196,24 @@ fn what_the_sub_district_has_confirmed_it_corrects_itself() -> Result<()> {
     world.set(STATION, &id, json!({"persons_served_times": 45}))?;
     world.heal()?;
     act(&mut world, HUB, &id, "confirm", json!({}))?;
-    // Written before the station could know of it: what it says counts, as whatever two write side by side.
+    // Written before the station could know of it: what was confirmed is what the sub-district saw, and the station is told.
     world.set(STATION, &id, json!({"persons_served_times": 47}))?;
     world.heal()?;
-    ensure!(field(&mut world, HUB, &id, "persons_served_times")? == 47);
+    for node in [STATION, HUB] {
+        let held = field(&mut world, node, &id, "persons_served_times")?;
+        ensure!(held == 45, "node {node}: {held}");
+    }
+    let inbox = Query::Inbox {
+        seen: false,
+        limit: None,
+        account: None,
+    };
+    let told = world.call(STATION, inbox)?;
+    ensure!(
+        told["messages"][0]["what"] == "unkept"
+            && told["messages"][0]["about"] == json!(["persons_served_times"]),
+        "{told}"
+    );
     // From then on the sub-district corrects.
     let asked = world.set(STATION, &id, json!({"persons_served_times": 9_999}));
     ensure!(refused(asked) == Some(Code::NotPermitted));
@@ -211,7 +226,7 @@ fn what_the_sub_district_has_confirmed_it_corrects_itself() -> Result<()> {
     world.heal()?;
     for node in [STATION, HUB] {
         ensure!(
-            field(&mut world, node, &id, "persons_served_times")? == 47,
+            field(&mut world, node, &id, "persons_served_times")? == 45,
             "node {node}"
         );
         ensure!(
@@ -311,6 +326,9 @@ fn a_statutes_term_is_made_shorter_and_never_longer_but_by_extending_it_once_and
 fn a_key_suggestion_is_under_supervision_once() -> Result<()> {
     let mut world = world()?;
     let id = suggestion(&mut world)?;
+    let handed =
+        json!({"handed_over_on": "2026-03-16", "doc_no": "测试1号", "lead_unit": "测试交警"});
+    act(&mut world, HUB, &id, "hand_over", handed)?;
     let key = json!({"doc_no": "测试2号", "on": "2026-03-13"});
     act(&mut world, HUB, &id, "key_supervise", key.clone())?;
     act(&mut world, HUB, &id, "key_supervise", key)?;
@@ -323,7 +341,8 @@ fn a_key_suggestion_is_under_supervision_once() -> Result<()> {
     ensure!(
         fields["target"] == json!(id)
             && fields["level"] == "district_key"
-            && fields["decided_on"] == "2026-03-13",
+            && fields["decided_on"] == "2026-03-13"
+            && fields["unit"] == "测试交警",
         "{shown}"
     );
     Ok(())
@@ -354,8 +373,19 @@ fn whoever_is_not_dissatisfied_has_nothing_handled_again() -> Result<()> {
         json!({"evaluation": "satisfied"}),
     )?;
     world.heal()?;
-    let again = act(&mut world, HUB, &id, "redo", json!({"reason": "再办"}));
-    ensure!(refused(again) == Some(Code::StepRefused));
+    let again = json!({"reason": "再办"});
+    let barred = act(&mut world, HUB, &id, "redo", again.clone());
+    ensure!(refused(barred) == Some(Code::StepRefused));
+    // Entered wrongly, it is said again.
+    act(
+        &mut world,
+        STATION,
+        &id,
+        "rate",
+        json!({"evaluation": "dissatisfied"}),
+    )?;
+    world.heal()?;
+    act(&mut world, HUB, &id, "redo", again)?;
     Ok(())
 }
 
@@ -394,5 +424,94 @@ fn a_command_says_what_a_page_would_have_asked() -> Result<()> {
         inbox["messages"][0]["what"] == "returned" && inbox["messages"][0]["id"] == json!(id),
         "{inbox}"
     );
+    Ok(())
+}
+
+/// What a site brought with its result it may put right until somebody takes the matter up.
+#[test]
+fn what_a_record_began_with_is_corrected_by_whoever_made_it_as_long_as_it_waits() -> Result<()> {
+    let mut world = world()?;
+    let mut said = opinion("路灯不亮");
+    for (key, value) in [
+        ("resolution", "solved"),
+        ("solved_on", "2026-03-15"),
+        ("solved_basis", "site_check"),
+    ] {
+        if let Value::Object(fields) = &mut said {
+            fields.insert(key.to_owned(), json!(value));
+        }
+    }
+    let (id, _) = world.record(STATION, "opinion", said)?;
+    world.heal()?;
+    world.set(STATION, &id, json!({"solved_on": "2026-03-16"}))?;
+    world.heal()?;
+    ensure!(field(&mut world, HUB, &id, "solved_on")? == "2026-03-16");
+    act(&mut world, HUB, &id, "accept", json!({}))?;
+    world.heal()?;
+    let late = world.set(STATION, &id, json!({"solved_on": "2026-03-17"}));
+    ensure!(refused(late) == Some(Code::FieldsRefused));
+    forge(&mut world, STATION, &id, &[("solved_on", "2026-03-17")])?;
+    world.heal()?;
+    ensure!(field(&mut world, HUB, &id, "solved_on")? == "2026-03-16");
+    world.agree(&[STATION, HUB])
+}
+
+#[test]
+fn a_term_moves_along_with_the_day_from_which_it_is_counted() -> Result<()> {
+    let mut world = world()?;
+    let id = suggestion(&mut world)?;
+    let handed = json!({"handed_over_on": "2026-03-26", "doc_no": "测试1号"});
+    act(&mut world, HUB, &id, "hand_over", handed)?;
+    let terms = |world: &mut World| -> Result<[Value; 3]> {
+        Ok([
+            field(world, HUB, &id, "due_on")?,
+            field(world, HUB, &id, "due_rule")?,
+            field(world, HUB, &id, "return_until")?,
+        ])
+    };
+    ensure!(terms(&mut world)? == ["2026-06-26", "D4", "2026-04-02"]);
+    world.set(HUB, &id, json!({"handed_over_on": "2026-03-16"}))?;
+    let moved = terms(&mut world)?;
+    ensure!(moved == ["2026-06-16", "D4", "2026-03-23"], "{moved:?}");
+    // An extension follows as well, and is typed nowhere beside itself.
+    let approved = json!({"extension": {"approved_by": "测试区人大常委会"}});
+    act(&mut world, HUB, &id, "extend", approved)?;
+    ensure!(field(&mut world, HUB, &id, "due_on")? == "2026-09-16");
+    let beside = json!({"extension": {"approved_by": "区"}, "due_on": "2031-01-01"});
+    let beside = act(&mut world, HUB, &id, "extend", beside);
+    ensure!(refused(beside) == Some(Code::FieldsRefused));
+    let typed = world.set(HUB, &id, json!({"extension": {"new_due": "2032-01-01"}}));
+    ensure!(refused(typed) == Some(Code::FieldsRefused));
+    world.set(HUB, &id, json!({"handed_over_on": "2026-03-17"}))?;
+    let moved = terms(&mut world)?;
+    ensure!(moved == ["2026-09-17", "D5", "2026-03-24"], "{moved:?}");
+    Ok(())
+}
+
+#[test]
+fn a_petition_has_sixty_days_and_thirty_more_whoever_types_what() -> Result<()> {
+    let mut world = world()?;
+    let (id, number) = world.record(STATION, "opinion", opinion("要求赔偿"))?;
+    world.heal()?;
+    act(&mut world, HUB, &id, "accept", json!({}))?;
+    let dispatch = |due: &str| json!({"lead": "测试单位", "term": "petition", "due_on": due});
+    let late = act(&mut world, HUB, &id, "dispatch", dispatch("2099-01-01"));
+    ensure!(refused(late) == Some(Code::FieldsRefused));
+    let lead = json!({"lead": "测试单位", "term": "petition"});
+    act(&mut world, HUB, &id, "dispatch", lead)?;
+    act(&mut world, HUB, &id, "sign", json!({}))?;
+    let extend = |due: &str| json!({"due_on": due, "reason": "情况复杂", "person_told": true});
+    let late = act(&mut world, HUB, &id, "extend", extend("2099-01-01"));
+    ensure!(refused(late) == Some(Code::FieldsRefused));
+    let due = field(&mut world, HUB, &id, "due_on")?;
+    let due = due.as_str().context("no day")?.to_owned();
+    let next = Calendar::standard().due(due.parse()?, "7d".parse()?, &[]);
+    let next = next.to_string();
+    act(&mut world, HUB, &id, "extend", extend(&next))?;
+    ensure!(field(&mut world, HUB, &id, "due_on")? == json!(next));
+    // The sheet has the day, and no rule that would say where it stands.
+    let sheet = format!("{number}/Z1");
+    ensure!(field(&mut world, HUB, &sheet, "due_on")? == json!(next));
+    ensure!(field(&mut world, HUB, &sheet, "due_rule")?.is_null());
     Ok(())
 }

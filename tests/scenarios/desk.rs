@@ -725,6 +725,18 @@ fn the_queue_says_what_is_pressed_for_and_what_an_inspection_waits_for() -> Resu
     );
     act(&seen, "feed_back", json!({ "feedback_on": "2026-06-30" }))?;
     ensure!(!queue("view=over")?.contains(&seen), "it was answered");
+    // A problem that was found there has a date of its own.
+    let add = ["record", "add", "--kind", "inspection_issue", "--file", "-"];
+    let issue = json!({ "inspection": seen, "text": "台阶破损" });
+    let issue = hub.feed(&add, issue.to_string())?.exits(0)?;
+    let issue = ids(&issue)?.pop().context("no id")?;
+    act(
+        &issue,
+        "forward",
+        json!({ "unit": "城管办", "on": "2026-02-02" }),
+    )?;
+    let page = queue("view=over")?;
+    ensure!(page.contains(&issue), "{page}");
     Ok(())
 }
 

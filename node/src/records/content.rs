@@ -109,6 +109,8 @@ pub struct Content {
     /// Writes of fields that have no effect, because whoever made them may not correct what they knew to be there: the change, and the
     /// key.
     pub unheeded: BTreeSet<(ChangeHash, String)>,
+    /// Whose device made each of those changes, and when, by its clock, in Unix milliseconds.
+    pub(super) written_ms: BTreeMap<ChangeHash, (DeviceKey, u64)>,
 }
 
 impl Content {
@@ -120,7 +122,7 @@ impl Content {
         let roles = roles(gathered, authority);
         let folded = kind.map(|kind| kind.fold(&steps(kind, &view, &roles)));
         let folded = folded.unwrap_or_default();
-        let unheeded = kind.map(|kind| gathered.heed(kind, &mut view, &roles, &folded.outcomes));
+        let unheeded = kind.map(|kind| gathered.heed(kind, &mut view, &roles, &folded));
         let unheeded = unheeded.unwrap_or_default();
         let (mut facts, mut texts, mut conflicts) = gathered.typed(&view, kind);
         let mut apart = gathered.apart(&view.events);
@@ -161,7 +163,14 @@ impl Content {
             if let (Outcome::Applied { .. }, Some(kind)) = (&outcome, kind) {
                 let cleared = kind.transition(&event.event).into_iter();
                 for key in cleared.flat_map(|step| &step.clears) {
-                    texts.remove(key);
+                    // What somebody wrote afterwards stays.
+                    let before = |key: &str| {
+                        let field = view.fields.get(key);
+                        field.is_none_or(|it| it.knows.binary_search(&place).is_err())
+                    };
+                    let under = |it: &str| it.split_once('/').map_or(it, |(set, _)| set) == key;
+                    texts.retain(|it, _| !under(it) || !before(it));
+                    facts.retain(|it, _| !under(it) || !before(it));
                 }
                 // A text that an event carries for a field of the record is that field's text, until it is
                 // corrected.
@@ -217,6 +226,13 @@ impl Content {
                 .filter(|it| **it == Reason::Waiting)
                 .count(),
             unreadable,
+            written_ms: unheeded
+                .iter()
+                .filter_map(|(change, _)| {
+                    let carried = gathered.device_of(change)?;
+                    Some((*change, (carried.device, carried.hlc >> 16)))
+                })
+                .collect(),
             unheeded,
         }
     }
@@ -373,14 +389,22 @@ impl Content {
             .collect()
     }
 
-    /// Refusals for fields that steps set, of an edit by somebody who may take none of these steps.
+    /// Refusals for fields that steps set, of an edit by somebody who may take none of these steps; but for what somebody `began` with and
+    /// nobody has judged yet.
     #[must_use]
-    pub fn led(kind: &Kind, draft: &Draft, roles: &BTreeSet<Role>) -> Vec<Refusal> {
+    pub fn led(
+        kind: &Kind,
+        draft: &Draft,
+        roles: &BTreeSet<Role>,
+        began: impl Fn(&str) -> bool,
+    ) -> Vec<Refusal> {
         let texts = draft.texts.values().flat_map(BTreeMap::keys);
         let keys: BTreeSet<&String> = draft.facts.keys().chain(texts).collect();
         let led = keys.into_iter().filter(|key| {
             let field = kind.field(key);
-            field.is_some_and(|it| !it.set_by.is_empty() && it.set_by.is_disjoint(roles))
+            // A term is extended, and moves along with the day from which it is counted; nobody types another over it.
+            let led = |it: &Field| it.set_by.is_disjoint(roles) || kind.is_term(key);
+            field.is_some_and(|it| !it.set_by.is_empty() && led(it)) && !began(key)
         });
         let refusal = |key: &String| Refusal {
             field: key.clone(),
@@ -570,7 +594,8 @@ fn corrected(kind: &Kind, view: &View, outcomes: &[Outcome]) -> BTreeSet<String>
     };
     let open = |key: &str| {
         let field = kind.field(key);
-        field.is_some_and(|field| !field.read_only && !field.fixed)
+        // A date that a rule gives moves along with the day from which it is counted.
+        field.is_some_and(|field| (!field.read_only && !field.fixed) || kind.is_term(key))
     };
     let fields = view.fields.iter();
     fields
@@ -624,27 +649,37 @@ fn mentions(kind: &Kind, facts: &Facts) -> BTreeSet<(String, String)> {
 
 impl Gathered {
     /// Takes out of a view what was written by devices whose people may not: into a field that steps set, where they may take none of
-    /// them, and into anything of a record that they knew to stand in a status in which others correct it. What the founding change
+    /// them, unless the record began with it and they knew of nobody who had judged it; and into anything of a record in a status in which
+    /// others correct it, whether they knew of that or whoever confirmed it did not know of what they wrote. What the founding change
     /// holds stays. Gives the writes that were taken out.
     fn heed(
         &self,
         kind: &Kind,
         view: &mut View,
         roles: &BTreeMap<ChangeHash, DeviceRole>,
-        outcomes: &[Outcome],
+        folded: &Folded,
     ) -> BTreeSet<(ChangeHash, String)> {
+        let led_to = |at: usize| match folded.outcomes.get(at) {
+            Some(Outcome::Applied { from, to }) if from != to => Some(to.as_str()),
+            _ => None,
+        };
+        let initial = kind.initial.as_deref().unwrap_or_default();
+        let status_at = |place: usize| {
+            let known = self.document.known_at(place, view).into_iter().rev();
+            known.filter_map(led_to).next().unwrap_or(initial)
+        };
+        // The change that put it in the status in which it is kept.
+        let kept = kind.kept_by(&folded.status);
+        let confirmed = (0..view.events.len())
+            .rev()
+            .find(|at| led_to(*at).is_some());
+        let confirmed = confirmed.filter(|_| !kept.is_empty());
+        let confirmed =
+            confirmed.and_then(|at| self.document.place_of(&view.events.get(at)?.change));
         let keeps = kind
             .statuses
             .iter()
             .any(|status| !status.kept_by.is_empty());
-        let status_at = |place: usize| {
-            let known = self.document.known_at(place, view).into_iter().rev();
-            let mut led = known.filter_map(|at| match outcomes.get(at) {
-                Some(Outcome::Applied { from, to }) if from != to => Some(to.as_str()),
-                _ => None,
-            });
-            led.next().or(kind.initial.as_deref()).unwrap_or_default()
-        };
         let mut places = BTreeSet::new();
         let mut unheeded = BTreeSet::new();
         // The writes of one change come one after the other.
@@ -652,15 +687,19 @@ impl Gathered {
         for (change, place, key) in self.document.writes() {
             if writer.as_ref().is_none_or(|(known, ..)| *known != place) {
                 let may = permitted(roles.get(&change).copied());
-                let by = keeps.then(|| kind.kept_by(status_at(place)));
-                let barred = by.is_some_and(|by| !by.is_empty() && by.is_disjoint(&may));
+                let bars = |by: &BTreeSet<Role>| !by.is_empty() && by.is_disjoint(&may);
+                let unseen =
+                    confirmed.is_some_and(|it| it != place && !self.document.knows(it, place));
+                let barred =
+                    (unseen && bars(kept)) || (keeps && bars(kind.kept_by(status_at(place))));
                 writer = Some((place, may, barred));
             }
             let (Some((_, may, barred)), Some(field)) = (&writer, kind.field(key)) else {
                 continue;
             };
             let led = !field.set_by.is_empty() && field.set_by.is_disjoint(may);
-            if led || *barred {
+            let began = || view.founding.contains_key(key) && kind.waits(status_at(place));
+            if *barred || (led && !began()) {
                 places.insert((key.to_owned(), place));
                 unheeded.insert((change, key.to_owned()));
             }

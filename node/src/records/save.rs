@@ -10,7 +10,7 @@ use lianxin_protocol::catalogue::{
     Catalogue, Draft, Fact, Field, Home, Kind, Known, Refusal, Retention, Role, TAKEN_AS,
     Transition, set_dates,
 };
-use lianxin_protocol::document::{self, ChangeHash, Edit, EditError, NewEvent, Scalar};
+use lianxin_protocol::document::{self, ChangeHash, Edit, EditError, NewEvent, Scalar, View};
 use lianxin_protocol::hash::{self, Hex};
 use lianxin_protocol::limits;
 use lianxin_protocol::log::{DigestMode, EntryKind, NewEntry, RecordId};
@@ -527,12 +527,13 @@ fn dated(
 
 /// Whoever makes records of a kind corrects them, but for what stands in a status in which others do, and for what steps set; others
 /// take steps.
-fn may_correct(content: &Content, draft: &Draft, author: &Author) -> Result<()> {
+fn may_correct((content, view): (&Content, &View), draft: &Draft, author: &Author) -> Result<()> {
     let Some(kind) = Catalogue::current().kind(&content.kind) else {
         return Ok(());
     };
     author.actor.may_correct(kind, &content.status)?;
-    let led = Content::led(kind, draft, author.actor.roles());
+    let began = |key: &str| kind.waits(&content.status) && view.founding.contains_key(key);
+    let led = Content::led(kind, draft, author.actor.roles(), began);
     if led.is_empty() {
         Ok(())
     } else {
@@ -555,7 +556,7 @@ pub fn set(
     let mut gathered = writable(connection, journal, key)?;
     let view = gathered.document().view();
     let content = gathered.content(journal.authority());
-    may_correct(&content, draft, author)?;
+    may_correct((&content, &view), draft, author)?;
     if let Some(kind) = Catalogue::current().kind(&content.kind) {
         let refusals = content.keeps(kind, draft);
         if !refusals.is_empty() {
@@ -572,7 +573,13 @@ pub fn set(
             return Err(fields_refused(&now));
         }
     }
-    let mut save = Save::new(&content.kind, author, draft)?;
+    let mut draft = draft.clone();
+    if let Some(kind) = Catalogue::current().kind(&content.kind) {
+        let terms = journal.terms(connection)?;
+        let moved = kind.moved_terms(&draft, |key| content.date(key), &terms);
+        draft.facts.extend(moved);
+    }
+    let mut save = Save::new(&content.kind, author, &draft)?;
     // Clearing a field clears every key under it as well: the items of a set, the parts of a group.
     let cleared: Vec<_> = draft
         .facts
@@ -648,7 +655,7 @@ pub fn settle(
             }
         }
     }
-    may_correct(&content, &draft, author)?;
+    may_correct((&content, &gathered.document().view()), &draft, author)?;
     if let Some(kind) = kind {
         refusals.extend(content.keeps(kind, &draft));
     }
@@ -710,7 +717,7 @@ pub fn unsettle(
         }
         put(&mut draft, (Some(kind), field), value)?;
     }
-    may_correct(&content, &draft, author)?;
+    may_correct((&content, &gathered.document().view()), &draft, author)?;
     let refusals = content.keeps(kind, &draft);
     if !refusals.is_empty() {
         return Err(fields_refused(&refusals));

@@ -69,8 +69,14 @@ pub(super) struct Asked {
 }
 
 /// Who may choose between the values of a kind's records, in words.
-fn who(kind: &Kind, lang: Lang) -> String {
-    let roles = who_corrects(kind).iter().map(|role| role.label());
+fn who(kind: &Kind, status: &str, lang: Lang) -> String {
+    let kept = kind.kept_by(status);
+    let roles = if kept.is_empty() {
+        who_corrects(kind)
+    } else {
+        kept
+    };
+    let roles = roles.iter().map(|role| role.label());
     let roles: Vec<_> = roles.map(|label| lang.label(&label).to_owned()).collect();
     if roles.is_empty() {
         return lang.say("conflict-anybody", &[]);
@@ -113,7 +119,7 @@ fn row(connection: &Connection, books: &mut Books, row: &Listed, page: &Page) ->
             .unwrap_or_default(),
         devices: devices.into_iter().collect::<Vec<_>>().join("、"),
         site: shown::site(overview.authority(), row, lang),
-        who: kind.map_or_else(String::new, |kind| who(kind, lang)),
+        who: kind.map_or_else(String::new, |kind| who(kind, &content.status, lang)),
         doubtful: values().any(doubts),
     })
 }

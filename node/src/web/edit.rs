@@ -102,6 +102,10 @@ fn edit_page(
     let about = About::Edit(id.to_owned());
     let kept = drafts::about(connection, &session.account.id, &about.text())?;
     let kept = kept.first();
+    // What was typed is shown all the same.
+    if attempt.is_none() && kept.is_none() {
+        page.actor.may_correct(kind, &content.status)?;
+    }
     let now = held(kind, sight, &content.fields);
     let named = Choices::of(connection, books, correctable(kind))?;
     let named = named.holding(connection, correctable(kind), &now)?;

@@ -371,7 +371,7 @@ fn views(connection: &Connection, steps: &[(Step, Waiting)], page: &Page) -> Res
 fn with_dates() -> impl Iterator<Item = (&'static Kind, &'static Status)> {
     let kinds = Catalogue::current()
         .kinds()
-        .filter(|kind| kind.due.is_some());
+        .filter(|kind| kind.due.is_some() && !Catalogue::current().goes_along(kind));
     kinds.flat_map(|kind| {
         let open = kind.statuses.iter();
         let open = open.filter(|it| it.stands_for.is_none() && !kind.is_done(&it.code, |_| false));
@@ -382,7 +382,7 @@ fn with_dates() -> impl Iterator<Item = (&'static Kind, &'static Status)> {
 /// How many records are due in these days after today, whoever is to act.
 pub(super) fn due(connection: &Connection, days: (Option<i64>, i64), now_ms: u64) -> Result<u64> {
     let mut count = 0;
-    for (kind, status) in with_dates().filter(|(kind, _)| kind.parent.is_none()) {
+    for (kind, status) in with_dates() {
         let mut waiting = Waiting::of(kind, status, now_ms);
         waiting.due = Some(days);
         count += waiting.count(connection)?;
@@ -511,14 +511,15 @@ fn due_steps(
 /// The statuses that are to be left by a date, as somebody waits for what has not left them, whoever is to act.
 fn slow_steps(all: &[(Step, Waiting)], page: &Page) -> Vec<(Step, Waiting)> {
     let kinds = Catalogue::current().kinds();
-    let bound = kinds.flat_map(|kind| {
+    let whole = kinds.filter(|kind| kind.parent.is_none());
+    let bound = whole.flat_map(|kind| {
         let bound = kind.statuses.iter().filter(|status| status.by.is_some());
         bound.map(move |status| (kind, status))
     });
     of_whole(bound, all, page, |waiting| waiting.slow = true)
 }
 
-/// These statuses of kinds whose records stand for themselves, filtered as the others are.
+/// These statuses, filtered as the others are.
 fn of_whole(
     statuses: impl Iterator<Item = (&'static Kind, &'static Status)>,
     all: &[(Step, Waiting)],
@@ -526,8 +527,7 @@ fn of_whole(
     set: impl Fn(&mut Waiting),
 ) -> Vec<(Step, Waiting)> {
     let pattern = all.first().map(|(_, waiting)| waiting);
-    let of_whole = statuses.filter(|(kind, _)| kind.parent.is_none());
-    let waits = of_whole.filter_map(|(kind, status)| {
+    let waits = statuses.filter_map(|(kind, status)| {
         let shown = kind.shown_status(&status.code, true);
         let meets = kind.met_step().filter(|it| it.applies_to(&status.code));
         let next = || kind.transition(kind.status(shown)?.next.as_deref()?);

@@ -673,6 +673,8 @@ fn transition(
         let fixed = Some(&date.field).filter(|_| date.fixed);
         fixed.into_iter().chain(&date.named_in)
     });
+    let typed = |key: &&String| entry.takes.contains(key) || entry.requires.contains(key);
+    let set = set.chain(entry.follows.keys().filter(|key| !typed(key)));
     let guessed = entry.dates.iter().any(|date| date.named_in.is_none());
     let guessed = guessed.then(|| ESTIMATED_DATES.to_owned());
     let set: BTreeSet<_> = set.chain(&guessed).collect();

@@ -12,7 +12,7 @@ use jiff::civil::Date;
 use serde::Deserialize;
 
 use super::read::fits;
-use super::{Draft, Fact, Field, FieldType, Label, Refusal, Role, Transition};
+use super::{Draft, Fact, Field, FieldType, Kind, Label, Refusal, Role, Transition};
 use crate::deadline::{Calendar, Due, Length};
 
 /// How long there is for something, and where that stands.
@@ -244,6 +244,72 @@ pub fn set_dates(
         }
     }
     Ok(())
+}
+
+impl Kind {
+    /// Whether a field is a date that a rule gives, or says by which rule.
+    #[must_use]
+    pub fn is_term(&self, key: &str) -> bool {
+        self.transitions.iter().any(|step| {
+            let mut dates = step.dates.iter();
+            let named = |date: &SetDate| date.field == key || date.named_in.as_deref() == Some(key);
+            dates.any(named) || step.follows.contains_key(key)
+        })
+    }
+
+    /// The dates that move along where an edit corrects the day from which a rule counts them, with the rule: those that stand as the rule
+    /// gave them. `held` gives the dates that the record has.
+    #[must_use]
+    pub fn moved_terms(
+        &self,
+        draft: &Draft,
+        held: impl Fn(&str) -> Option<String>,
+        terms: &Terms,
+    ) -> BTreeMap<String, Option<Fact>> {
+        let mut moved = BTreeMap::new();
+        let given = |key: &str| Some(draft.facts.get(key)?.as_ref()?.as_str()?.to_owned());
+        for step in &self.transitions {
+            for date in &step.dates {
+                let days = date
+                    .from
+                    .as_ref()
+                    .and_then(|from| Some((held(from)?, given(from)?)));
+                let Some((then, now)) = days.filter(|(then, now)| then != now) else {
+                    continue;
+                };
+                let due = |day: &str| date.due(day, |_| Some(day.to_owned()), terms);
+                let (Some(was), Some(is)) = (due(&then), due(&now)) else {
+                    continue;
+                };
+                let stands = held(&date.field) == Some(was.to_string());
+                let by = date.named_in.as_ref().and_then(|key| held(key));
+                let rule = by.is_none_or(|by| by.trim_end_matches(ESTIMATED) == date.rule);
+                if !stands || !rule {
+                    continue;
+                }
+                let day = Fact::Str(is.to_string());
+                let follows = step
+                    .follows
+                    .iter()
+                    .filter(|(_, other)| **other == date.field);
+                let follows = follows.filter(|(key, _)| held(key) == held(&date.field));
+                moved.extend(follows.map(|(key, _)| (key.clone(), Some(day.clone()))));
+                moved.insert(date.field.clone(), Some(day));
+                match &date.named_in {
+                    Some(key) => {
+                        let estimated = if is.estimated { ESTIMATED } else { "" };
+                        let rule = Fact::Str(format!("{}{estimated}", date.rule));
+                        moved.insert(key.clone(), Some(rule));
+                    }
+                    None => {
+                        let guessed = is.estimated.then_some(Fact::Bool(true));
+                        moved.insert(format!("{ESTIMATED_DATES}/{}", date.field), guessed);
+                    }
+                }
+            }
+        }
+        moved
+    }
 }
 
 /// A step is possible until a date, and afterwards only for some.

@@ -180,6 +180,12 @@ impl Document {
         later != earlier && self.graph.is_under(earlier, later)
     }
 
+    /// The place of a change in the history, if it counts.
+    #[must_use]
+    pub fn place_of(&self, change: &ChangeHash) -> Option<usize> {
+        self.graph.place_of(change)
+    }
+
     /// Whether a change counts.
     #[must_use]
     pub fn has(&self, change: &ChangeHash) -> bool {

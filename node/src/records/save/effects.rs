@@ -212,6 +212,17 @@ impl Taken<'_> {
         }
         if let Some(field) = &make.names {
             nest(&mut common, field, json!(self.whole.id.hyphenated()));
+            // What one that is begun from the page of the record would start with.
+            let whole = known(&self.whole.kind)?;
+            let begun = whole
+                .gathers
+                .iter()
+                .find(|it| it.kind == make.kind && it.by == *field);
+            for (theirs, ours) in begun.into_iter().flat_map(|it| &it.copies) {
+                if let Some(value) = self.whole.fact(ours) {
+                    nest(&mut common, theirs, value.clone());
+                }
+            }
         }
         for (field, kind) in &make.cites {
             let open = belonging(connection, self.whole, known(kind)?)?;

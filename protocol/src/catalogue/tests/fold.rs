@@ -82,7 +82,7 @@ fn every_event_applies_exactly_from_where_the_domain_says() -> Tested {
         ("approve", "review", "H S"),
         ("reject", "review", "H S"),
         ("inform", "answered", "C H"),
-        ("rate", "informed", "C R"),
+        ("rate", "informed rated", "C R"),
         ("redo", "rated", "H"),
         ("close", "answered informed parked rated", "H"),
         ("park", "answered informed rated", "S"),
