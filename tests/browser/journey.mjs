@@ -159,7 +159,14 @@ try {
   await clerk.goto(`${station}/`);
   check('the first page reminds the clerk', await clerk.locator(`a[href^="${record}?step=inform"]`).count() > 0);
   await clerk.locator(`a[href^="${record}?step=inform"]`).first().click();
+  // Told before it was said: that is asked about, and put right.
   await clerk.fill('form[action$="/steps/inform"] [name=on]', '2026-03-14');
+  await clerk.check('form[action$="/steps/inform"] [name=way][value=phone]', { force: true });
+  await clerk.click('form[action$="/steps/inform"] button:not([type=button])');
+  await until('a day before the matter is asked about, and stays', async () => /早于/.test(await text(clerk, '#next')) && await clerk.inputValue('form[action$="/steps/inform"] [name=on]') === '2026-03-14');
+  const today = new Date(Date.now() + 8 * 3_600_000).toISOString().slice(0, 10);
+  await clerk.goto(`${station}${record}?step=inform`);
+  await clerk.fill('form[action$="/steps/inform"] [name=on]', today);
   await clerk.check('form[action$="/steps/inform"] [name=way][value=phone]', { force: true });
   await clerk.click('form[action$="/steps/inform"] button:not([type=button])');
   await clerk.waitForURL(/note=done|did=/);

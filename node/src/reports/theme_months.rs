@@ -117,6 +117,13 @@ fn fill(base: &Base<'_>, out: &mut Tables) {
         series: ["activities", "served"],
         months: drawn,
     });
+    let theme = |row: &Row| Some(base.known.call(row.text("theme")?, &["theme_month"]));
+    let by_theme = activities.by(theme).into_iter();
+    let by_theme = by_theme.map(|(theme, set)| (Cell::Text(theme), set.count().value));
+    out.draw(Drawing::Categories {
+        code: "activities-by-theme",
+        of: by_theme.collect(),
+    });
     table.head("in-all");
     table.line(row(Cell::Word("in-all"), Cell::None, &activities));
     out.add(table);

@@ -119,13 +119,13 @@ struct Place {
 
 impl Place {
     /// A form that was sent twice, or a draft that was pasted again, adds nothing.
-    fn refuse_again(&self, articles: &[(String, String)]) -> Result<()> {
+    fn refuse_again(&self, articles: &[Article]) -> Result<()> {
         let paths = self.there.iter().filter_map(path);
         let present: BTreeSet<_> = paths.collect();
         let mut again = articles
             .iter()
-            .filter(|it| present.contains(&canonical(&it.0)));
-        if let Some((path, _)) = again.next() {
+            .filter(|it| present.contains(&canonical(&it.path)));
+        if let Some(Article { path, .. }) = again.next() {
             let all = again.count() + 1 == articles.len();
             let code = if all {
                 Code::NothingToDo
@@ -143,7 +143,7 @@ impl Place {
         &self,
         connection: &Connection,
         journal: &mut Journal,
-        articles: Vec<(String, String)>,
+        articles: Vec<Article>,
         author: &Author,
     ) -> Result<()> {
         if self.there.len() + articles.len() > ARTICLES_MAX {
@@ -154,8 +154,15 @@ impl Place {
             return Ok(());
         }
         let mut nested = Vec::with_capacity(articles.len());
-        for (place, (path, text)) in (self.there.len() + 1..).zip(articles) {
-            let input = json!({ "path": path, "version_hash": digest(&text), "text": text });
+        for (place, article) in (self.there.len() + 1..).zip(articles) {
+            let Article {
+                path,
+                text,
+                chapter,
+            } = article;
+            let digest = digest(&text);
+            let input =
+                json!({ "path": path, "chapter": chapter, "version_hash": digest, "text": text });
             let place = i64::try_from(place).unwrap_or(i64::MAX);
             let draft = self.child.read_under(&input, &self.gather.by, place);
             let draft = draft.map_err(|refusals| save::fields_refused(&refusals))?;
@@ -194,7 +201,7 @@ enum Fate {
 fn renew(
     connection: &Connection,
     journal: &mut Journal,
-    (place, mut newer): (&Place, Vec<(String, String)>),
+    (place, mut newer): (&Place, Vec<Article>),
     author: &Author,
 ) -> Result<bool> {
     let mut old = Vec::with_capacity(place.there.len());
@@ -202,49 +209,59 @@ fn renew(
         let Some(path) = path(article) else { continue };
         let content = gather(connection, journal, article.key)?.content(journal.authority());
         let text = content.held("text").into_iter().next().unwrap_or_default();
-        old.push((article, path, digest(&text), content.held("note") == [GONE]));
+        let chapter = content.held("chapter").into_iter().next();
+        let chapter = chapter.unwrap_or_default();
+        let gone = content.held("note") == [GONE];
+        old.push((article, path, (digest(&text), chapter), gone));
     }
     let mut fates: BTreeMap<String, Fate> = BTreeMap::new();
-    let take = |newer: &mut Vec<(String, String)>, is: &dyn Fn(&(String, String)) -> bool| {
+    let take = |newer: &mut Vec<Article>, is: &dyn Fn(&Article) -> bool| {
         let at = newer.iter().position(is)?;
         Some(newer.remove(at))
     };
     // What is the same comes first: it leaves its number and its text to nobody else.
-    let mut stays = BTreeSet::new();
-    for (article, path, text, _) in &old {
-        let same = |it: &(String, String)| canonical(&it.0) == *path && digest(&it.1) == *text;
-        if take(&mut newer, &same).is_some() {
+    let mut stays: BTreeMap<i64, String> = BTreeMap::new();
+    for (article, path, (text, _), _) in &old {
+        let same = |it: &Article| canonical(&it.path) == *path && digest(&it.text) == *text;
+        if let Some(same) = take(&mut newer, &same) {
             fates.insert(path.clone(), Fate::Same);
-            stays.insert(article.key);
+            stays.insert(article.key, same.chapter);
         }
     }
     // Then what has another number now, before any number gets another text.
-    let mut moves: BTreeMap<i64, String> = BTreeMap::new();
-    for (article, _, text, gone) in &old {
-        let moved = |it: &(String, String)| digest(&it.1) == *text;
+    let mut moves: BTreeMap<i64, Article> = BTreeMap::new();
+    for (article, _, (text, _), gone) in &old {
+        let moved = |it: &Article| digest(&it.text) == *text;
         if !gone
-            && !stays.contains(&article.key)
-            && let Some((to, _)) = take(&mut newer, &moved)
+            && !stays.contains_key(&article.key)
+            && let Some(to) = take(&mut newer, &moved)
         {
             moves.insert(article.key, to);
         }
     }
     let mut any = false;
-    for (article, path, text, gone) in &old {
-        let same = stays.contains(&article.key);
-        if same && !gone {
+    for (article, path, (text, chapter), gone) in &old {
+        let same = stays.get(&article.key);
+        if same == Some(chapter) && !gone {
             continue;
         }
-        let renamed = |it: &(String, String)| canonical(&it.0) == *path;
-        let (input, fate) = if same {
-            (json!({ "note": null }), Fate::Same)
-        } else if let Some(to) = moves.remove(&article.key) {
-            (json!({ "path": to }), Fate::Moved(to))
-        } else if let Some((_, newer)) = take(&mut newer, &renamed) {
-            let input = json!({ "version_hash": digest(&newer), "text": newer, "note": null });
+        let renamed = |it: &Article| canonical(&it.path) == *path;
+        let (input, fate) = if let Some(chapter) = same {
+            (json!({ "chapter": chapter, "note": null }), Fate::Same)
+        } else if let Some(Article { path, chapter, .. }) = moves.remove(&article.key) {
+            let input = json!({ "path": path, "chapter": chapter });
+            (input, Fate::Moved(path))
+        } else if let Some(Article {
+            text: newer,
+            chapter,
+            ..
+        }) = take(&mut newer, &renamed)
+        {
+            let digest_of = digest(&newer);
+            let input = json!({ "version_hash": digest_of, "text": newer, "chapter": chapter, "note": null });
             (
                 input,
-                if digest(&newer) == *text {
+                if digest_of == *text {
                     Fate::Same
                 } else {
                     Fate::Differs
@@ -327,23 +344,57 @@ fn note_version(
     }
 }
 
-/// The articles of a text: each begins a line with 第…条; what stands before the first one, and headings of
-/// chapters and sections, belong to none.
-fn articles(text: &str) -> Vec<(String, String)> {
-    let mut found: Vec<(String, String)> = Vec::new();
+/// An article of a text.
+#[derive(Debug, PartialEq, Eq)]
+struct Article {
+    /// Its number, as it is written: 第十二条.
+    path: String,
+    text: String,
+    /// The part, the chapter and the section in which it stands, with their names, as far as there are any.
+    chapter: String,
+}
+
+/// The articles of a text: each begins a line with 第…条; what stands before the first one belongs to none, and headings of
+/// parts, chapters and sections say where those behind them stand.
+fn articles(text: &str) -> Vec<Article> {
+    /// From the largest to the smallest.
+    const PARTS: [char; 3] = ['编', '章', '节'];
+    /// Of a name: headings are short, and what is longer is cut.
+    const CHARS: usize = 20;
+    let mut found: Vec<Article> = Vec::new();
     let mut within = false;
+    let mut stands: [String; 3] = Default::default();
     let mut seen = BTreeSet::new();
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
         match heading(line) {
             // Whoever speaks of an article begins with its number as well.
             Some((path, rest)) if is_article(path) && seen.insert(canonical(path)) => {
                 let path = path.chars().filter(|it| !it.is_whitespace());
-                found.push((path.collect(), rest.trim().to_owned()));
+                let chapter = stands.iter().filter(|it| !it.is_empty());
+                found.push(Article {
+                    path: path.collect(),
+                    text: rest.trim().to_owned(),
+                    chapter: chapter.cloned().collect::<Vec<_>>().join(" · "),
+                });
                 within = true;
             }
-            Some((path, _)) if !is_article(path) => within = false,
+            Some((path, rest)) if !is_article(path) => {
+                within = false;
+                let at = PARTS.iter().position(|unit| path.contains(*unit));
+                let number: String = path.chars().filter(|it| !it.is_whitespace()).collect();
+                let name: String = rest.trim().chars().take(CHARS).collect();
+                for (place, part) in stands.iter_mut().enumerate() {
+                    match at {
+                        Some(at) if place == at => {
+                            *part = format!("{number} {name}").trim_end().to_owned();
+                        }
+                        Some(at) if place > at => part.clear(),
+                        _ => {}
+                    }
+                }
+            }
             _ => {
-                if let Some((_, text)) = found.last_mut().filter(|_| within) {
+                if let Some(Article { text, .. }) = found.last_mut().filter(|_| within) {
                     if !text.is_empty() {
                         text.push('\n');
                     }
@@ -484,7 +535,7 @@ mod tests {
         let found = articles(text);
         let found: Vec<_> = found
             .iter()
-            .map(|(a, b)| (a.as_str(), b.as_str()))
+            .map(|it| (it.path.as_str(), it.text.as_str()))
             .collect();
         assert_eq!(
             found,
@@ -499,16 +550,16 @@ mod tests {
             ]
         );
         let spaced = articles("第 一 章　总则\n第 一 条　甲。\n第　十 二　条 乙。\n第 条 丙。");
-        let paths: Vec<_> = spaced.iter().map(|(path, _)| path.as_str()).collect();
+        let paths: Vec<_> = spaced.iter().map(|it| it.path.as_str()).collect();
         assert_eq!(paths, ["第一条", "第十二条"]);
-        assert_eq!(spaced[1].1, "乙。\n第 条 丙。");
+        assert_eq!(spaced[1].text, "乙。\n第 条 丙。");
         assert!(articles("没有条文的一段话。\n第三者的责任").is_empty());
         // One that was put in later has a number of its own; who speaks of an article begins no second one.
         let found =
             articles("第十二条 甲。\n第十二条之一 乙。\n第十二条所称的甲，是指丙。\n第十三条 丁。");
         let found: Vec<_> = found
             .iter()
-            .map(|(a, b)| (a.as_str(), b.as_str()))
+            .map(|it| (it.path.as_str(), it.text.as_str()))
             .collect();
         assert_eq!(
             found,
@@ -518,5 +569,28 @@ mod tests {
                 ("第十三条", "丁。"),
             ]
         );
+    }
+
+    #[test]
+    fn an_article_says_in_which_part_chapter_and_section_it_stands() {
+        let text = "第一条 甲。\n第一编 总则\n第 一 章　一般规定\n第二条 乙。\n第一节 范围\n第三条 丙。\n第二章\n第四条 丁。\n第二编 分则\n第五条 戊。";
+        let chapters: Vec<_> = articles(text).into_iter().map(|it| it.chapter).collect();
+        assert_eq!(
+            chapters,
+            [
+                "",
+                "第一编 总则 · 第一章 一般规定",
+                "第一编 总则 · 第一章 一般规定 · 第一节 范围",
+                "第一编 总则 · 第二章",
+                "第二编 分则",
+            ]
+        );
+        // Three of the longest fit the field.
+        let long = "名".repeat(40);
+        let text = format!("第一百编 {long}\n第一百章 {long}\n第一百节 {long}\n第一条 甲。");
+        let kind = kind_of("draft_article").unwrap_or_else(|_| unreachable!());
+        let chapter = &articles(&text)[0].chapter;
+        let field = kind.field("chapter").unwrap_or_else(|| unreachable!());
+        assert_eq!(field.written(chapter).as_ref(), Some(chapter));
     }
 }

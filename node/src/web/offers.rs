@@ -694,6 +694,11 @@ fn take(
         meant: &meant,
         unmatched: &unmatched,
     };
+    let nothing = Weighed {
+        typed: &Typed::new(),
+        ..weighed
+    };
+    let anyway = doubt((kind, step), nothing, author.now_ms, who.0.lang());
     let doubt = doubt((kind, step), weighed, author.now_ms, who.0.lang());
     let held = |key: &str| content.date(key);
     let (refusals, said) = match save::read_step(kind, event, &input) {
@@ -729,10 +734,9 @@ fn take(
         None => StatusCode::UNPROCESSABLE_ENTITY,
     };
     let under = sheet.undone(connection, account, &about, author.now_ms)?;
-    if asking
-        && (about.is_emptied(&sheet.typed)
-            || drafts::find(connection, account, &under.draft)?.is_some())
-    {
+    // A day that is asked about is kept nowhere: the page comes at once, with it.
+    let emptied = about.is_emptied(&sheet.typed) && doubt == anyway;
+    if asking && (emptied || drafts::find(connection, account, &under.draft)?.is_some()) {
         return Ok(Taken::Asked);
     }
     let attempt = Attempt {

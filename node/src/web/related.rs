@@ -69,6 +69,8 @@ pub(super) struct Begin {
 /// An article of a draft law with its comments.
 pub(super) struct Article {
     pub(super) id: String,
+    /// The chapter that begins with it.
+    pub(super) chapter: String,
     pub(super) path: String,
     pub(super) text: String,
     pub(super) note: String,
@@ -237,13 +239,17 @@ fn articles(
     let comment = Catalogue::current().kind("legis_comment");
     let may = comment.filter(|comment| page.actor.creates(comment));
     let mut articles = Vec::with_capacity(found.rows.len());
+    let mut before = String::new();
     for (row, content) in found.contents(connection, books, (sight, &page.actor))? {
         let text = |key: &str| {
             let text = content.fields.get(key).and_then(Value::as_str);
             text.unwrap_or_default().to_owned()
         };
         let id = row.id.hyphenated();
+        let chapter = text("chapter");
+        let begins = if chapter == before { "" } else { &chapter };
         articles.push(Article {
+            chapter: begins.to_owned(),
             add: may.map(|comment| Begin {
                 href: format!("/new/{}?from={id}", comment.code),
                 said: page.t("article-comment"),
@@ -254,6 +260,7 @@ fn articles(
             comments: Vec::new(),
             id,
         });
+        before = chapter;
     }
     Ok(articles)
 }
