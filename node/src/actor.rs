@@ -173,7 +173,10 @@ impl Actor {
             return Ok(());
         }
         if permitted(self.device).is_disjoint(by) {
-            let message = format!("a {} that is `{status}` is corrected elsewhere", kind.code);
+            let message = format!(
+                "a {} that is `{status}` is corrected by the sub-district: ask it, or have it sent back",
+                kind.code
+            );
             return Err(Error::new(Code::NotPermitted, message));
         }
         Err(lacks(&format!("a {} that is `{status}`", kind.code), by))

@@ -990,7 +990,9 @@ pub fn history(
                     _ => Value::Array(old),
                 };
                 let new = field.new.as_ref().map(|it| shown(&field.key, it));
-                let void = content.unheeded.contains(&(change.hash, field.key.clone()));
+                let void = content
+                    .unheeded
+                    .contains_key(&(change.hash, field.key.clone()));
                 if !void {
                     set.remove(field.key.as_str());
                 }

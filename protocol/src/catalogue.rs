@@ -41,7 +41,7 @@ pub use published::{KIND_BYTES_MAX, KindFile, PUBLISHED_MAX};
 pub use read::{Draft, NESTED_MAX, Refusal};
 pub use terms::{
     Covers, ESTIMATED, ESTIMATED_DATES, Guard, Known, OPEN_UNDER, Rule, Rules, SetDate, Short,
-    Terms, Until, set_dates,
+    Terms, Unlikely, Until, set_dates,
 };
 
 /// The shipped files. A new kind is one more line here; people meet the kinds in this order.
@@ -474,39 +474,6 @@ impl Kind {
         })
     }
 
-    /// A date that makes it doubtful whether a step is meant on a day: one that is still ahead, or lies before one that it should come
-    /// after. `given` has what the step carries, `held` what the record has.
-    pub fn unlikely<'a>(
-        &'a self,
-        step: &'a Transition,
-        given: impl Fn(&str) -> Option<String>,
-        held: impl Fn(&str) -> Option<String>,
-        day: &str,
-    ) -> Option<Unlikely<'a>> {
-        // Dates and times of this form sort as they follow.
-        let is_ahead = |date: &str| date.get(..day.len()).unwrap_or(date) > day;
-        let carried = step
-            .past
-            .iter()
-            .find(|key| given(key).is_some_and(|it| is_ahead(&it)));
-        if let Some(key) = carried {
-            return Some(Unlikely::Ahead(key));
-        }
-        let before = step.rarely_before.iter().find(|(key, other)| {
-            let both = given(key).zip(held(other));
-            both.is_some_and(|(date, other)| date < other)
-        });
-        if let Some((key, other)) = before {
-            return Some(Unlikely::Before(key, other));
-        }
-        // The day to which the step moves the record goes over the one that it has.
-        let moved_to = step.redates.as_ref().filter(|key| given(key).is_some());
-        let counts = self.counts_on.iter().find(|key| held(key).is_some());
-        let took_place = counts.filter(|_| step.took_place && moved_to.is_none());
-        let ahead = took_place.filter(|key| held(key).is_some_and(|it| is_ahead(&it)));
-        ahead.map(|key| Unlikely::Ahead(key))
-    }
-
     /// Who corrects what a record in this folded status says; empty for everybody who corrects records of its kind.
     #[must_use]
     pub fn kept_by(&self, status: &str) -> &BTreeSet<Role> {
@@ -871,15 +838,6 @@ pub struct Follows {
 
 /// What a record holds in the clear: flat key to value.
 pub type Facts = BTreeMap<String, Fact>;
-
-/// Why a date is doubted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unlikely<'a> {
-    /// The date under this key is still ahead.
-    Ahead(&'a str),
-    /// The date under the first key lies before the record's under the second.
-    Before(&'a str, &'a str),
-}
 
 /// A value that is no personal datum and no free text.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -3,11 +3,9 @@
 
 use anyhow::{Context as _, Result, ensure};
 use lianxin_node::command::{Query, Write};
-use lianxin_node::error::{Code, Error};
-use lianxin_node::records;
+use lianxin_node::error::Code;
 use lianxin_protocol::deadline::Calendar;
 use lianxin_protocol::document::{Edit, Scalar};
-use lianxin_protocol::log::{DigestMode, EntryKind, NewEntry};
 use lianxin_tests::World;
 use lianxin_tests::world::{HUB, code_of, opinion, text};
 use serde_json::{Value, json};
@@ -47,25 +45,7 @@ fn forge(world: &mut World, node: usize, id: &str, fields: &[(&str, &str)]) -> R
         fields: fields.collect(),
         ..Edit::default()
     };
-    world.transact(node, |journal, connection| {
-        let key = records::find(connection, id)?;
-        let mut gathered = records::gather(connection, journal, key)?;
-        let now = lianxin_node::clock::now_ms();
-        let log = journal.prepare(connection, gathered.space, now)?;
-        let change = gathered.document().edit(&log.actor(), &edit);
-        let change = change.map_err(|error| Error::because(Code::Internal, "no change", error))?;
-        let entry = NewEntry {
-            kind: EntryKind::Change,
-            digest: DigestMode::Change,
-            erasable: false,
-            record: gathered.id,
-            payload: change.bytes,
-        };
-        journal.append(connection, gathered.space, vec![entry], now)?;
-        // What a save makes itself.
-        connection.execute("INSERT OR IGNORE INTO stale (record) VALUES (?1)", [key])?;
-        Ok(())
-    })
+    world.forge(node, id, &edit)
 }
 
 fn refused(result: Result<impl Sized>) -> Option<Code> {

@@ -8,10 +8,10 @@ use lianxin_node::command::{Query, Write};
 use lianxin_node::error::{Code, Error};
 use lianxin_node::journal::Which;
 use lianxin_node::reply::Reply;
-use lianxin_node::{records, requests};
+use lianxin_node::requests;
 use lianxin_protocol::authority::{Cut, Order, Reason};
 use lianxin_protocol::document::{Edit, NewEvent, Scalar};
-use lianxin_protocol::log::{DigestMode, EntryId, EntryKind, LogId, NewEntry, RecordId};
+use lianxin_protocol::log::{EntryId, EntryKind, LogId, NewEntry, RecordId};
 use lianxin_protocol::message::Tip;
 use lianxin_protocol::request::{Act, Ask, Outcome, Request};
 use lianxin_protocol::space::{Space, SpaceId};
@@ -607,33 +607,18 @@ fn an_operator_with_a_modified_program_gets_no_more_than_others() -> Result<()> 
 fn a_number_that_an_operators_pc_gives_by_itself_does_not_count() -> Result<()> {
     let mut world = world()?;
     let id = record(&mut world)?;
-    world.transact(OPERATOR, |journal, connection| {
-        let key = records::find(connection, &id)?;
-        let mut gathered = records::gather(connection, journal, key)?;
-        let now = lianxin_node::clock::now_ms();
-        let log = journal.prepare(connection, gathered.space, now)?;
-        let number = Scalar::Str("示例街〔2026〕第0077号".to_owned());
-        let event = NewEvent {
-            event: "accept".to_owned(),
-            at_ms: 1,
-            data: [("hub_no".to_owned(), number)].into(),
-        };
-        let edit = Edit {
-            by: "a".to_owned(),
-            events: vec![event],
-            ..Edit::default()
-        };
-        let change = gathered.document().edit(&log.actor(), &edit);
-        let change = change.map_err(|error| Error::because(Code::Internal, "no change", error))?;
-        let entry = NewEntry {
-            kind: EntryKind::Change,
-            digest: DigestMode::Change,
-            erasable: false,
-            record: gathered.id,
-            payload: change.bytes,
-        };
-        journal.append(connection, gathered.space, vec![entry], now)
-    })?;
+    let number = Scalar::Str("示例街〔2026〕第0077号".to_owned());
+    let event = NewEvent {
+        event: "accept".to_owned(),
+        at_ms: 1,
+        data: [("hub_no".to_owned(), number)].into(),
+    };
+    let edit = Edit {
+        by: "a".to_owned(),
+        events: vec![event],
+        ..Edit::default()
+    };
+    world.forge(OPERATOR, &id, &edit)?;
     world.heal()?;
     for node in [HUB, STATION, SECOND] {
         let events = acceptances(&mut world, node, &id)?;

@@ -19,6 +19,7 @@ use lianxin_node::clock::{Played, Wall};
 use lianxin_node::command::{Command, Listing, Query, Write};
 use lianxin_node::error::{Code, Error};
 use lianxin_node::journal::{Journal, Moved};
+use lianxin_node::records;
 use lianxin_node::reply::Reply;
 use lianxin_node::search;
 use lianxin_node::setup::{self, Card, HubInit, Member};
@@ -28,10 +29,11 @@ use lianxin_node::writer::Writer;
 use lianxin_protocol::archive::{Audit, Report};
 use lianxin_protocol::authority::{Grant, Order, Role, SiteKind};
 use lianxin_protocol::batch::{self, Parts};
+use lianxin_protocol::document::Edit;
 use lianxin_protocol::hash;
 use lianxin_protocol::identity::{DeviceKey, InviteCode, Signer};
 use lianxin_protocol::limits;
-use lianxin_protocol::log::LogId;
+use lianxin_protocol::log::{DigestMode, EntryKind, LogId, NewEntry};
 use lianxin_protocol::message::{FrameReader, Message, Tip, WireBatch};
 use lianxin_protocol::session::{Close, Event, Session};
 use lianxin_protocol::space::{NetworkId, SiteId, Space, SpaceId};
@@ -692,6 +694,30 @@ impl World {
         }
     }
 
+    /// Writes on a record that is there what a device would write that keeps to no rule.
+    pub fn forge(&mut self, node: usize, id: &str, edit: &Edit) -> Result<()> {
+        self.transact(node, |journal, connection| {
+            let key = records::find(connection, id)?;
+            let mut gathered = records::gather(connection, journal, key)?;
+            let now = lianxin_node::clock::now_ms();
+            let log = journal.prepare(connection, gathered.space, now)?;
+            let change = gathered.document().edit(&log.actor(), edit);
+            let change =
+                change.map_err(|error| Error::because(Code::Internal, "no change", error))?;
+            let entry = NewEntry {
+                kind: EntryKind::Change,
+                digest: DigestMode::Change,
+                erasable: false,
+                record: gathered.id,
+                payload: change.bytes,
+            };
+            journal.append(connection, gathered.space, vec![entry], now)?;
+            // What a save makes itself.
+            connection.execute("INSERT OR IGNORE INTO stale (record) VALUES (?1)", [key])?;
+            Ok(())
+        })
+    }
+
     /// A record as a node shows it.
     ///
     /// # Errors
@@ -1207,7 +1233,7 @@ impl World {
         let (answers, moved) = writer.transact(now, |journal, connection| {
             let answers = prepared.attend(journal, connection)?;
             if at_once {
-                lianxin_node::records::merge_little(connection, journal)?;
+                records::merge_little(connection, journal)?;
             }
             Ok(answers)
         })?;

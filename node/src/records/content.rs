@@ -106,11 +106,9 @@ pub struct Content {
     pub waiting: usize,
     /// Keys that this version cannot read; [`NEWER_ENTRIES`] for entries of unknown kinds.
     pub unreadable: Vec<String>,
-    /// Writes of fields that have no effect, because whoever made them may not correct what they knew to be there: the change, and the
-    /// key.
-    pub unheeded: BTreeSet<(ChangeHash, String)>,
-    /// Whose device made each of those changes, and when, by its clock, in Unix milliseconds.
-    pub(super) written_ms: BTreeMap<ChangeHash, (DeviceKey, u64)>,
+    /// Writes of fields that have no effect, because others correct what is there: the change and the key, with whose device made it,
+    /// and when, by its clock, in Unix milliseconds.
+    pub unheeded: BTreeMap<(ChangeHash, String), Option<(DeviceKey, u64)>>,
 }
 
 impl Content {
@@ -126,7 +124,7 @@ impl Content {
         let unheeded = unheeded.unwrap_or_default();
         let (mut facts, mut texts, mut conflicts) = gathered.typed(&view, kind);
         let mut apart = gathered.apart(&view.events);
-        let judged = |key: &str| unheeded.iter().any(|(_, it)| it == key);
+        let judged = |key: &str| unheeded.keys().any(|(_, it)| it == key);
         apart
             .retain(|it| !judged(&it.field) && !kind.is_some_and(|kind| is_fixed(kind, &it.field)));
         conflicts_by(&apart, &mut conflicts);
@@ -161,17 +159,11 @@ impl Content {
                 data.remove(TAKEN_AS);
             }
             if let (Outcome::Applied { .. }, Some(kind)) = (&outcome, kind) {
-                let cleared = kind.transition(&event.event).into_iter();
-                for key in cleared.flat_map(|step| &step.clears) {
-                    // What somebody wrote afterwards stays.
-                    let before = |key: &str| {
-                        let field = view.fields.get(key);
-                        field.is_none_or(|it| it.knows.binary_search(&place).is_err())
-                    };
-                    let under = |it: &str| it.split_once('/').map_or(it, |(set, _)| set) == key;
-                    texts.retain(|it, _| !under(it) || !before(it));
-                    facts.retain(|it, _| !under(it) || !before(it));
-                }
+                clear(
+                    (&mut facts, &mut texts),
+                    (kind, &view),
+                    (place, &event.event),
+                );
                 // A text that an event carries for a field of the record is that field's text, until it is
                 // corrected.
                 let own = data.iter().filter_map(|(key, value)| {
@@ -226,13 +218,6 @@ impl Content {
                 .filter(|it| **it == Reason::Waiting)
                 .count(),
             unreadable,
-            written_ms: unheeded
-                .iter()
-                .filter_map(|(change, _)| {
-                    let carried = gathered.device_of(change)?;
-                    Some((*change, (carried.device, carried.hlc >> 16)))
-                })
-                .collect(),
             unheeded,
         }
     }
@@ -569,6 +554,25 @@ fn is_fixed(kind: &Kind, key: &str) -> bool {
     kind.field(key).is_some_and(|field| field.fixed)
 }
 
+/// Takes away what a step clears, of what was typed before whoever typed it knew of the step.
+fn clear(
+    (facts, texts): (&mut Facts, &mut BTreeMap<String, String>),
+    (kind, view): (&Kind, &View),
+    (place, event): (usize, &str),
+) {
+    let Some(step) = kind.transition(event) else {
+        return;
+    };
+    let stays = |key: &str| {
+        let set = key.split_once('/').map_or(key, |(set, _)| set);
+        let field = view.fields.get(key);
+        let knows = field.is_some_and(|it| it.knows.binary_search(&place).is_ok());
+        knows || !step.clears.iter().any(|it| it == set)
+    };
+    texts.retain(|key, _| stays(key));
+    facts.retain(|key, _| stays(key));
+}
+
 /// Whether a step of this name sets a field.
 fn sets(kind: &Kind, event: &str, key: &str) -> bool {
     let key = key.split_once('/').map_or(key, |(set, _)| set);
@@ -658,7 +662,7 @@ impl Gathered {
         view: &mut View,
         roles: &BTreeMap<ChangeHash, DeviceRole>,
         folded: &Folded,
-    ) -> BTreeSet<(ChangeHash, String)> {
+    ) -> BTreeMap<(ChangeHash, String), Option<(DeviceKey, u64)>> {
         let led_to = |at: usize| match folded.outcomes.get(at) {
             Some(Outcome::Applied { from, to }) if from != to => Some(to.as_str()),
             _ => None,
@@ -681,7 +685,7 @@ impl Gathered {
             .iter()
             .any(|status| !status.kept_by.is_empty());
         let mut places = BTreeSet::new();
-        let mut unheeded = BTreeSet::new();
+        let mut unheeded = BTreeMap::new();
         // The writes of one change come one after the other.
         let mut writer: Option<(usize, BTreeSet<Role>, bool)> = None;
         for (change, place, key) in self.document.writes() {
@@ -701,7 +705,9 @@ impl Gathered {
             let began = || view.founding.contains_key(key) && kind.waits(status_at(place));
             if *barred || (led && !began()) {
                 places.insert((key.to_owned(), place));
-                unheeded.insert((change, key.to_owned()));
+                let by = self.device_of(&change);
+                let by = by.map(|it| (it.device, it.hlc >> 16));
+                unheeded.insert((change, key.to_owned()), by);
             }
         }
         let keys: BTreeSet<&String> = places.iter().map(|(key, _)| key).collect();

@@ -154,9 +154,8 @@ impl Letters {
             letters.add((it.change, what, it.account), &it.field, it.at_ms);
         }
         // What has no effect because others correct it is told to the desk at which it was written.
-        let at_ms = |change: &ChangeHash| content.written_ms.get(change).copied();
-        for (change, field) in &content.unheeded {
-            if let Some((_, at_ms)) = at_ms(change).filter(|(device, _)| *device == me) {
+        for ((change, field), by) in &content.unheeded {
+            if let Some((_, at_ms)) = by.filter(|(device, _)| *device == me) {
                 letters.add((*change, What::Unkept, String::new()), field, at_ms);
             }
         }

@@ -246,7 +246,49 @@ pub fn set_dates(
     Ok(())
 }
 
+/// Why a date is doubted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unlikely<'a> {
+    /// The date under this key is still ahead.
+    Ahead(&'a str),
+    /// The date under the first key lies before the record's under the second.
+    Before(&'a str, &'a str),
+}
+
 impl Kind {
+    /// A date that makes it doubtful whether a step is meant on a day: one that is still ahead, or lies before one that it should come
+    /// after. `given` has what the step carries, `held` what the record has.
+    pub fn unlikely<'a>(
+        &'a self,
+        step: &'a Transition,
+        given: impl Fn(&str) -> Option<String>,
+        held: impl Fn(&str) -> Option<String>,
+        day: &str,
+    ) -> Option<Unlikely<'a>> {
+        // Dates and times of this form sort as they follow.
+        let is_ahead = |date: &str| date.get(..day.len()).unwrap_or(date) > day;
+        let carried = step
+            .past
+            .iter()
+            .find(|key| given(key).is_some_and(|it| is_ahead(&it)));
+        if let Some(key) = carried {
+            return Some(Unlikely::Ahead(key));
+        }
+        let before = step.rarely_before.iter().find(|(key, other)| {
+            let both = given(key).zip(held(other));
+            both.is_some_and(|(date, other)| date < other)
+        });
+        if let Some((key, other)) = before {
+            return Some(Unlikely::Before(key, other));
+        }
+        // The day to which the step moves the record goes over the one that it has.
+        let moved_to = step.redates.as_ref().filter(|key| given(key).is_some());
+        let counts = self.counts_on.iter().find(|key| held(key).is_some());
+        let took_place = counts.filter(|_| step.took_place && moved_to.is_none());
+        let ahead = took_place.filter(|key| held(key).is_some_and(|it| is_ahead(&it)));
+        ahead.map(|key| Unlikely::Ahead(key))
+    }
+
     /// Whether a field is a date that a rule gives, or says by which rule.
     #[must_use]
     pub fn is_term(&self, key: &str) -> bool {
