@@ -33,6 +33,7 @@ use crate::command::{
 use crate::config::{Config, Overrides, own_address};
 use crate::error::{Code, Error, Kind, Result};
 use crate::logging;
+use crate::papers;
 use crate::published;
 use crate::refill;
 use crate::reply::Reply;
@@ -639,6 +640,33 @@ ID is the record of the register whose name it is. It becomes another name of th
         #[arg(long)]
         limit: Option<usize>,
     },
+    /// Matters that are likely one, brought twice, with why; merge what is one
+    #[command(after_help = "Example:
+  lianxin record alike
+  echo '{\"merged_into\": \"YJ-SLJD-EM1A-2026-00001-97\"}' | lianxin record act YJ-SLJD-EM1A-2026-00002-94 merge --file -
+
+`record act … unmerge` takes it apart again; numbers and slips of both stay valid.")]
+    Alike {
+        /// Groups at most (default 50, at most 500)
+        #[arg(long)]
+        limit: Option<usize>,
+    },
+    /// Take the text of a draft law apart into articles
+    #[command(after_help = "Examples:
+  lianxin record articles LF-SLJD-HUBA-2026-00001-97 草案.docx
+  lianxin record articles LF-SLJD-HUBA-2026-00001-97 草案二审稿.docx --newer
+
+Each article begins a line with 第…条. With --newer the comments go along with articles that are the same, also under another
+number, and those on articles that differ are marked to be looked at again.")]
+    Articles {
+        /// Record id or number of the consultation
+        id: String,
+        /// The text: Word (docx) or plain text, or - for standard input
+        file: PathBuf,
+        /// It takes the place of the text that is there
+        #[arg(long)]
+        newer: bool,
+    },
     /// Publish a kind of record of your own, or a newer form of one that there is, for every device (hub, operator)
     #[command(after_help = "Examples:
   lianxin record publish 路灯巡查.toml --dry-run
@@ -1161,6 +1189,14 @@ fn command_of(verb: Verb, data: &Path, account: Option<String>) -> Result<Comman
         },
         Verb::Record(Record::History { id }) => Query::RecordHistory { id, account }.into(),
         Verb::Record(Record::Names { limit }) => Query::RecordNames { limit }.into(),
+        Verb::Record(Record::Alike { limit }) => Query::RecordAlike { limit, account }.into(),
+        Verb::Record(Record::Articles { id, file, newer }) => Write::RecordArticles {
+            id,
+            text: papers::text_of(&add::bytes(&file)?)?,
+            newer,
+            account,
+        }
+        .into(),
         Verb::Inbox { seen, limit } => Query::Inbox {
             seen,
             limit,

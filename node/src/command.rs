@@ -51,8 +51,8 @@ pub use orders::AddressChange;
 use orders::{hub_address, hub_resume, peer_add, site_create, site_list};
 pub(crate) use record::{add_rows, known_kind, ledger_row, record_keys, take_steps};
 use record::{
-    export_page, messages, record_act, record_add, record_history, record_json, record_list,
-    record_names, record_set, request_list, saved_reply,
+    export_page, messages, record_act, record_add, record_alike, record_articles, record_history,
+    record_json, record_list, record_names, record_set, request_list, saved_reply,
 };
 pub use report::proved;
 pub use whole::reprojected;
@@ -205,6 +205,12 @@ pub enum Query {
     },
     /// Lists the names that were typed where a register is named and that are in none, those first that stand in most records.
     RecordNames { limit: Option<usize> },
+    /// Lists matters that are likely one, brought twice, the newest groups first.
+    RecordAlike {
+        limit: Option<usize>,
+        #[serde(default)]
+        account: Option<String>,
+    },
     /// Lists what has happened elsewhere to what people here wrote and nobody has read yet, newest first; what was read, if that is asked
     /// for.
     Inbox {
@@ -337,6 +343,13 @@ pub enum Write {
         input: Value,
         account: Option<String>,
     },
+    /// Takes the text of a draft law apart into articles, or sets what a newer one changes.
+    RecordArticles {
+        id: String,
+        text: String,
+        newer: bool,
+        account: Option<String>,
+    },
     /// Writes into the access log that an account has taken several records away.
     Exported { said: String, account: String },
     /// Keeps an office's own ledger or letter, with what its columns are.
@@ -425,6 +438,7 @@ impl Query {
             Self::RecordShow { .. } => "record-show",
             Self::RecordHistory { .. } => "record-history",
             Self::RecordNames { .. } => "record-names",
+            Self::RecordAlike { .. } => "record-alike",
             Self::Inbox { .. } => "inbox",
             Self::ConflictList { .. } => "conflict-list",
             Self::ConflictShow { .. } => "conflict-show",
@@ -491,6 +505,10 @@ impl Query {
                 record_history(books, connection, &id, &actor)
             }
             Self::RecordNames { limit } => record_names(connection, list_limit(limit)),
+            Self::RecordAlike { limit, account } => {
+                let actor = reader(books, connection, account.as_deref())?;
+                record_alike(books, connection, &actor, list_limit(limit))
+            }
             Self::Inbox {
                 seen,
                 limit,
@@ -570,6 +588,7 @@ impl Write {
             Self::RecordSet { .. } => "record-set",
             Self::RecordAct { .. } => "record-act",
             Self::RecordActs { .. } => "record-acts",
+            Self::RecordArticles { .. } => "record-articles",
             Self::ConflictResolve { .. } => "conflict-resolve",
             Self::RecordReveal { .. } => "record-show",
             Self::RecordPerson { .. } => "record-list",
@@ -668,6 +687,15 @@ impl Write {
                 Ok(Reply::ok(take_steps(
                     journal, connection, step, &rows, &author,
                 )?))
+            }
+            Self::RecordArticles {
+                id,
+                text,
+                newer,
+                account,
+            } => {
+                let author = author(journal, connection, account.as_deref())?;
+                record_articles(journal, connection, &id, (&text, newer), &author)
             }
             Self::RecordReveal {
                 id,

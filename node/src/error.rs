@@ -165,6 +165,8 @@ codes! {
     NotShown = "LX-3023", Refused, "ask the account that registered it, or the sub-district";
     /// A file that was sent is none that can be read here.
     BadPaper = "LX-3025", Usage, "send a .docx or a .txt file, or paste the text";
+    /// A number that no form on paper bears.
+    NoBlank = "LX-3026", Usage, "type the number at the top right of the form on paper once more, with its two check digits";
     /// Nobody said why they look at what is kept.
     NoReason = "LX-3024", Usage, "say why: `record show ID --reveal REASON`, `record list --person NAME --reason REASON`";
     /// No report of this number.

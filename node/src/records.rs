@@ -9,9 +9,11 @@
 //! all the same, with the reason. It stands in lists and is found; it is in no figure, no queue and no digest.
 
 pub mod apart;
+pub mod articles;
 pub mod calendar;
 mod content;
 pub mod delivery;
+pub mod duplicates;
 pub mod inbox;
 pub(crate) mod indexed;
 pub mod likeness;
@@ -61,9 +63,9 @@ use indexed::Indexed;
 pub use numbers::{case_numbers_ahead, is_numbered};
 pub(crate) use query::stands_for;
 pub use query::{
-    COUNTED, Filter, Listed, Unmatched, arrivals, called, came, disputed, find, list, meant, named,
-    of_name, oldest_dispute_ms, peer_seen, peers, recorded, referring, referring_by_space, rows,
-    times_taken, unmatched, unmatched_in, values_of, with_id, with_number,
+    Against, COUNTED, Filter, Listed, Unmatched, arrivals, called, came, disputed, find, list,
+    meant, name_of, named, of_name, oldest_dispute_ms, peer_seen, peers, recorded, referring,
+    referring_by_space, rows, times_taken, unmatched, values_of, with_id, with_number,
 };
 use rewrite::{Rewrites, SUPERSEDES};
 use sight::{Sight, Veil};

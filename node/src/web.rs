@@ -13,6 +13,7 @@
 //! sessions in memory (a restart would log everyone out in the middle of a form).
 
 mod articles;
+mod blank;
 pub mod board;
 mod choices;
 mod compliance;
@@ -309,6 +310,8 @@ fn routes() -> Router<App> {
         .route("/login/{secret}", get(login::with_link))
         .route("/logout", post(login::out))
         .route("/new", get(intake::choose))
+        .route("/new/paper", get(blank::typed))
+        .route("/new/{kind}/paper", get(blank::print))
         .route("/new/{kind}", get(intake::blank).post(intake::register))
         .route("/new/{kind}/look", post(look::answer))
         .route("/drafts/{id}", get(intake::resume).post(sheet::keep))
@@ -365,6 +368,7 @@ fn routes() -> Router<App> {
         .route("/search/{id}", get(list::found))
         .route("/conflicts", get(conflicts::list))
         .route("/sync", get(sync::page).post(sync::now))
+        .route("/sync/{file}", get(sync::waiting))
         .route("/duplicates", get(duplicates::page))
         .route("/duplicates/apart", post(duplicates::apart))
         .route("/reports", get(reports::index))

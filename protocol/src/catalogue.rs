@@ -322,6 +322,8 @@ pub struct Kind {
     pub gathers: Vec<Gather>,
     /// The letter that tells what came of it, for kinds that somebody waits for.
     pub letter: Option<Letter>,
+    /// What the form is called that an office prints of one of its records and keeps.
+    pub paper: Option<Label>,
     /// What each of its records keeps from whom.
     pub veils: Option<Veils>,
     /// How one goes the way of another, for kinds of which the same is brought twice.

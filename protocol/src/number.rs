@@ -145,14 +145,8 @@ impl Number {
         self.counter
     }
 
-    /// ISO 7064 MOD 97-10: `98 − (n·100 mod 97)`, always in 2..=98.
     fn check_digits(&self) -> u32 {
-        let n = self.body().bytes().fold(0, |n, byte| match byte {
-            b'0'..=b'9' => (n * 10 + u32::from(byte - b'0')) % 97,
-            b'A'..=b'Z' => (n * 100 + u32::from(byte - b'A') + 10) % 97,
-            _ => n,
-        });
-        98 - n * 100 % 97
+        check_digits(&self.body())
     }
 
     fn body(&self) -> String {
@@ -165,6 +159,18 @@ impl Number {
         } = self;
         format!("{kind}-{district}-{device}-{year:04}-{counter:0COUNTER_DIGITS$}")
     }
+}
+
+/// The check digits behind a code of capital letters and digits, ISO 7064 MOD 97-10: `98 − (n·100 mod 97)`, always in 2..=98. A letter
+/// counts as two digits, from A as 10 on; hyphens do not count.
+#[must_use]
+pub fn check_digits(code: &str) -> u32 {
+    let n = code.bytes().fold(0, |n, byte| match byte {
+        b'0'..=b'9' => (n * 10 + u32::from(byte - b'0')) % 97,
+        b'A'..=b'Z' => (n * 100 + u32::from(byte - b'A') + 10) % 97,
+        _ => n,
+    });
+    98 - n * 100 % 97
 }
 
 impl fmt::Display for Number {

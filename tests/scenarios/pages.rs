@@ -934,6 +934,164 @@ fn a_draft_that_is_pasted_again_is_not_there_twice() -> Result<()> {
 }
 
 #[test]
+fn a_draft_law_comes_in_and_is_renewed_by_command() -> Result<()> {
+    let network = Network::new()?;
+    let hub = &network.hub;
+    let letter = json!([{"draft_title": "测试条例"}]);
+    let letters = register(hub, "legis_consultation", &letter)?;
+    let letter = letters.first().context("no letter")?;
+    let take = ["record", "articles", letter, "-"];
+    let renew = ["record", "articles", letter, "-", "--newer"];
+    let text =
+        "第一章 总则\n第一条 不变。\n第二条 会改。\n第三条 会换号：\n（一）甲；\n（二）乙。\n";
+    let taken = hub.feed(&take, text)?.exits(0)?;
+    ensure!(taken["articles"]["added"] == 3, "{taken}");
+    let again = hub.feed(&take, text)?;
+    ensure!(again.json["code"] == "LX-3007", "{}", again.json);
+    let nothing = hub.feed(&take, "没有条文")?;
+    ensure!(nothing.json["code"] == "LX-3002", "{}", nothing.json);
+    // What is said of a clause that the draft has not is taken, and named.
+    let comment = |path: &str| json!({"consultation": letter, "article_path": path, "original_words": "测试。"});
+    let paths = ["第2条", "第三条第（二）项", "第三条第三项", "第九条"];
+    let rows: Vec<_> = paths.iter().map(|path| comment(path)).collect();
+    let add = ["record", "add", "--kind", "legis_comment", "--file", "-"];
+    let added = hub.feed(&add, json!(rows).to_string())?.exits(0)?;
+    let odd = added["at_odds"].as_array().context("no at_odds")?;
+    let odd: Vec<_> = odd
+        .iter()
+        .map(|it| (it["row"].as_u64(), &it["field"]))
+        .collect();
+    let field = json!("article_path");
+    ensure!(
+        odd == [(Some(3), &field), (Some(4), &field)],
+        "{}",
+        added["at_odds"]
+    );
+    let id = |at: usize| added["records"][at]["id"].as_str().context("no id");
+    let set = ["record", "set", id(3)?, "--file", "-"];
+    let set = |path: &str| hub.feed(&set, json!({"article_path": path}).to_string());
+    let still = set("第八条")?.exits(0)?;
+    ensure!(still["at_odds"][0]["field"] == "article_path", "{still}");
+    let right = set("第三条第一项")?.exits(0)?;
+    ensure!(right["at_odds"] == json!([]), "{right}");
+    let newer =
+        "第一条 不变。\n第二条 改了。\n第四条 会换号：\n（一）甲；\n（二）乙。\n第五条 新加。";
+    let renewed = hub.feed(&renew, newer)?.exits(0)?;
+    let articles = json!({"added": 1, "moved": 1, "changed": 1, "gone": 0});
+    ensure!(renewed["articles"] == articles, "{renewed}");
+    let comments = json!({"carried": 3, "flagged": 1});
+    ensure!(renewed["comments"] == comments, "{renewed}");
+    let carried = hub.ok(&["record", "show", id(1)?])?;
+    ensure!(
+        carried["fields"]["article_path"] == "第四条第2项",
+        "{carried}"
+    );
+    let same = hub.feed(&renew, newer)?;
+    ensure!(same.json["code"] == "LX-3007", "{}", same.json);
+    Ok(())
+}
+
+#[test]
+fn a_comment_is_offered_the_clauses_of_its_article_and_told_of_one_that_is_not_there() -> Result<()>
+{
+    let network = Network::new()?;
+    let hub = &network.hub;
+    let letter = json!([{"draft_title": "测试条例"}]);
+    let letters = register(hub, "legis_consultation", &letter)?;
+    let letter = letters.first().context("no letter")?;
+    let text = "第一条 一句话。\n第二条 本条例所称电梯，是指：\n（一）客梯；\n（二）货梯。\n扶梯依照执行。";
+    hub.feed(&["record", "articles", letter, "-"], text)?
+        .exits(0)?;
+    let shown = hub.ok(&["record", "show", letter])?;
+    let article = shown["fields"]["articles"][1]["id"]
+        .as_str()
+        .context("no id")?;
+    let (browser, _) = Browser::through(&link(hub)?)?;
+    let form = browser
+        .get(&format!("/new/legis_comment?from={article}"))?
+        .body;
+    for clause in ["第二条第一款", "第二条第一款第二项", "第二条第二款"] {
+        ensure!(
+            form.contains(&format!("<option>{clause}</option>")),
+            "{clause}"
+        );
+    }
+    ensure!(!form.contains("没有这一条"), "{form}");
+    let look = |path: &str| {
+        let typed = [
+            ("draft", "0123456789abcdef0123456789abcdef"),
+            ("kind", "legis_comment"),
+            ("consultation", letter.as_str()),
+            ("article_path", path),
+        ];
+        browser.post("/new/legis_comment/look", &encoded(&typed))
+    };
+    ensure!(!look("第二条第二款")?.body.contains("没有这一条"));
+    ensure!(look("第二条第三款")?.body.contains("没有这一条"));
+    ensure!(look("第三条")?.body.contains("没有这一条"));
+    Ok(())
+}
+
+#[test]
+fn a_form_on_paper_is_registered_once_however_often_it_is_typed() -> Result<()> {
+    let network = Network::new()?;
+    let (browser, _) = Browser::through(&link(&network.hub)?)?;
+    let printed = browser.get("/new/opinion/paper?copies=3")?;
+    ensure!(printed.status == 200, "{}", printed.status);
+    let numbers = printed.body.split("<b class=\"code\" lang=\"en\">").skip(1);
+    let numbers: Vec<_> = numbers.filter_map(|it| it.split('<').next()).collect();
+    ensure!(
+        numbers.len() == 3 && numbers.iter().all(|it| it.starts_with("YJ-")),
+        "{numbers:?}"
+    );
+    ensure!(numbers[0] != numbers[1] && printed.body.contains("反映内容"));
+    // However it is typed, it is one form.
+    let typed = |number: &str| {
+        let asked = encoded(&[("number", number)]);
+        browser.get(&format!("/new/paper?{asked}"))
+    };
+    let to = |number: &str| -> Result<String> {
+        let location = typed(number)?;
+        Ok(location.header("location").context("nowhere")?.to_owned())
+    };
+    let form = to(numbers[0])?;
+    ensure!(form.starts_with("/new/opinion?draft="), "{form}");
+    ensure!(to(&numbers[0].to_lowercase().replace('-', ""))? == form);
+    ensure!(to(numbers[1])? != form);
+    let draft = form.split('=').nth(1).context("no draft")?;
+    let sent = [
+        ("draft", draft),
+        ("kind", "opinion"),
+        ("category", "help"),
+        ("body", "测试小区路灯不亮。"),
+        ("test_data", "true"),
+        ("do", "register"),
+    ];
+    let registered = browser.post("/new/opinion", &encoded(&sent))?;
+    ensure!(registered.status == 303, "{}", registered.body);
+    let record = registered.header("location").context("nowhere")?.to_owned();
+    let record = record.split('?').next().context("no record")?;
+    // Somebody types the same paper again.
+    let again = browser.get(&form)?;
+    ensure!(
+        again.header("location") == Some(&format!("{record}?note=again")),
+        "{:?}",
+        again.header("location")
+    );
+    let listed = network.hub.ok(&["record", "list", "--kind", "opinion"])?;
+    ensure!(listed["records"].as_array().is_some_and(|it| it.len() == 1));
+    let wrong = typed("YJ-0000-0000-00")?;
+    ensure!(
+        wrong.status == 400 && wrong.body.contains("LX-3026"),
+        "{}",
+        wrong.status
+    );
+    // A kind without letters of its own has none.
+    ensure!(browser.get("/new/community/paper")?.status != 200);
+    Ok(())
+}
+
+#[test]
 fn comments_go_along_with_their_articles_into_a_newer_text_or_are_marked() -> Result<()> {
     let network = Network::new()?;
     let hub = &network.hub;

@@ -278,6 +278,24 @@ fn what_looks_like_one_matter_is_shown_with_the_reason_until_somebody_says_it_is
     ])?;
     let id = |at: usize| added["records"][at]["id"].as_str().context("no id");
     let (first, second, other, sealed) = (id(0)?, id(1)?, id(2)?, id(3)?);
+    // By command as on the page.
+    let listed = network.hub.ok(&["account", "list"])?;
+    let name = listed["accounts"][0]["name"].as_str().context("no name")?;
+    let alike = network.hub.ok(&["record", "alike", "--as", name])?;
+    let groups = alike["groups"].as_array().context("no groups")?;
+    let [group] = groups.as_slice() else {
+        anyhow::bail!("not one group: {alike}");
+    };
+    let theirs = &group["others"][0];
+    let mut both = [&group["main"]["id"], &theirs["id"]].map(Value::as_str);
+    both.sort_unstable();
+    let mut wanted = [Some(first), Some(second)];
+    wanted.sort_unstable();
+    ensure!(both == wanted && theirs["mergeable"] == true, "{alike}");
+    ensure!(
+        theirs["words"].as_u64().is_some_and(|it| it > 0) && theirs["phone"] == false,
+        "{theirs}"
+    );
     let (browser, _) = Browser::through(&link(&network.hub)?)?;
     ensure!(browser.get("/queue")?.body.contains("/duplicates"));
     let page = browser.get("/duplicates")?;
@@ -320,10 +338,12 @@ fn what_looks_like_one_matter_is_shown_with_the_reason_until_somebody_says_it_is
     let nothing = browser.post("/duplicates/apart", &format!("one={first}&other={first}"))?;
     ensure!(nothing.status == 400);
     // Whoever merges nothing looks for nothing.
-    let listed = network.hub.ok(&["account", "list"])?;
-    let name = listed["accounts"][0]["name"].as_str().context("no name")?;
     network.hub.ok(&["account", "roles", name, "U"])?;
     ensure!(browser.get("/duplicates")?.status == 403);
+    network
+        .hub
+        .call(&["record", "alike", "--as", name])?
+        .exits(6)?;
     Ok(())
 }
 

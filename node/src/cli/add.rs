@@ -18,13 +18,14 @@ const CHUNK: usize = 250;
 /// Largest input; more is better given in several files.
 const INPUT_MAX: u64 = 256 * 1024 * 1024;
 
-pub(super) fn read(path: &Path) -> Result<String> {
-    let mut text = String::new();
+/// The bytes of a file, or of standard input.
+pub(super) fn bytes(path: &Path) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
     let read = if path == Path::new("-") {
         std::io::stdin()
             .lock()
             .take(INPUT_MAX)
-            .read_to_string(&mut text)
+            .read_to_end(&mut bytes)
     } else {
         // Asked first: opening a pipe would wait for whoever writes to it.
         if !std::fs::metadata(path)
@@ -35,19 +36,21 @@ pub(super) fn read(path: &Path) -> Result<String> {
             return Err(Error::new(Code::BadInput, message));
         }
         let file = std::fs::File::open(path).map_err(error::file(path))?;
-        file.take(INPUT_MAX).read_to_string(&mut text)
+        file.take(INPUT_MAX).read_to_end(&mut bytes)
     };
-    let len = read.map_err(|error| match error.kind() {
-        std::io::ErrorKind::InvalidData => Error::new(Code::BadInput, "the input is not UTF-8"),
-        _ => error::file(path)(error),
-    })?;
+    let len = read.map_err(error::file(path))?;
     if u64::try_from(len).unwrap_or(u64::MAX) >= INPUT_MAX {
         return Err(Error::new(
             Code::BadInput,
             "the input is larger than 256 MiB",
         ));
     }
-    Ok(text)
+    Ok(bytes)
+}
+
+pub(super) fn read(path: &Path) -> Result<String> {
+    let text = String::from_utf8(bytes(path)?);
+    text.map_err(|_| Error::new(Code::BadInput, "the input is not UTF-8"))
 }
 
 /// One JSON object.

@@ -21,11 +21,13 @@ use crate::actor::Actor;
 use crate::clock::{self, Beijing};
 use crate::error::{Code, Error, Kind as ErrorKind, Result};
 use crate::journal::{Books, Journal, Overview};
+use crate::records::articles::{self, Taken};
 use crate::records::delivery::{self, Coverage, State};
+use crate::records::duplicates;
 use crate::records::inbox;
 use crate::records::save::{self, Author};
 use crate::records::sight;
-use crate::records::{self, ConflictValue, Filter, Listed, Record, ShownEvent, gather};
+use crate::records::{self, Against, ConflictValue, Filter, Listed, Record, ShownEvent, gather};
 use crate::reply::Reply;
 use crate::requests::{self, Asked, Wanted};
 
@@ -111,10 +113,11 @@ pub(super) fn record_add(
                     told: false,
                 };
                 let twice = is_listed(connection, kind, &draft)?;
+                let nowhere = articles::doubted(connection, journal, (kind, &draft), |_| None)?;
                 match save::add(connection, journal, &new, author) {
                     Ok(saved) => {
                         let mut odds = kind.odds_in(&draft);
-                        odds.extend(twice);
+                        odds.extend(twice.into_iter().chain(nowhere));
                         at_odds.extend(odds.iter().map(|it| odd(Some(first_row + index), it)));
                         added.push(saved);
                     }
@@ -263,16 +266,11 @@ fn doubts(
     let content = gather(connection, books, key)?.content(books.authority());
     let odd = |field: &str, message: &str| json!({ "field": field, "code": "doubted", "message": message });
     let mut doubts = Vec::new();
-    if step.matched {
-        let unmatched = records::unmatched_in(connection, kind, &content)?;
-        let message = "a name here is in no register: match it first (`record names`)";
-        doubts.extend((!unmatched.is_empty()).then(|| odd("", message)));
-    }
-    if step.guards.iter().any(|guard| guard.asks) {
-        let meant = records::meant(connection, kind, (key, &content))?;
-        let label = step.doubted(|key| meant.get(key).cloned().unwrap_or_default());
-        doubts.extend(label.map(|label| odd("", &label.en)));
-    }
+    let against = Against::of(connection, kind, (key, &content), [step])?;
+    let message = "a name here is in no register: match it first (`record names`)";
+    doubts.extend((!against.unmatched.is_empty()).then(|| odd("", message)));
+    let label = step.doubted(|key| against.values(key));
+    doubts.extend(label.map(|label| odd("", &label.en)));
     let given = |key: &str| match key.split_once('.') {
         Some((group, name)) => Some(input.get(group)?.get(name)?.as_str()?.to_owned()),
         None => Some(input.get(key)?.as_str()?.to_owned()),
@@ -317,7 +315,14 @@ pub(super) fn record_set(
     let draft = kind.read_edit(input);
     let draft = draft.map_err(|refusals| save::fields_refused(&refusals))?;
     let content = gather(connection, journal, key)?.content(journal.authority());
-    let odds = content.at_odds(kind, &draft);
+    let mut odds = content.at_odds(kind, &draft);
+    let held = |key: &str| content.held(key).into_iter().next();
+    odds.extend(articles::doubted(
+        connection,
+        journal,
+        (kind, &draft),
+        held,
+    )?);
     let saved = save::set(connection, journal, key, &draft, author)?;
     let mut reply = saved_reply(journal, connection, &saved, author)?;
     if let Value::Object(members) = &mut reply.value {
@@ -355,6 +360,70 @@ pub(super) fn record_names(connection: &Connection, limit: usize) -> Result<Repl
         }));
     }
     Ok(Reply::ok(json!({ "names": names })))
+}
+
+pub(super) fn record_alike(
+    books: &mut Books,
+    connection: &Connection,
+    actor: &Actor,
+    limit: usize,
+) -> Result<Reply> {
+    let nothing = || Error::new(Code::NoPage, "nothing is merged here");
+    let (kind, follows, step) = duplicates::merging().ok_or_else(nothing)?;
+    actor.takes(&step.event, &step.who)?;
+    let who = (actor, books.wall.now_ms());
+    let found = duplicates::found(connection, books, (kind, follows, step), None, who)?;
+    let told = |row: &Listed| {
+        json!({
+            "id": row.id.hyphenated(),
+            "number": row.number,
+            "title": row.title(actor).text(),
+            "status": row.status,
+        })
+    };
+    let groups = found.iter().take(limit).map(|group| {
+        let others = group.others.iter().map(|(row, reasons)| {
+            let mut other = told(row);
+            if let Value::Object(said) = &mut other {
+                said.insert("mergeable".to_owned(), step.applies_to(&row.status).into());
+                said.insert("words".to_owned(), reasons.words.into());
+                said.insert("place".to_owned(), reasons.place.word().into());
+                said.insert("phone".to_owned(), reasons.phone.into());
+                said.insert("days".to_owned(), reasons.days.into());
+            }
+            other
+        });
+        json!({ "main": told(&group.main), "others": others.collect::<Vec<_>>() })
+    });
+    Ok(Reply::ok(json!({
+        "kind": kind.code,
+        "step": step.event,
+        "field": follows.field,
+        "groups": groups.collect::<Vec<_>>(),
+        "more": found.len() > limit,
+    })))
+}
+
+pub(super) fn record_articles(
+    journal: &mut Journal,
+    connection: &Connection,
+    id: &str,
+    draft: (&str, bool),
+    author: &Author,
+) -> Result<Reply> {
+    let key = records::find(connection, id)?;
+    let Taken {
+        added,
+        moved,
+        changed,
+        gone,
+        carried,
+        flagged,
+    } = articles::take(connection, journal, key, draft, author)?;
+    Ok(Reply::ok(json!({
+        "articles": { "added": added, "moved": moved, "changed": changed, "gone": gone },
+        "comments": { "carried": carried, "flagged": flagged },
+    })))
 }
 
 /// Messages to an account and to whoever is at the desk: those that were read, or those that were not.

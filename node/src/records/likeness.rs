@@ -212,6 +212,18 @@ pub enum Place {
     Unknown,
 }
 
+impl Place {
+    /// The word of commands.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Same => "same",
+            Self::Near => "near",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
 /// Why two records are taken for the same matter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reasons {

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use lianxin_protocol::authority::Reason;
-use lianxin_protocol::catalogue::{Catalogue, Follows, Home, Kind, OPEN_UNDER, Retention};
+use lianxin_protocol::catalogue::{
+    Catalogue, Follows, Home, Kind, OPEN_UNDER, Retention, Transition,
+};
 use lianxin_protocol::identity::DeviceKey;
 use lianxin_protocol::log::RecordId;
 use lianxin_protocol::space::SpaceId;
@@ -299,6 +301,48 @@ pub fn unmatched(connection: &Connection, most: usize) -> Result<Vec<Unmatched>>
     Ok(unmatched)
 }
 
+/// What may speak against taking steps on a record, as it stands.
+#[derive(Debug, Default)]
+pub struct Against {
+    /// Names in the record that are in no register, where a step wants them matched.
+    pub unmatched: Vec<String>,
+    /// See [`meant`], where a step is guarded.
+    pub meant: BTreeMap<String, Vec<String>>,
+}
+
+impl Against {
+    /// What these steps are judged by.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn of<'a>(
+        connection: &Connection,
+        kind: &Kind,
+        record: (i64, &Content),
+        steps: impl IntoIterator<Item = &'a Transition>,
+    ) -> Result<Self> {
+        let (mut matched, mut guarded) = (false, false);
+        for step in steps {
+            matched |= step.matched;
+            guarded |= !step.guards.is_empty();
+        }
+        let mut against = Self::default();
+        if matched {
+            against.unmatched = unmatched_in(connection, kind, record.1)?;
+        }
+        if guarded {
+            against.meant = meant(connection, kind, record)?;
+        }
+        Ok(against)
+    }
+
+    /// The values of a field, for guards.
+    #[must_use]
+    pub fn values(&self, key: &str) -> Vec<String> {
+        self.meant.get(key).cloned().unwrap_or_default()
+    }
+}
+
 /// The values of a record's fields, with the id of whoever is meant in the place of a name, a number or another name: so that two
 /// ways of writing one name are one.
 ///
@@ -352,11 +396,7 @@ fn open_under(
 ///
 /// # Errors
 /// The store cannot be read.
-pub fn unmatched_in(
-    connection: &Connection,
-    kind: &Kind,
-    content: &Content,
-) -> Result<Vec<String>> {
+fn unmatched_in(connection: &Connection, kind: &Kind, content: &Content) -> Result<Vec<String>> {
     let mut unmatched = Vec::new();
     for field in Catalogue::current().naming(kind) {
         for name in content.held(&field.key) {
@@ -567,6 +607,23 @@ pub(super) fn listed(row: &rusqlite::Row<'_>) -> rusqlite::Result<Listed> {
         pressing: row.get(13)?,
         veil: Veil::read(row.get::<_, Option<String>>(14)?.as_deref()),
     })
+}
+
+/// What stands for a text that may be a record's id: that record's name, if it is here and has one.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn name_of(connection: &Connection, text: &str) -> Result<String> {
+    if RecordId::parse(text).is_none() {
+        return Ok(text.to_owned());
+    }
+    let Ok(key) = find(connection, text) else {
+        return Ok(text.to_owned());
+    };
+    let row = rows(connection, &[key])?.pop();
+    Ok(row
+        .and_then(|row| row.name().map(str::to_owned))
+        .unwrap_or_else(|| text.to_owned()))
 }
 
 /// What a record is called, where what names it is itself a record: a sheet is called by its unit.

@@ -57,15 +57,23 @@ pub fn plot(report: &Report, place: usize, form: &str) -> Result<Option<Vec<u8>>
     if form == "svg" {
         return Ok(Some(plot.file.into_bytes()));
     }
+    numbers(&plot.heads, &plot.rows).map(Some)
+}
+
+/// The numbers of a plot as csv.
+///
+/// # Errors
+/// It cannot be written.
+pub fn numbers(heads: &[String], rows: &[Vec<String>]) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    let heads: Vec<&str> = plot.heads.iter().map(String::as_str).collect();
+    let heads: Vec<&str> = heads.iter().map(String::as_str).collect();
     let mut csv = Csv::begin(&mut bytes, Encoding::Utf8Bom, &heads).map_err(unwritten)?;
-    for row in &plot.rows {
+    for row in rows {
         let row: Vec<_> = row.iter().map(|cell| Value::Text(cell)).collect();
         csv.row(&row).map_err(unwritten)?;
     }
     csv.finish().map_err(unwritten)?;
-    Ok(Some(bytes))
+    Ok(bytes)
 }
 
 /// A cell as a table program has it.

@@ -16,6 +16,7 @@ use axum::http::{HeaderMap, header};
 use axum::response::IntoResponse as _;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::routing::{get, post};
+use lianxin_protocol::catalogue::Catalogue;
 use lianxin_protocol::log::RecordId;
 use rusqlite::Connection;
 use tokio::net::TcpListener;
@@ -417,7 +418,11 @@ fn held(connection: &Connection, overview: &Overview, lang: Lang) -> Result<Vec<
     let owner = Actor::owner(overview).owning_the_store();
     let coverage = Coverage::of(overview);
     let filter = Filter {
-        kind: Some("opinion".to_owned()),
+        // What most records are.
+        kind: Catalogue::current()
+            .kinds()
+            .next()
+            .map(|kind| kind.code.clone()),
         limit: LOOKED,
         held: Some(false),
         ..Filter::default()

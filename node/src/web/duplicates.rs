@@ -1,17 +1,11 @@
 //! 查重: matters that are likely one, brought twice, for whoever may merge them. What is found is a question: each group says why, and
 //! whoever looks chooses what goes into which. A merge is ordered like any other step for several, with a preview and a while to take it
 //! back; two that were said to be different matters are not found together again on this computer.
-//!
-//! Looked at are the newest matters of [`DAYS_MAX`] days, [`COMPARED`] at most, each time anew: a sketch of what was said says nearly
-//! all of it, so none is kept.
-
-use std::collections::BTreeMap;
-use std::sync::LazyLock;
 
 use askama::Template;
 use axum::Form;
 use axum::extract::{Query, State};
-use lianxin_protocol::catalogue::{Catalogue, Follows, Kind, Transition};
+use lianxin_protocol::catalogue::{Follows, Kind, Transition};
 use lianxin_protocol::log::RecordId;
 use rusqlite::Connection;
 use serde::Deserialize;
@@ -20,21 +14,17 @@ use super::list::Row;
 use super::page::{Answer, Page, Session, go, html};
 use super::several::{self, Ordered};
 use super::{App, shown};
-use crate::bulk;
-use crate::clock;
 use crate::drafts;
 use crate::error::{Code, Error, Result};
 use crate::journal::Books;
 use crate::records::delivery::Coverage;
-use crate::records::likeness::{Cluster, DAYS_MAX, Key, Place, Reasons, Said, Sketch, clusters};
+use crate::records::duplicates::{self, Found, merging};
+use crate::records::likeness::{DAYS_MAX, Place, Reasons};
 use crate::records::merged::{self, Way};
 use crate::records::{self, Filter, Listed};
 
-/// Matters that are compared: about a third of a second.
-const COMPARED: usize = 3_000;
 /// Groups on a page.
 const GROUPS: usize = 30;
-const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
 /// A group of matters that are likely one.
 struct Group {
@@ -79,16 +69,6 @@ struct Duplicates {
     days: String,
 }
 
-/// The kind of which the same is brought twice, and the step that puts one in the place of another.
-pub(super) fn merging() -> Option<(&'static Kind, &'static Follows, &'static Transition)> {
-    Catalogue::current().kinds().find_map(|kind| {
-        let follows = kind.follows.as_ref()?;
-        let gives = |step: &&Transition| step.data.iter().any(|it| it.key == follows.field);
-        let step = kind.transitions.iter().find(gives)?;
-        Some((kind, follows, step))
-    })
-}
-
 /// What the page was asked for.
 #[derive(Clone, Default, Deserialize)]
 pub(super) struct Asked {
@@ -113,7 +93,8 @@ pub(super) async fn page(
             let (kind, follows, step) = merging().ok_or_else(nothing)?;
             page.actor.takes(&step.event, &step.who)?;
             let chosen = asked.main.as_deref().and_then(RecordId::parse);
-            let found = found(connection, books, (kind, follows, step), chosen, &page)?;
+            let who = (&page.actor, page.now_ms);
+            let found = duplicates::found(connection, books, (kind, follows, step), chosen, who)?;
             let from = asked.from.as_deref().and_then(RecordId::parse);
             let of = (kind, follows, step);
             let (stranded, older) = stranded(connection, books, of, from, &page)?;
@@ -199,130 +180,6 @@ fn stranded(
     Ok((rows, older))
 }
 
-/// A group with the rows of its members, the one that goes on first.
-struct Found {
-    main: Listed,
-    others: Vec<(Listed, Reasons)>,
-}
-
-/// Groups in which something can be merged.
-fn found(
-    connection: &Connection,
-    books: &mut Books,
-    (kind, follows, step): (&Kind, &Follows, &Transition),
-    chosen: Option<RecordId>,
-    page: &Page,
-) -> Result<Vec<Found>> {
-    static KEY: LazyLock<Result<Key>> = LazyLock::new(|| Ok(Key::new(clock::random::<16>()?)));
-    let key = match &*KEY {
-        Ok(key) => *key,
-        Err(error) => return Err(Error::new(error.code(), "no randomness")),
-    };
-    let filter = Filter {
-        kind: Some(kind.code.clone()),
-        recorded_ms: Some((
-            page.now_ms.saturating_sub(u64::from(DAYS_MAX) * DAY_MS),
-            u64::MAX >> 16,
-        )),
-        held: Some(false),
-        stands: true,
-        limit: COMPARED,
-        ..Filter::default()
-    };
-    let ordered = bulk::ordered(connection)?;
-    let mut sketches = Vec::new();
-    let mut rows = BTreeMap::new();
-    for row in records::list(connection, &filter)? {
-        let goes_on = follows.into.contains(&row.status) || step.applies_to(&row.status);
-        // What was merged is in its place already, and to be found would tell of what is kept.
-        let merged = row.fact(&follows.field).is_some();
-        let rests = ordered.contains(&row.id);
-        if !goes_on || merged || rests || !row.sight(&page.actor).has_words() {
-            continue;
-        }
-        sketches.push((row.id, sketch(connection, books, kind, (&row, key))?));
-        rows.insert(row.id, row);
-    }
-    let mut found = Vec::new();
-    for cluster in clusters(&sketches) {
-        found.extend(arranged(
-            connection,
-            (follows, step),
-            cluster,
-            chosen,
-            &mut rows,
-        )?);
-    }
-    Ok(found)
-}
-
-/// What a matter says, as far as it is compared.
-fn sketch(
-    connection: &Connection,
-    books: &mut Books,
-    kind: &Kind,
-    (row, key): (&Listed, Key),
-) -> Result<Sketch> {
-    let content = records::gather(connection, books, row.key)?.content(books.authority());
-    let held = |key: &str| content.held(key).into_iter().next().unwrap_or_default();
-    let own = |key: &Option<String>| key.as_deref().map(held).unwrap_or_default();
-    let said = format!("{} {}", own(&kind.title), own(&kind.words));
-    Ok(Sketch::of(
-        &Said {
-            kind: &kind.code,
-            text: &said,
-            community: &shown::name(connection, &held("place.community"))?,
-            place: &held("place.text"),
-            phone: &held("person.phone"),
-            day: i32::try_from(row.recorded_ms() / DAY_MS).unwrap_or(i32::MAX),
-        },
-        key,
-    ))
-}
-
-/// The members of a group in their order, if there is anything to merge among them.
-fn arranged(
-    connection: &Connection,
-    (follows, step): (&Follows, &Transition),
-    cluster: Cluster<RecordId>,
-    chosen: Option<RecordId>,
-    rows: &mut BTreeMap<RecordId, Listed>,
-) -> Result<Option<Found>> {
-    let oldest = Reasons {
-        words: 100,
-        place: Place::Same,
-        phone: false,
-        days: 0,
-    };
-    let members = [(cluster.head, oldest)].into_iter();
-    let members = members.chain(cluster.members.into_iter().map(|it| (it.id, it.reasons)));
-    let members: Vec<_> = members.collect();
-    let takes_up = |id: &RecordId| {
-        rows.get(id)
-            .is_some_and(|row| follows.into.contains(&row.status))
-    };
-    let wanted = members
-        .iter()
-        .map(|(id, _)| *id)
-        .find(|id| Some(*id) == chosen);
-    let first = members.iter().map(|(id, _)| *id).find(takes_up);
-    let Some(main) = wanted.filter(takes_up).or(first) else {
-        return Ok(None);
-    };
-    let Some(row) = rows.remove(&main) else {
-        return Ok(None);
-    };
-    let mut others = Vec::new();
-    for (id, reasons) in members {
-        let apart = id == main || is_apart(connection, &main, &id)?;
-        if let (false, Some(row)) = (apart, rows.remove(&id)) {
-            others.push((row, reasons));
-        }
-    }
-    let any = others.iter().any(|(row, _)| step.applies_to(&row.status));
-    Ok(any.then_some(Found { main: row, others }))
-}
-
 /// A group as it is shown.
 fn group(
     connection: &Connection,
@@ -379,20 +236,6 @@ fn why(reasons: &Reasons, page: &Page) -> String {
     said.join(" · ")
 }
 
-/// Whether somebody here has said that these are two matters.
-fn is_apart(connection: &Connection, one: &RecordId, other: &RecordId) -> Result<bool> {
-    let [first, second] = pair(one, other);
-    Ok(connection
-        .prepare_cached("SELECT EXISTS (SELECT 1 FROM apart WHERE one = ?1 AND other = ?2)")?
-        .query_row([first, second], |row| row.get(0))?)
-}
-
-fn pair(one: &RecordId, other: &RecordId) -> [[u8; 16]; 2] {
-    let mut pair = [one.0, other.0];
-    pair.sort_unstable();
-    pair
-}
-
 /// Two that are not the same matter.
 #[derive(Deserialize)]
 pub(super) struct Apart {
@@ -419,11 +262,7 @@ pub(super) async fn apart(
         for id in [&one, &other] {
             records::find(connection, &id.hyphenated())?;
         }
-        let [first, second] = pair(&one, &other);
-        connection
-            .prepare_cached("INSERT OR IGNORE INTO apart (one, other) VALUES (?1, ?2)")?
-            .execute([first, second])?;
-        Ok(())
+        duplicates::set_apart(connection, &one, &other)
     })
     .await?;
     Ok(go("/duplicates"))

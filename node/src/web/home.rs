@@ -21,6 +21,7 @@ use crate::drafts::{self, Draft};
 use crate::error::Result;
 use crate::journal::Overview;
 use crate::records::Listed;
+use crate::records::articles::is_law;
 use crate::records::delivery::Coverage;
 use crate::records::inbox::{self, What};
 use crate::records::sight::Title;
@@ -126,14 +127,15 @@ impl Home {
 }
 
 /// Draft laws that are open for comments.
-fn asked_here() -> Filter {
-    Filter {
-        kind: Some("legis_consultation".to_owned()),
+fn asked_here() -> Option<Filter> {
+    let laws = Catalogue::current().kinds().find(|kind| is_law(kind))?;
+    Some(Filter {
+        kind: Some(laws.code.clone()),
         status: Some("open".to_owned()),
         limit: LAWS,
         held: Some(false),
         ..Filter::default()
-    }
+    })
 }
 
 /// What waits for these steps: who waits to be told comes first.
@@ -205,7 +207,8 @@ pub(super) async fn page(State(app): State<App>, session: Session) -> Answer {
             ];
             let counted = lang.say("home-recorded", &with);
             let mut laws = Vec::new();
-            for row in &records::list(connection, &asked_here())? {
+            let asked = asked_here().map(|filter| records::list(connection, &filter));
+            for row in asked.transpose()?.iter().flatten() {
                 laws.push(Row::new(connection, books, &coverage, row, &page)?);
             }
             let steps = queue::steps(&page);

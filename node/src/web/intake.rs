@@ -16,7 +16,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::App;
-use super::articles::{ARTICLES_MAX, canonical, within};
+use super::blank;
 use super::choices::{self, Choices};
 use super::fields::{self, Fault, Input};
 use super::look::{self, Look};
@@ -28,8 +28,9 @@ use crate::clock;
 use crate::drafts::{self, Draft, Typed, Window};
 use crate::error::{Code, Error, Result};
 use crate::journal::{Books, Journal};
+use crate::records::articles::{self, Law, PLACE};
 use crate::records::save;
-use crate::records::{self, Filter, Listed, gather};
+use crate::records::{self, Filter, Listed};
 
 /// Name of the box that says that the resident was told what happens with the data.
 const NOTICE: &str = "notice_shown";
@@ -37,7 +38,7 @@ const NOTICE: &str = "notice_shown";
 /// A section of the form.
 pub(super) struct Part {
     pub(super) code: String,
-    label: String,
+    pub(super) label: String,
     /// Behind its heading, which says what it holds; open where something in it is wrong.
     pub(super) folded: bool,
     open: bool,
@@ -100,6 +101,13 @@ struct Intake {
     compares: bool,
     /// What happened instead of what was asked, and a record that it concerns.
     said: Option<Said>,
+}
+
+impl Intake {
+    /// Whether the kind has a form on paper.
+    fn on_paper(&self) -> bool {
+        blank::is_there(self.kind)
+    }
 }
 
 /// Why a form comes again although nothing in it may be wrong.
@@ -192,7 +200,9 @@ pub(super) fn parts_of(
     (lang, _): (Lang, u64),
 ) -> Result<Vec<Part>> {
     let named = Choices::of(connection, books, fields::of_form(kind))?;
-    Ok(parts(kind, (&named, &Offered::new()), (typed, &[]), lang))
+    let mut parts = parts(kind, (&named, &Offered::new()), (typed, &[]), lang);
+    InDraft::of(connection, books, kind, (&named, typed))?.say(&mut parts, lang);
+    Ok(parts)
 }
 
 /// By field: values that are offered while one types.
@@ -381,7 +391,7 @@ pub(super) fn begun(
         .filter(|field| record.sight.shows(field));
     let held = fields::typed(shown, &record.content.fields);
     // A comment on an article: on the consultation that the article belongs to.
-    if let (Some(parent), Some(path)) = (&whole.parent, kind.field("article_path")) {
+    if let (Some(parent), Some(path)) = (&whole.parent, kind.field(PLACE)) {
         let consultation = held.get(&parent.field).and_then(|values| values.first());
         let gathered = kind.field(&parent.field).zip(consultation);
         if let Some((field, consultation)) = gathered {
@@ -409,43 +419,58 @@ pub(super) fn begun(
     Ok(typed)
 }
 
-/// The article that a comment is on, to be read while it is written down.
-fn about(
-    connection: &Connection,
-    books: &mut Books,
-    kind: &Kind,
-    named: &Choices,
-    typed: &Typed,
-) -> Result<Option<(String, String)>> {
-    let (Some(_), Some(field)) = (kind.field("article_path"), kind.field("consultation")) else {
-        return Ok(None);
-    };
-    let typed = named.ids([field].into_iter(), typed);
-    let first = |key: &str| typed.get(key).and_then(|values| values.first());
-    let (Some(consultation), Some(path)) = (first("consultation"), first("article_path")) else {
-        return Ok(None);
-    };
-    let Some(whole) = records::named(connection, consultation, field.names())? else {
-        return Ok(None);
-    };
-    let of = ("draft_article", "consultation");
-    let articles = records::referring(connection, &whole, of, ARTICLES_MAX)?;
-    let paths = articles.iter().map(|article| {
-        let path = article.fact("path").and_then(Value::as_str);
-        canonical(path.unwrap_or_default())
-    });
-    let paths: Vec<_> = paths.collect();
-    let place = within(path, paths.iter()).cloned();
-    let article = articles
-        .iter()
-        .zip(&paths)
-        .find(|(_, it)| Some(*it) == place.as_ref());
-    if let Some((article, _)) = article {
-        let content = gather(connection, books, article.key)?.content(books.authority());
-        let text = content.fields.get("text").and_then(Value::as_str);
-        return Ok(text.map(|text| (path.clone(), text.to_owned())));
+/// What is known of the place in a draft law that a comment is on.
+#[derive(Default)]
+struct InDraft {
+    /// Its article, to be read while the comment is written down.
+    about: Option<(String, String)>,
+    /// What can be said of where it is: the clauses of that article, or all articles.
+    offered: Vec<String>,
+    /// The draft has nothing there.
+    lacks: bool,
+}
+
+impl InDraft {
+    fn of(
+        connection: &Connection,
+        books: &mut Books,
+        kind: &Kind,
+        (named, typed): (&Choices, &Typed),
+    ) -> Result<Self> {
+        let typed = named.ids(kind.field(articles::OF_DRAFT).into_iter(), typed);
+        let held = |key: &str| typed.get(key)?.first().cloned();
+        let Some((law, path)) = Law::cited(connection, kind, held)? else {
+            return Ok(Self::default());
+        };
+        let lacks = law.lacks(connection, books, &path)?;
+        let Some(article) = law.article(&path) else {
+            let offered = law.paths().map(str::to_owned).collect();
+            let about = None;
+            return Ok(Self {
+                about,
+                offered,
+                lacks,
+            });
+        };
+        let text = articles::text_of(connection, books, article)?;
+        let number = article.fact("path").and_then(Value::as_str);
+        let number = number.unwrap_or_default().to_owned();
+        let clauses = articles::clauses(&number, &text).into_iter();
+        let clauses = clauses.map(|clause| clause.path);
+        Ok(Self {
+            offered: [number.clone()].into_iter().chain(clauses).collect(),
+            about: Some((number, text)),
+            lacks,
+        })
     }
-    Ok(None)
+
+    /// Says at the input that the draft has nothing there.
+    fn say(&self, parts: &mut [Part], lang: Lang) {
+        let inputs = parts.iter_mut().flat_map(|part| &mut part.inputs);
+        for input in inputs.filter(|input| self.lacks && input.name == PLACE) {
+            input.looks.push(lang.say("look-no-article", &[]));
+        }
+    }
 }
 
 /// What is in the form of a draft and beside it.
@@ -467,14 +492,17 @@ fn around(
     let page = page(connection, books, session, line, kind)?;
     page.actor.may_create(kind)?;
     let named = Choices::of(connection, books, fields::of_form(kind))?;
-    let about = about(connection, books, kind, &named, typed)?;
-    let offered = offered(connection, books, kind)?;
+    let place = InDraft::of(connection, books, kind, (&named, typed))?;
+    let mut offered = offered(connection, books, kind)?;
+    let clauses = offered.entry(PLACE.to_owned()).or_default();
+    clauses.extend(place.offered.iter().cloned());
     let mut parts = parts(kind, (&named, &offered), (typed, wrong), page.lang);
+    place.say(&mut parts, page.lang);
     let shown = (page.lang, page.now_ms);
     let look = look::look(connection, kind, (typed, &page.actor), &mut parts, shown)?;
     Ok(Around {
         page,
-        about,
+        about: place.about,
         parts,
         look,
     })

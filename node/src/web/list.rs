@@ -111,7 +111,7 @@ impl Row {
         if page.office() {
             shown.site = shown::site(overview.authority(), row, page.lang);
         } else {
-            shown.community = shown::name(connection, &shown.community)?;
+            shown.community = records::name_of(connection, &shown.community)?;
         }
         Ok(shown)
     }
@@ -233,10 +233,11 @@ fn columns(connection: &Connection, row: &Listed, kind: &Kind, lang: Lang) -> Re
             continue;
         };
         let said = match value {
-            Value::String(text) if !field.names().is_empty() => shown::name(connection, text)?,
+            Value::String(text) if !field.names().is_empty() => records::name_of(connection, text)?,
             Value::Array(items) if !field.names().is_empty() => {
                 let items = items.iter().filter_map(Value::as_str);
-                let names: Result<Vec<_>> = items.map(|it| shown::name(connection, it)).collect();
+                let names: Result<Vec<_>> =
+                    items.map(|it| records::name_of(connection, it)).collect();
                 names?.join("、")
             }
             // A yes or no says of what.

@@ -22,9 +22,9 @@ use crate::actor::Actor;
 use crate::clock::{self, Beijing};
 use crate::drafts::Typed;
 use crate::error::Result;
-use crate::records::Listed;
 use crate::records::delivery;
 use crate::records::similar::{Pair, SIMILAR_DAYS, marked, similar};
+use crate::records::{self, Listed};
 
 /// Characters of a text that a folded part's heading shows.
 const SAID_CHARS: usize = 12;
@@ -167,7 +167,7 @@ fn alike(
         Some((key.as_str(), text.as_str()))
     });
     let found = similar(connection, kind, &texts.collect(), (actor, now_ms))?;
-    let named = |text: &str| shown::name(connection, text).unwrap_or_default();
+    let named = |text: &str| records::name_of(connection, text).unwrap_or_default();
     let row = |row: &Listed, pairs: Option<&std::collections::BTreeSet<Pair>>| {
         let title = shown::title(Some(kind), row.title(actor), lang);
         let (_, status) = delivery::shown(row.reached, &row.kind, &row.status);

@@ -2,7 +2,7 @@
 //!
 //! A step whose kind calls it grave is asked about before it is taken, in words that say what cannot be undone.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use axum::Form;
 use axum::extract::{Path, State};
@@ -30,7 +30,7 @@ use crate::error::{Code, Error, Result};
 use crate::journal::{Books, Journal};
 use crate::records::gather;
 use crate::records::waiting::Waiting;
-use crate::records::{Content, Record, meant, save, unmatched_in};
+use crate::records::{Against, Content, Record, save};
 use crate::requests::{self, Asked};
 
 /// The hub's case number: filled in by the hub, never typed.
@@ -175,10 +175,7 @@ pub(super) fn is_over(
 struct Weighed<'a> {
     typed: &'a Typed,
     content: &'a Content,
-    /// See [`meant`].
-    meant: &'a BTreeMap<String, Vec<String>>,
-    /// Names in the record that are in no register.
-    unmatched: &'a [String],
+    against: &'a Against,
 }
 
 /// Asks whether a step is meant: what the record says against it, or a date that is over, or still ahead, or before another.
@@ -191,13 +188,12 @@ fn doubt(
     let Weighed {
         typed,
         content,
-        meant,
-        unmatched,
+        against,
     } = weighed;
-    if step.matched && !unmatched.is_empty() {
-        return names::doubt(unmatched, lang);
+    if step.matched && !against.unmatched.is_empty() {
+        return names::doubt(&against.unmatched, lang);
     }
-    if let Some(label) = step.doubted(|key| meant.get(key).cloned().unwrap_or_default()) {
+    if let Some(label) = step.doubted(|key| against.values(key)) {
         return Some(lang.label(label).to_owned());
     }
     let given = |key: &str| typed.get(key)?.first().filter(|it| !it.is_empty()).cloned();
@@ -247,17 +243,10 @@ pub(super) fn doubted(
         return Ok(None);
     }
     let content = gather(connection, books, key)?.content(books.authority());
-    let unmatched = if step.matched {
-        unmatched_in(connection, kind, &content)?
-    } else {
-        Vec::new()
-    };
-    let meant = meant(connection, kind, (key, &content))?;
     let weighed = Weighed {
         typed: &Typed::new(),
         content: &content,
-        meant: &meant,
-        unmatched: &unmatched,
+        against: &Against::of(connection, kind, (key, &content), [step])?,
     };
     Ok(doubt((kind, step), weighed, now_ms, lang))
 }
@@ -325,16 +314,14 @@ impl Onward {
         let begins = format!("step/{}/", record.id.hyphenated());
         let kept = drafts::about(connection, page.actor.account(), &begins)?;
         let asked = (view, attempt, &named);
-        let unmatched = match kind.filter(|kind| kind.transitions.iter().any(|it| it.matched)) {
-            Some(kind) => unmatched_in(connection, kind, &record.content)?,
-            None => Vec::new(),
+        let against = match kind {
+            Some(kind) => {
+                let held = (record.key, &record.content);
+                Against::of(connection, kind, held, &kind.transitions)?
+            }
+            None => Against::default(),
         };
-        let meant =
-            match kind.filter(|kind| kind.transitions.iter().any(|it| !it.guards.is_empty())) {
-                Some(kind) => meant(connection, kind, (record.key, &record.content))?,
-                None => BTreeMap::new(),
-            };
-        let typed = (kept.as_slice(), unmatched.as_slice(), &meant);
+        let typed = (kept.as_slice(), &against);
         let (next, offers) = offers(record, requests, asked, typed, (page, session))?;
         let offered = next.iter().chain(&offers).map(|it| it.event.as_str());
         let offered: BTreeSet<&str> = offered.collect();
@@ -359,7 +346,7 @@ fn offers(
     record: &Record,
     requests: &[Asked],
     (view, attempt, named): (&View, Option<&Attempt<'_>>, &Choices),
-    (drafts, unmatched, meant): (&[Draft], &[String], &BTreeMap<String, Vec<String>>),
+    (drafts, against): (&[Draft], &Against),
     (page, session): (&Page, &Session),
 ) -> Result<(Option<Offer>, Vec<Offer>)> {
     if !record.sight.has_facts() {
@@ -394,7 +381,7 @@ fn offers(
         let inputs = step.typed().filter(|field| field.key != HUB_NO);
         let inputs = inputs.map(|field| fields::input(field, named, typed, refusals, page.lang));
         let inputs = inputs.map(|input| explained(input, step, page));
-        let barred = step.barred(|key| meant.get(key).cloned().unwrap_or_default());
+        let barred = step.barred(|key| against.values(key));
         let is_usual = usual == Some(step.event.as_str());
         let asking = tried.map_or_else(|| view.asks(&step.event), |tried| tried.asking);
         let grave = step.grave.as_ref().map(|it| page.label(it).to_owned());
@@ -402,8 +389,7 @@ fn offers(
             let weighed = Weighed {
                 typed,
                 content,
-                meant,
-                unmatched,
+                against,
             };
             doubt((kind, step), weighed, page.now_ms, page.lang).filter(|_| asking)
         };
@@ -678,21 +664,10 @@ fn take(
     // Judged twice: here for words beside the fields, in the save for good.
     let mut asking = false;
     let content = gather(connection, journal, key)?.content(journal.authority());
-    let unmatched = if step.matched {
-        unmatched_in(connection, kind, &content)?
-    } else {
-        Vec::new()
-    };
-    let meant = if step.guards.is_empty() {
-        BTreeMap::new()
-    } else {
-        meant(connection, kind, (key, &content))?
-    };
     let weighed = Weighed {
         typed: &given,
         content: &content,
-        meant: &meant,
-        unmatched: &unmatched,
+        against: &Against::of(connection, kind, (key, &content), [step])?,
     };
     let nothing = Weighed {
         typed: &Typed::new(),

@@ -1,8 +1,6 @@
 //! The forms that offices print and keep (R18): 转办单, 接待登记表, 走访记录表, 面复记录 from what a record holds; and of a consultation 征询意见表, to be
 //! filled in by hand, and 立法意见汇总表. Paper says no more than whoever prints is shown; who brought a matter is on none of them.
 
-use std::collections::BTreeMap;
-
 use askama::Template;
 use axum::extract::{Path, Query, State};
 use lianxin_protocol::catalogue::Kind;
@@ -18,27 +16,12 @@ use super::shown;
 use super::words::Lang;
 use crate::error::{Code, Error, Result};
 use crate::journal::Books;
+use crate::records::articles::{self, Law};
 use crate::records::{self, Listed, Record};
 use crate::sheets::paper::{self, At};
 
-/// Kinds of which one record is one form.
-const SHEETS: [&str; 6] = [
-    "assignment",
-    "reception",
-    "visit",
-    "contact_record",
-    "meeting",
-    "inspection",
-];
-/// The kind whose record has the forms of a consultation.
-const CONSULTATION: &str = "legis_consultation";
 /// Articles and comments of one form.
 const ROWS: usize = 2_000;
-
-/// Whether there is a form to print of a kind.
-pub(super) fn is_there(kind: &Kind) -> bool {
-    SHEETS.contains(&kind.code.as_str()) || kind.code == CONSULTATION
-}
 
 /// Which form of a consultation.
 #[derive(Deserialize)]
@@ -85,17 +68,17 @@ pub(super) async fn show(
         .read(move |books, connection| {
             let (record, kind) = open(connection, books, &session, &id)?;
             let lang = session.lang();
-            let summary = asked.form == "summary";
-            let (name, other) = match kind.code.as_str() {
-                CONSULTATION if summary => ("paper-summary", Some(("", "paper-ask"))),
-                CONSULTATION => ("paper-ask", Some(("?form=summary", "paper-summary"))),
-                code if SHEETS.contains(&code) => (name_of(code), None),
-                _ => {
-                    let message = "there is no form to print of this record";
-                    return Err(Error::new(Code::NoPage, message));
-                }
+            let nothing = || Error::new(Code::NoPage, "there is no form to print of this record");
+            let own = lang
+                .label(kind.paper.as_ref().ok_or_else(nothing)?)
+                .to_owned();
+            let is_law = articles::is_law(kind);
+            let summary = is_law && asked.form == "summary";
+            let (title, other) = match (is_law, lang.say("paper-summary", &[])) {
+                (false, _) => (own, None),
+                (true, sums) if summary => (sums, Some(("", own))),
+                (true, sums) => (own, Some(("?form=summary", sums))),
             };
-            let title = lang.say(name, &[]);
             let page = Page::new(
                 connection,
                 books,
@@ -103,10 +86,10 @@ pub(super) async fn show(
                 &line,
                 ("/records", title.clone()),
             )?;
-            let (heads, lines) = match kind.code.as_str() {
-                CONSULTATION if summary => summed_up(connection, books, &record, &page)?,
-                CONSULTATION => to_fill_in(connection, books, &record, &page)?,
-                _ => (Vec::new(), Vec::new()),
+            let (heads, lines) = match (is_law, summary) {
+                (false, _) => (Vec::new(), Vec::new()),
+                (true, false) => to_fill_in(connection, books, &record, &page)?,
+                (true, true) => summed_up(connection, books, &record, &page)?,
             };
             let from = (connection, books.authority());
             let (mut said, _, words) = facts(from, Some(kind), &record.content, &page);
@@ -129,9 +112,7 @@ pub(super) async fn show(
                 words,
                 heads,
                 lines,
-                other: other.map(|(query, name)| {
-                    (format!("/records/{own}/paper{query}"), lang.say(name, &[]))
-                }),
+                other: other.map(|(query, name)| (format!("/records/{own}/paper{query}"), name)),
                 document: match summary {
                     true => format!("/records/{own}/paper?form=summary&as=docx"),
                     false => format!("/records/{own}/paper?as=docx"),
@@ -180,17 +161,6 @@ pub(super) fn finished(document: paper::Document) -> Result<Vec<u8>> {
     document.finish().map_err(unwritten)
 }
 
-fn name_of(code: &str) -> &'static str {
-    match code {
-        "assignment" => "paper-assignment",
-        "reception" => "paper-reception",
-        "visit" => "paper-visit",
-        "contact_record" => "paper-contact",
-        "meeting" => "paper-meeting",
-        _ => "paper-inspection",
-    }
-}
-
 /// What a sheet says of the matter that it belongs to: its number, and its words as far as they are shown.
 fn parent(
     connection: &Connection,
@@ -233,21 +203,6 @@ fn heads(lang: Lang, ids: &[&str]) -> Vec<String> {
     ids.iter().map(|id| lang.say(id, &[])).collect()
 }
 
-/// Text and path of the articles of a consultation, in their order.
-fn articles(
-    connection: &Connection,
-    books: &mut Books,
-    whole: &Listed,
-) -> Result<Vec<(String, String)>> {
-    let mut articles = Vec::new();
-    for row in records::referring(connection, whole, ("draft_article", "consultation"), ROWS)? {
-        let content = records::gather(connection, books, row.key)?.content(books.authority());
-        let held = |key: &str| content.held(key).into_iter().next().unwrap_or_default();
-        articles.push((held("path"), held("text")));
-    }
-    Ok(articles)
-}
-
 fn row_of(record: &Record) -> Result<&Listed> {
     let missing = || Error::new(Code::RecordWaiting, "the record has not come whole");
     record.row.as_ref().ok_or_else(missing)
@@ -260,10 +215,9 @@ fn to_fill_in(
     record: &Record,
     page: &Page,
 ) -> Result<Table> {
-    let articles = articles(connection, books, row_of(record)?)?;
-    let lines = articles
-        .into_iter()
-        .map(|(path, text)| Line(vec![path, text, String::new(), String::new()]));
+    let law = Law::of(connection, row_of(record)?)?;
+    let articles = law.texts(connection, books)?.into_iter();
+    let lines = articles.map(|(path, text)| Line(vec![path, text, String::new(), String::new()]));
     let ids = [
         "paper-article",
         "paper-text",
@@ -281,19 +235,15 @@ fn summed_up(
     page: &Page,
 ) -> Result<Table> {
     let whole = row_of(record)?;
-    let texts: Vec<_> = articles(connection, books, whole)?;
-    let by_path: BTreeMap<&str, &str> = texts
-        .iter()
-        .map(|(path, text)| (path.as_str(), text.as_str()))
-        .collect();
-    let order = |path: &str| {
-        texts
-            .iter()
-            .position(|(it, _)| it == path)
-            .unwrap_or(usize::MAX)
-    };
+    let law = Law::of(connection, whole)?;
+    let texts = law.texts(connection, books)?;
     let mut comments = Vec::new();
-    for row in records::referring(connection, whole, ("legis_comment", "consultation"), ROWS)? {
+    for row in records::referring(
+        connection,
+        whole,
+        (articles::COMMENT, articles::OF_DRAFT),
+        ROWS,
+    )? {
         let comment = Record::read(connection, books, row.key, &page.actor)?;
         if !comment.sight.has_words()
             || ["rejected", "withdrawn", "draft"].contains(&row.status.as_str())
@@ -308,7 +258,7 @@ fn summed_up(
                 .next()
                 .unwrap_or_default()
         };
-        let (path, worded) = (held("article_path"), held("legal_wording"));
+        let (path, worded) = (held(articles::PLACE), held("legal_wording"));
         let asked = if worded.is_empty() {
             held("original_words")
         } else {
@@ -316,16 +266,11 @@ fn summed_up(
         };
         let field = comment.kind.and_then(|kind| kind.field("commenter_kind"));
         let kind = shown::value(field, &Value::from(held("commenter_kind")), page.lang);
-        let text = by_path
-            .get(path.as_str())
-            .copied()
-            .unwrap_or_default()
-            .to_owned();
-        comments.push((
-            order(&path),
-            row.id,
-            Line(vec![path, text, asked, held("reason"), kind]),
-        ));
+        let place = law.place(&path);
+        let text = place.and_then(|at| Some(texts.get(at)?.1.clone()));
+        let line = [path, text.unwrap_or_default(), asked, held("reason"), kind];
+        let place = place.unwrap_or(usize::MAX);
+        comments.push((place, row.id, Line(line.to_vec())));
     }
     comments.sort_by_key(|(place, id, _)| (*place, *id));
     let ids = [
@@ -339,21 +284,4 @@ fn summed_up(
         heads(page.lang, &ids),
         comments.into_iter().map(|(_, _, line)| line).collect(),
     ))
-}
-
-#[cfg(test)]
-mod tests {
-    use lianxin_protocol::catalogue::Catalogue;
-
-    use super::*;
-
-    #[test]
-    fn every_form_is_of_a_kind_that_there_is() {
-        for code in SHEETS.iter().chain(&[CONSULTATION]) {
-            assert!(
-                Catalogue::current().kind(code).is_some_and(is_there),
-                "{code}"
-            );
-        }
-    }
 }

@@ -11,7 +11,6 @@ use lianxin_protocol::space::Space;
 use rusqlite::Connection;
 use serde::Deserialize;
 
-use super::duplicates;
 use super::list::{Row, next_for};
 use super::page::{Answer, Page, Session, html};
 use super::several::{self, Ordered};
@@ -20,6 +19,7 @@ use crate::bulk;
 use crate::error::Result;
 use crate::journal::Overview;
 use crate::records::delivery::Coverage;
+use crate::records::duplicates::merging;
 use crate::records::waiting::{Order, Waiting};
 use crate::records::{self, Listed};
 use crate::requests;
@@ -481,7 +481,7 @@ fn build(connection: &Connection, overview: &Overview, asked: Asked, page: Page)
         more,
         together,
         ordered: several::ordered(connection, &page)?,
-        merges: duplicates::merging()
+        merges: merging()
             .is_some_and(|(_, _, step)| page.actor.takes(&step.event, &step.who).is_ok()),
         said: match asked.said.as_deref() {
             Some("back") => Some(page.t("bulk-taken-back")),

@@ -14,13 +14,11 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::conflicts::{self, Conflict};
-use super::duplicates::merging;
 use super::forms;
 use super::letter;
 use super::list::{Due, due};
 use super::offers::{self, Attempt, Done, Offer, Onward, WANTED, WAY};
 use super::page::{Answer, Page, Session, html};
-use super::paper;
 use super::past::{self, Change, Request, Step, Who};
 use super::related::{self, Begin, Related};
 use super::reveal;
@@ -31,6 +29,7 @@ use super::{App, Line};
 use crate::error::Result;
 use crate::journal::{Books, Overview};
 use crate::records::delivery::{self, Coverage, State as Reached};
+use crate::records::duplicates::merging;
 use crate::records::merged::{self, Way};
 use crate::records::save;
 use crate::records::sight::Title;
@@ -270,7 +269,7 @@ pub(super) fn build(
     Ok(RecordPage {
         reply: kind.and_then(|kind| answer(connection, content, kind, &page)),
         letter: kind.is_some_and(|kind| letter::is_there(&record, kind)),
-        paper: kind.is_some_and(paper::is_there) && record.sight.has_words(),
+        paper: kind.is_some_and(|kind| kind.paper.is_some()) && record.sight.has_words(),
         own: match kind.filter(|_| record.sight.has_words()) {
             Some(kind) => forms::letters(connection, kind)?,
             None => Vec::new(),

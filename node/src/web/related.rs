@@ -8,20 +8,18 @@ use lianxin_protocol::space::Space;
 use rusqlite::Connection;
 use serde_json::Value;
 
-use super::articles::{ARTICLES_MAX, canonical, within};
 use super::lines;
 use super::list::Row;
 use super::page::Page;
 use crate::error::Result;
 use crate::journal::{Books, Overview};
+use crate::records::articles::{ARTICLES_MAX, PLACE, canonical, within};
 use crate::records::delivery::Coverage;
 use crate::records::sight::Sight;
 use crate::records::{Listed, Record, referring_by_space, view};
 
 /// Records of one kind that are shown on the page of another; of a draft's articles all are.
 const ROWS: usize = 200;
-/// The field by which a comment names the article that it is on.
-const ARTICLE: &str = "article_path";
 
 /// Records of one kind that refer to the one on the page.
 pub(super) struct Related {
@@ -102,7 +100,7 @@ pub(super) fn of(
         // What comments are on are articles. A draft that nobody may comment on any more stays as it is.
         let commented = |it: &catalogue::Gather| {
             let kind = Catalogue::current().kind(&it.kind);
-            kind.is_some_and(|kind| kind.field(ARTICLE).is_some())
+            kind.is_some_and(|kind| kind.field(PLACE).is_some())
         };
         let articles_here = nested && kind.gathers.iter().any(commented);
         let grows = !articles_here || kind.is_open(&whole.status);
@@ -121,7 +119,7 @@ pub(super) fn of(
             continue;
         }
         let above = related.iter().any(|it| !it.articles.is_empty());
-        let beside = above && of.field(ARTICLE).is_some();
+        let beside = above && of.field(PLACE).is_some();
         let mut entry = Related {
             code: of.code.clone(),
             label: if beside && found.gather.by_site.is_some() {
@@ -220,7 +218,7 @@ fn sort(
     for row in found {
         let shown = Row::new(connection, overview, coverage, row, page)?;
         let shown = shown.with_columns(connection, row, page.lang)?;
-        let path = row.fact(ARTICLE).and_then(Value::as_str);
+        let path = row.fact(PLACE).and_then(Value::as_str);
         let place = path.and_then(|path| within(path, articles.keys()).cloned());
         match place.and_then(|place| articles.get_mut(&place)) {
             Some(article) => article.comments.push(shown),

@@ -3,17 +3,14 @@
 use lianxin_protocol::authority::{Authority, Reason};
 use lianxin_protocol::catalogue::{ESTIMATED, Field, FieldType, Kind, Rule, Rules};
 use lianxin_protocol::identity::{DeviceKey, short};
-use lianxin_protocol::log::RecordId;
 use lianxin_protocol::space::Space;
-use rusqlite::Connection;
 use serde_json::Value;
 
 use super::words::Lang;
 use crate::clock::Beijing;
-use crate::error::Result;
+use crate::records::Listed;
 use crate::records::delivery::State;
 use crate::records::sight::Title;
-use crate::records::{self, Listed};
 
 /// A step of the ladder as it stands for one record.
 pub(super) struct Rung {
@@ -138,20 +135,6 @@ pub(super) fn age(unix_ms: u64, now_ms: u64, lang: Lang) -> String {
         _ => ("age-days", minutes / 1_440),
     };
     lang.say(id, &[("count", count.into())])
-}
-
-/// A name, or the name of the record that is referred to.
-pub(super) fn name(connection: &Connection, text: &str) -> Result<String> {
-    if RecordId::parse(text).is_none() {
-        return Ok(text.to_owned());
-    }
-    let Ok(key) = records::find(connection, text) else {
-        return Ok(text.to_owned());
-    };
-    let row = records::rows(connection, &[key])?.pop();
-    Ok(row
-        .and_then(|row| row.name().map(str::to_owned))
-        .unwrap_or_else(|| text.to_owned()))
 }
 
 /// What a field holds, in words.

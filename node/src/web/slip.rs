@@ -163,7 +163,7 @@ pub(super) async fn print(
                 number: content.number.clone().unwrap_or_default(),
                 at: shown::moment(row.recorded_ms(), lang),
                 category: said("category"),
-                place: shown::name(connection, &said("place.community"))?,
+                place: records::name_of(connection, &said("place.community"))?,
                 wanted: said("reply_wanted"),
                 clerk: wrote.cloned().unwrap_or_default(),
                 phone: public("phone"),

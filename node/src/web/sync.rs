@@ -2,24 +2,25 @@
 //! button that tries now and tells what came of it.
 
 use askama::Template;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use lianxin_protocol::authority::{Member, Membership, Reason};
 use lianxin_protocol::identity::DeviceKey;
 use rusqlite::Connection;
 use serde_json::Value;
 
 use super::list::Row;
-use super::page::{Answer, Page, Session, html, sentence};
+use super::page::{Answer, Page, Session, attached, html, sentence};
 use super::shown;
 use super::words::Lang;
 use super::{App, Line};
 use crate::clock;
-use crate::error::{Code, Result};
+use crate::error::{Code, Error, Result};
 use crate::invites;
 use crate::journal::Overview;
 use crate::plots::{Categories, Frame, Plot as _};
 use crate::records;
 use crate::records::delivery::{self, Coverage, State as Reached};
+use crate::reports::files;
 
 /// Rows of the list of what waits.
 const ROWS: usize = 200;
@@ -185,7 +186,7 @@ async fn shown_page(app: &App, session: Session, log: Vec<String>) -> Answer {
                     .unwrap_or_default()
                     .join(" "),
                 more: waits.len() > ROWS,
-                ages: ages(&waits, page.now_ms, lang),
+                ages: ages(&waits, page.now_ms, lang).map(|plot| (plot.svg(), plot.table().1)),
                 waiting,
                 log,
                 page,
@@ -196,7 +197,7 @@ async fn shown_page(app: &App, session: Session, log: Vec<String>) -> Answer {
 }
 
 /// How long how many have waited, where so many do that a list is not looked through.
-fn ages(waits: &[(i64, u64)], now_ms: u64, lang: Lang) -> Option<(String, Vec<Vec<String>>)> {
+fn ages(waits: &[(i64, u64)], now_ms: u64, lang: Lang) -> Option<Categories> {
     if waits.len() < DRAWN_FROM {
         return None;
     }
@@ -210,7 +211,7 @@ fn ages(waits: &[(i64, u64)], now_ms: u64, lang: Lang) -> Option<(String, Vec<Ve
     }
     let say = |id: &str| lang.say(id, &[]);
     let bars = BARS.iter().zip(counts);
-    let plot = Categories {
+    Some(Categories {
         frame: Frame {
             id: "waiting".to_owned(),
             title: say("sync-ages"),
@@ -219,8 +220,34 @@ fn ages(waits: &[(i64, u64)], now_ms: u64, lang: Lang) -> Option<(String, Vec<Ve
         },
         heads: [say("sync-since"), say("sync-ages-count")],
         categories: bars.map(|((_, name), count)| (say(name), count)).collect(),
+    })
+}
+
+/// The plot of what waits, to be taken away: a picture, or its numbers.
+pub(super) async fn waiting(
+    State(app): State<App>,
+    session: Session,
+    Path(form): Path<String>,
+) -> Answer {
+    let (media, is_picture) = match form.as_str() {
+        "waiting.svg" => ("image/svg+xml", true),
+        "waiting.csv" => ("text/csv; charset=utf-8", false),
+        _ => return Err(Error::new(Code::NoPage, "there is no such file").into()),
     };
-    Some((plot.svg(), plot.table().1))
+    let lang = session.lang();
+    let bytes = app
+        .read(move |books, connection| {
+            let waits = delivery::waiting(connection, books, AGES)?;
+            let few = || Error::new(Code::NoPage, "so few wait that none is drawn");
+            let plot = ages(&waits, clock::now_ms(), lang).ok_or_else(few)?;
+            let (heads, rows) = plot.table();
+            match is_picture {
+                true => Ok(plot.svg_file().into_bytes()),
+                false => files::numbers(&heads, &rows),
+            }
+        })
+        .await?;
+    Ok(attached(&form, media, bytes))
 }
 
 /// Devices that were spoken to, by their codes.
@@ -299,7 +326,8 @@ mod tests {
         let few: Vec<_> = [1, 2, 3, 4].map(minutes).to_vec();
         assert!(ages(&few, now_ms, Lang::Zh).is_none());
         let many = [0, 59, 60, 1_439, 1_440, 4_320, 10_079, 10_080, 50_000].map(minutes);
-        let (svg, rows) = ages(&many, now_ms, Lang::Zh).ok_or("not drawn")?;
+        let plot = ages(&many, now_ms, Lang::Zh).ok_or("not drawn")?;
+        let (svg, rows) = (plot.svg(), plot.table().1);
         let counts: Vec<_> = rows.iter().filter_map(|row| row.get(1)).collect();
         assert_eq!(counts, ["2", "2", "1", "2", "2"]);
         assert!(svg.contains("role=\"img\""));

@@ -797,6 +797,9 @@ fn check_dates(dates: &[SetDate], data: &[Field], kind: &Kind) -> Checked {
                 format!("{from} is no date that {key} is counted from")
             })?;
         }
+        ensure(!(date.fixed && date.most), || {
+            format!("{key} is fixed, so nobody sets an earlier one")
+        })?;
         if let Some(since) = &date.since {
             ensure(kind.transition(since).is_some(), || {
                 format!("{since} is no step that {key} is counted from")

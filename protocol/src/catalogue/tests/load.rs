@@ -51,6 +51,11 @@ fn a_file_that_contradicts_itself_is_refused_with_the_place() {
         ),
         (
             "rule = \"S1\", fixed",
+            "rule = \"S1\", most = true, fixed",
+            "nobody sets an earlier one",
+        ),
+        (
+            "rule = \"S1\", fixed",
             "rule = \"S1\", from = \"lead\", fixed",
             "counted from",
         ),

@@ -1,0 +1,229 @@
+//! Forms on paper 空白表: what a kind asks, to be filled in by hand where there is no computer or no current, and typed later. Each has a
+//! number of its own. Whoever types it by that number gets one form, however often and wherever they begin, and what was registered from
+//! it is found instead of being registered twice on this computer.
+
+use askama::Template;
+use axum::extract::{Path, Query, State};
+use lianxin_protocol::base32;
+use lianxin_protocol::catalogue::{Catalogue, Kind};
+use lianxin_protocol::hash::{self, Hex};
+use lianxin_protocol::number::check_digits;
+use lianxin_protocol::text;
+use serde::Deserialize;
+
+use super::App;
+use super::fields::Input;
+use super::intake::{self, Part};
+use super::page::{Answer, Bare, Session, go, html, kind_of};
+use super::slip::Qr;
+use crate::clock;
+use crate::drafts::Typed;
+use crate::error::{Code, Error, Result};
+use crate::records::save;
+
+/// Forms that are printed at once.
+const COPIES_MAX: u8 = 50;
+/// Choices that are printed each with a box; more would fill the page, and are written by hand.
+const BOXES_MAX: usize = 16;
+/// Random bytes of a number: eight symbols.
+const RANDOM: usize = 5;
+
+/// The number of a form on paper: `YJ-7K3M-9QX4-52`, of the kind's letters, eight symbols drawn at random and two check digits.
+#[derive(Clone, Debug)]
+struct Number {
+    kind: &'static Kind,
+    symbols: String,
+}
+
+impl Number {
+    /// Draws one. Kinds without letters of their own have none.
+    fn draw(kind: &'static Kind) -> Result<Option<Self>> {
+        let symbols = base32::encode(&clock::random::<RANDOM>()?);
+        Ok(kind.prefix.is_some().then_some(Self { kind, symbols }))
+    }
+
+    /// As somebody typed or scanned it.
+    fn parse(typed: &str) -> Option<Self> {
+        let typed = text::code(typed);
+        let (prefix, rest) = typed.split_at_checked(2)?;
+        let kind = Catalogue::current()
+            .kinds()
+            .find(|kind| kind.prefix.as_deref() == Some(prefix))?;
+        let meant: String = rest.chars().map(base32::meant).collect();
+        let (symbols, check) = meant.split_at_checked(meant.len().checked_sub(2)?)?;
+        let random = base32::decode(symbols.chars())?;
+        let number = Self {
+            kind,
+            symbols: symbols.to_owned(),
+        };
+        (random.len() == RANDOM && check == number.check()).then_some(number)
+    }
+
+    fn check(&self) -> String {
+        let prefix = self.kind.prefix.as_deref().unwrap_or_default();
+        format!("{:02}", check_digits(&format!("{prefix}{}", self.symbols)))
+    }
+
+    /// The id of what is typed from it, as [`drafts`](crate::drafts) have them.
+    fn draft(&self) -> String {
+        let id = hash::PAYLOAD.hash(&[b"form on paper", self.to_string().as_bytes()]);
+        Hex(id.first_chunk::<16>().unwrap_or(&[0; 16])).to_string()
+    }
+}
+
+impl std::fmt::Display for Number {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let prefix = self.kind.prefix.as_deref().unwrap_or_default();
+        let (one, other) = self.symbols.split_at_checked(4).unwrap_or_default();
+        write!(out, "{prefix}-{one}-{other}-{}", self.check())
+    }
+}
+
+/// Whether a kind has forms on paper.
+pub(super) fn is_there(kind: &Kind) -> bool {
+    kind.prefix.is_some() && !kind.sections.is_empty()
+}
+
+#[derive(Template)]
+#[template(path = "blank.html")]
+struct Blank {
+    bare: Bare,
+    kind: &'static Kind,
+    label: String,
+    copies: Vec<(String, Qr)>,
+    parts: Vec<Part>,
+    /// The person is told what happens with the data.
+    notice: bool,
+}
+
+impl Blank {
+    /// Whether its choices are printed, each with a box.
+    fn boxes(&self, input: &Input) -> bool {
+        (1..=BOXES_MAX).contains(&input.options.len())
+    }
+
+    /// What is written by hand where nothing is ticked: a day, a time, some lines or one.
+    fn room(&self, input: &Input) -> &'static str {
+        match input.control {
+            "date" => "blank-date",
+            "month" => "blank-month",
+            "time" => "blank-time",
+            "clock" => "blank-clock",
+            _ => "",
+        }
+    }
+
+    /// Lines of a text: the words that a record is about have the most.
+    fn lines(&self, input: &Input) -> std::ops::Range<u8> {
+        let words = self.kind.words.as_ref() == Some(&input.name);
+        match input.control {
+            "text" if words => 0..7,
+            "text" => 0..2,
+            _ => 0..1,
+        }
+    }
+}
+
+/// How many are asked for.
+#[derive(Deserialize)]
+pub(super) struct Copies {
+    copies: Option<u8>,
+}
+
+/// Forms to print.
+pub(super) async fn print(
+    State(app): State<App>,
+    session: Session,
+    Path(kind): Path<String>,
+    Query(Copies { copies }): Query<Copies>,
+) -> Answer {
+    let kind = kind_of(&kind)?;
+    let lang = session.lang();
+    let copies = copies.unwrap_or(1).clamp(1, COPIES_MAX);
+    let blank = app
+        .read(move |books, connection| {
+            session.actor(connection, books)?.may_create(kind)?;
+            if !is_there(kind) {
+                let message = "this kind has no form on paper";
+                return Err(Error::new(Code::NoPage, message));
+            }
+            let shown = (lang, clock::now_ms());
+            let copies = (0..copies).map(|_| {
+                let number = Number::draw(kind)?.map(|number| number.to_string());
+                let number = number.unwrap_or_default();
+                let qr = Qr::of(&number)?;
+                Ok((number, qr))
+            });
+            Ok(Blank {
+                copies: copies.collect::<Result<_>>()?,
+                parts: intake::parts_of(connection, books, kind, &Typed::new(), shown)?,
+                notice: save::asks_notice(kind),
+                label: lang.label(&kind.label).to_owned(),
+                bare: Bare::here(connection, books, lang)?,
+                kind,
+            })
+        })
+        .await?;
+    html(&blank)
+}
+
+/// The number of a form that was filled in.
+#[derive(Deserialize)]
+pub(super) struct Filled {
+    number: String,
+}
+
+/// Leads to the form in which it is typed.
+pub(super) async fn typed(_: Session, Query(Filled { number }): Query<Filled>) -> Answer {
+    let number = Number::parse(&number).ok_or_else(|| {
+        let message = "this is no number of a form on paper, or a symbol of it is wrong";
+        Error::new(Code::NoBlank, message)
+    })?;
+    Ok(go(&format!(
+        "/new/{}?draft={}",
+        number.kind.code,
+        number.draft()
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::drafts;
+
+    #[test]
+    fn a_number_is_read_as_people_type_it_and_no_other() -> Result<()> {
+        let kind = kind_of("opinion")?;
+        let number = Number {
+            kind,
+            symbols: "7K3M9QX4".to_owned(),
+        };
+        let written = number.to_string();
+        assert_eq!(written.len(), "YJ-7K3M-9QX4-52".len());
+        for typed in [
+            written.clone(),
+            written.to_lowercase(),
+            written.replace('-', " "),
+            format!("　{written}\n"),
+        ] {
+            let read = Number::parse(&typed).map(|it| it.to_string());
+            assert_eq!(read.as_ref(), Some(&written), "{typed}");
+        }
+        assert!(drafts::is_id(&number.draft()));
+        let drawn = Number::draw(kind)?.map(|it| it.to_string());
+        assert!(drawn.is_some_and(|it| Number::parse(&it).is_some()));
+        // One symbol wrong, two swapped, one left out, another kind, none at all.
+        for wrong in [
+            written.replacen('K', "H", 1),
+            written.replacen("7K", "K7", 1),
+            written.replacen('K', "", 1),
+            written.replacen("YJ", "ZF", 1),
+            "YJ".to_owned(),
+            String::new(),
+            "群众意见".to_owned(),
+        ] {
+            assert!(Number::parse(&wrong).is_none(), "{wrong}");
+        }
+        Ok(())
+    }
+}
