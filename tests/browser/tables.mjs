@@ -245,6 +245,25 @@ try {
   await seen(clerk, 'paper');
   const word = await taken(clerk, 'a[href$="as=docx"]');
   check('a form is a Word document too', word.packed && word.name.endsWith('.docx'), word.name);
+
+  // ---- forms on paper, and what is typed from one ----
+  await at(clerk, '/new/opinion/paper?copies=3');
+  await seen(clerk, 'blank');
+  const unwritten = await clerk.pdf({ preferCSSPageSize: true });
+  const sheets = unwritten.toString('latin1').match(/\/Type\s*\/Page[^s]/g) ?? [];
+  check('each form to fill in is a page', sheets.length === 3, `${sheets.length} pages`);
+  const sheetNo = await clerk.locator('.blank .number .code').first().innerText();
+  await at(clerk, '/new');
+  await clerk.fill('#number', sheetNo.toLowerCase().replaceAll('-', ' '));
+  await clerk.press('#number', 'Enter');
+  await clerk.waitForURL('**/new/opinion?draft=*');
+  await clerk.fill('[name=body]', '测试小区门口路灯不亮。');
+  await clerk.locator('[name=category][value=help]').check({ force: true });
+  await sent(clerk, '[name=do][value=register]');
+  const typed = new URL(clerk.url()).pathname;
+  check('what was written on paper is registered', typed.startsWith('/records/'), await clerk.innerText('main'));
+  await at(clerk, `/new/paper?number=${sheetNo}`);
+  check('the same paper is registered once', new URL(clerk.url()).pathname === typed, clerk.url());
   check('no page complained', faults.length === 0, faults.slice(0, 3).join(' | '));
 } catch (error) {
   check('the day comes to its end', false, error.stack);

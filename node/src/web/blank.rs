@@ -25,6 +25,8 @@ use crate::records::save;
 const COPIES_MAX: u8 = 50;
 /// Choices that are printed each with a box; more would fill the page, and are written by hand.
 const BOXES_MAX: usize = 16;
+/// The field that no form on paper has.
+const TEST_DATA: &str = "test_data";
 /// Random bytes of a number: eight symbols.
 const RANDOM: usize = 5;
 
@@ -117,7 +119,7 @@ impl Blank {
     fn lines(&self, input: &Input) -> std::ops::Range<u8> {
         let words = self.kind.words.as_ref() == Some(&input.name);
         match input.control {
-            "text" if words => 0..7,
+            "text" if words => 0..6,
             "text" => 0..2,
             _ => 0..1,
         }
@@ -148,6 +150,11 @@ pub(super) async fn print(
                 return Err(Error::new(Code::NoPage, message));
             }
             let shown = (lang, clock::now_ms());
+            let mut parts = intake::parts_of(connection, books, kind, &Typed::new(), shown)?;
+            for part in &mut parts {
+                // Nobody practises on paper.
+                part.inputs.retain(|input| input.name != TEST_DATA);
+            }
             let copies = (0..copies).map(|_| {
                 let number = Number::draw(kind)?.map(|number| number.to_string());
                 let number = number.unwrap_or_default();
@@ -156,7 +163,7 @@ pub(super) async fn print(
             });
             Ok(Blank {
                 copies: copies.collect::<Result<_>>()?,
-                parts: intake::parts_of(connection, books, kind, &Typed::new(), shown)?,
+                parts,
                 notice: save::asks_notice(kind),
                 label: lang.label(&kind.label).to_owned(),
                 bare: Bare::here(connection, books, lang)?,
