@@ -41,8 +41,8 @@ use lianxin_protocol::document::{
 };
 use lianxin_protocol::hash::{self, Hex};
 use lianxin_protocol::identity::{DeviceKey, short};
-use lianxin_protocol::log::{Author, Entry, EntryKind, LogId, RecordId};
-use lianxin_protocol::part::{Part, PartRef, reference};
+use lianxin_protocol::log::{Author, DigestMode, Entry, EntryKind, Header, LogId, RecordId};
+use lianxin_protocol::part::{Part, PartRef, reference, reference_of};
 use lianxin_protocol::space::SpaceId;
 use lianxin_protocol::verdict::is_known;
 use rusqlite::{Connection, params};
@@ -244,7 +244,9 @@ pub fn gather(connection: &Connection, books: &mut Books, key: i64) -> Result<Ga
         let message = "a part is not what was stored";
         return Err(Error::new(Code::StoreCorrupt, message));
     }
-    let mut gathered = assemble(record, founded, false, placed, read_parts(&payloads));
+    let digests = placed.iter().map(|it| (it.key, &it.entry.header));
+    let parts = read_parts(&payloads, &digests.collect());
+    let mut gathered = assemble(record, founded, false, placed, parts);
     gathered.texts = search::Indexed::of(connection, key, payloads.into_keys().collect())?;
     let mut beside = aside(connection, key, &id)?;
     // From elsewhere anybody can name it.
@@ -446,7 +448,7 @@ fn assemble(
 
 /// The parts of a record that are held, by how the document refers to them.
 fn parts(connection: &Connection, record: i64) -> Result<BTreeMap<PartRef, Part>> {
-    Ok(read_parts(&payloads(connection, record)?))
+    Ok(read_parts(&payloads(connection, record)?, &BTreeMap::new()))
 }
 
 /// The payloads of a record's parts, by the keys of their entries.
@@ -460,11 +462,20 @@ fn payloads(connection: &Connection, record: i64) -> Result<BTreeMap<i64, Vec<u8
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// What their authors did not write as parts says nothing.
-fn read_parts(payloads: &BTreeMap<i64, Vec<u8>>) -> BTreeMap<PartRef, Part> {
-    let parts = payloads.values();
-    let parts = parts.filter_map(|payload| Some((reference(payload), Part::decode(payload).ok()?)));
-    parts.collect()
+/// What their authors did not write as parts says nothing. `fit` are headers that are known to fit their payloads, whose digests are
+/// not computed again.
+fn read_parts(
+    payloads: &BTreeMap<i64, Vec<u8>>,
+    fit: &BTreeMap<i64, &Header>,
+) -> BTreeMap<PartRef, Part> {
+    let salted = |header: &&&Header| header.flags.digest_mode() == Some(DigestMode::Salted);
+    let read = |(key, payload): (&i64, &Vec<u8>)| {
+        let header = fit.get(key).filter(salted);
+        let reference =
+            header.map_or_else(|| reference(payload), |header| reference_of(&header.digest));
+        Some((reference, Part::decode(payload).ok()?))
+    };
+    payloads.iter().filter_map(read).collect()
 }
 
 /// The parts of a record that are held, in place and beside it.
@@ -688,8 +699,10 @@ impl Projection {
     /// Makes a record's row.
     #[must_use]
     pub fn of(gathered: &Gathered, authority: &Authority) -> Self {
-        let content = gathered.content(authority);
+        let mut content = gathered.content(authority);
         let state = content.state_digest();
+        // No row has them.
+        content.fields = serde_json::Map::new();
         let steps = Some(content.taken()).filter(|steps| !steps.is_empty());
         let kind = Catalogue::current().kind(&content.kind);
         let searched = content.veil != Veil::All && kind.is_none_or(Kind::is_searched);

@@ -637,10 +637,15 @@ impl Kind {
                 put(&mut root, key, fact.to_json());
             }
         }
-        for (key, text) in texts {
-            put(&mut root, key, Value::from(text.as_str()));
-        }
+        Self::nest_texts(&mut root, texts);
         root
+    }
+
+    /// Puts texts beside facts that were nested without them.
+    pub fn nest_texts(root: &mut Map<String, Value>, texts: &BTreeMap<String, String>) {
+        for (key, text) in texts {
+            put(root, key, Value::from(text.as_str()));
+        }
     }
 }
 

@@ -31,6 +31,14 @@ impl Writer {
         Self::default()
     }
 
+    /// An empty writer that takes so many bytes before it asks for more memory.
+    #[must_use]
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self {
+            bytes: Vec::with_capacity(bytes),
+        }
+    }
+
     /// The bytes written.
     #[must_use]
     pub fn into_bytes(self) -> Vec<u8> {
@@ -220,6 +228,11 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// The bytes end, the value needs more than 64 bits, or a shorter encoding exists.
     pub fn varint(&mut self) -> Result<u64, DecodeError> {
+        // Most take one byte.
+        if let Some((first @ 0..0x80, rest)) = self.rest.split_first() {
+            (self.rest, self.offset) = (rest, self.offset + 1);
+            return Ok(u64::from(*first));
+        }
         let mut value = 0_u64;
         for shift in (0..64).step_by(7) {
             let byte = self.u8()?;

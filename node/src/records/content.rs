@@ -446,27 +446,22 @@ impl Content {
                     Outcome::Void { reason } => json!(reason.as_str()),
                 };
                 let role = event.role.map(Role::letter);
-                json!([
-                    event.event,
-                    event.at_ms,
-                    event.by,
-                    role,
-                    event.data,
-                    outcome
-                ])
+                let (at_ms, by) = (event.at_ms, &event.by);
+                (&event.event, at_ms, by, role, &event.data, outcome)
             })
             .collect();
-        let shown = json!([
-            self.kind,
-            self.status,
-            self.overlays,
-            self.fields,
+        let shown = (
+            &self.kind,
+            &self.status,
+            &self.overlays,
+            &self.fields,
             conflicts,
             events,
             self.waiting,
-            self.unreadable,
-        ]);
-        hash::STATE_DIGEST.hash(&[shown.to_string().as_bytes()])
+            &self.unreadable,
+        );
+        let shown = serde_json::to_vec(&shown).unwrap_or_default();
+        hash::STATE_DIGEST.hash(&[&shown])
     }
 }
 
@@ -528,7 +523,10 @@ fn nested(
         fields.extend(texts.iter().map(|(key, text)| (key.clone(), json!(text))));
         return (facts, fields);
     };
-    (kind.nest(facts, &BTreeMap::new()), kind.nest(facts, texts))
+    let facts = kind.nest(facts, &BTreeMap::new());
+    let mut fields = facts.clone();
+    Kind::nest_texts(&mut fields, texts);
+    (facts, fields)
 }
 
 /// Makes conflicts what people are asked about: who typed the same words does not disagree, and who cleared a field does with
@@ -560,7 +558,8 @@ fn clear(
     (kind, view): (&Kind, &View),
     (place, event): (usize, &str),
 ) {
-    let Some(step) = kind.transition(event) else {
+    let step = kind.transition(event);
+    let Some(step) = step.filter(|step| !step.clears.is_empty()) else {
         return;
     };
     let stays = |key: &str| {
@@ -575,26 +574,34 @@ fn clear(
 
 /// Whether a step of this name sets a field.
 fn sets(kind: &Kind, event: &str, key: &str) -> bool {
-    let key = key.split_once('/').map_or(key, |(set, _)| set);
     let step = kind.transition(event);
-    step.is_some_and(|step| step.data.iter().any(|datum| datum.key == key))
+    step.is_some_and(|step| carries(step, key))
+}
+
+/// Whether a step carries a field, or an item of one that is a set.
+fn carries(step: &Transition, key: &str) -> bool {
+    let key = key.split_once('/').map_or(key, |(set, _)| set);
+    step.data.iter().any(|datum| datum.key == key)
 }
 
 /// Fields that people may correct and did, knowing all that the steps which count had set there.
 fn corrected(kind: &Kind, view: &View, outcomes: &[Outcome]) -> BTreeSet<String> {
     let counts = |place: usize| matches!(outcomes.get(place), Some(Outcome::Applied { .. }));
+    let steps = view.events.iter().enumerate();
+    let steps = steps.filter(|(place, _)| counts(*place));
+    let steps = steps.filter_map(|(place, event)| {
+        let step = kind.transition(&event.event)?;
+        let redates = kind.redated_by(&event.event);
+        let redates = redates.filter(|(datum, _)| event.data.contains_key(*datum));
+        Some((place, &event.data, step, redates.map(|(_, date)| &date.key)))
+    });
+    let steps: Vec<_> = steps.collect();
     let is_corrected = |key: &String, knows: &[usize]| {
-        let setting = view.events.iter().enumerate();
-        let sets = |event: &EventView| {
-            let redates = kind.redated_by(&event.event);
-            let redates = redates.filter(|(datum, _)| event.data.contains_key(*datum));
-            redates.is_some_and(|(_, date)| date.key == *key)
-                || (event.data.contains_key(key) && sets(kind, &event.event, key))
-        };
-        let mut setting = setting
-            .filter(|(place, event)| counts(*place) && sets(event))
-            .peekable();
-        setting.peek().is_some() && setting.all(|(place, _)| knows.binary_search(&place).is_ok())
+        let setting = steps.iter().filter(|(_, data, step, redates)| {
+            *redates == Some(key) || (data.contains_key(key) && carries(step, key))
+        });
+        let mut setting = setting.peekable();
+        setting.peek().is_some() && setting.all(|(place, ..)| knows.binary_search(place).is_ok())
     };
     let open = |key: &str| {
         let field = kind.field(key);
@@ -603,7 +610,7 @@ fn corrected(kind: &Kind, view: &View, outcomes: &[Outcome]) -> BTreeSet<String>
     };
     let fields = view.fields.iter();
     fields
-        .filter(|(key, field)| open(key) && is_corrected(key, &field.knows))
+        .filter(|(key, field)| is_corrected(key, &field.knows) && open(key))
         .map(|(key, _)| key.clone())
         .collect()
 }
@@ -702,7 +709,8 @@ impl Gathered {
                 continue;
             };
             let led = !field.set_by.is_empty() && field.set_by.is_disjoint(may);
-            let began = || view.founding.contains_key(key) && kind.waits(status_at(place));
+            let founding = || self.document.founding().any(|(it, _)| it == key);
+            let began = || founding() && kind.waits(status_at(place));
             if *barred || (led && !began()) {
                 places.insert((key.to_owned(), place));
                 let by = self.device_of(&change);
@@ -732,17 +740,17 @@ impl Gathered {
         let mut texts = BTreeMap::new();
         let mut conflicts = Conflicts::new();
         let is_fixed = |key: &str| kind.is_some_and(|kind| is_fixed(kind, key));
-        let mut take = |key: &String, value: &Scalar| match value {
+        let mut take = |key: &str, value: &Scalar| match value {
             Scalar::Part(reference) => {
                 let text = self.text(key, reference);
-                texts.extend(text.map(|text| (key.clone(), text)));
+                texts.extend(text.map(|text| (key.to_owned(), text)));
             }
             Scalar::Str(_) | Scalar::Int(_) | Scalar::Bool(_) => {
-                facts.extend(fact(value).map(|fact| (key.clone(), fact)));
+                facts.extend(fact(value).map(|fact| (key.to_owned(), fact)));
             }
         };
         let said = |key: &str| !is_fixed(key) && !is_link(key);
-        for (key, value) in view.founding.iter().filter(|(key, _)| is_fixed(key)) {
+        for (key, value) in self.document.founding().filter(|(key, _)| is_fixed(key)) {
             take(key, value);
         }
         for (key, field) in view.fields.iter().filter(|(key, _)| said(key)) {

@@ -315,6 +315,10 @@ pub(super) fn same_number(text: &str) -> String {
 
 /// Reads a number, or one under it: `…-71/Z1`.
 pub(super) fn numbered(text: &str) -> Option<String> {
+    // Most of what is asked about is a name, and no number is without figures, whatever their width.
+    if !text.chars().any(char::is_numeric) {
+        return None;
+    }
     // The key of the slash gives another mark under a Chinese input method.
     let text = text::plain(text).replace('、', "/");
     let (number, under) = match text.split_once('/') {

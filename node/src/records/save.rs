@@ -10,7 +10,7 @@ use lianxin_protocol::catalogue::{
     Catalogue, Draft, Fact, Field, Home, Kind, Known, Refusal, Retention, Role, TAKEN_AS,
     Transition, set_dates,
 };
-use lianxin_protocol::document::{self, ChangeHash, Edit, EditError, NewEvent, Scalar, View};
+use lianxin_protocol::document::{self, ChangeHash, Document, Edit, EditError, NewEvent, Scalar};
 use lianxin_protocol::hash::{self, Hex};
 use lianxin_protocol::limits;
 use lianxin_protocol::log::{DigestMode, EntryKind, NewEntry, RecordId};
@@ -527,12 +527,17 @@ fn dated(
 
 /// Whoever makes records of a kind corrects them, but for what stands in a status in which others do, and for what steps set; others
 /// take steps.
-fn may_correct((content, view): (&Content, &View), draft: &Draft, author: &Author) -> Result<()> {
+fn may_correct(
+    (content, document): (&Content, &Document),
+    draft: &Draft,
+    author: &Author,
+) -> Result<()> {
     let Some(kind) = Catalogue::current().kind(&content.kind) else {
         return Ok(());
     };
     author.actor.may_correct(kind, &content.status)?;
-    let began = |key: &str| kind.waits(&content.status) && view.founding.contains_key(key);
+    let founding = |key: &str| document.founding().any(|(it, _)| it == key);
+    let began = |key: &str| kind.waits(&content.status) && founding(key);
     let led = Content::led(kind, draft, author.actor.roles(), began);
     if led.is_empty() {
         Ok(())
@@ -556,7 +561,7 @@ pub fn set(
     let mut gathered = writable(connection, journal, key)?;
     let view = gathered.document().view();
     let content = gathered.content(journal.authority());
-    may_correct((&content, &view), draft, author)?;
+    may_correct((&content, &gathered.document), draft, author)?;
     if let Some(kind) = Catalogue::current().kind(&content.kind) {
         let refusals = content.keeps(kind, draft);
         if !refusals.is_empty() {
@@ -655,7 +660,7 @@ pub fn settle(
             }
         }
     }
-    may_correct((&content, &gathered.document().view()), &draft, author)?;
+    may_correct((&content, &gathered.document), &draft, author)?;
     if let Some(kind) = kind {
         refusals.extend(content.keeps(kind, &draft));
     }
@@ -717,7 +722,7 @@ pub fn unsettle(
         }
         put(&mut draft, (Some(kind), field), value)?;
     }
-    may_correct((&content, &gathered.document().view()), &draft, author)?;
+    may_correct((&content, &gathered.document), &draft, author)?;
     let refusals = content.keeps(kind, &draft);
     if !refusals.is_empty() {
         return Err(fields_refused(&refusals));

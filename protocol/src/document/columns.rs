@@ -345,6 +345,11 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn unsigned(&mut self) -> Result<u64, GuardError> {
+        // Most take one byte.
+        if let Some((first @ 0..0x80, rest)) = self.0.split_first() {
+            self.0 = rest;
+            return Ok(u64::from(*first));
+        }
         let mut reader = codec::Reader::new(self.0);
         let value = reader.varint().map_err(|_| Self::NUMBER)?;
         self.0 = reader.rest();
@@ -352,6 +357,10 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn signed(&mut self) -> Result<i64, GuardError> {
+        if let Some((first @ 0..0x80, rest)) = self.0.split_first() {
+            self.0 = rest;
+            return Ok(i64::from(*first) - i64::from(*first & 0x40) * 2);
+        }
         let mut value = 0_i128;
         let mut previous = 0_u8;
         for shift in (0..u64::BITS).step_by(7) {

@@ -289,7 +289,7 @@ impl Header {
         let deps = (0..dep_count)
             .map(|_| reader.array())
             .collect::<Result<Vec<ChangeHash>, _>>()?;
-        if deps.iter().collect::<BTreeSet<_>>().len() != dep_count {
+        if dep_count > 1 && deps.iter().collect::<BTreeSet<_>>().len() != dep_count {
             return Err(GuardError::Malformed("the same dependency twice"));
         }
         if reader.actor()? != *actor {

@@ -68,32 +68,27 @@ pub(super) fn read(
     count: u64,
 ) -> Result<Vec<Op>, Misshapen> {
     let count = usize::try_from(count).map_err(|_| DAMAGED)?;
-    let numbers = |column: &[u8]| expand(column, count, |reader| reader.unsigned());
-    if numbers(columns.key_actor)?.iter().any(Option::is_some)
-        || expand(columns.key_counter, count, |reader| reader.signed())?
-            .iter()
-            .any(Option::is_some)
+    if Cells::new(columns.key_actor, unsigned).any()?
+        || Cells::new(columns.key_counter, signed).any()?
     {
         return Err("a place in a list");
     }
     if any_true(columns.insert)? || any_true(columns.expand)? {
         return Err("an insertion");
     }
-    let marks = expand(columns.mark_name, count, text)?;
-    if marks.iter().any(Option::is_some) {
+    if Cells::new(columns.mark_name, text).any()? {
         return Err("a mark");
     }
-    let object_actor = numbers(columns.object_actor)?;
-    let object_counter = numbers(columns.object_counter)?;
-    let keys = expand(columns.key_string, count, text)?;
-    let actions = numbers(columns.action)?;
-    let metas = numbers(columns.value_meta)?;
+    let mut object_actors = Cells::new(columns.object_actor, unsigned);
+    let mut object_counters = Cells::new(columns.object_counter, unsigned);
+    let mut keys = Cells::new(columns.key_string, text);
+    let mut actions = Cells::new(columns.action, unsigned);
+    let mut metas = Cells::new(columns.value_meta, unsigned);
     let mut values = Reader(columns.value);
-    let mut preds = Preds::read(columns, actors)?;
+    let mut preds = Preds::new(columns, actors);
     let mut ops = Vec::with_capacity(count);
-    for at in 0..count {
-        let cell = |column: &[Option<u64>]| column.get(at).copied().flatten();
-        let object = match (cell(&object_actor), cell(&object_counter)) {
+    for _ in 0..count {
+        let object = match (object_actors.next()?, object_counters.next()?) {
             (None, None) => Object::Root,
             (Some(actor), Some(counter)) if counter > 0 => Object::Made(OpId {
                 counter,
@@ -101,12 +96,10 @@ pub(super) fn read(
             }),
             _ => return Err("an object without a name"),
         };
-        let key = keys.get(at).copied().flatten();
-        let key = key
-            .filter(|key| !key.is_empty())
-            .ok_or("an operation without a key")?;
-        let meta = cell(&metas).unwrap_or(0);
-        let action = match cell(&actions) {
+        let key = keys.next()?.filter(|key| !key.is_empty());
+        let key = key.ok_or("an operation without a key")?;
+        let meta = metas.next()?.unwrap_or(0);
+        let action = match actions.next()? {
             Some(0) if meta == 0 => Action::MakeMap,
             Some(1) => Action::Put(scalar(meta, &mut values)?),
             Some(3) if meta == 0 => Action::Delete,
@@ -116,7 +109,7 @@ pub(super) fn read(
             object,
             key: key.to_owned(),
             action,
-            preds: preds.next(at)?,
+            preds: preds.next()?,
         });
     }
     Ok(ops)
@@ -159,36 +152,30 @@ fn scalar(meta: u64, values: &mut Reader<'_>) -> Result<Scalar, Misshapen> {
 /// The three columns of predecessors, taken row by row.
 struct Preds<'a> {
     actors: &'a [ActorId],
-    counts: Vec<Option<u64>>,
-    by: Vec<Option<u64>>,
-    counters: Vec<Option<i64>>,
-    taken: usize,
+    counts: Cells<'a, u64>,
+    by: Cells<'a, u64>,
+    counters: Cells<'a, i64>,
     counter: i128,
 }
 
 impl<'a> Preds<'a> {
-    fn read(columns: &Columns<'_>, actors: &'a [ActorId]) -> Result<Self, Misshapen> {
-        let all = |column: &[u8]| expand(column, 0, |reader| reader.unsigned());
-        Ok(Self {
+    fn new(columns: &Columns<'a>, actors: &'a [ActorId]) -> Self {
+        Self {
             actors,
-            counts: all(columns.pred_count)?,
-            by: all(columns.pred_actor)?,
-            counters: expand(columns.pred_counter, 0, |reader| reader.signed())?,
-            taken: 0,
+            counts: Cells::new(columns.pred_count, unsigned),
+            by: Cells::new(columns.pred_actor, unsigned),
+            counters: Cells::new(columns.pred_counter, signed),
             counter: 0,
-        })
+        }
     }
 
-    fn next(&mut self, row: usize) -> Result<Vec<OpId>, Misshapen> {
-        let count = self.counts.get(row).copied().flatten().unwrap_or(0);
+    fn next(&mut self) -> Result<Vec<OpId>, Misshapen> {
+        let count = self.counts.next()?.unwrap_or(0);
         let mut preds = Vec::new();
         for _ in 0..count {
-            let actor = self.by.get(self.taken).copied().flatten();
-            let step = self.counters.get(self.taken).copied().flatten();
-            let (Some(actor), Some(step)) = (actor, step) else {
+            let (Some(actor), Some(step)) = (self.by.next()?, self.counters.next()?) else {
                 return Err("a predecessor without a name");
             };
-            self.taken += 1;
             self.counter += i128::from(step);
             let counter = u64::try_from(self.counter).map_err(|_| DAMAGED)?;
             if counter == 0 || counter > MAX_COUNTER {
@@ -207,29 +194,64 @@ impl<'a> Preds<'a> {
     }
 }
 
-/// All rows of a column, `rows` at least: a column that is left out has none, and all its values are absent.
-fn expand<'a, T: Copy>(
-    column: &'a [u8],
-    rows: usize,
-    mut read: impl FnMut(&mut Reader<'a>) -> Result<T, GuardError>,
-) -> Result<Vec<Option<T>>, Misshapen> {
-    let mut values = Vec::with_capacity(rows);
-    let mut reader = Reader(column);
-    while let Some(run) = runs(&mut reader).map_err(|_| DAMAGED)? {
-        let (len, value) = match run {
-            Run::Absent(len) => (len, None),
-            Run::Repeated(len) => (len, Some(read(&mut reader).map_err(|_| DAMAGED)?)),
-            Run::Single(len) => {
-                for _ in 0..len {
-                    values.push(Some(read(&mut reader).map_err(|_| DAMAGED)?));
-                }
-                continue;
-            }
-        };
-        let len = usize::try_from(len).map_err(|_| DAMAGED)?;
-        values.resize(values.len().saturating_add(len), value);
+/// The rows of a column, one after the other. A column that is left out has none, and all its values are absent.
+struct Cells<'a, T> {
+    reader: Reader<'a>,
+    read: fn(&mut Reader<'a>) -> Result<T, GuardError>,
+    /// What is left of the run that is being read: its rows, and their value unless each has its own.
+    left: u64,
+    value: Option<Option<T>>,
+}
+
+impl<'a, T: Copy> Cells<'a, T> {
+    const fn new(column: &'a [u8], read: fn(&mut Reader<'a>) -> Result<T, GuardError>) -> Self {
+        Self {
+            reader: Reader(column),
+            read,
+            left: 0,
+            value: None,
+        }
     }
-    Ok(values)
+
+    fn next(&mut self) -> Result<Option<T>, Misshapen> {
+        if self.left == 0 {
+            let Some(run) = runs(&mut self.reader).map_err(|_| DAMAGED)? else {
+                return Ok(None);
+            };
+            (self.left, self.value) = match run {
+                Run::Absent(len) => (len, Some(None)),
+                Run::Repeated(len) => (len, Some(Some(self.read()?))),
+                Run::Single(len) => (len, None),
+            };
+        }
+        self.left -= 1;
+        match self.value {
+            Some(value) => Ok(value),
+            None => self.read().map(Some),
+        }
+    }
+
+    fn read(&mut self) -> Result<T, Misshapen> {
+        (self.read)(&mut self.reader).map_err(|_| DAMAGED)
+    }
+
+    /// Whether any row has a value.
+    fn any(mut self) -> Result<bool, Misshapen> {
+        while let Some(run) = runs(&mut self.reader).map_err(|_| DAMAGED)? {
+            if !matches!(run, Run::Absent(_)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+fn unsigned(reader: &mut Reader<'_>) -> Result<u64, GuardError> {
+    reader.unsigned()
+}
+
+fn signed(reader: &mut Reader<'_>) -> Result<i64, GuardError> {
+    reader.signed()
 }
 
 fn text<'a>(reader: &mut Reader<'a>) -> Result<&'a str, GuardError> {

@@ -19,7 +19,7 @@ mod plain;
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::gate::{Graph, Node};
+use super::gate::{Graph, Node, is_linear};
 use super::ops::{Object, OpId};
 use super::{
     AT, ActorId, BY, ChangeHash, Document, EVENT, EVENTS, Edit, FIELDS, GuardedChange, KIND,
@@ -38,8 +38,6 @@ pub struct View {
     pub by: Option<String>,
     /// Fields by key.
     pub fields: BTreeMap<String, Field>,
-    /// What the founding change put into fields: it stays so, whatever they hold now.
-    pub founding: BTreeMap<String, Scalar>,
     /// Events, each after those that precede it causally; where that leaves a choice, by the hash
     /// of the change, and within one change as they were written.
     pub events: Vec<EventView>,
@@ -206,6 +204,13 @@ impl Document {
         puts.filter(|(_, key, _)| key.starts_with(prefix)).collect()
     }
 
+    /// What the founding change put into fields, each once: it stays so, whatever they hold now.
+    pub fn founding(&self) -> impl Iterator<Item = (&str, &Scalar)> {
+        let first = self.graph.nodes.first().into_iter();
+        let ops = first.flat_map(|first| first.change.ops.iter().flatten());
+        ops.filter_map(|op| Some((self.graph.field_of(op)?, op.value()?)))
+    }
+
     /// The fields that changes wrote or cleared after the founding one, in causal order: the change, its place in the history, and the key.
     pub fn writes(&self) -> impl Iterator<Item = (ChangeHash, usize, &str)> {
         let nodes = self.graph.nodes.iter().enumerate().skip(1);
@@ -356,7 +361,7 @@ pub fn retold(change: &GuardedChange, founding: &GuardedChange) -> Option<Edit> 
 /// What was found in a document, whichever way it was read.
 #[derive(Default)]
 struct Read {
-    /// Without founding values, and without what precedes what.
+    /// Without what precedes what.
     view: View,
     /// In any order.
     events: Vec<FoundEvent>,
@@ -379,15 +384,6 @@ fn complete(graph: &Graph, found: Read) -> View {
         written,
     } = found;
     events.sort_unstable_by_key(|found| (found.node, found.counter));
-    if let Some(first) = graph.nodes.first() {
-        let ops = first.change.ops.as_deref().unwrap_or_default();
-        let put = ops
-            .iter()
-            .filter_map(|op| Some((graph.field_of(op)?, op.value()?)));
-        view.founding = put
-            .map(|(key, value)| (key.to_owned(), value.clone()))
-            .collect();
-    }
     let knowing = link(&graph.nodes, &mut events, &written);
     for (key, field) in &mut view.fields {
         let knows = written.get(key).and_then(|node| knowing.get(node));
@@ -436,12 +432,6 @@ fn link(
         before.push(known);
     }
     knowing
-}
-
-/// Whether each change knows all before it.
-fn is_linear(nodes: &[Node]) -> bool {
-    let mut rest = nodes.iter().enumerate().skip(1);
-    rest.all(|(index, node)| node.deps.contains(&(index - 1)))
 }
 
 /// A set of indices of events, one bit each.

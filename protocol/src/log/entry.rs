@@ -222,7 +222,7 @@ impl Header {
     /// The entry's id.
     #[must_use]
     pub fn id(&self) -> EntryId {
-        let mut writer = Writer::new();
+        let mut writer = Writer::with_capacity(HEADER_LEN + self.extension.len());
         self.write(&mut writer);
         EntryId(hash::ENTRY.hash(&[&writer.into_bytes()]))
     }

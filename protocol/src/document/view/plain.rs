@@ -6,6 +6,7 @@
 //! give one [`Read`], and it is the same: fuzzing and the seeded scenarios compare them.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use super::super::gate::Graph;
 use super::super::ops::{Action, Object, Op, OpId};
@@ -37,18 +38,27 @@ pub(in super::super) fn undisputed(graph: &Graph) -> Option<Undisputed<'_>> {
             _ if graph.field_of(op).is_some() => &mut found.fields,
             Object::Root | Object::Made(_) => continue,
         };
-        let standing = keys.get(op.key.as_str()).map(|it| it.id);
+        let entry = keys.entry(op.key.as_str());
+        let standing = match &entry {
+            Entry::Occupied(there) => Some(there.get().id),
+            Entry::Vacant(_) => None,
+        };
         if !op.preds.iter().copied().eq(standing) {
             return None;
         }
-        match &op.action {
-            Action::Put(value) => {
-                keys.insert(&op.key, Standing { id, node, value });
+        match (&op.action, entry) {
+            (Action::Put(value), Entry::Occupied(mut there)) => {
+                there.insert(Standing { id, node, value });
             }
-            Action::Delete => {
-                keys.remove(op.key.as_str());
+            (Action::Put(value), Entry::Vacant(place)) => {
+                place.insert(Standing { id, node, value });
             }
-            Action::MakeMap => return None,
+            (Action::Delete, Entry::Occupied(there)) => {
+                there.remove();
+            }
+            // The gate lets nobody delete nothing.
+            (Action::Delete, Entry::Vacant(_)) => {}
+            (Action::MakeMap, _) => return None,
         }
     }
     Some(found)
