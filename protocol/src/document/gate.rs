@@ -104,8 +104,8 @@ pub(super) struct Graph {
     logs: BTreeMap<ActorId, Share>,
     by_hash: BTreeMap<ChangeHash, usize>,
     maps: Option<Maps>,
-    /// Which changes took the place of a value: the value, and the change.
-    replaced: BTreeSet<(OpId, usize)>,
+    /// Which changes took the place of a value.
+    replaced: BTreeMap<OpId, Vec<usize>>,
     /// Logs that can write no more in this record.
     closed: BTreeSet<ActorId>,
 }
@@ -129,10 +129,8 @@ struct Share {
     ops: u64,
     bytes: usize,
     events: BTreeSet<String>,
-    /// The value that it put last as the writer, unless it deleted that.
-    last_by: Option<OpId>,
-    /// The same at each key of the fields.
-    last: BTreeMap<String, OpId>,
+    /// The value that it put last at each key of the root and of the fields, unless it deleted that.
+    last: BTreeMap<(bool, String), OpId>,
 }
 
 /// The maps that the founding change made.
@@ -494,23 +492,15 @@ impl Graph {
         let actor = change.actor();
         for (counter, op) in (change.start_op..).zip(change.ops.iter().flatten()) {
             for pred in &op.preds {
-                self.replaced.insert((*pred, at));
+                self.replaced.entry(*pred).or_default().push(at);
             }
-            let id = OpId { counter, actor };
-            let gone = |last: &OpId| op.preds.contains(last);
+            let key = (op.object != Object::Root, op.key.clone());
             match op.action {
-                Action::Put(_) if op.object == Object::Root && op.key == BY => {
-                    share.last_by = Some(id);
+                Action::Put(_) if op.object == Object::Root || Some(op.object) == fields => {
+                    share.last.insert(key, OpId { counter, actor });
                 }
-                Action::Put(_) if Some(op.object) == fields => match share.last.get_mut(&op.key) {
-                    Some(last) => *last = id,
-                    None => drop(share.last.insert(op.key.clone(), id)),
-                },
-                Action::Delete if op.object == Object::Root => {
-                    share.last_by.take_if(|last| gone(last));
-                }
-                Action::Delete if share.last.get(&op.key).is_some_and(gone) => {
-                    share.last.remove(&op.key);
+                Action::Delete if share.last.get(&key).is_some_and(|it| op.preds.contains(it)) => {
+                    share.last.remove(&key);
                 }
                 Action::Put(_) | Action::MakeMap | Action::Delete => {}
             }
@@ -578,8 +568,9 @@ impl Graph {
             share.nodes.iter_mut().for_each(|at| *at = place(at));
         }
         self.by_hash.values_mut().for_each(|at| *at = place(at));
-        let replaced = self.replaced.iter();
-        self.replaced = replaced.map(|(value, at)| (*value, place(at))).collect();
+        for replaced in self.replaced.values_mut() {
+            replaced.iter_mut().for_each(|at| *at = place(at));
+        }
     }
 }
 
@@ -706,13 +697,10 @@ impl Shape<'_> {
     /// one log could leave a thousand values that every later writer has to name.
     fn replaces_own(&self, is_field: bool, key: &str) -> Result<(), Misshapen> {
         let share = self.graph.logs.get(&self.change.actor());
-        let last = share.and_then(|share| match is_field {
-            true => share.last.get(key),
-            false => share.last_by.as_ref(),
-        });
+        let last = share.and_then(|share| share.last.get(&(is_field, key.to_owned())));
         let Some(last) = last else { return Ok(()) };
-        let replaced = self.graph.replaced.range((*last, 0)..=(*last, usize::MAX));
-        let mut by_ancestor = replaced.filter(|(_, at)| self.is_ancestor(*at));
+        let replaced = self.graph.replaced.get(last).into_iter().flatten();
+        let mut by_ancestor = replaced.filter(|at| self.is_ancestor(**at));
         let here = self.ops.iter().any(|op| op.preds.contains(last));
         if here || by_ancestor.next().is_some() {
             Ok(())
