@@ -460,6 +460,8 @@ did-void = “{ $step }” has no effect: { $reason }.
 did-next = Next: { $text }
 did-left = { $count } waiting
 sure-ask = { $text }: are you sure?
+sure-outdated = This was said of an older text of its article. Where it belongs to another article now, move it first; go on if it holds all the same.
+article-gone = Not in the newer text
 sure-over = {$field} is {$date}, a day that is over.
 sure-ahead = {$field} is {$date}, a day that has not come. Correct it first if that is a mistake.
 sure-before = {$field} is {$date}, before {$other} ({$than}). Correct it first if that is a mistake.
@@ -513,7 +515,7 @@ value-gone = (no value)
 
 slip = Slip
 blank = Form on paper
-blank-how = For when there is no current or no computer. Each form has its own number: type it on the page Record afterwards, and no form is registered twice.
+blank-how = For when there is no current or no computer. Each form has its own number: type it on the page Record afterwards; on one computer each form is registered once.
 blank-copies = Copies
 blank-again = Draw new ones
 blank-number = Form no.

@@ -464,6 +464,8 @@ did-void = “{ $step }”没有生效：{ $reason }。
 did-next = 下一件：{ $text }
 did-left = 还有 { $count } 件等着
 sure-ask = 确定{ $text }吗？
+sure-outdated = 这条是对旧稿的条文提的，条文后来变了。该移到另一条的，先办“移到另一条”；还适用的，照办就行。
+article-gone = 新一稿中没有这一条
 sure-over = {$field}填的是 {$date}，这一天已经过去了。
 sure-ahead = {$field}是 {$date}，这一天还没到。日期填错了的先更正。
 sure-before = {$field}是 {$date}，早于{$other}（{$than}）。日期填错了的先更正。
@@ -513,7 +515,7 @@ value-gone = （没有值）
 
 slip = 登记单
 blank = 空白表
-blank-how = 停电、没带电脑时先用纸记。每张表有自己的表号，来电后在“登记”页输入表号录入，同一张不会登记两次。
+blank-how = 停电、没带电脑时先用纸记。每张表有自己的表号，来电后在“登记”页输入表号录入；在同一台电脑上，同一张只登记一次。
 blank-copies = 份数
 blank-again = 重新生成
 blank-number = 表号

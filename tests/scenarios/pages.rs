@@ -983,11 +983,137 @@ fn a_draft_law_comes_in_and_is_renewed_by_command() -> Result<()> {
     ensure!(renewed["comments"] == comments, "{renewed}");
     let carried = hub.ok(&["record", "show", id(1)?])?;
     ensure!(
-        carried["fields"]["article_path"] == "第四条第2项",
+        carried["fields"]["article_path"] == "第四条第（二）项",
         "{carried}"
     );
     let same = hub.feed(&renew, newer)?;
     ensure!(same.json["code"] == "LX-3007", "{}", same.json);
+    Ok(())
+}
+
+#[test]
+fn what_a_newer_text_does_not_have_leaves_its_number_to_what_it_has() -> Result<()> {
+    let network = Network::new()?;
+    let hub = &network.hub;
+    let letters = register(
+        hub,
+        "legis_consultation",
+        &json!([{"draft_title": "测试条例"}]),
+    )?;
+    let letter = letters.first().context("no letter")?;
+    let take = |text: &str, more: &[&str]| {
+        let words = ["record", "articles", letter.as_str(), "-"];
+        hub.feed(&[words.as_slice(), more].concat(), text)
+    };
+    take("第一条 甲。\n第二条 旧的乙。\n第三条 丙。", &[])?.exits(0)?;
+    let comment = |path: &str| json!({"consultation": letter, "article_path": path, "original_words": "测试。"});
+    let rows = json!([
+        comment("第二条"),
+        comment("第三条"),
+        comment("第一条和第三条")
+    ]);
+    let comments = register(hub, "legis_comment", &rows)?;
+    let source = comments.get(1).context("no source")?;
+    let item = json!([{
+        "consultation": letter, "article_path": "第三条第一款", "text": "测试。", "sources": [source],
+    }]);
+    let items = register(hub, "legis_item", &item)?;
+    let renewed = take("第一条 甲。\n第二条 丙。", &["--newer"])?.exits(0)?;
+    let articles = json!({"added": 0, "moved": 1, "changed": 0, "gone": 1});
+    ensure!(renewed["articles"] == articles, "{renewed}");
+    // What names two articles is looked at by somebody; an item goes along as comments do.
+    let counted = json!({"carried": 2, "flagged": 2});
+    ensure!(renewed["comments"] == counted, "{renewed}");
+    let of = |id: &String| -> Result<(Value, bool)> {
+        let shown = hub.ok(&["record", "show", id])?;
+        let marked = shown["overlays"] == json!(["needs_rebase"]);
+        Ok((shown["fields"]["article_path"].clone(), marked))
+    };
+    let now: Vec<_> = comments
+        .iter()
+        .chain(&items)
+        .map(of)
+        .collect::<Result<_>>()?;
+    let wanted = [
+        (json!("第二条"), true),
+        (json!("第二条"), false),
+        (json!("第一条和第三条"), true),
+        (json!("第二条第一款"), false),
+    ];
+    ensure!(now == wanted, "{now:?}");
+    // Paper and forms speak of the one that stands, in the order of the text.
+    let (browser, _) = Browser::through(&link(hub)?)?;
+    let paper = browser.get(&format!("/records/{letter}/paper"))?.body;
+    ensure!(
+        paper.contains("丙。") && !paper.contains("旧的乙"),
+        "{paper}"
+    );
+    let swapped = "第一条 新。\n第二条 甲。\n第三条 丙。";
+    take(swapped, &["--newer"])?.exits(0)?;
+    let paper = browser.get(&format!("/records/{letter}/paper"))?.body;
+    let at = |text: &str| paper.find(text).with_context(|| format!("no {text}"));
+    ensure!(
+        at("新。")? < at("甲。")? && at("甲。")? < at("丙。")?,
+        "{paper}"
+    );
+    // What was marked stays where it is until somebody has looked.
+    let [marked, along, ..] = comments.as_slice() else {
+        anyhow::bail!("too few");
+    };
+    ensure!(of(marked)? == (json!("第二条"), true));
+    ensure!(of(along)? == (json!("第三条"), false));
+    Ok(())
+}
+
+#[test]
+fn what_was_said_of_an_older_text_elsewhere_is_asked_about_when_it_arrives() -> Result<()> {
+    let network = Network::new()?;
+    let hub = &network.hub;
+    let letters = register(
+        hub,
+        "legis_consultation",
+        &json!([{"draft_title": "测试条例"}]),
+    )?;
+    let letter = letters.first().context("no letter")?;
+    hub.feed(
+        &["record", "articles", letter, "-"],
+        "第一条 甲。\n第二条 乙。",
+    )?
+    .exits(0)?;
+    hub.ok(&["record", "act", letter, "open"])?;
+    network.station.ok(&["sync"])?;
+    let comment = |path: &str| json!({"consultation": letter, "article_path": path, "original_words": "测试。"});
+    let rows = json!([comment("第一条"), comment("第二条")]);
+    let comments = register(&network.station, "legis_comment", &rows)?;
+    // Meanwhile the second article becomes the third.
+    let newer = "第一条 甲。\n第二条 新。\n第三条 乙。";
+    hub.feed(&["record", "articles", letter, "-", "--newer"], newer)?
+        .exits(0)?;
+    network.station.ok(&["sync"])?;
+    let [same, older] = comments.as_slice() else {
+        anyhow::bail!("not two");
+    };
+    let word = |id: &str| {
+        let words = json!({"legal_wording": "测试。"}).to_string();
+        hub.feed(&["record", "act", id, "word", "--file", "-"], words)
+    };
+    let worded = word(same)?.exits(0)?;
+    ensure!(worded.get("at_odds").is_none(), "{worded}");
+    let (browser, _) = Browser::through(&link(hub)?)?;
+    browser.get(&format!("/records/{older}"))?;
+    let asked = browser.post(
+        &format!("/records/{older}/steps/word"),
+        &encoded(&[("legal_wording", "测试。")]),
+    )?;
+    let asked = asked.header("location").context("not asked")?;
+    let asked = browser.get(asked.split('#').next().unwrap_or_default())?;
+    ensure!(asked.body.contains("对旧稿的条文提的"), "{}", asked.body);
+    let odd = word(older)?.exits(0)?;
+    ensure!(odd["at_odds"][0]["field"] == "article_path", "{odd}");
+    // The same text once more marks it.
+    let again = hub.feed(&["record", "articles", letter, "-", "--newer"], newer)?;
+    let again = again.exits(0)?;
+    ensure!(again["comments"]["flagged"] == 1, "{again}");
     Ok(())
 }
 
@@ -1058,9 +1184,28 @@ fn a_form_on_paper_is_registered_once_however_often_it_is_typed() -> Result<()> 
     ensure!(form.starts_with("/new/opinion?draft="), "{form}");
     ensure!(to(&numbers[0].to_lowercase().replace('-', ""))? == form);
     ensure!(to(numbers[1])? != form);
-    let draft = form.split('=').nth(1).context("no draft")?;
+    let ids = form.split(['=', '&']).collect::<Vec<_>>();
+    let &[_, draft, "paper", paper] = ids.as_slice() else {
+        anyhow::bail!("{form}");
+    };
+    // In two windows, of which one was thrown away meanwhile: what is sent is sent as this paper.
+    ensure!(
+        browser
+            .get(&form)?
+            .body
+            .contains(&format!("name=\"paper\" value=\"{paper}\""))
+    );
+    let begun = encoded(&[("paper", paper), ("kind", "opinion"), ("body", "测试小区")]);
+    ensure!(browser.post(&format!("/drafts/{draft}"), &begun)?.status == 200);
+    browser.post(&format!("/drafts/{draft}/discard"), "")?;
+    ensure!(to(numbers[0])? == form);
+    ensure!(
+        browser.get(&form)?.body.contains("测试小区"),
+        "what was thrown away does not come back"
+    );
     let sent = [
         ("draft", draft),
+        ("paper", paper),
         ("kind", "opinion"),
         ("category", "help"),
         ("body", "测试小区路灯不亮。"),
@@ -1071,12 +1216,29 @@ fn a_form_on_paper_is_registered_once_however_often_it_is_typed() -> Result<()> 
     ensure!(registered.status == 303, "{}", registered.body);
     let record = registered.header("location").context("nowhere")?.to_owned();
     let record = record.split('?').next().context("no record")?;
-    // Somebody types the same paper again.
+    // Somebody types the same paper again, or had it open in another window all the time.
+    let known = format!("{record}?note=again");
+    ensure!(to(numbers[0])? == known);
     let again = browser.get(&form)?;
     ensure!(
-        again.header("location") == Some(&format!("{record}?note=again")),
+        again.header("location") == Some(&known),
         "{:?}",
         again.header("location")
+    );
+    let other = [
+        ("draft", "0123456789abcdef0123456789abcdef"),
+        ("paper", paper),
+        ("kind", "opinion"),
+        ("category", "help"),
+        ("body", "测试小区的路灯还是不亮。"),
+        ("test_data", "true"),
+        ("do", "register"),
+    ];
+    let other = browser.post("/new/opinion", &encoded(&other))?;
+    ensure!(
+        other.status == 409 && other.body.contains(record) && other.body.contains("还是不亮"),
+        "{}",
+        other.status
     );
     let listed = network.hub.ok(&["record", "list", "--kind", "opinion"])?;
     ensure!(listed["records"].as_array().is_some_and(|it| it.len() == 1));
@@ -1086,6 +1248,7 @@ fn a_form_on_paper_is_registered_once_however_often_it_is_typed() -> Result<()> 
         "{}",
         wrong.status
     );
+    ensure!(browser.get("/new/opinion/paper?copies=abc")?.status == 200);
     // A kind without letters of its own has none.
     ensure!(browser.get("/new/community/paper")?.status != 200);
     Ok(())
@@ -1124,7 +1287,7 @@ fn comments_go_along_with_their_articles_into_a_newer_text_or_are_marked() -> Re
     let wanted = [
         ("第一条", false),
         ("第2条", true),
-        ("第四条第1款", false),
+        ("第四条第一款", false),
         ("第四条", true),
         ("第九条", false),
     ];
@@ -1134,13 +1297,13 @@ fn comments_go_along_with_their_articles_into_a_newer_text_or_are_marked() -> Re
     let articles = shown["fields"]["articles"].as_array().context("none")?;
     let texts = articles.iter().map(|it| {
         let text = |key: &str| it[key].as_str().unwrap_or_default().to_owned();
-        (text("path"), text("text"), text("note"))
+        (text("path"), text("text"), it["gone"] == true)
     });
     let texts: Vec<_> = texts.collect();
     ensure!(texts.len() == 5, "{texts:?}");
     let has = |path: &str, text: &str, gone: bool| {
         let mut texts = texts.iter();
-        texts.any(|it| it.0 == path && it.1 == text && it.2.is_empty() != gone)
+        texts.any(|it| it.0 == path && it.1 == text && it.2 == gone)
     };
     ensure!(
         has("第二条", "改了。", false) && has("第三条", "新加。", false),
@@ -1166,19 +1329,19 @@ fn comments_go_along_with_their_articles_into_a_newer_text_or_are_marked() -> Re
     let moved = "第一条 不变。\n第二条 新加。\n第三条 会换号。";
     ensure!(newer(moved)?.status == 303);
     ensure!(
-        of(&comments[2])?.0 == "第三条第1款",
+        of(&comments[2])?.0 == "第三条第一款",
         "{:?}",
         of(&comments[2])?
     );
     ensure!(newer("第一条 不变。\n第二条 改了。\n第三条 新加。\n第四条 会换号。")?.status == 303);
     ensure!(
-        of(&comments[2])?.0 == "第四条第1款",
+        of(&comments[2])?.0 == "第四条第一款",
         "{:?}",
         of(&comments[2])?
     );
     let shown = hub.ok(&["record", "show", letter])?;
     let articles = shown["fields"]["articles"].as_array().context("none")?;
-    let there = articles.iter().filter(|it| it["note"].is_null());
+    let there = articles.iter().filter(|it| it["gone"].is_null());
     ensure!(there.count() == 4, "{articles:?}");
     // A file says the same as what is pasted.
     let gb = [

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lianxin_protocol::authority::Reason;
 use lianxin_protocol::catalogue::{
-    Catalogue, Draft, Field, Kind, Outcome, Refusal, Role, Unlikely,
+    Catalogue, Draft, Fact, Field, Kind, Outcome, Refusal, Role, Unlikely,
 };
 use lianxin_protocol::hash::Hex;
 use lianxin_protocol::identity::{DeviceKey, short};
@@ -21,7 +21,7 @@ use crate::actor::Actor;
 use crate::clock::{self, Beijing};
 use crate::error::{Code, Error, Kind as ErrorKind, Result};
 use crate::journal::{Books, Journal, Overview};
-use crate::records::articles::{self, Taken};
+use crate::records::articles::{self, PLACE, Taken};
 use crate::records::delivery::{self, Coverage, State};
 use crate::records::duplicates;
 use crate::records::inbox;
@@ -277,6 +277,16 @@ fn doubts(
     };
     let day = Beijing::of(now_ms).iso_date();
     let unlikely = kind.unlikely(step, given, |key| content.date(key), &day);
+    if let Some(place) = given(PLACE) {
+        let mut to = Draft::default();
+        to.facts.insert(PLACE.to_owned(), Some(Fact::Str(place)));
+        let held = |key: &str| content.held(key).into_iter().next();
+        let nowhere = articles::doubted(connection, books, (kind, &to), held)?;
+        doubts.extend(nowhere.map(|it| odd(&it.field, &it.message)));
+    }
+    if step.to.is_some() && against.is_outdated {
+        doubts.push(odd(PLACE, "it was said of an older text of its article"));
+    }
     doubts.extend(unlikely.map(|it| match it {
         Unlikely::Ahead(key) => odd(key, "this day has not come yet"),
         Unlikely::Before(key, other) => odd(key, &format!("this is before {other}")),
@@ -419,10 +429,12 @@ pub(super) fn record_articles(
         gone,
         carried,
         flagged,
+        doubted,
     } = articles::take(connection, journal, key, draft, author)?;
     Ok(Reply::ok(json!({
         "articles": { "added": added, "moved": moved, "changed": changed, "gone": gone },
         "comments": { "carried": carried, "flagged": flagged },
+        "doubted": doubted,
     })))
 }
 

@@ -7,18 +7,26 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lianxin_protocol::catalogue::{Catalogue, Draft, Gather, Kind, NESTED_MAX, Refusal};
+use lianxin_protocol::catalogue::{Catalogue, Draft, Fact, Gather, Kind, NESTED_MAX, Refusal};
 use lianxin_protocol::hash::Hex;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use super::save::{self, Author};
-use super::{Listed, gather, named, referring, rows};
+use super::{Content, Listed, ShownEvent, gather, named, referring, rows};
 use crate::error::{Code, Error, Result};
 use crate::journal::{Books, Journal};
 
 /// Articles that a draft has at most.
 pub const ARTICLES_MAX: usize = NESTED_MAX * 2;
+/// The field by which it says whether it is on an article at all, and the value that says so.
+const TARGET: &str = "target";
+const ON_ARTICLE: &str = "article";
+/// The field that has the digest of the article's text on which it was written.
+const STAMP: &str = "version_hash";
+/// What a record is marked with whose article is not as it was, and the step with which somebody says that it holds all the same.
+const MARKED: &str = "needs_rebase";
+const REBASE: &str = "rebase";
 /// Kind of a comment.
 pub const COMMENT: &str = "legis_comment";
 /// The field by which a comment names the draft law that it is on.
@@ -33,9 +41,7 @@ const COMMENTS_MAX: usize = 5_000;
 const FLAG: &str = "flag_rebase";
 /// The step that moves a comment along with its article.
 const CARRY: &str = "carry";
-/// What is noted at an article that a newer text does not have.
-const GONE: &str = "新一稿中没有这一条";
-const NUMERALS: &str = "零〇一二三四五六七八九十百千两0123456789";
+const NUMERALS: &str = "零〇一二三四五六七八九十百千两0123456789０１２３４５６７８９";
 
 /// Whether records of a kind are draft laws: they have articles.
 #[must_use]
@@ -44,7 +50,7 @@ pub fn is_law(kind: &Kind) -> bool {
 }
 
 /// What a text did to a draft law.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Taken {
     /// Articles that are new.
     pub added: usize,
@@ -52,12 +58,14 @@ pub struct Taken {
     pub moved: usize,
     /// Those that say something else.
     pub changed: usize,
-    /// Those that the text does not have any more. They stay, with a note.
+    /// Those that the text does not have any more. They stay, marked, behind the others.
     pub gone: usize,
-    /// Comments that went along to another number.
+    /// Comments and items that went along to another number.
     pub carried: usize,
-    /// Comments that somebody looks at again, since their article differs.
+    /// Comments and items that somebody looks at again: their article differs, or it is not one article that they name.
     pub flagged: usize,
+    /// Numbers that stand twice in the text, or after a higher one: it may have been taken apart otherwise than it is meant.
+    pub doubted: Vec<String>,
 }
 
 /// Takes a draft apart and adds its articles behind those that are there; or, if it is a newer text, sets what differs.
@@ -73,34 +81,41 @@ pub fn take(
     (text, newer): (&str, bool),
     author: &Author,
 ) -> Result<Taken> {
-    let articles = articles(text);
+    let (articles, doubted) = articles(text);
     let whole = rows(connection, &[record])?.pop();
     let whole = whole.ok_or_else(|| Error::new(Code::RecordWaiting, "it is not merged yet"))?;
     let kind = known(&whole.kind)?;
-    let nothing = || Error::new(Code::FieldsRefused, "no article begins with its number");
-    let gather = kind.gathers.iter().find(|gather| gather.field.is_some());
-    let gather = gather
-        .filter(|_| !articles.is_empty())
-        .ok_or_else(nothing)?;
+    let gather = kind.gathers.iter().find(|it| it.kind == ARTICLE);
+    let no_law = || Error::new(Code::FieldsRefused, "this is no draft law");
+    let gather = gather.ok_or_else(no_law)?;
+    if articles.is_empty() {
+        let message = "no article begins with its number";
+        return Err(Error::new(Code::FieldsRefused, message));
+    }
     if !kind.is_open(&whole.status) {
         let message = "this consultation is at its end: no article is added any more";
         return Err(Error::new(Code::StepRefused, message));
     }
-    let child = known(&gather.kind)?;
-    let of = (child.code.as_str(), gather.by.as_str());
-    let there = referring(connection, &whole, of, ARTICLES_MAX)?;
     let place = Place {
+        law: Law::of(connection, &whole)?,
         whole,
-        child,
+        child: known(ARTICLE)?,
         gather,
-        there,
     };
-    let mut taken = Taken::default();
+    let mut taken = Taken {
+        doubted,
+        ..Taken::default()
+    };
     if newer {
         renew(connection, journal, (&place, articles), author, &mut taken)?;
     } else {
         place.refuse_again(&articles)?;
-        taken.added = place.add(connection, journal, articles, author)?;
+        let behind = place.law.articles.len();
+        let articles = articles.into_iter().map(|article| Article {
+            place: article.place + behind,
+            ..article
+        });
+        taken.added = place.add(connection, journal, articles.collect(), author)?;
     }
     note_version(connection, journal, (record, kind), text, author)?;
     Ok(taken)
@@ -114,19 +129,18 @@ fn known(code: &str) -> Result<&'static Kind> {
 /// A draft law with the articles that are there.
 struct Place {
     whole: Listed,
+    law: Law,
     child: &'static Kind,
     gather: &'static Gather,
-    there: Vec<Listed>,
 }
 
 impl Place {
     /// A form that was sent twice, or a draft that was pasted again, adds nothing.
     fn refuse_again(&self, articles: &[Article]) -> Result<()> {
-        let paths = self.there.iter().filter_map(path);
-        let present: BTreeSet<_> = paths.collect();
+        let present: BTreeSet<_> = self.law.standing().map(|(path, _)| path).collect();
         let mut again = articles
             .iter()
-            .filter(|it| present.contains(&canonical(&it.path)));
+            .filter(|it| present.contains(canonical(&it.path).as_str()));
         if let Some(Article { path, .. }) = again.next() {
             let all = again.count() + 1 == articles.len();
             let code = if all {
@@ -140,7 +154,7 @@ impl Place {
         Ok(())
     }
 
-    /// Adds articles behind those that are there.
+    /// Adds articles, each at its place.
     fn add(
         &self,
         connection: &Connection,
@@ -148,7 +162,7 @@ impl Place {
         articles: Vec<Article>,
         author: &Author,
     ) -> Result<usize> {
-        if self.there.len() + articles.len() > ARTICLES_MAX {
+        if self.law.articles.len() + articles.len() > ARTICLES_MAX {
             let message = "a draft has a thousand articles at most";
             return Err(Error::new(Code::FieldsRefused, message));
         }
@@ -157,18 +171,19 @@ impl Place {
             return Ok(0);
         }
         let mut nested = Vec::with_capacity(added);
-        for (place, article) in (self.there.len() + 1..).zip(articles) {
+        for article in articles {
             let Article {
                 path,
                 text,
                 chapter,
+                place,
             } = article;
             let digest = digest(&text);
             let input =
                 json!({ "path": path, "chapter": chapter, "version_hash": digest, "text": text });
             let place = i64::try_from(place).unwrap_or(i64::MAX);
             let draft = self.child.read_under(&input, &self.gather.by, place);
-            let draft = draft.map_err(|refusals| save::fields_refused(&refusals))?;
+            let draft = draft.map_err(|refusals| refused(&path, &refusals))?;
             nested.push((self.child.code.clone(), draft));
         }
         save::add_nested(connection, journal, &self.whole, &nested, author)?;
@@ -176,9 +191,20 @@ impl Place {
     }
 }
 
+/// What is wrong with an article of the text, and with which.
+fn refused(path: &str, refusals: &[Refusal]) -> Error {
+    let error = save::fields_refused(refusals);
+    Error::new(error.code(), format!("{path}: {}", error.chain()))
+}
+
 /// The number of an article that is there.
 fn path(article: &Listed) -> Option<String> {
     Some(canonical(article.fact("path")?.as_str()?))
+}
+
+/// Whether a newer text did not have it.
+fn is_gone(article: &Listed) -> bool {
+    article.fact("gone") == Some(&Value::Bool(true))
 }
 
 /// Sixteen hexadecimal digits that differ where a text does, however its lines are indented.
@@ -199,8 +225,16 @@ enum Fate {
     Differs,
 }
 
-/// Sets the articles to those of a newer text. An article that is the same stays, and so do the comments on it, also under another
-/// number; the comments on one that differs, or that is gone, are marked, so that somebody looks at each again.
+/// An article that is there, with the digest of its text.
+struct Old<'a> {
+    article: &'a Listed,
+    path: String,
+    text: String,
+    gone: bool,
+}
+
+/// Sets the articles to those of a newer text. An article that is the same stays, and so do the comments and items on it, also under
+/// another number; those on one that differs, or that is gone, are marked, so that somebody looks at each again.
 fn renew(
     connection: &Connection,
     journal: &mut Journal,
@@ -208,123 +242,185 @@ fn renew(
     author: &Author,
     taken: &mut Taken,
 ) -> Result<()> {
-    let comments = referring(
-        connection,
-        &place.whole,
-        (COMMENT, OF_DRAFT),
-        COMMENTS_MAX + 1,
-    )?;
-    if comments.len() > COMMENTS_MAX {
-        let message = "there are too many comments to look through at once";
-        return Err(Error::new(Code::TooLarge, message));
+    let on_it = on_law(connection, &place.whole)?;
+    let mut old = Vec::with_capacity(place.law.articles.len());
+    for (path, article) in &place.law.articles {
+        old.push(Old {
+            article,
+            path: path.clone(),
+            text: digest(&text_of(connection, journal, article)?),
+            gone: is_gone(article),
+        });
     }
-    let mut old = Vec::with_capacity(place.there.len());
-    for article in &place.there {
-        let Some(path) = path(article) else { continue };
-        let content = gather(connection, journal, article.key)?.content(journal.authority());
-        let text = content.held("text").into_iter().next().unwrap_or_default();
-        let chapter = content.held("chapter").into_iter().next();
-        let chapter = chapter.unwrap_or_default();
-        let gone = content.held("note") == [GONE];
-        old.push((article, path, (digest(&text), chapter), gone));
-    }
-    let mut fates: BTreeMap<String, Fate> = BTreeMap::new();
+    // What stands comes before what is gone and may come back.
+    old.sort_by_key(|it| it.gone);
     let take = |newer: &mut Vec<Article>, is: &dyn Fn(&Article) -> bool| {
         let at = newer.iter().position(is)?;
         Some(newer.remove(at))
     };
+    let mut turns: BTreeMap<i64, Article> = BTreeMap::new();
     // What is the same comes first: it leaves its number and its text to nobody else.
-    let mut stays: BTreeMap<i64, String> = BTreeMap::new();
-    for (article, path, (text, _), _) in &old {
-        let same = |it: &Article| canonical(&it.path) == *path && digest(&it.text) == *text;
-        if let Some(same) = take(&mut newer, &same) {
-            fates.insert(path.clone(), Fate::Same);
-            stays.insert(article.key, same.chapter);
+    for it in &old {
+        let same = |new: &Article| canonical(&new.path) == it.path && digest(&new.text) == it.text;
+        turns.extend(take(&mut newer, &same).map(|new| (it.article.key, new)));
+    }
+    // Then what has another number now, before any number gets another text; at last what says something else.
+    for it in old.iter().filter(|it| !it.gone) {
+        let moved = |new: &Article| digest(&new.text) == it.text;
+        if !turns.contains_key(&it.article.key) {
+            turns.extend(take(&mut newer, &moved).map(|new| (it.article.key, new)));
         }
     }
-    // Then what has another number now, before any number gets another text.
-    let mut moves: BTreeMap<i64, Article> = BTreeMap::new();
-    for (article, _, (text, _), gone) in &old {
-        let moved = |it: &Article| digest(&it.text) == *text;
-        if !gone
-            && !stays.contains_key(&article.key)
-            && let Some(to) = take(&mut newer, &moved)
-        {
-            moves.insert(article.key, to);
+    for it in &old {
+        let renamed = |new: &Article| canonical(&new.path) == it.path;
+        if !turns.contains_key(&it.article.key) {
+            turns.extend(take(&mut newer, &renamed).map(|new| (it.article.key, new)));
         }
     }
-    let mut any = false;
-    for (article, path, (text, chapter), gone) in &old {
-        let same = stays.get(&article.key);
-        if same == Some(chapter) && !gone {
-            continue;
-        }
-        let renamed = |it: &Article| canonical(&it.path) == *path;
-        let (input, fate) = if let Some(chapter) = same {
-            (json!({ "chapter": chapter, "note": null }), Fate::Same)
-        } else if let Some(Article { path, chapter, .. }) = moves.remove(&article.key) {
-            let input = json!({ "path": path, "chapter": chapter });
-            taken.moved += 1;
-            (input, Fate::Moved(path))
-        } else if let Some(Article {
-            text: newer,
-            chapter,
-            ..
-        }) = take(&mut newer, &renamed)
-        {
-            let digest_of = digest(&newer);
-            let input = json!({ "version_hash": digest_of, "text": newer, "chapter": chapter, "note": null });
-            let same = digest_of == *text;
-            taken.changed += usize::from(!same);
-            (input, if same { Fate::Same } else { Fate::Differs })
-        } else if *gone {
-            continue;
-        } else {
-            taken.gone += 1;
-            (json!({ "note": GONE }), Fate::Differs)
+    let mut any = !newer.is_empty();
+    let mut fates: BTreeMap<String, (String, Fate)> = BTreeMap::new();
+    for it in &old {
+        let (draft, fate) = match turns.remove(&it.article.key) {
+            Some(new) => {
+                let same_text = digest(&new.text) == it.text;
+                let fate = match (same_text, canonical(&new.path) == it.path) {
+                    (true, true) => Fate::Same,
+                    (true, false) => Fate::Moved(new.path.clone()),
+                    (false, _) => Fate::Differs,
+                };
+                (edit(place.child, it, new)?, fate)
+            }
+            None => {
+                let mut draft = Draft::default();
+                draft
+                    .facts
+                    .insert("gone".to_owned(), Some(Fact::Bool(true)));
+                (draft, Fate::Differs)
+            }
         };
-        any = true;
-        fates.insert(path.clone(), fate);
-        let draft = place.child.read_edit(&input);
-        let draft = draft.map_err(|refusals| save::fields_refused(&refusals))?;
-        match save::set(connection, journal, article.key, &draft, author) {
-            Err(error) if error.code() != Code::NothingToDo => return Err(error),
-            _ => {}
+        let is_gone = draft.facts.get("gone") == Some(&Some(Fact::Bool(true)));
+        if is_gone && it.gone {
+            continue;
+        }
+        match (&fate, is_gone) {
+            (_, true) => taken.gone += 1,
+            (Fate::Moved(_), _) => taken.moved += 1,
+            (Fate::Differs, _) => taken.changed += 1,
+            (Fate::Same, _) => {}
+        }
+        if !it.gone {
+            fates.insert(it.path.clone(), (it.text.clone(), fate));
+        }
+        match save::set(connection, journal, it.article.key, &draft, author) {
+            Ok(_) => any = true,
+            Err(error) if error.code() == Code::NothingToDo => {}
+            Err(error) => return Err(error),
         }
     }
-    if !any && newer.is_empty() {
+    taken.added = place.add(connection, journal, newer, author)?;
+    follow(connection, journal, (&on_it, &fates), author, taken)?;
+    if !any && taken.flagged == 0 {
         let message = "the text is as it is here already";
         return Err(Error::new(Code::NothingToDo, message));
     }
-    taken.added = place.add(connection, journal, newer, author)?;
-    carry(connection, journal, (&comments, &fates), author, taken)
+    Ok(())
 }
 
-/// Takes comments along with the articles that they are on, and marks those whose article is not as it was.
-fn carry(
+/// What an article becomes: what differs of it.
+fn edit(kind: &Kind, it: &Old<'_>, new: Article) -> Result<Draft> {
+    let Article {
+        path,
+        text,
+        chapter,
+        place,
+    } = new;
+    let mut input = json!({});
+    let held = |key: &str| it.article.fact(key).and_then(Value::as_str);
+    if let Value::Object(input) = &mut input {
+        if canonical(&path) != it.path {
+            input.insert("path".to_owned(), path.clone().into());
+        }
+        if held("chapter").unwrap_or_default() != chapter {
+            input.insert("chapter".to_owned(), chapter.into());
+        }
+        let digest = digest(&text);
+        if digest != it.text {
+            input.insert("text".to_owned(), text.into());
+            input.insert("version_hash".to_owned(), digest.into());
+        }
+    }
+    let draft = kind.read_edit(&input);
+    let mut draft = draft.map_err(|refusals| refused(&path, &refusals))?;
+    if it.gone {
+        draft.facts.insert("gone".to_owned(), None);
+    }
+    let place = i64::try_from(place).unwrap_or(i64::MAX);
+    if it.article.fact("place").and_then(Value::as_i64) != Some(place) {
+        draft
+            .facts
+            .insert("place".to_owned(), Some(Fact::Int(place)));
+    }
+    Ok(draft)
+}
+
+/// Kinds whose records are on places of draft laws and go along with them.
+fn followers() -> impl Iterator<Item = &'static Kind> {
+    Catalogue::current().kinds().filter(|kind| {
+        let has = |key: &&str| kind.field(key).is_some();
+        [PLACE, OF_DRAFT].iter().all(has) && kind.transition(FLAG).is_some()
+    })
+}
+
+/// The records that are on a draft law and still open.
+fn on_law(connection: &Connection, whole: &Listed) -> Result<Vec<Listed>> {
+    let mut found = Vec::new();
+    for kind in followers() {
+        let of = (kind.code.as_str(), OF_DRAFT);
+        let mut on = referring(connection, whole, of, COMMENTS_MAX + 1)?;
+        if on.len() > COMMENTS_MAX {
+            let message = "there are too many comments to look through at once";
+            return Err(Error::new(Code::TooLarge, message));
+        }
+        on.retain(|it| kind.is_open(&it.status));
+        found.extend(on);
+    }
+    Ok(found)
+}
+
+/// Takes what is on articles along with them, and marks that whose article is not as it was, or of which it cannot be told. What is
+/// marked stays where it is until somebody has looked.
+fn follow(
     connection: &Connection,
     journal: &mut Journal,
-    (comments, fates): (&[Listed], &BTreeMap<String, Fate>),
+    (on, fates): (&[Listed], &BTreeMap<String, (String, Fate)>),
     author: &Author,
     taken: &mut Taken,
 ) -> Result<()> {
-    let kind = known(COMMENT)?;
-    for comment in comments.iter().filter(|it| kind.is_open(&it.status)) {
-        let on = comment.fact(PLACE).and_then(Value::as_str);
-        let Some(on) = on.map(canonical) else {
+    let all_same = fates.values().all(|(_, fate)| matches!(fate, Fate::Same));
+    for it in on {
+        let at = it.fact(PLACE).and_then(Value::as_str);
+        let whole = it.fact(TARGET).is_some_and(|it| *it != *ON_ARTICLE);
+        let Some(at) = at.filter(|_| !whole) else {
             continue;
         };
-        let article = within(&on, fates.keys());
-        let step = match article.and_then(|article| Some((article, fates.get(article)?))) {
-            Some((article, Fate::Moved(path))) => {
-                let rest = on.strip_prefix(article.as_str()).unwrap_or_default();
+        let content = gather(connection, journal, it.key)?.content(journal.authority());
+        if content.overlays.iter().any(|it| it == MARKED) {
+            continue;
+        }
+        let named = Named::read(at);
+        let fate = named.as_ref().and_then(|named| fates.get(&named.article));
+        let step = match (&named, fate) {
+            (_, Some((text, _))) if is_of_another(&content, text) => (FLAG, json!({})),
+            (Some(named), Some((_, Fate::Moved(path)))) => {
+                let rest = at.get(named.rest..).unwrap_or_default();
                 (CARRY, json!({ PLACE: format!("{path}{rest}") }))
             }
-            Some((_, Fate::Differs)) => (FLAG, json!({})),
-            Some((_, Fate::Same)) | None => continue,
+            (_, Some((_, Fate::Differs))) => (FLAG, json!({})),
+            (None, _) if !all_same => (FLAG, json!({})),
+            _ => continue,
         };
         let who = (&author.actor, author.now_ms);
-        match save::ready(connection, journal, comment.key, (step.0, &step.1), who) {
+        match save::ready(connection, journal, it.key, (step.0, &step.1), who) {
             Ok(ready) => {
                 save::take(connection, journal, ready, author)?;
                 let count = match step.0 {
@@ -339,6 +435,14 @@ fn carry(
         }
     }
     Ok(())
+}
+
+/// Whether something was said of another text than the one of this digest, and nobody has looked at it since.
+fn is_of_another(content: &Content, text: &str) -> bool {
+    let stamp = content.held(STAMP).into_iter().next();
+    let looked = [CARRY, FLAG, REBASE];
+    let looked = |event: &ShownEvent| looked.contains(&event.event.as_str());
+    stamp.is_some_and(|stamp| stamp != text) && !content.events.iter().any(looked)
 }
 
 /// The draft law says of which text its articles are.
@@ -365,74 +469,166 @@ struct Article {
     text: String,
     /// The part, the chapter and the section in which it stands, with their names, as far as there are any.
     chapter: String,
+    /// Which of the text it is, from one on.
+    place: usize,
 }
 
 /// The articles of a text: each begins a line with 第…条; what stands before the first one belongs to none, and headings of
-/// parts, chapters and sections say where those behind them stand.
-fn articles(text: &str) -> Vec<Article> {
-    /// From the largest to the smallest.
-    const PARTS: [char; 3] = ['编', '章', '节'];
+/// parts, chapters and sections say where those behind them stand. Beside them the numbers that stand twice, or after a higher one.
+///
+/// A table of contents that lists articles is passed over: its lines are no sentences, and the numbers come again.
+fn articles(text: &str) -> (Vec<Article>, Vec<String>) {
+    let mut found: Vec<Article> = Vec::new();
+    let mut doubted = Vec::new();
+    let mut within = false;
+    let mut stands = Stands::default();
+    // Of a chapter whose name stands on the next line.
+    let mut unnamed = false;
+    for line in text.split(['\n', '\r', '\u{c}']).map(bare) {
+        if line.is_empty() {
+            continue;
+        }
+        match heading(line) {
+            Some(Heading::Article(number, rest)) => {
+                let there = found.iter().position(|it| is_one(&it.path, number));
+                let again = there.filter(|at| {
+                    let before = found.get(*at).map_or("", |it| it.text.as_str());
+                    is_sentence(before) || !is_sentence(rest)
+                });
+                if again.is_none() {
+                    if let Some(at) = there {
+                        found.remove(at);
+                    }
+                    found.push(Article {
+                        path: number.chars().filter(|it| !it.is_whitespace()).collect(),
+                        text: rest.to_owned(),
+                        chapter: stands.said(),
+                        place: 0,
+                    });
+                    (within, unnamed) = (true, false);
+                    continue;
+                }
+                // Whoever speaks of an article begins with its number as well.
+                doubted.push(number.chars().filter(|it| !it.is_whitespace()).collect());
+            }
+            Some(Heading::Part(unit, number, name)) => {
+                stands.begin(unit, number, name);
+                (within, unnamed) = (false, name.is_empty());
+                continue;
+            }
+            Some(Heading::Other) => {
+                within = false;
+                continue;
+            }
+            None => {}
+        }
+        if unnamed && is_name(line) {
+            stands.name(line);
+        } else if let Some(Article { text, .. }) = found.last_mut().filter(|_| within) {
+            if !text.is_empty() {
+                text.push('\n');
+            }
+            text.push_str(line);
+        }
+        unnamed = false;
+    }
+    let mut highest = (0, 0);
+    for (at, article) in found.iter_mut().enumerate() {
+        article.place = at + 1;
+        let number = Named::read(&article.path).map_or((0, 0), |named| named.number);
+        if number < highest {
+            doubted.push(article.path.clone());
+        }
+        highest = highest.max(number);
+    }
+    (found, doubted)
+}
+
+/// Two ways to write one number.
+fn is_one(path: &str, other: &str) -> bool {
+    canonical(path) == canonical(other)
+}
+
+/// A line without what cannot be seen at its ends.
+fn bare(line: &str) -> &str {
+    let unseen = |c: char| {
+        c.is_whitespace() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}')
+    };
+    line.trim_matches(unseen)
+}
+
+/// Whether a text is one that says something, and not the line of a table of contents.
+fn is_sentence(text: &str) -> bool {
+    text.contains(['。', '；', '：', '，']) || text.is_empty()
+}
+
+/// Whether a line can be the name of a chapter: short, and no sentence.
+fn is_name(line: &str) -> bool {
+    !is_sentence(line) && line.chars().count() <= Stands::CHARS
+}
+
+/// Part, chapter and section, from the largest to the smallest.
+#[derive(Default)]
+struct Stands([String; 3]);
+
+impl Stands {
+    const UNITS: [char; 3] = ['编', '章', '节'];
     /// Of a name: headings are short, and what is longer is cut.
     const CHARS: usize = 20;
-    let mut found: Vec<Article> = Vec::new();
-    let mut within = false;
-    let mut stands: [String; 3] = Default::default();
-    let mut seen = BTreeSet::new();
-    for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
-        match heading(line) {
-            // Whoever speaks of an article begins with its number as well.
-            Some((path, rest)) if is_article(path) && seen.insert(canonical(path)) => {
-                let path = path.chars().filter(|it| !it.is_whitespace());
-                let chapter = stands.iter().filter(|it| !it.is_empty());
-                found.push(Article {
-                    path: path.collect(),
-                    text: rest.trim().to_owned(),
-                    chapter: chapter.cloned().collect::<Vec<_>>().join(" · "),
-                });
-                within = true;
-            }
-            Some((path, rest)) if !is_article(path) => {
-                within = false;
-                let at = PARTS.iter().position(|unit| path.contains(*unit));
-                let number: String = path.chars().filter(|it| !it.is_whitespace()).collect();
-                let name: String = rest.trim().chars().take(CHARS).collect();
-                for (place, part) in stands.iter_mut().enumerate() {
-                    match at {
-                        Some(at) if place == at => {
-                            *part = format!("{number} {name}").trim_end().to_owned();
-                        }
-                        Some(at) if place > at => part.clear(),
-                        _ => {}
-                    }
+
+    fn begin(&mut self, unit: char, number: &str, name: &str) {
+        let at = Self::UNITS.iter().position(|it| *it == unit);
+        for (place, part) in self.0.iter_mut().enumerate() {
+            match at {
+                Some(at) if place == at => {
+                    let number: String = number.chars().filter(|it| !it.is_whitespace()).collect();
+                    let name: String = name.chars().take(Self::CHARS).collect();
+                    *part = format!("{number} {name}").trim_end().to_owned();
                 }
-            }
-            _ => {
-                if let Some(Article { text, .. }) = found.last_mut().filter(|_| within) {
-                    if !text.is_empty() {
-                        text.push('\n');
-                    }
-                    text.push_str(line);
-                }
+                Some(at) if place > at => part.clear(),
+                _ => {}
             }
         }
     }
-    found
+
+    /// Of the smallest that has begun.
+    fn name(&mut self, name: &str) {
+        let begun = self.0.iter_mut().rev().find(|it| !it.is_empty());
+        if let Some(part) = begun {
+            *part = format!("{part} {name}");
+        }
+    }
+
+    fn said(&self) -> String {
+        let begun = self.0.iter().filter(|it| !it.is_empty());
+        begun.cloned().collect::<Vec<_>>().join(" · ")
+    }
 }
 
-/// Whether a heading is that of an article, and not of a chapter or section.
-fn is_article(path: &str) -> bool {
-    path.contains('条')
+/// A line that begins something.
+enum Heading<'a> {
+    /// An article, by its number, and what follows on the line.
+    Article(&'a str, &'a str),
+    /// A part, chapter or section: its unit, its number and its name.
+    Part(char, &'a str, &'a str),
+    /// Something that is no article any more: 附件, 附则 without a number.
+    Other,
 }
 
-/// 第十二条, 第十二条之一, 第三章 and what follows on the line; drafts are often typed 第 十 二 条.
-fn heading(line: &str) -> Option<(&str, &str)> {
-    let numerals = |text: &str| {
-        text.find(|c: char| !NUMERALS.contains(c))
-            .unwrap_or(text.len())
-    };
+/// 第十二条, 第十二条之一, 第三章 and what follows on the line; drafts are often typed 第 十 二 条. Whoever refers to one goes on with a clause,
+/// another number or a verb of references, and a chapter has a name and no sentence.
+fn heading(line: &str) -> Option<Heading<'_>> {
+    const REFERS: [&str; 16] = [
+        "第", "、", "和", "至", "到", "或", "及", "与", "规定", "所称", "所列", "的", "中", "，",
+        "—", "-",
+    ];
+    let plain: String = line.chars().filter(|it| !it.is_whitespace()).collect();
+    if plain == "附则" || plain.starts_with("附件") || plain.starts_with("附表") {
+        return Some(Heading::Other);
+    }
+    let is_number = |c: char| NUMERALS.contains(c);
     let rest = line.strip_prefix('第')?;
-    let is_number = |c: &char| NUMERALS.contains(*c) || c.is_whitespace();
-    let number: usize = rest.chars().take_while(is_number).map(char::len_utf8).sum();
+    let number = rest.find(|c: char| !is_number(c) && !c.is_whitespace())?;
     let (number, rest) = rest.split_at_checked(number)?;
     let unit = rest.chars().next()?;
     if !"编章节条".contains(unit) || number.trim().is_empty() {
@@ -440,12 +636,91 @@ fn heading(line: &str) -> Option<(&str, &str)> {
     }
     let mut len = '第'.len_utf8() + number.len() + unit.len_utf8();
     if let Some(after) = line.get(len..).and_then(|rest| rest.strip_prefix('之')) {
-        let more = numerals(after);
+        let more = after.find(|c: char| !is_number(c)).unwrap_or(after.len());
         if more > 0 {
             len += '之'.len_utf8() + more;
         }
     }
-    line.split_at_checked(len)
+    let (number, rest) = line.split_at_checked(len)?;
+    if unit == '条' {
+        let refers = REFERS.iter().any(|word| rest.starts_with(word));
+        return (!refers).then(|| Heading::Article(number, bare(rest)));
+    }
+    let name = bare(rest);
+    (name.is_empty() || is_name(name)).then_some(Heading::Part(unit, number, name))
+}
+
+/// A place in a draft law, as laws name it: one article, and perhaps a clause, an item and a sub-item of it.
+#[derive(Debug, PartialEq, Eq)]
+struct Named {
+    /// The article in canonical form.
+    article: String,
+    /// Its number, and the one behind 之.
+    number: (u32, u32),
+    /// The clause 款 and the item 项.
+    clause: Option<u32>,
+    item: Option<u32>,
+    /// Where in the path the article ends, in bytes.
+    rest: usize,
+}
+
+impl Named {
+    /// Reads a path. None where it names no article, or more than one.
+    fn read(path: &str) -> Option<Self> {
+        let mut read = Self::parse(path)?;
+        // The article alone ends where it is read as the same, with nothing behind it.
+        let ends = path.char_indices().map(|(at, c)| at + c.len_utf8());
+        let alone = ends.filter(|at| {
+            let article = path.get(..*at).and_then(Self::parse);
+            article.is_some_and(|it| it.article == read.article && it.is_whole())
+        });
+        read.rest = alone.last()?;
+        Some(read)
+    }
+
+    fn is_whole(&self) -> bool {
+        self.clause.is_none() && self.item.is_none()
+    }
+
+    fn parse(path: &str) -> Option<Self> {
+        fn digits(text: &str) -> Option<(u32, &str)> {
+            let end = text
+                .find(|c: char| !c.is_ascii_digit())
+                .unwrap_or(text.len());
+            let (number, rest) = text.split_at_checked(end)?;
+            Some((number.parse().ok()?, rest))
+        }
+        /// A number before its unit, with or without 第.
+        fn unit(text: &str, unit: char) -> Option<(u32, &str)> {
+            let (number, rest) = digits(text.strip_prefix('第').unwrap_or(text))?;
+            Some((number, rest.strip_prefix(unit)?))
+        }
+        let plain = canonical(path).replace('條', "条").replace('項', "项");
+        let plain = plain.trim_start_matches("草案");
+        let plain = plain.trim_end_matches(['。', '，', '、', '；', '.', ',', ';']);
+        let (number, mut rest) = unit(plain, '条')?;
+        let mut article = format!("第{number}条");
+        let mut more = 0;
+        if let Some((number, behind)) = rest.strip_prefix('之').and_then(digits) {
+            article.push_str(&format!("之{number}"));
+            (more, rest) = (number, behind);
+        }
+        let mut deeper = [None; 3];
+        for (found, name) in deeper.iter_mut().zip(['款', '项', '目']) {
+            if let Some((number, behind)) = unit(rest, name) {
+                *found = Some(number);
+                rest = behind;
+            }
+        }
+        let [clause, item, _] = deeper;
+        rest.is_empty().then_some(Self {
+            article,
+            number: (number, more),
+            clause,
+            item,
+            rest: 0,
+        })
+    }
 }
 
 /// A path with neither spaces nor brackets nor two ways to write a number: 第 十二 条 and 第12条 are one, and 第（二）项 is 第二项.
@@ -502,13 +777,14 @@ fn number(numeral: &str) -> String {
 
 /// The article of these, given in their canonical form, that a path is in: 第十二条第一款 is in 第十二条, unless it
 /// is an article of its own. 第十二条之一 is another one.
-pub(crate) fn within<'a>(
-    path: &str,
-    articles: impl Iterator<Item = &'a String>,
-) -> Option<&'a String> {
+pub(crate) fn within<'a>(path: &str, articles: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let named = Named::read(path).map(|it| it.article);
     let path = canonical(path);
-    let holds = |article: &&String| {
-        let rest = path.strip_prefix(article.as_str());
+    let holds = |article: &&str| {
+        if named.as_deref() == Some(*article) {
+            return true;
+        }
+        let rest = path.strip_prefix(*article);
         !article.is_empty() && rest.is_some_and(|rest| !rest.starts_with('之'))
     };
     articles.filter(holds).max_by_key(|article| article.len())
@@ -517,7 +793,7 @@ pub(crate) fn within<'a>(
 /// The articles of a draft law that is here.
 #[derive(Debug)]
 pub struct Law {
-    /// Each by its number in canonical form, in their order.
+    /// Each by its number in canonical form, in their order; those that a newer text did not have are behind the others.
     articles: Vec<(String, Listed)>,
 }
 
@@ -527,7 +803,8 @@ impl Law {
     /// # Errors
     /// The store cannot be read.
     pub fn of(connection: &Connection, whole: &Listed) -> Result<Self> {
-        let there = referring(connection, whole, (ARTICLE, OF_DRAFT), ARTICLES_MAX)?;
+        let mut there = referring(connection, whole, (ARTICLE, OF_DRAFT), ARTICLES_MAX)?;
+        there.sort_by_key(is_gone);
         let articles = there.into_iter();
         let articles = articles.map(|article| (path(&article).unwrap_or_default(), article));
         Ok(Self {
@@ -548,6 +825,10 @@ impl Law {
         let (Some(_), Some(field)) = (kind.field(PLACE), kind.field(OF_DRAFT)) else {
             return Ok(None);
         };
+        // What is on the whole draft, on its name or on what is to be added is on no article.
+        if held(TARGET).is_some_and(|target| target != ON_ARTICLE) {
+            return Ok(None);
+        }
         let Some(whole) = held(OF_DRAFT) else {
             return Ok(None);
         };
@@ -558,18 +839,27 @@ impl Law {
         Ok(law.map(|law| (law, held(PLACE).unwrap_or_default())))
     }
 
+    /// The articles that the newest text has.
+    fn standing(&self) -> impl Iterator<Item = (&str, &Listed)> {
+        let standing = self
+            .articles
+            .iter()
+            .filter(|(_, article)| !is_gone(article));
+        standing.map(|(path, article)| (path.as_str(), article))
+    }
+
     /// The article that a path is in.
     #[must_use]
     pub fn article(&self, path: &str) -> Option<&Listed> {
-        let (_, article) = self.articles.get(self.place(path)?)?;
+        let (_, article) = self.standing().nth(self.place(path)?)?;
         Some(article)
     }
 
     /// Its place among the articles, from zero on.
     #[must_use]
     pub fn place(&self, path: &str) -> Option<usize> {
-        let within = within(path, self.articles.iter().map(|(path, _)| path))?;
-        self.articles.iter().position(|(path, _)| path == within)
+        let within = within(path, self.standing().map(|(path, _)| path))?;
+        self.standing().position(|(path, _)| path == within)
     }
 
     /// Number and text of each article.
@@ -581,7 +871,7 @@ impl Law {
         connection: &Connection,
         books: &mut Books,
     ) -> Result<Vec<(String, String)>> {
-        let articles = self.articles.iter().map(|(_, article)| {
+        let articles = self.standing().map(|(_, article)| {
             let number = article.fact("path").and_then(Value::as_str);
             let text = text_of(connection, books, article)?;
             Ok((number.unwrap_or_default().to_owned(), text))
@@ -591,24 +881,28 @@ impl Law {
 
     /// The numbers of its articles, as they are written.
     pub fn paths(&self) -> impl Iterator<Item = &str> {
-        let articles = self.articles.iter().map(|(_, article)| article);
+        let articles = self.standing().map(|(_, article)| article);
         articles.filter_map(|article| article.fact("path")?.as_str())
     }
 
-    /// Whether a path leads nowhere: to no article, or to a clause that its article has not. A draft without articles knows none.
+    /// Whether a path leads nowhere: to no article, or to a clause that its article has not. A draft without articles knows none, and
+    /// of a path that is no one article's nothing is said.
     ///
     /// # Errors
     /// The store cannot be read.
     pub fn lacks(&self, connection: &Connection, books: &mut Books, path: &str) -> Result<bool> {
-        if self.articles.is_empty() || path.trim().is_empty() {
+        let Some(at) = Named::read(path).filter(|_| self.standing().next().is_some()) else {
             return Ok(false);
-        }
+        };
+        // Somebody may have entered a clause as an article of its own.
         let Some(article) = self.article(path) else {
             return Ok(true);
         };
-        let text = text_of(connection, books, article)?;
         let of = self::path(article).unwrap_or_default();
-        Ok(!holds(&clauses(&of, &text), &of, path))
+        if of != at.article || at.is_whole() {
+            return Ok(false);
+        }
+        Ok(!holds(&text_of(connection, books, article)?, &at))
     }
 }
 
@@ -621,6 +915,52 @@ pub fn text_of(connection: &Connection, books: &mut Books, article: &Listed) -> 
     Ok(content.held("text").into_iter().next().unwrap_or_default())
 }
 
+/// Notes in a new record, or in one that is put elsewhere, on which text of its article it is, if nobody has said so. `held` gives what
+/// the record has already.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn stamp(
+    connection: &Connection,
+    books: &mut Books,
+    (kind, draft): (&Kind, &mut Draft),
+    held: impl Fn(&str) -> Option<String>,
+) -> Result<()> {
+    if kind.field(STAMP).is_none() || draft.facts.contains_key(STAMP) {
+        return Ok(());
+    }
+    let Some((law, path)) = cited_by(connection, (kind, draft), held)? else {
+        return Ok(());
+    };
+    if let Some(article) = law.article(&path) {
+        let digest = match article.fact(STAMP).and_then(Value::as_str) {
+            Some(digest) => digest.to_owned(),
+            None => digest(&text_of(connection, books, article)?),
+        };
+        draft
+            .facts
+            .insert(STAMP.to_owned(), Some(Fact::Str(digest)));
+    }
+    Ok(())
+}
+
+/// The law that a record is on, and where, if a draft says anything of that.
+fn cited_by(
+    connection: &Connection,
+    (kind, draft): (&Kind, &Draft),
+    held: impl Fn(&str) -> Option<String>,
+) -> Result<Option<(Law, String)>> {
+    let says = |key: &&str| draft.facts.contains_key(*key);
+    if ![PLACE, OF_DRAFT].iter().any(says) {
+        return Ok(None);
+    }
+    let value = |key: &str| match draft.facts.get(key) {
+        Some(fact) => Some(fact.as_ref()?.as_str()?.to_owned()),
+        None => held(key),
+    };
+    Law::cited(connection, kind, value)
+}
+
 /// What is doubtful in the place that a draft gives to a record, of which `held` gives what it has already.
 ///
 /// # Errors
@@ -628,15 +968,10 @@ pub fn text_of(connection: &Connection, books: &mut Books, article: &Listed) -> 
 pub fn doubted(
     connection: &Connection,
     books: &mut Books,
-    (kind, draft): (&Kind, &Draft),
+    said: (&Kind, &Draft),
     held: impl Fn(&str) -> Option<String>,
 ) -> Result<Option<Refusal>> {
-    let given = |key: &str| Some(draft.facts.get(key)?.as_ref()?.as_str()?.to_owned());
-    if given(PLACE).is_none() {
-        return Ok(None);
-    }
-    let cited = Law::cited(connection, kind, |key| given(key).or_else(|| held(key)))?;
-    let Some((law, path)) = cited else {
+    let Some((law, path)) = cited_by(connection, said, held)? else {
         return Ok(None);
     };
     Ok(law.lacks(connection, books, &path)?.then(|| Refusal {
@@ -644,6 +979,26 @@ pub fn doubted(
         code: "doubted",
         message: "the draft has no such article or clause".to_owned(),
     }))
+}
+
+/// Whether what a record says was said of another text of its article than the one that stands now, and nobody has looked at it.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn is_outdated(connection: &Connection, kind: &Kind, content: &Content) -> Result<bool> {
+    if content.held(STAMP).is_empty() {
+        return Ok(false);
+    }
+    let held = |key: &str| content.held(key).into_iter().next();
+    let Some((law, path)) = Law::cited(connection, kind, held)? else {
+        return Ok(false);
+    };
+    let text = match law.article(&path) {
+        Some(article) => article.fact(STAMP).and_then(Value::as_str),
+        // It is not there any more.
+        None => law.standing().next().map(|_| ""),
+    };
+    Ok(text.is_some_and(|text| is_of_another(content, text)))
 }
 
 /// A clause of an article, or an item of one.
@@ -659,7 +1014,8 @@ pub struct Clause {
 /// before it. An article that is one line has none. Where there is one clause alone its items are named without it, as laws do.
 #[must_use]
 pub fn clauses(path: &str, text: &str) -> Vec<Clause> {
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let lines = text.lines().map(str::trim);
+    let lines = lines.filter(|line| !line.is_empty() && !is_deeper(line));
     let lines: Vec<_> = lines.map(|line| (item(line), line)).collect();
     let alone = lines.iter().filter(|(item, _)| item.is_none()).count() <= 1;
     if lines.len() <= 1 {
@@ -683,33 +1039,39 @@ pub fn clauses(path: &str, text: &str) -> Vec<Clause> {
     clauses
 }
 
-/// Whether a path in an article leads to it or to one of its clauses. What lies deeper (目) is not looked for.
-fn holds(clauses: &[Clause], article: &str, path: &str) -> bool {
-    let path = canonical(path);
-    let path = match path.rfind('第').zip(path.strip_suffix('目')) {
-        Some((at, _)) => path.get(..at).unwrap_or_default(),
-        None => &path,
-    };
-    let rest = path.strip_prefix(article).unwrap_or_default();
-    // The one clause may be named.
-    let alone = clauses.iter().all(|it| !it.path.contains('款'));
-    let rest = if alone {
-        rest.strip_prefix("第1款").unwrap_or(rest)
-    } else {
-        rest
-    };
-    rest.is_empty()
-        || clauses.iter().any(|it| {
-            let theirs = canonical(&it.path);
-            theirs.strip_prefix(article) == Some(rest)
+/// Whether a path in an article leads to one of its clauses or items. What lies deeper (目) is not looked for.
+fn holds(text: &str, at: &Named) -> bool {
+    let (mut clause, mut items) = (0, BTreeSet::new());
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        match item(line) {
+            Some(item) => drop(items.insert((clause, number(item)))),
+            None => clause += u32::from(!is_deeper(line)),
+        }
+    }
+    // Where there is one clause alone its items may be named without it.
+    let within = at.clause.or((clause == 1).then_some(1));
+    let has_clause = at.clause.is_none_or(|it| (1..=clause).contains(&it));
+    has_clause
+        && at.item.is_none_or(|item| {
+            within.is_some_and(|clause| items.contains(&(clause, item.to_string())))
         })
 }
 
-/// The number of an item that a line begins with: 三 of （三）.
+/// Whether a line is a sub-item 目: `1.` and what follows. It is part of the item before it.
+fn is_deeper(line: &str) -> bool {
+    let rest = line.trim_start_matches(|c: char| c.is_ascii_digit());
+    rest.len() < line.len() && rest.starts_with(['.', '．', '、'])
+}
+
+/// The number of an item that a line begins with: 三 of （三）, and of 三、.
 fn item(line: &str) -> Option<&str> {
-    let (number, _) = line.strip_prefix(['（', '('])?.split_once(['）', ')'])?;
+    let bracketed = line.strip_prefix(['（', '(']);
+    let bracketed = bracketed.and_then(|line| line.split_once(['）', ')']));
+    let (number, _) = bracketed.or_else(|| line.split_once('、'))?;
     let is_number = !number.is_empty() && number.chars().all(|c| NUMERALS.contains(c));
-    is_number.then_some(number)
+    // 1、 is what lies deeper.
+    (is_number && (bracketed.is_some() || !number.starts_with(|c: char| c.is_ascii_digit())))
+        .then_some(number)
 }
 
 /// A number below a hundred in Chinese numerals; above, in digits.
@@ -744,8 +1106,10 @@ mod tests {
         assert_eq!(canonical(&endless), endless);
         assert_eq!(canonical("第9999999999千条"), "第9999999999千条");
         let known = ["第十二条", "第十二条第一款", "第一条", "第十二条之一"].map(canonical);
-        let place =
-            |path| within(path, known.iter()).and_then(|it| known.iter().position(|k| k == it));
+        let place = |path| {
+            within(path, known.iter().map(String::as_str))
+                .and_then(|it| known.iter().position(|k| k == it))
+        };
         assert_eq!(place("第12条"), Some(0));
         assert_eq!(place("第十二条 第二款"), Some(0));
         assert_eq!(place("第十二条第一款第（二）项"), Some(1));
@@ -760,7 +1124,8 @@ mod tests {
         let text = "测试市住宅电梯安全条例\r\n(草案征求意见稿)\n\n第一章 总则\n第一条　为了测试，制定本条例。\n\
                     第二条 本条例所称电梯，是指：\n　　（一）客梯；\n　　（二）货梯。\n第二章 使用\n\
                     第十二条物业服务人应当依照第十条的规定到达现场。\n第13条 其他。\n";
-        let found = articles(text);
+        let (found, doubted) = articles(text);
+        assert!(doubted.is_empty(), "{doubted:?}");
         let found: Vec<_> = found
             .iter()
             .map(|it| (it.path.as_str(), it.text.as_str()))
@@ -777,13 +1142,14 @@ mod tests {
                 ("第13条", "其他。"),
             ]
         );
-        let spaced = articles("第 一 章　总则\n第 一 条　甲。\n第　十 二　条 乙。\n第 条 丙。");
+        let (spaced, _) =
+            articles("第 一 章　总则\n第 一 条　甲。\n第　十 二　条 乙。\n第 条 丙。");
         let paths: Vec<_> = spaced.iter().map(|it| it.path.as_str()).collect();
         assert_eq!(paths, ["第一条", "第十二条"]);
         assert_eq!(spaced[1].text, "乙。\n第 条 丙。");
-        assert!(articles("没有条文的一段话。\n第三者的责任").is_empty());
+        assert!(articles("没有条文的一段话。\n第三者的责任").0.is_empty());
         // One that was put in later has a number of its own; who speaks of an article begins no second one.
-        let found =
+        let (found, _) =
             articles("第十二条 甲。\n第十二条之一 乙。\n第十二条所称的甲，是指丙。\n第十三条 丁。");
         let found: Vec<_> = found
             .iter()
@@ -802,7 +1168,7 @@ mod tests {
     #[test]
     fn an_article_says_in_which_part_chapter_and_section_it_stands() {
         let text = "第一条 甲。\n第一编 总则\n第 一 章　一般规定\n第二条 乙。\n第一节 范围\n第三条 丙。\n第二章\n第四条 丁。\n第二编 分则\n第五条 戊。";
-        let chapters: Vec<_> = articles(text).into_iter().map(|it| it.chapter).collect();
+        let chapters: Vec<_> = articles(text).0.into_iter().map(|it| it.chapter).collect();
         assert_eq!(
             chapters,
             [
@@ -817,7 +1183,7 @@ mod tests {
         let long = "名".repeat(40);
         let text = format!("第一百编 {long}\n第一百章 {long}\n第一百节 {long}\n第一条 甲。");
         let kind = known(ARTICLE).unwrap_or_else(|_| unreachable!());
-        let chapter = &articles(&text)[0].chapter;
+        let chapter = &articles(&text).0[0].chapter;
         let field = kind.field("chapter").unwrap_or_else(|| unreachable!());
         assert_eq!(field.written(chapter).as_ref(), Some(chapter));
     }
@@ -850,25 +1216,108 @@ mod tests {
 
     #[test]
     fn a_path_leads_to_what_the_article_has() {
-        let two = clauses("第2条", "甲：\n（一）客梯；\n（二）货梯。\n乙。");
-        let one = clauses("第2条", "电梯，是指：\n（一）客梯；\n（二）货梯。");
-        let plain = clauses("第2条", "一句话。");
-        for (clauses, path, is) in [
-            (&two, "第二条", true),
-            (&two, "第二条第二款", true),
-            (&two, "第二条第１款第（二）项", true),
-            (&two, "第二条第一款第二项第1目", true),
-            (&two, "第二条第三款", false),
-            (&two, "第二条第一款第三项", false),
-            (&two, "第二条第二项", false),
-            (&one, "第二条第二项", true),
-            (&one, "第二条第一款第二项", true),
-            (&one, "第二条第一款", true),
-            (&one, "第二条第二款", false),
-            (&plain, "第二条第一款", true),
-            (&plain, "第二条第二款", false),
+        let two = "甲：\n（一）客梯；\n（二）货梯：\n1.大货梯；\n2.小货梯。\n乙。";
+        let one = "电梯，是指：\n（一）客梯；\n（二）货梯。";
+        let plain = "一句话。";
+        let listed = "甲：\n一、客梯；\n二、货梯。";
+        for (text, path, is) in [
+            (two, "第二条第二款", true),
+            (two, "第二条第１款第（二）项", true),
+            (two, "第二条第一款第二项第1目", true),
+            (two, "第二条第三款", false),
+            (two, "第二条第一款第三项", false),
+            (two, "第二条第二项", false),
+            (one, "第二条第二项", true),
+            (one, "第二条第一款第二项", true),
+            (one, "第二条第一款", true),
+            (one, "第二条第二款", false),
+            (plain, "第二条第一款", true),
+            (plain, "第二条第二款", false),
+            (listed, "第二条第二项", true),
+            (listed, "第二条第三项", false),
         ] {
-            assert_eq!(holds(clauses, "第2条", path), is, "{path}");
+            let at = Named::read(path).unwrap_or_else(|| unreachable!());
+            assert_eq!(holds(text, &at), is, "{path} in {text}");
         }
+    }
+
+    #[test]
+    fn a_path_is_read_as_people_write_it_and_only_where_it_names_one_place() {
+        let read = |path: &str| {
+            let named = Named::read(path)?;
+            let rest = path.get(named.rest..).unwrap_or_default().to_owned();
+            Some((named.article, named.clause, named.item, rest))
+        };
+        let of = |article: &str, clause, item, rest: &str| {
+            Some((article.to_owned(), clause, item, rest.to_owned()))
+        };
+        for (path, named) in [
+            ("第十二条", of("第12条", None, None, "")),
+            ("12条", of("第12条", None, None, "")),
+            ("第 十二 条之一", of("第12条之1", None, None, "")),
+            ("第十二条2款", of("第12条", Some(2), None, "2款")),
+            (
+                "第十二条第二款第（二）项",
+                of("第12条", Some(2), Some(2), "第二款第（二）项"),
+            ),
+            ("第十二條，", of("第12条", None, None, "")),
+            ("草案第十二条", of("第12条", None, None, "")),
+        ] {
+            let found = read(path).map(|(article, clause, item, rest)| {
+                (article, clause, item, rest.trim_matches('，').to_owned())
+            });
+            assert_eq!(found, named, "{path}");
+        }
+        for path in [
+            "",
+            "全文",
+            "名称",
+            "附则",
+            "第二章",
+            "第十二条和第十三条",
+            "第十二条、第十三条",
+            "第十一条至第十三条",
+            "第十二条第二、三款",
+            "第十二条第二款后半句",
+            "第③项",
+            "第十二条第二款（三）后",
+        ] {
+            assert_eq!(read(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn what_only_looks_like_a_heading_is_text_and_what_comes_twice_is_doubted() {
+        let paths = |text: &str| {
+            let (found, doubted) = articles(text);
+            let found: Vec<_> = found.into_iter().map(|it| (it.path, it.text)).collect();
+            (found, doubted)
+        };
+        let pair = |path: &str, text: &str| (path.to_owned(), text.to_owned());
+        let text = "第一条 有下列情形的：\n第三章规定的措施，由街道实施。\n第十条第一款、第三款规定的情形；\n还有一款。\n第二条 乙。";
+        let one = "有下列情形的：\n第三章规定的措施，由街道实施。\n第十条第一款、第三款规定的情形；\n还有一款。";
+        assert_eq!(
+            paths(text),
+            (vec![pair("第一条", one), pair("第二条", "乙。")], vec![])
+        );
+        // A table of contents.
+        let text = "目 录\n第一条 立法目的\t1\n第二条 适用范围\t2\n第一章 总则\n第一条 为了甲，制定。\n第二条 本市乙。";
+        let found = vec![pair("第一条", "为了甲，制定。"), pair("第二条", "本市乙。")];
+        assert_eq!(paths(text), (found, vec![]));
+        // Full-width digits, what cannot be seen, old line ends, and what stands behind the last article.
+        let text = "\u{200b}第13条 甲。\r第１４条 乙。\u{c}第十五条 丙。\n附件：说明\n附件的文字。";
+        let found = vec![
+            pair("第13条", "甲。"),
+            pair("第１４条", "乙。"),
+            pair("第十五条", "丙。"),
+        ];
+        assert_eq!(paths(text), (found, vec![]));
+        // The name of a chapter may stand on the next line.
+        let (found, _) = articles("第一章\n总则\n第一条 甲。");
+        assert_eq!(found[0].chapter, "第一章 总则");
+        // Twice, and backwards.
+        let (found, doubted) = articles("第一条 甲。\n第三条 丙。\n第二条 乙。\n第一条 又一条。");
+        assert_eq!(found.len(), 3);
+        assert_eq!(doubted, ["第一条", "第二条"]);
     }
 }

@@ -16,6 +16,7 @@ use serde_json::{Map, Value};
 
 use super::Content;
 use super::all_parts;
+use super::articles;
 use super::delivery::State;
 use super::indexed::{self, Wanted};
 use super::numbers::{numbered, same_number};
@@ -308,6 +309,8 @@ pub struct Against {
     pub unmatched: Vec<String>,
     /// See [`meant`], where a step is guarded.
     pub meant: BTreeMap<String, Vec<String>>,
+    /// It was said of another text of its article than the one that stands now, where a step leads on.
+    pub is_outdated: bool,
 }
 
 impl Against {
@@ -321,10 +324,11 @@ impl Against {
         record: (i64, &Content),
         steps: impl IntoIterator<Item = &'a Transition>,
     ) -> Result<Self> {
-        let (mut matched, mut guarded) = (false, false);
+        let (mut matched, mut guarded, mut leads) = (false, false, false);
         for step in steps {
             matched |= step.matched;
             guarded |= !step.guards.is_empty();
+            leads |= step.to.is_some();
         }
         let mut against = Self::default();
         if matched {
@@ -332,6 +336,9 @@ impl Against {
         }
         if guarded {
             against.meant = meant(connection, kind, record)?;
+        }
+        if leads {
+            against.is_outdated = articles::is_outdated(connection, kind, record.1)?;
         }
         Ok(against)
     }

@@ -23,6 +23,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use serde_json::{Map, Value, json};
 
 use super::apart::Write;
+use super::articles;
 use super::numbers::{HUB_NO, Series, hub_number, is_numbered, next_number, under_number};
 use super::sight::{self, ACCESS_LOG, Veil};
 use super::{Content, Gathered, Listed, Projection, gather};
@@ -203,6 +204,9 @@ fn found(
     told: bool,
     author: &Author,
 ) -> Result<Saved> {
+    let mut draft = draft.clone();
+    articles::stamp(connection, journal, (kind, &mut draft), |_| None)?;
+    let draft = &draft;
     let place = place(connection, journal, kind, &draft.facts)?;
     let mut series = Series::default();
     let first = plan(
@@ -583,6 +587,8 @@ pub fn set(
         let terms = journal.terms(connection)?;
         let moved = kind.moved_terms(&draft, |key| content.date(key), &terms);
         draft.facts.extend(moved);
+        let held = |key: &str| content.held(key).into_iter().next();
+        articles::stamp(connection, journal, (kind, &mut draft), held)?;
     }
     let mut save = Save::new(&content.kind, author, &draft)?;
     // Clearing a field clears every key under it as well: the items of a set, the parts of a group.

@@ -13,16 +13,17 @@ use serde::Deserialize;
 
 use super::App;
 use super::fields::Input;
-use super::intake::{self, Part};
+use super::intake::{self, Part, registered};
 use super::page::{Answer, Bare, Session, go, html, kind_of};
+use super::sheet::PAPER;
 use super::slip::Qr;
 use crate::clock;
-use crate::drafts::Typed;
+use crate::drafts::{self, Typed};
 use crate::error::{Code, Error, Result};
 use crate::records::save;
 
 /// Forms that are printed at once.
-const COPIES_MAX: u8 = 50;
+const COPIES_MAX: u32 = 50;
 /// Choices that are printed each with a box; more would fill the page, and are written by hand.
 const BOXES_MAX: usize = 16;
 /// The field that no form on paper has.
@@ -66,10 +67,15 @@ impl Number {
         format!("{:02}", check_digits(&format!("{prefix}{}", self.symbols)))
     }
 
-    /// The id of what is typed from it, as [`drafts`](crate::drafts) have them.
-    fn draft(&self) -> String {
-        let id = hash::PAYLOAD.hash(&[b"form on paper", self.to_string().as_bytes()]);
-        Hex(id.first_chunk::<16>().unwrap_or(&[0; 16])).to_string()
+    /// The id under which it is registered, and that of an account's draft of it, as [`drafts`] have them: what somebody has half typed
+    /// is in nobody's way.
+    fn ids(&self, account: &str) -> (String, String) {
+        let number = self.to_string();
+        let id = |of: &str| {
+            let id = hash::PAYLOAD.hash(&[b"form on paper", number.as_bytes(), of.as_bytes()]);
+            Hex(id.first_chunk::<16>().unwrap_or(&[0; 16])).to_string()
+        };
+        (id(""), id(account))
     }
 }
 
@@ -129,7 +135,7 @@ impl Blank {
 /// How many are asked for.
 #[derive(Deserialize)]
 pub(super) struct Copies {
-    copies: Option<u8>,
+    copies: Option<String>,
 }
 
 /// Forms to print.
@@ -141,6 +147,7 @@ pub(super) async fn print(
 ) -> Answer {
     let kind = kind_of(&kind)?;
     let lang = session.lang();
+    let copies = copies.and_then(|copies| copies.trim().parse::<u32>().ok());
     let copies = copies.unwrap_or(1).clamp(1, COPIES_MAX);
     let blank = app
         .read(move |books, connection| {
@@ -180,23 +187,35 @@ pub(super) struct Filled {
     number: String,
 }
 
-/// Leads to the form in which it is typed.
-pub(super) async fn typed(_: Session, Query(Filled { number }): Query<Filled>) -> Answer {
+/// Leads to the form in which it is typed: to what this account has typed of it, also where that was thrown away; or to what was
+/// registered from it.
+pub(super) async fn typed(
+    State(app): State<App>,
+    session: Session,
+    Query(Filled { number }): Query<Filled>,
+) -> Answer {
     let number = Number::parse(&number).ok_or_else(|| {
         let message = "this is no number of a form on paper, or a symbol of it is wrong";
         Error::new(Code::NoBlank, message)
     })?;
-    Ok(go(&format!(
-        "/new/{}?draft={}",
-        number.kind.code,
-        number.draft()
-    )))
+    let account = session.account.id;
+    let to = app
+        .write(move |_, connection| {
+            let (paper, draft) = number.ids(&account);
+            if let Some(known) = save::submitted(connection, &paper)? {
+                return Ok(registered(&known));
+            }
+            drafts::restore(connection, &account, &draft)?;
+            let kind = &number.kind.code;
+            Ok(format!("/new/{kind}?draft={draft}&{PAPER}={paper}"))
+        })
+        .await?;
+    Ok(go(&to))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::drafts;
 
     #[test]
     fn a_number_is_read_as_people_type_it_and_no_other() -> Result<()> {
@@ -216,7 +235,10 @@ mod tests {
             let read = Number::parse(&typed).map(|it| it.to_string());
             assert_eq!(read.as_ref(), Some(&written), "{typed}");
         }
-        assert!(drafts::is_id(&number.draft()));
+        let (paper, draft) = number.ids("a");
+        assert!(drafts::is_id(&paper) && drafts::is_id(&draft));
+        let (same, other) = number.ids("b");
+        assert!(same == paper && other != draft && other != paper);
         let drawn = Number::draw(kind)?.map(|it| it.to_string());
         assert!(drawn.is_some_and(|it| Number::parse(&it).is_some()));
         // One symbol wrong, two swapped, one left out, another kind, none at all.

@@ -329,5 +329,7 @@ pub(super) async fn letter(
 /// What a file of a record is called: by its number, which names nobody.
 pub(super) fn file_name(record: &Record, end: &str) -> String {
     let number = record.content.number.clone();
-    format!("{}.{end}", number.unwrap_or_else(|| record.id.hyphenated()))
+    // The number of a sheet has a slash in it.
+    let name = number.unwrap_or_else(|| record.id.hyphenated());
+    format!("{}.{end}", name.replace('/', "-"))
 }

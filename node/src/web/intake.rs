@@ -21,7 +21,7 @@ use super::choices::{self, Choices};
 use super::fields::{self, Fault, Input};
 use super::look::{self, Look};
 use super::page::{Answer, Hand, Page, Session, go, html, kind_of, open};
-use super::sheet::{self, About, Sheet};
+use super::sheet::{self, About, PAPER, Sheet};
 use super::shown;
 use super::words::Lang;
 use crate::clock;
@@ -85,6 +85,8 @@ struct Intake {
     about: Option<(String, String)>,
     kind: &'static Kind,
     draft: String,
+    /// The id of the form on paper that it is typed from.
+    paper: Option<String>,
     window: Window,
     parts: Vec<Part>,
     /// Whether some parts are folded.
@@ -139,6 +141,7 @@ fn form(
         faults: fields::faults(fields::of_form(kind), wrong, lang),
         notice: draft.typed.contains_key(NOTICE),
         draft: draft.id.clone(),
+        paper: sheet::paper(&draft.typed).map(str::to_owned),
         form_version,
         besides: besides.collect(),
         window,
@@ -356,6 +359,8 @@ pub(super) struct From {
     from: Option<String>,
     after: Option<String>,
     draft: Option<String>,
+    /// The id of the form on paper that it is typed from.
+    paper: Option<String>,
 }
 
 /// What a new record has of the one that it follows on.
@@ -513,15 +518,21 @@ pub(super) async fn blank(
     State(app): State<App>,
     session: Session,
     Path(kind): Path<String>,
-    Query(From { from, after, draft }): Query<From>,
+    Query(From {
+        from,
+        after,
+        draft,
+        paper,
+    }): Query<From>,
 ) -> Answer {
     let kind = kind_of(&kind)?;
     let line = (app.doors.line)();
     let draft = draft.filter(|id| drafts::is_id(id));
     let id = draft.map_or_else(drafts::new_id, Ok)?;
+    let paper = paper.filter(|id| drafts::is_id(id));
     let begun = app
         .read(move |books, connection| {
-            if let Some(known) = save::submitted(connection, &id)? {
+            if let Some(known) = save::submitted(connection, paper.as_ref().unwrap_or(&id))? {
                 return Ok(Err(known));
             }
             let mut draft = Draft {
@@ -544,6 +555,8 @@ pub(super) async fn blank(
                 let named = Choices::of(connection, books, fields::of_form(kind))?;
                 let named = named.holding(connection, fields::of_form(kind), &start)?;
                 draft.typed = named.labels(fields::of_form(kind), start);
+                let paper = paper.map(|id| (PAPER.to_owned(), vec![id]));
+                draft.typed.extend(paper);
             }
             let typed = (&draft.typed, [].as_slice());
             let around = around(connection, books, (&session, &line), kind, typed)?;
@@ -684,7 +697,9 @@ fn sent(
     let other = match submission.known(connection) {
         Ok(Some(known)) => return Ok(Sent::Record(known, true)),
         Ok(None) => None,
-        Err(error) if error.code() == Code::OtherContent => save::submitted(connection, &sheet.id)?,
+        Err(error) if error.code() == Code::OtherContent => {
+            save::submitted(connection, sheet.sent_as())?
+        }
         Err(error) => return Err(error),
     };
     let mut said = other.map(|known| Said {

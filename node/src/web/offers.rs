@@ -196,6 +196,9 @@ fn doubt(
     if let Some(label) = step.doubted(|key| against.values(key)) {
         return Some(lang.label(label).to_owned());
     }
+    if step.to.is_some() && against.is_outdated {
+        return Some(lang.say("sure-outdated", &[]));
+    }
     let given = |key: &str| typed.get(key)?.first().filter(|it| !it.is_empty()).cloned();
     let held = |key: &str| content.date(key);
     let today = clock::Beijing::of(now_ms).iso_date();

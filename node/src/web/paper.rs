@@ -184,16 +184,16 @@ fn parent(
     let mut said = Vec::new();
     let label = page.lang.label(&field.label).to_owned();
     said.push(Said::new(label, row.number.unwrap_or_default()));
-    let words = whole
-        .kind
-        .and_then(|kind| Some((kind, kind.words.as_ref().or(kind.title.as_ref())?)));
-    if let Some((kind, key)) = words.filter(|_| whole.sight.has_words()) {
-        let label = kind
-            .field(key)
-            .map(|field| page.lang.label(&field.label).to_owned());
-        let text = whole.content.held(key).into_iter().next();
-        said.extend(label.zip(text).map(|(label, text)| Said::new(label, text)));
-    }
+    let named = whole.kind.filter(|_| whole.sight.has_words()).into_iter();
+    let named = named.flat_map(|kind| {
+        let keys = [&kind.words, &kind.title].into_iter().flatten();
+        keys.filter_map(|key| kind.field(key))
+    });
+    let mut texts = named.filter_map(|field| {
+        let text = whole.content.held(&field.key).into_iter().next()?;
+        Some(Said::new(page.lang.label(&field.label).to_owned(), text))
+    });
+    said.extend(texts.next());
     Ok(said)
 }
 

@@ -210,16 +210,17 @@ fn sort(
     (related, entry): (&mut [Related], &mut Related),
     page: &Page,
 ) -> Result<()> {
-    let mut articles: BTreeMap<String, &mut Article> = related
-        .iter_mut()
-        .flat_map(|it| &mut it.articles)
+    // What a newer text does not have stands behind, and leaves its number to what does.
+    let all = related.iter_mut().flat_map(|it| &mut it.articles).rev();
+    let mut articles: BTreeMap<String, &mut Article> = all
         .map(|article| (canonical(&article.path), article))
         .collect();
     for row in found {
         let shown = Row::new(connection, overview, coverage, row, page)?;
         let shown = shown.with_columns(connection, row, page.lang)?;
         let path = row.fact(PLACE).and_then(Value::as_str);
-        let place = path.and_then(|path| within(path, articles.keys()).cloned());
+        let place = path
+            .and_then(|path| within(path, articles.keys().map(String::as_str)).map(str::to_owned));
         match place.and_then(|place| articles.get_mut(&place)) {
             Some(article) => article.comments.push(shown),
             None => entry.rows.push(shown),
@@ -237,7 +238,7 @@ fn articles(
     let comment = Catalogue::current().kind("legis_comment");
     let may = comment.filter(|comment| page.actor.creates(comment));
     let mut articles = Vec::with_capacity(found.rows.len());
-    let mut before = String::new();
+    let (mut before, mut gone) = (String::new(), Vec::new());
     for (row, content) in found.contents(connection, books, (sight, &page.actor))? {
         let text = |key: &str| {
             let text = content.fields.get(key).and_then(Value::as_str);
@@ -245,20 +246,35 @@ fn articles(
         };
         let id = row.id.hyphenated();
         let chapter = text("chapter");
-        let begins = if chapter == before { "" } else { &chapter };
-        articles.push(Article {
+        let is_gone = content.fields.get("gone") == Some(&Value::Bool(true));
+        let begins = if chapter == before || is_gone {
+            ""
+        } else {
+            &chapter
+        };
+        let article = Article {
             chapter: begins.to_owned(),
-            add: may.map(|comment| Begin {
+            add: may.filter(|_| !is_gone).map(|comment| Begin {
                 href: format!("/new/{}?from={id}", comment.code),
                 said: page.t("article-comment"),
             }),
             path: text("path"),
             text: text("text"),
-            note: text("note"),
+            note: if is_gone {
+                page.t("article-gone")
+            } else {
+                text("note")
+            },
             comments: Vec::new(),
             id,
-        });
-        before = chapter;
+        };
+        if is_gone {
+            gone.push(article);
+        } else {
+            articles.push(article);
+            before = chapter;
+        }
     }
+    articles.append(&mut gone);
     Ok(articles)
 }

@@ -152,6 +152,15 @@ pub(super) fn opened(draft: &Draft) -> Result<Window> {
     })
 }
 
+/// Name in the form of the id of the paper that it is typed from.
+pub(super) const PAPER: &str = "paper";
+
+/// The id of the form on paper that something is typed from.
+pub(super) fn paper(typed: &Typed) -> Option<&str> {
+    let id = typed.get(PAPER)?.first()?;
+    drafts::is_id(id).then_some(id)
+}
+
 /// A form as it came.
 #[derive(Debug)]
 pub(super) struct Sheet {
@@ -188,9 +197,15 @@ impl Sheet {
         })
     }
 
-    /// What it is, sent once under its draft's id.
+    /// Under which id it is sent once: its draft's, or that of the form on paper from which it is typed, in however many windows and by
+    /// whomever.
+    pub(super) fn sent_as(&self) -> &str {
+        paper(&self.typed).unwrap_or(&self.id)
+    }
+
+    /// What it is, sent once.
     pub(super) fn submission(&self, about: &str) -> Submission<'_> {
-        Submission::of(&self.id, &json!([about, self.typed]))
+        Submission::of(self.sent_as(), &json!([about, self.typed]))
     }
 
     /// Keeps what was typed. What was sent from another window meanwhile is no draft any more: what is written on there is
