@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 
 use super::choices::{Choices, items};
 use super::fields::{self, Input};
+use super::intake::InDraft;
 use super::offers::{EDITED, UNCHANGED};
 use super::page::{self, Answer, Hand, Page, Session, go, html, open};
 use super::sheet::{About, Sheet, Under};
@@ -21,6 +22,7 @@ use super::{App, Line, shown};
 use crate::drafts::{self, Typed};
 use crate::error::Result;
 use crate::journal::{Books, Journal};
+use crate::records::articles::PLACE;
 use crate::records::sight::{Sight, Title};
 use crate::records::version::{Version, as_of};
 use crate::records::{Content, save};
@@ -129,7 +131,12 @@ fn edit_page(
         }
         input
     };
-    let inputs = correctable(kind).map(input);
+    let place = InDraft::of(connection, books, kind, (&named, attempt.typed))?;
+    let mut inputs: Vec<_> = correctable(kind).map(input).collect();
+    for input in inputs.iter_mut().filter(|input| input.name == PLACE) {
+        input.offered.extend(place.offered.iter().cloned());
+    }
+    place.say(inputs.iter_mut(), page.lang);
     let words = fields::of_form(kind).find(|field| field.fixed && field.retention.is_some());
     let words = words.and_then(|field| content.fields.get(&field.key)?.as_str());
     let registered = content.fields.get(FORM_VERSION).and_then(Value::as_u64);
@@ -148,7 +155,7 @@ fn edit_page(
         number,
         title: shown::title(Some(kind), Title::of(content.title.as_deref()), page.lang),
         words: words.unwrap_or_default().to_owned(),
-        inputs: inputs.collect(),
+        inputs,
         faults: fields::faults(correctable(kind), attempt.refusals, page.lang),
         under: attempt.under,
         said: attempt.said,

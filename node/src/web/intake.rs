@@ -204,7 +204,8 @@ pub(super) fn parts_of(
 ) -> Result<Vec<Part>> {
     let named = Choices::of(connection, books, fields::of_form(kind))?;
     let mut parts = parts(kind, (&named, &Offered::new()), (typed, &[]), lang);
-    InDraft::of(connection, books, kind, (&named, typed))?.say(&mut parts, lang);
+    let inputs = parts.iter_mut().flat_map(|part| &mut part.inputs);
+    InDraft::of(connection, books, kind, (&named, typed))?.say(inputs, lang);
     Ok(parts)
 }
 
@@ -426,17 +427,17 @@ pub(super) fn begun(
 
 /// What is known of the place in a draft law that a comment is on.
 #[derive(Default)]
-struct InDraft {
+pub(super) struct InDraft {
     /// Its article, to be read while the comment is written down.
     about: Option<(String, String)>,
     /// What can be said of where it is: the clauses of that article, or all articles.
-    offered: Vec<String>,
+    pub(super) offered: Vec<String>,
     /// The draft has nothing there.
     lacks: bool,
 }
 
 impl InDraft {
-    fn of(
+    pub(super) fn of(
         connection: &Connection,
         books: &mut Books,
         kind: &Kind,
@@ -470,8 +471,7 @@ impl InDraft {
     }
 
     /// Says at the input that the draft has nothing there.
-    fn say(&self, parts: &mut [Part], lang: Lang) {
-        let inputs = parts.iter_mut().flat_map(|part| &mut part.inputs);
+    pub(super) fn say<'a>(&self, inputs: impl Iterator<Item = &'a mut Input>, lang: Lang) {
         for input in inputs.filter(|input| self.lacks && input.name == PLACE) {
             input.looks.push(lang.say("look-no-article", &[]));
         }
@@ -502,7 +502,8 @@ fn around(
     let clauses = offered.entry(PLACE.to_owned()).or_default();
     clauses.extend(place.offered.iter().cloned());
     let mut parts = parts(kind, (&named, &offered), (typed, wrong), page.lang);
-    place.say(&mut parts, page.lang);
+    let inputs = parts.iter_mut().flat_map(|part| &mut part.inputs);
+    place.say(inputs, page.lang);
     let shown = (page.lang, page.now_ms);
     let look = look::look(connection, kind, (typed, &page.actor), &mut parts, shown)?;
     Ok(Around {
