@@ -669,12 +669,12 @@ impl Named {
     fn read(path: &str) -> Option<Self> {
         let mut read = Self::parse(path)?;
         // The article alone ends where it is read as the same, with nothing behind it.
-        let ends = path.char_indices().map(|(at, c)| at + c.len_utf8());
-        let alone = ends.filter(|at| {
+        let mut ends = path.char_indices().map(|(at, c)| at + c.len_utf8()).rev();
+        let alone = ends.find(|at| {
             let article = path.get(..*at).and_then(Self::parse);
             article.is_some_and(|it| it.article == read.article && it.is_whole())
         });
-        read.rest = alone.last()?;
+        read.rest = alone?;
         Some(read)
     }
 
