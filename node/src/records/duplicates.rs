@@ -1,6 +1,6 @@
 //! Matters that are likely one, brought twice. What is found is a question to a person, never a step.
 //!
-//! Looked at are the newest matters of [`DAYS_MAX`] days, [`COMPARED`] at most, each time anew: a sketch of what was said says nearly
+//! Looked at are the newest matters of [`DAYS_MAX`] days, three thousand at most, each time anew: a sketch of what was said says nearly
 //! all of it, so none is kept.
 
 use std::collections::BTreeMap;
