@@ -19,26 +19,28 @@ use crate::journal::{Books, Journal};
 
 /// Articles that a draft has at most.
 pub const ARTICLES_MAX: usize = NESTED_MAX * 2;
-/// The field by which it says whether it is on an article at all, and the value that says so.
-const TARGET: &str = "target";
-const ON_ARTICLE: &str = "article";
-/// The field that has the digest of the article's text on which it was written.
-const STAMP: &str = "version_hash";
-/// What a record is marked with whose article is not as it was, and the step with which somebody says that it holds all the same.
-const MARKED: &str = "needs_rebase";
-const REBASE: &str = "rebase";
+/// Kind of an article, with the fields by which it is known that a newer text does not have it any more, and which of the text it is.
+const ARTICLE: &str = "draft_article";
+const GONE: &str = "gone";
+const ORDER: &str = "place";
 /// Kind of a comment.
 pub const COMMENT: &str = "legis_comment";
 /// The field by which a comment names the draft law that it is on.
 pub const OF_DRAFT: &str = "consultation";
 /// The field by which a comment names the article or clause that it is on.
 pub const PLACE: &str = "article_path";
-/// Kind of an article.
-const ARTICLE: &str = "draft_article";
+/// The field by which a comment says whether it is on an article at all, and the value that says so.
+const TARGET: &str = "target";
+const ON_ARTICLE: &str = "article";
+/// The field of an article that has the digest of its text, and of a comment that has that of the text on which it was written.
+const STAMP: &str = "version_hash";
 /// Comments on one draft that are looked through when a newer text comes.
 const COMMENTS_MAX: usize = 5_000;
-/// The step that marks a comment whose article is not as it was.
+/// What a record is marked with whose article is not as it was; the step that does so, and the one with which somebody says that it holds
+/// all the same.
+const MARKED: &str = "needs_rebase";
 const FLAG: &str = "flag_rebase";
+const REBASE: &str = "rebase";
 /// The step that moves a comment along with its article.
 const CARRY: &str = "carry";
 const NUMERALS: &str = "零〇一二三四五六七八九十百千两0123456789０１２３４５６７８９";
@@ -84,9 +86,9 @@ pub fn take(
     let (articles, doubted) = articles(text);
     let whole = rows(connection, &[record])?.pop();
     let whole = whole.ok_or_else(|| Error::new(Code::RecordWaiting, "it is not merged yet"))?;
-    let kind = known(&whole.kind)?;
-    let gather = kind.gathers.iter().find(|it| it.kind == ARTICLE);
     let no_law = || Error::new(Code::FieldsRefused, "this is no draft law");
+    let kind = Catalogue::current().kind(&whole.kind).ok_or_else(no_law)?;
+    let gather = kind.gathers.iter().find(|it| it.kind == ARTICLE);
     let gather = gather.ok_or_else(no_law)?;
     if articles.is_empty() {
         let message = "no article begins with its number";
@@ -96,34 +98,45 @@ pub fn take(
         let message = "this consultation is at its end: no article is added any more";
         return Err(Error::new(Code::StepRefused, message));
     }
-    let place = Place {
+    let law = Place {
         law: Law::of(connection, &whole)?,
         whole,
-        child: known(ARTICLE)?,
+        child: save::known(ARTICLE)?,
         gather,
     };
     let mut taken = Taken {
         doubted,
         ..Taken::default()
     };
-    if newer {
-        renew(connection, journal, (&place, articles), author, &mut taken)?;
+    // Whatever is refused is refused here, before anything is written.
+    let (plan, on_it) = if newer {
+        let on_it = on_law(connection, &law.whole)?;
+        let plan = law.renewed(connection, journal, articles, &mut taken)?;
+        (plan, on_it)
     } else {
-        place.refuse_again(&articles)?;
-        let behind = place.law.articles.len();
-        let articles = articles.into_iter().map(|article| Article {
-            place: article.place + behind,
-            ..article
-        });
-        taken.added = place.add(connection, journal, articles.collect(), author)?;
+        law.refuse_again(&articles)?;
+        (law.begun(articles)?, Vec::new())
+    };
+    taken.added = plan.nested.len();
+    let changes = !plan.edits.is_empty() || !plan.nested.is_empty();
+    // A part of a text is no text: what fails from here on takes all of it back.
+    let half = |error| Error::because(Code::Internal, "the text was not taken as a whole", error);
+    plan.write(connection, journal, &law.whole, author)
+        .map_err(half)?;
+    follow(
+        connection,
+        journal,
+        (&on_it, &plan.fates),
+        author,
+        &mut taken,
+    )
+    .map_err(half)?;
+    if !changes && taken.flagged == 0 {
+        let message = "the text is as it is here already";
+        return Err(Error::new(Code::NothingToDo, message));
     }
-    note_version(connection, journal, (record, kind), text, author)?;
+    note_version(connection, journal, (record, kind), text, author).map_err(half)?;
     Ok(taken)
-}
-
-fn known(code: &str) -> Result<&'static Kind> {
-    let kind = Catalogue::current().kind(code);
-    kind.ok_or_else(|| Error::new(Code::NoKind, "there is no kind of record of that name"))
 }
 
 /// A draft law with the articles that are there.
@@ -140,7 +153,7 @@ impl Place {
         let present: BTreeSet<_> = self.law.standing().map(|(path, _)| path).collect();
         let mut again = articles
             .iter()
-            .filter(|it| present.contains(canonical(&it.path).as_str()));
+            .filter(|it| present.contains(it.key.as_str()));
         if let Some(Article { path, .. }) = again.next() {
             let all = again.count() + 1 == articles.len();
             let code = if all {
@@ -154,41 +167,144 @@ impl Place {
         Ok(())
     }
 
-    /// Adds articles, each at its place.
-    fn add(
-        &self,
-        connection: &Connection,
-        journal: &mut Journal,
-        articles: Vec<Article>,
-        author: &Author,
-    ) -> Result<usize> {
+    /// What adds articles behind those that are there.
+    fn begun(&self, articles: Vec<Article>) -> Result<Plan> {
+        let behind = self.law.articles.len();
+        let articles = articles.into_iter().map(|article| Article {
+            place: article.place + behind,
+            ..article
+        });
+        Ok(Plan {
+            nested: self.nested(articles.collect())?,
+            ..Plan::default()
+        })
+    }
+
+    /// Articles as records that are not there yet, each at its place.
+    fn nested(&self, articles: Vec<Article>) -> Result<Vec<(String, Draft)>> {
         if self.law.articles.len() + articles.len() > ARTICLES_MAX {
             let message = "a draft has a thousand articles at most";
             return Err(Error::new(Code::FieldsRefused, message));
         }
-        let added = articles.len();
-        if added == 0 {
-            return Ok(0);
-        }
-        let mut nested = Vec::with_capacity(added);
-        for article in articles {
-            let Article {
-                path,
-                text,
-                chapter,
-                place,
-            } = article;
-            let digest = digest(&text);
-            let input =
-                json!({ "path": path, "chapter": chapter, "version_hash": digest, "text": text });
-            let place = i64::try_from(place).unwrap_or(i64::MAX);
-            let draft = self.child.read_under(&input, &self.gather.by, place);
-            let draft = draft.map_err(|refusals| refused(&path, &refusals))?;
-            nested.push((self.child.code.clone(), draft));
-        }
-        save::add_nested(connection, journal, &self.whole, &nested, author)?;
-        Ok(added)
+        let nested = articles.into_iter().map(|article| {
+            let input = json!({
+                "path": article.path, "chapter": article.chapter, STAMP: article.digest, "text": article.text,
+            });
+            let order = i64::try_from(article.place).unwrap_or(i64::MAX);
+            let draft = self.child.read_under(&input, &self.gather.by, order);
+            let draft = draft.map_err(|refusals| refused(&article.path, &refusals))?;
+            Ok((self.child.code.clone(), draft))
+        });
+        nested.collect()
     }
+
+    /// What sets the articles to those of a newer text. An article that is the same stays, and so does what is on it, also under another
+    /// number; what is on one that differs, or that is gone, is marked, so that somebody looks at it again.
+    fn renewed(
+        &self,
+        connection: &Connection,
+        books: &mut Books,
+        mut newer: Vec<Article>,
+        taken: &mut Taken,
+    ) -> Result<Plan> {
+        let mut old = Vec::with_capacity(self.law.articles.len());
+        for (path, article) in &self.law.articles {
+            old.push(Old {
+                article,
+                path: path.clone(),
+                text: digest(&text_of(connection, books, article)?),
+                gone: is_gone(article),
+            });
+        }
+        let mut turns = matched(&old, &mut newer);
+        let mut plan = Plan::default();
+        for it in &old {
+            let (draft, fate) = match turns.remove(&it.article.key) {
+                Some(new) => {
+                    let fate = match (new.digest == it.text, new.key == it.path) {
+                        (true, true) => Fate::Same,
+                        (true, false) => Fate::Moved(new.path.clone()),
+                        (false, _) => Fate::Differs,
+                    };
+                    match &fate {
+                        Fate::Same => {}
+                        Fate::Moved(_) => taken.moved += 1,
+                        Fate::Differs => taken.changed += 1,
+                    }
+                    (edit(self.child, it, new)?, fate)
+                }
+                None if it.gone => continue,
+                None => {
+                    taken.gone += 1;
+                    let mut draft = Draft::default();
+                    draft.facts.insert(GONE.to_owned(), Some(Fact::Bool(true)));
+                    (draft, Fate::Differs)
+                }
+            };
+            if !it.gone {
+                plan.fates.insert(it.path.clone(), (it.text.clone(), fate));
+            }
+            if draft != Draft::default() {
+                plan.edits.push((it.article.key, draft));
+            }
+        }
+        plan.nested = self.nested(newer)?;
+        Ok(plan)
+    }
+}
+
+/// What a text is to do to a draft law, with nothing of it written yet.
+#[derive(Default)]
+struct Plan {
+    /// Articles that are there, each with what differs.
+    edits: Vec<(i64, Draft)>,
+    /// Articles that are new, with their kind.
+    nested: Vec<(String, Draft)>,
+    /// What becomes of each article that stood, by its number: the digest of its text before, and its fate.
+    fates: BTreeMap<String, (String, Fate)>,
+}
+
+impl Plan {
+    fn write(
+        &self,
+        connection: &Connection,
+        journal: &mut Journal,
+        whole: &Listed,
+        author: &Author,
+    ) -> Result<()> {
+        for (key, draft) in &self.edits {
+            save::set(connection, journal, *key, draft, author)?;
+        }
+        if self.nested.is_empty() {
+            return Ok(());
+        }
+        save::add_nested(connection, journal, whole, &self.nested, author)
+    }
+}
+
+/// Which article of a newer text each that is there becomes; what none becomes stays in `newer`. What stands comes before what is gone
+/// and may come back.
+fn matched(old: &[Old<'_>], newer: &mut Vec<Article>) -> BTreeMap<i64, Article> {
+    type Is = fn(&Old<'_>, &Article) -> bool;
+    // What is the same comes first: it leaves its number and its text to nobody else. Then what has another number now, before any number
+    // gets another text; at last what says something else.
+    let ways: [Is; 3] = [
+        |it, new| new.key == it.path && new.digest == it.text,
+        |it, new| !it.gone && new.digest == it.text,
+        |it, new| new.key == it.path,
+    ];
+    let mut turns = BTreeMap::new();
+    for is in ways {
+        for it in old {
+            if turns.contains_key(&it.article.key) {
+                continue;
+            }
+            if let Some(at) = newer.iter().position(|new| is(it, new)) {
+                turns.insert(it.article.key, newer.remove(at));
+            }
+        }
+    }
+    turns
 }
 
 /// What is wrong with an article of the text, and with which.
@@ -204,7 +320,7 @@ fn path(article: &Listed) -> Option<String> {
 
 /// Whether a newer text did not have it.
 fn is_gone(article: &Listed) -> bool {
-    article.fact("gone") == Some(&Value::Bool(true))
+    article.fact(GONE) == Some(&Value::Bool(true))
 }
 
 /// Sixteen hexadecimal digits that differ where a text does, however its lines are indented.
@@ -233,132 +349,29 @@ struct Old<'a> {
     gone: bool,
 }
 
-/// Sets the articles to those of a newer text. An article that is the same stays, and so do the comments and items on it, also under
-/// another number; those on one that differs, or that is gone, are marked, so that somebody looks at each again.
-fn renew(
-    connection: &Connection,
-    journal: &mut Journal,
-    (place, mut newer): (&Place, Vec<Article>),
-    author: &Author,
-    taken: &mut Taken,
-) -> Result<()> {
-    let on_it = on_law(connection, &place.whole)?;
-    let mut old = Vec::with_capacity(place.law.articles.len());
-    for (path, article) in &place.law.articles {
-        old.push(Old {
-            article,
-            path: path.clone(),
-            text: digest(&text_of(connection, journal, article)?),
-            gone: is_gone(article),
-        });
-    }
-    // What stands comes before what is gone and may come back.
-    old.sort_by_key(|it| it.gone);
-    let take = |newer: &mut Vec<Article>, is: &dyn Fn(&Article) -> bool| {
-        let at = newer.iter().position(is)?;
-        Some(newer.remove(at))
-    };
-    let mut turns: BTreeMap<i64, Article> = BTreeMap::new();
-    // What is the same comes first: it leaves its number and its text to nobody else.
-    for it in &old {
-        let same = |new: &Article| canonical(&new.path) == it.path && digest(&new.text) == it.text;
-        turns.extend(take(&mut newer, &same).map(|new| (it.article.key, new)));
-    }
-    // Then what has another number now, before any number gets another text; at last what says something else.
-    for it in old.iter().filter(|it| !it.gone) {
-        let moved = |new: &Article| digest(&new.text) == it.text;
-        if !turns.contains_key(&it.article.key) {
-            turns.extend(take(&mut newer, &moved).map(|new| (it.article.key, new)));
-        }
-    }
-    for it in &old {
-        let renamed = |new: &Article| canonical(&new.path) == it.path;
-        if !turns.contains_key(&it.article.key) {
-            turns.extend(take(&mut newer, &renamed).map(|new| (it.article.key, new)));
-        }
-    }
-    let mut any = !newer.is_empty();
-    let mut fates: BTreeMap<String, (String, Fate)> = BTreeMap::new();
-    for it in &old {
-        let (draft, fate) = match turns.remove(&it.article.key) {
-            Some(new) => {
-                let same_text = digest(&new.text) == it.text;
-                let fate = match (same_text, canonical(&new.path) == it.path) {
-                    (true, true) => Fate::Same,
-                    (true, false) => Fate::Moved(new.path.clone()),
-                    (false, _) => Fate::Differs,
-                };
-                (edit(place.child, it, new)?, fate)
-            }
-            None => {
-                let mut draft = Draft::default();
-                draft
-                    .facts
-                    .insert("gone".to_owned(), Some(Fact::Bool(true)));
-                (draft, Fate::Differs)
-            }
-        };
-        let is_gone = draft.facts.get("gone") == Some(&Some(Fact::Bool(true)));
-        if is_gone && it.gone {
-            continue;
-        }
-        match (&fate, is_gone) {
-            (_, true) => taken.gone += 1,
-            (Fate::Moved(_), _) => taken.moved += 1,
-            (Fate::Differs, _) => taken.changed += 1,
-            (Fate::Same, _) => {}
-        }
-        if !it.gone {
-            fates.insert(it.path.clone(), (it.text.clone(), fate));
-        }
-        match save::set(connection, journal, it.article.key, &draft, author) {
-            Ok(_) => any = true,
-            Err(error) if error.code() == Code::NothingToDo => {}
-            Err(error) => return Err(error),
-        }
-    }
-    taken.added = place.add(connection, journal, newer, author)?;
-    follow(connection, journal, (&on_it, &fates), author, taken)?;
-    if !any && taken.flagged == 0 {
-        let message = "the text is as it is here already";
-        return Err(Error::new(Code::NothingToDo, message));
-    }
-    Ok(())
-}
-
 /// What an article becomes: what differs of it.
 fn edit(kind: &Kind, it: &Old<'_>, new: Article) -> Result<Draft> {
-    let Article {
-        path,
-        text,
-        chapter,
-        place,
-    } = new;
-    let mut input = json!({});
-    let held = |key: &str| it.article.fact(key).and_then(Value::as_str);
-    if let Value::Object(input) = &mut input {
-        if canonical(&path) != it.path {
-            input.insert("path".to_owned(), path.clone().into());
-        }
-        if held("chapter").unwrap_or_default() != chapter {
-            input.insert("chapter".to_owned(), chapter.into());
-        }
-        let digest = digest(&text);
-        if digest != it.text {
-            input.insert("text".to_owned(), text.into());
-            input.insert("version_hash".to_owned(), digest.into());
-        }
+    let mut input = serde_json::Map::new();
+    if new.key != it.path {
+        input.insert("path".to_owned(), new.path.clone().into());
     }
-    let draft = kind.read_edit(&input);
-    let mut draft = draft.map_err(|refusals| refused(&path, &refusals))?;
+    let chapter = it.article.fact("chapter").and_then(Value::as_str);
+    if chapter.unwrap_or_default() != new.chapter {
+        input.insert("chapter".to_owned(), new.chapter.into());
+    }
+    if new.digest != it.text {
+        input.insert("text".to_owned(), new.text.into());
+        input.insert(STAMP.to_owned(), new.digest.into());
+    }
+    let draft = kind.read_edit(&Value::Object(input));
+    let mut draft = draft.map_err(|refusals| refused(&new.path, &refusals))?;
     if it.gone {
-        draft.facts.insert("gone".to_owned(), None);
+        draft.facts.insert(GONE.to_owned(), None);
     }
-    let place = i64::try_from(place).unwrap_or(i64::MAX);
-    if it.article.fact("place").and_then(Value::as_i64) != Some(place) {
-        draft
-            .facts
-            .insert("place".to_owned(), Some(Fact::Int(place)));
+    let order = i64::try_from(new.place).unwrap_or(i64::MAX);
+    if it.article.fact(ORDER).and_then(Value::as_i64) != Some(order) {
+        let order = Some(Fact::Int(order));
+        draft.facts.insert(ORDER.to_owned(), order);
     }
     Ok(draft)
 }
@@ -453,7 +466,7 @@ fn note_version(
     text: &str,
     author: &Author,
 ) -> Result<()> {
-    let draft = kind.read_edit(&json!({ "version_hash": digest(text) }));
+    let draft = kind.read_edit(&json!({ STAMP: digest(text) }));
     let draft = draft.map_err(|refusals| save::fields_refused(&refusals))?;
     match save::set(connection, journal, key, &draft, author) {
         Err(error) if error.code() != Code::NothingToDo => Err(error),
@@ -464,9 +477,12 @@ fn note_version(
 /// An article of a text.
 #[derive(Debug, PartialEq, Eq)]
 struct Article {
-    /// Its number, as it is written: 第十二条.
+    /// Its number, as it is written: 第十二条; and in canonical form.
     path: String,
+    key: String,
     text: String,
+    /// See [`digest`].
+    digest: String,
     /// The part, the chapter and the section in which it stands, with their names, as far as there are any.
     chapter: String,
     /// Which of the text it is, from one on.
@@ -478,7 +494,9 @@ struct Article {
 ///
 /// A table of contents that lists articles is passed over: its lines are no sentences, and the numbers come again.
 fn articles(text: &str) -> (Vec<Article>, Vec<String>) {
-    let mut found: Vec<Article> = Vec::new();
+    // What turns out to be a line of a table of contents leaves its place empty.
+    let mut found: Vec<Option<Article>> = Vec::new();
+    let mut places: BTreeMap<String, usize> = BTreeMap::new();
     let mut doubted = Vec::new();
     let mut within = false;
     let mut stands = Stands::default();
@@ -490,26 +508,28 @@ fn articles(text: &str) -> (Vec<Article>, Vec<String>) {
         }
         match heading(line) {
             Some(Heading::Article(number, rest)) => {
-                let there = found.iter().position(|it| is_one(&it.path, number));
-                let again = there.filter(|at| {
-                    let before = found.get(*at).map_or("", |it| it.text.as_str());
-                    is_sentence(before) || !is_sentence(rest)
-                });
-                if again.is_none() {
-                    if let Some(at) = there {
-                        found.remove(at);
-                    }
-                    found.push(Article {
-                        path: number.chars().filter(|it| !it.is_whitespace()).collect(),
+                let path: String = number.chars().filter(|it| !it.is_whitespace()).collect();
+                let key = canonical(&path);
+                let there = places.get(&key).and_then(|at| found.get_mut(*at));
+                let says = there.as_ref().and_then(|it| it.as_ref());
+                let says = says.map(|it| says_something(&it.text) || !says_something(rest));
+                if says == Some(true) {
+                    // Whoever speaks of an article begins with its number as well.
+                    doubted.push(path);
+                } else {
+                    there.map(Option::take);
+                    places.insert(key.clone(), found.len());
+                    found.push(Some(Article {
+                        path,
+                        key,
                         text: rest.to_owned(),
+                        digest: String::new(),
                         chapter: stands.said(),
                         place: 0,
-                    });
+                    }));
                     (within, unnamed) = (true, false);
                     continue;
                 }
-                // Whoever speaks of an article begins with its number as well.
-                doubted.push(number.chars().filter(|it| !it.is_whitespace()).collect());
             }
             Some(Heading::Part(unit, number, name)) => {
                 stands.begin(unit, number, name);
@@ -524,7 +544,7 @@ fn articles(text: &str) -> (Vec<Article>, Vec<String>) {
         }
         if unnamed && is_name(line) {
             stands.name(line);
-        } else if let Some(Article { text, .. }) = found.last_mut().filter(|_| within) {
+        } else if let Some(Some(Article { text, .. })) = found.last_mut().filter(|_| within) {
             if !text.is_empty() {
                 text.push('\n');
             }
@@ -532,9 +552,11 @@ fn articles(text: &str) -> (Vec<Article>, Vec<String>) {
         }
         unnamed = false;
     }
+    let mut found: Vec<Article> = found.into_iter().flatten().collect();
     let mut highest = (0, 0);
     for (at, article) in found.iter_mut().enumerate() {
         article.place = at + 1;
+        article.digest = digest(&article.text);
         let number = Named::read(&article.path).map_or((0, 0), |named| named.number);
         if number < highest {
             doubted.push(article.path.clone());
@@ -542,11 +564,6 @@ fn articles(text: &str) -> (Vec<Article>, Vec<String>) {
         highest = highest.max(number);
     }
     (found, doubted)
-}
-
-/// Two ways to write one number.
-fn is_one(path: &str, other: &str) -> bool {
-    canonical(path) == canonical(other)
 }
 
 /// A line without what cannot be seen at its ends.
@@ -558,13 +575,13 @@ fn bare(line: &str) -> &str {
 }
 
 /// Whether a text is one that says something, and not the line of a table of contents.
-fn is_sentence(text: &str) -> bool {
+fn says_something(text: &str) -> bool {
     text.contains(['。', '；', '：', '，']) || text.is_empty()
 }
 
 /// Whether a line can be the name of a chapter: short, and no sentence.
 fn is_name(line: &str) -> bool {
-    !is_sentence(line) && line.chars().count() <= Stands::CHARS
+    !says_something(line) && line.chars().count() <= Stands::CHARS
 }
 
 /// Part, chapter and section, from the largest to the smallest.
@@ -618,9 +635,24 @@ enum Heading<'a> {
 /// 第十二条, 第十二条之一, 第三章 and what follows on the line; drafts are often typed 第 十 二 条. Whoever refers to one goes on with a clause,
 /// another number or a verb of references, and a chapter has a name and no sentence.
 fn heading(line: &str) -> Option<Heading<'_>> {
-    const REFERS: [&str; 16] = [
-        "第", "、", "和", "至", "到", "或", "及", "与", "规定", "所称", "所列", "的", "中", "，",
-        "—", "-",
+    const REFERS: [&str; 17] = [
+        "第",
+        "、",
+        "，",
+        "—",
+        "-",
+        "和第",
+        "至第",
+        "到第",
+        "或第",
+        "或者第",
+        "及第",
+        "以及第",
+        "与第",
+        "规定",
+        "所称",
+        "所列",
+        "的规定",
     ];
     let plain: String = line.chars().filter(|it| !it.is_whitespace()).collect();
     if plain == "附则" || plain.starts_with("附件") || plain.starts_with("附表") {
@@ -915,7 +947,7 @@ pub fn text_of(connection: &Connection, books: &mut Books, article: &Listed) -> 
     Ok(content.held("text").into_iter().next().unwrap_or_default())
 }
 
-/// Notes in a new record, or in one that is put elsewhere, on which text of its article it is, if nobody has said so. `held` gives what
+/// The fact that says on which text of its article a new record is, or one that is put elsewhere, if nobody has said so. `held` gives what
 /// the record has already.
 ///
 /// # Errors
@@ -923,25 +955,23 @@ pub fn text_of(connection: &Connection, books: &mut Books, article: &Listed) -> 
 pub fn stamp(
     connection: &Connection,
     books: &mut Books,
-    (kind, draft): (&Kind, &mut Draft),
+    (kind, draft): (&Kind, &Draft),
     held: impl Fn(&str) -> Option<String>,
-) -> Result<()> {
+) -> Result<Option<(String, Option<Fact>)>> {
     if kind.field(STAMP).is_none() || draft.facts.contains_key(STAMP) {
-        return Ok(());
+        return Ok(None);
     }
     let Some((law, path)) = cited_by(connection, (kind, draft), held)? else {
-        return Ok(());
+        return Ok(None);
     };
-    if let Some(article) = law.article(&path) {
-        let digest = match article.fact(STAMP).and_then(Value::as_str) {
-            Some(digest) => digest.to_owned(),
-            None => digest(&text_of(connection, books, article)?),
-        };
-        draft
-            .facts
-            .insert(STAMP.to_owned(), Some(Fact::Str(digest)));
-    }
-    Ok(())
+    let Some(article) = law.article(&path) else {
+        return Ok(None);
+    };
+    let digest = match article.fact(STAMP).and_then(Value::as_str) {
+        Some(digest) => digest.to_owned(),
+        None => digest(&text_of(connection, books, article)?),
+    };
+    Ok(Some((STAMP.to_owned(), Some(Fact::Str(digest)))))
 }
 
 /// The law that a record is on, and where, if a draft says anything of that.
@@ -1119,6 +1149,13 @@ mod tests {
         assert_eq!(place(""), None);
     }
 
+    fn pairs(found: &[Article]) -> Vec<(&str, &str)> {
+        let pairs = found.iter();
+        pairs
+            .map(|it| (it.path.as_str(), it.text.as_str()))
+            .collect()
+    }
+
     #[test]
     fn a_draft_is_taken_apart_at_its_articles() {
         let text = "测试市住宅电梯安全条例\r\n(草案征求意见稿)\n\n第一章 总则\n第一条　为了测试，制定本条例。\n\
@@ -1126,12 +1163,8 @@ mod tests {
                     第十二条物业服务人应当依照第十条的规定到达现场。\n第13条 其他。\n";
         let (found, doubted) = articles(text);
         assert!(doubted.is_empty(), "{doubted:?}");
-        let found: Vec<_> = found
-            .iter()
-            .map(|it| (it.path.as_str(), it.text.as_str()))
-            .collect();
         assert_eq!(
-            found,
+            pairs(&found),
             [
                 ("第一条", "为了测试，制定本条例。"),
                 (
@@ -1151,12 +1184,8 @@ mod tests {
         // One that was put in later has a number of its own; who speaks of an article begins no second one.
         let (found, _) =
             articles("第十二条 甲。\n第十二条之一 乙。\n第十二条所称的甲，是指丙。\n第十三条 丁。");
-        let found: Vec<_> = found
-            .iter()
-            .map(|it| (it.path.as_str(), it.text.as_str()))
-            .collect();
         assert_eq!(
-            found,
+            pairs(&found),
             [
                 ("第十二条", "甲。"),
                 ("第十二条之一", "乙。\n第十二条所称的甲，是指丙。"),
@@ -1182,7 +1211,7 @@ mod tests {
         // Three of the longest fit the field.
         let long = "名".repeat(40);
         let text = format!("第一百编 {long}\n第一百章 {long}\n第一百节 {long}\n第一条 甲。");
-        let kind = known(ARTICLE).unwrap_or_else(|_| unreachable!());
+        let kind = save::known(ARTICLE).unwrap_or_else(|_| unreachable!());
         let chapter = &articles(&text).0[0].chapter;
         let field = kind.field("chapter").unwrap_or_else(|| unreachable!());
         assert_eq!(field.written(chapter).as_ref(), Some(chapter));
@@ -1315,6 +1344,12 @@ mod tests {
         // The name of a chapter may stand on the next line.
         let (found, _) = articles("第一章\n总则\n第一条 甲。");
         assert_eq!(found[0].chapter, "第一章 总则");
+        // Without a space behind its number an article is one all the same.
+        let text = "第一条及时处理。\n第二条中小学校应当。\n第三条至少每年一次。\n第四条或者第五条的，从其规定。";
+        let (found, doubted) = articles(text);
+        let read: Vec<_> = found.iter().map(|it| it.path.as_str()).collect();
+        assert_eq!(read, ["第一条", "第二条", "第三条"]);
+        assert!(doubted.is_empty());
         // Twice, and backwards.
         let (found, doubted) = articles("第一条 甲。\n第三条 丙。\n第二条 乙。\n第一条 又一条。");
         assert_eq!(found.len(), 3);

@@ -204,9 +204,13 @@ fn found(
     told: bool,
     author: &Author,
 ) -> Result<Saved> {
-    let mut draft = draft.clone();
-    articles::stamp(connection, journal, (kind, &mut draft), |_| None)?;
-    let draft = &draft;
+    let stamp = articles::stamp(connection, journal, (kind, draft), |_| None)?;
+    let stamped = stamp.map(|stamp| {
+        let mut draft = draft.clone();
+        draft.facts.extend([stamp]);
+        draft
+    });
+    let draft = stamped.as_ref().unwrap_or(draft);
     let place = place(connection, journal, kind, &draft.facts)?;
     let mut series = Series::default();
     let first = plan(
@@ -407,7 +411,7 @@ fn bulletin(overview: &Overview) -> Result<SpaceId> {
     Ok(Space::Bulletin.id(&overview.identity().network))
 }
 
-fn known(code: &str) -> Result<&'static Kind> {
+pub(super) fn known(code: &str) -> Result<&'static Kind> {
     let kind = Catalogue::current().kind(code);
     kind.ok_or_else(|| Error::new(Code::Internal, "the catalogue names a kind that it lacks"))
 }
@@ -588,7 +592,8 @@ pub fn set(
         let moved = kind.moved_terms(&draft, |key| content.date(key), &terms);
         draft.facts.extend(moved);
         let held = |key: &str| content.held(key).into_iter().next();
-        articles::stamp(connection, journal, (kind, &mut draft), held)?;
+        let stamp = articles::stamp(connection, journal, (kind, &draft), held)?;
+        draft.facts.extend(stamp);
     }
     let mut save = Save::new(&content.kind, author, &draft)?;
     // Clearing a field clears every key under it as well: the items of a set, the parts of a group.

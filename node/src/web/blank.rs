@@ -33,16 +33,16 @@ const RANDOM: usize = 5;
 
 /// The number of a form on paper: `YJ-7K3M-9QX4-52`, of the kind's letters, eight symbols drawn at random and two check digits.
 #[derive(Clone, Debug)]
-struct Number {
+struct SheetNumber {
     kind: &'static Kind,
     symbols: String,
 }
 
-impl Number {
-    /// Draws one. Kinds without letters of their own have none.
-    fn draw(kind: &'static Kind) -> Result<Option<Self>> {
+impl SheetNumber {
+    /// Draws one, of a kind that has forms on paper.
+    fn draw(kind: &'static Kind) -> Result<Self> {
         let symbols = base32::encode(&clock::random::<RANDOM>()?);
-        Ok(kind.prefix.is_some().then_some(Self { kind, symbols }))
+        Ok(Self { kind, symbols })
     }
 
     /// As somebody typed or scanned it.
@@ -79,7 +79,7 @@ impl Number {
     }
 }
 
-impl std::fmt::Display for Number {
+impl std::fmt::Display for SheetNumber {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let prefix = self.kind.prefix.as_deref().unwrap_or_default();
         let (one, other) = self.symbols.split_at_checked(4).unwrap_or_default();
@@ -163,8 +163,7 @@ pub(super) async fn print(
                 part.inputs.retain(|input| input.name != TEST_DATA);
             }
             let copies = (0..copies).map(|_| {
-                let number = Number::draw(kind)?.map(|number| number.to_string());
-                let number = number.unwrap_or_default();
+                let number = SheetNumber::draw(kind)?.to_string();
                 let qr = Qr::of(&number)?;
                 Ok((number, qr))
             });
@@ -194,7 +193,7 @@ pub(super) async fn typed(
     session: Session,
     Query(Filled { number }): Query<Filled>,
 ) -> Answer {
-    let number = Number::parse(&number).ok_or_else(|| {
+    let number = SheetNumber::parse(&number).ok_or_else(|| {
         let message = "this is no number of a form on paper, or a symbol of it is wrong";
         Error::new(Code::NoBlank, message)
     })?;
@@ -220,7 +219,7 @@ mod tests {
     #[test]
     fn a_number_is_read_as_people_type_it_and_no_other() -> Result<()> {
         let kind = kind_of("opinion")?;
-        let number = Number {
+        let number = SheetNumber {
             kind,
             symbols: "7K3M9QX4".to_owned(),
         };
@@ -232,15 +231,15 @@ mod tests {
             written.replace('-', " "),
             format!("　{written}\n"),
         ] {
-            let read = Number::parse(&typed).map(|it| it.to_string());
+            let read = SheetNumber::parse(&typed).map(|it| it.to_string());
             assert_eq!(read.as_ref(), Some(&written), "{typed}");
         }
         let (paper, draft) = number.ids("a");
         assert!(drafts::is_id(&paper) && drafts::is_id(&draft));
         let (same, other) = number.ids("b");
         assert!(same == paper && other != draft && other != paper);
-        let drawn = Number::draw(kind)?.map(|it| it.to_string());
-        assert!(drawn.is_some_and(|it| Number::parse(&it).is_some()));
+        let drawn = SheetNumber::draw(kind)?.to_string();
+        assert!(SheetNumber::parse(&drawn).is_some());
         // One symbol wrong, two swapped, one left out, another kind, none at all.
         for wrong in [
             written.replacen('K', "H", 1),
@@ -251,7 +250,7 @@ mod tests {
             String::new(),
             "群众意见".to_owned(),
         ] {
-            assert!(Number::parse(&wrong).is_none(), "{wrong}");
+            assert!(SheetNumber::parse(&wrong).is_none(), "{wrong}");
         }
         Ok(())
     }
