@@ -20,7 +20,7 @@ use crate::command::{self, Command};
 use crate::error::{Code, Error, Kind, Result, stopping};
 use crate::journal::{Books, Which};
 use crate::reader::{Found, Reader};
-use crate::records::{self, Projection, rewrite};
+use crate::records::{self, Projection, delivery, rewrite};
 use crate::reply::{Reply, with_schema};
 use crate::requests;
 use crate::search;
@@ -37,8 +37,8 @@ use crate::writer::{INDEX_SLICE, MERGE_SLICE, Writer, WriterThread};
 const QUIET: Duration = Duration::from_millis(15);
 /// Longest time that arrivals wait for their burst to end, in milliseconds.
 const LONGEST_BURST_MS: u64 = 1_000;
-/// Time without a commit after which the line that a log comes over is slower than this computer: what is there is merged
-/// meanwhile. In a fast one its records would be merged several times.
+/// Time without a commit, and without work that ends in one, after which the line that a log comes over is slower than this
+/// computer: what is there is merged meanwhile. In a fast one its records would be merged several times.
 const IDLE: Duration = Duration::from_millis(100);
 /// Longest time that a log waits for its end, in milliseconds: pages show what came before.
 const LONGEST_FLOOD_MS: u64 = 10_000;
@@ -77,6 +77,8 @@ impl Node {
         let epoch = writer.journal.identity().epoch;
         let changes = Changes::default();
         let (wake, sleep) = sync_channel(1);
+        let (later, idle) = sync_channel(1);
+        let tidier = later.clone();
         let published = changes.clone();
         let waker = wake.clone();
         // What a crash left unmerged is due at once.
@@ -92,19 +94,21 @@ impl Node {
                 // A full channel has woken it already.
                 let _woken = waker.try_send(());
             }
+            if moved.untidy {
+                let _woken = tidier.try_send(());
+            }
             published.publish(moved);
         })?;
         let builders = (0..MERGERS).map(|_| Builder::start(writer.readers().open()?));
-        let (texts, merged) = sync_channel(1);
         let merger = Merger {
             builders: builders.collect::<Result<_>>()?,
             writer: writer.behind(),
             due,
-            texts,
+            later,
         };
         let merging = thread_named("merger", move || merger.run(&sleep))?;
-        let idle = writer.idle();
-        let indexing = thread_named("texts", move || index_texts(&idle, &merged))?;
+        let tidying = writer.idle();
+        let tidying = thread_named("tidier", move || tidy(&tidying, &idle))?;
         let _woken = wake.try_send(());
         let net = Net::bind(listen, &device, epoch, writer.clone(), changes.clone())?;
         let (stop, stopped) = watch::channel(false);
@@ -114,7 +118,7 @@ impl Node {
             changes,
             net,
             stop,
-            threads: vec![thread, merging, indexing],
+            threads: vec![thread, merging, tidying],
         })
     }
 
@@ -468,10 +472,21 @@ fn thread_named(name: &str, work: impl FnOnce() + Send + 'static) -> Result<Join
     thread.map_err(|error| Error::because(Code::Internal, "cannot start a thread", error))
 }
 
-/// Indexes texts of which rows have been written, whenever it is woken. Searches look at those that wait: nobody waits for this, and
-/// neither a line nor a merge does.
-fn index_texts(writer: &WriterThread, wake: &Receiver<()>) {
+/// Whenever it is woken, says in rows how far their records have come and when they arrived, where many have at once, and indexes the
+/// texts of records that were merged. Pages and searches look at what waits: nobody waits for this, and neither a line nor a merge does.
+fn tidy(writer: &WriterThread, wake: &Receiver<()>) {
     while wake.recv().is_ok() {
+        loop {
+            match writer.write_wait(|journal, connection| delivery::tidy(connection, journal)) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(_) if writer.has_ended() => return,
+                Err(error) => {
+                    tracing::warn!(error = %error.chain(), "rows do not say yet what receipts and arrivals do");
+                    break;
+                }
+            }
+        }
         loop {
             let indexed = writer.write_wait(|_, connection| search::index(connection));
             match search::goes_on(indexed) {
@@ -532,8 +547,8 @@ struct Merger {
     writer: WriterThread,
     builders: Vec<Builder>,
     due: Arc<Due>,
-    /// Wakes whoever indexes texts.
-    texts: SyncSender<()>,
+    /// Wakes who does what nobody waits for.
+    later: SyncSender<()>,
 }
 
 impl Merger {
@@ -541,6 +556,9 @@ impl Merger {
         while let Some(which) = self.wait(wake) {
             while let Err(error) = self.catch_up(which) {
                 // The queue is in the store: it is tried again, now and at the next start.
+                if self.writer.has_ended() {
+                    return;
+                }
                 tracing::warn!(error = %error.chain(), "merging was interrupted");
                 if error.code() == Code::Internal {
                     break;
@@ -565,10 +583,13 @@ impl Merger {
                     return burst_ends(wake).then_some(Which::Whole);
                 }
                 Ok(()) if !later => {}
-                Ok(()) if flood.get_or_insert_with(Monotonic::start).ms() < LONGEST_FLOOD_MS => {}
                 Ok(()) | Err(RecvTimeoutError::Timeout) => {
-                    self.due.later.store(false, Relaxed);
-                    return Some(Which::All);
+                    let flood = flood.get_or_insert_with(Monotonic::start);
+                    let goes_on = woken.is_ok() || self.writer.is_busy();
+                    if !goes_on || flood.ms() >= LONGEST_FLOOD_MS {
+                        self.due.later.store(false, Relaxed);
+                        return Some(Which::All);
+                    }
                 }
                 Err(RecvTimeoutError::Disconnected) => return None,
             }
@@ -610,7 +631,7 @@ impl Merger {
                 self.writer
                     .write_wait(|journal, connection| journal.judged(connection))?;
                 // A full channel has woken it already.
-                let _woken = self.texts.try_send(());
+                let _woken = self.later.try_send(());
                 return self.carry_out();
             };
             let (built, found) = next.built.recv().map_err(|_| panicked())?;

@@ -61,6 +61,7 @@ use crate::search;
 use crate::store::{self, packed};
 
 pub use archive::Page;
+use arrivals::Unplaced;
 pub use damage::Damage;
 pub use forks::Proven;
 pub(crate) use forks::{Aside, Frozen, aside};
@@ -72,7 +73,10 @@ pub use quota::Unusual;
 pub(crate) use receipts::read_receipt;
 pub use resume::Resumed;
 use segments::entry_key;
-use touches::{Noted, Touches};
+use touches::{Noted, Touches, Waiting};
+
+pub use touches::Basis;
+pub(crate) use touches::basis;
 pub use verify::Report;
 
 /// Who this device is.
@@ -186,6 +190,8 @@ pub struct Moved {
     pub stale: bool,
     /// Entries wait to be indexed of logs of which more is on its way.
     pub awaited: bool,
+    /// Rows say less of their records than receipts and arrivals do.
+    pub untidy: bool,
     /// Logs that were damaged here, and from where on they are wanted of whoever has them.
     pub wanted: Vec<(LogId, u64)>,
 }
@@ -200,6 +206,7 @@ impl Moved {
         self.records |= later.records;
         self.stale = later.stale;
         self.awaited = later.awaited;
+        self.untidy |= later.untidy;
     }
 
     /// Whether nothing happened.
@@ -258,6 +265,8 @@ pub struct Journal {
     refused: BTreeSet<LogId>,
     /// What was stored and is not indexed yet.
     noted: Noted,
+    waiting: Waiting,
+    unplaced: Unplaced,
     /// It fills projections beside the store, and writes nothing there.
     is_shadow: bool,
 }
@@ -341,6 +350,8 @@ impl Journal {
             untold: BTreeSet::new(),
             refused: BTreeSet::new(),
             noted: Noted::default(),
+            waiting: Waiting::default(),
+            unplaced: Unplaced::default(),
             is_shadow: false,
         };
         Ok((journal, found))
@@ -419,6 +430,7 @@ impl Journal {
     fn forget_read(&mut self) {
         self.segments.clear();
         self.noted = Noted::default();
+        self.waiting = Waiting::default();
     }
 
     fn read_all(&mut self, connection: &Connection) -> Result<()> {
@@ -434,6 +446,10 @@ impl Journal {
         self.forget_read();
         self.forget_terms();
         self.moved = Moved::default();
+        self.unplaced = match self.identity.authority {
+            None => Unplaced::unknown(),
+            Some(_) => Unplaced::default(),
+        };
         self.quota.roll_back();
         self.offered.take_back();
         self.read_damage(connection)?;
@@ -476,6 +492,10 @@ impl Journal {
                 indexed_len: row.get(9)?,
                 judged_len: row.get(10)?,
             };
+            // Which of their rows the last run left is not known.
+            if self.identity.authority.is_none() {
+                self.books.overview.unstated.insert(known.key);
+            }
             self.insert(log, known);
         }
         drop(rows);
@@ -512,6 +532,19 @@ impl Journal {
         Ok(())
     }
 
+    /// Its row is made from all that is here of it.
+    pub(crate) fn merged(
+        &mut self,
+        connection: &Connection,
+        (key, record): (i64, &RecordId),
+    ) -> Result<()> {
+        connection
+            .prepare_cached("DELETE FROM stale WHERE record = ?1")?
+            .execute([key])?;
+        self.waiting.merged(record);
+        Ok(())
+    }
+
     /// The same for all records of a kind.
     pub(crate) fn merge_kind_again(&mut self, connection: &Connection, kind: &str) -> Result<()> {
         connection
@@ -540,6 +573,11 @@ impl Journal {
     /// Has the merger look once more, though nothing waits to be merged.
     pub(crate) const fn look_again(&mut self) {
         self.moved.stale = true;
+    }
+
+    /// The rows of all records of a log say what its receipt says.
+    pub(crate) fn stated(&mut self, log: i64) {
+        self.books.overview.unstated.remove(&log);
     }
 
     /// Notes that something which pages show has changed.
@@ -654,7 +692,7 @@ impl Journal {
             }
             touches.note(kind, &record, &log, key);
         }
-        touches.write(connection, &space)?;
+        touches.write(connection, &space, &Waiting::default())?;
         for entry in &indexed {
             self.index_entry(connection, &space, log_key, entry)?;
         }

@@ -51,7 +51,7 @@ use serde_json::{Value, json};
 use crate::clock;
 use crate::error::{Code, Error, Result};
 use crate::journal::segments::split_key;
-use crate::journal::{Aside, Books, Journal, Overview, Which, aside, exceptions};
+use crate::journal::{Aside, Basis, Books, Journal, Overview, Which, aside, basis, exceptions};
 use crate::published;
 use crate::search;
 use crate::store::packed;
@@ -114,8 +114,8 @@ struct Kept {
 pub struct Gathered {
     /// Its number in this store.
     pub key: i64,
-    /// Entries that it was gathered from.
-    pub version: i64,
+    /// What it was gathered from.
+    pub basis: Basis,
     /// Its space.
     pub space: SpaceId,
     /// Its id.
@@ -209,20 +209,24 @@ struct Placed {
 /// # Errors
 /// The store cannot be read.
 pub fn gather(connection: &Connection, books: &mut Books, key: i64) -> Result<Gathered> {
-    let mut statement = connection
-        .prepare_cached("SELECT record, space, version, founded FROM records WHERE id = ?1")?;
-    let (id, space, version, founded) = statement.query_row([key], |row| {
-        let founded: bool = row.get(3)?;
+    let sql = concat!(
+        "SELECT record, space, founded, ",
+        basis!(),
+        " FROM records WHERE id = ?1"
+    );
+    let mut statement = connection.prepare_cached(sql)?;
+    let (id, space, founded, basis) = statement.query_row([key], |row| {
+        let founded: bool = row.get(2)?;
         Ok((
             RecordId(row.get(0)?),
             SpaceId(row.get(1)?),
-            row.get(2)?,
             founded,
+            Basis::read(row, 3)?,
         ))
     })?;
     let record = Gathered {
         key,
-        version,
+        basis,
         ..Gathered::new(id, space)
     };
     let placed = in_place(connection, books, key)?;
@@ -333,7 +337,7 @@ fn kept(
     }
     let blank = Gathered {
         key: record.key,
-        version: record.version,
+        basis: record.basis,
         ..Gathered::new(record.id, record.space)
     };
     let written = assemble(blank, founded, true, placed, parts);
@@ -513,7 +517,7 @@ pub(crate) fn holds(
     Ok(missing.is_empty())
 }
 
-fn touches(connection: &Connection, record: i64) -> Result<Vec<i64>> {
+pub(crate) fn touches(connection: &Connection, record: i64) -> Result<Vec<i64>> {
     let mut statement =
         connection.prepare_cached("SELECT entry FROM touches WHERE record = ?1 ORDER BY entry")?;
     let keys = statement.query_map([record], |row| row.get(0))?;
@@ -526,7 +530,7 @@ impl Gathered {
     pub fn new(id: RecordId, space: SpaceId) -> Self {
         Self {
             key: 0,
-            version: 0,
+            basis: Basis::default(),
             space,
             id,
             document: Document::new(),
@@ -560,7 +564,7 @@ impl Gathered {
         parts: Vec<(PartRef, Part)>,
     ) {
         self.key = key;
-        self.version += i64::try_from(entries.len()).unwrap_or_default();
+        self.basis.grow(entries.len());
         // The change is the last of them.
         self.texts.extend(entries.iter().copied().take(parts.len()));
         self.parts.extend(parts);
@@ -667,13 +671,13 @@ fn former_number(content: &Content) -> Option<&str> {
     content.facts.get(rewrite::FORMER_NUMBER)?.as_str()
 }
 
-/// A row to be written, and the version that it was made from.
+/// A row to be written, and what it was made from.
 #[derive(Debug)]
 pub struct Projection {
     key: i64,
     id: RecordId,
     space: SpaceId,
-    version: i64,
+    basis: Basis,
     held: BTreeMap<i64, Reason>,
     content: Content,
     /// Its facts as packed JSON.
@@ -716,7 +720,7 @@ impl Projection {
             key: gathered.key,
             id: gathered.id,
             space: gathered.space,
-            version: gathered.version,
+            basis: gathered.basis,
             held: gathered.held.clone(),
             facts: packed::pack(&serde_json::to_vec(&content.facts).unwrap_or_default()),
             steps: steps.map(|steps| packed::pack(&serde_json::to_vec(&steps).unwrap_or_default())),
@@ -747,26 +751,17 @@ impl Projection {
         if overview.authority().role(&founder.device) == Some(Role::Hub) {
             return Ok(i64::try_from(founder.hlc >> 16).unwrap_or(i64::MAX));
         }
-        let mut statement = connection.prepare_cached(
-            "SELECT hub, at_ms FROM arrivals WHERE log = ?1 AND len > ?2 ORDER BY len LIMIT 64",
-        )?;
-        let mut said = statement.query(params![founder.log.0, split_key(founder.key).1])?;
-        while let Some(row) = said.next()? {
-            if overview.is_said_by_hub(row.get(0)?) {
-                return Ok(row.get(1)?);
-            }
-        }
-        Ok(i64::MAX)
+        overview.came_at(connection, &founder.log, split_key(founder.key).1)
     }
 
-    /// Writes the row if the record's version is still the one it was made from. Says whether it was.
+    /// Writes the row if the record's basis is still the one it was made from. Says whether it was.
     ///
     /// # Errors
     /// The store cannot be written; the transaction must be rolled back.
     pub fn write(&self, connection: &Connection, journal: &mut Journal) -> Result<bool> {
         let content = &self.content;
         let counted = Counted::of(connection, self.key)?;
-        if (counted.version, counted.record) != (self.version, self.id) {
+        if (counted.basis, counted.record) != (self.basis, self.id) {
             return Ok(false);
         }
         let counts = self.reason.is_none();
@@ -787,6 +782,7 @@ impl Projection {
         };
         let arrived = self.arrived(connection, journal)?;
         self.write_row(connection, arrived, (reached, sole))?;
+        journal.merged(connection, (self.key, &self.id))?;
         journal.was_read(connection, self.key)?;
         self.write_mentions(connection, counted.is_new)?;
         let nothing = serde_json::Map::new();
@@ -883,9 +879,6 @@ impl Projection {
             disputed,
             self.steps,
         ])?;
-        connection
-            .prepare_cached("DELETE FROM stale WHERE record = ?1")?
-            .execute([self.key])?;
         Ok(())
     }
 

@@ -25,7 +25,7 @@ use crate::clock;
 use crate::error::{self, Code, Error, Result};
 
 /// Version of the schema that this program writes.
-const SCHEMA: i64 = 8;
+const SCHEMA: i64 = 9;
 /// Bytes of a page, as SQLCipher has it.
 const PAGE: u64 = 4_096;
 /// KiB of pages that a connection keeps decrypted: what a group of saves writes to, and what a list or a merge goes over again.
@@ -33,7 +33,7 @@ const WRITER_CACHE: i64 = 8 * 1024;
 const READER_CACHE: i64 = 4 * 1024;
 const TABLES: &str = include_str!("store/schema.sql");
 /// What changed from one version to the next in tables that are not made from the logs.
-const STEPS: [&str; 7] = [
+const STEPS: [&str; 8] = [
     include_str!("store/from-1.sql"),
     include_str!("store/from-2.sql"),
     include_str!("store/from-3.sql"),
@@ -41,6 +41,7 @@ const STEPS: [&str; 7] = [
     include_str!("store/from-5.sql"),
     include_str!("store/from-6.sql"),
     include_str!("store/from-7.sql"),
+    include_str!("store/from-8.sql"),
 ];
 /// How long a connection waits for another one.
 const BUSY: Duration = Duration::from_secs(10);

@@ -39,7 +39,7 @@ use crate::error::{Code, Error, Result, stopping};
 use crate::journal::{Journal, Moved, Which};
 use crate::published;
 use crate::reader::{Found, Latest, Readers};
-use crate::records::{self, reproject, rewrite};
+use crate::records::{self, delivery, reproject, rewrite};
 use crate::requests;
 use crate::search;
 use crate::store::{self, Lock, Store, Watched};
@@ -385,6 +385,10 @@ impl Writer {
                 Err(error) => requests::failed(error)?,
             }
         }
+        while self
+            .persist(|journal, connection| delivery::tidy(connection, journal))?
+            .0
+        {}
         // Reading may have come upon damage, which is cut out then.
         self.merge(&mut merged, &mut all, progress)?;
         loop {
@@ -614,6 +618,12 @@ impl WriterThread {
         let (sender, receiver) = sync_channel(1);
         self.after(move |journal, connection| drop(sender.send(work(journal, connection))));
         receiver.recv().map_err(|_| stopping())?
+    }
+
+    /// Whether it is at work, or about to be.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        self.door.0.is_busy()
     }
 
     /// Whether the thread takes no more work.

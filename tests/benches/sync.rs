@@ -1,9 +1,10 @@
 //! How fast and how small a sync is: real opinions made offline, a real hub process, QUIC on loopback.
 //!
-//! `cargo bench -p lianxin-tests --bench sync [-- SIZE …]` prints one table a size (default 1,000 and 10,000
+//! `cargo bench -p lianxin-tests --bench sync [-- SIZE …] [--rounds N]` prints one table a size (default 1,000 and 10,000
 //! records × 5 saves). With `LIANXIN_POUCHDB` naming a folder in which `benches/peers/pouchdb` was installed
-//! (`npm ci`), the same records go through PouchDB in the same run and the ratios stand beside ours.
-//! Figures are of one run on one machine; nothing here is a test.
+//! (`npm ci`), the same records go through PouchDB in turn and the ratios stand beside ours. The records are made once;
+//! before each round (default 1) the two data directories are put back as they were then, and of several the lowest and the highest are
+//! printed, a ratio being of one round. `--keep FOLDER` leaves the records there and takes those that it finds. Figures are of one machine; nothing here is a test.
 #![expect(
     clippy::print_stdout,
     clippy::disallowed_methods,
@@ -40,29 +41,88 @@ const CHUNK: usize = 500;
 const LARGEST: usize = 16;
 /// Sessions in which all must have come and been judged.
 const SESSIONS: u32 = 8;
+/// The data directories, and the records as JSON.
+const HUB: &str = "hub";
+const STATION: &str = "station";
+const RECORDS: &str = "records.jsonl";
 
 fn main() -> Result<()> {
-    let sizes: Vec<usize> = std::env::args()
-        .skip(1)
-        .filter_map(|arg| arg.parse().ok())
-        .collect();
-    let sizes = if sizes.is_empty() {
-        vec![1_000, 10_000]
-    } else {
-        sizes
-    };
+    let (mut sizes, mut rounds, mut kept) = (Vec::new(), 1, None);
+    let mut args = std::env::args().skip(1);
+    while let Some(arg) = args.next() {
+        if arg == "--rounds" {
+            rounds = args.next().context("how many rounds?")?.parse()?;
+        } else if arg == "--keep" {
+            kept = Some(PathBuf::from(args.next().context("keep them where?")?));
+        } else if let Ok(size) = arg.parse() {
+            sizes.push(size);
+        }
+    }
+    if sizes.is_empty() {
+        sizes = vec![1_000, 10_000];
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
     for size in sizes {
-        let scratch = std::env::temp_dir().join(format!("lianxin-bench-{}", std::process::id()));
-        let measured = runtime.block_on(measure(&scratch, size));
-        let peer = measured
-            .as_ref()
-            .ok()
-            .and_then(|_| pouchdb(&scratch, size).transpose());
-        std::fs::remove_dir_all(&scratch)?;
-        print(size, &measured?, peer.transpose()?.as_ref());
+        let scratch = kept.as_ref().map_or_else(
+            || std::env::temp_dir().join(format!("lianxin-bench-{}", std::process::id())),
+            |kept| kept.join(size.to_string()),
+        );
+        let measured = rounds_of(&runtime, &scratch, size, rounds);
+        if kept.is_none() {
+            std::fs::remove_dir_all(&scratch)?;
+        }
+        let (made, measured) = measured?;
+        print(size, &made, &measured);
+    }
+    Ok(())
+}
+
+/// Makes the records, and syncs them as often as that, each time followed by PouchDB if it is installed.
+fn rounds_of(
+    runtime: &tokio::runtime::Runtime,
+    scratch: &Path,
+    size: usize,
+    rounds: usize,
+) -> Result<(Made, Vec<(Measured, Option<Value>)>)> {
+    let as_made = scratch.join("made");
+    if !as_made.exists() {
+        runtime.block_on(make(scratch, size))?;
+        for side in [HUB, STATION] {
+            put(&scratch.join(side), &as_made.join(side))?;
+        }
+    }
+    let mut measured = Vec::with_capacity(rounds);
+    for _ in 0..rounds {
+        // In their own places: a device begins another log where it finds that its directory is a copy.
+        for side in [HUB, STATION] {
+            put(&as_made.join(side), &scratch.join(side))?;
+        }
+        let ours = runtime.block_on(measure(scratch, size))?;
+        let peer = scratch.join("peer");
+        std::fs::create_dir(&peer)?;
+        let theirs = pouchdb(&scratch.join(RECORDS), &peer, size)?;
+        std::fs::remove_dir_all(&peer)?;
+        measured.push((ours, theirs));
+    }
+    put(&as_made.join(STATION), &scratch.join(STATION))?;
+    Ok((weigh(&Store::open(&scratch.join(STATION))?)?, measured))
+}
+
+/// Puts the files of one directory into another, in the place of those that lie there.
+fn put(from: &Path, to: &Path) -> Result<()> {
+    std::fs::create_dir_all(to)?;
+    std::fs::set_permissions(to, std::fs::metadata(from)?.permissions())?;
+    for entry in std::fs::read_dir(to)? {
+        std::fs::remove_file(entry?.path())?;
+    }
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        // There is a socket as well.
+        if entry.file_type()?.is_file() {
+            std::fs::copy(entry.path(), to.join(entry.file_name()))?;
+        }
     }
     Ok(())
 }
@@ -77,6 +137,17 @@ struct Timed {
     hub_cpu_s: f64,
 }
 
+/// What is to be synced.
+#[derive(Debug)]
+struct Made {
+    entries: u64,
+    raw_change_bytes: u64,
+    /// The same in one zstd-3 frame.
+    raw_zstd_bytes: u64,
+    /// Raw bytes of a mean edit.
+    edit_bytes: f64,
+}
+
 #[derive(Debug)]
 struct Measured {
     first: Timed,
@@ -84,17 +155,12 @@ struct Measured {
     searchable: Duration,
     one_percent: Timed,
     nothing: Timed,
-    raw_change_bytes: u64,
-    raw_zstd_bytes: u64,
-    edit_bytes: f64,
-    entries: u64,
     station_db: u64,
     hub_db: u64,
     hub_tables: Vec<(String, u64)>,
     hub_peak: u64,
     station_peak: u64,
     live_ms: Vec<f64>,
-    made: Duration,
 }
 
 fn merge(target: &mut Value, edit: &Value) {
@@ -108,8 +174,9 @@ fn merge(target: &mut Value, edit: &Value) {
     }
 }
 
-async fn measure(scratch: &Path, size: usize) -> Result<Measured> {
-    let (hub_dir, station_dir) = (scratch.join("hub"), scratch.join("station"));
+/// An empty hub, and a station that knows it and has made the records without it.
+async fn make(scratch: &Path, size: usize) -> Result<()> {
+    let (hub_dir, station_dir) = (scratch.join(HUB), scratch.join(STATION));
     std::fs::create_dir_all(scratch)?;
     let card = scratch.join("card");
     let init = HubInit {
@@ -137,11 +204,13 @@ async fn measure(scratch: &Path, size: usize) -> Result<Measured> {
     session(&node, &hub, false).await?;
     node.stop().await;
 
-    let started = Instant::now();
-    make_records(&store, scratch, size)?;
-    let made = started.elapsed();
-    let (entries, raw_change_bytes, raw_zstd_bytes, edit_bytes) = weigh(&store)?;
+    make_records(&store, scratch, size)
+}
 
+async fn measure(scratch: &Path, size: usize) -> Result<Measured> {
+    let hub_dir = scratch.join(HUB);
+    let hub = Hub::start(&hub_dir)?;
+    let store = Store::open(&scratch.join(STATION))?;
     let node = Node::start(&store, "127.0.0.1:0".parse()?)?;
     let started = Instant::now();
     let first = session(&node, &hub, true).await?;
@@ -182,17 +251,12 @@ async fn measure(scratch: &Path, size: usize) -> Result<Measured> {
         searchable,
         one_percent,
         nothing,
-        raw_change_bytes,
-        raw_zstd_bytes,
-        edit_bytes,
-        entries,
         station_db,
         hub_db,
         hub_tables,
         hub_peak,
         station_peak,
         live_ms,
-        made,
     })
 }
 
@@ -242,7 +306,7 @@ fn make_records(store: &Store, scratch: &Path, size: usize) -> Result<()> {
     }
     // As behind every save: what one has typed is found at once.
     writer.catch_up(|_| {})?;
-    let mut file = std::io::BufWriter::new(std::fs::File::create(scratch.join("records.jsonl"))?);
+    let mut file = std::io::BufWriter::new(std::fs::File::create(scratch.join(RECORDS))?);
     for (id, (record, edits)) in ids.iter().zip(&all) {
         let mut version = record.clone();
         let mut versions = vec![version.clone()];
@@ -255,8 +319,8 @@ fn make_records(store: &Store, scratch: &Path, size: usize) -> Result<()> {
     Ok(file.flush()?)
 }
 
-/// Entries, bytes of raw changes, the same in one zstd-3 frame, and raw bytes of a mean edit.
-fn weigh(store: &Store) -> Result<(u64, u64, u64, f64)> {
+/// What there is to be sent.
+fn weigh(store: &Store) -> Result<Made> {
     let mut writer = Writer::open(store)?;
     let spaces = writer.journal.authority().spaces().clone();
     let mut raw = Vec::new();
@@ -296,13 +360,12 @@ fn weigh(store: &Store) -> Result<(u64, u64, u64, f64)> {
             }
         }
     }
-    let zstd = zstd::bulk::compress(&raw, 3)?.len() as u64;
-    Ok((
+    Ok(Made {
+        raw_change_bytes: raw.len() as u64,
+        raw_zstd_bytes: zstd::bulk::compress(&raw, 3)?.len() as u64,
+        edit_bytes: edit_bytes as f64 / edits.max(1) as f64,
         entries,
-        raw.len() as u64,
-        zstd,
-        edit_bytes as f64 / edits.max(1) as f64,
-    ))
+    })
 }
 
 /// One session; durable when receipts say that all is stored, listed when they say that all is judged.
@@ -437,14 +500,14 @@ fn some_ids(node: &Node, count: usize) -> Result<Vec<String>> {
 }
 
 /// The same records through PouchDB, if it is installed.
-fn pouchdb(scratch: &Path, size: usize) -> Result<Option<Value>> {
+fn pouchdb(records: &Path, scratch: &Path, size: usize) -> Result<Option<Value>> {
     let Some(folder) = std::env::var_os("LIANXIN_POUCHDB").map(PathBuf::from) else {
         return Ok(None);
     };
     let output = Process::new("node")
         .arg(folder.join("pouchdb.mjs"))
         .arg("--records")
-        .arg(scratch.join("records.jsonl"))
+        .arg(records)
         .arg("--dir")
         .arg(scratch)
         .stderr(Stdio::inherit())
@@ -455,161 +518,209 @@ fn pouchdb(scratch: &Path, size: usize) -> Result<Option<Value>> {
     Ok(Some(serde_json::from_slice(&output.stdout)?))
 }
 
-fn print(size: usize, it: &Measured, peer: Option<&Value>) {
-    let udp = |timed: &Timed| timed.summary.udp_bytes.0 + timed.summary.udp_bytes.1;
-    let frames =
-        |timed: &Timed| timed.summary.stats.frame_bytes_out + timed.summary.stats.frame_bytes_in;
-    let ms = |time: Duration| time.as_secs_f64() * 1_000.0;
-    let changed = (size / 100).max(1) as f64;
-    let median = it
-        .live_ms
-        .get(it.live_ms.len() / 2)
-        .copied()
-        .unwrap_or_default();
-    println!(
-        "\n{size} opinions × {SAVES} saves, {} entries, made in {:.1?}\n",
-        it.entries, it.made
-    );
-    println!("| what | Lianxin | PouchDB | ratio |\n|---|---|---|---|");
-    let row = |name: &str, ours: f64, unit: &str, key: &str, scale: f64| {
-        let theirs = peer
-            .and_then(|peer| peer[key].as_f64())
-            .map(|value| value * scale);
-        let beside = theirs.map_or_else(|| "–".to_owned(), |value| format!("{value:.1} {unit}"));
-        let ratio = theirs.map_or_else(|| "–".to_owned(), |value| format!("{:.3}", ours / value));
-        println!("| {name} | {ours:.1} {unit} | {beside} | {ratio} |");
-    };
-    row(
+/// The lowest and the highest, or the only one.
+fn range(values: &[f64], unit: &str, decimals: usize) -> String {
+    let low = values.iter().copied().fold(f64::INFINITY, f64::min);
+    let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let (low, high) = (format!("{low:.decimals$}"), format!("{high:.decimals$}"));
+    if low == high {
+        format!("{low}{unit}")
+    } else {
+        format!("{low}–{high}{unit}")
+    }
+}
+
+fn ms(time: Duration) -> f64 {
+    time.as_secs_f64() * 1_000.0
+}
+
+const fn udp(timed: &Timed) -> f64 {
+    let (sent, received) = timed.summary.udp_bytes;
+    (sent + received) as f64
+}
+
+const fn frames(timed: &Timed) -> f64 {
+    let stats = &timed.summary.stats;
+    (stats.frame_bytes_out + stats.frame_bytes_in) as f64
+}
+
+/// A figure beside PouchDB's: what it is, ours, its unit, the name of theirs and what makes it that unit.
+type Beside = (
+    &'static str,
+    fn(&Measured) -> f64,
+    &'static str,
+    &'static str,
+    f64,
+);
+
+const BESIDE: &[Beside] = &[
+    (
         "first sync, durable",
-        ms(it.first.durable),
-        "ms",
+        |it| ms(it.first.durable),
+        " ms",
         "first_s",
-        1_000.0,
-    );
-    row(
+        1e3,
+    ),
+    (
         "first sync, merged and listed",
-        ms(it.first.listed),
-        "ms",
+        |it| ms(it.first.listed),
+        " ms",
         "first_s",
-        1_000.0,
-    );
-    row(
+        1e3,
+    ),
+    (
         "first sync, texts indexed",
-        ms(it.searchable),
-        "ms",
+        |it| ms(it.searchable),
+        " ms",
         "first_s",
-        1_000.0,
-    );
-    row(
+        1e3,
+    ),
+    (
         "first sync, UDP bytes",
-        udp(&it.first) as f64 / 1e3,
-        "kB",
+        |it| udp(&it.first) / 1e3,
+        " kB",
         "first_bytes",
         1e-3,
-    );
-    row(
+    ),
+    (
         "1 % changed, durable",
-        ms(it.one_percent.durable),
-        "ms",
+        |it| ms(it.one_percent.durable),
+        " ms",
         "one_percent_ms",
         1.0,
-    );
-    row(
+    ),
+    (
         "1 % changed, listed",
-        ms(it.one_percent.listed),
-        "ms",
+        |it| ms(it.one_percent.listed),
+        " ms",
         "one_percent_ms",
         1.0,
-    );
-    row(
+    ),
+    (
         "1 % changed, UDP bytes",
-        udp(&it.one_percent) as f64 / 1e3,
-        "kB",
+        |it| udp(&it.one_percent) / 1e3,
+        " kB",
         "one_percent_bytes",
         1e-3,
-    );
-    row(
+    ),
+    (
         "nothing changed",
-        ms(it.nothing.durable),
-        "ms",
+        |it| ms(it.nothing.durable),
+        " ms",
         "nothing_ms",
         1.0,
-    );
-    row(
+    ),
+    (
         "nothing changed, UDP bytes",
-        udp(&it.nothing) as f64 / 1e3,
-        "kB",
+        |it| udp(&it.nothing) / 1e3,
+        " kB",
         "nothing_bytes",
         1e-3,
-    );
-    row(
+    ),
+    (
         "CPU station, first sync",
-        it.first.station_cpu_s,
-        "s",
+        |it| it.first.station_cpu_s,
+        " s",
         "client_cpu_s",
         1.0,
-    );
-    row(
+    ),
+    (
         "CPU hub, first sync",
-        it.first.hub_cpu_s,
-        "s",
+        |it| it.first.hub_cpu_s,
+        " s",
         "server_cpu_s",
         1.0,
-    );
-    row(
+    ),
+    (
         "peak memory hub",
-        it.hub_peak as f64 / 1e6,
-        "MB",
+        |it| it.hub_peak as f64 / 1e6,
+        " MB",
         "server_peak_rss_bytes",
         1e-6,
-    );
-    row(
+    ),
+    (
         "database at the hub",
-        it.hub_db as f64 / 1e6,
-        "MB",
+        |it| it.hub_db as f64 / 1e6,
+        " MB",
         "server_db_bytes",
         1e-6,
-    );
+    ),
+];
+
+fn print(size: usize, made: &Made, rounds: &[(Measured, Option<Value>)]) {
+    let entries = made.entries;
+    println!("\n{size} opinions × {SAVES} saves, {entries} entries\n");
+    println!("| what | Lianxin | PouchDB | Lianxin ÷ PouchDB |\n|---|---|---|---|");
+    for (name, of, unit, key, scale) in BESIDE {
+        let ours: Vec<f64> = rounds.iter().map(|(it, _)| of(it)).collect();
+        let peer = |(_, peer): &(Measured, Option<Value>)| {
+            let value = peer.as_ref().and_then(|peer| peer[key].as_f64());
+            value.map(|value| value * scale)
+        };
+        let theirs: Option<Vec<f64>> = rounds.iter().map(peer).collect();
+        let (beside, ratio) = theirs.map_or_else(
+            || ("–".to_owned(), "–".to_owned()),
+            |theirs| {
+                let ratios: Vec<f64> = ours.iter().zip(&theirs).map(|(a, b)| a / b).collect();
+                (range(&theirs, unit, 1), range(&ratios, "", 3))
+            },
+        );
+        println!(
+            "| {name} | {} | {beside} | {ratio} |",
+            range(&ours, unit, 1)
+        );
+    }
     println!("\n| figure | value |\n|---|---|");
-    println!(
-        "| frames, first sync | {} B ({:.0} B an entry) |",
-        frames(&it.first),
-        frames(&it.first) as f64 / it.entries as f64
+    let changed = (size / 100).max(1) as f64;
+    let all = |of: &dyn Fn(&Measured) -> f64| -> Vec<f64> {
+        rounds.iter().map(|(it, _)| of(it)).collect()
+    };
+    let figure = |name: &str, values: &[f64], unit: &str, decimals: usize| {
+        println!("| {name} | {} |", range(values, unit, decimals));
+    };
+    let sent = all(&|it| frames(&it.first));
+    figure("frames, first sync", &sent, " B", 0);
+    let each: Vec<f64> = sent.iter().map(|it| it / entries as f64).collect();
+    figure("the same, an entry", &each, " B", 0);
+    let raw = all(&|it| udp(&it.first) / made.raw_change_bytes as f64);
+    figure("UDP bytes ÷ raw changes", &raw, "", 2);
+    let packed = all(&|it| udp(&it.first) / made.raw_zstd_bytes as f64);
+    figure("UDP bytes ÷ zstd-3 of the raw changes", &packed, "", 2);
+    let each = all(&|it| udp(&it.one_percent) / changed);
+    figure("1 % changed: UDP bytes a change", &each, " B", 0);
+    figure("the same, raw", &[made.edit_bytes], " B", 0);
+    let out = all(&|it| it.nothing.summary.stats.frame_bytes_out as f64);
+    figure("nothing changed: frame bytes out", &out, " B", 0);
+    let back = all(&|it| it.nothing.summary.stats.frame_bytes_in as f64);
+    figure("nothing changed: frame bytes in", &back, " B", 0);
+    let trips = all(&|it| it.nothing.summary.stats.rounds as f64);
+    figure("nothing changed: rounds", &trips, "", 0);
+    let live = all(&|it| {
+        it.live_ms
+            .get(it.live_ms.len() / 2)
+            .copied()
+            .unwrap_or_default()
+    });
+    figure(
+        "one live change, commit to receipt, median",
+        &live,
+        " ms",
+        1,
     );
-    println!(
-        "| UDP bytes ÷ raw changes | {:.2} |",
-        udp(&it.first) as f64 / it.raw_change_bytes as f64
+    let station = all(&|it| it.station_db as f64 / 1e6);
+    figure("database at the station", &station, " MB", 1);
+    let peak = all(&|it| it.station_peak as f64 / 1e6);
+    figure(
+        "peak memory of the station (with this benchmark)",
+        &peak,
+        " MB",
+        0,
     );
-    println!(
-        "| UDP bytes ÷ zstd-3 of the raw changes | {:.2} |",
-        udp(&it.first) as f64 / it.raw_zstd_bytes as f64
-    );
-    println!(
-        "| 1 % changed: UDP bytes a change | {:.0} (raw {:.0}) |",
-        udp(&it.one_percent) as f64 / changed,
-        it.edit_bytes
-    );
-    println!(
-        "| nothing changed: frame bytes, out + in | {} + {} |",
-        it.nothing.summary.stats.frame_bytes_out, it.nothing.summary.stats.frame_bytes_in
-    );
-    println!(
-        "| nothing changed: rounds | {} |",
-        it.nothing.summary.stats.rounds
-    );
-    println!("| one live change, commit to receipt, median | {median:.1} ms |");
-    println!(
-        "| database at the station | {:.1} MB |",
-        it.station_db as f64 / 1e6
-    );
-    println!(
-        "| peak memory of the station (with this benchmark) | {:.0} MB |",
-        it.station_peak as f64 / 1e6
-    );
-    println!("\n| table or index at the hub | MB |\n|---|---|");
-    for (name, bytes) in it.hub_tables.iter().take(LARGEST) {
+    println!("\n| table or index at the hub, last round | MB |\n|---|---|");
+    let tables = rounds.last().map_or(&[][..], |(it, _)| &it.hub_tables);
+    for (name, bytes) in tables.iter().take(LARGEST) {
         println!("| {name} | {:.2} |", *bytes as f64 / 1e6);
     }
-    let all: u64 = it.hub_tables.iter().map(|(_, bytes)| bytes).sum();
+    let all: u64 = tables.iter().map(|(_, bytes)| bytes).sum();
     println!("| all | {:.2} |", all as f64 / 1e6);
 }

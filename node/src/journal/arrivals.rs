@@ -3,22 +3,133 @@
 //! The rows are a projection of the entries of kind `arrival`, made when those are indexed. Whether one counts is asked
 //! when it is looked up: who may write arrivals is a matter of the authority log, and an arrival may come before the
 //! entries that it covers.
+//!
+//! Lists are in the order in which records arrived, so that an arrival moves the rows of all that came with it, in every index. What
+//! one transaction does not move waits in memory, where nothing else has to wait for it; what a process leaves that ends is found
+//! by the next among the rows that stand as if they had not arrived.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use lianxin_protocol::arrival::{self, Arrival};
 use lianxin_protocol::authority::Role;
 use lianxin_protocol::limits;
-use lianxin_protocol::log::{Author, Entry, EntryKind, LogId, NewEntry, Position};
+use lianxin_protocol::log::{Author, Entry, EntryKind, LogId, NewEntry, Position, RecordId};
 use lianxin_protocol::space::{Space, SpaceId};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::segments::{entry_key, split_key};
 use super::{Books, Journal, Overview, exceptions};
 use crate::error::Result;
-use crate::records::indexed;
+use crate::records::{self, indexed};
+
+/// Entries looked at in one transaction, of records that are to be put where they arrived: a save waits no longer than that takes.
+const PLACED_AT_ONCE: i64 = 512;
+
+/// Entries whose records lists are to show where they arrived. One that waits to be merged gets its place then.
+#[derive(Debug)]
+struct Span {
+    next: i64,
+    end: i64,
+    at_ms: i64,
+}
+
+impl Span {
+    /// Puts some of their records there. Says whether there may be more.
+    fn place(&mut self, connection: &Connection) -> Result<bool> {
+        let mut statement = connection.prepare_cached(
+            "SELECT entry, id FROM touches CROSS JOIN records ON records.id = touches.record
+             WHERE entry >= ?1 AND entry < ?2 AND kind IS NOT NULL AND arrived > ?3 ORDER BY entry LIMIT ?4",
+        )?;
+        let bounds = [self.next, self.end, self.at_ms, PLACED_AT_ONCE];
+        let came = statement.query_map(bounds, |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let came = came.collect::<Result<Vec<(i64, i64)>, _>>()?;
+        let records: BTreeSet<_> = came.iter().map(|(_, record)| *record).collect();
+        for record in records {
+            indexed::arrive(connection, record, self.at_ms)?;
+        }
+        self.next = match came.last() {
+            Some((entry, _)) if came.len() as i64 == PLACED_AT_ONCE => entry + 1,
+            _ => self.end,
+        };
+        Ok(self.next < self.end)
+    }
+}
+
+/// Records that lists do not show yet where they arrived.
+#[derive(Debug, Default)]
+pub(super) struct Unplaced {
+    /// The last record that was looked at of those that an earlier process may have left, until all were.
+    left: Option<RecordId>,
+    spans: VecDeque<Span>,
+}
+
+impl Unplaced {
+    /// Spans that are kept, about 2 MiB of them.
+    const MOST: usize = 1 << 16;
+
+    fn push(&mut self, span: Span) {
+        if self.spans.len() < Self::MOST {
+            self.spans.push_back(span);
+        } else {
+            *self = Self::unknown();
+        }
+    }
+
+    /// What is not known: all that stand as if they had not arrived are looked at.
+    pub(super) const fn unknown() -> Self {
+        Self {
+            left: Some(RecordId([0; 16])),
+            spans: VecDeque::new(),
+        }
+    }
+}
 
 impl Journal {
+    /// Puts more records where they arrived, as many as one transaction should. Says whether some may be left.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub(crate) fn place_more(&mut self, connection: &Connection) -> Result<bool> {
+        if let Some(after) = self.unplaced.left {
+            self.unplaced.left = self.place_left(connection, after)?;
+        } else if let Some(span) = self.unplaced.spans.front_mut() {
+            if !span.place(connection)? {
+                self.unplaced.spans.pop_front();
+            }
+            self.records_changed();
+        }
+        Ok(self.unplaced.left.is_some() || !self.unplaced.spans.is_empty())
+    }
+
+    /// Puts records where they arrived that stand as if they had not, behind one in the order of their ids. Gives the last that it
+    /// looked at, unless that was all.
+    fn place_left(&mut self, connection: &Connection, after: RecordId) -> Result<Option<RecordId>> {
+        let mut statement = connection.prepare_cached(
+            "SELECT id, record FROM records
+             WHERE kind IS NOT NULL AND arrived = ?1 AND record > ?2 ORDER BY record LIMIT ?3",
+        )?;
+        let bounds = params![i64::MAX, after.0, PLACED_AT_ONCE];
+        let rows = statement.query_map(bounds, |row| Ok((row.get(0)?, RecordId(row.get(1)?))))?;
+        let rows = rows.collect::<Result<Vec<(i64, RecordId)>, _>>()?;
+        for (key, id) in &rows {
+            let mut arrived = i64::MAX;
+            for entry in records::touches(connection, *key)? {
+                let (log, seq) = split_key(entry);
+                if let Some((log, _)) = self.log_id(log)
+                    && id.is_founded_at(&log, seq)
+                {
+                    arrived = self.came_at(connection, &log, seq)?;
+                }
+            }
+            if arrived < i64::MAX {
+                indexed::arrive(connection, *key, arrived)?;
+                self.records_changed();
+            }
+        }
+        let all = (rows.len() as i64) < PLACED_AT_ONCE;
+        Ok(rows.last().map(|(_, id)| *id).filter(|_| !all))
+    }
+
     /// Notes that entries of a log were stored that came from elsewhere: the hub will say when.
     pub(super) fn note_arrived(&mut self, id: &LogId) {
         let Some(log) = self.logs.get(id) else { return };
@@ -71,7 +182,7 @@ impl Journal {
 
     /// Makes the rows of an entry of kind `arrival`, whoever wrote it.
     pub(super) fn index_arrival(
-        &self,
+        &mut self,
         connection: &Connection,
         hub: i64,
         entry: &Entry,
@@ -99,8 +210,9 @@ impl Journal {
         Ok(())
     }
 
-    /// Lists show records in the order in which they arrived: those that came with this arrival, as far as they are indexed.
-    fn order_by_arrival(&self, connection: &Connection, arrival: &Arrival) -> Result<()> {
+    /// Lists show records in the order in which they arrived: those that came with this arrival, as far as they are indexed, the
+    /// first of them now.
+    fn order_by_arrival(&mut self, connection: &Connection, arrival: &Arrival) -> Result<()> {
         let Some(log) = self.logs.get(&arrival.log) else {
             return Ok(());
         };
@@ -112,14 +224,17 @@ impl Journal {
         });
         let from: u64 = before.optional()?.unwrap_or_default();
         let to = arrival.position.len.min(log.end.len);
-        let keys = (entry_key(log.key, from.min(to))?, entry_key(log.key, to)?);
-        let mut statement = connection.prepare_cached(
-            "SELECT id FROM records WHERE arrived > ?3 AND id IN
-                 (SELECT record FROM touches WHERE entry >= ?1 AND entry < ?2)",
-        )?;
-        let at_ms = i64::try_from(arrival.received_at_ms).unwrap_or(i64::MAX);
-        let came = statement.query_map(params![keys.0, keys.1, at_ms], |row| row.get(0))?;
-        indexed::arrive(connection, &came.collect::<Result<Vec<_>, _>>()?, at_ms)
+        let mut span = Span {
+            next: entry_key(log.key, from.min(to))?,
+            end: entry_key(log.key, to)?,
+            at_ms: i64::try_from(arrival.received_at_ms).unwrap_or(i64::MAX),
+        };
+        // Where one record came twice the first counts: they are gone through in that order.
+        if !self.unplaced.spans.is_empty() || span.place(connection)? {
+            self.unplaced.push(span);
+            self.moved.untidy = true;
+        }
+        Ok(())
     }
 }
 
@@ -186,6 +301,23 @@ impl Books {
 }
 
 impl Overview {
+    /// When an entry arrived at the hub, as lists are ordered by; the end of time for what has not.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub(crate) fn came_at(&self, connection: &Connection, log: &LogId, seq: u64) -> Result<i64> {
+        let mut statement = connection.prepare_cached(
+            "SELECT hub, at_ms FROM arrivals WHERE log = ?1 AND len > ?2 ORDER BY len LIMIT 64",
+        )?;
+        let mut said = statement.query(params![log.0, seq])?;
+        while let Some(row) = said.next()? {
+            if self.is_said_by_hub(row.get(0)?) {
+                return Ok(row.get(1)?);
+            }
+        }
+        Ok(i64::MAX)
+    }
+
     /// Whether the log of this number is one of a device that has the role hub.
     pub(crate) fn is_said_by_hub(&self, hub: i64) -> bool {
         let author = self.log_id(hub).map(|(_, log)| log.author.device);

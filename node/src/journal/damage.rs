@@ -24,6 +24,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::offered::Seal;
 use super::segments::{entry_key, part};
+use super::touches::Waiting;
 use super::{Books, Journal, Log, Overview, mark_stale, take_out};
 use crate::error::{Code, Result};
 use crate::search;
@@ -374,6 +375,7 @@ impl Journal {
         connection
             .prepare_cached("DELETE FROM stale WHERE record = ?1")?
             .execute([record])?;
+        self.waiting = Waiting::default();
         self.unread = self.unread.saturating_add(added as u64);
         self.moved.records = true;
         Ok(())

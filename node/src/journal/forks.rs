@@ -556,10 +556,8 @@ impl Journal {
         for (record, _) in now.keys().chain(before.keys()) {
             if !keys.contains_key(record) {
                 let founded = founded.contains(record);
-                keys.insert(
-                    *record,
-                    row_of(connection, record, &log.author.space, founded, 1)?,
-                );
+                let key = row_of(connection, record, &log.author.space, founded)?;
+                keys.insert(*record, key);
             }
         }
         for ((record, head), beside) in &now {

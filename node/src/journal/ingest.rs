@@ -14,7 +14,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::payloads::{lacks_more_than_parts, note_missing};
 use super::segments::{entry_key, split_key};
-use super::touches::Touches;
+use super::touches::{Touches, Waiting};
 use super::{Journal, insert_part, insert_run, insert_segment, note_returned, quota};
 use crate::error::{Code, Error, Result};
 
@@ -290,8 +290,9 @@ impl Journal {
             }
             let mut stale =
                 connection.prepare_cached("INSERT OR IGNORE INTO stale (record) VALUES (?1)")?;
-            for record in touches.write(connection, &log.author.space)? {
-                stale.execute([record])?;
+            for (record, key) in touches.write(connection, &log.author.space, &self.waiting)? {
+                stale.execute([key])?;
+                self.waiting.put(record, key);
             }
             if let Some(log) = self.logs.get_mut(&id) {
                 log.indexed_len = seq;
@@ -468,6 +469,7 @@ impl Journal {
             let all = "INSERT OR IGNORE INTO stale (record) SELECT id FROM records";
             connection.execute(all, [])?;
         }
+        self.waiting = Waiting::default();
         self.unread = connection.query_row("SELECT count(*) FROM unread", [], |row| row.get(0))?;
         self.judge_all(connection)?;
         self.index_aside(connection)?;

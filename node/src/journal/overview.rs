@@ -67,6 +67,8 @@ pub struct Overview {
     pub(super) unreadable: OrdSet<LogId>,
     /// How many records could not be read when they were to be merged.
     pub(super) unread: u64,
+    /// Logs whose receipts say of more records how far they have come than the rows of those do.
+    pub(super) unstated: OrdSet<i64>,
 }
 
 impl Overview {
@@ -96,6 +98,7 @@ impl Overview {
             damaged_parts: OrdSet::new(),
             unreadable: OrdSet::new(),
             unread: 0,
+            unstated: OrdSet::new(),
         }
     }
 
@@ -292,6 +295,11 @@ impl Overview {
     pub fn is_hubs(&self, device: &DeviceKey) -> bool {
         self.authority.role(device) == Some(Role::Hub)
             || self.authority.keys().any(|key| key == *device)
+    }
+
+    /// The first log, by its number, of which rows say less than its receipt.
+    pub(crate) fn unstated(&self) -> Option<i64> {
+        self.unstated.get_min().copied()
     }
 
     /// Whether anything is on its way to a peer at this moment.

@@ -99,7 +99,10 @@ impl Journal {
             self.measure_own_clock(receipt);
         }
         write_receipt(connection, key, receipt)?;
-        delivery::receipted(connection, self, key, (before.as_ref(), receipt))?;
+        if delivery::receipted(connection, self, key, (before.as_ref(), receipt))? {
+            self.books.overview.unstated.insert(key);
+            self.moved.untidy = true;
+        }
         self.settle_fork(connection, &receipt.log)?;
         self.moved.receipts.push(receipt.clone());
         self.moved.records = true;

@@ -1,19 +1,19 @@
 //! Which entries belong to which records, noted for many entries at a time.
 //!
-//! Owns the rows of `touches`, and with them that a record has a row and a number in this store. The version of a record
-//! moves with every entry that is noted of it, so that a merge made from fewer is not written back. Must not know what an
-//! entry says.
+//! Owns the rows of `touches`, and with them that a record has a row and a number in this store. How many entries are noted of
+//! a record is half of its [`Basis`]: a merge made from fewer is not written back. Must not know what an entry says.
 //!
 //! Both ways are asked: the entries of a record when it is read, the records of a stretch of a log when rights, forks,
 //! arrivals and receipts move. So the table is one tree by entry, to which a log only appends, and one by record.
 //!
-//! Rejected: to note entries one by one. A save is two or three entries of one record, whose row was written as often.
+//! Rejected: to note entries one by one. A save is two or three entries of one record, whose row was written as often. To count
+//! in the record's row what is noted of it: in a first sync each row was written as often as its record had been saved.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use lianxin_protocol::log::{Entry, EntryKind, LogId, RecordId};
 use lianxin_protocol::space::SpaceId;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::segments::split_key;
 use crate::error::Result;
@@ -62,6 +62,68 @@ impl Noted {
     }
 }
 
+/// What a record's row is made from: how often what counts of it has moved, and how many entries are noted of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Basis {
+    version: i64,
+    entries: i64,
+}
+
+/// The columns of `records` that [`Basis::read`] reads.
+macro_rules! basis {
+    () => {
+        "version, (SELECT count(*) FROM touches WHERE touches.record = records.id)"
+    };
+}
+pub(crate) use basis;
+
+impl Basis {
+    /// That of a record which has a row, with its number.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub(crate) fn of(connection: &Connection, record: &RecordId) -> Result<(i64, Self)> {
+        let sql = concat!("SELECT id, ", basis!(), " FROM records WHERE record = ?1");
+        let mut statement = connection.prepare_cached(sql)?;
+        Ok(statement.query_row([record.0], |row| Ok((row.get(0)?, Self::read(row, 1)?)))?)
+    }
+
+    /// Reads it from the first of its columns on.
+    pub(crate) fn read(row: &Row<'_>, first: usize) -> rusqlite::Result<Self> {
+        Ok(Self {
+            version: row.get(first)?,
+            entries: row.get(first + 1)?,
+        })
+    }
+
+    /// So many more entries were noted.
+    pub(crate) fn grow(&mut self, entries: usize) {
+        self.entries += i64::try_from(entries).unwrap_or_default();
+    }
+}
+
+/// Records that wait to be merged, with their numbers, as far as memory has them: of another of their entries nothing but the
+/// place has to be noted.
+#[derive(Debug, Default)]
+pub(super) struct Waiting(HashMap<RecordId, i64>);
+
+impl Waiting {
+    /// Records that are kept, about 3 MiB of them.
+    const MOST: usize = 1 << 16;
+
+    /// A record waits from now on.
+    pub(super) fn put(&mut self, record: RecordId, number: i64) {
+        if self.0.len() < Self::MOST {
+            self.0.insert(record, number);
+        }
+    }
+
+    /// It does not any more.
+    pub(super) fn merged(&mut self, record: &RecordId) {
+        self.0.remove(record);
+    }
+}
+
 /// Entries of one log that are to be noted.
 #[derive(Debug, Default)]
 pub(super) struct Touches {
@@ -99,48 +161,62 @@ impl Touches {
         }
     }
 
-    /// Writes what was noted, and gives the numbers of the records. An entry that was noted before changes nothing.
-    pub(super) fn write(self, connection: &Connection, space: &SpaceId) -> Result<Vec<i64>> {
-        let mut ids = Vec::with_capacity(self.records.len());
+    /// Writes what was noted, and gives the records that did not wait before, with their numbers. An entry that was noted before
+    /// changes nothing.
+    pub(super) fn write(
+        self,
+        connection: &Connection,
+        space: &SpaceId,
+        waiting: &Waiting,
+    ) -> Result<Vec<(RecordId, i64)>> {
+        let mut fresh = Vec::new();
         let mut rows = Vec::new();
         for it in self.records {
-            let count = i64::try_from(it.keys.len()).unwrap_or(i64::MAX);
-            let id = row_of(connection, &it.record, space, it.founded, count)?;
+            let id = match waiting.0.get(&it.record) {
+                Some(id) if !it.founded => *id,
+                _ => {
+                    let id = row_of(connection, &it.record, space, it.founded)?;
+                    fresh.push((it.record, id));
+                    id
+                }
+            };
             rows.extend(it.keys.into_iter().map(|key| (key, id)));
-            ids.push(id);
         }
         // A tree that is only appended to is the cheapest there is.
         rows.sort_unstable();
         let mut insert = connection
             .prepare_cached("INSERT OR IGNORE INTO touches (entry, record) VALUES (?1, ?2)")?;
         for (key, id) in rows {
-            if insert.execute([key, id])? == 0 {
-                connection
-                    .prepare_cached("UPDATE records SET version = version - 1 WHERE id = ?1")?
-                    .execute([id])?;
-            }
+            insert.execute([key, id])?;
         }
-        Ok(ids)
+        Ok(fresh)
     }
 }
 
-/// The number in this store of a record of which entries of a space speak. Its row is made if there is none, and its
-/// version moves by their `count`. `founded` says that one of them stands where the record was founded.
+/// The number in this store of a record of which entries of a space speak. Its row is made if there is none. `founded` says that
+/// one of them stands where the record was founded.
 pub(super) fn row_of(
     connection: &Connection,
     record: &RecordId,
     space: &SpaceId,
     founded: bool,
-    count: i64,
 ) -> Result<i64> {
+    if !founded {
+        let mut statement =
+            connection.prepare_cached("SELECT id FROM records WHERE record = ?1")?;
+        let found = statement
+            .query_row([record.0], |row| row.get(0))
+            .optional()?;
+        if let Some(found) = found {
+            return Ok(found);
+        }
+    }
     // Whoever named the id before its founder came may stand in another space.
     let mut statement = connection.prepare_cached(
-        "INSERT INTO records (record, space, founded, version) VALUES (?1, ?2, ?3, ?4)
-         ON CONFLICT (record) DO UPDATE SET version = version + ?4,
-             space = CASE WHEN ?3 THEN excluded.space ELSE space END,
-             founded = max(founded, ?3)
+        "INSERT INTO records (record, space, founded) VALUES (?1, ?2, ?3)
+         ON CONFLICT (record) DO UPDATE SET space = excluded.space, founded = 1
          RETURNING id",
     )?;
-    let row = params![record.0, space.0, founded, count];
+    let row = params![record.0, space.0, founded];
     Ok(statement.query_row(row, |row| row.get(0))?)
 }

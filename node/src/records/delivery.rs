@@ -15,7 +15,7 @@ use rusqlite::{Connection, params};
 use super::{Filter, Listed, touches};
 use crate::error::Result;
 use crate::journal::segments::{entry_key, split_key};
-use crate::journal::{Books, Overview, read_receipt, withheld_at};
+use crate::journal::{Books, Journal, Overview, read_receipt, withheld_at};
 
 /// How far a record has come, the same words everywhere 状态.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +84,9 @@ impl State {
     }
 }
 
+/// Rows that say how far their records have come, written in one transaction.
+const STATED_AT_ONCE: usize = 512;
+
 /// A log, and the last of a record's entries there.
 pub(super) type Last = (i64, u64);
 
@@ -140,6 +143,12 @@ impl Coverage {
     pub fn reached(&self, connection: &Connection, row: &Listed) -> Result<State> {
         match row.reached {
             State::Saved if self.overview.sends() => Ok(self.judged(connection, row.key)?.0),
+            // Its row may be one of those that do not say yet what a receipt says.
+            State::Saved | State::Sending | State::Received
+                if self.overview.unstated().is_some() =>
+            {
+                Ok(self.judged(connection, row.key)?.0)
+            }
             State::Merged if self.hub && is_stale(connection, row.key)? => Ok(State::Received),
             reached => Ok(reached),
         }
@@ -319,7 +328,8 @@ fn differs(before: Option<&Receipt>, now: &Receipt) -> Vec<Range<u64>> {
 }
 
 /// Says in the rows of all records that a new receipt of a log speaks otherwise of than the one before how far they have come:
-/// of those whose only log it is in one statement, of the others one by one.
+/// of those whose only log it is in one statement, and of no more than a save can wait for; of the others one by one. Says whether
+/// some may be left, for [`tidy`].
 ///
 /// # Errors
 /// The store cannot be written.
@@ -328,14 +338,9 @@ pub(crate) fn receipted(
     overview: &Overview,
     log: i64,
     (before, now): (Option<&Receipt>, &Receipt),
-) -> Result<()> {
+) -> Result<bool> {
     let judged = now.judged_len.min(now.stored.len);
-    let mut covered = connection.prepare_cached(
-        "UPDATE records SET reached = ?4 WHERE sole = ?1 AND last >= ?2 AND last < ?3
-             AND reached <> 3 AND reached <> ?4",
-    )?;
-    covered.execute(params![log, judged, now.stored.len, State::Received.code()])?;
-    covered.execute(params![log, 0, judged, State::Merged.code()])?;
+    let said = state(connection, log, now, STATED_AT_ONCE)?;
     // A hub that was put back has less than it had: then a row may say too much, whichever logs its record has.
     let has_less = before
         .is_some_and(|before| before.stored.len > now.stored.len || before.judged_len > judged);
@@ -347,17 +352,81 @@ pub(crate) fn receipted(
             others.extend(several_in(connection, log, &range)?);
         }
     }
-    for exception in before
-        .into_iter()
-        .chain([now])
-        .flat_map(|it| &it.exceptions)
-    {
-        others.extend(records_in(connection, log, &exception.range)?);
+    for receipt in before.into_iter().chain([now]) {
+        others.extend(excepted(connection, log, receipt)?);
     }
     let coverage = Coverage::of(overview);
     others
         .into_iter()
-        .try_for_each(|record| restate(connection, &coverage, record))
+        .try_for_each(|record| restate(connection, &coverage, record))?;
+    Ok(said == STATED_AT_ONCE)
+}
+
+/// Says in the rows of records whose only log this is how far its receipt says that they have come, of so many at most whose rows
+/// say less. Gives of how many. Of what the receipt excepts it does not say, and whoever calls this has to.
+fn state(connection: &Connection, log: i64, receipt: &Receipt, most: usize) -> Result<usize> {
+    let stored = receipt.stored.len;
+    let mut said = 0;
+    // The furthest first, so that no row is written twice.
+    for (len, state, before) in [
+        (receipt.judged_len.min(stored), State::Merged, "0, 1, 2"),
+        (stored, State::Received, "0, 1"),
+    ] {
+        let sql = format!(
+            "UPDATE records SET reached = ?3 WHERE id IN (
+                 SELECT id FROM records INDEXED BY records_sole
+                 WHERE sole = ?1 AND reached IN ({before}) AND last < ?2
+                     AND kind IS NOT NULL AND reached <> 3 LIMIT ?4)"
+        );
+        let left = i64::try_from(most - said).unwrap_or(i64::MAX);
+        let mut statement = connection.prepare_cached(&sql)?;
+        said += statement.execute(params![log, len, state.code(), left])?;
+    }
+    Ok(said)
+}
+
+/// Goes on with what receipts and arrivals said of more rows than one transaction writes. Says whether some are left.
+///
+/// # Errors
+/// The store cannot be written.
+pub(crate) fn tidy(connection: &Connection, journal: &mut Journal) -> Result<bool> {
+    Ok(state_more(connection, journal)? || journal.place_more(connection)?)
+}
+
+fn state_more(connection: &Connection, journal: &mut Journal) -> Result<bool> {
+    let mut most = STATED_AT_ONCE;
+    while let Some(log) = journal.unstated() {
+        if most == 0 {
+            journal.records_changed();
+            return Ok(true);
+        }
+        let Some(receipt) = read_receipt(connection, log)? else {
+            journal.stated(log);
+            continue;
+        };
+        let said = state(connection, log, &receipt, most)?;
+        if said > 0 {
+            let coverage = Coverage::of(journal);
+            excepted(connection, log, &receipt)?
+                .into_iter()
+                .try_for_each(|record| restate(connection, &coverage, record))?;
+            journal.records_changed();
+        }
+        if said < most {
+            journal.stated(log);
+        }
+        most -= said;
+    }
+    Ok(false)
+}
+
+/// The records of which a receipt excepts entries.
+fn excepted(connection: &Connection, log: i64, receipt: &Receipt) -> Result<BTreeSet<i64>> {
+    let mut records = BTreeSet::new();
+    for exception in &receipt.exceptions {
+        records.extend(records_in(connection, log, &exception.range)?);
+    }
+    Ok(records)
 }
 
 /// Says in the rows of all records of a log of which a receipt is gone how far they have come.
@@ -384,7 +453,7 @@ fn several_in(connection: &Connection, log: i64, range: &Range<u64>) -> Result<V
     let mut statement = connection.prepare_cached(
         "SELECT DISTINCT touches.record FROM records INDEXED BY records_several
              CROSS JOIN touches INDEXED BY touches_record ON touches.record = records.id
-         WHERE records.sole IS NULL AND records.reached <> 3
+         WHERE records.kind IS NOT NULL AND records.sole IS NULL AND records.reached <> 3
              AND touches.entry >= ?1 AND touches.entry < ?2",
     )?;
     let records = statement.query_map(keys_of(log, range)?, |row| row.get(0))?;
@@ -403,6 +472,7 @@ pub(super) fn all_receipted(connection: &Connection, overview: &Overview) -> Res
     let logs = statement.query_map([], |row| row.get(0))?;
     for log in logs.collect::<Result<Vec<i64>, _>>()? {
         if let Some(receipt) = read_receipt(connection, log)? {
+            state(connection, log, &receipt, usize::MAX)?;
             receipted(connection, overview, log, (None, &receipt))?;
         }
     }

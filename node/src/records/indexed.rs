@@ -92,23 +92,20 @@ impl Indexed {
     }
 }
 
-/// Says that records arrived at the hub at this time, those that are said to have come later or not at all.
+/// Says that a record arrived at the hub at this time.
 ///
 /// # Errors
 /// The store cannot be written.
-pub(crate) fn arrive(connection: &Connection, keys: &[i64], at_ms: i64) -> Result<()> {
-    let mut statement =
-        connection.prepare_cached("UPDATE records SET arrived = ?2 WHERE id = ?1")?;
-    for key in keys {
-        let before = Indexed::of(connection, *key)?;
-        statement.execute([*key, at_ms])?;
-        let after = Indexed {
-            arrived: at_ms,
-            ..before.clone()
-        };
-        after.replace(connection, *key, &before)?;
-    }
-    Ok(())
+pub(crate) fn arrive(connection: &Connection, key: i64, at_ms: i64) -> Result<()> {
+    let before = Indexed::of(connection, key)?;
+    connection
+        .prepare_cached("UPDATE records SET arrived = ?2 WHERE id = ?1")?
+        .execute([key, at_ms])?;
+    let after = Indexed {
+        arrived: at_ms,
+        ..before.clone()
+    };
+    after.replace(connection, key, &before)
 }
 
 /// The values that facts have in the fields that are marked. What a field cannot hold came from elsewhere, and is not found by it.

@@ -31,7 +31,7 @@ use crate::accounts;
 use crate::actor::Actor;
 use crate::clock::{self, Beijing};
 use crate::error::{Code, Error, Result};
-use crate::journal::{Journal, Overview};
+use crate::journal::{Basis, Journal, Overview};
 use crate::store;
 
 // The guard in front of Automerge stands beside the wire's bounds and knows nothing of them: here they
@@ -1462,15 +1462,11 @@ impl Save {
             payload: change.bytes,
         });
         let entries = journal.append(connection, gathered.space, group, now_ms)?;
-        let mut statement =
-            connection.prepare_cached("SELECT id, version FROM records WHERE record = ?1")?;
-        let (key, version): (i64, i64) =
-            statement.query_row([record.0], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        drop(statement);
+        let (key, basis) = Basis::of(connection, &record)?;
         let device = journal.identity().key();
         let hlc = journal.now();
         gathered.saved(key, &entries, change.hash, (&log, device), hlc, parts);
-        if gathered.version == version {
+        if gathered.basis == basis {
             Projection::of(gathered, journal.authority()).write(connection, journal)?;
         }
         Ok(Saved {

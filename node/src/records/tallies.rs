@@ -7,14 +7,15 @@ use lianxin_protocol::space::SpaceId;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::error::Result;
+use crate::journal::{Basis, basis};
 
 /// A row as it is, and where it is counted.
 #[derive(Debug)]
 pub(crate) struct Counted {
     /// The record.
     pub(crate) record: RecordId,
-    /// The version of its row.
-    pub(crate) version: i64,
+    /// What its row would be made from now.
+    pub(crate) basis: Basis,
     /// Nothing has been said of it in any list yet.
     pub(crate) is_new: bool,
     space: [u8; 32],
@@ -28,19 +29,22 @@ impl Counted {
     /// # Errors
     /// The store cannot be read.
     pub(crate) fn of(connection: &Connection, key: i64) -> Result<Self> {
-        let mut statement = connection.prepare_cached(
-            "SELECT record, version, space, held IS NULL, kind, status FROM records WHERE id = ?1",
-        )?;
+        let sql = concat!(
+            "SELECT record, space, held IS NULL, kind, status, ",
+            basis!(),
+            " FROM records WHERE id = ?1"
+        );
+        let mut statement = connection.prepare_cached(sql)?;
         let row = statement.query_row([key], |row| {
-            let counts: bool = row.get(3)?;
-            let (kind, status): (Option<String>, Option<String>) = (row.get(4)?, row.get(5)?);
+            let counts: bool = row.get(2)?;
+            let (kind, status): (Option<String>, Option<String>) = (row.get(3)?, row.get(4)?);
             let is_new = kind.is_none();
             let place = kind.zip(status);
             Ok(Self {
                 is_new,
                 record: RecordId(row.get(0)?),
-                version: row.get(1)?,
-                space: row.get(2)?,
+                space: row.get(1)?,
+                basis: Basis::read(row, 5)?,
                 place: place.filter(|(kind, _)| counts && !kind.is_empty()),
             })
         });

@@ -100,7 +100,7 @@ pub(crate) fn as_of(
     });
     let record = Gathered {
         key,
-        version: now.version,
+        basis: now.basis,
         ..Gathered::new(now.id, now.space)
     };
     let then = assemble(record, true, false, placed, parts(connection, key)?);

@@ -1,4 +1,4 @@
--- Version 8. Primary here are: meta, accounts with logins, links, drafts and bulks, counters, submissions,
+-- Version 9. Primary here are: meta, accounts with logins, links, drafts and bulks, counters, submissions,
 -- invites, words, receipts, peers and, above all, logs with segments and parts. Everything below the
 -- line is rebuilt from those by `reproject`.
 
@@ -241,8 +241,8 @@ CREATE TABLE touches (
 CREATE INDEX touches_record ON touches (record);
 
 -- One row a record: its id names the log that founded it, and with it one space. founded is 0 until that log's entry
--- is here, and space that of whoever named the id first. version moves with its touches and with what of them
--- counts, so that a merge made from less is not written back; it is bookkeeping of this store and shown nowhere.
+-- is here, and space that of whoever named the id first. version moves with what of its touches counts: with
+-- their number it says what a row is made from, so that one made from less is not written back; it is shown nowhere.
 -- held says why its founding change does not count: such a row is made from what was written all the same, stands in
 -- lists, and is in no figure. lost counts the changes that a fork took and that nobody has written again; again is the
 -- id of the record that was written in its place; reached how far the record has come by what is stored, 3 being all the way; sole
@@ -281,9 +281,9 @@ CREATE INDEX records_space ON records (space, arrived, record) WHERE kind IS NOT
 CREATE INDEX records_kind ON records (kind, arrived, record) WHERE kind IS NOT NULL;
 CREATE INDEX records_status ON records (kind, status, arrived, record) WHERE kind IS NOT NULL;
 CREATE INDEX records_pressing ON records (kind, status, pressing, arrived, record) WHERE pressing IS NOT NULL;
-CREATE INDEX records_sole ON records (sole, last) WHERE reached <> 3;
-CREATE INDEX records_several ON records (sole) WHERE sole IS NULL AND reached <> 3;
-CREATE INDEX records_reached ON records (arrived, record, reached) WHERE reached <> 3;
+CREATE INDEX records_sole ON records (sole, reached, last) WHERE kind IS NOT NULL AND reached <> 3;
+CREATE INDEX records_several ON records (sole) WHERE kind IS NOT NULL AND sole IS NULL AND reached <> 3;
+CREATE INDEX records_reached ON records (arrived, record) WHERE kind IS NOT NULL AND reached <> 3;
 CREATE INDEX records_former ON records (former) WHERE former IS NOT NULL;
 CREATE INDEX records_held ON records (arrived, record) WHERE held IS NOT NULL;
 CREATE INDEX records_lost ON records (lost) WHERE lost > 0;

@@ -36,6 +36,8 @@ struct Lanes<J> {
     idle: VecDeque<(Monotonic, J)>,
     /// Nothing but such jobs has come since it was quiet.
     quiet: bool,
+    /// A job was taken, and whoever took it has not come back.
+    taken: bool,
     closed: bool,
 }
 
@@ -83,6 +85,7 @@ impl<J> Default for Queue<J> {
             behind: VecDeque::new(),
             idle: VecDeque::new(),
             quiet: false,
+            taken: false,
             closed: false,
         };
         Self {
@@ -112,8 +115,10 @@ impl<J> Queue<J> {
     /// Takes the next job, and waits for one; no longer than this, if something is to be done meanwhile.
     pub(super) fn pop(&self, most: Option<Duration>) -> Option<(Lane, J)> {
         let mut lanes = self.lock();
+        lanes.taken = false;
         loop {
             if let Some(next) = lanes.next() {
+                lanes.taken = true;
                 return Some(next);
             }
             let quiet = (!lanes.idle.is_empty()).then_some(QUIET);
@@ -143,6 +148,12 @@ impl<J> Queue<J> {
             // Each of these is long enough by itself.
             Lane::Behind | Lane::Idle => None,
         }
+    }
+
+    /// Whether a job is under way, or waits for nothing but one.
+    pub(super) fn is_busy(&self) -> bool {
+        let lanes = self.lock();
+        lanes.taken || !lanes.local.is_empty() || !lanes.behind.is_empty()
     }
 
     /// Whether it takes no more.
@@ -194,6 +205,19 @@ mod tests {
         assert_eq!(queue.pop(soon), Some((Lane::Local, 5)));
         queue.close();
         assert_eq!(queue.push(Lane::Local, 6), Some(6));
+    }
+
+    #[test]
+    fn it_is_busy_until_whoever_took_a_job_comes_back() {
+        let queue = Queue::default();
+        let soon = Some(Duration::from_millis(1));
+        assert!(!queue.is_busy());
+        assert_eq!(queue.push(Lane::Behind, 1), None);
+        assert!(queue.is_busy());
+        assert_eq!(queue.pop(None), Some((Lane::Behind, 1)));
+        assert!(queue.is_busy());
+        assert_eq!(queue.pop(soon), None);
+        assert!(!queue.is_busy());
     }
 
     #[test]

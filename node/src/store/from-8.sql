@@ -1,0 +1,2 @@
+-- From version 8 to 9: rows of records that wait for their first merge are in no index, and how far a record has come is in one of
+-- them. All of it is made from the logs.
