@@ -727,3 +727,47 @@ impl Merger {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_merger_whose_writer_has_ended_ends() -> std::result::Result<(), Box<dyn std::error::Error>>
+    {
+        let directory = std::env::temp_dir().join(format!("lianxin-daemon-{}", std::process::id()));
+        let init = setup::HubInit {
+            name: "示例街道",
+            code: None,
+            listen: None,
+            web: None,
+            recovery_out: None,
+        };
+        setup::hub_init(&directory, &init)?;
+        let (writer, thread) =
+            WriterThread::start(Writer::open(&Store::open(&directory)?)?, |_| {})?;
+        writer.stop();
+        thread.join().map_err(|_| "the writer panicked")?;
+        let (wake, sleep) = sync_channel(1);
+        let merger = Merger {
+            writer,
+            builders: Vec::new(),
+            due: Arc::new(Due {
+                now: AtomicBool::new(true),
+                later: AtomicBool::new(false),
+            }),
+            later: sync_channel(1).0,
+        };
+        // Something was due when it ended.
+        wake.send(())?;
+        let (told, ended) = sync_channel(1);
+        let merging = std::thread::spawn(move || {
+            merger.run(&sleep);
+            told.send(())
+        });
+        ended.recv_timeout(Duration::from_secs(20))?;
+        assert!(merging.join().is_ok_and(|told| told.is_ok()));
+        drop(wake);
+        Ok(std::fs::remove_dir_all(&directory)?)
+    }
+}

@@ -267,6 +267,8 @@ pub struct Journal {
     noted: Noted,
     waiting: Waiting,
     unplaced: Unplaced,
+    /// Rows that this transaction may still write because of receipts and arrivals.
+    rows_left: usize,
     /// It fills projections beside the store, and writes nothing there.
     is_shadow: bool,
 }
@@ -352,6 +354,7 @@ impl Journal {
             noted: Noted::default(),
             waiting: Waiting::default(),
             unplaced: Unplaced::default(),
+            rows_left: ROWS_AT_ONCE,
             is_shadow: false,
         };
         Ok((journal, found))
@@ -1083,6 +1086,13 @@ impl Journal {
         expected.is_some_and(|len| log.end.len < *len) || self.said.get(id).is_some_and(in_middle)
     }
 
+    /// Whether more is on its way of a log of which this transaction has stored some.
+    pub(crate) fn awaits_more(&self) -> bool {
+        let logs = self.touched.iter();
+        let mut logs = logs.filter_map(|id| Some((id, self.logs.get(id)?)));
+        logs.any(|(id, log)| self.is_awaited(id, log))
+    }
+
     /// Ends an own log for good; its successor says why.
     fn close(&mut self, log: LogId, why: GenesisReason) -> Result<()> {
         if !self.closed.contains_key(&log) {
@@ -1095,6 +1105,9 @@ impl Journal {
         Ok(())
     }
 }
+
+/// Rows that one transaction writes because of receipts and arrivals: a save waits no longer than that takes.
+pub(crate) const ROWS_AT_ONCE: usize = 512;
 
 /// Key under which a store counts the own entries that others gave back to it.
 const RETURNED: &str = "own_entries_returned";

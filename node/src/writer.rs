@@ -29,6 +29,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use lianxin_protocol::authority::Authority;
+use lianxin_protocol::limits;
 use lianxin_protocol::log::{Author, LogId};
 use queue::{Lane, Queue};
 use rusqlite::{Connection, MAIN_DB};
@@ -49,6 +50,11 @@ const GROUP: usize = 128;
 /// Bytes that the jobs of one transaction bring from elsewhere, after which it is committed: what is not durable is sent again
 /// after a crash.
 const GROUP_BYTES: usize = 4 << 20;
+/// Bytes of a log of which more is on its way that are waited for before they are committed, and how long the next piece may take:
+/// each commit is one more receipt for its sender. No more than half of what a sender may have unconfirmed, so that neither waits
+/// for the other.
+const GATHERED_BYTES: usize = limits::UNCOMMITTED_BYTES / 2;
+const GATHERED_WITHIN: Duration = Duration::from_millis(4);
 /// Entries indexed in one transaction behind ingest.
 pub(crate) const INDEX_SLICE: u64 = 4_096;
 /// Records projected in one transaction behind ingest: about ten milliseconds.
@@ -729,10 +735,17 @@ fn run_together(
             if outcomes.len() == group.len()
                 && !is_full
                 && let Some((queue, lane)) = more
-                && let Some(Job::Write(next)) =
-                    queue.pop_if(lane, |job| matches!(job, Job::Write(_)))
             {
-                group.push(next);
+                let fits = |job: &Job| matches!(job, Job::Write(_));
+                let gathers = bytes > 0 && bytes < GATHERED_BYTES && lane == Lane::Behind;
+                let next = if gathers && journal.awaits_more() {
+                    queue.pop_soon(lane, fits, GATHERED_WITHIN)
+                } else {
+                    queue.pop_if(lane, fits)
+                };
+                if let Some(Job::Write(next)) = next {
+                    group.push(next);
+                }
             }
         }
         // Alone, a job does what it must and no more: what fails here must not fail it again. Nor does a save carry what came
@@ -761,7 +774,7 @@ fn run_group(
                     Err(error) => (write.failed)(error),
                 }
             }
-            if !moved.is_empty() || moved.stale || moved.awaited {
+            if !moved.is_empty() || moved.stale || moved.awaited || moved.untidy {
                 publish(moved);
             }
             return;

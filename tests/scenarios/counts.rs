@@ -6,12 +6,13 @@ use automerge::transaction::Transactable as _;
 use automerge::{AutoCommit, ObjType, ROOT, ReadDoc as _};
 use lianxin_node::command::{Query, Write};
 use lianxin_node::error::{Code, Error};
+use lianxin_node::journal::Which;
 use lianxin_node::records;
 use lianxin_protocol::arrival::{self, Arrival};
 use lianxin_protocol::authority::Reason;
 use lianxin_protocol::batch::{self, Parts};
 use lianxin_protocol::document::{Document, Edit, Scalar};
-use lianxin_protocol::log::{DigestMode, EntryKind, NewEntry, Position, RecordId, digest};
+use lianxin_protocol::log::{DigestMode, EntryKind, LogId, NewEntry, Position, RecordId, digest};
 use lianxin_protocol::message::WireBatch;
 use lianxin_protocol::space::{Space, SpaceId};
 use lianxin_tests::World;
@@ -469,6 +470,90 @@ fn a_record_has_arrived_when_the_hub_first_stored_it_and_everyone_says_so_for_ev
 }
 
 // rule:absent-parts-only rule:missing-asked rule:missing-filled
+/// Gives all of a node's log to another.
+fn carry(world: &mut World, (from, to): (usize, usize), log: &LogId, merged: bool) -> Result<()> {
+    let mut at = 0;
+    while let Some(batch) = world.batch(from, log, at)? {
+        at = batch.end();
+        match merged {
+            true => world.hand_over(to, *log, batch)?,
+            false => world.take_in(to, *log, batch)?,
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn of_many_records_rows_say_in_slices_how_far_they_came_and_lists_at_once() -> Result<()> {
+    const MANY: usize = 700;
+    let told = |world: &mut World, which: &str| -> Result<usize> {
+        let sql = format!("SELECT count(*) FROM records WHERE kind = 'opinion' AND {which}");
+        Ok(world
+            .writer(VICTIM)?
+            .read(|_, connection| Ok(connection.query_row(&sql, [], |row| row.get(0))?))?)
+    };
+    let has_arrived = format!("arrived < {}", i64::MAX);
+    for crashes in [false, true] {
+        let mut world = World::with_stations(1, 1)?;
+        let rows =
+            (0..MANY).map(|number| json!({"category": "help", "body": format!("路灯{number}")}));
+        let add = Write::RecordAdd {
+            kind: "opinion".to_owned(),
+            rows: rows.collect(),
+            first_row: 1,
+            account: None,
+        };
+        world.call(VICTIM, add)?;
+        for log in world.site_logs(VICTIM)?.into_keys() {
+            carry(&mut world, (VICTIM, HUB), &log, true)?;
+        }
+        let space = world.site_space()?;
+        let receipts = world
+            .writer(HUB)?
+            .read(|journal, connection| journal.receipts(connection, &space))?;
+        world.transact(VICTIM, |journal, connection| {
+            receipts
+                .iter()
+                .try_for_each(|it| journal.take_receipt(connection, it).map(drop))
+        })?;
+        let reached = told(&mut world, "reached = 3")?;
+        ensure!(
+            0 < reached && reached < MANY,
+            "{reached} rows in one transaction"
+        );
+        let listed = world.records(VICTIM)?;
+        ensure!(
+            listed.iter().all(|it| text(it, "state") == "merged"),
+            "{listed:?}"
+        );
+
+        for log in world.site_logs(HUB)?.into_keys() {
+            carry(&mut world, (HUB, VICTIM), &log, false)?;
+        }
+        world.transact(VICTIM, |journal, connection| {
+            journal.index(connection, Which::All, u64::MAX)
+        })?;
+        let placed = told(&mut world, &has_arrived)?;
+        ensure!(
+            0 < placed && placed < MANY,
+            "{placed} rows in one transaction"
+        );
+        if crashes {
+            world.restart(VICTIM)?;
+        }
+        world.writer(VICTIM)?.catch_up(|_| {})?;
+        let all = (
+            told(&mut world, "reached = 3")?,
+            told(&mut world, &has_arrived)?,
+        );
+        ensure!(all == (MANY, MANY), "{all:?} of {MANY}, crashed: {crashes}");
+        let astray = "EXISTS (SELECT 1 FROM indexed_fields WHERE indexed_fields.record = records.id
+                          AND indexed_fields.arrived <> records.arrived)";
+        ensure!(told(&mut world, astray)? == 0);
+    }
+    Ok(())
+}
+
 #[test]
 fn a_part_that_a_relay_strips_is_missed_by_the_hub_and_comes_from_whoever_has_it() -> Result<()> {
     let mut world = World::with_stations(1, 2)?;

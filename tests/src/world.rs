@@ -1246,7 +1246,7 @@ impl World {
     /// Tells all sessions of a node what a commit moved.
     fn follow(&mut self, number: usize, moved: &Moved) -> Result<()> {
         let node = self.nodes.get_mut(number).context("no such node")?;
-        node.stale |= moved.stale || moved.awaited;
+        node.stale |= moved.stale || moved.awaited || moved.untidy;
         let writer = node.writer.as_mut().context("a node is off")?;
         for link in &mut self.links {
             for end in link.ends.iter_mut().filter(|end| end.node == number) {
@@ -1354,11 +1354,21 @@ impl World {
         Ok(batch)
     }
 
-    /// Hands a piece of a log to a node, whoever brought it.
+    /// Hands a piece of a log to a node, whoever brought it, and has it merged.
     ///
     /// # Errors
     /// It does not verify, or the store failed.
     pub fn hand_over(&mut self, node: usize, log: LogId, batch: WireBatch) -> Result<()> {
+        self.take_in(node, log, batch)?;
+        self.merge(node)?;
+        Ok(())
+    }
+
+    /// Has a node store a piece of a log, whoever brought it.
+    ///
+    /// # Errors
+    /// It does not verify, or the store failed.
+    pub fn take_in(&mut self, node: usize, log: LogId, batch: WireBatch) -> Result<()> {
         let journal = &self.writer(node)?.journal;
         let bearer = journal.identity().key();
         // Whoever brings it says where it belongs.
@@ -1377,7 +1387,6 @@ impl World {
         self.transact(node, |journal, connection| {
             prepared.attend(journal, connection)
         })?;
-        self.merge(node)?;
         Ok(())
     }
 

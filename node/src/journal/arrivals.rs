@@ -18,12 +18,9 @@ use lianxin_protocol::space::{Space, SpaceId};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::segments::{entry_key, split_key};
-use super::{Books, Journal, Overview, exceptions};
+use super::{Books, Journal, Overview, ROWS_AT_ONCE, exceptions};
 use crate::error::Result;
 use crate::records::{self, indexed};
-
-/// Entries looked at in one transaction, of records that are to be put where they arrived: a save waits no longer than that takes.
-const PLACED_AT_ONCE: i64 = 512;
 
 /// Entries whose records lists are to show where they arrived. One that waits to be merged gets its place then.
 #[derive(Debug)]
@@ -34,24 +31,25 @@ struct Span {
 }
 
 impl Span {
-    /// Puts some of their records there. Says whether there may be more.
-    fn place(&mut self, connection: &Connection) -> Result<bool> {
+    /// Puts records there, those of so many entries. Gives of how many.
+    fn place(&mut self, connection: &Connection, most: usize) -> Result<usize> {
         let mut statement = connection.prepare_cached(
             "SELECT entry, id FROM touches CROSS JOIN records ON records.id = touches.record
              WHERE entry >= ?1 AND entry < ?2 AND kind IS NOT NULL AND arrived > ?3 ORDER BY entry LIMIT ?4",
         )?;
-        let bounds = [self.next, self.end, self.at_ms, PLACED_AT_ONCE];
+        let bounds = params![self.next, self.end, self.at_ms, most as i64];
         let came = statement.query_map(bounds, |row| Ok((row.get(0)?, row.get(1)?)))?;
         let came = came.collect::<Result<Vec<(i64, i64)>, _>>()?;
         let records: BTreeSet<_> = came.iter().map(|(_, record)| *record).collect();
         for record in records {
             indexed::arrive(connection, record, self.at_ms)?;
         }
-        self.next = match came.last() {
-            Some((entry, _)) if came.len() as i64 == PLACED_AT_ONCE => entry + 1,
-            _ => self.end,
-        };
-        Ok(self.next < self.end)
+        if came.len() < most {
+            self.next = self.end;
+        } else if let Some((entry, _)) = came.last() {
+            self.next = entry + 1;
+        }
+        Ok(came.len())
     }
 }
 
@@ -93,7 +91,8 @@ impl Journal {
         if let Some(after) = self.unplaced.left {
             self.unplaced.left = self.place_left(connection, after)?;
         } else if let Some(span) = self.unplaced.spans.front_mut() {
-            if !span.place(connection)? {
+            span.place(connection, ROWS_AT_ONCE)?;
+            if span.next >= span.end {
                 self.unplaced.spans.pop_front();
             }
             self.records_changed();
@@ -108,7 +107,7 @@ impl Journal {
             "SELECT id, record FROM records
              WHERE kind IS NOT NULL AND arrived = ?1 AND record > ?2 ORDER BY record LIMIT ?3",
         )?;
-        let bounds = params![i64::MAX, after.0, PLACED_AT_ONCE];
+        let bounds = params![i64::MAX, after.0, ROWS_AT_ONCE as i64];
         let rows = statement.query_map(bounds, |row| Ok((row.get(0)?, RecordId(row.get(1)?))))?;
         let rows = rows.collect::<Result<Vec<(i64, RecordId)>, _>>()?;
         for (key, id) in &rows {
@@ -126,7 +125,7 @@ impl Journal {
                 self.records_changed();
             }
         }
-        let all = (rows.len() as i64) < PLACED_AT_ONCE;
+        let all = rows.len() < ROWS_AT_ONCE;
         Ok(rows.last().map(|(_, id)| *id).filter(|_| !all))
     }
 
@@ -230,7 +229,10 @@ impl Journal {
             at_ms: i64::try_from(arrival.received_at_ms).unwrap_or(i64::MAX),
         };
         // Where one record came twice the first counts: they are gone through in that order.
-        if !self.unplaced.spans.is_empty() || span.place(connection)? {
+        if self.unplaced.spans.is_empty() {
+            self.rows_left -= span.place(connection, self.rows_left)?;
+        }
+        if span.next < span.end {
             self.unplaced.push(span);
             self.moved.untidy = true;
         }

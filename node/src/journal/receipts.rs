@@ -99,10 +99,13 @@ impl Journal {
             self.measure_own_clock(receipt);
         }
         write_receipt(connection, key, receipt)?;
-        if delivery::receipted(connection, self, key, (before.as_ref(), receipt))? {
+        let receipts = (before.as_ref(), receipt);
+        let said = delivery::receipted(connection, self, key, receipts, self.rows_left)?;
+        if said == self.rows_left {
             self.books.overview.unstated.insert(key);
             self.moved.untidy = true;
         }
+        self.rows_left -= said;
         self.settle_fork(connection, &receipt.log)?;
         self.moved.receipts.push(receipt.clone());
         self.moved.records = true;

@@ -11,7 +11,7 @@ use lianxin_protocol::identity::DeviceKey;
 use lianxin_protocol::log::Run;
 use lianxin_protocol::receipt::Receipt;
 
-use super::{Journal, Overview};
+use super::{Journal, Overview, ROWS_AT_ONCE};
 
 /// Milliseconds between two clocks that nobody needs to be told of.
 pub(super) const SKEW_MS: u64 = 5 * 60_000;
@@ -38,6 +38,7 @@ impl Journal {
     /// A transaction begins.
     pub(crate) fn begins(&mut self, now_ms: u64) {
         self.skew.now_ms = now_ms;
+        self.rows_left = ROWS_AT_ONCE;
     }
 
     /// A receipt has been kept, and it covers more of a log than the one before.

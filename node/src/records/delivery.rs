@@ -15,7 +15,7 @@ use rusqlite::{Connection, params};
 use super::{Filter, Listed, touches};
 use crate::error::Result;
 use crate::journal::segments::{entry_key, split_key};
-use crate::journal::{Books, Journal, Overview, read_receipt, withheld_at};
+use crate::journal::{Books, Journal, Overview, ROWS_AT_ONCE, read_receipt, withheld_at};
 
 /// How far a record has come, the same words everywhere 状态.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,9 +83,6 @@ impl State {
         }
     }
 }
-
-/// Rows that say how far their records have come, written in one transaction.
-const STATED_AT_ONCE: usize = 512;
 
 /// A log, and the last of a record's entries there.
 pub(super) type Last = (i64, u64);
@@ -328,8 +325,8 @@ fn differs(before: Option<&Receipt>, now: &Receipt) -> Vec<Range<u64>> {
 }
 
 /// Says in the rows of all records that a new receipt of a log speaks otherwise of than the one before how far they have come:
-/// of those whose only log it is in one statement, and of no more than a save can wait for; of the others one by one. Says whether
-/// some may be left, for [`tidy`].
+/// of so many of those whose only log it is in one statement, and of the others one by one. Gives of how many of those: where that
+/// is all that it may, some may be left for [`tidy`].
 ///
 /// # Errors
 /// The store cannot be written.
@@ -338,9 +335,10 @@ pub(crate) fn receipted(
     overview: &Overview,
     log: i64,
     (before, now): (Option<&Receipt>, &Receipt),
-) -> Result<bool> {
+    most: usize,
+) -> Result<usize> {
     let judged = now.judged_len.min(now.stored.len);
-    let said = state(connection, log, now, STATED_AT_ONCE)?;
+    let said = state(connection, log, now, most)?;
     // A hub that was put back has less than it had: then a row may say too much, whichever logs its record has.
     let has_less = before
         .is_some_and(|before| before.stored.len > now.stored.len || before.judged_len > judged);
@@ -359,7 +357,7 @@ pub(crate) fn receipted(
     others
         .into_iter()
         .try_for_each(|record| restate(connection, &coverage, record))?;
-    Ok(said == STATED_AT_ONCE)
+    Ok(said)
 }
 
 /// Says in the rows of records whose only log this is how far its receipt says that they have come, of so many at most whose rows
@@ -394,7 +392,7 @@ pub(crate) fn tidy(connection: &Connection, journal: &mut Journal) -> Result<boo
 }
 
 fn state_more(connection: &Connection, journal: &mut Journal) -> Result<bool> {
-    let mut most = STATED_AT_ONCE;
+    let mut most = ROWS_AT_ONCE;
     while let Some(log) = journal.unstated() {
         if most == 0 {
             journal.records_changed();
@@ -472,8 +470,7 @@ pub(super) fn all_receipted(connection: &Connection, overview: &Overview) -> Res
     let logs = statement.query_map([], |row| row.get(0))?;
     for log in logs.collect::<Result<Vec<i64>, _>>()? {
         if let Some(receipt) = read_receipt(connection, log)? {
-            state(connection, log, &receipt, usize::MAX)?;
-            receipted(connection, overview, log, (None, &receipt))?;
+            receipted(connection, overview, log, (None, &receipt), usize::MAX)?;
         }
     }
     Ok(())

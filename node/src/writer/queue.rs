@@ -150,6 +150,26 @@ impl<J> Queue<J> {
         }
     }
 
+    /// The same, and waits for it no longer than this, nor when something else has come.
+    pub(super) fn pop_soon(
+        &self,
+        lane: Lane,
+        fits: impl Fn(&J) -> bool,
+        most: Duration,
+    ) -> Option<J> {
+        let begun = Monotonic::start();
+        loop {
+            if let Some(job) = self.pop_if(lane, &fits) {
+                return Some(job);
+            }
+            let lanes = self.lock();
+            let is_empty = lanes.local.is_empty() && lanes.behind.is_empty();
+            let left = most.checked_sub(Duration::from_millis(begun.ms()));
+            let left = left.filter(|left| is_empty && !left.is_zero())?;
+            drop(self.came.wait_timeout(lanes, left));
+        }
+    }
+
     /// Whether a job is under way, or waits for nothing but one.
     pub(super) fn is_busy(&self) -> bool {
         let lanes = self.lock();
@@ -205,6 +225,25 @@ mod tests {
         assert_eq!(queue.pop(soon), Some((Lane::Local, 5)));
         queue.close();
         assert_eq!(queue.push(Lane::Local, 6), Some(6));
+    }
+
+    #[test]
+    fn what_comes_soon_is_waited_for_unless_somebody_waits_himself() {
+        let queue = std::sync::Arc::new(Queue::default());
+        let long = Duration::from_secs(30);
+        let other = std::sync::Arc::clone(&queue);
+        let comes = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(20));
+            other.push(Lane::Behind, 1)
+        });
+        assert_eq!(queue.pop_soon(Lane::Behind, |_| true, long), Some(1));
+        assert!(comes.join().is_ok_and(|refused| refused.is_none()));
+        let short = Duration::from_millis(1);
+        assert_eq!(queue.pop_soon(Lane::Behind, |_| true, short), None);
+        assert_eq!(queue.push(Lane::Behind, 2), None);
+        assert_eq!(queue.pop_soon(Lane::Behind, |job| *job > 2, long), None);
+        assert_eq!(queue.push(Lane::Local, 3), None);
+        assert_eq!(queue.pop_soon(Lane::Behind, |_| true, long), None);
     }
 
     #[test]
