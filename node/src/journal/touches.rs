@@ -9,7 +9,7 @@
 //! Rejected: to note entries one by one. A save is two or three entries of one record, whose row was written as often. To count
 //! in the record's row what is noted of it: in a first sync each row was written as often as its record had been saved.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use lianxin_protocol::log::{Entry, EntryKind, LogId, RecordId};
 use lianxin_protocol::space::SpaceId;
@@ -105,10 +105,10 @@ impl Basis {
 /// Records that wait to be merged, with their numbers, as far as memory has them: of another of their entries nothing but the
 /// place has to be noted.
 #[derive(Debug, Default)]
-pub(super) struct Waiting(HashMap<RecordId, i64>);
+pub(super) struct Waiting(BTreeMap<RecordId, i64>);
 
 impl Waiting {
-    /// Records that are kept, about 3 MiB of them.
+    /// Records that are kept, about 2 MiB of them.
     const MOST: usize = 1 << 16;
 
     /// A record waits from now on.
