@@ -7,7 +7,7 @@ use automerge::{AutoCommit, ObjType, ROOT, ReadDoc as _};
 use lianxin_node::command::{Query, Write};
 use lianxin_node::error::{Code, Error};
 use lianxin_node::journal::Which;
-use lianxin_node::records;
+use lianxin_node::records::{self, Projection};
 use lianxin_protocol::arrival::{self, Arrival};
 use lianxin_protocol::authority::Reason;
 use lianxin_protocol::batch::{self, Parts};
@@ -470,6 +470,34 @@ fn a_record_has_arrived_when_the_hub_first_stored_it_and_everyone_says_so_for_ev
 }
 
 // rule:absent-parts-only rule:missing-asked rule:missing-filled
+#[test]
+fn a_row_that_was_made_from_less_than_is_there_is_not_written() -> Result<()> {
+    let mut world = World::with_stations(1, 1)?;
+    let (id, ..) = world.add(VICTIM, "路灯不亮")?;
+    let write = |world: &mut World, made: &Projection| {
+        world.transact(VICTIM, |journal, connection| {
+            made.write(connection, journal)
+        })
+    };
+    let make = |world: &mut World| {
+        world.transact(VICTIM, |journal, connection| {
+            let key = records::find(connection, &id)?;
+            let gathered = records::gather(connection, journal, key)?;
+            Ok(Projection::of(&gathered, journal.authority()))
+        })
+    };
+    let made = make(&mut world)?;
+    ensure!(write(&mut world, &made)?, "nothing came between");
+    let changed = world.set(VICTIM, &id, json!({"urgency": "urgent"}))?;
+    changed.context("not set")?;
+    let shown = world.show(VICTIM, &id)?;
+    ensure!(!write(&mut world, &made)?, "an edit came between");
+    ensure!(world.show(VICTIM, &id)? == shown);
+    let made = make(&mut world)?;
+    ensure!(write(&mut world, &made)?);
+    Ok(())
+}
+
 /// Gives all of a node's log to another.
 fn carry(world: &mut World, (from, to): (usize, usize), log: &LogId, merged: bool) -> Result<()> {
     let mut at = 0;

@@ -974,6 +974,16 @@ fn a_draft_law_comes_in_and_is_renewed_by_command() -> Result<()> {
     ensure!(still["at_odds"][0]["field"] == "article_path", "{still}");
     let right = set("第三条第一项")?.exits(0)?;
     ensure!(right["at_odds"] == json!([]), "{right}");
+    // One article too long at the end, and those before it stay as they were.
+    let before = hub.ok(&["record", "show", letter])?;
+    let long = format!(
+        "第一条 会改。\n第二条 会改。\n第五条 {}",
+        "长".repeat(5_001)
+    );
+    let refused = hub.feed(&renew, &long)?;
+    ensure!(refused.json["code"] == "LX-3002", "{}", refused.json);
+    let after = hub.ok(&["record", "show", letter])?;
+    ensure!(before == after, "{before} is {after}");
     let newer =
         "第一条 不变。\n第二条 改了。\n第四条 会换号：\n（一）甲；\n（二）乙。\n第五条 新加。";
     let renewed = hub.feed(&renew, newer)?.exits(0)?;

@@ -16,8 +16,8 @@ use crate::store::packed;
 
 /// Bits of an entry key that hold the sequence number.
 const SEQ_BITS: u32 = 40;
-/// Segments kept: a few times the rounds that a merge reads across; about 4 MiB.
-const CACHED: usize = 128;
+/// Segments kept: a few times the rounds that a merge reads across; about 2 MiB for whoever reads.
+const CACHED: usize = 64;
 
 /// The key of an entry.
 ///
