@@ -79,13 +79,16 @@ fn main() -> Result<()> {
     Ok(())
 }
 
+/// What was measured, and what PouchDB took.
+type Round = (Measured, Option<Value>);
+
 /// Makes the records, and syncs them as often as that, each time followed by PouchDB if it is installed.
 fn rounds_of(
     runtime: &tokio::runtime::Runtime,
     scratch: &Path,
     size: usize,
     rounds: usize,
-) -> Result<(Made, Vec<(Measured, Option<Value>)>)> {
+) -> Result<(Made, Vec<Round>)> {
     let as_made = scratch.join("made");
     if !as_made.exists() {
         runtime.block_on(make(scratch, size))?;
@@ -647,13 +650,13 @@ const BESIDE: &[Beside] = &[
     ),
 ];
 
-fn print(size: usize, made: &Made, rounds: &[(Measured, Option<Value>)]) {
+fn print(size: usize, made: &Made, rounds: &[Round]) {
     let entries = made.entries;
     println!("\n{size} opinions × {SAVES} saves, {entries} entries\n");
     println!("| what | Lianxin | PouchDB | Lianxin ÷ PouchDB |\n|---|---|---|---|");
     for (name, of, unit, key, scale) in BESIDE {
         let ours: Vec<f64> = rounds.iter().map(|(it, _)| of(it)).collect();
-        let peer = |(_, peer): &(Measured, Option<Value>)| {
+        let peer = |(_, peer): &Round| {
             let value = peer.as_ref().and_then(|peer| peer[key].as_f64());
             value.map(|value| value * scale)
         };
@@ -693,7 +696,7 @@ fn print(size: usize, made: &Made, rounds: &[(Measured, Option<Value>)]) {
     figure("nothing changed: frame bytes out", &out, " B", 0);
     let back = all(&|it| it.nothing.summary.stats.frame_bytes_in as f64);
     figure("nothing changed: frame bytes in", &back, " B", 0);
-    let trips = all(&|it| it.nothing.summary.stats.rounds as f64);
+    let trips = all(&|it| f64::from(it.nothing.summary.stats.rounds));
     figure("nothing changed: rounds", &trips, "", 0);
     let live = all(&|it| {
         it.live_ms
