@@ -475,31 +475,29 @@ fn thread_named(name: &str, work: impl FnOnce() + Send + 'static) -> Result<Join
 /// Whenever it is woken, says in rows how far their records have come and when they arrived, where many have at once, and indexes the
 /// texts of records that were merged. Pages and searches look at what waits: nobody waits for this, and neither a line nor a merge does.
 fn tidy(writer: &WriterThread, wake: &Receiver<()>) {
+    // What fails still waits, and whoever wakes this next has it tried again.
+    let all = |step: &dyn Fn() -> Result<bool>, failed: &str| {
+        loop {
+            match step() {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) => {
+                    if !writer.has_ended() {
+                        tracing::warn!(error = %error.chain(), "{failed}");
+                    }
+                    return;
+                }
+            }
+        }
+    };
     while wake.recv().is_ok() {
-        loop {
-            match writer.write_wait(|journal, connection| delivery::tidy(connection, journal)) {
-                Ok(true) => {}
-                Ok(false) => break,
-                Err(_) if writer.has_ended() => return,
-                Err(error) => {
-                    tracing::warn!(error = %error.chain(), "rows do not say yet what receipts and arrivals do");
-                    break;
-                }
-            }
-        }
-        loop {
+        let rows = || writer.write_wait(|journal, connection| delivery::tidy(connection, journal));
+        all(&rows, "rows do not say yet what receipts and arrivals do");
+        let texts = || {
             let indexed = writer.write_wait(|_, connection| search::index(connection));
-            match search::goes_on(indexed) {
-                Ok(true) => {}
-                Ok(false) => break,
-                Err(_) if writer.has_ended() => return,
-                Err(error) => {
-                    // They still wait, and whoever wakes this next has it try again.
-                    tracing::warn!(error = %error.chain(), "texts are not indexed");
-                    break;
-                }
-            }
-        }
+            search::goes_on(indexed)
+        };
+        all(&texts, "texts are not indexed");
     }
 }
 

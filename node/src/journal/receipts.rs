@@ -105,7 +105,7 @@ impl Journal {
             self.books.overview.unstated.insert(key);
             self.moved.untidy = true;
         }
-        self.rows_left -= said;
+        self.rows_left = self.rows_left.saturating_sub(said);
         self.settle_fork(connection, &receipt.log)?;
         self.moved.receipts.push(receipt.clone());
         self.moved.records = true;

@@ -338,7 +338,7 @@ pub(crate) fn receipted(
     most: usize,
 ) -> Result<usize> {
     let judged = now.judged_len.min(now.stored.len);
-    let said = state(connection, log, now, most)?;
+    let said = state(connection, log, now, at_once(now, most))?;
     // A hub that was put back has less than it had: then a row may say too much, whichever logs its record has.
     let has_less = before
         .is_some_and(|before| before.stored.len > now.stored.len || before.judged_len > judged);
@@ -383,6 +383,16 @@ fn state(connection: &Connection, log: i64, receipt: &Receipt, most: usize) -> R
     Ok(said)
 }
 
+/// Of how many rows one transaction says what a receipt does. What it excepts is said again behind those, so that a log of which it
+/// excepts something is not cut: the same rows would come up for ever.
+const fn at_once(receipt: &Receipt, most: usize) -> usize {
+    if receipt.exceptions.is_empty() {
+        most
+    } else {
+        usize::MAX
+    }
+}
+
 /// Goes on with what receipts and arrivals said of more rows than one transaction writes. Says whether some are left.
 ///
 /// # Errors
@@ -402,7 +412,8 @@ fn state_more(connection: &Connection, journal: &mut Journal) -> Result<bool> {
             journal.stated(log);
             continue;
         };
-        let said = state(connection, log, &receipt, most)?;
+        let at_once = at_once(&receipt, most);
+        let said = state(connection, log, &receipt, at_once)?;
         if said > 0 {
             let coverage = Coverage::of(journal);
             excepted(connection, log, &receipt)?
@@ -410,10 +421,10 @@ fn state_more(connection: &Connection, journal: &mut Journal) -> Result<bool> {
                 .try_for_each(|record| restate(connection, &coverage, record))?;
             journal.records_changed();
         }
-        if said < most {
+        if said < at_once {
             journal.stated(log);
         }
-        most -= said;
+        most = most.saturating_sub(said);
     }
     Ok(false)
 }
